@@ -1,0 +1,282 @@
+"""All settings, in one file. What differs between machines is read from the environment; docs/operate.md lists it.
+
+A data folder (`FLASHSALE_VAR`, default `var/`) holds what a machine writes: SQLite books, Redis files, logs, secrets.env.
+"""
+
+import hashlib
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import environ
+import structlog
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from config import secrets
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# --- Where and as what we run -----------------------------------------------------------------------------------------
+
+VAR_DIR = Path(env.str("FLASHSALE_VAR", default=str(BASE_DIR / "var"))).resolve()
+VAR_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+# A demo makes its own secrets, which then mark the folder as a demo's; production has them in its environment.
+secrets.load(path=VAR_DIR / "secrets.env", make=env.bool("FLASHSALE_DEMO", default=False))
+FLASHSALE_DEMO = env.bool("FLASHSALE_DEMO", default=False)
+
+DEBUG = env.bool("FLASHSALE_DEBUG", default=False)
+ALLOWED_HOSTS = env.list("FLASHSALE_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("FLASHSALE_ORIGINS", default=[])
+
+# Networks of our own reverse proxies, as CIDR; only they are believed when they say who the client is.
+FLASHSALE_TRUSTED_PROXIES = env.list("FLASHSALE_TRUSTED_PROXIES", default=[])
+
+# --- Secrets ----------------------------------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("FLASHSALE_SECRET_KEY")
+FLASHSALE_PEPPER = secrets.key("FLASHSALE_PEPPER", env.str("FLASHSALE_PEPPER"))
+FLASHSALE_TOKEN_KEYS = secrets.token_keys(env.str("FLASHSALE_TOKEN_KEYS"))
+FLASHSALE_CONTACT_KEY = secrets.key("FLASHSALE_CONTACT_KEY", env.str("FLASHSALE_CONTACT_KEY"))
+
+# --- The house --------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "flashsale",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+WSGI_APPLICATION = "config.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- The books --------------------------------------------------------------------------------------------------------
+
+
+def _books(url: str) -> dict[str, Any]:
+    """PostgreSQL through a pool; SQLite so that a commit survives a power cut and writers queue instead of failing."""
+    config: dict[str, Any] = environ.Env.db_url_config(url)
+    options = config.setdefault("OPTIONS", {})
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        options["transaction_mode"] = "IMMEDIATE"
+        options["timeout"] = 20
+        options["init_command"] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+        config["TEST"] = {"NAME": env.str("FLASHSALE_TEST_SQLITE", default=None)}  # threads need a file, not memory
+    else:
+        options["connect_timeout"] = 3
+        options["pool"] = {"min_size": 1, "max_size": env.int("FLASHSALE_DB_POOL", default=8), "timeout": 5}
+    return config
+
+
+DATABASES = {"default": _books(env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'books.sqlite3'}"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- The gate, the limits and the broker: Redis -----------------------------------------------------------------------
+
+
+def _socket(name: str) -> Path:
+    """A socket's path in the data folder; a deep folder (paths end at 107 bytes) gets one in the temporary folder."""
+    path = VAR_DIR / name
+    if len(str(path).encode()) < 100:
+        return path
+    return Path(tempfile.gettempdir()) / f"flashsale-{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.sock"
+
+
+def _broker_of(url: str) -> str:
+    """The same server's second database; production gives the broker a Redis of its own (BROKER_URL)."""
+    if url.startswith("unix://"):
+        return "redis+socket://" + url.removeprefix("unix://").partition("?")[0] + "?virtual_host=1"
+    return url.partition("?")[0].rstrip("/").removesuffix("/0") + "/1"
+
+
+REDIS_SOCKET = _socket("redis.sock")
+REDIS_URL = env.str("REDIS_URL", default=f"unix://{REDIS_SOCKET}?db=0")
+BROKER_URL = env.str("BROKER_URL", default=_broker_of(REDIS_URL))
+LIMITS_URL = env.str("LIMITS_URL", default=REDIS_URL)
+
+
+def _cache(prefix: str) -> dict[str, Any]:
+    return {
+        "BACKEND": "flashsale.gate.refusing.RefusingRedisCache",
+        "LOCATION": LIMITS_URL,
+        "KEY_PREFIX": prefix,
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.2, "health_check_interval": 30},
+    }
+
+
+CACHES = {"default": _cache("cache"), "limits": _cache("limits")}
+
+RATELIMIT_USE_CACHE = "limits"
+RATELIMIT_FAIL_OPEN = False  # when the limiter cannot answer, nobody gets in by that
+RATELIMIT_IP_META_KEY = "flashsale.web.client.address_of"
+RATELIMIT_IPV6_MASK = 64
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]  # Django's own Redis back end counts exactly; a test shows it
+
+CELERY_BROKER_URL = BROKER_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_ACKS_LATE = True  # a worker that dies gives its message back
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = 90
+CELERY_TASK_SOFT_TIME_LIMIT = 60
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.int("FLASHSALE_WORKER_SHUTDOWN", default=5 if FLASHSALE_DEMO else 30)
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # never give a Redis up
+CELERY_VISIBILITY_TIMEOUT = 300
+CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {"visibility_timeout": 300}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 300,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 10,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat")
+
+# --- Doors ------------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": [],  # the stock ones let extra requests through under load; ours count in Redis
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "flashsale",
+    "VERSION": "1",
+    "DESCRIPTION": "Flash sales in which the limit holds before the sale and anyone can check the line.",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not FLASHSALE_DEMO
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_HSTS_SECONDS = env.int("FLASHSALE_HSTS_SECONDS", default=0)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if FLASHSALE_TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("FLASHSALE_STATIC", default=str(VAR_DIR / "static")))
+HASHED_STATIC = env.bool("FLASHSALE_HASHED_STATIC", default=not FLASHSALE_DEMO)
+WHITENOISE_USE_FINDERS = not HASHED_STATIC
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if HASHED_STATIC
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# --- Words, times, mail -----------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "id"
+LANGUAGES = [("id", _("Indonesian")), ("en", _("English"))]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "Asia/Jakarta"  # how times are shown; the books keep UTC
+
+EMAIL_FILE_PATH = str(VAR_DIR / "outbox")
+vars().update(
+    env.email_url("EMAIL_URL", default=f"filemail:///{EMAIL_FILE_PATH}" if FLASHSALE_DEMO else "smtp://localhost:25")
+)
+DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost")
+
+# --- Logs: one JSON object a line, on standard error ------------------------------------------------------------------
+
+_BEFORE_RENDERING = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+structlog.configure(
+    processors=[*_BEFORE_RENDERING, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer(),
+            "foreign_pre_chain": _BEFORE_RENDERING,
+        },
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": env.str("FLASHSALE_LOG_LEVEL", default="INFO")},
+    "loggers": {"django": {"handlers": [], "propagate": True}, "django.server": {"handlers": [], "propagate": True}},
+}

@@ -1,0 +1,1 @@
+"""Doors for shoppers and partners."""
