@@ -1,6 +1,7 @@
 """Where the secrets come from: the environment, or a file that only its owner can read.
 
-Outside of a demo, secrets are never made up: a pepper that changed silently would forget every identity of a running campaign.
+Outside of a demo, secrets are never made up: a pepper that changed silently would forget every identity of a running
+campaign.
 """
 
 import os
@@ -17,7 +18,7 @@ HEAD = """\
 
 
 class SecretsMissing(RuntimeError):
-    """A secret is neither in the environment nor in the file, or the file is open to others. The text says what to do."""
+    """A secret is neither in the environment nor in the file, or it is unusable. The text says what to do."""
 
 
 def load(*, path: Path, make: bool) -> None:

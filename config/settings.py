@@ -1,6 +1,6 @@
 """All settings, in one file. What differs between machines is read from the environment; docs/operate.md lists it.
 
-A data folder (`FLASHSALE_VAR`, default `var/`) holds what a machine writes: SQLite books, Redis files, logs, secrets.env.
+A data folder (`FLASHSALE_VAR`, default `var/`) holds what a machine writes: books, Redis files, logs, secrets.env.
 """
 
 import hashlib
