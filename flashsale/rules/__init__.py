@@ -1,0 +1,1 @@
+"""The rules: pure Python that knows neither the gate, the books, the settings nor the time."""

@@ -1,0 +1,289 @@
+"""The draw: who stands where in a line, as a public function of a secret fixed before anyone entered.
+
+Nothing here needs a list, a memory or the rest of the package. Strangers run this file as a plain script to check a
+finished sale:
+
+    python flashsale/rules/lottery.py verify FILE [--line LINE --index INDEX]
+
+Exit status 0: everything holds. 1: something in the file is false. 2: the file or the question is unusable.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+COMMIT_TAG = b"flashsale/commit/v1"
+SEED_TAG = b"flashsale/seed/v1"
+SECRET_BYTES = 32
+DIGEST_BYTES = 32
+VERSION = 1
+
+# Four rounds already give a sound permutation on paper; ten cost microseconds and leave no room for argument.
+ROUNDS = 10
+_ROUND_BYTES = tuple(bytes([number]) for number in range(ROUNDS))
+_COUNT_MAX = 2**64 - 1
+# A transcript of a thousand lines is about 200 kB; anything far larger is not one of ours.
+_FILE_BYTES_MAX = 16 * 1024 * 1024
+
+
+def commitment(secret: bytes) -> bytes:
+    """What is shown from publication on, so that the secret cannot be changed afterwards."""
+    return sha256(COMMIT_TAG + secret).digest()
+
+
+def seed(secret: bytes, line: str, cohort: int, beacon: bytes = b"") -> bytes:
+    """The 32 bytes that order one line, known to nobody before its cohort is frozen.
+
+    Raises OverflowError when the line code is longer than 65,535 bytes or the cohort negative or beyond 64 bits.
+    """
+    code = line.encode()
+    parts = (SEED_TAG, secret, len(code).to_bytes(2, "big"), code, cohort.to_bytes(8, "big"), beacon)
+    return sha256(b"".join(parts)).digest()
+
+
+def number(index: int, cohort: int, seed: bytes) -> int:
+    """The place, from 1, of the entry with this index. Those beyond the cohort keep their index: first come.
+
+    Raises ValueError when the index is below 1.
+    """
+    _at_least_one(index)
+    if index > cohort:
+        return index
+    half, keys = _half_bits(cohort), _round_keys(seed)
+    position = _forward(index - 1, half, keys)
+    while position >= cohort:
+        position = _forward(position, half, keys)
+    return position + 1
+
+
+def index_of(number: int, cohort: int, seed: bytes) -> int:
+    """The index that stands at this number: the inverse of `number`.
+
+    Raises ValueError when the number is below 1.
+    """
+    _at_least_one(number)
+    if number > cohort:
+        return number
+    half, keys = _half_bits(cohort), _round_keys(seed)
+    position = _backward(number - 1, half, keys)
+    while position >= cohort:
+        position = _backward(position, half, keys)
+    return position + 1
+
+
+def _at_least_one(value: int) -> None:
+    if value < 1:
+        raise ValueError("indexes and numbers start at 1")
+
+
+def _half_bits(cohort: int) -> int:
+    return max(1, ((cohort - 1).bit_length() + 1) // 2)
+
+
+def _round_keys(seed: bytes) -> list[bytes]:
+    return [seed + round_byte for round_byte in _ROUND_BYTES]
+
+
+def _forward(position: int, half: int, keys: list[bytes]) -> int:
+    mask = (1 << half) - 1
+    left, right = position >> half, position & mask
+    for key in keys:
+        mixed = int.from_bytes(sha256(key + right.to_bytes(8, "big")).digest()[:8], "big")
+        left, right = right, left ^ (mixed & mask)
+    return (left << half) | right
+
+
+def _backward(position: int, half: int, keys: list[bytes]) -> int:
+    mask = (1 << half) - 1
+    left, right = position >> half, position & mask
+    for key in reversed(keys):
+        mixed = int.from_bytes(sha256(key + left.to_bytes(8, "big")).digest()[:8], "big")
+        left, right = right ^ (mixed & mask), left
+    return (left << half) | right
+
+
+class Unusable(ValueError):
+    """The file is not a transcript, or the question cannot be put to it."""
+
+
+class Line(NamedTuple):
+    cohort: int
+    seed: bytes
+
+
+class Transcript(NamedTuple):
+    """What a sale publishes once all its lines are frozen."""
+
+    sale: str | int
+    commitment: bytes
+    secret: bytes
+    beacon: bytes
+    lines: dict[str, Line]
+
+
+class Check(NamedTuple):
+    """One statement of a transcript and whether it is true."""
+
+    holds: bool
+    says: str
+
+
+def transcript(*, sale: str | int, secret: bytes, cohorts: Mapping[str, int], beacon: bytes = b"") -> dict[str, Any]:
+    """The public transcript of a sale, ready for JSON. `cohorts` has the frozen cohort of every line by its code."""
+    lines = {code: {"cohort": size, "seed": seed(secret, code, size, beacon).hex()} for code, size in cohorts.items()}
+    return {
+        "version": VERSION,
+        "sale": sale,
+        "commitment": commitment(secret).hex(),
+        "secret": secret.hex(),
+        "beacon": beacon.hex(),
+        "lines": lines,
+    }
+
+
+def read(text: str) -> Transcript:
+    """The transcript in a JSON text. Raises Unusable when the text is not one."""
+    try:
+        data = json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise Unusable(f"not usable JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise Unusable("not a JSON object")
+    if type(data.get("version")) is not int or data["version"] != VERSION:
+        raise Unusable(f"version is not {VERSION}")
+    return Transcript(
+        sale=_sale(data),
+        commitment=_bytes(data, "commitment", DIGEST_BYTES),
+        secret=_bytes(data, "secret", SECRET_BYTES),
+        beacon=_bytes(data, "beacon"),
+        lines=_lines(data),
+    )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    # Two readers may keep different ones of two equal names, and so verify different sales.
+    if len(found) != len(pairs):
+        raise Unusable("a name appears twice in one object")
+    return found
+
+
+def _sale(data: dict[str, Any]) -> str | int:
+    sale = data.get("sale")
+    if isinstance(sale, bool) or not isinstance(sale, str | int):
+        raise Unusable("sale is missing")
+    return sale
+
+
+def _bytes(data: dict[str, Any], name: str, size: int | None = None) -> bytes:
+    text = data.get(name)
+    if not isinstance(text, str) or not set(text) <= set("0123456789abcdef") or len(text) % 2:
+        raise Unusable(f"{name} is not lower-case hex")
+    if size is not None and len(text) != 2 * size:
+        raise Unusable(f"{name} is not {size} bytes")
+    return bytes.fromhex(text)
+
+
+def _lines(data: dict[str, Any]) -> dict[str, Line]:
+    lines = data.get("lines")
+    if not isinstance(lines, dict):
+        raise Unusable("lines is not an object")
+    return {code: _line(code, line) for code, line in lines.items()}
+
+
+def _line(code: str, line: object) -> Line:
+    if not isinstance(line, dict):
+        raise Unusable(f"line {code!r} is not an object")
+    cohort = line.get("cohort")
+    if type(cohort) is not int or not 0 <= cohort <= _COUNT_MAX:
+        raise Unusable(f"line {code!r}: cohort is not a count")
+    try:
+        if len(code.encode()) >= 2**16:
+            raise Unusable("a line code is too long")
+    except UnicodeEncodeError as error:
+        raise Unusable(f"line {code!r}: the code is not text") from error
+    return Line(cohort, _bytes(line, "seed", DIGEST_BYTES))
+
+
+def checks(sale: Transcript) -> Iterator[Check]:
+    """Every statement of the transcript, checked: the commitment, then each line's seed."""
+    yield Check(commitment(sale.secret) == sale.commitment, "the secret is the one committed to")
+    for code, line in sale.lines.items():
+        true_seed = seed(sale.secret, code, line.cohort, sale.beacon)
+        yield Check(
+            true_seed == line.seed, f"line {code!r}: the seed follows from the secret and a cohort of {line.cohort:,}"
+        )
+
+
+def number_in(sale: Transcript, *, line: str, index: int) -> int:
+    """The number that follows from the secret for an index of a line. Raises Unusable for an unknown line."""
+    if line not in sale.lines:
+        raise Unusable(f"no line {line!r} in this file; it has: {', '.join(map(repr, sale.lines)) or 'none'}")
+    cohort = sale.lines[line].cohort
+    return number(index, cohort, seed(sale.secret, line, cohort, sale.beacon))
+
+
+def _verify(path: str, line: str | None, index: int | None) -> int:
+    sale = _read_file(path)
+    asked = number_in(sale, line=line, index=index) if line is not None and index is not None else None
+    print(f"sale {sale.sale!r}, {len(sale.lines)} lines")
+    true = True
+    for check in checks(sale):
+        true = true and check.holds
+        print(f"{'ok   ' if check.holds else 'FALSE'}  {check.says}")
+    print("the transcript is true" if true else "the transcript is FALSE: its order was not fixed by its commitment")
+    if asked is not None:
+        print(f"number: {asked}")
+    return 0 if true else 1
+
+
+def _read_file(path: str) -> Transcript:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_FILE_BYTES_MAX + 1)
+        text = content.decode()
+    except (OSError, ValueError) as error:
+        raise Unusable(f"cannot read {path}: {error}") from error
+    if len(content) > _FILE_BYTES_MAX:
+        raise Unusable(f"{path} is larger than {_FILE_BYTES_MAX:,} bytes")
+    return read(text)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= _COUNT_MAX:
+        raise ValueError
+    return value
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Check the draw of a sale.", allow_abbrev=False)
+    verify = parser.add_subparsers(required=True).add_parser("verify", help="check a transcript", allow_abbrev=False)
+    verify.add_argument("file", help="the transcript, as JSON")
+    verify.add_argument("--line", help="code of a line in the transcript")
+    verify.add_argument("--index", type=_positive, help="an index in that line; the last line printed is its number")
+    arguments = parser.parse_args(argv)
+    if (arguments.line is None) != (arguments.index is None):
+        verify.error("--line and --index go together")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the verifier and return its exit status: 0 true, 1 false, 2 unusable."""
+    # A line code may hold letters that the reader's terminal cannot show; that is no reason to stop.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    arguments = _arguments(argv)
+    try:
+        return _verify(arguments.file, arguments.line, arguments.index)
+    except Unusable as error:
+        print(f"unusable: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
