@@ -1,0 +1,174 @@
+"""Who a person is, as far as a sale may know: canonical values of the axes, and their keyed digests.
+
+Two spellings of one phone, mailbox or address get one canonical value, so one digest and one place. A digest tells
+nothing without the pepper, and nothing across campaigns, whose salts differ.
+"""
+
+import hmac
+import re
+import unicodedata
+from collections.abc import Callable
+from enum import StrEnum
+
+import phonenumbers
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from flashsale.rules.address import canonical_address
+
+DIGEST_BYTES = 16
+PEPPER_BYTES_MIN = 16
+# Raise it when a canonical form changes: digests of both versions then never meet by accident.
+CANON_VERSION = 1
+VALUE_CHARS_MAX = 256
+ADDRESS_CHARS_MAX = 512
+HOME_REGION = "ID"
+
+
+class Axis(StrEnum):
+    """One thing that a person has few of."""
+
+    PHONE = "phone"
+    EMAIL = "email"
+    PAYMENT = "payment"
+    ACCOUNT = "account"
+    NATIONAL_ID = "national_id"
+    ADDRESS = "address"
+    DEVICE = "device"
+
+
+AXIS_NUMBER: dict[Axis, int] = {axis: number for number, axis in enumerate(Axis, start=1)}
+"""The axis on the wire. Tokens live for weeks: append, never renumber."""
+
+
+class BadValue(ValueError):
+    """The value cannot be one of its axis. `why` is empty, too_long or malformed; the value itself is never kept."""
+
+    def __init__(self, axis: Axis, why: str) -> None:
+        super().__init__(f"{axis.value} is {why}")
+        self.axis = axis
+        self.why = why
+
+
+def canonical(axis: Axis, raw: str) -> str:
+    """The one spelling of a value. Raises BadValue."""
+    bound = ADDRESS_CHARS_MAX if axis is Axis.ADDRESS else VALUE_CHARS_MAX
+    if len(raw) > bound:
+        raise BadValue(axis, "too_long")
+    text = raw.strip()
+    if not text:
+        raise BadValue(axis, "empty")
+    value = _CANONICAL[axis](text)
+    if not value:
+        raise BadValue(axis, "malformed")
+    return value
+
+
+def _phone(text: str) -> str:
+    digits = unicodedata.normalize("NFKC", text)
+    # The library would pick a number out of any sentence; a typing error must not become somebody's phone.
+    if not re.fullmatch(r"\+?[\d\s().\-‐-―]+", digits):
+        return ""
+    try:
+        number = phonenumbers.parse(digits, HOME_REGION)
+    except phonenumbers.NumberParseException:
+        return ""
+    if not phonenumbers.is_valid_number(number):
+        return ""
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+_SAME_MAILBOXES = {"googlemail.com": "gmail.com", "me.com": "icloud.com", "mac.com": "icloud.com"}
+_DOTS_IGNORED = {"gmail.com"}
+# Only where the provider itself delivers `name+anything` to `name`; elsewhere two people may differ by it.
+_TAG_MARK = {
+    "gmail.com": "+",
+    "icloud.com": "+",
+    "outlook.com": "+",
+    "outlook.co.id": "+",
+    "hotmail.com": "+",
+    "live.com": "+",
+    "msn.com": "+",
+    "proton.me": "+",
+    "protonmail.com": "+",
+    "pm.me": "+",
+    "fastmail.com": "+",
+    # Yahoo's disposable addresses are `base-anything`; its ordinary names have no hyphen.
+    "yahoo.com": "-",
+    "yahoo.co.id": "-",
+    "ymail.com": "-",
+    "rocketmail.com": "-",
+}
+_LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*")
+_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])")
+
+
+def _email(text: str) -> str:
+    local, _, domain = unicodedata.normalize("NFKC", text).lower().rpartition("@")
+    domain = _ascii_domain(domain)
+    domain = _SAME_MAILBOXES.get(domain, domain)
+    if not _LOCAL_PART.fullmatch(local) or len(local.encode()) > 64 or not _DOMAIN.fullmatch(domain):
+        return ""
+    if mark := _TAG_MARK.get(domain):
+        local = local.partition(mark)[0]
+    if domain in _DOTS_IGNORED:
+        local = local.replace(".", "")
+    return f"{local}@{domain}" if local else ""
+
+
+def _ascii_domain(domain: str) -> str:
+    try:
+        return domain.removesuffix(".").encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        return ""
+
+
+def _account(text: str) -> str:
+    # Folding case can undo a normal form, so the normal form is taken again.
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return _opaque(unicodedata.normalize("NFKC", folded).strip())
+
+
+def _national_id(text: str) -> str:
+    digits = re.sub(r"[\s.]", "", unicodedata.normalize("NFKC", text))
+    return digits if re.fullmatch(r"[0-9]{16}", digits) else ""
+
+
+def _opaque(text: str) -> str:
+    """A value that somebody else made: kept as it is, unless it cannot have been typed."""
+    return text if text.isprintable() else ""
+
+
+_CANONICAL: dict[Axis, Callable[[str], str]] = {
+    Axis.PHONE: _phone,
+    Axis.EMAIL: _email,
+    Axis.PAYMENT: _opaque,
+    Axis.ACCOUNT: _account,
+    Axis.NATIONAL_ID: _national_id,
+    Axis.ADDRESS: canonical_address,
+    Axis.DEVICE: _opaque,
+}
+
+
+def digest_key(pepper: bytes, salt: bytes, axis: Axis, version: int = CANON_VERSION) -> bytes:
+    """The 32-byte key of one axis in one campaign. Raises ValueError when the pepper is too short to be a secret."""
+    if len(pepper) < PEPPER_BYTES_MIN:
+        raise ValueError(f"the pepper needs at least {PEPPER_BYTES_MIN} bytes")
+    info = f"flashsale/identity/v{version}/{axis.value}".encode()
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(pepper)
+
+
+def digest(key: bytes, canonical: str) -> bytes:
+    """The 16 bytes by which a value is known everywhere."""
+    return hmac.digest(key, canonical.encode(), "sha256")[:DIGEST_BYTES]
+
+
+class Digester:
+    """Digests for one campaign. Deriving a key costs more than using it, so each is derived once."""
+
+    def __init__(self, pepper: bytes, salt: bytes) -> None:
+        self._keys = {axis: digest_key(pepper, salt, axis) for axis in Axis}
+
+    def digest(self, axis: Axis, raw: str) -> bytes:
+        """The digest of a value as somebody typed it. Raises BadValue."""
+        return digest(self._keys[axis], canonical(axis, raw))

@@ -1,0 +1,159 @@
+"""One person, one canonical value for each axis, however it is typed; two people, two."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashsale.rules.identity import AXIS_NUMBER, Axis, BadValue, Digester, canonical, digest, digest_key
+
+PEPPER = b"pepper of at least sixteen bytes"
+SALT = b"salt of campaign"
+
+
+@pytest.mark.parametrize(
+    ("axis", "spellings", "value"),
+    [
+        (
+            Axis.PHONE,
+            [
+                "081234567890",
+                "0812-3456-7890",
+                "0812.3456.7890",
+                "6281234567890",
+                "+62 812 3456 7890",
+                "+62 (0)812 3456 7890",
+                "０８１２３４５６７８９０",
+                " \t0812\u00a03456\u00a07890 ",
+                "＋62 812\u20113456\u20137890",
+            ],
+            "+6281234567890",
+        ),
+        (Axis.PHONE, ["+1 650 253 0000", "+1 (650) 253-0000"], "+16502530000"),
+        (
+            Axis.EMAIL,
+            ["budi.santoso@gmail.com", "BudiSantoso@googlemail.com", "b.u.d.i.santoso+poco+m3@GMAIL.com."],
+            "budisantoso@gmail.com",
+        ),
+        (Axis.EMAIL, ["Siti.Aminah@Outlook.com", "siti.aminah+2@outlook.com"], "siti.aminah@outlook.com"),
+        (Axis.EMAIL, ["siti@me.com", "siti@mac.com", "siti+x@icloud.com"], "siti@icloud.com"),
+        (Axis.EMAIL, ["toko-1@yahoo.co.id", "toko-2@yahoo.co.id"], "toko@yahoo.co.id"),
+        (Axis.EMAIL, ["a+b@toko.example", "A+B@Toko.Example"], "a+b@toko.example"),
+        (Axis.EMAIL, ["ani@bücher.example", "ani@xn--bcher-kva.example"], "ani@xn--bcher-kva.example"),
+        (Axis.PAYMENT, [" pm_1AbC ", "pm_1AbC"], "pm_1AbC"),
+        (Axis.ACCOUNT, [" Budi_88 ", "BUDI_88", "ｂｕｄｉ_88"], "budi_88"),
+        (Axis.NATIONAL_ID, ["3174092501900001", "317409 250190 0001", "3174.0925.0190.0001"], "3174092501900001"),
+        (Axis.DEVICE, [" 9fE1 ", "9fE1"], "9fE1"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_spellings_of_one_value_are_one(axis: Axis, spellings: list[str], value: str) -> None:
+    assert [canonical(axis, spelling) for spelling in spellings] == [value] * len(spellings)
+
+
+@pytest.mark.parametrize(
+    ("axis", "one", "other"),
+    [
+        (Axis.PHONE, "081234567890", "081234567891"),
+        (Axis.EMAIL, "budi.s@outlook.com", "budis@outlook.com"),
+        (Axis.EMAIL, "budi-s@gmail.com", "budi@gmail.com"),
+        (Axis.EMAIL, "budi@hotmail.com", "budi@outlook.com"),
+        (Axis.EMAIL, "a+b@toko.example", "a@toko.example"),
+        (Axis.PAYMENT, "pm_1AbC", "pm_1abc"),
+        (Axis.DEVICE, "9fE1", "9fe1"),
+    ],
+)
+def test_values_of_two_people_stay_two(axis: Axis, one: str, other: str) -> None:
+    assert canonical(axis, one) != canonical(axis, other)
+
+
+@pytest.mark.parametrize(
+    ("axis", "raw"),
+    [
+        (Axis.PHONE, "0812"),
+        (Axis.PHONE, "08123456789012345"),
+        (Axis.PHONE, "0812345678a"),
+        (Axis.PHONE, "call 081234567890"),
+        (Axis.PHONE, "081234567890/081234567891"),
+        (Axis.PHONE, "+999 81234567890"),
+        (Axis.PHONE, "()"),
+        (Axis.EMAIL, "budi"),
+        (Axis.EMAIL, "@gmail.com"),
+        (Axis.EMAIL, "+x@gmail.com"),
+        (Axis.EMAIL, "budi@localhost"),
+        (Axis.EMAIL, "budi@-toko.example"),
+        (Axis.EMAIL, "budi@toko..example"),
+        (Axis.EMAIL, "budi @toko.example"),
+        (Axis.EMAIL, "budi@siti@toko.example"),
+        (Axis.EMAIL, ".budi@toko.example"),
+        (Axis.EMAIL, "budi\r\nBcc: siti@toko.example"),
+        (Axis.EMAIL, f"{'a' * 65}@toko.example"),
+        (Axis.EMAIL, f"budi@{'a' * 64}.example"),
+        (Axis.PAYMENT, "pm_1\x00"),
+        (Axis.ACCOUNT, "budi\n88"),
+        (Axis.NATIONAL_ID, "317409250190000"),
+        (Axis.NATIONAL_ID, "31740925019000011"),
+        (Axis.NATIONAL_ID, "3174-0925-0190-0001"),
+        (Axis.NATIONAL_ID, "٣١٧٤٠٩٢٥٠١٩٠٠٠٠١"),
+        (Axis.ADDRESS, "-, /"),
+        (Axis.DEVICE, "\u202e9fe1"),
+    ],
+)
+def test_value_is_refused_as_malformed(axis: Axis, raw: str) -> None:
+    with pytest.raises(BadValue) as refused:
+        canonical(axis, raw)
+    assert (refused.value.axis, refused.value.why) == (axis, "malformed")
+    assert str(refused.value) == f"{axis} is malformed"
+
+
+@pytest.mark.parametrize("axis", Axis)
+def test_value_is_refused_when_empty_or_beyond_its_bound(axis: Axis) -> None:
+    bound = 512 if axis is Axis.ADDRESS else 256
+    for raw, why in ((" \t", "empty"), ("1" * (bound + 1), "too_long")):
+        with pytest.raises(BadValue) as refused:
+            canonical(axis, raw)
+        assert (refused.value.axis, refused.value.why) == (axis, why)
+
+
+@given(axis=st.sampled_from(Axis), raw=st.text(max_size=600))
+def test_any_text_is_refused_or_has_one_canonical_value(axis: Axis, raw: str) -> None:
+    try:
+        value = canonical(axis, raw)
+    except BadValue:
+        return
+    if len(value) <= 256:
+        assert canonical(axis, value) == value
+
+
+def test_numbers_of_the_axes_never_change() -> None:
+    assert {axis.value: number for axis, number in AXIS_NUMBER.items()} == {
+        "phone": 1,
+        "email": 2,
+        "payment": 3,
+        "account": 4,
+        "national_id": 5,
+        "address": 6,
+        "device": 7,
+    }
+
+
+def test_digest_of_a_known_value_never_changes() -> None:
+    key = digest_key(PEPPER, SALT, Axis.PHONE)
+    assert key.hex() == "de1795cd47df9272345fecb52c1a0429636df1901530c21c8a417eb8270ed0a3"
+    assert digest(key, "+6281234567890").hex() == "28633611d8f1501f733da166f2eaf4ba"
+    assert Digester(PEPPER, SALT).digest(Axis.PHONE, "0812-3456-7890") == digest(key, "+6281234567890")
+
+
+def test_digest_depends_on_pepper_salt_axis_and_version() -> None:
+    keys = {
+        digest_key(PEPPER, SALT, Axis.PAYMENT),
+        digest_key(PEPPER[::-1], SALT, Axis.PAYMENT),
+        digest_key(PEPPER, SALT[::-1], Axis.PAYMENT),
+        digest_key(PEPPER, SALT, Axis.DEVICE),
+        digest_key(PEPPER, SALT, Axis.PAYMENT, version=2),
+    }
+    assert len({digest(key, "the same") for key in keys}) == 5
+
+
+def test_pepper_too_short_to_be_a_secret_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 16 bytes"):
+        Digester(b"fifteen bytes..", SALT)
