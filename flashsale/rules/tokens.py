@@ -1,0 +1,183 @@
+"""Sealed tokens: what a shopper carries so that the servers need not remember it.
+
+A token is "fs1." and base64url of: key id (1 byte), nonce (12), AES-256-GCM ciphertext with its tag. The format, the
+key id and the kind are authenticated with it, so a token of one kind never opens as another. Payloads are big-endian.
+"""
+
+import hmac
+import secrets
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from flashsale.rules.identity import AXIS_NUMBER, DIGEST_BYTES, Axis
+
+PREFIX = "fs1."
+TOKEN_CHARS_MAX = 512
+KEY_BYTES = 32
+NONCE_BYTES = 12
+CODE_MAC_BYTES = 16
+CODE_NONCE_BYTES = 8
+_CODE_TAG = b"flashsale/code/v1"
+_AXIS = {number: axis for axis, number in AXIS_NUMBER.items()}
+
+
+class TokenRefused(ValueError):
+    """The token is not one of ours, or not of this kind. Why is nobody's business."""
+
+
+class Keyring:
+    """The keys by id, and the one that seals. Keys that no longer seal still open, until they are taken out."""
+
+    def __init__(self, keys: Mapping[int, bytes], current: int) -> None:
+        if current not in keys:
+            raise ValueError("the current key is not on the ring")
+        if any(not 0 <= kid <= 255 or len(key) != KEY_BYTES for kid, key in keys.items()):
+            raise ValueError(f"key ids are 0 to 255 and keys {KEY_BYTES} bytes")
+        self._ciphers = {kid: AESGCM(key) for kid, key in keys.items()}
+        self._current = current
+
+    def seal(self, kind: str, payload: bytes) -> str:
+        """A token of this kind. Raises ValueError when the payload does not fit into 512 characters."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = self._ciphers[self._current].encrypt(nonce, payload, _bound(kind, self._current))
+        token = PREFIX + _encode(bytes([self._current]) + nonce + sealed)
+        if len(token) > TOKEN_CHARS_MAX:
+            raise ValueError("the payload is too long for a token")
+        return token
+
+    def open(self, kind: str, token: str) -> bytes:
+        """The payload of a token of this kind. Raises TokenRefused for anything else."""
+        sealed = _decode(token)
+        kid, nonce, ciphertext = sealed[0], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+        try:
+            return self._ciphers[kid].decrypt(nonce, ciphertext, _bound(kind, kid))
+        except (KeyError, InvalidTag) as error:
+            raise TokenRefused from error
+
+
+def _bound(kind: str, kid: int) -> bytes:
+    return f"{PREFIX}{kid}.{kind}".encode()
+
+
+def _encode(sealed: bytes) -> str:
+    return urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+def _decode(token: str) -> bytes:
+    if len(token) > TOKEN_CHARS_MAX or not token.startswith(PREFIX):
+        raise TokenRefused
+    text = token[len(PREFIX) :]
+    try:
+        sealed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (NotBase64, ValueError) as error:
+        raise TokenRefused from error
+    # The decoder skips foreign characters and spare bits; one token must have one spelling.
+    if len(sealed) <= NONCE_BYTES or _encode(sealed) != text:
+        raise TokenRefused
+    return sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a line: whose it is, where it stands, and when it was given (Unix time in ms)."""
+
+    sale: int
+    line: int
+    index: int
+    made_ms: int
+    digests: Mapping[Axis, bytes]
+
+    def pack(self) -> bytes:
+        """The payload of a place token."""
+        head = _PLACE.pack(self.sale, self.line, self.index, self.made_ms)
+        axes = sorted(self.digests, key=AXIS_NUMBER.__getitem__)
+        return head + b"".join(_DIGEST.pack(AXIS_NUMBER[axis], _sized(self.digests[axis])) for axis in axes)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Self:
+        """The place in a payload. Raises TokenRefused."""
+        try:
+            pairs = list(_DIGEST.iter_unpack(payload[_PLACE.size :]))
+            digests = {_AXIS[number]: digest for number, digest in pairs}
+            sale, line, index, made_ms = _PLACE.unpack_from(payload)
+        except (struct.error, KeyError) as error:
+            raise TokenRefused from error
+        if len(digests) != len(pairs):
+            raise TokenRefused
+        return cls(sale, line, index, made_ms, digests)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That somebody has shown, in this campaign, to be reached at a value (when: Unix time in ms)."""
+
+    campaign: int
+    axis: Axis
+    digest: bytes
+    made_ms: int
+
+    def pack(self) -> bytes:
+        """The payload of a proof token."""
+        return _PROOF.pack(self.campaign, AXIS_NUMBER[self.axis], _sized(self.digest), self.made_ms)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Self:
+        """The proof in a payload. Raises TokenRefused."""
+        try:
+            campaign, number, digest, made_ms = _PROOF.unpack(payload)
+            return cls(campaign, _AXIS[number], digest, made_ms)
+        except (struct.error, KeyError) as error:
+            raise TokenRefused from error
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A one-time code on its way: what it will prove, how to know it again, until when (Unix time in ms)."""
+
+    campaign: int
+    axis: Axis
+    digest: bytes
+    code_mac: bytes
+    expires_ms: int
+    nonce: bytes
+
+    def pack(self) -> bytes:
+        """The payload of a challenge token."""
+        if len(self.code_mac) != CODE_MAC_BYTES or len(self.nonce) != CODE_NONCE_BYTES:
+            raise ValueError("a code's mac has 16 bytes and its nonce 8")
+        axis = AXIS_NUMBER[self.axis]
+        return _CHALLENGE.pack(self.campaign, axis, _sized(self.digest), self.code_mac, self.expires_ms, self.nonce)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Self:
+        """The challenge in a payload. Raises TokenRefused."""
+        try:
+            campaign, number, digest, mac, expires_ms, nonce = _CHALLENGE.unpack(payload)
+            return cls(campaign, _AXIS[number], digest, mac, expires_ms, nonce)
+        except (struct.error, KeyError) as error:
+            raise TokenRefused from error
+
+
+_PLACE = struct.Struct(">QQQQ")
+_DIGEST = struct.Struct(f">B{DIGEST_BYTES}s")
+_PROOF = struct.Struct(f">QB{DIGEST_BYTES}sQ")
+_CHALLENGE = struct.Struct(f">QB{DIGEST_BYTES}s{CODE_MAC_BYTES}sQ{CODE_NONCE_BYTES}s")
+
+
+def _sized(digest: bytes) -> bytes:
+    # struct would silently cut or pad it, and so make another identity.
+    if len(digest) != DIGEST_BYTES:
+        raise ValueError(f"a digest has {DIGEST_BYTES} bytes")
+    return digest
+
+
+def code_mac(key: bytes, code: str, nonce: bytes) -> bytes:
+    """The 16 bytes by which a one-time code is known again without being kept."""
+    return hmac.digest(key, _CODE_TAG + nonce + code.encode(), "sha256")[:CODE_MAC_BYTES]
