@@ -1,0 +1,161 @@
+"""Programs that we start ourselves, and end ourselves by their process id. Needs nothing of Django."""
+
+import http.client
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class NotReady(RuntimeError):
+    """A program did not answer in time; the text carries its last words."""
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """One child program, its output in a file of its own. Usable as a context manager.
+
+    The child leads a process group: its workers end with it, and Ctrl-C in the terminal reaches only us, who then end
+    the children in order. `user` is the id of the system user to run as, `stop_signal` what asks this program to end.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: int | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._command = list(command)
+        self._env = {**os.environ, **(env or {})}
+        self._cwd = cwd
+        self._user = user
+        self._stop_signal = stop_signal
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        if self._child is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the child was started and has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the child ended with; None while it runs."""
+        return None if self._child is None else self._child.poll()
+
+    def start(self) -> Self:
+        """Start the child; raises OSError when the program cannot be run."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._child = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                cwd=self._cwd,
+                user=self._user,
+                group=None if self._user is None else pwd.getpwuid(self._user).pw_gid,
+                extra_groups=None if self._user is None else [],
+                start_new_session=True,
+            )
+        return self
+
+    def wait(self, *, seconds: float) -> int:
+        """Wait until the child ends by itself, and answer its exit code; raises NotReady when the time is over."""
+        if self._child is None:
+            raise RuntimeError(f"{self.name} was not started")
+        try:
+            return self._child.wait(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise NotReady(f"{self.name} did not end within {seconds:g} s.\n{self.last_words()}") from error
+
+    def stop(self, *, seconds: float = 10.0) -> int | None:
+        """Ask the child to end, and after `seconds` make it; workers it left behind end too. Answers its exit code."""
+        if self._child is None:
+            return None
+        if self.running:
+            self._child.send_signal(self._stop_signal)
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(timeout=seconds)
+        self.kill()
+        return self._child.returncode
+
+    def kill(self) -> None:
+        """End the child and all its workers at once (SIGKILL)."""
+        if self._child is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+
+    def last_words(self, *, lines: int = 15) -> str:
+        """The end of the child's output."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+
+def wait_http(url: str, *, process: Process | None = None, seconds: float = 20.0, below: int = 500) -> int:
+    """Wait until `url` answers with a status under `below`, and answer the status.
+
+    Raises NotReady when the time is over, or as soon as `process`, who should answer, has ended.
+    """
+    deadline = time.monotonic() + seconds
+    status = 0
+    while time.monotonic() < deadline and (process is None or process.running):
+        status = _status(url)
+        if 0 < status < below:
+            return status
+        time.sleep(0.05)
+    told = f"answered {status}" if status else "did not answer"
+    words = f" Last words of {process.name}:\n{process.last_words()}" if process else ""
+    raise NotReady(f"{url} {told} within {seconds:g} s.{words}")
+
+
+def _status(url: str) -> int:
+    """The status of one GET, 0 when there is no answer. Redirects are answers."""
+    parts = urlsplit(url)
+    link = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=2.0)
+    try:
+        link.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        return link.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        link.close()
