@@ -95,6 +95,11 @@ class RedisServer:
             raise RuntimeError("the server is not running")
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether the server was started and has not ended."""
+        return self._process is not None and self._process.running
+
     def start(self, *, seconds: float = 15.0) -> Self:
         """Start and wait until the server has loaded its data and answers; raises NotReady, NoRedis."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,57 @@
+"""Fixtures for all rooms. The servers themselves are started in tests/servers.py."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from flashsale.stage.processes import free_port
+from flashsale.stage.redis_server import RedisServer
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """The gate of this run."""
+    return os.environ["REDIS_URL"]
+
+
+@pytest.fixture(scope="session")
+def _eraser(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def gate(_eraser: redis.Redis) -> redis.Redis:
+    """An empty gate; a plain client to look inside."""
+    _eraser.flushall()
+    return _eraser
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis for this test alone, which may be stopped, killed and started again."""
+    with RedisServer(folder=tmp_path / "redis", port=free_port(), always=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the machine's Chromium; the test is skipped where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = os.environ.get("CHROMIUM") or shutil.which(name)
+        if found:
+            return found
+    pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM=/path/to/it")
+
+
+@pytest.fixture(autouse=True)
+def _fails_when_the_servers_died() -> None:
+    """A dead server would make every later test fail for a reason of its own."""
+    server = servers.redis_server
+    if server is not None and not server.running:
+        pytest.exit("the Redis of this run has died", returncode=3)

@@ -1,0 +1,87 @@
+"""The rules of the house that no tool checks."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_FILE = 300
+MAX_FUNCTION = 60
+TOP = {
+    "flashsale", "config", "tests", "manage.py", "requirements.txt", "docker-compose.yml", "README.md",
+    "Makefile", "pyproject.toml", "Dockerfile", "docs", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", ".ci",
+    "requirements.in", "requirements-dev.in", "requirements-dev.txt", ".gitignore", ".dockerignore", "NOTICE",
+}  # fmt: skip
+NAMELESS = {"utils", "util", "common", "core", "helpers", "helper", "misc"}
+UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")  # in halves, so that this line does not find itself
+FOREIGN = re.compile(r"(^|/)(static/vendor|migrations|locale)/")
+
+
+def _ours() -> list[Path]:
+    """Files that are in the repository or about to be, without what others wrote or tools made."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    files = [ROOT / name for name in listed.stdout.splitlines() if not FOREIGN.search(name)]
+    return sorted(file for file in files if file.is_file())
+
+
+FILES = _ours()
+PYTHON = [file for file in FILES if file.suffix == ".py"]
+PROGRAMS = [file for file in FILES if file.suffix in {".py", ".lua", ".js", ".css", ".html"}]
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _functions(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    nodes = ast.walk(ast.parse(_text(file)))
+    return [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def test_the_top_level_holds_nothing_unexpected() -> None:
+    assert {file.relative_to(ROOT).parts[0] for file in FILES} - TOP == set()
+
+
+def test_files_fit_into_300_lines() -> None:
+    long = {_name(file): len(_text(file).splitlines()) for file in PROGRAMS}
+    assert {name: lines for name, lines in long.items() if lines > MAX_FILE} == {}
+
+
+def test_functions_fit_into_60_lines() -> None:
+    long = {f"{_name(file)}:{f.name}": _lines(f) for file in PYTHON for f in _functions(file)}
+    assert {name: lines for name, lines in long.items() if lines > MAX_FUNCTION} == {}
+
+
+def test_imports_stand_at_the_top() -> None:
+    inside = ((file, node) for file in PYTHON for f in _functions(file) for node in ast.walk(f))
+    assert [f"{_name(file)}:{n.lineno}" for file, n in inside if isinstance(n, ast.Import | ast.ImportFrom)] == []
+
+
+def test_files_are_finished() -> None:
+    lines = ((file, line) for file in PROGRAMS for line in _text(file).splitlines())
+    assert [f"{_name(file)}: {line.strip()}" for file, line in lines if UNFINISHED.search(line)] == []
+
+
+def test_names_say_what_is_inside() -> None:
+    parts = {_name(file): {part.lower() for part in file.relative_to(ROOT).with_suffix("").parts} for file in PROGRAMS}
+    assert [name for name, words in parts.items() if words & NAMELESS] == []
+
+
+def test_modules_begin_by_saying_what_they_are_for() -> None:
+    ours = [file for file in PYTHON if _text(file).strip()]
+    assert [_name(file) for file in ours if not ast.get_docstring(ast.parse(_text(file)))] == []
+
+
+def test_scripts_begin_by_saying_what_they_are_for() -> None:
+    scripts = [file for file in FILES if file.suffix == ".lua"]
+    assert [_name(file) for file in scripts if not re.match(r"-- \S.{20,}", _text(file))] == []

@@ -1,0 +1,88 @@
+"""Real servers for the whole test run, started before Django reads its settings (pytest loads this file with -p).
+
+    FLASHSALE_TEST_DB    postgres (default) or sqlite: where the books of this run live
+    TEST_DATABASE_URL    a PostgreSQL that already runs, instead of one of our own
+    TEST_REDIS_URL       a Redis that already runs; EVERYTHING in it is erased, again and again
+
+Workers of pytest-xdist share the PostgreSQL of their parent (databases of their own) and have a Redis each.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from config import secrets
+from flashsale.stage.postgres_server import NoPostgres, PostgresServer
+from flashsale.stage.processes import NotReady, free_port
+from flashsale.stage.redis_server import NoRedis, RedisServer
+
+folder = Path(tempfile.mkdtemp(prefix="flashsale-tests-"))
+redis_server: RedisServer | None = None
+postgres_server: PostgresServer | None = None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests() -> Generator[None]:
+    """Before anything else looks at the environment."""
+    atexit.register(stop)
+    try:
+        start()
+    except (NoPostgres, NoRedis, NotReady) as error:
+        raise pytest.UsageError(str(error)) from error
+    return (yield)
+
+
+def pytest_unconfigure() -> None:
+    """After the last test."""
+    stop()
+
+
+def pytest_report_header() -> list[str]:
+    """What this run tests against."""
+    return [f"books: {os.environ['DATABASE_URL'].partition(':')[0]}, gate: {os.environ['REDIS_URL']}"]
+
+
+def start() -> None:
+    """Start what the run needs and tell Django by the environment."""
+    folder.chmod(0o711)  # PostgreSQL may run as another user, who has to pass
+    os.environ.update(secrets.fresh())
+    os.environ.update(
+        FLASHSALE_VAR=str(folder / "var"),
+        FLASHSALE_HASHED_STATIC="0",
+        FLASHSALE_TEST_SQLITE=str(folder / "tests.sqlite3"),
+        EMAIL_URL="memorymail://",
+        REDIS_URL=os.environ.get("TEST_REDIS_URL") or _redis(),
+        DATABASE_URL=_books(),
+    )
+    for name in ("BROKER_URL", "LIMITS_URL", "FLASHSALE_DEMO"):
+        os.environ.pop(name, None)
+
+
+def stop() -> None:
+    """End our servers and remove their files; harmless when done twice."""
+    if redis_server is not None:
+        redis_server.stop()
+    if postgres_server is not None:
+        postgres_server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _redis() -> str:
+    global redis_server  # noqa: PLW0603 - one for the whole run
+    redis_server = RedisServer(folder=folder / "redis", port=free_port()).start()
+    return redis_server.url
+
+
+def _books() -> str:
+    global postgres_server  # noqa: PLW0603
+    if os.environ.get("FLASHSALE_TEST_DB", "postgres") == "sqlite":
+        return f"sqlite:///{folder / 'books.sqlite3'}"
+    if not os.environ.get("TEST_DATABASE_URL"):
+        postgres_server = PostgresServer(folder=folder / "postgres", port=free_port()).start()
+        os.environ["TEST_DATABASE_URL"] = postgres_server.url
+    return os.environ["TEST_DATABASE_URL"]
