@@ -1,0 +1,69 @@
+"""Secrets are read from the environment or a private file, and never made up in silence."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from config import secrets
+from config.secrets import SecretsMissing
+
+
+@pytest.fixture(autouse=True)
+def _empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+
+
+def test_a_missing_secret_is_told_by_name(tmp_path: Path) -> None:
+    os.environ.update(secrets.fresh())
+    del os.environ["FLASHSALE_PEPPER"]
+    with pytest.raises(SecretsMissing, match=r"Missing: FLASHSALE_PEPPER\. Set them"):
+        secrets.load(path=tmp_path / "secrets.env", make=False)
+
+
+def test_nothing_is_made_up_outside_of_a_demo(tmp_path: Path) -> None:
+    with pytest.raises(SecretsMissing):
+        secrets.load(path=tmp_path / "secrets.env", make=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_writes_a_private_file_once_and_keeps_it(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "secrets.env"
+    secrets.load(path=file, make=True)
+    first = {name: value for name, value in os.environ.items() if name.startswith("FLASHSALE_")}
+    os.environ.clear()
+    secrets.load(path=file, make=True)
+    assert first.items() <= os.environ.items()
+    assert first["FLASHSALE_DEMO"] == "1"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [found.name for found in file.parent.iterdir()] == ["secrets.env"]
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    os.environ["FLASHSALE_SECRET_KEY"] = "mine"
+    secrets.load(path=tmp_path / "secrets.env", make=True)
+    assert os.environ["FLASHSALE_SECRET_KEY"] == "mine"
+
+
+def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    secrets.load(path=file, make=True)
+    file.chmod(0o640)
+    with pytest.raises(SecretsMissing, match=r"mode 0640.*chmod 600"):
+        secrets.load(path=file, make=False)
+
+
+def test_token_keys_are_read_by_id() -> None:
+    assert secrets.token_keys(f"1:{'00' * 32}, 2:{'ff' * 32}") == {1: bytes(32), 2: b"\xff" * 32}
+
+
+@pytest.mark.parametrize("text", ["", "1", "x:00", f"0:{'00' * 32}", f"256:{'00' * 32}", "1:00", f"1:{'zz' * 32}"])
+def test_bad_token_keys_are_refused(text: str) -> None:
+    with pytest.raises(SecretsMissing, match="FLASHSALE_TOKEN_KEYS"):
+        secrets.token_keys(text)
+
+
+@pytest.mark.parametrize("text", ["", "00", "zz" * 32])
+def test_a_bad_key_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(SecretsMissing, match="PEPPER"):
+        secrets.key("PEPPER", text)

@@ -1,0 +1,41 @@
+"""Whose address a limit counts."""
+
+import pytest
+from django.test import RequestFactory
+from pytest_django.fixtures import SettingsWrapper
+
+from flashsale.web.client import address, address_of
+
+PROXIES = ["10.0.0.0/8", "fd00::/8"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "expected"),
+    [
+        ("198.51.100.7", "", "198.51.100.7"),
+        ("198.51.100.7", "203.0.113.9", "198.51.100.7"),  # not our proxy: what it says does not count
+        ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "192.0.2.66, 203.0.113.9", "203.0.113.9"),  # the left one was written by the client
+        ("10.0.0.1", "203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.9:4711", "203.0.113.9"),
+        ("10.0.0.1", "[2001:db8::1]:4711", "2001:db8::1"),
+        ("10.0.0.1", "::ffff:203.0.113.9", "203.0.113.9"),
+        ("::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("fd00::1", "2001:db8::1", "2001:db8::1"),
+        ("10.0.0.1", "203.0.113.9, unknown", "10.0.0.1"),  # somebody wrote what is no address: trust ends there
+        ("10.0.0.1", "' OR 1=1 --", "10.0.0.1"),
+        ("", "203.0.113.9", "0.0.0.0"),
+    ],
+)
+def test_the_nearest_address_that_is_not_ours_counts(peer: str, forwarded_for: str, expected: str) -> None:
+    assert address(peer=peer, forwarded_for=forwarded_for, trusted=PROXIES) == expected
+
+
+def test_a_request_is_believed_only_through_our_proxies(settings: SettingsWrapper) -> None:
+    request = RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", HTTP_X_FORWARDED_FOR="203.0.113.9")
+    settings.FLASHSALE_TRUSTED_PROXIES = []
+    assert address_of(request) == "10.0.0.1"
+    settings.FLASHSALE_TRUSTED_PROXIES = PROXIES
+    assert address_of(request) == "203.0.113.9"
