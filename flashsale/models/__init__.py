@@ -1,1 +1,31 @@
-"""The books: what is true for ever, in PostgreSQL."""
+"""The books: what is true for ever. One noun a file; the tables themselves refuse what must not be."""
+
+from flashsale.models.campaign import Campaign, CampaignAxis, Channel, PartnerKey
+from flashsale.models.case import Cancellation, Case, Notice, ReviewRun
+from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait
+from flashsale.models.sale import Allocation, Offer, Sale, Stock
+from flashsale.models.unit import Move, Reallocation, Unit
+
+__all__ = [
+    "Allocation",
+    "Campaign",
+    "CampaignAxis",
+    "Cancellation",
+    "Case",
+    "Channel",
+    "Claim",
+    "Contact",
+    "Holding",
+    "Move",
+    "Notice",
+    "Offer",
+    "PartnerKey",
+    "Payment",
+    "Reallocation",
+    "Reservation",
+    "ReviewRun",
+    "Sale",
+    "Stock",
+    "Trait",
+    "Unit",
+]

@@ -1,0 +1,123 @@
+"""The card of a sale: all that a door must know of it, made by the books at publication and read from the gate."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flashsale.rules.identity import Axis
+
+
+@dataclass(frozen=True, slots=True)
+class AxisCard:
+    """An axis of the campaign: hard ones carry the limit, `at` says where they must be proven (enter or confirm)."""
+
+    axis: Axis
+    hard: bool
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferCard:
+    """A thing sold: `price` in whole units of the campaign's currency."""
+
+    sku: str
+    name: str
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineCard:
+    """An allocation as a door sees it: its number in the sale, its books id, the channels it serves."""
+
+    number: int
+    id: int
+    code: str
+    name: str
+    mode: str
+    channels: tuple[str, ...]
+    skus: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelCard:
+    """Where shoppers come from; `kind` is "partner" or "own page"."""
+
+    id: int
+    code: str
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaleCard:
+    """One sale. Times in ms since 1970, durations in ms, `salt` and `commitment` as hex."""
+
+    campaign: int
+    campaign_code: str
+    sale: int
+    code: str
+    name: str
+    time_zone: str
+    currency: str
+    salt: str
+    epoch: int
+    limit: int
+    sale_limit: int
+    lobby_at: int
+    opens_at: int
+    closes_at: int
+    claim_ms: int
+    hold_ms: int
+    overbooking: float
+    rate_per_s: int
+    max_entries: int
+    buckets: int
+    commitment: str
+    message: str
+    axes: tuple[AxisCard, ...]
+    offers: tuple[OfferCard, ...]
+    lines: tuple[LineCard, ...]
+    channels: tuple[ChannelCard, ...]
+
+    def line(self, code: str) -> LineCard | None:
+        """The line with this code, or None."""
+        return next((line for line in self.lines if line.code == code), None)
+
+    def line_number(self, number: int) -> LineCard | None:
+        """The line with this number in the sale, or None."""
+        return next((line for line in self.lines if line.number == number), None)
+
+    def offer(self, sku: str) -> OfferCard | None:
+        """The offer with this SKU, or None."""
+        return next((offer for offer in self.offers if offer.sku == sku), None)
+
+    def channel(self, code: str) -> ChannelCard | None:
+        """The channel with this code, or None."""
+        return next((channel for channel in self.channels if channel.code == code), None)
+
+    @property
+    def hard_at_enter(self) -> tuple[Axis, ...]:
+        """The axes that an entry must prove, in the fixed order of axes."""
+        return tuple(card.axis for card in self.axes if card.hard and card.at == "enter")
+
+    @property
+    def weight(self) -> int:
+        """The largest quantity that one identity may buy in this sale."""
+        return min(self.limit, self.sale_limit or self.limit)
+
+    def to_json(self) -> str:
+        """The card as compact JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "SaleCard":
+        """The card that :meth:`to_json` wrote."""
+        raw: dict[str, Any] = json.loads(text)
+        raw["axes"] = tuple(AxisCard(Axis(a["axis"]), a["hard"], a["at"]) for a in raw["axes"])
+        raw["offers"] = tuple(OfferCard(**offer) for offer in raw["offers"])
+        raw["lines"] = tuple(
+            LineCard(**{**line, "channels": tuple(line["channels"]), "skus": tuple(line["skus"])})
+            for line in raw["lines"]
+        )
+        raw["channels"] = tuple(ChannelCard(**channel) for channel in raw["channels"])
+        return cls(**raw)

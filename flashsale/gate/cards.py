@@ -1,0 +1,98 @@
+"""Where doors find the cards of sales and what the draw gave each line; read often, so kept for a second."""
+
+import time
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from redis.exceptions import RedisError
+
+from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.client import Gate, GateDown, gate
+from flashsale.gate.keys import DIRECTORY, SaleKeys
+from flashsale.gate.scripts import keys_of
+
+FRESH_S = 1.0
+CODES_MAX = 10_000
+
+
+@dataclass(slots=True)
+class _Seen:
+    at: float
+    card: SaleCard | None
+
+
+_seen: WeakKeyDictionary[Gate, dict[str, _Seen]] = WeakKeyDictionary()
+_draws: WeakKeyDictionary[Gate, dict[tuple[int, int], tuple[int, str]]] = WeakKeyDictionary()
+
+
+async def card_of(code: str) -> SaleCard | None:
+    """The card of a published sale, at most a second old; None when there is none. Raises GateDown."""
+    seen = _seen.setdefault(gate(), {})
+    known = seen.get(code)
+    if known and time.monotonic() - known.at < FRESH_S:
+        return known.card
+    if len(seen) > CODES_MAX:
+        seen.clear()
+    card = await _read(code)
+    seen[code] = _Seen(time.monotonic(), card)
+    return card
+
+
+async def _read(code: str) -> SaleCard | None:
+    try:
+        where = await gate().redis.hget(DIRECTORY, code)
+        if where is None:
+            return None
+        campaign, sale = where.decode().split(":")
+        text = await gate().redis.get(SaleKeys(int(campaign), int(sale)).card)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("card") from error
+    return SaleCard.from_json(text) if text else None
+
+
+async def codes() -> list[str]:
+    """The codes of all sales in the directory. Raises GateDown."""
+    try:
+        return [code.decode() for code in await gate().redis.hkeys(DIRECTORY)]
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("directory") from error
+
+
+async def forget(card: SaleCard) -> None:
+    """Takes a finished sale out of the directory; the books keep it. Raises GateDown."""
+    try:
+        await gate().redis.hdel(DIRECTORY, card.code)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("directory") from error
+
+
+async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
+    """Cohort and seed (hex) of a line, (0, "") while it is not drawn. Never changes once there. Raises GateDown."""
+    draws = _draws.setdefault(gate(), {})
+    which = (card.sale, line.number)
+    if which not in draws:
+        try:
+            cohort, seed = await gate().redis.hmget(keys_of(card).line(line.number), ["cohort", "seed"])
+        except (RedisError, OSError, TimeoutError) as error:
+            raise GateDown("draw") from error
+        if not seed:
+            return 0, ""
+        draws[which] = (int(cohort), seed.decode())
+    return draws[which]
+
+
+async def out_of_line(card: SaleCard, line: LineCard) -> list[int]:
+    """The indexes that are left, voided or never given: a look at the whole bitmap, once, at the draw. Raises GateDown."""
+    try:
+        bits = await gate().redis.get(keys_of(card).out(line.number)) or b""
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("out") from error
+    return [at * 8 + bit for at, byte in enumerate(bits) if byte for bit in range(8) if byte >> (7 - bit) & 1]
+
+
+async def tending(card: SaleCard) -> bool:
+    """Whether the caller is the one to look after the sale for the next 200 ms. Raises GateDown."""
+    try:
+        return bool(await gate().redis.set(keys_of(card).tend, 1, nx=True, px=200))
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("tend") from error

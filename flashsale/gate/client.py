@@ -1,0 +1,119 @@
+"""The one way to Redis: scripts by hash, nothing re-sent blindly, the server's run id with every call.
+
+A run id changes whenever the server restarts, is restored or is replaced by a replica. Each connection learns it when it
+connects and hands it to every script, so that a gate which lost its memory refuses all work (DESIGN 8.6).
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from redis import asyncio as aioredis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+# A call that takes longer than a second on a gate that decides in microseconds is an outage: its outcome is unknown.
+SOCKET_TIMEOUT_S = 1.0
+CONNECT_TIMEOUT_S = 0.3
+CONNECTIONS_MAX = 64
+
+LUA = files("flashsale.gate") / "lua"
+PRELUDE = (LUA / "prelude.lua").read_text()
+
+
+class GateDown(Exception):  # noqa: N818 - named for the fact
+    """The gate did not answer; whether the call had an effect is unknown."""
+
+
+class Script:
+    """A Lua file of this package behind the shared prelude, called by its SHA-1."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.body = f"{PRELUDE}\n{(LUA / f'{name}.lua').read_text()}"
+        self.sha = hashlib.sha1(self.body.encode(), usedforsecurity=False).hexdigest()
+
+
+async def _learn_run_id(connection: AbstractConnection) -> None:
+    await connection.on_connect()
+    await connection.send_command("INFO", "server")
+    info = cast("bytes | str", await connection.read_response())
+    text = info.decode() if isinstance(info, bytes) else info
+    connection.run_id = next(  # type: ignore[attr-defined]
+        line.removeprefix("run_id:").strip() for line in text.splitlines() if line.startswith("run_id:")
+    )
+
+
+class Gate:
+    """Connections of one event loop."""
+
+    def __init__(self, url: str) -> None:
+        self.pool = aioredis.BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS_MAX,
+            timeout=SOCKET_TIMEOUT_S,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            redis_connect_func=_learn_run_id,
+            protocol=2,
+        )
+        self.redis: aioredis.Redis = aioredis.Redis(connection_pool=self.pool, retry=Retry(NoBackoff(), 0))
+
+    async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
+        """The script's reply; ARGV[1] is always the server's run id. Raises :class:`GateDown`."""
+        try:
+            connection = await self.pool.get_connection()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise GateDown(script.name) from error
+        try:
+            run_id = connection.run_id
+            command = (len(keys), *keys, run_id, *args)
+            try:
+                await connection.send_command("EVALSHA", script.sha, *command)
+                return await connection.read_response()
+            except NoScriptError:
+                # The script did not run, so sending it once more is no blind repetition.
+                await connection.send_command("EVAL", script.body, *command)
+                return await connection.read_response()
+        except (RedisError, OSError, TimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            raise GateDown(f"{script.name}: {error}") from error
+        except asyncio.CancelledError:
+            # A reply may still be on its way: nobody else must read it.
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await self.pool.release(connection)
+
+    async def run_id(self) -> str:
+        """The run id of the server behind the gate; raises :class:`GateDown`."""
+        try:
+            connection = await self.pool.get_connection()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise GateDown("run id") from error
+        try:
+            return cast("str", connection.run_id)
+        finally:
+            await self.pool.release(connection)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self.pool.disconnect()
+
+
+_gates: WeakKeyDictionary[asyncio.AbstractEventLoop, Gate] = WeakKeyDictionary()
+
+
+def gate() -> Gate:
+    """The gate of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _gates:
+        _gates[loop] = Gate(settings.REDIS_URL)
+    return _gates[loop]

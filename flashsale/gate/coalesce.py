@@ -1,0 +1,57 @@
+"""Many requests, one script call: what arrives while a call is in flight goes into the next one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+
+# A script of 64 reservations holds Redis for well under a millisecond; more would delay everybody else's commands.
+BATCH_MAX = 64
+WAITING_MAX = 20_000
+
+
+class TooManyWaiting(Exception):  # noqa: N818 - an answer, not an error
+    """More requests wait for the gate than the bound allows."""
+
+
+class Coalescer(Generic[Ask, Answer]):
+    """Gathers single asks into batches of at most 64; adds no latency when idle, for the first ask leaves at once."""
+
+    def __init__(self, send: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]]) -> None:
+        self._send = send
+        self._waiting: deque[tuple[Ask, asyncio.Future[Answer]]] = deque()
+        self._sender: asyncio.Task[None] | None = None
+
+    async def ask(self, ask: Ask) -> Answer:
+        """The answer to one ask; raises what its batch raised, or :class:`TooManyWaiting`."""
+        if len(self._waiting) >= WAITING_MAX:
+            raise TooManyWaiting
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((ask, answer))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._drain())
+        return await answer
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                size = min(BATCH_MAX, len(self._waiting))
+                batch = [self._waiting.popleft() for _ in range(size)]
+                await self._deliver(batch)
+        finally:
+            self._sender = None
+
+    async def _deliver(self, batch: list[tuple[Ask, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._send([ask for ask, _ in batch])
+        except Exception as error:  # noqa: BLE001 - handed to every asker, none may wait for ever
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)

@@ -1,0 +1,107 @@
+"""Every key in the gate's Redis: pattern, type, meaning, life. Nothing else spells a key.
+
+`{c}` is the campaign's id in braces, the hash tag: all keys of a campaign live on one node of a Redis Cluster.
+
+| pattern                         | type   | meaning                                                                  |
+|---------------------------------|--------|--------------------------------------------------------------------------|
+| fs:sales                        | HASH   | sale code → "campaign id:sale id", the directory                         |
+| fs:{c}:card:<sale>              | STRING | the sale's card, JSON: what a door needs to know (gate/card.py)          |
+| fs:{c}:sale:<sale>              | HASH   | run, revision, state, times, paused_at, paused_ms, frozen                |
+| fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold                 |
+| fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → place, packed (enter.lua); the crowd-sized memory    |
+| fs:{c}:out:<sale>:<n>           | BITMAP | by index: left or voided                                                 |
+| fs:{c}:voided:<sale>:<n>        | SET    | indexes voided because their owner had an earlier place                  |
+| fs:{c}:spent:<sale>:<n>         | BITMAP | by number: not an open claim any more (reserved, left, voided, gap)      |
+| fs:{c}:waves:<sale>:<n>         | ZSET   | "last number:time called" scored by last number                          |
+| fs:{c}:free:<sale>:<n>:<sku>    | ZSET   | unit id scored by version: units that may be taken                       |
+| fs:{c}:units:<sale>             | HASH   | unit id → highest version known                                          |
+| fs:{c}:asked:<sale>             | HASH   | request key → what was taken for it, JSON (reserve.lua)                  |
+| fs:{c}:holds:<sale>             | HASH   | reservation id → request key, while its units are taken                  |
+| fs:{c}:due:<sale>               | ZSET   | reservation id scored by deadline, while unpaid                          |
+| fs:{c}:used:campaign            | HASH   | digest (hex) → units held and bought in the campaign                     |
+| fs:{c}:used:<sale>              | HASH   | the same within one sale, where it has a limit of its own                |
+| fs:{c}:tend:<sale>              | STRING | somebody looked after the sale a moment ago (PX 200)                     |
+
+All but the last live until the sale is forgotten (sale's end + 24 h).
+"""
+
+from dataclasses import dataclass
+from zlib import crc32
+
+DIRECTORY = "fs:sales"
+# 64 buckets hold a demo; a million entries with three axes want 2^16 so that each stays a listpack (DESIGN 16).
+ENTRIES_PER_BUCKET = 45
+
+
+def buckets_for(max_entries: int, axes: int) -> int:
+    """How many place buckets (a power of two, 64 to 65,536) keep each small enough for Redis' compact encoding."""
+    wanted = max(1, max_entries * axes // ENTRIES_PER_BUCKET)
+    return min(65_536, max(64, 1 << (wanted - 1).bit_length()))
+
+
+@dataclass(frozen=True, slots=True)
+class SaleKeys:
+    """The keys of one sale."""
+
+    campaign: int
+    sale: int
+
+    def _key(self, rest: str) -> str:
+        return f"fs:{{{self.campaign}}}:{rest}"
+
+    @property
+    def card(self) -> str:
+        return self._key(f"card:{self.sale}")
+
+    @property
+    def state(self) -> str:
+        return self._key(f"sale:{self.sale}")
+
+    @property
+    def units(self) -> str:
+        return self._key(f"units:{self.sale}")
+
+    @property
+    def asked(self) -> str:
+        return self._key(f"asked:{self.sale}")
+
+    @property
+    def holds(self) -> str:
+        return self._key(f"holds:{self.sale}")
+
+    @property
+    def due(self) -> str:
+        return self._key(f"due:{self.sale}")
+
+    @property
+    def used_campaign(self) -> str:
+        return self._key("used:campaign")
+
+    @property
+    def used_sale(self) -> str:
+        return self._key(f"used:{self.sale}")
+
+    @property
+    def tend(self) -> str:
+        return self._key(f"tend:{self.sale}")
+
+    def line(self, line: int) -> str:
+        return self._key(f"line:{self.sale}:{line}")
+
+    def out(self, line: int) -> str:
+        return self._key(f"out:{self.sale}:{line}")
+
+    def voided(self, line: int) -> str:
+        return self._key(f"voided:{self.sale}:{line}")
+
+    def spent(self, line: int) -> str:
+        return self._key(f"spent:{self.sale}:{line}")
+
+    def waves(self, line: int) -> str:
+        return self._key(f"waves:{self.sale}:{line}")
+
+    def free(self, line: int, sku: str) -> str:
+        return self._key(f"free:{self.sale}:{line}:{sku}")
+
+    def place(self, digest: bytes, buckets: int) -> str:
+        return self._key(f"place:{self.sale}:{crc32(digest) % buckets}")

@@ -1,0 +1,160 @@
+"""Fills the gate from the books: at publication, and after the gate lost its memory."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+from redis.exceptions import RedisError
+
+from flashsale.gate.card import SaleCard
+from flashsale.gate.client import GateDown, gate
+from flashsale.gate.keys import DIRECTORY, SaleKeys
+
+Item = TypeVar("Item")
+CHUNK = 1000
+# Beside the digests in `used:campaign`: the run of the server under which they were loaded.
+RUN = "run"
+_KEPT = ("entered", "called", "lapsed", "left")
+
+
+@dataclass(slots=True)
+class LineLoad:
+    """A line as the books know it; crowd data that only Redis knows is kept where it is newer."""
+
+    number: int
+    block: int
+    cohort: int | None
+    seed: str
+    called: int
+    held: int = 0
+    sold: int = 0
+    spent: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SaleLoad:
+    """Everything stock-sized of a sale. Units: id → version, free ones by (line, SKU); `fresh` at publication."""
+
+    card: SaleCard
+    fresh: bool
+    revision: int
+    state: str
+    paused_at: int
+    paused_ms: int
+    frozen: bool
+    lines: list[LineLoad]
+    units: dict[str, int]
+    free: dict[tuple[int, str], dict[str, int]]
+    asked: dict[str, dict[str, Any]]
+    holds: dict[str, str]
+    due: dict[str, int]
+    used_campaign: dict[str, int]
+    used_sale: dict[str, int]
+
+
+async def load(sale: SaleLoad) -> None:
+    """Makes the gate answer for this sale. Until the last write it refuses all work on it; safe to repeat. Raises GateDown."""
+    try:
+        await _load(sale)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("load") from error
+
+
+async def _load(sale: SaleLoad) -> None:
+    keys, redis = SaleKeys(sale.card.campaign, sale.card.sale), gate().redis
+    await redis.hdel(keys.state, "run")
+    free_keys = [keys.free(line.number, sku) for line in sale.card.lines for sku in line.skus]
+    await redis.delete(keys.units, keys.asked, keys.holds, keys.due, keys.used_sale, *free_keys)
+    for line in sale.lines:
+        await _load_line(keys, line, fresh=sale.fresh)
+    await _fill(keys.units, sale.units)
+    await _fill(keys.asked, {key: json.dumps(taken, separators=(",", ":")) for key, taken in sale.asked.items()})
+    await _fill(keys.holds, sale.holds)
+    await _fill(keys.used_sale, sale.used_sale)
+    await _load_used(keys, sale.used_campaign)
+    await _rank(keys.due, sale.due)
+    for (number, sku), units in sale.free.items():
+        await _rank(keys.free(number, sku), units)
+    await show(sale.card)
+    await _open(keys, sale)
+
+
+async def _open(keys: SaleKeys, sale: SaleLoad) -> None:
+    card, redis = sale.card, gate().redis
+    fields: dict[str, str | int] = {
+        "revision": sale.revision, "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at,
+        "opens": card.opens_at, "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
+        "paused_at": sale.paused_at, "paused_ms": sale.paused_ms, "frozen": int(sale.frozen),
+    }  # fmt: skip
+    await redis.hset(keys.state, mapping=fields)
+    # The last write: from here on the scripts answer.
+    await redis.hset(keys.state, "run", await gate().run_id())
+
+
+async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool) -> None:
+    redis, key = gate().redis, keys.line(line.number)
+    values = await redis.hmget(key, list(_KEPT))
+    kept = {name: int(value) for name, value in zip(_KEPT, values, strict=True) if value is not None}
+    called = max(line.called, kept.get("called", 0))
+    # Redis may have forgotten its last seconds: indexes go on behind everything that may have been given.
+    entered = 0 if fresh else line.block
+    fields: dict[str, str | int] = {
+        "block": line.block, "held": line.held, "sold": line.sold, "entered": entered, "called": called,
+        "lapsed": kept.get("lapsed", 0), "left": kept.get("left", 0),
+    }  # fmt: skip
+    if line.cohort is not None:
+        fields |= {"cohort": line.cohort, "seed": line.seed}
+    await redis.hset(key, mapping=fields)
+    await _mark(keys.spent(line.number), line.spent)
+    if kept:
+        gap = range(kept["entered"] + 1, entered + 1)
+        await _mark(keys.out(line.number), gap)
+        if line.cohort is not None:
+            await _mark(keys.spent(line.number), gap)
+    if called and not await redis.zrangebyscore(keys.waves(line.number), called, "+inf"):
+        # Those called before the loss get their whole window again.
+        seconds, _ = await redis.time()
+        await redis.zadd(keys.waves(line.number), {f"{called}:{seconds * 1000}": called})
+
+
+async def _load_used(keys: SaleKeys, used: Mapping[str, int]) -> None:
+    """Counts of the campaign, once per run of the server: its other sales may be taking again already."""
+    redis, run_id = gate().redis, await gate().run_id()
+    if await redis.hget(keys.used_campaign, RUN) == run_id.encode():
+        return
+    await redis.delete(keys.used_campaign)
+    await _fill(keys.used_campaign, used)
+    await redis.hset(keys.used_campaign, RUN, run_id)
+
+
+async def _mark(key: str, bits: Iterable[int]) -> None:
+    for chunk in _chunks(bits):
+        pipe = gate().redis.pipeline(transaction=False)
+        for bit in chunk:
+            pipe.setbit(key, bit, 1)
+        await pipe.execute()
+
+
+async def _fill(key: str, fields: Mapping[str, str | int]) -> None:
+    for chunk in _chunks(fields.items()):
+        await gate().redis.hset(key, mapping=dict(chunk))
+
+
+async def _rank(key: str, scores: Mapping[str, int]) -> None:
+    for chunk in _chunks(scores.items()):
+        await gate().redis.zadd(key, dict(chunk))
+
+
+def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+async def show(card: SaleCard) -> None:
+    """Puts the card where doors find it."""
+    redis, keys = gate().redis, SaleKeys(card.campaign, card.sale)
+    await redis.set(keys.card, card.to_json())
+    await redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")

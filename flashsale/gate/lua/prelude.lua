@@ -1,0 +1,67 @@
+-- Stands before every script. KEYS[1] is always the sale's hash, ARGV[1] the run id of the server that the caller is connected to.
+-- Times are ms. The line's clock is Redis TIME less all time after the opening in which the sale was paused (DESIGN 7).
+
+local function wall_clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The sale's state, or nil when this server does not know the sale: fresh, restored or replaced servers refuse all work.
+local function read_sale()
+  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_at', 'paused_ms', 'frozen')
+  if not field[1] or field[1] ~= ARGV[1] then return nil end
+  local sale = {state = field[2], lobby = tonumber(field[3]), opens = tonumber(field[4]), closes = tonumber(field[5]),
+                claim = tonumber(field[6]), hold = tonumber(field[7]), frozen = field[10] == '1'}
+  sale.wall = wall_clock()
+  local paused_at = tonumber(field[8])
+  local upto = sale.wall
+  if paused_at > 0 then upto = math.min(upto, math.max(paused_at, sale.opens)) end
+  sale.now = upto - tonumber(field[9])
+  return sale
+end
+
+-- Why nothing may be reserved now, in the order of rules/outcomes, or nil.
+local function outside_window(sale)
+  if sale.state == 'called_off' then return 'called_off' end
+  if sale.state == 'closed' or sale.now >= sale.closes then return 'closed' end
+  if sale.state == 'paused' then return 'paused' end
+  if sale.now < sale.opens then return 'not_open' end
+  return nil
+end
+
+-- How many bits first..last are set. Redis 6.2 counts whole bytes only, so the edges are read bit by bit.
+local function count_bits(key, first, last)
+  local count = 0
+  while first <= last and first % 8 ~= 0 do
+    count = count + redis.call('GETBIT', key, first)
+    first = first + 1
+  end
+  while last >= first and last % 8 ~= 7 do
+    count = count + redis.call('GETBIT', key, last)
+    last = last - 1
+  end
+  if first <= last then count = count + redis.call('BITCOUNT', key, first / 8, (last - 7) / 8) end
+  return count
+end
+
+-- When a called number's claim window ends. A wave is "last number:time called"; a number belongs to the first wave that reaches it.
+local function claim_ends(sale, waves, number)
+  local wave = redis.call('ZRANGEBYSCORE', waves, number, '+inf', 'LIMIT', 0, 1)[1]
+  if not wave then return nil end
+  return tonumber(string.match(wave, ':(%d+)$')) + sale.claim
+end
+
+-- A place as it stands behind a digest: index, line, whether its owner left it, how often they came back after the freeze.
+local function unpack_place(packed)
+  local value = tonumber(packed)
+  local line = value % 256
+  value = (value - line) / 256
+  local left = value % 2
+  value = (value - left) / 2
+  local returns = value % 4
+  return {line = line, left = left == 1, returns = returns, index = (value - returns) / 4}
+end
+
+local function pack_place(place)
+  return string.format('%.0f', ((place.index * 4 + place.returns) * 2 + (place.left and 1 or 0)) * 256 + place.line)
+end

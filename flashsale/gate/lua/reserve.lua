@@ -1,0 +1,78 @@
+-- Decides a batch of at most 64 reservations on one line; each is all or nothing, and all its checks come before its first write.
+-- Guarantee: never more units than are free, never more than the limit, once per place and per request key.
+-- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 used in campaign  8 used in sale  9 asked  10 holds  11 due  12 units
+--   13.. the free units of each offer
+-- ARGV: 1 run id  2 seed  3.. requests, JSON: {id, key, print, index, number, items: [[offer's position from 0, quantity] ...], quantity,
+--   digests: [hex ...], limit, sale_limit (0: none), channel}
+-- Answers: for each request {'reserved', taken, 1 if new} or {word} of not_ready, key_reused, called_off, closed, paused, not_open,
+--   place_voided, place_left, place_spent, not_called, lapsed, limit_reached, sold_out, offer_gone.
+--   taken is JSON: {ask: the request, units: [[unit, version, offer's position] ...], made, deadline}; it stays under `asked`
+local OFFERS = 12
+local sale = read_sale()
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called')
+local called = tonumber(line[2] or 0)
+
+local function place_refused(ask)
+  if redis.call('SISMEMBER', KEYS[4], ask.index) == 1 then return 'place_voided' end
+  if redis.call('GETBIT', KEYS[3], ask.index) == 1 then return 'place_left' end
+  if redis.call('GETBIT', KEYS[5], ask.number) == 1 then return 'place_spent' end
+  if ask.number > called then return 'not_called' end
+  if sale.now >= claim_ends(sale, KEYS[6], ask.number) then return 'lapsed' end
+end
+
+local function limit_refused(ask)
+  for _, digest in ipairs(ask.digests) do
+    if tonumber(redis.call('HGET', KEYS[7], digest) or 0) + ask.quantity > ask.limit then return 'limit_reached' end
+    if ask.sale_limit > 0 and tonumber(redis.call('HGET', KEYS[8], digest) or 0) + ask.quantity > ask.sale_limit then return 'limit_reached' end
+  end
+end
+
+local function stock_refused(ask)
+  for _, item in ipairs(ask.items) do
+    if redis.call('ZCARD', KEYS[OFFERS + 1 + item[1]]) < item[2] then
+      for offer = OFFERS + 1, #KEYS do
+        if redis.call('ZCARD', KEYS[offer]) > 0 then return 'offer_gone' end
+      end
+      return 'sold_out'
+    end
+  end
+end
+
+local function take(ask)
+  local units = {}
+  for _, item in ipairs(ask.items) do
+    local popped = redis.call('ZPOPMIN', KEYS[OFFERS + 1 + item[1]], item[2])
+    for i = 1, #popped, 2 do
+      units[#units + 1] = {tonumber(popped[i]), tonumber(popped[i + 1]), item[1]}
+      redis.call('HSET', KEYS[12], popped[i], popped[i + 1])
+    end
+  end
+  for _, digest in ipairs(ask.digests) do
+    redis.call('HINCRBY', KEYS[7], digest, ask.quantity)
+    redis.call('HINCRBY', KEYS[8], digest, ask.quantity)
+  end
+  local deadline = sale.now + sale.hold
+  local taken = cjson.encode({ask = ask, units = units, made = sale.now, deadline = deadline})
+  redis.call('SETBIT', KEYS[5], ask.number, 1)
+  redis.call('HSET', KEYS[9], ask.key, taken)
+  redis.call('HSET', KEYS[10], ask.id, ask.key)
+  redis.call('ZADD', KEYS[11], deadline, ask.id)
+  redis.call('HINCRBY', KEYS[2], 'held', ask.quantity)
+  return taken
+end
+
+local function decide(ask)
+  if not sale or line[1] ~= ARGV[2] then return {'not_ready'} end
+  local seen = redis.call('HGET', KEYS[9], ask.key)
+  if seen then
+    if cjson.decode(seen).ask.print ~= ask.print then return {'key_reused'} end
+    return {'reserved', seen, 0}
+  end
+  local refusal = outside_window(sale) or place_refused(ask) or limit_refused(ask) or stock_refused(ask)
+  if refusal then return {refusal} end
+  return {'reserved', take(ask), 1}
+end
+
+local answers = {}
+for i = 3, #ARGV do answers[i - 2] = decide(cjson.decode(ARGV[i])) end
+return answers

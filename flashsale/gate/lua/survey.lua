@@ -1,0 +1,23 @@
+-- The figures of a line: what the status document shows and what calling is decided on. Moves the mark of lapsed claims on.
+-- KEYS: 1 sale  2 line  3 spent  4 waves  5.. the free units of each offer
+-- ARGV: 1 run id
+-- Answers: {'looked', wall clock, line's clock, state, frozen, entered, block, cohort or '', seed or '', called, lapsed, open claims,
+--   held, sold, left, paused_at, free of each offer ...} or {'not_ready'}
+local sale = read_sale()
+if not sale then return {'not_ready'} end
+local line = redis.call('HMGET', KEYS[2], 'entered', 'block', 'cohort', 'seed', 'called', 'lapsed', 'held', 'sold', 'left')
+local called, lapsed = tonumber(line[5]), tonumber(line[6])
+
+while lapsed < called do
+  local wave = redis.call('ZRANGEBYSCORE', KEYS[4], lapsed + 1, '+inf', 'LIMIT', 0, 1)[1]
+  local last, at = string.match(wave, '^(%d+):(%d+)$')
+  if tonumber(at) + sale.claim > sale.now then break end
+  lapsed = tonumber(last)
+end
+if lapsed ~= tonumber(line[6]) then redis.call('HSET', KEYS[2], 'lapsed', string.format('%.0f', lapsed)) end
+
+local open = called - lapsed - count_bits(KEYS[3], lapsed + 1, called)
+local answer = {'looked', sale.wall, sale.now, sale.state, sale.frozen and 1 or 0, tonumber(line[1]), tonumber(line[2]), line[3] or '', line[4] or '',
+                called, lapsed, open, tonumber(line[7]), tonumber(line[8]), tonumber(line[9]), tonumber(redis.call('HGET', KEYS[1], 'paused_at'))}
+for i = 5, #KEYS do answer[#answer + 1] = redis.call('ZCARD', KEYS[i]) end
+return answer

@@ -1,0 +1,7 @@
+-- Takes numbers out of the calling: of places voided or left before the draw, and of indexes never given.
+-- KEYS: 1 sale  2 line  3 spent
+-- ARGV: 1 run id  2 seed  3.. numbers
+-- Answers: {word} of looked, not_ready
+if not read_sale() or redis.call('HGET', KEYS[2], 'seed') ~= ARGV[2] then return {'not_ready'} end
+for i = 3, #ARGV do redis.call('SETBIT', KEYS[3], ARGV[i], 1) end
+return {'looked'}

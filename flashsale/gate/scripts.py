@@ -1,0 +1,256 @@
+"""Typed calls of the gate's scripts, one function a script; words come back as outcomes.
+
+Every call raises :class:`~flashsale.gate.client.GateDown` when the gate does not answer; what it then did is unknown.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.client import Gate, Script, gate
+from flashsale.gate.coalesce import Coalescer
+from flashsale.gate.keys import SaleKeys
+from flashsale.rules.outcomes import Outcome
+from flashsale.rules.states import PlaceState
+
+ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
+SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
+RESERVE, CONFIRM, GIVE, DUE, TELL = Script("reserve"), Script("confirm"), Script("give"), Script("due"), Script("tell")
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A place given: `fresh` when it is new, `voided` the index of a later place of the same person, or 0."""
+
+    index: int
+    fresh: bool
+    voided: int
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Where a place stands; `claim_ends` in ms on the line's clock `now`, 0 while not called."""
+
+    state: PlaceState
+    now: int
+    claim_ends: int
+    called: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The figures of a line; `wall` is Redis TIME and `now` the line's clock, both ms; `free` by SKU."""
+
+    wall: int
+    now: int
+    state: str
+    frozen: bool
+    entered: int
+    block: int
+    cohort: int | None
+    seed: str
+    called: int
+    lapsed: int
+    open_claims: int
+    held: int
+    sold: int
+    left: int
+    paused_at: int
+    free: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One wish to reserve. `items` are (offer's position in the line, quantity); digests as hex, all hard axes known."""
+
+    id: str
+    key: str
+    print: str
+    index: int
+    number: int
+    items: tuple[tuple[int, int], ...]
+    quantity: int
+    digests: tuple[str, ...]
+    limit: int
+    sale_limit: int
+    channel: int
+    claims: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> str:
+        """The ask as the script reads it."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, separators=(",", ":"))
+
+
+def keys_of(card: SaleCard) -> SaleKeys:
+    """The keys of a card's sale."""
+    return SaleKeys(card.campaign, card.sale)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _word(reply: Sequence[Any]) -> Outcome:
+    return Outcome(_text(reply[0]))
+
+
+def _places(card: SaleCard, digests: Sequence[bytes]) -> list[str]:
+    keys = keys_of(card)
+    return [keys.place(digest, card.buckets) for digest in digests]
+
+
+async def enter(card: SaleCard, line: LineCard, digests: Sequence[bytes]) -> Entered | Outcome:
+    """The place of an identity in a line, or why it gets none."""
+    keys = keys_of(card)
+    reply = await gate().call(
+        ENTER,
+        [keys.state, keys.line(line.number), keys.out(line.number), keys.voided(line.number), keys.used_campaign,
+         keys.used_sale, *_places(card, digests)],
+        [line.number, card.max_entries, card.limit, card.sale_limit, *(x for d in digests for x in (d, d.hex()))],
+    )  # fmt: skip
+    word = _word(reply)
+    return Entered(reply[1], reply[2] == 1, reply[3]) if word is Outcome.ENTERED else word
+
+
+async def leave(
+    card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes]
+) -> Outcome:
+    """Gives a place up: left, or why not."""
+    keys = keys_of(card)
+    reply = await gate().call(
+        LEAVE,
+        [keys.state, keys.line(line.number), keys.out(line.number), keys.spent(line.number), *_places(card, digests)],
+        [line.number, index, number, seed, *digests],
+    )
+    return _word(reply)
+
+
+async def void(card: SaleCard, line: LineCard, *, seed: str, numbers: Sequence[int]) -> Outcome:
+    """Takes numbers out of the calling."""
+    keys = keys_of(card)
+    return _word(
+        await gate().call(VOID, [keys.state, keys.line(line.number), keys.spent(line.number)], [seed, *numbers])
+    )
+
+
+async def look(
+    card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes]
+) -> Looked | Outcome:
+    """Where a place stands."""
+    keys, n = keys_of(card), line.number
+    reply = await gate().call(
+        LOOK,
+        [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), *_places(card, digests)],
+        [n, index, number, seed, *digests],
+    )
+    word = _word(reply)
+    return Looked(PlaceState(_text(reply[1])), reply[2], reply[3], reply[4]) if word is Outcome.LOOKED else word
+
+
+async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
+    """The figures of a line."""
+    keys, n = keys_of(card), line.number
+    reply = await gate().call(
+        SURVEY, [keys.state, keys.line(n), keys.spent(n), keys.waves(n), *(keys.free(n, sku) for sku in line.skus)], []
+    )
+    if _word(reply) is not Outcome.LOOKED:
+        return _word(reply)
+    cohort = _text(reply[7])
+    return Survey(
+        reply[1], reply[2], _text(reply[3]), reply[4] == 1, reply[5], reply[6], int(cohort) if cohort else None,
+        _text(reply[8]), *reply[9:16], dict(zip(line.skus, reply[16:], strict=True)),
+    )  # fmt: skip
+
+
+async def freeze(card: SaleCard) -> dict[int, int] | Outcome:
+    """Cohort by line number, fixed by the first call after the opening time."""
+    keys = keys_of(card)
+    reply = await gate().call(FREEZE, [keys.state, *(keys.line(line.number) for line in card.lines)], [])
+    if _word(reply) is not Outcome.LOOKED:
+        return _word(reply)
+    return {line.number: cohort for line, cohort in zip(card.lines, reply[1:], strict=True)}
+
+
+async def seed(card: SaleCard, line: LineCard, *, cohort: int, seed: str) -> Outcome:
+    """Tells a line its cohort and seed."""
+    keys = keys_of(card)
+    return _word(await gate().call(SEED, [keys.state, keys.line(line.number)], [cohort, seed]))
+
+
+async def call(card: SaleCard, line: LineCard, *, seed: str, called: int, people: int) -> int | Outcome:
+    """Calls so many people more, if `called` is still the last number called; the last number called now."""
+    keys, n = keys_of(card), line.number
+    reply = await gate().call(
+        CALL, [keys.state, keys.line(n), keys.spent(n), keys.waves(n)], [seed, called, people]
+    )
+    return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
+
+
+async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequence[Ask]) -> list[Any]:
+    keys, n = keys_of(card), line.number
+    reply = await gate().call(
+        RESERVE,
+        [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
+         keys.used_sale, keys.asked, keys.holds, keys.due, keys.units, *(keys.free(n, sku) for sku in line.skus)],
+        [seed, *(ask.to_json() for ask in asks)],
+    )  # fmt: skip
+    return list(reply)
+
+
+_reserving: WeakKeyDictionary[Gate, dict[tuple[int, int, int, str], Coalescer[Ask, Any]]] = WeakKeyDictionary()
+
+
+async def reserve(card: SaleCard, line: LineCard, *, seed: str, ask: Ask) -> dict[str, Any] | Outcome:
+    """What the gate took for this ask (see reserve.lua), or why nothing. Asks of one line travel together."""
+    lines = _reserving.setdefault(gate(), {})
+    which = (card.sale, line.number, card.epoch, seed)
+    if which not in lines:
+        lines[which] = Coalescer(lambda asks: _reserve_batch(card, line, seed, asks))
+    reply = await lines[which].ask(ask)
+    word = _word(reply)
+    return dict(json.loads(reply[1])) if word is Outcome.RESERVED else word
+
+
+async def confirm(card: SaleCard, line: LineCard, *, reservation: str, quantity: int) -> Outcome:
+    """The books have confirmed a reservation: it cannot come due any more."""
+    keys = keys_of(card)
+    return _word(
+        await gate().call(CONFIRM, [keys.state, keys.line(line.number), keys.due], [reservation, quantity])
+    )
+
+
+async def give(
+    card: SaleCard,
+    line: LineCard,
+    *,
+    reservation: str = "",
+    quantity: int = 0,
+    digests: Sequence[str] = (),
+    units: Sequence[tuple[int, int, str]] = (),
+) -> int | Outcome:
+    """The books gave back: a reservation's end, its limit (for these digests), units (id, version, SKU). How many are offered anew."""
+    keys, n = keys_of(card), line.number
+    offered = [x for unit, version, sku in units for x in (unit, version, line.skus.index(sku))]
+    reply = await gate().call(
+        GIVE,
+        [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.holds, keys.due, keys.units,
+         *(keys.free(n, sku) for sku in line.skus)],
+        [reservation, quantity, len(digests), *digests, *offered],
+    )  # fmt: skip
+    return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
+
+
+async def due(card: SaleCard, *, most: int) -> tuple[int, list[str]] | Outcome:
+    """The line's clock and the reservations whose deadline has passed, at most so many."""
+    keys = keys_of(card)
+    reply = await gate().call(DUE, [keys.state, keys.due], [most])
+    return (reply[1], [_text(id_) for id_ in reply[2:]]) if _word(reply) is Outcome.LOOKED else _word(reply)
+
+
+async def tell(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome:
+    """Tells the gate what the books have decided about the sale; an older revision changes nothing."""
+    pairs = [x for pair in fields.items() for x in pair]
+    return _word(await gate().call(TELL, [keys_of(card).state], [revision, *pairs]))

@@ -1,0 +1,148 @@
+"""A campaign, who takes part in it, and by what its people are known."""
+
+import hashlib
+import os
+import secrets
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.rules.identity import Axis
+
+LIMIT_MAX = 100
+CODE = RegexValidator(r"^[a-z0-9][a-z0-9.\-]{0,39}$", _("Use lower-case letters, digits, dots and hyphens, 40 at most."))
+
+
+def new_salt() -> bytes:
+    """Sixteen random bytes; without them the campaign's digests can never be made again."""
+    return os.urandom(16)
+
+
+def known_time_zone(name: str) -> None:
+    """Refuses what is no IANA time zone."""
+    if name not in available_timezones():
+        raise ValidationError(_("%(name)s is no time zone; Western Indonesia is Asia/Jakarta."), params={"name": name})
+
+
+class Campaign(models.Model):
+    """One product launch; its axes, salt and limit are frozen when its first sale is published."""
+
+    code = models.CharField(_("code"), max_length=40, unique=True, validators=[CODE])
+    name = models.CharField(_("name"), max_length=120)
+    time_zone = models.CharField(_("time zone"), max_length=40, default="Asia/Jakarta", validators=[known_time_zone])
+    currency = models.CharField(_("currency"), max_length=3, default="IDR", validators=[RegexValidator(r"^[A-Z]{3}$")])
+    limit = models.PositiveSmallIntegerField(
+        _("limit per person"), default=1, validators=[MinValueValidator(1), MaxValueValidator(LIMIT_MAX)]
+    )
+    salt = models.BinaryField(default=new_salt, editable=False)
+    frozen_at = models.DateTimeField(_("frozen since"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("campaign")
+        verbose_name_plural = _("campaigns")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(limit__gte=1, limit__lte=LIMIT_MAX), name="campaign_limit_range")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone in which the campaign's times are entered and shown."""
+        return ZoneInfo(self.time_zone)
+
+    def clean(self) -> None:
+        """Refuses a change of what was frozen with the first publication."""
+        if not self.pk or not self.frozen_at:
+            return
+        before = Campaign.objects.get(pk=self.pk)
+        for field in ("code", "time_zone", "currency", "limit"):
+            if getattr(self, field) != getattr(before, field):
+                raise ValidationError(
+                    {field: _("A sale of this campaign is published: this can no longer change.")}, code="frozen"
+                )
+
+
+class CampaignAxis(models.Model):
+    """One way by which a campaign knows people: hard (carries the limit) or soft (feeds the review only)."""
+
+    class CheckedAt(models.TextChoices):
+        ENTER = "enter", _("entering the line")
+        CONFIRM = "confirm", _("confirming")
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="axes", verbose_name=_("campaign"))
+    axis = models.CharField(_("axis"), max_length=20, choices=[(axis.value, axis.value) for axis in Axis])
+    hard = models.BooleanField(_("hard (carries the limit)"), default=False)
+    checked_at = models.CharField(
+        _("checked at"), max_length=10, choices=CheckedAt.choices, default=CheckedAt.CONFIRM
+    )
+
+    class Meta:
+        verbose_name = _("axis")
+        verbose_name_plural = _("axes")
+        constraints = [models.UniqueConstraint(fields=["campaign", "axis"], name="one_axis_per_campaign")]
+
+    def __str__(self) -> str:
+        return f"{self.axis} ({'hard' if self.hard else 'soft'})"
+
+    def clean(self) -> None:
+        """A soft axis is learnt when the order is confirmed; nobody is asked for it at the door."""
+        if not self.hard and self.checked_at == self.CheckedAt.ENTER:
+            raise ValidationError({"checked_at": _("Only a hard axis is checked when entering the line.")})
+
+
+class Channel(models.Model):
+    """Where shoppers come from: a partner whose servers call the API, or our own page."""
+
+    class Kind(models.TextChoices):
+        PARTNER = "partner", _("partner")
+        OWN_PAGE = "own page", _("own page")
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="channels", verbose_name=_("campaign"))
+    code = models.CharField(_("code"), max_length=40, validators=[CODE])
+    name = models.CharField(_("name"), max_length=80)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.PARTNER)
+    entry_url = models.URLField(_("entry address"), blank=True, help_text=_("Where invited buyers are sent."))
+
+    class Meta:
+        verbose_name = _("channel")
+        verbose_name_plural = _("channels")
+        constraints = [models.UniqueConstraint(fields=["campaign", "code"], name="one_channel_code_per_campaign")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PartnerKey(models.Model):
+    """A Bearer key of a channel, stored as its SHA-256 only; two may be active for rotation."""
+
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="keys", verbose_name=_("channel"))
+    prefix = models.CharField(_("begins with"), max_length=16)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    made_at = models.DateTimeField(_("made"), auto_now_add=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("partner key")
+        verbose_name_plural = _("partner keys")
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"
+
+    @staticmethod
+    def digest_of(key: str) -> str:
+        """The stored form: the key has 256 random bits, so a plain hash cannot be guessed back."""
+        return hashlib.sha256(key.encode()).hexdigest()
+
+    @classmethod
+    def make(cls, channel: Channel, **fields: Any) -> "tuple[PartnerKey, str]":
+        """A new key and its one showing in clear; raises ValidationError when two are active already."""
+        if channel.keys.filter(revoked_at=None).count() >= 2:
+            raise ValidationError(_("Two keys of this channel are active. Revoke one before you make another."))
+        key = f"fs_live_{secrets.token_urlsafe(32)}"
+        return cls.objects.create(channel=channel, prefix=key[:12], digest=cls.digest_of(key), **fields), key

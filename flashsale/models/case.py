@@ -1,0 +1,130 @@
+"""Reviews of confirmed orders, cancellations, and the notices that tell buyers."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.reservation import Reservation
+from flashsale.models.sale import Sale
+from flashsale.rules.states import CaseState, NoticeState
+
+
+class ReviewRun(models.Model):
+    """One scoring of a sale under one rule set: a row of work that any worker may take up again."""
+
+    sale = models.ForeignKey(Sale, models.CASCADE, related_name="review_runs", verbose_name=_("sale"))
+    rules_version = models.CharField(_("rules"), max_length=20)
+    rules_hash = models.CharField(max_length=64)
+    asked_at = models.DateTimeField(_("asked for"), auto_now_add=True)
+    orders = models.PositiveIntegerField(_("orders"), default=0)
+    scored = models.PositiveIntegerField(_("scored"), default=0)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    class Meta:
+        verbose_name = _("review")
+        verbose_name_plural = _("reviews")
+        constraints = [
+            models.UniqueConstraint(fields=["sale"], condition=Q(finished_at=None), name="one_review_at_a_time")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sale} ({self.rules_version})"
+
+
+class Case(models.Model):
+    """A review of one order: frozen evidence, a proposal, a decision by another person."""
+
+    reservation = models.OneToOneField(Reservation, models.PROTECT, related_name="case", verbose_name=_("reservation"))
+    rules_version = models.CharField(_("rules"), max_length=20)
+    rules_hash = models.CharField(max_length=64)
+    score = models.FloatField(_("score"), default=0)
+    evidence = models.JSONField(_("evidence"), default=dict)
+    state = models.CharField(_("state"), max_length=10, default=CaseState.OPEN)
+    opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
+    reason = models.CharField(_("reason"), max_length=40, blank=True)
+    proposed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by")
+    )
+    proposed_at = models.DateTimeField(_("proposed"), null=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("decided by")
+    )
+    decided_at = models.DateTimeField(_("decided"), null=True)
+
+    class Meta:
+        verbose_name = _("case")
+        verbose_name_plural = _("cases")
+        ordering = ["-score", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(decided_by=None) | Q(proposed_by=None) | ~Q(decided_by=F("proposed_by")),
+                name="two_people_decide",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="open", proposed_by=None, decided_by=None)
+                | Q(state="proposed", proposed_by__isnull=False, decided_by=None, proposed_at__isnull=False)
+                | Q(state="dismissed", decided_by__isnull=False, decided_at__isnull=False)
+                | Q(state="cancelled", proposed_by__isnull=False, decided_by__isnull=False, decided_at__isnull=False),
+                name="case_state_with_people",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reservation_id}: {self.state}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether people have still to decide; the shop must not ship meanwhile."""
+        return self.state in {CaseState.OPEN, CaseState.PROPOSED}
+
+
+class Cancellation(models.Model):
+    """The end of a confirmed order, once, under a reason of the catalogue."""
+
+    reservation = models.OneToOneField(
+        Reservation, models.PROTECT, related_name="cancellation", verbose_name=_("reservation")
+    )
+    case = models.OneToOneField(Case, models.PROTECT, null=True, related_name="cancellation", verbose_name=_("case"))
+    reason = models.CharField(_("reason"), max_length=40)
+    at = models.DateTimeField(_("cancelled"))
+    appeal_until = models.DateTimeField(_("appeal until"), null=True)
+    appealed_at = models.DateTimeField(_("appeal received"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("cancellation")
+        verbose_name_plural = _("cancellations")
+
+    def __str__(self) -> str:
+        return f"{self.reservation_id}: {self.reason}"
+
+
+class Notice(models.Model):
+    """A message owed to a buyer, once per kind and sale: a row of work, sent by whoever comes to it."""
+
+    class Kind(models.TextChoices):
+        CANCELLED = "cancelled", _("order cancelled")
+        INVITED = "invited", _("invited to the follow-up sale")
+
+    reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="notices", verbose_name=_("reservation"))
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
+    sale = models.ForeignKey(Sale, models.PROTECT, related_name="notices", verbose_name=_("sale"))
+    state = models.CharField(_("state"), max_length=8, default=NoticeState.DUE)
+    due_at = models.DateTimeField(_("due"))
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    sent_at = models.DateTimeField(_("sent"), null=True)
+
+    class Meta:
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        constraints = [
+            models.UniqueConstraint(fields=["reservation", "kind", "sale"], name="one_notice_per_kind"),
+            models.CheckConstraint(
+                condition=Q(state="sent", sent_at__isnull=False) | (~Q(state="sent") & Q(sent_at=None)),
+                name="notice_state_with_time",
+            ),
+        ]
+        indexes = [models.Index(fields=["due_at"], condition=Q(state="due"), name="notices_due")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} → {self.reservation_id}"

@@ -1,0 +1,217 @@
+"""A sale, what it offers, and the allocations its units are set aside in."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign, Channel
+from flashsale.rules.states import Mode, Phase, SaleState, phase
+
+CLAIM_S = 5 * 60
+HOLD_S = 15 * 60
+LOBBY = timedelta(hours=24)
+ENTRIES_MAX = 1_000_000
+UNITS_MAX = 1_000_000
+# What shoppers and partners rely on from the day of publication.
+FROZEN_FIELDS = ("campaign", "code", "lobby_at", "opens_at", "closes_at", "limit", "claim_s", "hold_s", "max_entries")
+
+
+def ms(moment: datetime) -> int:
+    """Milliseconds since 1970."""
+    return int(moment.timestamp() * 1000)
+
+
+def moment(at_ms: int) -> datetime:
+    """The moment so many milliseconds after 1970."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+class Sale(models.Model):
+    """One timed event of a campaign. `epoch` grows with every rebuild of the gate, `revision` with every decision about the sale."""
+
+    campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="sales", verbose_name=_("campaign"))
+    code = models.CharField(_("code"), max_length=40, unique=True, validators=[CODE])
+    name = models.CharField(_("name"), max_length=120)
+    lobby_at = models.DateTimeField(_("lobby opens"), blank=True, help_text=_("Empty: 24 hours before the opening."))
+    opens_at = models.DateTimeField(_("opens"))
+    closes_at = models.DateTimeField(_("closes"))
+    limit = models.PositiveSmallIntegerField(
+        _("limit per person in this sale"), null=True, blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LIMIT_MAX)],
+        help_text=_("Empty: the campaign's limit alone."),
+    )  # fmt: skip
+    claim_s = models.PositiveIntegerField(
+        _("claim window (s)"), default=CLAIM_S, validators=[MinValueValidator(1), MaxValueValidator(86_400)]
+    )
+    hold_s = models.PositiveIntegerField(
+        _("hold (s)"), default=HOLD_S, validators=[MinValueValidator(1), MaxValueValidator(86_400)]
+    )
+    overbooking = models.DecimalField(
+        _("overbooking"), max_digits=3, decimal_places=2, default=Decimal("1.00"),
+        validators=[MinValueValidator(Decimal(1)), MaxValueValidator(Decimal(5))],
+        help_text=_("People called for each free unit. 1.00: whoever is called and comes in time gets one."),
+    )  # fmt: skip
+    rate_per_s = models.PositiveIntegerField(
+        _("called per second, at most"), default=1000, validators=[MinValueValidator(1), MaxValueValidator(100_000)]
+    )
+    max_entries = models.PositiveIntegerField(
+        _("entries per line, at most"), default=100_000,
+        validators=[MinValueValidator(1), MaxValueValidator(ENTRIES_MAX)],
+    )  # fmt: skip
+    message = models.CharField(_("message to shoppers"), max_length=200, blank=True)
+
+    state = models.CharField(_("state"), max_length=12, default=SaleState.DRAFT, editable=False)
+    epoch = models.PositiveIntegerField(default=0, editable=False)
+    revision = models.PositiveIntegerField(default=0, editable=False)
+    secret = models.BinaryField(null=True, editable=False)
+    commitment = models.CharField(_("commitment"), max_length=64, blank=True, editable=False)
+    published_at = models.DateTimeField(_("published"), null=True, editable=False)
+    frozen_at = models.DateTimeField(_("drawn"), null=True, editable=False)
+    paused_at = models.DateTimeField(_("paused since"), null=True, editable=False)
+    paused_ms = models.BigIntegerField(default=0, editable=False)
+
+    class Meta:
+        verbose_name = _("sale")
+        verbose_name_plural = _("sales")
+        ordering = ["opens_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(lobby_at__lte=F("opens_at"), opens_at__lt=F("closes_at")), name="sale_times_in_order"
+            ),
+            models.CheckConstraint(condition=Q(state__in=[s.value for s in SaleState]), name="sale_state_known"),
+            models.CheckConstraint(
+                condition=Q(state="draft", secret=None, published_at=None)
+                | (~Q(state="draft") & Q(secret__isnull=False, published_at__isnull=False)),
+                name="sale_committed_when_published",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="paused", paused_at__isnull=False) | (~Q(state="paused") & Q(paused_at=None)),
+                name="sale_paused_since",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Times in order, nothing changed that was published."""
+        if self.opens_at and not self.lobby_at:
+            self.lobby_at = self.opens_at - LOBBY
+        if self.opens_at and self.closes_at and self.opens_at >= self.closes_at:
+            raise ValidationError({"closes_at": _("The sale must open before it closes.")})
+        if self.opens_at and self.lobby_at and self.lobby_at > self.opens_at:
+            raise ValidationError({"lobby_at": _("The lobby must open before the sale does.")})
+        if self.limit and self.campaign_id and self.limit > self.campaign.limit:
+            raise ValidationError(
+                {"limit": _("The campaign allows %(limit)d; a sale can only allow less.") % {"limit": self.campaign.limit}}
+            )
+        if self.pk and self.state != SaleState.DRAFT:
+            self._refuse_changes(Sale.objects.get(pk=self.pk))
+
+    def _refuse_changes(self, before: "Sale") -> None:
+        changed = [field for field in FROZEN_FIELDS if getattr(self, field) != getattr(before, field)]
+        if changed:
+            message = _("The sale is published: this can no longer change.")
+            raise ValidationError(dict.fromkeys(changed, message), code="frozen")
+
+    def line_ms(self, wall_ms: int) -> int:
+        """The line's clock: wall time less all time after the opening in which the sale was paused, in ms."""
+        upto = min(wall_ms, max(ms(self.paused_at), ms(self.opens_at))) if self.paused_at else wall_ms
+        return upto - self.paused_ms
+
+    def phase(self, wall_ms: int) -> Phase:
+        """Where the sale stands at `wall_ms`."""
+        return phase(
+            state=SaleState(self.state), lobby_at=ms(self.lobby_at), opens_at=ms(self.opens_at),
+            closes_at=ms(self.closes_at), now=self.line_ms(wall_ms),
+        )  # fmt: skip
+
+
+class Offer(models.Model):
+    """A thing sold in a sale, at its official price in whole units of the campaign's currency."""
+
+    sale = models.ForeignKey(Sale, models.CASCADE, related_name="offers", verbose_name=_("sale"))
+    sku = models.CharField(_("SKU"), max_length=40)
+    name = models.CharField(_("name"), max_length=120)
+    price = models.PositiveBigIntegerField(_("price"), validators=[MinValueValidator(1)])
+
+    class Meta:
+        verbose_name = _("offer")
+        verbose_name_plural = _("offers")
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["sale", "sku"], name="one_offer_per_sku"),
+            models.CheckConstraint(condition=Q(price__gte=1), name="offer_has_a_price"),
+        ]
+
+    def __str__(self) -> str:
+        return self.sku
+
+
+class Allocation(models.Model):
+    """Units set aside in a sale with the line (or the direct door) that leads to them."""
+
+    sale = models.ForeignKey(Sale, models.CASCADE, related_name="allocations", verbose_name=_("sale"))
+    number = models.PositiveSmallIntegerField(_("number"), editable=False)
+    code = models.CharField(_("line"), max_length=40, validators=[CODE])
+    name = models.CharField(_("name"), max_length=80, blank=True)
+    mode = models.CharField(_("mode"), max_length=8, choices=[(m.value, m.value) for m in Mode], default=Mode.LINE)
+    channels = models.ManyToManyField(Channel, related_name="allocations", verbose_name=_("channels"))
+    # Indexes up to here may have been given: a gate that lost its memory goes on behind them.
+    block = models.PositiveIntegerField(default=0, editable=False)
+    cohort = models.PositiveIntegerField(_("cohort"), null=True, editable=False)
+    seed = models.CharField(max_length=64, blank=True, editable=False)
+    called = models.PositiveIntegerField(_("called"), default=0, editable=False)
+
+    class Meta:
+        verbose_name = _("allocation")
+        verbose_name_plural = _("allocations")
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["sale", "code"], name="one_line_code_per_sale"),
+            models.UniqueConstraint(fields=["sale", "number"], name="one_line_number_per_sale"),
+            models.CheckConstraint(condition=Q(number__gte=1, number__lte=255), name="line_number_range"),
+            models.CheckConstraint(
+                condition=Q(cohort=None, seed="") | (Q(cohort__isnull=False) & ~Q(seed="")), name="cohort_with_seed"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sale_id}/{self.code}" if self.sale_id else self.code
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Gives the next number within the sale to a new allocation."""
+        if not self.number:
+            last = Allocation.objects.filter(sale=self.sale).aggregate(last=models.Max("number"))["last"]
+            self.number = (last or 0) + 1
+        super().save(*args, **kwargs)
+
+
+class Stock(models.Model):
+    """How many new units of an offer an allocation gets at publication."""
+
+    allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="stock", verbose_name=_("allocation"))
+    offer = models.ForeignKey(Offer, models.CASCADE, related_name="stock", verbose_name=_("offer"))
+    quantity = models.PositiveIntegerField(
+        _("units"), validators=[MaxValueValidator(UNITS_MAX)],
+        help_text=_("0 where all units come from cancelled orders."),
+    )  # fmt: skip
+
+    class Meta:
+        verbose_name = _("stock")
+        verbose_name_plural = _("stock")
+        constraints = [models.UniqueConstraint(fields=["allocation", "offer"], name="one_stock_per_offer")]
+
+    def __str__(self) -> str:
+        return f"{self.offer}: {self.quantity}"
+
+    def clean(self) -> None:
+        """An allocation sells what its own sale offers."""
+        if self.offer_id and self.allocation_id and self.offer.sale_id != self.allocation.sale_id:
+            raise ValidationError({"offer": _("This offer belongs to another sale.")})

@@ -1,0 +1,75 @@
+"""Physical pieces, for ever one row each, and the plans that move them from return pools to follow-up sales."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.campaign import Campaign
+from flashsale.models.sale import Allocation
+from flashsale.rules.states import UnitState
+
+
+class Unit(models.Model):
+    """One piece. Every change of state or allocation raises `version` by one, and is a compare-and-set on it."""
+
+    campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="units", verbose_name=_("campaign"))
+    serial = models.CharField(_("serial number"), max_length=60, unique=True)
+    sku = models.CharField(_("SKU"), max_length=40)
+    allocation = models.ForeignKey(Allocation, models.PROTECT, related_name="units", verbose_name=_("allocation"))
+    state = models.CharField(_("state"), max_length=10, default=UnitState.FREE)
+    version = models.PositiveIntegerField(_("version"), default=1)
+
+    class Meta:
+        verbose_name = _("unit")
+        verbose_name_plural = _("units")
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=[s.value for s in UnitState]), name="unit_state_known")
+        ]
+        indexes = [models.Index(fields=["allocation", "state"], name="units_by_allocation")]
+
+    def __str__(self) -> str:
+        return self.serial
+
+
+class Reallocation(models.Model):
+    """A plan carried out: returned units of one sale go to an allocation of a follow-up sale. `reserve` stays for appeals."""
+
+    source = models.ForeignKey("Sale", models.PROTECT, related_name="reallocations", verbose_name=_("from sale"))
+    target = models.ForeignKey(Allocation, models.PROTECT, related_name="reallocations", verbose_name=_("to line"))
+    reserve = models.PositiveIntegerField(
+        _("kept for appeals"), null=True, blank=True,
+        help_text=_("Empty: no unit moves while an appeal about it is possible. A number: published with the plan."),
+    )  # fmt: skip
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False)
+    made_at = models.DateTimeField(_("made"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("reallocation")
+        verbose_name_plural = _("reallocations")
+        constraints = [models.UniqueConstraint(fields=["source", "target"], name="one_plan_per_source_and_target")]
+
+    def __str__(self) -> str:
+        return f"{self.source} → {self.target}"
+
+
+class Move(models.Model):
+    """One unit's way from a cancellation into a follow-up sale: at most once per cancellation and unit."""
+
+    plan = models.ForeignKey(Reallocation, models.PROTECT, related_name="moves", verbose_name=_("plan"))
+    unit = models.ForeignKey(Unit, models.PROTECT, related_name="moves", verbose_name=_("unit"))
+    cancellation = models.ForeignKey("Cancellation", models.PROTECT, related_name="moves", verbose_name=_("cancellation"))
+    origin = models.ForeignKey(Allocation, models.PROTECT, related_name="moves_out", verbose_name=_("from"))
+    target = models.ForeignKey(Allocation, models.PROTECT, related_name="moves_in", verbose_name=_("to"))
+    at = models.DateTimeField(_("moved"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("move")
+        verbose_name_plural = _("moves")
+        constraints = [
+            models.UniqueConstraint(fields=["unit", "cancellation"], name="reallocated_once"),
+            models.CheckConstraint(condition=~Q(origin=F("target")), name="moved_elsewhere"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.unit}: {self.origin} → {self.target}"

@@ -1,0 +1,247 @@
+"""The writer: commits the reservations that the gate has decided, many in one transaction, by one thread per process.
+
+A batch that the tables refuse is taken apart and committed one by one, so that a bad row refuses one reservation only.
+"""
+
+import queue
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import count
+
+from django.db import DatabaseError, IntegrityError, close_old_connections, connection, transaction
+
+from flashsale.models.reservation import Claim, Holding, Reservation
+from flashsale.models.sale import moment
+from flashsale.rules.outcomes import Outcome
+from flashsale.rules.states import ReservationState, SaleState, UnitState
+
+BATCH_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A unit as the gate gave it out: the books take it only at this version."""
+
+    unit: int
+    version: int
+    sku: str
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAsk:
+    """Slots wanted on one axis of one limit."""
+
+    scope: str
+    axis: str
+    digest: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """A reservation that the gate has decided; times in ms on the line's clock."""
+
+    id: uuid.UUID
+    sale: int
+    epoch: int
+    allocation: int
+    channel: int
+    index: int
+    number: int
+    asked: str
+    fingerprint: str
+    units: tuple[Taken, ...]
+    claims: tuple[ClaimAsk, ...]
+    made_ms: int
+    deadline_ms: int
+
+    @property
+    def amount(self) -> int:
+        """What the buyer will pay, in whole units of the currency."""
+        return sum(unit.price for unit in self.units)
+
+    def row(self) -> Reservation:
+        """The reservation as the books hold it."""
+        return Reservation(
+            id=self.id, sale_id=self.sale, allocation_id=self.allocation, channel_id=self.channel, index=self.index,
+            number=self.number, asked=self.asked, fingerprint=self.fingerprint, quantity=len(self.units),
+            amount=self.amount, epoch=self.epoch, deadline_ms=self.deadline_ms, made_at=moment(self.made_ms),
+        )  # fmt: skip
+
+
+class RefusedByBooks(Exception):  # noqa: N818 - named for the fact
+    """The tables refuse; `outcome` is the word for it."""
+
+    def __init__(self, outcome: Outcome, detail: str) -> None:
+        super().__init__(outcome, detail)
+        self.outcome = outcome
+        self.detail = detail
+
+
+# Which lie each constraint refuses. SQLite names the columns instead of a unique constraint.
+REFUSALS = {
+    "one_claim_per_slot": Outcome.LIMIT_REACHED,
+    "flashsale_claim.scope": Outcome.LIMIT_REACHED,
+    "claim_within_limit": Outcome.LIMIT_REACHED,
+    "one_active_reservation_per_unit": Outcome.OFFER_GONE,
+    "flashsale_holding.unit_id": Outcome.OFFER_GONE,
+    "one_reservation_per_place": Outcome.PLACE_SPENT,
+    "flashsale_reservation.allocation_id": Outcome.PLACE_SPENT,
+    "one_effect_per_request": Outcome.KEY_REUSED,
+    "flashsale_reservation.sale_id": Outcome.KEY_REUSED,
+}
+
+
+def refusal_of(error: IntegrityError) -> Outcome:
+    """The word for a constraint that refused; raises the error itself when the constraint has none."""
+    text = str(error)
+    for name, outcome in REFUSALS.items():
+        if name in text:
+            return outcome
+    raise error
+
+
+def lock_sale(sale: int, *, exclusive: bool = False) -> tuple[int, str]:
+    """The sale's epoch and state, its row locked until the end of the transaction; SQLite's transactions are exclusive."""
+    lock = "" if connection.vendor == "sqlite" else (" FOR UPDATE" if exclusive else " FOR SHARE")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT epoch, state FROM flashsale_sale WHERE id = %s{lock}", [sale])  # noqa: S608
+        epoch, state = cursor.fetchone()
+    return int(epoch), str(state)
+
+
+def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: UnitState) -> None:
+    """Moves units (id, version) on by compare-and-set; raises RefusedByBooks when one is not as it was."""
+    pairs = sorted(units)
+    if not pairs:
+        return
+    marks = ", ".join(["(%s, %s)"] * len(pairs))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE flashsale_unit SET state = %s, version = version + 1 "  # noqa: S608
+            f"WHERE state = %s AND (id, version) IN (VALUES {marks})",
+            [becomes.value, was.value, *(value for pair in pairs for value in pair)],
+        )
+        if cursor.rowcount != len(pairs):
+            raise RefusedByBooks(Outcome.OFFER_GONE, f"{cursor.rowcount} of {len(pairs)} units were {was.value}")
+
+
+def claim_slots(claims: Sequence[tuple[uuid.UUID, ClaimAsk, int]]) -> None:
+    """Takes the lowest free slots of each limit for (reservation, claim, quantity); sorted, so that no two batches deadlock."""
+    taken: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+    digests = {ask.digest for _, ask, _ in claims}
+    for row in Claim.objects.filter(digest__in=digests).values_list("scope", "axis", "digest", "slot"):
+        taken[row[:3]].add(row[3])
+    rows = []
+    for reservation, ask, quantity in claims:
+        used = taken[ask.scope, ask.axis, ask.digest]
+        for _ in range(quantity):
+            slot = next(slot for slot in count(1) if slot not in used)
+            used.add(slot)
+            rows.append(
+                Claim(scope=ask.scope, axis=ask.axis, digest=ask.digest, slot=slot, limit=ask.limit,
+                      reservation_id=reservation)
+            )  # fmt: skip
+    Claim.objects.bulk_create(sorted(rows, key=lambda row: (row.scope, row.axis, row.digest, row.slot)))
+
+
+def _commit(sale: int, winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
+    with transaction.atomic():
+        epoch, state = lock_sale(sale)
+        known = dict(Reservation.objects.filter(id__in=[w.id for w in winners]).values_list("id", "state"))
+        answers = {id_: _answer_for(state) for id_, state in known.items()}
+        fresh = [w for w in winners if w.id not in known]
+        if fresh and state != SaleState.PUBLISHED:
+            raise RefusedByBooks(Outcome.PAUSED if state == SaleState.PAUSED else Outcome.CLOSED, state)
+        if any(w.epoch != epoch for w in fresh):
+            raise RefusedByBooks(Outcome.NOT_READY, f"the books are in epoch {epoch}")
+        Reservation.objects.bulk_create([w.row() for w in fresh])
+        advance_units(
+            ((u.unit, u.version) for w in fresh for u in w.units), was=UnitState.FREE, becomes=UnitState.HELD
+        )
+        Holding.objects.bulk_create(
+            Holding(reservation_id=w.id, unit_id=u.unit, sku=u.sku, price=u.price) for w in fresh for u in w.units
+        )
+        claim_slots([(w.id, ask, len(w.units)) for w in fresh for ask in w.claims])
+    return answers | {w.id: Outcome.RESERVED for w in fresh}
+
+
+def _answer_for(state: str) -> Outcome:
+    held = {ReservationState.HELD, ReservationState.CONFIRMED}
+    return Outcome.RESERVED if state in held else Outcome.EXPIRED
+
+
+def commit(winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
+    """What the books say to each winner: reserved (committed), or a refusal that left nothing behind.
+
+    A winner whose outcome is unknown, because the books did not answer, is missing from the result.
+    """
+    answers: dict[uuid.UUID, Outcome] = {}
+    by_sale: dict[int, list[Winner]] = defaultdict(list)
+    for winner in winners:
+        by_sale[winner.sale].append(winner)
+    for sale, group in by_sale.items():
+        try:
+            answers |= _commit(sale, group)
+        except (IntegrityError, RefusedByBooks):
+            for winner in group:
+                answers |= _commit_alone(winner)
+    return answers
+
+
+def _commit_alone(winner: Winner) -> dict[uuid.UUID, Outcome]:
+    try:
+        return _commit(winner.sale, [winner])
+    except IntegrityError as error:
+        return {winner.id: refusal_of(error)}
+    except RefusedByBooks as refused:
+        return {winner.id: refused.outcome}
+
+
+class Writer:
+    """One thread that commits what is waiting, up to 64 at once."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Winner, Future[Outcome]]] = queue.SimpleQueue()
+        self._start = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, winner: Winner) -> "Future[Outcome]":
+        """The books' answer to come; it fails with UNKNOWN's DatabaseError when they do not answer."""
+        answer: Future[Outcome] = Future()
+        self._waiting.put((winner, answer))
+        with self._start:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="books-writer", daemon=True)
+                self._thread.start()
+        return answer
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._waiting.get()]
+            while len(batch) < BATCH_MAX and not self._waiting.empty():
+                batch.append(self._waiting.get())
+            self._deliver(batch)
+
+    @staticmethod
+    def _deliver(batch: list[tuple[Winner, "Future[Outcome]"]]) -> None:
+        # The same winner may wait twice: a retry arrives while the first attempt is on its way.
+        winners = {winner.id: winner for winner, _ in batch}
+        try:
+            answers = commit(list(winners.values()))
+        except DatabaseError as error:
+            for _, future in batch:
+                future.set_exception(error)
+        else:
+            for winner, future in batch:
+                future.set_result(answers[winner.id])
+        finally:
+            close_old_connections()
+
+
+writer = Writer()

@@ -1,0 +1,105 @@
+"""Every state that a thing of the sale can be in, one word each; the same words stand in the books, the gate and the API."""
+
+from enum import StrEnum
+
+
+class SaleState(StrEnum):
+    """What an admin has made of a sale; whether it is in its lobby, open or over follows from the clock (:func:`phase`)."""
+
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    PAUSED = "paused"
+    CLOSED = "closed"
+    CALLED_OFF = "called_off"
+
+
+class Phase(StrEnum):
+    """Where a sale stands in time, as shoppers see it."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    LOBBY = "lobby"
+    OPEN = "open"
+    PAUSED = "paused"
+    CLOSED = "closed"
+    CALLED_OFF = "called_off"
+
+
+class Mode(StrEnum):
+    """How an allocation is sold: through one line of people, or straight to a partner with a door of its own."""
+
+    LINE = "line"
+    DIRECT = "direct"
+
+
+class PlaceState(StrEnum):
+    """Where one place stands, as `look` answers it."""
+
+    WAITING = "waiting"
+    CALLED = "called"
+    LAPSED = "lapsed"
+    SPENT = "spent"
+    LEFT = "left"
+    VOIDED = "voided"
+
+
+class UnitState(StrEnum):
+    """free → held → sold → returned → free (in another allocation); a held unit may go back to free."""
+
+    FREE = "free"
+    HELD = "held"
+    SOLD = "sold"
+    RETURNED = "returned"
+
+
+class ReservationState(StrEnum):
+    """held → confirmed → cancelled, or held → expired | released; abandoned is one that the reaper refused before it was committed."""
+
+    HELD = "held"
+    CONFIRMED = "confirmed"
+    EXPIRED = "expired"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+
+
+class PaymentState(StrEnum):
+    """started → paid | declined; paid → refund_due → refunded."""
+
+    STARTED = "started"
+    PAID = "paid"
+    DECLINED = "declined"
+    REFUND_DUE = "refund_due"
+    REFUNDED = "refunded"
+
+
+class CaseState(StrEnum):
+    """open → proposed → cancelled | dismissed; an approver may send a proposal back to open."""
+
+    OPEN = "open"
+    PROPOSED = "proposed"
+    CANCELLED = "cancelled"
+    DISMISSED = "dismissed"
+
+
+class NoticeState(StrEnum):
+    """A message to a buyer: due until it was handed to the mail server, failed after the last attempt."""
+
+    DUE = "due"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+def phase(*, state: SaleState, lobby_at: int, opens_at: int, closes_at: int, now: int) -> Phase:
+    """The phase of a sale at `now`; all times in the same unit, `now` on the line's clock."""
+    if state is SaleState.DRAFT:
+        return Phase.DRAFT
+    if state is SaleState.CALLED_OFF:
+        return Phase.CALLED_OFF
+    if state is SaleState.CLOSED or now >= closes_at:
+        return Phase.CLOSED
+    if state is SaleState.PAUSED:
+        return Phase.PAUSED
+    if now < lobby_at:
+        return Phase.SCHEDULED
+    return Phase.LOBBY if now < opens_at else Phase.OPEN
