@@ -253,7 +253,7 @@ DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost
 
 # --- Logs: one JSON object a line, on standard error ------------------------------------------------------------------
 
-_BEFORE_RENDERING = [
+_BEFORE_RENDERING: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

@@ -7,7 +7,7 @@ import pytest
 import redis
 from django.test import RequestFactory
 from django_ratelimit.core import get_usage
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from flashsale.gate.refusing import RefusingRedisCache
 from flashsale.stage.processes import free_port
@@ -44,6 +44,6 @@ def test_a_limiter_that_cannot_count_refuses(increment: bool) -> None:
 
 
 @pytest.mark.usefixtures("_dead_redis")
-def test_a_limiter_that_may_fail_open_does(settings: SettingsWrapper) -> None:
+def test_a_limiter_that_may_fail_open_does(settings: Settings) -> None:
     settings.RATELIMIT_FAIL_OPEN = True
     assert get_usage(RequestFactory().get("/"), group="test", key="ip", rate="50/h", increment=True) is None

@@ -2,7 +2,7 @@
 
 import pytest
 from django.test import RequestFactory
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from flashsale.web.client import address, address_of
 
@@ -33,7 +33,7 @@ def test_the_nearest_address_that_is_not_ours_counts(peer: str, forwarded_for: s
     assert address(peer=peer, forwarded_for=forwarded_for, trusted=PROXIES) == expected
 
 
-def test_a_request_is_believed_only_through_our_proxies(settings: SettingsWrapper) -> None:
+def test_a_request_is_believed_only_through_our_proxies(settings: Settings) -> None:
     request = RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", HTTP_X_FORWARDED_FOR="203.0.113.9")
     settings.FLASHSALE_TRUSTED_PROXIES = []
     assert address_of(request) == "10.0.0.1"

@@ -1,0 +1,62 @@
+# `make help` lists what there is. Everything happens inside .venv/ and var/; nothing is installed on the machine.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PO := $(wildcard flashsale/locale/*/LC_MESSAGES/*.po)
+MO := $(PO:.po=.mo)
+NEWEST := python3 python3.14 python3.13 python3.12 python3.11
+PYTHON ?= $(shell for p in $(NEWEST); do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+# Checks read the settings, too; they get a demo's, in a folder of their own.
+CHECKING := FLASHSALE_DEMO=1 FLASHSALE_VAR=var/check
+LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check story lock clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.runs $(MO)  ## a demo with all its parts; Ctrl-C ends it, again continues
+	@FLASHSALE_DEMO=1 $(PY) manage.py run
+
+story: $(VENV)/.runs $(MO)  ## the campaign of January 2021 again, in a minute or two, with every promise checked
+	@FLASHSALE_DEMO=1 $(PY) manage.py story $(ARGS)
+
+test: check  ## checks, then the whole suite on PostgreSQL and the books once more on SQLite
+	$(PY) -m pytest $(ARGS)
+	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest -m books $(ARGS)
+
+check: $(VENV)/.tests $(MO)  ## format, lint, types, direction of imports, migrations, rules of the house
+	$(VENV)/bin/ruff format --check --quiet
+	$(VENV)/bin/ruff check --quiet
+	$(CHECKING) $(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+	$(CHECKING) $(PY) manage.py makemigrations --check --dry-run
+	$(PY) -m pytest -q tests/house
+
+lock: $(VENV)/.tests  ## compile requirements*.in into pinned, hashed requirements*.txt
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+clean:  ## remove what make made, except the data in var/
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis $(MO)
+
+$(VENV)/bin/pip:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed. Found: $$(python3 --version 2>&1). Install one (apt-get install python3.11 python3.11-venv, brew install python@3.13) or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.runs: requirements.txt | $(VENV)/bin/pip
+	@echo "Installing into $(VENV) (the first time takes a minute) ..."
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+# The path file lets a bare `pytest` find the project, like `python -m pytest`.
+$(VENV)/.tests: requirements-dev.txt | $(VENV)/bin/pip
+	@echo "Installing into $(VENV), with what tests and checks need (the first time takes a minute or two) ..."
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "project.pth").write_text(str(pathlib.Path.cwd()))'
+	@touch $(VENV)/.runs $@
+
+%.mo: %.po | $(VENV)/.runs
+	@$(VENV)/bin/pybabel --quiet compile -i $< -o $@
