@@ -1,0 +1,122 @@
+"""Whoever is called and comes in time gets a unit; whoever waits is promised nothing more."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashsale.rules.pace import chance, people_ahead, to_call, wait_ms
+
+COUNTS = st.integers(0, 2_000_000)
+RATES = st.floats(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("free", "open_claims", "weight", "overbooking", "rate_left", "claims_cap", "called"),
+    [
+        (600, 0, 1, 1.0, 10_000, 10_000, 600),
+        (600, 500, 1, 1.0, 10_000, 10_000, 100),
+        (600, 600, 1, 1.0, 10_000, 10_000, 0),
+        (600, 700, 1, 1.0, 10_000, 10_000, 0),
+        (600, 0, 2, 1.0, 10_000, 10_000, 300),
+        (600, 0, 1, 1.25, 10_000, 10_000, 750),
+        (600, 0, 1, 1.0, 50, 10_000, 50),
+        (600, 0, 1, 1.0, 0, 10_000, 0),
+        (600, 0, 1, 1.0, 10_000, 40, 40),
+        (600, 30, 1, 1.0, 10_000, 40, 10),
+        (600, 50, 1, 1.0, 10_000, 40, 0),
+        (1, 0, 2, 1.0, 10_000, 10_000, 1),
+        (1, 1, 2, 1.0, 10_000, 10_000, 0),
+        (3, 1, 2, 1.0, 10_000, 10_000, 0),
+        (0, 0, 1, 2.0, 10_000, 10_000, 0),
+    ],
+    ids=[
+        "one for each free unit",
+        "less those already called",
+        "none while all are promised",
+        "none while too many are promised",
+        "half when each may buy two",
+        "more when overbooked",
+        "no more than the rate allows",
+        "none when the rate is spent",
+        "no more than the cap",
+        "no more than the cap leaves",
+        "none beyond a lowered cap",
+        "one for a last unit that is less than a share",
+        "none beside an open claim on the last unit",
+        "none beside an open claim on the last share",
+        "none when nothing is free",
+    ],
+)
+def test_called_are(  # noqa: PLR0917 - the columns of the table
+    free: int, open_claims: int, weight: int, overbooking: float, rate_left: int, claims_cap: int, called: int
+) -> None:
+    answer = to_call(
+        free=free,
+        open_claims=open_claims,
+        weight=weight,
+        overbooking=overbooking,
+        rate_left=rate_left,
+        claims_cap=claims_cap,
+    )
+    assert answer == called
+
+
+@given(free=COUNTS, open_claims=COUNTS, weight=st.integers(1, 20), rate_left=COUNTS, claims_cap=COUNTS)
+def test_more_than_one_is_never_called_for_less_than_a_share(
+    free: int, open_claims: int, weight: int, rate_left: int, claims_cap: int
+) -> None:
+    called = to_call(
+        free=free,
+        open_claims=open_claims,
+        weight=weight,
+        overbooking=1.0,
+        rate_left=rate_left,
+        claims_cap=claims_cap,
+    )
+    assert 0 <= called <= rate_left
+    assert called == 0 or called + open_claims <= min(claims_cap, max(1, free // weight))
+
+
+@pytest.mark.parametrize(("number", "called", "ahead"), [(1, 0, 0), (1841, 600, 1240), (601, 600, 0), (5, 600, 0)])
+def test_people_ahead_are_those_still_to_be_called(number: int, called: int, ahead: int) -> None:
+    assert people_ahead(number=number, called=called) == ahead
+
+
+def test_wait_follows_the_recent_rate_and_is_unknown_without_one() -> None:
+    assert wait_ms(ahead=299, calls_per_s=20.0) == 15_000
+    assert wait_ms(ahead=0, calls_per_s=3.0) == 334
+    assert wait_ms(ahead=0, calls_per_s=0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("ahead", "free", "held", "no_show_rate", "shown"),
+    [
+        (0, 600, 0, 0.1, 0.95),
+        (0, 1, 0, 0.0, 0.95),
+        (1, 1, 0, 0.0, 0.05),
+        (1, 1, 0, 0.5, 0.5),
+        (660, 600, 0, 0.1, 0.5),
+        (1839, 600, 0, 0.1, 0.05),
+        (0, 0, 1000, 0.1, 0.8),
+        (0, 0, 1, 0.0, 0.05),
+        (1_000_000, 50_000, 0, 0.1, 0.05),
+        (0, 0, 0, 0.1, 0.0),
+        (10, 0, 0, 1.0, 0.0),
+    ],
+)
+def test_chance_shown_is(ahead: int, free: int, held: int, no_show_rate: float, shown: float) -> None:
+    assert chance(ahead=ahead, free=free, held=held, no_show_rate=no_show_rate) == shown
+
+
+@given(ahead=COUNTS, free=COUNTS, held=COUNTS, no_show_rate=RATES)
+def test_chance_is_never_shown_as_certain_while_a_unit_is_left(
+    ahead: int, free: int, held: int, no_show_rate: float
+) -> None:
+    shown = chance(ahead=ahead, free=free, held=held, no_show_rate=no_show_rate)
+    assert shown == 0.0 if free + held == 0 else 0.05 <= shown <= 0.95
+
+
+@given(ahead=st.integers(0, 5000), free=st.integers(1, 5000), no_show_rate=RATES)
+def test_a_unit_more_never_lowers_the_chance_shown(ahead: int, free: int, no_show_rate: float) -> None:
+    now = chance(ahead=ahead, free=free, held=0, no_show_rate=no_show_rate)
+    assert chance(ahead=ahead, free=free + 1, held=0, no_show_rate=no_show_rate) >= now
