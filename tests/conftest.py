@@ -32,6 +32,12 @@ def gate(_eraser: redis.Redis) -> redis.Redis:
     return _eraser
 
 
+@pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
+    """A server of our own goes as a whole; dropping its databases would only trip over threads still connected."""
+    return "FLASHSALE_TEST_DB_GOES" in os.environ or bool(request.config.getvalue("reuse_db"))
+
+
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis for this test alone, which may be stopped, killed and started again."""

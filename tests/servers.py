@@ -10,6 +10,8 @@ Workers of pytest-xdist share the PostgreSQL of their parent (databases of their
 import atexit
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -21,7 +23,7 @@ from flashsale.stage.postgres_server import NoPostgres, PostgresServer
 from flashsale.stage.processes import NotReady, free_port
 from flashsale.stage.redis_server import NoRedis, RedisServer
 
-folder = Path(tempfile.mkdtemp(prefix="flashsale-tests-"))
+folder = Path()  # made by `start`
 redis_server: RedisServer | None = None
 postgres_server: PostgresServer | None = None
 
@@ -30,6 +32,7 @@ postgres_server: PostgresServer | None = None
 def pytest_load_initial_conftests() -> Generator[None]:
     """Before anything else looks at the environment."""
     atexit.register(stop)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `stop` runs then, too
     try:
         start()
     except (NoPostgres, NoRedis, NotReady) as error:
@@ -49,6 +52,8 @@ def pytest_report_header() -> list[str]:
 
 def start() -> None:
     """Start what the run needs and tell Django by the environment."""
+    global folder  # noqa: PLW0603 - one for the whole run
+    folder = Path(tempfile.mkdtemp(prefix="flashsale-tests-"))
     folder.chmod(0o711)  # PostgreSQL may run as another user, who has to pass
     os.environ.update(secrets.fresh())
     os.environ.update(
@@ -69,11 +74,12 @@ def stop() -> None:
         redis_server.stop()
     if postgres_server is not None:
         postgres_server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_absolute():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _redis() -> str:
-    global redis_server  # noqa: PLW0603 - one for the whole run
+    global redis_server  # noqa: PLW0603
     redis_server = RedisServer(folder=folder / "redis", port=free_port()).start()
     return redis_server.url
 
@@ -85,4 +91,5 @@ def _books() -> str:
     if not os.environ.get("TEST_DATABASE_URL"):
         postgres_server = PostgresServer(folder=folder / "postgres", port=free_port()).start()
         os.environ["TEST_DATABASE_URL"] = postgres_server.url
+        os.environ["FLASHSALE_TEST_DB_GOES"] = "1"  # with its server, so nobody needs to drop databases
     return os.environ["TEST_DATABASE_URL"]
