@@ -1,0 +1,113 @@
+"""Who a partner key belongs to: the ring of all active keys, read from the books every five seconds.
+
+Reading all of them at once makes a wrong key cost nothing, however many are tried. A revoked key works for five seconds
+at most; while the books are silent nobody can revoke one, so the last ring counts for another minute.
+"""
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+from django.db import DatabaseError, connection
+
+from flashsale.models import PartnerKey
+from flashsale.rules.outcomes import Outcome, Refused
+
+FRESH_S = 5.0
+STALE_S = 65.0
+KEY_FORM = re.compile(r"fs_(?:live|test)_[A-Za-z0-9_\-]{20,100}")
+DETAIL = "Send Authorization: Bearer fs_live_… with a key that is not revoked."
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A channel as its servers show themselves."""
+
+    channel: int
+    code: str
+    campaign: int
+    is_authenticated: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    at: float
+    partners: Mapping[str, Partner]
+
+    @property
+    def age_s(self) -> float:
+        return time.monotonic() - self.at
+
+
+_ring = _Ring(-STALE_S, {})
+_reading = threading.Lock()
+_tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
+
+
+def partner_of(authorization: str) -> Partner:
+    """The partner behind an Authorization header; refuses UNAUTHENTICATED, NOT_READY."""
+    if _ring.age_s > FRESH_S:
+        _renew()
+    return _find(authorization)
+
+
+async def partner_of_async(authorization: str) -> Partner:
+    """The same for event loops: the books are asked in a thread, by one caller for all."""
+    if _ring.age_s > FRESH_S:
+        loop = asyncio.get_running_loop()
+        task = _tasks.get(loop)
+        if task is None or task.done():
+            task = _tasks[loop] = loop.create_task(asyncio.to_thread(_renew_apart))
+            task.add_done_callback(lambda _: _tasks.pop(loop, None))
+        await asyncio.shield(task)
+    return _find(authorization)
+
+
+def forget() -> None:
+    """The next caller reads the books."""
+    global _ring  # noqa: PLW0603 - one ring for the whole process
+    _ring = _Ring(-STALE_S, {})
+
+
+def _find(authorization: str) -> Partner:
+    scheme, _, key = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not KEY_FORM.fullmatch(key.strip()):
+        raise Refused(Outcome.UNAUTHENTICATED, DETAIL)
+    partner = _ring.partners.get(PartnerKey.digest_of(key.strip()))
+    if partner is None:
+        raise Refused(Outcome.UNAUTHENTICATED, DETAIL)
+    return partner
+
+
+def _renew() -> None:
+    global _ring  # noqa: PLW0603
+    with _reading:
+        if _ring.age_s <= FRESH_S:
+            return
+        try:
+            partners = _read()
+        except DatabaseError as error:
+            if _ring.age_s <= STALE_S:
+                return
+            raise Refused(Outcome.NOT_READY, "Partner keys cannot be checked right now.") from error
+        _ring = _Ring(time.monotonic(), partners)
+
+
+def _renew_apart() -> None:
+    """As :func:`_renew`, in a thread of its own, which must not keep a connection of the pool."""
+    try:
+        _renew()
+    finally:
+        connection.close()
+
+
+def _read() -> dict[str, Partner]:
+    rows = PartnerKey.objects.filter(revoked_at=None).values_list(
+        "digest", "channel_id", "channel__code", "channel__campaign_id"
+    )
+    return {digest: Partner(channel, code, campaign) for digest, channel, code, campaign in rows}
