@@ -12,6 +12,7 @@ CHECKING := FLASHSALE_DEMO=1 FLASHSALE_VAR=var/check
 LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help run test check story lock clean
 
 help:  ## show this list
