@@ -1,0 +1,97 @@
+"""Brings a crowd to a sale that a server runs, and waits until everybody has gone home."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flashsale.stage.behaviour import End, Tempo, Visit, attend
+from flashsale.stage.client import Http
+from flashsale.stage.journal import Journal
+from flashsale.stage.outbox import Outbox
+from flashsale.stage.people import Person
+from flashsale.stage.shopper import PageShopper, PartnerShopper, Shopper
+from flashsale.stage.watch import Watches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Where a crowd goes: a server, a sale, its lines by channel; partners by their keys, others through the page."""
+
+    url: str
+    sale: str
+    lines: Mapping[str, str]
+    keys: Mapping[str, str]
+    outbox: Outbox
+    tempo: Tempo
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """Everybody's way through one sale."""
+
+    visits: list[Visit]
+
+    def ends(self) -> Counter[str]:
+        """How many ended how."""
+        return Counter(visit.end.value for visit in self.visits)
+
+    def unexpected(self) -> Counter[str]:
+        """The answers that nobody should have got, counted."""
+        return Counter(f"{visit.kind}: {visit.why}" for visit in self.visits if visit.end is End.FAILED)
+
+
+def run(*, scene: Scene, people: Sequence[Person], journal: Journal, seconds: float) -> Attendance:
+    """Let the crowd attend, from a thread without an event loop; who is still there after `seconds` goes home."""
+    return asyncio.run(attend_all(scene=scene, people=people, journal=journal, seconds=seconds))
+
+
+async def attend_all(*, scene: Scene, people: Sequence[Person], journal: Journal, seconds: float) -> Attendance:
+    """The same, from an event loop."""
+    async with Http(url=scene.url, journal=journal) as http:
+        lines = sorted(set(scene.lines.values()))
+        async with Watches(http=http, sale=scene.sale, lines=lines) as watches:
+            visits = [_visit(scene, http, watches, person) for person in people]
+            tasks = [asyncio.create_task(attend(visit)) for visit in visits]
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            _raise_first(tasks)
+    return Attendance(visits)
+
+
+def _raise_first(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            raise error
+
+
+def _visit(scene: Scene, http: Http, watches: Watches, person: Person) -> Visit:
+    line = scene.lines[person.channel]
+
+    def more(number: int) -> Visit | None:
+        """The same person under another name: at the same channel, and at the other partners'."""
+        partners = [channel for channel in scene.lines if channel in scene.keys]
+        if not partners:
+            return None
+        return _visit(scene, http, watches, person.alias(number, partners[number % len(partners)]))
+
+    return Visit(
+        shopper=_shopper(scene, http, person, line),
+        watch=watches.by_line[line],
+        tempo=scene.tempo,
+        luck=random.Random(f"{scene.seed}/{scene.sale}/{person.code}"),
+        more=more,
+    )
+
+
+def _shopper(scene: Scene, http: Http, person: Person, line: str) -> Shopper:
+    key = scene.keys.get(person.channel)
+    if key is None:
+        return PageShopper(http=http, person=person, sale=scene.sale, line=line, outbox=scene.outbox)
+    return PartnerShopper(http=http, person=person, sale=scene.sale, line=line, key=key)

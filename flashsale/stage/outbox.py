@@ -1,0 +1,84 @@
+"""Mails as they lie in the demo's outbox: read by shoppers who wait for a code, and by who counts the notices."""
+
+import asyncio
+import email
+import email.policy
+import re
+import time
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import cast
+
+CODE = re.compile(r"\b(\d{6})\b")
+WAIT_S = 15.0
+EVERY_S = 0.1
+SEPARATOR = b"-" * 79 + b"\n"
+
+
+class NoCode(RuntimeError):
+    """A code was promised and did not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message as its reader sees it."""
+
+    to: str
+    subject: str
+    text: str
+
+
+class Outbox:
+    """The folder, each file read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[str, int] = {}
+        self._newest: dict[str, str] = {}
+        self._scanned = 0.0
+        self.mails: list[Mail] = []
+
+    async def codes(self, *, phone: str, email: str) -> dict[str, str]:
+        """The newest codes for this phone and this mailbox, once both are there. Raises NoCode."""
+        deadline = time.monotonic() + WAIT_S
+        wanted = {"phone": _plain(phone), "email": _plain(email)}
+        while time.monotonic() < deadline:
+            self.scan()
+            found = {axis: self._newest[to] for axis, to in wanted.items() if to in self._newest}
+            if len(found) == len(wanted):
+                return found
+            await asyncio.sleep(EVERY_S)
+        raise NoCode(f"no codes for {email} after {WAIT_S:g} s")
+
+    def scan(self) -> None:
+        """Read what is new; at most ten times a second, however many wait."""
+        if time.monotonic() - self._scanned < EVERY_S or not self._folder.exists():
+            return
+        self._scanned = time.monotonic()
+        for file in sorted(self._folder.iterdir()):
+            size = file.stat().st_size
+            if size and self._seen.get(file.name) != size:
+                self._read(file)
+                self._seen[file.name] = size
+
+    def _read(self, file: Path) -> None:
+        start = self._seen.get(file.name, 0)
+        for raw in file.read_bytes()[start:].split(SEPARATOR):
+            if raw.strip():
+                self._take(raw)
+
+    def _take(self, raw: bytes) -> None:
+        message = cast("EmailMessage", email.message_from_bytes(raw.strip() + b"\n", policy=email.policy.default))
+        body = message.get_body(("plain",))
+        mail = Mail(str(message["To"]), str(message["Subject"]), str(body.get_content()) if body else "")
+        self.mails.append(mail)
+        if code := CODE.search(mail.text):
+            self._newest[_plain(mail.to)] = code.group(1)
+
+
+def _plain(recipient: str) -> str:
+    """Phones by their last eight digits, however they are written; mailboxes as they are."""
+    local, _, domain = recipient.partition("@")
+    digits = re.sub(r"\D", "", local)
+    return digits[-8:] if "sms" in domain or not domain else recipient.lower()

@@ -1,0 +1,156 @@
+"""The people of a simulated crowd: who they are and what they are up to. The same seed gives the same people."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What somebody does in a sale."""
+
+    HONEST = "honest"
+    FAMILY = "family"
+    """Two people of one household: one address, one card, each their own order."""
+    DOUBLE = "double click"
+    """Sends each reservation and confirmation twice at once."""
+    RETRIER = "retrier"
+    """Believes nothing: sends each request again later, under the same key."""
+    IMPATIENT = "impatient"
+    """Tries to reserve before being called."""
+    LATE = "late-comer"
+    """Enters after the opening, behind the cohort."""
+    LEAVER = "leaver"
+    """Enters, leaves, and comes back before the draw."""
+    NO_SHOW = "no-show"
+    HOLDER = "holder"
+    """Reserves, does not pay, and tries to confirm when the hold is over."""
+    RESELLER = "reseller"
+    """One phone, many e-mail addresses, every channel."""
+    RING = "ring"
+    """A member of a ring: a phone and an e-mail of their own, but the ring's device, card or address."""
+
+
+# How many of a thousand; the rest is honest.
+SHARES = {
+    Kind.FAMILY: 30,
+    Kind.DOUBLE: 60,
+    Kind.RETRIER: 60,
+    Kind.IMPATIENT: 50,
+    Kind.LATE: 50,
+    Kind.LEAVER: 20,
+    Kind.NO_SHOW: 80,
+    Kind.HOLDER: 50,
+    Kind.RESELLER: 20,
+    Kind.RING: 150,
+}
+BUYERS = frozenset(Kind) - {Kind.NO_SHOW, Kind.HOLDER}
+RING_SIZE = 40
+_STREETS = ("Jl. Sudirman", "Jl. Thamrin", "Gg. Melati", "Jl. Diponegoro", "Jl. Gatot Subroto", "Gg. Kenanga")
+_NAMES = ("Budi", "Siti", "Agus", "Dewi", "Andi", "Rina", "Joko", "Putri", "Hendra", "Wulan", "Yusuf", "Ayu")
+_MAILS = ("example.com", "example.org", "example.net")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with what they are known by. `ring` names the ring or household they belong to."""
+
+    code: str
+    kind: Kind
+    channel: str
+    name: str
+    phone: str
+    email: str
+    address: str
+    device: str
+    card: str
+    language: str
+    ring: str = ""
+
+    def alias(self, number: int, channel: str) -> "Person":
+        """The same person under another e-mail address, on this channel."""
+        local, _, domain = self.email.partition("@")
+        return replace(self, code=f"{self.code}-{number}", channel=channel, email=f"{local}.x{number}@{domain}")
+
+    @property
+    def contact(self) -> dict[str, str]:
+        """What a shop needs to send the goods."""
+        return {"name": self.name, "address": self.address, "phone": self.phone, "email": self.email}
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The axes that a channel hands on with a confirmation."""
+        return {
+            "phone": self.phone,
+            "email": self.email,
+            "address": self.address,
+            "device": self.device,
+            "payment": self.card,
+        }
+
+
+class Town:
+    """Makes people. `mark` keeps those of different crowds apart, 0 to 999."""
+
+    def __init__(self, *, seed: int, mark: int = 0) -> None:
+        self._random = random.Random(f"{seed}/{mark}")
+        self._mark = mark
+        self._made = 0
+
+    def person(self, kind: Kind, channel: str) -> Person:
+        """Somebody new."""
+        self._made += 1
+        made, luck = self._made, self._random
+        return Person(
+            code=f"p{self._mark:03d}{made:05d}",
+            kind=kind,
+            channel=channel,
+            name=f"{luck.choice(_NAMES)} {luck.choice(_NAMES)}",
+            phone=f"0812{self._mark:03d}{made:05d}",
+            email=f"p{self._mark:03d}{made:05d}@{luck.choice(_MAILS)}",
+            address=f"{luck.choice(_STREETS)} No. {made}, RT {luck.randint(1, 9)}/RW {luck.randint(1, 9)}, Jakarta",
+            device=f"device-{luck.getrandbits(64):016x}",
+            card=f"card-{luck.getrandbits(64):016x}",
+            language=luck.choice(("id", "id", "en")),
+        )
+
+    def crowd(self, *, size: int, channels: list[str], plain: bool = False) -> list[Person]:
+        """So many people of all kinds, spread over the channels; `plain`: honest ones and no-shows only."""
+        people: list[Person] = []
+        for kind, permille in SHARES.items():
+            if plain and kind is not Kind.NO_SHOW:
+                continue
+            count = max(2, round(size * permille / 1000))
+            people += [self.person(kind, self._random.choice(channels)) for _ in range(count)]
+        honest = max(0, size - len(people))
+        people += [self.person(Kind.HONEST, channels[at % len(channels)]) for at in range(honest)]
+        people = list(self._households(self._rings(people)))
+        self._random.shuffle(people)
+        return people
+
+    def _rings(self, people: list[Person]) -> Iterator[Person]:
+        """Rings share a device, a card, or both of them and an address; never a phone or an e-mail."""
+        members = [person for person in people if person.kind is Kind.RING]
+        rings = max(1, len(members) // RING_SIZE)
+        yield from (person for person in people if person.kind is not Kind.RING)
+        for at in range(rings):
+            ring = members[at::rings]
+            head = ring[0]
+            shared = ({"device": head.device}, {"card": head.card}, {"device": head.device, "address": head.address})
+            for person in ring:
+                yield replace(person, ring=f"ring {at + 1}", **shared[at % len(shared)])
+
+    @staticmethod
+    def _households(people: Iterator[Person]) -> Iterator[Person]:
+        """Two by two: one address and one card, which must not make them suspects."""
+        waiting: Person | None = None
+        for person in people:
+            if person.kind is not Kind.FAMILY:
+                yield person
+            elif waiting is None:
+                waiting = person
+                yield person
+            else:
+                home = f"home of {waiting.code}"
+                yield replace(person, address=waiting.address, card=waiting.card, ring=home)
+                waiting = None
