@@ -1,4 +1,4 @@
-"""Entry point for ASGI servers."""
+"""Entry point for ASGI servers: the hot door, and Django behind it."""
 
 import os
 
@@ -6,4 +6,8 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_asgi_application()
+django = get_asgi_application()
+
+from flashsale.web.doors import doors  # noqa: E402 - the doors know models, which exist only after Django's set-up
+
+application = doors(django)

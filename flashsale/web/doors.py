@@ -1,0 +1,50 @@
+"""All doors of a process as one ASGI application: the hot door first, then Django; and the tending of running sales."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from flashsale.gate.client import gate
+from flashsale.life import admit
+from flashsale.web import hot
+from flashsale.web.wire import Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+LAST_TENDING_S = 5.0
+
+
+def doors(django: Application) -> Application:
+    """The application that a server runs."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+        elif not await hot.serve(scope, receive, send):
+            await django(scope, receive, send)
+
+    return application
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """From the server's start to its end this process tends running sales: nothing in a sale waits for Celery."""
+    await receive()
+    stop = asyncio.Event()
+    tending = asyncio.create_task(admit.keep_tending(stop=stop), name="tending")
+    tending.add_done_callback(_say_why)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    stop.set()
+    await asyncio.wait({tending}, timeout=LAST_TENDING_S)
+    tending.cancel()
+    await gate().close()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        log.error("tending ended", exc_info=task.exception())

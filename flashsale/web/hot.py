@@ -1,0 +1,243 @@
+"""The hot door: enter, look, leave, reserve, status; raw ASGI before Django, for shoppers' pages and partners alike.
+
+What Django's middleware would do is done here on purpose: our page is known by a SameSite cookie, its Origin and JSON
+alone; a partner by its key. Every request is bounded in size, in time and in number.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+
+from flashsale.gate.card import ChannelCard, LineCard, SaleCard
+from flashsale.gate.client import GateDown
+from flashsale.life import enter, leave, look, places, reserve, status
+from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.tokens import Place
+from flashsale.web import partners, problems, proofs
+from flashsale.web.wire import Answer, Call, Disconnected, Misused, Receive, Scope, Send, answer, encode, refusal
+from flashsale.web.wire import send_answer as send_to
+
+log = structlog.get_logger(__name__)
+
+REQUEST_S_MAX = 10.0
+# Beyond this many at once in a process, waiting would only make all of them late.
+CALLS_MAX = 4096
+ITEMS_MAX = 50
+COOKIE_S = 30 * 24 * 3600
+STATUS_CACHE = b"public, max-age=1"
+LINES_SHOWN_MAX = 10_000
+CODE_FORM = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
+
+_shown: dict[tuple[int, int], tuple[dict[str, Any], bytes, bytes]] = {}
+_calls = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A call at a line, and through which channel it came; `partner` is false for our own page."""
+
+    call: Call
+    card: SaleCard
+    line: LineCard
+    channel: ChannelCard
+    partner: bool
+    body: dict[str, Any]
+
+    @property
+    def cookie(self) -> str:
+        """The name of the cookie that keeps the place on our own page."""
+        return f"fs_place_{self.card.code}"
+
+    def text(self, name: str) -> str:
+        """A string of the body, empty when it is not there; refuses MALFORMED."""
+        value = self.body.get(name, "")
+        if not isinstance(value, str):
+            raise Refused(Outcome.MALFORMED, f"{name} must be a string.")
+        return value
+
+    def place(self) -> Place:
+        """The place that the caller shows; refuses BAD_TOKEN, FOREIGN_TOKEN."""
+        token = self.text("place") if self.partner else self.call.cookies.get(self.cookie, "")
+        return places.open_place(card=self.card, line=self.line, token=token)
+
+
+async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answers a request to one of the five verbs; false, with nothing done, for any other path."""
+    _, *path = scope["path"].split("/")
+    if len(path) != 6 or path[:2] != ["v1", "sales"] or path[3] != "lines" or path[5] not in METHODS:
+        return False
+    call = Call(scope, receive)
+    try:
+        given = await _guarded(call, sale=path[2], line=path[4], verb=path[5])
+    except Disconnected:
+        return True
+    await send_to(send, call, given)
+    return True
+
+
+async def _guarded(call: Call, *, sale: str, line: str, verb: str) -> Answer:
+    """The verb's answer within the bounds; whatever goes wrong, as a problem document."""
+    global _calls  # noqa: PLW0603 - the bound is the process's
+    if _calls >= CALLS_MAX:
+        return refusal(call, Outcome.NOT_READY, "Too many requests at once.", 1)
+    _calls += 1
+    try:
+        async with asyncio.timeout(REQUEST_S_MAX):
+            return await _act(call, sale=sale, line=line, verb=verb)
+    except Disconnected:
+        raise
+    except Refused as refused:
+        return refusal(call, refused.outcome, refused.detail, refused.retry_after_s)
+    except Misused as misused:
+        return refusal(call, misused.fault, misused.detail, None, *misused.headers)
+    except (GateDown, DatabaseError, TimeoutError) as error:
+        log.warning("no answer", verb=verb, sale=sale, request_id=call.request_id, error=type(error).__name__)
+        return refusal(call, Outcome.UNKNOWN if verb == "reserve" else Outcome.NOT_READY, "", 2)
+    except Exception:  # a door never shows a stack
+        log.exception("broken", verb=verb, sale=sale, request_id=call.request_id)
+        return refusal(call, problems.Fault.INTERNAL)
+    finally:
+        _calls -= 1
+
+
+async def _act(call: Call, *, sale: str, line: str, verb: str) -> Answer:
+    if call.method not in METHODS[verb]:
+        raise Misused(problems.Fault.WRONG_METHOD, "", ((b"allow", ", ".join(METHODS[verb]).encode()),))
+    if not CODE_FORM.fullmatch(sale):
+        raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
+    card = await places.card(code=sale)
+    found = places.line(card=card, code=line)
+    if verb == "status":
+        return await _status(call, card, found)
+    channel, partner = await _channel(call, card, found)
+    return await VERBS[verb](Visit(call, card, found, channel, partner, await call.document()))
+
+
+async def _channel(call: Call, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
+    """Who is calling, and whether it is a partner; refuses UNAUTHENTICATED, FORBIDDEN."""
+    serves = [channel for channel in card.channels if channel.code in line.channels]
+    if call.header(b"authorization"):
+        partner = await partners.partner_of_async(call.header(b"authorization"))
+        for channel in serves:
+            if channel.id == partner.channel:
+                return channel, True
+        raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
+    own = next((channel for channel in serves if channel.kind == "own page"), None)
+    if own is None or not call.header(b"origin"):
+        raise Refused(Outcome.UNAUTHENTICATED, partners.DETAIL)
+    if not call.same_origin:
+        raise Refused(Outcome.FORBIDDEN, "Only this site's own page may call without a key.")
+    return own, False
+
+
+async def _status(call: Call, card: SaleCard, line: LineCard) -> Answer:
+    document = await status.status(card=card, line=line)
+    known = _shown.get((card.sale, line.number))
+    if known is None or known[0] is not document:
+        known = (document, encode(document), _etag(document))
+        if len(_shown) > LINES_SHOWN_MAX:
+            _shown.clear()
+        _shown[card.sale, line.number] = known
+    _, body, etag = known
+    fresh = etag[2:].decode() in call.header(b"if-none-match")
+    return Answer(304 if fresh else 200, b"" if fresh else body, cache=STATUS_CACHE, headers=((b"etag", etag),))
+
+
+def _etag(document: dict[str, Any]) -> bytes:
+    """Weak: it stands for everything but the clock, so a line in which nothing happened is not sent again."""
+    content = encode({name: value for name, value in document.items() if name != "now"})
+    return b'W/"%s"' % hashlib.sha256(content).hexdigest()[:20].encode()
+
+
+async def _enter(visit: Visit) -> Answer:
+    card, line = visit.card, visit.line
+    if visit.partner:
+        digests = enter.digests(card=card, values=_identity(visit))
+    else:
+        digests = proofs.proven(card=card, cookies=visit.call.cookies)
+    entry = await enter.enter(card=card, line=line, channel=visit.channel, digests=digests)
+    code = 201 if entry.fresh else 200
+    if visit.partner:
+        return answer(code, {"place": entry.token, "line": line.code, "index": entry.index, "entered": True})
+    secure = "" if settings.FLASHSALE_DEMO else "; Secure"
+    cookie = f"{visit.cookie}={entry.token}; Path=/; Max-Age={COOKIE_S}; HttpOnly; SameSite=Lax{secure}"
+    return answer(code, {"line": line.code, "index": entry.index}, (b"set-cookie", cookie.encode()))
+
+
+def _identity(visit: Visit) -> dict[Axis, str]:
+    given = visit.body.get("identity")
+    if not isinstance(given, dict):
+        raise Refused(Outcome.BAD_IDENTITY, "identity must be an object of axes and values.")
+    for axis, value in given.items():
+        if axis not in AXES:
+            raise Refused(Outcome.BAD_IDENTITY, f"The axes are {', '.join(AXES)}.")
+        if not isinstance(value, str):
+            raise Refused(Outcome.BAD_IDENTITY, f"{axis} must be a string.")
+    return {Axis(axis): value for axis, value in given.items()}
+
+
+async def _look(visit: Visit) -> Answer:
+    view = await look.look(card=visit.card, line=visit.line, place=visit.place())
+    return answer(
+        200,
+        {
+            "line": visit.line.code, "index": view.index, "number": view.number, "state": view.state, "now": view.now,
+            "claim_ends": view.claim_ends, "called": view.called, "cohort": view.cohort,
+        },
+    )  # fmt: skip
+
+
+async def _leave(visit: Visit) -> Answer:
+    await leave.leave(card=visit.card, line=visit.line, place=visit.place())
+    return answer(200, {"left": True})
+
+
+async def _reserve(visit: Visit) -> Answer:
+    key = visit.call.header(b"idempotency-key")
+    if not key:
+        raise Refused(Outcome.KEY_MISSING)
+    made = await reserve.reserve(
+        card=visit.card, line=visit.line, channel=visit.channel, place=visit.place(), items=_items(visit), key=key,
+        key_owner=f"channel:{visit.channel.id}" if visit.partner else "place",
+    )  # fmt: skip
+    document = {
+        "reservation": str(made.id), "deadline": made.deadline_ms, "amount": made.amount,
+        "currency": visit.card.currency,
+        "items": [{"sku": unit.sku, "price": unit.price} for unit in made.units],
+    }  # fmt: skip
+    replayed = ((b"idempotency-replayed", b"true"),) if made.replayed else ()
+    return answer(201, document, *replayed)
+
+
+def _items(visit: Visit) -> list[tuple[str, int]]:
+    given = visit.body.get("items")
+    if not isinstance(given, list) or not 0 < len(given) <= ITEMS_MAX:
+        raise Refused(Outcome.MALFORMED, f"items must be a list of 1 to {ITEMS_MAX}.")
+    return [_item(item) for item in given]
+
+
+def _item(item: object) -> tuple[str, int]:
+    if not isinstance(item, dict) or not isinstance(item.get("sku"), str):
+        raise Refused(Outcome.MALFORMED, "An item is an object with sku (a string) and quantity (a whole number).")
+    quantity = item.get("quantity")
+    if type(quantity) is not int:  # a bool is an int in Python, but no quantity
+        raise Refused(Outcome.BAD_QUANTITY, "quantity must be a whole number.")
+    return item["sku"], quantity
+
+
+AXES = frozenset(axis.value for axis in Axis)
+VERBS: dict[str, Callable[[Visit], Awaitable[Answer]]] = {
+    "enter": _enter,
+    "look": _look,
+    "leave": _leave,
+    "reserve": _reserve,
+}
+METHODS = {"status": ("GET", "HEAD"), **dict.fromkeys(VERBS, ("POST",))}

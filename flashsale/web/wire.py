@@ -1,0 +1,181 @@
+"""HTTP as the hot door speaks it: how it reads a request and writes an answer, without a framework's costs."""
+
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from http.cookies import CookieError
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http.cookie import parse_cookie
+
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.web import problems
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+BODY_BYTES_MAX = 8 * 1024
+REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+
+
+class Misused(Exception):
+    """HTTP itself was used wrongly."""
+
+    def __init__(self, fault: problems.Fault, detail: str = "", headers: tuple[Header, ...] = ()) -> None:
+        super().__init__(fault, detail)
+        self.fault = fault
+        self.detail = detail
+        self.headers = headers
+
+
+class Disconnected(Exception):
+    """The client went away before it had said everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back; `cache` is the Cache-Control of an answer that is not for this caller alone."""
+
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+    cache: bytes = b"no-store"
+    headers: tuple[Header, ...] = field(default=())
+
+
+class Call:
+    """One HTTP request."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self._receive = receive
+        self._headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            before = self._headers.get(name)
+            # Cookies may come in pieces (HTTP/2); any other header given twice becomes a value that fits nowhere.
+            self._headers[name] = value if before is None else before + (b"; " if name == b"cookie" else b", ") + value
+
+    def header(self, name: bytes) -> str:
+        """A header in one piece, empty when it was not sent."""
+        return self._headers.get(name, b"").decode("latin-1")
+
+    @cached_property
+    def request_id(self) -> str:
+        """The caller's X-Request-Id, or one of ours."""
+        given = self.header(b"x-request-id")
+        return given if REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(8)
+
+    @cached_property
+    def cookies(self) -> dict[str, str]:
+        """The cookies; what cannot be read counts as not sent."""
+        try:
+            return parse_cookie(self.header(b"cookie"))
+        except (CookieError, ValueError):
+            return {}
+
+    @property
+    def same_origin(self) -> bool:
+        """Whether a page of ours sent this: a browser says where a POST comes from, and cannot be made to lie."""
+        origin = self.header(b"origin")
+        return urlsplit_host(origin) == self.header(b"host") or origin in settings.CSRF_TRUSTED_ORIGINS
+
+    async def document(self) -> dict[str, Any]:
+        """The body, one JSON object. Raises Misused, Disconnected; refuses MALFORMED."""
+        if self.header(b"content-type").partition(";")[0].strip().lower() != "application/json":
+            raise Misused(problems.Fault.WRONG_TYPE)
+        return parse(await self._body())
+
+    async def _body(self) -> bytes:
+        declared = self.header(b"content-length")
+        if declared.isdigit() and (len(declared) > 9 or int(declared) > BODY_BYTES_MAX):
+            raise _too_large()
+        body = b""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            body += message.get("body", b"")
+            if len(body) > BODY_BYTES_MAX:
+                raise _too_large()
+            if not message.get("more_body", False):
+                return body
+
+
+def urlsplit_host(origin: str) -> str:
+    """The host and port of an origin; a space, which no Host header can be, when there are none."""
+    try:
+        return urlsplit(origin).netloc or " "
+    except ValueError:
+        return " "
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """A JSON object in UTF-8; refuses MALFORMED, also for what JSON has not: NaN, and halves of characters."""
+    try:
+        document = json.loads(body.decode(), parse_constant=_no_constant)
+        if b"\\u" in body:
+            json.dumps(document, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Refused(Outcome.MALFORMED, "The body is not JSON in UTF-8.") from error
+    if not isinstance(document, dict):
+        raise Refused(Outcome.MALFORMED, "The body must be a JSON object.")
+    return document
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _too_large() -> Misused:
+    # What is left of the body is not read, so the connection cannot carry another request.
+    detail = f"The body may have {BODY_BYTES_MAX} bytes."
+    return Misused(problems.Fault.TOO_LARGE, detail, ((b"connection", b"close"),))
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """A document as compact JSON."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def answer(status: int, document: dict[str, Any], *headers: Header) -> Answer:
+    """A JSON answer for this caller alone."""
+    return Answer(status, encode(document), headers=headers)
+
+
+def refusal(
+    call: Call, word: problems.Word, detail: str = "", retry_after_s: int | None = None, *headers: Header
+) -> Answer:
+    """A problem document in the caller's language."""
+    document = problems.problem(
+        word, language=problems.language_of(call.header(b"accept-language")), request_id=call.request_id,
+        detail=detail, retry_after_s=retry_after_s,
+    )  # fmt: skip
+    if retry_after_s is not None:
+        headers = (*headers, (b"retry-after", str(retry_after_s).encode()))
+    if word is Outcome.UNAUTHENTICATED:
+        headers = (*headers, (b"www-authenticate", b"Bearer"))
+    return Answer(document["status"], encode(document), problems.CONTENT_TYPE.encode(), headers=headers)
+
+
+async def send_answer(send: Send, call: Call, given: Answer) -> None:
+    """Writes an answer; for HEAD without its body."""
+    headers = [
+        (b"content-type", given.content_type),
+        (b"content-length", str(len(given.body)).encode()),
+        (b"cache-control", given.cache),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-request-id", call.request_id.encode()),
+        *given.headers,
+    ]
+    if given.status == 304:
+        headers = [pair for pair in headers if pair[0] not in {b"content-type", b"content-length"}]
+    await send({"type": "http.response.start", "status": given.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if call.method == "HEAD" else given.body})
