@@ -33,7 +33,6 @@ class LineCard:
     id: int
     code: str
     name: str
-    mode: str
     channels: tuple[str, ...]
     skus: tuple[str, ...]
 

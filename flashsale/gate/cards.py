@@ -50,6 +50,16 @@ async def _read(code: str) -> SaleCard | None:
     return SaleCard.from_json(text) if text else None
 
 
+async def show(card: SaleCard) -> None:
+    """Puts the card where doors find it. Raises GateDown."""
+    try:
+        await gate().redis.set(keys_of(card).card, card.to_json())
+        await gate().redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("card") from error
+    _seen.setdefault(gate(), {}).pop(card.code, None)
+
+
 async def codes() -> list[str]:
     """The codes of all sales in the directory. Raises GateDown."""
     try:

@@ -27,7 +27,7 @@ LUA = files("flashsale.gate") / "lua"
 PRELUDE = (LUA / "prelude.lua").read_text()
 
 
-class GateDown(Exception):  # noqa: N818 - named for the fact
+class GateDown(Exception):
     """The gate did not answer; whether the call had an effect is unknown."""
 
 

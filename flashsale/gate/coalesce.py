@@ -13,7 +13,7 @@ BATCH_MAX = 64
 WAITING_MAX = 20_000
 
 
-class TooManyWaiting(Exception):  # noqa: N818 - an answer, not an error
+class TooManyWaiting(Exception):
     """More requests wait for the gate than the bound allows."""
 
 

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError
 
 from flashsale.gate.card import SaleCard
+from flashsale.gate.cards import show
 from flashsale.gate.client import GateDown, gate
-from flashsale.gate.keys import DIRECTORY, SaleKeys
+from flashsale.gate.keys import SaleKeys
 
 Item = TypeVar("Item")
 CHUNK = 1000
@@ -151,10 +152,3 @@ def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
     rest = iter(items)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
-
-
-async def show(card: SaleCard) -> None:
-    """Puts the card where doors find it."""
-    redis, keys = gate().redis, SaleKeys(card.campaign, card.sale)
-    await redis.set(keys.card, card.to_json())
-    await redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")

@@ -18,7 +18,8 @@ from flashsale.rules.states import PlaceState
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
-RESERVE, CONFIRM, GIVE, DUE, TELL = Script("reserve"), Script("confirm"), Script("give"), Script("due"), Script("tell")
+RESERVE, UNDO, CONFIRM, GIVE = Script("reserve"), Script("undo"), Script("confirm"), Script("give")
+DUE, TELL, EXTEND = Script("due"), Script("tell"), Script("extend")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Ask:
     limit: int
     sale_limit: int
     channel: int
+    line: int
     claims: tuple[tuple[str, str], ...]
 
     def to_json(self) -> str:
@@ -161,7 +163,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     cohort = _text(reply[7])
     return Survey(
         reply[1], reply[2], _text(reply[3]), reply[4] == 1, reply[5], reply[6], int(cohort) if cohort else None,
-        _text(reply[8]), *reply[9:16], dict(zip(line.skus, reply[16:], strict=True)),
+        _text(reply[8]), *reply[9:15], reply[15], dict(zip(line.skus, reply[16:], strict=True)),
     )  # fmt: skip
 
 
@@ -183,9 +185,7 @@ async def seed(card: SaleCard, line: LineCard, *, cohort: int, seed: str) -> Out
 async def call(card: SaleCard, line: LineCard, *, seed: str, called: int, people: int) -> int | Outcome:
     """Calls so many people more, if `called` is still the last number called; the last number called now."""
     keys, n = keys_of(card), line.number
-    reply = await gate().call(
-        CALL, [keys.state, keys.line(n), keys.spent(n), keys.waves(n)], [seed, called, people]
-    )
+    reply = await gate().call(CALL, [keys.state, keys.line(n), keys.spent(n), keys.waves(n)], [seed, called, people])
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
 
@@ -217,9 +217,7 @@ async def reserve(card: SaleCard, line: LineCard, *, seed: str, ask: Ask) -> dic
 async def confirm(card: SaleCard, line: LineCard, *, reservation: str, quantity: int) -> Outcome:
     """The books have confirmed a reservation: it cannot come due any more."""
     keys = keys_of(card)
-    return _word(
-        await gate().call(CONFIRM, [keys.state, keys.line(line.number), keys.due], [reservation, quantity])
-    )
+    return _word(await gate().call(CONFIRM, [keys.state, keys.line(line.number), keys.due], [reservation, quantity]))
 
 
 async def give(
@@ -243,11 +241,25 @@ async def give(
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
 
-async def due(card: SaleCard, *, most: int) -> tuple[int, list[str]] | Outcome:
-    """The line's clock and the reservations whose deadline has passed, at most so many."""
+async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, dict[str, Any]]] | Outcome:
+    """The line's clock and what was taken by the reservations whose deadline has passed, at most so many."""
     keys = keys_of(card)
-    reply = await gate().call(DUE, [keys.state, keys.due], [most])
-    return (reply[1], [_text(id_) for id_ in reply[2:]]) if _word(reply) is Outcome.LOOKED else _word(reply)
+    reply = await gate().call(DUE, [keys.state, keys.due, keys.holds, keys.asked], [most])
+    if _word(reply) is not Outcome.LOOKED:
+        return _word(reply)
+    return reply[1], {_text(id_): json.loads(taken) for id_, taken in zip(reply[2::2], reply[3::2], strict=True)}
+
+
+async def undo(card: SaleCard, line: LineCard, *, reservation: str, key: str, number: int) -> Outcome:
+    """The books refused: the place and the request key are as if nothing had been asked."""
+    keys = keys_of(card)
+    return _word(await gate().call(UNDO, [keys.state, keys.spent(line.number), keys.asked], [reservation, key, number]))
+
+
+async def extend(card: SaleCard, line: LineCard, *, block: int) -> Outcome:
+    """The books know of indexes up to `block`; a smaller one changes nothing."""
+    keys = keys_of(card)
+    return _word(await gate().call(EXTEND, [keys.state, keys.line(line.number)], [block]))
 
 
 async def tell(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome:

@@ -14,7 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.rules.identity import Axis
 
 LIMIT_MAX = 100
-CODE = RegexValidator(r"^[a-z0-9][a-z0-9.\-]{0,39}$", _("Use lower-case letters, digits, dots and hyphens, 40 at most."))
+CODE = RegexValidator(
+    r"^[a-z0-9][a-z0-9.\-]{0,39}$", _("Use lower-case letters, digits, dots and hyphens, 40 at most.")
+)
 
 
 def new_salt() -> bytes:
@@ -78,9 +80,7 @@ class CampaignAxis(models.Model):
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="axes", verbose_name=_("campaign"))
     axis = models.CharField(_("axis"), max_length=20, choices=[(axis.value, axis.value) for axis in Axis])
     hard = models.BooleanField(_("hard (carries the limit)"), default=False)
-    checked_at = models.CharField(
-        _("checked at"), max_length=10, choices=CheckedAt.choices, default=CheckedAt.CONFIRM
-    )
+    checked_at = models.CharField(_("checked at"), max_length=10, choices=CheckedAt.choices, default=CheckedAt.CONFIRM)
 
     class Meta:
         verbose_name = _("axis")

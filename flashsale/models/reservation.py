@@ -44,7 +44,9 @@ class Reservation(models.Model):
         verbose_name = _("reservation")
         verbose_name_plural = _("reservations")
         constraints = [
-            models.UniqueConstraint(fields=["sale", "asked"], name="one_effect_per_request"),
+            models.UniqueConstraint(
+                fields=["sale", "asked"], condition=~Q(state="abandoned"), name="one_effect_per_request"
+            ),
             models.UniqueConstraint(
                 fields=["allocation", "number"], condition=~Q(state="abandoned"), name="one_reservation_per_place"
             ),
@@ -84,9 +86,7 @@ class Holding(models.Model):
         verbose_name = _("holding")
         verbose_name_plural = _("holdings")
         constraints = [
-            models.UniqueConstraint(
-                fields=["unit"], condition=Q(active=True), name="one_active_reservation_per_unit"
-            )
+            models.UniqueConstraint(fields=["unit"], condition=Q(active=True), name="one_active_reservation_per_unit")
         ]
 
     def __str__(self) -> str:

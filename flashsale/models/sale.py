@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign, Channel
-from flashsale.rules.states import Mode, Phase, SaleState, phase
+from flashsale.rules.states import Phase, SaleState, phase
 
 CLAIM_S = 5 * 60
 HOLD_S = 15 * 60
@@ -58,7 +58,7 @@ class Sale(models.Model):
         help_text=_("People called for each free unit. 1.00: whoever is called and comes in time gets one."),
     )  # fmt: skip
     rate_per_s = models.PositiveIntegerField(
-        _("called per second, at most"), default=1000, validators=[MinValueValidator(1), MaxValueValidator(100_000)]
+        _("called per second, at most"), default=1000, validators=[MinValueValidator(5), MaxValueValidator(100_000)]
     )
     max_entries = models.PositiveIntegerField(
         _("entries per line, at most"), default=100_000,
@@ -109,7 +109,10 @@ class Sale(models.Model):
             raise ValidationError({"lobby_at": _("The lobby must open before the sale does.")})
         if self.limit and self.campaign_id and self.limit > self.campaign.limit:
             raise ValidationError(
-                {"limit": _("The campaign allows %(limit)d; a sale can only allow less.") % {"limit": self.campaign.limit}}
+                {
+                    "limit": _("The campaign allows %(limit)d; a sale can only allow less.")
+                    % {"limit": self.campaign.limit}
+                }
             )
         if self.pk and self.state != SaleState.DRAFT:
             self._refuse_changes(Sale.objects.get(pk=self.pk))
@@ -155,13 +158,12 @@ class Offer(models.Model):
 
 
 class Allocation(models.Model):
-    """Units set aside in a sale with the line (or the direct door) that leads to them."""
+    """Units set aside in a sale with the line of people that leads to them."""
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="allocations", verbose_name=_("sale"))
     number = models.PositiveSmallIntegerField(_("number"), editable=False)
     code = models.CharField(_("line"), max_length=40, validators=[CODE])
     name = models.CharField(_("name"), max_length=80, blank=True)
-    mode = models.CharField(_("mode"), max_length=8, choices=[(m.value, m.value) for m in Mode], default=Mode.LINE)
     channels = models.ManyToManyField(Channel, related_name="allocations", verbose_name=_("channels"))
     # Indexes up to here may have been given: a gate that lost its memory goes on behind them.
     block = models.PositiveIntegerField(default=0, editable=False)

@@ -58,7 +58,9 @@ class Move(models.Model):
 
     plan = models.ForeignKey(Reallocation, models.PROTECT, related_name="moves", verbose_name=_("plan"))
     unit = models.ForeignKey(Unit, models.PROTECT, related_name="moves", verbose_name=_("unit"))
-    cancellation = models.ForeignKey("Cancellation", models.PROTECT, related_name="moves", verbose_name=_("cancellation"))
+    cancellation = models.ForeignKey(
+        "Cancellation", models.PROTECT, related_name="moves", verbose_name=_("cancellation")
+    )
     origin = models.ForeignKey(Allocation, models.PROTECT, related_name="moves_out", verbose_name=_("from"))
     target = models.ForeignKey(Allocation, models.PROTECT, related_name="moves_in", verbose_name=_("to"))
     at = models.DateTimeField(_("moved"), auto_now_add=True)

@@ -74,7 +74,7 @@ class Winner:
         )  # fmt: skip
 
 
-class RefusedByBooks(Exception):  # noqa: N818 - named for the fact
+class RefusedByBooks(Exception):
     """The tables refuse; `outcome` is the word for it."""
 
     def __init__(self, outcome: Outcome, detail: str) -> None:
@@ -161,9 +161,7 @@ def _commit(sale: int, winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
         if any(w.epoch != epoch for w in fresh):
             raise RefusedByBooks(Outcome.NOT_READY, f"the books are in epoch {epoch}")
         Reservation.objects.bulk_create([w.row() for w in fresh])
-        advance_units(
-            ((u.unit, u.version) for w in fresh for u in w.units), was=UnitState.FREE, becomes=UnitState.HELD
-        )
+        advance_units(((u.unit, u.version) for w in fresh for u in w.units), was=UnitState.FREE, becomes=UnitState.HELD)
         Holding.objects.bulk_create(
             Holding(reservation_id=w.id, unit_id=u.unit, sku=u.sku, price=u.price) for w in fresh for u in w.units
         )

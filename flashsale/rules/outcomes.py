@@ -1,4 +1,4 @@
-"""Every answer of the life, as one word. Where two answers are true at once, the one that stands earlier here is given."""
+"""Every answer of the life, as one word. Where two are true at once, the one that stands earlier here is given."""
 
 from enum import StrEnum
 
@@ -66,7 +66,7 @@ EFFECTS = frozenset(list(Outcome)[PRECEDENCE[Outcome.ENTERED] :])
 RETRYABLE = frozenset({Outcome.NOT_READY, Outcome.UNKNOWN, Outcome.PAUSED, Outcome.TOO_MANY_REQUESTS})
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
+class Refused(Exception):
     """The life says no: `outcome` is the word, `detail` what a developer may want to know (never personal data)."""
 
     def __init__(self, outcome: Outcome, detail: str = "", retry_after_s: int | None = None) -> None:

@@ -1,10 +1,10 @@
-"""Every state that a thing of the sale can be in, one word each; the same words stand in the books, the gate and the API."""
+"""Every state of a thing of the sale, one word each; the same words stand in the books, the gate and the API."""
 
 from enum import StrEnum
 
 
 class SaleState(StrEnum):
-    """What an admin has made of a sale; whether it is in its lobby, open or over follows from the clock (:func:`phase`)."""
+    """What an admin has made of a sale; whether it is in its lobby or open follows from the clock (:func:`phase`)."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
@@ -23,13 +23,6 @@ class Phase(StrEnum):
     PAUSED = "paused"
     CLOSED = "closed"
     CALLED_OFF = "called_off"
-
-
-class Mode(StrEnum):
-    """How an allocation is sold: through one line of people, or straight to a partner with a door of its own."""
-
-    LINE = "line"
-    DIRECT = "direct"
 
 
 class PlaceState(StrEnum):
@@ -53,7 +46,7 @@ class UnitState(StrEnum):
 
 
 class ReservationState(StrEnum):
-    """held → confirmed → cancelled, or held → expired | released; abandoned is one that the reaper refused before it was committed."""
+    """held → confirmed → cancelled, or held → expired | released; abandoned: the reaper refused it before its commit."""
 
     HELD = "held"
     CONFIRMED = "confirmed"

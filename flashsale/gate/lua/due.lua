@@ -1,7 +1,12 @@
--- Reservations whose deadline has passed on the line's clock, the oldest first.
--- KEYS: 1 sale  2 due
+-- Reservations whose deadline has passed on the line's clock, the oldest first, with what they have taken (see reserve.lua).
+-- KEYS: 1 sale  2 due  3 holds  4 asked
 -- ARGV: 1 run id  2 at most so many
--- Answers: {'looked', line's clock, reservation ...} or {'not_ready'}
+-- Answers: {'looked', line's clock, reservation, taken ...} or {'not_ready'}
 local sale = read_sale()
 if not sale then return {'not_ready'} end
-return {'looked', sale.now, unpack(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', sale.now, 'LIMIT', 0, ARGV[2]))}
+local answer = {'looked', sale.now}
+for _, reservation in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', sale.now, 'LIMIT', 0, ARGV[2])) do
+  answer[#answer + 1] = reservation
+  answer[#answer + 1] = redis.call('HGET', KEYS[4], redis.call('HGET', KEYS[3], reservation))
+end
+return answer

@@ -1,0 +1,105 @@
+"""Admit: looks after running sales - drawing, calling, expiring - a few times a second, from any door, without Celery."""
+
+import asyncio
+import logging
+import time
+
+from django.db import DatabaseError
+
+from flashsale.gate import bridge, cards, scripts
+from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.client import GateDown
+from flashsale.life.books import in_books
+from flashsale.life.draw import draw, extend
+from flashsale.life.expire import expire
+from flashsale.life.rebuild import find_lost, mend, rebuild
+from flashsale.life.status import phase_of
+from flashsale.models import Allocation
+from flashsale.rules import pace
+from flashsale.rules.outcomes import Outcome
+from flashsale.rules.states import Phase
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+TICKS_PER_S = 5  # `cards.tending` lets one process through every 200 ms
+MEND_S = 10.0
+FORGET_MS = 24 * 3600 * 1000
+
+
+async def tend(*, card: SaleCard) -> None:
+    """One look at a sale: whatever is due by now is done. Safe at any moment, by any number of processes at once."""
+    for line in card.lines:
+        figures = await scripts.survey(card, line)
+        if isinstance(figures, Outcome):
+            # The server behind the gate is not the one that knew this sale: fill it from the books.
+            await in_books(rebuild, sale=card.sale)
+            return
+        await extend(card=card, line=line, figures=figures)
+        if figures.wall >= card.opens_at and not figures.seed:
+            await draw(card=card)
+        elif phase_of(card, figures) is Phase.OPEN:
+            await _call(card, line, figures)
+        elif figures.now > card.closes_at + FORGET_MS:
+            await cards.forget(card)
+    await expire(card=card)
+
+
+async def _call(card: SaleCard, line: LineCard, figures: scripts.Survey) -> None:
+    people = pace.to_call(
+        free=sum(figures.free.values()), open_claims=figures.open_claims, weight=card.weight,
+        overbooking=card.overbooking, rate_left=card.rate_per_s // TICKS_PER_S, claims_cap=card.max_entries,
+    )  # fmt: skip
+    if not people or figures.called >= figures.entered:
+        return
+    called = await scripts.call(card, line, seed=figures.seed, called=figures.called, people=people)
+    if isinstance(called, int) and called > figures.called:
+        await in_books(_remember_called, line.id, called)
+
+
+def _remember_called(allocation: int, called: int) -> None:
+    Allocation.objects.filter(pk=allocation, called__lt=called).update(called=called)
+
+
+async def tend_all() -> None:
+    """One look at every sale of the directory that nobody looks after at this moment."""
+    for code in await cards.codes():
+        card = await cards.card_of(code)
+        if card is None or not await cards.tending(card):
+            continue
+        try:
+            await tend(card=card)
+        except (GateDown, DatabaseError) as error:
+            # One sale's trouble must not keep the others from being looked after.
+            log.warning("could not look after %s: %s", code, error)
+
+
+async def mend_all() -> None:
+    """Finds what lost messages would have said: sales the gate never heard of, units it does not offer."""
+    await find_lost()
+    for code in await cards.codes():
+        card = await cards.card_of(code)
+        if card and (offered := await mend(card=card)):
+            log.warning("%s: %s free units had been lost to the gate and are offered again", code, offered)
+
+
+async def keep_tending(*, stop: asyncio.Event) -> None:
+    """Looks after all sales until told to stop; an outage of gate or books is waited out."""
+    mended_at = 0.0
+    while not stop.is_set():
+        try:
+            await tend_all()
+            if time.monotonic() - mended_at > MEND_S:
+                await mend_all()
+                mended_at = time.monotonic()
+        except (GateDown, DatabaseError) as error:
+            log.warning("could not look after the sales: %s", error)
+        try:
+            await asyncio.wait_for(stop.wait(), TICK_S)
+        except TimeoutError:
+            continue
+
+
+def tend_once() -> None:
+    """One look at everything, for callers without an event loop. Raises GateDown and DatabaseError."""
+    bridge.run(tend_all())

@@ -1,0 +1,72 @@
+"""Draw: the cohorts of a sale are frozen at its opening, written in the books once, and only then does anyone get a number."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from flashsale.gate import cards, scripts
+from flashsale.gate.card import LineCard, SaleCard
+from flashsale.life.books import in_books
+from flashsale.models import Allocation, Sale
+from flashsale.models.writer import lock_sale
+from flashsale.rules import lottery
+from flashsale.rules.outcomes import Outcome
+
+# Indexes are promised to the gate in blocks, so that a gate without memory never gives one twice.
+BLOCK = 10_000
+MARKS_MAX = 1000
+
+
+async def draw(*, card: SaleCard) -> bool:
+    """Freezes and draws all lines of a sale; safe at any moment, by any number of processes. Whether it is drawn now.
+
+    1. The gate fixes all cohorts at one instant; later calls get the same.
+    2. The books write them, unless they have been written: the books' word counts.
+    3. Numbers of places left or voided before the draw are taken out of the calling.
+    4. The gate hears cohort and seed: from here on there are numbers. Dying in between, the next one goes on at 1.
+    """
+    cohorts = await scripts.freeze(card)
+    if isinstance(cohorts, Outcome):
+        return False
+    drawn = await in_books(write_cohorts, card.sale, cohorts, timezone.now())
+    for line in card.lines:
+        cohort, seed = drawn[line.number]
+        await _mark_absent(card, line, cohort, seed)
+        await scripts.seed(card, line, cohort=cohort, seed=seed)
+    return True
+
+
+def write_cohorts(sale: int, cohorts: dict[int, int], now: datetime) -> dict[int, tuple[int, str]]:
+    """Cohort and seed (hex) by line number: the first writer's, for ever."""
+    with transaction.atomic():
+        lock_sale(sale, exclusive=True)
+        row = Sale.objects.get(pk=sale)
+        for line in row.allocations.filter(cohort=None):
+            line.cohort = cohorts[line.number]
+            line.seed = lottery.seed(bytes(row.secret or b""), line.code, line.cohort).hex()
+            line.save(update_fields=["cohort", "seed"])
+        if row.frozen_at is None:
+            row.frozen_at = now
+            row.save(update_fields=["frozen_at"])
+        return {line.number: (line.cohort or 0, line.seed) for line in row.allocations.all()}
+
+
+async def _mark_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -> None:
+    absent = await cards.out_of_line(card, line)
+    numbers = [lottery.number(index, cohort, bytes.fromhex(seed)) for index in absent]
+    for start in range(0, len(numbers), MARKS_MAX):
+        await scripts.void(card, line, seed=seed, numbers=numbers[start : start + MARKS_MAX])
+
+
+async def extend(*, card: SaleCard, line: LineCard, figures: scripts.Survey) -> None:
+    """Commits the next block of indexes when half of the last one is given."""
+    if figures.block - figures.entered < BLOCK // 2 and figures.block < card.max_entries:
+        block = await in_books(write_block, line.id, min(card.max_entries, figures.entered + BLOCK))
+        await scripts.extend(card, line, block=block)
+
+
+def write_block(allocation: int, block: int) -> int:
+    """The last index that may be given, which never shrinks."""
+    Allocation.objects.filter(pk=allocation, block__lt=block).update(block=block)
+    return Allocation.objects.values_list("block", flat=True).get(pk=allocation)

@@ -1,0 +1,104 @@
+"""Expire: holds past their deadline end in the books first, then their units are offered to the next number.
+
+The reaper decides, it does not ask: what the gate took and nobody committed is written down as abandoned under the same
+identity, and the first commit wins.
+"""
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from flashsale.gate import scripts
+from flashsale.gate.card import SaleCard
+from flashsale.life.books import in_books
+from flashsale.life.taken import winner_of
+from flashsale.models import Reservation
+from flashsale.models.ending import Ended, abandon, end, ended_before
+from flashsale.rules.outcomes import Outcome
+from flashsale.rules.states import ReservationState
+
+AT_ONCE = 100
+
+
+async def expire(*, card: SaleCard) -> int:
+    """Ends what has come due, at most a hundred; how many. Safe to repeat and to run beside itself."""
+    due = await scripts.due(card, most=AT_ONCE)
+    if isinstance(due, Outcome):
+        return 0
+    now_ms, taken = due
+    for reservation, what in taken.items():
+        ended = await in_books(end_in_books, card, uuid.UUID(reservation), what, now_ms, timezone.now())
+        if ended is None:
+            await _confirm(card, what)
+        else:
+            await give(card=card, ended=ended)
+    return len(taken)
+
+
+def end_in_books(card: SaleCard, id_: uuid.UUID, taken: dict[str, Any], now_ms: int, now: datetime) -> Ended | None:
+    """What the books say of a reservation that the gate found due; None when it is confirmed (or not yet due there)."""
+    with transaction.atomic():
+        row = Reservation.objects.select_for_update().filter(pk=id_).first()
+        if row is None:
+            return _abandon(card, taken, now)
+        if row.state == ReservationState.HELD and row.deadline_ms <= now_ms:
+            return end(row, state=ReservationState.EXPIRED, now=now)
+        if row.state in {ReservationState.HELD, ReservationState.CONFIRMED}:
+            return None
+        return ended_before(row)
+
+
+def _abandon(card: SaleCard, taken: dict[str, Any], now: datetime) -> Ended:
+    winner = winner_of(card, taken)
+    fields = {
+        "id": winner.id, "sale_id": winner.sale, "allocation_id": winner.allocation, "channel_id": winner.channel,
+        "index": winner.index, "number": winner.number, "asked": winner.asked, "fingerprint": winner.fingerprint,
+        "quantity": len(winner.units), "amount": winner.amount, "epoch": winner.epoch,
+        "deadline_ms": winner.deadline_ms, "made_at": winner.row().made_at,
+    }  # fmt: skip
+    units = [(unit.unit, unit.version) for unit in winner.units]
+    digests = sorted({(claim.axis, claim.digest) for claim in winner.claims})
+    return abandon(fields, units=units, digests=digests, now=now)
+
+
+async def abandon_refused(*, card: SaleCard, taken: dict[str, Any]) -> None:
+    """The books refused what the gate took: nobody may commit it any more, and its units go back."""
+    id_ = uuid.UUID(taken["ask"]["id"])
+    try:
+        ended = await in_books(_abandon_once, card, id_, taken, timezone.now())
+    except IntegrityError:
+        return  # somebody else decided about this reservation at the same time; the reaper will meet it
+    await give(card=card, ended=ended)
+
+
+def _abandon_once(card: SaleCard, id_: uuid.UUID, taken: dict[str, Any], now: datetime) -> Ended:
+    with transaction.atomic():
+        row = Reservation.objects.select_for_update().filter(pk=id_).first()
+        return ended_before(row) if row else _abandon(card, taken, now)
+
+
+async def give(*, card: SaleCard, ended: Ended) -> None:
+    """Tells the gate of an end that the books have committed; late and repeated messages change nothing."""
+    line = next(line for line in card.lines if line.id == ended.allocation)
+    counted = {axis.value for axis in card.hard_at_enter}
+    await scripts.give(
+        card, line, reservation=ended.reservation, quantity=ended.quantity, units=_sold_here(line.skus, ended.units),
+        digests=[digest for axis, digest in ended.digests if axis in counted],
+    )  # fmt: skip
+
+
+def _sold_here(skus: Iterable[str], units: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    offered = set(skus)
+    return [unit for unit in units if unit[2] in offered]
+
+
+async def _confirm(card: SaleCard, taken: dict[str, Any]) -> None:
+    ask = taken["ask"]
+    row = await in_books(Reservation.objects.filter(pk=ask["id"]).values_list("state", "allocation_id").first)
+    if row and row[0] == ReservationState.CONFIRMED:
+        line = next(line for line in card.lines if line.id == row[1])
+        await scripts.confirm(card, line, reservation=ask["id"], quantity=ask["quantity"])

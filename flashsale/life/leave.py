@@ -1,0 +1,17 @@
+"""Leave: a place is given up. Before the draw, entering again brings it back; after it, one starts at the end."""
+
+from flashsale.gate import scripts
+from flashsale.gate.card import LineCard, SaleCard
+from flashsale.life import places
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.tokens import Place
+
+
+async def leave(*, card: SaleCard, line: LineCard, place: Place) -> None:
+    """Gives the place up; safe to repeat. Refuses NOT_READY and PLACE_SPENT."""
+    number, seed = await places.number_of(card, line, place.index)
+    answer = await scripts.leave(
+        card, line, index=place.index, number=number, seed=seed, digests=places.digests_of(place)
+    )
+    if answer is not Outcome.LEFT:
+        raise Refused(answer)

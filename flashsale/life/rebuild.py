@@ -1,0 +1,140 @@
+"""Rebuild: the gate is filled from the books under a new epoch, at publication and whenever it has lost its memory."""
+
+import logging
+from collections import Counter
+
+from django.db import transaction
+
+from flashsale.gate import bridge, cards, load, scripts
+from flashsale.gate.card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
+from flashsale.gate.keys import buckets_for
+from flashsale.life.books import in_books
+from flashsale.life.taken import taken_of
+from flashsale.models import Allocation, Claim, Reservation, Sale, Unit
+from flashsale.models.sale import ms
+from flashsale.models.writer import lock_sale
+from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome
+from flashsale.rules.states import ReservationState, SaleState, UnitState
+
+log = logging.getLogger(__name__)
+
+
+def card_of(sale: Sale) -> SaleCard:
+    """What doors need to know of a sale, as the books have it."""
+    campaign = sale.campaign
+    axes = tuple(AxisCard(Axis(a.axis), a.hard, a.checked_at) for a in campaign.axes.order_by("axis"))
+    return SaleCard(
+        campaign=campaign.pk, campaign_code=campaign.code, sale=sale.pk, code=sale.code, name=sale.name,
+        time_zone=campaign.time_zone, currency=campaign.currency, salt=bytes(campaign.salt).hex(), epoch=sale.epoch,
+        limit=campaign.limit, sale_limit=sale.limit or 0, lobby_at=ms(sale.lobby_at), opens_at=ms(sale.opens_at),
+        closes_at=ms(sale.closes_at), claim_ms=sale.claim_s * 1000, hold_ms=sale.hold_s * 1000,
+        overbooking=float(sale.overbooking), rate_per_s=sale.rate_per_s, max_entries=sale.max_entries,
+        buckets=buckets_for(sale.max_entries, len(axes)), commitment=sale.commitment, message=sale.message, axes=axes,
+        offers=tuple(OfferCard(o.sku, o.name, o.price) for o in sale.offers.all()),
+        lines=tuple(_line_card(line) for line in sale.allocations.prefetch_related("channels", "stock__offer")),
+        channels=tuple(ChannelCard(c.pk, c.code, c.name, c.kind) for c in campaign.channels.order_by("pk")),
+    )  # fmt: skip
+
+
+def _line_card(line: Allocation) -> LineCard:
+    channels = tuple(channel.code for channel in line.channels.all())
+    skus = tuple(stock.offer.sku for stock in line.stock.order_by("offer_id"))
+    return LineCard(line.number, line.pk, line.code, line.name or line.code, channels, skus)
+
+
+def rebuild(*, sale: int) -> SaleCard:
+    """Fills the gate for a published sale that it does not know; safe to repeat at any moment.
+
+    Raises GateDown; the sale then stays closed. The sale's row stays locked meanwhile, so that one process rebuilds and
+    nobody commits what an older gate decided: the epoch that the books demand has moved on.
+    """
+    with transaction.atomic():
+        lock_sale(sale, exclusive=True)
+        row = Sale.objects.select_related("campaign").get(pk=sale)
+        if row.epoch and bridge.run(_answers(card_of(row))):
+            return card_of(row)
+        row.epoch += 1
+        row.save(update_fields=["epoch"])
+        snapshot = _snapshot(row)
+        bridge.run(load.load(snapshot))
+    log.info("rebuilt %s in epoch %s", row.code, row.epoch)
+    return snapshot.card
+
+
+async def _answers(card: SaleCard) -> bool:
+    return not isinstance(await scripts.due(card, most=0), Outcome)
+
+
+def _snapshot(row: Sale) -> load.SaleLoad:
+    card = card_of(row)
+    reservations = list(
+        Reservation.objects.filter(sale=row).exclude(state=ReservationState.ABANDONED)
+        .prefetch_related("holdings__unit", "claims")
+    )  # fmt: skip
+    active = [r for r in reservations if r.state in {ReservationState.HELD, ReservationState.CONFIRMED}]
+    free: dict[tuple[int, str], dict[str, int]] = {}
+    units = {}
+    numbers = {line.id: line.number for line in card.lines}
+    for unit in Unit.objects.filter(allocation__sale=row).iterator():
+        units[str(unit.pk)] = unit.version
+        if unit.state == UnitState.FREE:
+            free.setdefault((numbers[unit.allocation_id], unit.sku), {})[str(unit.pk)] = unit.version
+    return load.SaleLoad(
+        card=card, fresh=row.epoch == 1, revision=row.revision, state=row.state, units=units, free=free,
+        paused_at=ms(row.paused_at) if row.paused_at else 0, paused_ms=row.paused_ms, frozen=row.frozen_at is not None,
+        lines=[_line_load(line, reservations) for line in row.allocations.all()],
+        asked={r.asked: taken_of(card, r) for r in reservations}, holds={str(r.pk): r.asked for r in active},
+        due={str(r.pk): r.deadline_ms for r in active if r.state == ReservationState.HELD},
+        used_campaign=_used(Claim.campaign_scope(row.campaign_id), card), used_sale=_used(Claim.sale_scope(row.pk), card),
+    )  # fmt: skip
+
+
+def _line_load(line: Allocation, reservations: list[Reservation]) -> load.LineLoad:
+    mine = [r for r in reservations if r.allocation_id == line.pk]
+    by_state: Counter[str] = Counter()
+    for reservation in mine:
+        by_state[reservation.state] += reservation.quantity
+    return load.LineLoad(
+        number=line.number, block=line.block, cohort=line.cohort, seed=line.seed, called=line.called,
+        held=by_state[ReservationState.HELD], sold=by_state[ReservationState.CONFIRMED], spent=[r.number for r in mine],
+    )  # fmt: skip
+
+
+def _used(scope: str, card: SaleCard) -> dict[str, int]:
+    """Slots taken by digest, on the axes that the gate counts: those proven at the door."""
+    axes = [axis.value for axis in card.hard_at_enter]
+    return dict(Counter(Claim.objects.filter(scope=scope, axis__in=axes).values_list("digest", flat=True)))
+
+
+async def mend(*, card: SaleCard) -> int:
+    """Offers every unit that is free in the books and unknown, or known at an older version, to the gate; how many were missing.
+
+    A message from the books may be lost with the process that carried it; this finds what it said.
+    """
+    offered = 0
+    for line in card.lines:
+        free = await in_books(_free_units, line.id)
+        for start in range(0, len(free), load.CHUNK):
+            answer = await scripts.give(card, line, units=free[start : start + load.CHUNK])
+            offered += answer if isinstance(answer, int) else 0
+    return offered
+
+
+def _free_units(allocation: int) -> list[tuple[int, int, str]]:
+    rows = Unit.objects.filter(allocation=allocation, state=UnitState.FREE)
+    return list(rows.values_list("id", "version", "sku"))
+
+
+def live_sales() -> dict[str, int]:
+    """Code and id of every sale that doors must know: published and not yet over for a day."""
+    states = [SaleState.PUBLISHED, SaleState.PAUSED]
+    return dict(Sale.objects.filter(state__in=states).values_list("code", "id"))
+
+
+async def find_lost() -> None:
+    """Rebuilds sales that the books have published and the gate has never heard of."""
+    known = set(await cards.codes())
+    for code, sale in (await in_books(live_sales)).items():
+        if code not in known:
+            await in_books(rebuild, sale=sale)

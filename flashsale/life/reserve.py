@@ -1,0 +1,134 @@
+"""Reserve: the gate decides in one script call, the books commit, and only then is it said."""
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DatabaseError
+
+from flashsale.gate import scripts
+from flashsale.gate.card import ChannelCard, LineCard, SaleCard
+from flashsale.life import places
+from flashsale.life.expire import abandon_refused
+from flashsale.life.status import status
+from flashsale.life.taken import winner_of
+from flashsale.models.writer import Taken, writer
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import Phase
+from flashsale.rules.tokens import Place
+
+KEY_CHARS_MAX = 128
+# Longer than any commit of a healthy database; after it the outcome is unknown and the same key asks again.
+COMMIT_TIMEOUT_S = 5.0
+
+_OUTSIDE = {
+    Phase.CALLED_OFF: Outcome.CALLED_OFF,
+    Phase.CLOSED: Outcome.CLOSED,
+    Phase.PAUSED: Outcome.PAUSED,
+    Phase.OPEN: Outcome.NOT_READY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Units held until the deadline (ms, line's clock); `replayed` when this request was answered before."""
+
+    id: uuid.UUID
+    made_ms: int
+    deadline_ms: int
+    amount: int
+    units: tuple[Taken, ...]
+    replayed: bool
+
+
+async def reserve(
+    *,
+    card: SaleCard,
+    line: LineCard,
+    channel: ChannelCard,
+    place: Place,
+    items: Sequence[tuple[str, int]],
+    key: str,
+    key_owner: str,
+) -> Reserved:
+    """Holds units for a place; the same key gives the same answer, whoever died in between.
+
+    `items` are (SKU, quantity). `key_owner` says whose keys these are ("place", or "channel:<id>" for a partner).
+    Refuses in the order of rules/outcomes; UNKNOWN when the books did not answer: the same key will tell.
+
+    1. The gate takes. If we die here, the reaper writes `abandoned` at the deadline, or a retry goes on at 2.
+    2. The books commit. If we die here, a retry finds the commit.
+    3. The answer. If the books refused, the gate gets everything back.
+    """
+    if channel.code not in line.channels:
+        raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
+    wanted = _items(card, line, items)
+    number, seed = await places.number_of(card, line, place.index)
+    if not number:
+        document = await status(card=card, line=line)
+        raise Refused(_OUTSIDE.get(document["phase"], Outcome.NOT_OPEN))
+    ask = _ask(card, line, channel, place, number, wanted, _key(key, key_owner, line, place))
+    taken = await scripts.reserve(card, line, seed=seed, ask=ask)
+    if isinstance(taken, Outcome):
+        raise Refused(taken)
+    return await _commit(card, line, taken, replayed=taken["ask"]["id"] != ask.id)
+
+
+def _items(card: SaleCard, line: LineCard, items: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
+    """The wish as (offer's position in the line, quantity); refuses DUPLICATE_OFFER, BAD_QUANTITY, UNKNOWN_OFFER."""
+    skus = [sku for sku, _ in items]
+    if len(set(skus)) != len(skus):
+        raise Refused(Outcome.DUPLICATE_OFFER, "Each offer may stand once; raise its quantity instead.")
+    if not items or any(quantity < 1 for _, quantity in items) or sum(q for _, q in items) > card.weight:
+        raise Refused(Outcome.BAD_QUANTITY, f"From 1 to {card.weight} units in all.")
+    if not set(skus) <= set(line.skus):
+        raise Refused(Outcome.UNKNOWN_OFFER, f"This line sells: {', '.join(line.skus)}.")
+    return sorted((line.skus.index(sku), quantity) for sku, quantity in items)
+
+
+def _key(key: str, owner: str, line: LineCard, place: Place) -> str:
+    if not 1 <= len(key) <= KEY_CHARS_MAX or not (key.isascii() and key.isprintable()):
+        raise Refused(Outcome.KEY_MISSING, f"Idempotency-Key: 1 to {KEY_CHARS_MAX} visible ASCII characters.")
+    return f"{line.number}:{place.index}:{key}" if owner == "place" else f"{owner}:{key}"
+
+
+def _ask(
+    card: SaleCard,
+    line: LineCard,
+    channel: ChannelCard,
+    place: Place,
+    number: int,
+    items: list[tuple[int, int]],
+    key: str,
+) -> scripts.Ask:
+    body = json.dumps([line.number, place.index, items])
+    claims = tuple((axis.value, place.digests[axis].hex()) for axis in sorted(place.digests))
+    return scripts.Ask(
+        id=str(uuid.uuid4()), key=key, print=hashlib.sha256(body.encode()).hexdigest(), index=place.index,
+        number=number, items=tuple(items), quantity=sum(quantity for _, quantity in items),
+        digests=tuple(digest for _, digest in claims), limit=card.limit, sale_limit=card.sale_limit,
+        channel=channel.id, line=line.number, claims=claims,
+    )  # fmt: skip
+
+
+async def _commit(card: SaleCard, line: LineCard, taken: dict[str, Any], *, replayed: bool) -> Reserved:
+    winner = winner_of(card, taken)
+    try:
+        answer = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(writer.submit(winner))), COMMIT_TIMEOUT_S)
+    except (DatabaseError, TimeoutError) as error:
+        raise Refused(Outcome.UNKNOWN, "The same key will tell whether the units are held.") from error
+    if answer is not Outcome.RESERVED:
+        if answer is not Outcome.EXPIRED:
+            await _undo(card, line, taken)
+        raise Refused(answer)
+    return Reserved(winner.id, winner.made_ms, winner.deadline_ms, winner.amount, winner.units, replayed=replayed)
+
+
+async def _undo(card: SaleCard, line: LineCard, taken: dict[str, Any]) -> None:
+    ask = taken["ask"]
+    await abandon_refused(card=card, taken=taken)
+    await scripts.undo(card, line, reservation=ask["id"], key=ask["key"], number=ask["number"])

@@ -1,0 +1,58 @@
+"""Status: one public document per line, the same for everyone, so that any cache can serve it."""
+
+import time
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from flashsale.gate import scripts
+from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.client import Gate, gate
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import Phase, SaleState, phase
+
+# However many ask, a line is surveyed twice a second and process at most.
+FRESH_S = 0.5
+POLL_CALM_MS = 10_000
+POLL_SOON_MS = 2_000
+SOON_MS = 60_000
+
+_shown: WeakKeyDictionary[Gate, dict[tuple[int, int], tuple[float, dict[str, Any]]]] = WeakKeyDictionary()
+
+
+async def status(*, card: SaleCard, line: LineCard) -> dict[str, Any]:
+    """The document of a line, at most half a second old; refuses NOT_READY."""
+    shown = _shown.setdefault(gate(), {})
+    at, document = shown.get((card.sale, line.number), (0.0, {}))
+    if time.monotonic() - at > FRESH_S:
+        document = await _survey(card, line)
+        shown[card.sale, line.number] = (time.monotonic(), document)
+    return document
+
+
+async def _survey(card: SaleCard, line: LineCard) -> dict[str, Any]:
+    figures = await scripts.survey(card, line)
+    if isinstance(figures, Outcome):
+        raise Refused(figures)
+    stands = phase_of(card, figures)
+    return {
+        "sale": card.code, "line": line.code, "phase": stands, "now": figures.now, "opens_at": card.opens_at,
+        "closes_at": card.closes_at, "claim_ms": card.claim_ms, "cohort": figures.cohort if figures.seed else None,
+        "entered": figures.entered, "called": figures.called, "free": sum(figures.free.values()),
+        "offers": figures.free, "held": figures.held, "sold": figures.sold, "rate": card.rate_per_s,
+        "commitment": card.commitment, "seed": figures.seed, "poll_ms": _poll_ms(card, figures, stands),
+        "message": card.message,
+    }  # fmt: skip
+
+
+def phase_of(card: SaleCard, figures: scripts.Survey) -> Phase:
+    """Where the sale stands, by the gate's state and the line's clock."""
+    return phase(
+        state=SaleState(figures.state), lobby_at=card.lobby_at, opens_at=card.opens_at, closes_at=card.closes_at,
+        now=figures.now,
+    )  # fmt: skip
+
+
+def _poll_ms(card: SaleCard, figures: scripts.Survey, stands: Phase) -> int:
+    """Calm while nothing can happen soon; every two seconds around the opening and while people are called."""
+    soon = stands is Phase.OPEN or (stands is Phase.LOBBY and card.opens_at - figures.now < SOON_MS)
+    return POLL_SOON_MS if soon else POLL_CALM_MS

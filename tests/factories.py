@@ -1,0 +1,145 @@
+"""What tests begin with: the POCO campaign, a sale in a given phase, people with places in its line."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from flashsale.gate import bridge, cards, scripts
+from flashsale.gate.card import ChannelCard, LineCard, SaleCard
+from flashsale.life import admit, places
+from flashsale.life.enter import Entry, digests, enter
+from flashsale.life.reserve import Reserved, reserve
+from flashsale.life.schedule import plan_campaign, plan_sale, publish
+from flashsale.models import Campaign, Sale
+from flashsale.rules.identity import Axis
+
+PHONE = "POCO-M3-4-64"
+BIG_PHONE = "POCO-M3-6-128"
+OFFERS = (
+    {"sku": PHONE, "name": "POCO M3 4 GB/64 GB", "price": 1_799_000},
+    {"sku": BIG_PHONE, "name": "POCO M3 6 GB/128 GB", "price": 2_299_000},
+)
+CHANNELS = (
+    {"code": "lazada", "name": "Lazada", "entry_url": "https://lazada.example/flash"},
+    {"code": "akulaku", "name": "Akulaku"},
+    {"code": "mi.com", "name": "mi.com", "kind": "own page"},
+    {"code": "mi-store", "name": "Mi Store"},
+)
+AXES = {
+    Axis.PHONE: "hard enter",
+    Axis.EMAIL: "hard enter",
+    Axis.PAYMENT: "soft",
+    Axis.ADDRESS: "soft",
+    Axis.DEVICE: "soft",
+}
+_serial = itertools.count(1)
+
+
+def poco_campaign(**fields: Any) -> Campaign:
+    """The campaign with its four channels; phone and e-mail are hard, the rest feeds the review."""
+    fields = {"code": f"poco-{next(_serial)}", "name": "POCO M3 Indonesia", "axes": AXES, "channels": CHANNELS} | fields
+    return plan_campaign(**fields)
+
+
+def draft_sale(
+    campaign: Campaign | None = None,
+    *,
+    stock: Mapping[str, int] | None = None,
+    channels: tuple[str, ...] = ("lazada",),
+    opens_in_s: float = 3600,
+    **fields: Any,
+) -> Sale:
+    """A draft with one line per channel, each with `stock` (10 small phones unless said otherwise)."""
+    now = timezone.now()
+    lines = [{"code": code, "channels": [code], "stock": stock or {PHONE: 10}} for code in channels]
+    fields = {
+        "code": f"sale-{next(_serial)}", "name": "26 January", "offers": OFFERS, "lines": lines,
+        "opens_at": now + timedelta(seconds=opens_in_s), "closes_at": now + timedelta(seconds=opens_in_s + 3600),
+    } | fields  # fmt: skip
+    return plan_sale(campaign=campaign or poco_campaign(), **fields)
+
+
+def lobby_sale(campaign: Campaign | None = None, **fields: Any) -> Sale:
+    """A published sale whose lobby is open."""
+    return publish(sale=draft_sale(campaign, **fields))
+
+
+def open_now(sale: Sale) -> Sale:
+    """Moves the opening of a published sale to this moment, in the books and the gate, and lets it be tended.
+
+    The only shortcut that tests take: waiting for the real opening is what the story does.
+    """
+    moved = timezone.now() - timedelta(milliseconds=1)
+    Sale.objects.filter(pk=sale.pk).update(opens_at=moved)
+    sale.refresh_from_db()
+    bridge.run(_move_opening(sale))
+    tend(sale)
+    return sale
+
+
+async def _move_opening(sale: Sale) -> None:
+    card = await places.card(code=sale.code)
+    opens = int(sale.opens_at.timestamp() * 1000)
+    sale.revision += 1
+    await scripts.tell(card, revision=sale.revision, opens=opens)
+    await cards.show(replace(card, opens_at=opens))
+
+
+def card_of(sale: Sale) -> SaleCard:
+    """The sale's card, as doors see it."""
+    return bridge.run(places.card(code=sale.code))
+
+
+def tend(sale: Sale) -> None:
+    """One look at the sale."""
+    bridge.run(admit.tend(card=card_of(sale)))
+
+
+def identity(name: str) -> dict[Axis, str]:
+    """A person by name: the same name is the same person."""
+    number = sum(ord(letter) * 131**place for place, letter in enumerate(name)) % 10**8
+    return {Axis.PHONE: f"0812{number:08d}", Axis.EMAIL: f"{name}@example.com"}
+
+
+class Shopper:
+    """A person in one line of a sale, who acts through the life."""
+
+    def __init__(self, sale: Sale, name: str, *, channel: str = "lazada", line: str | None = None) -> None:
+        self.sale, self.name, self.channel_code, self.line_code = sale, name, channel, line or channel
+        self.entry: Entry | None = None
+
+    @property
+    def card(self) -> SaleCard:
+        return card_of(self.sale)
+
+    @property
+    def line(self) -> LineCard:
+        return places.line(card=self.card, code=self.line_code)
+
+    @property
+    def channel(self) -> ChannelCard:
+        channel = self.card.channel(self.channel_code)
+        assert channel is not None
+        return channel
+
+    def enter(self) -> Entry:
+        known = digests(card=self.card, values=identity(self.name))
+        self.entry = bridge.run(enter(card=self.card, line=self.line, channel=self.channel, digests=known))
+        return self.entry
+
+    @property
+    def place(self) -> Any:
+        assert self.entry is not None
+        return places.open_place(card=self.card, line=self.line, token=self.entry.token)
+
+    def reserve(self, *items: tuple[str, int], key: str = "once") -> Reserved:
+        return bridge.run(
+            reserve(
+                card=self.card, line=self.line, channel=self.channel, place=self.place,
+                items=list(items) or [(PHONE, 1)], key=key, key_owner="place",
+            )  # fmt: skip
+        )
