@@ -253,6 +253,10 @@ vars().update(
 )
 DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost")
 
+# One-time codes go out by "email", to the "console", or (SMS) to an operator's "webhook".
+FLASHSALE_CODE_SENDER = env.str("FLASHSALE_CODE_SENDER", default="email")
+FLASHSALE_CODE_WEBHOOK = env.str("FLASHSALE_CODE_WEBHOOK", default="")
+
 # --- Logs: one JSON object a line, on standard error ------------------------------------------------------------------
 
 _BEFORE_RENDERING: list[structlog.typing.Processor] = [

@@ -48,7 +48,8 @@ class Usage:
 LOGIN_ACCOUNT = Limit("login account", "5/m")
 LOGIN_ADDRESS = Limit("login address", "30/m")
 CODES_CONTACT = Limit("codes contact", "5/10m")  # messages that one phone or mailbox may get
-CODES_ADDRESS = Limit("codes address", "60/h")
+CODES_BROWSER = Limit("codes browser", "6/10m")
+CODES_ADDRESS = Limit("codes address", "3000/h")  # one address of a mobile carrier is a small town
 CODE_GUESSES = Limit("code guesses", "5/10m")  # for each challenge
 API_PARTNER = Limit("api partner", "600/m")
 API_ADDRESS = Limit("api address", "1200/m")  # callers without a key read what is public
