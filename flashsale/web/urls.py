@@ -1,5 +1,8 @@
 """Addresses of pages and of the REST API."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("flashsale.web.page_urls")),
+    path("v1/", include("flashsale.web.api.urls")),
+]

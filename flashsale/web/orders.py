@@ -1,0 +1,190 @@
+"""A buyer's own order on our page; the cookie of the place shows whose it is, and the books alone are asked."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Prefetch
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import get_language, gettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from flashsale.gate.client import GateDown
+from flashsale.life import places
+from flashsale.life import release as giving_back
+from flashsale.life.cancel import cancel
+from flashsale.life.confirm import Buyer, Payer
+from flashsale.life.confirm import confirm as confirm_order
+from flashsale.life.review import appeal
+from flashsale.models import Cancellation, Channel, Holding, Payment, Reservation
+from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.reasons import ReasonCode, reason
+from flashsale.rules.states import ReservationState
+from flashsale.rules.tokens import Place, TokenRefused
+from flashsale.web import device, problems, words
+from flashsale.web.pages import tongues
+from flashsale.web.posts import fields_of, json_post
+from flashsale.web.shown import moment, money
+
+BUYER = ("name", "address", "phone", "email")
+
+
+@json_post
+def confirm(request: HttpRequest, code: str) -> HttpResponse:
+    """Pays the reservation of this browser's place and answers where its order stands."""
+    given = fields_of(request, "reservation", "amount", "method", "instrument", *BUYER)
+    missing = [name for name in BUYER if not given[name].strip()]
+    if missing:
+        raise Refused(Outcome.BAD_IDENTITY, f"Missing: {', '.join(missing)}.")
+    row = _own(request, code, _uuid(given["reservation"]))
+    identity = {
+        Axis.PHONE: given["phone"], Axis.EMAIL: given["email"], Axis.ADDRESS: given["address"],
+        Axis.PAYMENT: given["instrument"], Axis.DEVICE: device.of(request),
+    }  # fmt: skip
+    buyer = Buyer(identity, {name: given[name] for name in BUYER}, (get_language() or "id")[:2])
+    payer = Payer(_amount(given["amount"]), given["method"], given["instrument"])
+    confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payer=payer)
+    return JsonResponse({"order": reverse("order", args=[code, row.pk])})
+
+
+@json_post
+def release(request: HttpRequest, code: str) -> HttpResponse:
+    """Gives the held reservation of this browser's place back."""
+    row = _own(request, code, _uuid(fields_of(request, "reservation")["reservation"]))
+    giving_back.release(reservation=row.pk, channel=row.channel_id)
+    return JsonResponse({"released": True})
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Refused(Outcome.NOT_FOUND, "There is no such reservation.") from error
+
+
+def _amount(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise Refused(Outcome.MALFORMED, "amount: digits, in whole units of the currency.")
+    return int(text)
+
+
+def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
+    """The reservation, if it was made with the place in this browser's cookie; refuses NOT_FOUND."""
+    try:
+        place = Place.unpack(places.keyring().open(places.PLACE, request.COOKIES.get(f"fs_place_{code}", "")))
+    except TokenRefused as error:
+        raise Refused(Outcome.NOT_FOUND, "This browser has no place in this sale.") from error
+    row = (
+        Reservation.objects.exclude(state=ReservationState.ABANDONED)
+        .filter(
+            pk=reservation, sale__code=code, sale_id=place.sale, allocation__number=place.line, index=place.index,
+            channel__kind=Channel.Kind.OWN_PAGE,
+        )
+        .select_related("sale__campaign", "payment", "case", "cancellation")
+        .prefetch_related(Prefetch("holdings", Holding.objects.select_related("unit").order_by("pk")), "sale__offers")
+        .first()
+    )  # fmt: skip
+    if row is None:
+        raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
+    return row
+
+
+@never_cache
+@require_safe
+def order(request: HttpRequest, code: str, reservation: UUID) -> HttpResponse:
+    """One order, for the browser that made it; it needs no gate."""
+    try:
+        return _page(request, _own(request, code, reservation))
+    except Refused as refused:
+        raise Http404 from refused
+
+
+@require_POST
+def act(request: HttpRequest, code: str, reservation: UUID, what: str) -> HttpResponse:
+    """Cancels, gives back or appeals, and shows the order again."""
+    try:
+        row = _own(request, code, reservation)
+    except Refused:
+        return HttpResponseNotFound()
+    try:
+        ACTS[what](row)
+    except Refused as refused:
+        language = (get_language() or "id")[:2]
+        return _page(request, row, problems.title(refused.outcome, language), problems.status_of(refused.outcome))
+    except GateDown:
+        pass  # the books have it; the gate is told by whoever comes next
+    return redirect("order", code, reservation)
+
+
+def _appeal(row: Reservation) -> None:
+    if not appeal(cancellation=row.cancellation):
+        raise Refused(Outcome.NOT_CANCELLABLE, "The time for an appeal is over, or one has come already.")
+
+
+ACTS: dict[str, Callable[[Reservation], object]] = {
+    "cancel": lambda row: cancel(reservation=row.pk, channel=row.channel_id, code=ReasonCode.BUYER_REQUEST),
+    "release": lambda row: giving_back.release(reservation=row.pk, channel=row.channel_id),
+    "appeal": _appeal,
+}
+
+
+def _page(request: HttpRequest, row: Reservation, alert: str = "", status: int = 200) -> HttpResponse:
+    shown = tongues(request) | {"sale": row.sale, "order": _shown(row), "alert": alert}
+    return render(request, "flashsale/order.html", shown, status=status)
+
+
+def _shown(row: Reservation) -> dict[str, Any]:
+    zone, currency = row.sale.campaign.time_zone, row.sale.campaign.currency
+    names = {offer.sku: offer.name for offer in row.sale.offers.all()}
+    paid: Payment | None = getattr(row, "payment", None)
+    return {
+        "id": row.pk,
+        "state": words.order_states()[row.state],
+        "items": [
+            {"name": names[held.sku], "serial": held.unit.serial, "price": money(held.price, currency)}
+            for held in row.holdings.all()
+        ],
+        "amount": money(row.amount, currency),
+        "payment": f"{dict(words.methods())[paid.method]}: {words.payment_states()[paid.state]}" if paid else "–",
+        "made": moment(row.made_at, zone),
+        "confirmed": moment(row.confirmed_at, zone) if row.confirmed_at else "",
+        "notes": _notes(row, zone),
+        "acts": _acts(row),
+    }  # fmt: skip
+
+
+def _notes(row: Reservation, zone: str) -> list[str]:
+    ended: Cancellation | None = getattr(row, "cancellation", None)
+    if ended is None:
+        case = getattr(row, "case", None)
+        if case is not None and case.is_open:
+            return [
+                gettext("People are looking at this order. Nothing is decided; it is sent as soon as they are done.")
+            ]
+        return []
+    why, language = reason(ended.reason), (get_language() or "id")[:2]
+    notes = [why.title.in_language(language), why.explanation.in_language(language)]
+    if ended.appealed_at:
+        notes.append(gettext("Your appeal has arrived. Somebody else decides it."))
+    elif ended.appeal_until:
+        notes.append(gettext("You can appeal until %(until)s.") % {"until": moment(ended.appeal_until, zone)})
+    return notes
+
+
+def _acts(row: Reservation) -> list[dict[str, str]]:
+    def one(what: str, name: str, sure: str) -> list[dict[str, str]]:
+        return [{"url": reverse("act", args=[row.sale.code, row.pk, what]), "name": name, "sure": sure}]
+
+    ended: Cancellation | None = getattr(row, "cancellation", None)
+    if row.state == ReservationState.HELD:
+        return one("release", gettext("Give it back"), gettext("Yes, my turn is over then."))
+    if row.state == ReservationState.CONFIRMED:
+        return one("cancel", gettext("Cancel this order"), gettext("Yes, cancel it and refund me."))
+    if ended and ended.appeal_until and not ended.appealed_at and ended.appeal_until >= timezone.now():
+        return one("appeal", gettext("Appeal"), gettext("This cancellation is wrong; please decide it again."))
+    return []

@@ -1,0 +1,180 @@
+"""Pages for shoppers: all sales, and one sale's waiting page. Orders stand in orders.py, codes in codes.py.
+
+A crowd reloads the waiting page, so it is made from the gate alone; the books are asked only for a sale that is over.
+"""
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import get_language, gettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_safe
+
+from flashsale.gate import bridge
+from flashsale.gate.card import LineCard, OfferCard, SaleCard
+from flashsale.gate.client import GateDown
+from flashsale.life import look, places, status
+from flashsale.models import Sale
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.pace import people_ahead
+from flashsale.rules.states import Phase, SaleState
+from flashsale.web import codes, device, proofs, words
+from flashsale.web.shown import moment, moment_ms, money
+
+PAST_SHOWN = 3
+SALES_READ = 200
+LIVELY = {Phase.LOBBY, Phase.OPEN, Phase.PAUSED}
+OVER = {Phase.CLOSED, Phase.CALLED_OFF}
+
+
+def tongues(_request: HttpRequest) -> dict[str, Any]:
+    """What every page's head needs: the languages, and whether this is a demo."""
+    return {"tongues": [("id", "Indonesia"), ("en", "English")], "demo": settings.FLASHSALE_DEMO}
+
+
+@gzip_page
+@never_cache
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """All sales by campaign: what runs or comes, and the last few that are over."""
+    sales = Sale.objects.exclude(state=SaleState.DRAFT).select_related("campaign").order_by("-opens_at")[:SALES_READ]
+    return render(request, "flashsale/home.html", tongues(request) | {"campaigns": _by_campaign(sales)})
+
+
+def _by_campaign(sales: Any) -> list[dict[str, Any]]:
+    campaigns: dict[int, dict[str, Any]] = {}
+    for sale in sales:
+        campaign = campaigns.setdefault(sale.campaign_id, {"name": sale.campaign.name, "coming": [], "past": []})
+        stands = sale.phase(_now_ms())
+        row = {
+            "code": sale.code, "name": sale.name, "phase": words.phases()[stands], "lively": stands in LIVELY,
+            "opens": moment(sale.opens_at, sale.campaign.time_zone),
+        }  # fmt: skip
+        campaign["past" if stands in OVER else "coming"].append(row)
+    return [{"name": c["name"], "sales": [*reversed(c["coming"]), *c["past"][:PAST_SHOWN]]} for c in campaigns.values()]
+
+
+@gzip_page
+@never_cache
+@ensure_csrf_cookie
+@require_safe
+def sale(request: HttpRequest, code: str) -> HttpResponse:
+    """The waiting page of a sale."""
+    try:
+        answer = _waiting(request, bridge.run(places.card(code=code)))
+    except Refused as refused:
+        answer = _finished(request, code) if refused.outcome is Outcome.NOT_FOUND else _busy(request)
+    except GateDown:
+        answer = _busy(request)
+    device.remember(request, answer)
+    return answer
+
+
+def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
+    line = own_line(card=card)
+    shown = _shown(card) | tongues(request)
+    if line is None or not codes.provable(card=card):
+        names = ", ".join(channel.name for channel in card.channels if channel.kind != "own page")
+        shown["closed_door"] = gettext("The way into this sale: %(channels)s.") % {"channels": names}
+        return render(request, "flashsale/sale.html", shown)
+    document = bridge.run(status.status(card=card, line=line))
+    view = _place(request, card, line)
+    shown["sale"] |= {"phase": words.phases()[document["phase"]], "over": line.name or line.code}
+    shown |= {
+        "axes": [axis.value for axis in card.hard_at_enter],
+        "line_offers": [_offer(offer, card.currency) for offer in card.offers if offer.sku in line.skus],
+        "methods": words.methods(),
+        "place": words.place(view.number, people_ahead(number=view.number or 0, called=view.called)) if view else "",
+        "sheet": _sheet(request, card, line, document, view),
+    }  # fmt: skip
+    return render(request, "flashsale/sale.html", shown)
+
+
+def own_line(*, card: SaleCard) -> LineCard | None:
+    """The line that our own page leads to, if any."""
+    own = {channel.code for channel in card.channels if channel.kind == "own page"}
+    return next((line for line in card.lines if own & set(line.channels)), None)
+
+
+def _place(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | None:
+    token = request.COOKIES.get(f"fs_place_{card.code}", "")
+    if not token:
+        return None
+    try:
+        place = places.open_place(card=card, line=line, token=token)
+        return bridge.run(look.look(card=card, line=line, place=place))
+    except Refused:
+        return None
+
+
+def _sheet(
+    request: HttpRequest, card: SaleCard, line: LineCard, document: dict[str, Any], view: look.View | None
+) -> dict[str, Any]:
+    """What the page's script starts with."""
+    return {
+        "sale": card.code, "line": line.code, "language": get_language(), "currency": card.currency,
+        "hot": f"/v1/sales/{card.code}/lines/{line.code}/", "here": reverse("sale", args=[card.code]),
+        "transcript": f"/v1/sales/{card.code}/transcript",
+        "axes": [axis.value for axis in card.hard_at_enter], "lobby_at": card.lobby_at,
+        "proven": _proven(request, card), "status": document, "words": words.script(),
+        "place": view and {
+            "index": view.index, "number": view.number, "state": view.state, "claim_ends": view.claim_ends,
+        },
+    }  # fmt: skip
+
+
+def _proven(request: HttpRequest, card: SaleCard) -> bool:
+    try:
+        return bool(proofs.proven(card=card, cookies=request.COOKIES))
+    except Refused:
+        return False
+
+
+def _shown(card: SaleCard) -> dict[str, Any]:
+    return {
+        "sale": {
+            "name": card.name, "message": card.message, "commitment": card.commitment, "weight": card.weight,
+            "limit": card.weight, "phase": "", "over": "", "code": card.code,
+            "opens": moment_ms(card.opens_at, card.time_zone), "closes": moment_ms(card.closes_at, card.time_zone),
+        },
+        "offers": [_offer(offer, card.currency) for offer in card.offers],
+    }  # fmt: skip
+
+
+def _offer(offer: OfferCard, currency: str) -> dict[str, str]:
+    return {"sku": offer.sku, "name": offer.name, "price": money(offer.price, currency)}
+
+
+def _finished(request: HttpRequest, code: str) -> HttpResponse:
+    """A sale that the gate has forgotten; the books have not."""
+    over = Sale.objects.exclude(state=SaleState.DRAFT).filter(code=code).select_related("campaign").first()
+    if over is None:
+        raise Http404
+    zone, currency = over.campaign.time_zone, over.campaign.currency
+    shown = {
+        "sale": {
+            "name": over.name, "over": over.campaign.name, "commitment": over.commitment, "code": over.code,
+            "limit": over.limit or over.campaign.limit, "phase": words.phases()[over.phase(_now_ms())],
+            "opens": moment(over.opens_at, zone), "closes": moment(over.closes_at, zone),
+        },
+        "offers": [{"name": offer.name, "price": money(offer.price, currency)} for offer in over.offers.all()],
+        "closed_door": words.phases()[over.phase(_now_ms())],
+    }  # fmt: skip
+    return render(request, "flashsale/sale.html", shown | tongues(request))
+
+
+def _busy(request: HttpRequest) -> HttpResponse:
+    """Nobody loses a place by this: the page asks again by itself."""
+    answer = render(request, "flashsale/busy.html", tongues(request), status=503)
+    answer["Retry-After"] = answer["Refresh"] = "20"
+    return answer
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
