@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("flashsale.web.api.urls")),
     path("", include("flashsale.web.page_urls")),
-    path("v1/", include("flashsale.web.api.urls")),
+    path("", include("flashsale.web.api.urls")),
 ]
