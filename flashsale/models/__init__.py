@@ -1,5 +1,6 @@
 """The books: what is true for ever. One noun a file; the tables themselves refuse what must not be."""
 
+from flashsale.models.api_call import ApiCall
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel, PartnerKey
 from flashsale.models.case import Cancellation, Case, Notice, ReviewRun
 from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait
@@ -8,6 +9,7 @@ from flashsale.models.unit import Move, Reallocation, Unit
 
 __all__ = [
     "Allocation",
+    "ApiCall",
     "Campaign",
     "CampaignAxis",
     "Cancellation",

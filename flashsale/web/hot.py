@@ -6,7 +6,6 @@ alone; a partner by its key. Every request is bounded in size, in time and in nu
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +21,20 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import Place
 from flashsale.web import partners, problems, proofs
-from flashsale.web.wire import Answer, Call, Disconnected, Misused, Receive, Scope, Send, answer, encode, refusal
-from flashsale.web.wire import send_answer as send_to
+from flashsale.web.wire import (
+    CODE_FORM,
+    Answer,
+    Call,
+    Disconnected,
+    Misused,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    encode,
+    refusal,
+    send_answer,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +45,6 @@ ITEMS_MAX = 50
 COOKIE_S = 30 * 24 * 3600
 STATUS_CACHE = b"public, max-age=1"
 LINES_SHOWN_MAX = 10_000
-CODE_FORM = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
 
 _shown: dict[tuple[int, int], tuple[dict[str, Any], bytes, bytes]] = {}
 _calls = 0
@@ -79,7 +89,7 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
         given = await _guarded(call, sale=path[2], line=path[4], verb=path[5])
     except Disconnected:
         return True
-    await send_to(send, call, given)
+    await send_answer(send, call, given)
     return True
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.cookies import CookieError
@@ -16,13 +16,14 @@ from django.http.cookie import parse_cookie
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
+Message = Mapping[str, Any]
+Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 BODY_BYTES_MAX = 8 * 1024
+CODE_FORM = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
 REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 

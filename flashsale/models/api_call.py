@@ -1,0 +1,31 @@
+"""Calls of partners that carried an Idempotency-Key: what was asked under a key, and what was answered."""
+
+from datetime import datetime
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.campaign import Channel
+
+
+class ApiCall(models.Model):
+    """One key of a channel. `answer` is None until the call had its effect: a refusal is judged anew."""
+
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="api_calls", verbose_name=_("channel"))
+    key = models.CharField(_("key"), max_length=128)
+    fingerprint = models.CharField(max_length=64, editable=False)
+    answer = models.JSONField(_("answer"), null=True)
+    made_at = models.DateTimeField(_("made"), auto_now_add=True, db_index=True)
+
+    class Meta:
+        verbose_name = _("partner call")
+        verbose_name_plural = _("partner calls")
+        constraints = [models.UniqueConstraint(fields=["channel", "key"], name="one_call_per_key")]
+
+    def __str__(self) -> str:
+        return f"{self.channel_id} {self.key}"
+
+    @classmethod
+    def forget(cls, *, before: datetime) -> int:
+        """Deletes the keys of calls made before; how many."""
+        return cls.objects.filter(made_at__lt=before).delete()[0]

@@ -1,0 +1,184 @@
+"""The hot door in the OpenAPI document.
+
+It has no serializers, for they would cost more than the work; tests hold its answers to these shapes.
+"""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+WHOLE: Schema = {"type": "integer"}
+TEXT: Schema = {"type": "string"}
+MS: Schema = {"type": "integer", "description": "Milliseconds since 1970, on the line's clock."}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _object(properties: dict[str, Schema], *, optional: tuple[str, ...] = (), **more: Any) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required, **more}
+
+
+PLACE_TOKEN: Schema = {
+    "type": "string",
+    "maxLength": 512,
+    "description": "The place, sealed; partners keep it for their shopper. Our own page keeps it in a cookie.",
+}
+PHASES = ["scheduled", "lobby", "open", "paused", "closed", "called_off"]
+PLACE_STATES = ["waiting", "called", "lapsed", "spent", "left", "voided"]
+
+SCHEMAS: dict[str, Schema] = {
+    "Problem": _object(
+        {
+            "type": {"type": "string", "format": "uri-reference"},
+            "title": {"type": "string", "description": "In the language of Accept-Language: id or en."},
+            "status": WHOLE,
+            "code": {"type": "string", "description": "Stable."},
+            "detail": TEXT,
+            "request_id": TEXT,
+            "retry_after_s": WHOLE,
+            "errors": {"type": "array", "items": _object({"pointer": TEXT, "detail": TEXT})},
+        },
+        optional=("retry_after_s", "errors"),
+    ),
+    "Status": _object(
+        {
+            "sale": TEXT,
+            "line": TEXT,
+            "phase": {"type": "string", "enum": PHASES},
+            "now": MS,
+            "opens_at": MS,
+            "closes_at": MS,
+            "claim_ms": WHOLE,
+            "cohort": _or_null(WHOLE),
+            "entered": WHOLE,
+            "called": WHOLE,
+            "free": WHOLE,
+            "offers": {"type": "object", "additionalProperties": WHOLE, "description": "Free units by SKU."},
+            "held": WHOLE,
+            "sold": WHOLE,
+            "rate": {"type": "integer", "description": "People called in a second, at most."},
+            "commitment": TEXT,
+            "seed": {"type": "string", "description": "Hex; empty until the draw."},
+            "poll_ms": {"type": "integer", "description": "How long to wait before asking again."},
+            "message": TEXT,
+        }
+    ),
+    "EnterRequest": _object(
+        {
+            "identity": {
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "The values that the channel has proven, by axis. They are digested and forgotten.",
+                "examples": [{"phone": "+62 812-3456-7890", "email": "buyer@example.com"}],
+            }
+        },
+        optional=("identity",),
+    ),
+    "Entered": _object(
+        {"place": PLACE_TOKEN, "line": TEXT, "index": WHOLE, "entered": {"type": "boolean"}},
+        optional=("place", "entered"),
+    ),
+    "PlaceRequest": _object({"place": PLACE_TOKEN}, optional=("place",)),
+    "Look": _object(
+        {
+            "line": TEXT,
+            "index": WHOLE,
+            "number": _or_null(WHOLE),
+            "state": {"type": "string", "enum": PLACE_STATES},
+            "now": MS,
+            "claim_ends": _or_null(MS),
+            "called": WHOLE,
+            "cohort": _or_null(WHOLE),
+        }
+    ),
+    "Left": _object({"left": {"type": "boolean"}}),
+    "ReserveRequest": _object(
+        {
+            "place": PLACE_TOKEN,
+            "items": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 50,
+                "items": _object({"sku": TEXT, "quantity": {"type": "integer", "minimum": 1}}),
+            },
+        },
+        optional=("place",),
+    ),
+    "Reserved": _object(
+        {
+            "reservation": {"type": "string", "format": "uuid"},
+            "deadline": MS,
+            "amount": WHOLE,
+            "currency": TEXT,
+            "items": {"type": "array", "items": _object({"sku": TEXT, "price": WHOLE})},
+        }
+    ),
+}
+
+COMPONENTS: dict[str, dict[str, Schema]] = {
+    "schemas": SCHEMAS,
+    "responses": {
+        "Problem": {
+            "description": "A refusal (RFC 9457).",
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+    },
+}
+
+BASE = "/v1/sales/{sale}/lines/{line}"
+WHERE: list[Schema] = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in ("sale", "line")]
+KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+}
+
+
+def _json(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+
+
+def _post(verb: str, summary: str, takes: str, gives: dict[str, str], *headers: Schema) -> dict[str, Any]:
+    return {
+        "post": {
+            "operationId": verb,
+            "summary": summary,
+            "description": "Partners send their key; our own page is known by its cookies and its Origin.",
+            "tags": ["line"],
+            "security": [{"partnerKey": []}, {}],
+            "parameters": [*WHERE, *headers],
+            "requestBody": {"required": True, "content": _json(takes)},
+            "responses": {status: {"description": summary, "content": _json(name)} for status, name in gives.items()},
+        }
+    }
+
+
+PATHS: dict[str, Any] = {
+    f"{BASE}/status": {
+        "get": {
+            "operationId": "status",
+            "summary": "How the line stands: one document, the same for everyone.",
+            "tags": ["line"],
+            "security": [{}],
+            "parameters": WHERE,
+            "responses": {
+                "200": {"description": "The figures of the line.", "content": _json("Status")},
+                "304": {"description": "Nothing but the clock has changed since the ETag in If-None-Match."},
+            },
+        }
+    },
+    f"{BASE}/enter": _post(
+        "enter", "Enter the line; again with the same identity gives the same place.", "EnterRequest",
+        {"200": "Entered", "201": "Entered"},
+    ),
+    f"{BASE}/look": _post("look", "See where a place stands.", "PlaceRequest", {"200": "Look"}),
+    f"{BASE}/leave": _post("leave", "Give a place up; safe to repeat.", "PlaceRequest", {"200": "Left"}),
+    f"{BASE}/reserve": _post(
+        "reserve", "Hold units for a place that is called; 201 means committed.", "ReserveRequest",
+        {"201": "Reserved"}, KEY,
+    ),
+}  # fmt: skip

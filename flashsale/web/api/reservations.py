@@ -1,0 +1,114 @@
+"""Reservations, as the channel that made them sees and moves them; another channel's do not exist for it."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from flashsale.life.cancel import cancel
+from flashsale.life.confirm import confirm
+from flashsale.life.release import release
+from flashsale.models import Reservation
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import ReservationState
+from flashsale.web.api import shapes
+from flashsale.web.api.access import Pages, PartnerView
+from flashsale.web.api.repeat import once
+from flashsale.web.partners import Partner
+
+KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)
+
+
+class Reservations(PartnerView):
+    """The channel's reservations."""
+
+    pagination_class = Pages
+
+    @extend_schema(
+        operation_id="listReservations", parameters=[shapes.Filters], responses=shapes.ReservationShape(many=True)
+    )
+    def get(self, request: Request) -> Response:
+        """All reservations of the channel, newest first."""
+        asked = shapes.Filters(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        rows = _own(self.partner).filter(**asked.validated_data)
+        pages = self.pagination_class()
+        page = pages.paginate_queryset(rows, request, self)
+        return pages.get_paginated_response(shapes.ReservationShape(page, many=True).data)
+
+
+class OneReservation(PartnerView):
+    """A reservation of the channel."""
+
+    @extend_schema(operation_id="readReservation", responses=shapes.ReservationShape)
+    def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - named by the address
+        """One reservation."""
+        return Response(_document(self.partner, id))
+
+
+class Confirm(PartnerView):
+    """Held becomes confirmed."""
+
+    @extend_schema(
+        operation_id="confirmReservation", parameters=[KEY], request=shapes.Confirm, responses=shapes.ReservationShape
+    )
+    def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
+        """Takes the payment and makes the order firm, once."""
+
+        def act() -> dict[str, Any]:
+            asked = shapes.Confirm(data=request.data)
+            asked.is_valid(raise_exception=True)
+            confirm(reservation=id, channel=self.partner.channel, **asked.validated_data)
+            return _document(self.partner, id)
+
+        return once(request, self.partner, act)
+
+
+class Release(PartnerView):
+    """Held is given back."""
+
+    @extend_schema(operation_id="releaseReservation", parameters=[KEY], request=None, responses=shapes.ReservationShape)
+    def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
+        """Gives the units back before the deadline; the next in line gets them."""
+
+        def act() -> dict[str, Any]:
+            release(reservation=id, channel=self.partner.channel)
+            return _document(self.partner, id)
+
+        return once(request, self.partner, act)
+
+
+class Cancel(PartnerView):
+    """Confirmed is cancelled."""
+
+    @extend_schema(
+        operation_id="cancelReservation", parameters=[KEY], request=shapes.Cancel, responses=shapes.ReservationShape
+    )
+    def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
+        """Cancels an order at the buyer's wish, or because the payment failed, once."""
+
+        def act() -> dict[str, Any]:
+            asked = shapes.Cancel(data=request.data)
+            asked.is_valid(raise_exception=True)
+            cancel(reservation=id, channel=self.partner.channel, code=asked.validated_data["reason"])
+            return _document(self.partner, id)
+
+        return once(request, self.partner, act)
+
+
+def _own(partner: Partner) -> QuerySet[Reservation]:
+    rows = Reservation.objects.filter(channel_id=partner.channel).exclude(state=ReservationState.ABANDONED)
+    return rows.select_related(
+        "sale__campaign", "allocation", "channel", "payment", "cancellation", "case"
+    ).prefetch_related("holdings__unit")
+
+
+def _document(partner: Partner, id_: UUID) -> dict[str, Any]:
+    """The reservation as the channel sees it; refuses NOT_FOUND, also for one that belongs to somebody else."""
+    row = _own(partner).filter(pk=id_).first()
+    if row is None:
+        raise Refused(Outcome.NOT_FOUND, "There is no reservation with this id.")
+    return dict(shapes.ReservationShape(row).data)

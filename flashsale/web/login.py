@@ -1,0 +1,37 @@
+"""The admin's log-in, with a budget for guesses."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from flashsale.rules.outcomes import Refused
+from flashsale.web import limits, problems
+from flashsale.web.client import address_of
+
+
+def login(request: HttpRequest) -> HttpResponse:
+    """As the admin's own; after too many attempts no password is looked at until there is a budget again."""
+    if request.method == "POST":
+        try:
+            limits.spend(request, limits.LOGIN_ADDRESS)
+            limits.spend(request, limits.LOGIN_ACCOUNT, _account(request))
+        except Refused as refused:
+            return _later(request, refused)
+    return admin.site.login(request)
+
+
+def _account(request: HttpRequest) -> str:
+    return f"{request.POST.get('username', '').strip().casefold()[:150]} {address_of(request)}"
+
+
+def _later(request: HttpRequest, refused: Refused) -> HttpResponse:
+    language = problems.language_of(request.headers.get("Accept-Language", ""))
+    context = {
+        **admin.site.each_context(request),
+        "title": problems.title(refused.outcome, language),
+        "wait_s": refused.retry_after_s,
+    }
+    return TemplateResponse(
+        request, "flashsale/login_later.html", context, status=problems.status_of(refused.outcome),
+        headers={"Retry-After": str(refused.retry_after_s)},
+    )  # fmt: skip
