@@ -18,7 +18,7 @@ app.autodiscover_tasks()
 BEAT = {
     "tend running sales": ("flashsale.tasks.tend", 2.0),  # open, freeze, call, lapse, expire, roll over, close
     "send due notices": ("flashsale.tasks.send_notices", 5.0),
-    "sweep what was left": ("flashsale.tasks.sweep", 30.0),  # hints that were lost, rows whose retention is over
+    "sweep what was left": ("flashsale.tasks.sweep", 5.0),  # hints that were lost, rows whose retention is over
 }
 
 app.conf.beat_schedule = {

@@ -1,1 +1,39 @@
-"""Hints that something in the books may be due; Celery carries them, the rows are the work."""
+"""Hints that something in the books may be due; Celery carries them, the rows are the work.
+
+Every task may be lost, repeated, or run beside itself: it looks at the rows and does what is due.
+"""
+
+from typing import Any
+
+from celery import shared_task
+
+from flashsale.life import admit, cancel, confirm, notify, review
+
+QUEUE_AFTER_SALE = "celery"
+
+
+@shared_task(name="flashsale.tasks.tend", queue=QUEUE_AFTER_SALE)
+def tend(**_: Any) -> None:
+    """Looks after running sales, as every door does."""
+    admit.tend_once()
+
+
+@shared_task(name="flashsale.tasks.send_notices", queue=QUEUE_AFTER_SALE)
+def send_notices(**_: Any) -> int:
+    """Sends the notices that are due."""
+    return notify.send_due()
+
+
+@shared_task(name="flashsale.tasks.carry_on_review", queue=QUEUE_AFTER_SALE)
+def carry_on_review(*, run: int, **_: Any) -> int:
+    """Scores a sale's orders and opens the cases."""
+    return review.carry_on(run=run)
+
+
+@shared_task(name="flashsale.tasks.sweep", queue=QUEUE_AFTER_SALE)
+def sweep(**_: Any) -> None:
+    """Takes up what a lost message or a dead worker left: reviews, refunds, limits of final cancellations."""
+    for run in review.unfinished():
+        review.carry_on(run=run)
+    confirm.refund_due()
+    cancel.free_slots()

@@ -139,7 +139,12 @@ class Shopper:
     def reserve(self, *items: tuple[str, int], key: str = "once") -> Reserved:
         return bridge.run(
             reserve(
-                card=self.card, line=self.line, channel=self.channel, place=self.place,
-                items=list(items) or [(PHONE, 1)], key=key, key_owner="place",
+                card=self.card,
+                line=self.line,
+                channel=self.channel,
+                place=self.place,
+                items=list(items) or [(PHONE, 1)],
+                key=key,
+                key_owner="place",
             )  # fmt: skip
         )

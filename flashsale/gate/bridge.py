@@ -1,4 +1,4 @@
-"""Synchronous callers (pages, API, commands, tasks) reach the gate's coroutines through one background loop per process."""
+"""Synchronous callers (pages, API, commands, tasks) reach the gate through one background event loop per process."""
 
 import asyncio
 import os

@@ -92,7 +92,7 @@ async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
 
 
 async def out_of_line(card: SaleCard, line: LineCard) -> list[int]:
-    """The indexes that are left, voided or never given: a look at the whole bitmap, once, at the draw. Raises GateDown."""
+    """The indexes left, voided or never given: a look at the whole bitmap, once, at the draw. Raises GateDown."""
     try:
         bits = await gate().redis.get(keys_of(card).out(line.number)) or b""
     except (RedisError, OSError, TimeoutError) as error:

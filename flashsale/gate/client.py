@@ -1,7 +1,7 @@
 """The one way to Redis: scripts by hash, nothing re-sent blindly, the server's run id with every call.
 
-A run id changes whenever the server restarts, is restored or is replaced by a replica. Each connection learns it when it
-connects and hands it to every script, so that a gate which lost its memory refuses all work (DESIGN 8.6).
+A run id changes whenever the server restarts, is restored or is replaced by a replica. Each connection learns it when
+it connects and hands it to every script, so that a gate which lost its memory refuses all work (DESIGN 8.6).
 """
 
 import asyncio
@@ -64,7 +64,8 @@ class Gate:
             redis_connect_func=_learn_run_id,
             protocol=2,
         )
-        self.redis: aioredis.Redis = aioredis.Redis(connection_pool=self.pool, retry=Retry(NoBackoff(), 0))
+        # Any: the library types every reply as bytes or text, whatever the client was told.
+        self.redis: Any = aioredis.Redis(connection_pool=self.pool, retry=Retry(NoBackoff(), 0))
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
         """The script's reply; ARGV[1] is always the server's run id. Raises :class:`GateDown`."""

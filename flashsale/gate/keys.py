@@ -103,5 +103,8 @@ class SaleKeys:
     def free(self, line: int, sku: str) -> str:
         return self._key(f"free:{self.sale}:{line}:{sku}")
 
+    def bucket(self, bucket: int) -> str:
+        return self._key(f"place:{self.sale}:{bucket}")
+
     def place(self, digest: bytes, buckets: int) -> str:
-        return self._key(f"place:{self.sale}:{crc32(digest) % buckets}")
+        return self.bucket(crc32(digest) % buckets)

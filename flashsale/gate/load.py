@@ -56,7 +56,7 @@ class SaleLoad:
 
 
 async def load(sale: SaleLoad) -> None:
-    """Makes the gate answer for this sale. Until the last write it refuses all work on it; safe to repeat. Raises GateDown."""
+    """Makes the gate answer for this sale; until the last write it refuses. Safe to repeat. Raises GateDown."""
     try:
         await _load(sale)
     except (RedisError, OSError, TimeoutError) as error:

@@ -65,7 +65,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One wish to reserve. `items` are (offer's position in the line, quantity); digests as hex, all hard axes known."""
+    """One wish to reserve. `items` are (offer's position in the line, quantity); digests as hex, of all axes known."""
 
     id: str
     key: str
@@ -163,7 +163,8 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     cohort = _text(reply[7])
     return Survey(
         reply[1], reply[2], _text(reply[3]), reply[4] == 1, reply[5], reply[6], int(cohort) if cohort else None,
-        _text(reply[8]), *reply[9:15], reply[15], dict(zip(line.skus, reply[16:], strict=True)),
+        _text(reply[8]), reply[9], reply[10], reply[11], reply[12], reply[13], reply[14], reply[15],
+        dict(zip(line.skus, reply[16:], strict=True)),
     )  # fmt: skip
 
 
@@ -229,7 +230,7 @@ async def give(
     digests: Sequence[str] = (),
     units: Sequence[tuple[int, int, str]] = (),
 ) -> int | Outcome:
-    """The books gave back: a reservation's end, its limit (for these digests), units (id, version, SKU). How many are offered anew."""
+    """The books gave back: a reservation, the limit of these digests, units (id, version, SKU). How many are new."""
     keys, n = keys_of(card), line.number
     offered = [x for unit, version, sku in units for x in (unit, version, line.skus.index(sku))]
     reply = await gate().call(

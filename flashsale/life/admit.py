@@ -1,4 +1,4 @@
-"""Admit: looks after running sales - drawing, calling, expiring - a few times a second, from any door, without Celery."""
+"""Admit: any door looks after the running sales a few times a second: drawing, calling, expiring, without Celery."""
 
 import asyncio
 import logging

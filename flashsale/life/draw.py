@@ -1,4 +1,4 @@
-"""Draw: the cohorts of a sale are frozen at its opening, written in the books once, and only then does anyone get a number."""
+"""Draw: a sale's cohorts are frozen at its opening and written in the books once; only then are there numbers."""
 
 from datetime import datetime
 

@@ -31,7 +31,7 @@ def digester(salt: str) -> Digester:
 
 
 def digests(*, card: SaleCard, values: Mapping[Axis, str]) -> dict[Axis, bytes]:
-    """Raw values as digests, on the axes that an entry must prove; refuses BAD_IDENTITY naming the axis, never the value."""
+    """Raw values as digests, on the axes that an entry must prove; refuses BAD_IDENTITY, naming only the axis."""
     missing = [axis.value for axis in card.hard_at_enter if not values.get(axis)]
     if missing:
         raise Refused(Outcome.BAD_IDENTITY, f"Missing: {', '.join(missing)}.")
@@ -60,7 +60,7 @@ async def enter(*, card: SaleCard, line: LineCard, channel: ChannelCard, digests
 
 
 async def _void(card: SaleCard, line: LineCard, index: int) -> None:
-    """Takes the later of two places out of the calling. Should we die before this, the claim of its number merely lapses."""
+    """Takes the later of two places out of the calling. If we die before, the claim of its number merely lapses."""
     number, seed = await places.number_of(card, line, index)
     if number:
         await scripts.void(card, line, seed=seed, numbers=[number])

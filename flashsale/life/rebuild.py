@@ -72,7 +72,8 @@ def _snapshot(row: Sale) -> load.SaleLoad:
         Reservation.objects.filter(sale=row).exclude(state=ReservationState.ABANDONED)
         .prefetch_related("holdings__unit", "claims")
     )  # fmt: skip
-    active = [r for r in reservations if r.state in {ReservationState.HELD, ReservationState.CONFIRMED}]
+    # What uses up a limit: held, confirmed, and cancelled by review while an appeal is possible.
+    counted = [r for r in reservations if r.claims.all()]
     free: dict[tuple[int, str], dict[str, int]] = {}
     units = {}
     numbers = {line.id: line.number for line in card.lines}
@@ -84,9 +85,10 @@ def _snapshot(row: Sale) -> load.SaleLoad:
         card=card, fresh=row.epoch == 1, revision=row.revision, state=row.state, units=units, free=free,
         paused_at=ms(row.paused_at) if row.paused_at else 0, paused_ms=row.paused_ms, frozen=row.frozen_at is not None,
         lines=[_line_load(line, reservations) for line in row.allocations.all()],
-        asked={r.asked: taken_of(card, r) for r in reservations}, holds={str(r.pk): r.asked for r in active},
-        due={str(r.pk): r.deadline_ms for r in active if r.state == ReservationState.HELD},
-        used_campaign=_used(Claim.campaign_scope(row.campaign_id), card), used_sale=_used(Claim.sale_scope(row.pk), card),
+        asked={r.asked: taken_of(card, r) for r in reservations}, holds={str(r.pk): r.asked for r in counted},
+        due={str(r.pk): r.deadline_ms for r in counted if r.state == ReservationState.HELD},
+        used_campaign=_used(Claim.campaign_scope(row.campaign_id), card),
+        used_sale=_used(Claim.sale_scope(row.pk), card),
     )  # fmt: skip
 
 
@@ -94,10 +96,11 @@ def _line_load(line: Allocation, reservations: list[Reservation]) -> load.LineLo
     mine = [r for r in reservations if r.allocation_id == line.pk]
     by_state: Counter[str] = Counter()
     for reservation in mine:
-        by_state[reservation.state] += reservation.quantity
+        if reservation.claims.all():
+            by_state[reservation.state] += reservation.quantity
     return load.LineLoad(
         number=line.number, block=line.block, cohort=line.cohort, seed=line.seed, called=line.called,
-        held=by_state[ReservationState.HELD], sold=by_state[ReservationState.CONFIRMED], spent=[r.number for r in mine],
+        held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[r.number for r in mine],
     )  # fmt: skip
 
 
@@ -108,7 +111,7 @@ def _used(scope: str, card: SaleCard) -> dict[str, int]:
 
 
 async def mend(*, card: SaleCard) -> int:
-    """Offers every unit that is free in the books and unknown, or known at an older version, to the gate; how many were missing.
+    """Offers every unit to the gate that is free in the books and not known there; how many were missing.
 
     A message from the books may be lost with the process that carried it; this finds what it said.
     """

@@ -71,7 +71,8 @@ async def reserve(
     if not number:
         document = await status(card=card, line=line)
         raise Refused(_OUTSIDE.get(document["phase"], Outcome.NOT_OPEN))
-    ask = _ask(card, line, channel, place, number, wanted, _key(key, key_owner, line, place))
+    asked = _key(key, key_owner, line, place)
+    ask = _ask(card, line, place, channel=channel, number=number, items=wanted, key=asked)
     taken = await scripts.reserve(card, line, seed=seed, ask=ask)
     if isinstance(taken, Outcome):
         raise Refused(taken)
@@ -99,8 +100,9 @@ def _key(key: str, owner: str, line: LineCard, place: Place) -> str:
 def _ask(
     card: SaleCard,
     line: LineCard,
-    channel: ChannelCard,
     place: Place,
+    *,
+    channel: ChannelCard,
     number: int,
     items: list[tuple[int, int]],
     key: str,

@@ -28,7 +28,7 @@ SECRET_BYTES = 32
 def plan_campaign(
     *, code: str, name: str, axes: Mapping[Axis, str], channels: Sequence[Mapping[str, str]], **fields: Any
 ) -> Campaign:
-    """A campaign with its channels and axes ("hard enter", "hard confirm" or "soft"). Raises ValidationError in words."""
+    """A campaign with channels and axes ("hard enter", "hard confirm" or "soft"). Raises ValidationError in words."""
     campaign = Campaign(code=code, name=name, **fields)
     campaign.full_clean()
     campaign.save()
@@ -127,14 +127,10 @@ def _publish(sale: Sale, now: datetime) -> None:
     Campaign.objects.filter(pk=sale.campaign_id, frozen_at=None).update(frozen_at=now)
     sale.allocations.update(block=min(BLOCK, sale.max_entries))
     for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation", "offer"):
-        prefix = f"{sale.code}/{stock.allocation.code}/{stock.offer.sku}"
-        Unit.objects.bulk_create(
-            (
-                Unit(campaign_id=sale.campaign_id, serial=f"{prefix}/{n:06d}", sku=stock.offer.sku, allocation=stock.allocation)
-                for n in range(1, stock.quantity + 1)
-            ),
-            batch_size=1000,
-        )  # fmt: skip
+        line, sku = stock.allocation, stock.offer.sku
+        serials = (f"{sale.code}/{line.code}/{sku}/{n:06d}" for n in range(1, stock.quantity + 1))
+        units = (Unit(campaign_id=sale.campaign_id, serial=x, sku=sku, allocation=line) for x in serials)
+        Unit.objects.bulk_create(units, batch_size=1000)
 
 
 def pause(*, sale: Sale, message: str = "") -> Sale:

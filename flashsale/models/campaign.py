@@ -40,6 +40,12 @@ class Campaign(models.Model):
     limit = models.PositiveSmallIntegerField(
         _("limit per person"), default=1, validators=[MinValueValidator(1), MaxValueValidator(LIMIT_MAX)]
     )
+    appeal_s = models.PositiveIntegerField(
+        _("time to appeal (s)"),
+        default=24 * 3600,
+        validators=[MinValueValidator(1), MaxValueValidator(90 * 86_400)],
+        help_text=_("How long a buyer may appeal against a cancellation; until then the unit stays in the pool."),
+    )
     salt = models.BinaryField(default=new_salt, editable=False)
     frozen_at = models.DateTimeField(_("frozen since"), null=True, editable=False)
 

@@ -13,7 +13,7 @@ from flashsale.rules.states import ReservationState, UnitState
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What the gate must hear of an end: the line by its allocation, digests by axis that get their limit back, units offered again."""
+    """What the gate must hear of an end: (axis, digest) that get their limit back, units offered again."""
 
     reservation: str
     allocation: int

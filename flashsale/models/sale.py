@@ -33,7 +33,7 @@ def moment(at_ms: int) -> datetime:
 
 
 class Sale(models.Model):
-    """One timed event of a campaign. `epoch` grows with every rebuild of the gate, `revision` with every decision about the sale."""
+    """One timed event of a campaign. `epoch` grows with every rebuild of the gate, `revision` with every decision."""
 
     campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="sales", verbose_name=_("campaign"))
     code = models.CharField(_("code"), max_length=40, unique=True, validators=[CODE])

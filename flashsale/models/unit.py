@@ -33,7 +33,7 @@ class Unit(models.Model):
 
 
 class Reallocation(models.Model):
-    """A plan carried out: returned units of one sale go to an allocation of a follow-up sale. `reserve` stays for appeals."""
+    """A plan: returned units of one sale go to an allocation of a follow-up sale; `reserve` stay for appeals."""
 
     source = models.ForeignKey("Sale", models.PROTECT, related_name="reallocations", verbose_name=_("from sale"))
     target = models.ForeignKey(Allocation, models.PROTECT, related_name="reallocations", verbose_name=_("to line"))

@@ -107,7 +107,7 @@ def refusal_of(error: IntegrityError) -> Outcome:
 
 
 def lock_sale(sale: int, *, exclusive: bool = False) -> tuple[int, str]:
-    """The sale's epoch and state, its row locked until the end of the transaction; SQLite's transactions are exclusive."""
+    """The sale's epoch and state, its row locked until the transaction ends; SQLite's transactions are exclusive."""
     lock = "" if connection.vendor == "sqlite" else (" FOR UPDATE" if exclusive else " FOR SHARE")
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT epoch, state FROM flashsale_sale WHERE id = %s{lock}", [sale])  # noqa: S608
@@ -132,7 +132,7 @@ def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: 
 
 
 def claim_slots(claims: Sequence[tuple[uuid.UUID, ClaimAsk, int]]) -> None:
-    """Takes the lowest free slots of each limit for (reservation, claim, quantity); sorted, so that no two batches deadlock."""
+    """Takes the lowest free slots for (reservation, claim, quantity); sorted, so that no two batches deadlock."""
     taken: dict[tuple[str, str, str], set[int]] = defaultdict(set)
     digests = {ask.digest for _, ask, _ in claims}
     for row in Claim.objects.filter(digest__in=digests).values_list("scope", "axis", "digest", "slot"):

@@ -46,7 +46,7 @@ class UnitState(StrEnum):
 
 
 class ReservationState(StrEnum):
-    """held → confirmed → cancelled, or held → expired | released; abandoned: the reaper refused it before its commit."""
+    """held → confirmed → cancelled, or held → expired | released; abandoned: refused before its commit."""
 
     HELD = "held"
     CONFIRMED = "confirmed"

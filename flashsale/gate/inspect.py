@@ -1,0 +1,70 @@
+"""Looks into the gate for an audit: what it offers, counts and remembers. Reads only, in chunks."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from redis.exceptions import RedisError
+
+from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.client import GateDown, gate
+from flashsale.gate.load import RUN
+from flashsale.gate.scripts import keys_of
+
+LINES = 256
+RETURNS = 4
+
+
+async def offered(card: SaleCard, line: LineCard) -> dict[int, int]:
+    """Unit → version of every unit that the gate would give out. Raises GateDown."""
+    try:
+        units = {}
+        for sku in line.skus:
+            units.update(await gate().redis.zrange(keys_of(card).free(line.number, sku), 0, -1, withscores=True))
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("offered") from error
+    return {int(unit): int(version) for unit, version in units.items()}
+
+
+async def used(card: SaleCard) -> dict[str, int]:
+    """Digest (hex) → units that the gate counts against the campaign's limit. Raises GateDown."""
+    try:
+        counts = await gate().redis.hgetall(keys_of(card).used_campaign)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("used") from error
+    return {digest.decode(): int(count) for digest, count in counts.items() if digest != RUN.encode()}
+
+
+async def counters(card: SaleCard, line: LineCard) -> dict[str, int]:
+    """The counters of a line: entered, called, held, sold. Raises GateDown."""
+    names = ["entered", "called", "held", "sold"]
+    try:
+        values = await gate().redis.hmget(keys_of(card).line(line.number), names)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("counters") from error
+    return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
+
+
+async def knows(card: SaleCard) -> bool:
+    """Whether the gate holds this sale at all. Raises GateDown."""
+    try:
+        return bool(await gate().redis.exists(keys_of(card).state))
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("knows") from error
+
+
+async def places(card: SaleCard) -> Counter[tuple[int, int]]:
+    """How many digests lead to each (line, index). Raises GateDown."""
+    found: Counter[tuple[int, int]] = Counter()
+    try:
+        async for packed in _packed(card):
+            line, rest = packed % LINES, packed // LINES
+            found[line, rest // (2 * RETURNS)] += 1
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("places") from error
+    return found
+
+
+async def _packed(card: SaleCard) -> AsyncIterator[int]:
+    for bucket in range(card.buckets):
+        for value in await gate().redis.hvals(keys_of(card).bucket(bucket)):
+            yield int(value)

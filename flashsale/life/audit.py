@@ -1,0 +1,212 @@
+"""Audit: the promises that can be checked on live data, gate against books; nothing is changed."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db.models import Count, F, Q, Sum
+
+from flashsale.gate import bridge, inspect
+from flashsale.life.rebuild import card_of
+from flashsale.models import Allocation, Campaign, Claim, Holding, Move, Reservation, Sale, Stock, Unit
+from flashsale.rules import lottery
+from flashsale.rules.states import ReservationState, SaleState, UnitState
+
+
+class Verdict(StrEnum):
+    """What an audit can say of a promise."""
+
+    HELD = "held"
+    BROKEN = "broken"
+    NOT_CHECKABLE = "not checkable here"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One promise: its verdict, and what was found where it is broken."""
+
+    promise: int
+    title: str
+    verdict: Verdict
+    broken: tuple[str, ...] = ()
+
+
+TITLES = {
+    1: "Never oversell", 2: "Conservation of units", 3: "No identity above its limit", 4: "201 means committed",
+    5: "Exactly-once effect", 6: "Order of the line", 7: "One place per identity", 8: "Expired holds stay expired",
+    9: "Nothing outside the window", 10: "Cancelled once, reallocated once", 11: "No cancellation without due process",
+    12: "Degrades closed", 13: "No raw personal data", 14: "Hard bounds",
+}  # fmt: skip
+ACTIVE = [ReservationState.HELD, ReservationState.CONFIRMED]
+# A difference that a message under way explains is gone a moment later; a broken promise stays.
+LOOKS = 4
+PAUSE_S = 0.5
+
+
+def audit(*, campaign: str | None = None) -> list[Finding]:
+    """Every promise with its verdict, over one campaign (its code) or all. Raises GateDown and DatabaseError."""
+    campaigns = Campaign.objects.filter(code=campaign) if campaign else Campaign.objects.all()
+    checks = {1: _oversold, 2: _unbalanced, 3: _over_limit, 6: _out_of_order, 7: _two_places, 10: _moved_wrongly}
+    findings = []
+    for promise, title in TITLES.items():
+        if promise not in checks:
+            findings.append(Finding(promise, title, Verdict.NOT_CHECKABLE))
+            continue
+        broken = tuple(_lasting(checks[promise], list(campaigns)))
+        findings.append(Finding(promise, title, Verdict.BROKEN if broken else Verdict.HELD, broken))
+    return findings
+
+
+def _lasting(check: Callable[[Campaign], Iterator[str]], campaigns: list[Campaign]) -> list[str]:
+    """What a check finds broken at every one of a few looks."""
+    broken = [line for campaign in campaigns for line in check(campaign)]
+    for _look in range(LOOKS - 1):
+        if not broken:
+            break
+        time.sleep(PAUSE_S)
+        again = {line for campaign in campaigns for line in check(campaign)}
+        broken = [line for line in broken if line in again]
+    return broken
+
+
+def _sales(campaign: Campaign) -> list[Sale]:
+    return list(Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).select_related("campaign"))
+
+
+def _oversold(campaign: Campaign) -> Iterator[str]:
+    """Every unit has one state and one owner, in the books; the gate offers only what the books have free."""
+    units = Unit.objects.filter(campaign=campaign)
+    owners = Count("holdings", filter=Q(holdings__active=True))
+    taken = [UnitState.HELD, UnitState.SOLD]
+    for unit in units.annotate(owners=owners).filter(
+        Q(state__in=taken) & ~Q(owners=1) | ~Q(state__in=taken) & Q(owners__gt=0)
+    ):
+        yield f"unit {unit.serial} is {unit.state} and has {unit.owners} active reservations"
+    stray = Holding.objects.filter(unit__campaign=campaign, active=True).exclude(reservation__state__in=ACTIVE)
+    for holding in stray:
+        yield f"unit {holding.unit_id} belongs to reservation {holding.reservation_id}, which has ended"
+    short = Reservation.objects.filter(sale__campaign=campaign, state__in=ACTIVE)
+    owned = Count("holdings", filter=Q(holdings__active=True))
+    for reservation in short.annotate(owned=owned).exclude(owned=F("quantity")):
+        yield f"reservation {reservation.pk} of {reservation.quantity} has {reservation.owned} units"
+    for sale in _sales(campaign):
+        yield from _offered_wrongly(sale)
+
+
+def _offered_wrongly(sale: Sale) -> Iterator[str]:
+    card = card_of(sale)
+    for line in card.lines:
+        offered = bridge.run(inspect.offered(card, line))
+        free = dict(
+            Unit.objects.filter(pk__in=offered, allocation=line.id, state=UnitState.FREE).values_list("pk", "version")
+        )
+        for unit, version in offered.items():
+            if free.get(unit) != version:
+                yield f"the gate offers unit {unit} at version {version} in {sale.code}/{line.code}, the books do not"
+
+
+def _unbalanced(campaign: Campaign) -> Iterator[str]:
+    """free + held + sold + returned + moved out = allocated + moved in, per allocation; the gate's counters agree."""
+    for line in Allocation.objects.filter(sale__in=_sales(campaign)).select_related("sale"):
+        here = Unit.objects.filter(allocation=line).count()
+        allocated = Stock.objects.filter(allocation=line).aggregate(total=Sum("quantity"))["total"] or 0
+        gone, come = Move.objects.filter(origin=line).count(), Move.objects.filter(target=line).count()
+        if here + gone != allocated + come:
+            yield f"{line}: {here} here + {gone} moved out, but {allocated} allocated + {come} moved in"
+    for sale in _sales(campaign):
+        yield from _counted_wrongly(sale)
+
+
+def _counted_wrongly(sale: Sale) -> Iterator[str]:
+    card = card_of(sale)
+    if not bridge.run(inspect.knows(card)):
+        return
+    for line in card.lines:
+        gate = bridge.run(inspect.counters(card, line))
+        using = Reservation.objects.filter(allocation=line.id, claims__isnull=False).distinct()
+        held = sum(r.quantity for r in using if r.state == ReservationState.HELD)
+        sold = sum(r.quantity for r in using if r.state != ReservationState.HELD)
+        if (gate["held"], gate["sold"]) != (held, sold):
+            where = f"{sale.code}/{line.code}"
+            yield f"{where}: the gate counts {gate['held']} held and {gate['sold']} sold, the books {held} and {sold}"
+
+
+def _over_limit(campaign: Campaign) -> Iterator[str]:
+    """Nobody has more slots than the limit; every active reservation has all its slots; the gate counts no less."""
+    scopes = {Claim.campaign_scope(campaign.pk): campaign.limit}
+    scopes |= {Claim.sale_scope(sale.pk): sale.limit for sale in _sales(campaign) if sale.limit}
+    for scope, limit in scopes.items():
+        people = Claim.objects.filter(scope=scope).values("axis", "digest").annotate(slots=Count("id"))
+        for row in people.filter(slots__gt=limit):
+            yield f"{scope}: {row['axis']} {row['digest'][:8]} has {row['slots']} units, the limit is {limit}"
+        yield from (
+            f"{scope}: a claim of reservation {claim.reservation_id} says limit {claim.limit}, not {limit}"
+            for claim in Claim.objects.filter(scope=scope).exclude(limit=limit)
+        )
+    axes = list(campaign.axes.filter(hard=True, checked_at="enter").values_list("axis", flat=True))
+    scope = Claim.campaign_scope(campaign.pk)
+    slots = Count("claims", filter=Q(claims__scope=scope, claims__axis__in=axes))
+    active = Reservation.objects.filter(sale__campaign=campaign, state__in=ACTIVE).annotate(slots=slots)
+    for reservation in active.exclude(slots=F("quantity") * len(axes)):
+        yield f"reservation {reservation.pk} has {reservation.slots} slots for {reservation.quantity} units"
+    yield from _counted_too_low(campaign, scope, axes)
+
+
+def _counted_too_low(campaign: Campaign, scope: str, axes: list[str]) -> Iterator[str]:
+    known = next((sale for sale in _sales(campaign) if bridge.run(inspect.knows(card_of(sale)))), None)
+    if known is None:
+        return
+    gate = bridge.run(inspect.used(card_of(known)))
+    for row in Claim.objects.filter(scope=scope, axis__in=axes).values("digest").annotate(slots=Count("id")):
+        if gate.get(row["digest"], 0) < row["slots"]:
+            yield f"the gate counts {gate.get(row['digest'], 0)} units of {row['digest'][:8]}, the books {row['slots']}"
+
+
+def _out_of_order(campaign: Campaign) -> Iterator[str]:
+    """Numbers follow from the committed secret, and nobody reserved whose number had not been called."""
+    for sale in _sales(campaign):
+        if lottery.commitment(bytes(sale.secret or b"")).hex() != sale.commitment:
+            yield f"{sale.code}: the secret does not match the commitment"
+        for line in sale.allocations.exclude(cohort=None):
+            seed = lottery.seed(bytes(sale.secret or b""), line.code, line.cohort or 0)
+            if seed.hex() != line.seed:
+                yield f"{line}: the seed does not follow from secret and cohort"
+            rows = Reservation.objects.filter(allocation=line).exclude(state=ReservationState.ABANDONED)
+            for index, number in rows.values_list("index", "number").iterator():
+                if lottery.number(index, line.cohort or 0, seed) != number:
+                    yield f"{line}: index {index} reserved as number {number}"
+                if number > max(line.called, _called(sale, line)):
+                    yield f"{line}: number {number} reserved before it was called"
+
+
+def _called(sale: Sale, line: Allocation) -> int:
+    card = card_of(sale)
+    return bridge.run(inspect.counters(card, next(x for x in card.lines if x.id == line.pk)))["called"]
+
+
+def _two_places(campaign: Campaign) -> Iterator[str]:
+    """No place is reached by more digests than a person proves; no place was ever given beyond its line's count."""
+    axes = campaign.axes.filter(hard=True, checked_at="enter").count()
+    for sale in _sales(campaign):
+        card = card_of(sale)
+        entered = {line.number: bridge.run(inspect.counters(card, line))["entered"] for line in card.lines}
+        for (number, index), digests in bridge.run(inspect.places(card)).items():
+            if digests > axes:
+                yield f"{sale.code}: {digests} digests lead to index {index} of line {number}, a person proves {axes}"
+            if index > entered.get(number, 0):
+                yield f"{sale.code}: index {index} of line {number} was never given"
+
+
+def _moved_wrongly(campaign: Campaign) -> Iterator[str]:
+    """Each move names the cancellation that freed its unit; a unit is where its last move took it."""
+    moves = Move.objects.filter(unit__campaign=campaign).select_related("unit", "cancellation")
+    for move in moves:
+        if not Holding.objects.filter(unit=move.unit, reservation=move.cancellation.reservation_id).exists():
+            yield f"unit {move.unit} moved for cancellation {move.cancellation_id}, which did not free it"
+        last = Move.objects.filter(unit=move.unit).order_by("pk").last()
+        if last and last.pk == move.pk and move.unit.allocation_id != move.target_id:
+            yield f"unit {move.unit} is not where it was moved to"
+    returned = Unit.objects.filter(campaign=campaign, state=UnitState.RETURNED)
+    for unit in returned.exclude(holdings__reservation__state=ReservationState.CANCELLED):
+        yield f"unit {unit} is returned without a cancellation"

@@ -1,0 +1,37 @@
+"""Release: a buyer gives a held reservation back before paying."""
+
+import uuid
+
+from django.db import transaction
+from django.utils import timezone
+
+from flashsale.gate import bridge
+from flashsale.life.expire import give
+from flashsale.life.rebuild import card_of
+from flashsale.models import Reservation
+from flashsale.models.ending import end, ended_before
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import ReservationState
+
+
+def release(*, reservation: uuid.UUID, channel: int) -> Reservation:
+    """Ends a hold at its owner's wish; its units go to the next number. Safe to repeat.
+
+    Refuses NOT_FOUND and NOT_HELD. The books end it first; if we die before the gate hears, the reaper tells it at the
+    deadline, and a retry at once. Raises GateDown when the gate does not answer.
+    """
+    with transaction.atomic():
+        row = (
+            Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
+            .filter(pk=reservation, channel=channel).first()
+        )  # fmt: skip
+        if row is None:
+            raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
+        if row.state == ReservationState.HELD:
+            ended = end(row, state=ReservationState.RELEASED, now=timezone.now())
+        elif row.state == ReservationState.RELEASED:
+            ended = ended_before(row)
+        else:
+            raise Refused(Outcome.NOT_HELD, f"The reservation is {row.state}.")
+    bridge.run(give(card=card_of(row.sale), ended=ended))
+    return row

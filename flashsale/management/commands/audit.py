@@ -1,0 +1,53 @@
+"""manage.py audit: are the promises held, right now?"""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.table import Table
+
+from flashsale.gate.client import GateDown
+from flashsale.life.audit import Finding, Verdict, audit
+from flashsale.models import Campaign
+
+COLOURS = {Verdict.HELD: "green", Verdict.BROKEN: "bold red", Verdict.NOT_CHECKABLE: "dim"}
+
+
+class Command(BaseCommand):
+    """Checks the state promises on live data, gate against books; exit 1 when one is broken."""
+
+    help = "Check the promises on live data, gate against books. Exit 1 when one is broken."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """What may be asked."""
+        parser.add_argument("--campaign", help="code of one campaign; all unless given")
+        parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Runs the audit and prints it."""
+        code = options["campaign"]
+        if code and not Campaign.objects.filter(code=code).exists():
+            known = ", ".join(Campaign.objects.values_list("code", flat=True)) or "none"
+            raise CommandError(f"There is no campaign {code!r}. Known: {known}.", returncode=2)
+        try:
+            findings = audit(campaign=code)
+        except GateDown as error:
+            raise CommandError(f"The gate does not answer ({error}). Is Redis running?", returncode=2) from error
+        (self._print_json if options["json"] else self._print_table)(findings)
+        broken = [str(finding.promise) for finding in findings if finding.verdict is Verdict.BROKEN]
+        if broken:
+            raise CommandError(f"Broken: promise {', '.join(broken)}.", returncode=1)
+
+    def _print_json(self, findings: list[Finding]) -> None:
+        rows = [
+            {"promise": f.promise, "title": f.title, "verdict": f.verdict, "broken": list(f.broken)} for f in findings
+        ]
+        self.stdout.write(json.dumps({"promises": rows}, indent=2))
+
+    def _print_table(self, findings: list[Finding]) -> None:
+        table = Table("", "promise", "verdict", "found")
+        for finding in findings:
+            verdict = f"[{COLOURS[finding.verdict]}]{finding.verdict}[/]"
+            table.add_row(str(finding.promise), finding.title, verdict, "\n".join(finding.broken[:20]))
+        Console(file=self.stdout._out).print(table)
