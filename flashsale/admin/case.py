@@ -1,0 +1,93 @@
+"""Cases: frozen evidence, a proposal, a decision by another person."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy
+
+from flashsale.admin import evidence
+from flashsale.admin.case_steps import Appeal, Approve, Dismiss, Propose, Reopen, reason_title
+from flashsale.admin.step import ReadOnlyAdmin
+from flashsale.admin.words import local, state
+from flashsale.models import Case
+
+
+@admin.register(Case)
+class CaseAdmin(ReadOnlyAdmin):
+    """The most suspicious first."""
+
+    list_display = ["reservation_id", "points", "seen", "state_word", "sale", "reason_word", "proposed_by"]
+    list_display_links = ["reservation_id"]
+    list_filter = ["state", "reservation__sale", "reason"]
+    search_fields = ["reservation__id__startswith"]
+    ordering = ["-score", "pk"]
+    fields = [
+        "order", "sale", "state_word", "points", "rules_version", "rules_hash", "opened", "reason_word",
+        "proposed_by", "proposed", "decided_by", "decided", "appeal",
+    ]  # fmt: skip
+    steps = (Propose(), Approve(), Dismiss(), Reopen(), Appeal())
+    panel_template = "admin/flashsale/case_panel.html"
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """With what every page shows."""
+        related = ("reservation__sale__campaign", "proposed_by", "decided_by", "cancellation")
+        return super().get_queryset(request).select_related(*related)
+
+    def panel(self, row: Case) -> dict[str, Any]:
+        """The evidence as it was frozen."""
+        return {"tables": [evidence.table(row.evidence)]}
+
+    @admin.display(description=gettext_lazy("score"), ordering="score")
+    def points(self, case: Case) -> str:
+        """Whole points are enough."""
+        return f"{case.score:.0f}"
+
+    @admin.display(description=gettext_lazy("evidence"))
+    def seen(self, case: Case) -> str:
+        """In one line."""
+        return evidence.summary(case.evidence)
+
+    @admin.display(description=gettext_lazy("state"), ordering="state")
+    def state_word(self, case: Case) -> str:
+        """In the reader's language."""
+        return state(case.state)
+
+    @admin.display(description=gettext_lazy("sale"))
+    def sale(self, case: Case) -> str:
+        """Where it was bought."""
+        return case.reservation.sale.name
+
+    @admin.display(description=gettext_lazy("reason"))
+    def reason_word(self, case: Case) -> str:
+        """Of the catalogue."""
+        return reason_title(case.reason)
+
+    @admin.display(description=gettext_lazy("reservation"))
+    def order(self, case: Case) -> str:
+        """A link to the order."""
+        url = reverse("admin:flashsale_reservation_change", args=[case.reservation_id])
+        return format_html('<a href="{}">{}</a>', url, case.reservation_id)
+
+    @admin.display(description=gettext_lazy("opened"))
+    def opened(self, case: Case) -> str:
+        """In the campaign's zone."""
+        return local(case.opened_at, case.reservation.sale.campaign.zone)
+
+    @admin.display(description=gettext_lazy("proposed"))
+    def proposed(self, case: Case) -> str:
+        """In the campaign's zone."""
+        return local(case.proposed_at, case.reservation.sale.campaign.zone)
+
+    @admin.display(description=gettext_lazy("decided"))
+    def decided(self, case: Case) -> str:
+        """In the campaign's zone."""
+        return local(case.decided_at, case.reservation.sale.campaign.zone)
+
+    @admin.display(description=gettext_lazy("appeal received"))
+    def appeal(self, case: Case) -> str:
+        """In the campaign's zone."""
+        at = case.cancellation.appealed_at if hasattr(case, "cancellation") else None
+        return local(at, case.reservation.sale.campaign.zone)

@@ -1,0 +1,62 @@
+"""Work that goes on by itself, to look at: reviews and notices to buyers."""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy
+
+from flashsale.admin.step import ReadOnlyAdmin
+from flashsale.admin.words import local, state
+from flashsale.models import Notice, ReviewRun
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnlyAdmin):
+    """Messages owed to buyers."""
+
+    list_display = ["reservation_id", "kind", "sale", "state_word", "due", "attempts", "sent"]
+    list_filter = ["state", "kind", "sale"]
+    list_select_related = ["sale__campaign"]
+    search_fields = ["reservation__id__startswith"]
+    show_full_result_count = False
+    ordering = ["-due_at", "-pk"]
+    fields = ["reservation_id", "kind", "sale", "state_word", "due", "attempts", "sent"]
+
+    @admin.display(description=gettext_lazy("state"), ordering="state")
+    def state_word(self, notice: Notice) -> str:
+        """In the reader's language."""
+        return state(notice.state)
+
+    @admin.display(description=gettext_lazy("due"), ordering="due_at")
+    def due(self, notice: Notice) -> str:
+        """In the campaign's zone."""
+        return local(notice.due_at, notice.sale.campaign.zone)
+
+    @admin.display(description=gettext_lazy("sent"), ordering="sent_at")
+    def sent(self, notice: Notice) -> str:
+        """In the campaign's zone."""
+        return local(notice.sent_at, notice.sale.campaign.zone)
+
+
+@admin.register(ReviewRun)
+class ReviewRunAdmin(ReadOnlyAdmin):
+    """Reviews and how far they are."""
+
+    list_display = ["sale", "rules_version", "progress", "asked", "finished"]
+    list_filter = ["sale"]
+    list_select_related = ["sale__campaign"]
+    ordering = ["-asked_at"]
+    fields = ["sale", "rules_version", "rules_hash", "progress", "asked", "finished"]
+
+    @admin.display(description=gettext_lazy("scored"))
+    def progress(self, run: ReviewRun) -> str:
+        """Of how many."""
+        return f"{run.scored} / {run.orders}"
+
+    @admin.display(description=gettext_lazy("asked for"), ordering="asked_at")
+    def asked(self, run: ReviewRun) -> str:
+        """In the campaign's zone."""
+        return local(run.asked_at, run.sale.campaign.zone)
+
+    @admin.display(description=gettext_lazy("finished"), ordering="finished_at")
+    def finished(self, run: ReviewRun) -> str:
+        """In the campaign's zone."""
+        return local(run.finished_at, run.sale.campaign.zone)

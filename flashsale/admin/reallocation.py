@@ -1,0 +1,61 @@
+"""Reallocations: plans carried out, with the units they moved."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from flashsale.admin.step import ReadOnlyAdmin
+from flashsale.admin.words import local
+from flashsale.models import Reallocation
+
+UNITS_SHOWN = 200
+
+
+@admin.register(Reallocation)
+class ReallocationAdmin(ReadOnlyAdmin):
+    """From which sale to which line, and how many units."""
+
+    list_display = ["source", "target_sale", "target_line", "moved", "reserve", "made_by", "made"]
+    list_filter = ["source", "target__sale"]
+    fields = ["source", "target_sale", "target_line", "moved", "reserve", "made_by", "made"]
+    ordering = ["-made_at"]
+    panel_template = "admin/flashsale/reallocation_panel.html"
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """With the number of units moved."""
+        related = ("source__campaign", "target__sale", "made_by")
+        return super().get_queryset(request).select_related(*related).annotate(units=Count("moves"))
+
+    @admin.display(description=gettext_lazy("to sale"))
+    def target_sale(self, plan: Reallocation) -> str:
+        """The follow-up sale."""
+        return plan.target.sale.name
+
+    @admin.display(description=gettext_lazy("to line"))
+    def target_line(self, plan: Reallocation) -> str:
+        """Its line."""
+        return plan.target.name or plan.target.code
+
+    @admin.display(description=gettext_lazy("units moved"), ordering="units")
+    def moved(self, plan: Reallocation) -> int:
+        """So far."""
+        return int(getattr(plan, "units", 0))
+
+    @admin.display(description=gettext_lazy("made"), ordering="made_at")
+    def made(self, plan: Reallocation) -> str:
+        """In the campaign's zone."""
+        return local(plan.made_at, plan.source.campaign.zone)
+
+    def panel(self, row: Reallocation) -> dict[str, Any]:
+        """The units, each a link to its way."""
+        moves = row.moves.select_related("unit", "origin").order_by("pk")[:UNITS_SHOWN]
+        units = [
+            (reverse("admin:flashsale_unit_change", args=[m.unit_id]), m.unit.serial, m.origin.code) for m in moves
+        ]
+        unseen = row.moves.count() - len(units)
+        return {"units": units, "more": _("and %(count)d more") % {"count": unseen} if unseen else ""}

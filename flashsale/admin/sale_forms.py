@@ -1,0 +1,160 @@
+"""Forms of the sale's page: times in the campaign's zone, and units per offer in each line."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from flashsale.models import Allocation, Campaign, Sale, Stock
+from flashsale.models.sale import UNITS_MAX
+from flashsale.rules.states import SaleState
+
+UNITS = "units_"
+
+
+class WallTimeField(forms.DateTimeField):
+    """A time as it hangs on the wall in `zone`."""
+
+    zone: ZoneInfo | None = None
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": 1}, format="%Y-%m-%dT%H:%M:%S")
+
+    def prepare_value(self, value: Any) -> Any:
+        """Shown in the zone."""
+        with timezone.override(self.zone):
+            return super().prepare_value(value)
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Read in the zone."""
+        with timezone.override(self.zone):
+            return super().to_python(value)
+
+
+class SaleForm(forms.ModelForm):
+    """A sale; its times are entered and shown in its campaign's zone."""
+
+    lobby_at = WallTimeField(label=gettext_lazy("lobby opens"), required=False)
+    opens_at = WallTimeField(label=gettext_lazy("opens"))
+    closes_at = WallTimeField(label=gettext_lazy("closes"))
+
+    class Meta:
+        model = Sale
+        fields = (
+            "campaign", "code", "name", "lobby_at", "opens_at", "closes_at", "limit", "claim_s", "hold_s",
+            "overbooking", "rate_per_s", "max_entries",
+        )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        campaign = self._campaign()
+        for name, field in self.fields.items():
+            if isinstance(field, WallTimeField):
+                field.zone = campaign.zone if campaign else None
+                field.help_text = self._help(campaign, name)
+        if "campaign" in self.fields:
+            self.fields["campaign"].label_from_instance = _with_zone  # type: ignore[attr-defined]
+
+    def _campaign(self) -> Campaign | None:
+        if self.instance.campaign_id:
+            return self.instance.campaign
+        chosen = str(self.data.get(self.add_prefix("campaign")) or self.initial.get("campaign"))
+        return Campaign.objects.filter(pk=chosen).first() if chosen.isdecimal() else None
+
+    @staticmethod
+    def _help(campaign: Campaign | None, name: str) -> str:
+        zone = _("In the time zone of the campaign, which stands beside its name.")
+        if campaign:
+            now = timezone.now().astimezone(campaign.zone)
+            zone = _("Time in %(zone)s (%(short)s).") % {"zone": campaign.time_zone, "short": now.tzname()}
+        return f"{zone} {_('Empty: 24 hours before the opening.')}" if name == "lobby_at" else zone
+
+
+def _with_zone(campaign: Campaign) -> str:
+    return f"{campaign.name} ({campaign.time_zone})"
+
+
+class LineForm(forms.ModelForm):
+    """A line; :func:`line_form` adds what depends on the sale: its channels, and a field of units per offer."""
+
+    class Meta:
+        model = Allocation
+        fields = ["code", "name", "channels"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            for offer, quantity in self.instance.stock.values_list("offer", "quantity"):
+                self.initial[f"{UNITS}{offer}"] = quantity
+
+    def save_stock(self) -> None:
+        """Writes the units of each offer; an offer without a number is not sold in this line."""
+        for name in self.fields:
+            if name.startswith(UNITS):
+                self._save_units(int(name.removeprefix(UNITS)), self.cleaned_data.get(name))
+
+    def _save_units(self, offer: int, quantity: int | None) -> None:
+        stock = Stock.objects.filter(allocation=self.instance, offer=offer)
+        if quantity is None:
+            stock.delete()
+        elif not stock.update(quantity=quantity):
+            Stock.objects.create(allocation=self.instance, offer_id=offer, quantity=quantity)
+
+
+def line_form(sale: Sale) -> type[LineForm]:
+    """The form of this sale's lines: its campaign's channels, its offers."""
+    fields: dict[str, Any] = {"channels": _channels_field(sale)}
+    for offer in sale.offers.all():
+        fields[f"{UNITS}{offer.pk}"] = _units_field(offer.sku)
+    return type("LineForm", (LineForm,), fields)
+
+
+def _channels_field(sale: Sale) -> forms.ModelMultipleChoiceField:
+    return forms.ModelMultipleChoiceField(
+        sale.campaign.channels.all(), label=_("channels"), widget=forms.CheckboxSelectMultiple
+    )
+
+
+def _units_field(sku: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=_("units of %(sku)s") % {"sku": sku}, min_value=0, max_value=UNITS_MAX, required=False,
+        help_text=_("Empty: not sold here. 0: only units from cancelled orders."),
+    )  # fmt: skip
+
+
+class TargetField(forms.ModelChoiceField):
+    """A line with its sale, by their names."""
+
+    def label_from_instance(self, obj: Allocation) -> str:
+        """As people speak of it."""
+        return f"{obj.sale.name} – {obj.name or obj.code}"
+
+
+class ReallocateForm(forms.Form):
+    """Where returned units go, and how many stay for appeals."""
+
+    target = TargetField(label=gettext_lazy("to line"), queryset=Allocation.objects.none())
+    reserve = forms.IntegerField(
+        label=gettext_lazy("kept for appeals"), min_value=0, required=False,
+        help_text=gettext_lazy(
+            "Empty: no unit moves while an appeal about it is possible. A number: published with the plan."
+        ),
+    )  # fmt: skip
+
+    def __init__(self, data: Any, *, source: Sale) -> None:
+        super().__init__(data)
+        later = Q(sale__state__in=[SaleState.DRAFT, SaleState.PUBLISHED, SaleState.PAUSED])
+        lines = Allocation.objects.filter(later, sale__campaign=source.campaign, sale__closes_at__gt=timezone.now())
+        self.fields["target"].queryset = lines.exclude(sale=source).select_related("sale")  # type: ignore[attr-defined]
+
+
+class PauseForm(forms.Form):
+    """What shoppers read meanwhile."""
+
+    message = forms.CharField(
+        label=gettext_lazy("message to shoppers"), max_length=200, required=False,
+        help_text=gettext_lazy("They read it on the waiting page."),
+    )  # fmt: skip

@@ -1,0 +1,200 @@
+"""What people do with a sale: publish, pause, resume, review, reallocate."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from flashsale.admin.sale_forms import PauseForm, ReallocateForm
+from flashsale.admin.step import Step, Table
+from flashsale.admin.words import local, money
+from flashsale.life import reallocate, review, schedule
+from flashsale.models import Sale, Stock, Unit
+from flashsale.rules.states import ReservationState, SaleState, UnitState
+
+
+def times(sale: Sale) -> Table:
+    """Lobby, opening and closing in the campaign's zone."""
+    zone = sale.campaign.zone
+    return Table(
+        _("Times"), [_("lobby opens"), _("opens"), _("closes")],
+        [[local(sale.lobby_at, zone), local(sale.opens_at, zone), local(sale.closes_at, zone)]],
+    )  # fmt: skip
+
+
+def units(sale: Sale) -> Table:
+    """New units per line and offer, with sums both ways: they must add up."""
+    offers = list(sale.offers.all())
+    stock = {(s.allocation_id, s.offer_id): s.quantity for s in Stock.objects.filter(allocation__sale=sale)}
+    rows: list[list[Any]] = []
+    for line in sale.allocations.prefetch_related("channels"):
+        counts = [stock.get((line.pk, offer.pk), 0) for offer in offers]
+        rows.append([line.name or line.code, ", ".join(str(c) for c in line.channels.all()), *counts, sum(counts)])
+    sums = [sum(row[2 + at] for row in rows) for at in range(len(offers) + 1)]
+    head = [
+        _("line"),
+        _("channels"),
+        *(f"{o.sku} ({money(o.price, sale.campaign.currency)})" for o in offers),
+        _("total"),
+    ]
+    return Table(_("Units"), head, rows, [_("total"), "", *sums])
+
+
+class Publish(Step):
+    """draft → published."""
+
+    name = "publish"
+    title = gettext_lazy("Publish")
+    permission = "flashsale.change_sale"
+
+    def offered(self, row: Sale) -> bool:
+        """Once."""
+        return row.state == SaleState.DRAFT
+
+    def foretell(self, rows: Sequence[Sale]) -> list[str]:
+        """What can no longer be taken back."""
+        sale = rows[0]
+        new = Stock.objects.filter(allocation__sale=sale).aggregate(sum=Sum("quantity"))["sum"] or 0
+        opens = local(sale.opens_at, sale.campaign.zone)
+        return [
+            ngettext("%(count)d unit gets its serial number.", "%(count)d units get their serial numbers.", new)
+            % {"count": new},
+            _("A secret is made and its commitment shown: from then on nobody can change the order of the line."),
+            _("The sale opens by itself on %(time)s.") % {"time": opens},
+            _("Times, limits, offers, lines and units can no longer change, nor can the campaign's axes and limit."),
+        ]
+
+    def obstacles(self, rows: Sequence[Sale]) -> list[str]:
+        """What the draft still lacks."""
+        return schedule.problems_of(sale=rows[0], now=timezone.now())
+
+    def tables(self, rows: Sequence[Sale]) -> list[Table]:
+        """The summary."""
+        return [times(rows[0]), units(rows[0])]
+
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """The life checks everything once more."""
+        sale = schedule.publish(sale=row)
+        return _("%(sale)s is published and opens on %(time)s.") % {
+            "sale": sale.name, "time": local(sale.opens_at, sale.campaign.zone),
+        }  # fmt: skip
+
+
+class Pause(Step):
+    """published → paused."""
+
+    name = "pause"
+    title = gettext_lazy("Pause")
+    permission = "flashsale.change_sale"
+    form = PauseForm
+
+    def offered(self, row: Sale) -> bool:
+        """While it is published."""
+        return row.state == SaleState.PUBLISHED
+
+    def foretell(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """What stands still and what does not."""
+        return [
+            _("No new reservation is made from the moment you read that the sale is paused."),
+            _("The line's clock stands still: nobody's turn and nobody's hold runs out, places are kept."),
+            _("The sale closes later by as long as it was paused."),
+        ]
+
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Shoppers read the message."""
+        schedule.pause(sale=row, message=data["message"])
+        return _("%(sale)s is paused.") % {"sale": row.name}
+
+
+class Resume(Step):
+    """paused → published."""
+
+    name = "resume"
+    title = gettext_lazy("Resume")
+    permission = "flashsale.change_sale"
+
+    def offered(self, row: Sale) -> bool:
+        """While it is paused."""
+        return row.state == SaleState.PAUSED
+
+    def foretell(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """It goes on where it stood."""
+        return [_("The line goes on where it stood; the message to shoppers disappears.")]
+
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """The clock runs again."""
+        schedule.resume(sale=row)
+        return _("%(sale)s goes on.") % {"sale": row.name}
+
+
+class Review(Step):
+    """Scores the confirmed orders."""
+
+    name = "review"
+    title = gettext_lazy("Review orders")
+    permission = "flashsale.add_reviewrun"
+
+    def offered(self, row: Sale) -> bool:
+        """Once there are orders."""
+        return row.reservations.filter(state=ReservationState.CONFIRMED).exists()
+
+    def foretell(self, rows: Sequence[Sale]) -> list[str]:
+        """Nothing is cancelled by a machine."""
+        count = rows[0].reservations.filter(state=ReservationState.CONFIRMED).count()
+        text = ngettext("%(count)d confirmed order is scored", "%(count)d confirmed orders are scored", count)
+        return [
+            text % {"count": count} + " " + _("by the published rules, in the background."),
+            _("Orders above the threshold become cases. Nothing is cancelled by it: people decide, always two."),
+            _("An order with an open case is not shipped."),
+        ]
+
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:  # noqa: ARG002
+        """On to where its progress is seen."""
+        run = review.start(sale=row)
+        messages.success(request, _("The review has begun."))
+        return HttpResponseRedirect(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
+
+
+class Reallocate(Step):
+    """Moves returned units to a follow-up sale."""
+
+    name = "reallocate"
+    title = gettext_lazy("Reallocate returned units")
+    permission = "flashsale.add_reallocation"
+
+    def offered(self, row: Sale) -> bool:
+        """Once units have come back."""
+        return self._returned(row) > 0
+
+    @staticmethod
+    def _returned(sale: Sale) -> int:
+        return Unit.objects.filter(allocation__sale=sale, state=UnitState.RETURNED).count()
+
+    def foretell(self, rows: Sequence[Sale]) -> list[str]:
+        """Each unit moves once."""
+        count = self._returned(rows[0])
+        text = ngettext("%(count)d unit rests in the return pool.", "%(count)d units rest in the return pool.", count)
+        return [
+            text % {"count": count},
+            _("Those that are free of appeals move to the line you choose and keep their serial numbers and history."),
+            _("Buyers cancelled through no fault of their own are invited there by e-mail."),
+        ]
+
+    def filled(self, rows: Sequence[Sale], data: Any) -> forms.Form:
+        """The choice of lines depends on the sale."""
+        return ReallocateForm(data, source=rows[0])
+
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
+        """On to the plan, which lists the units."""
+        plan = reallocate.reallocate(source=row, target=data["target"], reserve=data["reserve"], by=request.user)
+        moved = plan.moves.count()
+        text = ngettext("%(count)d unit has moved.", "%(count)d units have moved.", moved)
+        messages.success(request, text % {"count": moved})
+        return HttpResponseRedirect(reverse("admin:flashsale_reallocation_change", args=[plan.pk]))

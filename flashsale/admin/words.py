@@ -1,0 +1,77 @@
+"""The life's words, times and sums as people read them."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.utils.formats import date_format, number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from flashsale.rules.identity import Axis
+from flashsale.rules.suspicion import Mark
+
+Words = str | Promise
+
+STATES: dict[str, Words] = {
+    "draft": _("draft"),
+    "scheduled": _("scheduled"),
+    "lobby": _("lobby open"),
+    "published": _("published"),
+    "open": _("open"),
+    "paused": _("paused"),
+    "closed": _("closed"),
+    "called_off": _("called off"),
+    "free": _("free"),
+    "held": _("held"),
+    "sold": _("sold"),
+    "returned": _("returned"),
+    "confirmed": _("confirmed"),
+    "expired": _("expired"),
+    "released": _("given back"),
+    "cancelled": _("cancelled"),
+    "abandoned": _("never came about"),
+    "started": _("payment started"),
+    "paid": _("paid"),
+    "declined": _("declined"),
+    "refund_due": _("refund due"),
+    "refunded": _("refunded"),
+    "proposed": _("proposed"),
+    "dismissed": _("dismissed"),
+    "due": _("due"),
+    "sent": _("sent"),
+    "failed": _("failed"),
+}
+AXES: dict[str, Words] = {
+    Axis.PHONE: _("phone"),
+    Axis.EMAIL: _("e-mail"),
+    Axis.PAYMENT: _("payment"),
+    Axis.ACCOUNT: _("account"),
+    Axis.NATIONAL_ID: _("national id"),
+    Axis.ADDRESS: pgettext_lazy("where a buyer lives", "address"),
+    Axis.DEVICE: _("device"),
+}
+MARKS: dict[str, Words] = {
+    Mark.BYPASSED_LINE: _("bypassed the line"),
+    Mark.INHUMAN_SPEED: _("faster than people are"),
+    Mark.MINUTE_BURST: _("one of many in a minute"),
+    Mark.DISPOSABLE_MAIL: _("disposable e-mail address"),
+}
+
+
+def state(word: str) -> str:
+    """A state's name in the reader's language."""
+    return str(STATES.get(word, word))
+
+
+def local(at: datetime | None, zone: ZoneInfo) -> str:
+    """A moment in the campaign's zone, which is named: 29 January 2027 10:00 WIB."""
+    if at is None:
+        return "–"
+    there = at.astimezone(zone)
+    return f"{date_format(there, 'j F Y H:i:s' if there.second else 'j F Y H:i')} {there.tzname()}"
+
+
+def money(amount: int, currency: str) -> str:
+    """A sum in whole units of a currency."""
+    return f"{currency} {number_format(amount, force_grouping=True)}"
