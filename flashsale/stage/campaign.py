@@ -69,7 +69,7 @@ def sale(
 
 def _line(channel: str, units: int) -> dict[str, Any]:
     name = next(known["name"] for known in CHANNELS if known["code"] == channel)
-    return {"code": channel, "name": name, "channels": [channel], "stock": shared(units, SKUS), "mode": "line"}
+    return {"code": channel, "name": name, "channels": [channel], "stock": shared(units, SKUS)}
 
 
 def shared(units: int, among: Sequence[str]) -> dict[str, int]:

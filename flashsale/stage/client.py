@@ -57,16 +57,17 @@ class Http:
         line: str = "",
         method: str = "POST",
         body: Mapping[str, Any] | None = None,
+        note: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         cookies: dict[str, str] | None = None,
     ) -> Answer:
-        """Send until there is an answer that is final; sent again only where the server or the network asks for it."""
+        """Send until there is a final answer; again only where one is asked to. `note` goes into the journal."""
         for _ in range(PATIENCE):
             asked = now_ms()
             status, said, wait_s = await self._once(method, path, body, headers or {}, cookies)
             answer = Answer(
                 who=who, verb=verb, sale=sale, line=line, asked_ms=asked, at_ms=now_ms(), status=status,
-                sent=dict(body or {}), body=said, key=(headers or {}).get("Idempotency-Key", ""),
+                sent={**(body or {}), **(note or {})}, body=said, key=(headers or {}).get("Idempotency-Key", ""),
             )  # fmt: skip
             self.journal.add(answer)
             if wait_s is None:

@@ -109,7 +109,7 @@ class Town:
             phone=f"0812{self._mark:03d}{made:05d}",
             email=f"p{self._mark:03d}{made:05d}@{luck.choice(_MAILS)}",
             address=f"{luck.choice(_STREETS)} No. {made}, RT {luck.randint(1, 9)}/RW {luck.randint(1, 9)}, Jakarta",
-            device=f"device-{luck.getrandbits(64):016x}",
+            device=f"{luck.getrandbits(128):032x}",
             card=f"card-{luck.getrandbits(64):016x}",
             language=luck.choice(("id", "id", "en")),
         )

@@ -43,16 +43,6 @@ class Shopper(ABC):
     def _path(self, verb: str) -> str:
         return f"/v1/sales/{self.sale}/lines/{self.line}/{verb}"
 
-    def _order(self, price: int) -> dict[str, Any]:
-        person = self.person
-        return {
-            "contact": person.contact,
-            "language": person.language,
-            "price": price,
-            "method": "card",
-            "instrument": person.card,
-        }
-
 
 class PartnerShopper(Shopper):
     """The partner's server speaks for its shopper, whose identity it has checked, and keeps the place token."""
@@ -90,7 +80,15 @@ class PartnerShopper(Shopper):
             path=f"/v1/reservations/{reservation}/confirm",
             sale=self.sale,
             line=self.line,
-            body={"identity": self.person.identity, **self._order(price)},
+            body={
+                "identity": self.person.identity,
+                "contact": self.person.contact,
+                "language": self.person.language,
+                "price": price,
+                "method": "card",
+                "instrument": self.person.card,
+            },
+            note={"reservation": reservation},
             headers={**self._bearer, "Idempotency-Key": f"confirm-{reservation}"},
         )
 
@@ -107,7 +105,7 @@ class PageShopper(Shopper):
     def __init__(self, *, http: Http, person: Person, sale: str, line: str, outbox: Outbox) -> None:
         super().__init__(http=http, person=person, sale=sale, line=line)
         self._outbox = outbox
-        self._cookies: dict[str, str] = {"fs_device": person.device}
+        self._cookies: dict[str, str] = {"fs_device": person.device, "django_language": person.language}
         digits = int(person.phone[4:])
         self._headers = {
             "Origin": http.url,
@@ -131,8 +129,8 @@ class PageShopper(Shopper):
         if not asked.ok:
             return asked
         codes = await self._outbox.codes(phone=person.phone, email=person.email)
-        challenges = asked.body["challenges"]
-        proven = await self._page("prove", f"/s/{self.sale}/prove", {"challenges": challenges, "codes": codes})
+        typed = {f"{axis}_code": code for axis, code in codes.items()}
+        proven = await self._page("prove", f"/s/{self.sale}/prove", {**asked.body["challenges"], **typed})
         return None if proven.ok else proven
 
     async def look(self) -> Answer:
@@ -149,9 +147,9 @@ class PageShopper(Shopper):
 
     async def confirm(self, *, reservation: str, price: int) -> Answer:
         """The form at the end."""
-        return await self._page(
-            "confirm", f"/s/{self.sale}/confirm", {"reservation": reservation, **self._order(price)}
-        )
+        payment = {"amount": str(price), "method": "card", "instrument": self.person.card}
+        body = {"reservation": reservation, **payment, **self.person.contact}
+        return await self._page("confirm", f"/s/{self.sale}/confirm", body)
 
     async def _hot(self, verb: str, body: dict[str, Any], more: dict[str, str] | None = None) -> Answer:
         return await self._page(verb, self._path(verb), body, more)

@@ -1,0 +1,1 @@
+"""The four days of the story, one file each."""

@@ -1,0 +1,82 @@
+"""The units' ways out of the books: sale → reservation → case → cancellation → follow-up sale → new owner."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flashsale.models import Cancellation, Case, Holding, Move, Unit
+from flashsale.models.sale import ms
+
+COLUMNS = (
+    "serial", "sku", "step", "sale", "line", "reservation", "channel", "number", "state", "cancelled_ms", "reason",
+    "case_score", "moved_to",
+)  # fmt: skip
+
+
+def ways(campaign: int) -> list[dict[str, Any]]:
+    """One row for each step of each unit of a campaign: a reservation of it, or where it lies without one."""
+    cancelled = {c.reservation_id: c for c in Cancellation.objects.filter(reservation__sale__campaign_id=campaign)}
+    cases = dict(Case.objects.filter(reservation__sale__campaign_id=campaign).values_list("reservation_id", "score"))
+    moves = {
+        (move.unit_id, move.cancellation_id): f"{move.target.sale.code}/{move.target.code}"
+        for move in Move.objects.filter(plan__source__campaign_id=campaign).select_related("target__sale")
+    }
+    held: dict[int, list[Holding]] = {}
+    holdings = Holding.objects.filter(unit__campaign_id=campaign)
+    for holding in holdings.select_related("reservation__allocation__sale", "reservation__channel"):
+        held.setdefault(holding.unit_id, []).append(holding)
+    rows: list[dict[str, Any]] = []
+    for unit in Unit.objects.filter(campaign_id=campaign).select_related("allocation__sale").order_by("pk"):
+        steps = sorted(held.get(unit.pk, []), key=lambda holding: holding.reservation.made_at)
+        for step, holding in enumerate(steps, start=1):
+            end = cancelled.get(holding.reservation_id)
+            rows.append(_step(unit=unit, step=step, holding=holding, cancellation=end, cases=cases, moves=moves))
+        if not any(holding.active for holding in steps):
+            rows.append(_resting(unit, len(steps) + 1))
+    return rows
+
+
+def _step(
+    *,
+    unit: Unit,
+    step: int,
+    holding: Holding,
+    cancellation: Cancellation | None,
+    cases: dict[Any, float],
+    moves: dict[tuple[int, int], str],
+) -> dict[str, Any]:
+    reservation = holding.reservation
+    return {
+        "serial": unit.serial,
+        "sku": unit.sku,
+        "step": step,
+        "sale": reservation.allocation.sale.code,
+        "line": reservation.allocation.code,
+        "reservation": str(reservation.pk),
+        "channel": reservation.channel.code,
+        "number": reservation.number,
+        "state": str(reservation.state),
+        "cancelled_ms": ms(cancellation.at) if cancellation else "",
+        "reason": cancellation.reason if cancellation else "",
+        "case_score": cases.get(reservation.pk, ""),
+        "moved_to": moves.get((unit.pk, cancellation.pk), "") if cancellation else "",
+    }
+
+
+def _resting(unit: Unit, step: int) -> dict[str, Any]:
+    where = {"sale": unit.allocation.sale.code, "line": unit.allocation.code, "state": str(unit.state)}
+    return {**dict.fromkeys(COLUMNS, ""), "serial": unit.serial, "sku": unit.sku, "step": step, **where}
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """The same as a file."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def sold(rows: list[dict[str, Any]], sale: str) -> Iterator[str]:
+    """The reservations of a sale that are confirmed and stand."""
+    return (row["reservation"] for row in rows if row["sale"] == sale and row["state"] == "confirmed")

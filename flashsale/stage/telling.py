@@ -1,0 +1,36 @@
+"""From the first server's start to the last check: the order of the acts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flashsale.stage.acts import february_2, january_26, january_27, january_29
+from flashsale.stage.servers import Servers
+from flashsale.stage.story import Story, prepare
+
+ACTS = 4
+
+
+def tell(*, scale: float, seed: int, out: Path, port: int, acts: int, say: Callable[[str], None]) -> Story:
+    """Play the first `acts` days. Raises NotReady and NoRedis when the servers do not come up."""
+    say("Starting Redis, the server and a Celery worker ...")
+    with Servers(port=port, behind_proxy=True) as servers:
+        story = prepare(scale=scale, seed=seed, out=out, servers=servers, say=say)
+        try:
+            _play(story, acts)
+        finally:
+            story.journal.close()
+    return story
+
+
+def _play(story: Story, acts: int) -> None:
+    clock = story.clock
+    # About when the third day will be over; if that takes longer, its people come late, as they would have.
+    opens_in_s = 2 * (clock.lobby_s + clock.open_s) + 15
+    later = february_2.announce(story, opens_in_s=opens_in_s) if acts == ACTS else None
+    first = january_26.act(story)
+    if acts >= 2:
+        january_27.act(story, first)
+    if acts >= 3:
+        january_29.act(story, first)
+    if later is not None:
+        february_2.act(story, later)
