@@ -48,7 +48,7 @@ async def tend(*, card: SaleCard) -> None:
 async def _call(card: SaleCard, line: LineCard, figures: scripts.Survey) -> None:
     people = pace.to_call(
         free=sum(figures.free.values()), open_claims=figures.open_claims, weight=card.weight,
-        overbooking=card.overbooking, rate_left=card.rate_per_s // TICKS_PER_S, claims_cap=card.max_entries,
+        overbooking=card.overbooking, rate_left=max(1, card.rate_per_s // TICKS_PER_S), claims_cap=card.max_entries,
     )  # fmt: skip
     if not people or figures.called >= figures.entered:
         return
