@@ -12,6 +12,7 @@ from flashsale.gate import bridge, cards, scripts
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.life import admit, places
 from flashsale.life.enter import Entry, digests, enter
+from flashsale.life.look import View, look
 from flashsale.life.reserve import Reserved, reserve
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
 from flashsale.models import Campaign, Sale
@@ -148,3 +149,9 @@ class Shopper:
                 key_owner="place",
             )  # fmt: skip
         )
+
+    def look(self) -> View:
+        return bridge.run(look(card=self.card, line=self.line, place=self.place))
+
+    def number(self) -> int:
+        return self.look().number or 0

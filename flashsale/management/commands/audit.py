@@ -50,4 +50,4 @@ class Command(BaseCommand):
         for finding in findings:
             verdict = f"[{COLOURS[finding.verdict]}]{finding.verdict}[/]"
             table.add_row(str(finding.promise), finding.title, verdict, "\n".join(finding.broken[:20]))
-        Console(file=self.stdout._out).print(table)
+        Console().print(table)

@@ -1,0 +1,170 @@
+"""Paying for held units, letting them go, and what happens when a deadline comes first."""
+
+import time
+
+import pytest
+
+from flashsale.gate import bridge, inspect
+from flashsale.life.confirm import Buyer, Payer, confirm, refund_due
+from flashsale.life.release import release
+from flashsale.models import Claim, Contact, Payment, Reservation, Trait, Unit
+from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome, Refused
+from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, poco_campaign, tend
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+
+PRICE = 1_799_000
+
+
+def holder(sale, name="ani"):
+    person = Shopper(sale, name)
+    person.enter()
+    open_now(sale)
+    tend(sale)
+    return person, person.reserve()
+
+
+def buyer(name="ani", **soft):
+    known = identity(name)
+    contact = {"name": name, "address": "Jl. Melati 5", "phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
+    return Buyer(
+        identity=known | {Axis[axis.upper()]: value for axis, value in soft.items()}, contact=contact, language="id"
+    )
+
+
+def payer(**fields):
+    return Payer(**{"price": PRICE, "method": "qris", "instrument": "wallet-1"} | fields)
+
+
+def confirmed(person, held, **fields):
+    fields = {"channel": person.channel.id, "buyer": buyer(person.name), "payer": payer()} | fields
+    return confirm(reservation=held.id, **fields)
+
+
+def refusal(call, *args, **fields):
+    with pytest.raises(Refused) as refused:
+        call(*args, **fields)
+    return refused.value.outcome
+
+
+def states():
+    return sorted(Unit.objects.values_list("state", flat=True))
+
+
+def test_a_confirmed_unit_is_sold_and_paid_and_the_gate_knows():
+    sale = lobby_sale(stock={PHONE: 2})
+    ani, held = holder(sale)
+    row = confirmed(ani, held, buyer=buyer(address="Jl. Melati No. 5", device="tablet"))
+    assert (row.state, row.do_not_ship) == ("confirmed", False)
+    assert states() == ["free", "sold"]
+    assert Payment.objects.get().state == "paid"
+    assert set(Trait.objects.values_list("axis", flat=True)) == {"phone", "email", "address", "device"}
+    assert Contact.objects.get().read()["name"] == "ani"
+    assert "ani" not in Contact.objects.get().sealed
+    card = card_of(sale)
+    counters = bridge.run(inspect.counters(card, card.lines[0]))
+    assert (counters["held"], counters["sold"]) == (0, 1)
+
+
+def test_confirming_again_answers_the_same_and_charges_nothing():
+    ani, held = holder(lobby_sale(stock={PHONE: 2}))
+    first, again = confirmed(ani, held), confirmed(ani, held)
+    assert first.confirmed_at == again.confirmed_at
+    assert Payment.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome"),
+    [
+        ({"payer": payer(price=1)}, Outcome.WRONG_PRICE),
+        ({"payer": payer(method="barter")}, Outcome.MALFORMED),
+        ({"buyer": buyer("budi")}, Outcome.WRONG_IDENTITY),
+        ({"payer": payer(instrument="demo-declined")}, Outcome.PAYMENT_DECLINED),
+        ({"channel": 10**6}, Outcome.NOT_FOUND),
+    ],
+)
+def test_a_refused_confirmation_leaves_the_hold_as_it_was(fields, outcome):
+    ani, held = holder(lobby_sale(stock={PHONE: 2}))
+    assert refusal(confirmed, ani, held, **fields) is outcome
+    assert Reservation.objects.get().state == "held"
+    assert states() == ["free", "held"]
+    assert not Contact.objects.exists()
+    assert confirmed(ani, held).state == "confirmed"
+
+
+def test_an_expired_hold_goes_to_the_next_number_and_can_never_be_confirmed():
+    sale = lobby_sale(stock={PHONE: 1}, hold_s=1)
+    budi = Shopper(sale, "budi")
+    ani = Shopper(sale, "ani")
+    ani.enter(), budi.enter()
+    open_now(sale)
+    tend(sale)
+    first, second = sorted((ani, budi), key=lambda person: person.number())
+    held = first.reserve()
+    time.sleep(1.1)
+    assert refusal(confirmed, first, held) is Outcome.EXPIRED
+    tend(sale)
+    tend(sale)
+    row = Reservation.objects.get(pk=held.id)
+    assert (row.state, Claim.objects.count(), states()) == ("expired", 0, ["free"])
+    again = second.reserve()
+    assert refusal(confirmed, first, held) is Outcome.EXPIRED
+    assert confirmed(second, again).state == "confirmed"
+    assert not Payment.objects.filter(reservation=held.id).exists()
+
+
+def test_money_that_came_too_late_is_refunded(monkeypatch):
+    sale = lobby_sale(stock={PHONE: 1}, hold_s=1)
+    ani, held = holder(sale)
+    monkeypatch.setattr(
+        "flashsale.providers.payment.DemoProvider.charge", lambda *_args, **_fields: time.sleep(1.2) or True
+    )
+    assert refusal(confirmed, ani, held) is Outcome.EXPIRED
+    tend(sale)
+    refund_due()
+    assert Payment.objects.get().state == "refunded"
+    assert states() == ["free"]
+
+
+def test_a_payment_left_by_a_dead_process_is_refunded_once_the_hold_has_ended(monkeypatch):
+    sale = lobby_sale(stock={PHONE: 1}, hold_s=1)
+    ani, held = holder(sale)
+
+    def die(*_args, **_fields):
+        raise SystemExit
+
+    monkeypatch.setattr("flashsale.providers.payment.DemoProvider.charge", die)
+    with pytest.raises(SystemExit):
+        confirmed(ani, held)
+    assert (Payment.objects.get().state, refund_due()) == ("started", 0)
+    time.sleep(1.1)
+    tend(sale)
+    assert refund_due() == 1
+    assert Payment.objects.get().state == "refunded"
+
+
+def test_a_released_hold_frees_unit_and_limit_at_once():
+    sale = lobby_sale(stock={PHONE: 1})
+    ani, held = holder(sale)
+    assert release(reservation=held.id, channel=ani.channel.id).state == "released"
+    assert release(reservation=held.id, channel=ani.channel.id).state == "released"
+    assert (states(), Claim.objects.count()) == (["free"], 0)
+    assert refusal(confirmed, ani, held) is Outcome.NOT_HELD
+    card = card_of(sale)
+    assert list(bridge.run(inspect.used(card)).values()) == [0, 0]
+    assert list(bridge.run(inspect.offered(card, card.lines[0])).values()) == [3]
+
+
+def test_an_axis_first_known_at_confirm_carries_the_limit_too():
+    axes = {Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm"}
+    sale = lobby_sale(poco_campaign(axes=axes), stock={PHONE: 2})
+    ani, budi = Shopper(sale, "ani"), Shopper(sale, "budi")
+    ani.enter(), budi.enter()
+    open_now(sale)
+    tend(sale)
+    first, second = ani.reserve(), budi.reserve()
+    assert confirmed(ani, first, buyer=buyer("ani", payment="card-1")).state == "confirmed"
+    assert refusal(confirmed, budi, second, buyer=buyer("budi", payment="card-1")) is Outcome.LIMIT_REACHED
+    assert Payment.objects.count() == 1
+    assert confirmed(budi, second, buyer=buyer("budi", payment="card-2")).state == "confirmed"
