@@ -138,17 +138,9 @@ class Shopper:
         return places.open_place(card=self.card, line=self.line, token=self.entry.token)
 
     def reserve(self, *items: tuple[str, int], key: str = "once") -> Reserved:
-        return bridge.run(
-            reserve(
-                card=self.card,
-                line=self.line,
-                channel=self.channel,
-                place=self.place,
-                items=list(items) or [(PHONE, 1)],
-                key=key,
-                key_owner="place",
-            )  # fmt: skip
-        )
+        wanted = list(items) or [(PHONE, 1)]
+        where = {"card": self.card, "line": self.line, "channel": self.channel, "place": self.place}
+        return bridge.run(reserve(**where, items=wanted, key=key, key_owner="place"))
 
     def look(self) -> View:
         return bridge.run(look(card=self.card, line=self.line, place=self.place))
