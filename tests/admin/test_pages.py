@@ -1,0 +1,109 @@
+"""Every page answers, in both languages, keeps personal data to whom it concerns, and runs nobody's script."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+
+from flashsale.life import review
+from flashsale.models import Case, Notice, PartnerKey, Reallocation, Reservation
+from tests.admin.forms import send
+from tests.admin.orders import EVIL, buy, cases, follow_up
+from tests.factories import PHONE, lobby_sale, poco_campaign
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+INLINE = re.compile(
+    r"<script(?![^>]*\bsrc=)(?![^>]*type=\"application/json\")|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE
+)
+
+
+@pytest.fixture
+def told(bob: Client, carol: Client) -> None:
+    """A row in every table, with texts that want to be scripts."""
+    campaign = poco_campaign(name=EVIL)
+    sale = lobby_sale(campaign, stock={PHONE: 3}, name=EVIL)
+    PartnerKey.make(campaign.channels.get(code="lazada"))
+    (order, _) = buy(sale, ["ani", "budi"], buyer=EVIL)
+    review.carry_on(run=review.start(sale=sale).pk)
+    case = review.open_case(reservation=order)
+    Case.objects.filter(pk=case.pk).update(
+        evidence={"shared": [{"axis": EVIL, "people": 1, "points": 5, "trace": EVIL}]}
+    )
+    for client, step, typed in ((bob, "propose", {"reason": "unit_unavailable"}), (carol, "approve", {})):
+        send(client, reverse(f"admin:flashsale_case_{step}") + f"?id={case.pk}", **typed)
+    follow_up(sale, campaign)
+
+
+def _pages() -> list[str]:
+    urls = ["/admin/"]
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        row = model._default_manager.first()
+        urls.append(reverse(f"{name}_changelist"))
+        if model._meta.app_label == "flashsale":
+            assert row is not None, model
+            urls.append(reverse(f"{name}_change", args=[row.pk]))
+    return urls
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_every_page_answers_and_holds_no_script_of_anybody(told: None, root: Client, language: str) -> None:
+    for url in _pages():
+        page = root.get(url, headers={"accept-language": language})
+        html = page.content.decode()
+        assert page.status_code == 200, url
+        assert EVIL not in html, url
+        assert INLINE.findall(html) == [], url
+        assert "script-src 'self'" in page["Content-Security-Policy"], url
+        assert f'lang="{language}"' in html, url
+
+
+def test_every_page_for_those_who_only_look(told: None, dave: Client) -> None:
+    pages = [url for url in _pages() if "/auth/" not in url]
+    assert {url: dave.get(url).status_code for url in pages} == dict.fromkeys(pages, 200)
+
+
+def test_steps_show_hostile_text_as_text(told: None, root: Client) -> None:
+    for model, step in (("case", "propose"), ("reservation", "open-case"), ("sale", "pause"), ("sale", "reallocate")):
+        row = {"case": Case, "reservation": Reservation}.get(model, Reallocation).objects.first()
+        pk = row.source_id if isinstance(row, Reallocation) else row.pk
+        page = root.get(reverse(f"admin:flashsale_{model}_{step}") + f"?id={pk}")
+        assert page.status_code == 200
+        assert EVIL not in page.content.decode()
+
+
+def test_contact_data_is_for_those_who_review(told: None, bob: Client, dave: Client) -> None:
+    order = Reservation.objects.filter(contact__isnull=False).first()
+    assert order is not None
+    url = reverse("admin:flashsale_reservation_change", args=[order.pk])
+    assert "Jl. Mawar 1" in bob.get(url).content.decode()
+    assert "Jl. Mawar 1" not in dave.get(url).content.decode()
+
+
+def test_a_reservation_is_found_by_the_beginning_of_its_number(told: None, dave: Client) -> None:
+    order = Reservation.objects.first()
+    assert order is not None
+    page = dave.get("/admin/flashsale/reservation/", {"q": str(order.pk)[:8]})
+    assert [row.pk for row in page.context["cl"].result_list] == [order.pk]
+
+
+def test_the_first_page_counts_what_waits(told: None, dave: Client) -> None:
+    lists = dave.get("/admin/").content.decode()
+    assert f'<a href="/admin/flashsale/notice/?state=due">due</a></dt><dd>{Notice.objects.count()}</dd>' in lists
+    assert len(cases()) == 1
+    assert '?state=open">open</a></dt><dd>0</dd>' in lists
+
+
+def test_the_roles_can_be_made_again(db: Any) -> None:
+    call_command("roles")
+    call_command("roles")
+
+
+def test_nobody_gets_in_without_a_login(client: Client) -> None:
+    for url in ("/admin/", "/admin/flashsale/case/", reverse("admin:flashsale_sale_publish") + "?id=1"):
+        assert client.get(url).status_code == 302
