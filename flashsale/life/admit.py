@@ -62,16 +62,24 @@ def _remember_called(allocation: int, called: int) -> None:
 
 
 async def tend_all() -> None:
-    """One look at every sale of the directory that nobody looks after at this moment."""
-    for code in await cards.codes():
-        card = await cards.card_of(code)
-        if card is None or not await cards.tending(card):
-            continue
-        try:
-            await tend(card=card)
-        except (GateDown, DatabaseError) as error:
-            # One sale's trouble must not keep the others from being looked after.
-            log.warning("could not look after %s: %s", code, error)
+    """One look at every sale of the directory that nobody looks after at this moment.
+
+    One sale's trouble does not keep the others from being looked after; what nobody foresaw is raised in the end.
+    """
+    troubles = await asyncio.gather(*(_tend_one(code) for code in await cards.codes()), return_exceptions=True)
+    for trouble in troubles:
+        if trouble is not None:
+            raise trouble
+
+
+async def _tend_one(code: str) -> None:
+    card = await cards.card_of(code)
+    if card is None or not await cards.tending(card):
+        return
+    try:
+        await tend(card=card)
+    except (GateDown, DatabaseError) as error:
+        log.warning("could not look after %s: %s", code, error)
 
 
 async def mend_all() -> None:

@@ -34,8 +34,7 @@ async def _live(receive: Receive, send: Send) -> None:
     """From the server's start to its end this process tends running sales: nothing in a sale waits for Celery."""
     await receive()
     stop = asyncio.Event()
-    tending = asyncio.create_task(admit.keep_tending(stop=stop), name="tending")
-    tending.add_done_callback(_say_why)
+    tending = asyncio.create_task(_tend(stop), name="tending")
     await send({"type": "lifespan.startup.complete"})
     await receive()
     stop.set()
@@ -45,6 +44,11 @@ async def _live(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def _say_why(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception():
-        log.error("tending ended", exc_info=task.exception())
+async def _tend(stop: asyncio.Event) -> None:
+    """Tends until told to stop, whatever comes up: a sale that nobody tends stands still."""
+    while not stop.is_set():
+        try:
+            await admit.keep_tending(stop=stop)
+        except Exception:  # a process that serves must also tend
+            log.exception("tending broke off, goes on")
+            await asyncio.sleep(admit.TICK_S)
