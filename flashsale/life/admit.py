@@ -12,7 +12,7 @@ from flashsale.gate.client import GateDown
 from flashsale.life.books import in_books
 from flashsale.life.draw import draw, extend
 from flashsale.life.expire import expire
-from flashsale.life.rebuild import find_lost, mend, rebuild
+from flashsale.life.rebuild import REMEMBERED, find_lost, mend, rebuild
 from flashsale.life.status import phase_of
 from flashsale.models import Allocation
 from flashsale.rules import pace
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.25
 TICKS_PER_S = 5  # `cards.tending` lets one process through every 200 ms
 MEND_S = 10.0
-FORGET_MS = 24 * 3600 * 1000
+FORGET_MS = int(REMEMBERED.total_seconds() * 1000)
 
 
 async def tend(*, card: SaleCard) -> None:

@@ -2,8 +2,11 @@
 
 import logging
 from collections import Counter
+from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from flashsale.gate import bridge, cards, load, scripts
 from flashsale.gate.card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
@@ -18,6 +21,9 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
+
+# How long after its end the gate still knows a sale.
+REMEMBERED = timedelta(hours=24)
 
 
 def card_of(sale: Sale) -> SaleCard:
@@ -131,8 +137,8 @@ def _free_units(allocation: int) -> list[tuple[int, int, str]]:
 
 def live_sales() -> dict[str, int]:
     """Code and id of every sale that doors must know: published and not yet over for a day."""
-    states = [SaleState.PUBLISHED, SaleState.PAUSED]
-    return dict(Sale.objects.filter(state__in=states).values_list("code", "id"))
+    live = Q(state=SaleState.PUBLISHED, closes_at__gt=timezone.now() - REMEMBERED) | Q(state=SaleState.PAUSED)
+    return dict(Sale.objects.filter(live).values_list("code", "id"))
 
 
 async def find_lost() -> None:

@@ -1,0 +1,30 @@
+"""Close: a sale that is over leaves the gate; the books keep it. What is still held has to end first."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from flashsale.gate import bridge, cards
+from flashsale.life.rebuild import card_of
+from flashsale.models import Reservation, Sale
+from flashsale.models.sale import ms
+from flashsale.models.writer import lock_sale
+from flashsale.rules.states import Phase, ReservationState, SaleState
+
+
+def close(*, sale: Sale) -> bool:
+    """Whether the sale is closed now; it stays as it is while it runs or something is held. Safe to repeat.
+
+    Raises GateDown when the gate could not be told: the books have closed it then, and repeating the call tells it.
+    """
+    with transaction.atomic():
+        lock_sale(sale.pk, exclusive=True)
+        sale.refresh_from_db()
+        if sale.phase(ms(timezone.now())) is not Phase.CLOSED:
+            return False
+        if Reservation.objects.filter(sale=sale, state=ReservationState.HELD).exists():
+            return False
+        sale.state = SaleState.CLOSED
+        sale.revision += 1
+        sale.save(update_fields=["state", "revision"])
+    bridge.run(cards.forget(card_of(sale)))
+    return True
