@@ -20,6 +20,7 @@ AXES = {
     Axis.ADDRESS: "soft",
     Axis.DEVICE: "soft",
 }
+CODE = str(POCO["campaign"]["code"])
 PAGE = "mi.com"
 CHANNELS: list[dict[str, str]] = [
     {**{name: channel[name] for name in ("code", "name", "kind")}, "entry_url": f"https://{channel['code']}.example/"}
@@ -29,12 +30,12 @@ OFFERS: list[dict[str, Any]] = [{name: offer[name] for name in ("sku", "name", "
 SKUS = tuple(str(offer["sku"]) for offer in OFFERS)
 
 
-def plan(*, code: str = POCO["campaign"]["code"], name: str = POCO["campaign"]["name"]) -> Campaign:
+def plan() -> Campaign:
     """The campaign with its axes and channels, in the books."""
     facts = POCO["campaign"]
     return schedule.plan_campaign(
-        code=code,
-        name=name,
+        code=CODE,
+        name=facts["name"],
         limit=facts["limit_per_identity"]["value"],
         axes=AXES,
         channels=CHANNELS,

@@ -15,6 +15,8 @@ import aiohttp
 from flashsale.stage.journal import Answer, Journal
 
 PATIENCE = 6
+# Who is told to come back in ten minutes gives up.
+WAIT_S_MAX = 5.0
 TIMEOUT_S = 20.0
 CONNECTIONS = 64
 
@@ -70,7 +72,7 @@ class Http:
                 sent={**(body or {}), **(note or {})}, body=said, key=(headers or {}).get("Idempotency-Key", ""),
             )  # fmt: skip
             self.journal.add(answer)
-            if wait_s is None:
+            if wait_s is None or wait_s > WAIT_S_MAX:
                 break
             await asyncio.sleep(wait_s)
         return answer

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,24 +46,45 @@ class Attendance:
         return Counter(f"{visit.kind}: {visit.why}" for visit in self.visits if visit.end is End.FAILED)
 
 
-def run(*, scene: Scene, people: Sequence[Person], journal: Journal, seconds: float) -> Attendance:
-    """Let the crowd attend, from a thread without an event loop; who is still there after `seconds` goes home."""
-    return asyncio.run(attend_all(scene=scene, people=people, journal=journal, seconds=seconds))
+def run(
+    *,
+    scene: Scene,
+    people: Sequence[Person],
+    journal: Journal,
+    seconds: float,
+    stop: threading.Event | None = None,
+) -> Attendance:
+    """Let the crowd attend, from a thread without an event loop; who is still there after `seconds` goes home.
+
+    Everybody goes home as soon as `stop` is set.
+    """
+    told = stop or threading.Event()
+    return asyncio.run(attend_all(scene=scene, people=people, journal=journal, seconds=seconds, stop=told))
 
 
-async def attend_all(*, scene: Scene, people: Sequence[Person], journal: Journal, seconds: float) -> Attendance:
+async def attend_all(
+    *, scene: Scene, people: Sequence[Person], journal: Journal, seconds: float, stop: threading.Event
+) -> Attendance:
     """The same, from an event loop."""
     async with Http(url=scene.url, journal=journal) as http:
         lines = sorted(set(scene.lines.values()))
         async with Watches(http=http, sale=scene.sale, lines=lines) as watches:
             visits = [_visit(scene, http, watches, person) for person in people]
             tasks = [asyncio.create_task(attend(visit)) for visit in visits]
-            _, late = await asyncio.wait(tasks, timeout=seconds)
-            for task in late:
+            await _until(tasks, seconds, stop)
+            for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             _raise_first(tasks)
     return Attendance(visits)
+
+
+async def _until(tasks: Sequence[asyncio.Task[Visit]], seconds: float, stop: threading.Event) -> None:
+    """Until all are done, the time is over, or somebody says stop."""
+    ends = time.monotonic() + seconds
+    waiting = set(tasks)
+    while waiting and not stop.is_set() and time.monotonic() < ends:
+        _, waiting = await asyncio.wait(waiting, timeout=min(0.5, max(0.0, ends - time.monotonic())))
 
 
 def _raise_first(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -114,6 +114,11 @@ class Town:
             language=luck.choice(("id", "id", "en")),
         )
 
+    def member(self, head: Person, channel: str) -> Person:
+        """Somebody with a phone and an e-mail of their own, on the device and with the card of another."""
+        person = self.person(Kind.RING, channel)
+        return replace(person, device=head.device, card=head.card, ring=f"ring of {head.code}")
+
     def crowd(self, *, size: int, channels: list[str], plain: bool = False) -> list[Person]:
         """So many people of all kinds, spread over the channels; `plain`: honest ones and no-shows only."""
         people: list[Person] = []
@@ -131,7 +136,7 @@ class Town:
     def _rings(self, people: list[Person]) -> Iterator[Person]:
         """Rings share a device, a card, or both of them and an address; never a phone or an e-mail."""
         members = [person for person in people if person.kind is Kind.RING]
-        rings = max(1, len(members) // RING_SIZE)
+        rings = -(-len(members) // RING_SIZE)
         yield from (person for person in people if person.kind is not Kind.RING)
         for at in range(rings):
             ring = members[at::rings]

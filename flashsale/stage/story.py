@@ -40,6 +40,7 @@ class Clockwork:
     open_s: float
     claim_s: int
     hold_s: int
+    rate_per_s: int
     tempo: Tempo
 
     @classmethod
@@ -50,7 +51,8 @@ class Clockwork:
             lobby_s=4 + 10 * large,
             open_s=20 + 40 * large,
             claim_s=4 + round(3 * large),
-            hold_s=4 + round(4 * large),
+            hold_s=4 + round(6 * large),
+            rate_per_s=max(5, round(15 * large)),
             tempo=Tempo(enter_s=2 + 7 * large, think_s=0.4 + large, pay_s=0.4 + 1.6 * large),
         )
 
@@ -95,6 +97,7 @@ class Story:
             units=units,
             claim_s=self.clock.claim_s,
             hold_s=self.clock.hold_s,
+            rate_per_s=self.clock.rate_per_s,
         )
         schedule.publish(sale=sale)
         self.announce(sale, units)

@@ -24,7 +24,7 @@ def act(story: Story, sale: Sale) -> None:
     """The review finds the rings, its worker dies on the way; two people decide; buyers are told."""
     run = review.start(sale=sale)
     tasks.carry_on_review.delay(run=run.pk)
-    wait_for(lambda: ReviewRun.objects.get(pk=run.pk).scored > 0, seconds=REVIEW_S, every_s=0.002)
+    wait_for(lambda: ReviewRun.objects.get(pk=run.pk).orders > 0, seconds=REVIEW_S, every_s=0.001)
     story.servers.worker.kill()
     dead_at = ReviewRun.objects.get(pk=run.pk)
     story.servers.restart_worker()
