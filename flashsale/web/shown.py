@@ -15,9 +15,9 @@ def money(amount: int, currency: str) -> str:
 
 
 def moment(at: datetime, zone: str) -> str:
-    """A moment in a zone, with the zone's name: Jumat, 29 Januari 2027, 10.00 WIB."""
+    """A moment in a zone, with the zone's name: Jum, 29 Jan 2027, 10.00 WIB."""
     local = at.astimezone(ZoneInfo(zone))
-    form = "l, j F Y, H.i" if get_language() == "id" else "l, j F Y, H:i"
+    form = "D, j M Y, H.i" if get_language() == "id" else "D, j M Y, H:i"
     return f"{formats.date_format(local, form)} {local.tzname()}"
 
 

@@ -15,9 +15,7 @@
   let challenges; // codes are on their way
   let typed = {}; // contacts of this visit, so that nobody types them twice
   let ended; // the word that ended this visit
-  let step;
-  let near;
-  let timer;
+  let step, near, timer;
   let fails = 0;
   let polling = false;
   let busy = false;
@@ -169,6 +167,7 @@
 
   function tell(text) {
     at("alert").textContent = text;
+    at("alert").classList.toggle("now", text === say.turn);
   }
 
   // --- What a person does
