@@ -1,0 +1,57 @@
+"""One request to the whole ASGI application, in this process and without a network."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from config.asgi import application
+from flashsale.gate import bridge
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> tuple[int, str]:
+        """Status and word of a refusal."""
+        assert self.headers["content-type"] == "application/problem+json", self.body
+        return self.status, self.json["code"]
+
+
+def ask(method: str, path: str, body: object = None, *, raw: Iterable[bytes] = (), **headers: str) -> Reply:
+    """Sends JSON, or `raw` pieces of bytes; headers by name with _ for -."""
+    sent = {"host": "testserver", "content_type": "application/json"} | headers
+    pieces = list(raw) or [b"" if body is None else json.dumps(body).encode()]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+        "path": path, "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1), "server": ("testserver", 80),
+        "headers": [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in sent.items()],
+    }  # fmt: skip
+    return bridge.run(_run(scope, pieces))
+
+
+async def _run(scope: dict[str, Any], pieces: list[bytes]) -> Reply:
+    said: list[Any] = []
+    more = [True] * (len(pieces) - 1) + [False]
+    rest = [{"type": "http.request", "body": p, "more_body": m} for p, m in zip(pieces, more, strict=True)]
+
+    async def receive() -> dict[str, Any]:
+        return rest.pop(0) if rest else await asyncio.Future()  # the client waits for the answer
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    await application(scope, receive, send)
+    headers = {name.decode().lower(): value.decode() for name, value in said[0]["headers"]}
+    return Reply(said[0]["status"], headers, b"".join(message.get("body", b"") for message in said[1:]))

@@ -1,0 +1,99 @@
+"""A sale with two partners and our own page, and their keys."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+from django_ratelimit import core
+
+from flashsale.models import Allocation, Campaign, Channel, Claim, Holding, PartnerKey, Reservation, Sale, Unit
+from flashsale.web import partners
+from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
+from tests.web.asgi import Reply, ask
+
+_BOOKS = (Sale, Allocation, Unit, Reservation, Holding, Claim)
+
+
+@pytest.fixture(autouse=True)
+def _no_partner_is_remembered() -> Iterator[None]:
+    partners.forget()
+    yield
+    partners.forget()
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limiter's clock stands, so that no window ends in the middle of a test."""
+    monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda: 1_900_000_000))
+
+
+@dataclass
+class Partner:
+    """A channel's servers."""
+
+    key: str
+    sale: Sale
+    line: str
+
+    def post(self, verb: str, body: object = None, **headers: str) -> Reply:
+        path = f"/v1/sales/{self.sale.code}/lines/{self.line}/{verb}"
+        return ask("POST", path, body, authorization=f"Bearer {self.key}", **headers)
+
+    def enter(self, name: str) -> str:
+        """The place token of a person."""
+        reply = self.post("enter", {"identity": {axis.value: value for axis, value in identity(name).items()}})
+        assert reply.status in {200, 201}, reply.body
+        return reply.json["place"]
+
+    def reserve(self, place: str, sku: str = PHONE, quantity: Any = 1, key: str = "k1") -> Reply:
+        body = {"place": place, "items": [{"sku": sku, "quantity": quantity}]}
+        return self.post("reserve", body, idempotency_key=key)
+
+    @property
+    def http(self) -> dict[str, str]:
+        """The header for Django's test client."""
+        return {"authorization": f"Bearer {self.key}"}
+
+
+def key_of(campaign: Campaign, code: str) -> str:
+    """A new key of a channel."""
+    return PartnerKey.make(Channel.objects.get(campaign=campaign, code=code))[1]
+
+
+@pytest.fixture
+def sale(transactional_db: None, gate: redis.Redis) -> Sale:
+    """In its lobby; ten phones each for Lazada, Akulaku and our page."""
+    return lobby_sale(poco_campaign(), channels=("lazada", "akulaku", "mi.com"))
+
+
+@pytest.fixture
+def lazada(sale: Sale) -> Partner:
+    return Partner(key_of(sale.campaign, "lazada"), sale, "lazada")
+
+
+@pytest.fixture
+def akulaku(sale: Sale) -> Partner:
+    return Partner(key_of(sale.campaign, "akulaku"), sale, "akulaku")
+
+
+@pytest.fixture
+def held(sale: Sale, lazada: Partner) -> dict[str, Any]:
+    """A reservation of ani through Lazada."""
+    place = lazada.enter("ani")
+    open_now(sale)
+    open_now(sale)
+    return lazada.reserve(place).json
+
+
+@pytest.fixture
+def snapshot(gate: redis.Redis) -> Callable[[], Any]:
+    """Everything that gate and books know, to be compared."""
+
+    def look() -> Any:
+        books = [list(model.objects.order_by("pk").values()) for model in _BOOKS]
+        return {key: gate.dump(key) for key in gate.scan_iter() if b"tend" not in key}, books
+
+    return look

@@ -1,0 +1,203 @@
+"""The hot door, asked as the server asks it."""
+
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from flashsale.gate import bridge
+from flashsale.life import enter, places
+from flashsale.models import Reservation, Sale
+from flashsale.rules.identity import Axis
+from flashsale.rules.tokens import Proof
+from flashsale.web import proofs
+from flashsale.web.hot import serve
+from tests.factories import PHONE, card_of, identity, open_now
+from tests.web.asgi import Reply, ask
+from tests.web.conftest import Partner
+
+OURS = {"origin": "https://testserver", "host": "testserver"}
+
+
+def _proofs(sale: Sale, name: str) -> str:
+    """The cookies of somebody who has shown phone and e-mail."""
+    card = card_of(sale)
+    digests = enter.digests(card=card, values=identity(name))
+    tokens = {
+        axis: places.keyring().seal(proofs.KIND, Proof(card.campaign, axis, digest, 1).pack())
+        for axis, digest in digests.items()
+    }
+    return "; ".join(f"{proofs.cookie_of(axis)}={token}" for axis, token in tokens.items())
+
+
+def _page(sale: Sale, verb: str, body: object = None, **headers: str) -> Reply:
+    return ask("POST", f"/v1/sales/{sale.code}/lines/mi.com/{verb}", body or {}, **(OURS | headers))
+
+
+def _place(reply: Reply) -> str:
+    return reply.headers["set-cookie"].partition(";")[0]
+
+
+class TestPartner:
+    """A partner's servers, with their key."""
+
+    def test_a_shopper_is_entered_drawn_called_and_holds_a_unit(self, sale: Sale, lazada: Partner) -> None:
+        place = lazada.enter("ani")
+        waiting = lazada.post("look", {"place": place})
+        assert (waiting.status, waiting.json["state"], waiting.json["number"]) == (200, "waiting", None)
+        open_now(sale)
+        open_now(sale)
+        called = lazada.post("look", {"place": place}).json
+        assert (called["state"], called["number"], called["called"], called["cohort"]) == ("called", 1, 1, 1)
+        reply = lazada.reserve(place)
+        assert reply.status == 201
+        assert reply.headers["cache-control"] == "no-store"
+        row = Reservation.objects.get()
+        assert reply.json == {
+            "reservation": str(row.pk), "deadline": row.deadline_ms, "amount": 1_799_000, "currency": "IDR",
+            "items": [{"sku": PHONE, "price": 1_799_000}],
+        }  # fmt: skip
+
+    def test_entering_again_gives_the_same_place(self, lazada: Partner) -> None:
+        body = {"identity": {axis.value: value for axis, value in identity("ani").items()}}
+        first, second = lazada.post("enter", body), lazada.post("enter", body)
+        assert (first.status, second.status) == (201, 200)
+        assert (first.json["index"], second.json["index"]) == (1, 1)
+        assert (first.json["entered"], first.json["line"]) == (True, "lazada")
+
+    def test_the_same_request_again_gets_the_same_answer(self, sale: Sale, lazada: Partner) -> None:
+        place = lazada.enter("ani")
+        open_now(sale)
+        open_now(sale)
+        first, second = lazada.reserve(place), lazada.reserve(place)
+        assert (first.status, first.body) == (second.status, second.body)
+        assert [reply.headers.get("idempotency-replayed") for reply in (first, second)] == [None, "true"]
+        assert Reservation.objects.count() == 1
+
+    def test_a_place_can_be_given_up(self, lazada: Partner) -> None:
+        place = lazada.enter("ani")
+        reply = lazada.post("leave", {"place": place})
+        assert (reply.status, reply.json) == (200, {"left": True})
+        assert lazada.post("look", {"place": place}).json["state"] == "left"
+
+    def test_somebody_in_another_line_is_told_so(self, lazada: Partner, akulaku: Partner) -> None:
+        lazada.enter("ani")
+        body = {"identity": {axis.value: value for axis, value in identity("ani").items()}}
+        assert akulaku.post("enter", body).code == (409, "place_elsewhere")
+
+    def test_a_key_opens_only_the_lines_of_its_channel(self, lazada: Partner, akulaku: Partner) -> None:
+        place = akulaku.enter("budi")
+        stolen = Partner(lazada.key, lazada.sale, "akulaku")
+        assert stolen.post("look", {"place": place}).code == (403, "forbidden")
+        assert lazada.post("look", {"place": place}).code == (403, "foreign_token")
+
+
+class TestOwnPage:
+    """Our page, with its cookies."""
+
+    def test_a_proven_shopper_gets_a_place_in_a_cookie_that_no_script_reads(self, sale: Sale) -> None:
+        reply = _page(sale, "enter", cookie=_proofs(sale, "ani"))
+        assert (reply.status, reply.json) == (201, {"line": "mi.com", "index": 1})
+        name, _, rest = reply.headers["set-cookie"].partition("=")
+        assert name == f"fs_place_{sale.code}"
+        assert rest.partition("; ")[2] == "Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax; Secure"
+
+    def test_the_cookie_is_the_place(self, sale: Sale) -> None:
+        cookie = _place(_page(sale, "enter", cookie=_proofs(sale, "ani")))
+        open_now(sale)
+        open_now(sale)
+        assert _page(sale, "look", cookie=cookie).json["state"] == "called"
+        wish = {"items": [{"sku": PHONE, "quantity": 1}]}
+        assert _page(sale, "reserve", wish, cookie=cookie, idempotency_key="k").status == 201
+        assert _page(sale, "leave", cookie=cookie).code == (409, "place_spent")
+
+    def test_a_demo_without_tls_may_keep_the_cookie(self, sale: Sale, settings: Settings) -> None:
+        settings.FLASHSALE_DEMO = True
+        reply = _page(sale, "enter", cookie=_proofs(sale, "ani"))
+        assert reply.headers["set-cookie"].endswith("; SameSite=Lax")
+
+    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://testserver.evil.example", "http://["])
+    def test_another_site_is_refused(self, sale: Sale, origin: str) -> None:
+        reply = _page(sale, "enter", cookie=_proofs(sale, "ani"), origin=origin)
+        assert reply.code == (403, "forbidden")
+
+    def test_a_trusted_origin_may_stand_in(self, sale: Sale, settings: Settings) -> None:
+        settings.CSRF_TRUSTED_ORIGINS = ["https://shop.example"]
+        assert _page(sale, "enter", cookie=_proofs(sale, "ani"), origin="https://shop.example").status == 201
+
+    def test_without_proofs_nobody_enters(self, sale: Sale) -> None:
+        reply = _page(sale, "enter")
+        assert reply.code == (403, "unproven")
+        assert reply.json["detail"] == "To prove: email, phone."
+
+    def test_proofs_of_another_campaign_or_axis_prove_nothing(self, sale: Sale) -> None:
+        card = card_of(sale)
+        seal = places.keyring().seal
+        foreign = seal(proofs.KIND, Proof(card.campaign + 1, Axis.PHONE, bytes(16), 1).pack())
+        crossed = seal(proofs.KIND, Proof(card.campaign, Axis.PHONE, bytes(16), 1).pack())
+        reply = _page(sale, "enter", cookie=f"fs_proof_phone={foreign}; fs_proof_email={crossed}")
+        assert reply.code == (403, "unproven")
+
+    def test_the_page_leads_to_its_own_line_only(self, sale: Sale) -> None:
+        reply = ask("POST", f"/v1/sales/{sale.code}/lines/lazada/enter", {}, **OURS)
+        assert reply.code == (401, "unauthenticated")
+        assert reply.headers["www-authenticate"] == "Bearer"
+
+
+class TestStatus:
+    """The document that everybody polls."""
+
+    def _ask(self, sale: Sale, method: str = "GET", **headers: str) -> Reply:
+        return ask(method, f"/v1/sales/{sale.code}/lines/lazada/status", **headers)
+
+    def test_it_is_small_public_and_says_how_the_line_stands(self, sale: Sale, lazada: Partner) -> None:
+        lazada.enter("ani")
+        reply = self._ask(sale)
+        assert (reply.status, reply.headers["cache-control"]) == (200, "public, max-age=1")
+        assert len(reply.body) <= 1024
+        document = reply.json
+        assert {name: document[name] for name in ("phase", "entered", "called", "free", "seed", "cohort")} == {
+            "phase": "lobby", "entered": 1, "called": 0, "free": 10, "seed": "", "cohort": None,
+        }  # fmt: skip
+
+    def test_what_did_not_change_is_not_sent_again(self, sale: Sale) -> None:
+        etag = self._ask(sale).headers["etag"]
+        again = self._ask(sale, if_none_match=etag)
+        assert (again.status, again.body, again.headers["etag"]) == (304, b"", etag)
+        assert self._ask(sale, if_none_match='"other"').status == 200
+
+    def test_head_says_how_long_it_would_be(self, sale: Sale) -> None:
+        reply = self._ask(sale, "HEAD")
+        assert (reply.status, reply.body) == (200, b"")
+        assert int(reply.headers["content-length"]) > 100
+
+
+def test_a_request_id_is_kept_or_made(sale: Sale) -> None:
+    path = f"/v1/sales/{sale.code}/lines/lazada/status"
+    assert ask("GET", path, x_request_id="abc-1").headers["x-request-id"] == "abc-1"
+    assert len(ask("GET", path, x_request_id="evil\r\nid").headers["x-request-id"]) == 16
+
+
+def test_everything_else_goes_to_django(sale: Sale) -> None:
+    assert ask("GET", f"/v1/sales/{sale.code}").json["code"] == sale.code
+    assert ask("GET", f"/v1/sales/{sale.code}/lines/lazada/unknown").code == (404, "not_found")
+    assert ask("GET", "/v1/nothing").code == (404, "not_found")
+
+
+def test_a_client_that_goes_away_is_not_answered(sale: Sale, lazada: Partner) -> None:
+    assert bridge.run(_answers_to_nobody(f"/v1/sales/{sale.code}/lines/lazada/enter", lazada.key)) == []
+
+
+async def _answers_to_nobody(path: str, key: str) -> list[Any]:
+    said: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"authorization", f"Bearer {key}".encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+    await serve(scope, receive, send)
+    return said
