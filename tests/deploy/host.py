@@ -1,0 +1,143 @@
+"""The services of docker-compose.yml on this host, without an engine: the same commands, checks and environment.
+
+What differs is where things are: ports of this host for those of containers, and the PostgreSQL of the test run.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from flashsale.stage.processes import NotReady, Process, free_port
+from tests.deploy.compose import ROOT, example, filled, seconds, services
+
+SERVING, REDIS, CELERY = ("doors", "web"), ("redis-sales", "redis-celery"), ("worker", "beat-a", "beat-b")
+BOOKS = "deploy"
+
+
+class Host:
+    """All services; `folder` takes their files. Start them by name, in the order that the file demands."""
+
+    def __init__(self, *, folder: Path, books_url: str) -> None:
+        self.folder = folder
+        self.books_url = urlunsplit(urlsplit(books_url)._replace(path=f"/{BOOKS}"))
+        self._any_books = books_url
+        self.env = {entry.name: entry.filled() for entry in example()}
+        self.services: dict[str, Any] = filled(services(), self.env)
+        self.ports = {name: free_port() for name in (*SERVING, *REDIS)}
+        self.processes: dict[str, Process] = {}
+
+    def make_books(self) -> None:
+        """An empty database, as the service postgres makes it."""
+        with psycopg.connect(self._any_books, autocommit=True) as link:
+            link.execute(f"DROP DATABASE IF EXISTS {BOOKS} WITH (FORCE)")
+            link.execute(f"CREATE DATABASE {BOOKS}")
+
+    def collect_static(self) -> None:
+        """What the image does when it is built."""
+        told = {"FLASHSALE_DEMO": "1", "FLASHSALE_HASHED_STATIC": "1", "FLASHSALE_VAR": str(self.folder / "build")}
+        env = {**self._place("migrate"), **told}
+        self._run(["python", "manage.py", "collectstatic", "--noinput", "--verbosity=0"], env=env, timeout=60)
+
+    def start(self, name: str) -> Process:
+        """Start a service that goes on."""
+        command = ["env", "-i", *_pairs(self._environment(name)), *self._command(name)]
+        process = Process(name=name, command=command, log=self.folder / f"{name}.log", cwd=ROOT).start()
+        self.processes[name] = process
+        return process
+
+    def run_once(self, name: str) -> str:
+        """Run a service that ends by itself, and answer what it said; raises CalledProcessError when it failed."""
+        return self._run(self._command(name), env=self._environment(name), timeout=60)
+
+    def healthy(self, name: str) -> bool:
+        """What the service's own health check says."""
+        test = self.services[name]["healthcheck"]["test"]
+        command = test[1:] if test[0] == "CMD" else ["sh", "-c", test[1]]
+        timeout = seconds(self.services[name]["healthcheck"]["timeout"])
+        try:
+            self._run(self._moved(name, command), env=self._environment(name), timeout=timeout)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            return False
+        return True
+
+    def wait_healthy(self, name: str, *, within: float = 40.0) -> None:
+        """Wait for the first good check; raises NotReady with the service's last words."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline and self.processes[name].running:
+            if self.healthy(name):
+                return
+            time.sleep(0.2)
+        raise NotReady(f"{name} is not healthy.\n{self.processes[name].last_words(lines=40)}")
+
+    def stop(self, name: str) -> int | None:
+        """SIGTERM; SIGKILL when the service's grace is over. Answers the exit code."""
+        grace = self.services[name].get("stop_grace_period", "10s")
+        return self.processes[name].stop(seconds=seconds(grace))
+
+    def stop_all(self) -> None:
+        """Whatever still runs, and the database."""
+        for process in reversed(self.processes.values()):
+            process.kill()
+        with psycopg.connect(self._any_books, autocommit=True) as link:
+            link.execute(f"DROP DATABASE IF EXISTS {BOOKS} WITH (FORCE)")
+
+    def _command(self, name: str) -> list[str]:
+        command = self._moved(name, self.services[name]["command"])
+        if name in REDIS:
+            self._folder(name)
+            where = {"--port": str(self.ports[name]), "--bind": "127.0.0.1", "--dir": str(self._folder(name))}
+            command += [word for pair in where.items() for word in pair]
+        return command
+
+    def _moved(self, name: str, command: Sequence[str]) -> list[str]:
+        port = str(self.ports.get(name, 0))
+        inside = {"0.0.0.0": "127.0.0.1", "8000": port, "-p 6379": f"-p {port}"}
+        words = list(command)
+        for container, host in inside.items():
+            words = [word.replace(container, host) for word in words]
+        return words
+
+    def _environment(self, name: str) -> dict[str, str]:
+        told = {key: str(value) for key, value in self.services[name].get("environment", {}).items()}
+        for redis in REDIS:
+            here = f"127.0.0.1:{self.ports[redis]}"
+            told = {key: value.replace(f"{redis}:6379", here) for key, value in told.items()}
+        if "DATABASE_URL" in told:
+            told["DATABASE_URL"] = self.books_url
+        return {**told, **self._place(name)}
+
+    def _place(self, name: str) -> dict[str, str]:
+        """What the image and the engine tell: where programs and files are, and the host's name."""
+        return {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOSTNAME": socket.gethostname(),
+            "PYTHONUNBUFFERED": "1",
+            "FLASHSALE_VAR": str(self._folder(name)),
+            "FLASHSALE_STATIC": str(self.folder / "static"),
+        }
+
+    def _folder(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    @staticmethod
+    def _run(command: Sequence[str], *, env: Mapping[str, str], timeout: float) -> str:
+        told = ["env", "-i", *_pairs(env), *command]
+        done = subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=True, timeout=timeout)
+        return done.stdout + done.stderr
+
+
+def _pairs(env: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in env.items()]
+
+
+__all__ = ["CELERY", "REDIS", "SERVING", "Host"]

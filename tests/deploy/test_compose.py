@@ -1,0 +1,182 @@
+"""docker-compose.yml: it says what an engine understands, and its services start, answer and end when asked.
+
+No container engine is needed: the commands run on this host (tests/deploy/host.py). What an engine adds, networks,
+volumes, limits and the image itself, is not tested.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.deploy.compose import COMPOSE, ROOT, example, services, variables
+from tests.deploy.host import CELERY, REDIS, SERVING, Host
+
+OURS = [*SERVING, *CELERY, "migrate"]
+SECRET = ("SECRET", "PEPPER", "KEY", "PASSWORD", "EMAIL_URL")
+
+
+def _is_secret(name: str) -> bool:
+    return any(part in name for part in SECRET)
+
+
+def test_the_file_follows_the_compose_specification() -> None:
+    schema = json.loads((ROOT / "tests/deploy/compose-spec.json").read_text())
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    errors = [error.message for error in validator.iter_errors(yaml.safe_load(COMPOSE.read_text()))]
+    assert errors == []
+
+
+def test_the_parts_are_those_of_production() -> None:
+    assert set(services()) == {*OURS, *REDIS, "postgres"}
+
+
+def test_every_variable_is_in_the_example_and_no_other() -> None:
+    names = [entry.name for entry in example()]
+    assert sorted(names) == sorted({name for name, _ in variables()})
+
+
+def test_no_secret_has_a_default() -> None:
+    assert {name for name, kind in variables() if _is_secret(name) and kind != "?"} == set()
+    assert [entry.name for entry in example() if _is_secret(entry.name) and entry.value] == []
+
+
+def test_every_secret_comes_with_the_way_to_make_it() -> None:
+    assert [entry.name for entry in example() if _is_secret(entry.name) and not (entry.make or entry.like)] == []
+
+
+def test_every_service_that_goes_on_restarts_and_says_whether_it_is_well() -> None:
+    going = {name: told for name, told in services().items() if name != "migrate"}
+    assert {name for name, told in going.items() if told.get("restart") != "unless-stopped"} == set()
+    assert {name for name, told in going.items() if not told.get("healthcheck", {}).get("test")} == set()
+
+
+def test_services_may_be_scaled() -> None:
+    assert [name for name, told in services().items() if "container_name" in told] == []
+
+
+def test_only_our_doors_can_be_reached_from_outside_and_only_on_the_loopback() -> None:
+    ports = {name: told["ports"] for name, told in services().items() if "ports" in told}
+    assert set(ports) == set(SERVING)
+    assert all(port.startswith("127.0.0.1:") for opened in ports.values() for port in opened)
+
+
+def test_data_lives_in_named_volumes() -> None:
+    declared = yaml.safe_load(COMPOSE.read_text())["volumes"]
+    mounted = {volume.partition(":")[0] for told in services().values() for volume in told.get("volumes", [])}
+    assert mounted == set(declared)
+
+
+def test_the_image_serves_by_the_same_server_as_the_service() -> None:
+    told = (ROOT / "Dockerfile").read_text().replace('", "', "=").replace('"', "")
+    assert all(option in told for option in ("config.asgi:application", "--workers-kill-timeout=15", "--port=8000"))
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """Everything runs, as after `docker compose up`."""
+    books = os.environ.get("TEST_DATABASE_URL", "")
+    if not books:
+        pytest.skip("the services want PostgreSQL; this run has SQLite")
+    running = Host(folder=tmp_path_factory.mktemp("deploy"), books_url=books)
+    try:
+        _start(running)
+        yield running
+    finally:
+        running.stop_all()
+
+
+def _start(host: Host) -> None:
+    host.make_books()
+    host.collect_static()
+    for name in REDIS:
+        host.start(name)
+    for name in REDIS:
+        host.wait_healthy(name)
+    host.run_once("migrate")
+    for name in (*SERVING, *CELERY):
+        host.start(name)
+
+
+def _get(host: Host, name: str, path: str) -> tuple[int, dict[str, str], Any]:
+    link = HTTPConnection("127.0.0.1", host.ports[name], timeout=10)
+    try:
+        link.request("GET", path, headers={"Host": host.env["FLASHSALE_HOSTS"], "Accept-Language": "en"})
+        answer = link.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        link.close()
+
+
+def _says(host: Host, name: str, words: str, *, within: float = 20.0) -> bool:
+    log: Path = host.processes[name].log
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if words in log.read_text(errors="replace"):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*SERVING, *CELERY])
+def test_the_service_starts_and_its_health_check_passes(host: Host, name: str) -> None:
+    host.wait_healthy(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SERVING)
+def test_pages_are_served_under_the_names_of_the_site(host: Host, name: str) -> None:
+    assert _get(host, name, "/readyz")[::2] == (200, b'{"ready": true}')
+    assert _get(host, name, "/livez")[::2] == (200, b'{"alive": true}')
+    status, headers, page = _get(host, name, "/")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    style = re.search(r'href="(/static/[^"]+\.[0-9a-f]{12}\.css)"', page.decode())
+    assert style
+    assert _get(host, name, style[1])[0] == 200
+
+
+@pytest.mark.slow
+def test_the_hot_door_stands_before_django_in_doors_alone(host: Host) -> None:
+    path = "/v1/sales/none/lines/none/status"
+    status, headers, body = _get(host, "doors", path)
+    assert (status, headers["content-type"]) == (404, "application/problem+json")
+    assert json.loads(body)["detail"] == "There is no sale with this code."
+    assert json.loads(_get(host, "web", path)[2])["detail"] != "There is no sale with this code."
+
+
+@pytest.mark.slow
+def test_beats_send_and_the_worker_does(host: Host) -> None:
+    assert _says(host, "worker", "worker@")
+    assert _says(host, "beat-a", "Scheduler: Sending due task tend running sales")
+    assert _says(host, "beat-b", "Scheduler: Sending due task tend running sales")
+    assert _says(host, "worker", "flashsale.tasks.tend")
+    assert _says(host, "worker", "succeeded in")
+
+
+@pytest.mark.slow
+def test_a_silent_gate_takes_the_service_out_of_the_rotation_with_a_reason(host: Host) -> None:
+    assert host.stop("redis-sales") == 0
+    for name in SERVING:
+        status, headers, body = _get(host, name, "/readyz")
+        problem = json.loads(body)
+        assert (status, headers["content-type"]) == (503, "application/problem+json")
+        assert (problem["code"], problem["reasons"]) == ("not_ready", ["The gate does not answer."])
+        assert _get(host, name, "/livez")[0] == 200
+    host.start("redis-sales")
+    host.wait_healthy("redis-sales")
+    assert [name for name in SERVING if not host.healthy(name)] == []
+
+
+@pytest.mark.slow
+def test_every_service_ends_within_its_grace_when_asked(host: Host) -> None:
+    codes = {name: host.stop(name) for name in (*CELERY, *SERVING, *REDIS)}
+    assert codes == dict.fromkeys(codes, 0)

@@ -1,0 +1,45 @@
+"""What engines and load balancers are told; the gate's silence is shown in tests/deploy."""
+
+import pytest
+import redis
+from django.db import OperationalError
+from django.db.models import QuerySet
+from django.test import Client
+
+
+def _silent(_rows: object) -> bool:
+    raise OperationalError("connection refused")
+
+
+@pytest.mark.django_db
+def test_ready_when_books_and_gate_answer(gate: redis.Redis, client: Client) -> None:
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"ready": True})
+    assert "no-cache" in answer["Cache-Control"]
+
+
+@pytest.mark.django_db
+def test_silent_books_are_a_problem_with_its_reason(
+    gate: redis.Redis, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QuerySet, "exists", _silent)
+    answer = client.get("/readyz", headers={"X-Request-Id": "probe-1", "Accept-Language": "en"})
+    assert (answer.status_code, answer["Content-Type"], answer["Retry-After"]) == (503, "application/problem+json", "5")
+    assert answer.json() == {
+        "type": "/problems/not_ready",
+        "title": "The sale cannot answer right now. Please try again.",
+        "status": 503,
+        "code": "not_ready",
+        "detail": "The books do not answer (OperationalError).",
+        "request_id": "probe-1",
+        "retry_after_s": 5,
+        "reasons": ["The books do not answer (OperationalError)."],
+    }
+
+
+def test_alive_needs_neither_books_nor_gate(client: Client) -> None:
+    assert client.get("/livez").json() == {"alive": True}
+
+
+def test_health_is_only_read(client: Client) -> None:
+    assert client.post("/readyz").status_code == 405
