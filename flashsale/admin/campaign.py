@@ -12,7 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.admin.step import ReadOnlyAdmin, ReadOnlyInline, Step, StepAdmin
+from flashsale.admin.inline import EditedInline, ReadOnlyInline
+from flashsale.admin.step import ReadOnlyAdmin, Step, StepAdmin
+from flashsale.admin.words import local
 from flashsale.models import Campaign, CampaignAxis, Channel, PartnerKey
 from flashsale.rules.states import SaleState
 
@@ -82,11 +84,10 @@ class RevokeKey(Step):
         return _("The key %(key)s is revoked.") % {"key": row}
 
 
-class AxisInline(admin.TabularInline):
+class AxisInline(EditedInline):
     """By what people are known; fixed with the first publication."""
 
     model = CampaignAxis
-    extra = 0
 
     def has_add_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
         """Not once frozen."""
@@ -113,13 +114,12 @@ class ChannelForm(forms.ModelForm):
         return data
 
 
-class ChannelInline(admin.TabularInline):
+class ChannelInline(EditedInline):
     """Channels; the link leads to a channel's keys."""
 
     model = Channel
     form = ChannelForm
     formfield_overrides = SECURE
-    extra = 0
     show_change_link = True
 
     def has_delete_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
@@ -139,13 +139,18 @@ class KeyInline(ReadOnlyInline):
 class CampaignAdmin(StepAdmin):
     """A product launch."""
 
-    list_display = ["name", "code", "time_zone", "currency", "limit", "frozen_at"]
+    list_display = ["name", "code", "time_zone", "currency", "limit", "frozen"]
     search_fields = ["name", "code"]
     inlines = [AxisInline, ChannelInline]
 
+    @admin.display(description=gettext_lazy("frozen since"), ordering="frozen_at")
+    def frozen(self, campaign: Campaign) -> str:
+        """The first publication, in the campaign's zone."""
+        return local(campaign.frozen_at, campaign.zone)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> list[str]:  # noqa: ARG002
         """What the first publication froze."""
-        return ["code", "time_zone", "currency", "limit", "frozen_at"] if frozen(obj) else ["frozen_at"]
+        return ["code", "time_zone", "currency", "limit", "frozen"] if frozen(obj) else ["frozen"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
         """Not once frozen."""

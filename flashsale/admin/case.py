@@ -19,9 +19,9 @@ from flashsale.models import Case
 class CaseAdmin(ReadOnlyAdmin):
     """The most suspicious first."""
 
-    list_display = ["reservation_id", "points", "seen", "state_word", "sale", "reason_word", "proposed_by"]
-    list_display_links = ["reservation_id"]
-    list_filter = ["state", "reservation__sale", "reason"]
+    list_display = ["which", "points", "seen", "state_word", "sale", "reason_word", "proposed_by"]
+    list_display_links = ["which"]
+    list_filter = ["state", "reservation__sale"]
     search_fields = ["reservation__id__startswith"]
     ordering = ["-score", "pk"]
     fields = [
@@ -39,6 +39,11 @@ class CaseAdmin(ReadOnlyAdmin):
     def panel(self, row: Case) -> dict[str, Any]:
         """The evidence as it was frozen."""
         return {"tables": [evidence.table(row.evidence)]}
+
+    @admin.display(description=gettext_lazy("reservation"))
+    def which(self, case: Case) -> str:
+        """Its number."""
+        return str(case.reservation_id)
 
     @admin.display(description=gettext_lazy("score"), ordering="score")
     def points(self, case: Case) -> str:

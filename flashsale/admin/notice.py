@@ -12,13 +12,18 @@ from flashsale.models import Notice, ReviewRun
 class NoticeAdmin(ReadOnlyAdmin):
     """Messages owed to buyers."""
 
-    list_display = ["reservation_id", "kind", "sale", "state_word", "due", "attempts", "sent"]
+    list_display = ["which", "kind", "sale", "state_word", "due", "attempts", "sent"]
     list_filter = ["state", "kind", "sale"]
     list_select_related = ["sale__campaign"]
     search_fields = ["reservation__id__startswith"]
     show_full_result_count = False
     ordering = ["-due_at", "-pk"]
-    fields = ["reservation_id", "kind", "sale", "state_word", "due", "attempts", "sent"]
+    fields = ["which", "kind", "sale", "state_word", "due", "attempts", "sent"]
+
+    @admin.display(description=gettext_lazy("reservation"))
+    def which(self, notice: Notice) -> str:
+        """Its number."""
+        return str(notice.reservation_id)
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
     def state_word(self, notice: Notice) -> str:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin import figures
+from flashsale.admin.inline import EditedInline
 from flashsale.admin.sale_forms import UNITS, SaleForm, line_form
 from flashsale.admin.sale_steps import Pause, Publish, Reallocate, Resume, Review, times, units
 from flashsale.admin.step import StepAdmin, Table
@@ -24,14 +25,14 @@ TIMES = ["lobby_at", "opens_at", "closes_at"]
 RULES = ["limit", "claim_s", "hold_s", "overbooking", "rate_per_s", "max_entries"]
 
 
-class OfferInline(admin.TabularInline):
+class OfferInline(EditedInline):
     """What is sold."""
 
     model = Offer
     extra = 1
 
 
-class LineInline(admin.TabularInline):
+class LineInline(EditedInline):
     """Who sells how many of it."""
 
     model = Allocation

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -53,6 +54,7 @@ class SaleForm(forms.ModelForm):
         campaign = self._campaign()
         for name, field in self.fields.items():
             if isinstance(field, WallTimeField):
+                field.label = capfirst(field.label)
                 field.zone = campaign.zone if campaign else None
                 field.help_text = self._help(campaign, name)
         if "campaign" in self.fields:

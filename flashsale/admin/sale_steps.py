@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from flashsale.admin.sale_forms import PauseForm, ReallocateForm
 from flashsale.admin.step import Step, Table
 from flashsale.admin.words import local, money
-from flashsale.life import reallocate, review, schedule
+from flashsale.life import control, reallocate, review, schedule
 from flashsale.models import Sale, Stock, Unit
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
@@ -109,7 +109,7 @@ class Pause(Step):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Shoppers read the message."""
-        schedule.pause(sale=row, message=data["message"])
+        control.pause(sale=row, message=data["message"])
         return _("%(sale)s is paused.") % {"sale": row.name}
 
 
@@ -130,7 +130,7 @@ class Resume(Step):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """The clock runs again."""
-        schedule.resume(sale=row)
+        control.resume(sale=row)
         return _("%(sale)s goes on.") % {"sale": row.name}
 
 

@@ -18,6 +18,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from flashsale.gate.client import GateDown
@@ -149,6 +150,8 @@ class StepAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "admin/flashsale/step.html", self._page(request, step, rows, form))
 
     def _page(self, request: HttpRequest, step: Step, rows: Sequence[Any], form: forms.Form) -> dict[str, Any]:
+        for asked in form.fields.values():
+            asked.label = capfirst(asked.label)
         offered = [row for row in rows if step.offered(row)]
         return {
             **self.admin_site.each_context(request),
@@ -221,20 +224,5 @@ class ReadOnlyAdmin(StepAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Never."""
-        return False
-
-
-class ReadOnlyInline(admin.TabularInline):
-    """Rows of another table, to look at."""
-
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         """Never."""
         return False
