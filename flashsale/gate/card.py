@@ -69,6 +69,7 @@ class SaleCard:
     hold_ms: int
     overbooking: float
     rate_per_s: int
+    poll_ms: int
     max_entries: int
     buckets: int
     commitment: str

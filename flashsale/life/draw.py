@@ -30,6 +30,8 @@ async def draw(*, card: SaleCard) -> bool:
     if isinstance(cohorts, Outcome):
         return False
     drawn = await in_books(write_cohorts, card.sale, cohorts, timezone.now())
+    if not drawn:
+        return False
     for line in card.lines:
         cohort, seed = drawn[line.number]
         await _mark_absent(card, line, cohort, seed)
@@ -42,6 +44,9 @@ def write_cohorts(sale: int, cohorts: dict[int, int], now: datetime) -> dict[int
     with transaction.atomic():
         lock_sale(sale, exclusive=True)
         row = Sale.objects.get(pk=sale)
+        if row.frozen_at is None and now < row.opens_at:
+            # The opening was moved while the gate still knew the old one; it will hear of it in a moment.
+            return {}
         for line in row.allocations.filter(cohort=None):
             line.cohort = cohorts[line.number]
             line.seed = lottery.seed(bytes(row.secret or b""), line.code, line.cohort).hex()

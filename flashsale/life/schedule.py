@@ -1,4 +1,4 @@
-"""Schedule: campaigns and sales are planned, published once with their draw committed, paused and resumed."""
+"""Schedule: campaigns and sales are planned, then published once, with their draw committed."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from flashsale.gate import bridge, cards, scripts
-from flashsale.gate.card import SaleCard
+from flashsale.life.control import make_units
 from flashsale.life.draw import BLOCK
-from flashsale.life.rebuild import card_of, rebuild
-from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Offer, Sale, Stock, Unit
-from flashsale.models.sale import LOBBY, UNITS_MAX, ms
+from flashsale.life.rebuild import rebuild
+from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Offer, Sale, Stock
+from flashsale.models.sale import LOBBY, UNITS_MAX
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
@@ -126,59 +125,5 @@ def _publish(sale: Sale, now: datetime) -> None:
     sale.save()
     Campaign.objects.filter(pk=sale.campaign_id, frozen_at=None).update(frozen_at=now)
     sale.allocations.update(block=min(BLOCK, sale.max_entries))
-    for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation", "offer"):
-        line, sku = stock.allocation, stock.offer.sku
-        serials = (f"{sale.code}/{line.code}/{sku}/{n:06d}" for n in range(1, stock.quantity + 1))
-        units = (Unit(campaign_id=sale.campaign_id, serial=x, sku=sku, allocation=line) for x in serials)
-        Unit.objects.bulk_create(units, batch_size=1000)
-
-
-def pause(*, sale: Sale, message: str = "") -> Sale:
-    """Stops reserving; once this returns no new reservation is made, and the line's clock stands. Safe to repeat.
-
-    Raises ValidationError when the sale is not published, GateDown when the gate could not be told: the books refuse
-    reservations all the same.
-    """
-    with transaction.atomic():
-        lock_sale(sale.pk, exclusive=True)
-        sale.refresh_from_db()
-        if sale.state == SaleState.PUBLISHED:
-            sale.state, sale.paused_at, sale.message = SaleState.PAUSED, timezone.now(), message
-            _save_decision(sale)
-        elif sale.state != SaleState.PAUSED:
-            raise ValidationError(_("Only a published sale can be paused."))
-    _tell(sale)
-    return sale
-
-
-def resume(*, sale: Sale) -> Sale:
-    """Goes on where the pause stopped: claim windows, holds and the closing time move by its length. Safe to repeat."""
-    with transaction.atomic():
-        lock_sale(sale.pk, exclusive=True)
-        sale.refresh_from_db()
-        if sale.state == SaleState.PAUSED and sale.paused_at:
-            stood_since = max(ms(sale.paused_at), ms(sale.opens_at))
-            sale.paused_ms += max(0, ms(timezone.now()) - stood_since)
-            sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
-            _save_decision(sale)
-        elif sale.state != SaleState.PUBLISHED:
-            raise ValidationError(_("Only a paused sale can be resumed."))
-    _tell(sale)
-    return sale
-
-
-def _save_decision(sale: Sale) -> None:
-    sale.revision += 1
-    sale.save(update_fields=["state", "paused_at", "paused_ms", "message", "revision"])
-
-
-def _tell(sale: Sale) -> None:
-    bridge.run(_tell_gate(card_of(sale), sale))
-
-
-async def _tell_gate(card: SaleCard, sale: Sale) -> None:
-    await scripts.tell(
-        card, revision=sale.revision, state=sale.state, paused_ms=sale.paused_ms,
-        paused_at=ms(sale.paused_at) if sale.paused_at else 0,
-    )  # fmt: skip
-    await cards.show(card)
+    for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation__sale", "offer"):
+        make_units(stock, first=1, last=stock.quantity)

@@ -54,5 +54,7 @@ def phase_of(card: SaleCard, figures: scripts.Survey) -> Phase:
 
 def _poll_ms(card: SaleCard, figures: scripts.Survey, stands: Phase) -> int:
     """Calm while nothing can happen soon; every two seconds around the opening and while people are called."""
+    if card.poll_ms:
+        return card.poll_ms
     soon = stands is Phase.OPEN or (stands is Phase.LOBBY and card.opens_at - figures.now < SOON_MS)
     return POLL_SOON_MS if soon else POLL_CALM_MS

@@ -18,6 +18,7 @@ HOLD_S = 15 * 60
 LOBBY = timedelta(hours=24)
 ENTRIES_MAX = 1_000_000
 UNITS_MAX = 1_000_000
+POLL_MS_MAX = 300_000
 # What shoppers and partners rely on from the day of publication.
 FROZEN_FIELDS = ("campaign", "code", "lobby_at", "opens_at", "closes_at", "limit", "claim_s", "hold_s", "max_entries")
 
@@ -63,6 +64,10 @@ class Sale(models.Model):
     max_entries = models.PositiveIntegerField(
         _("entries per line, at most"), default=100_000,
         validators=[MinValueValidator(1), MaxValueValidator(ENTRIES_MAX)],
+    )  # fmt: skip
+    poll_ms = models.PositiveIntegerField(
+        _("pages ask every (ms)"), default=0, validators=[MaxValueValidator(POLL_MS_MAX)],
+        help_text=_("0: as the phase of the sale wants. The brake when the servers are too busy."),
     )  # fmt: skip
     message = models.CharField(_("message to shoppers"), max_length=200, blank=True)
 

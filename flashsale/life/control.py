@@ -1,0 +1,179 @@
+"""Control: what an admin may still decide about a published sale. Each is safe at any moment and to repeat.
+
+The books decide under an exclusive lock of the sale's row, which every reservation's commit shares; then the gate is
+told, with a revision, so that an older decision never replaces a newer one. When the gate could not be told (GateDown),
+the books refuse what the decision forbids all the same, and deciding the same again tells it.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from flashsale.gate import bridge, cards, scripts
+from flashsale.gate.card import SaleCard
+from flashsale.life.rebuild import card_of, mend
+from flashsale.models import Sale, Stock, Unit
+from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms
+from flashsale.models.writer import lock_sale
+from flashsale.rules.states import Phase, SaleState
+
+RUNNING = (SaleState.PUBLISHED, SaleState.PAUSED)
+BEFORE_OPENING = (Phase.SCHEDULED, Phase.LOBBY)
+
+
+def pause(*, sale: Sale, message: str = "") -> Sale:
+    """Stops reserving; once this returns no new reservation is made, and the line's clock stands.
+
+    Raises ValidationError when the sale is not published.
+    """
+
+    def change(now: datetime) -> None:
+        if sale.state != SaleState.PAUSED:
+            _demand(sale.state == SaleState.PUBLISHED, _("Only a published sale can be paused."))
+            sale.state, sale.paused_at, sale.message = SaleState.PAUSED, now, message
+
+    return _decide(sale, change)
+
+
+def resume(*, sale: Sale) -> Sale:
+    """Goes on where the pause stopped: claim windows, holds and the closing time move by its length.
+
+    Raises ValidationError when the sale is not paused.
+    """
+
+    def change(now: datetime) -> None:
+        if sale.state == SaleState.PAUSED and sale.paused_at:
+            stood_since = max(ms(sale.paused_at), ms(sale.opens_at))
+            sale.paused_ms += max(0, ms(now) - stood_since)
+            sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
+        else:
+            _demand(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
+
+    return _decide(sale, change)
+
+
+def postpone(*, sale: Sale, opens_at: datetime, message: str = "") -> Sale:
+    """Moves a later opening, and the closing by as much; places are kept, the lobby goes on.
+
+    Raises ValidationError once the sale has opened, and for an opening that is not later than the present one.
+    """
+
+    def change(now: datetime) -> None:
+        if opens_at == sale.opens_at:
+            return
+        _demand(_phase(sale, now) in BEFORE_OPENING, _("The sale has opened: pause it instead."))
+        _demand(opens_at > max(sale.opens_at, now), _("The new opening must be later than the present one."))
+        sale.closes_at += opens_at - sale.opens_at
+        sale.opens_at, sale.message = opens_at, message
+
+    return _decide(sale, change)
+
+
+def call_off(*, sale: Sale, message: str) -> Sale:
+    """Ends a sale for good, with a message: nothing more is reserved; what is held may be paid, orders stand.
+
+    Raises ValidationError when it is over or was never published, or without a message.
+    """
+
+    def change(now: datetime) -> None:
+        if sale.state != SaleState.CALLED_OFF:
+            _demand(bool(message.strip()), _("Tell the shoppers why."))
+            _demand(sale.state in RUNNING, _("Only a published sale can be called off."))
+            _demand(_phase(sale, now) is not Phase.CLOSED, _("The sale is over."))
+            sale.state, sale.paused_at, sale.message = SaleState.CALLED_OFF, None, message
+
+    return _decide(sale, change)
+
+
+def close_early(*, sale: Sale) -> Sale:
+    """Closes an open sale now: nothing more is reserved, what is held may still be paid. A closed one stays as it is.
+
+    Raises ValidationError when it has not opened or is paused.
+    """
+
+    def change(now: datetime) -> None:
+        phase = _phase(sale, now)
+        if phase is not Phase.CLOSED:
+            _demand(phase is Phase.OPEN, _("Only an open sale can be closed early."))
+            sale.closes_at = moment(sale.line_ms(ms(now)))
+
+    return _decide(sale, change)
+
+
+def brake(*, sale: Sale, rate_per_s: int, poll_ms: int) -> Sale:
+    """Sets how many are called a second at most, and how often pages ask (0: as the phase wants).
+
+    Raises ValidationError out of bounds, and when the sale is over.
+    """
+
+    def change(now: datetime) -> None:  # noqa: ARG001 - every decision gets the time
+        _demand(sale.state in RUNNING, _("Only a published sale has a brake."))
+        _demand(1 <= rate_per_s <= 100_000, _("From 1 to 100,000 people a second."))
+        _demand(0 <= poll_ms <= POLL_MS_MAX, _("At most %(most)d ms.") % {"most": POLL_MS_MAX})
+        sale.rate_per_s, sale.poll_ms = rate_per_s, poll_ms
+
+    return _decide(sale, change)
+
+
+def add_units(*, stock: Stock, quantity: int) -> Stock:
+    """Raises an allocation's new units of an offer to `quantity`, before the opening; the same total does nothing.
+
+    Raises ValidationError once the sale has opened, and for less than there are.
+    """
+    with transaction.atomic():
+        lock_sale(stock.allocation.sale_id, exclusive=True)
+        stock.refresh_from_db()
+        sale = Sale.objects.select_related("campaign").get(pk=stock.allocation.sale_id)
+        if quantity != stock.quantity:
+            _demand(_phase(sale, timezone.now()) in BEFORE_OPENING, _("Units can be added until the sale opens."))
+            _demand(
+                stock.quantity < quantity <= UNITS_MAX,
+                _("There are %(count)d units already.") % {"count": stock.quantity},
+            )
+            make_units(stock, first=stock.quantity + 1, last=quantity)
+            stock.quantity = quantity
+            stock.save(update_fields=["quantity"])
+    bridge.run(mend(card=card_of(sale)))
+    return stock
+
+
+def make_units(stock: Stock, *, first: int, last: int) -> None:
+    """Gives serial numbers to new units of an allocation. Must run in a transaction that holds the sale's row."""
+    line, sku = stock.allocation, stock.offer.sku
+    serials = (f"{line.sale.code}/{line.code}/{sku}/{n:06d}" for n in range(first, last + 1))
+    units = (Unit(campaign_id=line.sale.campaign_id, serial=x, sku=sku, allocation=line) for x in serials)
+    Unit.objects.bulk_create(units, batch_size=1000)
+
+
+def _demand(condition: bool, words: str) -> None:
+    if not condition:
+        raise ValidationError(words)
+
+
+def _phase(sale: Sale, now: datetime) -> Phase:
+    return sale.phase(ms(now))
+
+
+def _decide(sale: Sale, change: Callable[[datetime], None]) -> Sale:
+    with transaction.atomic():
+        lock_sale(sale.pk, exclusive=True)
+        sale.refresh_from_db()
+        change(timezone.now())
+        sale.revision += 1
+        sale.save()
+    bridge.run(_tell(card_of(sale), sale))
+    return sale
+
+
+async def _tell(card: SaleCard, sale: Sale) -> None:
+    # A cohort that was frozen by an opening which the books have since moved was never drawn: it freezes again.
+    frozen = {} if sale.frozen_at else {"frozen": 0}
+    await scripts.tell(
+        card, revision=sale.revision, state=sale.state, opens=card.opens_at, closes=card.closes_at,
+        paused_ms=sale.paused_ms, paused_at=ms(sale.paused_at) if sale.paused_at else 0, **frozen,
+    )  # fmt: skip
+    await cards.show(card)

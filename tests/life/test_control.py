@@ -1,0 +1,121 @@
+"""What an admin may still decide about a published sale: safe at any moment, twice, and the promises hold."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from flashsale.gate import bridge, inspect, scripts
+from flashsale.life import control
+from flashsale.life.draw import draw, write_cohorts
+from flashsale.life.status import status
+from flashsale.models import Allocation, Sale, Stock, Unit
+from flashsale.rules.outcomes import Outcome, Refused
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+def refusal(call, **fields):
+    with pytest.raises(Refused) as refused:
+        call(**fields)
+    return refused.value.outcome
+
+
+def called_person(sale):
+    ani = Shopper(sale, "ani")
+    ani.enter()
+    open_now(sale)
+    tend(sale)
+    return ani
+
+
+def test_postponing_moves_opening_and_closing_and_keeps_places():
+    sale = lobby_sale()
+    ani = Shopper(sale, "ani")
+    ani.enter()
+    opens, closes = sale.opens_at, sale.closes_at
+    later = opens + timedelta(hours=2)
+    for _again in range(2):
+        control.postpone(sale=sale, opens_at=later, message="Two hours later")
+    assert (sale.opens_at, sale.closes_at) == (later, closes + timedelta(hours=2))
+    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+    card = card_of(sale)
+    assert bridge.run(status(card=card, line=card.lines[0]))["message"] == "Two hours later"
+
+
+def test_an_earlier_opening_and_an_opened_sale_cannot_be_postponed():
+    sale = lobby_sale()
+    with pytest.raises(ValidationError):
+        control.postpone(sale=sale, opens_at=sale.opens_at - timedelta(minutes=1))
+    open_now(sale)
+    with pytest.raises(ValidationError):
+        control.postpone(sale=sale, opens_at=timezone.now() + timedelta(hours=1))
+    assert Sale.objects.get(pk=sale.pk).revision == sale.revision
+
+
+def test_a_cohort_frozen_by_an_opening_that_was_moved_is_frozen_again_at_the_new_one():
+    sale = lobby_sale()
+    ani, budi = Shopper(sale, "ani"), Shopper(sale, "budi")
+    ani.enter()
+    stale = card_of(sale)
+    bridge.run(scripts.tell(stale, revision=1, opens=stale.lobby_at))
+    bridge.run(scripts.freeze(stale))
+    assert write_cohorts(sale.pk, {1: 1}, timezone.now()) == {}
+    assert bridge.run(draw(card=stale)) is False
+    control.postpone(sale=sale, opens_at=sale.opens_at + timedelta(hours=1))
+    control.postpone(sale=sale, opens_at=sale.opens_at + timedelta(hours=1))
+    budi.enter()
+    open_now(sale)
+    assert Allocation.objects.get(sale=sale).cohort == 2
+
+
+def test_a_sale_called_off_reserves_nothing_more_and_says_why():
+    sale = lobby_sale()
+    ani = called_person(sale)
+    with pytest.raises(ValidationError):
+        control.call_off(sale=sale, message="  ")
+    for _again in range(2):
+        control.call_off(sale=sale, message="The phones did not arrive.")
+    assert refusal(ani.reserve) is Outcome.CALLED_OFF
+    assert refusal(Shopper(sale, "budi").enter) is Outcome.CALLED_OFF
+    assert set(Unit.objects.values_list("state", flat=True)) == {"free"}
+    with pytest.raises(ValidationError):
+        control.resume(sale=sale)
+
+
+def test_an_open_sale_closes_early_and_a_lobby_does_not():
+    sale = lobby_sale()
+    with pytest.raises(ValidationError):
+        control.close_early(sale=sale)
+    ani = called_person(sale)
+    for _again in range(2):
+        control.close_early(sale=sale)
+    assert refusal(ani.reserve) is Outcome.CLOSED
+
+
+def test_the_brake_slows_pages_and_calling_down():
+    sale = lobby_sale()
+    control.brake(sale=sale, rate_per_s=2, poll_ms=30_000)
+    card = card_of(sale)
+    document = bridge.run(status(card=card, line=card.lines[0]))
+    assert (document["poll_ms"], card.rate_per_s) == (30_000, 2)
+    with pytest.raises(ValidationError):
+        control.brake(sale=sale, rate_per_s=0, poll_ms=0)
+
+
+def test_units_are_added_up_to_a_total_before_the_opening_only():
+    sale = lobby_sale(stock={PHONE: 2})
+    stock = Stock.objects.get(allocation__sale=sale)
+    for _again in range(2):
+        control.add_units(stock=stock, quantity=5)
+    card = card_of(sale)
+    assert Unit.objects.count() == 5
+    assert len(bridge.run(inspect.offered(card, card.lines[0]))) == 5
+    with pytest.raises(ValidationError):
+        control.add_units(stock=stock, quantity=4)
+    open_now(sale)
+    with pytest.raises(ValidationError):
+        control.add_units(stock=stock, quantity=9)
+    assert Unit.objects.count() == 5
