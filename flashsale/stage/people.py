@@ -125,7 +125,7 @@ class Town:
         for kind, permille in SHARES.items():
             if plain and kind is not Kind.NO_SHOW:
                 continue
-            count = max(2, round(size * permille / 1000))
+            count = max(3, round(size * permille / 1000))
             people += [self.person(kind, self._random.choice(channels)) for _ in range(count)]
         honest = max(0, size - len(people))
         people += [self.person(Kind.HONEST, channels[at % len(channels)]) for at in range(honest)]

@@ -28,8 +28,8 @@ OPEN = timedelta(seconds=90)
 PAUSE_S = 30.0
 UNITS = 20
 PEOPLE = 30
-# One a tick instead of all at once: a line that one can watch.
-RATE_PER_S = 2
+# The slowest there is: a line that one can watch.
+RATE_PER_S = 5
 CLAIM_S = 60
 HOLD_S = 300
 TEMPO = Tempo(enter_s=45, think_s=6, pay_s=8)

@@ -62,12 +62,14 @@ def show(story: Story, document: dict[str, Any], console: Console) -> None:
 
 def _acts(story: Story) -> Table:
     table = Table(title="The campaign of January 2021", title_justify="left")
-    for heading in ("day", "units", "people", "what came of it"):
-        table.add_column(heading, justify="right" if heading in {"units", "people"} else "left")
+    for heading in ("day", "over after", "units", "people", "what came of it"):
+        table.add_column(heading, justify="left" if heading in {"day", "what came of it"} else "right")
     for act in story.acts:
         came = act.get("ends") or act.get("cancelled") or {}
         words = ", ".join(f"{count} {what}" for what, count in sorted(came.items(), key=lambda pair: -pair[1]))
-        table.add_row(act["act"], str(act.get("units", "")), str(act.get("people", "")), words)
+        table.add_row(
+            act["act"], f"{act['over_after_s']} s", str(act.get("units", "")), str(act.get("people", "")), words
+        )
     return table
 
 

@@ -76,6 +76,7 @@ class Story:
     acts: list[dict[str, Any]] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     attendances: dict[str, crowd.Attendance] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
     seen: Seen = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,7 +84,7 @@ class Story:
 
     def units(self, share: float = 1.0) -> int:
         """How many units so large a part of the story has."""
-        return max(8, round(UNITS * self.scale * share))
+        return max(4, round(UNITS * self.scale * share))
 
     def schedule(self, *, code: str, name: str, units: Mapping[str, int], opens_in_s: float, open_s: float) -> Sale:
         """A published sale whose lobby is open and which opens in so many seconds."""
@@ -134,6 +135,10 @@ class Story:
                     Check(finding.promise, f"audit: {finding.title}", held, found, "nothing broken", act)
                 )
 
+    def note(self, act: str, **facts: Any) -> None:
+        """Keep what an act was about, and when it was over."""
+        self.acts.append({"act": act, "over_after_s": round(time.monotonic() - self.started, 1), **facts})
+
     def refresh(self) -> None:
         """Read the units' ways anew."""
         self.seen.ways = lineage.ways(self.campaign.pk)
@@ -158,11 +163,6 @@ def prepare(*, scale: float, seed: int, out: Path, servers: Servers, say: Callab
     size = max(40, round(SHOPPERS * scale))
     story.people = Town(seed=seed, mark=1).crowd(size=size, channels=list(WHERE_UNITS_GO))
     return story
-
-
-def wait_until(moment: datetime) -> None:
-    """Let time pass, as it does."""
-    time.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
 
 
 def wait_for(true: Callable[[], bool], *, seconds: float, every_s: float = 0.05) -> bool:

@@ -24,8 +24,8 @@ def tell(*, scale: float, seed: int, out: Path, port: int, acts: int, say: Calla
 
 def _play(story: Story, acts: int) -> None:
     clock = story.clock
-    # About when the third day will be over; if that takes longer, its people come late, as they would have.
-    opens_in_s = 2 * (clock.lobby_s + clock.open_s) + 15
+    # About when the third day will be over; should that take longer, its people come late, as they would.
+    opens_in_s = 2 * clock.lobby_s + clock.open_s + 30
     later = february_2.announce(story, opens_in_s=opens_in_s) if acts == ACTS else None
     first = january_26.act(story)
     if acts >= 2:

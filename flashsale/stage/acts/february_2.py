@@ -4,7 +4,7 @@ from flashsale.models import Move, Sale, Unit
 from flashsale.stage import checks
 from flashsale.stage.people import Town
 from flashsale.stage.seen import Check
-from flashsale.stage.story import WHERE_UNITS_GO, Story, wait_until
+from flashsale.stage.story import WHERE_UNITS_GO, Story
 
 CODE = "2-february"
 SHARE = 0.2
@@ -30,11 +30,8 @@ def act(story: Story, sale: Sale) -> None:
     story.say(f"2 February: {len(people)} people, {sum(planned.values())} units")
     attendance = story.attend(sale, people, {line: line for line in planned})
     story.refresh()
-    story.acts.append(
-        {"act": "2 February", "units": sum(planned.values()), "people": len(people), "ends": attendance.ends()}
-    )
+    story.note("2 February", units=sum(planned.values()), people=len(people), ends=attendance.ends())
     story.judge("2 February", [*checks.everything(story.seen), untouched])
-    wait_until(sale.opens_at)
 
 
 def _untouched(sale: Sale, planned: int) -> Check:

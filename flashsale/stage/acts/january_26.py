@@ -21,7 +21,7 @@ def act(story: Story) -> Sale:
     attendance = story.attend(sale, story.people, {line: line for line in units})
     story.refresh()
     ends = attendance.ends()
-    story.acts.append({"act": "26 January", "units": sum(units.values()), "people": len(story.people), "ends": ends})
+    story.note("26 January", units=sum(units.values()), people=len(story.people), ends=ends)
     odd = attendance.unexpected()
     found = ", ".join(f"{what} ({count})" for what, count in odd.most_common(5)) or "none"
     story.judge(

@@ -42,7 +42,7 @@ def act(story: Story, sale: Sale) -> None:
     story.refresh()
     story.judge("27 January", [killed, alone, _found(story, sale), notices])
     cancelled = Counter(Cancellation.objects.filter(reservation__sale=sale).values_list("reason", flat=True))
-    story.acts.append({"act": "27 January", "orders": run.orders, "cancelled": dict(cancelled)})
+    story.note("27 January", orders=run.orders, cancelled=dict(cancelled))
 
 
 def _decide(story: Story, sale: Sale) -> Check:

@@ -34,7 +34,7 @@ def act(story: Story, source: Sale) -> Sale:
     story.say(f"29 January: {moved} units came back, {len(people)} people on Lazada")
     attendance = story.attend(sale, people, {LINE: LINE})
     story.refresh()
-    story.acts.append({"act": "29 January", "units": moved, "people": len(people), "ends": attendance.ends()})
+    story.note("29 January", units=moved, people=len(people), ends=attendance.ends())
     found = [*checks.everything(story.seen), _traceable(story, source, sale, kept), _letters(story)]
     story.judge("29 January", found)
     return sale
