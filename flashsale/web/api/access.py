@@ -77,6 +77,12 @@ class Pages(CursorPagination):
     max_page_size = 100
     ordering = "-made_at"
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """A page in the OpenAPI document."""
+        address = {"type": ["string", "null"], "format": "uri"}
+        properties = {"next": address, "previous": address, "results": schema}
+        return {"type": "object", "required": list(properties), "properties": properties}
+
 
 class PartnerView(APIView):
     """A view for partners."""

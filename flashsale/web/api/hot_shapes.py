@@ -95,6 +95,26 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Left": _object({"left": {"type": "boolean"}}),
+    "Receipt": _object(
+        {
+            "receipt": _object(
+                {
+                    "version": {"type": "integer", "const": 1},
+                    "sale": TEXT,
+                    "line": TEXT,
+                    "index": WHOLE,
+                    "time": {"type": "integer", "description": "When this token was given, in ms since 1970."},
+                    "holder": {
+                        "type": "object",
+                        "additionalProperties": TEXT,
+                        "description": "A mark of each proven value, by axis.",
+                    },
+                }
+            ),
+            "key": {"type": "string", "description": "Which of the keys at /v1/keys."},
+            "signature": {"type": "string", "description": "Ed25519, base64url; docs/fairness.md says of what."},
+        }
+    ),
     "ReserveRequest": _object(
         {
             "place": PLACE_TOKEN,
@@ -177,6 +197,10 @@ PATHS: dict[str, Any] = {
     ),
     f"{BASE}/look": _post("look", "See where a place stands.", "PlaceRequest", {"200": "Look"}),
     f"{BASE}/leave": _post("leave", "Give a place up; safe to repeat.", "PlaceRequest", {"200": "Left"}),
+    f"{BASE}/receipt": _post(
+        "receipt", "Get a signed statement of the place; always the same for one token.", "PlaceRequest",
+        {"200": "Receipt"},
+    ),
     f"{BASE}/reserve": _post(
         "reserve", "Hold units for a place that is called; 201 means committed.", "ReserveRequest",
         {"201": "Reserved"}, KEY,

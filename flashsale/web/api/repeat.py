@@ -31,7 +31,7 @@ def once(request: Request, partner: Partner, act: Callable[[], dict[str, Any]]) 
     if call.fingerprint != _fingerprint(request):
         raise Refused(Outcome.KEY_REUSED)
     if call.answer is None:
-        kept = ApiCall.objects.filter(pk=call.pk, answer=None).update(answer=act())
+        kept = ApiCall.objects.filter(pk=call.pk, answer__isnull=True).update(answer=act())
         call.refresh_from_db()
         if kept:
             return Response(call.answer)

@@ -1,14 +1,15 @@
-"""Addresses of the REST API. The five verbs of a line (enter, look, leave, reserve, status) never come here."""
+"""Addresses of the REST API. The six verbs of a line (enter, look, leave, receipt, reserve, status) never come here."""
 
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from flashsale.web.api import catalogue, document, reservations
+from flashsale.web.api import catalogue, document, keys, reservations
 from flashsale.web.api.access import Unknown
 
 urlpatterns = [
     path("v1/openapi.json", document.OpenApi.as_view(), name="openapi"),
     path("v1/docs/", document.reader(SpectacularSwaggerSplitView.as_view(url_name="openapi")), name="api-docs"),
+    path("v1/keys", keys.Keys.as_view(), name="keys"),
     path("v1/sales", catalogue.Sales.as_view()),
     path("v1/sales/<str:code>", catalogue.OneSale.as_view()),
     path("v1/sales/<str:code>/transcript", catalogue.TranscriptOf.as_view(), name="transcript"),

@@ -1,0 +1,104 @@
+"""The OpenAPI document tells the truth about both doors."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from flashsale.models import Sale
+from flashsale.web import hot
+from flashsale.web.api.document import openapi
+from tests.factories import identity, open_now
+from tests.web.asgi import ask
+from tests.web.conftest import Partner
+
+HOT = "/v1/sales/{sale}/lines/{line}/"
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return json.loads(openapi())
+
+
+def _fits(document: dict[str, Any], path: str, method: str, status: int, answer: object) -> None:
+    """Raises when an answer does not have the documented shape."""
+    responses = document["paths"][path][method]["responses"]
+    response = responses.get(str(status), responses["default"])
+    if "$ref" in response:
+        response = document["components"]["responses"]["Problem"]
+    (content,) = response["content"].values()
+    Draft202012Validator(content["schema"] | {"components": document["components"]}).validate(answer)
+
+
+def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    validate(document)
+    assert document["openapi"] == "3.1.0"
+
+
+def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) -> None:
+    operations = {(method, path) for path, item in document["paths"].items() for method in item}
+    assert operations == {
+        ("get", HOT + "status"), *(("post", HOT + verb) for verb in hot.VERBS),
+        ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
+        ("get", "/v1/reservations"), ("get", "/v1/reservations/{id}"), ("post", "/v1/reservations/{id}/confirm"),
+        ("post", "/v1/reservations/{id}/cancel"), ("post", "/v1/reservations/{id}/release"),
+    }  # fmt: skip
+
+
+def test_every_operation_names_its_refusals_and_its_keys(document: dict[str, Any]) -> None:
+    operations = [item for path in document["paths"].values() for item in path.values()]
+    assert {operation["responses"]["default"]["$ref"] for operation in operations} == {"#/components/responses/Problem"}
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    assert document["components"]["securitySchemes"]["partnerKey"]["scheme"] == "bearer"
+
+
+def test_real_answers_of_the_hot_door_fit(document: dict[str, Any], sale: Sale, lazada: Partner) -> None:
+    who = {axis.value: value for axis, value in identity("ani").items()}
+    entered = lazada.post("enter", {"identity": who})
+    _fits(document, HOT + "enter", "post", entered.status, entered.json)
+    place = entered.json["place"]
+    _fits(document, HOT + "look", "post", 200, lazada.post("look", {"place": place}).json)
+    status = f"/v1/sales/{sale.code}/lines/lazada/status"
+    _fits(document, HOT + "status", "get", 200, ask("GET", status).json)
+    open_now(sale)
+    open_now(sale)
+    _fits(document, HOT + "look", "post", 200, lazada.post("look", {"place": place}).json)
+    refused = lazada.reserve(place, sku="nothing")
+    _fits(document, HOT + "reserve", "post", refused.status, refused.json)
+    _fits(document, HOT + "reserve", "post", 201, lazada.reserve(place).json)
+    _fits(document, HOT + "leave", "post", 200, lazada.post("leave", {"place": lazada.enter("budi")}).json)
+
+
+def test_real_answers_of_the_rest_fit(document: dict[str, Any], sale: Sale, lazada: Partner, held: Any) -> None:
+    client = Client(headers=lazada.http)
+    for path, address in (
+        ("/v1/sales", "/v1/sales"), ("/v1/sales/{code}", f"/v1/sales/{sale.code}"),
+        ("/v1/sales/{code}/transcript", f"/v1/sales/{sale.code}/transcript"),
+        ("/v1/reservations", "/v1/reservations"),
+        ("/v1/reservations/{id}", f"/v1/reservations/{held['reservation']}"),
+        ("/v1/reservations/{id}", "/v1/reservations/00000000-0000-0000-0000-000000000000"),
+    ):  # fmt: skip
+        reply = client.get(address)
+        _fits(document, path, "get", reply.status_code, reply.json())
+
+
+def test_it_is_served_to_everybody(client: Client) -> None:
+    reply = client.get("/v1/openapi.json")
+    assert (reply.status_code, reply["Content-Type"], reply.content) == (200, "application/json", openapi())
+
+
+def test_it_can_be_read_in_a_browser(client: Client) -> None:
+    page = client.get("/v1/docs/")
+    assert page.status_code == 200
+    assert b"/v1/openapi.json" in client.get("/v1/docs/?script=").content
+
+
+def test_a_problems_type_leads_to_its_meaning(client: Client) -> None:
+    assert client.get("/problems/sold_out").json() == {
+        "type": "/problems/sold_out", "code": "sold_out", "status": 409,
+        "title": {"id": "Habis terjual.", "en": "Sold out."},
+    }  # fmt: skip
+    assert client.get("/problems/nothing").status_code == 404

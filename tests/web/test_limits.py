@@ -1,0 +1,113 @@
+"""Limits count exactly, whoever asks at the same time, and refuse when they cannot count."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connections
+from django.test import Client
+from pytest_django import Settings
+
+from flashsale.models import Sale
+from flashsale.stage.processes import free_port
+from flashsale.web import limits, partners
+from flashsale.web.limits import Limit
+from tests.web.conftest import Partner
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "stopped_clock")]
+THREADS, CALLS = 8, 10
+
+
+def _at_once(call: Callable[[], int]) -> Counter[int]:
+    """What so many calls answer that begin at the same moment."""
+    start = Barrier(THREADS)
+
+    def many() -> list[int]:
+        start.wait()
+        try:
+            return [call() for _ in range(CALLS)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return Counter(status for done in [threads.submit(many) for _ in range(THREADS)] for status in done.result())
+
+
+def test_without_counting_first_too_many_get_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: what a limiter that looks and then writes would let through, under the same load."""
+    seen, both_have_looked = {"count": 0}, Barrier(THREADS)
+
+    def look_then_write() -> int:
+        count = seen["count"]
+        both_have_looked.wait()
+        seen["count"] = count + 1
+        return 429 if count >= 25 else 200
+
+    assert _at_once(look_then_write)[200] == THREADS * CALLS
+
+
+def test_the_api_lets_exactly_its_budget_through(lazada: Partner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "API_PARTNER", Limit("api partner", 25, 60))
+    partners.partner_of(lazada.http["authorization"])
+    client = Client(headers=lazada.http)
+    assert _at_once(lambda: client.get("/v1/reservations").status_code) == {200: 25, 429: 55}
+
+
+def test_one_partners_crowd_is_not_anothers(lazada: Partner, akulaku: Partner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "API_PARTNER", Limit("api partner", 1, 60))
+    statuses = [Client(headers=p.http).get("/v1/reservations").status_code for p in (lazada, lazada, akulaku)]
+    assert statuses == [200, 429, 200]
+
+
+def test_a_refusal_says_when_to_come_back(lazada: Partner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "API_PARTNER", Limit("api partner", 1, 60))
+    client = Client(headers=lazada.http)
+    first, second = client.get("/v1/reservations"), client.get("/v1/reservations")
+    assert first["RateLimit-Policy"] == '"api partner";q=1;w=60'
+    assert second["RateLimit"].startswith('"api partner";r=0;t=')
+    assert (second["Content-Type"], second.json()["code"]) == ("application/problem+json", "too_many_requests")
+    assert 1 <= int(second["Retry-After"]) == second.json()["retry_after_s"] <= 60
+
+
+def test_log_in_takes_exactly_five_guesses_a_minute() -> None:
+    User.objects.create_superuser("alice", password="right")
+
+    def guess(password: str = "", user: str = "alice", address: str = "203.0.113.9") -> int:
+        sent = {"username": user, "password": password}
+        return Client(REMOTE_ADDR=address).post("/admin/login/", sent).status_code
+
+    assert _at_once(guess) == {200: 5, 429: 75}
+    assert guess("right") == 429
+    assert guess("right", address="198.51.100.1") == 302  # a stranger's guesses do not lock her out
+    assert guess(user="bob") == 429  # the address has used up its own budget
+
+
+def test_log_in_says_when_to_come_back() -> None:
+    replies = [Client().post("/admin/login/", {"username": "alice", "password": "x"}) for _ in range(6)]
+    assert 1 <= int(replies[5]["Retry-After"]) <= 60
+    assert Client().get("/admin/login/").status_code == 200
+
+
+@pytest.fixture
+def _dead_limiter(settings: Settings) -> None:
+    dead = f"redis://127.0.0.1:{free_port()}/0"
+    settings.CACHES = {name: {**cache, "LOCATION": dead} for name, cache in settings.CACHES.items()}
+
+
+@pytest.mark.usefixtures("_dead_limiter")
+def test_when_nothing_can_be_counted_nobody_logs_in() -> None:
+    User.objects.create_superuser("alice", password="right")
+    reply = Client().post("/admin/login/", {"username": "alice", "password": "right"})
+    assert (reply.status_code, reply["Retry-After"]) == (503, "2")
+
+
+@pytest.mark.usefixtures("_dead_limiter")
+def test_when_nothing_can_be_counted_orders_are_shown_and_not_moved(sale: Sale, lazada: Partner) -> None:
+    client = Client(headers=lazada.http)
+    assert client.get("/v1/reservations").status_code == 200
+    reply = client.post(f"/v1/reservations/{uuid4()}/release", headers={"idempotency-key": "k"})
+    assert (reply.status_code, reply.json()["code"]) == (503, "not_ready")

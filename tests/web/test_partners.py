@@ -1,0 +1,83 @@
+"""Keys of partners: known within five seconds, gone within five seconds, never asked for one by one."""
+
+from collections.abc import Callable
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from flashsale.models import Campaign, PartnerKey
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.web import partners
+from tests.factories import poco_campaign
+from tests.web.conftest import key_of
+
+
+@pytest.fixture
+def campaign(db: None) -> Campaign:
+    return poco_campaign()
+
+
+@pytest.fixture
+def key(campaign: Campaign) -> str:
+    return key_of(campaign, "lazada")
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets so many seconds pass."""
+    clock = {"now": 1000.0}
+    monkeypatch.setattr(partners.time, "monotonic", lambda: clock["now"])
+
+    def move(seconds: float) -> None:
+        clock["now"] += seconds
+
+    partners.forget()
+    move(100)
+    return move
+
+
+def _refusal(authorization: str) -> Outcome:
+    with pytest.raises(Refused) as refused:
+        partners.partner_of(authorization)
+    return refused.value.outcome
+
+
+def test_a_key_names_its_channel(campaign: Campaign, key: str) -> None:
+    partner = partners.partner_of(f"Bearer {key}")
+    assert (partner.code, partner.campaign) == ("lazada", campaign.pk)
+
+
+def test_only_the_hash_of_a_key_is_stored(key: str) -> None:
+    row = PartnerKey.objects.get()
+    assert key not in str(vars(row))
+    assert (row.prefix, row.digest) == (key[:12], PartnerKey.digest_of(key))
+
+
+def test_a_thousand_wrong_keys_cost_one_query(key: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(1):
+        assert {_refusal(f"Bearer fs_live_{n:043d}") for n in range(1000)} == {Outcome.UNAUTHENTICATED}
+        partners.partner_of(f"Bearer {key}")
+
+
+def test_a_revoked_key_works_for_five_seconds_at_most(key: str, later: Callable[[float], None]) -> None:
+    partners.partner_of(f"Bearer {key}")
+    PartnerKey.objects.update(revoked_at=timezone.now())
+    later(5.1)
+    assert _refusal(f"Bearer {key}") is Outcome.UNAUTHENTICATED
+
+
+def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
+    key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partners.partner_of(f"Bearer {key}")
+
+    def silent() -> dict[str, partners.Partner]:
+        raise OperationalError
+
+    monkeypatch.setattr(partners, "_read", silent)
+    later(60)
+    assert partners.partner_of(f"Bearer {key}").code == "lazada"
+    later(10)
+    assert _refusal(f"Bearer {key}") is Outcome.NOT_READY

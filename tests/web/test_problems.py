@@ -1,0 +1,54 @@
+"""One table says how every refusal looks in HTTP."""
+
+import pytest
+
+from flashsale.rules.outcomes import EFFECTS, Outcome
+from flashsale.web import problems
+from flashsale.web.problems import Fault
+
+
+def test_every_refusal_is_in_the_table_and_no_effect_is() -> None:
+    assert set(problems.TABLE) == (set(Outcome) - EFFECTS) | set(Fault)
+
+
+def test_the_words_of_life_and_doors_differ() -> None:
+    assert {outcome.value for outcome in Outcome} & {fault.value for fault in Fault} == set()
+
+
+def test_every_status_says_whose_move_it_is() -> None:
+    statuses = {word: problems.status_of(word) for word in problems.REFUSALS}
+    assert {word for word, status in statuses.items() if status >= 500} == {
+        Outcome.NOT_READY, Outcome.UNKNOWN, Outcome.PAUSED, Fault.INTERNAL,
+    }  # fmt: skip
+    assert set(statuses.values()) == {400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503}
+
+
+def test_a_problem_is_told_in_two_languages() -> None:
+    assert problems.title(Outcome.SOLD_OUT, "en") == "Sold out."
+    assert problems.title(Outcome.SOLD_OUT, "id") == "Habis terjual."
+
+
+def test_a_problem_document_has_the_fields_of_rfc_9457_and_ours() -> None:
+    document = problems.problem(Outcome.PAUSED, language="en", request_id="r1", detail="Back at noon.", retry_after_s=2)
+    assert document == {
+        "type": "/problems/paused", "title": "The sale is paused. Your place is kept.", "status": 503,
+        "code": "paused", "detail": "Back at noon.", "request_id": "r1", "retry_after_s": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", "id"), ("id", "id"), ("in-ID", "id"), ("en", "en"), ("en-GB,en;q=0.9", "en"), ("de, en;q=0.5", "en"),
+        ("en;q=0.2, id;q=0.8", "id"), ("de", "id"), ("*", "id"), (";;;", "id"), ("en," * 1000, "id"),
+    ],
+)  # fmt: skip
+def test_the_callers_first_language_that_we_speak_is_taken(header: str, language: str) -> None:
+    assert problems.language_of(header) == language
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [(404, Outcome.NOT_FOUND), (418, Outcome.MALFORMED), (502, Fault.INTERNAL)]
+)
+def test_a_frameworks_status_becomes_a_word(status: int, word: problems.Word) -> None:
+    assert problems.word_of(status) == word
