@@ -9,7 +9,13 @@ import secrets
 import tempfile
 from pathlib import Path
 
-NAMES = ("FLASHSALE_SECRET_KEY", "FLASHSALE_PEPPER", "FLASHSALE_TOKEN_KEYS", "FLASHSALE_CONTACT_KEY")
+NAMES = (
+    "FLASHSALE_SECRET_KEY",
+    "FLASHSALE_PEPPER",
+    "FLASHSALE_TOKEN_KEYS",
+    "FLASHSALE_CONTACT_KEY",
+    "FLASHSALE_RECEIPT_KEY",
+)
 
 HEAD = """\
 # Secrets of this data folder. Keep the file private, back it up apart from the data, never commit it.
@@ -22,11 +28,13 @@ class SecretsMissing(RuntimeError):
 
 
 def load(*, path: Path, make: bool) -> None:
-    """Put the file's lines into the environment where it lacks them; with `make`, write a missing file first."""
+    """Put the file's lines into the environment where it lacks them; with `make`, write first what is missing in it."""
     if make and not path.exists() and not all(os.environ.get(name) for name in NAMES):
         _write(path=path)
     if path.exists():
         _refuse_open_file(path)
+        if make:
+            _complete(path=path)
         for name, value in _lines(path):
             os.environ.setdefault(name, value)
     missing = [name for name in NAMES if not os.environ.get(name)]
@@ -65,6 +73,11 @@ def key(name: str, text: str) -> bytes:
     return value
 
 
+def public_keys(text: str) -> list[bytes]:
+    """Read public keys of 32 bytes, "hex,hex"; none from an empty text."""
+    return [key("FLASHSALE_RECEIPT_OLD_KEYS", part.strip()) for part in text.split(",") if part.strip()]
+
+
 def fresh() -> dict[str, str]:
     """A new set of secrets."""
     return {
@@ -72,6 +85,7 @@ def fresh() -> dict[str, str]:
         "FLASHSALE_PEPPER": secrets.token_hex(32),
         "FLASHSALE_TOKEN_KEYS": f"1:{secrets.token_hex(32)}",
         "FLASHSALE_CONTACT_KEY": secrets.token_hex(32),
+        "FLASHSALE_RECEIPT_KEY": secrets.token_hex(32),
     }
 
 
@@ -87,6 +101,18 @@ def _write(*, path: Path) -> None:
             os.link(file.name, path)
         except FileExistsError:
             return
+
+
+def _complete(*, path: Path) -> None:
+    """Add what a demo's file from an earlier version lacks.
+
+    Of two processes that do it at once, both read the file afterwards and keep a name's first value.
+    """
+    known = {name for name, _ in _lines(path)}
+    lines = [f"{name}={value}\n" for name, value in fresh().items() if name not in known]
+    if lines and "FLASHSALE_DEMO" in known:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(lines))
 
 
 def _refuse_open_file(path: Path) -> None:

@@ -41,6 +41,9 @@ SECRET_KEY = env.str("FLASHSALE_SECRET_KEY")
 FLASHSALE_PEPPER = secrets.key("FLASHSALE_PEPPER", env.str("FLASHSALE_PEPPER"))
 FLASHSALE_TOKEN_KEYS = secrets.token_keys(env.str("FLASHSALE_TOKEN_KEYS"))
 FLASHSALE_CONTACT_KEY = secrets.key("FLASHSALE_CONTACT_KEY", env.str("FLASHSALE_CONTACT_KEY"))
+FLASHSALE_RECEIPT_KEY = secrets.key("FLASHSALE_RECEIPT_KEY", env.str("FLASHSALE_RECEIPT_KEY"))
+# Public keys that signed receipts before this one did, so that those stay checkable.
+FLASHSALE_RECEIPT_OLD_KEYS = secrets.public_keys(env.str("FLASHSALE_RECEIPT_OLD_KEYS", default=""))
 
 # --- The house --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The hot door: enter, look, leave, reserve, status; raw ASGI before Django, for shoppers' pages and partners alike.
+"""The hot door: enter, look, leave, receipt, reserve, status; raw ASGI before Django, for our page and partners alike.
 
 What Django's middleware would do is done here on purpose: our page is known by a SameSite cookie, its Origin and JSON
 alone; a partner by its key. Every request is bounded in size, in time and in number.
@@ -16,7 +16,7 @@ from django.db import DatabaseError
 
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.gate.client import GateDown
-from flashsale.life import enter, leave, look, places, reserve, status
+from flashsale.life import enter, leave, look, places, receipt, reserve, status
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import Place
@@ -80,7 +80,7 @@ class Visit:
 
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Answers a request to one of the five verbs; false, with nothing done, for any other path."""
+    """Answers a request to one of the six verbs; false, with nothing done, for any other path."""
     _, *path = scope["path"].split("/")
     if len(path) != 6 or path[:2] != ["v1", "sales"] or path[3] != "lines" or path[5] not in METHODS:
         return False
@@ -210,6 +210,10 @@ async def _leave(visit: Visit) -> Answer:
     return answer(200, {"left": True})
 
 
+async def _receipt(visit: Visit) -> Answer:
+    return answer(200, receipt.receipt(card=visit.card, line=visit.line, place=visit.place()))
+
+
 async def _reserve(visit: Visit) -> Answer:
     key = visit.call.header(b"idempotency-key")
     if not key:
@@ -248,6 +252,7 @@ VERBS: dict[str, Callable[[Visit], Awaitable[Answer]]] = {
     "enter": _enter,
     "look": _look,
     "leave": _leave,
+    "receipt": _receipt,
     "reserve": _reserve,
 }
 METHODS = {"status": ("GET", "HEAD"), **dict.fromkeys(VERBS, ("POST",))}

@@ -67,3 +67,28 @@ def test_bad_token_keys_are_refused(text: str) -> None:
 def test_a_bad_key_is_refused_by_its_name(text: str) -> None:
     with pytest.raises(SecretsMissing, match="PEPPER"):
         secrets.key("PEPPER", text)
+
+
+def test_a_demos_file_from_an_earlier_version_gets_what_it_lacks(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    secrets.load(path=file, make=True)
+    before = [line for line in file.read_text().splitlines() if "RECEIPT" not in line]
+    file.write_text("\n".join(before) + "\n")
+    os.environ.clear()
+    secrets.load(path=file, make=True)
+    assert file.read_text().splitlines()[:-1] == before
+    assert file.read_text().splitlines()[-1] == f"FLASHSALE_RECEIPT_KEY={os.environ['FLASHSALE_RECEIPT_KEY']}"
+
+
+def test_a_file_that_no_demo_made_is_never_added_to(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_text("FLASHSALE_PEPPER=mine\n")
+    file.chmod(0o600)
+    with pytest.raises(SecretsMissing):
+        secrets.load(path=file, make=True)
+    assert file.read_text() == "FLASHSALE_PEPPER=mine\n"
+
+
+def test_old_public_keys_are_read_one_by_one() -> None:
+    assert secrets.public_keys("") == []
+    assert secrets.public_keys(f"{'00' * 32}, {'ff' * 32}") == [bytes(32), b"\xff" * 32]

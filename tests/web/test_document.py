@@ -42,7 +42,7 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
     operations = {(method, path) for path, item in document["paths"].items() for method in item}
     assert operations == {
         ("get", HOT + "status"), *(("post", HOT + verb) for verb in hot.VERBS),
-        ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
+        ("get", "/v1/keys"), ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
         ("get", "/v1/reservations"), ("get", "/v1/reservations/{id}"), ("post", "/v1/reservations/{id}/confirm"),
         ("post", "/v1/reservations/{id}/cancel"), ("post", "/v1/reservations/{id}/release"),
     }  # fmt: skip

@@ -1,0 +1,170 @@
+"""Receipts: a signed statement of which place was given to whom and when, which the giver cannot take back.
+
+    {"receipt": {"version": 1, "sale": code, "line": code, "index": 7, "time": ms since 1970, "holder": {axis: mark}},
+     "key": id of the public key, "signature": base64url}
+
+Signed (Ed25519) are the bytes of "flashsale/receipt/v1", a line feed, and the receipt as JSON by RFC 8785: names
+sorted, no spaces, UTF-8. A mark stands for a proven value without telling it. The id of a key is its RFC 7638
+thumbprint. Strangers need the Python package `cryptography` and this file alone:
+
+    python flashsale/rules/receipts.py verify RECEIPT KEYS
+
+RECEIPT is what the shopper downloaded, KEYS what /v1/keys answers. Exit status 0: signed by one of these keys. 1: not.
+2: a file is unusable.
+"""
+
+import argparse
+import json
+import sys
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+TAG = b"flashsale/receipt/v1\n"
+MARK_TAG = b"flashsale/holder/v1"
+VERSION = 1
+MARK_BYTES = 8
+KEY_BYTES = 32
+
+
+class Unusable(ValueError):
+    """What was given is no receipt or no list of keys."""
+
+
+def statement(*, sale: str, line: str, index: int, time_ms: int, digests: Mapping[str, bytes]) -> dict[str, Any]:
+    """What a receipt says; `digests` are the holder's by axis, `time_ms` is when the place was handed out."""
+    return {
+        "version": VERSION,
+        "sale": sale,
+        "line": line,
+        "index": index,
+        "time": time_ms,
+        "holder": {axis: mark(axis, digest) for axis, digest in digests.items()},
+    }
+
+
+def mark(axis: str, digest: bytes) -> str:
+    """What stands for a digest in public: the same value gives the same mark, and the mark leads back to nothing."""
+    return sha256(b"\0".join((MARK_TAG, axis.encode(), digest))).digest()[:MARK_BYTES].hex()
+
+
+def canonical(receipt: Mapping[str, Any]) -> bytes:
+    """The bytes that are signed. Raises Unusable when the receipt is not of strings, whole numbers and objects."""
+    _refuse_other_types(receipt)
+    try:
+        return TAG + json.dumps(receipt, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Unusable("the receipt is not text") from error
+
+
+def _refuse_other_types(value: object) -> None:
+    # For these alone Python's JSON and RFC 8785 agree byte by byte.
+    if isinstance(value, Mapping) and all(isinstance(name, str) and name.isascii() for name in value):
+        for part in value.values():
+            _refuse_other_types(part)
+    elif not isinstance(value, str) and not (type(value) is int and abs(value) < 2**53):
+        raise Unusable("a receipt has strings, whole numbers and objects only")
+
+
+class Signer:
+    """The key that signs now. Raises ValueError when the seed is not 32 bytes."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = self._key.public_key().public_bytes_raw()
+        self.key_id = key_id(self.public)
+
+    def sign(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
+        """The receipt with key and signature; the same receipt always gets the same."""
+        signature = self._key.sign(canonical(receipt))
+        return {"receipt": dict(receipt), "key": self.key_id, "signature": _text(signature)}
+
+
+def key_id(public: bytes) -> str:
+    """The RFC 7638 thumbprint of a public key."""
+    members = {"crv": "Ed25519", "kty": "OKP", "x": _text(public)}
+    return _text(sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
+
+
+def key_set(publics: Iterable[bytes]) -> dict[str, Any]:
+    """Public keys as a JSON Web Key Set (RFC 7517, RFC 8037)."""
+    return {
+        "keys": [
+            {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": key_id(public), "x": _text(public)}
+            for public in publics
+        ]
+    }
+
+
+def verify(signed: object, keys: object) -> bool:
+    """Whether a receipt with its signature was signed by one of the keys of a key set. Raises Unusable."""
+    if not isinstance(signed, dict) or not isinstance(signed.get("receipt"), dict):
+        raise Unusable("no receipt")
+    public = _publics(keys).get(str(signed.get("key")))
+    if public is None:
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(_bytes(signed.get("signature")), canonical(signed["receipt"]))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _publics(keys: object) -> dict[str, bytes]:
+    """The Ed25519 keys of a key set by their true ids, whatever they are called there."""
+    listed = keys.get("keys") if isinstance(keys, dict) else None
+    if not isinstance(listed, list):
+        raise Unusable("no list of keys")
+    ours = [key for key in listed if isinstance(key, dict) and (key.get("kty"), key.get("crv")) == ("OKP", "Ed25519")]
+    found = [_bytes(key.get("x")) for key in ours]
+    return {key_id(public): public for public in found if len(public) == KEY_BYTES}
+
+
+def _text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _bytes(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise Unusable("a key or a signature is missing")
+    try:
+        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError as error:
+        raise Unusable("a key or a signature is not base64url") from error
+    # The decoder skips foreign characters and spare bits; one signature must have one spelling.
+    if _text(raw) != text:
+        raise Unusable("a key or a signature is not base64url")
+    return raw
+
+
+def _read(path: str) -> object:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unusable(f"cannot read {path}: {error}") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the verifier and return its exit status: 0 signed by one of the keys, 1 not, 2 unusable."""
+    parser = argparse.ArgumentParser(description="Check a receipt.", allow_abbrev=False)
+    check = parser.add_subparsers(required=True).add_parser("verify", help="check a receipt", allow_abbrev=False)
+    check.add_argument("receipt", help="the receipt, as JSON")
+    check.add_argument("keys", help="the public keys, as JSON")
+    arguments = parser.parse_args(argv)
+    try:
+        signed, keys = _read(arguments.receipt), _read(arguments.keys)
+        true = verify(signed, keys)
+    except Unusable as error:
+        print(f"unusable: {error}", file=sys.stderr)
+        return 2
+    print(f"{'ok   ' if true else 'FALSE'}  the receipt was signed by one of these keys")
+    return 0 if true else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""A receipt says what was signed and nothing else, and a stranger can check it."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashsale.rules import receipts
+from flashsale.rules.receipts import Signer, Unusable, canonical, key_id, key_set, statement, verify
+
+CASES = json.loads((Path(__file__).parent / "receipt-vectors.json").read_text(encoding="utf-8"))["cases"]
+SIGNER = Signer(bytes(range(32)))
+KEYS = key_set([SIGNER.public])
+
+
+def sign(index: int = 7) -> dict[str, Any]:
+    """A receipt of a place with two proven values."""
+    digests = {"phone": bytes(16), "email": bytes(range(16))}
+    return SIGNER.sign(statement(sale="26-jan", line="mi.com", index=index, time_ms=1_611_630_000_123, digests=digests))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_receipts_of_known_places_never_change(case: dict[str, Any]) -> None:
+    said, signer = case["signed"]["receipt"], Signer(bytes.fromhex(case["seed"]))
+    digests = {axis: bytes.fromhex(digest) for axis, digest in case["digests"].items()}
+    assert said == statement(
+        sale=said["sale"], line=said["line"], index=said["index"], time_ms=said["time"], digests=digests
+    )
+    assert canonical(said).hex() == case["bytes"]
+    assert (signer.public.hex(), signer.sign(said)) == (case["public"], case["signed"])
+    assert verify(case["signed"], key_set([signer.public]))
+
+
+def test_the_id_of_a_key_is_the_thumbprint_of_rfc_8037() -> None:
+    public = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    assert key_id(public) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+
+def test_the_signed_bytes_are_what_the_documentation_says() -> None:
+    said = statement(sale="s", line="é", index=1, time_ms=2, digests={"phone": bytes(16)})
+    held = receipts.mark("phone", bytes(16))
+    assert canonical(said).decode() == (
+        f'flashsale/receipt/v1\n{{"holder":{{"phone":"{held}"}},"index":1,"line":"é","sale":"s","time":2,"version":1}}'
+    )
+
+
+def test_a_receipt_tells_no_digest() -> None:
+    text = json.dumps(sign())
+    assert bytes(range(16)).hex() not in text
+    assert receipts.mark("phone", bytes(16)) != receipts.mark("email", bytes(16))
+
+
+@pytest.mark.parametrize("name", ["sale", "line", "index", "time", "version", "holder"])
+def test_a_changed_receipt_is_not_signed(name: str) -> None:
+    signed = sign()
+    assert verify(signed, KEYS)
+    value = signed["receipt"][name]
+    signed["receipt"][name] = value + 1 if isinstance(value, int) else {} if name == "holder" else value + "x"
+    assert not verify(signed, KEYS)
+
+
+@given(bit=st.integers(0, 511))
+def test_a_signature_with_one_bit_flipped_is_refused(bit: int) -> None:
+    signed = sign()
+    raw = bytearray(receipts._bytes(signed["signature"]))
+    raw[bit // 8] ^= 1 << bit % 8
+    signed["signature"] = receipts._text(bytes(raw))
+    assert not verify(signed, KEYS)
+
+
+def test_another_key_under_the_same_name_is_refused() -> None:
+    other = Signer(bytes(32))
+    forged = copy.deepcopy(KEYS)
+    forged["keys"][0]["x"] = key_set([other.public])["keys"][0]["x"]
+    assert not verify(sign(), forged)
+    assert not verify(sign(), key_set([other.public]))
+    assert verify(sign(), key_set([other.public, SIGNER.public]))
+
+
+@pytest.mark.parametrize(
+    ("signed", "keys"),
+    [
+        (None, KEYS),
+        ({}, KEYS),
+        ({"receipt": []}, KEYS),
+        ({"receipt": {}, "key": SIGNER.key_id}, KEYS),
+        ({"receipt": {}, "key": SIGNER.key_id, "signature": "ä"}, KEYS),
+        ({"receipt": {}, "key": SIGNER.key_id, "signature": "AA=="}, KEYS),
+        ({"receipt": {"index": 1.5}, "key": SIGNER.key_id, "signature": "AA"}, KEYS),
+        ({"receipt": {"index": True}, "key": SIGNER.key_id, "signature": "AA"}, KEYS),
+        ({"receipt": {"index": 2**53}, "key": SIGNER.key_id, "signature": "AA"}, KEYS),
+        ({"receipt": {"sale": "\ud800"}, "key": SIGNER.key_id, "signature": "AA"}, KEYS),
+        (sign(), None),
+        (sign(), {"keys": {}}),
+        (sign(), {"keys": [{"kty": "OKP", "crv": "Ed25519"}]}),
+    ],
+)  # fmt: skip
+def test_what_is_no_receipt_or_no_keys_is_unusable(signed: object, keys: object) -> None:
+    with pytest.raises(Unusable):
+        verify(signed, keys)
+
+
+def run(folder: Path, signed: object, keys: object) -> tuple[int, str]:
+    """Exit status and last line of the plain script, started elsewhere, on these two files."""
+    for name, content in (("receipt.json", signed), ("keys.json", keys)):
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    script = Path(receipts.__file__).resolve()
+    done = subprocess.run(
+        [sys.executable, str(script), "verify", "receipt.json", "keys.json"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, (done.stdout + done.stderr).strip()
+
+
+def test_the_plain_script_tells_true_false_and_unusable_apart(tmp_path: Path) -> None:
+    assert run(tmp_path, sign(), KEYS) == (0, "ok     the receipt was signed by one of these keys")
+    changed = sign()
+    changed["receipt"]["index"] = 1
+    assert run(tmp_path, changed, KEYS) == (1, "FALSE  the receipt was signed by one of these keys")
+    assert run(tmp_path, [], KEYS) == (2, "unusable: no receipt")
