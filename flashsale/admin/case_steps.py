@@ -62,7 +62,6 @@ class Propose(CaseStep):
 
     name = "propose"
     title = gettext_lazy("Propose to cancel")
-    form = ReasonForm
     bulk = True
 
     def offered(self, row: Case) -> bool:
@@ -76,6 +75,10 @@ class Propose(CaseStep):
             text % {"count": len(rows)} + " " + _("for cancellation. Another person has to approve."),
             _("The buyer reads the reason you choose, in the same words everywhere."),
         ]
+
+    def filled(self, rows: Sequence[Case], data: Any) -> forms.Form:  # noqa: ARG002
+        """The reason."""
+        return ReasonForm(data)
 
     def take(self, *, row: Case, request: HttpRequest, data: dict[str, Any]) -> str:
         """Under the chosen reason."""

@@ -6,23 +6,22 @@ from django.contrib import admin
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin import figures
 from flashsale.admin.inline import EditedInline
+from flashsale.admin.sale_control import AddUnits, Brake, CallOff, CloseEarly, Pause, Postpone, Resume, phase
 from flashsale.admin.sale_forms import UNITS, SaleForm, line_form
-from flashsale.admin.sale_steps import Pause, Publish, Reallocate, Resume, Review, times, units
+from flashsale.admin.sale_steps import Publish, Reallocate, Review, times, units
 from flashsale.admin.step import StepAdmin, Table
 from flashsale.admin.words import local, state
 from flashsale.models import Allocation, Offer, Sale
-from flashsale.models.sale import ms
 from flashsale.rules.states import SaleState
 
 IDENTITY = ["campaign", "code", "name"]
 TIMES = ["lobby_at", "opens_at", "closes_at"]
-RULES = ["limit", "claim_s", "hold_s", "overbooking", "rate_per_s", "max_entries"]
+RULES = ["limit", "claim_s", "hold_s", "overbooking", "rate_per_s", "poll_ms", "max_entries"]
 
 
 class OfferInline(EditedInline):
@@ -61,7 +60,9 @@ class SaleAdmin(StepAdmin):
     list_select_related = ["campaign"]
     search_fields = ["name", "code"]
     ordering = ["-opens_at"]
-    steps = (Publish(), Pause(), Resume(), Review(), Reallocate())
+    steps = (
+        Publish(), Pause(), Resume(), Postpone(), AddUnits(), Brake(), CloseEarly(), CallOff(), Review(), Reallocate()
+    )  # fmt: skip
     panel_template = "admin/flashsale/sale_panel.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -86,7 +87,7 @@ class SaleAdmin(StepAdmin):
     @admin.display(description=gettext_lazy("phase"))
     def state_word(self, sale: Sale) -> str:
         """Where it stands now."""
-        return state(sale.phase(ms(timezone.now())))
+        return state(phase(sale))
 
     def get_fieldsets(self, request: HttpRequest, obj: Sale | None = None) -> Any:  # noqa: ARG002
         """A published sale shows its times and rules in the panel."""
@@ -136,7 +137,7 @@ class SaleAdmin(StepAdmin):
         """State, times, units; the gate's figures once published."""
         published = row.state != SaleState.DRAFT
         return {
-            "sale": row, "phase": state(row.phase(ms(timezone.now()))), "state": state(row.state),
+            "sale": row, "phase": state(phase(row)), "state": state(row.state),
             "published": published, "figures": self._figures(row) if published else None,
             "tables": [times(row), units(row)],
         }  # fmt: skip

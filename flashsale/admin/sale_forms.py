@@ -5,7 +5,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -13,7 +12,6 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.models import Allocation, Campaign, Sale, Stock
 from flashsale.models.sale import UNITS_MAX
-from flashsale.rules.states import SaleState
 
 UNITS = "units_"
 
@@ -46,7 +44,7 @@ class SaleForm(forms.ModelForm):
         model = Sale
         fields = (
             "campaign", "code", "name", "lobby_at", "opens_at", "closes_at", "limit", "claim_s", "hold_s",
-            "overbooking", "rate_per_s", "max_entries",
+            "overbooking", "rate_per_s", "poll_ms", "max_entries",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -124,39 +122,4 @@ def _units_field(sku: str) -> forms.IntegerField:
     return forms.IntegerField(
         label=_("units of %(sku)s") % {"sku": sku}, min_value=0, max_value=UNITS_MAX, required=False,
         help_text=_("Empty: not sold here. 0: only units from cancelled orders."),
-    )  # fmt: skip
-
-
-class TargetField(forms.ModelChoiceField):
-    """A line with its sale, by their names."""
-
-    def label_from_instance(self, obj: Allocation) -> str:
-        """As people speak of it."""
-        return f"{obj.sale.name} – {obj.name or obj.code}"
-
-
-class ReallocateForm(forms.Form):
-    """Where returned units go, and how many stay for appeals."""
-
-    target = TargetField(label=gettext_lazy("to line"), queryset=Allocation.objects.none())
-    reserve = forms.IntegerField(
-        label=gettext_lazy("kept for appeals"), min_value=0, required=False,
-        help_text=gettext_lazy(
-            "Empty: no unit moves while an appeal about it is possible. A number: published with the plan."
-        ),
-    )  # fmt: skip
-
-    def __init__(self, data: Any, *, source: Sale) -> None:
-        super().__init__(data)
-        later = Q(sale__state__in=[SaleState.DRAFT, SaleState.PUBLISHED, SaleState.PAUSED])
-        lines = Allocation.objects.filter(later, sale__campaign=source.campaign, sale__closes_at__gt=timezone.now())
-        self.fields["target"].queryset = lines.exclude(sale=source).select_related("sale")  # type: ignore[attr-defined]
-
-
-class PauseForm(forms.Form):
-    """What shoppers read meanwhile."""
-
-    message = forms.CharField(
-        label=gettext_lazy("message to shoppers"), max_length=200, required=False,
-        help_text=gettext_lazy("They read it on the waiting page."),
     )  # fmt: skip

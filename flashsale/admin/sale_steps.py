@@ -1,4 +1,4 @@
-"""What people do with a sale: publish, pause, resume, review, reallocate."""
+"""What begins and what follows a sale: publish, review, reallocate."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from flashsale.admin.sale_forms import PauseForm, ReallocateForm
 from flashsale.admin.step import Step, Table
+from flashsale.admin.step_forms import ReallocateForm, SaleStepForm
 from flashsale.admin.words import local, money
-from flashsale.life import control, reallocate, review, schedule
+from flashsale.life import reallocate, review, schedule
 from flashsale.models import Sale, Stock, Unit
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
@@ -47,12 +47,22 @@ def units(sale: Sale) -> Table:
     return Table(_("Units"), head, rows, [_("total"), "", *sums])
 
 
-class Publish(Step):
+class SaleStep(Step):
+    """A step of one sale; its form knows the sale."""
+
+    permission = "flashsale.change_sale"
+    form: type[SaleStepForm] = SaleStepForm
+
+    def filled(self, rows: Sequence[Sale], data: Any) -> forms.Form:
+        """With the sale's lines, zone or values."""
+        return self.form(data, sale=rows[0])
+
+
+class Publish(SaleStep):
     """draft → published."""
 
     name = "publish"
     title = gettext_lazy("Publish")
-    permission = "flashsale.change_sale"
 
     def offered(self, row: Sale) -> bool:
         """Once."""
@@ -87,54 +97,7 @@ class Publish(Step):
         }  # fmt: skip
 
 
-class Pause(Step):
-    """published → paused."""
-
-    name = "pause"
-    title = gettext_lazy("Pause")
-    permission = "flashsale.change_sale"
-    form = PauseForm
-
-    def offered(self, row: Sale) -> bool:
-        """While it is published."""
-        return row.state == SaleState.PUBLISHED
-
-    def foretell(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
-        """What stands still and what does not."""
-        return [
-            _("No new reservation is made from the moment you read that the sale is paused."),
-            _("The line's clock stands still: nobody's turn and nobody's hold runs out, places are kept."),
-            _("The sale closes later by as long as it was paused."),
-        ]
-
-    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """Shoppers read the message."""
-        control.pause(sale=row, message=data["message"])
-        return _("%(sale)s is paused.") % {"sale": row.name}
-
-
-class Resume(Step):
-    """paused → published."""
-
-    name = "resume"
-    title = gettext_lazy("Resume")
-    permission = "flashsale.change_sale"
-
-    def offered(self, row: Sale) -> bool:
-        """While it is paused."""
-        return row.state == SaleState.PAUSED
-
-    def foretell(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
-        """It goes on where it stood."""
-        return [_("The line goes on where it stood; the message to shoppers disappears.")]
-
-    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """The clock runs again."""
-        control.resume(sale=row)
-        return _("%(sale)s goes on.") % {"sale": row.name}
-
-
-class Review(Step):
+class Review(SaleStep):
     """Scores the confirmed orders."""
 
     name = "review"
@@ -162,8 +125,10 @@ class Review(Step):
         return HttpResponseRedirect(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
 
 
-class Reallocate(Step):
+class Reallocate(SaleStep):
     """Moves returned units to a follow-up sale."""
+
+    form = ReallocateForm
 
     name = "reallocate"
     title = gettext_lazy("Reallocate returned units")
@@ -186,10 +151,6 @@ class Reallocate(Step):
             _("Those that are free of appeals move to the line you choose and keep their serial numbers and history."),
             _("Buyers cancelled through no fault of their own are invited there by e-mail."),
         ]
-
-    def filled(self, rows: Sequence[Sale], data: Any) -> forms.Form:
-        """The choice of lines depends on the sale."""
-        return ReallocateForm(data, source=rows[0])
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         """On to the plan, which lists the units."""

@@ -47,7 +47,6 @@ class Step:
     name: str
     title: str | Promise
     permission: str
-    form: type[forms.Form] = forms.Form
     bulk = False
 
     def offered(self, row: Any) -> bool:
@@ -68,7 +67,7 @@ class Step:
 
     def filled(self, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - some forms depend on the rows
         """The form that goes with the step."""
-        return self.form(data)
+        return forms.Form(data)
 
     def take(self, *, row: Any, request: HttpRequest, data: dict[str, Any]) -> str | HttpResponse:
         """Does it."""

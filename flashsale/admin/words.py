@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from flashsale.rules.identity import Axis
 from flashsale.rules.suspicion import Mark
@@ -48,7 +47,7 @@ AXES: dict[str, Words] = {
     Axis.PAYMENT: _("payment"),
     Axis.ACCOUNT: _("account"),
     Axis.NATIONAL_ID: _("national id"),
-    Axis.ADDRESS: pgettext_lazy("where a buyer lives", "address"),
+    Axis.ADDRESS: _("delivery address"),
     Axis.DEVICE: _("device"),
 }
 MARKS: dict[str, Words] = {

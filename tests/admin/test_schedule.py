@@ -17,7 +17,7 @@ from flashsale.gate.client import GateDown
 from flashsale.life import places
 from flashsale.models import Campaign, Channel, PartnerKey, Reservation, Sale, Stock, Unit
 from tests.admin.forms import held, links, said, send
-from tests.factories import PHONE, Shopper, draft_sale, lobby_sale, poco_campaign, tend
+from tests.factories import PHONE, Shopper, draft_sale, lobby_sale, open_now, poco_campaign, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -189,6 +189,55 @@ def test_a_pause_tells_shoppers_why_and_ends(alice: Client) -> None:
     send(alice, links(paused, "resume")[0])
     sale.refresh_from_db()
     assert (sale.state, sale.message) == ("published", "")
+
+
+def test_an_opening_is_postponed_in_the_campaigns_zone(alice: Client) -> None:
+    sale = lobby_sale()
+    page = alice.get(links(alice.get(_page(sale)), "postpone")[0])
+    assert held(page)["opens_at"] == [_wall(sale.opens_at)]
+    later = sale.opens_at.replace(microsecond=0) + timedelta(hours=2)
+    send(alice, page.wsgi_request.get_full_path(), opens_at=_wall(later), message="The truck is late")
+    now = Sale.objects.get(pk=sale.pk)
+    assert (now.opens_at, now.closes_at, now.message) == (
+        later, sale.closes_at + (later - sale.opens_at), "The truck is late",
+    )  # fmt: skip
+
+
+def test_units_are_added_until_the_sale_opens(alice: Client) -> None:
+    sale = lobby_sale(stock={PHONE: 10})
+    stock = Stock.objects.get()
+    page = send(alice, links(alice.get(_page(sale)), "add-units")[0], stock=stock.pk, quantity="12")
+    assert Unit.objects.filter(allocation__sale=sale).count() == 12
+    page = send(alice, links(page, "add-units")[0], stock=stock.pk, quantity="11")
+    assert said(page) == ["26 January: There are 12 units already."]
+    open_now(sale)
+    assert links(alice.get(_page(sale)), "add-units") == []
+
+
+def test_the_brake_slows_the_line_and_the_pages(alice: Client) -> None:
+    sale = lobby_sale()
+    page = send(alice, links(alice.get(_page(sale)), "brake")[0], rate_per_s="50", poll_ms="20000")
+    now = Sale.objects.get(pk=sale.pk)
+    assert (now.rate_per_s, now.poll_ms) == (50, 20_000)
+    assert held(alice.get(links(page, "brake")[0]))["poll_ms"] == ["20000"]
+
+
+def test_an_open_sale_is_closed_early(alice: Client) -> None:
+    sale = open_now(lobby_sale())
+    send(alice, links(alice.get(_page(sale)), "close-early")[0])
+    page = alice.get(_page(sale))
+    assert page.context["panel"]["phase"] == "closed"
+    assert [links(page, step) for step in ("pause", "brake", "close-early", "call-off")] == [[], [], [], []]
+
+
+def test_nobody_is_sent_home_without_a_word(alice: Client) -> None:
+    sale = lobby_sale()
+    url = links(alice.get(_page(sale)), "call-off")[0]
+    assert send(alice, url, message="").context["form"].errors == {"message": ["This field is required."]}
+    assert Sale.objects.get(pk=sale.pk).state == "published"
+    send(alice, url, message="The phones were stolen")
+    now = Sale.objects.get(pk=sale.pk)
+    assert (now.state, now.message) == ("called_off", "The phones were stolen")
 
 
 def test_a_gate_that_does_not_answer_is_named(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:

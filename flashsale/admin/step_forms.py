@@ -1,0 +1,122 @@
+"""What people say with a step of a sale."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from flashsale.admin.sale_forms import WallTimeField
+from flashsale.models import Allocation, Sale, Stock
+from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX
+from flashsale.rules.states import SaleState
+
+
+class SaleStepForm(forms.Form):
+    """A form that knows its sale."""
+
+    def __init__(self, data: Any, *, sale: Sale) -> None:
+        super().__init__(data)
+        self.prepare(sale)
+
+    def prepare(self, sale: Sale) -> None:
+        """Fits the fields to the sale."""
+
+
+class PauseForm(SaleStepForm):
+    """What shoppers read meanwhile."""
+
+    message = forms.CharField(
+        label=gettext_lazy("message to shoppers"), max_length=200, required=False,
+        help_text=gettext_lazy("They read it on the waiting page."),
+    )  # fmt: skip
+
+
+class CallOffForm(PauseForm):
+    """What shoppers read from then on."""
+
+    def prepare(self, sale: Sale) -> None:  # noqa: ARG002
+        """Nobody is sent home without a word."""
+        self.fields["message"].required = True
+
+
+class PostponeForm(PauseForm):
+    """The new opening, in the campaign's zone."""
+
+    opens_at = WallTimeField(label=gettext_lazy("opens"))
+    field_order = ("opens_at", "message")
+
+    def prepare(self, sale: Sale) -> None:
+        """From the present opening on."""
+        field = self.fields["opens_at"]
+        assert isinstance(field, WallTimeField)
+        field.zone = sale.campaign.zone
+        field.initial = sale.opens_at
+        short = sale.opens_at.astimezone(sale.campaign.zone).tzname()
+        field.help_text = _("Time in %(zone)s (%(short)s).") % {"zone": sale.campaign.time_zone, "short": short}
+
+
+class BrakeForm(SaleStepForm):
+    """How fast the line moves and how often pages ask."""
+
+    rate_per_s = forms.IntegerField(label=gettext_lazy("called per second, at most"), min_value=1, max_value=100_000)
+    poll_ms = forms.IntegerField(
+        label=gettext_lazy("pages ask every (ms)"), min_value=0, max_value=POLL_MS_MAX,
+        help_text=gettext_lazy("0: as the phase of the sale wants. The brake when the servers are too busy."),
+    )  # fmt: skip
+
+    def prepare(self, sale: Sale) -> None:
+        """As they are."""
+        self.fields["rate_per_s"].initial = sale.rate_per_s
+        self.fields["poll_ms"].initial = sale.poll_ms
+
+
+class StockField(forms.ModelChoiceField):
+    """An offer in a line, with the units it has."""
+
+    def label_from_instance(self, obj: Stock) -> str:
+        """As people speak of it."""
+        return f"{obj.allocation.name or obj.allocation.code} – {obj}"
+
+
+class AddUnitsForm(SaleStepForm):
+    """More new units for one offer in one line."""
+
+    stock = StockField(label=gettext_lazy("line and offer"), queryset=Stock.objects.none())
+    quantity = forms.IntegerField(
+        label=gettext_lazy("units in all"), min_value=1, max_value=UNITS_MAX,
+        help_text=gettext_lazy("With those that are there already."),
+    )  # fmt: skip
+
+    def prepare(self, sale: Sale) -> None:
+        """The sale's own."""
+        own = Stock.objects.filter(allocation__sale=sale).select_related("allocation", "offer")
+        self.fields["stock"].queryset = own  # type: ignore[attr-defined]
+
+
+class TargetField(forms.ModelChoiceField):
+    """A line with its sale, by their names."""
+
+    def label_from_instance(self, obj: Allocation) -> str:
+        """As people speak of it."""
+        return f"{obj.sale.name} – {obj.name or obj.code}"
+
+
+class ReallocateForm(SaleStepForm):
+    """Where returned units go, and how many stay for appeals."""
+
+    target = TargetField(label=gettext_lazy("to line"), queryset=Allocation.objects.none())
+    reserve = forms.IntegerField(
+        label=gettext_lazy("kept for appeals"), min_value=0, required=False,
+        help_text=gettext_lazy(
+            "Empty: no unit moves while an appeal about it is possible. A number: published with the plan."
+        ),
+    )  # fmt: skip
+
+    def prepare(self, sale: Sale) -> None:
+        """Lines of later sales of the same campaign."""
+        later = Q(sale__state__in=[SaleState.DRAFT, SaleState.PUBLISHED, SaleState.PAUSED])
+        lines = Allocation.objects.filter(later, sale__campaign=sale.campaign, sale__closes_at__gt=timezone.now())
+        self.fields["target"].queryset = lines.exclude(sale=sale).select_related("sale")  # type: ignore[attr-defined]
