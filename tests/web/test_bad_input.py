@@ -9,7 +9,7 @@ import pytest
 
 from flashsale.gate import bridge, cards, scripts
 from flashsale.gate.card import SaleCard
-from flashsale.life import schedule
+from flashsale.life import control
 from flashsale.models import Reservation, Sale
 from tests.factories import BIG_PHONE, PHONE, card_of, lobby_sale, open_now
 from tests.web.asgi import Reply, ask
@@ -91,7 +91,7 @@ class TestReserve:
         assert Reservation.objects.count() == 0
 
     def test_in_a_pause_nothing_is_reserved(self, sale: Sale, lazada: Partner, place: str) -> None:
-        schedule.pause(sale=sale)
+        control.pause(sale=sale)
         reply = lazada.reserve(place)
         assert reply.code == (503, "paused")
         assert reply.headers["retry-after"] == str(reply.json["retry_after_s"]) == "2"
