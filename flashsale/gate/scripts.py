@@ -254,7 +254,8 @@ async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, dict[str, An
 async def undo(card: SaleCard, line: LineCard, *, reservation: str, key: str, number: int) -> Outcome:
     """The books refused: the place and the request key are as if nothing had been asked."""
     keys = keys_of(card)
-    return _word(await gate().call(UNDO, [keys.state, keys.spent(line.number), keys.asked], [reservation, key, number]))
+    where = [keys.state, keys.spent(line.number), keys.asked, keys.holds]
+    return _word(await gate().call(UNDO, where, [reservation, key, number]))
 
 
 async def extend(card: SaleCard, line: LineCard, *, block: int) -> Outcome:

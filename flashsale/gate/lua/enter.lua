@@ -3,7 +3,7 @@
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 used in campaign  6 used in sale  7.. the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)  6.. digest raw, digest hex in turn
 -- Answers: {'entered', index, 1 if new, voided index or 0} or {word} of
---   not_ready, called_off, closed, not_open, limit_reached, place_elsewhere, place_left (came back too often), line_full
+--   not_ready, called_off, closed, not_open, place_left (came back too often), place_elsewhere, line_full, limit_reached
 local RETURNS_MAX = 3
 local sale = read_sale()
 if not sale then return {'not_ready'} end
@@ -15,16 +15,21 @@ local line = tonumber(ARGV[2])
 local digests = (#ARGV - 5) / 2
 assert(#KEYS == 6 + digests, 'one bucket a digest')
 
-local mine, elsewhere, lost
+local mine, elsewhere, lost, used_up
+local returns = 0
 for i = 1, digests do
   local hex = ARGV[5 + 2 * i]
-  if tonumber(redis.call('HGET', KEYS[5], hex) or 0) >= tonumber(ARGV[4]) then return {'limit_reached'} end
-  if ARGV[5] ~= '0' and tonumber(redis.call('HGET', KEYS[6], hex) or 0) >= tonumber(ARGV[5]) then return {'limit_reached'} end
+  used_up = used_up or tonumber(redis.call('HGET', KEYS[5], hex) or 0) >= tonumber(ARGV[4])
+  used_up = used_up or ARGV[5] ~= '0' and tonumber(redis.call('HGET', KEYS[6], hex) or 0) >= tonumber(ARGV[5])
   local packed = redis.call('HGET', KEYS[6 + i], ARGV[4 + 2 * i])
   if packed then
     local place = unpack_place(packed)
+    -- Counted over all lines: going to and fro between two must not eat up their indexes.
+    if place.left then returns = math.max(returns, place.returns + 1) end
     if place.line ~= line then
       elsewhere = elsewhere or not place.left
+    elseif place.left and sale.frozen then
+      -- Given up for good: only a place still present is theirs.
     elseif not mine or place.index < mine.index then
       mine, lost = place, mine
     elseif place.index > mine.index then
@@ -32,24 +37,24 @@ for i = 1, digests do
     end
   end
 end
+local counts = redis.call('HMGET', KEYS[2], 'entered', 'block')
+local index = tonumber(counts[1]) + 1
+local anew = not mine
+if anew and returns > RETURNS_MAX then return {'place_left'} end
 if elsewhere then return {'place_elsewhere'} end
+if anew and index > tonumber(ARGV[3]) then return {'line_full'} end
+if used_up then return {'limit_reached'} end
+-- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.
+if anew and index > tonumber(counts[2]) then return {'not_ready'} end
 
-local fresh = 0
-if mine and mine.left and not sale.frozen then
+if anew then
+  redis.call('HSET', KEYS[2], 'entered', string.format('%.0f', index))
+  mine = {index = index, line = line, left = false, returns = returns}
+elseif mine.left then
   -- Coming back before the draw: the same index, as if they had never left.
   redis.call('SETBIT', KEYS[3], mine.index, 0)
   redis.call('HINCRBY', KEYS[2], 'left', -1)
   mine.left = false
-elseif not mine or mine.left then
-  local counts = redis.call('HMGET', KEYS[2], 'entered', 'block')
-  local index = tonumber(counts[1]) + 1
-  local returns = mine and mine.returns + 1 or 0
-  if returns > RETURNS_MAX then return {'place_left'} end
-  if index > tonumber(ARGV[3]) then return {'line_full'} end
-  -- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.
-  if index > tonumber(counts[2]) then return {'not_ready'} end
-  redis.call('HSET', KEYS[2], 'entered', string.format('%.0f', index))
-  mine, fresh = {index = index, line = line, left = false, returns = returns}, 1
 end
 if lost and lost.index ~= mine.index then
   redis.call('SETBIT', KEYS[3], lost.index, 1)
@@ -58,4 +63,4 @@ else
   lost = nil
 end
 for i = 1, digests do redis.call('HSET', KEYS[6 + i], ARGV[4 + 2 * i], pack_place(mine)) end
-return {'entered', mine.index, fresh, lost and lost.index or 0}
+return {'entered', mine.index, anew and 1 or 0, lost and lost.index or 0}

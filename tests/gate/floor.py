@@ -1,0 +1,85 @@
+"""A sale that stands in the gate alone: what the scripts are tried on, without books."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import redis
+
+from flashsale.gate import bridge, keys, load, scripts
+from flashsale.gate.card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
+from flashsale.rules.identity import Axis
+
+SMALL, BIG = "small", "big"
+SEED = "5eed"
+HOUR = 3_600_000
+NOW = int(time.time() * 1000)
+LINES = (
+    LineCard(1, 11, "lazada", "Lazada", ("lazada",), (SMALL, BIG)),
+    LineCard(2, 12, "akulaku", "Akulaku", ("akulaku",), (SMALL,)),
+)
+CARD = SaleCard(
+    campaign=1, campaign_code="poco", sale=7, code="jan-26", name="26 January", time_zone="Asia/Jakarta",
+    currency="IDR", salt="00", epoch=1, limit=1, sale_limit=0, lobby_at=NOW - HOUR, opens_at=NOW - HOUR // 2,
+    closes_at=NOW + HOUR, claim_ms=60_000, hold_ms=600_000, overbooking=1.0, rate_per_s=1000, max_entries=100,
+    buckets=64, commitment="", message="", poll_ms=2000,
+    axes=(AxisCard(Axis.EMAIL, True, "enter"), AxisCard(Axis.PHONE, True, "enter")),
+    offers=(OfferCard(SMALL, "Small", 100), OfferCard(BIG, "Big", 200)),
+    lines=LINES, channels=(ChannelCard(5, "lazada", "Lazada", "partner"),),
+)  # fmt: skip
+KEYS = keys.SaleKeys(CARD.campaign, CARD.sale)
+FIRST, SECOND = LINES
+
+
+def person(name: str) -> list[bytes]:
+    """Two digests, as an identity with two proven axes has."""
+    return [f"{axis}:{name}".encode().ljust(16, b".")[:16] for axis in ("phone", "email")]
+
+
+def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int] | None = None, **fields: Any) -> None:
+    """Loads the sale: drawn with a cohort of 10, all of them called, unless told otherwise."""
+    in_stock = {SMALL: 3, BIG: 2} if stock is None else stock
+    names = [(sku, n) for sku, quantity in in_stock.items() for n in range(quantity)]
+    free: dict[tuple[int, str], dict[str, int]] = {}
+    for unit, (sku, _) in enumerate(names, 1):
+        free.setdefault((1, sku), {})[str(unit)] = 1
+    cohort, seed, called = (10, SEED, fields.pop("called", 10)) if drawn else (None, "", 0)
+    values: dict[str, Any] = {
+        "card": card, "fresh": not drawn, "revision": 1, "state": "published", "paused_at": 0, "paused_ms": 0,
+        "frozen": drawn, "units": {str(n): 1 for n in range(1, len(names) + 1)}, "free": free, "asked": {},
+        "holds": {}, "due": {}, "used_campaign": {}, "used_sale": {},
+        "lines": [load.LineLoad(line.number, 50, cohort, seed, called) for line in card.lines],
+    } | fields  # fmt: skip
+    bridge.run(load.load(load.SaleLoad(**values)))
+
+
+def changed(**fields: Any) -> SaleCard:
+    """The card with other values."""
+    return replace(CARD, **fields)
+
+
+def ask(number: int, *, who: str = "", key: str = "", items: tuple[tuple[int, int], ...] = ((0, 1),), **fields: Any):
+    """A wish of the place with this number (and index) to reserve."""
+    digests = tuple(digest.hex() for digest in person(who or f"person-{number}"))
+    values: dict[str, Any] = {
+        "id": f"r{number}", "key": key or f"k{number}", "print": "p", "index": number, "number": number,
+        "items": items, "quantity": sum(quantity for _, quantity in items), "digests": digests, "limit": CARD.limit,
+        "sale_limit": 0, "channel": 5, "line": 1, "claims": tuple(zip(("phone", "email"), digests, strict=True)),
+    } | fields  # fmt: skip
+    return scripts.Ask(**values)
+
+
+def reserve(wish: scripts.Ask, card: SaleCard = CARD, *, seed: str = SEED) -> Any:
+    """What the gate says to a wish."""
+    return bridge.run(scripts.reserve(card, FIRST, seed=seed, ask=wish))
+
+
+def enter(name: str, line: LineCard = FIRST, card: SaleCard = CARD) -> Any:
+    """What the gate says to a person at the door of a line."""
+    return bridge.run(scripts.enter(card, line, person(name)))
+
+
+def everything(gate: redis.Redis) -> dict[bytes, bytes | None]:
+    """All that the gate holds, byte for byte."""
+    return {key: gate.dump(key) for key in gate.scan_iter()}

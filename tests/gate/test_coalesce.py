@@ -1,0 +1,100 @@
+"""Single asks travel in batches: none is lost, none waits for ever, none delays an idle line."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from flashsale.gate import coalesce
+from flashsale.gate.coalesce import BATCH_MAX, Coalescer, TooManyWaiting
+
+
+class Slow:
+    """Answers each ask with its double, once it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def send(self, asks: Sequence[int]) -> list[int]:
+        self.batches.append(list(asks))
+        await self.go.wait()
+        if self.error:
+            raise self.error
+        return [2 * ask for ask in asks]
+
+
+async def _started(coalescer: Coalescer[int, int], asks: Sequence[int]) -> list[asyncio.Task[int]]:
+    tasks = [asyncio.create_task(coalescer.ask(ask)) for ask in asks]
+    await asyncio.sleep(0.01)
+    return tasks
+
+
+def test_what_arrives_while_a_call_is_in_flight_goes_into_the_next_ones() -> None:
+    async def run() -> None:
+        slow = Slow()
+        coalescer = Coalescer(slow.send)
+        first = await _started(coalescer, [0])
+        rest = await _started(coalescer, range(1, 1 + BATCH_MAX + 6))
+        slow.go.set()
+        assert await asyncio.gather(*first, *rest) == [2 * n for n in range(BATCH_MAX + 7)]
+        assert [len(batch) for batch in slow.batches] == [1, BATCH_MAX, 6]
+
+    asyncio.run(run())
+
+
+def test_an_idle_coalescer_sends_at_once_and_again_after_a_rest() -> None:
+    async def run() -> None:
+        slow = Slow()
+        slow.go.set()
+        coalescer = Coalescer(slow.send)
+        assert [await coalescer.ask(1), await coalescer.ask(2)] == [2, 4]
+        assert slow.batches == [[1], [2]]
+
+    asyncio.run(run())
+
+
+def test_an_error_reaches_every_ask_of_its_batch_and_no_other() -> None:
+    async def run() -> None:
+        slow = Slow()
+        coalescer = Coalescer(slow.send)
+        first = await _started(coalescer, [0])
+        second = await _started(coalescer, [1, 2])
+        slow.error = ConnectionError("lost")
+        slow.go.set()
+        assert [str(error) for error in await asyncio.gather(*first, *second, return_exceptions=True)] == ["lost"] * 3
+        slow.error = None
+        assert await coalescer.ask(3) == 6
+
+    asyncio.run(run())
+
+
+def test_an_ask_given_up_by_its_owner_does_not_disturb_the_batch() -> None:
+    async def run() -> None:
+        slow = Slow()
+        coalescer = Coalescer(slow.send)
+        tasks = await _started(coalescer, [0, 1, 2])
+        tasks[1].cancel()
+        slow.go.set()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [done[0], done[2]] == [0, 4]
+        assert isinstance(done[1], asyncio.CancelledError)
+
+    asyncio.run(run())
+
+
+def test_beyond_the_bound_an_ask_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coalesce, "WAITING_MAX", 2)
+
+    async def run() -> None:
+        slow = Slow()
+        coalescer = Coalescer(slow.send)
+        tasks = await _started(coalescer, [0])
+        tasks += await _started(coalescer, [1, 2])
+        with pytest.raises(TooManyWaiting):
+            await coalescer.ask(3)
+        slow.go.set()
+        assert await asyncio.gather(*tasks) == [0, 2, 4]
+
+    asyncio.run(run())

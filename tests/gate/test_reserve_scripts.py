@@ -1,0 +1,210 @@
+"""Taking and giving back in the gate: all or nothing, each message once, the newest word of the books wins."""
+
+from typing import Any
+
+import pytest
+import redis
+
+from flashsale.gate import bridge, scripts
+from flashsale.rules.outcomes import Outcome
+from tests.gate.floor import BIG, CARD, FIRST, HOUR, KEYS, NOW, SMALL, ask, changed, everything, person, reserve, stand
+
+pytestmark = pytest.mark.usefixtures("gate")
+
+
+def give(**what: Any) -> int | Outcome:
+    return bridge.run(scripts.give(CARD, FIRST, **what))
+
+
+def undo(wish: scripts.Ask) -> Outcome:
+    return bridge.run(scripts.undo(CARD, FIRST, reservation=wish.id, key=wish.key, number=wish.number))
+
+
+def tell(revision: int, **fields: str | int) -> Outcome:
+    return bridge.run(scripts.tell(CARD, revision=revision, **fields))
+
+
+def counts(gate: redis.Redis) -> tuple[int, int]:
+    held, sold = gate.hmget(KEYS.line(1), ["held", "sold"])
+    return int(held), int(sold)
+
+
+def used(gate: redis.Redis, name: str) -> list[int]:
+    return [int(gate.hget(KEYS.used_campaign, digest.hex()) or 0) for digest in person(name)]
+
+
+def test_what_is_taken_is_recorded_everywhere_at_once(gate: redis.Redis) -> None:
+    stand()
+    taken = reserve(ask(4))
+    assert taken["units"] == [[1, 1, 0]]
+    assert taken["deadline"] - taken["made"] == CARD.hold_ms
+    assert counts(gate) == (1, 0)
+    assert used(gate, "person-4") == [1, 1]
+    assert gate.zscore(KEYS.free(1, SMALL), "1") is None
+    assert gate.getbit(KEYS.spent(1), 4) == 1
+    assert gate.hget(KEYS.holds, "r4") == b"k4"
+    assert gate.zscore(KEYS.due, "r4") == taken["deadline"]
+
+
+def test_the_same_key_gets_the_same_answer_and_changes_nothing(gate: redis.Redis) -> None:
+    stand()
+    first = reserve(ask(4))
+    before = everything(gate)
+    assert reserve(ask(4, id="another")) == first
+    assert everything(gate) == before
+
+
+def test_units_of_several_offers_are_taken_all_or_none(gate: redis.Redis) -> None:
+    card = changed(limit=5)
+    stand(card)
+    assert reserve(ask(4, items=((0, 2), (1, 2)), limit=5), card)["units"] == [
+        [1, 1, 0], [2, 1, 0], [4, 1, 1], [5, 1, 1],
+    ]  # fmt: skip
+    before = everything(gate)
+    assert reserve(ask(5, items=((0, 1), (1, 1)), limit=5), card) is Outcome.OFFER_GONE
+    assert everything(gate) == before
+
+
+def test_a_batch_is_decided_in_its_order_until_nothing_is_left() -> None:
+    stand(stock={SMALL: 2})
+    replies = bridge.run(scripts._reserve_batch(CARD, FIRST, "5eed", [ask(n) for n in (3, 1, 2)]))
+    assert [reply[0] for reply in replies] == [b"reserved", b"reserved", b"sold_out"]
+
+
+REFUSALS: dict[str, tuple[dict[str, Any], scripts.Ask, Outcome]] = {
+    "key_reused": ({}, ask(1, key="k3", print="another"), Outcome.KEY_REUSED),
+    "called_off": ({"state": "called_off"}, ask(1), Outcome.CALLED_OFF),
+    "closed": ({"state": "closed"}, ask(1), Outcome.CLOSED),
+    "closed by time": ({"card": changed(closes_at=NOW - 1)}, ask(1), Outcome.CLOSED),
+    "paused": ({"state": "paused", "paused_at": NOW}, ask(1), Outcome.PAUSED),
+    "not_open": ({"card": changed(opens_at=NOW + HOUR)}, ask(1), Outcome.NOT_OPEN),
+    "place_voided": ({}, ask(6), Outcome.PLACE_VOIDED),
+    "place_left": ({}, ask(7), Outcome.PLACE_LEFT),
+    "place_spent": ({}, ask(3, key="other"), Outcome.PLACE_SPENT),
+    "not_called": ({}, ask(11), Outcome.NOT_CALLED),
+    "lapsed": ({"card": changed(claim_ms=0)}, ask(1), Outcome.LAPSED),
+    "limit_reached": ({}, ask(1, who="person-3"), Outcome.LIMIT_REACHED),
+    "limit_reached in the sale": ({}, ask(1, who="person-3", limit=5, sale_limit=1), Outcome.LIMIT_REACHED),
+    "limit_reached by more at once": ({}, ask(1, items=((0, 2),)), Outcome.LIMIT_REACHED),
+    "sold_out": ({"stock": {}}, ask(1), Outcome.SOLD_OUT),
+    "offer_gone": ({"stock": {BIG: 1}}, ask(1), Outcome.OFFER_GONE),
+}
+
+
+@pytest.mark.parametrize(("fields", "wish", "word"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_has_its_word_and_changes_nothing(
+    gate: redis.Redis, fields: dict[str, Any], wish: scripts.Ask, word: Outcome
+) -> None:
+    stand(**{"stock": {SMALL: 5}} | fields)
+    third = '{"ask":{"id":"r3","print":"p","key":"k3"}}'
+    gate.hset(KEYS.asked, "k3", third)
+    gate.setbit(KEYS.spent(1), 3, 1)
+    for digest in person("person-3"):
+        gate.hset(KEYS.used_campaign, digest.hex(), 1)
+        gate.hset(KEYS.used_sale, digest.hex(), 1)
+    gate.sadd(KEYS.voided(1), 6)
+    gate.setbit(KEYS.out(1), 6, 1)
+    gate.setbit(KEYS.out(1), 7, 1)
+    before = everything(gate)
+    assert reserve(wish) is word
+    assert everything(gate) == before
+
+
+def test_a_door_that_drew_with_another_seed_reserves_nothing(gate: redis.Redis) -> None:
+    stand()
+    before = everything(gate)
+    assert reserve(ask(1), seed="other") is Outcome.NOT_READY
+    assert everything(gate) == before
+
+
+def test_an_end_counts_once_however_often_it_is_told(gate: redis.Redis) -> None:
+    stand()
+    wish = ask(4)
+    reserve(wish)
+    what = {"reservation": "r4", "quantity": 1, "digests": wish.digests, "units": [(1, 3, SMALL)]}
+    assert give(**what) == 1
+    assert (counts(gate), used(gate, "person-4")) == ((0, 0), [0, 0])
+    before = everything(gate)
+    assert give(**what) == 0
+    assert everything(gate) == before
+
+
+def test_an_end_after_the_confirmation_lowers_what_is_sold(gate: redis.Redis) -> None:
+    stand()
+    wish = ask(4)
+    reserve(wish)
+    for _ in range(2):
+        bridge.run(scripts.confirm(CARD, FIRST, reservation="r4", quantity=1))
+    assert counts(gate) == (0, 1)
+    assert give(reservation="r4", quantity=1, digests=wish.digests) == 0
+    assert (counts(gate), used(gate, "person-4")) == ((0, 0), [0, 0])
+
+
+def test_a_late_message_never_offers_a_unit_that_was_taken_since(gate: redis.Redis) -> None:
+    stand(stock={SMALL: 1})
+    reserve(ask(4))
+    give(units=[(1, 3, SMALL)])
+    reserve(ask(5))
+    before = everything(gate)
+    assert give(units=[(1, 3, SMALL)]) == 0
+    assert give(units=[(1, 2, SMALL)]) == 0
+    assert everything(gate) == before
+    assert reserve(ask(6)) is Outcome.SOLD_OUT
+
+
+def test_an_end_of_a_reservation_that_the_gate_never_had_frees_no_limit(gate: redis.Redis) -> None:
+    stand(used_campaign={person("person-4")[0].hex(): 1})
+    before = everything(gate)
+    assert give(reservation="unheard", quantity=1, digests=ask(4).digests) == 0
+    assert everything(gate) == before
+
+
+def test_undoing_frees_place_and_key_of_that_reservation_only(gate: redis.Redis) -> None:
+    stand()
+    wish = ask(4)
+    reserve(wish)
+    before = everything(gate)
+    assert undo(ask(4, id="another")) is Outcome.LOOKED
+    assert everything(gate) == before
+    give(reservation="r4", quantity=1)
+    undo(wish)
+    assert gate.hexists(KEYS.asked, "k4") is False
+    assert gate.getbit(KEYS.spent(1), 4) == 0
+
+
+def test_nothing_is_undone_while_its_units_are_taken(gate: redis.Redis) -> None:
+    stand()
+    wish = ask(4)
+    reserve(wish)
+    before = everything(gate)
+    assert undo(wish) is Outcome.LOOKED
+    assert everything(gate) == before
+
+
+def test_an_older_decision_never_replaces_a_newer_one(gate: redis.Redis) -> None:
+    stand()
+    tell(3, state="paused", paused_at=NOW)
+    before = everything(gate)
+    for late in (2, 3):
+        assert tell(late, state="published", paused_at=0) is Outcome.LOOKED
+    assert everything(gate) == before
+    tell(4, state="published", paused_at=0, paused_ms=5)
+    assert gate.hmget(KEYS.state, ["state", "paused_ms", "revision"]) == [b"published", b"5", b"4"]
+
+
+def test_while_paused_nothing_comes_due(gate: redis.Redis) -> None:
+    card = changed(hold_ms=1)
+    stand(card)
+    taken = reserve(ask(4), card)
+    tell(2, state="paused", paused_at=taken["made"])
+    assert bridge.run(scripts.due(CARD, most=10)) == (taken["made"], {})
+
+
+def test_what_has_come_due_is_told_with_what_it_took_the_oldest_first(gate: redis.Redis) -> None:
+    card = changed(hold_ms=0)
+    stand(card)
+    first, second = reserve(ask(4), card), reserve(ask(5), card)
+    gate.zadd(KEYS.due, {"r5": 1, "r4": 2})
+    _, due = bridge.run(scripts.due(CARD, most=10))
+    assert list(due.items()) == [("r5", second), ("r4", first)]
+    assert list(bridge.run(scripts.due(CARD, most=1))[1]) == ["r5"]
