@@ -19,9 +19,10 @@ HOLE = re.compile(r"%(?:\(\w+\))?[sd]|\{\w+\}")
 
 
 def _in_python() -> set[str]:
-    keywords = {"_": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None}
+    keywords = {"_": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None, "ngettext": (1, 2)}
     found = extract_from_dir(ROOT, [("**.py", "python")], keywords=keywords)
-    return {message for _file, _line, message, _comments, _context in found if isinstance(message, str)}
+    texts = (message for _file, _line, message, _comments, _context in found)
+    return {text if isinstance(text, str) else text[0] for text in texts}
 
 
 def _in_templates() -> set[str]:
