@@ -46,6 +46,8 @@ SHARES = {
 }
 BUYERS = frozenset(Kind) - {Kind.NO_SHOW, Kind.HOLDER}
 RING_SIZE = 40
+# A ring has to buy three units for the review to see it, whatever the luck of the draw.
+RING_MIN = 24
 _STREETS = ("Jl. Sudirman", "Jl. Thamrin", "Gg. Melati", "Jl. Diponegoro", "Jl. Gatot Subroto", "Gg. Kenanga")
 _NAMES = ("Budi", "Siti", "Agus", "Dewi", "Andi", "Rina", "Joko", "Putri", "Hendra", "Wulan", "Yusuf", "Ayu")
 _MAILS = ("example.com", "example.org", "example.net")
@@ -125,7 +127,8 @@ class Town:
         for kind, permille in SHARES.items():
             if plain and kind is not Kind.NO_SHOW:
                 continue
-            count = max(3, round(size * permille / 1000))
+            few = min(RING_MIN, size // 3) if kind is Kind.RING else 3
+            count = max(few, round(size * permille / 1000))
             people += [self.person(kind, self._random.choice(channels)) for _ in range(count)]
         honest = max(0, size - len(people))
         people += [self.person(Kind.HONEST, channels[at % len(channels)]) for at in range(honest)]

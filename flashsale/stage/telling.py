@@ -25,7 +25,7 @@ def tell(*, scale: float, seed: int, out: Path, port: int, acts: int, say: Calla
 def _play(story: Story, acts: int) -> None:
     clock = story.clock
     # About when the third day will be over; should that take longer, its people come late, as they would.
-    opens_in_s = 2 * clock.lobby_s + clock.open_s + 30
+    opens_in_s = 2 * clock.lobby_s + 0.6 * clock.open_s + 25
     later = february_2.announce(story, opens_in_s=opens_in_s) if acts == ACTS else None
     first = january_26.act(story)
     if acts >= 2:

@@ -1,5 +1,6 @@
 """`manage.py run`, behind `make run`: a demo with all its parts on this machine, until Ctrl-C."""
 
+import logging
 import os
 import signal
 import socket
@@ -40,13 +41,14 @@ class Command(BaseCommand):
 
     def handle(self, *, port: int, **_: Any) -> None:
         """Run until a signal."""
+        logging.getLogger().setLevel(logging.WARNING)  # what the servers do stands in their own logs
         stop = threading.Event()
         for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(wanted, lambda *_: stop.set())
         try:
             with Lock(Path(settings.VAR_DIR) / "run.lock"):
                 _refuse_used_port(port)
-                _run(port, stop, Console(highlight=False))
+                _run(port, stop, Console(highlight=False, soft_wrap=True))
         except (Taken, NotReady, NoRedis) as error:
             raise CommandError(str(error)) from error
 
@@ -110,6 +112,6 @@ def _watch(servers: Servers, crowd: practice.Practice, stop: threading.Event) ->
     """Until told to stop, or until a part has died. Raises NotReady."""
     while not stop.wait(LOOK_S):
         if crowd.error is not None:
-            raise NotReady("The practice sale has failed.") from crowd.error
+            raise NotReady(f"The practice sale has failed: {crowd.error!r}") from crowd.error
         for process in servers.dead:
             raise NotReady(f"{process.name} has ended. Its last words:\n{process.last_words()}")

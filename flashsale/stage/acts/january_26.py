@@ -53,6 +53,7 @@ def _seen_in_act(story: Story, ends: Counter[str]) -> Check:
     late = sum(1 for answer in story.journal.of("confirm") if answer.code in {"expired", "not_held"})
     early = sum(1 for answer in story.journal.of("reserve") if answer.code == "not_called")
     shows = {"bought": ends[End.BOUGHT], "no-shows": ends[End.NO_SHOW], "expired holds": late, "pushed in": early}
-    missing = [name for name, count in shows.items() if not count]
+    # In a small story chance may leave something out.
+    missing = [name for name, count in shows.items() if not count and story.scale >= 0.5]
     found = ", ".join(f"{count} {name}" for name, count in shows.items())
     return Check(0, "everything happened that should be shown", not missing, found, "some of each")

@@ -1,0 +1,156 @@
+"""A crowd on one page: `python -m flashsale.stage.bench.load`, a process of its own that sends prepared requests.
+
+Each of the connections sends its next request when it has the answer to the last one. Prints one JSON object. Needs
+nothing of Django, sends to loopback only, and ends with the time or with the last request, whichever comes first.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+HOST = "127.0.0.1"
+SIZE = struct.Struct(">I")
+LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+SECONDS_MAX = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a crowd was answered. Times in seconds but for the percentiles, which are ms."""
+
+    answers: dict[int, int]
+    seconds: float
+    cpu_s: float
+    p50: float
+    p95: float
+    p99: float
+
+    @property
+    def count(self) -> int:
+        """How many answers came."""
+        return sum(self.answers.values())
+
+
+def send(*, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32) -> Heard:
+    """Send requests from a process of its own: each one once, a single one again and again."""
+    with tempfile.NamedTemporaryFile(prefix="flashsale-requests-") as file:
+        file.writelines(SIZE.pack(len(request)) + request for request in requests)
+        file.flush()
+        told = [str(port), str(connections), str(seconds), file.name]
+        done = subprocess.run(
+            [sys.executable, "-m", __name__, *told], check=True, capture_output=True, timeout=SECONDS_MAX + 30
+        )
+    said = json.loads(done.stdout)
+    return Heard(**{**said, "answers": {int(status): count for status, count in said["answers"].items()}})
+
+
+def _read(file: Path) -> Iterator[bytes]:
+    data, at = file.read_bytes(), 0
+    requests = []
+    while at < len(data):
+        (size,) = SIZE.unpack_from(data, at)
+        requests.append(data[at + SIZE.size : at + SIZE.size + size])
+        at += SIZE.size + size
+    return itertools.repeat(requests[0]) if len(requests) == 1 else iter(requests)
+
+
+class Crowd:
+    """What all connections share: the requests still to be sent, and what has come back."""
+
+    def __init__(self, requests: Iterator[bytes], seconds: float) -> None:
+        self.answers: Counter[int] = Counter()
+        self.times: list[float] = []
+        self.began = time.perf_counter()
+        self._requests = requests
+        self._ends = self.began + seconds
+
+    def next(self) -> bytes | None:
+        """The next request, None when it is over."""
+        return next(self._requests, None) if time.perf_counter() < self._ends else None
+
+
+class Visitor(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self.gone = asyncio.get_running_loop().create_future()
+        self._crowd = crowd
+        self._heard = b""
+        self._asked = 0.0
+        self._link = asyncio.Transport()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Sends the first request."""
+        assert isinstance(transport, asyncio.Transport)
+        self._link = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        request = self._crowd.next()
+        if request is None:
+            self._asked = 0.0
+            self._link.close()
+            return
+        self._asked = time.perf_counter()
+        self._link.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        """Notes a whole answer and sends the next request."""
+        self._heard += data
+        end = self._heard.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        length = LENGTH.search(self._heard, 0, end)
+        if len(self._heard) < end + 4 + (int(length[1]) if length else 0):
+            return
+        self._crowd.answers[int(self._heard[9:12])] += 1
+        self._crowd.times.append(time.perf_counter() - self._asked)
+        self._heard = b""
+        self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        """A connection that ends in the middle of an answer counts as status 0."""
+        if self._asked:
+            self._crowd.answers[0] += 1
+        self.gone.set_result(None)
+
+
+async def _visit(port: int, connections: int, crowd: Crowd) -> None:
+    loop = asyncio.get_running_loop()
+    made = [await loop.create_connection(lambda: Visitor(crowd), HOST, port) for _ in range(connections)]
+    await asyncio.gather(*(visitor.gone for _, visitor in made))
+
+
+def main() -> None:
+    """Sends what it is told to and prints what came back."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("connections", type=int, choices=range(1, 257), metavar="connections")
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("requests", type=Path)
+    told = parser.parse_args()
+    requests = _read(told.requests)
+    crowd = Crowd(requests, min(told.seconds, SECONDS_MAX))
+    before = time.process_time()
+    uvloop.run(_visit(told.port, told.connections, crowd))
+    seconds, times = time.perf_counter() - crowd.began, sorted(crowd.times) or [0.0]
+    said = {"answers": crowd.answers, "seconds": seconds, "cpu_s": time.process_time() - before}
+    said |= {f"p{percent}": times[len(times) * percent // 100] * 1000 for percent in (50, 95, 99)}
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Copies of the product with a guard taken out, in the script and in the books: what a story has to notice."""
+
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MIGRATION = """
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("flashsale", "{last}")]
+    operations = [{operations}]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Breakage:
+    """Patterns replaced in files, and constraints (model, name) dropped from the tables."""
+
+    edits: dict[str, list[tuple[str, str]]]
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+
+
+# Everybody gets a new place each time, and nothing counts what somebody has.
+LIMIT = Breakage(
+    edits={
+        "flashsale/gate/lua/enter.lua": [
+            (r"local packed = redis\.call\(.*\)$", "local packed = false"),
+            (r"if used_up then return \{'limit_reached'\} end", ""),
+        ],
+        "flashsale/gate/lua/reserve.lua": [(r"return 'limit_reached' end", "local _ = 0 end")],
+    },
+    dropped=[("claim", "one_claim_per_slot"), ("claim", "claim_within_limit")],
+)
+
+# A unit is given out and stays on the shelf; the books no longer compare before they set.
+STOCK = Breakage(
+    edits={
+        "flashsale/gate/lua/reserve.lua": [
+            (r"redis\.call\('ZPOPMIN', (.*), item\[2\]\)", r"redis.call('ZRANGE', \1, 0, item[2] - 1, 'WITHSCORES')")
+        ],
+        "flashsale/models/writer.py": [(r"if cursor\.rowcount != len\(pairs\):", "if cursor.rowcount > len(pairs):")],
+    },
+    dropped=[("holding", "one_active_reservation_per_unit")],
+)
+
+# Whoever pushes in is served.
+ORDER = Breakage(
+    edits={
+        "flashsale/gate/lua/reserve.lua": [
+            (r"if ask\.number > called then return 'not_called' end", "if ask.number > called then return nil end")
+        ],
+    },
+)
+
+
+def copy(folder: Path, breakage: Breakage | None = None) -> Path:
+    """The product in a folder of its own, broken as asked."""
+    for name in ("flashsale", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "manage.py", folder)
+    if breakage is not None:
+        _break(folder, breakage)
+    return folder
+
+
+def _break(folder: Path, breakage: Breakage) -> None:
+    for name, edits in breakage.edits.items():
+        path = folder / name
+        text = path.read_text(encoding="utf-8")
+        for old, new in edits:
+            text, found = re.subn(old, new, text, flags=re.MULTILINE)
+            if not found:
+                raise LookupError(f"{name} has no guard that reads: {old}")
+        path.write_text(text, encoding="utf-8")
+    if breakage.dropped:
+        migrations = folder / "flashsale" / "migrations"
+        last = max(path.stem for path in migrations.glob("[0-9]*.py"))
+        drops = (f'migrations.RemoveConstraint("{model}", "{name}")' for model, name in breakage.dropped)
+        (migrations / "9999_broken.py").write_text(MIGRATION.format(last=last, operations=", ".join(drops)))
