@@ -226,18 +226,17 @@ async def give(
     line: LineCard,
     *,
     reservation: str = "",
-    quantity: int = 0,
-    digests: Sequence[str] = (),
+    frees_limit: bool = False,
     units: Sequence[tuple[int, int, str]] = (),
 ) -> int | Outcome:
-    """The books gave back: a reservation, the limit of these digests, units (id, version, SKU). How many are new."""
+    """The books gave back: a reservation, perhaps with its limit, units (id, version, SKU). How many are new."""
     keys, n = keys_of(card), line.number
     offered = [x for unit, version, sku in units for x in (unit, version, line.skus.index(sku))]
     reply = await gate().call(
         GIVE,
-        [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.holds, keys.due, keys.units,
+        [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.asked, keys.holds, keys.due, keys.units,
          *(keys.free(n, sku) for sku in line.skus)],
-        [reservation, quantity, len(digests), *digests, *offered],
+        [reservation, int(frees_limit), *offered],
     )  # fmt: skip
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 

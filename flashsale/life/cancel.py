@@ -69,9 +69,9 @@ def free_slots(*, most: int = 100) -> int:
             row = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign").get(
                 pk=cancellation.reservation_id
             )  # fmt: skip
-            ended = ended_before(row)
-            # The gate first counts one less when it hears; until then it is the stricter of the two.
+            # The gate counts one less when it hears; until then it is the stricter of the two.
             row.claims.all().delete()
+            ended = ended_before(row)
         bridge.run(give(card=card_of(row.sale), ended=ended))
         done += 1
     return done

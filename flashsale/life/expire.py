@@ -61,33 +61,37 @@ def _abandon(card: SaleCard, taken: dict[str, Any], now: datetime) -> Ended:
         "deadline_ms": winner.deadline_ms, "made_at": winner.row().made_at,
     }  # fmt: skip
     units = [(unit.unit, unit.version) for unit in winner.units]
-    digests = sorted({(claim.axis, claim.digest) for claim in winner.claims})
-    return abandon(fields, units=units, digests=digests, now=now)
+    return abandon(fields, units=units, now=now)
 
 
 async def abandon_refused(*, card: SaleCard, taken: dict[str, Any]) -> None:
-    """The books refused what the gate took: nobody may commit it any more, and its units go back."""
+    """The books refused what the gate took: nobody may commit it any more, and its units go back.
+
+    Nothing happens where somebody has committed it meanwhile, under the same key, after what made the books refuse.
+    """
     id_ = uuid.UUID(taken["ask"]["id"])
     try:
         ended = await in_books(_abandon_once, card, id_, taken, timezone.now())
     except IntegrityError:
-        return  # somebody else decided about this reservation at the same time; the reaper will meet it
-    await give(card=card, ended=ended)
+        return  # somebody else decided about this reservation at the same moment; the reaper will meet it
+    if ended:
+        await give(card=card, ended=ended)
 
 
-def _abandon_once(card: SaleCard, id_: uuid.UUID, taken: dict[str, Any], now: datetime) -> Ended:
+def _abandon_once(card: SaleCard, id_: uuid.UUID, taken: dict[str, Any], now: datetime) -> Ended | None:
     with transaction.atomic():
         row = Reservation.objects.select_for_update().filter(pk=id_).first()
-        return ended_before(row) if row else _abandon(card, taken, now)
+        if row is None:
+            return _abandon(card, taken, now)
+        return ended_before(row) if row.ended_at else None
 
 
 async def give(*, card: SaleCard, ended: Ended) -> None:
     """Tells the gate of an end that the books have committed; late and repeated messages change nothing."""
     line = next(line for line in card.lines if line.id == ended.allocation)
-    counted = {axis.value for axis in card.hard_at_enter}
     await scripts.give(
-        card, line, reservation=ended.reservation, quantity=ended.quantity, units=_sold_here(line.skus, ended.units),
-        digests=[digest for axis, digest in ended.digests if axis in counted],
+        card, line, reservation=ended.reservation, frees_limit=ended.frees_limit,
+        units=_sold_here(line.skus, ended.units),
     )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ def approve(*, case: Case, by: Any) -> Case:
         )  # fmt: skip
         ended = cancel_locked(reservation, code=row.reason, now=now, case=row)
     # Where the limit stays used until the appeal is final, the gate goes on counting the units too.
-    if ended.digests:
+    if ended.frees_limit:
         bridge.run(give(card=card_of(reservation.sale), ended=ended))
     return row
 

@@ -13,12 +13,11 @@ from flashsale.rules.states import ReservationState, UnitState
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What the gate must hear of an end: (axis, digest) that get their limit back, units offered again."""
+    """What the gate must hear of an end: whether the limit is free again, and units offered again."""
 
     reservation: str
     allocation: int
-    quantity: int
-    digests: tuple[tuple[str, str], ...]
+    frees_limit: bool
     units: tuple[tuple[int, int, str], ...]
 
 
@@ -27,9 +26,13 @@ def units_of(ids: Iterable[int]) -> list[Unit]:
     return list(Unit.objects.select_for_update().filter(id__in=list(ids)).order_by("id"))
 
 
-def offered(units: Iterable[Unit]) -> tuple[tuple[int, int, str], ...]:
-    """The units that are free, as the gate hears of them: id, version, SKU."""
-    return tuple((unit.id, unit.version, unit.sku) for unit in units if unit.state == UnitState.FREE)
+def offered(units: Iterable[Unit], allocation: int) -> tuple[tuple[int, int, str], ...]:
+    """The units that are free in this allocation, as the gate hears of them: id, version, SKU.
+
+    A unit may have moved on since: then another line offers it.
+    """
+    free = (unit for unit in units if unit.state == UnitState.FREE and unit.allocation_id == allocation)
+    return tuple((unit.id, unit.version, unit.sku) for unit in free)
 
 
 def end(reservation: Reservation, *, state: ReservationState, now: datetime, keep_slots: bool = False) -> Ended:
@@ -46,26 +49,21 @@ def end(reservation: Reservation, *, state: ReservationState, now: datetime, kee
     units = units_of(holdings.values_list("unit_id", flat=True))
     advance_units([(unit.id, unit.version) for unit in units], was=was, becomes=becomes)
     holdings.update(active=False)
-    digests: tuple[tuple[str, str], ...] = ()
     if not keep_slots:
-        digests = tuple(sorted(set(reservation.claims.values_list("axis", "digest"))))
         reservation.claims.all().delete()
     reservation.state, reservation.ended_at = state, now
     reservation.save(update_fields=["state", "ended_at"])
-    given = offered(units_of(unit.id for unit in units))
-    return Ended(str(reservation.id), reservation.allocation_id, reservation.quantity, digests, given)
+    return ended_before(reservation)
 
 
 def ended_before(reservation: Reservation) -> Ended:
-    """What the gate must hear, once more, of a reservation that ended earlier: its message may have been lost."""
+    """What the gate must hear of a reservation that has ended, however often: its message may be lost."""
     units = units_of(reservation.holdings.values_list("unit_id", flat=True))
-    kept = tuple(sorted(set(reservation.claims.values_list("axis", "digest"))))
-    return Ended(str(reservation.id), reservation.allocation_id, reservation.quantity, kept, offered(units))
+    line = reservation.allocation_id
+    return Ended(str(reservation.id), line, not reservation.claims.exists(), offered(units, line))
 
 
-def abandon(
-    fields: dict[str, Any], *, units: Iterable[tuple[int, int]], digests: Iterable[tuple[str, str]], now: datetime
-) -> Ended:
+def abandon(fields: dict[str, Any], *, units: Iterable[tuple[int, int]], now: datetime) -> Ended:
     """Refuses a reservation that the gate took but nobody committed: from now on nobody can. Must run in a transaction.
 
     Its units become free at a newer version, so that the gate may offer them again.
@@ -74,6 +72,5 @@ def abandon(
     taken = list(units)
     free = [(unit.id, unit.version) for unit in units_of(id_ for id_, _ in taken) if (unit.id, unit.version) in taken]
     advance_units(free, was=UnitState.FREE, becomes=UnitState.FREE)
-    return Ended(
-        str(row.id), row.allocation_id, row.quantity, tuple(digests), offered(units_of(id_ for id_, _ in taken))
-    )
+    line = row.allocation_id
+    return Ended(str(row.id), line, True, offered(units_of(id_ for id_, _ in taken), line))

@@ -224,7 +224,7 @@ ANY_CALL: dict[str, Callable[[], Any]] = {
     "seed": lambda: scripts.seed(CARD, FIRST, cohort=1, seed="x"),
     "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
-    "give": lambda: scripts.give(CARD, FIRST, reservation="r1", quantity=1, units=[(1, 9, "small")]),
+    "give": lambda: scripts.give(CARD, FIRST, reservation="r1", frees_limit=True, units=[(1, 9, "small")]),
     "due": lambda: scripts.due(CARD, most=10),
     "undo": lambda: scripts.undo(CARD, FIRST, reservation="r1", key="k1", number=1),
     "extend": lambda: scripts.extend(CARD, FIRST, block=10**6),

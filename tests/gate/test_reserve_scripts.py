@@ -119,9 +119,8 @@ def test_a_door_that_drew_with_another_seed_reserves_nothing(gate: redis.Redis) 
 
 def test_an_end_counts_once_however_often_it_is_told(gate: redis.Redis) -> None:
     stand()
-    wish = ask(4)
-    reserve(wish)
-    what = {"reservation": "r4", "quantity": 1, "digests": wish.digests, "units": [(1, 3, SMALL)]}
+    reserve(ask(4))
+    what = {"reservation": "r4", "frees_limit": True, "units": [(1, 3, SMALL)]}
     assert give(**what) == 1
     assert (counts(gate), used(gate, "person-4")) == ((0, 0), [0, 0])
     before = everything(gate)
@@ -131,12 +130,11 @@ def test_an_end_counts_once_however_often_it_is_told(gate: redis.Redis) -> None:
 
 def test_an_end_after_the_confirmation_lowers_what_is_sold(gate: redis.Redis) -> None:
     stand()
-    wish = ask(4)
-    reserve(wish)
+    reserve(ask(4))
     for _ in range(2):
         bridge.run(scripts.confirm(CARD, FIRST, reservation="r4", quantity=1))
     assert counts(gate) == (0, 1)
-    assert give(reservation="r4", quantity=1, digests=wish.digests) == 0
+    assert give(reservation="r4", frees_limit=True) == 0
     assert (counts(gate), used(gate, "person-4")) == ((0, 0), [0, 0])
 
 
@@ -152,10 +150,17 @@ def test_a_late_message_never_offers_a_unit_that_was_taken_since(gate: redis.Red
     assert reserve(ask(6)) is Outcome.SOLD_OUT
 
 
+def test_an_end_that_keeps_the_limit_used_gives_back_units_only(gate: redis.Redis) -> None:
+    stand()
+    reserve(ask(4))
+    assert give(reservation="r4", frees_limit=False, units=[(1, 3, SMALL)]) == 1
+    assert (counts(gate), used(gate, "person-4")) == ((0, 0), [1, 1])
+
+
 def test_an_end_of_a_reservation_that_the_gate_never_had_frees_no_limit(gate: redis.Redis) -> None:
     stand(used_campaign={person("person-4")[0].hex(): 1})
     before = everything(gate)
-    assert give(reservation="unheard", quantity=1, digests=ask(4).digests) == 0
+    assert give(reservation="unheard", frees_limit=True) == 0
     assert everything(gate) == before
 
 
@@ -166,7 +171,7 @@ def test_undoing_frees_place_and_key_of_that_reservation_only(gate: redis.Redis)
     before = everything(gate)
     assert undo(ask(4, id="another")) is Outcome.LOOKED
     assert everything(gate) == before
-    give(reservation="r4", quantity=1)
+    give(reservation="r4")
     undo(wish)
     assert gate.hexists(KEYS.asked, "k4") is False
     assert gate.getbit(KEYS.spent(1), 4) == 0
