@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from flashsale.rules.identity import Axis
+from flashsale.rules.states import Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,21 @@ class OfferCard:
 
 
 @dataclass(frozen=True, slots=True)
+class CarriedCard:
+    """The line whose order is carried over: where it was, and its draw (seed in hex)."""
+
+    sale: int
+    line: int
+    cohort: int
+    seed: str
+
+
+@dataclass(frozen=True, slots=True)
 class LineCard:
-    """An allocation as a door sees it: its number in the sale, its books id, the channels it serves."""
+    """An allocation as a door sees it: its number in the sale, its books id, the channels it serves.
+
+    Times in ms since 1970, 0 where there is none; `opens_at` is one of its own, later than the sale's.
+    """
 
     number: int
     id: int
@@ -35,6 +49,12 @@ class LineCard:
     name: str
     channels: tuple[str, ...]
     skus: tuple[str, ...]
+    mode: str = Mode.LINE
+    opens_at: int = 0
+    listed_only: bool = False
+    successor: int = 0
+    rolls_over_at: int = 0
+    carries: CarriedCard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +136,11 @@ class SaleCard:
         raw["axes"] = tuple(AxisCard(Axis(a["axis"]), a["hard"], a["at"]) for a in raw["axes"])
         raw["offers"] = tuple(OfferCard(**offer) for offer in raw["offers"])
         raw["lines"] = tuple(
-            LineCard(**{**line, "channels": tuple(line["channels"]), "skus": tuple(line["skus"])})
+            LineCard(
+                **line
+                | {"channels": tuple(line["channels"]), "skus": tuple(line["skus"])}
+                | {"carries": CarriedCard(**line["carries"]) if line["carries"] else None}
+            )
             for line in raw["lines"]
         )
         raw["channels"] = tuple(ChannelCard(**channel) for channel in raw["channels"])

@@ -13,6 +13,8 @@
 | fs:{c}:voided:<sale>:<n>        | SET    | indexes voided because their owner had an earlier place                  |
 | fs:{c}:spent:<sale>:<n>         | BITMAP | by number: not an open claim any more (reserved, left, voided, gap)      |
 | fs:{c}:waves:<sale>:<n>         | ZSET   | "last number:time called" scored by last number                          |
+| fs:{c}:listed:<sale>:<n>        | SET    | digests (hex) of the people on the allocation's list                     |
+| fs:{c}:moving:<sale>:<n>        | ZSET   | unit id scored by version: withdrawn, on its way to the successor        |
 | fs:{c}:free:<sale>:<n>:<sku>    | ZSET   | unit id scored by version: units that may be taken                       |
 | fs:{c}:units:<sale>             | HASH   | unit id → highest version known                                          |
 | fs:{c}:asked:<sale>             | HASH   | request key → what was taken for it, JSON (reserve.lua)                  |
@@ -99,6 +101,12 @@ class SaleKeys:
 
     def waves(self, line: int) -> str:
         return self._key(f"waves:{self.sale}:{line}")
+
+    def listed(self, line: int) -> str:
+        return self._key(f"listed:{self.sale}:{line}")
+
+    def moving(self, line: int) -> str:
+        return self._key(f"moving:{self.sale}:{line}")
 
     def free(self, line: int, sku: str) -> str:
         return self._key(f"free:{self.sale}:{line}:{sku}")

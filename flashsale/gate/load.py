@@ -32,6 +32,9 @@ class LineLoad:
     held: int = 0
     sold: int = 0
     spent: list[int] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
+    carried: int = 0
+    direct: bool = False
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ async def _load(sale: SaleLoad) -> None:
     free_keys = [keys.free(line.number, sku) for line in sale.card.lines for sku in line.skus]
     await redis.delete(keys.units, keys.asked, keys.holds, keys.due, keys.used_sale, *free_keys)
     for line in sale.lines:
+        await _load_rules(keys, line, card=sale.card)
         await _load_line(keys, line, fresh=sale.fresh)
     await _fill(keys.units, sale.units)
     await _fill(keys.asked, {key: json.dumps(taken, separators=(",", ":")) for key, taken in sale.asked.items()})
@@ -98,12 +102,12 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool) -> None:
     redis, key = gate().redis, keys.line(line.number)
     values = await redis.hmget(key, list(_KEPT))
     kept = {name: int(value) for name, value in zip(_KEPT, values, strict=True) if value is not None}
-    called = max(line.called, kept.get("called", 0))
     # Redis may have forgotten its last seconds: indexes go on behind everything that may have been given.
-    entered = 0 if fresh else line.block
+    entered = line.block if line.carried or not fresh else 0
+    called = entered if line.direct else max(line.called, kept.get("called", 0))
     fields: dict[str, str | int] = {
         "block": line.block, "held": line.held, "sold": line.sold, "entered": entered, "called": called,
-        "lapsed": kept.get("lapsed", 0), "left": kept.get("left", 0),
+        "lapsed": called if line.direct else kept.get("lapsed", 0), "left": kept.get("left", 0),
     }  # fmt: skip
     if line.cohort is not None:
         fields |= {"cohort": line.cohort, "seed": line.seed}
@@ -118,6 +122,19 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool) -> None:
         # Those called before the loss get their whole window again.
         seconds, _ = await redis.time()
         await redis.zadd(keys.waves(line.number), {f"{called}:{seconds * 1000}": called})
+
+
+async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None:
+    """Who may enter a line, when, and whose numbers it carries over: all absent until they show their old place."""
+    redis = gate().redis
+    known = card.line_number(line.number)
+    if known is not None:
+        rules = {"opens": known.opens_at, "mode": known.mode, "listed": int(known.listed_only)}
+        await redis.hset(keys.line(line.number), mapping=rules)
+    for chunk in _chunks(line.listed):
+        await redis.sadd(keys.listed(line.number), *chunk)
+    if line.carried and not await redis.exists(keys.spent(line.number)):
+        await redis.setrange(keys.spent(line.number), 0, b"\xff" * (line.carried // 8 + 1))
 
 
 async def _load_used(keys: SaleKeys, used: Mapping[str, int]) -> None:

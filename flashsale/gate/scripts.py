@@ -20,15 +20,16 @@ ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Scr
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
 RESERVE, UNDO, CONFIRM, GIVE = Script("reserve"), Script("undo"), Script("confirm"), Script("give")
 DUE, TELL, EXTEND = Script("due"), Script("tell"), Script("extend")
+WITHDRAW, ARRIVED = Script("withdraw"), Script("arrived")
 
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """A place given: `fresh` when it is new, `voided` the index of a later place of the same person, or 0."""
+    """A place given: `fresh` when it is new, `voided` the indexes of later places of the same person."""
 
     index: int
     fresh: bool
-    voided: int
+    voided: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +105,18 @@ def _places(card: SaleCard, digests: Sequence[bytes]) -> list[str]:
     return [keys.place(digest, card.buckets) for digest in digests]
 
 
-async def enter(card: SaleCard, line: LineCard, digests: Sequence[bytes]) -> Entered | Outcome:
-    """The place of an identity in a line, or why it gets none."""
-    keys = keys_of(card)
+async def enter(card: SaleCard, line: LineCard, digests: Sequence[bytes], *, carried: int = 0) -> Entered | Outcome:
+    """The place of an identity in a line, or why it gets none; `carried` is the old number it shows, 0 for none."""
+    keys, n = keys_of(card), line.number
     reply = await gate().call(
         ENTER,
-        [keys.state, keys.line(line.number), keys.out(line.number), keys.voided(line.number), keys.used_campaign,
-         keys.used_sale, *_places(card, digests)],
-        [line.number, card.max_entries, card.limit, card.sale_limit, *(x for d in digests for x in (d, d.hex()))],
+        [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n),
+         keys.spent(n), *_places(card, digests)],
+        [n, card.max_entries, card.limit, card.sale_limit, carried if line.carries else "",
+         *(x for d in digests for x in (d, d.hex()))],
     )  # fmt: skip
     word = _word(reply)
-    return Entered(reply[1], reply[2] == 1, reply[3]) if word is Outcome.ENTERED else word
+    return Entered(reply[1], reply[2] == 1, tuple(reply[3:])) if word is Outcome.ENTERED else word
 
 
 async def leave(
@@ -195,7 +197,8 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequen
     reply = await gate().call(
         RESERVE,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
-         keys.used_sale, keys.asked, keys.holds, keys.due, keys.units, *(keys.free(n, sku) for sku in line.skus)],
+         keys.used_sale, keys.asked, keys.holds, keys.due, keys.units, keys.listed(n),
+         *(keys.free(n, sku) for sku in line.skus)],
         [seed, *(ask.to_json() for ask in asks)],
     )  # fmt: skip
     return list(reply)
@@ -239,6 +242,21 @@ async def give(
         [reservation, int(frees_limit), *offered],
     )  # fmt: skip
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
+
+
+async def withdraw(card: SaleCard, line: LineCard, *, keep: int) -> dict[int, int] | Outcome:
+    """Unit → version of what is on its way to the successor, after withdrawing all free units but `keep`."""
+    keys, n = keys_of(card), line.number
+    reply = await gate().call(WITHDRAW, [keys.state, keys.moving(n), *(keys.free(n, sku) for sku in line.skus)], [keep])
+    if _word(reply) is not Outcome.LOOKED:
+        return _word(reply)
+    return {int(unit): int(version) for unit, version in zip(reply[1::2], reply[2::2], strict=True)}
+
+
+async def arrived(card: SaleCard, line: LineCard, *, units: Sequence[int]) -> Outcome:
+    """Units that the books have moved on are no longer on their way."""
+    keys = keys_of(card)
+    return _word(await gate().call(ARRIVED, [keys.state, keys.moving(line.number)], list(units)))
 
 
 async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, dict[str, Any]]] | Outcome:

@@ -13,6 +13,7 @@ from flashsale.life.books import in_books
 from flashsale.life.draw import draw, extend
 from flashsale.life.expire import expire
 from flashsale.life.rebuild import REMEMBERED, find_lost, mend, rebuild
+from flashsale.life.roll_over import roll_over
 from flashsale.life.status import phase_of
 from flashsale.models import Allocation
 from flashsale.rules import pace
@@ -38,8 +39,11 @@ async def tend(*, card: SaleCard) -> None:
         await extend(card=card, line=line, figures=figures)
         if figures.wall >= card.opens_at and not figures.seed:
             await draw(card=card)
-        elif phase_of(card, figures) is Phase.OPEN:
-            await _call(card, line, figures)
+        elif phase_of(card, figures) is Phase.OPEN and figures.now >= line.opens_at:
+            if line.rolls_over_at and figures.now >= line.rolls_over_at:
+                await roll_over(card=card, line=line, figures=figures)
+            else:
+                await _call(card, line, figures)
         elif figures.now > card.closes_at + FORGET_MS:
             await cards.forget(card)
     await expire(card=card)

@@ -199,7 +199,10 @@ def _moved_wrongly(campaign: Campaign) -> Iterator[str]:
     """Each move names the cancellation that freed its unit; a unit is where its last move took it."""
     moves = Move.objects.filter(unit__campaign=campaign).select_related("unit", "cancellation")
     for move in moves:
-        if not Holding.objects.filter(unit=move.unit, reservation=move.cancellation.reservation_id).exists():
+        if (
+            move.cancellation
+            and not Holding.objects.filter(unit=move.unit, reservation=move.cancellation.reservation_id).exists()
+        ):
             yield f"unit {move.unit} moved for cancellation {move.cancellation_id}, which did not free it"
         last = Move.objects.filter(unit=move.unit).order_by("pk").last()
         if last and last.pk == move.pk and move.unit.allocation_id != move.target_id:

@@ -1,6 +1,8 @@
 """Draw: a sale's cohorts are frozen at its opening and written in the books once; only then are there numbers."""
 
+import asyncio
 from datetime import datetime
+from weakref import WeakKeyDictionary
 
 from django.db import transaction
 from django.utils import timezone
@@ -14,8 +16,12 @@ from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
 
 # Indexes are promised to the gate in blocks, so that a gate without memory never gives one twice.
-BLOCK = 10_000
+BLOCK_MAX = 10_000
+# A small line gets small blocks: after a loss of the gate its numbers go on not far behind.
+BLOCK_MIN = 500
 MARKS_MAX = 1000
+
+_making_room: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Lock]] = WeakKeyDictionary()
 
 
 async def draw(*, card: SaleCard) -> bool:
@@ -48,7 +54,8 @@ def write_cohorts(sale: int, cohorts: dict[int, int], now: datetime) -> dict[int
             # The opening was moved while the gate still knew the old one; it will hear of it in a moment.
             return {}
         for line in row.allocations.filter(cohort=None):
-            line.cohort = cohorts[line.number]
+            # Who carries an old order over keeps the old numbers: there is nothing to draw.
+            line.cohort = 0 if line.carries_id else cohorts[line.number]
             line.seed = lottery.seed(bytes(row.secret or b""), line.code, line.cohort).hex()
             line.save(update_fields=["cohort", "seed"])
         if row.frozen_at is None:
@@ -65,10 +72,20 @@ async def _mark_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -
 
 
 async def extend(*, card: SaleCard, line: LineCard, figures: scripts.Survey) -> None:
-    """Commits the next block of indexes when half of the last one is given."""
-    if figures.block - figures.entered < BLOCK // 2 and figures.block < card.max_entries:
-        block = await in_books(write_block, line.id, min(card.max_entries, figures.entered + BLOCK))
+    """Commits the next block of indexes when half of the last one is given; a carried line gives none."""
+    ahead = min(BLOCK_MAX, max(BLOCK_MIN, figures.entered))
+    if figures.block - figures.entered < ahead // 2 and figures.block < card.max_entries and not line.carries:
+        block = await in_books(write_block, line.id, min(card.max_entries, figures.entered + ahead))
         await scripts.extend(card, line, block=block)
+
+
+async def make_room(*, card: SaleCard, line: LineCard) -> None:
+    """Commits the next block at once, for a crowd faster than the tending; one caller a line does it for all."""
+    lock = _making_room.setdefault(asyncio.get_running_loop(), {}).setdefault(line.id, asyncio.Lock())
+    async with lock:
+        figures = await scripts.survey(card, line)
+        if not isinstance(figures, Outcome):
+            await extend(card=card, line=line, figures=figures)
 
 
 def write_block(allocation: int, block: int) -> int:

@@ -10,8 +10,10 @@ from django.conf import settings
 from flashsale.gate import scripts
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places
+from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue, Digester
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import Mode
 from flashsale.rules.tokens import Place
 
 
@@ -41,22 +43,37 @@ def digests(*, card: SaleCard, values: Mapping[Axis, str]) -> dict[Axis, bytes]:
         raise Refused(Outcome.BAD_IDENTITY, f"{error.axis.value}: {error}") from error
 
 
-async def enter(*, card: SaleCard, line: LineCard, channel: ChannelCard, digests: Mapping[Axis, bytes]) -> Entry:
+async def enter(
+    *, card: SaleCard, line: LineCard, channel: ChannelCard, digests: Mapping[Axis, bytes], carried: str = ""
+) -> Entry:
     """The place of an identity that was proven on all axes the campaign demands at the door.
 
-    Refuses FORBIDDEN (the channel does not serve this line), UNPROVEN, and the words of enter.lua.
+    `carried` is the token of a place in the line whose order this one carries over.
+    Refuses FORBIDDEN (the channel does not serve this line), UNPROVEN, BAD_TOKEN, FOREIGN_TOKEN, and the words of
+    enter.lua.
     """
     if channel.code not in line.channels:
         raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
     if set(digests) != set(card.hard_at_enter):
         raise Refused(Outcome.UNPROVEN, f"To prove: {', '.join(axis.value for axis in card.hard_at_enter)}.")
-    answer = await scripts.enter(card, line, [digests[axis] for axis in sorted(digests)])
+    if line.mode == Mode.DIRECT:
+        raise Refused(Outcome.FORBIDDEN, "This allocation has no line: reserve from it directly.")
+    old = _old_number(line, digests, carried) if carried else 0
+    answer = await scripts.enter(card, line, [digests[axis] for axis in sorted(digests)], carried=old)
     if isinstance(answer, Outcome):
         raise Refused(answer)
-    if answer.voided:
-        await _void(card, line, answer.voided)
+    for later in answer.voided:
+        await _void(card, line, later)
     place = Place(card.sale, line.number, answer.index, time.time_ns() // 1_000_000, dict(digests))
     return Entry(places.seal(place), answer.index, answer.fresh)
+
+
+def _old_number(line: LineCard, digests: Mapping[Axis, bytes], token: str) -> int:
+    """The number of an old place, which must be this identity's own."""
+    old, carries = places.read(token), line.carries
+    if carries is None or (old.sale, old.line) != (carries.sale, carries.line) or dict(old.digests) != dict(digests):
+        raise Refused(Outcome.FOREIGN_TOKEN, "Not a place of this person in the line that is carried over.")
+    return lottery.number(old.index, carries.cohort, bytes.fromhex(carries.seed))
 
 
 async def _void(card: SaleCard, line: LineCard, index: int) -> None:

@@ -41,12 +41,17 @@ def seal(place: Place) -> str:
     return keyring().seal(PLACE, place.pack())
 
 
-def open_place(*, card: SaleCard, line: LineCard, token: str) -> Place:
-    """The place behind a token of this line; refuses BAD_TOKEN and FOREIGN_TOKEN."""
+def read(token: str) -> Place:
+    """The place behind a token of any line; refuses BAD_TOKEN."""
     try:
-        place = Place.unpack(keyring().open(PLACE, token))
+        return Place.unpack(keyring().open(PLACE, token))
     except TokenRefused as error:
         raise Refused(Outcome.BAD_TOKEN, "The place token cannot be read.") from error
+
+
+def open_place(*, card: SaleCard, line: LineCard, token: str) -> Place:
+    """The place behind a token of this line; refuses BAD_TOKEN and FOREIGN_TOKEN."""
+    place = read(token)
     if place.sale != card.sale or place.line != line.number:
         raise Refused(Outcome.FOREIGN_TOKEN, "The place token belongs to another line.")
     return place

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from flashsale.gate import bridge, cards, load, scripts
-from flashsale.gate.card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
+from flashsale.gate.card import AxisCard, CarriedCard, ChannelCard, LineCard, OfferCard, SaleCard
 from flashsale.gate.keys import buckets_for
 from flashsale.life.books import in_books
 from flashsale.life.taken import taken_of
@@ -18,7 +18,7 @@ from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.states import ReservationState, SaleState, UnitState
+from flashsale.rules.states import Mode, ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +39,30 @@ def card_of(sale: Sale) -> SaleCard:
         max_entries=sale.max_entries,
         buckets=buckets_for(sale.max_entries, len(axes)), commitment=sale.commitment, message=sale.message, axes=axes,
         offers=tuple(OfferCard(o.sku, o.name, o.price) for o in sale.offers.all()),
-        lines=tuple(_line_card(line) for line in sale.allocations.prefetch_related("channels", "stock__offer")),
+        lines=tuple(_line_card(line) for line in _lines(sale)),
         channels=tuple(ChannelCard(c.pk, c.code, c.name, c.kind) for c in campaign.channels.order_by("pk")),
     )  # fmt: skip
 
 
+def _lines(sale: Sale) -> list[Allocation]:
+    rows = sale.allocations.select_related("sale", "successor", "carries").order_by("number")
+    return list(rows.prefetch_related("channels", "stock__offer"))
+
+
 def _line_card(line: Allocation) -> LineCard:
     channels = tuple(channel.code for channel in line.channels.all())
-    skus = tuple(stock.offer.sku for stock in line.stock.order_by("offer_id"))
-    return LineCard(line.number, line.pk, line.code, line.name or line.code, channels, skus)
+    return LineCard(
+        number=line.number, id=line.pk, code=line.code, name=line.name or line.code, channels=channels,
+        skus=tuple(stock.offer.sku for stock in line.stock.order_by("offer_id")), mode=line.mode,
+        opens_at=ms(line.opens_at) if line.opens_at else 0, listed_only=line.listed_only,
+        successor=line.successor.number if line.successor else 0,
+        rolls_over_at=ms(line.rolls_over_at) if line.rolls_over_at else 0,
+        carries=_carried_card(line.carries) if line.carries else None,
+    )  # fmt: skip
+
+
+def _carried_card(old: Allocation) -> CarriedCard:
+    return CarriedCard(sale=old.sale_id, line=old.number, cohort=old.cohort or 0, seed=old.seed)
 
 
 def rebuild(*, sale: int) -> SaleCard:
@@ -108,6 +123,8 @@ def _line_load(line: Allocation, reservations: list[Reservation]) -> load.LineLo
     return load.LineLoad(
         number=line.number, block=line.block, cohort=line.cohort, seed=line.seed, called=line.called,
         held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[r.number for r in mine],
+        listed=list(line.listed.values_list("digest", flat=True)), direct=line.mode == Mode.DIRECT,
+        carried=line.block if line.carries_id else 0,
     )  # fmt: skip
 
 

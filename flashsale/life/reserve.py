@@ -4,21 +4,22 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import DatabaseError
 
-from flashsale.gate import scripts
+from flashsale.gate import cards, scripts
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places
 from flashsale.life.expire import abandon_refused
 from flashsale.life.status import status
 from flashsale.life.taken import winner_of
 from flashsale.models.writer import Taken, writer
+from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Phase
+from flashsale.rules.states import Mode, Phase
 from flashsale.rules.tokens import Place
 
 KEY_CHARS_MAX = 128
@@ -45,6 +46,16 @@ class Reserved:
     replayed: bool
 
 
+def direct_place(*, card: SaleCard, line: LineCard, digests: Mapping[Axis, bytes]) -> Place:
+    """Who reserves from a direct allocation, whose partner has a door of its own: proven by contract, index 0.
+
+    Refuses FORBIDDEN where there is a line to stand in.
+    """
+    if line.mode != Mode.DIRECT:
+        raise Refused(Outcome.FORBIDDEN, "This allocation has a line: enter it.")
+    return Place(card.sale, line.number, 0, 0, dict(digests))
+
+
 async def reserve(
     *,
     card: SaleCard,
@@ -57,7 +68,8 @@ async def reserve(
 ) -> Reserved:
     """Holds units for a place; the same key gives the same answer, whoever died in between.
 
-    `items` are (SKU, quantity). `key_owner` says whose keys these are ("place", or "channel:<id>" for a partner).
+    `items` are (SKU, quantity). In a direct allocation `place` is a person without one (:func:`direct_place`).
+    `key_owner` says whose keys these are ("place", or "channel:<id>" for a partner).
     Refuses in the order of rules/outcomes; UNKNOWN when the books did not answer: the same key will tell.
 
     1. The gate takes. If we die here, the reaper writes `abandoned` at the deadline, or a retry goes on at 2.
@@ -67,10 +79,11 @@ async def reserve(
     if channel.code not in line.channels:
         raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
     wanted = _items(card, line, items)
-    number, seed = await places.number_of(card, line, place.index)
-    if not number:
+    _, seed = await cards.draw_of(card, line)
+    if not seed:
         document = await status(card=card, line=line)
         raise Refused(_OUTSIDE.get(document["phase"], Outcome.NOT_OPEN))
+    number, _ = await places.number_of(card, line, place.index) if place.index else (0, seed)
     asked = _key(key, key_owner, line, place)
     ask = _ask(card, line, place, channel=channel, number=number, items=wanted, key=asked)
     taken = await scripts.reserve(card, line, seed=seed, ask=ask)
@@ -107,8 +120,9 @@ def _ask(
     items: list[tuple[int, int]],
     key: str,
 ) -> scripts.Ask:
-    body = json.dumps([line.number, place.index, items])
     claims = tuple((axis.value, place.digests[axis].hex()) for axis in sorted(place.digests))
+    # Without a line the person stands for the place.
+    body = json.dumps([line.number, place.index or claims, items])
     return scripts.Ask(
         id=str(uuid.uuid4()), key=key, print=hashlib.sha256(body.encode()).hexdigest(), index=place.index,
         number=number, items=tuple(items), quantity=sum(quantity for _, quantity in items),

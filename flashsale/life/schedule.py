@@ -1,7 +1,7 @@
 """Schedule: campaigns and sales are planned, then published once, with their draw committed."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,14 +11,15 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from flashsale.life.control import make_units
-from flashsale.life.draw import BLOCK
+from flashsale.life.draw import BLOCK_MIN
+from flashsale.life.enter import digester
 from flashsale.life.rebuild import rebuild
-from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Offer, Sale, Stock
+from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Sale, Stock
 from flashsale.models.sale import LOBBY, UNITS_MAX
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
-from flashsale.rules.identity import Axis
-from flashsale.rules.states import SaleState
+from flashsale.rules.identity import Axis, BadValue
+from flashsale.rules.states import Mode, SaleState
 
 SECRET_BYTES = 32
 
@@ -55,7 +56,12 @@ def plan_sale(
     lines: Sequence[Mapping[str, Any]],
     **fields: Any,
 ) -> Sale:
-    """A draft sale; lines are {"code", "channels": [codes], "stock": {SKU: units}}. Raises ValidationError in words."""
+    """A draft sale. Raises ValidationError in words.
+
+    Lines are {"code", "channels": [codes], "stock": {SKU: units}} and, for tranches, any of "name", "mode", "opens_at",
+    "listed" ([(axis, raw value)]), "successor" (code of a line that stands later in the list's order or earlier),
+    "rolls_over_at", "carries" (an allocation of an earlier sale).
+    """
     fields.setdefault("lobby_at", opens_at - LOBBY)
     sale = Sale(campaign=campaign, code=code, name=name, opens_at=opens_at, closes_at=closes_at, **fields)
     sale.full_clean()
@@ -66,13 +72,45 @@ def plan_sale(
         offer.full_clean()
         offer.save()
         by_sku[offer.sku] = offer
+    planned = {wanted["code"]: _plan_line(sale, wanted, by_sku) for wanted in lines}
     for wanted in lines:
-        line = Allocation.objects.create(sale=sale, code=wanted["code"], name=wanted.get("name", ""))
-        line.channels.set(Channel.objects.filter(campaign=campaign, code__in=wanted["channels"]))
-        Stock.objects.bulk_create(
-            Stock(allocation=line, offer=by_sku[sku], quantity=quantity) for sku, quantity in wanted["stock"].items()
-        )
+        if "successor" in wanted:
+            line = planned[wanted["code"]]
+            line.successor, line.rolls_over_at = planned[wanted["successor"]], wanted["rolls_over_at"]
+            line.full_clean()
+            line.save()
     return sale
+
+
+def _plan_line(sale: Sale, wanted: Mapping[str, Any], offers: Mapping[str, Offer]) -> Allocation:
+    fields = {name: wanted[name] for name in ("code", "name", "mode", "opens_at", "carries") if name in wanted}
+    line = Allocation(sale=sale, listed_only="listed" in wanted, **fields)
+    line.full_clean(exclude=["number"])
+    line.save()
+    line.channels.set(Channel.objects.filter(campaign=sale.campaign, code__in=wanted["channels"]))
+    Stock.objects.bulk_create(
+        Stock(allocation=line, offer=offers[sku], quantity=quantity) for sku, quantity in wanted["stock"].items()
+    )
+    if "listed" in wanted:
+        put_on_list(line=line, people=wanted["listed"])
+    return line
+
+
+def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]]) -> int:
+    """Puts people on an allocation's list by one raw value each, which is digested and forgotten; how many are new.
+
+    Raises ValidationError in words for a value that cannot be read, and once the sale is published.
+    """
+    if line.sale.state != SaleState.DRAFT:
+        raise ValidationError(_("The sale is published: its lists can no longer change."))
+    digests = digester(bytes(line.sale.campaign.salt).hex())
+    before = line.listed.count()
+    try:
+        rows = [Listed(allocation=line, axis=axis, digest=digests.digest(axis, raw).hex()) for axis, raw in people]
+    except BadValue as error:
+        raise ValidationError(_("A value of %(axis)s cannot be read.") % {"axis": error.axis.value}) from error
+    Listed.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
+    return line.listed.count() - before
 
 
 def problems_of(*, sale: Sale, now: datetime) -> list[str]:
@@ -92,8 +130,27 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
         problems.append(_("A channel leads to two lines; it must lead to one."))
     if sum(stock.quantity for line in lines for stock in line.stock.all()) > UNITS_MAX:
         problems.append(_("More than %(most)d units.") % {"most": UNITS_MAX})
+    problems += [words for line in lines for words in _tranche_problems(line)]
     if not sale.campaign.axes.filter(hard=True, checked_at="enter").exists():
         problems.append(_("The campaign needs a hard axis that is checked when entering."))
+    return problems
+
+
+def _tranche_problems(line: Allocation) -> list[str]:
+    named = {"line": line.code}
+    problems = []
+    if line.mode == Mode.DIRECT and line.channels.exclude(kind=Channel.Kind.PARTNER).exists():
+        problems.append(_("The line %(line)s is direct; only a partner has a door of its own.") % named)
+    if line.listed_only and not line.listed.exists():
+        problems.append(_("The list of the line %(line)s is empty: nobody could enter.") % named)
+    if line.carries and line.carries.cohort is None:
+        problems.append(_("The line %(line)s carries an order over that is not drawn yet.") % named)
+    if line.successor:
+        sold = set(line.successor.stock.values_list("offer__sku", flat=True))
+        missing = sorted(set(line.stock.values_list("offer__sku", flat=True)) - sold)
+        if missing:
+            skus = {"skus": ", ".join(missing), **named}
+            problems.append(_("The successor of the line %(line)s does not sell %(skus)s.") % skus)
     return problems
 
 
@@ -124,6 +181,8 @@ def _publish(sale: Sale, now: datetime) -> None:
     sale.state, sale.published_at = SaleState.PUBLISHED, now
     sale.save()
     Campaign.objects.filter(pk=sale.campaign_id, frozen_at=None).update(frozen_at=now)
-    sale.allocations.update(block=min(BLOCK, sale.max_entries))
+    for line in sale.allocations.select_related("carries"):
+        line.block = line.carries.block if line.carries else min(BLOCK_MIN, sale.max_entries)
+        line.save(update_fields=["block"])
     for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation__sale", "offer"):
         make_units(stock, first=1, last=stock.quantity)

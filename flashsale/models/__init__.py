@@ -1,10 +1,11 @@
 """The books: what is true for ever. One noun a file; the tables themselves refuse what must not be."""
 
+from flashsale.models.allocation import Allocation, Listed, Offer, Stock
 from flashsale.models.api_call import ApiCall
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel, PartnerKey
 from flashsale.models.case import Cancellation, Case, Notice, ReviewRun
 from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait
-from flashsale.models.sale import Allocation, Offer, Sale, Stock
+from flashsale.models.sale import Sale
 from flashsale.models.unit import Move, Reallocation, Unit
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Claim",
     "Contact",
     "Holding",
+    "Listed",
     "Move",
     "Notice",
     "Offer",

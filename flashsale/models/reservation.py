@@ -12,8 +12,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from flashsale.models.allocation import Allocation
 from flashsale.models.campaign import Channel
-from flashsale.models.sale import Allocation, Sale
+from flashsale.models.sale import Sale
 from flashsale.models.unit import Unit
 from flashsale.rules.states import PaymentState, ReservationState
 

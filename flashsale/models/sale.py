@@ -1,8 +1,7 @@
-"""A sale, what it offers, and the allocations its units are set aside in."""
+"""A sale: one timed event of a campaign, its clock and its phase."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -10,7 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign, Channel
+from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
 from flashsale.rules.states import Phase, SaleState, phase
 
 CLAIM_S = 5 * 60
@@ -139,86 +138,3 @@ class Sale(models.Model):
             state=SaleState(self.state), lobby_at=ms(self.lobby_at), opens_at=ms(self.opens_at),
             closes_at=ms(self.closes_at), now=self.line_ms(wall_ms),
         )  # fmt: skip
-
-
-class Offer(models.Model):
-    """A thing sold in a sale, at its official price in whole units of the campaign's currency."""
-
-    sale = models.ForeignKey(Sale, models.CASCADE, related_name="offers", verbose_name=_("sale"))
-    sku = models.CharField(_("SKU"), max_length=40)
-    name = models.CharField(_("name"), max_length=120)
-    price = models.PositiveBigIntegerField(_("price"), validators=[MinValueValidator(1)])
-
-    class Meta:
-        verbose_name = _("offer")
-        verbose_name_plural = _("offers")
-        ordering = ["pk"]
-        constraints = [
-            models.UniqueConstraint(fields=["sale", "sku"], name="one_offer_per_sku"),
-            models.CheckConstraint(condition=Q(price__gte=1), name="offer_has_a_price"),
-        ]
-
-    def __str__(self) -> str:
-        return self.sku
-
-
-class Allocation(models.Model):
-    """Units set aside in a sale with the line of people that leads to them."""
-
-    sale = models.ForeignKey(Sale, models.CASCADE, related_name="allocations", verbose_name=_("sale"))
-    number = models.PositiveSmallIntegerField(_("number"), editable=False)
-    code = models.CharField(_("line"), max_length=40, validators=[CODE])
-    name = models.CharField(_("name"), max_length=80, blank=True)
-    channels = models.ManyToManyField(Channel, related_name="allocations", verbose_name=_("channels"))
-    # Indexes up to here may have been given: a gate that lost its memory goes on behind them.
-    block = models.PositiveIntegerField(default=0, editable=False)
-    cohort = models.PositiveIntegerField(_("cohort"), null=True, editable=False)
-    seed = models.CharField(max_length=64, blank=True, editable=False)
-    called = models.PositiveIntegerField(_("called"), default=0, editable=False)
-
-    class Meta:
-        verbose_name = _("allocation")
-        verbose_name_plural = _("allocations")
-        ordering = ["number"]
-        constraints = [
-            models.UniqueConstraint(fields=["sale", "code"], name="one_line_code_per_sale"),
-            models.UniqueConstraint(fields=["sale", "number"], name="one_line_number_per_sale"),
-            models.CheckConstraint(condition=Q(number__gte=1, number__lte=255), name="line_number_range"),
-            models.CheckConstraint(
-                condition=Q(cohort=None, seed="") | (Q(cohort__isnull=False) & ~Q(seed="")), name="cohort_with_seed"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.sale_id}/{self.code}" if self.sale_id else self.code
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Gives the next number within the sale to a new allocation."""
-        if not self.number:
-            last = Allocation.objects.filter(sale=self.sale).aggregate(last=models.Max("number"))["last"]
-            self.number = (last or 0) + 1
-        super().save(*args, **kwargs)
-
-
-class Stock(models.Model):
-    """How many new units of an offer an allocation gets at publication."""
-
-    allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="stock", verbose_name=_("allocation"))
-    offer = models.ForeignKey(Offer, models.CASCADE, related_name="stock", verbose_name=_("offer"))
-    quantity = models.PositiveIntegerField(
-        _("units"), validators=[MaxValueValidator(UNITS_MAX)],
-        help_text=_("0 where all units come from cancelled orders."),
-    )  # fmt: skip
-
-    class Meta:
-        verbose_name = _("stock")
-        verbose_name_plural = _("stock")
-        constraints = [models.UniqueConstraint(fields=["allocation", "offer"], name="one_stock_per_offer")]
-
-    def __str__(self) -> str:
-        return f"{self.offer}: {self.quantity}"
-
-    def clean(self) -> None:
-        """An allocation sells what its own sale offers."""
-        if self.offer_id and self.allocation_id and self.offer.sale_id != self.allocation.sale_id:
-            raise ValidationError({"offer": _("This offer belongs to another sale.")})

@@ -5,8 +5,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from flashsale.models.allocation import Allocation
 from flashsale.models.campaign import Campaign
-from flashsale.models.sale import Allocation
 from flashsale.rules.states import UnitState
 
 
@@ -54,12 +54,12 @@ class Reallocation(models.Model):
 
 
 class Move(models.Model):
-    """One unit's way from a cancellation into a follow-up sale: at most once per cancellation and unit."""
+    """One unit's way to another allocation: from a cancellation by a plan, once; or rolled over unclaimed (neither)."""
 
-    plan = models.ForeignKey(Reallocation, models.PROTECT, related_name="moves", verbose_name=_("plan"))
+    plan = models.ForeignKey(Reallocation, models.PROTECT, null=True, related_name="moves", verbose_name=_("plan"))
     unit = models.ForeignKey(Unit, models.PROTECT, related_name="moves", verbose_name=_("unit"))
     cancellation = models.ForeignKey(
-        "Cancellation", models.PROTECT, related_name="moves", verbose_name=_("cancellation")
+        "Cancellation", models.PROTECT, null=True, related_name="moves", verbose_name=_("cancellation")
     )
     origin = models.ForeignKey(Allocation, models.PROTECT, related_name="moves_out", verbose_name=_("from"))
     target = models.ForeignKey(Allocation, models.PROTECT, related_name="moves_in", verbose_name=_("to"))
@@ -71,6 +71,10 @@ class Move(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["unit", "cancellation"], name="reallocated_once"),
             models.CheckConstraint(condition=~Q(origin=F("target")), name="moved_elsewhere"),
+            models.CheckConstraint(
+                condition=Q(plan=None, cancellation=None) | Q(plan__isnull=False, cancellation__isnull=False),
+                name="moved_by_plan_or_rolled_over",
+            ),
         ]
 
     def __str__(self) -> str:

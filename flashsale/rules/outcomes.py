@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     LAPSED = "lapsed"
     LINE_FULL = "line_full"
     # The person.
+    NOT_ELIGIBLE = "not_eligible"
     LIMIT_REACHED = "limit_reached"
     # The stock.
     SOLD_OUT = "sold_out"

@@ -25,6 +25,13 @@ class Phase(StrEnum):
     CALLED_OFF = "called_off"
 
 
+class Mode(StrEnum):
+    """How an allocation is sold: through one line of people, or straight to a partner with a door of its own."""
+
+    LINE = "line"
+    DIRECT = "direct"
+
+
 class PlaceState(StrEnum):
     """Where one place stands, as `look` answers it."""
 

@@ -7,7 +7,6 @@ alone; a partner by its key. Every request is bounded in size, in time and in nu
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,11 +15,13 @@ from django.db import DatabaseError
 
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.gate.client import GateDown
-from flashsale.life import enter, leave, look, places, receipt, reserve, status
+from flashsale.life import draw, enter, leave, look, places, receipt, reserve, status
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import Mode
 from flashsale.rules.tokens import Place
 from flashsale.web import partners, problems, proofs
+from flashsale.web.visit import Visit
 from flashsale.web.wire import (
     CODE_FORM,
     Answer,
@@ -41,42 +42,12 @@ log = structlog.get_logger(__name__)
 REQUEST_S_MAX = 10.0
 # Beyond this many at once in a process, waiting would only make all of them late.
 CALLS_MAX = 4096
-ITEMS_MAX = 50
 COOKIE_S = 30 * 24 * 3600
 STATUS_CACHE = b"public, max-age=1"
 LINES_SHOWN_MAX = 10_000
 
 _shown: dict[tuple[int, int], tuple[dict[str, Any], bytes, bytes]] = {}
 _calls = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A call at a line, and through which channel it came; `partner` is false for our own page."""
-
-    call: Call
-    card: SaleCard
-    line: LineCard
-    channel: ChannelCard
-    partner: bool
-    body: dict[str, Any]
-
-    @property
-    def cookie(self) -> str:
-        """The name of the cookie that keeps the place on our own page."""
-        return f"fs_place_{self.card.code}"
-
-    def text(self, name: str) -> str:
-        """A string of the body, empty when it is not there; refuses MALFORMED."""
-        value = self.body.get(name, "")
-        if not isinstance(value, str):
-            raise Refused(Outcome.MALFORMED, f"{name} must be a string.")
-        return value
-
-    def place(self) -> Place:
-        """The place that the caller shows; refuses BAD_TOKEN, FOREIGN_TOKEN."""
-        token = self.text("place") if self.partner else self.call.cookies.get(self.cookie, "")
-        return places.open_place(card=self.card, line=self.line, token=token)
 
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
@@ -170,10 +141,10 @@ def _etag(document: dict[str, Any]) -> bytes:
 async def _enter(visit: Visit) -> Answer:
     card, line = visit.card, visit.line
     if visit.partner:
-        digests = enter.digests(card=card, values=_identity(visit))
+        digests = enter.digests(card=card, values=visit.identity())
     else:
         digests = proofs.proven(card=card, cookies=visit.call.cookies)
-    entry = await enter.enter(card=card, line=line, channel=visit.channel, digests=digests)
+    entry = await _place(visit, digests)
     code = 201 if entry.fresh else 200
     if visit.partner:
         return answer(code, {"place": entry.token, "line": line.code, "index": entry.index, "entered": True})
@@ -182,16 +153,20 @@ async def _enter(visit: Visit) -> Answer:
     return answer(code, {"line": line.code, "index": entry.index}, (b"set-cookie", cookie.encode()))
 
 
-def _identity(visit: Visit) -> dict[Axis, str]:
-    given = visit.body.get("identity")
-    if not isinstance(given, dict):
-        raise Refused(Outcome.BAD_IDENTITY, "identity must be an object of axes and values.")
-    for axis, value in given.items():
-        if axis not in AXES:
-            raise Refused(Outcome.BAD_IDENTITY, f"The axes are {', '.join(AXES)}.")
-        if not isinstance(value, str):
-            raise Refused(Outcome.BAD_IDENTITY, f"{axis} must be a string.")
-    return {Axis(axis): value for axis, value in given.items()}
+async def _place(visit: Visit, digests: dict[Axis, bytes]) -> enter.Entry:
+    def attempt() -> Awaitable[enter.Entry]:
+        return enter.enter(
+            card=visit.card, line=visit.line, channel=visit.channel, digests=digests, carried=visit.carried()
+        )
+
+    try:
+        return await attempt()
+    except Refused as refused:
+        if refused.outcome is not Outcome.NOT_READY:
+            raise
+    # A crowd may have used up the indexes that the books know of before the tending came by.
+    await draw.make_room(card=visit.card, line=visit.line)
+    return await attempt()
 
 
 async def _look(visit: Visit) -> Answer:
@@ -214,12 +189,20 @@ async def _receipt(visit: Visit) -> Answer:
     return answer(200, receipt.receipt(card=visit.card, line=visit.line, place=visit.place()))
 
 
+def _buyer(visit: Visit) -> Place:
+    """Whoever reserves: a place in the line, or a person by a partner's word where there is none."""
+    if visit.line.mode != Mode.DIRECT:
+        return visit.place()
+    known = enter.digests(card=visit.card, values=visit.identity())
+    return reserve.direct_place(card=visit.card, line=visit.line, digests=known)
+
+
 async def _reserve(visit: Visit) -> Answer:
     key = visit.call.header(b"idempotency-key")
     if not key:
         raise Refused(Outcome.KEY_MISSING)
     made = await reserve.reserve(
-        card=visit.card, line=visit.line, channel=visit.channel, place=visit.place(), items=_items(visit), key=key,
+        card=visit.card, line=visit.line, channel=visit.channel, place=_buyer(visit), items=visit.items(), key=key,
         key_owner=f"channel:{visit.channel.id}" if visit.partner else "place",
     )  # fmt: skip
     document = {
@@ -231,23 +214,6 @@ async def _reserve(visit: Visit) -> Answer:
     return answer(201, document, *replayed)
 
 
-def _items(visit: Visit) -> list[tuple[str, int]]:
-    given = visit.body.get("items")
-    if not isinstance(given, list) or not 0 < len(given) <= ITEMS_MAX:
-        raise Refused(Outcome.MALFORMED, f"items must be a list of 1 to {ITEMS_MAX}.")
-    return [_item(item) for item in given]
-
-
-def _item(item: object) -> tuple[str, int]:
-    if not isinstance(item, dict) or not isinstance(item.get("sku"), str):
-        raise Refused(Outcome.MALFORMED, "An item is an object with sku (a string) and quantity (a whole number).")
-    quantity = item.get("quantity")
-    if type(quantity) is not int:  # a bool is an int in Python, but no quantity
-        raise Refused(Outcome.BAD_QUANTITY, "quantity must be a whole number.")
-    return item["sku"], quantity
-
-
-AXES = frozenset(axis.value for axis in Axis)
 VERBS: dict[str, Callable[[Visit], Awaitable[Answer]]] = {
     "enter": _enter,
     "look": _look,

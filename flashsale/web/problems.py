@@ -60,6 +60,7 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.NOT_CALLED: (409, gettext_noop("It is not your turn yet.")),
     Outcome.LAPSED: (409, gettext_noop("Your turn has passed.")),
     Outcome.LINE_FULL: (409, gettext_noop("The line is full.")),
+    Outcome.NOT_ELIGIBLE: (403, gettext_noop("This line is only for people on its list.")),
     Outcome.LIMIT_REACHED: (409, gettext_noop("The limit per person is reached.")),
     Outcome.SOLD_OUT: (409, gettext_noop("Sold out.")),
     Outcome.OFFER_GONE: (409, gettext_noop("This offer is gone. You may choose another one.")),

@@ -45,7 +45,7 @@ def call(people: int, *, called: int = 0, seed: str = SEED) -> int | Outcome:
 def test_each_new_identity_gets_the_next_index(gate: redis.Redis) -> None:
     stand(drawn=False)
     assert [enter(name) for name in ("ani", "budi", "ani")] == [
-        scripts.Entered(1, True, 0), scripts.Entered(2, True, 0), scripts.Entered(1, False, 0),
+        scripts.Entered(1, True, ()), scripts.Entered(2, True, 0), scripts.Entered(1, False, 0),
     ]  # fmt: skip
     assert gate.hmget(KEYS.line(1), ["entered", "left"]) == [b"2", b"0"]
 
@@ -55,7 +55,7 @@ def test_proofs_that_meet_two_places_keep_the_earlier_and_void_the_other(gate: r
     enter("ani")
     enter("budi")
     both = [person("budi")[0], person("ani")[1]]
-    assert bridge.run(scripts.enter(CARD, FIRST, both)) == scripts.Entered(1, False, 2)
+    assert bridge.run(scripts.enter(CARD, FIRST, both)) == scripts.Entered(1, False, (2,))
     assert gate.smembers(KEYS.voided(1)) == {b"2"}
     assert look(2, name="budi").state == "voided"
 
@@ -67,7 +67,7 @@ def test_a_present_place_counts_more_than_an_earlier_one_given_up_after_the_draw
     stand(fresh=False)
     assert leave("ani", 1, number=1, seed=SEED) is Outcome.LEFT
     both = [person("ani")[0], person("budi")[1]]
-    assert bridge.run(scripts.enter(CARD, FIRST, both)) == scripts.Entered(2, False, 0)
+    assert bridge.run(scripts.enter(CARD, FIRST, both)) == scripts.Entered(2, False, ())
 
 
 def test_leaving_twice_is_leaving_once(gate: redis.Redis) -> None:
@@ -95,7 +95,7 @@ def test_going_to_and_fro_between_two_lines_ends_after_three_times() -> None:
 def test_looking_with_a_token_brings_back_a_place_that_the_gate_lost(gate: redis.Redis) -> None:
     stand(drawn=False)
     assert look(4).state == "waiting"
-    assert enter("ani") == scripts.Entered(4, False, 0)
+    assert enter("ani") == scripts.Entered(4, False, ())
 
 
 def test_calling_passes_over_numbers_that_nobody_claims(gate: redis.Redis) -> None:

@@ -5,9 +5,9 @@
 -- Answers: {'looked', last number called} or {word} of not_ready, called_off, closed, paused, not_open
 local sale = read_sale()
 if not sale then return {'not_ready'} end
-local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'entered')
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'entered', 'opens')
 if line[1] ~= ARGV[2] then return {'not_ready'} end
-local outside = outside_window(sale)
+local outside = outside_window(sale, line[4])
 if outside then return {outside} end
 local called, entered = tonumber(line[2]), tonumber(line[3])
 if called ~= tonumber(ARGV[3]) then return {'looked', called} end

@@ -1,9 +1,12 @@
 -- Gives an identity its place in a line: the one it has, or the next index.
 -- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing.
--- KEYS: 1 sale  2 line  3 out  4 voided  5 used in campaign  6 used in sale  7.. the place bucket of each digest
--- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)  6.. digest raw, digest hex in turn
--- Answers: {'entered', index, 1 if new, voided index or 0} or {word} of
---   not_ready, called_off, closed, not_open, place_left (came back too often), place_elsewhere, line_full, limit_reached
+-- KEYS: 1 sale  2 line  3 out  4 voided  5 used in campaign  6 used in sale  7 listed  8 spent
+--   9.. the place bucket of each digest
+-- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)
+--   6 the old number that a carried line takes over (0: none shown, empty: this line carries none)
+--   7.. digest raw, digest hex in turn
+-- Answers: {'entered', index, 1 if new, voided index ...} or {word} of not_ready, called_off, closed, not_open,
+--   place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached
 local RETURNS_MAX = 3
 local sale = read_sale()
 if not sale then return {'not_ready'} end
@@ -12,16 +15,19 @@ if sale.state == 'closed' or sale.now >= sale.closes then return {'closed'} end
 if sale.now < sale.lobby then return {'not_open'} end
 
 local line = tonumber(ARGV[2])
-local digests = (#ARGV - 5) / 2
-assert(#KEYS == 6 + digests, 'one bucket a digest')
+local digests = (#ARGV - 6) / 2
+assert(#KEYS == 8 + digests, 'one bucket a digest')
+local state = redis.call('HMGET', KEYS[2], 'entered', 'block', 'listed')
+local carried = ARGV[6] ~= '' and tonumber(ARGV[6])
 
-local mine, elsewhere, lost, used_up
-local returns = 0
+local mine, elsewhere, used_up
+local lost, returns, eligible = {}, 0, state[3] ~= '1'
 for i = 1, digests do
-  local hex = ARGV[5 + 2 * i]
+  local raw, hex = ARGV[5 + 2 * i], ARGV[6 + 2 * i]
   used_up = used_up or tonumber(redis.call('HGET', KEYS[5], hex) or 0) >= tonumber(ARGV[4])
   used_up = used_up or ARGV[5] ~= '0' and tonumber(redis.call('HGET', KEYS[6], hex) or 0) >= tonumber(ARGV[5])
-  local packed = redis.call('HGET', KEYS[6 + i], ARGV[4 + 2 * i])
+  eligible = eligible or redis.call('SISMEMBER', KEYS[7], hex) == 1
+  local packed = redis.call('HGET', KEYS[8 + i], raw)
   if packed then
     local place = unpack_place(packed)
     -- Counted over all lines: going to and fro between two must not eat up their indexes.
@@ -31,24 +37,31 @@ for i = 1, digests do
     elseif place.left and sale.frozen then
       -- Given up for good: only a place still present is theirs.
     elseif not mine or place.index < mine.index then
-      mine, lost = place, mine
+      lost[#lost + 1] = mine and mine.index
+      mine = place
     elseif place.index > mine.index then
-      lost = place
+      lost[#lost + 1] = place.index
     end
   end
 end
-local counts = redis.call('HMGET', KEYS[2], 'entered', 'block')
-local index = tonumber(counts[1]) + 1
+local index = carried or tonumber(state[1]) + 1
 local anew = not mine
 if anew and returns > RETURNS_MAX then return {'place_left'} end
 if elsewhere then return {'place_elsewhere'} end
 if anew and index > tonumber(ARGV[3]) then return {'line_full'} end
+-- An old place is taken over at its old number until the draw; nobody else enters a line that carries an order over.
+if anew and (carried == 0 or (carried and sale.frozen)) then eligible = false end
+if not eligible then return {'not_eligible'} end
 if used_up then return {'limit_reached'} end
 -- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.
-if anew and index > tonumber(counts[2]) then return {'not_ready'} end
+if anew and index > tonumber(state[2]) then return {'not_ready'} end
 
 if anew then
-  redis.call('HSET', KEYS[2], 'entered', string.format('%.0f', index))
+  if carried then
+    redis.call('SETBIT', KEYS[8], index, 0)
+  else
+    redis.call('HSET', KEYS[2], 'entered', string.format('%.0f', index))
+  end
   mine = {index = index, line = line, left = false, returns = returns}
 elseif mine.left then
   -- Coming back before the draw: the same index, as if they had never left.
@@ -56,11 +69,9 @@ elseif mine.left then
   redis.call('HINCRBY', KEYS[2], 'left', -1)
   mine.left = false
 end
-if lost and lost.index ~= mine.index then
-  redis.call('SETBIT', KEYS[3], lost.index, 1)
-  redis.call('SADD', KEYS[4], lost.index)
-else
-  lost = nil
+for _, later in ipairs(lost) do
+  redis.call('SETBIT', KEYS[3], later, 1)
+  redis.call('SADD', KEYS[4], later)
 end
-for i = 1, digests do redis.call('HSET', KEYS[6 + i], ARGV[4 + 2 * i], pack_place(mine)) end
-return {'entered', mine.index, anew and 1 or 0, lost and lost.index or 0}
+for i = 1, digests do redis.call('HSET', KEYS[8 + i], ARGV[5 + 2 * i], pack_place(mine)) end
+return {'entered', mine.index, anew and 1 or 0, unpack(lost)}

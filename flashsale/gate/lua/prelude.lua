@@ -20,12 +20,12 @@ local function read_sale()
   return sale
 end
 
--- Why nothing may be reserved now, in the order of rules/outcomes, or nil.
-local function outside_window(sale)
+-- Why nothing may be reserved now, in the order of rules/outcomes, or nil; a line may open later than its sale.
+local function outside_window(sale, line_opens)
   if sale.state == 'called_off' then return 'called_off' end
   if sale.state == 'closed' or sale.now >= sale.closes then return 'closed' end
   if sale.state == 'paused' then return 'paused' end
-  if sale.now < sale.opens then return 'not_open' end
+  if sale.now < math.max(sale.opens, tonumber(line_opens) or 0) then return 'not_open' end
   return nil
 end
 

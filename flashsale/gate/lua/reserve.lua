@@ -1,16 +1,17 @@
 -- Decides a batch of at most 64 reservations on one line; each is all or nothing, and all its checks come before its first write.
 -- Guarantee: never more units than are free, never more than the limit, once per place and per request key.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 used in campaign  8 used in sale  9 asked  10 holds  11 due  12 units
---   13.. the free units of each offer
+--   13 listed  14.. the free units of each offer
 -- ARGV: 1 run id  2 seed  3.. requests, JSON: {id, key, print, index, number, items: [[offer's position from 0, quantity] ...], quantity,
---   digests: [hex ...], limit, sale_limit (0: none), channel}
+--   digests: [hex ...], limit, sale_limit (0: none), channel}; where the line is direct, the script gives index and number
 -- Answers: for each request {'reserved', taken, 1 if new} or {word} of not_ready, key_reused, called_off, closed, paused, not_open,
---   place_voided, place_left, place_spent, not_called, lapsed, limit_reached, sold_out, offer_gone.
+--   place_voided, place_left, place_spent, not_called, lapsed, not_eligible, limit_reached, sold_out, offer_gone.
 --   taken is JSON: {ask: the request, units: [[unit, version, offer's position] ...], made, deadline}; it stays under `asked`
-local OFFERS = 12
+local OFFERS = 13
 local sale = read_sale()
-local line = redis.call('HMGET', KEYS[2], 'seed', 'called')
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'opens', 'mode', 'listed', 'entered', 'block')
 local called = tonumber(line[2] or 0)
+local direct = line[4] == 'direct'
 
 local function place_refused(ask)
   if redis.call('SISMEMBER', KEYS[4], ask.index) == 1 then return 'place_voided' end
@@ -18,6 +19,14 @@ local function place_refused(ask)
   if redis.call('GETBIT', KEYS[5], ask.number) == 1 then return 'place_spent' end
   if ask.number > called then return 'not_called' end
   if sale.now >= claim_ends(sale, KEYS[6], ask.number) then return 'lapsed' end
+end
+
+local function unlisted(ask)
+  if line[5] ~= '1' then return nil end
+  for _, digest in ipairs(ask.digests) do
+    if redis.call('SISMEMBER', KEYS[13], digest) == 1 then return nil end
+  end
+  return 'not_eligible'
 end
 
 local function limit_refused(ask)
@@ -38,7 +47,15 @@ local function stock_refused(ask)
   end
 end
 
+-- A direct reservation stands in no line: it takes the next index, which is called and done with at once.
+local function number_directly(ask)
+  local index = tonumber(redis.call('HINCRBY', KEYS[2], 'entered', 1))
+  redis.call('HSET', KEYS[2], 'called', index, 'lapsed', index)
+  ask.index, ask.number, line[6] = index, index, index
+end
+
 local function take(ask)
+  if direct then number_directly(ask) end
   local units = {}
   for _, item in ipairs(ask.items) do
     local popped = redis.call('ZPOPMIN', KEYS[OFFERS + 1 + item[1]], item[2])
@@ -63,12 +80,15 @@ end
 
 local function decide(ask)
   if not sale or line[1] ~= ARGV[2] then return {'not_ready'} end
+  -- Direct reservations use up indexes, too: only from blocks that the books know of.
+  if direct and tonumber(line[6]) >= tonumber(line[7]) then return {'not_ready'} end
   local seen = redis.call('HGET', KEYS[9], ask.key)
   if seen then
     if cjson.decode(seen).ask.print ~= ask.print then return {'key_reused'} end
     return {'reserved', seen, 0}
   end
-  local refusal = outside_window(sale) or place_refused(ask) or limit_refused(ask) or stock_refused(ask)
+  local refusal = outside_window(sale, line[3]) or (not direct and place_refused(ask)) or unlisted(ask)
+    or limit_refused(ask) or stock_refused(ask)
   if refusal then return {refusal} end
   return {'reserved', take(ask), 1}
 end

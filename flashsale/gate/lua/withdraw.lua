@@ -1,0 +1,17 @@
+-- Takes units that nobody claims out of the offer of a line whose units roll over; what open claims may still want stays.
+-- Guarantee: what was withdrawn and has not arrived is answered again, until `arrived`.
+-- KEYS: 1 sale  2 moving  3.. the free units of each offer
+-- ARGV: 1 run id  2 how many units stay
+-- Answers: {'looked', unit, version ...} or {'not_ready'}
+if not read_sale() then return {'not_ready'} end
+local free = 0
+for i = 3, #KEYS do free = free + redis.call('ZCARD', KEYS[i]) end
+local spare = free - tonumber(ARGV[2])
+for i = 3, #KEYS do
+  local popped = spare > 0 and redis.call('ZPOPMIN', KEYS[i], math.min(spare, 500)) or {}
+  for j = 1, #popped, 2 do redis.call('ZADD', KEYS[2], popped[j + 1], popped[j]) end
+  spare = spare - #popped / 2
+end
+local answer = {'looked'}
+for _, value in ipairs(redis.call('ZRANGE', KEYS[2], 0, 999, 'WITHSCORES')) do answer[#answer + 1] = value end
+return answer

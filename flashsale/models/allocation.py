@@ -1,0 +1,159 @@
+"""What a sale offers, and the allocations its units are set aside in."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.campaign import CODE, Channel
+from flashsale.models.sale import UNITS_MAX, Sale
+from flashsale.rules.states import Mode
+
+
+class Offer(models.Model):
+    """A thing sold in a sale, at its official price in whole units of the campaign's currency."""
+
+    sale = models.ForeignKey(Sale, models.CASCADE, related_name="offers", verbose_name=_("sale"))
+    sku = models.CharField(_("SKU"), max_length=40)
+    name = models.CharField(_("name"), max_length=120)
+    price = models.PositiveBigIntegerField(_("price"), validators=[MinValueValidator(1)])
+
+    class Meta:
+        verbose_name = _("offer")
+        verbose_name_plural = _("offers")
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["sale", "sku"], name="one_offer_per_sku"),
+            models.CheckConstraint(condition=Q(price__gte=1), name="offer_has_a_price"),
+        ]
+
+    def __str__(self) -> str:
+        return self.sku
+
+
+class Allocation(models.Model):
+    """Units set aside in a sale with the line of people that leads to them."""
+
+    sale = models.ForeignKey(Sale, models.CASCADE, related_name="allocations", verbose_name=_("sale"))
+    number = models.PositiveSmallIntegerField(_("number"), editable=False)
+    code = models.CharField(_("line"), max_length=40, validators=[CODE])
+    name = models.CharField(_("name"), max_length=80, blank=True)
+    channels = models.ManyToManyField(Channel, related_name="allocations", verbose_name=_("channels"))
+    mode = models.CharField(
+        _("mode"), max_length=8, default=Mode.LINE,
+        choices=[(Mode.LINE, _("one line of people")), (Mode.DIRECT, _("direct: a partner's door, not by our line"))],
+    )  # fmt: skip
+    opens_at = models.DateTimeField(
+        _("opens later"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: with the sale. Its draw is the sale's all the same."),
+    )
+    listed_only = models.BooleanField(
+        _("only for people on its list"), default=False, help_text=_("Others are refused at the door.")
+    )
+    successor = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="predecessors", verbose_name=_("rolls over to"),
+        help_text=_("The line of this sale that gets what nobody has claimed."),
+    )  # fmt: skip
+    rolls_over_at = models.DateTimeField(_("rolls over at"), null=True, blank=True)
+    carries = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="carried_by",
+        verbose_name=_("carries the order of"),
+        help_text=_("People of that line keep their numbers if they show their place before the opening."),
+    )  # fmt: skip
+    # Indexes up to here may have been given: a gate that lost its memory goes on behind them.
+    block = models.PositiveIntegerField(default=0, editable=False)
+    cohort = models.PositiveIntegerField(_("cohort"), null=True, editable=False)
+    seed = models.CharField(max_length=64, blank=True, editable=False)
+    called = models.PositiveIntegerField(_("called"), default=0, editable=False)
+
+    class Meta:
+        verbose_name = _("allocation")
+        verbose_name_plural = _("allocations")
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["sale", "code"], name="one_line_code_per_sale"),
+            models.UniqueConstraint(fields=["sale", "number"], name="one_line_number_per_sale"),
+            models.CheckConstraint(condition=Q(number__gte=1, number__lte=255), name="line_number_range"),
+            models.CheckConstraint(
+                condition=Q(successor=None, rolls_over_at=None)
+                | (Q(successor__isnull=False, rolls_over_at__isnull=False) & ~Q(successor=F("id"))),
+                name="roll_over_has_a_time",
+            ),
+            models.CheckConstraint(condition=Q(carries=None) | Q(mode=Mode.LINE), name="only_lines_carry"),
+            models.CheckConstraint(
+                condition=Q(cohort=None, seed="") | (Q(cohort__isnull=False) & ~Q(seed="")), name="cohort_with_seed"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sale_id}/{self.code}" if self.sale_id else self.code
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Gives the next number within the sale to a new allocation."""
+        if not self.number:
+            last = Allocation.objects.filter(sale=self.sale).aggregate(last=models.Max("number"))["last"]
+            self.number = (last or 0) + 1
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        """Times within the sale's, one sale's successor, one campaign's old order."""
+        if not self.sale_id:
+            return
+        sale = self.sale
+        for field in ("opens_at", "rolls_over_at"):
+            at = getattr(self, field)
+            if at and not sale.opens_at <= at < sale.closes_at:
+                raise ValidationError({field: _("Between the sale's opening and its closing.")})
+        if bool(self.successor_id) != bool(self.rolls_over_at):
+            raise ValidationError({"rolls_over_at": _("A line that rolls over needs its successor and the time.")})
+        if self.successor and (self.successor.sale_id != self.sale_id or self.successor_id == self.pk):
+            raise ValidationError({"successor": _("The successor must be another line of the same sale.")})
+        if self.carries and (self.carries.sale_id == self.sale_id or self.carries.sale.campaign_id != sale.campaign_id):
+            raise ValidationError(
+                {"carries": _("Only the order of another sale of this campaign can be carried over.")}
+            )
+
+
+class Listed(models.Model):
+    """A person on an allocation's list, by one digest; any proven axis that is listed lets them in."""
+
+    allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="listed", verbose_name=_("allocation"))
+    axis = models.CharField(_("axis"), max_length=20)
+    digest = models.CharField(max_length=32)
+
+    class Meta:
+        verbose_name = _("listed person")
+        verbose_name_plural = _("listed people")
+        constraints = [models.UniqueConstraint(fields=["allocation", "axis", "digest"], name="listed_once")]
+
+    def __str__(self) -> str:
+        return f"{self.axis} {self.digest[:8]}"
+
+
+class Stock(models.Model):
+    """How many new units of an offer an allocation gets at publication."""
+
+    allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="stock", verbose_name=_("allocation"))
+    offer = models.ForeignKey(Offer, models.CASCADE, related_name="stock", verbose_name=_("offer"))
+    quantity = models.PositiveIntegerField(
+        _("units"), validators=[MaxValueValidator(UNITS_MAX)],
+        help_text=_("0 where all units come from cancelled orders."),
+    )  # fmt: skip
+
+    class Meta:
+        verbose_name = _("stock")
+        verbose_name_plural = _("stock")
+        constraints = [models.UniqueConstraint(fields=["allocation", "offer"], name="one_stock_per_offer")]
+
+    def __str__(self) -> str:
+        return f"{self.offer}: {self.quantity}"
+
+    def clean(self) -> None:
+        """An allocation sells what its own sale offers."""
+        if self.offer_id and self.allocation_id and self.offer.sale_id != self.allocation.sale_id:
+            raise ValidationError({"offer": _("This offer belongs to another sale.")})
