@@ -15,8 +15,10 @@ import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from django.db import connection
 
 from config import secrets
 from flashsale.stage.postgres_server import NoPostgres, PostgresServer
@@ -76,6 +78,15 @@ def stop() -> None:
         postgres_server.stop()
     if folder.is_absolute():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def books_url() -> str:
+    """The address of the database that the tests themselves use, for programs that they start."""
+    at = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{at['NAME']}"
+    who = f"{at['USER']}:{quote(at['PASSWORD'])}@" if at["USER"] else ""
+    return f"postgres://{who}{at['HOST'] or 'localhost'}:{at['PORT']}/{at['NAME']}"
 
 
 def _redis() -> str:

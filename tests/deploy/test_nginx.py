@@ -1,0 +1,242 @@
+"""nginx in front of a door: a line's status costs the door the same however many ask, and nothing else is kept."""
+
+import http.client
+import json
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import redis
+from django.core.management import call_command
+from pytest_django import DjangoDbBlocker
+
+from flashsale.models import Sale
+from flashsale.stage.processes import Process, free_port, wait_http
+from tests import servers
+from tests.deploy.edge import Edge, serving
+from tests.factories import identity, lobby_sale
+from tests.web.conftest import key_of
+
+pytestmark = pytest.mark.django_db  # so that there is a database; what a test itself writes there, the door never sees
+CLIENTS = 64
+POLLING_S = 4.0
+PER_LINE_AND_S = 2
+
+
+@pytest.fixture(scope="module")
+def nginx() -> str:
+    """Path of the machine's nginx; the tests are skipped where there is none."""
+    found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    if not found:
+        pytest.skip("no nginx: apt-get install nginx-light")
+    return found
+
+
+@pytest.fixture(scope="module")
+def sale(django_db_setup: None, django_db_blocker: DjangoDbBlocker, redis_url: str) -> Iterator[tuple[Sale, str]]:
+    """A sale in its lobby, for all tests of this file, and a partner's key."""
+    with redis.Redis.from_url(redis_url) as eraser, django_db_blocker.unblock():
+        eraser.flushall()
+        made = lobby_sale(channels=("lazada", "akulaku"))
+        yield made, key_of(made.campaign, "lazada")
+        call_command("flush", interactive=False, verbosity=0)
+
+
+@pytest.fixture(scope="module")
+def door(sale: tuple[Sale, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of one process with all doors."""
+    folder, port = tmp_path_factory.mktemp("door"), free_port()
+    env = {"FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": servers.books_url()}
+    command = [
+        sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--workers",
+        "1", "config.asgi:application",
+    ]  # fmt: skip
+    with Process(name="granian", command=command, log=folder / "granian.log", env=env) as server:
+        wait_http(f"http://127.0.0.1:{port}/livez", process=server)
+        yield port
+
+
+@pytest.fixture
+def edge(nginx: str, sale: tuple[Sale, str], door: int, tmp_path: Path) -> Iterator[Edge]:
+    """nginx with an empty cache."""
+    with serving(nginx, door, tmp_path) as (process, port):
+        yield Edge(process, port, tmp_path, *sale)
+
+
+def _poll(edge: Edge, path: str, until: float, told: list[tuple[int, str]], number: int) -> None:
+    """One client that keeps its connection and asks again and again, with a cookie of its own."""
+    link = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=20)
+    while time.monotonic() < until:
+        link.request("GET", f"{path}?client={number}", headers={"Cookie": f"fs_place_x={number}"})
+        answer = link.getresponse()
+        told.append((answer.status, str(json.loads(answer.read())["line"])))
+        time.sleep(0.02)
+    link.close()
+
+
+@pytest.mark.slow
+def test_sixty_four_clients_cost_the_door_what_one_costs(edge: Edge) -> None:
+    lines = {line: edge.path(line=line) for line in ("lazada", "akulaku")}
+    told: list[tuple[int, str]] = []
+    until = time.monotonic() + POLLING_S
+    clients = [
+        threading.Thread(target=_poll, args=(edge, path, until, told, number))
+        for number in range(CLIENTS // 2) for path in lines.values()
+    ]  # fmt: skip
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    counted = Counter(told)
+    assert set(counted) == {(200, "lazada"), (200, "akulaku")}
+    assert min(counted.values()) > 10 * POLLING_S * PER_LINE_AND_S
+    asked = {line: edge.asked(path) for line, path in lines.items()}
+    assert all(1 < times <= POLLING_S * PER_LINE_AND_S for times in asked.values()), asked
+
+
+def test_what_was_seen_before_is_answered_without_a_body(edge: Edge) -> None:
+    first = edge.ask("GET", edge.path())
+    again = edge.ask("GET", edge.path(), if_none_match=first.headers["etag"])
+    assert (first.status, again.status, again.body) == (200, 304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "public, max-age=1"
+    assert edge.ask("GET", edge.path(), if_none_match='W/"another"').status == 200
+    head = edge.ask("HEAD", edge.path())
+    assert (head.status, head.body) == (200, b"")
+    assert edge.asked(edge.path()) <= 2
+
+
+def test_cookies_keys_languages_and_queries_make_no_second_document(edge: Edge) -> None:
+    first = edge.ask("GET", edge.path())
+    others = [
+        edge.ask("GET", edge.path(), cookie="fs_place_x=1; sessionid=2"),
+        edge.ask("GET", edge.path(), authorization="Bearer fs_live_none"),
+        edge.ask("GET", edge.path(), accept_language="en"),
+        edge.ask("GET", edge.path() + "?fresh=1", cache_control="no-cache"),
+    ]
+    assert {other.body for other in others} <= {first.body, others[-1].body}
+    assert edge.asked(edge.path()) <= 2
+    assert "x-request-id" not in first.headers
+
+
+def test_each_line_is_an_entry_of_its_own(edge: Edge) -> None:
+    lines = [json.loads(edge.ask("GET", edge.path(line=line)).body)["line"] for line in ("lazada", "akulaku")]
+    assert lines == ["lazada", "akulaku"]
+
+
+def test_a_line_that_is_not_there_is_asked_for_once_a_second_too(edge: Edge) -> None:
+    answers = [edge.ask("GET", edge.path(line="none")) for _ in range(20)]
+    assert {answer.status for answer in answers} == {404}
+    assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
+    assert edge.asked(edge.path(line="none")) <= 2
+
+
+def test_no_post_is_kept(edge: Edge) -> None:
+    who = {axis.value: value for axis, value in identity("ani").items()}
+    entered = [edge.post("enter", {"identity": who}) for _ in range(3)]
+    assert [answer.status for answer in entered] == [201, 200, 200]
+    assert len({json.loads(answer.body)["place"] for answer in entered}) == 3
+    for verb in ("look", "receipt"):
+        answers = [edge.post(verb, {"place": json.loads(entered[0].body)["place"]}) for _ in range(2)]
+        assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
+        assert len({answer.headers["x-request-id"] for answer in answers}) == 2
+    assert edge.ask("POST", edge.path(), {}, content_type="application/json").status == 405
+    assert {told["cache"] for told in edge.seen() if told["method"] == "POST" and told["path"] != edge.path()} == {""}
+
+
+def test_a_body_over_eight_kilobytes_does_not_reach_the_door(edge: Edge) -> None:
+    answer = edge.post("enter", {"identity": {"phone": "1" * 9000}})
+    assert (answer.status, answer.headers["content-type"]) == (413, "application/problem+json")
+    assert json.loads(answer.body)["code"] == "too_large"
+
+
+def test_headers_that_protect_are_said_once(edge: Edge) -> None:
+    for path in (edge.path(), "/", "/v1/keys"):
+        link = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=20)
+        link.request("GET", path)
+        names = Counter(name.lower() for name, _ in link.getresponse().getheaders())
+        link.close()
+        assert names["x-content-type-options"] == 1
+        assert [name for name, times in names.items() if times > 1 and name != "set-cookie"] == []
+
+
+def test_while_the_door_is_away_the_last_status_stays_and_posts_are_told_to_come_again(edge: Edge, door: int) -> None:
+    shown = edge.ask("GET", edge.path())
+    edge.reload(f"server 127.0.0.1:{door};", f"server 127.0.0.1:{free_port()};")
+    deadline = time.monotonic() + 10
+    while (answer := edge.post("enter", {})).status != 503 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    assert (answer.headers["content-type"], json.loads(answer.body)["code"]) == ("application/problem+json", "unknown")
+    time.sleep(2.1)  # what was kept is too old by now
+    assert edge.ask("GET", edge.path()).body == shown.body
+
+
+class _Origin(BaseHTTPRequestHandler):
+    """A door that only notes what it hears."""
+
+    heard: ClassVar[list[dict[str, str]]] = []
+
+    def do_GET(self) -> None:
+        """Any GET."""
+        self.heard.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is said aloud."""
+
+
+@pytest.fixture
+def origin() -> Iterator[int]:
+    """The port of a door that only notes what it hears."""
+    _Origin.heard.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Origin) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("front", "told", "client", "scheme"),
+    [
+        ("10.0.0.0/8", "1.2.3.4", "127.0.0.1", "http"),
+        ("127.0.0.0/8", "1.2.3.4", "1.2.3.4", "https"),
+        ("127.0.0.0/8", "6.6.6.6, 1.2.3.4", "1.2.3.4", "https"),
+        ("127.0.0.0/8", "1.2.3.4, 192.168.0.7", "1.2.3.4", "https"),
+    ],
+    ids=["nobody in front", "a proxy of ours in front", "a client that tells lies", "two proxies of ours in front"],
+)
+def test_who_calls_is_believed_only_from_our_own_proxies(  # noqa: PLR0917 - fixtures and the columns of the table
+    nginx: str, origin: int, tmp_path: Path, front: str, told: str, client: str, scheme: str
+) -> None:
+    with serving(nginx, origin, tmp_path, front=front) as (_, port):
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        link.request("GET", "/", headers={"X-Forwarded-For": told, "X-Forwarded-Proto": "https", "Cookie": "a=b"})
+        link.getresponse().read()
+        link.close()
+    (heard,) = _Origin.heard
+    assert (heard["x-forwarded-for"], heard["x-forwarded-proto"], heard["host"]) == (
+        client,
+        scheme,
+        f"127.0.0.1:{port}",
+    )
+    assert heard["cookie"] == "a=b"
+
+
+def test_who_polls_is_not_told_to_the_door(nginx: str, origin: int, tmp_path: Path) -> None:
+    with serving(nginx, origin, tmp_path) as (_, port):
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        link.request("GET", "/v1/sales/s/lines/l/status", headers={"Cookie": "a=b", "Authorization": "Bearer x"})
+        link.getresponse().read()
+        link.close()
+    assert set(_Origin.heard[0]) == {"host", "accept-encoding"}
