@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin import figures
 from flashsale.admin.inline import EditedInline
 from flashsale.admin.sale_control import AddUnits, Brake, CallOff, CloseEarly, Pause, Postpone, Resume, phase
-from flashsale.admin.sale_forms import UNITS, SaleForm, line_form
-from flashsale.admin.sale_steps import Publish, Reallocate, Review, times, units
+from flashsale.admin.sale_forms import LINE, TRANCHE, UNITS, SaleForm, line_form
+from flashsale.admin.sale_steps import Publish, PutOnList, Reallocate, Review, times, units
 from flashsale.admin.step import StepAdmin, Table
 from flashsale.admin.words import local, state
 from flashsale.models import Allocation, Offer, Sale
@@ -31,7 +31,7 @@ class OfferInline(EditedInline):
     extra = 1
 
 
-class LineInline(EditedInline):
+class LineInline(admin.StackedInline):
     """Who sells how many of it."""
 
     model = Allocation
@@ -42,12 +42,13 @@ class LineInline(EditedInline):
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         """One field of units per offer, channels of this campaign."""
         form = line_form(obj)
-        names = ["code", "name", "channels", *(name for name in form.base_fields if name.startswith(UNITS))]
-        return super().get_formset(request, obj, **{**kwargs, "form": form, "fields": names})
+        return super().get_formset(request, obj, **{**kwargs, "form": form, "fields": [*form.base_fields]})
 
-    def get_fields(self, request: HttpRequest, obj: Sale | None = None) -> Any:
-        """The columns, units last."""
-        return list(self.get_formset(request, obj).form.base_fields)
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
+        """What every line has; what only tranches have is folded away."""
+        units_of = [f"{UNITS}{offer.pk}" for offer in obj.offers.all()]
+        tranche = (_("Tranche: opening, list, roll-over"), {"fields": TRANCHE, "classes": ["collapse"]})
+        return [(None, {"fields": [*LINE, *units_of]}), tranche]
 
 
 @admin.register(Sale)
@@ -61,7 +62,8 @@ class SaleAdmin(StepAdmin):
     search_fields = ["name", "code"]
     ordering = ["-opens_at"]
     steps = (
-        Publish(), Pause(), Resume(), Postpone(), AddUnits(), Brake(), CloseEarly(), CallOff(), Review(), Reallocate()
+        PutOnList(), Publish(), Pause(), Resume(), Postpone(), AddUnits(), Brake(), CloseEarly(), CallOff(),
+        Review(), Reallocate(),
     )  # fmt: skip
     panel_template = "admin/flashsale/sale_panel.html"
 

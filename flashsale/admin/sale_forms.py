@@ -1,10 +1,12 @@
 """Forms of the sale's page: times in the campaign's zone, and units per offer in each line."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.db import models
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -14,6 +16,8 @@ from flashsale.models import Allocation, Campaign, Sale, Stock
 from flashsale.models.sale import UNITS_MAX
 
 UNITS = "units_"
+LINE = ["code", "name", "channels"]
+TRANCHE = ["mode", "opens_at", "listed_only", "successor", "rolls_over_at", "carries"]
 
 
 class WallTimeField(forms.DateTimeField):
@@ -77,12 +81,20 @@ def _with_zone(campaign: Campaign) -> str:
     return f"{campaign.name} ({campaign.time_zone})"
 
 
+class LineField(forms.ModelChoiceField):
+    """A line with its sale, by their names."""
+
+    def label_from_instance(self, obj: Allocation) -> str:
+        """As people speak of it."""
+        return f"{obj.sale.name} – {obj.name or obj.code}"
+
+
 class LineForm(forms.ModelForm):
-    """A line; :func:`line_form` adds what depends on the sale: its channels, and a field of units per offer."""
+    """A line; :func:`line_form` adds what depends on the sale, and a field of units per offer."""
 
     class Meta:
         model = Allocation
-        fields = ["code", "name", "channels"]
+        fields = LINE + TRANCHE
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,17 +117,29 @@ class LineForm(forms.ModelForm):
 
 
 def line_form(sale: Sale) -> type[LineForm]:
-    """The form of this sale's lines: its campaign's channels, its offers."""
-    fields: dict[str, Any] = {"channels": _channels_field(sale)}
+    """The form of this sale's lines: its campaign's channels and lines, its offers, times in its zone."""
+    others = Allocation.objects.filter(sale__campaign=sale.campaign).exclude(sale=sale).select_related("sale")
+    fields: dict[str, Any] = {
+        "channels": forms.ModelMultipleChoiceField(
+            sale.campaign.channels.all(), label=_("channels"), widget=forms.CheckboxSelectMultiple
+        ),
+        "successor": _like("successor", LineField, queryset=sale.allocations.select_related("sale")),
+        "carries": _like("carries", LineField, queryset=others),
+        "opens_at": _like("opens_at", WallTimeField),
+        "rolls_over_at": _like("rolls_over_at", WallTimeField),
+    }
+    for name in ("opens_at", "rolls_over_at"):
+        fields[name].zone = sale.campaign.zone
     for offer in sale.offers.all():
         fields[f"{UNITS}{offer.pk}"] = _units_field(offer.sku)
     return type("LineForm", (LineForm,), fields)
 
 
-def _channels_field(sale: Sale) -> forms.ModelMultipleChoiceField:
-    return forms.ModelMultipleChoiceField(
-        sale.campaign.channels.all(), label=_("channels"), widget=forms.CheckboxSelectMultiple
-    )
+def _like(name: str, kind: Callable[..., forms.Field], **options: Any) -> forms.Field:
+    """An optional field with the words of the table's own."""
+    column = Allocation._meta.get_field(name)  # noqa: SLF001 - Django's documented way to a column
+    assert isinstance(column, models.Field)
+    return kind(label=capfirst(column.verbose_name), help_text=column.help_text, required=False, **options)
 
 
 def _units_field(sku: str) -> forms.IntegerField:

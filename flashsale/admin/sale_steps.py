@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
-from django.db.models import Sum
+from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -13,11 +14,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from flashsale.admin.step import Step, Table
-from flashsale.admin.step_forms import ReallocateForm, SaleStepForm
+from flashsale.admin.step_forms import ListForm, ReallocateForm, SaleStepForm
 from flashsale.admin.words import local, money
 from flashsale.life import reallocate, review, schedule
-from flashsale.models import Sale, Stock, Unit
-from flashsale.rules.states import ReservationState, SaleState, UnitState
+from flashsale.models import Allocation, Sale, Stock, Unit
+from flashsale.rules.identity import Axis
+from flashsale.rules.states import Mode, ReservationState, SaleState, UnitState
 
 
 def times(sale: Sale) -> Table:
@@ -36,7 +38,9 @@ def units(sale: Sale) -> Table:
     rows: list[list[Any]] = []
     for line in sale.allocations.prefetch_related("channels"):
         counts = [stock.get((line.pk, offer.pk), 0) for offer in offers]
-        rows.append([line.name or line.code, ", ".join(str(c) for c in line.channels.all()), *counts, sum(counts)])
+        rows.append(
+            [_title(line, sale.campaign.zone), ", ".join(str(c) for c in line.channels.all()), *counts, sum(counts)]
+        )
     sums = [sum(row[2 + at] for row in rows) for at in range(len(offers) + 1)]
     head = [
         _("line"),
@@ -45,6 +49,16 @@ def units(sale: Sale) -> Table:
         _("total"),
     ]
     return Table(_("Units"), head, rows, [_("total"), "", *sums])
+
+
+def _title(line: Allocation, zone: ZoneInfo) -> str:
+    """Its name, and what sets it apart from a line that opens with the sale."""
+    name = line.name or line.code
+    if line.mode == Mode.DIRECT:
+        name = f"{name} ({line.get_mode_display()})"
+    if line.opens_at is None:
+        return name
+    return _("%(line)s, from %(time)s") % {"line": name, "time": local(line.opens_at, zone)}
 
 
 class SaleStep(Step):
@@ -95,6 +109,35 @@ class Publish(SaleStep):
         return _("%(sale)s is published and opens on %(time)s.") % {
             "sale": sale.name, "time": local(sale.opens_at, sale.campaign.zone),
         }  # fmt: skip
+
+
+class PutOnList(SaleStep):
+    """Who may enter a line that is not for everybody."""
+
+    name = "list"
+    title = gettext_lazy("Put people on a list")
+    form = ListForm
+
+    def offered(self, row: Sale) -> bool:
+        """While it is a draft that has such a line."""
+        return row.state == SaleState.DRAFT and row.allocations.filter(listed_only=True).exists()
+
+    def foretell(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """Nothing readable is kept."""
+        return [_("Only digests are kept: the list can be added to, but nobody can read it.")]
+
+    def tables(self, rows: Sequence[Sale]) -> list[Table]:
+        """How many are listed."""
+        lines = rows[0].allocations.filter(listed_only=True).annotate(people=Count("listed"))
+        return [Table(_("Lists"), [_("line"), _("people")], [[line.name or line.code, line.people] for line in lines])]
+
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Who is listed already stays so."""
+        people = [(Axis(data["axis"]), value) for value in data["people"].splitlines() if value.strip()]
+        fresh = schedule.put_on_list(line=data["line"], people=people)
+        return ngettext("%(count)d person is new on the list.", "%(count)d people are new on the list.", fresh) % {
+            "count": fresh
+        }
 
 
 class Review(SaleStep):

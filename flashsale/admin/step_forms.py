@@ -8,8 +8,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.admin.sale_forms import WallTimeField
-from flashsale.models import Allocation, Sale, Stock
+from flashsale.admin.sale_forms import LineField, WallTimeField
+from flashsale.admin.words import AXES
+from flashsale.models import Allocation, CampaignAxis, Sale, Stock
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX
 from flashsale.rules.states import SaleState
 
@@ -96,18 +97,27 @@ class AddUnitsForm(SaleStepForm):
         self.fields["stock"].queryset = own  # type: ignore[attr-defined]
 
 
-class TargetField(forms.ModelChoiceField):
-    """A line with its sale, by their names."""
+class ListForm(SaleStepForm):
+    """People for a line's list, one value a row."""
 
-    def label_from_instance(self, obj: Allocation) -> str:
-        """As people speak of it."""
-        return f"{obj.sale.name} – {obj.name or obj.code}"
+    line = LineField(label=gettext_lazy("line"), queryset=Allocation.objects.none())
+    axis = forms.ChoiceField(label=gettext_lazy("axis"))
+    people = forms.CharField(
+        label=gettext_lazy("people"), widget=forms.Textarea(attrs={"rows": 12, "cols": 50}),
+        help_text=gettext_lazy("One value a row. They are turned into digests at once and not kept."),
+    )  # fmt: skip
+
+    def prepare(self, sale: Sale) -> None:
+        """The sale's lines that have a list; axes that are proven at the door."""
+        self.fields["line"].queryset = sale.allocations.filter(listed_only=True)  # type: ignore[attr-defined]
+        proven = sale.campaign.axes.filter(hard=True, checked_at=CampaignAxis.CheckedAt.ENTER)
+        self.fields["axis"].choices = [(row.axis, AXES[row.axis]) for row in proven]  # type: ignore[attr-defined]
 
 
 class ReallocateForm(SaleStepForm):
     """Where returned units go, and how many stay for appeals."""
 
-    target = TargetField(label=gettext_lazy("to line"), queryset=Allocation.objects.none())
+    target = LineField(label=gettext_lazy("to line"), queryset=Allocation.objects.none())
     reserve = forms.IntegerField(
         label=gettext_lazy("kept for appeals"), min_value=0, required=False,
         help_text=gettext_lazy(

@@ -27,19 +27,26 @@ def way(unit: Unit, language: str) -> list[Station]:
     """All stations in the order in which they happened.
 
     One reservation after the other had the unit, so their order and not the clock's tells the way: reservations are
-    timed on the line's clock, which stands still in a pause.
+    timed on the line's clock, which stands still in a pause. A move follows the reservation whose end it followed, or
+    comes before the first one in another line.
     """
     moves = list(unit.moves.select_related("origin__sale", "target__sale", "cancellation").order_by("pk"))
-    first = moves[0].origin if moves else unit.allocation
-    stations = [Station(first.sale.published_at, _("set aside"), f"{first.sale.name} – {first.code}")]
+    at_line = moves[0].origin if moves else unit.allocation
+    stations = [Station(at_line.sale.published_at, _("set aside"), f"{at_line.sale.name} – {at_line.code}")]
     held = unit.holdings.select_related(
         "reservation__sale", "reservation__allocation", "reservation__channel", "reservation__case",
         "reservation__cancellation",
     )  # fmt: skip
     for holding in held.order_by("pk"):
+        order = holding.reservation
+        while moves and at_line.pk != order.allocation_id:
+            at_line = moves[0].target
+            stations.append(_moved(moves.pop(0)))
         stations += _owned(holding, language)
-        stations += [_moved(move) for move in moves if move.cancellation.reservation_id == holding.reservation_id]
-    return stations
+        while moves and moves[0].cancellation and moves[0].cancellation.reservation_id == order.pk:
+            at_line = moves[0].target
+            stations.append(_moved(moves.pop(0)))
+    return [*stations, *map(_moved, moves)]
 
 
 def _owned(holding: Holding, language: str) -> Iterator[Station]:
@@ -76,5 +83,8 @@ def _cancelled(cancellation: Cancellation, language: str) -> Iterator[Station]:
 
 
 def _moved(move: Move) -> Station:
+    where = f"{move.target.sale.name} – {move.target.code}"
+    if move.plan_id is None:
+        return Station(move.at, _("rolled over, unclaimed"), where)
     link = reverse("admin:flashsale_reallocation_change", args=[move.plan_id])
-    return Station(move.at, _("moved to a follow-up sale"), f"{move.target.sale.name} – {move.target.code}", link)
+    return Station(move.at, _("moved to a follow-up sale"), where, link)

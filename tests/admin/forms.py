@@ -22,7 +22,7 @@ class _Form(HTMLParser):
             self._inside = field.get("id", "step") if field.get("method") == "post" else ""
         if not self._inside or self._inside == "logout-form":
             return
-        name, value = field.get("name", ""), field.get("value", "")
+        name, value = field.get("name", ""), field.get("value", "on" if field.get("type") == "checkbox" else "")
         if tag == "input" and name and field.get("type") not in {"submit", "button"}:
             if field.get("type") not in {"checkbox", "radio"} or "checked" in field:
                 self.values.setdefault(name, []).append(value)

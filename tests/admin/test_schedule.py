@@ -15,9 +15,9 @@ from django.utils import timezone
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import places
-from flashsale.models import Campaign, Channel, PartnerKey, Reservation, Sale, Stock, Unit
+from flashsale.models import Campaign, Channel, Reservation, Sale, Stock, Unit
 from tests.admin.forms import held, links, said, send
-from tests.factories import PHONE, Shopper, draft_sale, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import PHONE, Shopper, draft_sale, lobby_sale, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -157,6 +157,34 @@ def test_units_may_be_changed_and_taken_away_while_it_is_a_draft(alice: Client) 
     assert not Stock.objects.exists()
 
 
+def test_a_tranche_opens_later_for_those_on_its_list_and_rolls_over(alice: Client) -> None:
+    _offer(alice, _campaign(alice), code="rerun", opens="2027-01-29T10:00", closes="2027-01-29T12:00")
+    sale = Sale.objects.get()
+    units_of = f"units_{sale.offers.get().pk}"
+    first, then = sale.campaign.channels.order_by("pk")
+    lines = {
+        "allocations-TOTAL_FORMS": 2,
+        "allocations-0-code": "everybody", "allocations-0-channels": [then.pk], f"allocations-0-{units_of}": 0,
+        "allocations-0-opens_at": "2027-01-29T10:30:00",
+        "allocations-1-code": "wronged", "allocations-1-channels": [first.pk], f"allocations-1-{units_of}": 5,
+        "allocations-1-listed_only": "on", "allocations-1-mode": "line",
+    }  # fmt: skip
+    send(alice, _page(sale), **lines)
+    everybody, wronged = sale.allocations.order_by("code")
+    rolls = {"allocations-1-successor": everybody.pk, "allocations-1-rolls_over_at": "2027-01-29T10:30"}
+    send(alice, _page(sale), **rolls)
+    page = alice.get(_page(sale))
+    wronged.refresh_from_db()
+    half_past_ten = datetime(2027, 1, 29, 3, 30, tzinfo=UTC)
+    assert (everybody.opens_at, wronged.successor, wronged.rolls_over_at) == (half_past_ten, everybody, half_past_ten)
+    assert held(page)["allocations-1-rolls_over_at"] == ["2027-01-29T10:30:00"]
+    listing = links(page, "list")[0]
+    added = send(alice, listing, line=wronged.pk, axis="phone", people="0812 1111 1111\n+6281222222222\n0812-1111-1111")
+    assert said(added) == ["2 people are new on the list."]
+    _publish(alice, sale)
+    assert Sale.objects.get().state == "published"
+
+
 def test_what_is_published_no_longer_changes(alice: Client) -> None:
     sale = lobby_sale(draft_sale().campaign)
     send(alice, _page(sale), name="renamed", code="other", claim_s="1", opens_at="2030-01-01T00:00", max_entries="7")
@@ -179,67 +207,6 @@ def test_a_published_campaign_keeps_axes_limit_and_zone(alice: Client) -> None:
     assert list(campaign.axes.values()) == before
 
 
-def test_a_pause_tells_shoppers_why_and_ends(alice: Client) -> None:
-    sale = lobby_sale()
-    paused = send(alice, links(alice.get(_page(sale)), "pause")[0], message="Back in ten minutes")
-    assert said(paused) == ["26 January is paused."]
-    sale.refresh_from_db()
-    assert (sale.state, sale.message) == ("paused", "Back in ten minutes")
-    assert links(paused, "pause") == []
-    send(alice, links(paused, "resume")[0])
-    sale.refresh_from_db()
-    assert (sale.state, sale.message) == ("published", "")
-
-
-def test_an_opening_is_postponed_in_the_campaigns_zone(alice: Client) -> None:
-    sale = lobby_sale()
-    page = alice.get(links(alice.get(_page(sale)), "postpone")[0])
-    assert held(page)["opens_at"] == [_wall(sale.opens_at)]
-    later = sale.opens_at.replace(microsecond=0) + timedelta(hours=2)
-    send(alice, page.wsgi_request.get_full_path(), opens_at=_wall(later), message="The truck is late")
-    now = Sale.objects.get(pk=sale.pk)
-    assert (now.opens_at, now.closes_at, now.message) == (
-        later, sale.closes_at + (later - sale.opens_at), "The truck is late",
-    )  # fmt: skip
-
-
-def test_units_are_added_until_the_sale_opens(alice: Client) -> None:
-    sale = lobby_sale(stock={PHONE: 10})
-    stock = Stock.objects.get()
-    page = send(alice, links(alice.get(_page(sale)), "add-units")[0], stock=stock.pk, quantity="12")
-    assert Unit.objects.filter(allocation__sale=sale).count() == 12
-    page = send(alice, links(page, "add-units")[0], stock=stock.pk, quantity="11")
-    assert said(page) == ["26 January: There are 12 units already."]
-    open_now(sale)
-    assert links(alice.get(_page(sale)), "add-units") == []
-
-
-def test_the_brake_slows_the_line_and_the_pages(alice: Client) -> None:
-    sale = lobby_sale()
-    page = send(alice, links(alice.get(_page(sale)), "brake")[0], rate_per_s="50", poll_ms="20000")
-    now = Sale.objects.get(pk=sale.pk)
-    assert (now.rate_per_s, now.poll_ms) == (50, 20_000)
-    assert held(alice.get(links(page, "brake")[0]))["poll_ms"] == ["20000"]
-
-
-def test_an_open_sale_is_closed_early(alice: Client) -> None:
-    sale = open_now(lobby_sale())
-    send(alice, links(alice.get(_page(sale)), "close-early")[0])
-    page = alice.get(_page(sale))
-    assert page.context["panel"]["phase"] == "closed"
-    assert [links(page, step) for step in ("pause", "brake", "close-early", "call-off")] == [[], [], [], []]
-
-
-def test_nobody_is_sent_home_without_a_word(alice: Client) -> None:
-    sale = lobby_sale()
-    url = links(alice.get(_page(sale)), "call-off")[0]
-    assert send(alice, url, message="").context["form"].errors == {"message": ["This field is required."]}
-    assert Sale.objects.get(pk=sale.pk).state == "published"
-    send(alice, url, message="The phones were stolen")
-    now = Sale.objects.get(pk=sale.pk)
-    assert (now.state, now.message) == ("called_off", "The phones were stolen")
-
-
 def test_a_gate_that_does_not_answer_is_named(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     sale = lobby_sale()
 
@@ -258,24 +225,6 @@ def test_the_first_page_shows_running_sales_with_their_figures(alice: Client) ->
     assert "26 January" in page
     assert "0 sold, 0 held, 7 free" in page
     assert bridge.run(places.card(code=sale.code)).code == sale.code
-
-
-def test_a_partner_key_is_shown_once_and_kept_as_a_hash(alice: Client) -> None:
-    channel = poco_campaign().channels.get(code="lazada")
-    page = send(alice, links(alice.get(reverse("admin:flashsale_channel_change", args=[channel.pk])), "make-key")[0])
-    key = page.context["key"]
-    assert "no-store" in page["Cache-Control"]
-    stored = PartnerKey.objects.get()
-    assert (stored.channel, stored.digest) == (channel, PartnerKey.digest_of(key))
-    url = reverse("admin:flashsale_partnerkey_change", args=[stored.pk])
-    assert key not in alice.get(url).content.decode()
-    send(alice, links(alice.get(url), "revoke")[0])
-    assert PartnerKey.objects.get().revoked_at is not None
-
-
-def test_our_own_page_has_no_keys(alice: Client) -> None:
-    channel = poco_campaign().channels.get(code="mi.com")
-    assert links(alice.get(reverse("admin:flashsale_channel_change", args=[channel.pk])), "make-key") == []
 
 
 def test_whoever_only_looks_cannot_schedule(dave: Client, person: Callable[..., Client]) -> None:
