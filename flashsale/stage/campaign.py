@@ -21,6 +21,8 @@ AXES = {
     Axis.DEVICE: "soft",
 }
 CODE = str(POCO["campaign"]["code"])
+# Room for every simulated crowd; the gate is laid out for as many.
+ENTRIES_MAX = 10_000
 PAGE = "mi.com"
 CHANNELS: list[dict[str, str]] = [
     {**{name: channel[name] for name in ("code", "name", "kind")}, "entry_url": f"https://{channel['code']}.example/"}
@@ -64,7 +66,7 @@ def sale(
         closes_at=closes_at,
         offers=OFFERS,
         lines=[_line(channel, count) for channel, count in units.items()],
-        **more,
+        **{"max_entries": ENTRIES_MAX, **more},
     )
 
 

@@ -5,7 +5,7 @@ Each step looks at what is there, so a demo that was stopped half-way goes on wh
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -83,6 +83,13 @@ class Demo:
         self.say(f"26 January: {len(people)} people come for {UNITS_A_LINE * len(LINES)} phones (about half a minute)")
         attendance = self._attend(sale, people, {line: line for line in LINES}, OPEN_S + LOBBY_S)
         self.say("26 January: " + ", ".join(f"{count} {end}" for end, count in attendance.ends().most_common()))
+
+    def attend_rerun(self) -> None:
+        """Those who went empty-handed wait for the rerun; meant for a thread of its own, harmless when it is over."""
+        sale = Sale.objects.filter(code=RERUN, closes_at__gt=datetime.now(UTC)).first()
+        if sale is not None:
+            people = [replace(person, channel="lazada") for person in _people() if person.kind is Kind.HONEST]
+            self._attend(sale, people, {"lazada": "lazada"}, (sale.closes_at - datetime.now(UTC)).total_seconds())
 
     def _attend(
         self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str], seconds: float

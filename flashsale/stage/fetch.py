@@ -1,7 +1,7 @@
-"""One public document over HTTP, for callers without an event loop."""
+"""One public address over HTTP, for callers without an event loop."""
 
 import json
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,17 +12,26 @@ class NotThere(RuntimeError):
 
 def document(url: str) -> dict[str, Any]:
     """The JSON object at an address. Raises NotThere."""
+    code, body = _get(url)
+    if code != 200:
+        raise NotThere(f"{url}: {code} {body[:200]!r}")
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+def status(url: str) -> int:
+    """The status with which an address answers. Raises NotThere."""
+    return _get(url)[0]
+
+
+def _get(url: str) -> tuple[int, bytes]:
     parts = urlsplit(url)
     link = HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=10)
     try:
-        link.request("GET", f"{parts.path}?{parts.query}", headers={"Accept": "application/json"})
+        link.request("GET", f"{parts.path}?{parts.query}", headers={"Accept": "*/*"})
         answer = link.getresponse()
-        body = answer.read()
-    except OSError as error:
+        return answer.status, answer.read()
+    except (OSError, HTTPException) as error:
         raise NotThere(f"{url}: {error}") from error
     finally:
         link.close()
-    if answer.status != 200:
-        raise NotThere(f"{url}: {answer.status} {body[:200]!r}")
-    found: dict[str, Any] = json.loads(body)
-    return found

@@ -44,7 +44,7 @@ def _step(
     holding: Holding,
     cancellation: Cancellation | None,
     cases: dict[Any, float],
-    moves: dict[tuple[int, int], str],
+    moves: dict[tuple[int, int | None], str],
 ) -> dict[str, Any]:
     reservation = holding.reservation
     return {

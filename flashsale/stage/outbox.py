@@ -6,9 +6,7 @@ import email.policy
 import re
 import time
 from dataclasses import dataclass
-from email.message import EmailMessage
 from pathlib import Path
-from typing import cast
 
 CODE = re.compile(r"\b(\d{6})\b")
 WAIT_S = 15.0
@@ -69,7 +67,7 @@ class Outbox:
                 self._take(raw)
 
     def _take(self, raw: bytes) -> None:
-        message = cast("EmailMessage", email.message_from_bytes(raw.strip() + b"\n", policy=email.policy.default))
+        message = email.message_from_bytes(raw.strip() + b"\n", policy=email.policy.default)
         body = message.get_body(("plain",))
         mail = Mail(str(message["To"]), str(message["Subject"]), str(body.get_content()) if body else "")
         self.mails.append(mail)

@@ -1,9 +1,10 @@
 """The people of a simulated crowd: who they are and what they are up to. The same seed gives the same people."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 
 class Kind(StrEnum):
@@ -121,20 +122,23 @@ class Town:
         person = self.person(Kind.RING, channel)
         return replace(person, device=head.device, card=head.card, ring=f"ring of {head.code}")
 
-    def crowd(self, *, size: int, channels: list[str], plain: bool = False) -> list[Person]:
-        """So many people of all kinds, spread over the channels; `plain`: honest ones and no-shows only."""
+    def crowd(self, *, size: int, channels: Mapping[str, float], plain: bool = False) -> list[Person]:
+        """So many people of all kinds, spread over channels by weight; `plain`: honest ones and no-shows only."""
         people: list[Person] = []
         for kind, permille in SHARES.items():
             if plain and kind is not Kind.NO_SHOW:
                 continue
             few = min(RING_MIN, size // 3) if kind is Kind.RING else 3
             count = max(few, round(size * permille / 1000))
-            people += [self.person(kind, self._random.choice(channels)) for _ in range(count)]
-        honest = max(0, size - len(people))
-        people += [self.person(Kind.HONEST, channels[at % len(channels)]) for at in range(honest)]
+            people += self._some(kind, count, channels)
+        people += self._some(Kind.HONEST, max(0, size - len(people)), channels)
         people = list(self._households(self._rings(people)))
         self._random.shuffle(people)
         return people
+
+    def _some(self, kind: Kind, count: int, channels: Mapping[str, float]) -> list[Person]:
+        chosen = self._random.choices(list(channels), list(channels.values()), k=count)
+        return [self.person(kind, channel) for channel in chosen]
 
     def _rings(self, people: list[Person]) -> Iterator[Person]:
         """Rings share a device, a card, or both of them and an address; never a phone or an e-mail."""
@@ -144,9 +148,13 @@ class Town:
         for at in range(rings):
             ring = members[at::rings]
             head = ring[0]
-            shared = ({"device": head.device}, {"card": head.card}, {"device": head.device, "address": head.address})
+            common: tuple[dict[str, Any], ...] = (
+                {"device": head.device},
+                {"card": head.card},
+                {"device": head.device, "address": head.address},
+            )
             for person in ring:
-                yield replace(person, ring=f"ring {at + 1}", **shared[at % len(shared)])
+                yield replace(person, ring=f"ring {at + 1}", **common[at % len(common)])
 
     @staticmethod
     def _households(people: Iterator[Person]) -> Iterator[Person]:

@@ -72,6 +72,7 @@ def next_sale(campaign: Campaign) -> Sale:
         claim_s=CLAIM_S,
         hold_s=HOLD_S,
         rate_per_s=RATE_PER_S,
+        max_entries=poco.ENTRIES_MAX,
     )
     return schedule.publish(sale=sale)
 
@@ -121,7 +122,7 @@ class Practice(threading.Thread):
 
     def _one(self, sale: Sale, *, mark: int) -> None:
         seed = time.time_ns()
-        people = Town(seed=seed, mark=mark).crowd(size=PEOPLE, channels=[PARTNER], plain=True)
+        people = Town(seed=seed, mark=mark).crowd(size=PEOPLE, channels={PARTNER: 1}, plain=True)
         scene = crowd.Scene(
             url=self._url, sale=sale.code, lines={PARTNER: LINE}, keys=self._keys, outbox=self._outbox, tempo=TEMPO,
             seed=seed,

@@ -29,7 +29,8 @@ from flashsale.stage.servers import Servers
 
 UNITS = 500
 SHOPPERS = 2000
-WHERE_UNITS_GO = {"lazada": 0.4, "akulaku": 0.2, "mi.com": 0.2, "mi-store": 0.2}
+# Units by channel; people come in the same proportion.
+WHERE_UNITS_GO = {"lazada": 0.4, "akulaku": 0.25, "mi.com": 0.1, "mi-store": 0.25}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def prepare(*, scale: float, seed: int, out: Path, servers: Servers, say: Callab
         say=say,
     )
     size = max(40, round(SHOPPERS * scale))
-    story.people = Town(seed=seed, mark=1).crowd(size=size, channels=list(WHERE_UNITS_GO))
+    story.people = Town(seed=seed, mark=1).crowd(size=size, channels=WHERE_UNITS_GO)
     return story
 
 

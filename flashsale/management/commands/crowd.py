@@ -72,7 +72,9 @@ def _keys(path: Path, campaign: str) -> dict[str, str]:
 
 def _go(sale: str, lines: dict[str, str], keys: dict[str, str], options: dict[str, Any]) -> Any:
     seed = time.time_ns()
-    people = Town(seed=seed, mark=seed // 1_000_000 % 1000).crowd(size=options["shoppers"], channels=sorted(lines))
+    people = Town(seed=seed, mark=seed // 1_000_000 % 1000).crowd(
+        size=options["shoppers"], channels=dict.fromkeys(sorted(lines), 1.0)
+    )
     scene = crowd.Scene(
         url=options["url"], sale=sale, lines=lines, keys=keys, outbox=Outbox(Path(settings.EMAIL_FILE_PATH)),
         tempo=Tempo(enter_s=options["shoppers"] / 100, think_s=3, pay_s=5), seed=seed,

@@ -77,7 +77,9 @@ def _run(port: int, stop: threading.Event, console: Console) -> None:
         )
         crowd.start()
         try:
-            Demo(servers.url, campaign, keys, outbox, lambda words: console.print(words, markup=False), stop).seed()
+            demo = Demo(servers.url, campaign, keys, outbox, lambda words: console.print(words, markup=False), stop)
+            demo.seed()
+            threading.Thread(target=demo.attend_rerun, name="rerun", daemon=True).start()
             console.print("[bold]Ready.[/] Ctrl-C ends it; `make run` goes on with the same data.")
             _watch(servers, crowd, stop)
         finally:

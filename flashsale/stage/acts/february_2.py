@@ -24,7 +24,7 @@ def act(story: Story, sale: Sale) -> None:
     """Open to all, as planned."""
     planned = {line: count for (code, line), count in story.seen.units.items() if code == CODE}
     people = Town(seed=story.seed, mark=2).crowd(
-        size=max(24, round(len(story.people) * SHARE)), channels=list(planned), plain=True
+        size=max(24, round(len(story.people) * SHARE)), channels=WHERE_UNITS_GO, plain=True
     )
     untouched = _untouched(sale, sum(planned.values()))
     story.say(f"2 February: {len(people)} people, {sum(planned.values())} units")
