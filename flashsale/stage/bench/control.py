@@ -5,7 +5,7 @@ part of the product: its addresses exist in the bench's own server only.
 """
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -64,7 +64,7 @@ class Reserve(APIView):
         asked = request.headers["Idempotency-Key"]
         try:
             with transaction.atomic():
-                answer = _reserve(line, request.user, place, wish.validated_data["sku"], asked)
+                answer = _reserve(line, cast("PartnerKey", request.user), place, wish.validated_data["sku"], asked)
         except IntegrityError:
             return Response({"code": "limit_reached"}, status=409)
         return Response(answer, status=201 if "reservation" in answer else 409)

@@ -48,7 +48,9 @@ async def _decisions(card: SaleCard, line: LineCard, stood: Sequence[Place]) -> 
         Figure("gate", "pipelined INCR of the same server", incr, "/s and core"),
         Figure("gate", "decisions beside INCR", core / incr, "×", "or ≥ 0.2", held),
         Figure("gate", "decisions for one client, call after call", everysec, "/s", note="its own time included"),
-        at_least("gate", "the same with an fsync a call", always / everysec, "×", 0.5, f"{always:,.0f}/s"),
+        at_least(
+            "gate", "the same with an fsync a call", always / everysec, unit="×", limit=0.5, note=f"{always:,.0f}/s"
+        ),
     ]
 
 

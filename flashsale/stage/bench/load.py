@@ -18,12 +18,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
 HOST = "127.0.0.1"
 SIZE = struct.Struct(">I")
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+LAST_CHUNK = b"0\r\n\r\n"
 SECONDS_MAX = 30.0
 
 
@@ -67,6 +69,15 @@ def _read(file: Path) -> Iterator[bytes]:
     return itertools.repeat(requests[0]) if len(requests) == 1 else iter(requests)
 
 
+def _whole(heard: bytes) -> bool:
+    """Whether an answer has arrived to its end."""
+    end = heard.find(b"\r\n\r\n")
+    if end < 0:
+        return False
+    length = LENGTH.search(heard, 0, end)
+    return len(heard) >= end + 4 + int(length[1]) if length else heard.endswith(LAST_CHUNK)
+
+
 class Crowd:
     """What all connections share: the requests still to be sent, and what has come back."""
 
@@ -94,8 +105,7 @@ class Visitor(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends the first request."""
-        assert isinstance(transport, asyncio.Transport)
-        self._link = transport
+        self._link = cast("asyncio.Transport", transport)
         self._ask()
 
     def _ask(self) -> None:
@@ -110,11 +120,7 @@ class Visitor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Notes a whole answer and sends the next request."""
         self._heard += data
-        end = self._heard.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        length = LENGTH.search(self._heard, 0, end)
-        if len(self._heard) < end + 4 + (int(length[1]) if length else 0):
+        if not _whole(self._heard):
             return
         self._crowd.answers[int(self._heard[9:12])] += 1
         self._crowd.times.append(time.perf_counter() - self._asked)
@@ -131,7 +137,7 @@ class Visitor(asyncio.Protocol):
 async def _visit(port: int, connections: int, crowd: Crowd) -> None:
     loop = asyncio.get_running_loop()
     made = [await loop.create_connection(lambda: Visitor(crowd), HOST, port) for _ in range(connections)]
-    await asyncio.gather(*(visitor.gone for _, visitor in made))
+    await asyncio.wait_for(asyncio.gather(*(visitor.gone for _, visitor in made)), SECONDS_MAX + 10)
 
 
 def main() -> None:
