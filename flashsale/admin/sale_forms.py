@@ -121,7 +121,7 @@ def line_form(sale: Sale) -> type[LineForm]:
     others = Allocation.objects.filter(sale__campaign=sale.campaign).exclude(sale=sale).select_related("sale")
     fields: dict[str, Any] = {
         "channels": forms.ModelMultipleChoiceField(
-            sale.campaign.channels.all(), label=_("channels"), widget=forms.CheckboxSelectMultiple
+            sale.campaign.channels.all(), label=capfirst(_("channels")), widget=forms.CheckboxSelectMultiple
         ),
         "successor": _like("successor", LineField, queryset=sale.allocations.select_related("sale")),
         "carries": _like("carries", LineField, queryset=others),
@@ -144,6 +144,6 @@ def _like(name: str, kind: Callable[..., forms.Field], **options: Any) -> forms.
 
 def _units_field(sku: str) -> forms.IntegerField:
     return forms.IntegerField(
-        label=_("units of %(sku)s") % {"sku": sku}, min_value=0, max_value=UNITS_MAX, required=False,
+        label=capfirst(_("units of %(sku)s") % {"sku": sku}), min_value=0, max_value=UNITS_MAX, required=False,
         help_text=_("Empty: not sold here. 0: only units from cancelled orders."),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from flashsale.life import review
+from flashsale.life.roll_over import move_on
 from flashsale.models import Cancellation, Case, Reallocation, Reservation, ReviewRun, Sale, Unit
 from tests.admin.forms import held, links, said, send
 from tests.admin.orders import buy, cases, follow_up
@@ -179,6 +180,18 @@ def test_a_unit_tells_its_whole_way(reviewed: Sale, bob: Client, carol: Client) 
         ("moved to a follow-up sale", "29 January – lazada"),
         ("reserved", "29 January – lazada, Lazada"),
         ("confirmed", "29 January – lazada, Lazada"),
+    ]
+
+
+def test_a_unit_tells_that_nobody_claimed_it_in_its_first_line(bob: Client) -> None:
+    sale = lobby_sale(stock={PHONE: 1}, channels=("lazada", "akulaku"))
+    first, then = sale.allocations.all()
+    unit = first.units.get()
+    move_on(first.pk, then.pk, {unit.pk: unit.version})
+    way = bob.get(_url(unit)).context["panel"]["way"]
+    assert [(what, where) for _, what, where, _ in way] == [
+        ("set aside", "26 January – lazada"),
+        ("rolled over, unclaimed", "26 January – akulaku"),
     ]
 
 
