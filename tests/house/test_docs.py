@@ -1,0 +1,63 @@
+"""The documents name what exists: links, files, commands, dependencies, settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)]*)?\)")
+PATH = re.compile(r"`((?:flashsale|config|tests|docs|\.ci)/[\w./\-]*|[\w.\-]+\.(?:py|yml|toml|txt|in)|\.env\.example)`")
+MADE = ("var/", ".env")
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _direct(name: str) -> set[str]:
+    lines = (line.partition("#")[0].strip() for line in _text(ROOT / name).splitlines())
+    return {re.split(r"[\[<>=!~ ;]", line)[0] for line in lines if line and not line.startswith("-")}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = LINK.findall(_text(document))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(document: Path) -> None:
+    inside = (ROOT, ROOT / "flashsale", document.parent)
+    named = [name for name in PATH.findall(_text(document)) if not name.startswith(MADE)]
+    assert [name for name in named if not any((folder / name).exists() for folder in inside)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_that_are_named_exist(document: Path) -> None:
+    text = _text(document)
+    targets = set(re.findall(r"^([a-z]+):", _text(ROOT / "Makefile"), re.MULTILINE))
+    asked = set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE))
+    assert asked - targets == set()
+    assert set(re.findall(r"manage\.py ([a-z_]+)", text)) - set(get_commands()) == set()
+
+
+@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in"])
+def test_every_direct_dependency_stands_in_the_readme_with_its_reason(name: str) -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", _text(README), re.MULTILINE)
+    reasons = {package.strip(): why for packages, why in rows for package in packages.split(",")}
+    assert {package for package in _direct(name) if not reasons.get(package)} == set()
+
+
+def test_every_setting_of_the_environment_stands_in_the_operators_table() -> None:
+    read = set(re.findall(r'env\.\w+\(\s*"(\w+)"', _text(ROOT / "config/settings.py")))
+    told = set(re.findall(r"^\| `(\w+)`", _text(ROOT / "docs/operate.md"), re.MULTILINE))
+    assert read - told == set()
+
+
+def test_every_decision_stands_in_the_list_of_decisions() -> None:
+    pages = {path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md")}
+    assert set(re.findall(r"\]\((\d{4}-[\w\-]+\.md)\)", _text(ROOT / "docs/adr/README.md"))) == pages
