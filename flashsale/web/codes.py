@@ -20,6 +20,7 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
 from flashsale.web import device, limits, proofs
+from flashsale.web.client import address_of
 from flashsale.web.posts import fields_of, json_post
 
 KIND = "challenge"
@@ -40,20 +41,21 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
     if not provable(card=card):
         raise Refused(Outcome.FORBIDDEN, "This sale cannot be entered by our page.")
     contacts = fields_of(request, *(axis.value for axis in card.hard_at_enter))
-    _spend(request)
     digests = digests_of(card=card, values={Axis(name): value for name, value in contacts.items()})
-    for digest in digests.values():
-        limits.spend(request, limits.CODES_CONTACT, digest.hex())
+    _spend(request, [digest.hex() for digest in digests.values()])
     return JsonResponse(
         {"challenges": {axis.value: _challenge(card, axis, digest, contacts[axis]) for axis, digest in digests.items()}}
     )
 
 
-def _spend(request: HttpRequest) -> None:
-    """A tight budget for the browser, a wide one for its address; without the cookie only the latter is left."""
+def _spend(request: HttpRequest, contacts: list[str]) -> None:
+    """Counts by address, by browser (who throws its cookie away has only the address left), and by contact."""
     limits.spend(request, limits.CODES_ADDRESS)
     if known := device.of(request):
         limits.spend(request, limits.CODES_BROWSER, known)
+    for contact in contacts:
+        limits.spend(request, limits.CODES_CONTACT, f"{address_of(request)} {contact}")
+        limits.spend(request, limits.CODES_CEILING, contact)
 
 
 def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:

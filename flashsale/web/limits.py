@@ -58,7 +58,9 @@ class Usage:
 # An account is counted together with the address: a stranger who guesses cannot lock its owner out.
 LOGIN_ACCOUNT = Limit("login account", 5, MINUTE)
 LOGIN_ADDRESS = Limit("login address", 30, MINUTE)
-CODES_CONTACT = Limit("codes contact", 5, 10 * MINUTE)  # messages that one phone or mailbox may get
+# A contact is counted together with the address for the same reason; a flood from many ends at the ceiling.
+CODES_CONTACT = Limit("codes contact", 5, 10 * MINUTE)
+CODES_CEILING = Limit("codes ceiling", 30, HOUR)
 CODES_BROWSER = Limit("codes browser", 6, 10 * MINUTE)
 CODES_ADDRESS = Limit("codes address", 3000, HOUR)  # one address of a mobile carrier is a small town
 CODE_GUESSES = Limit("code guesses", 5, 10 * MINUTE)  # for each challenge

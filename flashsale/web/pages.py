@@ -80,7 +80,8 @@ def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
     line = own_line(card=card)
     shown = _shown(card) | tongues(request)
     if line is None or not codes.provable(card=card):
-        names = ", ".join(channel.name for channel in card.channels if channel.kind != "own page")
+        leading = {code for line in card.lines for code in line.channels}
+        names = ", ".join(channel.name for channel in card.channels if channel.code in leading)
         shown["closed_door"] = gettext("The way into this sale: %(channels)s.") % {"channels": names}
         return render(request, "flashsale/sale.html", shown)
     document = bridge.run(status.status(card=card, line=line))

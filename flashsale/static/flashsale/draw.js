@@ -38,10 +38,8 @@ const draw = (() => {
     return Number(x) + 1;
   }
 
-  /** What was shown before the draw, from the secret shown after it. */
   const commitment = async (secret) => hex(await sha256(text("flashsale/commit/v1"), bytes(secret)));
 
-  /** The seed that follows from the secret for one line. */
   async function seed(secret, line, cohort, beacon) {
     const code = text(line);
     const parts = [bytes(secret), big(code.length, 2), code, big(cohort, 8), bytes(beacon)];

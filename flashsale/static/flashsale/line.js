@@ -10,15 +10,11 @@
   const MINUTE = 60000;
 
   let doc = sheet.status; // the public document, newest
-  let since = performance.now(); // when its clock was read
+  let since = performance.now();
   let { place, proven } = sheet;
-  let challenges; // codes are on their way
   let typed = {}; // contacts of this visit, so that nobody types them twice
-  let ended; // the word that ended this visit
-  let step, near, timer;
+  let challenges, ended, step, near, timer, polling, busy;
   let fails = 0;
-  let polling = false;
-  let busy = false;
   const paces = []; // [line's clock, called] of the last minute
 
   const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
@@ -72,8 +68,6 @@
       place = null;
     }
   }
-
-  // --- What to show
 
   function current() {
     const { phase } = doc;
@@ -169,8 +163,6 @@
     at("alert").textContent = text;
     at("alert").classList.toggle("now", text === say.turn);
   }
-
-  // --- What a person does
 
   function finish(word) {
     keep({ reservation: null });

@@ -1,0 +1,104 @@
+"""A real server, a real browser: what a shopper has before them."""
+
+import gzip
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.db import connection
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from flashsale.stage.processes import Process, free_port, wait_http
+from flashsale.web.outbox import Mail, newest
+
+FLAGS = [
+    "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]  # fmt: skip
+# Playwright runs an event loop in the test's thread; the books are asked between its calls, never within one.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+class Site:
+    """Where the server answers, and what it has sent."""
+
+    def __init__(self, url: str, outbox: Path) -> None:
+        self.url = url
+        self.outbox = outbox
+
+    def mails(self) -> list[Mail]:
+        return newest(folder=self.outbox)
+
+    def code_for(self, to: str) -> str:
+        """The newest one-time code sent to this address."""
+        return next(mail.subject[-6:] for mail in self.mails() if mail.to.startswith(to))
+
+
+def _books() -> str:
+    """The address of the database that the tests themselves use."""
+    at = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{at['NAME']}"
+    who = f"{at['USER']}:{quote(at['PASSWORD'])}@" if at["USER"] else ""
+    return f"postgres://{who}{at['HOST'] or 'localhost'}:{at['PORT']}/{at['NAME']}"
+
+
+@pytest.fixture(scope="session")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One process with all doors, on the books and the gate of this run."""
+    folder, port = tmp_path_factory.mktemp("site"), free_port()
+    env = {
+        "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": _books(),
+        "EMAIL_URL": f"filemail:///{folder / 'outbox'}",
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--workers",
+        "1", "config.asgi:application",
+    ]  # fmt: skip
+    with Process(name="granian", command=command, log=folder / "granian.log", env=env) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_http(url + "/", process=process, seconds=60)
+        yield Site(url, folder / "outbox")
+
+
+@pytest.fixture
+def site(transactional_db: None, gate: object, server: Site) -> Site:
+    """The server, with empty books and an empty gate."""
+    shutil.rmtree(server.outbox, ignore_errors=True)
+    return server
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """The machine's Chromium."""
+    with sync_playwright() as player:
+        found = player.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield found
+        found.close()
+
+
+def _matters(message: ConsoleMessage) -> bool:
+    """Chromium also notes every refusal of a door, which is an answer like any other."""
+    return message.type == "error" and not message.text.startswith("Failed to load resource")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A cheap phone that speaks Indonesian; whatever its console complains about fails the test."""
+    context = browser.new_context(viewport={"width": 360, "height": 640}, locale="id-ID", reduced_motion="reduce")
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if _matters(message) else None)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def weight(body: bytes) -> int:
+    """Bytes on the wire."""
+    return len(gzip.compress(body, 9))

@@ -1,0 +1,225 @@
+"""A person enters, is drawn, called, reserves and pays, on a phone and with all its troubles."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from flashsale.gate import bridge
+from flashsale.life.control import pause, resume
+from flashsale.life.look import look
+from flashsale.models import Reservation, Sale
+from tests.browser.conftest import Site
+from tests.browser.person import SOON_MS, Person
+from tests.factories import PHONE, Shopper, lobby_sale, open_now
+
+pytestmark = pytest.mark.browser
+
+
+def own_page_sale(**fields: Any) -> Sale:
+    return lobby_sale(channels=("mi.com",), opens_in_s=600, **fields)
+
+
+def called(person: Person) -> None:
+    """Brings a person from the door to their turn."""
+    person.come()
+    person.enter()
+    person.is_called()
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_a_person_enters_is_drawn_called_and_pays(site: Site, page: Page, language: str) -> None:
+    person = Person(site, page, own_page_sale(), language=language)
+    person.come()
+    assert person.barriers() == []
+    person.ask_for_codes()
+    assert person.barriers() == []
+    person.type_codes()
+    person.sees("You are in line")
+    assert person.barriers() == []
+    person.is_called()
+    person.is_told("It is your turn now!")
+    assert person.barriers() == []
+    person.reserve()
+    person.sees("Reserved for you")
+    assert person.barriers() == []
+    assert page.input_value("#buyer-email") == person.email
+    person.pay()
+    person.sees("Your order")
+    assert person.barriers() == []
+    expect(page.locator(".pill")).to_have_text(person.word("Confirmed"))
+    order = Reservation.objects.get()
+    assert (order.state, order.payment.method, order.contact.language) == ("confirmed", "qris", language)
+
+
+def test_nothing_is_chosen_for_the_buyer(site: Site, page: Page) -> None:
+    person = Person(site, page, own_page_sale())
+    called(person)
+    assert page.locator(":checked").count() == 0
+    person.reserve()
+    person.sees("Reserved for you")
+    assert page.locator("[name=method]:checked").count() == 0
+
+
+def test_a_reload_keeps_place_and_reservation(site: Site, page: Page) -> None:
+    person = Person(site, page, own_page_sale())
+    person.come()
+    person.enter()
+    page.reload()
+    person.sees("You are in line")
+    person.is_called()
+    page.reload()
+    person.sees("It is your turn")
+    person.reserve()
+    person.sees("Reserved for you")
+    page.reload()
+    person.sees("Reserved for you")
+
+
+def test_a_reservation_whose_answer_was_lost_is_made_once(site: Site, page: Page) -> None:
+    person = Person(site, page, own_page_sale())
+    called(person)
+    keys = []
+
+    def lose(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/reserve", lose)
+    person.reserve()
+    person.sees("Reserved for you")
+    assert keys == keys[:1] * 2
+    assert Reservation.objects.count() == 1
+
+
+def test_a_declined_payment_can_be_tried_again(site: Site, page: Page) -> None:
+    person = Person(site, page, own_page_sale())
+    called(person)
+    person.reserve()
+    person.pay(instrument="demo-declined")
+    person.is_told("The payment was declined.")
+    person.pay()
+    person.sees("Your order")
+
+
+def test_a_wrong_code_says_so(site: Site, page: Page) -> None:
+    person = Person(site, page, own_page_sale())
+    person.come()
+    person.ask_for_codes()
+    right = site.code_for(person.phone.replace(" ", ""))
+    page.fill("#code-phone", "000000" if right != "000000" else "111111")
+    page.fill("#code-email", site.code_for(person.email))
+    page.click("#prove button")
+    person.is_told("The code is wrong or too old.")
+    expect(page.locator("#code-phone")).to_be_focused()
+    person.type_codes()
+    person.sees("You are in line")
+
+
+def test_who_leaves_may_come_back(site: Site, page: Page) -> None:
+    person = Person(site, page, own_page_sale())
+    page.on("dialog", lambda dialog: dialog.accept())
+    person.come()
+    person.enter()
+    page.click("#leave")
+    person.sees("You have left the line")
+    page.click("#again")
+    person.sees("You are in line")
+
+
+def test_a_turn_that_passed_is_told(site: Site, page: Page) -> None:
+    person = Person(site, page, own_page_sale(claim_s=2))
+    person.come()
+    person.enter()
+    person.is_called()
+    person.sees("Your turn has passed")
+
+
+def test_a_hold_that_ran_out_is_told(site: Site, page: Page) -> None:
+    person = Person(site, page, own_page_sale(hold_s=3))
+    called(person)
+    person.reserve()
+    person.sees("Reserved for you")
+    person.sees("The time to pay is over")
+
+
+def test_a_pause_is_told_and_costs_nothing(site: Site, page: Page) -> None:
+    person = Person(site, page, own_page_sale())
+    called(person)
+    pause(sale=person.sale, message="Server dirawat.")
+    person.looks_up()
+    person.sees("The sale is paused")
+    expect(page.locator("#message")).to_have_text("Server dirawat.")
+    resume(sale=person.sale)
+    person.looks_up()
+    person.sees("It is your turn")
+
+
+def test_sold_out_is_told(site: Site, page: Page) -> None:
+    sale = own_page_sale(stock={PHONE: 1})
+    person = Person(site, page, sale)
+    called(person)
+    person.reserve()
+    person.pay()
+    person.sees("Your order")
+    page.context.clear_cookies()
+    page.evaluate("localStorage.clear()")
+    person.come()
+    person.sees("Sold out")
+
+
+def test_those_behind_see_their_number_and_who_is_ahead(site: Site, page: Page) -> None:
+    sale = own_page_sale(stock={PHONE: 1})
+    for n in range(30):
+        Shopper(sale, f"other-{n}", channel="mi.com").enter()
+    open_now(sale)
+    person = Person(site, page, sale)
+    person.come()
+    person.enter()
+    expect(page.locator("[data-n=number]")).to_have_text("31")
+    expect(page.locator("[data-drawn] [data-n=ahead]")).to_have_text("29", timeout=SOON_MS)
+    expect(page.locator("#said")).to_have_text(person.word("People ahead of you: about {n}").replace("{n}", "30"))
+    assert page.title().startswith("(29) ")
+    assert person.barriers() == []
+
+
+def test_a_lost_connection_is_told_and_heals(site: Site, page: Page, browser: Browser) -> None:
+    context = browser.new_context(locale="id-ID")
+    own = context.new_page()
+    person = Person(site, own, own_page_sale())
+    person.come()
+    person.enter()
+    context.set_offline(True)
+    own.evaluate("dispatchEvent(new Event('online'))")
+    person.is_told("No connection. Your place is safe; we keep trying.")
+    context.set_offline(False)
+    person.is_told("")
+    person.sees("You are in line")
+    context.close()
+
+
+def test_the_draw_is_checked_in_the_browser(site: Site, page: Page) -> None:
+    sale = own_page_sale()
+    others = [Shopper(sale, f"other-{n}", channel="mi.com") for n in range(4)]
+    for other in others:
+        other.enter()
+    person = Person(site, page, sale)
+    called(person)
+    taken = {bridge.run(look(card=other.card, line=other.line, place=other.place)).number for other in others}
+    page.locator("summary").click()
+    page.click("#check")
+    true = person.word("Checked: the fingerprint fits, and your number {n} follows from it.")
+    expect(page.locator("#checked")).to_have_text(true.replace("{n}", str(min({1, 2, 3, 4, 5} - taken))))
+    page.route("**/transcript", lambda route: route.fulfill(json=_forged(route)))
+    page.click("#check")
+    expect(page.locator("#checked")).to_have_class("bad")
+
+
+def _forged(route: Route) -> object:
+    transcript = route.fetch().json()
+    transcript["secret"] = "00" * 32
+    return transcript

@@ -1,0 +1,102 @@
+"""What the waiting page weighs, that it fits, and that it needs no script to keep somebody informed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Response, expect
+
+from tests.browser.conftest import Site, weight
+from tests.browser.person import Person
+from tests.factories import lobby_sale
+
+pytestmark = pytest.mark.browser
+VECTORS = json.loads((Path(__file__).parents[1] / "rules" / "draw-vectors.json").read_text(encoding="utf-8"))
+PAGE_BYTES = 14 * 1024
+SCRIPT_BYTES = 6 * 1024
+
+
+def test_the_whole_page_fits_into_fourteen_kilobytes(site: Site, page: Page) -> None:
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - it wants to know its arguments
+    Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
+    page.wait_for_load_state("networkidle")
+    weights = {answer.url: weight(answer.body()) for answer in answers if "/status" not in answer.url}
+    assert {url.partition("/")[0] for url in weights} == {"http:"}
+    assert all(url.startswith(site.url) for url in weights)
+    scripts = sum(size for url, size in weights.items() if url.endswith(".js"))
+    assert scripts <= SCRIPT_BYTES
+    assert sum(weights.values()) <= PAGE_BYTES
+
+
+def test_the_browser_draws_as_the_server_does(site: Site, page: Page) -> None:
+    Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
+    drawn = page.evaluate(
+        """async (cases) => Promise.all(cases.map(async (c) => ({
+            commitment: await draw.commitment(c.secret),
+            seed: await draw.seed(c.secret, c.line, c.cohort, c.beacon),
+            numbers: Object.fromEntries(await Promise.all(Object.keys(c.numbers).map(
+              async (index) => [index, await draw.number(Number(index), c.cohort, c.seed)]))),
+        })))""",
+        VECTORS["cases"],
+    )
+    wanted = [{name: case[name] for name in ("commitment", "seed", "numbers")} for case in VECTORS["cases"]]
+    assert drawn == wanted
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_smallest_phone_shows_all_of_it(site: Site, page: Page, scheme: str) -> None:
+    page.set_viewport_size({"width": 320, "height": 568})
+    page.emulate_media(color_scheme=scheme)
+    person = Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
+    page.goto(site.url)
+    assert (person.overflow(), person.barriers()) == (0, [])
+    person.come()
+    assert (person.overflow(), person.barriers()) == (0, [])
+    page.locator("summary").click()
+    assert (person.overflow(), person.barriers()) == (0, [])
+    person.enter()
+    assert (person.overflow(), person.barriers()) == (0, [])
+    page.goto(f"{site.url}/outbox")
+    assert (person.overflow(), person.barriers()) == (0, [])
+    person.come()
+    person.is_called()
+    assert (person.overflow(), person.barriers()) == (0, [])
+    person.reserve()
+    person.sees("Reserved for you")
+    assert (person.overflow(), person.barriers()) == (0, [])
+    person.pay()
+    person.sees("Your order")
+    assert (person.overflow(), person.barriers()) == (0, [])
+
+
+def test_the_line_can_be_walked_with_the_keyboard_alone(site: Site, page: Page) -> None:
+    person = Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
+    person.come()
+    page.focus("#phone")
+    page.keyboard.type(person.phone)
+    page.keyboard.press("Tab")
+    page.keyboard.type(person.email)
+    page.keyboard.press("Enter")
+    person.sees("Type the codes")
+    assert page.evaluate("document.activeElement.tagName") == "H2"
+    page.keyboard.press("Tab")
+    page.keyboard.type(site.code_for(person.phone.replace(" ", "")))
+    page.keyboard.press("Tab")
+    page.keyboard.type(site.code_for(person.email))
+    page.keyboard.press("Enter")
+    person.sees("You are in line")
+
+
+def test_without_script_the_page_renews_itself(site: Site, page: Page, browser: Browser) -> None:
+    person = Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
+    person.come()
+    person.enter()
+    context = browser.new_context(java_script_enabled=False, locale="id-ID")
+    context.add_cookies(page.context.cookies())
+    plain = context.new_page()
+    plain.goto(page.url)
+    assert re.search(r'<meta http-equiv="refresh" content="20"', plain.content())
+    expect(plain.locator("noscript .card")).to_contain_text(person.word("You take part in the draw at the opening."))
+    context.close()

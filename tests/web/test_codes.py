@@ -1,0 +1,180 @@
+"""One-time codes prove a contact, once, to the one who holds it; nobody learns anything else by them."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import redis
+from django.core import mail
+from django.test import Client
+
+from flashsale.models import Sale
+from flashsale.providers import codes as sender
+from flashsale.web import codes
+from tests.factories import lobby_sale, poco_campaign
+from tests.web.shop import Visitor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def sale(gate: redis.Redis, stopped_clock: None) -> Sale:
+    return lobby_sale(channels=("mi.com",), opens_in_s=600)
+
+
+def code_of(answer: object) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]  # type: ignore[attr-defined]
+
+
+def test_codes_lead_into_the_line(sale: Sale) -> None:
+    ani = Visitor(sale)
+    assert ani.enter().status == 201
+    assert ani.hot("enter").status == 200
+    assert ani.hot("look").json["state"] == "waiting"
+
+
+def test_the_same_contacts_meet_the_same_place_on_another_device(sale: Sale) -> None:
+    first, second = Visitor(sale), Visitor(sale)
+    assert first.enter().json["index"] == second.enter().json["index"] == 1
+
+
+def test_without_proof_nobody_enters(sale: Sale) -> None:
+    assert Visitor(sale).hot("enter").code == (403, "unproven")
+
+
+def test_a_proof_of_another_campaign_counts_for_nothing(sale: Sale) -> None:
+    ani = Visitor(sale)
+    ani.post("prove", ani.codes())
+    ani.sale = lobby_sale(poco_campaign(), channels=("mi.com",), opens_in_s=600)
+    assert ani.hot("enter").code == (403, "unproven")
+
+
+def test_cookies_are_out_of_reach_for_scripts_and_other_sites(sale: Sale) -> None:
+    ani = Visitor(sale)
+    ani.get()
+    ani.post("prove", ani.codes())
+    for name in ("fs_proof_phone", "fs_proof_email", "fs_device"):
+        cookie = ani.client.cookies[name]
+        assert (cookie["httponly"], cookie["samesite"], cookie["secure"]) == (True, "Lax", True)
+
+
+def test_a_wrong_code_names_its_field_and_proves_nothing(sale: Sale) -> None:
+    ani = Visitor(sale)
+    given = ani.codes()
+    wrong = "000000" if given["email_code"] != "000000" else "111111"
+    answer = ani.post("prove", given | {"email_code": wrong})
+    assert code_of(answer) == (422, "wrong_code")
+    assert answer.json()["detail"] == "email"
+    assert not any(name.startswith("fs_proof") for name in ani.client.cookies)
+
+
+def test_the_sixth_guess_is_refused_even_if_right(sale: Sale) -> None:
+    ani = Visitor(sale)
+    given = ani.codes()
+    wrong = given | {"phone_code": "000000" if given["phone_code"] != "000000" else "111111"}
+    assert [code_of(ani.post("prove", wrong)) for _ in range(5)] == [(422, "wrong_code")] * 5
+    assert code_of(ani.post("prove", given)) == (429, "too_many_requests")
+    assert ani.post("prove", ani.codes()).status_code == 200
+
+
+def test_a_code_ends_after_ten_minutes(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
+    ani = Visitor(sale)
+    given = ani.codes()
+    late = codes.time.time_ns() + codes.VALID_MS * 1_000_000
+    monkeypatch.setattr(codes, "time", SimpleNamespace(time_ns=lambda: late))
+    assert code_of(ani.post("prove", given)) == (422, "wrong_code")
+
+
+def test_a_challenge_fits_its_axis_and_campaign_only(sale: Sale) -> None:
+    ani = Visitor(sale)
+    given = ani.codes()
+    swapped = given | {"phone": given["email"], "phone_code": given["email_code"]}
+    assert code_of(ani.post("prove", swapped)) == (422, "wrong_code")
+    ani.sale = lobby_sale(poco_campaign(), channels=("mi.com",), opens_in_s=600)
+    assert code_of(ani.post("prove", given)) == (422, "wrong_code")
+
+
+@pytest.mark.parametrize("token", ["", "fs1.", "x" * 600, "fs1." + "A" * 100])
+def test_a_forged_challenge_is_a_wrong_code(sale: Sale, token: str) -> None:
+    ani = Visitor(sale)
+    assert code_of(ani.post("prove", ani.codes() | {"phone": token})) == (422, "wrong_code")
+
+
+def test_the_answer_is_the_same_for_known_and_unknown_contacts(sale: Sale) -> None:
+    Visitor(sale).enter()
+    known, unknown = (Visitor(sale, name).post("codes", Visitor(sale, name).contacts) for name in ("ani", "budi"))
+    shapes = [
+        (answer.status_code, {axis: len(token) for axis, token in answer.json()["challenges"].items()})
+        for answer in (known, unknown)
+    ]
+    assert shapes[0] == shapes[1]
+
+
+def test_one_contact_gets_five_messages_from_one_address(sale: Sale) -> None:
+    sent = [Visitor(sale).post("codes", Visitor(sale).contacts).status_code for _ in range(6)]
+    assert sent == [200] * 5 + [429]
+
+
+def test_a_stranger_cannot_use_up_somebody_elses_codes(sale: Sale, settings: object) -> None:
+    contacts = Visitor(sale).contacts
+    for _ in range(6):
+        Visitor(sale).post("codes", contacts)
+    elsewhere = Client(REMOTE_ADDR="203.0.113.7")
+    answer = elsewhere.post(f"/s/{sale.code}/codes", json.dumps(contacts), content_type="application/json")
+    assert answer.status_code == 200
+
+
+def test_one_browser_asks_six_times(sale: Sale) -> None:
+    ani = Visitor(sale)
+    ani.get()
+    others = [Visitor(sale, f"other-{n}").contacts for n in range(7)]
+    assert [ani.post("codes", contacts).status_code for contacts in others] == [200] * 6 + [429]
+
+
+def test_a_flood_from_everywhere_ends_at_the_ceiling(sale: Sale) -> None:
+    contacts = json.dumps(Visitor(sale).contacts)
+    found = [
+        Client(REMOTE_ADDR=f"203.0.113.{n}")
+        .post(f"/s/{sale.code}/codes", contacts, content_type="application/json").status_code
+        for n in range(31)
+    ]  # fmt: skip
+    assert found == [200] * 30 + [429]
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ("{", (400, "malformed")),
+        ("[]", (400, "malformed")),
+        ({"phone": 8, "email": "a@example.com"}, (400, "malformed")),
+        ({"phone": "08123456789"}, (422, "bad_identity")),
+        ({"phone": "12", "email": "a@example.com"}, (422, "bad_identity")),
+    ],
+)
+def test_a_body_that_is_none_is_refused_clearly(sale: Sale, body: object, word: tuple[int, str]) -> None:
+    assert code_of(Visitor(sale).post("codes", body)) == word
+    assert mail.outbox == []
+
+
+def test_another_site_cannot_make_a_browser_ask(sale: Sale) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    answer = strict.post(f"/s/{sale.code}/codes", Visitor(sale).contacts, content_type="application/json")
+    assert answer.status_code == 403
+
+
+def test_a_sender_that_fails_is_told_and_can_be_asked_again(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_message: sender.Message) -> None:
+        raise sender.NotSent
+
+    ani = Visitor(sale)
+    monkeypatch.setitem(sender.SENDERS, "email", fails)
+    assert code_of(ani.post("codes", ani.contacts)) == (503, "not_ready")
+
+
+def test_no_contact_stays_in_redis_or_the_logs(sale: Sale, gate: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
+    ani = Visitor(sale)
+    ani.enter()
+    kept = b" ".join(gate.dump(key) or b"" for key in gate.scan_iter()) + b" ".join(gate.scan_iter())
+    for value in (*ani.contacts.values(), ani.contacts["phone"][1:]):
+        assert value.encode() not in kept
+        assert value not in caplog.text

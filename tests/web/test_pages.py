@@ -1,0 +1,125 @@
+"""The pages that need no script: all sales, a sale's door, the demo's outbox."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.core.mail import EmailMessage, get_connection
+from django.test import Client
+from django.utils import timezone
+from django.utils.translation import override
+
+from flashsale.gate import bridge, cards
+from flashsale.gate.client import GateDown
+from flashsale.models import Sale
+from flashsale.web import pages
+from flashsale.web.outbox import MOST, newest
+from flashsale.web.shown import moment_ms, money
+from tests.factories import card_of, draft_sale, lobby_sale, open_now, poco_campaign
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def text(path: str, language: str = "en", **settings: Any) -> str:
+    answer = Client(headers={"accept-language": language}).get(path)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_home_lists_what_is_published(gate: redis.Redis) -> None:
+    campaign = poco_campaign()
+    coming, draft = lobby_sale(campaign, name="29 January"), draft_sale(campaign, name="secret plan")
+    page = text("/")
+    assert f"/s/{coming.code}/" in page
+    assert draft.name not in page
+
+
+def test_home_shows_the_last_three_sales_that_are_over(gate: redis.Redis) -> None:
+    campaign = poco_campaign()
+    for n in range(5):
+        lobby_sale(campaign, name=f"past {n}")
+    long_ago = timezone.now() - timedelta(days=2)
+    Sale.objects.update(opens_at=long_ago, lobby_at=long_ago, closes_at=long_ago + timedelta(hours=1))
+    assert text("/").count("past ") == pages.PAST_SHOWN
+
+
+def test_the_page_speaks_two_languages_and_local_time(gate: redis.Redis) -> None:
+    sale = lobby_sale(channels=("mi.com",))
+    assert "Cara kerja antrean" in text(f"/s/{sale.code}/", "id")
+    assert "How the line works" in text(f"/s/{sale.code}/", "en")
+    assert "Cara kerja antrean" in text(f"/s/{sale.code}/", "")
+    assert text(f"/s/{sale.code}/").count(" WIB") == 2
+
+
+def test_a_partners_sale_says_where_its_doors_are(gate: redis.Redis) -> None:
+    page = text(f"/s/{lobby_sale(channels=('lazada', 'akulaku')).code}/")
+    assert "The way into this sale: Lazada, Akulaku." in page
+    assert "line.js" not in page
+
+
+def test_a_forgotten_sale_is_shown_from_the_books(gate: redis.Redis) -> None:
+    sale = open_now(lobby_sale(channels=("mi.com",)))
+    bridge.run(cards.forget(card_of(sale)))
+    cards._seen.clear()
+    page = text(f"/s/{sale.code}/")
+    assert sale.commitment in page
+    assert "line.js" not in page
+
+
+def test_a_draft_has_no_page(gate: redis.Redis) -> None:
+    assert Client().get(f"/s/{draft_sale().code}/").status_code == 404
+    assert Client().get("/s/nothing/").status_code == 404
+
+
+def test_a_gate_that_is_down_costs_nobody_a_place(gate: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(**_: str) -> None:
+        raise GateDown("card")
+
+    monkeypatch.setattr(pages.places, "card", down)
+    answer = Client(headers={"accept-language": "en"}).get("/s/sale/")
+    assert (answer.status_code, answer["Retry-After"], answer["Refresh"]) == (503, "20", "20")
+    assert "Your place is safe" in answer.content.decode()
+
+
+def test_texts_of_others_are_escaped(gate: redis.Redis) -> None:
+    sale = lobby_sale(channels=("mi.com",), name="</script><b>", message="<img src=x>")
+    page = text(f"/s/{sale.code}/")
+    assert "<b>" not in page.partition("<main")[2].partition("</h1>")[0]
+    assert "<img" not in page
+    assert page.count("</script>") == 4  # three files and the sheet
+
+
+def test_nothing_is_inline_and_nobody_else_is_asked(gate: redis.Redis) -> None:
+    sale = lobby_sale(channels=("mi.com",))
+    answer = Client().get(f"/s/{sale.code}/")
+    page = answer.content.decode()
+    assert "style=" not in page
+    assert "onclick" not in page
+    assert "https://" not in page
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    assert "unsafe" not in answer["Content-Security-Policy"]
+
+
+def test_the_outbox_is_a_demos_alone(gate: redis.Redis, settings: Any, tmp_path: Path) -> None:
+    assert Client().get("/outbox").status_code == 404
+    settings.FLASHSALE_DEMO, settings.EMAIL_FILE_PATH = True, str(tmp_path)
+    assert "Nothing was sent yet." in text("/outbox")
+
+
+def test_the_outbox_shows_the_newest_mails_as_text(gate: redis.Redis, settings: Any, tmp_path: Path) -> None:
+    settings.FLASHSALE_DEMO, settings.EMAIL_FILE_PATH = True, str(tmp_path)
+    backend = get_connection("django.core.mail.backends.filebased.EmailBackend", file_path=str(tmp_path))
+    letters = [EmailMessage(f"Nº {n}", "<b>héllo</b>", to=["a@example.com"]) for n in range(MOST + 2)]
+    backend.send_messages(letters)
+    mails = newest(folder=tmp_path)
+    assert (len(mails), mails[0].subject) == (MOST, f"Nº {MOST + 1}")
+    assert "&lt;b&gt;héllo&lt;/b&gt;" in text("/outbox")
+
+
+def test_money_and_moments_are_local() -> None:
+    assert money(1_799_000, "IDR") == "Rp\u00a01.799.000"
+    assert moment_ms(1_611_889_200_000, "Asia/Makassar").endswith(" WITA")
+    with override("id"):
+        assert moment_ms(1_611_889_200_000, "Asia/Jakarta") == "Jum, 29 Jan 2021, 10.00 WIB"
