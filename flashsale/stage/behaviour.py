@@ -16,6 +16,8 @@ from flashsale.stage.watch import Watch
 
 LATE_S = 1.5
 TRIES = 4
+# Under so many names a reseller comes.
+NAMES = 12
 PRICES = {str(offer["sku"]): int(offer["price"]) for offer in OFFERS}
 
 
@@ -191,7 +193,7 @@ async def _hold(visit: Visit) -> None:
 async def _resell(visit: Visit) -> None:
     """Enter again and again under other names, then buy with every place got."""
     places = {(visit.shopper.line, visit.index): visit}
-    for number in range(1, 6):
+    for number in range(1, NAMES):
         again = visit.more(number)
         if again is None:
             continue

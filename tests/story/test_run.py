@@ -1,20 +1,20 @@
-"""`make run` for a newcomer: it comes up, says so when it is up already, ends at Ctrl-C, and goes on with the same data."""
+"""`make run` for a newcomer: it comes up, says so when it is up already, ends at Ctrl-C, goes on with the same data."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flashsale.stage import fetch
 from flashsale.stage.processes import free_port
+from tests.story import surroundings
 from tests.story.broken import ROOT
-from tests.story.test_story import SETTINGS
 
 ENDS_WITHIN_S = 20
 READY_WITHIN_S = 120
@@ -27,22 +27,44 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self.log = folder / "run.log"
         self.var = folder / "var"
-        environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-        self._environment = {**environment, "FLASHSALE_VAR": str(self.var), "PYTHONUNBUFFERED": "1"}
+        self._log = folder / "run.log"
+        self._environment = {**surroundings.bare(), "FLASHSALE_VAR": str(self.var), "PYTHONUNBUFFERED": "1"}
+        self._command = [sys.executable, "manage.py", "run", "--port", str(self.port)]
+        self._started: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "subprocess.Popen[bytes]":
+    @property
+    def said(self) -> str:
+        """What it has printed since it was started."""
+        return self._log.read_text()
+
+    @property
+    def sales(self) -> dict[str, Any]:
+        """The sales that it shows, by code."""
+        found = fetch.document(f"http://127.0.0.1:{self.port}/v1/sales")["results"]
+        return {sale["code"]: sale for sale in found}
+
+    def start(self) -> None:
         """Start, and wait until it says that it is ready."""
-        self.log.write_text("")
-        with self.log.open("ab") as log:
-            started = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+        with self._log.open("wb") as log:
+            self._started = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
         ends = time.monotonic() + READY_WITHIN_S
         while "Ready." not in self.said:
-            assert started.poll() is None, self.said
-            assert time.monotonic() < ends, self.said
+            if self._started.poll() is not None or time.monotonic() > ends:
+                pytest.fail(self.said)
             time.sleep(0.2)
-        return started
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit status."""
+        assert self._started is not None
+        self._started.send_signal(signal.SIGINT)
+        return self._started.wait(timeout=ENDS_WITHIN_S)
+
+    def end(self) -> None:
+        """Whatever has happened, it does not stay."""
+        if self._started is not None and self._started.poll() is None:
+            self._started.terminate()
+            self._started.wait(timeout=ENDS_WITHIN_S)
 
     def second_copy(self) -> str:
         """What another copy says."""
@@ -50,34 +72,16 @@ class Run:
             self._command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=60, check=False
         ).stderr
 
-    @property
-    def said(self) -> str:
-        """What it has printed so far."""
-        return self.log.read_text()
-
-    @property
-    def _command(self) -> list[str]:
-        return [sys.executable, "manage.py", "run", "--port", str(self.port)]
-
-
-def _interrupt(started: "subprocess.Popen[bytes]") -> int:
-    started.send_signal(signal.SIGINT)
-    return started.wait(timeout=ENDS_WITHIN_S)
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """One that is stopped whatever happens."""
+    """One that is up."""
     running = Run(tmp_path_factory.mktemp("run"))
-    started = running.start()
-    yield running
-    assert _interrupt(started) == 0
-    assert "Stopped." in running.said
-    again = running.start()
-    sales = {sale["code"]: sale for sale in fetch.document(f"http://127.0.0.1:{running.port}/v1/sales")["results"]}
-    assert sales["26-january"]["phase"] == "closed"
-    assert "shown this once" not in running.said
-    assert _interrupt(again) == 0
+    try:
+        running.start()
+        yield running
+    finally:
+        running.end()
 
 
 def test_the_first_address_printed_answers(run: Run) -> None:
@@ -88,7 +92,7 @@ def test_the_first_address_printed_answers(run: Run) -> None:
 
 
 def test_a_campaign_in_the_middle_of_its_life_is_there(run: Run) -> None:
-    sales = {sale["code"]: sale for sale in fetch.document(f"http://127.0.0.1:{run.port}/v1/sales")["results"]}
+    sales = run.sales
 
     assert {code for code in sales if not code.startswith("practice")} == {"26-january", "29-january", "2-february"}
     assert sales["26-january"]["drawn"]
@@ -106,3 +110,15 @@ def test_secrets_of_the_demo_are_private(run: Run) -> None:
 
 def test_a_second_copy_says_that_one_is_running(run: Run) -> None:
     assert "A demo is running already" in run.second_copy()
+
+
+def test_it_ends_in_time_and_goes_on_with_the_same_data(run: Run) -> None:
+    before = run.sales["26-january"]
+
+    assert run.interrupt() == 0
+    assert "Stopped." in run.said
+    run.start()
+
+    assert run.sales["26-january"] == before
+    assert "shown this once" not in run.said
+    assert run.interrupt() == 0
