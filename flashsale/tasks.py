@@ -9,28 +9,26 @@ from celery import shared_task
 
 from flashsale.life import admit, cancel, confirm, notify, review
 
-QUEUE_AFTER_SALE = "celery"
 
-
-@shared_task(name="flashsale.tasks.tend", queue=QUEUE_AFTER_SALE)
+@shared_task(name="flashsale.tasks.tend")
 def tend(**_: Any) -> None:
     """Looks after running sales, as every door does."""
     admit.tend_once()
 
 
-@shared_task(name="flashsale.tasks.send_notices", queue=QUEUE_AFTER_SALE)
+@shared_task(name="flashsale.tasks.send_notices")
 def send_notices(**_: Any) -> int:
     """Sends the notices that are due."""
     return notify.send_due()
 
 
-@shared_task(name="flashsale.tasks.carry_on_review", queue=QUEUE_AFTER_SALE)
+@shared_task(name="flashsale.tasks.carry_on_review")
 def carry_on_review(*, run: int, **_: Any) -> int:
     """Scores a sale's orders and opens the cases."""
     return review.carry_on(run=run)
 
 
-@shared_task(name="flashsale.tasks.sweep", queue=QUEUE_AFTER_SALE)
+@shared_task(name="flashsale.tasks.sweep")
 def sweep(**_: Any) -> None:
     """Takes up what a lost message or a dead worker left: reviews, refunds, limits of final cancellations."""
     for run in review.unfinished():

@@ -17,6 +17,7 @@ class Reply:
     status: int
     headers: dict[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -54,4 +55,5 @@ async def _run(scope: dict[str, Any], pieces: list[bytes]) -> Reply:
 
     await application(scope, receive, send)
     headers = {name.decode().lower(): value.decode() for name, value in said[0]["headers"]}
-    return Reply(said[0]["status"], headers, b"".join(message.get("body", b"") for message in said[1:]))
+    cookies = tuple(value.decode() for name, value in said[0]["headers"] if name.lower() == b"set-cookie")
+    return Reply(said[0]["status"], headers, b"".join(message.get("body", b"") for message in said[1:]), cookies)

@@ -1,0 +1,301 @@
+"""A person goes through the whole life of a sale, and nothing of them stays but what is encrypted and their mail."""
+
+import hashlib
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth import get_user_model
+from django.core import mail
+from django.core.management import call_command
+
+from config.celery import app as celery
+from flashsale import tasks
+from flashsale.life import notify, review
+from flashsale.models import ApiCall, Campaign, Case, Contact, Reservation, Sale
+from flashsale.providers import payment
+from flashsale.rules.identity import Axis
+from tests.factories import PHONE, lobby_sale, open_now, poco_campaign, tend
+from tests.privacy import canary
+from tests.privacy.canary import EMAILS, NAME, PHONES, leaks
+from tests.web.asgi import Reply, ask
+from tests.web.conftest import key_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+AXES = {
+    Axis.PHONE: "hard enter",
+    Axis.EMAIL: "hard enter",
+    Axis.NATIONAL_ID: "hard enter",
+    Axis.ACCOUNT: "hard enter",
+    Axis.PAYMENT: "hard confirm",
+    Axis.ADDRESS: "soft",
+    Axis.DEVICE: "soft",
+}
+WHO = {"phone": PHONES[0], "email": EMAILS[0], "national_id": canary.NATIONAL_ID, "account": canary.ACCOUNT}
+MORE = {"payment": canary.PAYMENT, "address": canary.ADDRESS, "device": canary.DEVICE}
+CONTACT = {"name": NAME, "address": canary.ADDRESS, "phone": PHONES[1], "email": EMAILS[0]}
+LINK = re.compile(rb"(?:href|src|action|content)=\"([^\"]*)\"")
+
+
+@dataclass
+class Trail:
+    """What the life leaves behind."""
+
+    heard: list[bytes]
+    logs: io.StringIO
+    urls: list[str] = field(default_factory=list)
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
+        """One request, noting every address that is asked or given out."""
+        size = len(json.dumps(body)) if body is not None else 0
+        reply = ask(method, path, body, content_length=str(size), **headers)
+        found = [link.decode() for link in LINK.findall(reply.body)]
+        self.urls += [path, reply.headers.get("location", ""), reply.headers.get("link", ""), *found]
+        return reply
+
+
+@pytest.fixture
+def trail(gate: redis.Redis) -> Iterator[Trail]:
+    """Listens to Redis, and to the logs as they are written in production, but to all levels."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(next(known.formatter for known in logging.getLogger().handlers if _is_json(known)))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        with canary.listening(gate) as heard:
+            yield Trail(heard, written)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+def _is_json(handler: logging.Handler) -> bool:
+    return type(handler.formatter).__name__ == "ProcessorFormatter"
+
+
+class Partner:
+    """A channel's servers, on whose way in the person comes."""
+
+    def __init__(self, trail: Trail, sale: Sale) -> None:
+        self.trail, self.sale, self.key = trail, sale, key_of(sale.campaign, "lazada")
+
+    def hot(self, verb: str, body: object, **headers: str) -> Reply:
+        path = f"/v1/sales/{self.sale.code}/lines/lazada/{verb}"
+        return self.trail.ask("POST", path, body, authorization=f"Bearer {self.key}", **headers)
+
+    def rest(self, method: str, path: str, body: object = None, key: str = "once") -> Reply:
+        path = f"/v1/reservations{path}"
+        return self.trail.ask(method, path, body, authorization=f"Bearer {self.key}", idempotency_key=key)
+
+
+def _confirm(**changed: Any) -> dict[str, Any]:
+    known = {
+        "identity": WHO | MORE,
+        "contact": CONTACT,
+        "price": 1_799_000,
+        "method": "card",
+        "instrument": canary.INSTRUMENT,
+    }
+    return known | changed
+
+
+def _enter_in_every_way(partner: Partner) -> str:
+    """Every spelling gives the one place; what is refused names nothing of it."""
+    first = partner.hot("enter", {"identity": WHO})
+    assert first.status == 201
+    for phone in PHONES:
+        for email in EMAILS:
+            again = partner.hot("enter", {"identity": WHO | {"phone": phone, "email": email}})
+            assert (again.status, again.json["index"]) == (200, 1)
+    for wrong in (
+        {"identity": {"phone": PHONES[0]}},
+        {"identity": WHO | {"phone": f"{PHONES[0]} or {PHONES[1]}"}},
+        {"identity": WHO | {"email": f"{NAME} <{EMAILS[0]}>"}},
+        {"identity": WHO | {"national_id": canary.NATIONAL_ID[:-1]}},
+        {"identity": {EMAILS[0]: "email"}},
+        {"identity": [PHONES[0]]},
+        {"place": EMAILS[0]},
+    ):
+        refused = partner.hot("enter", wrong)
+        assert (refused.code, leaks(refused.body)) == ((422, "bad_identity"), [])
+    assert partner.hot("look", {"place": PHONES[0]}).code == (400, "bad_token")
+    return str(first.json["place"])
+
+
+def _buy(partner: Partner, place: str) -> str:
+    """Reserves and confirms, with every mistake on the way."""
+    body = {"place": place, "items": [{"sku": PHONE, "quantity": 1}]}
+    held = partner.hot("reserve", body, idempotency_key="k1")
+    assert held.status == 201, held.body
+    id_ = str(held.json["reservation"])
+    for key, wrong, code in (
+        ("a", _confirm(price=1), (422, "wrong_price")),
+        ("b", _confirm(identity=WHO | MORE | {"phone": "081111111111"}), (403, "wrong_identity")),
+        ("c", _confirm(identity=WHO | MORE | {"email": NAME}), (422, "bad_identity")),
+        ("d", _confirm(identity=WHO | {EMAILS[0]: "x"}), (400, "malformed")),
+        ("e", _confirm(contact={"name": [NAME], "phone": PHONES[0]}), (400, "malformed")),
+        ("f", _confirm(method=canary.INSTRUMENT), (400, "malformed")),
+        ("g", _confirm(instrument="demo-declined"), (402, "payment_declined")),
+    ):
+        refused = partner.rest("POST", f"/{id_}/confirm", wrong, key)
+        assert refused.code == code, refused.body
+    return id_
+
+
+def _break(partner: Partner, id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something that nobody foresaw, with everything in hand: a stack is written down."""
+
+    def fail(**_: object) -> bool:
+        raise RuntimeError("the provider is broken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(payment.provider, "charge", fail)
+        assert partner.rest("POST", f"/{id_}/confirm", _confirm(), "h").code == (500, "internal")
+
+
+def _review(sale: Sale, id_: str) -> None:
+    """Two people cancel the order against the buyer's wish; the hints go over the real broker."""
+    people = [get_user_model().objects.create_user(name) for name in ("sari", "tono")]
+    run = review.start(sale=sale)
+    tasks.carry_on_review.delay(run=run.pk)
+    review.carry_on(run=run.pk)
+    case = review.open_case(reservation=Reservation.objects.get(pk=id_))
+    review.propose(case=case, code="one_person_many_identities", by=people[0])
+    review.approve(case=Case.objects.get(pk=case.pk), by=people[1])
+    for name in ("tend", "send_notices", "sweep"):
+        celery.tasks[f"flashsale.tasks.{name}"].delay()
+    assert notify.send_due() == 1
+
+
+def _found(trail: Trail, gate: redis.Redis) -> dict[str, list[str]]:
+    """Where something of the person is: the place and what was found."""
+    call_command("audit", stdout=trail.logs)
+    places = {
+        "redis": canary.in_redis(gate),
+        "commands": b"\n".join(trail.heard),
+        "logs": trail.logs.getvalue().encode(),
+        "urls": "\n".join(trail.urls).encode(),
+        "books": canary.in_books(),
+    }
+    return {place: found for place, content in places.items() if (found := leaks(content))}
+
+
+def _bare_print(path: str, body: object) -> str:
+    """The hash of a call without a key: names could be tried out on it."""
+    return hashlib.sha256(json.dumps(["POST", path, body], sort_keys=True).encode()).hexdigest()
+
+
+@pytest.fixture
+def campaign(transactional_db: None) -> Campaign:
+    """Everything that may be asked of a person is asked."""
+    return poco_campaign(axes=AXES)
+
+
+def test_a_partners_shopper_leaves_no_trace(
+    trail: Trail, gate: redis.Redis, campaign: Campaign, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    sale = lobby_sale(campaign)
+    partner = Partner(trail, sale)
+    place = _enter_in_every_way(partner)
+    for verb in ("look", "receipt"):
+        assert partner.hot(verb, {"place": place}).status == 200
+    open_now(sale)
+    tend(sale)
+    id_ = _buy(partner, place)
+    _break(partner, id_, monkeypatch)
+    for _again in range(2):
+        assert partner.rest("POST", f"/{id_}/confirm", _confirm(), "i").status == 200
+    assert partner.rest("GET", "").status == partner.rest("GET", f"/{id_}").status == 200
+    assert partner.rest("POST", f"/{id_}/cancel", {"reason": EMAILS[0]}, "j").code == (400, "malformed")
+    _review(sale, id_)
+    assert b"carry_on_review" in b"".join(trail.heard)
+    assert "the provider is broken" in trail.logs.getvalue()
+    said = capfd.readouterr()
+    assert leaks((said.out + said.err).encode()) == []
+    assert _found(trail, gate) == {}
+    assert not ApiCall.objects.filter(fingerprint=_bare_print(f"/v1/reservations/{id_}/confirm", _confirm())).exists()
+    assert Contact.objects.get().read() == CONTACT
+    assert [letter.to for letter in mail.outbox] == [[EMAILS[0]]]
+
+
+class Browser:
+    """The person's browser on our own page: it keeps cookies and speaks as the page's script does."""
+
+    def __init__(self, trail: Trail, sale: Sale) -> None:
+        self.trail, self.sale = trail, sale
+        self.cookies: dict[str, str] = {}
+
+    def open(self) -> Reply:
+        return self._ask("GET", f"/s/{self.sale.code}/")
+
+    def post(self, name: str, body: object) -> Reply:
+        return self._ask("POST", f"/s/{self.sale.code}/{name}", body, x_csrftoken=self.cookies["csrftoken"])
+
+    def hot(self, verb: str, body: object, **headers: str) -> Reply:
+        return self._ask("POST", f"/v1/sales/{self.sale.code}/lines/mi.com/{verb}", body, **headers)
+
+    def _ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
+        sent = {"origin": "http://testserver", "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())}
+        reply = self.trail.ask(method, path, body, **sent | headers)
+        for cookie in reply.cookies:
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return reply
+
+
+def _codes() -> dict[str, str]:
+    """The codes that were sent, by axis."""
+    found = {"phone" if letter.to[0].endswith("@sms.invalid") else "email": letter for letter in mail.outbox}
+    return {axis: re.findall(r"\d{6}", letter.subject)[0] for axis, letter in found.items()}
+
+
+def _prove(browser: Browser) -> None:
+    """Wrong contacts, wrong codes, then the right ones."""
+    refused = browser.post("codes", {"phone": f"{PHONES[0]}x", "email": EMAILS[0]})
+    assert (refused.status, leaks(refused.body)) == (422, [])
+    sent = browser.post("codes", {"phone": PHONES[1], "email": EMAILS[1]}).json["challenges"]
+    assert leaks(json.dumps(sent).encode()) == []
+    for codes in ({"phone": EMAILS[0], "email": PHONES[0]}, _codes()):
+        body = sent | {f"{axis}_code": code for axis, code in codes.items()}
+        proven = browser.post("prove", body)
+    assert proven.status == 200, proven.body
+
+
+def test_our_own_pages_shopper_leaves_no_trace(trail: Trail, gate: redis.Redis, transactional_db: None) -> None:
+    sale = lobby_sale(channels=("mi.com",))
+    browser = Browser(trail, sale)
+    assert browser.open().status == 200
+    _prove(browser)
+    assert browser.hot("enter", {}).status == 201
+    assert browser.open().status == 200
+    open_now(sale)
+    tend(sale)
+    held = browser.hot("reserve", {"items": [{"sku": PHONE, "quantity": 1}]}, idempotency_key="k1").json
+    order = CONTACT | {
+        "reservation": held["reservation"], "amount": str(held["amount"]), "method": "card",
+        "instrument": canary.INSTRUMENT,
+    }  # fmt: skip
+    assert browser.post("confirm", order | {"email": "other@example.com"}).code == (403, "wrong_identity")
+    assert browser.post("confirm", order | {"amount": PHONES[0]}).status == 422
+    done = browser.post("confirm", order)
+    assert done.status == 200, done.body
+    shown = browser._ask("GET", done.json["order"])
+    assert (shown.status, leaks(shown.body)) == (200, [])
+    cancelled = browser._ask("POST", f"{done.json['order']}/cancel", {}, x_csrftoken=browser.cookies["csrftoken"])
+    assert cancelled.status == 302
+    assert notify.send_due() == 1
+    assert leaks("\n".join(browser.cookies.values()).encode()) == []
+    assert _found(trail, gate) == {}
+    assert Contact.objects.get().read() == CONTACT
+    to = {letter.to[0] for letter in mail.outbox}
+    assert to == {EMAILS[0], EMAILS[1], f"{PHONES[1]}@sms.invalid"}
