@@ -45,7 +45,7 @@ def call(people: int, *, called: int = 0, seed: str = SEED) -> int | Outcome:
 def test_each_new_identity_gets_the_next_index(gate: redis.Redis) -> None:
     stand(drawn=False)
     assert [enter(name) for name in ("ani", "budi", "ani")] == [
-        scripts.Entered(1, True, ()), scripts.Entered(2, True, 0), scripts.Entered(1, False, 0),
+        scripts.Entered(1, True, ()), scripts.Entered(2, True, ()), scripts.Entered(1, False, ()),
     ]  # fmt: skip
     assert gate.hmget(KEYS.line(1), ["entered", "left"]) == [b"2", b"0"]
 

@@ -1,0 +1,266 @@
+"""Tranches: lists, later openings, units that roll over, old numbers carried over, and a partner's own door."""
+
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from django.utils import timezone
+
+from flashsale.gate import bridge, cards, inspect
+from flashsale.life import audit
+from flashsale.life.enter import digests, enter
+from flashsale.life.reserve import direct_place, reserve
+from flashsale.life.schedule import publish
+from flashsale.models import Allocation, Move, Reservation, Unit
+from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import Mode, PlaceState
+from tests.factories import PHONE, Shopper, card_of, draft_sale, identity, lobby_sale, open_now, poco_campaign, tend
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+class Died(Exception):
+    """The process ends here."""
+
+
+def refusal(call, *args, **fields):
+    with pytest.raises(Refused) as refused:
+        call(*args, **fields)
+    return refused.value.outcome
+
+
+def line(code, units, *, channel="lazada", **rules):
+    return {"code": code, "channels": [channel], "stock": {PHONE: units}} | rules
+
+
+def sale_of(*lines, campaign=None, **fields):
+    return publish(sale=draft_sale(campaign, lines=lines, **fields))
+
+
+def offered(sale, code):
+    card = card_of(sale)
+    return len(bridge.run(inspect.offered(card, card.line(code))))
+
+
+def held_promises():
+    findings = audit.audit()
+    assert [(f.promise, f.broken) for f in findings if f.verdict is audit.Verdict.BROKEN] == []
+
+
+def test_only_people_on_the_list_enter_a_listed_line():
+    ani = (Axis.EMAIL, identity("ani")[Axis.EMAIL].upper())
+    sale = sale_of(line("wronged", 2, listed=[ani]))
+    assert Shopper(sale, "ani", line="wronged").enter().fresh
+    assert refusal(Shopper(sale, "budi", line="wronged").enter) is Outcome.NOT_ELIGIBLE
+
+
+def test_an_empty_list_cannot_be_published():
+    with pytest.raises(ValidationError):
+        publish(sale=draft_sale(lines=[line("wronged", 2, listed=[])]))
+
+
+def test_a_line_that_opens_later_calls_later_but_is_drawn_with_the_sale():
+    opens = timezone.now() + timedelta(seconds=2)
+    sale = sale_of(
+        line("first", 1), line("later", 1, channel="akulaku", opens_at=opens + timedelta(seconds=1)),
+        opens_at=opens, closes_at=opens + timedelta(hours=1),
+    )  # fmt: skip
+    ani, budi = Shopper(sale, "ani", line="first"), Shopper(sale, "budi", channel="akulaku", line="later")
+    ani.enter(), budi.enter()
+    time.sleep(2.1)
+    tend(sale)
+    tend(sale)
+    assert (ani.look().state, budi.look().state) == (PlaceState.CALLED, PlaceState.WAITING)
+    assert budi.number() == 1
+    assert refusal(budi.reserve) in {Outcome.NOT_OPEN, Outcome.NOT_CALLED}
+    time.sleep(1)
+    tend(sale)
+    assert budi.look().state is PlaceState.CALLED
+    assert budi.reserve().amount == 1_799_000
+
+
+def rolling_sale(units, **fields):
+    opens = timezone.now() + timedelta(hours=1)
+    first = line("first", units, successor="public", rolls_over_at=opens + timedelta(minutes=30))
+    return sale_of(
+        first, line("public", 0, channel="akulaku"), opens_at=opens, closes_at=opens + timedelta(hours=1), **fields
+    )
+
+
+def roll_over_now(sale):
+    """Moves the time of rolling over to this moment, on the card that everybody reads."""
+    card = card_of(sale)
+    lines = tuple(replace(x, rolls_over_at=x.rolls_over_at and card.opens_at) for x in card.lines)
+    bridge.run(cards.show(replace(card, lines=lines)))
+    tend(sale)
+
+
+def test_what_nobody_claims_rolls_over_once_and_open_claims_keep_their_unit():
+    sale = rolling_sale(4)
+    ani, budi = Shopper(sale, "ani", line="first"), Shopper(sale, "budi", channel="akulaku", line="public")
+    ani.enter(), budi.enter()
+    open_now(sale)
+    tend(sale)
+    assert (ani.look().state, budi.look().state) == (PlaceState.CALLED, PlaceState.WAITING)
+    for _again in range(3):
+        roll_over_now(sale)
+    assert (offered(sale, "first"), offered(sale, "public")) == (1, 3)
+    assert Move.objects.filter(cancellation=None).count() == 3
+    assert ani.reserve().amount == 1_799_000
+    assert budi.reserve().amount == 1_799_000
+    held_promises()
+
+
+def test_units_follow_when_the_claims_that_kept_them_end():
+    sale = rolling_sale(1, claim_s=3)
+    Shopper(sale, "ani", line="first").enter()
+    budi = Shopper(sale, "budi", channel="akulaku", line="public")
+    budi.enter()
+    open_now(sale)
+    tend(sale)
+    roll_over_now(sale)
+    assert (offered(sale, "first"), offered(sale, "public")) == (1, 0)
+    time.sleep(3)
+    tend(sale)
+    tend(sale)
+    assert (offered(sale, "first"), offered(sale, "public")) == (0, 1)
+    assert budi.look().state is PlaceState.CALLED
+    held_promises()
+
+
+def test_units_on_their_way_arrive_when_the_one_who_moved_them_dies(monkeypatch):
+    sale = rolling_sale(3)
+    open_now(sale)
+
+    def die(*_args, **_fields):
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flashsale.life.roll_over.move_on", die)
+        with pytest.raises(Died):
+            roll_over_now(sale)
+    assert (offered(sale, "first"), offered(sale, "public"), Move.objects.count()) == (0, 0, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("flashsale.gate.scripts.give", die)
+        with pytest.raises(Died):
+            tend(sale)
+    assert (offered(sale, "public"), Move.objects.count()) == (0, 3)
+    tend(sale)
+    assert (offered(sale, "public"), Move.objects.count()) == (3, 3)
+    held_promises()
+
+
+def test_a_successor_must_sell_the_same():
+    opens = timezone.now() + timedelta(hours=1)
+    lines = [
+        line("first", 1, successor="public", rolls_over_at=opens),
+        {"code": "public", "channels": ["akulaku"], "stock": {"POCO-M3-6-128": 1}},
+    ]
+    with pytest.raises(ValidationError, match="POCO-M3-4-64"):
+        publish(sale=draft_sale(lines=lines, opens_at=opens, closes_at=opens + timedelta(hours=1)))
+
+
+def carried_sales():
+    """A sold-out sale of one unit with five people, and its follow-up that carries the order over."""
+    campaign = poco_campaign()
+    first = lobby_sale(campaign, stock={PHONE: 1})
+    people = [Shopper(first, f"person-{n}") for n in range(5)]
+    for person in people:
+        person.enter()
+    open_now(first)
+    tend(first)
+    people.sort(key=lambda person: person.number())
+    people[0].reserve()
+    carries = Allocation.objects.get(sale=first)
+    return people, sale_of(line("carried", 2, carries=carries), campaign=campaign)
+
+
+def carry(person, sale, token=None):
+    card = card_of(sale)
+    known = digests(card=card, values=identity(person.name))
+    return bridge.run(
+        enter(
+            card=card,
+            line=card.line("carried"),
+            channel=person.channel,
+            digests=known,
+            carried=token or person.entry.token,
+        )
+    )
+
+
+def test_old_places_keep_their_numbers_and_those_not_shown_are_passed_over():
+    people, rerun = carried_sales()
+    winner, second, third, fourth, fifth = people
+    for person in (third, fifth, fourth):
+        assert carry(person, rerun).index == person.number()
+    assert carry(third, rerun).fresh is False
+    assert refusal(carry, winner, rerun) is Outcome.LIMIT_REACHED
+    open_now(rerun)
+    tend(rerun)
+    seen = {}
+    for person in (third, fourth, fifth):
+        again = Shopper(rerun, person.name, line="carried")
+        again.entry = carry(person, rerun)
+        seen[person.number()] = (again.number(), again.look().state)
+    assert seen == {3: (3, "called"), 4: (4, "called"), 5: (5, "waiting")}
+    assert refusal(carry, second, rerun) is Outcome.NOT_ELIGIBLE
+    held_promises()
+
+
+def test_a_carried_line_takes_nobody_without_an_old_place_of_their_own():
+    people, rerun = carried_sales()
+    assert refusal(Shopper(rerun, "stranger", line="carried").enter) is Outcome.NOT_ELIGIBLE
+    assert refusal(carry, people[1], rerun, people[2].entry.token) is Outcome.FOREIGN_TOKEN
+    assert refusal(carry, people[1], rerun, "fs1.nonsense") is Outcome.BAD_TOKEN
+
+
+def direct(sale, name, *, key="once", quantity=1):
+    card = card_of(sale)
+    where = card.line("door")
+    person = direct_place(card=card, line=where, digests=digests(card=card, values=identity(name)))
+    channel = card.channel("lazada")
+    return bridge.run(
+        reserve(
+            card=card,
+            line=where,
+            channel=channel,
+            place=person,
+            items=[(PHONE, quantity)],
+            key=key,
+            key_owner=f"channel:{channel.id}",
+        )
+    )
+
+
+def test_a_partners_own_door_reserves_directly_within_stock_and_limit():
+    sale = sale_of(line("door", 2, mode=Mode.DIRECT))
+    assert refusal(direct, sale, "ani") is Outcome.NOT_OPEN
+    open_now(sale)
+    first = direct(sale, "ani", key="k1")
+    assert direct(sale, "ani", key="k1").id == first.id
+    assert refusal(direct, sale, "budi", key="k1") is Outcome.KEY_REUSED
+    assert refusal(direct, sale, "ani", key="k2") is Outcome.LIMIT_REACHED
+    direct(sale, "budi", key="k3")
+    assert refusal(direct, sale, "cici", key="k4") is Outcome.SOLD_OUT
+    assert sorted(Reservation.objects.values_list("index", "number")) == [(1, 1), (2, 2)]
+    assert set(Unit.objects.values_list("state", flat=True)) == {"held"}
+    held_promises()
+
+
+def test_a_direct_allocation_has_no_line_to_stand_in():
+    sale = sale_of(line("door", 2, mode=Mode.DIRECT))
+    assert refusal(Shopper(sale, "ani", line="door").enter) is Outcome.FORBIDDEN
+    with pytest.raises(ValidationError):
+        publish(sale=draft_sale(lines=[line("door", 1, channel="mi.com", mode=Mode.DIRECT)]))
+
+
+def test_the_table_refuses_a_roll_over_without_a_time():
+    sale = draft_sale(lines=[line("first", 1), line("public", 1, channel="akulaku")])
+    first, public = sale.allocations.order_by("number")
+    with pytest.raises(IntegrityError, match="roll_over_has_a_time"):
+        Allocation.objects.filter(pk=first.pk).update(successor=public)
