@@ -9,6 +9,7 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("outbox", outbox.outbox, name="outbox"),
     path("s/<str:code>/", pages.sale, name="sale"),
+    path("s/<str:code>/receipt", pages.receipt, name="receipt"),
     path("s/<str:code>/codes", codes.send, name="codes"),
     path("s/<str:code>/prove", codes.prove, name="prove"),
     path("s/<str:code>/confirm", orders.confirm, name="confirm"),

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import get_language, gettext
@@ -20,6 +20,7 @@ from flashsale.gate import bridge
 from flashsale.gate.card import LineCard, OfferCard, SaleCard
 from flashsale.gate.client import GateDown
 from flashsale.life import look, places, status
+from flashsale.life import receipt as receipts
 from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.pace import people_ahead
@@ -74,6 +75,24 @@ def sale(request: HttpRequest, code: str) -> HttpResponse:
         answer = _busy(request)
     device.remember(request, answer)
     return answer
+
+
+@never_cache
+@require_safe
+def receipt(request: HttpRequest, code: str) -> HttpResponse:
+    """The receipt of this browser's place, as a file to keep; needs no script."""
+    try:
+        card = bridge.run(places.card(code=code))
+        line = own_line(card=card)
+        if line is None:
+            raise Http404
+        place = places.open_place(card=card, line=line, token=request.COOKIES.get(f"fs_place_{code}", ""))
+    except Refused as refused:
+        raise Http404 from refused
+    except GateDown:
+        return _busy(request)
+    headers = {"Content-Disposition": f'attachment; filename="{code}-receipt.json"'}
+    return JsonResponse(receipts.receipt(card=card, line=line, place=place), headers=headers)
 
 
 def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:

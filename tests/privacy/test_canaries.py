@@ -14,6 +14,7 @@ import redis
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.management import call_command
+from structlog.stdlib import ProcessorFormatter
 
 from config.celery import app as celery
 from flashsale import tasks
@@ -66,9 +67,10 @@ def trail(gate: redis.Redis) -> Iterator[Trail]:
     """Listens to Redis, and to the logs as they are written in production, but to all levels."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
-    handler.setFormatter(next(known.formatter for known in logging.getLogger().handlers if _is_json(known)))
     root = logging.getLogger()
     level = root.level
+    ours = [known.formatter for known in root.handlers if isinstance(known.formatter, ProcessorFormatter)]
+    handler.setFormatter(ours[0])
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
@@ -77,10 +79,6 @@ def trail(gate: redis.Redis) -> Iterator[Trail]:
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
-
-
-def _is_json(handler: logging.Handler) -> bool:
-    return type(handler.formatter).__name__ == "ProcessorFormatter"
 
 
 class Partner:

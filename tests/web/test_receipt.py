@@ -9,6 +9,7 @@ from flashsale.gate.client import gate as the_gate
 from flashsale.life import receipt
 from flashsale.models import Sale
 from flashsale.rules.receipts import Signer, key_set, verify
+from tests.factories import Shopper
 from tests.web.asgi import ask
 from tests.web.conftest import Partner
 
@@ -73,6 +74,17 @@ def test_a_receipt_needs_no_look_up(lazada: Partner, monkeypatch: pytest.MonkeyP
 
 async def _the_gate() -> object:
     return the_gate()
+
+
+def test_our_page_gives_it_as_a_file_to_the_browser_with_the_place_alone(sale: Sale) -> None:
+    browser, stranger = Client(), Client()
+    browser.cookies[f"fs_place_{sale.code}"] = Shopper(sale, "ani", channel="mi.com").enter().token
+    answer = browser.get(f"/s/{sale.code}/receipt")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{sale.code}-receipt.json"'
+    assert answer.json()["receipt"]["index"] == 1
+    assert verify(answer.json(), keys())
+    assert stranger.get(f"/s/{sale.code}/receipt").status_code == 404
+    assert stranger.get("/s/none/receipt").status_code == 404
 
 
 def test_receipts_of_a_key_before_stay_checkable(lazada: Partner, settings: Settings) -> None:
