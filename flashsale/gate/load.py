@@ -68,12 +68,16 @@ async def load(sale: SaleLoad) -> None:
 
 async def _load(sale: SaleLoad) -> None:
     keys, redis = SaleKeys(sale.card.campaign, sale.card.sale), gate().redis
+    # Of the beginning: a server that restarts while it is being filled has another one, and goes on refusing.
+    run_id = await gate().run_id()
     await redis.hdel(keys.state, "run")
+    await _forget_uncommitted(keys, sale)
     free_keys = [keys.free(line.number, sku) for line in sale.card.lines for sku in line.skus]
     await redis.delete(keys.units, keys.asked, keys.holds, keys.due, keys.used_sale, *free_keys)
+    now = await _line_clock(sale)
     for line in sale.lines:
         await _load_rules(keys, line, card=sale.card)
-        await _load_line(keys, line, fresh=sale.fresh)
+        await _load_line(keys, line, fresh=sale.fresh, now=now)
     await _fill(keys.units, sale.units)
     await _fill(keys.asked, {key: json.dumps(taken, separators=(",", ":")) for key, taken in sale.asked.items()})
     await _fill(keys.holds, sale.holds)
@@ -83,10 +87,24 @@ async def _load(sale: SaleLoad) -> None:
     for (number, sku), units in sale.free.items():
         await _rank(keys.free(number, sku), units)
     await show(sale.card)
-    await _open(keys, sale)
+    await _open(keys, sale, run_id)
 
 
-async def _open(keys: SaleKeys, sale: SaleLoad) -> None:
+async def _forget_uncommitted(keys: SaleKeys, sale: SaleLoad) -> None:
+    """Whoever was given units that the books never heard of has their place back, to ask again."""
+    for key, taken in (await gate().redis.hgetall(keys.asked)).items():
+        if key.decode() not in sale.asked:
+            ask = json.loads(taken)["ask"]
+            await gate().redis.setbit(keys.spent(ask["line"]), ask["number"], 0)
+
+
+async def _line_clock(sale: SaleLoad) -> int:
+    seconds, _ = await gate().redis.time()
+    wall = seconds * 1000
+    return (min(wall, max(sale.paused_at, sale.card.opens_at)) if sale.paused_at else wall) - sale.paused_ms
+
+
+async def _open(keys: SaleKeys, sale: SaleLoad, run_id: str) -> None:
     card, redis = sale.card, gate().redis
     fields: dict[str, str | int] = {
         "revision": sale.revision, "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at,
@@ -95,10 +113,10 @@ async def _open(keys: SaleKeys, sale: SaleLoad) -> None:
     }  # fmt: skip
     await redis.hset(keys.state, mapping=fields)
     # The last write: from here on the scripts answer.
-    await redis.hset(keys.state, "run", await gate().run_id())
+    await redis.hset(keys.state, "run", run_id)
 
 
-async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool) -> None:
+async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool, now: int) -> None:
     redis, key = gate().redis, keys.line(line.number)
     values = await redis.hmget(key, list(_KEPT))
     kept = {name: int(value) for name, value in zip(_KEPT, values, strict=True) if value is not None}
@@ -120,8 +138,7 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool) -> None:
             await _mark(keys.spent(line.number), gap)
     if called and not await redis.zrangebyscore(keys.waves(line.number), called, "+inf"):
         # Those called before the loss get their whole window again.
-        seconds, _ = await redis.time()
-        await redis.zadd(keys.waves(line.number), {f"{called}:{seconds * 1000}": called})
+        await redis.zadd(keys.waves(line.number), {f"{called}:{now}": called})
 
 
 async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import Gate, Script, gate
-from flashsale.gate.coalesce import Coalescer
+from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.keys import SaleKeys
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
@@ -213,7 +213,10 @@ async def reserve(card: SaleCard, line: LineCard, *, seed: str, ask: Ask) -> dic
     which = (card.sale, line.number, card.epoch, seed)
     if which not in lines:
         lines[which] = Coalescer(lambda asks: _reserve_batch(card, line, seed, asks))
-    reply = await lines[which].ask(ask)
+    try:
+        reply = await lines[which].ask(ask)
+    except TooManyWaiting:
+        return Outcome.TOO_MANY_REQUESTS
     word = _word(reply)
     return dict(json.loads(reply[1])) if word is Outcome.RESERVED else word
 

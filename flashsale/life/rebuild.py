@@ -120,8 +120,10 @@ def _line_load(line: Allocation, reservations: list[Reservation]) -> load.LineLo
     for reservation in mine:
         if reservation.claims.all():
             by_state[reservation.state] += reservation.quantity
+    # Whoever reserved had been called, even if the books were never told how far.
+    called = max([line.called, *(r.number for r in mine)])
     return load.LineLoad(
-        number=line.number, block=line.block, cohort=line.cohort, seed=line.seed, called=line.called,
+        number=line.number, block=line.block, cohort=line.cohort, seed=line.seed, called=called,
         held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[r.number for r in mine],
         listed=list(line.listed.values_list("digest", flat=True)), direct=line.mode == Mode.DIRECT,
         carried=line.block if line.carries_id else 0,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error
 
 from flashsale.gate import cards, scripts
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
@@ -135,7 +135,7 @@ async def _commit(card: SaleCard, line: LineCard, taken: dict[str, Any], *, repl
     winner = winner_of(card, taken)
     try:
         answer = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(writer.submit(winner))), COMMIT_TIMEOUT_S)
-    except (DatabaseError, TimeoutError) as error:
+    except (Error, TimeoutError) as error:
         raise Refused(Outcome.UNKNOWN, "The same key will tell whether the units are held.") from error
     if answer is not Outcome.RESERVED:
         if answer is not Outcome.EXPIRED:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import count
 
-from django.db import DatabaseError, IntegrityError, close_old_connections, connection, transaction
+from django.db import Error, IntegrityError, close_old_connections, connection, transaction
 
 from flashsale.models.reservation import Claim, Holding, Reservation
 from flashsale.models.sale import moment
@@ -210,7 +210,7 @@ class Writer:
         self._thread: threading.Thread | None = None
 
     def submit(self, winner: Winner) -> "Future[Outcome]":
-        """The books' answer to come; it fails with UNKNOWN's DatabaseError when they do not answer."""
+        """The books' answer to come; it fails with Django's Error when they do not answer."""
         answer: Future[Outcome] = Future()
         self._waiting.put((winner, answer))
         with self._start:
@@ -232,7 +232,7 @@ class Writer:
         winners = {winner.id: winner for winner, _ in batch}
         try:
             answers = commit(list(winners.values()))
-        except DatabaseError as error:
+        except Error as error:
             for _, future in batch:
                 future.set_exception(error)
         else:

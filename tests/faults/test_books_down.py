@@ -1,0 +1,96 @@
+"""The books do not answer: nobody is told a lie, and the same key later tells what became of it."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from django.db import InterfaceError, OperationalError, connection
+
+from flashsale.life import reserve
+from flashsale.models import Reservation, Unit, writer
+from flashsale.rules.outcomes import Outcome
+from tests.factories import Shopper
+from tests.faults.steps import ONE_HELD, broken, called, in_books, in_gate, refusal
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+Commit = Callable[[int, Sequence[writer.Winner]], Any]
+
+
+def before(_: Commit) -> Commit:
+    def commit(*_: Any) -> Any:
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    return commit
+
+
+def after(really: Commit) -> Commit:
+    def commit(*args: Any) -> Any:
+        really(*args)
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    return commit
+
+
+def closed(_: Commit) -> Commit:
+    def commit(*_: Any) -> Any:
+        raise InterfaceError("connection already closed")
+
+    return commit
+
+
+def slowly(really: Commit) -> Commit:
+    def commit(*args: Any) -> Any:
+        time.sleep(0.4)
+        return really(*args)
+
+    return commit
+
+
+@pytest.mark.parametrize("fault", [before, after, closed, slowly])
+def test_a_commit_of_unknown_outcome_is_told_as_unknown_and_the_same_key_tells_the_truth(
+    fault: Callable[[Commit], Commit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale, (ani, _) = called("ani", "budi")
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_commit", fault(writer._commit))
+        patch.setattr(reserve, "COMMIT_TIMEOUT_S", 0.2 if fault is slowly else 5.0)
+        began = time.monotonic()
+        assert refusal(ani.reserve) is Outcome.UNKNOWN
+        assert time.monotonic() - began < 3
+    assert ani.reserve().replayed is True
+    assert in_books() == {"units": ["free", "held"], "reservations": ["held"], "claims": 2}
+    assert in_gate(sale) == ONE_HELD
+    assert broken(sale) == []
+
+
+def test_one_connection_lost_does_not_silence_the_writer_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, (ani, budi) = called("ani", "budi")
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_commit", closed(writer._commit))
+        assert refusal(ani.reserve) is Outcome.UNKNOWN
+    assert budi.reserve().replayed is False
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no connections to cut")
+def test_after_all_connections_were_cut_the_same_key_gets_through() -> None:
+    sale, (ani, budi) = called("ani", "budi")
+    budi.reserve()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    answers: list[Any] = []
+    while not answers or answers[-1] is Outcome.UNKNOWN:
+        answers.append(_answer(ani))
+        assert len(answers) < 20
+    assert Reservation.objects.filter(state="held").count() == Unit.objects.filter(state="held").count() == 2
+    assert broken(sale) == []
+
+
+def _answer(person: Shopper) -> Any:
+    try:
+        return person.reserve()
+    except reserve.Refused as refused:
+        return refused.outcome

@@ -1,0 +1,197 @@
+"""The gate loses its memory or goes away: the sale refuses until it is filled again; nothing acknowledged is lost."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+import pytest
+import redis
+from pytest_django import Settings
+
+from flashsale.gate import bridge, client, scripts
+from flashsale.gate.client import GateDown
+from flashsale.life import admit, rebuild
+from flashsale.life.look import look
+from flashsale.models import Reservation, Sale, writer
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.stage.redis_server import RedisServer
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, tend
+from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap, refusal
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+NAMES = ("ani", "budi", "cici", "dodi", "edi")
+
+
+@pytest.fixture
+def server(own_redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    """A Redis of this test, which the gate of every loop talks to."""
+    settings.REDIS_URL = own_redis.url
+    monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
+    yield own_redis
+    bridge.run(_close())
+
+
+async def _close() -> None:
+    await client.gate().close()
+
+
+def wipe(server: RedisServer) -> None:
+    with redis.Redis(host="127.0.0.1", port=server.port) as inside:
+        inside.flushall()
+
+
+def restart(server: RedisServer) -> None:
+    server.kill()
+    server.start()
+
+
+def restart_empty(server: RedisServer) -> None:
+    server.kill()
+    shutil.rmtree(server.folder)
+    server.folder.mkdir()
+    server.start()
+
+
+def recover(sale: Sale) -> None:
+    """What every door does within seconds: it finds lost sales and looks after those it knows."""
+    bridge.run(admit.mend_all())
+    tend(sale)
+
+
+@pytest.mark.parametrize("fault", [wipe, restart, restart_empty])
+def test_acknowledged_reservations_outlive_the_gate(
+    server: RedisServer, fault: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale, people = called(*NAMES, stock=5)
+    ani, budi, cici, dodi, edi = people
+    held, bought = ani.reserve(), buy(budi)
+    dying(monkeypatch, writer.Writer, "submit", cici.reserve)
+    before = in_gate(sale)
+    assert before == {"offered": 2, "held": 2, "sold": 1, "used": [1] * 6}
+    fault(server)
+
+    for person in (ani, dodi):
+        assert _refused(person) in {Outcome.NOT_READY, Outcome.NOT_FOUND}
+    recover(sale)
+    assert in_gate(sale) == {"offered": 3, "held": 1, "sold": 1, "used": [1] * 4}
+    again = ani.reserve()
+    assert again.replayed is True
+    assert (again.id, again.made_ms, again.deadline_ms) == (held.id, held.made_ms, held.deadline_ms)
+    assert refusal(ani.reserve, key="another") is Outcome.PLACE_SPENT
+    assert refusal(budi.reserve, key="another") is Outcome.PLACE_SPENT
+    assert refusal(ani.enter) is Outcome.LIMIT_REACHED
+    for person in (cici, dodi, edi):
+        assert person.reserve().replayed is False
+    assert sorted(Reservation.objects.values_list("state", flat=True)) == ["confirmed", *["held"] * 4]
+    assert broken(sale) == []
+    come_due(sale)
+    assert reap(sale) == 4
+    assert in_gate(sale) == {"offered": 4, "held": 0, "sold": 1, "used": [1, 1]}
+    assert Reservation.objects.get(pk=bought.pk).state == "confirmed"
+    assert broken(sale) == []
+
+
+def _refused(person: Shopper) -> Outcome:
+    """The word of a refusal; connections of the old server may fail first, once each."""
+    for _ in range(20):
+        try:
+            person.reserve()
+        except GateDown:
+            continue
+        except Refused as refused:
+            return refused.outcome
+        break
+    raise AssertionError("the gate still takes")
+
+
+def test_numbers_and_places_stay_the_same_when_the_gate_is_filled_again(server: RedisServer) -> None:
+    sale, people = called(*NAMES, stock=2)
+    numbers = [person.number() for person in people]
+    wipe(server)
+    recover(sale)
+    assert [person.number() for person in people] == numbers
+    assert sum(person.look().state == "called" for person in people) == 2
+
+
+def test_whoever_shows_their_token_after_a_loss_stands_at_their_place_again(server: RedisServer) -> None:
+    sale, (ani,) = called("ani", stock=1)
+    wipe(server)
+    recover(sale)
+    ani.look()
+    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+
+
+def test_no_index_is_given_twice_after_a_loss(server: RedisServer) -> None:
+    sale = lobby_sale(stock={PHONE: 2}, max_entries=20_000)
+    first = [Shopper(sale, name).enter().index for name in NAMES]
+    wipe(server)
+    recover(sale)
+    second = [Shopper(sale, f"late-{name}").enter().index for name in NAMES]
+    assert first == [1, 2, 3, 4, 5]
+    assert min(second) > 5
+
+
+def test_reservations_made_outlive_a_loss_of_how_far_was_called(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(admit, "_remember_called", lambda *_: None)
+        sale, people = called(*NAMES, stock=3)
+    for person in people:
+        if person.look().state == "called":
+            person.reserve()
+    wipe(server)
+    bridge.run(admit.mend_all())
+    assert broken(sale) == []
+
+
+def test_those_called_before_a_loss_get_one_whole_window_on_the_lines_clock(server: RedisServer) -> None:
+    sale, (ani,) = called("ani", stock=1)
+    Sale.objects.filter(pk=sale.pk).update(paused_ms=60_000)
+    wipe(server)
+    bridge.run(admit.mend_all())
+    seen = ani.look()
+    assert 0 < seen.claim_ends - seen.now <= sale.claim_s * 1000
+
+
+def test_a_gate_that_is_down_is_told_quickly_and_takes_nothing(server: RedisServer) -> None:
+    sale, (ani, budi) = called("ani", "budi")
+    budi.reserve()
+    where = {"card": ani.card, "line": ani.line, "place": ani.place}
+    server.kill()
+    began = time.monotonic()
+    with pytest.raises(GateDown):
+        bridge.run(look(**where))
+    with pytest.raises(GateDown):
+        bridge.run(scripts.survey(where["card"], where["line"]))
+    assert time.monotonic() - began < 2
+    assert Reservation.objects.count() == 1
+    server.start()
+    tend(sale)
+    assert ani.reserve().replayed is False
+    assert broken(sale) == []
+
+
+def test_a_payment_goes_through_while_the_gate_is_down(server: RedisServer) -> None:
+    sale, (ani, _) = called("ani", "budi")
+    held = ani.reserve()
+    channel = ani.channel.id
+    server.kill()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Shopper, "reserve", lambda *_, **__: held)
+        patch.setattr(Shopper, "channel", type("Channel", (), {"id": channel}))
+        assert buy(ani).state == "confirmed"
+    server.start()
+    tend(sale)
+    assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
+    assert broken(sale) == []
+
+
+def test_two_doors_that_find_the_gate_empty_fill_it_once(server: RedisServer) -> None:
+    sale, (ani,) = called("ani", stock=1)
+    wipe(server)
+    epochs = [rebuild.rebuild(sale=sale.pk).epoch for _ in range(2)]
+    assert epochs == [2, 2]
+    assert card_of(sale).epoch == 2
+    assert ani.reserve().replayed is False

@@ -1,0 +1,198 @@
+"""The process dies at each step of taking and giving back: the same key continues, or the reaper does."""
+
+from typing import Any
+
+import pytest
+import redis
+
+from flashsale.gate import bridge, scripts
+from flashsale.life import books, expire, rebuild, reserve
+from flashsale.life.release import release
+from flashsale.life.taken import winner_of
+from flashsale.models import Reservation, Sale, writer
+from flashsale.rules.outcomes import Outcome
+from tests.factories import Shopper, card_of
+from tests.faults.steps import (
+    NOTHING_TAKEN,
+    ONE_HELD,
+    broken,
+    called,
+    come_due,
+    dying,
+    in_books,
+    in_gate,
+    reap,
+    refusal,
+)  # fmt: skip
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+
+
+def books_pause(sale: Sale, *, paused: bool) -> None:
+    """The books hear of a pause, or of its end, and the gate does not."""
+    sale.refresh_from_db()
+    sale.state, sale.paused_at = ("paused", sale.opens_at) if paused else ("published", None)
+    sale.save()
+
+
+def mend(sale: Sale) -> int:
+    return bridge.run(rebuild.mend(card=card_of(sale)))
+
+
+@pytest.fixture
+def ani(gate: redis.Redis, transactional_db: None) -> Shopper:
+    _, (ani, _) = called("ani", "budi")
+    return ani
+
+
+class TestDyingAfterTheGateBeforeTheBooks:
+    @pytest.fixture(autouse=True)
+    def _died(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
+        dying(monkeypatch, writer.Writer, "submit", ani.reserve)
+
+    def test_continues_from_what_the_gate_took_when_the_same_key_comes_again(self, ani: Shopper) -> None:
+        assert ani.reserve().replayed is True
+        assert in_gate(ani.sale) == ONE_HELD
+        assert in_books() == {"units": ["free", "held"], "reservations": ["held"], "claims": 2}
+        assert broken(ani.sale) == []
+
+    def test_continues_from_the_deadline_by_the_reaper_who_gives_everything_back(self, ani: Shopper) -> None:
+        come_due(ani.sale)
+        assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+        assert in_books() == {"units": ["free", "free"], "reservations": ["abandoned"], "claims": 0}
+        assert refusal(ani.reserve) is Outcome.EXPIRED
+        assert broken(ani.sale) == []
+
+    def test_continues_from_the_books_even_if_the_reaper_died_before_the_gate_heard(
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        come_due(ani.sale)
+        dying(monkeypatch, expire, "give", lambda: reap(ani.sale))
+        assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
+        assert mend(ani.sale) == 1
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+
+
+class TestDyingAfterTheBooksBeforeTheAnswer:
+    @pytest.fixture(autouse=True)
+    def _died(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
+        dying(monkeypatch, reserve, "Reserved", ani.reserve)
+
+    def test_continues_from_the_commit_when_the_same_key_comes_again(self, ani: Shopper) -> None:
+        row = Reservation.objects.get()
+        again = ani.reserve()
+        assert (again.id, again.replayed) == (row.pk, True)
+        assert in_gate(ani.sale) == ONE_HELD
+        assert in_books()["reservations"] == ["held"]
+        assert broken(ani.sale) == []
+
+    def test_continues_from_the_deadline_when_nobody_asks_again(self, ani: Shopper) -> None:
+        come_due(ani.sale)
+        assert reap(ani.sale) == 1
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+        assert in_books() == {"units": ["free", "free"], "reservations": ["expired"], "claims": 0}
+        assert refusal(ani.reserve) is Outcome.EXPIRED
+        assert broken(ani.sale) == []
+
+
+class TestDyingAfterTheBooksRefused:
+    @pytest.fixture(autouse=True)
+    def _refuse(self, ani: Shopper) -> None:
+        books_pause(ani.sale, paused=True)
+
+    def test_continues_from_the_refusal_and_the_key_may_still_win(
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dying(monkeypatch, reserve, "_undo", ani.reserve)
+        books_pause(ani.sale, paused=False)
+        assert ani.reserve().replayed is True
+        assert in_gate(ani.sale) == ONE_HELD
+        assert broken(ani.sale) == []
+
+    def test_continues_from_the_deadline_by_the_reaper(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
+        dying(monkeypatch, reserve, "_undo", ani.reserve)
+        come_due(ani.sale)
+        assert reap(ani.sale) == 1
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+
+    def test_continues_from_abandoned_books_with_the_limit_given_back(
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dying(monkeypatch, expire, "give", ani.reserve)
+        assert refusal(ani.reserve) is Outcome.EXPIRED
+        come_due(ani.sale)
+        assert reap(ani.sale) == 1
+        assert mend(ani.sale) == 1
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+
+    def test_continues_from_units_given_back_with_a_key_that_tells_the_truth(
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dying(monkeypatch, scripts, "undo", ani.reserve)
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+        books_pause(ani.sale, paused=False)
+        assert refusal(ani.reserve) is Outcome.EXPIRED
+        assert broken(ani.sale) == []
+
+    def test_costs_the_shopper_nothing_when_nobody_dies(self, ani: Shopper) -> None:
+        assert refusal(ani.reserve) is Outcome.PAUSED
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+        books_pause(ani.sale, paused=False)
+        assert ani.reserve().replayed is False
+        assert broken(ani.sale) == []
+
+    def test_leaves_alone_what_somebody_committed_under_the_same_key_meanwhile(
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        undo = reserve._undo
+
+        async def late(card: Any, line: Any, taken: dict[str, Any]) -> None:
+            await books.in_books(books_pause, ani.sale, paused=False)
+            await books.in_books(writer.commit, [winner_of(card, taken)])
+            await undo(card, line, taken)
+
+        monkeypatch.setattr(reserve, "_undo", late)
+        assert refusal(ani.reserve) is Outcome.PAUSED
+        assert in_gate(ani.sale) == ONE_HELD
+        assert ani.reserve().id == Reservation.objects.get().pk
+        come_due(ani.sale)
+        assert reap(ani.sale) == 1
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+        assert broken(ani.sale) == []
+
+
+class TestALostMessageFromTheBooks:
+    def test_about_an_expiry_is_told_again_by_the_reaper(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
+        ani.reserve()
+        come_due(ani.sale)
+        dying(monkeypatch, expire, "give", lambda: reap(ani.sale))
+        assert reap(ani.sale) == 1
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+        assert broken(ani.sale) == []
+
+    @pytest.fixture
+    def retry(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """A release whose message was lost; calling it sends the request again."""
+        held = ani.reserve()
+        act = lambda: release(reservation=held.id, channel=ani.channel.id)  # noqa: E731
+        dying(monkeypatch, scripts, "give", act)
+        return act
+
+    def test_about_a_release_is_told_again_by_a_retry(self, ani: Shopper, retry: Any) -> None:
+        retry()
+        retry()
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+        assert broken(ani.sale) == []
+
+    @pytest.mark.usefixtures("retry")
+    def test_about_a_release_is_told_again_by_the_reaper_at_the_deadline(self, ani: Shopper) -> None:
+        come_due(ani.sale)
+        assert reap(ani.sale) == 1
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+
+    @pytest.mark.usefixtures("retry")
+    def test_about_free_units_is_found_by_mending(self, ani: Shopper) -> None:
+        assert in_gate(ani.sale)["offered"] == 1
+        assert [mend(ani.sale), mend(ani.sale)] == [1, 0]
+        assert in_gate(ani.sale)["offered"] == 2
