@@ -13,6 +13,9 @@ from flashsale.gate.scripts import keys_of
 
 FRESH_S = 1.0
 CODES_MAX = 10_000
+UNLINKED_AT_ONCE = 1000
+# Longer than any appeal of a finished sale.
+COUNTS_KEPT_S = 120 * 86_400
 
 
 @dataclass(slots=True)
@@ -69,11 +72,25 @@ async def codes() -> list[str]:
 
 
 async def forget(card: SaleCard) -> None:
-    """Takes a finished sale out of the directory; the books keep it. Raises GateDown."""
+    """Takes a finished sale out of the gate: the crowd's keys at once, the rest after a while. Raises GateDown.
+
+    An order may still be cancelled and its limit given back, so what counts units stays for some time.
+    """
+    keys, redis = keys_of(card), gate().redis
+    crowd = [keys.bucket(bucket) for bucket in range(card.buckets)]
+    rest = [keys.card, keys.state, keys.asked, keys.holds, keys.due, keys.units, keys.used_sale]
+    for line in card.lines:
+        n = line.number
+        crowd += [keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n)]
+        rest += [keys.line(n), *(keys.free(n, sku) for sku in line.skus)]
     try:
-        await gate().redis.hdel(DIRECTORY, card.code)
+        await redis.hdel(DIRECTORY, card.code)
+        for start in range(0, len(crowd), UNLINKED_AT_ONCE):
+            await redis.unlink(*crowd[start : start + UNLINKED_AT_ONCE])
+        for key in rest:
+            await redis.expire(key, COUNTS_KEPT_S)
     except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("directory") from error
+        raise GateDown("forget") from error
 
 
 async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:

@@ -24,7 +24,8 @@
 | fs:{c}:used:<sale>              | HASH   | the same within one sale, where it has a limit of its own                |
 | fs:{c}:tend:<sale>              | STRING | somebody looked after the sale a moment ago (PX 200)                     |
 
-All but the last live until the sale is forgotten (sale's end + 24 h).
+When a sale is forgotten (a day after its end, cards.forget) the crowd's keys go at once: card, state, lines, stock and
+counts stay for 120 days, for an order may still be cancelled; `used:campaign` stays with its campaign.
 """
 
 from dataclasses import dataclass

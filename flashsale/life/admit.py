@@ -10,6 +10,7 @@ from flashsale.gate import bridge, cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import GateDown
 from flashsale.life.books import in_books
+from flashsale.life.close import close
 from flashsale.life.draw import draw, extend
 from flashsale.life.expire import expire
 from flashsale.life.rebuild import REMEMBERED, find_lost, mend, rebuild
@@ -45,7 +46,8 @@ async def tend(*, card: SaleCard) -> None:
             else:
                 await _call(card, line, figures)
         elif figures.now > card.closes_at + FORGET_MS:
-            await cards.forget(card)
+            await in_books(close, sale=card.sale)
+            return
     await expire(card=card)
 
 

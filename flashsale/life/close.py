@@ -11,20 +11,21 @@ from flashsale.models.writer import lock_sale
 from flashsale.rules.states import Phase, ReservationState, SaleState
 
 
-def close(*, sale: Sale) -> bool:
+def close(*, sale: int) -> bool:
     """Whether the sale is closed now; it stays as it is while it runs or something is held. Safe to repeat.
 
     Raises GateDown when the gate could not be told: the books have closed it then, and repeating the call tells it.
     """
     with transaction.atomic():
-        lock_sale(sale.pk, exclusive=True)
-        sale.refresh_from_db()
-        if sale.phase(ms(timezone.now())) is not Phase.CLOSED:
+        lock_sale(sale, exclusive=True)
+        row = Sale.objects.select_related("campaign").get(pk=sale)
+        if row.phase(ms(timezone.now())) not in {Phase.CLOSED, Phase.CALLED_OFF}:
             return False
-        if Reservation.objects.filter(sale=sale, state=ReservationState.HELD).exists():
+        if Reservation.objects.filter(sale=row, state=ReservationState.HELD).exists():
             return False
-        sale.state = SaleState.CLOSED
-        sale.revision += 1
-        sale.save(update_fields=["state", "revision"])
-    bridge.run(cards.forget(card_of(sale)))
+        if row.state in {SaleState.PUBLISHED, SaleState.PAUSED}:
+            row.state = SaleState.CLOSED
+            row.revision += 1
+            row.save(update_fields=["state", "revision"])
+    bridge.run(cards.forget(card_of(row)))
     return True

@@ -15,7 +15,7 @@ from flashsale.rules.identity import Axis
 
 LIMIT_MAX = 100
 CODE = RegexValidator(
-    r"^[a-z0-9][a-z0-9.\-]{0,39}$", _("Use lower-case letters, digits, dots and hyphens, 40 at most.")
+    r"\A[a-z0-9][a-z0-9.\-]{0,39}\Z", _("Use lower-case letters, digits, dots and hyphens, 40 at most.")
 )
 
 
@@ -36,7 +36,9 @@ class Campaign(models.Model):
     code = models.CharField(_("code"), max_length=40, unique=True, validators=[CODE])
     name = models.CharField(_("name"), max_length=120)
     time_zone = models.CharField(_("time zone"), max_length=40, default="Asia/Jakarta", validators=[known_time_zone])
-    currency = models.CharField(_("currency"), max_length=3, default="IDR", validators=[RegexValidator(r"^[A-Z]{3}$")])
+    currency = models.CharField(
+        _("currency"), max_length=3, default="IDR", validators=[RegexValidator(r"\A[A-Z]{3}\Z")]
+    )
     limit = models.PositiveSmallIntegerField(
         _("limit per person"), default=1, validators=[MinValueValidator(1), MaxValueValidator(LIMIT_MAX)]
     )

@@ -88,7 +88,7 @@ def clear_away(campaign: Campaign) -> None:
     """Close what is over, so that nobody has to look after hundreds of finished sales."""
     over = Sale.objects.filter(campaign=campaign, state=SaleState.PUBLISHED, closes_at__lt=datetime.now(UTC) - KEPT)
     for sale in over[:10]:
-        close.close(sale=sale)
+        close.close(sale=sale.pk)
 
 
 class Practice(threading.Thread):
