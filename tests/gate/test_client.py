@@ -1,0 +1,144 @@
+"""The one way to Redis: nothing is re-sent, scripts come by hash, and every call says which server it believes in."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+import pytest
+import redis
+from pytest_django import Settings
+
+from flashsale.gate import bridge, client, scripts
+from flashsale.gate.client import GateDown
+from flashsale.rules.outcomes import Outcome
+from flashsale.stage.processes import free_port
+from flashsale.stage.redis_server import RedisServer
+from tests.gate.floor import CARD, FIRST, KEYS, SEED, ask, enter, everything, person, reserve, stand
+from tests.gate.proxy import Proxy
+
+
+@pytest.fixture
+def wire(own_redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A wire to a Redis of this test, which the gate uses."""
+    with Proxy(own_redis.port) as proxy:
+        settings.REDIS_URL = proxy.url
+        monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
+        yield proxy
+        bridge.run(_close())
+
+
+async def _close() -> None:
+    await client.gate().close()
+
+
+@pytest.fixture
+def inside(own_redis: RedisServer) -> Iterator[redis.Redis]:
+    """A plain client of the same server, beside the wire."""
+    with redis.Redis.from_url(own_redis.url) as plain:
+        yield plain
+
+
+def test_a_reply_that_is_lost_leaves_one_effect_and_an_error(wire: Proxy, inside: redis.Redis) -> None:
+    stand()
+    reserve(ask(1))
+    wire.sent.clear()
+    wire.drop = scripts.RESERVE.sha.encode()
+    with pytest.raises(GateDown):
+        reserve(ask(2))
+    assert sum(b"EVAL" in request for request in wire.sent) == 1
+    assert inside.hget(KEYS.line(1), "held") == b"2"
+    assert reserve(ask(2, id="again"))["ask"]["id"] == "r2"
+    assert inside.hget(KEYS.line(1), "held") == b"2"
+
+
+@pytest.mark.parametrize("script", [scripts.ENTER, scripts.LEAVE, scripts.GIVE, scripts.CALL, scripts.UNDO])
+def test_no_script_is_ever_sent_twice(wire: Proxy, script: client.Script) -> None:
+    acts = {
+        "enter": lambda: scripts.enter(CARD, FIRST, person("budi")),
+        "leave": lambda: scripts.leave(CARD, FIRST, index=1, number=1, seed=SEED, digests=person("ani")),
+        "give": lambda: scripts.give(CARD, FIRST, units=[(1, 9, "small")]),
+        "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
+        "undo": lambda: scripts.undo(CARD, FIRST, reservation="r1", key="k1", number=1),
+    }
+    stand()
+    bridge.run(acts[script.name]())
+    wire.sent.clear()
+    wire.drop = script.sha.encode()
+    with pytest.raises(GateDown):
+        bridge.run(acts[script.name]())
+    assert sum(b"EVAL" in request for request in wire.sent) == 1
+
+
+def test_a_script_that_the_server_does_not_know_yet_is_sent_in_full_once(wire: Proxy, inside: redis.Redis) -> None:
+    stand(drawn=False)
+    inside.script_flush()
+    wire.sent.clear()
+    assert enter("ani").index == 1
+    assert [request.split(b"\r\n")[2] for request in wire.sent] == [b"EVALSHA", b"EVAL"]
+    wire.sent.clear()
+    enter("budi")
+    assert [request.split(b"\r\n")[2] for request in wire.sent] == [b"EVALSHA"]
+
+
+def test_a_restarted_server_is_not_believed_until_it_is_filled_again(
+    wire: Proxy, own_redis: RedisServer, inside: redis.Redis
+) -> None:
+    stand()
+    reserve(ask(1))
+    before = everything(inside)
+    own_redis.kill()
+    own_redis.start()
+    inside.close()
+    for _ in range(2):
+        assert _once_connected(lambda: enter("ani")) is Outcome.NOT_READY
+    assert _once_connected(lambda: reserve(ask(2))) is Outcome.NOT_READY
+    assert everything(inside) == before
+
+
+def _once_connected(act):
+    """The answer, after the connections of the old server have failed."""
+    for _ in range(20):
+        try:
+            return act()
+        except GateDown:
+            continue
+    raise AssertionError("no connection")
+
+
+def test_a_server_that_nobody_runs_is_down_within_a_second(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
+    began = time.monotonic()
+    with pytest.raises(GateDown):
+        enter("ani")
+    assert time.monotonic() - began < 1
+
+
+def test_a_server_that_hangs_is_down_within_two_seconds(wire: Proxy, own_redis: RedisServer) -> None:
+    stand()
+    with redis.Redis.from_url(own_redis.url) as inside:
+        inside.client_pause(2_500, all=True)
+        began = time.monotonic()
+        with pytest.raises(GateDown):
+            enter("ani")
+        assert time.monotonic() - began < 2
+
+
+def test_an_answer_nobody_waits_for_is_never_read_by_the_next_caller(wire: Proxy, own_redis: RedisServer) -> None:
+    stand(drawn=False)
+
+    async def given_up_and_asked_again() -> list[scripts.Entered | Outcome]:
+        first = asyncio.create_task(scripts.enter(CARD, FIRST, person("ani")))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await asyncio.sleep(0.3)
+        return [await scripts.enter(CARD, FIRST, person(name)) for name in ("budi", "ani", "budi")]
+
+    enter("cici")
+    with redis.Redis.from_url(own_redis.url) as inside:
+        inside.client_pause(200, all=True)
+        budi, ani, budi_again = bridge.run(given_up_and_asked_again())
+    assert (ani.index, budi.index) == (2, 3)
+    assert budi_again == scripts.Entered(budi.index, False, ())
