@@ -58,7 +58,7 @@ def judged(promise: int, title: str, broken: Iterable[str], counted: str, expect
 
 
 def reservations(seen: Seen) -> Iterator[Held]:
-    confirmed = {_reservation_of(answer) for answer in seen.journal.of("confirm") if answer.ok}
+    confirmed = {reservation_of(answer) for answer in seen.journal.of("confirm") if answer.ok}
     cancelled = {way["reservation"]: int(way["cancelled_ms"]) for way in seen.ways if way["cancelled_ms"]}
     known = set()
     for answer in seen.journal.of("reserve"):
@@ -72,7 +72,8 @@ def reservations(seen: Seen) -> Iterator[Held]:
         yield Held(id_, answer.sale, answer.line, answer.who, answer.at_ms, deadline, upto, paid)
 
 
-def _reservation_of(answer: Answer) -> str:
+def reservation_of(answer: Answer) -> str:
+    """The reservation that a confirmation was about."""
     return str(answer.sent.get("reservation") or answer.body.get("id") or answer.body.get("reservation"))
 
 

@@ -24,7 +24,7 @@ def act(story: Story, sale: Sale) -> None:
     """The review finds the rings, its worker dies on the way; two people decide; buyers are told."""
     run = review.start(sale=sale)
     tasks.carry_on_review.delay(run=run.pk)
-    wait_for(lambda: ReviewRun.objects.get(pk=run.pk).orders > 0, seconds=REVIEW_S, every_s=0.001)
+    wait_for(lambda: _under_way(ReviewRun.objects.get(pk=run.pk)), seconds=REVIEW_S, every_s=0.001)
     story.servers.worker.kill()
     dead_at = ReviewRun.objects.get(pk=run.pk)
     story.servers.restart_worker()
@@ -43,6 +43,11 @@ def act(story: Story, sale: Sale) -> None:
     story.judge("27 January", [killed, alone, _found(story, sale), notices])
     cancelled = Counter(Cancellation.objects.filter(reservation__sale=sale).values_list("reason", flat=True))
     story.note("27 January", orders=run.orders, cancelled=dict(cancelled))
+
+
+def _under_way(run: ReviewRun) -> bool:
+    """Whether a part is scored; a review of one chunk has no middle but its beginning."""
+    return run.scored > 0 or 0 < run.orders <= review.CHUNK
 
 
 def _decide(story: Story, sale: Sale) -> Check:
