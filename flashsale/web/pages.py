@@ -24,7 +24,7 @@ from flashsale.life import receipt as receipts
 from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.pace import people_ahead
-from flashsale.rules.states import Phase, SaleState
+from flashsale.rules.states import Mode, Phase, SaleState
 from flashsale.web import codes, device, proofs, words
 from flashsale.web.shown import moment, moment_ms, money
 
@@ -119,7 +119,7 @@ def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
 def own_line(*, card: SaleCard) -> LineCard | None:
     """The line that our own page leads to, if any."""
     own = {channel.code for channel in card.channels if channel.kind == "own page"}
-    return next((line for line in card.lines if own & set(line.channels)), None)
+    return next((line for line in card.lines if own & set(line.channels) and line.mode == Mode.LINE), None)
 
 
 def _place(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | None:

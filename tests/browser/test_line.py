@@ -11,7 +11,7 @@ from flashsale.life.look import look
 from flashsale.models import Reservation, Sale
 from tests.browser.conftest import Site
 from tests.browser.person import SOON_MS, Person
-from tests.factories import PHONE, Shopper, lobby_sale, open_now
+from tests.factories import PHONE, Shopper, lobby_sale, open_now, tend
 
 pytestmark = pytest.mark.browser
 
@@ -135,7 +135,9 @@ def test_a_turn_that_passed_is_told(site: Site, page: Page) -> None:
     person = Person(site, page, own_page_sale(claim_s=2))
     person.come()
     person.enter()
-    person.is_called()
+    open_now(person.sale)
+    tend(person.sale)
+    person.looks_up()
     person.sees("Your turn has passed")
 
 
@@ -153,7 +155,7 @@ def test_a_pause_is_told_and_costs_nothing(site: Site, page: Page) -> None:
     pause(sale=person.sale, message="Server dirawat.")
     person.looks_up()
     person.sees("The sale is paused")
-    expect(page.locator("#message")).to_have_text("Server dirawat.")
+    expect(page.locator("#message")).to_have_text("Server dirawat.", timeout=SOON_MS)
     resume(sale=person.sale)
     person.looks_up()
     person.sees("It is your turn")
@@ -181,7 +183,7 @@ def test_those_behind_see_their_number_and_who_is_ahead(site: Site, page: Page) 
     person.come()
     person.enter()
     expect(page.locator("[data-n=number]")).to_have_text("31")
-    expect(page.locator("[data-drawn] [data-n=ahead]")).to_have_text("29", timeout=SOON_MS)
+    expect(page.locator("[data-when=drawn] [data-n=ahead]")).to_have_text("29", timeout=SOON_MS)
     expect(page.locator("#said")).to_have_text(person.word("People ahead of you: about {n}").replace("{n}", "30"))
     assert page.title().startswith("(29) ")
     assert person.barriers() == []

@@ -9,13 +9,13 @@
   const { kept, keep, within, post, count, money, span, chance } = page(sheet);
   const MINUTE = 60000;
 
-  let doc = sheet.status; // the public document, newest
+  let doc = sheet.status;
   let since = performance.now();
   let { place, proven } = sheet;
   let typed = {}; // contacts of this visit, so that nobody types them twice
   let challenges, ended, step, near, timer, polling, busy;
   let fails = 0;
-  const paces = []; // [line's clock, called] of the last minute
+  const paces = []; // of the last minute
 
   const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
   const now = () => doc.now + (doc.phase === "paused" ? 0 : performance.now() - since);
@@ -52,7 +52,7 @@
     while (doc.now - paces[0][0] > MINUTE) paces.shift();
   }
 
-  /** Our own place: its number from the seed, its state from the door when it may have changed. */
+  /** Our number follows from the seed; our state is asked for when it may have changed. */
   async function follow() {
     if (!place || kept.reservation) return;
     if (doc.seed && !place.number && crypto.subtle) place.number = await draw.number(place.index, doc.cohort, doc.seed);
@@ -73,11 +73,12 @@
     const { phase } = doc;
     if (ended) return over(ended);
     if (kept.reservation) return "pay";
-    if (kept.order && (!place || place.state === "spent")) return over("done");
+    const spent = place?.state === "spent";
+    if (kept.order && (!place || spent)) return over("done");
     if (phase === "called_off" || phase === "closed") return over(phase);
     if (challenges) return "codes";
     if (!place && phase === "scheduled") return "soon";
-    if (gone() && (!place || place.state !== "spent")) return over("sold_out");
+    if (gone() && !spent) return over("sold_out");
     if (!place) return "enter";
     if (place.state === "called") return phase === "paused" ? over("paused") : "offer";
     return place.state === "waiting" ? "line" : over(place.state);
@@ -95,8 +96,9 @@
     const before = step;
     step = current();
     for (const part of all("[data-step]")) part.hidden = part.dataset.step !== step;
-    for (const part of all("[data-lobby]")) part.hidden = doc.phase !== "lobby";
-    for (const part of all("[data-drawn]")) part.hidden = doc.phase === "lobby";
+    const lobby = doc.phase === "lobby";
+    const shown = { lobby, drawn: !lobby, early: now() < doc.opens_at };
+    for (const part of all("[data-when]")) part.hidden = !shown[part.dataset.when];
     at("ask").hidden = proven;
     at("enter").hidden = !proven;
     at("check").hidden = !doc.seed || !crypto.subtle;
@@ -119,7 +121,7 @@
   }
 
   function numbers() {
-    const number = place && place.number;
+    const number = place?.number;
     const ahead = number ? Math.max(0, number - doc.called - 1) : undefined;
     const [from, first] = paces[0];
     const pace = (doc.called - first) / (doc.now - from);
@@ -148,7 +150,7 @@
   }
 
   function tick() {
-    const ends = { soon: sheet.lobby_at, offer: place && place.claim_ends, pay: kept.reservation && kept.reservation.deadline };
+    const ends = { soon: sheet.lobby_at, offer: place?.claim_ends, pay: kept.reservation?.deadline };
     const rest = (ends[step] || doc.opens_at) - now();
     const late = rest < MINUTE && /offer|pay/.test(step);
     for (const clock of all("[data-clock]")) {
