@@ -58,7 +58,7 @@ def _abandon(card: SaleCard, taken: dict[str, Any], now: datetime) -> Ended:
         "id": winner.id, "sale_id": winner.sale, "allocation_id": winner.allocation, "channel_id": winner.channel,
         "index": winner.index, "number": winner.number, "asked": winner.asked, "fingerprint": winner.fingerprint,
         "quantity": len(winner.units), "amount": winner.amount, "epoch": winner.epoch,
-        "deadline_ms": winner.deadline_ms, "made_at": winner.row().made_at,
+        "deadline_ms": winner.deadline_ms, "made_at": winner.made_at,
     }  # fmt: skip
     units = [(unit.unit, unit.version) for unit in winner.units]
     return abandon(fields, units=units, now=now)

@@ -10,11 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
+from typing import Any
 
 from django.db import Error, IntegrityError, close_old_connections, connection, transaction
 
 from flashsale.models.reservation import Claim, Holding, Reservation
+from flashsale.models.rows import insert
 from flashsale.models.sale import moment
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState, UnitState
@@ -65,13 +68,10 @@ class Winner:
         """What the buyer will pay, in whole units of the currency."""
         return sum(unit.price for unit in self.units)
 
-    def row(self) -> Reservation:
-        """The reservation as the books hold it."""
-        return Reservation(
-            id=self.id, sale_id=self.sale, allocation_id=self.allocation, channel_id=self.channel, index=self.index,
-            number=self.number, asked=self.asked, fingerprint=self.fingerprint, quantity=len(self.units),
-            amount=self.amount, epoch=self.epoch, deadline_ms=self.deadline_ms, made_at=moment(self.made_ms),
-        )  # fmt: skip
+    @property
+    def made_at(self) -> datetime:
+        """When it was made, on the line's clock."""
+        return moment(self.made_ms)
 
 
 class RefusedByBooks(Exception):
@@ -120,12 +120,18 @@ def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: 
     pairs = sorted(units)
     if not pairs:
         return
-    marks = ", ".join(["(%s, %s)"] * len(pairs))
+    ids, versions = [list(column) for column in zip(*pairs, strict=True)]
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # By id first: whatever the planner believes about the pairs, it never walks through the whole table.
+            which = "id = ANY(%s) AND (id, version) IN (SELECT * FROM unnest(%s::bigint[], %s::int[]))"
+            values: list[Any] = [ids, ids, versions]
+        else:
+            which = f"(id, version) IN (VALUES {', '.join(['(%s, %s)'] * len(pairs))})"
+            values = [value for pair in pairs for value in pair]
         cursor.execute(
-            f"UPDATE flashsale_unit SET state = %s, version = version + 1 "  # noqa: S608
-            f"WHERE state = %s AND (id, version) IN (VALUES {marks})",
-            [becomes.value, was.value, *(value for pair in pairs for value in pair)],
+            f"UPDATE flashsale_unit SET state = %s, version = version + 1 WHERE state = %s AND {which}",  # noqa: S608
+            [becomes.value, was.value, *values],
         )
         if cursor.rowcount != len(pairs):
             raise RefusedByBooks(Outcome.OFFER_GONE, f"{cursor.rowcount} of {len(pairs)} units were {was.value}")
@@ -134,20 +140,20 @@ def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: 
 def claim_slots(claims: Sequence[tuple[uuid.UUID, ClaimAsk, int]]) -> None:
     """Takes the lowest free slots for (reservation, claim, quantity); sorted, so that no two batches deadlock."""
     taken: dict[tuple[str, str, str], set[int]] = defaultdict(set)
-    digests = {ask.digest for _, ask, _ in claims}
-    for row in Claim.objects.filter(digest__in=digests).values_list("scope", "axis", "digest", "slot"):
-        taken[row[:3]].add(row[3])
+    # A limit of one leaves nothing to choose: the table refuses whoever comes second.
+    if digests := {ask.digest for _, ask, _ in claims if ask.limit > 1}:
+        for row in Claim.objects.filter(digest__in=digests).values_list("scope", "axis", "digest", "slot"):
+            taken[row[:3]].add(row[3])
     rows = []
     for reservation, ask, quantity in claims:
         used = taken[ask.scope, ask.axis, ask.digest]
         for _ in range(quantity):
             slot = next(slot for slot in count(1) if slot not in used)
             used.add(slot)
-            rows.append(
-                Claim(scope=ask.scope, axis=ask.axis, digest=ask.digest, slot=slot, limit=ask.limit,
-                      reservation_id=reservation)
-            )  # fmt: skip
-    Claim.objects.bulk_create(sorted(rows, key=lambda row: (row.scope, row.axis, row.digest, row.slot)))
+            rows.append((ask.scope, ask.axis, ask.digest, slot, ask.limit, reservation))
+    if rows:
+        names = ("scope", "axis", "digest", "slot", "limit", "reservation_id")
+        insert(Claim, dict(zip(names, zip(*sorted(rows), strict=True), strict=True)))
 
 
 def _commit(sale: int, winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
@@ -160,13 +166,23 @@ def _commit(sale: int, winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
             raise RefusedByBooks(Outcome.PAUSED if state == SaleState.PAUSED else Outcome.CLOSED, state)
         if any(w.epoch != epoch for w in fresh):
             raise RefusedByBooks(Outcome.NOT_READY, f"the books are in epoch {epoch}")
-        Reservation.objects.bulk_create([w.row() for w in fresh])
-        advance_units(((u.unit, u.version) for w in fresh for u in w.units), was=UnitState.FREE, becomes=UnitState.HELD)
-        Holding.objects.bulk_create(
-            Holding(reservation_id=w.id, unit_id=u.unit, sku=u.sku, price=u.price) for w in fresh for u in w.units
-        )
-        claim_slots([(w.id, ask, len(w.units)) for w in fresh for ask in w.claims])
+        if fresh:
+            _write(fresh)
     return answers | {w.id: Outcome.RESERVED for w in fresh}
+
+
+def _write(winners: Sequence[Winner]) -> None:
+    same = ["index", "number", "asked", "fingerprint", "amount", "epoch", "deadline_ms", "made_at", "id"]
+    columns = {name: [getattr(w, name) for w in winners] for name in same}
+    columns |= {f"{name}_id": [getattr(w, name) for w in winners] for name in ("sale", "allocation", "channel")}
+    columns |= {"quantity": [len(w.units) for w in winners], "state": [ReservationState.HELD.value] * len(winners)}
+    insert(Reservation, columns)
+    taken = [(w.id, unit) for w in winners for unit in w.units]
+    advance_units(((unit.unit, unit.version) for _, unit in taken), was=UnitState.FREE, becomes=UnitState.HELD)
+    columns = {"reservation_id": [id_ for id_, _ in taken], "unit_id": [unit.unit for _, unit in taken]}
+    columns |= {name: [getattr(unit, name) for _, unit in taken] for name in ("sku", "price")}
+    insert(Holding, columns | {"active": [True] * len(taken)})
+    claim_slots([(w.id, ask, len(w.units)) for w in winners for ask in w.claims])
 
 
 def _answer_for(state: str) -> Outcome:
@@ -226,8 +242,7 @@ class Writer:
                 batch.append(self._waiting.get())
             self._deliver(batch)
 
-    @staticmethod
-    def _deliver(batch: list[tuple[Winner, "Future[Outcome]"]]) -> None:
+    def _deliver(self, batch: list[tuple[Winner, "Future[Outcome]"]]) -> None:
         # The same winner may wait twice: a retry arrives while the first attempt is on its way.
         winners = {winner.id: winner for winner, _ in batch}
         try:
@@ -239,7 +254,8 @@ class Writer:
             for winner, future in batch:
                 future.set_result(answers[winner.id])
         finally:
-            close_old_connections()
+            if self._waiting.empty():
+                close_old_connections()
 
 
 writer = Writer()
