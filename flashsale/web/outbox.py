@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from flashsale.web.pages import tongues
+from flashsale.web.shown import moment
 
 MOST = 50
 BETWEEN = b"\n" + b"-" * 79 + b"\n"  # as Django's file back end parts the mails of one file
@@ -57,4 +58,6 @@ def _mail(raw: bytes) -> Mail:
     mail = message_from_bytes(raw, _class=EmailMessage, policy=policy.default)
     body = mail.get_body(("plain",))
     text = body.get_content() if body else ""
-    return Mail(str(mail["To"]), str(mail["Subject"]), str(mail["Date"]), str(text).strip())
+    date = mail["Date"]
+    sent = moment(date.datetime, settings.TIME_ZONE) if date else ""
+    return Mail(str(mail["To"]), str(mail["Subject"]), sent, str(text).strip())
