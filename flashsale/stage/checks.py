@@ -124,7 +124,8 @@ def late_refused(seen: Seen, held: list[Held]) -> Check:
         id_ = reservation_of(answer)
         after = answer.asked_ms - deadlines.get(id_, FOREVER)
         if after <= CLOCK_SLACK_MS:
-            in_time |= {id_} if answer.ok else set()
+            # One that got no answer may have been granted: asked again, it is told so.
+            in_time |= {id_} if answer.ok or answer.status in {0, 503} else set()
             continue
         late += 1
         if answer.ok and id_ not in in_time:

@@ -49,12 +49,12 @@ class Clockwork:
         """Enough time for everybody to enter, and for units to come back twice."""
         large = min(scale, 2.0)
         return cls(
-            lobby_s=4 + 10 * large,
+            lobby_s=4 + 7 * large,
             open_s=20 + 40 * large,
-            claim_s=4 + round(3 * large),
-            hold_s=4 + round(6 * large),
-            rate_per_s=max(5, round(15 * large)),
-            tempo=Tempo(enter_s=2 + 7 * large, think_s=0.4 + large, pay_s=0.4 + 1.6 * large),
+            claim_s=4 + round(2 * large),
+            hold_s=4 + round(5 * large),
+            rate_per_s=max(5, round(20 * large)),
+            tempo=Tempo(enter_s=2 + 6 * large, think_s=0.4 + large, pay_s=0.4 + 1.6 * large),
         )
 
 

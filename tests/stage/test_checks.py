@@ -141,6 +141,13 @@ def test_a_late_confirmation_is_found() -> None:
     assert not checks.late_refused(seen, list(reservations(seen))).held
 
 
+def test_a_confirmation_whose_answer_was_lost_may_be_repeated_late() -> None:
+    lost = replace(_confirm("ani", "r1"), status=0)
+    seen = _seen(_reserve("ani", "r1"), lost, _confirm("ani", "r1", at_ms=OPENS + 100 + HOLD + 300))
+
+    assert checks.late_refused(seen, list(reservations(seen))).held
+
+
 def test_a_reservation_before_the_opening_is_found() -> None:
     seen = _seen(_reserve("ani", "r1", at_ms=OPENS - 1))
 

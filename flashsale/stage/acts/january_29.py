@@ -46,7 +46,7 @@ def _plan(story: Story) -> Sale:
     return poco.sale(
         campaign=story.campaign, code=CODE, name="29 January 2021", units={LINE: 0},
         times=(now - timedelta(seconds=1), opens, opens + timedelta(seconds=clock.open_s)),
-        claim_s=clock.claim_s, hold_s=clock.hold_s, rate_per_s=2 * clock.rate_per_s,
+        claim_s=clock.claim_s, hold_s=clock.hold_s, rate_per_s=clock.rate_per_s,
     )  # fmt: skip
 
 

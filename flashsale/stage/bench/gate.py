@@ -10,6 +10,7 @@ from flashsale.gate import bridge, scripts
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import gate
 from flashsale.gate.coalesce import BATCH_MAX
+from flashsale.gate.messages import Ask
 from flashsale.life import places
 from flashsale.rules import lottery
 from flashsale.rules.tokens import Place
@@ -54,10 +55,10 @@ async def _decisions(card: SaleCard, line: LineCard, stood: Sequence[Place]) -> 
     ]
 
 
-async def _ask(card: SaleCard, line: LineCard, place: Place) -> tuple[scripts.Ask, str]:
+async def _ask(card: SaleCard, line: LineCard, place: Place) -> tuple[Ask, str]:
     number, seed = await places.number_of(card, line, place.index)
     claims = tuple((axis.value, place.digests[axis].hex()) for axis in scene.AXES)
-    ask = scripts.Ask(
+    ask = Ask(
         id=str(uuid.uuid4()), key=f"bench:{place.index}", print="0" * 64, index=place.index, number=number,
         items=((0, 1),), quantity=1, digests=tuple(digest for _, digest in claims), limit=card.limit,
         sale_limit=card.sale_limit, channel=1, line=line.number, claims=claims,
@@ -65,7 +66,7 @@ async def _ask(card: SaleCard, line: LineCard, place: Place) -> tuple[scripts.As
     return ask, seed
 
 
-async def _decide(card: SaleCard, line: LineCard, asks: Sequence[tuple[scripts.Ask, str]]) -> None:
+async def _decide(card: SaleCard, line: LineCard, asks: Sequence[tuple[Ask, str]]) -> None:
     for start in range(0, len(asks), BATCH_MAX):
         batch = asks[start : start + BATCH_MAX]
         answers = await asyncio.gather(*(scripts.reserve(card, line, seed=seed, ask=ask) for ask, seed in batch))

@@ -13,6 +13,7 @@ from django.db.models import F
 
 from flashsale.gate import bridge, cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.messages import Survey
 from flashsale.life import draw, places, schedule
 from flashsale.life.books import in_books
 from flashsale.models import Allocation, Campaign, Channel, PartnerKey, Sale
@@ -45,9 +46,10 @@ def sale(where: Campaign, *, units: Mapping[str, int], **fields: Any) -> SaleCar
     opens = now + timedelta(hours=1)
     made = schedule.plan_sale(
         campaign=where, code=f"bench-{next(_serial)}", name="Bench", lobby_at=now - timedelta(seconds=1),
-        opens_at=opens, closes_at=opens + timedelta(hours=2), claim_s=3600, hold_s=3600, rate_per_s=100_000,
+        opens_at=opens, closes_at=opens + timedelta(hours=2),
         offers=[{"sku": SKU, "name": "Phone", "price": 1_799_000}],
-        lines=[{"code": code, "channels": [code], "stock": {SKU: stock}} for code, stock in units.items()], **fields,
+        lines=[{"code": code, "channels": [code], "stock": {SKU: stock}} for code, stock in units.items()],
+        **{"claim_s": 3600, "hold_s": 3600, "rate_per_s": 100_000} | fields,
     )  # fmt: skip
     return card_of(schedule.publish(sale=made))
 
@@ -86,7 +88,7 @@ async def fill(card: SaleCard, line: LineCard, people: Sequence[Mapping[Axis, by
     return found
 
 
-async def survey(card: SaleCard, line: LineCard) -> scripts.Survey:
+async def survey(card: SaleCard, line: LineCard) -> Survey:
     """The figures of a line. Raises Unready."""
     figures = await scripts.survey(card, line)
     if isinstance(figures, Outcome):
