@@ -1,6 +1,7 @@
 """How many to call now, and what those who wait may honestly be told."""
 
 from math import ceil, exp, floor, sqrt
+from typing import NamedTuple
 
 # How far the share of people who do not come may lie from the one seen so far.
 _RATE_ERROR = 0.1
@@ -8,6 +9,22 @@ _RATE_ERROR = 0.1
 _CHANCE_STEP = 0.05
 # Makes the logistic curve follow the normal one, within a hundredth; the shopper's page computes the same.
 _LOGISTIC_SLOPE = 1.702
+
+
+class Bucket(NamedTuple):
+    """A token bucket: one call every `gap_ms`, `burst` at once; a gap of 0 lets everything through."""
+
+    gap_ms: float
+    burst: int
+
+
+# An honest person enters once and reserves a few times; their browser may repeat itself on a bad network.
+IDENTITY = Bucket(gap_ms=1000, burst=10)
+PLACE = Bucket(gap_ms=100, burst=50)
+# A partner's servers speak for a whole crowd. An address is a high ceiling only: many phones share one (carrier NAT).
+PARTNER = Bucket(gap_ms=0.05, burst=20_000)
+ADDRESS = Bucket(gap_ms=10, burst=2_000)
+UNBOUNDED = Bucket(gap_ms=0, burst=0)
 
 
 def to_call(*, free: int, open_claims: int, weight: int, overbooking: float, rate_left: int, claims_cap: int) -> int:
@@ -27,21 +44,29 @@ def people_ahead(*, number: int, called: int) -> int:
     return max(0, number - called - 1)
 
 
-def wait_ms(*, ahead: int, calls_per_s: float) -> int | None:
-    """How long until this place is called at the recent rate of calls, or None while nobody is called."""
-    return ceil((ahead + 1) / calls_per_s * 1000) if calls_per_s > 0 else None
+def wait_ms(*, ahead: int, claims: int, free: int, calls_per_s: float) -> int | None:
+    """How long until this place is called at the recent rate of calls.
+
+    None while nobody is called, and where it hangs on others giving units back: when those called and not reserved yet
+    (`claims`) and the people ahead want all that is free, no rate of the past tells the future.
+    """
+    if ahead >= free - claims or calls_per_s <= 0:
+        return None
+    return ceil((ahead + 1) / calls_per_s * 1000)
 
 
-def chance(*, ahead: int, free: int, held: int, no_show_rate: float) -> float:
+def chance(*, ahead: int, claims: int, free: int, held: int, no_show_rate: float) -> float:
     """The chance that a unit is left for somebody with so many people ahead: 0.0 when none can be, else 0.05 to 0.95.
 
-    Everybody ahead takes one unit or does not come, and a held unit comes back as often as people do not come. The
-    rate is itself only an estimate, which counts for more the longer the line.
+    Everybody ahead takes one unit or does not come; those who are called and have not reserved yet (`claims`) stand
+    ahead of all who wait. Whoever holds a unit mostly pays: it comes back half as often as people do not come. The rate
+    is itself only an estimate, which counts for more the longer the line.
     """
     if free + held <= 0:
         return 0.0
-    margin = free + held * no_show_rate - ahead * (1 - no_show_rate) - 0.5
-    variance = (ahead + held) * no_show_rate * (1 - no_show_rate) + ((ahead + held) * _RATE_ERROR) ** 2
+    takers = ahead + claims + held / 2
+    margin = free + held / 2 - takers * (1 - no_show_rate) - 0.5
+    variance = takers * no_show_rate * (1 - no_show_rate) + (takers * _RATE_ERROR) ** 2
     return _shown(_normal(margin / sqrt(variance))) if variance else _shown(float(margin > 0))
 
 

@@ -83,40 +83,51 @@ def test_people_ahead_are_those_still_to_be_called(number: int, called: int, ahe
 
 
 def test_wait_follows_the_recent_rate_and_is_unknown_without_one() -> None:
-    assert wait_ms(ahead=299, calls_per_s=20.0) == 15_000
-    assert wait_ms(ahead=0, calls_per_s=3.0) == 334
-    assert wait_ms(ahead=0, calls_per_s=0.0) is None
+    assert wait_ms(ahead=299, claims=0, free=300, calls_per_s=20.0) == 15_000
+    assert wait_ms(ahead=0, claims=5, free=6, calls_per_s=3.0) == 334
+    assert wait_ms(ahead=0, claims=0, free=1, calls_per_s=0.0) is None
+
+
+def test_wait_is_unknown_where_it_hangs_on_what_others_give_back() -> None:
+    assert wait_ms(ahead=300, claims=0, free=300, calls_per_s=20.0) is None
+    assert wait_ms(ahead=299, claims=1, free=300, calls_per_s=20.0) is None
+    assert wait_ms(ahead=0, claims=0, free=0, calls_per_s=20.0) is None
 
 
 @pytest.mark.parametrize(
-    ("ahead", "free", "held", "no_show_rate", "shown"),
+    ("ahead", "claims", "free", "held", "no_show_rate", "shown"),
     [
-        (0, 600, 0, 0.1, 0.95),
-        (0, 1, 0, 0.0, 0.95),
-        (1, 1, 0, 0.0, 0.05),
-        (1, 1, 0, 0.5, 0.5),
-        (660, 600, 0, 0.1, 0.5),
-        (1839, 600, 0, 0.1, 0.05),
-        (0, 0, 1000, 0.1, 0.8),
-        (0, 0, 1, 0.0, 0.05),
-        (1_000_000, 50_000, 0, 0.1, 0.05),
-        (0, 0, 0, 0.1, 0.0),
-        (10, 0, 0, 1.0, 0.0),
+        (0, 0, 600, 0, 0.1, 0.95),
+        (0, 0, 1, 0, 0.0, 0.95),
+        (1, 0, 1, 0, 0.0, 0.05),
+        (1, 0, 1, 0, 0.5, 0.5),
+        (660, 0, 600, 0, 0.1, 0.5),
+        (1839, 0, 600, 0, 0.1, 0.05),
+        (0, 0, 0, 1000, 0.1, 0.8),
+        (0, 0, 0, 1, 0.0, 0.05),
+        (1_000_000, 0, 50_000, 0, 0.1, 0.05),
+        (0, 600, 600, 0, 0.1, 0.8),
+        (100, 600, 600, 0, 0.1, 0.3),
+        (0, 1, 1, 0, 0.0, 0.05),
+        (0, 0, 0, 0, 0.1, 0.0),
+        (10, 0, 0, 0, 1.0, 0.0),
     ],
 )
-def test_chance_shown_is(ahead: int, free: int, held: int, no_show_rate: float, shown: float) -> None:
-    assert chance(ahead=ahead, free=free, held=held, no_show_rate=no_show_rate) == shown
-
-
-@given(ahead=COUNTS, free=COUNTS, held=COUNTS, no_show_rate=RATES)
-def test_chance_is_never_shown_as_certain_while_a_unit_is_left(
-    ahead: int, free: int, held: int, no_show_rate: float
+def test_chance_shown_is(  # noqa: PLR0917 - the columns of the table
+    ahead: int, claims: int, free: int, held: int, no_show_rate: float, shown: float
 ) -> None:
-    shown = chance(ahead=ahead, free=free, held=held, no_show_rate=no_show_rate)
+    assert chance(ahead=ahead, claims=claims, free=free, held=held, no_show_rate=no_show_rate) == shown
+
+
+@given(ahead=COUNTS, claims=COUNTS, free=COUNTS, held=COUNTS, no_show_rate=RATES)
+def test_chance_is_never_shown_as_certain_while_a_unit_is_left(
+    ahead: int, claims: int, free: int, held: int, no_show_rate: float
+) -> None:
+    shown = chance(ahead=ahead, claims=claims, free=free, held=held, no_show_rate=no_show_rate)
     assert shown == 0.0 if free + held == 0 else 0.05 <= shown <= 0.95
 
 
 @given(ahead=st.integers(0, 5000), free=st.integers(1, 5000), no_show_rate=RATES)
 def test_a_unit_more_never_lowers_the_chance_shown(ahead: int, free: int, no_show_rate: float) -> None:
-    now = chance(ahead=ahead, free=free, held=0, no_show_rate=no_show_rate)
-    assert chance(ahead=ahead, free=free + 1, held=0, no_show_rate=no_show_rate) >= now
+    now = chance(ahead=ahead, claims=0, free=free, held=0, no_show_rate=no_show_rate)
+    assert chance(ahead=ahead, claims=0, free=free + 1, held=0, no_show_rate=no_show_rate) >= now

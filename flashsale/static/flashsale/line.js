@@ -132,7 +132,7 @@
       held: count(doc.held),
       number: number && count(number),
       ahead: number && count(ahead),
-      wait: number && pace > 0 && span((ahead + 1) / pace),
+      wait: pace > 0 && ahead < doc.free - doc.claims && span((ahead + 1) / pace),
       chance: chance(doc, ahead),
       amount: kept.reservation && money(kept.reservation.amount),
     };

@@ -44,11 +44,11 @@ const page = ({ sale, language, currency, words }) => {
   }
 
   /** As rules/pace.py: never more certain than one can be. One in ten is taken not to come. */
-  function share({ free, held, entered }, ahead) {
+  function share({ free, held, claims, entered }, ahead) {
     if (ahead === undefined) return free / Math.max(1, entered); // before the draw
-    const away = 0.1;
-    const margin = free + held * away - ahead * (1 - away) - 0.5;
-    const spread = Math.hypot(Math.sqrt((ahead + held) * away * (1 - away)), (ahead + held) * 0.1);
+    const takers = ahead + claims + held / 2;
+    const margin = free + held / 2 - takers * 0.9 - 0.5;
+    const spread = Math.hypot(Math.sqrt(takers * 0.09), takers * 0.1);
     return 1 / (1 + Math.exp(-1.702 * Math.max(-10, Math.min(10, margin / spread || margin * 100))));
   }
 

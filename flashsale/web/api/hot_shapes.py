@@ -55,6 +55,7 @@ SCHEMAS: dict[str, Schema] = {
             "cohort": _or_null(WHOLE),
             "entered": WHOLE,
             "called": WHOLE,
+            "claims": {"type": "integer", "description": "People who are called and have not reserved yet."},
             "free": WHOLE,
             "offers": {"type": "object", "additionalProperties": WHOLE, "description": "Free units by SKU."},
             "held": WHOLE,
