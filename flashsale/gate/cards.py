@@ -81,7 +81,8 @@ async def forget(card: SaleCard) -> None:
     rest = [keys.card, keys.state, keys.asked, keys.holds, keys.due, keys.units, keys.used_sale]
     for line in card.lines:
         n = line.number
-        crowd += [keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n)]
+        crowd += [keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n),
+                  keys.patient(n)]  # fmt: skip
         rest += [keys.line(n), *(keys.free(n, sku) for sku in line.skus)]
     try:
         await redis.hdel(DIRECTORY, card.code)
@@ -115,6 +116,14 @@ async def out_of_line(card: SaleCard, line: LineCard) -> list[int]:
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("out") from error
     return [at * 8 + bit for at, byte in enumerate(bits) if byte for bit in range(8) if byte >> (7 - bit) & 1]
+
+
+async def patient_places(card: SaleCard, line: LineCard) -> list[int]:
+    """The indexes with extra time to claim, a capped list. Raises GateDown."""
+    try:
+        return [int(index) for index in await gate().redis.zrange(keys_of(card).patient(line.number), 0, -1)]
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("patient") from error
 
 
 async def tending(card: SaleCard) -> bool:

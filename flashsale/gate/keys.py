@@ -14,6 +14,8 @@
 | fs:{c}:spent:<sale>:<n>         | BITMAP | by number: not an open claim any more (reserved, left, voided, gap)      |
 | fs:{c}:waves:<sale>:<n>         | ZSET   | "last number:time called" scored by last number                          |
 | fs:{c}:listed:<sale>:<n>        | SET    | digests (hex) of the people on the allocation's list                     |
+| fs:{c}:patient:<sale>:<n>       | ZSET   | indexes with twice the time to claim, scored by number (0: not drawn)    |
+| fs:{c}:pace:<sale>:<who>        | STRING | token bucket: when it is full again, ms (PX until then)                  |
 | fs:{c}:moving:<sale>:<n>        | ZSET   | unit id scored by version: withdrawn, on its way to the successor        |
 | fs:{c}:free:<sale>:<n>:<sku>    | ZSET   | unit id scored by version: units that may be taken                       |
 | fs:{c}:units:<sale>             | HASH   | unit id → highest version known                                          |
@@ -105,6 +107,12 @@ class SaleKeys:
 
     def listed(self, line: int) -> str:
         return self._key(f"listed:{self.sale}:{line}")
+
+    def patient(self, line: int) -> str:
+        return self._key(f"patient:{self.sale}:{line}")
+
+    def pace(self, who: str) -> str:
+        return self._key(f"pace:{self.sale}:{who}")
 
     def moving(self, line: int) -> str:
         return self._key(f"moving:{self.sale}:{line}")

@@ -100,7 +100,7 @@ async def _forget_uncommitted(keys: SaleKeys, sale: SaleLoad) -> None:
 
 async def _line_clock(sale: SaleLoad) -> int:
     seconds, _ = await gate().redis.time()
-    wall = seconds * 1000
+    wall = int(seconds) * 1000
     return (min(wall, max(sale.paused_at, sale.card.opens_at)) if sale.paused_at else wall) - sale.paused_ms
 
 

@@ -4,8 +4,7 @@ Every call raises :class:`~flashsale.gate.client.GateDown` when the gate does no
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,78 +12,16 @@ from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import Gate, Script, gate
 from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.keys import SaleKeys
+from flashsale.gate.messages import NOBODY, Ask, Caller, Entered, Looked, Survey
 from flashsale.rules.outcomes import Outcome
+from flashsale.rules.pace import IDENTITY, PLACE
 from flashsale.rules.states import PlaceState
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
 RESERVE, UNDO, CONFIRM, GIVE = Script("reserve"), Script("undo"), Script("confirm"), Script("give")
 DUE, TELL, EXTEND = Script("due"), Script("tell"), Script("extend")
-WITHDRAW, ARRIVED = Script("withdraw"), Script("arrived")
-
-
-@dataclass(frozen=True, slots=True)
-class Entered:
-    """A place given: `fresh` when it is new, `voided` the indexes of later places of the same person."""
-
-    index: int
-    fresh: bool
-    voided: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """Where a place stands; `claim_ends` in ms on the line's clock `now`, 0 while not called."""
-
-    state: PlaceState
-    now: int
-    claim_ends: int
-    called: int
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """The figures of a line; `wall` is Redis TIME and `now` the line's clock, both ms; `free` by SKU."""
-
-    wall: int
-    now: int
-    state: str
-    frozen: bool
-    entered: int
-    block: int
-    cohort: int | None
-    seed: str
-    called: int
-    lapsed: int
-    open_claims: int
-    held: int
-    sold: int
-    left: int
-    paused_at: int
-    free: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One wish to reserve. `items` are (offer's position in the line, quantity); digests as hex, of all axes known."""
-
-    id: str
-    key: str
-    print: str
-    index: int
-    number: int
-    items: tuple[tuple[int, int], ...]
-    quantity: int
-    digests: tuple[str, ...]
-    limit: int
-    sale_limit: int
-    channel: int
-    line: int
-    claims: tuple[tuple[str, str], ...]
-
-    def to_json(self) -> str:
-        """The ask as the script reads it."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__}, separators=(",", ":"))
+WITHDRAW, ARRIVED, WAIT, NUMBER = Script("withdraw"), Script("arrived"), Script("wait"), Script("number")
 
 
 def keys_of(card: SaleCard) -> SaleKeys:
@@ -105,14 +42,16 @@ def _places(card: SaleCard, digests: Sequence[bytes]) -> list[str]:
     return [keys.place(digest, card.buckets) for digest in digests]
 
 
-async def enter(card: SaleCard, line: LineCard, digests: Sequence[bytes], *, carried: int = 0) -> Entered | Outcome:
+async def enter(
+    card: SaleCard, line: LineCard, digests: Sequence[bytes], *, carried: int = 0, caller: Caller = NOBODY
+) -> Entered | Outcome:
     """The place of an identity in a line, or why it gets none; `carried` is the old number it shows, 0 for none."""
     keys, n = keys_of(card), line.number
     reply = await gate().call(
         ENTER,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n),
-         keys.spent(n), *_places(card, digests)],
-        [n, card.max_entries, card.limit, card.sale_limit, carried if line.carries else "",
+         keys.spent(n), keys.pace(digests[0].hex()), keys.pace(caller.who), *_places(card, digests)],
+        [n, card.max_entries, card.limit, card.sale_limit, carried if line.carries else "", *IDENTITY, *caller.bucket,
          *(x for d in digests for x in (d, d.hex()))],
     )  # fmt: skip
     word = _word(reply)
@@ -147,7 +86,16 @@ async def look(
     keys, n = keys_of(card), line.number
     reply = await gate().call(
         LOOK,
-        [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), *_places(card, digests)],
+        [
+            keys.state,
+            keys.line(n),
+            keys.out(n),
+            keys.voided(n),
+            keys.spent(n),
+            keys.waves(n),
+            keys.patient(n),
+            *_places(card, digests),
+        ],
         [n, index, number, seed, *digests],
     )
     word = _word(reply)
@@ -158,7 +106,16 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     """The figures of a line."""
     keys, n = keys_of(card), line.number
     reply = await gate().call(
-        SURVEY, [keys.state, keys.line(n), keys.spent(n), keys.waves(n), *(keys.free(n, sku) for sku in line.skus)], []
+        SURVEY,
+        [
+            keys.state,
+            keys.line(n),
+            keys.spent(n),
+            keys.waves(n),
+            keys.patient(n),
+            *(keys.free(n, sku) for sku in line.skus),
+        ],
+        [],
     )
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
@@ -168,6 +125,19 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
         _text(reply[8]), reply[9], reply[10], reply[11], reply[12], reply[13], reply[14], reply[15],
         dict(zip(line.skus, reply[16:], strict=True)),
     )  # fmt: skip
+
+
+async def wait(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, most: int) -> Outcome:
+    """Twice the time to claim for a place that is not called yet: granted, or why not."""
+    keys, n = keys_of(card), line.number
+    return _word(await gate().call(WAIT, [keys.state, keys.line(n), keys.patient(n)], [index, number, seed, most]))
+
+
+async def number(card: SaleCard, line: LineCard, *, numbers: Mapping[int, int]) -> Outcome:
+    """Tells the numbers (by index) of those who asked for extra time before the draw."""
+    keys = keys_of(card)
+    pairs = [x for index, number in numbers.items() for x in (number, index)]
+    return _word(await gate().call(NUMBER, [keys.state, keys.patient(line.number)], pairs))
 
 
 async def freeze(card: SaleCard) -> dict[int, int] | Outcome:
@@ -198,8 +168,8 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequen
         RESERVE,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
          keys.used_sale, keys.asked, keys.holds, keys.due, keys.units, keys.listed(n),
-         *(keys.free(n, sku) for sku in line.skus)],
-        [seed, *(ask.to_json() for ask in asks)],
+         keys.patient(n), *(keys.free(n, sku) for sku in line.skus), *(keys.pace(ask.who) for ask in asks)],
+        [seed, *PLACE, *(ask.to_json() for ask in asks)],
     )  # fmt: skip
     return list(reply)
 

@@ -9,6 +9,7 @@ from django.db import DatabaseError
 from flashsale.gate import bridge, cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import GateDown
+from flashsale.gate.messages import Survey
 from flashsale.life.books import in_books
 from flashsale.life.close import close
 from flashsale.life.draw import draw, extend
@@ -51,7 +52,7 @@ async def tend(*, card: SaleCard) -> None:
     await expire(card=card)
 
 
-async def _call(card: SaleCard, line: LineCard, figures: scripts.Survey) -> None:
+async def _call(card: SaleCard, line: LineCard, figures: Survey) -> None:
     people = pace.to_call(
         free=sum(figures.free.values()), open_claims=figures.open_claims, weight=card.weight,
         overbooking=card.overbooking, rate_left=max(1, card.rate_per_s // TICKS_PER_S), claims_cap=card.max_entries,

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from flashsale.gate import cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.messages import Survey
 from flashsale.life.books import in_books
 from flashsale.models import Allocation, Sale
 from flashsale.models.writer import lock_sale
@@ -29,7 +30,8 @@ async def draw(*, card: SaleCard) -> bool:
 
     1. The gate fixes all cohorts at one instant; later calls get the same.
     2. The books write them, unless they have been written: the books' word counts.
-    3. Numbers of places left or voided before the draw are taken out of the calling.
+    3. Numbers of places left or voided before the draw are taken out of the calling; those of places with extra time
+       are noted.
     4. The gate hears cohort and seed: from here on there are numbers. Dying in between, the next one goes on at 1.
     """
     cohorts = await scripts.freeze(card)
@@ -41,6 +43,9 @@ async def draw(*, card: SaleCard) -> bool:
     for line in card.lines:
         cohort, seed = drawn[line.number]
         await _mark_absent(card, line, cohort, seed)
+        waiting = await cards.patient_places(card, line)
+        numbers = {index: lottery.number(index, cohort, bytes.fromhex(seed)) for index in waiting}
+        await scripts.number(card, line, numbers=numbers)
         await scripts.seed(card, line, cohort=cohort, seed=seed)
     return True
 
@@ -71,7 +76,7 @@ async def _mark_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -
         await scripts.void(card, line, seed=seed, numbers=numbers[start : start + MARKS_MAX])
 
 
-async def extend(*, card: SaleCard, line: LineCard, figures: scripts.Survey) -> None:
+async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Commits the next block of indexes when half of the last one is given; a carried line gives none."""
     ahead = min(BLOCK_MAX, max(BLOCK_MIN, figures.entered))
     if figures.block - figures.entered < ahead // 2 and figures.block < card.max_entries and not line.carries:

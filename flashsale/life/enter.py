@@ -9,10 +9,12 @@ from django.conf import settings
 
 from flashsale.gate import scripts
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
+from flashsale.gate.messages import Caller
 from flashsale.life import places
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue, Digester
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.pace import ADDRESS, PARTNER
 from flashsale.rules.states import Mode
 from flashsale.rules.tokens import Place
 
@@ -44,11 +46,18 @@ def digests(*, card: SaleCard, values: Mapping[Axis, str]) -> dict[Axis, bytes]:
 
 
 async def enter(
-    *, card: SaleCard, line: LineCard, channel: ChannelCard, digests: Mapping[Axis, bytes], carried: str = ""
+    *,
+    card: SaleCard,
+    line: LineCard,
+    channel: ChannelCard,
+    digests: Mapping[Axis, bytes],
+    carried: str = "",
+    address: str = "",
 ) -> Entry:
     """The place of an identity that was proven on all axes the campaign demands at the door.
 
-    `carried` is the token of a place in the line whose order this one carries over.
+    `carried` is the token of a place in the line whose order this one carries over; `address` the client's, where it
+    came by itself and not through a partner.
     Refuses FORBIDDEN (the channel does not serve this line), UNPROVEN, BAD_TOKEN, FOREIGN_TOKEN, and the words of
     enter.lua.
     """
@@ -59,7 +68,9 @@ async def enter(
     if line.mode == Mode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has no line: reserve from it directly.")
     old = _old_number(line, digests, carried) if carried else 0
-    answer = await scripts.enter(card, line, [digests[axis] for axis in sorted(digests)], carried=old)
+    caller = Caller(f"address:{address}", ADDRESS) if address else Caller(f"channel:{channel.id}", PARTNER)
+    known = [digests[axis] for axis in sorted(digests)]
+    answer = await scripts.enter(card, line, known, carried=old, caller=caller)
     if isinstance(answer, Outcome):
         raise Refused(answer)
     for later in answer.voided:

@@ -12,6 +12,7 @@ from django.db import Error
 
 from flashsale.gate import cards, scripts
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
+from flashsale.gate.messages import Ask
 from flashsale.life import places
 from flashsale.life.expire import abandon_refused
 from flashsale.life.status import status
@@ -119,11 +120,11 @@ def _ask(
     number: int,
     items: list[tuple[int, int]],
     key: str,
-) -> scripts.Ask:
+) -> Ask:
     claims = tuple((axis.value, place.digests[axis].hex()) for axis in sorted(place.digests))
     # Without a line the person stands for the place.
     body = json.dumps([line.number, place.index or claims, items])
-    return scripts.Ask(
+    return Ask(
         id=str(uuid.uuid4()), key=key, print=hashlib.sha256(body.encode()).hexdigest(), index=place.index,
         number=number, items=tuple(items), quantity=sum(quantity for _, quantity in items),
         digests=tuple(digest for _, digest in claims), limit=card.limit, sale_limit=card.sale_limit,

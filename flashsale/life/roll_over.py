@@ -8,6 +8,7 @@ from django.db import transaction
 
 from flashsale.gate import scripts
 from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.messages import Survey
 from flashsale.life.books import in_books
 from flashsale.models import Move, Unit
 from flashsale.models.writer import advance_units
@@ -15,7 +16,7 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import UnitState
 
 
-async def roll_over(*, card: SaleCard, line: LineCard, figures: scripts.Survey) -> None:
+async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Moves the line's unclaimed units on; safe to repeat and to run beside itself.
 
     1. The gate withdraws. If we die after this, the next call gets the same units again.

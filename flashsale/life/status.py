@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 from flashsale.gate import scripts
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import Gate, gate
+from flashsale.gate.messages import Survey
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Phase, SaleState, phase
 
@@ -45,7 +46,7 @@ async def _survey(card: SaleCard, line: LineCard) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def phase_of(card: SaleCard, figures: scripts.Survey) -> Phase:
+def phase_of(card: SaleCard, figures: Survey) -> Phase:
     """Where the sale stands, by the gate's state and the line's clock."""
     return phase(
         state=SaleState(figures.state), lobby_at=card.lobby_at, opens_at=card.opens_at, closes_at=card.closes_at,
@@ -53,7 +54,7 @@ def phase_of(card: SaleCard, figures: scripts.Survey) -> Phase:
     )  # fmt: skip
 
 
-def _poll_ms(card: SaleCard, figures: scripts.Survey, stands: Phase) -> int:
+def _poll_ms(card: SaleCard, figures: Survey, stands: Phase) -> int:
     """Calm while nothing can happen soon; every two seconds around the opening and while people are called."""
     if card.poll_ms:
         return card.poll_ms

@@ -38,6 +38,8 @@ class Outcome(StrEnum):
     PLACE_ELSEWHERE = "place_elsewhere"
     NOT_CALLED = "not_called"
     LAPSED = "lapsed"
+    ALREADY_CALLED = "already_called"
+    NO_MORE_TIME = "no_more_time"
     LINE_FULL = "line_full"
     # The person.
     NOT_ELIGIBLE = "not_eligible"
@@ -56,6 +58,7 @@ class Outcome(StrEnum):
     ENTERED = "entered"
     LOOKED = "looked"
     LEFT = "left"
+    GRANTED = "granted"
     RESERVED = "reserved"
     CONFIRMED = "confirmed"
     RELEASED = "released"

@@ -27,6 +27,12 @@ def address(*, peer: str, forwarded_for: str, trusted: Sequence[str]) -> str:
     return seen
 
 
+def network(address: str) -> str:
+    """What counts as one client: an IPv4 address, an IPv6 network of 64 bits."""
+    known = ipaddress.ip_address(address)
+    return address if known.version == 4 else str(ipaddress.ip_network((known, 64), strict=False))
+
+
 def address_of(request: HttpRequest) -> str:
     """The client's address of a Django request; what django-ratelimit counts by."""
     return address(

@@ -15,7 +15,7 @@ from django.db import DatabaseError
 
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.gate.client import GateDown
-from flashsale.life import draw, enter, leave, look, places, receipt, reserve, status
+from flashsale.life import draw, enter, leave, look, places, receipt, reserve, status, wait
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Mode
@@ -51,7 +51,7 @@ _calls = 0
 
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Answers a request to one of the six verbs; false, with nothing done, for any other path."""
+    """Answers a request to one of the seven verbs; false, with nothing done, for any other path."""
     _, *path = scope["path"].split("/")
     if len(path) != 6 or path[:2] != ["v1", "sales"] or path[3] != "lines" or path[5] not in METHODS:
         return False
@@ -156,7 +156,12 @@ async def _enter(visit: Visit) -> Answer:
 async def _place(visit: Visit, digests: dict[Axis, bytes]) -> enter.Entry:
     def attempt() -> Awaitable[enter.Entry]:
         return enter.enter(
-            card=visit.card, line=visit.line, channel=visit.channel, digests=digests, carried=visit.carried()
+            card=visit.card,
+            line=visit.line,
+            channel=visit.channel,
+            digests=digests,
+            carried=visit.carried(),
+            address="" if visit.partner else visit.call.address,
         )
 
     try:
@@ -183,6 +188,11 @@ async def _look(visit: Visit) -> Answer:
 async def _leave(visit: Visit) -> Answer:
     await leave.leave(card=visit.card, line=visit.line, place=visit.place())
     return answer(200, {"left": True})
+
+
+async def _wait(visit: Visit) -> Answer:
+    await wait.wait(card=visit.card, line=visit.line, place=visit.place())
+    return answer(200, {"granted": True})
 
 
 async def _receipt(visit: Visit) -> Answer:
@@ -218,6 +228,7 @@ VERBS: dict[str, Callable[[Visit], Awaitable[Answer]]] = {
     "enter": _enter,
     "look": _look,
     "leave": _leave,
+    "wait": _wait,
     "receipt": _receipt,
     "reserve": _reserve,
 }

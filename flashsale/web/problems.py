@@ -59,6 +59,8 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.PLACE_ELSEWHERE: (409, gettext_noop("You already stand in another line of this sale.")),
     Outcome.NOT_CALLED: (409, gettext_noop("It is not your turn yet.")),
     Outcome.LAPSED: (409, gettext_noop("Your turn has passed.")),
+    Outcome.ALREADY_CALLED: (409, gettext_noop("Extra time must be asked for before your turn.")),
+    Outcome.NO_MORE_TIME: (409, gettext_noop("No more extra time can be given in this line.")),
     Outcome.LINE_FULL: (409, gettext_noop("The line is full.")),
     Outcome.NOT_ELIGIBLE: (403, gettext_noop("This line is only for people on its list.")),
     Outcome.LIMIT_REACHED: (409, gettext_noop("The limit per person is reached.")),

@@ -15,6 +15,7 @@ from django.http.cookie import parse_cookie
 
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
+from flashsale.web.client import address, network
 
 Message = Mapping[str, Any]
 Scope = dict[str, Any]
@@ -58,6 +59,7 @@ class Call:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self._receive = receive
+        self._peer: tuple[str, int] | None = scope.get("client")
         self._headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             before = self._headers.get(name)
@@ -73,6 +75,13 @@ class Call:
         """The caller's X-Request-Id, or one of ours."""
         given = self.header(b"x-request-id")
         return given if REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(8)
+
+    @cached_property
+    def address(self) -> str:
+        """The client's address, or its /64 network: an IPv6 client has as many addresses as it likes."""
+        peer = self._peer[0] if self._peer else ""
+        forwarded = self.header(b"x-forwarded-for")
+        return network(address(peer=peer, forwarded_for=forwarded, trusted=settings.FLASHSALE_TRUSTED_PROXIES))
 
     @cached_property
     def cookies(self) -> dict[str, str]:

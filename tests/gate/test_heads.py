@@ -10,7 +10,7 @@ from flashsale.rules.outcomes import PRECEDENCE, Outcome
 
 SCRIPTS = sorted(path for path in Path(str(LUA)).glob("*.lua") if path.stem != "prelude")
 PRELUDE = (Path(str(LUA)) / "prelude.lua").read_text()
-EFFECTS = {Outcome.ENTERED, Outcome.LOOKED, Outcome.LEFT, Outcome.RESERVED}
+EFFECTS = {Outcome.ENTERED, Outcome.LOOKED, Outcome.LEFT, Outcome.GRANTED, Outcome.RESERVED}
 
 
 def parts(script: Path) -> tuple[str, str]:

@@ -44,11 +44,23 @@ local function count_bits(key, first, last)
   return count
 end
 
--- When a called number's claim window ends. A wave is "last number:time called"; a number belongs to the first wave that reaches it.
-local function claim_ends(sale, waves, number)
+-- When a called number's claim window ends; those who asked for it before have twice the time. A wave is
+-- "last number:time called"; a number belongs to the first wave that reaches it.
+local function claim_ends(sale, waves, number, patient)
   local wave = redis.call('ZRANGEBYSCORE', waves, number, '+inf', 'LIMIT', 0, 1)[1]
   if not wave then return nil end
-  return tonumber(string.match(wave, ':(%d+)$')) + sale.claim
+  return tonumber(string.match(wave, ':(%d+)$')) + sale.claim * (patient and 2 or 1)
+end
+
+-- Whether one more call would be faster than one every `gap` ms with `burst` at once; counts it when it is not. gap 0: never.
+-- A token bucket kept as the time at which it will be full again (GCRA).
+local function too_fast(key, gap, burst)
+  if gap == 0 then return false end
+  local now = wall_clock()
+  local full_at = math.max(tonumber(redis.call('GET', key) or 0), now) + gap
+  if full_at - now > gap * burst then return true end
+  redis.call('SET', key, string.format('%.3f', full_at), 'PX', math.ceil(full_at - now) + 1)
+  return false
 end
 
 -- A place as it stands behind a digest: index, line, whether its owner left it, how often they came back after the freeze.

@@ -1,24 +1,25 @@
 -- Decides a batch of at most 64 reservations on one line; each is all or nothing, and all its checks come before its first write.
 -- Guarantee: never more units than are free, never more than the limit, once per place and per request key.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 used in campaign  8 used in sale  9 asked  10 holds  11 due  12 units
---   13 listed  14.. the free units of each offer
--- ARGV: 1 run id  2 seed  3.. requests, JSON: {id, key, print, index, number, items: [[offer's position from 0, quantity] ...], quantity,
+--   13 listed  14 patient  15.. the free units of each offer, then the pace of each request's place
+-- ARGV: 1 run id  2 seed  3 ms between a place's requests  4 how many at once  5.. requests, JSON: {id, key, print, index, number, items: [[offer's position from 0, quantity] ...], quantity,
 --   digests: [hex ...], limit, sale_limit (0: none), channel}; where the line is direct, the script gives index and number
--- Answers: for each request {'reserved', taken, 1 if new} or {word} of not_ready, key_reused, called_off, closed, paused, not_open,
+-- Answers: for each request {'reserved', taken, 1 if new} or {word} of too_many_requests, not_ready, key_reused, called_off, closed, paused, not_open,
 --   place_voided, place_left, place_spent, not_called, lapsed, not_eligible, limit_reached, sold_out, offer_gone.
 --   taken is JSON: {ask: the request, units: [[unit, version, offer's position] ...], made, deadline}; it stays under `asked`
-local OFFERS = 13
+local OFFERS, ASKS = 14, 4
 local sale = read_sale()
 local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'opens', 'mode', 'listed', 'entered', 'block')
 local called = tonumber(line[2] or 0)
 local direct = line[4] == 'direct'
+local offers = #KEYS - OFFERS - (#ARGV - ASKS)
 
 local function place_refused(ask)
   if redis.call('SISMEMBER', KEYS[4], ask.index) == 1 then return 'place_voided' end
   if redis.call('GETBIT', KEYS[3], ask.index) == 1 then return 'place_left' end
   if redis.call('GETBIT', KEYS[5], ask.number) == 1 then return 'place_spent' end
   if ask.number > called then return 'not_called' end
-  if sale.now >= claim_ends(sale, KEYS[6], ask.number) then return 'lapsed' end
+  if sale.now >= claim_ends(sale, KEYS[6], ask.number, redis.call('ZSCORE', KEYS[14], ask.index)) then return 'lapsed' end
 end
 
 local function unlisted(ask)
@@ -39,7 +40,7 @@ end
 local function stock_refused(ask)
   for _, item in ipairs(ask.items) do
     if redis.call('ZCARD', KEYS[OFFERS + 1 + item[1]]) < item[2] then
-      for offer = OFFERS + 1, #KEYS do
+      for offer = OFFERS + 1, OFFERS + offers do
         if redis.call('ZCARD', KEYS[offer]) > 0 then return 'offer_gone' end
       end
       return 'sold_out'
@@ -78,7 +79,8 @@ local function take(ask)
   return taken
 end
 
-local function decide(ask)
+local function decide(ask, pace)
+  if too_fast(pace, tonumber(ARGV[3]), tonumber(ARGV[4])) then return {'too_many_requests'} end
   if not sale or line[1] ~= ARGV[2] then return {'not_ready'} end
   -- Direct reservations use up indexes, too: only from blocks that the books know of.
   if direct and tonumber(line[6]) >= tonumber(line[7]) then return {'not_ready'} end
@@ -94,5 +96,5 @@ local function decide(ask)
 end
 
 local answers = {}
-for i = 3, #ARGV do answers[i - 2] = decide(cjson.decode(ARGV[i])) end
+for i = 1, #ARGV - ASKS do answers[i] = decide(cjson.decode(ARGV[ASKS + i]), KEYS[OFFERS + offers + i]) end
 return answers

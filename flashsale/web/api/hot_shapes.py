@@ -47,10 +47,12 @@ SCHEMAS: dict[str, Schema] = {
         {
             "sale": TEXT,
             "line": TEXT,
+            "mode": {"type": "string", "enum": ["line", "direct"]},
             "phase": {"type": "string", "enum": PHASES},
             "now": MS,
             "opens_at": MS,
             "closes_at": MS,
+            "rolls_over_at": _or_null(MS),
             "claim_ms": WHOLE,
             "cohort": _or_null(WHOLE),
             "entered": WHOLE,
@@ -74,9 +76,10 @@ SCHEMAS: dict[str, Schema] = {
                 "additionalProperties": TEXT,
                 "description": "The values that the channel has proven, by axis. They are digested and forgotten.",
                 "examples": [{"phone": "+62 812-3456-7890", "email": "buyer@example.com"}],
-            }
+            },
+            "carried": {**PLACE_TOKEN, "description": "An old place, where the line carries an old order over."},
         },
-        optional=("identity",),
+        optional=("identity", "carried"),
     ),
     "Entered": _object(
         {"place": PLACE_TOKEN, "line": TEXT, "index": WHOLE, "entered": {"type": "boolean"}},
@@ -95,6 +98,7 @@ SCHEMAS: dict[str, Schema] = {
             "cohort": _or_null(WHOLE),
         }
     ),
+    "Granted": _object({"granted": {"type": "boolean"}}),
     "Left": _object({"left": {"type": "boolean"}}),
     "Receipt": _object(
         {
@@ -119,6 +123,11 @@ SCHEMAS: dict[str, Schema] = {
     "ReserveRequest": _object(
         {
             "place": PLACE_TOKEN,
+            "identity": {
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "Instead of a place, in a direct allocation.",
+            },
             "items": {
                 "type": "array",
                 "minItems": 1,
@@ -126,7 +135,7 @@ SCHEMAS: dict[str, Schema] = {
                 "items": _object({"sku": TEXT, "quantity": {"type": "integer", "minimum": 1}}),
             },
         },
-        optional=("place",),
+        optional=("place", "identity"),
     ),
     "Reserved": _object(
         {
@@ -198,6 +207,10 @@ PATHS: dict[str, Any] = {
     ),
     f"{BASE}/look": _post("look", "See where a place stands.", "PlaceRequest", {"200": "Look"}),
     f"{BASE}/leave": _post("leave", "Give a place up; safe to repeat.", "PlaceRequest", {"200": "Left"}),
+    f"{BASE}/wait": _post(
+        "wait", "Ask for twice the time to claim, before the number is called; a few places a line.", "PlaceRequest",
+        {"200": "Granted"},
+    ),
     f"{BASE}/receipt": _post(
         "receipt", "Get a signed statement of the place; always the same for one token.", "PlaceRequest",
         {"200": "Receipt"},

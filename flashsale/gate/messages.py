@@ -1,0 +1,87 @@
+"""What the gate's scripts are asked and what they answer, as types."""
+
+import json
+from dataclasses import dataclass
+
+from flashsale.rules.pace import UNBOUNDED, Bucket
+from flashsale.rules.states import PlaceState
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A place given: `fresh` when it is new, `voided` the indexes of later places of the same person."""
+
+    index: int
+    fresh: bool
+    voided: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Where a place stands; `claim_ends` in ms on the line's clock `now`, 0 while not called."""
+
+    state: PlaceState
+    now: int
+    claim_ends: int
+    called: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The figures of a line; `wall` is Redis TIME and `now` the line's clock, both ms; `free` by SKU."""
+
+    wall: int
+    now: int
+    state: str
+    frozen: bool
+    entered: int
+    block: int
+    cohort: int | None
+    seed: str
+    called: int
+    lapsed: int
+    open_claims: int
+    held: int
+    sold: int
+    left: int
+    paused_at: int
+    free: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One wish to reserve. `items` are (offer's position in the line, quantity); digests as hex, of all axes known."""
+
+    id: str
+    key: str
+    print: str
+    index: int
+    number: int
+    items: tuple[tuple[int, int], ...]
+    quantity: int
+    digests: tuple[str, ...]
+    limit: int
+    sale_limit: int
+    channel: int
+    line: int
+    claims: tuple[tuple[str, str], ...]
+
+    @property
+    def who(self) -> str:
+        """Whose pace counts: the place's, or the person's where there is no line."""
+        return f"{self.line}:{self.index}" if self.index else self.digests[0]
+
+    def to_json(self) -> str:
+        """The ask as the script reads it."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who knocks at the door for a shopper, and how fast they may: a partner's channel, or an address."""
+
+    who: str
+    bucket: Bucket
+
+
+NOBODY = Caller("nobody", UNBOUNDED)

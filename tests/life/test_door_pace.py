@@ -1,0 +1,123 @@
+"""Extra time for those who need it, and how fast one may knock: bounded, and no way to take from somebody else."""
+
+import itertools
+import time
+from dataclasses import replace
+
+import pytest
+
+from flashsale.gate import bridge, scripts
+from flashsale.gate.messages import Caller
+from flashsale.life import wait
+from flashsale.life.enter import digests, enter
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.pace import PLACE, Bucket
+from flashsale.rules.states import PlaceState
+from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, tend
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+def refusal(call, *args, **fields):
+    with pytest.raises(Refused) as refused:
+        call(*args, **fields)
+    return refused.value.outcome
+
+
+def ask_for_time(person):
+    bridge.run(wait.wait(card=person.card, line=person.line, place=person.place))
+
+
+def crowd(sale, size):
+    people = [Shopper(sale, f"person-{n}") for n in range(size)]
+    for person in people:
+        person.enter()
+    return people
+
+
+def test_who_asked_in_time_has_twice_the_time_and_keeps_the_unit_from_the_next():
+    sale = lobby_sale(stock={PHONE: 1}, claim_s=2)
+    people = crowd(sale, 3)
+    for person in people:
+        ask_for_time(person)
+        ask_for_time(person)
+    open_now(sale)
+    tend(sale)
+    first, second, _ = sorted(people, key=lambda person: person.number())
+    time.sleep(2.1)
+    tend(sale)
+    tend(sale)
+    assert (first.look().state, second.look().state) == (PlaceState.CALLED, PlaceState.WAITING)
+    time.sleep(2.1)
+    tend(sale)
+    tend(sale)
+    assert (first.look().state, second.look().state) == (PlaceState.LAPSED, PlaceState.CALLED)
+
+
+def test_extra_time_is_not_given_once_called_and_only_to_a_few(monkeypatch):
+    sale = lobby_sale(stock={PHONE: 1})
+    people = crowd(sale, 4)
+    open_now(sale)
+    tend(sale)
+    first, second, third, _ = sorted(people, key=lambda person: person.number())
+    assert refusal(ask_for_time, first) is Outcome.ALREADY_CALLED
+    monkeypatch.setattr(wait, "PATIENT_MAX", 1)
+    ask_for_time(second)
+    assert refusal(ask_for_time, third) is Outcome.NO_MORE_TIME
+
+
+def test_an_identity_that_knocks_too_fast_is_told_to_wait_and_keeps_its_place():
+    sale = lobby_sale()
+    ani = Shopper(sale, "ani")
+    index = ani.enter().index
+    answers = []
+    for _knock in range(15):
+        try:
+            answers.append(ani.enter().index)
+        except Refused as refused:
+            answers.append(refused.outcome)
+    assert set(answers) == {index, Outcome.TOO_MANY_REQUESTS}
+    assert Shopper(sale, "budi").enter().fresh
+    time.sleep(1.1)
+    assert ani.enter().index == index
+
+
+def test_a_callers_bucket_lets_exactly_its_burst_through():
+    sale = lobby_sale()
+    card = card_of(sale)
+    caller = Caller("address:203.0.113.7", Bucket(gap_ms=60_000, burst=3))
+    answers = [
+        bridge.run(
+            scripts.enter(
+                card, card.lines[0], list(digests(card=card, values=identity(f"p{n}")).values()), caller=caller
+            )
+        )
+        for n in range(5)
+    ]
+    assert [answer for answer in answers if isinstance(answer, Outcome)] == [Outcome.TOO_MANY_REQUESTS] * 2
+    other = replace(caller, who="address:203.0.113.8")
+    fresh = list(digests(card=card, values=identity("p9")).values())
+    assert bridge.run(scripts.enter(card, card.lines[0], fresh, caller=other)) == scripts.Entered(4, True, ())
+
+
+def test_a_place_that_hammers_the_door_is_slowed_down_and_still_gets_its_unit():
+    sale = lobby_sale(stock={PHONE: 1})
+    (ani,) = crowd(sale, 1)
+    open_now(sale)
+    knocks = (refusal(ani.reserve, key=str(n)) for n in range(20 * PLACE.burst))
+    assert set(itertools.takewhile(lambda outcome: outcome is not Outcome.TOO_MANY_REQUESTS, knocks)) == {
+        Outcome.NOT_CALLED
+    }
+    assert refusal(ani.reserve, key="one more") is Outcome.TOO_MANY_REQUESTS
+    time.sleep(0.3)
+    tend(sale)
+    assert ani.reserve(key="at last").amount == 1_799_000
+
+
+def test_addresses_count_only_for_those_who_come_by_themselves():
+    sale = lobby_sale()
+    card = card_of(sale)
+    known = digests(card=card, values=identity("ani"))
+    where = {"card": card, "line": card.lines[0], "channel": card.channel("lazada"), "digests": known}
+    assert bridge.run(enter(**where, address="203.0.113.7")).fresh
+    assert not bridge.run(enter(**where)).fresh
