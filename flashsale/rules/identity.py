@@ -117,10 +117,16 @@ def _email(text: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str:
-    try:
-        return domain.removesuffix(".").encode("idna").decode("ascii").lower()
-    except UnicodeError:
-        return ""
+    labels = domain.replace("。", ".").removesuffix(".").split(".")
+    return ".".join(_ascii_label(label) for label in labels)
+
+
+def _ascii_label(label: str) -> str:
+    if label.isascii():
+        return label
+    # As browsers and mail programs do it today. Python's own codec follows older rules, by which straße is strasse:
+    # the mailbox of somebody else.
+    return f"xn--{label.encode('punycode').decode()}" if label.isprintable() else ""
 
 
 def _account(text: str) -> str:
