@@ -13,9 +13,9 @@ from django.contrib.auth.models import User
 
 from flashsale import tasks
 from flashsale.life import reallocate, review, schedule
-from flashsale.models import Campaign, Case, Reallocation, Reservation, ReviewRun, Sale
+from flashsale.models import Campaign, Case, Reallocation, Reservation, ReviewRun, Sale, Unit
 from flashsale.rules.reasons import ReasonCode
-from flashsale.rules.states import CaseState, ReservationState
+from flashsale.rules.states import CaseState, ReservationState, UnitState
 from flashsale.stage import campaign as poco
 from flashsale.stage import crowd
 from flashsale.stage.behaviour import Tempo
@@ -26,14 +26,15 @@ from flashsale.stage.people import Kind, Person, Town
 FIRST, RERUN, PLANNED = "26-january", "29-january", "2-february"
 LINES = ("lazada", "akulaku", "mi.com", "mi-store")
 UNITS_A_LINE = 3
-# A third of the people is one ring: enough of them get a phone for the review to see it.
-HONEST, RING = 36, 24
+# Half of the people are one ring: enough of them get a phone for the review to see it, whatever the draw.
+HONEST, RING = 30, 30
 LOBBY_S, OPEN_S, CLAIM_S, HOLD_S = 8, 30, 8, 10
 TEMPO = Tempo(enter_s=5, think_s=1.5, pay_s=2)
 RERUN_IN = timedelta(minutes=5)
 # Left for the newcomer: one case to propose, one to approve.
 LEFT_OPEN = 2
-RESERVE = 1
+# Returned phones kept for appeals, of so many at least.
+RESERVE, RESERVE_FROM = 1, 3
 REVIEW_S = 30.0
 
 
@@ -140,7 +141,9 @@ class Demo:
             campaign=self.campaign, code=RERUN, name="29 January 2021", units={"lazada": 0},
             times=(now, opens, opens + timedelta(hours=1)),
         )  # fmt: skip
-        reallocate.reallocate(source=source, target=sale.allocations.get(), reserve=RESERVE, by=_reviewers()[0])
+        returned = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED).count()
+        kept = RESERVE if returned >= RESERVE_FROM else 0
+        reallocate.reallocate(source=source, target=sale.allocations.get(), reserve=kept, by=_reviewers()[0])
         schedule.publish(sale=sale)
         moved = sale.allocations.get().units.count()
         self.say(

@@ -59,7 +59,7 @@ def _sale(url: str, code: str | None) -> dict[str, Any]:
     near = [sale for sale in fetch.document(f"{url}/v1/sales")["results"] if sale["phase"] in NEAR]
     if not near:
         raise fetch.NotThere("no sale is open or about to open")
-    soonest: dict[str, Any] = min(near, key=lambda sale: str(sale["opens_at"]))
+    soonest: dict[str, Any] = min(near, key=lambda sale: (sale["phase"] != "lobby", sale["opens_at"]))
     return soonest
 
 
