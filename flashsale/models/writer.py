@@ -7,7 +7,7 @@ import queue
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -117,24 +117,38 @@ def lock_sale(sale: int, *, exclusive: bool = False) -> tuple[int, str]:
 
 def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: UnitState) -> None:
     """Moves units (id, version) on by compare-and-set; raises RefusedByBooks when one is not as it was."""
-    pairs = sorted(units)
-    if not pairs:
+    _advance({"id": "bigint", "version": "int"}, sorted(units), was=was, becomes=becomes)
+
+
+def take_units(winners: Iterable[Winner]) -> None:
+    """Holds the winners' units: each must be free, at its version, and in the line that it was taken from."""
+    rows = sorted((unit.unit, unit.version, winner.allocation) for winner in winners for unit in winner.units)
+    columns = {"id": "bigint", "version": "int", "allocation_id": "bigint"}
+    _advance(columns, rows, was=UnitState.FREE, becomes=UnitState.HELD)
+
+
+def _advance(
+    columns: Mapping[str, str], rows: Sequence[tuple[int, ...]], *, was: UnitState, becomes: UnitState
+) -> None:
+    if not rows:
         return
-    ids, versions = [list(column) for column in zip(*pairs, strict=True)]
+    names, arrays = ", ".join(columns), [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # By id first: whatever the planner believes about the pairs, it never walks through the whole table.
-            which = "id = ANY(%s) AND (id, version) IN (SELECT * FROM unnest(%s::bigint[], %s::int[]))"
-            values: list[Any] = [ids, ids, versions]
+            marks = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+            which = f"id = ANY(%s) AND ({names}) IN (SELECT * FROM unnest({marks}))"  # noqa: S608
+            values: list[Any] = [arrays[0], *arrays]
         else:
-            which = f"(id, version) IN (VALUES {', '.join(['(%s, %s)'] * len(pairs))})"
-            values = [value for pair in pairs for value in pair]
+            mark = f"({', '.join(['%s'] * len(columns))})"
+            which = f"({names}) IN (VALUES {', '.join([mark] * len(rows))})"
+            values = [value for row in rows for value in row]
         cursor.execute(
             f"UPDATE flashsale_unit SET state = %s, version = version + 1 WHERE state = %s AND {which}",  # noqa: S608
             [becomes.value, was.value, *values],
         )
-        if cursor.rowcount != len(pairs):
-            raise RefusedByBooks(Outcome.OFFER_GONE, f"{cursor.rowcount} of {len(pairs)} units were {was.value}")
+        if cursor.rowcount != len(rows):
+            raise RefusedByBooks(Outcome.OFFER_GONE, f"{cursor.rowcount} of {len(rows)} units were {was.value}")
 
 
 def claim_slots(claims: Sequence[tuple[uuid.UUID, ClaimAsk, int]]) -> None:
@@ -178,7 +192,7 @@ def _write(winners: Sequence[Winner]) -> None:
     columns |= {"quantity": [len(w.units) for w in winners], "state": [ReservationState.HELD.value] * len(winners)}
     insert(Reservation, columns)
     taken = [(w.id, unit) for w in winners for unit in w.units]
-    advance_units(((unit.unit, unit.version) for _, unit in taken), was=UnitState.FREE, becomes=UnitState.HELD)
+    take_units(winners)
     columns = {"reservation_id": [id_ for id_, _ in taken], "unit_id": [unit.unit for _, unit in taken]}
     columns |= {name: [getattr(unit, name) for _, unit in taken] for name in ("sku", "price")}
     insert(Holding, columns | {"active": [True] * len(taken)})
@@ -250,6 +264,7 @@ class Writer:
         except Error as error:
             for _, future in batch:
                 future.set_exception(error)
+            close_old_connections()
         else:
             for winner, future in batch:
                 future.set_result(answers[winner.id])

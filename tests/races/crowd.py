@@ -1,0 +1,77 @@
+"""Many at once: threads that start together, each a door with its own connections, and scripts without their guards."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from hashlib import sha1
+from typing import Any
+
+from django.db import DatabaseError, connections
+
+from flashsale.gate.client import GateDown, Script, gate
+from flashsale.life.reserve import Reserved, reserve
+from flashsale.rules.outcomes import Outcome, Refused
+from tests.factories import PHONE, Shopper
+
+
+def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What each act gave, all started together; a refusal as its word."""
+    start = threading.Barrier(len(acts))
+
+    def run(act: Callable[[], Any]) -> Any:
+        start.wait(timeout=20)
+        try:
+            return act()
+        except Refused as refused:
+            return refused.outcome
+        except (GateDown, DatabaseError) as error:
+            return error
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return list(threads.map(run, acts))
+
+
+def door(makers: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
+    """What a door of its own (its own loop, connections, batches) gives to requests that come together."""
+
+    async def serve() -> list[Any]:
+        try:
+            return await asyncio.gather(*(make() for make in makers), return_exceptions=True)
+        finally:
+            await gate().close()
+
+    try:
+        return [answer.outcome if isinstance(answer, Refused) else answer for answer in asyncio.run(serve())]
+    finally:
+        connections.close_all()
+
+
+def through_doors(makers: Sequence[Callable[[], Coroutine[Any, Any, Any]]], *, doors: int = 4) -> list[Any]:
+    """The answers of several doors among which the requests are dealt out, all opened at the same moment."""
+    hands = [makers[n::doors] for n in range(doors)]
+    return [answer for answers in at_once([lambda hand=hand: door(hand) for hand in hands]) for answer in answers]
+
+
+def wish(person: Shopper, *, key: str = "once") -> Callable[[], Coroutine[Any, Any, Reserved]]:
+    """The person's request for one phone, ready to be sent from any door."""
+    where = {"card": person.card, "line": person.line, "channel": person.channel, "place": person.place}
+    return lambda: reserve(**where, items=[(PHONE, 1)], key=key, key_owner="place")
+
+
+def words(answers: Iterable[Any]) -> Counter[str]:
+    """How often each word was said; a reservation counts as "reserved"."""
+    return Counter(str(Outcome.RESERVED if isinstance(answer, Reserved) else answer) for answer in answers)
+
+
+def without(script: Script, guard: str, instead: str = "") -> Script:
+    """The script with one of its guards taken out."""
+    assert script.body.count(guard) == 1, guard
+    weak = copy(script)
+    weak.body = script.body.replace(guard, instead)
+    weak.sha = sha1(weak.body.encode(), usedforsecurity=False).hexdigest()
+    return weak

@@ -1,0 +1,205 @@
+"""The books alone: whatever a lying gate hands them, the tables refuse one unit twice and one purchase too many."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connection, models
+
+from flashsale.models import Claim, Holding, Reservation, Sale, Unit, writer
+from flashsale.models.writer import ClaimAsk, Taken, Winner
+from flashsale.rules.outcomes import Outcome
+from tests.factories import PHONE, lobby_sale
+from tests.faults.steps import broken
+from tests.races.crowd import at_once
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+
+
+class LyingGate:
+    """Decides for reservations without looking at anything."""
+
+    def __init__(self, stock: int = 8, **fields: Any) -> None:
+        self.sale = lobby_sale(stock={PHONE: stock}, max_entries=1000, **fields)
+        self.sale.refresh_from_db()
+        self.line = self.sale.allocations.get()
+        self.units = list(Unit.objects.order_by("pk"))
+        self.channel = self.line.channels.get()
+
+    def winner(self, n: int, *, unit: int | None = None, who: str = "", place: int = 0, **fields: Any) -> Winner:
+        piece = self.units[n if unit is None else unit]
+        scope = Claim.campaign_scope(self.sale.campaign_id)
+        values: dict[str, Any] = {
+            "id": uuid.uuid4(), "sale": self.sale.pk, "epoch": self.sale.epoch, "allocation": self.line.pk,
+            "channel": self.channel.pk, "index": place or n + 1, "number": place or n + 1, "asked": f"key-{n}",
+            "fingerprint": "p", "units": (Taken(piece.pk, 1, PHONE, 1),), "made_ms": 1, "deadline_ms": 2,
+            "claims": tuple(ClaimAsk(scope, axis, who or f"person-{n}", 1) for axis in ("email", "phone")),
+        }  # fmt: skip
+        return Winner(**values | fields)
+
+
+def commit(*winners: Winner) -> list[Outcome]:
+    answers = writer.commit(winners)
+    return [answers[winner.id] for winner in winners]
+
+
+def one_by_one(*winners: Winner) -> list[Outcome]:
+    return [commit(winner)[0] for winner in winners]
+
+
+def from_everywhere(*winners: Winner) -> list[Outcome]:
+    if connection.vendor == "sqlite":
+        return one_by_one(*winners)  # its transactions come one after the other anyway
+    return [answers[0] for answers in at_once([lambda w=winner: commit(w) for winner in winners])]
+
+
+@contextmanager
+def dropped(model: type[models.Model], name: str) -> Iterator[None]:
+    """Without this constraint, whose rows are removed before it comes back."""
+    constraint = next(c for c in model._meta.constraints if c.name == name)
+    model._meta.constraints.remove(constraint)
+    with connection.schema_editor() as editor:
+        editor.remove_constraint(model, constraint)
+    try:
+        yield
+    finally:
+        Reservation.objects.all().delete()
+        model._meta.constraints.append(constraint)
+        with connection.schema_editor() as editor:
+            editor.add_constraint(model, constraint)
+
+
+WAYS = pytest.mark.parametrize("way", [commit, one_by_one, from_everywhere])
+Way = Callable[..., list[Outcome]]
+
+
+def test_without_its_constraint_a_unit_is_given_to_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = LyingGate()
+    monkeypatch.setattr(writer, "take_units", lambda *_, **__: None)
+    with dropped(Holding, "one_active_reservation_per_unit"):
+        assert one_by_one(gate.winner(0), gate.winner(1, unit=0)) == [Outcome.RESERVED] * 2
+        assert Holding.objects.filter(unit=gate.units[0], active=True).count() == 2
+
+
+@WAYS
+def test_a_unit_given_to_many_belongs_to_one(way: Way) -> None:
+    gate = LyingGate()
+    answers = way(*(gate.winner(n, unit=0) for n in range(6)))
+    assert sorted(answers) == sorted([Outcome.RESERVED, *[Outcome.OFFER_GONE] * 5])
+    assert Holding.objects.filter(unit=gate.units[0], active=True).count() == 1
+    assert Reservation.objects.count() == 1
+
+
+@WAYS
+def test_a_unit_given_to_many_belongs_to_one_by_its_constraint_alone(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = LyingGate()
+    monkeypatch.setattr(writer, "take_units", lambda *_, **__: None)
+    answers = way(*(gate.winner(n, unit=0) for n in range(6)))
+    assert sorted(answers) == sorted([Outcome.RESERVED, *[Outcome.OFFER_GONE] * 5])
+    assert Holding.objects.filter(active=True).count() == 1
+
+
+def test_without_its_constraint_one_person_gets_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = LyingGate()
+    with dropped(Claim, "one_claim_per_slot"):
+        assert one_by_one(gate.winner(0, who="ani"), gate.winner(1, who="ani")) == [Outcome.RESERVED] * 2
+        assert Claim.objects.filter(digest="ani", axis="phone").count() == 2
+
+
+@WAYS
+def test_one_person_gets_one_and_no_more(way: Way) -> None:
+    gate = LyingGate()
+    answers = way(*(gate.winner(n, who="ani") for n in range(6)))
+    assert sorted(answers) == sorted([Outcome.RESERVED, *[Outcome.LIMIT_REACHED] * 5])
+    assert Claim.objects.filter(digest="ani").count() == 2
+    assert Unit.objects.filter(state="held").count() == 1
+
+
+@WAYS
+def test_one_bad_row_refuses_itself_only(way: Way) -> None:
+    gate = LyingGate()
+    winners = [gate.winner(n) for n in range(5)]
+    winners[2] = gate.winner(2, unit=0)
+    answers = way(*winners)
+    assert (answers.count(Outcome.RESERVED), answers.count(Outcome.OFFER_GONE)) == (4, 1)
+    assert {answers[1], answers[3], answers[4]} == {Outcome.RESERVED}
+
+
+@WAYS
+def test_the_same_winner_twice_is_one_reservation(way: Way) -> None:
+    gate = LyingGate()
+    winner = gate.winner(0)
+    if way is commit:
+        assert commit(winner) == commit(winner) == [Outcome.RESERVED]
+    else:
+        assert way(*[winner] * 6) == [Outcome.RESERVED] * 6
+    assert Reservation.objects.count() == 1
+    assert Unit.objects.filter(state="held").count() == 1
+
+
+LIES: dict[str, tuple[dict[str, Any], Outcome]] = {
+    "a place that has reserved": ({"place": 1}, Outcome.PLACE_SPENT),
+    "a key that had an effect": ({"asked": "key-0"}, Outcome.KEY_REUSED),
+    "an epoch that is over": ({"epoch": 0}, Outcome.NOT_READY),
+    "an epoch that is to come": ({"epoch": 9}, Outcome.NOT_READY),
+}
+
+
+@pytest.mark.parametrize(("fields", "word"), LIES.values(), ids=LIES)
+def test_a_lie_is_refused_by_its_word_and_leaves_nothing(fields: dict[str, Any], word: Outcome) -> None:
+    gate = LyingGate()
+    assert commit(gate.winner(0)) == [Outcome.RESERVED]
+    assert commit(gate.winner(1, **fields)) == [word]
+    assert (Reservation.objects.count(), Holding.objects.count(), Claim.objects.count()) == (1, 1, 2)
+    assert Unit.objects.filter(state="held").count() == 1
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_unit_at_another_version_is_refused(version: int) -> None:
+    gate = LyingGate()
+    assert commit(gate.winner(0, units=(Taken(gate.units[0].pk, version, PHONE, 1),))) == [Outcome.OFFER_GONE]
+    assert Reservation.objects.count() == 0
+
+
+def test_a_unit_of_another_line_is_refused() -> None:
+    gate, other = LyingGate(), LyingGate(stock=1)
+    theirs = Unit.objects.get(allocation=other.line)
+    assert commit(gate.winner(0, units=(Taken(theirs.pk, 1, PHONE, 1),))) == [Outcome.OFFER_GONE]
+    assert Reservation.objects.count() == 0
+
+
+def test_a_paused_sale_refuses_everybody() -> None:
+    gate = LyingGate()
+    Sale.objects.filter(pk=gate.sale.pk).update(state="paused", paused_at=gate.sale.opens_at)
+    assert commit(gate.winner(0), gate.winner(1)) == [Outcome.PAUSED] * 2
+    assert Reservation.objects.count() == 0
+
+
+def test_whoever_was_given_up_cannot_be_committed_any_more() -> None:
+    gate = LyingGate()
+    winner = gate.winner(0)
+    same = ("id", "sale_id", "allocation_id", "channel_id", "index", "number", "asked", "fingerprint")
+    fields = {name: getattr(winner, name.removesuffix("_id")) for name in same} | {"amount": 1, "epoch": 1}
+    now = gate.sale.opens_at
+    Reservation.objects.create(**fields, quantity=1, deadline_ms=2, made_at=now, state="abandoned", ended_at=now)
+    assert commit(winner) == [Outcome.EXPIRED]
+    assert commit(gate.winner(1, unit=0, asked="key-0", place=1)) == [Outcome.RESERVED]
+
+
+def test_two_units_under_a_limit_of_two_take_both_slots() -> None:
+    gate = LyingGate()
+    two = tuple(Taken(unit.pk, 1, PHONE, 1) for unit in gate.units[:2])
+    claims = tuple(replace(claim, limit=2) for claim in gate.winner(0, who="ani").claims)
+    third = gate.winner(2, who="ani")
+    answers = one_by_one(gate.winner(0, units=two, claims=claims), replace(third, claims=claims))
+    assert answers == [Outcome.RESERVED, Outcome.LIMIT_REACHED]
+    assert sorted(Claim.objects.filter(axis="phone").values_list("slot", flat=True)) == [1, 2]
+
+
+def test_what_the_books_take_keeps_their_own_promises() -> None:
+    gate = LyingGate()
+    commit(*(gate.winner(n, unit=n % 3, who=f"person-{n % 4}") for n in range(8)))
+    assert [line for line in broken(gate.sale) if "the gate" not in line and "called" not in line] == []
