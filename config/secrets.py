@@ -7,6 +7,7 @@ campaign.
 import os
 import secrets
 import tempfile
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 NAMES = (
@@ -74,8 +75,14 @@ def key(name: str, text: str) -> bytes:
 
 
 def public_keys(text: str) -> list[bytes]:
-    """Read public keys of 32 bytes, "hex,hex"; none from an empty text."""
-    return [key("FLASHSALE_RECEIPT_OLD_KEYS", part.strip()) for part in text.split(",") if part.strip()]
+    """Read public keys of 32 bytes as /v1/keys shows them ("x,x", base64url); none from an empty text."""
+    try:
+        keys = [urlsafe_b64decode(part.strip() + "=") for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise SecretsMissing("FLASHSALE_RECEIPT_OLD_KEYS is not base64url.") from error
+    if any(len(public) != 32 for public in keys):
+        raise SecretsMissing("FLASHSALE_RECEIPT_OLD_KEYS needs keys of 32 bytes (43 characters).")
+    return keys
 
 
 def fresh() -> dict[str, str]:

@@ -7,6 +7,7 @@ import pytest
 
 from config import secrets
 from config.secrets import SecretsMissing
+from flashsale.rules.receipts import key_set
 
 
 @pytest.fixture(autouse=True)
@@ -91,4 +92,11 @@ def test_a_file_that_no_demo_made_is_never_added_to(tmp_path: Path) -> None:
 
 def test_old_public_keys_are_read_one_by_one() -> None:
     assert secrets.public_keys("") == []
-    assert secrets.public_keys(f"{'00' * 32}, {'ff' * 32}") == [bytes(32), b"\xff" * 32]
+    shown = [key["x"] for key in key_set([bytes(32), b"\xff" * 32])["keys"]]
+    assert secrets.public_keys(", ".join(shown)) == [bytes(32), b"\xff" * 32]
+
+
+@pytest.mark.parametrize("text", ["x", "AAAA", "00" * 32])
+def test_bad_old_public_keys_are_refused(text: str) -> None:
+    with pytest.raises(SecretsMissing, match="FLASHSALE_RECEIPT_OLD_KEYS"):
+        secrets.public_keys(text)
