@@ -45,6 +45,7 @@ class Survey:
     sold: int
     left: int
     paused_at: int
+    called_at: int
     free: dict[str, int]
 
 

@@ -25,7 +25,6 @@ from flashsale.rules.states import Phase
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25
-TICKS_PER_S = 5  # `cards.tending` lets one process through every 200 ms
 MEND_S = 10.0
 FORGET_MS = int(REMEMBERED.total_seconds() * 1000)
 
@@ -55,7 +54,10 @@ async def tend(*, card: SaleCard) -> None:
 async def _call(card: SaleCard, line: LineCard, figures: Survey) -> None:
     people = pace.to_call(
         free=sum(figures.free.values()), open_claims=figures.open_claims, weight=card.weight,
-        overbooking=card.overbooking, rate_left=max(1, card.rate_per_s // TICKS_PER_S), claims_cap=card.max_entries,
+        overbooking=card.overbooking, claims_cap=card.max_entries,
+        rate_left=pace.accrued(
+            rate_per_s=card.rate_per_s, since_ms=figures.now - max(figures.called_at, card.opens_at, line.opens_at)
+        ),
     )  # fmt: skip
     if not people or figures.called >= figures.entered:
         return

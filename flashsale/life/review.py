@@ -48,12 +48,12 @@ def carry_on(*, run: int) -> int:
     orders = _orders(row.sale)
     ReviewRun.objects.filter(pk=run).update(orders=len(orders), scored=0)
     found = {finding.order_id: finding for finding in suspicious(score(orders))}
-    opened = 0
+    opened = scored = 0
     for chunk in _chunks(order.id for order in orders):
         with transaction.atomic():
             opened += _open_cases([found[id_] for id_ in chunk if id_ in found])
-            ReviewRun.objects.filter(pk=run).update(scored=min(len(orders), row.scored + len(chunk)))
-        row.scored += len(chunk)
+            scored += len(chunk)
+            ReviewRun.objects.filter(pk=run).update(scored=scored)
     ReviewRun.objects.filter(pk=run, finished_at=None).update(finished_at=timezone.now(), scored=len(orders))
     return opened
 

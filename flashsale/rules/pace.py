@@ -39,6 +39,11 @@ def to_call(*, free: int, open_claims: int, weight: int, overbooking: float, rat
     return max(0, min(claims - open_claims, rate_left, claims_cap - open_claims))
 
 
+def accrued(*, rate_per_s: int, since_ms: int) -> int:
+    """How many calls a rate allows so long after the last ones: a second's worth at most."""
+    return max(0, min(rate_per_s, rate_per_s * since_ms // 1000))
+
+
 def people_ahead(*, number: int, called: int) -> int:
     """How many numbers are still to be called before this one; 0 for the next one and for those called."""
     return max(0, number - called - 1)

@@ -80,7 +80,7 @@ async def _guarded(call: Call, *, sale: str, line: str, verb: str) -> Answer:
     except Misused as misused:
         return refusal(call, misused.fault, misused.detail, None, *misused.headers)
     except (GateDown, DatabaseError, TimeoutError) as error:
-        log.warning("no answer", verb=verb, sale=sale, request_id=call.request_id, error=type(error).__name__)
+        log.warning("no answer", verb=verb, sale=sale, request_id=call.request_id, error=repr(error))
         return refusal(call, Outcome.UNKNOWN if verb == "reserve" else Outcome.NOT_READY, "", 2)
     except Exception:  # a door never shows a stack
         log.exception("broken", verb=verb, sale=sale, request_id=call.request_id)

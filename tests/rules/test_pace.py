@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.rules.pace import chance, people_ahead, to_call, wait_ms
+from flashsale.rules.pace import accrued, chance, people_ahead, to_call, wait_ms
 
 COUNTS = st.integers(0, 2_000_000)
 RATES = st.floats(0, 1)
@@ -131,3 +131,10 @@ def test_chance_is_never_shown_as_certain_while_a_unit_is_left(
 def test_a_unit_more_never_lowers_the_chance_shown(ahead: int, free: int, no_show_rate: float) -> None:
     now = chance(ahead=ahead, claims=0, free=free, held=0, no_show_rate=no_show_rate)
     assert chance(ahead=ahead, claims=0, free=free + 1, held=0, no_show_rate=no_show_rate) >= now
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "since_ms", "calls"), [(2, 200, 0), (2, 500, 1), (2, 90_000, 2), (1000, 250, 250), (5, -10, 0)]
+)
+def test_a_rate_accrues_with_time_and_keeps_a_second_at_most(rate_per_s: int, since_ms: int, calls: int) -> None:
+    assert accrued(rate_per_s=rate_per_s, since_ms=since_ms) == calls
