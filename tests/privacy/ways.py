@@ -1,0 +1,73 @@
+"""The two ways in, by a partner and by our own page; every address asked or given out on them is noted."""
+
+import io
+import json
+import re
+from dataclasses import dataclass, field
+
+from flashsale.models import Sale
+from tests.web.asgi import Reply, ask
+from tests.web.conftest import key_of
+
+LINK = re.compile(rb"(?:href|src|action|content)=\"([^\"]*)\"")
+
+
+@dataclass
+class Trail:
+    """What the life leaves behind."""
+
+    heard: list[bytes]
+    logs: io.StringIO
+    urls: list[str] = field(default_factory=list)
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
+        """One request, noting every address that is asked or given out."""
+        size = len(json.dumps(body)) if body is not None else 0
+        reply = ask(method, path, body, content_length=str(size), **headers)
+        found = [link.decode() for link in LINK.findall(reply.body)]
+        self.urls += [path, reply.headers.get("location", ""), reply.headers.get("link", ""), *found]
+        return reply
+
+
+class Partner:
+    """A channel's servers, on whose way in the person comes."""
+
+    def __init__(self, trail: Trail, sale: Sale) -> None:
+        self.trail, self.sale, self.key = trail, sale, key_of(sale.campaign, "lazada")
+
+    def hot(self, verb: str, body: object, **headers: str) -> Reply:
+        path = f"/v1/sales/{self.sale.code}/lines/lazada/{verb}"
+        return self.trail.ask("POST", path, body, authorization=f"Bearer {self.key}", **headers)
+
+    def rest(self, method: str, path: str, body: object = None, key: str = "once") -> Reply:
+        path = f"/v1/reservations{path}"
+        return self.trail.ask(method, path, body, authorization=f"Bearer {self.key}", idempotency_key=key)
+
+
+class Browser:
+    """The person's browser on our own page: it keeps cookies and speaks as the page's script does."""
+
+    def __init__(self, trail: Trail, sale: Sale) -> None:
+        self.trail, self.sale = trail, sale
+        self.cookies: dict[str, str] = {}
+
+    def open(self) -> Reply:
+        return self.ask("GET", f"/s/{self.sale.code}/")
+
+    def post(self, name: str, body: object) -> Reply:
+        return self.ask("POST", f"/s/{self.sale.code}/{name}", body, x_csrftoken=self.cookies["csrftoken"])
+
+    def hot(self, verb: str, body: object, **headers: str) -> Reply:
+        return self.ask("POST", f"/v1/sales/{self.sale.code}/lines/mi.com/{verb}", body, **headers)
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
+        sent = {
+            "origin": "http://testserver",
+            "x_forwarded_for": canary.IP,
+            "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items()),
+        }
+        reply = self.trail.ask(method, path, body, **sent | headers)
+        for cookie in reply.cookies:
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return reply
