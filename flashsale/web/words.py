@@ -61,6 +61,7 @@ def script() -> dict[str, object]:
         "ahead": _("People ahead of you: about {n}"),
         "lost": _("No connection. Your place is safe; we keep trying."),
         "wait": _("Sending… your choice is kept, please wait."),
+        "granted": _("Your turn will last twice as long."),
         "leave": _("Really leave the line? After the draw you would start again at its end."),
         "back": _("Really give your reservation back? Your turn is over then."),
         "error": _("That did not work. Please try again."),

@@ -2,15 +2,18 @@
 
 import gzip
 import os
-import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import redis
+from django.core.management import call_command
 from django.db import connection
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from pytest_django import DjangoDbBlocker
 
 from flashsale.stage.processes import Process, free_port, wait_http
 from flashsale.web.outbox import Mail, newest
@@ -47,10 +50,10 @@ def _books() -> str:
     return f"postgres://{who}{at['HOST'] or 'localhost'}:{at['PORT']}/{at['NAME']}"
 
 
-@pytest.fixture(scope="session")
-def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@contextmanager
+def serving(folder: Path) -> Iterator[Site]:
     """One process with all doors, on the books and the gate of this run."""
-    folder, port = tmp_path_factory.mktemp("site"), free_port()
+    port = free_port()
     env = {
         "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": _books(),
         "EMAIL_URL": f"filemail:///{folder / 'outbox'}",
@@ -66,10 +69,23 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture
-def site(transactional_db: None, gate: object, server: Site) -> Site:
-    """The server, with empty books and an empty gate."""
-    shutil.rmtree(server.outbox, ignore_errors=True)
-    return server
+def site(transactional_db: None, gate: object, tmp_path: Path) -> Iterator[Site]:
+    """A server for this test, with empty books and an empty gate."""
+    with serving(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shop(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A server for all tests of a file, each with a campaign of its own: books that a server uses cannot be emptied."""
+    with django_db_blocker.unblock():
+        with redis.Redis.from_url(os.environ["REDIS_URL"]) as eraser:
+            eraser.flushall()
+        with serving(tmp_path_factory.mktemp("shop")) as found:
+            yield found
+        call_command("flush", verbosity=0, interactive=False)
 
 
 @pytest.fixture(scope="session")

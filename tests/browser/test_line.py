@@ -1,5 +1,6 @@
 """A person enters, is drawn, called, reserves and pays, on a phone and with all its troubles."""
 
+import re
 from typing import Any
 
 import pytest
@@ -28,8 +29,8 @@ def called(person: Person) -> None:
 
 
 @pytest.mark.parametrize("language", ["id", "en"])
-def test_a_person_enters_is_drawn_called_and_pays(site: Site, page: Page, language: str) -> None:
-    person = Person(site, page, own_page_sale(), language=language)
+def test_a_person_enters_is_drawn_called_and_pays(shop: Site, page: Page, language: str) -> None:
+    person = Person(shop, page, own_page_sale(), language=language)
     person.come()
     assert person.barriers() == []
     person.ask_for_codes()
@@ -48,12 +49,12 @@ def test_a_person_enters_is_drawn_called_and_pays(site: Site, page: Page, langua
     person.sees("Your order")
     assert person.barriers() == []
     expect(page.locator(".pill")).to_have_text(person.word("Confirmed"))
-    order = Reservation.objects.get()
+    order = Reservation.objects.get(sale=person.sale)
     assert (order.state, order.payment.method, order.contact.language) == ("confirmed", "qris", language)
 
 
-def test_nothing_is_chosen_for_the_buyer(site: Site, page: Page) -> None:
-    person = Person(site, page, own_page_sale())
+def test_nothing_is_chosen_for_the_buyer(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale())
     called(person)
     assert page.locator(":checked").count() == 0
     person.reserve()
@@ -61,8 +62,8 @@ def test_nothing_is_chosen_for_the_buyer(site: Site, page: Page) -> None:
     assert page.locator("[name=method]:checked").count() == 0
 
 
-def test_a_reload_keeps_place_and_reservation(site: Site, page: Page) -> None:
-    person = Person(site, page, own_page_sale())
+def test_a_reload_keeps_place_and_reservation(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale())
     person.come()
     person.enter()
     page.reload()
@@ -76,8 +77,8 @@ def test_a_reload_keeps_place_and_reservation(site: Site, page: Page) -> None:
     person.sees("Reserved for you")
 
 
-def test_a_reservation_whose_answer_was_lost_is_made_once(site: Site, page: Page) -> None:
-    person = Person(site, page, own_page_sale())
+def test_a_reservation_whose_answer_was_lost_is_made_once(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale())
     called(person)
     keys = []
 
@@ -93,11 +94,11 @@ def test_a_reservation_whose_answer_was_lost_is_made_once(site: Site, page: Page
     person.reserve()
     person.sees("Reserved for you")
     assert keys == keys[:1] * 2
-    assert Reservation.objects.count() == 1
+    assert Reservation.objects.filter(sale=person.sale).count() == 1
 
 
-def test_a_declined_payment_can_be_tried_again(site: Site, page: Page) -> None:
-    person = Person(site, page, own_page_sale())
+def test_a_declined_payment_can_be_tried_again(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale())
     called(person)
     person.reserve()
     person.pay(instrument="demo-declined")
@@ -106,13 +107,13 @@ def test_a_declined_payment_can_be_tried_again(site: Site, page: Page) -> None:
     person.sees("Your order")
 
 
-def test_a_wrong_code_says_so(site: Site, page: Page) -> None:
-    person = Person(site, page, own_page_sale())
+def test_a_wrong_code_says_so(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale())
     person.come()
     person.ask_for_codes()
-    right = site.code_for(person.phone.replace(" ", ""))
+    right = shop.code_for(person.phone.replace(" ", ""))
     page.fill("#code-phone", "000000" if right != "000000" else "111111")
-    page.fill("#code-email", site.code_for(person.email))
+    page.fill("#code-email", shop.code_for(person.email))
     page.click("#prove button")
     person.is_told("The code is wrong or too old.")
     expect(page.locator("#code-phone")).to_be_focused()
@@ -120,8 +121,8 @@ def test_a_wrong_code_says_so(site: Site, page: Page) -> None:
     person.sees("You are in line")
 
 
-def test_who_leaves_may_come_back(site: Site, page: Page) -> None:
-    person = Person(site, page, own_page_sale())
+def test_who_leaves_may_come_back(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale())
     page.on("dialog", lambda dialog: dialog.accept())
     person.come()
     person.enter()
@@ -131,8 +132,8 @@ def test_who_leaves_may_come_back(site: Site, page: Page) -> None:
     person.sees("You are in line")
 
 
-def test_a_turn_that_passed_is_told(site: Site, page: Page) -> None:
-    person = Person(site, page, own_page_sale(claim_s=2))
+def test_a_turn_that_passed_is_told(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale(claim_s=2))
     person.come()
     person.enter()
     open_now(person.sale)
@@ -141,16 +142,16 @@ def test_a_turn_that_passed_is_told(site: Site, page: Page) -> None:
     person.sees("Your turn has passed")
 
 
-def test_a_hold_that_ran_out_is_told(site: Site, page: Page) -> None:
-    person = Person(site, page, own_page_sale(hold_s=3))
+def test_a_hold_that_ran_out_is_told(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale(hold_s=3))
     called(person)
     person.reserve()
     person.sees("Reserved for you")
     person.sees("The time to pay is over")
 
 
-def test_a_pause_is_told_and_costs_nothing(site: Site, page: Page) -> None:
-    person = Person(site, page, own_page_sale())
+def test_a_pause_is_told_and_costs_nothing(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale())
     called(person)
     pause(sale=person.sale, message="Server dirawat.")
     person.looks_up()
@@ -161,9 +162,9 @@ def test_a_pause_is_told_and_costs_nothing(site: Site, page: Page) -> None:
     person.sees("It is your turn")
 
 
-def test_sold_out_is_told(site: Site, page: Page) -> None:
+def test_sold_out_is_told(shop: Site, page: Page) -> None:
     sale = own_page_sale(stock={PHONE: 1})
-    person = Person(site, page, sale)
+    person = Person(shop, page, sale)
     called(person)
     person.reserve()
     person.pay()
@@ -174,12 +175,12 @@ def test_sold_out_is_told(site: Site, page: Page) -> None:
     person.sees("Sold out")
 
 
-def test_those_behind_see_their_number_and_who_is_ahead(site: Site, page: Page) -> None:
+def test_those_behind_see_their_number_and_who_is_ahead(shop: Site, page: Page) -> None:
     sale = own_page_sale(stock={PHONE: 1})
     for n in range(30):
         Shopper(sale, f"other-{n}", channel="mi.com").enter()
     open_now(sale)
-    person = Person(site, page, sale)
+    person = Person(shop, page, sale)
     person.come()
     person.enter()
     expect(page.locator("[data-n=number]")).to_have_text("31")
@@ -189,10 +190,10 @@ def test_those_behind_see_their_number_and_who_is_ahead(site: Site, page: Page) 
     assert person.barriers() == []
 
 
-def test_a_lost_connection_is_told_and_heals(site: Site, page: Page, browser: Browser) -> None:
+def test_a_lost_connection_is_told_and_heals(shop: Site, page: Page, browser: Browser) -> None:
     context = browser.new_context(locale="id-ID")
     own = context.new_page()
-    person = Person(site, own, own_page_sale())
+    person = Person(shop, own, own_page_sale())
     person.come()
     person.enter()
     context.set_offline(True)
@@ -204,12 +205,12 @@ def test_a_lost_connection_is_told_and_heals(site: Site, page: Page, browser: Br
     context.close()
 
 
-def test_the_draw_is_checked_in_the_browser(site: Site, page: Page) -> None:
+def test_the_draw_is_checked_in_the_browser(shop: Site, page: Page) -> None:
     sale = own_page_sale()
     others = [Shopper(sale, f"other-{n}", channel="mi.com") for n in range(4)]
     for other in others:
         other.enter()
-    person = Person(site, page, sale)
+    person = Person(shop, page, sale)
     called(person)
     taken = {bridge.run(look(card=other.card, line=other.line, place=other.place)).number for other in others}
     page.locator("summary").click()
@@ -225,3 +226,13 @@ def _forged(route: Route) -> object:
     transcript = route.fetch().json()
     transcript["secret"] = "00" * 32
     return transcript
+
+
+def test_who_needs_more_time_gets_twice_as_much(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale())
+    person.come()
+    person.enter()
+    page.click("#more")
+    expect(page.locator("#more")).to_have_text(person.word("Your turn will last twice as long."))
+    person.is_called()
+    expect(page.locator("[data-step=offer] .clock")).to_have_text(re.compile("^(10:00|09:)"))

@@ -2,11 +2,13 @@
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
+from flashsale.rules import pace
 from tests.browser.conftest import Site, weight
 from tests.browser.person import Person
 from tests.factories import lobby_sale
@@ -17,21 +19,21 @@ PAGE_BYTES = 14 * 1024
 SCRIPT_BYTES = 6 * 1024
 
 
-def test_the_whole_page_fits_into_fourteen_kilobytes(site: Site, page: Page) -> None:
+def test_the_whole_page_fits_into_fourteen_kilobytes(shop: Site, page: Page) -> None:
     answers: list[Response] = []
     page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - it wants to know its arguments
-    Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
+    Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
     page.wait_for_load_state("networkidle")
     weights = {answer.url: weight(answer.body()) for answer in answers if "/status" not in answer.url}
     assert {url.partition("/")[0] for url in weights} == {"http:"}
-    assert all(url.startswith(site.url) for url in weights)
+    assert all(url.startswith(shop.url) for url in weights)
     scripts = sum(size for url, size in weights.items() if url.endswith(".js"))
     assert scripts <= SCRIPT_BYTES
     assert sum(weights.values()) <= PAGE_BYTES
 
 
-def test_the_browser_draws_as_the_server_does(site: Site, page: Page) -> None:
-    Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
+def test_the_browser_draws_as_the_server_does(shop: Site, page: Page) -> None:
+    Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
     drawn = page.evaluate(
         """async (cases) => Promise.all(cases.map(async (c) => ({
             commitment: await draw.commitment(c.secret),
@@ -45,12 +47,29 @@ def test_the_browser_draws_as_the_server_does(site: Site, page: Page) -> None:
     assert drawn == wanted
 
 
+def test_the_browser_promises_what_the_rules_promise(shop: Site, page: Page) -> None:
+    Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
+    sizes = [0, 1, 7, 60, 500]
+    cases = [
+        {"free": free, "held": held, "claims": claims, "ahead": ahead}
+        for free, held, claims, ahead in product(sizes, sizes, [0, 5], [*sizes, 9000])
+    ]
+    shown = page.evaluate(
+        """(cases) => {
+            const { chance } = page({ sale: "x", language: "en", currency: "IDR", words: {} });
+            return cases.map((c) => chance({ ...c, entered: 1 }, c.ahead));
+        }""",
+        cases,
+    )
+    assert shown == [f"{100 * pace.chance(**case, no_show_rate=0.1):.0f} %" for case in cases]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_smallest_phone_shows_all_of_it(site: Site, page: Page, scheme: str) -> None:
+def test_the_smallest_phone_shows_all_of_it(shop: Site, page: Page, scheme: str) -> None:
     page.set_viewport_size({"width": 320, "height": 568})
     page.emulate_media(color_scheme=scheme)
-    person = Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
-    page.goto(site.url)
+    person = Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
+    page.goto(shop.url)
     assert (person.overflow(), person.barriers()) == (0, [])
     person.come()
     assert (person.overflow(), person.barriers()) == (0, [])
@@ -58,7 +77,7 @@ def test_the_smallest_phone_shows_all_of_it(site: Site, page: Page, scheme: str)
     assert (person.overflow(), person.barriers()) == (0, [])
     person.enter()
     assert (person.overflow(), person.barriers()) == (0, [])
-    page.goto(f"{site.url}/outbox")
+    page.goto(f"{shop.url}/outbox")
     assert (person.overflow(), person.barriers()) == (0, [])
     person.come()
     person.is_called()
@@ -71,8 +90,8 @@ def test_the_smallest_phone_shows_all_of_it(site: Site, page: Page, scheme: str)
     assert (person.overflow(), person.barriers()) == (0, [])
 
 
-def test_the_line_can_be_walked_with_the_keyboard_alone(site: Site, page: Page) -> None:
-    person = Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
+def test_the_line_can_be_walked_with_the_keyboard_alone(shop: Site, page: Page) -> None:
+    person = Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
     person.come()
     page.focus("#phone")
     page.keyboard.type(person.phone)
@@ -82,15 +101,15 @@ def test_the_line_can_be_walked_with_the_keyboard_alone(site: Site, page: Page) 
     person.sees("Type the codes")
     assert page.evaluate("document.activeElement.tagName") == "H2"
     page.keyboard.press("Tab")
-    page.keyboard.type(site.code_for(person.phone.replace(" ", "")))
+    page.keyboard.type(shop.code_for(person.phone.replace(" ", "")))
     page.keyboard.press("Tab")
-    page.keyboard.type(site.code_for(person.email))
+    page.keyboard.type(shop.code_for(person.email))
     page.keyboard.press("Enter")
     person.sees("You are in line")
 
 
-def test_without_script_the_page_renews_itself(site: Site, page: Page, browser: Browser) -> None:
-    person = Person(site, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
+def test_without_script_the_page_renews_itself(shop: Site, page: Page, browser: Browser) -> None:
+    person = Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
     person.come()
     person.enter()
     context = browser.new_context(java_script_enabled=False, locale="id-ID")

@@ -235,6 +235,11 @@
     place.state = "left";
   });
 
+  on("more", async () => {
+    await post(sheet.hot + "wait");
+    at("more").textContent = at("said").textContent = say.granted;
+  });
+
   on("reserve", async ({ sku, quantity }) => {
     // Kept until it is answered: sent again, even after the tab was closed, it has one effect.
     const key = crypto.getRandomValues(new Uint32Array(4)).join("-");

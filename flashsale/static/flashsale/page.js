@@ -32,10 +32,8 @@ const page = ({ sale, language, currency, words }) => {
     throw { title: words.error, ...found, again: answer.status === 429 || answer.status >= 500 };
   }
 
-  const count = (value) => new Intl.NumberFormat(language === "id" ? "id-ID" : "en").format(value);
-
-  const money = (amount) =>
-    new Intl.NumberFormat("id-ID", { style: "currency", currency, maximumFractionDigits: 0 }).format(amount);
+  const count = (value) => value.toLocaleString(language);
+  const money = (amount) => amount.toLocaleString("id", { style: "currency", currency, maximumFractionDigits: 0 });
 
   function span(ms) {
     const seconds = Math.max(0, Math.ceil(ms / 1000));
