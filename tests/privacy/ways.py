@@ -63,7 +63,7 @@ class Browser:
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
         sent = {
             "origin": "http://testserver",
-            "x_forwarded_for": canary.IP,
+            "x_forwarded_for": IP,
             "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items()),
         }
         reply = self.trail.ask(method, path, body, **sent | headers)
