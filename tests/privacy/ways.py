@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from flashsale.models import Sale
+from tests.privacy.canary import IP
 from tests.web.asgi import Reply, ask
 from tests.web.conftest import key_of
 
