@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 CHUNK = 1000
 # Beside the digests in `used:campaign`: the run of the server under which they were loaded.
 RUN = "run"
-_KEPT = ("entered", "called", "lapsed", "left")
+_KEPT = ("entered", "called", "lapsed", "left", "gaps")
 
 
 @dataclass(slots=True)
@@ -133,6 +133,7 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool, now: int) -
     await _mark(keys.spent(line.number), line.spent)
     if kept:
         gap = range(kept["entered"] + 1, entered + 1)
+        await redis.hset(key, "gaps", kept.get("gaps", 0) + len(gap))
         await _mark(keys.out(line.number), gap)
         if line.cohort is not None:
             await _mark(keys.spent(line.number), gap)

@@ -46,6 +46,7 @@ class Survey:
     left: int
     paused_at: int
     called_at: int
+    gaps: int
     free: dict[str, int]
 
 

@@ -123,7 +123,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     return Survey(
         reply[1], reply[2], _text(reply[3]), reply[4] == 1, reply[5], reply[6], int(cohort) if cohort else None,
         _text(reply[8]), reply[9], reply[10], reply[11], reply[12], reply[13], reply[14], reply[15],
-        reply[16], dict(zip(line.skus, reply[17:], strict=True)),
+        reply[16], reply[17], dict(zip(line.skus, reply[18:], strict=True)),
     )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from flashsale.rules.outcomes import Outcome
 
 # Indexes are promised to the gate in blocks, so that a gate without memory never gives one twice.
 BLOCK_MAX = 10_000
-# A small line gets small blocks: after a loss of the gate its numbers go on not far behind.
-BLOCK_MIN = 500
+# A small line gets small blocks: after a loss of the gate its indexes go on not far behind.
+BLOCK_MIN = 50
 MARKS_MAX = 1000
 
 _making_room: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Lock]] = WeakKeyDictionary()
@@ -78,7 +78,7 @@ async def _mark_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -
 
 async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Commits the next block of indexes when half of the last one is given; a carried line gives none."""
-    ahead = min(BLOCK_MAX, max(BLOCK_MIN, figures.entered))
+    ahead = min(BLOCK_MAX, max(BLOCK_MIN, figures.entered // 2))
     if figures.block - figures.entered < ahead // 2 and figures.block < card.max_entries and not line.carries:
         block = await in_books(write_block, line.id, min(card.max_entries, figures.entered + ahead))
         await scripts.extend(card, line, block=block)

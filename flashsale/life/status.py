@@ -39,7 +39,7 @@ async def _survey(card: SaleCard, line: LineCard) -> dict[str, Any]:
         "sale": card.code, "line": line.code, "mode": line.mode, "phase": stands, "now": figures.now,
         "opens_at": max(card.opens_at, line.opens_at), "rolls_over_at": line.rolls_over_at or None,
         "closes_at": card.closes_at, "claim_ms": card.claim_ms, "cohort": figures.cohort if figures.seed else None,
-        "entered": figures.entered, "called": figures.called, "claims": figures.open_claims,
+        "entered": figures.entered - figures.gaps, "called": figures.called, "claims": figures.open_claims,
         "free": sum(figures.free.values()), "offers": figures.free, "held": figures.held, "sold": figures.sold,
         "rate": card.rate_per_s, "commitment": card.commitment, "seed": figures.seed,
         "poll_ms": _poll_ms(card, figures, stands), "message": card.message,

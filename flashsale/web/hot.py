@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 REQUEST_S_MAX = 10.0
 # Beyond this many at once in a process, waiting would only make all of them late.
 CALLS_MAX = 4096
+# A line that doubles with each block takes a crowd of thousands in a few.
+ROOMS_MADE_MAX = 4
 COOKIE_S = 30 * 24 * 3600
 STATUS_CACHE = b"public, max-age=1"
 LINES_SHOWN_MAX = 10_000
@@ -164,13 +166,14 @@ async def _place(visit: Visit, digests: dict[Axis, bytes]) -> enter.Entry:
             address="" if visit.partner else visit.call.address,
         )
 
-    try:
-        return await attempt()
-    except Refused as refused:
-        if refused.outcome is not Outcome.NOT_READY:
-            raise
-    # A crowd may have used up the indexes that the books know of before the tending came by.
-    await draw.make_room(card=visit.card, line=visit.line)
+    for _again in range(ROOMS_MADE_MAX):
+        try:
+            return await attempt()
+        except Refused as refused:
+            if refused.outcome is not Outcome.NOT_READY:
+                raise
+        # A crowd may have used up the indexes that the books know of before the tending came by.
+        await draw.make_room(card=visit.card, line=visit.line)
     return await attempt()
 
 
