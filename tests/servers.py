@@ -100,7 +100,7 @@ def _books() -> str:
     if os.environ.get("FLASHSALE_TEST_DB", "postgres") == "sqlite":
         return f"sqlite:///{folder / 'books.sqlite3'}"
     if not os.environ.get("TEST_DATABASE_URL"):
-        postgres_server = PostgresServer(folder=folder / "postgres", port=free_port()).start()
+        postgres_server = PostgresServer(folder=folder / "postgres", port=free_port(), durable=False).start()
         os.environ["TEST_DATABASE_URL"] = postgres_server.url
         os.environ["FLASHSALE_TEST_DB_GOES"] = "1"  # with its server, so nobody needs to drop databases
     return os.environ["TEST_DATABASE_URL"]
