@@ -19,7 +19,7 @@ class Bucket(NamedTuple):
 
 
 # An honest person enters once and reserves a few times; their browser may repeat itself on a bad network.
-IDENTITY = Bucket(gap_ms=1000, burst=10)
+IDENTITY = Bucket(gap_ms=1000, burst=30)
 PLACE = Bucket(gap_ms=100, burst=50)
 # A partner's servers speak for a whole crowd. An address is a high ceiling only: many phones share one (carrier NAT).
 PARTNER = Bucket(gap_ms=0.05, burst=20_000)

@@ -11,7 +11,7 @@ from flashsale.gate.messages import Caller
 from flashsale.life import wait
 from flashsale.life.enter import digests, enter
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.pace import PLACE, Bucket
+from flashsale.rules.pace import IDENTITY, PLACE, Bucket
 from flashsale.rules.states import PlaceState
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, tend
 
@@ -71,7 +71,7 @@ def test_an_identity_that_knocks_too_fast_is_told_to_wait_and_keeps_its_place():
     ani = Shopper(sale, "ani")
     index = ani.enter().index
     answers = []
-    for _knock in range(15):
+    for _knock in range(IDENTITY.burst + 10):
         try:
             answers.append(ani.enter().index)
         except Refused as refused:
