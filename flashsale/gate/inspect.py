@@ -1,7 +1,7 @@
 """Looks into the gate for an audit: what it offers, counts and remembers. Reads only, in chunks."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from redis.exceptions import RedisError
 
@@ -43,6 +43,19 @@ async def counters(card: SaleCard, line: LineCard) -> dict[str, int]:
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("counters") from error
     return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
+
+
+async def still_held(card: SaleCard, reservations: Sequence[str]) -> list[str]:
+    """Those of the reservations whose units the gate still counts as taken. Raises GateDown."""
+    found: list[str] = []
+    try:
+        for start in range(0, len(reservations), CHUNK):
+            some = reservations[start : start + CHUNK]
+            keys = await gate().redis.hmget(keys_of(card).holds, some)
+            found += [id_ for id_, key in zip(some, keys, strict=True) if key is not None]
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("held") from error
+    return found
 
 
 async def knows(card: SaleCard) -> bool:

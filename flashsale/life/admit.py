@@ -13,7 +13,7 @@ from flashsale.gate.messages import Survey
 from flashsale.life.books import in_books
 from flashsale.life.close import close
 from flashsale.life.draw import draw, extend
-from flashsale.life.expire import expire
+from flashsale.life.expire import expire, tell_again
 from flashsale.life.rebuild import REMEMBERED, find_lost, mend, rebuild
 from flashsale.life.roll_over import roll_over
 from flashsale.life.status import phase_of
@@ -92,12 +92,12 @@ async def _tend_one(code: str) -> None:
 
 
 async def mend_all() -> None:
-    """Finds what lost messages would have said: sales the gate never heard of, units it does not offer."""
+    """Finds what lost messages would have said: of sales, of ended reservations, of free units."""
     await find_lost()
     for code in await cards.codes():
         card = await cards.card_of(code)
-        if card and (offered := await mend(card=card)):
-            log.warning("%s: %s free units had been lost to the gate and are offered again", code, offered)
+        if card and (again := await tell_again(card=card) + await mend(card=card)):
+            log.warning("%s: %s messages to the gate had been lost and were told again", code, again)
 
 
 async def keep_tending(*, stop: asyncio.Event) -> None:

@@ -172,11 +172,12 @@ def _out_of_order(campaign: Campaign) -> Iterator[str]:
             seed = lottery.seed(bytes(sale.secret or b""), line.code, line.cohort or 0)
             if seed.hex() != line.seed:
                 yield f"{line}: the seed does not follow from secret and cohort"
+            called = max(line.called, _called(sale, line))
             rows = Reservation.objects.filter(allocation=line).exclude(state=ReservationState.ABANDONED)
             for index, number in rows.values_list("index", "number").iterator():
                 if lottery.number(index, line.cohort or 0, seed) != number:
                     yield f"{line}: index {index} reserved as number {number}"
-                if number > max(line.called, _called(sale, line)):
+                if number > called:
                     yield f"{line}: number {number} reserved before it was called"
 
 

@@ -6,13 +6,14 @@ identity, and the first commit wins.
 
 import uuid
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from flashsale.gate import scripts
+from flashsale.gate import inspect, scripts
 from flashsale.gate.card import SaleCard
 from flashsale.life.books import in_books
 from flashsale.life.taken import winner_of
@@ -22,6 +23,8 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState
 
 AT_ONCE = 100
+# Longer than any process is away between a commit and its message; later only a rebuild would notice.
+LATELY = timedelta(hours=1)
 
 
 async def expire(*, card: SaleCard) -> int:
@@ -84,6 +87,26 @@ def _abandon_once(card: SaleCard, id_: uuid.UUID, taken: dict[str, Any], now: da
         if row is None:
             return _abandon(card, taken, now)
         return ended_before(row) if row.ended_at else None
+
+
+async def tell_again(*, card: SaleCard) -> int:
+    """Tells the gate of the ends that it has not heard of although the books have them; how many."""
+    ended = await in_books(_ended_lately, card.sale, timezone.now())
+    missed = await inspect.still_held(card, [str(id_) for id_ in ended])
+    for id_ in missed:
+        await give(card=card, ended=await in_books(_ended, uuid.UUID(id_)))
+    return len(missed)
+
+
+def _ended_lately(sale: int, now: datetime) -> list[uuid.UUID]:
+    lately = Q(ended_at__gt=now - LATELY) | Q(cancellation__appeal_until__range=(now - LATELY, now))
+    rows = Reservation.objects.filter(lately, sale=sale, ended_at__isnull=False, claims=None)
+    return list(rows.values_list("pk", flat=True))
+
+
+@transaction.atomic
+def _ended(id_: uuid.UUID) -> Ended:
+    return ended_before(Reservation.objects.get(pk=id_))
 
 
 async def give(*, card: SaleCard, ended: Ended) -> None:

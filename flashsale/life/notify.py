@@ -46,8 +46,9 @@ def _send_next() -> bool | None:
     notice.attempts += 1
     try:
         _letter(notice).send()
-    except (OSError, SMTPException, Contact.DoesNotExist) as error:
-        # Nobody is left to write to once the retention clock has deleted the contact.
+    except (OSError, SMTPException, ValueError, Contact.DoesNotExist) as error:
+        # A value that makes no letter must not hold up the others; nobody is left to write to once the retention
+        # clock has deleted the contact.
         failed = notice.attempts >= ATTEMPTS_MAX or isinstance(error, Contact.DoesNotExist)
         notice.state = NoticeState.FAILED if failed else NoticeState.DUE
         notice.due_at = timezone.now() + FIRST_RETRY * 2**notice.attempts

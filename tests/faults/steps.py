@@ -1,15 +1,17 @@
 """Steps of a sale on the way to a fault, and what must be true after it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.db import connection, models
 
 from flashsale.gate import bridge, inspect, scripts
 from flashsale.gate.client import gate
 from flashsale.life import audit, expire
 from flashsale.life.confirm import Buyer, Payer, confirm
-from flashsale.models import Claim, Reservation, Sale, Unit
+from flashsale.models import Claim, Payment, Reservation, Sale, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, tend
@@ -34,7 +36,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, act: Callable[
 
 def called(*names: str, stock: int = 2, **fields: Any) -> tuple[Sale, list[Shopper]]:
     """An open sale with these people, all of them called as far as stock allows."""
-    sale = lobby_sale(**{"stock": {PHONE: stock}, "max_entries": 20_000} | fields)
+    sale = lobby_sale(**{"stock": {PHONE: stock}, "max_entries": 20_000, "rate_per_s": 100_000} | fields)
     people = [Shopper(sale, name) for name in names]
     for person in people:
         person.enter()
@@ -110,3 +112,20 @@ CHECKS = (
 def broken(sale: Sale) -> list[str]:
     """What an audit finds broken, looked for once: nothing is under way in a test."""
     return [line for check in CHECKS for line in check(sale.campaign)]
+
+
+@contextmanager
+def dropped(model: type[models.Model], name: str) -> Iterator[None]:
+    """Without this constraint, whose rows are removed before it comes back."""
+    constraint = next(c for c in model._meta.constraints if c.name == name)
+    model._meta.constraints.remove(constraint)
+    with connection.schema_editor() as editor:
+        editor.remove_constraint(model, constraint)
+    try:
+        yield
+    finally:
+        Payment.objects.all().delete()
+        Reservation.objects.all().delete()
+        model._meta.constraints.append(constraint)
+        with connection.schema_editor() as editor:
+            editor.add_constraint(model, constraint)

@@ -40,6 +40,7 @@ def door(makers: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
     """What a door of its own (its own loop, connections, batches) gives to requests that come together."""
 
     async def serve() -> list[Any]:
+        gate().pool.max_connections = 4  # a busy machine may take longer than a door waits to open dozens
         try:
             return await asyncio.gather(*(make() for make in makers), return_exceptions=True)
         finally:

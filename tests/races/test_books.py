@@ -1,19 +1,18 @@
 """The books alone: whatever a lying gate hands them, the tables refuse one unit twice and one purchase too many."""
 
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import connection, models
+from django.db import connection
 
 from flashsale.models import Claim, Holding, Reservation, Sale, Unit, writer
 from flashsale.models.writer import ClaimAsk, Taken, Winner
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, lobby_sale
-from tests.faults.steps import broken
+from tests.faults.steps import broken, dropped
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
@@ -54,22 +53,6 @@ def from_everywhere(*winners: Winner) -> list[Outcome]:
     if connection.vendor == "sqlite":
         return one_by_one(*winners)  # its transactions come one after the other anyway
     return [answers[0] for answers in at_once([lambda w=winner: commit(w) for winner in winners])]
-
-
-@contextmanager
-def dropped(model: type[models.Model], name: str) -> Iterator[None]:
-    """Without this constraint, whose rows are removed before it comes back."""
-    constraint = next(c for c in model._meta.constraints if c.name == name)
-    model._meta.constraints.remove(constraint)
-    with connection.schema_editor() as editor:
-        editor.remove_constraint(model, constraint)
-    try:
-        yield
-    finally:
-        Reservation.objects.all().delete()
-        model._meta.constraints.append(constraint)
-        with connection.schema_editor() as editor:
-            editor.add_constraint(model, constraint)
 
 
 WAYS = pytest.mark.parametrize("way", [commit, one_by_one, from_everywhere])

@@ -71,7 +71,7 @@ class TestTheGateAlone:
 class TestTheWholeWay:
     @pytest.mark.parametrize("stock", [1, 7])
     def test_commits_exactly_the_stock_when_five_times_as_many_are_called(self, stock: int) -> None:
-        sale = lobby_sale(stock={PHONE: stock}, overbooking=5, max_entries=1000)
+        sale = lobby_sale(stock={PHONE: stock}, overbooking=5, max_entries=1000, rate_per_s=100_000)
         people = [Shopper(sale, f"person-{n}") for n in range(5 * stock)]
         for person in people:
             person.enter()
