@@ -76,16 +76,20 @@ def site(transactional_db: None, gate: object, tmp_path: Path) -> Iterator[Site]
 
 
 @pytest.fixture(scope="module")
-def shop(
-    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    """A server for all tests of a file, each with a campaign of its own: books that a server uses cannot be emptied."""
+def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Books that the tests of a file share with a server: what they write is committed, and erased in the end."""
     with django_db_blocker.unblock():
-        with redis.Redis.from_url(os.environ["REDIS_URL"]) as eraser:
-            eraser.flushall()
-        with serving(tmp_path_factory.mktemp("shop")) as found:
-            yield found
+        yield
         call_command("flush", verbosity=0, interactive=False)
+
+
+@pytest.fixture(scope="module")
+def shop(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server for all tests of a file, each with a campaign of its own: books in use cannot be emptied."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as eraser:
+        eraser.flushall()
+    with serving(tmp_path_factory.mktemp("shop")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
