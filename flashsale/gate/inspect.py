@@ -58,6 +58,15 @@ async def still_held(card: SaleCard, reservations: Sequence[str]) -> list[str]:
     return found
 
 
+async def revision(card: SaleCard) -> int | None:
+    """The last decision about the sale that the gate has heard of; None when it does not know the sale."""
+    try:
+        heard = await gate().redis.hget(keys_of(card).state, "revision")
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("revision") from error
+    return None if heard is None else int(heard)
+
+
 async def knows(card: SaleCard) -> bool:
     """Whether the gate holds this sale at all. Raises GateDown."""
     try:

@@ -10,10 +10,10 @@ from flashsale.gate import bridge, cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import GateDown
 from flashsale.gate.messages import Survey
+from flashsale.life import control, expire
 from flashsale.life.books import in_books
 from flashsale.life.close import close
 from flashsale.life.draw import draw, extend
-from flashsale.life.expire import expire, tell_again
 from flashsale.life.rebuild import REMEMBERED, find_lost, mend, rebuild
 from flashsale.life.roll_over import roll_over
 from flashsale.life.status import phase_of
@@ -48,7 +48,7 @@ async def tend(*, card: SaleCard) -> None:
         elif figures.now > card.closes_at + FORGET_MS:
             await in_books(close, sale=card.sale)
             return
-    await expire(card=card)
+    await expire.expire(card=card)
 
 
 async def _call(card: SaleCard, line: LineCard, figures: Survey) -> None:
@@ -92,11 +92,14 @@ async def _tend_one(code: str) -> None:
 
 
 async def mend_all() -> None:
-    """Finds what lost messages would have said: of sales, of ended reservations, of free units."""
+    """Finds what lost messages would have said: of sales, decisions, ended reservations, free units."""
     await find_lost()
     for code in await cards.codes():
         card = await cards.card_of(code)
-        if card and (again := await tell_again(card=card) + await mend(card=card)):
+        if card is None:
+            continue
+        decided = await control.tell_again(card=card)
+        if again := decided + await expire.tell_again(card=card) + await mend(card=card):
             log.warning("%s: %s messages to the gate had been lost and were told again", code, again)
 
 

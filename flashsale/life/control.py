@@ -13,8 +13,9 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from flashsale.gate import bridge, cards, scripts
+from flashsale.gate import bridge, cards, inspect, scripts
 from flashsale.gate.card import SaleCard
+from flashsale.life.books import in_books
 from flashsale.life.rebuild import card_of, mend
 from flashsale.models import Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms
@@ -177,3 +178,18 @@ async def _tell(card: SaleCard, sale: Sale) -> None:
         paused_ms=sale.paused_ms, paused_at=ms(sale.paused_at) if sale.paused_at else 0, **frozen,
     )  # fmt: skip
     await cards.show(card)
+
+
+async def tell_again(*, card: SaleCard) -> bool:
+    """Tells the gate a decision that it has not heard of although the books have it; whether there was one."""
+    sale, fresh = await in_books(_as_decided, card.sale)
+    heard = await inspect.revision(card)
+    if heard is None or heard >= sale.revision:
+        return False
+    await _tell(fresh, sale)
+    return True
+
+
+def _as_decided(sale: int) -> tuple[Sale, SaleCard]:
+    row = Sale.objects.select_related("campaign").get(pk=sale)
+    return row, card_of(row)

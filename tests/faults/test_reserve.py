@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import books, expire, rebuild, reserve
+from flashsale.life import admit, books, control, expire, rebuild, reserve
 from flashsale.life.release import release
 from flashsale.life.taken import winner_of
 from flashsale.models import Reservation, Sale, writer
@@ -196,3 +196,19 @@ class TestALostMessageFromTheBooks:
         assert in_gate(ani.sale)["offered"] == 1
         assert [mend(ani.sale), mend(ani.sale)] == [1, 0]
         assert in_gate(ani.sale)["offered"] == 2
+
+
+class TestALostDecision:
+    def test_to_pause_is_told_again_by_mending(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
+        dying(monkeypatch, scripts, "tell", lambda: control.pause(sale=ani.sale))
+        bridge.run(admit.mend_all())
+        assert refusal(ani.reserve) is Outcome.PAUSED
+        assert in_books()["reservations"] == []
+
+    def test_to_resume_is_told_again_by_mending(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
+        control.pause(sale=ani.sale)
+        dying(monkeypatch, scripts, "tell", lambda: control.resume(sale=ani.sale))
+        assert refusal(ani.reserve) is Outcome.PAUSED
+        bridge.run(admit.mend_all())
+        assert ani.reserve().replayed is False
+        assert broken(ani.sale) == []

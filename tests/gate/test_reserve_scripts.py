@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.gate import bridge, scripts
+from flashsale.gate import bridge, coalesce, scripts
 from flashsale.rules.outcomes import Outcome
 from tests.gate.floor import BIG, CARD, FIRST, HOUR, KEYS, NOW, SMALL, ask, changed, everything, person, reserve, stand
 
@@ -213,3 +213,13 @@ def test_what_has_come_due_is_told_with_what_it_took_the_oldest_first(gate: redi
     _, due = bridge.run(scripts.due(CARD, most=10))
     assert list(due.items()) == [("r5", second), ("r4", first)]
     assert list(bridge.run(scripts.due(CARD, most=1))[1]) == ["r5"]
+
+
+def test_beyond_the_bound_of_those_who_wait_the_answer_is_to_come_again(
+    gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand()
+    monkeypatch.setattr(coalesce, "WAITING_MAX", 0)
+    before = everything(gate)
+    assert reserve(ask(1)) is Outcome.TOO_MANY_REQUESTS
+    assert everything(gate) == before
