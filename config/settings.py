@@ -106,6 +106,7 @@ def _books(url: str) -> dict[str, Any]:
         config["TEST"] = {"NAME": env.str("FLASHSALE_TEST_SQLITE", default=None)}  # threads need a file, not memory
     else:
         options["connect_timeout"] = 3
+        config["CONN_HEALTH_CHECKS"] = True  # a pool may hold connections from before a restart of PostgreSQL
         options["pool"] = {"min_size": 1, "max_size": env.int("FLASHSALE_DB_POOL", default=8), "timeout": 5}
     return config
 

@@ -81,8 +81,8 @@ async def forget(card: SaleCard) -> None:
     rest = [keys.card, keys.state, keys.asked, keys.holds, keys.due, keys.units, keys.used_sale]
     for line in card.lines:
         n = line.number
-        crowd += [keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n),
-                  keys.patient(n)]  # fmt: skip
+        crowd += [keys.out(n), keys.seen(n), keys.voided(n), keys.spent(n), keys.waves(n)]
+        crowd += [keys.listed(n), keys.moving(n), keys.patient(n)]
         rest += [keys.line(n), *(keys.free(n, sku) for sku in line.skus)]
     try:
         await redis.hdel(DIRECTORY, card.code)

@@ -10,6 +10,7 @@
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps     |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → place, packed (enter.lua); the crowd-sized memory    |
 | fs:{c}:out:<sale>:<n>           | BITMAP | by index: left or voided                                                 |
+| fs:{c}:seen:<sale>:<n>          | BITMAP | by index: shown by its token, or left, since everything was lost         |
 | fs:{c}:voided:<sale>:<n>        | SET    | indexes voided because their owner had an earlier place                  |
 | fs:{c}:spent:<sale>:<n>         | BITMAP | by number: not an open claim any more (reserved, left, voided, gap)      |
 | fs:{c}:waves:<sale>:<n>         | ZSET   | "last number:time called" scored by last number                          |
@@ -95,6 +96,9 @@ class SaleKeys:
 
     def out(self, line: int) -> str:
         return self._key(f"out:{self.sale}:{line}")
+
+    def seen(self, line: int) -> str:
+        return self._key(f"seen:{self.sale}:{line}")
 
     def voided(self, line: int) -> str:
         return self._key(f"voided:{self.sale}:{line}")

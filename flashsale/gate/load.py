@@ -32,6 +32,7 @@ class LineLoad:
     held: int = 0
     sold: int = 0
     spent: list[int] = field(default_factory=list)
+    entered: int = 0
     listed: list[str] = field(default_factory=list)
     carried: int = 0
     direct: bool = False
@@ -131,15 +132,20 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool, now: int) -
         fields |= {"cohort": line.cohort, "seed": line.seed}
     await redis.hset(key, mapping=fields)
     await _mark(keys.spent(line.number), line.spent)
-    if kept:
-        gap = range(kept["entered"] + 1, entered + 1)
-        await redis.hset(key, "gaps", kept.get("gaps", 0) + len(gap))
-        await _mark(keys.out(line.number), gap)
-        if line.cohort is not None:
-            await _mark(keys.spent(line.number), gap)
+    if not fresh and not line.carried and not line.direct:
+        await _mark_gap(keys, line, known=kept.get("entered", line.entered), gaps=kept.get("gaps", 0))
     if called and not await redis.zrangebyscore(keys.waves(line.number), called, "+inf"):
         # Those called before the loss get their whole window again.
         await redis.zadd(keys.waves(line.number), {f"{called}:{now}": called})
+
+
+async def _mark_gap(keys: SaleKeys, line: LineLoad, *, known: int, gaps: int) -> None:
+    """Indexes beyond those known to be given are out until their token is seen; most of them were never given."""
+    gap = range(known + 1, line.block + 1)
+    await _mark(keys.out(line.number), gap)
+    if line.cohort is not None:
+        await _mark(keys.spent(line.number), gap)
+    await gate().redis.hset(keys.line(line.number), mapping={"lost": line.block, "gaps": gaps + len(gap)})
 
 
 async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None:

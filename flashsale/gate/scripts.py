@@ -62,11 +62,11 @@ async def leave(
     card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes]
 ) -> Outcome:
     """Gives a place up: left, or why not."""
-    keys = keys_of(card)
+    keys, n = keys_of(card), line.number
     reply = await gate().call(
         LEAVE,
-        [keys.state, keys.line(line.number), keys.out(line.number), keys.spent(line.number), *_places(card, digests)],
-        [line.number, index, number, seed, *digests],
+        [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), *_places(card, digests)],
+        [n, index, number, seed, *digests],
     )
     return _word(reply)
 
@@ -94,6 +94,7 @@ async def look(
             keys.spent(n),
             keys.waves(n),
             keys.patient(n),
+            keys.seen(n),
             *_places(card, digests),
         ],
         [n, index, number, seed, *digests],

@@ -13,7 +13,7 @@ from flashsale.gate.messages import Survey
 from flashsale.life import control, expire
 from flashsale.life.books import in_books
 from flashsale.life.close import close
-from flashsale.life.draw import draw, extend
+from flashsale.life.draw import draw, extend, remember
 from flashsale.life.rebuild import REMEMBERED, find_lost, mend, rebuild
 from flashsale.life.roll_over import roll_over
 from flashsale.life.status import phase_of
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 MEND_S = 10.0
+# A gate that lost everything does not even know that there is a sale: doors would answer that there is none.
+FIND_S = 1.0
 FORGET_MS = int(REMEMBERED.total_seconds() * 1000)
 
 
@@ -38,6 +40,7 @@ async def tend(*, card: SaleCard) -> None:
             await in_books(rebuild, sale=card.sale)
             return
         await extend(card=card, line=line, figures=figures)
+        await remember(line=line, figures=figures)
         if figures.wall >= card.opens_at and not figures.seed:
             await draw(card=card)
         elif phase_of(card, figures) is Phase.OPEN and figures.now >= line.opens_at:
@@ -105,9 +108,12 @@ async def mend_all() -> None:
 
 async def keep_tending(*, stop: asyncio.Event) -> None:
     """Looks after all sales until told to stop; an outage of gate or books is waited out."""
-    mended_at = 0.0
+    found_at = mended_at = 0.0
     while not stop.is_set():
         try:
+            if time.monotonic() - found_at > FIND_S:
+                await find_lost()
+                found_at = time.monotonic()
             await tend_all()
             if time.monotonic() - mended_at > MEND_S:
                 await mend_all()

@@ -1,6 +1,7 @@
 """Draw: a sale's cohorts are frozen at its opening and written in the books once; only then are there numbers."""
 
 import asyncio
+import time
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
@@ -21,7 +22,9 @@ BLOCK_MAX = 10_000
 # A small line gets small blocks: after a loss of the gate its indexes go on not far behind.
 BLOCK_MIN = 50
 MARKS_MAX = 1000
+REMEMBER_S = 1.0
 
+_remembered: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, tuple[float, int]]] = WeakKeyDictionary()
 _making_room: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Lock]] = WeakKeyDictionary()
 
 
@@ -82,6 +85,20 @@ async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     if figures.block - figures.entered < ahead // 2 and figures.block < card.max_entries and not line.carries:
         block = await in_books(write_block, line.id, min(card.max_entries, figures.entered + ahead))
         await scripts.extend(card, line, block=block)
+
+
+async def remember(*, line: LineCard, figures: Survey) -> None:
+    """Writes down how many have entered, at most once a second and process."""
+    seen = _remembered.setdefault(asyncio.get_running_loop(), {})
+    at, entered = seen.get(line.id, (0.0, 0))
+    if figures.entered > entered and time.monotonic() - at > REMEMBER_S:
+        seen[line.id] = (time.monotonic(), figures.entered)
+        await in_books(write_entered, line.id, figures.entered)
+
+
+def write_entered(allocation: int, entered: int) -> None:
+    """How many have entered, which never shrinks."""
+    Allocation.objects.filter(pk=allocation, entered__lt=entered).update(entered=entered)
 
 
 async def make_room(*, card: SaleCard, line: LineCard) -> None:

@@ -125,6 +125,7 @@ def _line_load(line: Allocation, reservations: list[Reservation]) -> load.LineLo
     return load.LineLoad(
         number=line.number, block=line.block, cohort=line.cohort, seed=line.seed, called=called,
         held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[r.number for r in mine],
+        entered=max([line.entered, *(r.index for r in mine)]),
         listed=list(line.listed.values_list("digest", flat=True)), direct=line.mode == Mode.DIRECT,
         carried=line.block if line.carries_id else 0,
     )  # fmt: skip

@@ -15,12 +15,13 @@ from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.gate.messages import Ask
 from flashsale.life import places
 from flashsale.life.expire import abandon_refused
+from flashsale.life.look import look
 from flashsale.life.status import status
 from flashsale.life.taken import winner_of
 from flashsale.models.writer import Taken, writer
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Mode, Phase
+from flashsale.rules.states import Mode, Phase, PlaceState
 from flashsale.rules.tokens import Place
 
 KEY_CHARS_MAX = 128
@@ -88,6 +89,9 @@ async def reserve(
     asked = _key(key, key_owner, line, place)
     ask = _ask(card, line, place, channel=channel, number=number, items=wanted, key=asked)
     taken = await scripts.reserve(card, line, seed=seed, ask=ask)
+    if taken is Outcome.PLACE_LEFT and (await look(card=card, line=line, place=place)).state is PlaceState.CALLED:
+        # The gate had lost everything, and this token is the first it sees of the place.
+        taken = await scripts.reserve(card, line, seed=seed, ask=ask)
     if isinstance(taken, Outcome):
         raise Refused(taken)
     return await _commit(card, line, taken, replayed=taken["ask"]["id"] != ask.id)

@@ -67,6 +67,8 @@ class Allocation(models.Model):
     )  # fmt: skip
     # Indexes up to here may have been given: a gate that lost its memory goes on behind them.
     block = models.PositiveIntegerField(default=0, editable=False)
+    # How many had entered a moment ago: what a gate without any memory can still know.
+    entered = models.PositiveIntegerField(default=0, editable=False)
     cohort = models.PositiveIntegerField(_("cohort"), null=True, editable=False)
     seed = models.CharField(max_length=64, blank=True, editable=False)
     called = models.PositiveIntegerField(_("called"), default=0, editable=False)

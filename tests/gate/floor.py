@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from flashsale.gate import bridge, keys, load, scripts
+from flashsale.gate import bridge, client, keys, load, scripts
 from flashsale.gate.card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
 from flashsale.rules.identity import Axis
 
@@ -30,6 +30,7 @@ CARD = SaleCard(
 )  # fmt: skip
 KEYS = keys.SaleKeys(CARD.campaign, CARD.sale)
 FIRST, SECOND = LINES
+ENTERED = 50
 
 
 def person(name: str) -> list[bytes]:
@@ -49,9 +50,17 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
         "card": card, "fresh": not drawn, "revision": 1, "state": "published", "paused_at": 0, "paused_ms": 0,
         "frozen": drawn, "units": {str(n): 1 for n in range(1, len(names) + 1)}, "free": free, "asked": {},
         "holds": {}, "due": {}, "used_campaign": {}, "used_sale": {},
-        "lines": [load.LineLoad(line.number, 50, cohort, seed, called) for line in card.lines],
+        "lines": [load.LineLoad(line.number, ENTERED, cohort, seed, called) for line in card.lines],
     } | fields  # fmt: skip
+    if drawn:
+        bridge.run(_remember_entries(card))
     bridge.run(load.load(load.SaleLoad(**values)))
+
+
+async def _remember_entries(card: SaleCard) -> None:
+    """Redis has been running: it knows how many have entered, so that nothing counts as lost."""
+    for line in card.lines:
+        await client.gate().redis.hset(keys.SaleKeys(card.campaign, card.sale).line(line.number), "entered", ENTERED)
 
 
 def changed(**fields: Any) -> SaleCard:

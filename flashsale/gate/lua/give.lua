@@ -14,8 +14,10 @@ if key then
   redis.call('HINCRBY', KEYS[2], was_due and 'held' or 'sold', -ask.quantity)
   if ARGV[3] == '1' then
     for _, digest in ipairs(ask.digests) do
-      redis.call('HINCRBY', KEYS[3], digest, -ask.quantity)
-      redis.call('HINCRBY', KEYS[4], digest, -ask.quantity)
+      for _, used in ipairs({KEYS[3], KEYS[4]}) do
+        -- Counts are read from the books at a rebuild, perhaps after what is given back here.
+        if redis.call('HINCRBY', used, digest, -ask.quantity) < 0 then redis.call('HSET', used, digest, 0) end
+      end
     end
   end
 end

@@ -1,18 +1,36 @@
 -- Where a place stands. A place whose digests the gate has lost is put back: the token is the place (DESIGN 7).
--- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 patient  8.. the place bucket of each digest
+-- After a loss, indexes that may have been given since the last second known are out until their token is seen, once; if
+-- its owner has entered again meanwhile, the earlier place counts.
+-- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 patient  8 seen  9.. the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 index  4 number (0 while not drawn)  5 seed (empty while not drawn)  6.. digests, raw
 -- Answers: {'looked', place state, line's clock, end of the claim window or 0, called} or {'not_ready'}
 local sale = read_sale()
 if not sale then return {'not_ready'} end
 local index, number = tonumber(ARGV[3]), tonumber(ARGV[4])
-local line = redis.call('HMGET', KEYS[2], 'seed', 'called')
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'lost')
 if (line[1] or '') ~= ARGV[5] then return {'not_ready'} end
 local called = tonumber(line[2])
 
 if redis.call('SISMEMBER', KEYS[4], index) == 1 then return {'looked', 'voided', sale.now, 0, called} end
-if redis.call('GETBIT', KEYS[3], index) == 1 then return {'looked', 'left', sale.now, 0, called} end
-local place = pack_place({index = index, line = tonumber(ARGV[2]), left = false, returns = 0})
-for i = 6, #ARGV do redis.call('HSETNX', KEYS[i + 2], ARGV[i], place) end
+local out = redis.call('GETBIT', KEYS[3], index) == 1
+if out and index <= tonumber(line[3] or 0) and redis.call('SETBIT', KEYS[8], index, 1) == 0 then
+  out = false
+  redis.call('SETBIT', KEYS[3], index, 0)
+  if number > 0 then redis.call('SETBIT', KEYS[5], number, 0) end
+  redis.call('HINCRBY', KEYS[2], 'gaps', -1)
+end
+if out then return {'looked', 'left', sale.now, 0, called} end
+local place = {index = index, line = tonumber(ARGV[2]), left = false, returns = 0}
+for i = 6, #ARGV do
+  local known = redis.call('HGET', KEYS[i + 3], ARGV[i])
+  local other = known and unpack_place(known)
+  if other and other.line == place.line and other.index > index then
+    redis.call('SETBIT', KEYS[3], other.index, 1)
+    redis.call('SADD', KEYS[4], other.index)
+    known = false
+  end
+  if not known then redis.call('HSET', KEYS[i + 3], ARGV[i], pack_place(place)) end
+end
 
 if number == 0 then return {'looked', 'waiting', sale.now, 0, called} end
 if redis.call('GETBIT', KEYS[5], number) == 1 then return {'looked', 'spent', sale.now, 0, called} end

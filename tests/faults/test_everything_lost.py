@@ -1,0 +1,117 @@
+"""Redis is empty: nobody knows who stood in the line but those who stood there, and their tokens bring it back."""
+
+import pytest
+
+from flashsale.gate import bridge
+from flashsale.life import admit
+from flashsale.life.leave import leave
+from flashsale.life.status import status
+from flashsale.models import Reservation, Sale
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import PlaceState
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+NAMES = ("ani", "budi", "cici", "dodi", "edi")
+
+
+def crowd(sale: Sale) -> list[Shopper]:
+    people = [Shopper(sale, name) for name in NAMES]
+    for person in people:
+        person.enter()
+    return people
+
+
+def lose_everything(gate, sale: Sale) -> None:
+    gate.flushall()
+    bridge.run(admit.mend_all())
+    tend(sale)
+
+
+def states(people: list[Shopper]) -> list[PlaceState]:
+    return [person.look().state for person in sorted(people, key=lambda person: person.number())]
+
+
+def test_in_the_lobby_those_known_to_have_entered_are_drawn_and_called_and_no_ghosts(gate):
+    sale = lobby_sale(stock={PHONE: 2})
+    people = crowd(sale)
+    tend(sale)
+    lose_everything(gate, sale)
+    open_now(sale)
+    tend(sale)
+    assert states(people) == ["called", "called", "waiting", "waiting", "waiting"]
+    card = card_of(sale)
+    assert bridge.run(status(card=card, line=card.lines[0]))["entered"] == 5
+
+
+def test_who_entered_in_the_last_second_is_drawn_when_their_token_is_seen(gate):
+    sale = lobby_sale(stock={PHONE: 2})
+    people = crowd(sale)
+    lose_everything(gate, sale)
+    for person in people[:3]:
+        assert person.look().state is PlaceState.WAITING
+    open_now(sale)
+    tend(sale)
+    assert states(people[:3]) == ["called", "called", "waiting"]
+    card = card_of(sale)
+    assert bridge.run(status(card=card, line=card.lines[0]))["entered"] == 3
+
+
+def test_once_drawn_a_token_brings_its_number_back(gate):
+    sale = lobby_sale(stock={PHONE: 2})
+    people = crowd(sale)
+    tend(sale)
+    open_now(sale)
+    tend(sale)
+    numbers = [person.number() for person in people]
+    first, second, *_ = sorted(people, key=lambda person: person.number())
+    held = first.reserve(key="k")
+    lose_everything(gate, sale)
+    assert second.reserve().amount == 1_799_000
+    assert [person.number() for person in people] == numbers
+    assert states(people) == ["spent", "spent", "waiting", "waiting", "waiting"]
+    assert first.reserve(key="k").id == held.id
+    assert Reservation.objects.count() == 2
+
+
+def test_whoever_entered_again_meanwhile_keeps_the_earlier_place_alone(gate):
+    sale = lobby_sale()
+    people = crowd(sale)
+    lose_everything(gate, sale)
+    ani = people[0]
+    again = Shopper(sale, "ani")
+    assert again.enter().index > len(NAMES)
+    assert ani.look().state is PlaceState.WAITING
+    assert again.look().state is PlaceState.VOIDED
+    assert ani.enter().index == 1
+
+
+def test_a_place_left_after_the_loss_stays_left(gate):
+    sale = lobby_sale()
+    ani, *_ = crowd(sale)
+    lose_everything(gate, sale)
+    ani.look()
+    bridge.run(leave(card=ani.card, line=ani.line, place=ani.place))
+    assert ani.look().state is PlaceState.LEFT
+
+
+def test_new_people_get_indexes_that_nobody_had(gate):
+    sale = lobby_sale()
+    people = crowd(sale)
+    lose_everything(gate, sale)
+    newcomer = Shopper(sale, "newcomer")
+    assert newcomer.enter().index > 50 >= max(person.entry.index for person in people)
+    assert newcomer.look().state is PlaceState.WAITING
+
+
+def test_a_spent_place_stays_spent(gate):
+    sale = lobby_sale(stock={PHONE: 5})
+    ani, *_ = crowd(sale)
+    open_now(sale)
+    tend(sale)
+    ani.reserve()
+    lose_everything(gate, sale)
+    assert ani.look().state is PlaceState.SPENT
+    with pytest.raises(Refused) as refused:
+        ani.reserve(key="another")
+    assert refused.value.outcome is Outcome.PLACE_SPENT
