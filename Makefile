@@ -25,8 +25,8 @@ story: $(VENV)/.runs $(MO)  ## the campaign of January 2021 again, in a minute o
 	@FLASHSALE_DEMO=1 $(PY) manage.py story $(ARGS)
 
 test: check  ## checks, then the whole suite on PostgreSQL and the books once more on SQLite
-	$(PY) -m pytest $(ARGS)
-	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest -m books $(ARGS)
+	$(PY) -m pytest -n auto $(ARGS)
+	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest -n auto -m books $(ARGS)
 
 check: $(VENV)/.tests $(MO)  ## format, lint, types, direction of imports, migrations, rules of the house
 	$(VENV)/bin/ruff format --check --quiet
