@@ -13,6 +13,7 @@ from itertools import combinations
 
 from flashsale.gate import bridge, scripts
 from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.messages import Survey
 from flashsale.life import control
 from flashsale.life.leave import leave
 from flashsale.life.look import View, look
@@ -207,7 +208,7 @@ def _outage(luck: random.Random) -> list[Finding]:
     ]  # fmt: skip
 
 
-async def _call_half(line: Line) -> scripts.Survey:
+async def _call_half(line: Line) -> Survey:
     """Calls the next wave; the figures before it."""
     figures = await scene.survey(line.card, line.line)
     await scripts.call(line.card, line.line, seed=figures.seed, called=figures.called, people=OUTAGE_PEOPLE)
