@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F
@@ -71,16 +71,21 @@ def lobby_sale(campaign: Campaign | None = None, **fields: Any) -> Sale:
 
 
 def open_now(sale: Sale) -> Sale:
-    """Moves the opening of a published sale to this moment, in the books and the gate, and lets it be tended.
+    """Moves the opening of a published sale to this moment and lets it be tended."""
+    move_opening(sale)
+    tend(sale)
+    return sale
+
+
+def move_opening(sale: Sale, opens_at: datetime | None = None) -> None:
+    """Moves the opening of a published sale (to this moment unless told otherwise), in the books and the gate.
 
     The only shortcut that tests take: waiting for the real opening is what the story does.
     """
-    moved = timezone.now() - timedelta(milliseconds=1)
+    moved = opens_at or timezone.now() - timedelta(milliseconds=1)
     Sale.objects.filter(pk=sale.pk).update(opens_at=moved, revision=F("revision") + 1)
     sale.refresh_from_db()
     bridge.run(_move_opening(sale))
-    tend(sale)
-    return sale
 
 
 async def _move_opening(sale: Sale) -> None:

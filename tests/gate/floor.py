@@ -45,6 +45,8 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
     free: dict[tuple[int, str], dict[str, int]] = {}
     for unit, (sku, _) in enumerate(names, 1):
         free.setdefault((1, sku), {})[str(unit)] = 1
+    if not drawn and card.opens_at < NOW:
+        card = replace(card, opens_at=card.closes_at - 1)
     cohort, seed, called = (10, SEED, fields.pop("called", 10)) if drawn else (None, "", 0)
     values: dict[str, Any] = {
         "card": card, "fresh": not drawn, "revision": 1, "state": "published", "paused_at": 0, "paused_ms": 0,

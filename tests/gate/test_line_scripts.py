@@ -128,6 +128,8 @@ def test_the_first_freeze_fixes_the_cohorts_of_all_lines(gate: redis.Redis) -> N
     enter("ani")
     enter("budi", SECOND)
     enter("cici", SECOND)
+    gate.hset(KEYS.state, "opens", NOW - 1)
+    enter("early as can be", SECOND)
     assert bridge.run(scripts.freeze(CARD)) == {1: 1, 2: 2}
     enter("dodi")
     assert bridge.run(scripts.freeze(CARD)) == {1: 1, 2: 2}

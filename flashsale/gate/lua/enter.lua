@@ -1,4 +1,6 @@
 -- Gives an identity its place in a line: the one it has, or the next index.
+-- Whoever enters first after the opening ends the line's cohort before, so that it holds those who were there, even if
+-- nobody has looked for an hour.
 -- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 used in campaign  6 used in sale  7 listed  8 spent
 --   9 pace of the identity  10 pace of the caller  11.. the place bucket of each digest
@@ -17,6 +19,11 @@ if not sale then return {'not_ready'} end
 if sale.state == 'called_off' then return {'called_off'} end
 if sale.state == 'closed' or sale.now >= sale.closes then return {'closed'} end
 if sale.now < sale.lobby then return {'not_open'} end
+
+if not sale.frozen and sale.wall >= sale.opens then
+  freeze_line(sale, KEYS[2])
+  sale.frozen = true
+end
 
 local line = tonumber(ARGV[2])
 local digests = (#ARGV - 10) / 2

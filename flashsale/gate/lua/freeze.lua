@@ -1,4 +1,4 @@
--- Ends the cohorts of all lines of a sale at one instant, once the opening time has come.
+-- Ends the cohorts of all lines of a sale at one instant: the opening time, however late this is called (see enter.lua).
 -- Guarantee: the first call fixes the cohorts; later calls return the same.
 -- KEYS: 1 sale  2.. the lines
 -- ARGV: 1 run id
@@ -8,7 +8,7 @@ if not sale then return {'not_ready'} end
 if sale.wall < sale.opens then return {'not_open'} end
 local answer = {'looked'}
 for i = 2, #KEYS do
-  if not sale.frozen then redis.call('HSET', KEYS[i], 'cohort', redis.call('HGET', KEYS[i], 'entered')) end
+  freeze_line(sale, KEYS[i])
   answer[i] = tonumber(redis.call('HGET', KEYS[i], 'cohort'))
 end
 redis.call('HSET', KEYS[1], 'frozen', 1)

@@ -29,6 +29,14 @@ local function outside_window(sale, line_opens)
   return nil
 end
 
+-- Ends a line's cohort with what had entered at the opening: whoever comes first after it calls this before it gives an index.
+-- An opening that was moved since begins anew; a line that is drawn stays as it is.
+local function freeze_line(sale, key)
+  local line = redis.call('HMGET', key, 'seed', 'frozen_for', 'entered')
+  local opens = string.format('%.0f', sale.opens)
+  if not line[1] and line[2] ~= opens then redis.call('HSET', key, 'cohort', line[3], 'frozen_for', opens) end
+end
+
 -- How many bits first..last are set. Redis 6.2 counts whole bytes only, so the edges are read bit by bit.
 local function count_bits(key, first, last)
   local count = 0
