@@ -7,16 +7,20 @@ it connects and hands it to every script, so that a gate which lost its memory r
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
+from hiredis import pack_command
 from redis import asyncio as aioredis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 
 # A call that takes longer than a second on a gate that decides in microseconds is an outage: its outcome is unknown.
 SOCKET_TIMEOUT_S = 1.0
@@ -50,6 +54,35 @@ async def _learn_run_id(connection: AbstractConnection) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[str | bytes | int | float]
+
+    def by_hash(self, run_id: str) -> bytes:
+        return self._packed("EVALSHA", self.script.sha, run_id)
+
+    def by_body(self, run_id: str) -> bytes:
+        return self._packed("EVAL", self.script.body, run_id)
+
+    def _packed(self, command: str, script: str, run_id: str) -> bytes:
+        whole: Any = (command, script, len(self.keys), *self.keys, run_id, *self.args)  # its stub wants exactly one
+        return bytes(pack_command(whole))
+
+
+async def _exchange(connection: AbstractConnection, commands: Sequence[bytes]) -> list[Any]:
+    """The replies to commands sent in one write, an exception where Redis refused one."""
+    await connection.send_packed_command(b"".join(commands))
+    replies: list[Any] = []
+    for _ in commands:
+        try:
+            replies.append(await connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+    return replies
+
+
 class Gate:
     """Connections of one event loop."""
 
@@ -64,32 +97,45 @@ class Gate:
             redis_connect_func=_learn_run_id,
             protocol=2,
         )
+        self._calls: Coalescer[_Call, Any] = Coalescer(self._send, fail_together=True)
         # Any: the library types every reply as bytes or text, whatever the client was told.
         self.redis: Any = aioredis.Redis(connection_pool=self.pool, retry=Retry(NoBackoff(), 0))
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
-        """The script's reply; ARGV[1] is always the server's run id. Raises :class:`GateDown`."""
+        """The script's reply; ARGV[1] is always the server's run id. Raises :class:`GateDown`.
+
+        Calls that arrive while others are in flight travel together: one connection, one write, one wait for all.
+        """
+        try:
+            reply = await self._calls.ask(_Call(script, keys, args))
+        except TooManyWaiting as error:
+            raise GateDown(f"{script.name}: too many wait") from error
+        if isinstance(reply, Exception):
+            raise GateDown(f"{script.name}: {reply}") from reply
+        return reply
+
+    async def _send(self, calls: Sequence[_Call]) -> list[Any]:
+        """The replies, an exception where a script failed. Raises :class:`GateDown` when nobody knows what happened."""
         try:
             connection = await self.pool.get_connection()
         except (RedisError, OSError, TimeoutError) as error:
-            raise GateDown(script.name) from error
+            raise GateDown(f"{calls[0].script.name}: {error}") from error
         try:
-            run_id = connection.run_id
-            command = (len(keys), *keys, run_id, *args)
-            try:
-                await connection.send_command("EVALSHA", script.sha, *command)
-                return await connection.read_response()
-            except NoScriptError:
-                # The script did not run, so sending it once more is no blind repetition.
-                await connection.send_command("EVAL", script.body, *command)
-                return await connection.read_response()
-        except (RedisError, OSError, TimeoutError) as error:
-            await connection.disconnect(nowait=True)
-            raise GateDown(f"{script.name}: {error}") from error
-        except asyncio.CancelledError:
+            replies = await _exchange(connection, [call.by_hash(connection.run_id) for call in calls])
+            lost = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if lost:
+                # These scripts did not run, so sending them once more is no blind repetition.
+                again = await _exchange(connection, [calls[at].by_body(connection.run_id) for at in lost])
+                for at, reply in zip(lost, again, strict=True):
+                    replies[at] = reply
+        except BaseException as error:
             # A reply may still be on its way: nobody else must read it.
             await connection.disconnect(nowait=True)
+            if isinstance(error, RedisError | OSError | TimeoutError):
+                raise GateDown(f"{calls[0].script.name}: {error}") from error
             raise
+        else:
+            return replies
         finally:
             await self.pool.release(connection)
 
