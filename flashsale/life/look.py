@@ -31,8 +31,8 @@ async def look(*, card: SaleCard, line: LineCard, place: Place) -> View:
     )
     if isinstance(answer, Outcome):
         raise Refused(answer)
-    cohort, _ = await cards.draw_of(card, line)
+    cohort = (await cards.draw_of(card, line))[0] if number else None
     return View(
         index=place.index, number=number or None, state=answer.state, now=answer.now,
-        claim_ends=answer.claim_ends or None, called=answer.called, cohort=cohort if number else None,
+        claim_ends=answer.claim_ends or None, called=answer.called, cohort=cohort,
     )  # fmt: skip
