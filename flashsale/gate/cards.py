@@ -25,7 +25,7 @@ class _Seen:
 
 
 _seen: WeakKeyDictionary[Gate, dict[str, _Seen]] = WeakKeyDictionary()
-_draws: WeakKeyDictionary[Gate, dict[tuple[int, int], tuple[int, str]]] = WeakKeyDictionary()
+_draws: WeakKeyDictionary[Gate, dict[tuple[str, int], tuple[int, str]]] = WeakKeyDictionary()
 
 
 async def card_of(code: str) -> SaleCard | None:
@@ -97,7 +97,8 @@ async def forget(card: SaleCard) -> None:
 async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
     """Cohort and seed (hex) of a line, (0, "") while it is not drawn. Never changes once there. Raises GateDown."""
     draws = _draws.setdefault(gate(), {})
-    which = (card.sale, line.number)
+    # By the commitment: ids may come back with restored books, a secret never does.
+    which = (card.commitment, line.number)
     if which not in draws:
         try:
             cohort, seed = await gate().redis.hmget(keys_of(card).line(line.number), ["cohort", "seed"])

@@ -40,7 +40,7 @@ async def tend(*, card: SaleCard) -> None:
             await in_books(rebuild, sale=card.sale)
             return
         await extend(card=card, line=line, figures=figures)
-        await remember(line=line, figures=figures)
+        await remember(card=card, line=line, figures=figures)
         if figures.wall >= card.opens_at and not figures.seed:
             await draw(card=card)
         elif phase_of(card, figures) is Phase.OPEN and figures.now >= line.opens_at:

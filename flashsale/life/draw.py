@@ -24,7 +24,9 @@ BLOCK_MIN = 50
 MARKS_MAX = 1000
 REMEMBER_S = 1.0
 
-_remembered: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, tuple[float, int]]] = WeakKeyDictionary()
+_remembered: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int], tuple[float, int]]] = (
+    WeakKeyDictionary()
+)
 _making_room: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Lock]] = WeakKeyDictionary()
 
 
@@ -87,12 +89,12 @@ async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
         await scripts.extend(card, line, block=block)
 
 
-async def remember(*, line: LineCard, figures: Survey) -> None:
+async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Writes down how many have entered, at most once a second and process."""
     seen = _remembered.setdefault(asyncio.get_running_loop(), {})
-    at, entered = seen.get(line.id, (0.0, 0))
+    at, entered = seen.get((card.commitment, line.number), (0.0, 0))
     if figures.entered > entered and time.monotonic() - at > REMEMBER_S:
-        seen[line.id] = (time.monotonic(), figures.entered)
+        seen[card.commitment, line.number] = (time.monotonic(), figures.entered)
         await in_books(write_entered, line.id, figures.entered)
 
 
