@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 
 from flashsale.rules.pace import UNBOUNDED, Bucket
 from flashsale.rules.states import PlaceState
@@ -74,8 +75,15 @@ class Ask:
         return f"{self.line}:{self.index}" if self.index else self.digests[0]
 
     def to_json(self) -> str:
-        """The ask as the script reads it."""
+        """The ask as it is kept with what was taken for it."""
         return json.dumps({name: getattr(self, name) for name in self.__slots__}, separators=(",", ":"))
+
+    def to_args(self) -> list[str | int]:
+        """The ask as reserve.lua reads it."""
+        return [
+            self.to_json(), self.id, self.key, self.print, self.index, self.number, self.quantity, self.limit,
+            self.sale_limit, len(self.items), *chain.from_iterable(self.items), len(self.digests), *self.digests,
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,9 +168,9 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequen
     reply = await gate().call(
         RESERVE,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
-         keys.used_sale, keys.asked, keys.holds, keys.due, keys.units, keys.listed(n),
-         keys.patient(n), *(keys.free(n, sku) for sku in line.skus), *(keys.pace(ask.who) for ask in asks)],
-        [seed, *PLACE, *(ask.to_json() for ask in asks)],
+         keys.used_sale, keys.asked, keys.holds, keys.due, keys.listed(n), keys.patient(n),
+         *(keys.free(n, sku) for sku in line.skus), *(keys.pace(ask.who) for ask in asks)],
+        [seed, *PLACE, len(line.skus), *(value for ask in asks for value in ask.to_args())],
     )  # fmt: skip
     return list(reply)
 

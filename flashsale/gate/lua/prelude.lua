@@ -1,9 +1,14 @@
 -- Stands before every script. KEYS[1] is always the sale's hash, ARGV[1] the run id of the server that the caller is connected to.
 -- Times are ms. The line's clock is Redis TIME less all time after the opening in which the sale was paused (DESIGN 7).
 
+-- A script happens at one moment, so the clock is read once.
+local wall_ms
 local function wall_clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  if not wall_ms then
+    local time = redis.call('TIME')
+    wall_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  return wall_ms
 end
 
 -- The sale's state, or nil when this server does not know the sale: fresh, restored or replaced servers refuse all work.

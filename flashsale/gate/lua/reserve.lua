@@ -1,40 +1,64 @@
 -- Decides a batch of at most 64 reservations on one line; each is all or nothing, and all its checks come before its first write.
 -- Guarantee: never more units than are free, never more than the limit, once per place and per request key.
--- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 used in campaign  8 used in sale  9 asked  10 holds  11 due  12 units
---   13 listed  14 patient  15.. the free units of each offer, then the pace of each request's place
--- ARGV: 1 run id  2 seed  3 ms between a place's requests  4 how many at once  5.. requests, JSON: {id, key, print, index, number, items: [[offer's position from 0, quantity] ...], quantity,
---   digests: [hex ...], limit, sale_limit (0: none), channel}; where the line is direct, the script gives index and number
--- Answers: for each request {'reserved', taken, 1 if new} or {word} of too_many_requests, not_ready, key_reused, called_off, closed, paused, not_open,
---   place_voided, place_left, place_spent, not_called, lapsed, not_eligible, limit_reached, sold_out, offer_gone.
+-- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 used in campaign  8 used in sale  9 asked  10 holds  11 due
+--   12 listed  13 patient  14.. the free units of each offer, then the pace of each request's place
+-- ARGV: 1 run id  2 seed  3 ms between a place's requests  4 how many at once  5 how many offers
+--   6.. for each request: itself as JSON (messages.Ask), then what of it is judged here: id, key, print, index, number, quantity,
+--   campaign limit, sale limit (0: none), how many items, offer's position from 0 and quantity of each, how many digests,
+--   each digest (hex); where the line is direct, the script gives index and number
+-- Answers: for each request {'reserved', taken, 1 if new} or {word} of too_many_requests, not_ready, key_reused, called_off,
+--   closed, paused, not_open, place_voided, place_left, place_spent, not_called, lapsed, not_eligible, limit_reached,
+--   sold_out, offer_gone.
 --   taken is JSON: {ask: the request, units: [[unit, version, offer's position] ...], made, deadline}; it stays under `asked`
-local OFFERS, ASKS = 14, 4
+local OFFERS = 13
+local offers = tonumber(ARGV[5])
 local sale = read_sale()
 local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'opens', 'mode', 'listed', 'entered', 'block')
 local called = tonumber(line[2] or 0)
 local direct = line[4] == 'direct'
-local offers = #KEYS - OFFERS - (#ARGV - ASKS)
+local some_voided, some_patient = redis.call('EXISTS', KEYS[4]) == 1, redis.call('EXISTS', KEYS[13]) == 1
+local held = 0
+
+local at = 6
+local function next_arg()
+  at = at + 1
+  return ARGV[at - 1]
+end
+
+local function next_ask()
+  local ask = {json = next_arg(), id = next_arg(), key = next_arg(), print = next_arg(), index = next_arg(), number = tonumber(next_arg()),
+               quantity = tonumber(next_arg()), limit = tonumber(next_arg()), sale_limit = tonumber(next_arg()), items = {}, digests = {}}
+  for i = 1, tonumber(next_arg()) do ask.items[i] = {tonumber(next_arg()), tonumber(next_arg())} end
+  for i = 1, tonumber(next_arg()) do ask.digests[i] = next_arg() end
+  return ask
+end
 
 local function place_refused(ask)
-  if redis.call('SISMEMBER', KEYS[4], ask.index) == 1 then return 'place_voided' end
+  if some_voided and redis.call('SISMEMBER', KEYS[4], ask.index) == 1 then return 'place_voided' end
   if redis.call('GETBIT', KEYS[3], ask.index) == 1 then return 'place_left' end
   if redis.call('GETBIT', KEYS[5], ask.number) == 1 then return 'place_spent' end
   if ask.number > called then return 'not_called' end
-  if sale.now >= claim_ends(sale, KEYS[6], ask.number, redis.call('ZSCORE', KEYS[14], ask.index)) then return 'lapsed' end
+  local patient = some_patient and redis.call('ZSCORE', KEYS[13], ask.index)
+  if sale.now >= claim_ends(sale, KEYS[6], ask.number, patient) then return 'lapsed' end
 end
 
 local function unlisted(ask)
   if line[5] ~= '1' then return nil end
   for _, digest in ipairs(ask.digests) do
-    if redis.call('SISMEMBER', KEYS[13], digest) == 1 then return nil end
+    if redis.call('SISMEMBER', KEYS[12], digest) == 1 then return nil end
   end
   return 'not_eligible'
 end
 
-local function limit_refused(ask)
-  for _, digest in ipairs(ask.digests) do
-    if tonumber(redis.call('HGET', KEYS[7], digest) or 0) + ask.quantity > ask.limit then return 'limit_reached' end
-    if ask.sale_limit > 0 and tonumber(redis.call('HGET', KEYS[8], digest) or 0) + ask.quantity > ask.sale_limit then return 'limit_reached' end
+local function used_up(key, ask, most)
+  for _, used in ipairs(redis.call('HMGET', key, unpack(ask.digests))) do
+    if tonumber(used or 0) + ask.quantity > most then return true end
   end
+end
+
+local function limit_refused(ask)
+  if used_up(KEYS[7], ask, ask.limit) then return 'limit_reached' end
+  if ask.sale_limit > 0 and used_up(KEYS[8], ask, ask.sale_limit) then return 'limit_reached' end
 end
 
 local function stock_refused(ask)
@@ -52,7 +76,9 @@ end
 local function number_directly(ask)
   local index = tonumber(redis.call('HINCRBY', KEYS[2], 'entered', 1))
   redis.call('HSET', KEYS[2], 'called', index, 'lapsed', index)
-  ask.index, ask.number, line[6] = index, index, index
+  local whole = cjson.decode(ask.json)
+  whole.index, whole.number = index, index
+  ask.json, ask.number, line[6] = cjson.encode(whole), index, index
 end
 
 local function take(ask)
@@ -60,22 +86,20 @@ local function take(ask)
   local units = {}
   for _, item in ipairs(ask.items) do
     local popped = redis.call('ZPOPMIN', KEYS[OFFERS + 1 + item[1]], item[2])
-    for i = 1, #popped, 2 do
-      units[#units + 1] = {tonumber(popped[i]), tonumber(popped[i + 1]), item[1]}
-      redis.call('HSET', KEYS[12], popped[i], popped[i + 1])
-    end
+    for i = 1, #popped, 2 do units[#units + 1] = '[' .. popped[i] .. ',' .. popped[i + 1] .. ',' .. item[1] .. ']' end
   end
   for _, digest in ipairs(ask.digests) do
     redis.call('HINCRBY', KEYS[7], digest, ask.quantity)
-    redis.call('HINCRBY', KEYS[8], digest, ask.quantity)
+    if ask.sale_limit > 0 then redis.call('HINCRBY', KEYS[8], digest, ask.quantity) end
   end
-  local deadline = sale.now + sale.hold
-  local taken = cjson.encode({ask = ask, units = units, made = sale.now, deadline = deadline})
+  local deadline = string.format('%.0f', sale.now + sale.hold)
+  -- Joined by hand: taking the request apart and putting it together again cost more than everything else here.
+  local taken = string.format('{"ask":%s,"units":[%s],"made":%.0f,"deadline":%s}', ask.json, table.concat(units, ','), sale.now, deadline)
   redis.call('SETBIT', KEYS[5], ask.number, 1)
   redis.call('HSET', KEYS[9], ask.key, taken)
   redis.call('HSET', KEYS[10], ask.id, ask.key)
   redis.call('ZADD', KEYS[11], deadline, ask.id)
-  redis.call('HINCRBY', KEYS[2], 'held', ask.quantity)
+  held = held + ask.quantity
   return taken
 end
 
@@ -96,5 +120,6 @@ local function decide(ask, pace)
 end
 
 local answers = {}
-for i = 1, #ARGV - ASKS do answers[i] = decide(cjson.decode(ARGV[ASKS + i]), KEYS[OFFERS + offers + i]) end
+while at <= #ARGV do answers[#answers + 1] = decide(next_ask(), KEYS[OFFERS + offers + #answers + 1]) end
+if held > 0 then redis.call('HINCRBY', KEYS[2], 'held', held) end
 return answers
