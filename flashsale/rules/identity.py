@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 import phonenumbers
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -64,8 +65,19 @@ def canonical(axis: Axis, raw: str) -> str:
     return value
 
 
+# A mobile number of the home region typed plainly, as most are: the library's own pattern, without its forty steps.
+_HOME: Any = phonenumbers.PhoneMetadata.metadata_for_region(HOME_REGION)
+_HOME_MOBILE = re.compile(rf"(?:\+62|0)({_HOME.mobile.national_number_pattern})", re.ASCII)
+
+
 def _phone(text: str) -> str:
     digits = unicodedata.normalize("NFKC", text)
+    if plain := _HOME_MOBILE.fullmatch(digits):
+        return f"+62{plain[1]}"
+    return _any_phone(digits)
+
+
+def _any_phone(digits: str) -> str:
     # The library would pick a number out of any sentence; a typing error must not become somebody's phone.
     if not re.fullmatch(r"\+?[\d\s().\-‐-―]+", digits):
         return ""

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flashsale.rules import identity
 from flashsale.rules.identity import AXIS_NUMBER, Axis, BadValue, Digester, canonical, digest, digest_key
 
 PEPPER = b"pepper of at least sixteen bytes"
@@ -157,3 +158,13 @@ def test_digest_depends_on_pepper_salt_axis_and_version() -> None:
 def test_pepper_too_short_to_be_a_secret_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 16 bytes"):
         Digester(b"fifteen bytes..", SALT)
+
+
+@given(st.from_regex(r"(\+62|0)[0-9]{6,14}", fullmatch=True))
+def test_a_plainly_typed_home_number_is_judged_as_the_library_judges_it(typed: str) -> None:
+    assert identity._phone(typed) == identity._any_phone(typed)
+
+
+@given(st.from_regex(r"(\+62|0)8[0-9]{7,12}", fullmatch=True))
+def test_a_plainly_typed_mobile_is_judged_as_the_library_judges_it(typed: str) -> None:
+    assert identity._phone(typed) == identity._any_phone(typed)
