@@ -3,6 +3,7 @@
 A batch that the tables refuse is taken apart and committed one by one, so that a bad row refuses one reservation only.
 """
 
+import logging
 import queue
 import threading
 import uuid
@@ -14,7 +15,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from django.db import Error, IntegrityError, close_old_connections, connection, transaction
+from django.db import Error, IntegrityError, InternalError, close_old_connections, connection, transaction
 
 from flashsale.models.reservation import Claim, Holding, Reservation
 from flashsale.models.rows import insert
@@ -22,6 +23,7 @@ from flashsale.models.sale import moment
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
+log = logging.getLogger(__name__)
 BATCH_MAX = 64
 
 
@@ -213,14 +215,16 @@ def _write(winners: Sequence[Winner]) -> None:
 
 
 def _answer_for(state: str) -> Outcome:
-    held = {ReservationState.HELD, ReservationState.CONFIRMED}
-    return Outcome.RESERVED if state in held else Outcome.EXPIRED
+    if state in {ReservationState.HELD, ReservationState.CONFIRMED}:
+        return Outcome.RESERVED
+    # Somebody gave up on it before it was committed: the gate gives place and key back, and the same key may win yet.
+    return Outcome.NOT_READY if state == ReservationState.ABANDONED else Outcome.EXPIRED
 
 
 def commit(winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
     """What the books say to each winner: reserved (committed), or a refusal that left nothing behind.
 
-    A winner whose outcome is unknown, because the books did not answer, is missing from the result.
+    Raises Django's Error when the books do not answer: then the outcome of all of them is unknown.
     """
     answers: dict[uuid.UUID, Outcome] = {}
     by_sale: dict[int, list[Winner]] = defaultdict(list)
@@ -255,6 +259,7 @@ class Writer:
     def submit(self, winner: Winner) -> "Future[Outcome]":
         """The books' answer to come; it fails with Django's Error when they do not answer."""
         answer: Future[Outcome] = Future()
+        answer.set_running_or_notify_cancel()  # whoever stops waiting for it must not surprise the thread
         self._waiting.put((winner, answer))
         with self._start:
             if self._thread is None or not self._thread.is_alive():
@@ -274,9 +279,11 @@ class Writer:
         winners = {winner.id: winner for winner, _ in batch}
         try:
             answers = commit(list(winners.values()))
-        except Error as error:
+        except Exception as error:  # handed to everybody who waits; the thread lives on
+            if not isinstance(error, Error):
+                log.exception("a batch of %s could not be committed", len(batch))
             for _, future in batch:
-                future.set_exception(error)
+                future.set_exception(error if isinstance(error, Error) else InternalError(repr(error)))
             close_old_connections()
         else:
             for winner, future in batch:

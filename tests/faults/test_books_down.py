@@ -95,3 +95,23 @@ def _answer(person: Shopper) -> Any:
         return person.reserve()
     except reserve.Refused as refused:
         return refused.outcome
+
+
+def test_a_batch_that_breaks_the_writer_is_answered_at_once_and_the_thread_lives_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, (ani, budi) = called("ani", "budi")
+
+    def breaks(*_: Any) -> Any:
+        raise ValueError("nobody foresaw this")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_commit", breaks)
+        began = time.monotonic()
+        assert refusal(ani.reserve) is Outcome.UNKNOWN
+        assert time.monotonic() - began < 2
+    thread = writer.writer._thread
+    assert thread is not None
+    assert thread.is_alive()
+    assert [budi.reserve().replayed, ani.reserve().replayed] == [False, True]
+    assert writer.writer._thread is thread
