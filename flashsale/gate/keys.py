@@ -25,10 +25,11 @@
 | fs:{c}:due:<sale>               | ZSET   | reservation id scored by deadline, while unpaid                          |
 | fs:{c}:used:campaign            | HASH   | digest (hex) → units held and bought in the campaign                     |
 | fs:{c}:used:<sale>              | HASH   | the same within one sale, where it has a limit of its own                |
+| fs:{c}:unpaid                   | HASH   | digest (hex) → holds that it let expire unpaid in the campaign           |
 | fs:{c}:tend:<sale>              | STRING | somebody looked after the sale a moment ago (PX 200)                     |
 
 When a sale is forgotten (a day after its end, cards.forget) the crowd's keys go at once: card, state, lines, stock and
-counts stay for 120 days, for an order may still be cancelled; `used:campaign` stays with its campaign.
+counts stay for 120 days, for an order may still be cancelled; `used:campaign` and `unpaid` stay with their campaign.
 """
 
 from dataclasses import dataclass
@@ -86,6 +87,10 @@ class SaleKeys:
     @property
     def used_sale(self) -> str:
         return self._key(f"used:{self.sale}")
+
+    @property
+    def unpaid(self) -> str:
+        return self._key("unpaid")
 
     @property
     def tend(self) -> str:

@@ -57,6 +57,7 @@ class SaleLoad:
     due: dict[str, int]
     used_campaign: dict[str, int]
     used_sale: dict[str, int]
+    unpaid: dict[str, int]
 
 
 async def load(sale: SaleLoad) -> None:
@@ -83,7 +84,7 @@ async def _load(sale: SaleLoad) -> None:
     await _fill(keys.asked, {key: json.dumps(taken, separators=(",", ":")) for key, taken in sale.asked.items()})
     await _fill(keys.holds, sale.holds)
     await _fill(keys.used_sale, sale.used_sale)
-    await _load_used(keys, sale.used_campaign)
+    await _load_used(keys, sale)
     await _rank(keys.due, sale.due)
     for (number, sku), units in sale.free.items():
         await _rank(keys.free(number, sku), units)
@@ -161,13 +162,14 @@ async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None
         await redis.setrange(keys.spent(line.number), 0, b"\xff" * (line.carried // 8 + 1))
 
 
-async def _load_used(keys: SaleKeys, used: Mapping[str, int]) -> None:
+async def _load_used(keys: SaleKeys, sale: SaleLoad) -> None:
     """Counts of the campaign, once per run of the server: its other sales may be taking again already."""
     redis, run_id = gate().redis, await gate().run_id()
     if await redis.hget(keys.used_campaign, RUN) == run_id.encode():
         return
-    await redis.delete(keys.used_campaign)
-    await _fill(keys.used_campaign, used)
+    await redis.delete(keys.used_campaign, keys.unpaid)
+    await _fill(keys.unpaid, sale.unpaid)
+    await _fill(keys.used_campaign, sale.used_campaign)
     await redis.hset(keys.used_campaign, RUN, run_id)
 
 

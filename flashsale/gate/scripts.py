@@ -19,7 +19,7 @@ from flashsale.rules.states import PlaceState
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
-RESERVE, UNDO, CONFIRM, GIVE = Script("reserve"), Script("undo"), Script("confirm"), Script("give")
+RESERVE, CONFIRM, GIVE = Script("reserve"), Script("confirm"), Script("give")
 DUE, TELL, EXTEND = Script("due"), Script("tell"), Script("extend")
 WITHDRAW, ARRIVED, WAIT, NUMBER = Script("withdraw"), Script("arrived"), Script("wait"), Script("number")
 
@@ -50,7 +50,7 @@ async def enter(
     reply = await gate().call(
         ENTER,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n),
-         keys.spent(n), keys.pace(digests[0].hex()), keys.pace(caller.who), *_places(card, digests)],
+         keys.spent(n), keys.pace(digests[0].hex()), keys.pace(caller.who), keys.unpaid, *_places(card, digests)],
         [n, card.max_entries, card.limit, card.sale_limit, carried if line.carries else "", *IDENTITY, *caller.bucket,
          *(x for d in digests for x in (d, d.hex()))],
     )  # fmt: skip
@@ -168,7 +168,7 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequen
     reply = await gate().call(
         RESERVE,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
-         keys.used_sale, keys.asked, keys.holds, keys.due, keys.listed(n), keys.patient(n),
+         keys.used_sale, keys.asked, keys.holds, keys.due, keys.listed(n), keys.patient(n), keys.unpaid,
          *(keys.free(n, sku) for sku in line.skus), *(keys.pace(ask.who) for ask in asks)],
         [seed, *PLACE, len(line.skus), *(value for ask in asks for value in ask.to_args())],
     )  # fmt: skip
@@ -204,16 +204,20 @@ async def give(
     *,
     reservation: str = "",
     frees_limit: bool = False,
+    how: str = "",
     units: Sequence[tuple[int, int, str]] = (),
 ) -> int | Outcome:
-    """The books gave back: a reservation, perhaps with its limit, units (id, version, SKU). How many are new."""
+    """The books gave back: a reservation, perhaps with its limit, units (id, version, SKU). How many are new.
+
+    `how` the reservation ended (ReservationState): one that was abandoned gives its place and key back, too.
+    """
     keys, n = keys_of(card), line.number
     offered = [x for unit, version, sku in units for x in (unit, version, line.skus.index(sku))]
     reply = await gate().call(
         GIVE,
         [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.asked, keys.holds, keys.due, keys.units,
-         *(keys.free(n, sku) for sku in line.skus)],
-        [reservation, int(frees_limit), *offered],
+         keys.spent(n), keys.unpaid, *(keys.free(n, sku) for sku in line.skus)],
+        [reservation, int(frees_limit), how, *offered],
     )  # fmt: skip
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
@@ -240,13 +244,6 @@ async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, dict[str, An
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
     return reply[1], {_text(id_): json.loads(taken) for id_, taken in zip(reply[2::2], reply[3::2], strict=True)}
-
-
-async def undo(card: SaleCard, line: LineCard, *, reservation: str, key: str, number: int) -> Outcome:
-    """The books refused: the place and the request key are as if nothing had been asked."""
-    keys = keys_of(card)
-    where = [keys.state, keys.spent(line.number), keys.asked, keys.holds]
-    return _word(await gate().call(UNDO, where, [reservation, key, number]))
 
 
 async def extend(card: SaleCard, line: LineCard, *, block: int) -> Outcome:

@@ -52,7 +52,7 @@ def end_in_books(card: SaleCard, id_: uuid.UUID, taken: dict[str, Any], now_ms: 
             return end(row, state=ReservationState.EXPIRED, now=now)
         if row.state in {ReservationState.HELD, ReservationState.CONFIRMED}:
             return None
-        return ended_before(row)
+        return ended_before(row, _units(taken))
 
 
 def _abandon(card: SaleCard, taken: dict[str, Any], now: datetime) -> Ended:
@@ -63,12 +63,15 @@ def _abandon(card: SaleCard, taken: dict[str, Any], now: datetime) -> Ended:
         "quantity": len(winner.units), "amount": winner.amount, "epoch": winner.epoch,
         "deadline_ms": winner.deadline_ms, "made_at": winner.made_at,
     }  # fmt: skip
-    units = [(unit.unit, unit.version) for unit in winner.units]
-    return abandon(fields, units=units, now=now)
+    return abandon(fields, units=_units(taken), now=now)
+
+
+def _units(taken: dict[str, Any]) -> list[tuple[int, int]]:
+    return [(int(unit), int(version)) for unit, version, _ in taken["units"]]
 
 
 async def abandon_refused(*, card: SaleCard, taken: dict[str, Any]) -> None:
-    """The books refused what the gate took: nobody may commit it any more, and its units go back.
+    """The books refused what the gate took: nobody may commit it any more; units, limit, place and key go back at once.
 
     Nothing happens where somebody has committed it meanwhile, under the same key, after what made the books refuse.
     """
@@ -86,7 +89,7 @@ def _abandon_once(card: SaleCard, id_: uuid.UUID, taken: dict[str, Any], now: da
         row = Reservation.objects.select_for_update().filter(pk=id_).first()
         if row is None:
             return _abandon(card, taken, now)
-        return ended_before(row) if row.ended_at else None
+        return ended_before(row, _units(taken)) if row.ended_at else None
 
 
 async def tell_again(*, card: SaleCard) -> int:
@@ -101,6 +104,8 @@ async def tell_again(*, card: SaleCard) -> int:
 def _ended_lately(sale: int, now: datetime) -> list[uuid.UUID]:
     lately = Q(ended_at__gt=now - LATELY) | Q(cancellation__appeal_until__range=(now - LATELY, now))
     rows = Reservation.objects.filter(lately, sale=sale, ended_at__isnull=False, claims=None)
+    # What expired stays due in the gate until it hears of it: the reaper tells it.
+    rows = rows.exclude(state=ReservationState.EXPIRED)
     return list(rows.values_list("pk", flat=True))
 
 
@@ -113,7 +118,7 @@ async def give(*, card: SaleCard, ended: Ended) -> None:
     """Tells the gate of an end that the books have committed; late and repeated messages change nothing."""
     line = next(line for line in card.lines if line.id == ended.allocation)
     await scripts.give(
-        card, line, reservation=ended.reservation, frees_limit=ended.frees_limit,
+        card, line, reservation=ended.reservation, frees_limit=ended.frees_limit, how=ended.how,
         units=_sold_here(line.skus, ended.units),
     )  # fmt: skip
 

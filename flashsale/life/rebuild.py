@@ -3,9 +3,10 @@
 import logging
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from flashsale.gate import bridge, cards, load, scripts
@@ -13,7 +14,7 @@ from flashsale.gate.card import AxisCard, CarriedCard, ChannelCard, LineCard, Of
 from flashsale.gate.keys import buckets_for
 from flashsale.life.books import in_books
 from flashsale.life.taken import taken_of
-from flashsale.models import Allocation, Claim, Reservation, Sale, Unit
+from flashsale.models import Allocation, Claim, Reservation, Sale, Unit, Unpaid
 from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.identity import Axis
@@ -109,8 +110,9 @@ def _snapshot(row: Sale) -> load.SaleLoad:
         lines=[_line_load(line, reservations) for line in row.allocations.all()],
         asked={r.asked: taken_of(card, r) for r in reservations}, holds={str(r.pk): r.asked for r in counted},
         due={str(r.pk): r.deadline_ms for r in counted if r.state == ReservationState.HELD},
-        used_campaign=_used(Claim.campaign_scope(row.campaign_id), card),
-        used_sale=_used(Claim.sale_scope(row.pk), card),
+        used_campaign=_counted(Claim.objects.filter(scope=Claim.campaign_scope(row.campaign_id)), card),
+        used_sale=_counted(Claim.objects.filter(scope=Claim.sale_scope(row.pk)), card),
+        unpaid=_counted(Unpaid.objects.filter(campaign=row.campaign_id), card),
     )  # fmt: skip
 
 
@@ -131,10 +133,10 @@ def _line_load(line: Allocation, reservations: list[Reservation]) -> load.LineLo
     )  # fmt: skip
 
 
-def _used(scope: str, card: SaleCard) -> dict[str, int]:
-    """Slots taken by digest, on the axes that the gate counts: those proven at the door."""
+def _counted(rows: QuerySet[Any], card: SaleCard) -> dict[str, int]:
+    """Rows by digest, on the axes that the gate counts: those proven at the door."""
     axes = [axis.value for axis in card.hard_at_enter]
-    return dict(Counter(Claim.objects.filter(scope=scope, axis__in=axes).values_list("digest", flat=True)))
+    return dict(Counter(rows.filter(axis__in=axes).values_list("digest", flat=True)))
 
 
 async def mend(*, card: SaleCard) -> int:

@@ -94,7 +94,7 @@ async def reserve(
         taken = await scripts.reserve(card, line, seed=seed, ask=ask)
     if isinstance(taken, Outcome):
         raise Refused(taken)
-    return await _commit(card, line, taken, replayed=taken["ask"]["id"] != ask.id)
+    return await _commit(card, taken, replayed=taken["ask"]["id"] != ask.id)
 
 
 def _items(card: SaleCard, line: LineCard, items: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
@@ -136,7 +136,7 @@ def _ask(
     )  # fmt: skip
 
 
-async def _commit(card: SaleCard, line: LineCard, taken: dict[str, Any], *, replayed: bool) -> Reserved:
+async def _commit(card: SaleCard, taken: dict[str, Any], *, replayed: bool) -> Reserved:
     winner = winner_of(card, taken)
     try:
         answer = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(writer.submit(winner))), COMMIT_TIMEOUT_S)
@@ -144,12 +144,6 @@ async def _commit(card: SaleCard, line: LineCard, taken: dict[str, Any], *, repl
         raise Refused(Outcome.UNKNOWN, "The same key will tell whether the units are held.") from error
     if answer is not Outcome.RESERVED:
         if answer is not Outcome.EXPIRED:
-            await _undo(card, line, taken)
+            await abandon_refused(card=card, taken=taken)
         raise Refused(answer)
     return Reserved(winner.id, winner.made_ms, winner.deadline_ms, winner.amount, winner.units, replayed=replayed)
-
-
-async def _undo(card: SaleCard, line: LineCard, taken: dict[str, Any]) -> None:
-    ask = taken["ask"]
-    await abandon_refused(card=card, taken=taken)
-    await scripts.undo(card, line, reservation=ask["id"], key=ask["key"], number=ask["number"])

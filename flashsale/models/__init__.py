@@ -4,7 +4,7 @@ from flashsale.models.allocation import Allocation, Listed, Offer, Stock
 from flashsale.models.api_call import ApiCall
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel, PartnerKey
 from flashsale.models.case import Cancellation, Case, Notice, ReviewRun
-from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait
+from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait, Unpaid
 from flashsale.models.sale import Sale
 from flashsale.models.unit import Move, Reallocation, Unit
 
@@ -32,4 +32,5 @@ __all__ = [
     "Stock",
     "Trait",
     "Unit",
+    "Unpaid",
 ]

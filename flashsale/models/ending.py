@@ -1,11 +1,11 @@
 """How a reservation ends in the books: one place for expiry, release, cancellation and abandonment."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flashsale.models.reservation import Holding, Reservation
+from flashsale.models.reservation import Claim, Holding, Reservation, Unpaid
 from flashsale.models.unit import Unit
 from flashsale.models.writer import advance_units
 from flashsale.rules.states import ReservationState, UnitState
@@ -13,10 +13,11 @@ from flashsale.rules.states import ReservationState, UnitState
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What the gate must hear of an end: whether the limit is free again, and units offered again."""
+    """What the gate must hear of an end: how it was, whether the limit is free again, and units offered again."""
 
     reservation: str
     allocation: int
+    how: str
     frees_limit: bool
     units: tuple[tuple[int, int, str], ...]
 
@@ -49,6 +50,8 @@ def end(reservation: Reservation, *, state: ReservationState, now: datetime, kee
     units = units_of(holdings.values_list("unit_id", flat=True))
     advance_units([(unit.id, unit.version) for unit in units], was=was, becomes=becomes)
     holdings.update(active=False)
+    if state == ReservationState.EXPIRED:
+        _remember_unpaid(reservation)
     if not keep_slots:
         reservation.claims.all().delete()
     reservation.state, reservation.ended_at = state, now
@@ -56,21 +59,32 @@ def end(reservation: Reservation, *, state: ReservationState, now: datetime, kee
     return ended_before(reservation)
 
 
-def ended_before(reservation: Reservation) -> Ended:
-    """What the gate must hear of a reservation that has ended, however often: its message may be lost."""
-    units = units_of(reservation.holdings.values_list("unit_id", flat=True))
-    line = reservation.allocation_id
-    return Ended(str(reservation.id), line, not reservation.claims.exists(), offered(units, line))
+def _remember_unpaid(reservation: Reservation) -> None:
+    campaign = reservation.sale.campaign_id
+    known = reservation.claims.filter(scope=Claim.campaign_scope(campaign)).values_list("axis", "digest").distinct()
+    Unpaid.objects.bulk_create(
+        Unpaid(campaign_id=campaign, reservation=reservation, axis=axis, digest=digest) for axis, digest in known
+    )
 
 
-def abandon(fields: dict[str, Any], *, units: Iterable[tuple[int, int]], now: datetime) -> Ended:
+def ended_before(reservation: Reservation, taken: Collection[tuple[int, int]] = ()) -> Ended:
+    """What the gate must hear of a reservation that has ended, however often: its message may be lost.
+
+    `taken` are units (id, version) that the gate keeps for it and nobody committed: where they are still as the gate
+    knows them, they become free at a newer version, so that it may offer them again. Must run in a transaction.
+    """
+    ids = {*reservation.holdings.values_list("unit_id", flat=True), *(id_ for id_, _ in taken)}
+    given_up = [(unit.id, unit.version) for unit in units_of(ids) if (unit.id, unit.version) in taken]
+    advance_units(given_up, was=UnitState.FREE, becomes=UnitState.FREE)
+    line, how = reservation.allocation_id, str(reservation.state)
+    frees_limit = not reservation.claims.exists()
+    return Ended(str(reservation.id), line, how, frees_limit, offered(units_of(ids), line))
+
+
+def abandon(fields: dict[str, Any], *, units: Collection[tuple[int, int]], now: datetime) -> Ended:
     """Refuses a reservation that the gate took but nobody committed: from now on nobody can. Must run in a transaction.
 
     Its units become free at a newer version, so that the gate may offer them again.
     """
     row = Reservation.objects.create(state=ReservationState.ABANDONED, ended_at=now, **fields)
-    taken = list(units)
-    free = [(unit.id, unit.version) for unit in units_of(id_ for id_, _ in taken) if (unit.id, unit.version) in taken]
-    advance_units(free, was=UnitState.FREE, becomes=UnitState.FREE)
-    line = row.allocation_id
-    return Ended(str(row.id), line, True, offered(units_of(id_ for id_, _ in taken), line))
+    return ended_before(row, units)

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.allocation import Allocation
-from flashsale.models.campaign import Channel
+from flashsale.models.campaign import Campaign, Channel
 from flashsale.models.sale import Sale
 from flashsale.models.unit import Unit
 from flashsale.rules.states import PaymentState, ReservationState
@@ -124,6 +124,26 @@ class Claim(models.Model):
     def sale_scope(sale: int) -> str:
         """The scope of a sale's own, lower limit."""
         return f"sale:{sale}"
+
+
+class Unpaid(models.Model):
+    """By what somebody was known who let a hold expire unpaid; whoever has two gets no third in the campaign.
+
+    Also what claims to take again if the money arrives after all.
+    """
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="unpaid")
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="unpaid")
+    axis = models.CharField(max_length=20)
+    digest = models.CharField(max_length=32)
+
+    class Meta:
+        verbose_name = _("unpaid hold")
+        verbose_name_plural = _("unpaid holds")
+        constraints = [models.UniqueConstraint(fields=["reservation", "axis"], name="unpaid_once_per_axis")]
+
+    def __str__(self) -> str:
+        return f"{self.axis} {self.digest[:8]}"
 
 
 class Trait(models.Model):

@@ -44,6 +44,7 @@ class Outcome(StrEnum):
     # The person.
     NOT_ELIGIBLE = "not_eligible"
     LIMIT_REACHED = "limit_reached"
+    UNPAID_TWICE = "unpaid_twice"
     # The stock.
     SOLD_OUT = "sold_out"
     OFFER_GONE = "offer_gone"

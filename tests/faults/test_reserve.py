@@ -61,7 +61,7 @@ class TestDyingAfterTheGateBeforeTheBooks:
         assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
         assert in_gate(ani.sale) == NOTHING_TAKEN
         assert in_books() == {"units": ["free", "free"], "reservations": ["abandoned"], "claims": 0}
-        assert refusal(ani.reserve) is Outcome.EXPIRED
+        assert ani.reserve().replayed is False
         assert broken(ani.sale) == []
 
     def test_continues_from_the_books_even_if_the_reaper_died_before_the_gate_heard(
@@ -70,7 +70,6 @@ class TestDyingAfterTheGateBeforeTheBooks:
         come_due(ani.sale)
         dying(monkeypatch, expire, "give", lambda: reap(ani.sale))
         assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
-        assert mend(ani.sale) == 1
         assert in_gate(ani.sale) == NOTHING_TAKEN
 
 
@@ -104,35 +103,36 @@ class TestDyingAfterTheBooksRefused:
     def test_continues_from_the_refusal_and_the_key_may_still_win(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        dying(monkeypatch, reserve, "_undo", ani.reserve)
+        dying(monkeypatch, reserve, "abandon_refused", ani.reserve)
         books_pause(ani.sale, paused=False)
         assert ani.reserve().replayed is True
         assert in_gate(ani.sale) == ONE_HELD
         assert broken(ani.sale) == []
 
     def test_continues_from_the_deadline_by_the_reaper(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
-        dying(monkeypatch, reserve, "_undo", ani.reserve)
+        dying(monkeypatch, reserve, "abandon_refused", ani.reserve)
         come_due(ani.sale)
         assert reap(ani.sale) == 1
         assert in_gate(ani.sale) == NOTHING_TAKEN
 
-    def test_continues_from_abandoned_books_with_the_limit_given_back(
+    def test_continues_from_abandoned_books_with_the_place_given_back(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         dying(monkeypatch, expire, "give", ani.reserve)
-        assert refusal(ani.reserve) is Outcome.EXPIRED
-        come_due(ani.sale)
-        assert reap(ani.sale) == 1
-        assert mend(ani.sale) == 1
+        books_pause(ani.sale, paused=False)
+        assert refusal(ani.reserve) is Outcome.NOT_READY
         assert in_gate(ani.sale) == NOTHING_TAKEN
+        assert ani.reserve().replayed is False
+        assert broken(ani.sale) == []
 
-    def test_continues_from_units_given_back_with_a_key_that_tells_the_truth(
+    def test_continues_from_abandoned_books_by_mending_when_nobody_asks_again(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        dying(monkeypatch, scripts, "undo", ani.reserve)
+        dying(monkeypatch, expire, "give", ani.reserve)
+        bridge.run(admit.mend_all())
         assert in_gate(ani.sale) == NOTHING_TAKEN
         books_pause(ani.sale, paused=False)
-        assert refusal(ani.reserve) is Outcome.EXPIRED
+        assert ani.reserve().replayed is False
         assert broken(ani.sale) == []
 
     def test_costs_the_shopper_nothing_when_nobody_dies(self, ani: Shopper) -> None:
@@ -145,14 +145,14 @@ class TestDyingAfterTheBooksRefused:
     def test_leaves_alone_what_somebody_committed_under_the_same_key_meanwhile(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        undo = reserve._undo
+        abandon = reserve.abandon_refused
 
-        async def late(card: Any, line: Any, taken: dict[str, Any]) -> None:
+        async def late(card: Any, taken: dict[str, Any]) -> None:
             await books.in_books(books_pause, ani.sale, paused=False)
             await books.in_books(writer.commit, [winner_of(card, taken)])
-            await undo(card, line, taken)
+            await abandon(card=card, taken=taken)
 
-        monkeypatch.setattr(reserve, "_undo", late)
+        monkeypatch.setattr(reserve, "abandon_refused", late)
         assert refusal(ani.reserve) is Outcome.PAUSED
         assert in_gate(ani.sale) == ONE_HELD
         assert ani.reserve().id == Reservation.objects.get().pk

@@ -228,7 +228,6 @@ ANY_CALL: dict[str, Callable[[], Any]] = {
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
     "give": lambda: scripts.give(CARD, FIRST, reservation="r1", frees_limit=True, units=[(1, 9, "small")]),
     "due": lambda: scripts.due(CARD, most=10),
-    "undo": lambda: scripts.undo(CARD, FIRST, reservation="r1", key="k1", number=1),
     "extend": lambda: scripts.extend(CARD, FIRST, block=10**6),
     "tell": lambda: scripts.tell(CARD, revision=10**6, state="closed"),
 }

@@ -7,17 +7,28 @@ import redis
 
 from flashsale.gate import bridge, coalesce, scripts
 from flashsale.rules.outcomes import Outcome
-from tests.gate.floor import BIG, CARD, FIRST, HOUR, KEYS, NOW, SMALL, ask, changed, everything, person, reserve, stand
+from tests.gate.floor import (
+    BIG,
+    CARD,
+    FIRST,
+    HOUR,
+    KEYS,
+    NOW,
+    SMALL,
+    ask,
+    changed,
+    enter,
+    everything,
+    person,
+    reserve,
+    stand,
+)  # fmt: skip
 
 pytestmark = pytest.mark.usefixtures("gate")
 
 
 def give(**what: Any) -> int | Outcome:
     return bridge.run(scripts.give(CARD, FIRST, **what))
-
-
-def undo(wish: scripts.Ask) -> Outcome:
-    return bridge.run(scripts.undo(CARD, FIRST, reservation=wish.id, key=wish.key, number=wish.number))
 
 
 def tell(revision: int, **fields: str | int) -> Outcome:
@@ -164,26 +175,31 @@ def test_an_end_of_a_reservation_that_the_gate_never_had_frees_no_limit(gate: re
     assert everything(gate) == before
 
 
-def test_undoing_frees_place_and_key_of_that_reservation_only(gate: redis.Redis) -> None:
+def test_what_was_abandoned_frees_place_and_key_of_that_reservation_only(gate: redis.Redis) -> None:
     stand()
-    wish = ask(4)
-    reserve(wish)
+    reserve(ask(4))
     before = everything(gate)
-    assert undo(ask(4, id="another")) is Outcome.LOOKED
+    assert give(reservation="another", frees_limit=True, how="abandoned") == 0
     assert everything(gate) == before
-    give(reservation="r4")
-    undo(wish)
+    give(reservation="r4", frees_limit=True, how="abandoned")
     assert gate.hexists(KEYS.asked, "k4") is False
     assert gate.getbit(KEYS.spent(1), 4) == 0
+    assert reserve(ask(4, id="again"))["ask"]["id"] == "again"
 
 
-def test_nothing_is_undone_while_its_units_are_taken(gate: redis.Redis) -> None:
+def test_two_holds_that_expired_are_counted_once_each_and_there_is_no_third(gate: redis.Redis) -> None:
     stand()
-    wish = ask(4)
-    reserve(wish)
+    for number in (4, 5):
+        reserve(ask(number, who="ani"))
+        for _ in range(2):
+            give(reservation=f"r{number}", frees_limit=True, how="expired")
+        assert gate.getbit(KEYS.spent(1), number) == 1
+    assert set(gate.hvals(KEYS.unpaid)) == {b"2"}
     before = everything(gate)
-    assert undo(wish) is Outcome.LOOKED
+    assert reserve(ask(6, who="ani")) is Outcome.UNPAID_TWICE
+    assert enter("ani") is Outcome.UNPAID_TWICE
     assert everything(gate) == before
+    assert reserve(ask(6, who="budi"))["ask"]["id"] == "r6"
 
 
 def test_an_older_decision_never_replaces_a_newer_one(gate: redis.Redis) -> None:

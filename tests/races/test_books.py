@@ -168,7 +168,7 @@ def test_whoever_was_given_up_cannot_be_committed_any_more() -> None:
     fields = {name: getattr(winner, name.removesuffix("_id")) for name in same} | {"amount": 1, "epoch": 1}
     now = gate.sale.opens_at
     Reservation.objects.create(**fields, quantity=1, deadline_ms=2, made_at=now, state="abandoned", ended_at=now)
-    assert commit(winner) == [Outcome.EXPIRED]
+    assert commit(winner) == [Outcome.NOT_READY]
     assert commit(gate.winner(1, unit=0, asked="key-0", place=1)) == [Outcome.RESERVED]
 
 

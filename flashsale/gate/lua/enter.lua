@@ -3,13 +3,13 @@
 -- nobody has looked for an hour.
 -- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 used in campaign  6 used in sale  7 listed  8 spent
---   9 pace of the identity  10 pace of the caller  11.. the place bucket of each digest
+--   9 pace of the identity  10 pace of the caller  11 unpaid  12.. the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)
 --   6 the old number that a carried line takes over (0: none shown, empty: this line carries none)
 --   7 ms between an identity's calls  8 how many at once  9 ms between the caller's calls (0: any)  10 how many at once
 --   11.. digest raw, digest hex in turn
 -- Answers: {'entered', index, 1 if new, voided index ...} or {word} of too_many_requests, not_ready, called_off, closed,
---   not_open, place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached
+--   not_open, place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached, unpaid_twice
 local RETURNS_MAX = 3
 if too_fast(KEYS[9], tonumber(ARGV[7]), tonumber(ARGV[8])) or too_fast(KEYS[10], tonumber(ARGV[9]), tonumber(ARGV[10])) then
   return {'too_many_requests'}
@@ -27,18 +27,19 @@ end
 
 local line = tonumber(ARGV[2])
 local digests = (#ARGV - 10) / 2
-assert(#KEYS == 10 + digests, 'one bucket a digest')
+assert(#KEYS == 11 + digests, 'one bucket a digest')
 local state = redis.call('HMGET', KEYS[2], 'entered', 'block', 'listed')
 local carried = ARGV[6] ~= '' and tonumber(ARGV[6])
 
-local mine, elsewhere, used_up
+local mine, elsewhere, used_up, unpaid
 local lost, returns, eligible = {}, 0, state[3] ~= '1'
 for i = 1, digests do
   local raw, hex = ARGV[9 + 2 * i], ARGV[10 + 2 * i]
   used_up = used_up or tonumber(redis.call('HGET', KEYS[5], hex) or 0) >= tonumber(ARGV[4])
   used_up = used_up or ARGV[5] ~= '0' and tonumber(redis.call('HGET', KEYS[6], hex) or 0) >= tonumber(ARGV[5])
+  unpaid = unpaid or unpaid_too_often(KEYS[11], hex)
   eligible = eligible or redis.call('SISMEMBER', KEYS[7], hex) == 1
-  local packed = redis.call('HGET', KEYS[10 + i], raw)
+  local packed = redis.call('HGET', KEYS[11 + i], raw)
   if packed then
     local place = unpack_place(packed)
     -- Counted over all lines: going to and fro between two must not eat up their indexes.
@@ -64,6 +65,7 @@ if anew and index > tonumber(ARGV[3]) then return {'line_full'} end
 if anew and (carried == 0 or (carried and sale.frozen)) then eligible = false end
 if not eligible then return {'not_eligible'} end
 if used_up then return {'limit_reached'} end
+if unpaid then return {'unpaid_twice'} end
 -- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.
 if anew and index > tonumber(state[2]) then return {'not_ready'} end
 
@@ -84,5 +86,5 @@ for _, later in ipairs(lost) do
   redis.call('SETBIT', KEYS[3], later, 1)
   redis.call('SADD', KEYS[4], later)
 end
-for i = 1, digests do redis.call('HSET', KEYS[10 + i], ARGV[9 + 2 * i], pack_place(mine)) end
+for i = 1, digests do redis.call('HSET', KEYS[11 + i], ARGV[9 + 2 * i], pack_place(mine)) end
 return {'entered', mine.index, anew and 1 or 0, unpack(lost)}

@@ -1,8 +1,11 @@
 -- What the books have given back: the end of a reservation, units that may be offered again.
+-- What was abandoned was never anybody's: its place and its request key are as if nothing had been asked. What expired unpaid spends
+-- its place and is counted against its owner.
 -- Guarantee: each message counts once, late and repeated ones change nothing: a reservation ends once, a unit needs a newer version.
--- KEYS: 1 sale  2 line  3 used in campaign  4 used in sale  5 asked  6 holds  7 due  8 units  9.. the free units of each offer
+-- KEYS: 1 sale  2 line  3 used in campaign  4 used in sale  5 asked  6 holds  7 due  8 units  9 spent  10 unpaid
+--   11.. the free units of each offer
 -- ARGV: 1 run id  2 reservation (empty: none)  3 whether its limit is given back (1 or 0)
---   4.. unit, version, offer's position from 0 in turn
+--   4 how it ended (expired, released, cancelled, abandoned)  5.. unit, version, offer's position from 0 in turn
 -- Answers: {'looked', units offered} or {'not_ready'}
 if not read_sale() then return {'not_ready'} end
 local key = redis.call('HGET', KEYS[6], ARGV[2])
@@ -20,13 +23,19 @@ if key then
       end
     end
   end
+  if ARGV[4] == 'abandoned' then
+    redis.call('HDEL', KEYS[5], key)
+    redis.call('SETBIT', KEYS[9], ask.number, 0)
+  elseif ARGV[4] == 'expired' then
+    for _, digest in ipairs(ask.digests) do redis.call('HINCRBY', KEYS[10], digest, 1) end
+  end
 end
 local offered = 0
-for i = 4, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   local unit, version = ARGV[i], tonumber(ARGV[i + 1])
   if version > tonumber(redis.call('HGET', KEYS[8], unit) or -1) then
     redis.call('HSET', KEYS[8], unit, version)
-    redis.call('ZADD', KEYS[9 + tonumber(ARGV[i + 2])], version, unit)
+    redis.call('ZADD', KEYS[11 + tonumber(ARGV[i + 2])], version, unit)
     offered = offered + 1
   end
 end

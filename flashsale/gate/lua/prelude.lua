@@ -76,6 +76,12 @@ local function too_fast(key, gap, burst)
   return false
 end
 
+-- Whether somebody has let so many holds expire unpaid in this campaign that there is no further one for them.
+local UNPAID_MAX = 2
+local function unpaid_too_often(key, digest)
+  return tonumber(redis.call('HGET', key, digest) or 0) >= UNPAID_MAX
+end
+
 -- A place as it stands behind a digest: index, line, whether its owner left it, how often they came back after the freeze.
 local function unpack_place(packed)
   local value = tonumber(packed)

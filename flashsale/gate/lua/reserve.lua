@@ -1,22 +1,23 @@
 -- Decides a batch of at most 64 reservations on one line; each is all or nothing, and all its checks come before its first write.
 -- Guarantee: never more units than are free, never more than the limit, once per place and per request key.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 used in campaign  8 used in sale  9 asked  10 holds  11 due
---   12 listed  13 patient  14.. the free units of each offer, then the pace of each request's place
+--   12 listed  13 patient  14 unpaid  15.. the free units of each offer, then the pace of each request's place
 -- ARGV: 1 run id  2 seed  3 ms between a place's requests  4 how many at once  5 how many offers
 --   6.. for each request: itself as JSON (messages.Ask), then what of it is judged here: id, key, print, index, number, quantity,
 --   campaign limit, sale limit (0: none), how many items, offer's position from 0 and quantity of each, how many digests,
 --   each digest (hex); where the line is direct, the script gives index and number
 -- Answers: for each request {'reserved', taken, 1 if new} or {word} of too_many_requests, not_ready, key_reused, called_off,
 --   closed, paused, not_open, place_voided, place_left, place_spent, not_called, lapsed, not_eligible, limit_reached,
---   sold_out, offer_gone.
+--   unpaid_twice, sold_out, offer_gone.
 --   taken is JSON: {ask: the request, units: [[unit, version, offer's position] ...], made, deadline}; it stays under `asked`
-local OFFERS = 13
+local OFFERS = 14
 local offers = tonumber(ARGV[5])
 local sale = read_sale()
 local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'opens', 'mode', 'listed', 'entered', 'block')
 local called = tonumber(line[2] or 0)
 local direct = line[4] == 'direct'
 local some_voided, some_patient = redis.call('EXISTS', KEYS[4]) == 1, redis.call('EXISTS', KEYS[13]) == 1
+local some_unpaid = redis.call('EXISTS', KEYS[14]) == 1
 local held = 0
 
 local at = 6
@@ -59,6 +60,13 @@ end
 local function limit_refused(ask)
   if used_up(KEYS[7], ask, ask.limit) then return 'limit_reached' end
   if ask.sale_limit > 0 and used_up(KEYS[8], ask, ask.sale_limit) then return 'limit_reached' end
+end
+
+local function unpaid_refused(ask)
+  if not some_unpaid then return nil end
+  for _, digest in ipairs(ask.digests) do
+    if unpaid_too_often(KEYS[14], digest) then return 'unpaid_twice' end
+  end
 end
 
 local function stock_refused(ask)
@@ -114,7 +122,7 @@ local function decide(ask, pace)
     return {'reserved', seen, 0}
   end
   local refusal = outside_window(sale, line[3]) or (not direct and place_refused(ask)) or unlisted(ask)
-    or limit_refused(ask) or stock_refused(ask)
+    or limit_refused(ask) or unpaid_refused(ask) or stock_refused(ask)
   if refusal then return {refusal} end
   return {'reserved', take(ask), 1}
 end
