@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.db import connection
 
 from flashsale.stage.processes import free_port
 from flashsale.stage.redis_server import RedisServer
-from tests import servers
+from tests import guard, servers
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +54,15 @@ def chromium() -> str:
         if found:
             return found
     pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM=/path/to/it")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_can_be_emptied() -> Iterator[None]:
+    """Between tests, the audit trail is emptied with the other tables."""
+    operations = type(connection.ops)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "sql_flush", guard.emptying(operations.sql_flush))
+        yield
 
 
 @pytest.fixture(autouse=True)

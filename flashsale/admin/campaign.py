@@ -8,7 +8,6 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -16,9 +15,9 @@ from flashsale.admin.inline import EditedInline, ReadOnlyInline
 from flashsale.admin.step import ReadOnlyAdmin, Step, StepAdmin
 from flashsale.admin.words import local
 from flashsale.models import Campaign, CampaignAxis, Channel, PartnerKey
+from flashsale.models.partner_key import KEYS_MAX
 from flashsale.rules.states import SaleState
 
-KEYS_MAX = 2
 SECURE: dict[Any, Any] = {models.URLField: {"assume_scheme": "https"}}
 
 
@@ -48,7 +47,7 @@ class MakeKey(Step):
 
     def take(self, *, row: Channel, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:  # noqa: ARG002
         """The key goes into this answer and nowhere else: messages would leave it in a cookie."""
-        stored, key = PartnerKey.make(row)
+        stored, key = PartnerKey.make(row, by=request.user)
         context = {
             **admin.site.each_context(request),
             "title": _("The new key"),
@@ -79,7 +78,7 @@ class RevokeKey(Step):
 
     def take(self, *, row: PartnerKey, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """A second revocation keeps the time of the first."""
-        if not PartnerKey.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=timezone.now()):
+        if not row.revoke(by=request.user):
             raise ValidationError(_("This key was revoked before."))
         return _("The key %(key)s is revoked.") % {"key": row}
 

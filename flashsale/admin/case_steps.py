@@ -158,7 +158,7 @@ class Reopen(CaseStep):
 
     def take(self, *, row: Case, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Back to the start."""
-        review.reopen(case=row)
+        review.reopen(case=row, by=request.user)
         return _("The case is open again.")
 
 
@@ -178,6 +178,6 @@ class Appeal(CaseStep):
 
     def take(self, *, row: Case, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Received now."""
-        if not review.appeal(cancellation=row.cancellation):
+        if not review.appeal(cancellation=row.cancellation, by=request.user):
             raise ValidationError(_("It is too late: the time to appeal is over."))
         return _("The appeal is noted.")

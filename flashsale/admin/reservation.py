@@ -40,7 +40,7 @@ class OpenCase(Step):
 
     def take(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """By hand, so without a score."""
-        review.open_case(reservation=row)
+        review.open_case(reservation=row, by=request.user)
         return _("A case is open for %(order)s.") % {"order": row}
 
 

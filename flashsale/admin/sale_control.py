@@ -42,9 +42,9 @@ class Pause(SaleStep):
             _("The sale closes later by as long as it was paused."),
         ]
 
-    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
         """Shoppers read the message."""
-        control.pause(sale=row, message=data["message"])
+        control.pause(sale=row, message=data["message"], by=request.user)
         return _("%(sale)s is paused.") % {"sale": row.name}
 
 
@@ -64,7 +64,7 @@ class Resume(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """The clock runs again."""
-        control.resume(sale=row)
+        control.resume(sale=row, by=request.user)
         return _("%(sale)s goes on.") % {"sale": row.name}
 
 
@@ -91,9 +91,9 @@ class Postpone(BeforeOpening):
         """The times as they are."""
         return [times(rows[0])]
 
-    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
         """Shoppers read the message."""
-        sale = control.postpone(sale=row, opens_at=data["opens_at"], message=data["message"])
+        sale = control.postpone(sale=row, opens_at=data["opens_at"], message=data["message"], by=request.user)
         opens = local(sale.opens_at, sale.campaign.zone)
         return _("%(sale)s opens on %(time)s.") % {"sale": sale.name, "time": opens}
 
@@ -115,7 +115,7 @@ class AddUnits(BeforeOpening):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """The same total twice adds nothing."""
-        stock = control.add_units(stock=data["stock"], quantity=data["quantity"])
+        stock = control.add_units(stock=data["stock"], quantity=data["quantity"], by=request.user)
         return _("%(line)s: %(stock)s units.") % {"line": stock.allocation.code, "stock": stock}
 
 
@@ -134,9 +134,9 @@ class Brake(SaleStep):
         """Nobody loses a place."""
         return [_("People are called more slowly or faster, pages ask less or more often. Nobody loses a place.")]
 
-    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
         """At once."""
-        control.brake(sale=row, rate_per_s=data["rate_per_s"], poll_ms=data["poll_ms"])
+        control.brake(sale=row, rate_per_s=data["rate_per_s"], poll_ms=data["poll_ms"], by=request.user)
         return _("%(sale)s: the brake is set.") % {"sale": row.name}
 
 
@@ -158,7 +158,7 @@ class CloseEarly(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Now."""
-        control.close_early(sale=row)
+        control.close_early(sale=row, by=request.user)
         return _("%(sale)s is closed.") % {"sale": row.name}
 
 
@@ -180,7 +180,7 @@ class CallOff(SaleStep):
             _("Nothing more is reserved; what is held may still be paid, and orders stand until people cancel them."),
         ]
 
-    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
         """With a reason."""
-        control.call_off(sale=row, message=data["message"])
+        control.call_off(sale=row, message=data["message"], by=request.user)
         return _("%(sale)s is called off.") % {"sale": row.name}

@@ -105,7 +105,7 @@ class Publish(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """The life checks everything once more."""
-        sale = schedule.publish(sale=row)
+        sale = schedule.publish(sale=row, by=request.user)
         return _("%(sale)s is published and opens on %(time)s.") % {
             "sale": sale.name, "time": local(sale.opens_at, sale.campaign.zone),
         }  # fmt: skip
@@ -134,7 +134,7 @@ class PutOnList(SaleStep):
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Who is listed already stays so."""
         people = [(Axis(data["axis"]), value) for value in data["people"].splitlines() if value.strip()]
-        fresh = schedule.put_on_list(line=data["line"], people=people)
+        fresh = schedule.put_on_list(line=data["line"], people=people, by=request.user)
         return ngettext("%(count)d person is new on the list.", "%(count)d people are new on the list.", fresh) % {
             "count": fresh
         }
@@ -163,7 +163,7 @@ class Review(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:  # noqa: ARG002
         """On to where its progress is seen."""
-        run = review.start(sale=row)
+        run = review.start(sale=row, by=request.user)
         messages.success(request, _("The review has begun."))
         return HttpResponseRedirect(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
 

@@ -9,8 +9,20 @@ from django.db.models import Count, F, Q, Sum
 
 from flashsale.gate import bridge, inspect
 from flashsale.life.rebuild import card_of
-from flashsale.models import Allocation, Campaign, Claim, Holding, Move, Reservation, Sale, Stock, Unit
-from flashsale.rules import lottery
+from flashsale.models import (
+    Allocation,
+    Campaign,
+    Cancellation,
+    Claim,
+    Holding,
+    Move,
+    Record,
+    Reservation,
+    Sale,
+    Stock,
+    Unit,
+)
+from flashsale.rules import lottery, trail
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
 
@@ -24,7 +36,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One promise: its verdict, and what was found where it is broken."""
+    """One promise (0: the audit trail): its verdict, and what was found where it is broken."""
 
     promise: int
     title: str
@@ -44,8 +56,12 @@ LOOKS = 4
 PAUSE_S = 0.5
 
 
-def audit(*, campaign: str | None = None) -> list[Finding]:
-    """Every promise with its verdict, over one campaign (its code) or all. Raises GateDown and DatabaseError."""
+def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
+    """Every promise with its verdict, over one campaign (its code) or all, and the audit trail's, which is one for all.
+
+    `head` ("position:hash") is the trail's end as somebody noted it earlier: it must still be there.
+    Raises GateDown and DatabaseError.
+    """
     campaigns = Campaign.objects.filter(code=campaign) if campaign else Campaign.objects.all()
     checks = {1: _oversold, 2: _unbalanced, 3: _over_limit, 6: _out_of_order, 7: _two_places, 10: _moved_wrongly}
     findings = []
@@ -54,8 +70,36 @@ def audit(*, campaign: str | None = None) -> list[Finding]:
             findings.append(Finding(promise, title, Verdict.NOT_CHECKABLE))
             continue
         broken = tuple(_lasting(checks[promise], list(campaigns)))
-        findings.append(Finding(promise, title, Verdict.BROKEN if broken else Verdict.HELD, broken))
-    return findings
+        findings.append(_judged(promise, title, broken))
+    return [*findings, _judged(0, "Audit trail", tuple(_trail_broken(list(campaigns), head)))]
+
+
+def _judged(promise: int, title: str, broken: tuple[str, ...]) -> Finding:
+    return Finding(promise, title, Verdict.BROKEN if broken else Verdict.HELD, broken)
+
+
+def trail_head() -> str:
+    """The audit trail's end, "position:hash": note it somewhere else, and nobody can cut the trail short unseen."""
+    last = Record.objects.order_by("-position").first()
+    return f"{last.position}:{last.hash}" if last else f"0:{trail.GENESIS}"
+
+
+def _trail_broken(campaigns: list[Campaign], head: str) -> Iterator[str]:
+    """The chain holds from its first record on, up to and behind a head noted earlier; every cancellation has a record.
+
+    One query reads the chain, so that what is written meanwhile is not seen in halves.
+    """
+    chain = Record.objects.order_by("position").iterator(chunk_size=2000)
+    if broken := trail.first_break((record.content(), record.previous, record.hash) for record in chain):
+        yield broken
+    position, _, hash_ = head.partition(":")
+    if int(position or 0) and not Record.objects.filter(position=int(position), hash=hash_).exists():
+        yield f"record {position} is not the one that was noted as the head"
+    told = Record.objects.filter(what="cancel", campaign__in=campaigns).values_list("subject", flat=True)
+    known = set(told)
+    for id_ in Cancellation.objects.filter(reservation__sale__campaign__in=campaigns).values_list("reservation_id"):
+        if f"reservation:{id_[0]}" not in known:
+            yield f"the cancellation of reservation {id_[0]} has no record"
 
 
 def _lasting(check: Callable[[Campaign], Iterator[str]], campaigns: list[Campaign]) -> list[str]:

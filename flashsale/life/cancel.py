@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -9,7 +10,7 @@ from django.utils import timezone
 from flashsale.gate import bridge
 from flashsale.life.expire import give
 from flashsale.life.rebuild import card_of
-from flashsale.models import Cancellation, Case, Notice, Payment, Reservation
+from flashsale.models import Cancellation, Case, Notice, Payment, Record, Reservation
 from flashsale.models.ending import Ended, end, ended_before
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, reason
@@ -33,13 +34,13 @@ def cancel(*, reservation: uuid.UUID, channel: int, code: str) -> Reservation:
         )  # fmt: skip
         if row is None:
             raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
-        ended = cancel_locked(row, code=code, now=timezone.now())
+        ended = cancel_locked(row, code=code, now=timezone.now(), by=f"channel:{channel}")
     bridge.run(give(card=card_of(row.sale), ended=ended))
     return row
 
 
-def cancel_locked(row: Reservation, *, code: str, now: datetime, case: Case | None = None) -> Ended:
-    """The books' part, on a locked reservation in a transaction: order, refund and notice change together."""
+def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: Case | None = None) -> Ended:
+    """The books' part, on a locked reservation in a transaction: order, refund, notice and record change together."""
     if row.state == ReservationState.CANCELLED and row.cancellation.reason == code:
         return ended_before(row)
     if row.state != ReservationState.CONFIRMED:
@@ -55,6 +56,8 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, case: Case | No
         state=PaymentState.REFUND_DUE, settled_at=now
     )
     Notice.objects.create(reservation=row, kind=Notice.Kind.CANCELLED, sale=row.sale, due_at=now)
+    reviewed = {"case": case.pk, "rules": case.rules_hash, "proposed_by": case.proposed_by_id} if case else {}
+    Record.write("cancel", by=by, sale=row.sale, subject=row, why=code, facts={"units": row.quantity, **reviewed})
     return ended
 
 

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from flashsale.gate import bridge, cards
 from flashsale.life.rebuild import card_of
-from flashsale.models import Reservation, Sale
+from flashsale.models import Record, Reservation, Sale
 from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.states import Phase, ReservationState, SaleState
@@ -27,5 +27,6 @@ def close(*, sale: int) -> bool:
             row.state = SaleState.CLOSED
             row.revision += 1
             row.save(update_fields=["state", "revision"])
+            Record.write("close", by="clock", sale=row)
     bridge.run(cards.forget(card_of(row)))
     return True

@@ -3,10 +3,13 @@
 The books decide under an exclusive lock of the sale's row, which every reservation's commit shares; then the gate is
 told, with a revision, so that an older decision never replaces a newer one. When the gate could not be told (GateDown),
 the books refuse what the decision forbids all the same, and deciding the same again tells it.
+
+`by` is who decides, for the audit trail (models/record.py).
 """
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -17,16 +20,19 @@ from flashsale.gate import bridge, cards, inspect, scripts
 from flashsale.gate.card import SaleCard
 from flashsale.life.books import in_books
 from flashsale.life.rebuild import card_of, mend
-from flashsale.models import Sale, Stock, Unit
+from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.states import Phase, SaleState
+from flashsale.rules.trail import digest_of
 
 RUNNING = (SaleState.PUBLISHED, SaleState.PAUSED)
 BEFORE_OPENING = (Phase.SCHEDULED, Phase.LOBBY)
+# What a decision may change, as the audit trail names it.
+DECIDED = ("state", "opens_at", "closes_at", "paused_ms", "rate_per_s", "poll_ms")
 
 
-def pause(*, sale: Sale, message: str = "") -> Sale:
+def pause(*, sale: Sale, message: str = "", by: Any = None) -> Sale:
     """Stops reserving; once this returns no new reservation is made, and the line's clock stands.
 
     Raises ValidationError when the sale is not published.
@@ -37,10 +43,10 @@ def pause(*, sale: Sale, message: str = "") -> Sale:
             _demand(sale.state == SaleState.PUBLISHED, _("Only a published sale can be paused."))
             sale.state, sale.paused_at, sale.message = SaleState.PAUSED, now, message
 
-    return _decide(sale, change)
+    return _decide(sale, change, "pause", by)
 
 
-def resume(*, sale: Sale) -> Sale:
+def resume(*, sale: Sale, by: Any = None) -> Sale:
     """Goes on where the pause stopped: claim windows, holds and the closing time move by its length.
 
     Raises ValidationError when the sale is not paused.
@@ -54,10 +60,10 @@ def resume(*, sale: Sale) -> Sale:
         else:
             _demand(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
 
-    return _decide(sale, change)
+    return _decide(sale, change, "resume", by)
 
 
-def postpone(*, sale: Sale, opens_at: datetime, message: str = "") -> Sale:
+def postpone(*, sale: Sale, opens_at: datetime, message: str = "", by: Any = None) -> Sale:
     """Moves a later opening, and the closing by as much; places are kept, the lobby goes on.
 
     Raises ValidationError once the sale has opened, and for an opening that is not later than the present one.
@@ -71,10 +77,10 @@ def postpone(*, sale: Sale, opens_at: datetime, message: str = "") -> Sale:
         sale.closes_at += opens_at - sale.opens_at
         sale.opens_at, sale.message = opens_at, message
 
-    return _decide(sale, change)
+    return _decide(sale, change, "postpone", by)
 
 
-def call_off(*, sale: Sale, message: str) -> Sale:
+def call_off(*, sale: Sale, message: str, by: Any = None) -> Sale:
     """Ends a sale for good, with a message: nothing more is reserved; what is held may be paid, orders stand.
 
     Raises ValidationError when it is over or was never published, or without a message.
@@ -87,10 +93,10 @@ def call_off(*, sale: Sale, message: str) -> Sale:
             _demand(_phase(sale, now) is not Phase.CLOSED, _("The sale is over."))
             sale.state, sale.paused_at, sale.message = SaleState.CALLED_OFF, None, message
 
-    return _decide(sale, change)
+    return _decide(sale, change, "call_off", by)
 
 
-def close_early(*, sale: Sale) -> Sale:
+def close_early(*, sale: Sale, by: Any = None) -> Sale:
     """Closes an open sale now: nothing more is reserved, what is held may still be paid. A closed one stays as it is.
 
     Raises ValidationError when it has not opened or is paused.
@@ -102,10 +108,10 @@ def close_early(*, sale: Sale) -> Sale:
             _demand(phase is Phase.OPEN, _("Only an open sale can be closed early."))
             sale.closes_at = moment(sale.line_ms(ms(now)))
 
-    return _decide(sale, change)
+    return _decide(sale, change, "close_early", by)
 
 
-def brake(*, sale: Sale, rate_per_s: int, poll_ms: int) -> Sale:
+def brake(*, sale: Sale, rate_per_s: int, poll_ms: int, by: Any = None) -> Sale:
     """Sets how many are called a second at most, and how often pages ask (0: as the phase wants).
 
     Raises ValidationError out of bounds, and when the sale is over.
@@ -117,10 +123,10 @@ def brake(*, sale: Sale, rate_per_s: int, poll_ms: int) -> Sale:
         _demand(0 <= poll_ms <= POLL_MS_MAX, _("At most %(most)d ms.") % {"most": POLL_MS_MAX})
         sale.rate_per_s, sale.poll_ms = rate_per_s, poll_ms
 
-    return _decide(sale, change)
+    return _decide(sale, change, "brake", by)
 
 
-def add_units(*, stock: Stock, quantity: int) -> Stock:
+def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
     """Raises an allocation's new units of an offer to `quantity`, before the opening; the same total does nothing.
 
     Raises ValidationError once the sale has opened, and for less than there are.
@@ -136,8 +142,11 @@ def add_units(*, stock: Stock, quantity: int) -> Stock:
                 _("There are %(count)d units already.") % {"count": stock.quantity},
             )
             make_units(stock, first=stock.quantity + 1, last=quantity)
+            line, sku = stock.allocation.code, stock.offer.sku
+            facts = {"line": line, "sku": sku, "was": stock.quantity, "units": quantity}
             stock.quantity = quantity
             stock.save(update_fields=["quantity"])
+            Record.write("add_units", by=by, sale=sale, facts=facts)
     bridge.run(mend(card=card_of(sale)))
     return stock
 
@@ -159,15 +168,26 @@ def _phase(sale: Sale, now: datetime) -> Phase:
     return sale.phase(ms(now))
 
 
-def _decide(sale: Sale, change: Callable[[datetime], None]) -> Sale:
+def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) -> Sale:
     with transaction.atomic():
         lock_sale(sale.pk, exclusive=True)
         sale.refresh_from_db()
+        message, before = sale.message, {name: getattr(sale, name) for name in DECIDED}
         change(timezone.now())
         sale.revision += 1
         sale.save()
+        # A decision that is repeated changes nothing, so there is nothing to tell.
+        now = {name: getattr(sale, name) for name in DECIDED}
+        facts = {name: _told(value) for name, value in now.items() if value != before[name]}
+        if facts:
+            why = digest_of(sale.message) if sale.message not in {"", message} else ""
+            Record.write(what, by=by, sale=sale, why=why, facts=facts)
     bridge.run(_tell(card_of(sale), sale))
     return sale
+
+
+def _told(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 async def _tell(card: SaleCard, sale: Sale) -> None:

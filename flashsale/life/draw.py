@@ -12,7 +12,7 @@ from flashsale.gate import cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.messages import Survey
 from flashsale.life.books import in_books
-from flashsale.models import Allocation, Sale
+from flashsale.models import Allocation, Record, Sale
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
@@ -71,6 +71,8 @@ def write_cohorts(sale: int, cohorts: dict[int, int], now: datetime) -> dict[int
         if row.frozen_at is None:
             row.frozen_at = now
             row.save(update_fields=["frozen_at"])
+            drawn = {line.code: [line.cohort, line.seed] for line in row.allocations.all()}
+            Record.write("draw", by="clock", sale=row, facts=drawn)
         return {line.number: (line.cohort or 0, line.seed) for line in row.allocations.all()}
 
 

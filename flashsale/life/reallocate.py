@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.gate import bridge
 from flashsale.life.rebuild import card_of, mend
-from flashsale.models import Allocation, Cancellation, Holding, Move, Notice, Reallocation, Sale, Unit
+from flashsale.models import Allocation, Cancellation, Holding, Move, Notice, Reallocation, Record, Sale, Unit
 from flashsale.models.sale import ms
 from flashsale.models.writer import advance_units, lock_sale
 from flashsale.rules.reasons import REASONS
@@ -38,8 +38,11 @@ def reallocate(*, source: Sale, target: Allocation, reserve: int | None, by: Any
             raise ValidationError(
                 _("This plan is published with another reserve for appeals; it can no longer change.")
             )
-        _move(plan, _movable(source, reserve, timezone.now()))
+        moved = _move(plan, _movable(source, reserve, timezone.now()))
         _invite(plan, timezone.now())
+        if fresh or moved:
+            facts = {"line": target.code, "to": sale.pk, "reserve": reserve, "units": moved}
+            Record.write("reallocate", by=by, sale=source, subject=plan, facts=facts)
     if sale.state != SaleState.DRAFT:
         bridge.run(mend(card=card_of(sale)))
     return plan
@@ -69,7 +72,8 @@ def _movable(source: Sale, reserve: int | None, now: datetime) -> list[Cancellat
     return final if reserve is None else final + contested[: max(0, len(contested) - reserve)]
 
 
-def _move(plan: Reallocation, cancellations: list[Cancellation]) -> None:
+def _move(plan: Reallocation, cancellations: list[Cancellation]) -> int:
+    """How many units the plan has moved now."""
     sold_there = set(plan.target.stock.values_list("offer__sku", flat=True))
     already = set(Move.objects.filter(cancellation__in=cancellations).values_list("unit_id", "cancellation_id"))
     by_reservation = {cancellation.reservation_id: cancellation for cancellation in cancellations}
@@ -89,6 +93,7 @@ def _move(plan: Reallocation, cancellations: list[Cancellation]) -> None:
     )
     advance_units([(unit.pk, unit.version) for unit in units], was=UnitState.RETURNED, becomes=UnitState.FREE)
     Unit.objects.filter(pk__in=[unit.pk for unit in units]).update(allocation=plan.target)
+    return len(units)
 
 
 def _invite(plan: Reallocation, now: datetime) -> None:

@@ -14,7 +14,7 @@ from flashsale.gate.card import AxisCard, CarriedCard, ChannelCard, LineCard, Of
 from flashsale.gate.keys import buckets_for
 from flashsale.life.books import in_books
 from flashsale.life.taken import taken_of
-from flashsale.models import Allocation, Claim, Reservation, Sale, Unit, Unpaid
+from flashsale.models import Allocation, Claim, Record, Reservation, Sale, Unit, Unpaid
 from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.identity import Axis
@@ -81,6 +81,7 @@ def rebuild(*, sale: int) -> SaleCard:
         row.save(update_fields=["epoch"])
         snapshot = _snapshot(row)
         bridge.run(load.load(snapshot))
+        Record.write("rebuild", by="clock", sale=row, facts={"epoch": row.epoch})
     log.info("rebuilt %s in epoch %s", row.code, row.epoch)
     return snapshot.card
 

@@ -12,7 +12,7 @@ from flashsale.gate import bridge
 from flashsale.life.cancel import cancel_locked
 from flashsale.life.expire import give
 from flashsale.life.rebuild import card_of
-from flashsale.models import Cancellation, Case, Reservation, ReviewRun, Sale, Trait
+from flashsale.models import Cancellation, Case, Record, Reservation, ReviewRun, Sale, Trait
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import reason
@@ -23,12 +23,15 @@ from flashsale.rules.suspicion import RULES, Finding, Order, score, suspicious
 CHUNK = 50
 
 
-def start(*, sale: Sale) -> ReviewRun:
+@transaction.atomic
+def start(*, sale: Sale, by: Any = None) -> ReviewRun:
     """The row of work of a review; the one under way when there is one. Any worker may take it up (`carry_on`)."""
-    run, _ = ReviewRun.objects.get_or_create(
+    run, fresh = ReviewRun.objects.get_or_create(
         sale=sale, finished_at=None,
         defaults={"rules_version": RULES.version, "rules_hash": RULES.content_hash()},
     )  # fmt: skip
+    if fresh:
+        Record.write("review", by=by, sale=sale, subject=run, facts={"rules": run.rules_hash})
     return run
 
 
@@ -92,16 +95,20 @@ def _chunks(ids: Iterable[str]) -> Iterable[list[str]]:
         yield chunk
 
 
-def open_case(*, reservation: Reservation) -> Case:
+@transaction.atomic
+def open_case(*, reservation: Reservation, by: Any = None) -> Case:
     """A case that a person asks for, without a score; the one there is when there is one."""
     if reservation.state != ReservationState.CONFIRMED:
         raise Refused(Outcome.NOT_CANCELLABLE, f"The reservation is {reservation.state}.")
     fields = {"rules_version": "by hand", "rules_hash": ""}
-    return Case.objects.get_or_create(reservation=reservation, defaults=fields)[0]
+    case, fresh = Case.objects.get_or_create(reservation=reservation, defaults=fields)
+    if fresh:
+        Record.write("open_case", by=by, sale=reservation.sale, subject=reservation, facts={"case": case.pk})
+    return case
 
 
 def _locked(case: Case, *states: CaseState) -> Case:
-    row = Case.objects.select_for_update(of=("self",)).get(pk=case.pk)
+    row = Case.objects.select_for_update(of=("self",)).select_related("reservation__sale").get(pk=case.pk)
     if row.state not in states:
         raise Refused(Outcome.FORBIDDEN, f"The case is {row.state}.")
     return row
@@ -114,15 +121,22 @@ def propose(*, case: Case, code: str, by: Any) -> Case:
     row.state, row.reason = CaseState.PROPOSED, reason(code).code
     row.proposed_by, row.proposed_at = by, timezone.now()
     row.save()
+    _note("propose", row, by, why=row.reason)
     return row
 
 
+def _note(what: str, case: Case, by: Any, why: str = "") -> None:
+    facts = {"case": case.pk, "rules": case.rules_hash}
+    Record.write(what, by=by, sale=case.reservation.sale, subject=case.reservation, why=why, facts=facts)
+
+
 @transaction.atomic
-def reopen(*, case: Case) -> Case:
+def reopen(*, case: Case, by: Any = None) -> Case:
     """Takes a proposal back. Refuses FORBIDDEN when there is none."""
     row = _locked(case, CaseState.PROPOSED)
     row.state, row.reason, row.proposed_by, row.proposed_at = CaseState.OPEN, "", None, None
     row.save()
+    _note("reopen", row, by)
     return row
 
 
@@ -141,7 +155,7 @@ def approve(*, case: Case, by: Any) -> Case:
         reservation = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign").get(
             pk=row.reservation_id
         )  # fmt: skip
-        ended = cancel_locked(reservation, code=row.reason, now=now, case=row)
+        ended = cancel_locked(reservation, code=row.reason, now=now, by=by, case=row)
     # Where the limit stays used until the appeal is final, the gate goes on counting the units too.
     if ended.frees_limit:
         bridge.run(give(card=card_of(reservation.sale), ended=ended))
@@ -156,12 +170,17 @@ def dismiss(*, case: Case, by: Any) -> Case:
         raise Refused(Outcome.FORBIDDEN, "Take your proposal back, or let another person dismiss it.")
     row.state, row.decided_by, row.decided_at = CaseState.DISMISSED, by, timezone.now()
     row.save()
+    _note("dismiss", row, by)
     return row
 
 
-def appeal(*, cancellation: Cancellation) -> bool:
+@transaction.atomic
+def appeal(*, cancellation: Cancellation, by: Any = "buyer") -> bool:
     """Notes that an appeal has come in time; its unit stays in the pool. Whether it was in time and the first."""
     now = timezone.now()
-    return bool(
-        Cancellation.objects.filter(pk=cancellation.pk, appealed_at=None, appeal_until__gte=now).update(appealed_at=now)
-    )
+    in_time = Cancellation.objects.filter(pk=cancellation.pk, appealed_at=None, appeal_until__gte=now)
+    noted = bool(in_time.update(appealed_at=now))
+    if noted:
+        order = cancellation.reservation
+        Record.write("appeal", by=by, sale=order.sale, subject=order, why=cancellation.reason)
+    return noted

@@ -14,7 +14,7 @@ from flashsale.life.control import make_units
 from flashsale.life.draw import BLOCK_MIN
 from flashsale.life.enter import digester
 from flashsale.life.rebuild import rebuild
-from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Sale, Stock
+from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Record, Sale, Stock
 from flashsale.models.sale import LOBBY, UNITS_MAX
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
@@ -26,7 +26,13 @@ SECRET_BYTES = 32
 
 @transaction.atomic
 def plan_campaign(
-    *, code: str, name: str, axes: Mapping[Axis, str], channels: Sequence[Mapping[str, str]], **fields: Any
+    *,
+    code: str,
+    name: str,
+    axes: Mapping[Axis, str],
+    channels: Sequence[Mapping[str, str]],
+    by: Any = None,
+    **fields: Any,
 ) -> Campaign:
     """A campaign with channels and axes ("hard enter", "hard confirm" or "soft"). Raises ValidationError in words."""
     campaign = Campaign(code=code, name=name, **fields)
@@ -41,6 +47,7 @@ def plan_campaign(
         row_channel = Channel(campaign=campaign, **channel)
         row_channel.full_clean()
         row_channel.save()
+    Record.write("plan", by=by, campaign=campaign)
     return campaign
 
 
@@ -54,6 +61,7 @@ def plan_sale(
     closes_at: datetime,
     offers: Sequence[Mapping[str, Any]],
     lines: Sequence[Mapping[str, Any]],
+    by: Any = None,
     **fields: Any,
 ) -> Sale:
     """A draft sale. Raises ValidationError in words.
@@ -79,6 +87,7 @@ def plan_sale(
             line.successor, line.rolls_over_at = planned[wanted["successor"]], wanted["rolls_over_at"]
             line.full_clean()
             line.save()
+    Record.write("plan", by=by, sale=sale)
     return sale
 
 
@@ -96,7 +105,8 @@ def _plan_line(sale: Sale, wanted: Mapping[str, Any], offers: Mapping[str, Offer
     return line
 
 
-def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]]) -> int:
+@transaction.atomic
+def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any = None) -> int:
     """Puts people on an allocation's list by one raw value each, which is digested and forgotten; how many are new.
 
     Raises ValidationError in words for a value that cannot be read, and once the sale is published.
@@ -110,7 +120,10 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]]) -> int:
     except BadValue as error:
         raise ValidationError(_("A value of %(axis)s cannot be read.") % {"axis": error.axis.value}) from error
     Listed.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
-    return line.listed.count() - before
+    fresh = line.listed.count() - before
+    if fresh:
+        Record.write("list", by=by, sale=line.sale, facts={"line": line.code, "people": fresh})
+    return fresh
 
 
 def problems_of(*, sale: Sale, now: datetime) -> list[str]:
@@ -154,9 +167,10 @@ def _tranche_problems(line: Allocation) -> list[str]:
     return problems
 
 
-def publish(*, sale: Sale) -> Sale:
+def publish(*, sale: Sale, by: Any = None) -> Sale:
     """Publishes a draft: its units come into being, its draw is committed, the gate is told. Safe to repeat.
 
+    `by` is who decides, for the audit trail.
     Raises ValidationError in words when the draft is not ready, GateDown when the gate could not be told: the sale is
     published then, and the doors tell the gate as soon as it answers.
     """
@@ -165,6 +179,7 @@ def publish(*, sale: Sale) -> Sale:
         sale.refresh_from_db()
         if sale.state == SaleState.DRAFT:
             _publish(sale, timezone.now())
+            Record.write("publish", by=by, sale=sale, facts=_promised(sale))
     if sale.epoch == 0:
         rebuild(sale=sale.pk)
         sale.refresh_from_db()
@@ -186,3 +201,15 @@ def _publish(sale: Sale, now: datetime) -> None:
         line.save(update_fields=["block"])
     for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation__sale", "offer"):
         make_units(stock, first=1, last=stock.quantity)
+
+
+def _promised(sale: Sale) -> dict[str, Any]:
+    """What shoppers and partners rely on from now on, as the audit trail keeps it."""
+    units: dict[str, dict[str, int]] = {}
+    for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation", "offer"):
+        units.setdefault(stock.allocation.code, {})[stock.offer.sku] = stock.quantity
+    return {
+        "commitment": sale.commitment, "opens_at": sale.opens_at.isoformat(), "closes_at": sale.closes_at.isoformat(),
+        "limit": [sale.campaign.limit, sale.limit or sale.campaign.limit], "claim_s": sale.claim_s,
+        "hold_s": sale.hold_s, "prices": dict(sale.offers.values_list("sku", "price")), "units": units,
+    }  # fmt: skip

@@ -2,8 +2,10 @@
 
 from flashsale.models.allocation import Allocation, Listed, Offer, Stock
 from flashsale.models.api_call import ApiCall
-from flashsale.models.campaign import Campaign, CampaignAxis, Channel, PartnerKey
+from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.case import Cancellation, Case, Notice, ReviewRun
+from flashsale.models.partner_key import PartnerKey
+from flashsale.models.record import Record
 from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait, Unpaid
 from flashsale.models.sale import Sale
 from flashsale.models.unit import Move, Reallocation, Unit
@@ -26,6 +28,7 @@ __all__ = [
     "PartnerKey",
     "Payment",
     "Reallocation",
+    "Record",
     "Reservation",
     "ReviewRun",
     "Sale",

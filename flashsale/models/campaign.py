@@ -1,9 +1,6 @@
 """A campaign, who takes part in it, and by what its people are known."""
 
-import hashlib
 import os
-import secrets
-from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.core.exceptions import ValidationError
@@ -124,33 +121,3 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class PartnerKey(models.Model):
-    """A Bearer key of a channel, stored as its SHA-256 only; two may be active for rotation."""
-
-    channel = models.ForeignKey(Channel, models.CASCADE, related_name="keys", verbose_name=_("channel"))
-    prefix = models.CharField(_("begins with"), max_length=16)
-    digest = models.CharField(max_length=64, unique=True, editable=False)
-    made_at = models.DateTimeField(_("made"), auto_now_add=True)
-    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
-
-    class Meta:
-        verbose_name = _("partner key")
-        verbose_name_plural = _("partner keys")
-
-    def __str__(self) -> str:
-        return f"{self.prefix}…"
-
-    @staticmethod
-    def digest_of(key: str) -> str:
-        """The stored form: the key has 256 random bits, so a plain hash cannot be guessed back."""
-        return hashlib.sha256(key.encode()).hexdigest()
-
-    @classmethod
-    def make(cls, channel: Channel, **fields: Any) -> "tuple[PartnerKey, str]":
-        """A new key and its one showing in clear; raises ValidationError when two are active already."""
-        if channel.keys.filter(revoked_at=None).count() >= 2:
-            raise ValidationError(_("Two keys of this channel are active. Revoke one before you make another."))
-        key = f"fs_live_{secrets.token_urlsafe(32)}"
-        return cls.objects.create(channel=channel, prefix=key[:12], digest=cls.digest_of(key), **fields), key

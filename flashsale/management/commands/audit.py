@@ -1,6 +1,7 @@
 """manage.py audit: are the promises held, right now?"""
 
 import json
+import re
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale.gate.client import GateDown
-from flashsale.life.audit import Finding, Verdict, audit
+from flashsale.life.audit import Finding, Verdict, audit, trail_head
 from flashsale.models import Campaign
 
 COLOURS = {Verdict.HELD: "green", Verdict.BROKEN: "bold red", Verdict.NOT_CHECKABLE: "dim"}
@@ -22,6 +23,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """What may be asked."""
         parser.add_argument("--campaign", help="code of one campaign; all unless given")
+        parser.add_argument("--head", default="", help="POSITION:HASH of the audit trail's end, as noted earlier")
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -30,24 +32,33 @@ class Command(BaseCommand):
         if code and not Campaign.objects.filter(code=code).exists():
             known = ", ".join(Campaign.objects.values_list("code", flat=True)) or "none"
             raise CommandError(f"There is no campaign {code!r}. Known: {known}.", returncode=2)
+        if options["head"] and not re.fullmatch(r"[1-9][0-9]{0,17}:[0-9a-f]{64}", options["head"]):
+            raise CommandError("--head is POSITION:HASH, as an earlier audit printed it.", returncode=2)
         try:
-            findings = audit(campaign=code)
+            findings = audit(campaign=code, head=options["head"])
         except GateDown as error:
             raise CommandError(f"The gate does not answer ({error}). Is Redis running?", returncode=2) from error
         (self._print_json if options["json"] else self._print_table)(findings)
-        broken = [str(finding.promise) for finding in findings if finding.verdict is Verdict.BROKEN]
+        broken = [_name(finding) for finding in findings if finding.verdict is Verdict.BROKEN]
         if broken:
-            raise CommandError(f"Broken: promise {', '.join(broken)}.", returncode=1)
+            raise CommandError(f"Broken: {', '.join(broken)}.", returncode=1)
 
     def _print_json(self, findings: list[Finding]) -> None:
         rows = [
             {"promise": f.promise, "title": f.title, "verdict": f.verdict, "broken": list(f.broken)} for f in findings
         ]
-        self.stdout.write(json.dumps({"promises": rows}, indent=2))
+        trail = {**rows.pop(), "head": trail_head()}
+        del trail["promise"]
+        self.stdout.write(json.dumps({"promises": rows, "trail": trail}, indent=2))
 
     def _print_table(self, findings: list[Finding]) -> None:
         table = Table("", "promise", "verdict", "found")
         for finding in findings:
             verdict = f"[{COLOURS[finding.verdict]}]{finding.verdict}[/]"
-            table.add_row(str(finding.promise), finding.title, verdict, "\n".join(finding.broken[:20]))
+            table.add_row(str(finding.promise or ""), finding.title, verdict, "\n".join(finding.broken[:20]))
         Console().print(table)
+        self.stdout.write(f"The audit trail ends at {trail_head()}")
+
+
+def _name(finding: Finding) -> str:
+    return f"promise {finding.promise}" if finding.promise else "the audit trail"

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 
 VIEWED = (
     "campaign", "campaignaxis", "channel", "partnerkey", "sale", "offer", "allocation", "unit", "reservation", "case",
-    "notice", "reallocation", "reviewrun",
+    "notice", "reallocation", "record", "reviewrun",
 )  # fmt: skip
 PLANNED = ("campaign", "campaignaxis", "channel", "sale", "offer", "allocation")
 VIEWER = frozenset(f"view_{model}" for model in VIEWED)

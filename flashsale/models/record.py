@@ -1,0 +1,150 @@
+"""The audit trail: who did what, when and why, in records that are only ever added and hang together by their hashes.
+
+No personal data: staff and channels by their ids, orders by theirs, words that people wrote as digests. So nothing here
+ever has to be erased.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC
+from types import MappingProxyType
+from typing import Any
+
+from django.db import connection, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.ddl_references import Statement, Table
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.campaign import Campaign
+from flashsale.models.sale import Sale
+from flashsale.rules import trail
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+# One writer at a time: PostgreSQL's advisory lock by this number ("trail" in ASCII), until the transaction ends.
+TRAIL_LOCK = int.from_bytes(b"trail")
+FORBID = {
+    "postgresql": (
+        """CREATE OR REPLACE FUNCTION %(name)s() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION '%(name)s: records are only added' USING ERRCODE = 'integrity_constraint_violation'; END $$""",
+        """CREATE TRIGGER %(name)s BEFORE UPDATE OR DELETE OR TRUNCATE ON %(table)s
+        FOR EACH STATEMENT EXECUTE FUNCTION %(name)s()""",
+        "ALTER TABLE %(table)s ENABLE ALWAYS TRIGGER %(name)s",
+    ),
+    "sqlite": tuple(
+        f"CREATE TRIGGER %(name)s_{verb} BEFORE {verb} ON %(table)s "
+        "BEGIN SELECT RAISE(ABORT, '%(name)s: records are only added'); END"
+        for verb in ("UPDATE", "DELETE")
+    ),
+}
+
+
+class AppendOnly(models.BaseConstraint):
+    """The database itself refuses to change, delete or truncate what the table holds."""
+
+    def constraint_sql(self, model: Any, schema_editor: BaseDatabaseSchemaEditor | None) -> str:
+        """Nothing inside the table's own definition: the triggers follow it."""
+        assert schema_editor is not None
+        schema_editor.deferred_sql.extend(self._triggers(model, schema_editor))
+        return ""
+
+    def create_sql(self, model: Any, schema_editor: BaseDatabaseSchemaEditor | None) -> str:
+        """The triggers, for a table that is there (SQLite makes the table anew instead)."""
+        assert schema_editor is not None
+        return "; ".join(str(trigger) for trigger in self._triggers(model, schema_editor))
+
+    def remove_sql(self, model: Any, schema_editor: BaseDatabaseSchemaEditor | None) -> str:
+        """Only a migration can take it away."""
+        assert schema_editor is not None
+        return f"DROP TRIGGER {self.name} ON {schema_editor.quote_name(model._meta.db_table)}"  # noqa: SLF001
+
+    def _triggers(self, model: Any, schema_editor: BaseDatabaseSchemaEditor) -> Iterator[Statement]:
+        table = Table(model._meta.db_table, schema_editor.quote_name)  # noqa: SLF001 - Django's way to a table's name
+        for template in FORBID[schema_editor.connection.vendor]:
+            yield Statement(template, table=table, name=self.name)
+
+    def validate(self, *_: Any, **__: Any) -> None:
+        """Every new row is welcome."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AppendOnly) and self.name == other.name
+
+    __hash__ = models.BaseConstraint.__hash__
+
+
+class Record(models.Model):
+    """One decision or change. Campaign and sale are named without a foreign key: a deleted draft keeps its records."""
+
+    position = models.BigIntegerField(_("position"), primary_key=True)
+    at = models.DateTimeField(_("when"))
+    who = models.CharField(_("who"), max_length=60)
+    what = models.CharField(_("what"), max_length=40)
+    campaign = models.ForeignKey(
+        Campaign, models.DO_NOTHING, null=True, db_constraint=False, related_name="records", verbose_name=_("campaign")
+    )
+    sale = models.ForeignKey(
+        Sale, models.DO_NOTHING, null=True, db_constraint=False, related_name="records", verbose_name=_("sale")
+    )
+    subject = models.CharField(_("subject"), max_length=80, db_index=True)
+    why = models.CharField(_("why"), max_length=100, blank=True)
+    # The very text that was hashed.
+    facts = models.TextField(_("facts"), default="{}")
+    previous = models.CharField(max_length=64, unique=True)
+    hash = models.CharField(_("hash"), max_length=64)
+
+    class Meta:
+        verbose_name = _("record")
+        verbose_name_plural = _("audit trail")
+        ordering = ["-position"]
+        constraints = [AppendOnly(name="audit_trail_append_only")]
+
+    def __str__(self) -> str:
+        return f"{self.position} {self.what} {self.subject}"
+
+    @classmethod
+    def write(
+        cls,
+        what: str,
+        *,
+        by: Any,
+        sale: Sale | None = None,
+        campaign: Campaign | None = None,
+        subject: Any = None,
+        why: str = "",
+        facts: Mapping[str, Any] = NOTHING,
+    ) -> "Record":
+        """Adds a record to the change that it tells of; must be the last thing in that change's transaction.
+
+        `by` is a member of staff, a word for somebody else ("channel:3", "clock"), or None: whoever has the shell.
+        `subject` is a row, the sale or campaign unless given; `why` a reason of the catalogue or a digest. Facts are
+        whole numbers, words, lists: never personal data, never what people wrote.
+
+        Last, for the next writer waits until the transaction ends and must not hold what this one still wants.
+        """
+        assert connection.in_atomic_block, "a record belongs to the transaction of the change that it tells of"
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [TRAIL_LOCK])
+        head = cls.objects.order_by("-position").first()
+        campaign_id = campaign.pk if campaign else sale.campaign_id if sale else None
+        record = cls(
+            position=head.position + 1 if head else 1, at=timezone.now(), who=_name_of(by, "staff"), what=what,
+            campaign_id=campaign_id, sale=sale, subject=_name_of(subject or sale or campaign), why=why,
+            facts=trail.canonical(dict(facts)), previous=head.hash if head else trail.GENESIS,
+        )  # fmt: skip
+        record.hash = trail.link(record.previous, record.content())
+        record.save(force_insert=True)
+        return record
+
+    def content(self) -> dict[str, Any]:
+        """What the hash covers."""
+        return {
+            "position": self.position, "at": self.at.astimezone(UTC).isoformat(timespec="microseconds"),
+            "who": self.who, "what": self.what, "campaign": self.campaign_id, "sale": self.sale_id,
+            "subject": self.subject, "why": self.why, "facts": self.facts,
+        }  # fmt: skip
+
+
+def _name_of(row: Any, kind: str = "") -> str:
+    if row is None:
+        return "shell"
+    return row if isinstance(row, str) else f"{kind or row._meta.model_name}:{row.pk}"  # noqa: SLF001
