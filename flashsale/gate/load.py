@@ -48,6 +48,7 @@ class SaleLoad:
     state: str
     paused_at: int
     paused_ms: int
+    runs_until: int
     frozen: bool
     lines: list[LineLoad]
     units: dict[str, int]
@@ -103,7 +104,8 @@ async def _forget_uncommitted(keys: SaleKeys, sale: SaleLoad) -> None:
 async def _line_clock(sale: SaleLoad) -> int:
     seconds, _ = await gate().redis.time()
     wall = int(seconds) * 1000
-    return (min(wall, max(sale.paused_at, sale.card.opens_at)) if sale.paused_at else wall) - sale.paused_ms
+    upto = min(wall, max(sale.paused_at, sale.card.opens_at)) if sale.paused_at else wall
+    return min(upto, sale.runs_until or upto) - sale.paused_ms
 
 
 async def _open(keys: SaleKeys, sale: SaleLoad, run_id: str) -> None:
@@ -112,6 +114,7 @@ async def _open(keys: SaleKeys, sale: SaleLoad, run_id: str) -> None:
         "revision": sale.revision, "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at,
         "opens": card.opens_at, "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
         "paused_at": sale.paused_at, "paused_ms": sale.paused_ms, "frozen": int(sale.frozen),
+        "runs_until": sale.runs_until,
     }  # fmt: skip
     await redis.hset(keys.state, mapping=fields)
     # The last write: from here on the scripts answer.

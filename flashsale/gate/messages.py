@@ -48,6 +48,7 @@ class Survey:
     paused_at: int
     called_at: int
     gaps: int
+    runs_until: int
     free: dict[str, int]
 
 

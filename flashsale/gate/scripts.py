@@ -20,7 +20,7 @@ from flashsale.rules.states import PlaceState
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
 RESERVE, CONFIRM, GIVE = Script("reserve"), Script("confirm"), Script("give")
-DUE, TELL, EXTEND = Script("due"), Script("tell"), Script("extend")
+DUE, TELL, EXTEND, BEAT = Script("due"), Script("tell"), Script("extend"), Script("beat")
 WITHDRAW, ARRIVED, WAIT, NUMBER = Script("withdraw"), Script("arrived"), Script("wait"), Script("number")
 
 
@@ -124,7 +124,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     return Survey(
         reply[1], reply[2], _text(reply[3]), reply[4] == 1, reply[5], reply[6], int(cohort) if cohort else None,
         _text(reply[8]), reply[9], reply[10], reply[11], reply[12], reply[13], reply[14], reply[15],
-        reply[16], reply[17], dict(zip(line.skus, reply[18:], strict=True)),
+        reply[16], reply[17], reply[18], dict(zip(line.skus, reply[19:], strict=True)),
     )  # fmt: skip
 
 
@@ -256,3 +256,8 @@ async def tell(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome
     """Tells the gate what the books have decided about the sale; an older revision changes nothing."""
     pairs = [x for pair in fields.items() for x in pair]
     return _word(await gate().call(TELL, [keys_of(card).state], [revision, *pairs]))
+
+
+async def beat(card: SaleCard, *, revision: int, until: int) -> Outcome:
+    """The line's clock may run until then; NOT_READY also where the gate has not heard of the books' revision."""
+    return _word(await gate().call(BEAT, [keys_of(card).state], [revision, until]))

@@ -11,6 +11,7 @@ from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import GateDown
 from flashsale.gate.messages import Survey
 from flashsale.life import control, expire
+from flashsale.life.beat import beat
 from flashsale.life.books import in_books
 from flashsale.life.close import close
 from flashsale.life.draw import draw, extend, remember
@@ -39,6 +40,7 @@ async def tend(*, card: SaleCard) -> None:
             # The server behind the gate is not the one that knew this sale: fill it from the books.
             await in_books(rebuild, sale=card.sale)
             return
+        await beat(card=card, figures=figures)
         await extend(card=card, line=line, figures=figures)
         await remember(card=card, line=line, figures=figures)
         if figures.wall >= card.opens_at and not figures.seed:

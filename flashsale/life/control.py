@@ -23,6 +23,7 @@ from flashsale.life.rebuild import card_of, mend
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms
 from flashsale.models.writer import lock_sale
+from flashsale.rules.pace import LEASE_MS
 from flashsale.rules.states import Phase, SaleState
 from flashsale.rules.trail import digest_of
 
@@ -54,8 +55,7 @@ def resume(*, sale: Sale, by: Any = None) -> Sale:
 
     def change(now: datetime) -> None:
         if sale.state == SaleState.PAUSED and sale.paused_at:
-            stood_since = max(ms(sale.paused_at), ms(sale.opens_at))
-            sale.paused_ms += max(0, ms(now) - stood_since)
+            sale.run_on(ms(now), until_ms=ms(now) + LEASE_MS if now >= sale.opens_at else 0)
             sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
         else:
             _demand(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
@@ -182,7 +182,7 @@ def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) 
         if facts:
             why = digest_of(sale.message) if sale.message not in {"", message} else ""
             Record.write(what, by=by, sale=sale, why=why, facts=facts)
-    bridge.run(_tell(card_of(sale), sale))
+    bridge.run(_tell(card_of(sale), sale, sale.runs_until))
     return sale
 
 
@@ -190,26 +190,27 @@ def _told(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-async def _tell(card: SaleCard, sale: Sale) -> None:
+async def _tell(card: SaleCard, sale: Sale, runs_until: int) -> None:
     # A cohort that was frozen by an opening which the books have since moved was never drawn: it freezes again.
     frozen = {} if sale.frozen_at else {"frozen": 0}
     await scripts.tell(
         card, revision=sale.revision, state=sale.state, opens=card.opens_at, closes=card.closes_at,
-        paused_ms=sale.paused_ms, paused_at=ms(sale.paused_at) if sale.paused_at else 0, **frozen,
+        paused_ms=sale.paused_ms, paused_at=ms(sale.paused_at) if sale.paused_at else 0,
+        runs_until=runs_until, **frozen,
     )  # fmt: skip
     await cards.show(card)
 
 
 async def tell_again(*, card: SaleCard) -> bool:
     """Tells the gate a decision that it has not heard of although the books have it; whether there was one."""
-    sale, fresh = await in_books(_as_decided, card.sale)
+    sale, fresh, runs_until = await in_books(_as_decided, card.sale)
     heard = await inspect.revision(card)
     if heard is None or heard >= sale.revision:
         return False
-    await _tell(fresh, sale)
+    await _tell(fresh, sale, runs_until)
     return True
 
 
-def _as_decided(sale: int) -> tuple[Sale, SaleCard]:
+def _as_decided(sale: int) -> tuple[Sale, SaleCard, int]:
     row = Sale.objects.select_related("campaign").get(pk=sale)
-    return row, card_of(row)
+    return row, card_of(row), row.runs_until

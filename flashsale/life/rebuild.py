@@ -108,6 +108,7 @@ def _snapshot(row: Sale) -> load.SaleLoad:
     return load.SaleLoad(
         card=card, fresh=row.epoch == 1, revision=row.revision, state=row.state, units=units, free=free,
         paused_at=ms(row.paused_at) if row.paused_at else 0, paused_ms=row.paused_ms, frozen=row.frozen_at is not None,
+        runs_until=row.runs_until,
         lines=[_line_load(line, reservations) for line in row.allocations.all()],
         asked={r.asked: taken_of(card, r) for r in reservations}, holds={str(r.pk): r.asked for r in counted},
         due={str(r.pk): r.deadline_ms for r in counted if r.state == ReservationState.HELD},

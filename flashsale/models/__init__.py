@@ -7,7 +7,7 @@ from flashsale.models.case import Cancellation, Case, Notice, ReviewRun
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.record import Record
 from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait, Unpaid
-from flashsale.models.sale import Sale
+from flashsale.models.sale import Clock, Sale
 from flashsale.models.unit import Move, Reallocation, Unit
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Case",
     "Channel",
     "Claim",
+    "Clock",
     "Contact",
     "Holding",
     "Listed",

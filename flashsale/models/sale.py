@@ -128,9 +128,19 @@ class Sale(models.Model):
             raise ValidationError(dict.fromkeys(changed, message), code="frozen")
 
     def line_ms(self, wall_ms: int) -> int:
-        """The line's clock: wall time less all time after the opening in which the sale was paused, in ms."""
+        """The line's clock: wall time less all time after the opening in which nobody could reserve, in ms."""
         upto = min(wall_ms, max(ms(self.paused_at), ms(self.opens_at))) if self.paused_at else wall_ms
-        return upto - self.paused_ms
+        return min(upto, self.runs_until or upto) - self.paused_ms
+
+    @property
+    def runs_until(self) -> int:
+        """When the line's clock stops by itself (ms, wall time), 0 before it was ever told: see :class:`Clock`."""
+        return self.clock.runs_until_ms if hasattr(self, "clock") else 0
+
+    def run_on(self, wall_ms: int, *, until_ms: int) -> None:
+        """The line's clock goes on from where it stands. The row must be locked; it is for the caller to save."""
+        self.paused_ms = wall_ms - self.line_ms(wall_ms)
+        self.clock, _ = Clock.objects.update_or_create(sale=self, defaults={"runs_until_ms": until_ms})
 
     def phase(self, wall_ms: int) -> Phase:
         """Where the sale stands at `wall_ms`."""
@@ -138,3 +148,16 @@ class Sale(models.Model):
             state=SaleState(self.state), lobby_at=ms(self.lobby_at), opens_at=ms(self.opens_at),
             closes_at=ms(self.closes_at), now=self.line_ms(wall_ms),
         )  # fmt: skip
+
+
+class Clock(models.Model):
+    """How long the line's clock may run before gate and books must have answered together again (life/beat.py).
+
+    A row of its own: every commit of a reservation shares the sale's, and this one changes every second.
+    """
+
+    sale = models.OneToOneField(Sale, models.CASCADE, primary_key=True, related_name="clock")
+    runs_until_ms = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return str(self.sale_id)

@@ -11,6 +11,11 @@ _CHANCE_STEP = 0.05
 _LOGISTIC_SLOPE = 1.702
 
 
+# While somebody sees gate and books answer, the line's clock may run so long; it is told so once a beat.
+LEASE_MS = 5000
+BEAT_MS = 1000
+
+
 class Bucket(NamedTuple):
     """A token bucket: one call every `gap_ms`, `burst` at once; a gap of 0 lets everything through."""
 

@@ -1,5 +1,6 @@
 -- Stands before every script. KEYS[1] is always the sale's hash, ARGV[1] the run id of the server that the caller is connected to.
--- Times are ms. The line's clock is Redis TIME less all time after the opening in which the sale was paused (DESIGN 7).
+-- Times are ms. The line's clock is Redis TIME less all time after the opening in which nobody could reserve (DESIGN 7): the sale
+-- was paused, or stood still, because nobody has seen gate and books answer together (beat.lua).
 
 -- A script happens at one moment, so the clock is read once.
 local wall_ms
@@ -13,7 +14,7 @@ end
 
 -- The sale's state, or nil when this server does not know the sale: fresh, restored or replaced servers refuse all work.
 local function read_sale()
-  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_at', 'paused_ms', 'frozen')
+  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_at', 'paused_ms', 'frozen', 'runs_until')
   if not field[1] or field[1] ~= ARGV[1] then return nil end
   local sale = {state = field[2], lobby = tonumber(field[3]), opens = tonumber(field[4]), closes = tonumber(field[5]),
                 claim = tonumber(field[6]), hold = tonumber(field[7]), frozen = field[10] == '1'}
@@ -21,6 +22,9 @@ local function read_sale()
   local paused_at = tonumber(field[8])
   local upto = sale.wall
   if paused_at > 0 then upto = math.min(upto, math.max(paused_at, sale.opens)) end
+  local runs_until = tonumber(field[11] or 0)
+  sale.still = runs_until > 0 and runs_until < sale.wall
+  if sale.still then upto = math.min(upto, runs_until) end
   sale.now = upto - tonumber(field[9])
   return sale
 end

@@ -113,7 +113,7 @@ end
 
 local function decide(ask, pace)
   if too_fast(pace, tonumber(ARGV[3]), tonumber(ARGV[4])) then return {'too_many_requests'} end
-  if not sale or line[1] ~= ARGV[2] then return {'not_ready'} end
+  if not sale or line[1] ~= ARGV[2] or (sale.still and sale.state ~= 'paused') then return {'not_ready'} end
   -- Direct reservations use up indexes, too: only from blocks that the books know of.
   if direct and tonumber(line[6]) >= tonumber(line[7]) then return {'not_ready'} end
   local seen = redis.call('HGET', KEYS[9], ask.key)
