@@ -31,6 +31,8 @@ FLASHSALE_DEMO = env.bool("FLASHSALE_DEMO", default=False)
 DEBUG = env.bool("FLASHSALE_DEBUG", default=False)
 ALLOWED_HOSTS = env.list("FLASHSALE_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("FLASHSALE_ORIGINS", default=[])
+# Where the links of letters lead.
+FLASHSALE_URL = env.str("FLASHSALE_URL", default=[*CSRF_TRUSTED_ORIGINS, "http://127.0.0.1:8000"][0])
 
 # Networks of our own reverse proxies, as CIDR; only they are believed when they say who the client is.
 FLASHSALE_TRUSTED_PROXIES = env.list("FLASHSALE_TRUSTED_PROXIES", default=[])

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import admit, cancel, confirm, notify, retain, review
+from flashsale.life import admit, cancel, confirm, notify, reallocate, retain, review
 
 
 @shared_task(name="flashsale.tasks.tend")
@@ -30,10 +30,11 @@ def carry_on_review(*, run: int, **_: Any) -> int:
 
 @shared_task(name="flashsale.tasks.sweep")
 def sweep(**_: Any) -> None:
-    """Takes up what a lost message or a dead worker left: reviews, refunds, limits of final cancellations, and what
-    has been kept long enough."""
+    """Takes up what a lost message or a dead worker left: reviews, limits of final cancellations, refunds,
+    reallocations that are due, and what has been kept long enough."""
     for run in review.unfinished():
         review.carry_on(run=run)
-    confirm.refund_due()
     cancel.free_slots()
+    confirm.refund_due()
+    reallocate.carry_out_due()
     retain.forget_due()

@@ -33,7 +33,7 @@ class CaseAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """With what every page shows."""
-        related = ("reservation__sale__campaign", "proposed_by", "decided_by", "cancellation")
+        related = ("reservation__sale__campaign", "proposed_by", "decided_by", "appeal")
         return super().get_queryset(request).select_related(*related)
 
     def panel(self, row: Case) -> dict[str, Any]:
@@ -91,8 +91,10 @@ class CaseAdmin(ReadOnlyAdmin):
         """In the campaign's zone."""
         return local(case.decided_at, case.reservation.sale.campaign.zone)
 
-    @admin.display(description=gettext_lazy("appeal received"))
+    @admin.display(description=gettext_lazy("appeal"))
     def appeal(self, case: Case) -> str:
-        """In the campaign's zone."""
-        at = case.cancellation.appealed_at if hasattr(case, "cancellation") else None
-        return local(at, case.reservation.sale.campaign.zone)
+        """A link to the appeal, if there is one."""
+        if not hasattr(case, "appeal"):
+            return "–"
+        url = reverse("admin:flashsale_appeal_change", args=[case.appeal.pk])
+        return format_html('<a href="{}">{}</a>', url, state(case.appeal.state))

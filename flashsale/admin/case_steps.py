@@ -6,12 +6,13 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from flashsale.admin.evidence import summary, table
 from flashsale.admin.step import SAMPLE, Step, Table
-from flashsale.life import review
+from flashsale.life import appeal, review
 from flashsale.models import Case
 from flashsale.rules.reasons import REASONS
 from flashsale.rules.reasons import reason as reason_of
@@ -165,12 +166,12 @@ class Reopen(CaseStep):
 class Appeal(CaseStep):
     """Notes that the buyer objects."""
 
-    name = "appeal"
+    name = "note-appeal"
     title = gettext_lazy("Note an appeal")
 
     def offered(self, row: Case) -> bool:
         """Once for each cancellation."""
-        return row.state == CaseState.CANCELLED and row.cancellation.appealed_at is None
+        return row.state == CaseState.CANCELLED and appeal.is_possible(case=row, now=timezone.now())
 
     def foretell(self, rows: Sequence[Case]) -> list[str]:  # noqa: ARG002
         """The unit stays."""
@@ -178,6 +179,5 @@ class Appeal(CaseStep):
 
     def take(self, *, row: Case, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Received now."""
-        if not review.appeal(cancellation=row.cancellation, by=request.user):
-            raise ValidationError(_("It is too late: the time to appeal is over."))
+        appeal.appeal(case=row, by=request.user)
         return _("The appeal is noted.")

@@ -20,16 +20,27 @@ UNITS_SHOWN = 200
 class ReallocationAdmin(ReadOnlyAdmin):
     """From which sale to which line, and how many units."""
 
-    list_display = ["source", "target_sale", "target_line", "moved", "reserve", "made_by", "made"]
+    list_display = ["source", "target_sale", "target_line", "moved", "units", "reserve", "due", "made_by", "made"]
     list_filter = ["source", "target__sale"]
-    fields = ["source", "target_sale", "target_line", "moved", "reserve", "made_by", "made"]
+    fields = [
+        "source",
+        "target_sale",
+        "target_line",
+        "moved",
+        "units",
+        "reserve",
+        "due",
+        "carried_out",
+        "made_by",
+        "made",
+    ]
     ordering = ["-made_at"]
     panel_template = "admin/flashsale/reallocation_panel.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """With the number of units moved."""
         related = ("source__campaign", "target__sale", "made_by")
-        return super().get_queryset(request).select_related(*related).annotate(units=Count("moves"))
+        return super().get_queryset(request).select_related(*related).annotate(moves_made=Count("moves"))
 
     @admin.display(description=gettext_lazy("to sale"))
     def target_sale(self, plan: Reallocation) -> str:
@@ -41,15 +52,25 @@ class ReallocationAdmin(ReadOnlyAdmin):
         """Its line."""
         return plan.target.name or plan.target.code
 
-    @admin.display(description=gettext_lazy("units moved"), ordering="units")
+    @admin.display(description=gettext_lazy("units moved"), ordering="moves_made")
     def moved(self, plan: Reallocation) -> int:
         """So far."""
-        return int(getattr(plan, "units", 0))
+        return int(getattr(plan, "moves_made", 0))
 
     @admin.display(description=gettext_lazy("made"), ordering="made_at")
     def made(self, plan: Reallocation) -> str:
         """In the campaign's zone."""
         return local(plan.made_at, plan.source.campaign.zone)
+
+    @admin.display(description=gettext_lazy("planned for"), ordering="due_at")
+    def due(self, plan: Reallocation) -> str:
+        """In the campaign's zone."""
+        return local(plan.due_at, plan.source.campaign.zone)
+
+    @admin.display(description=gettext_lazy("carried out"))
+    def carried_out(self, plan: Reallocation) -> str:
+        """In the campaign's zone."""
+        return local(plan.carried_out_at, plan.source.campaign.zone)
 
     def panel(self, row: Reallocation) -> dict[str, Any]:
         """The units, each a link to its way."""

@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.step import ReadOnlyAdmin, Step
 from flashsale.admin.words import local, money, state
-from flashsale.life import review
+from flashsale.life import confirm, review
 from flashsale.models import Reservation
 from flashsale.models.sale import moment
-from flashsale.rules.states import ReservationState
+from flashsale.rules.states import PaymentState, ReservationState
 
 
 class OpenCase(Step):
@@ -44,6 +44,27 @@ class OpenCase(Step):
         return _("A case is open for %(order)s.") % {"order": row}
 
 
+class RefundAgain(Step):
+    """A refund that failed, once more."""
+
+    name = "refund-again"
+    title = gettext_lazy("Try the refund again")
+    permission = "flashsale.change_case"
+
+    def offered(self, row: Reservation) -> bool:
+        """Where it failed."""
+        return hasattr(row, "payment") and row.payment.state == PaymentState.REFUND_FAILED
+
+    def foretell(self, rows: Any) -> list[str]:  # noqa: ARG002
+        """The provider is asked."""
+        return [_("The provider is asked once more; it refunds a payment once, however often it is asked.")]
+
+    def take(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Soon, in the background."""
+        confirm.refund_again(reservation=row.pk)
+        return _("The refund is due again.")
+
+
 @admin.register(Reservation)
 class ReservationAdmin(ReadOnlyAdmin):
     """Orders and what became of them."""
@@ -55,7 +76,7 @@ class ReservationAdmin(ReadOnlyAdmin):
     search_help_text = gettext_lazy("The beginning of the reservation's number.")
     show_full_result_count = False
     ordering = ["-made_at"]
-    steps = (OpenCase(),)
+    steps = (OpenCase(), RefundAgain())
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """With what every page shows."""
@@ -105,7 +126,7 @@ class ReservationAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("units"))
     def units(self, order: Reservation) -> SafeString:
         """Serial numbers, each a link to its way."""
-        held = order.holdings.select_related("unit").order_by("pk")
+        held = order.items
         links = ((reverse("admin:flashsale_unit_change", args=[h.unit_id]), h.unit.serial, h.sku) for h in held)
         return format_html_join(", ", '<a href="{}">{}</a> ({})', links)
 

@@ -195,10 +195,19 @@ class Reallocate(SaleStep):
             _("Buyers cancelled through no fault of their own are invited there by e-mail."),
         ]
 
-    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
-        """On to the plan, which lists the units."""
-        plan = reallocate.reallocate(source=row, target=data["target"], reserve=data["reserve"], by=request.user)
-        moved = plan.moves.count()
-        text = ngettext("%(count)d unit has moved.", "%(count)d units have moved.", moved)
-        messages.success(request, text % {"count": moved})
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> HttpResponse | str:
+        """On to the plan, which lists the units; a dry run only tells."""
+        fields = {name: data[name] for name in ("target", "reserve", "units")}
+        if data["dry"]:
+            seen = reallocate.foresee(source=row, **fields)
+            told = {"moves": seen.moves, "stays": seen.stays, "invited": seen.invited}
+            return _("Dry run: %(moves)d units would move now, %(stays)d stay, %(invited)d buyers are invited.") % told
+        if data["due_at"]:
+            plan = reallocate.plan(source=row, due_at=data["due_at"], by=request.user, **fields)
+            messages.success(request, _("The plan is published; it is carried out by itself when it is due."))
+        else:
+            plan = reallocate.reallocate(source=row, by=request.user, **fields)
+            moved = plan.moves.count()
+            text = ngettext("%(count)d unit has moved.", "%(count)d units have moved.", moved)
+            messages.success(request, text % {"count": moved})
         return HttpResponseRedirect(reverse("admin:flashsale_reallocation_change", args=[plan.pk]))

@@ -125,8 +125,23 @@ class ReallocateForm(SaleStepForm):
         ),
     )  # fmt: skip
 
+    units = forms.IntegerField(
+        label=gettext_lazy("units at most"), min_value=1, required=False,
+        help_text=gettext_lazy("Empty: all that may move. A number shares them out among several lines."),
+    )  # fmt: skip
+    due_at = WallTimeField(
+        label=gettext_lazy("planned for"), required=False,
+        help_text=gettext_lazy("Empty: now. The time to appeal ends 12 hours before."),
+    )  # fmt: skip
+    dry = forms.BooleanField(
+        label=gettext_lazy("dry run"), required=False, help_text=gettext_lazy("Only say what would happen.")
+    )
+
     def prepare(self, sale: Sale) -> None:
         """Lines of later sales of the same campaign."""
+        at = self.fields["due_at"]
+        assert isinstance(at, WallTimeField)
+        at.zone = sale.campaign.zone
         later = Q(sale__state__in=[SaleState.DRAFT, SaleState.PUBLISHED, SaleState.PAUSED])
         lines = Allocation.objects.filter(later, sale__campaign=sale.campaign, sale__closes_at__gt=timezone.now())
         self.fields["target"].queryset = lines.exclude(sale=sale).select_related("sale")  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from flashsale.admin import words
-from flashsale.models import Cancellation, Case, Holding, Move, Reservation, Unit
+from flashsale.models import Appeal, Cancellation, Case, Holding, Move, Reservation, Unit
 from flashsale.rules.reasons import reason
 from flashsale.rules.states import ReservationState
 
@@ -35,7 +35,7 @@ def way(unit: Unit, language: str) -> list[Station]:
     stations = [Station(at_line.sale.published_at, _("set aside"), f"{at_line.sale.name} – {at_line.code}")]
     held = unit.holdings.select_related(
         "reservation__sale", "reservation__allocation", "reservation__channel", "reservation__case",
-        "reservation__cancellation",
+        "reservation__cancellation__case__appeal",
     )  # fmt: skip
     for holding in held.order_by("pk"):
         order = holding.reservation
@@ -78,13 +78,19 @@ def _reviewed(order: Reservation) -> Iterator[Station]:
 def _cancelled(cancellation: Cancellation, language: str) -> Iterator[Station]:
     why = reason(cancellation.reason).title.in_language(language)
     yield Station(cancellation.at, _("cancelled"), why)
-    if cancellation.appealed_at:
-        yield Station(cancellation.appealed_at, _("appeal received"), "")
+    appeal: Appeal | None = getattr(cancellation.case, "appeal", None)
+    if appeal is None:
+        return
+    link = reverse("admin:flashsale_appeal_change", args=[appeal.pk])
+    yield Station(appeal.received_at, _("appeal received"), "", link)
+    if appeal.decided_at:
+        yield Station(appeal.decided_at, _("appeal decided"), words.state(appeal.remedy or appeal.state), link)
 
 
 def _moved(move: Move) -> Station:
     where = f"{move.target.sale.name} – {move.target.code}"
     if move.plan_id is None:
-        return Station(move.at, _("rolled over, unclaimed"), where)
+        rolled = move.origin.successor_id == move.target_id
+        return Station(move.at, _("rolled over, unclaimed") if rolled else _("given to a restored order"), where)
     link = reverse("admin:flashsale_reallocation_change", args=[move.plan_id])
     return Station(move.at, _("moved to a follow-up sale"), where, link)

@@ -159,10 +159,22 @@ async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None
     if known is not None:
         rules = {"opens": known.opens_at, "mode": known.mode, "listed": int(known.listed_only)}
         await redis.hset(keys.line(line.number), mapping=rules)
-    for chunk in _chunks(line.listed):
-        await redis.sadd(keys.listed(line.number), *chunk)
+    await _list(keys, line.number, line.listed)
     if line.carried and not await redis.exists(keys.spent(line.number)):
         await redis.setrange(keys.spent(line.number), 0, b"\xff" * (line.carried // 8 + 1))
+
+
+async def put_on_list(card: SaleCard, *, line: int, digests: Iterable[str]) -> None:
+    """Tells the gate of people on a line's list; whoever is on it stays. Raises GateDown."""
+    try:
+        await _list(SaleKeys(card.campaign, card.sale), line, digests)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("load") from error
+
+
+async def _list(keys: SaleKeys, line: int, digests: Iterable[str]) -> None:
+    for chunk in _chunks(digests):
+        await gate().redis.sadd(keys.listed(line), *chunk)
 
 
 async def _load_used(keys: SaleKeys, sale: SaleLoad) -> None:

@@ -5,17 +5,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Min
 from django.utils import timezone
 
 from flashsale.gate import bridge
 from flashsale.life.expire import give
 from flashsale.life.rebuild import card_of
-from flashsale.models import Cancellation, Case, Notice, Payment, Record, Reservation
+from flashsale.models import Cancellation, Case, Notice, Payment, Record, Reservation, Sale
 from flashsale.models.ending import Ended, end, ended_before
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, reason
 from flashsale.rules.states import PaymentState, ReservationState
 
+# The time to appeal ends so long before the planned reallocation, so that appeals can be decided by then.
+BEFORE_REALLOCATION = timedelta(hours=12)
 BUYERS_OWN = frozenset({ReasonCode.BUYER_REQUEST, ReasonCode.PAYMENT_FAILED})
 
 
@@ -48,9 +51,14 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
     why = reason(code)
     against_wish = why.needs_case and not why.invite
     ended = end(row, state=ReservationState.CANCELLED, now=now, keep_slots=against_wish)
-    Cancellation.objects.create(
-        reservation=row, case=case, reason=code, at=now,
-        appeal_until=now + timedelta(seconds=row.sale.campaign.appeal_s) if why.needs_case else None,
+    # An order restored after an appeal may end again, at its buyer's wish; case and appeal keep what was before.
+    Notice.objects.filter(reservation=row, kind=Notice.Kind.CANCELLED).delete()
+    Cancellation.objects.update_or_create(
+        reservation=row,
+        defaults={
+            "case": case, "reason": code, "at": now,
+            "appeal_until": _appeal_until(row.sale, now) if why.needs_case else None,
+        },
     )  # fmt: skip
     Payment.objects.filter(reservation=row, state=PaymentState.PAID).update(
         state=PaymentState.REFUND_DUE, settled_at=now
@@ -61,20 +69,32 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
     return ended
 
 
+def _appeal_until(sale: Sale, now: datetime) -> datetime:
+    """As long before the planned reallocation as deciding takes, and never shorter than the campaign promises."""
+    promised = now + timedelta(seconds=sale.campaign.appeal_s)
+    planned = sale.reallocations.filter(due_at__gt=now).aggregate(first=Min("due_at"))["first"]
+    return max(promised, planned - BEFORE_REALLOCATION) if planned else promised
+
+
+def let_go(row: Reservation) -> Ended:
+    """A cancellation is final: the books give the limit back, and the refund may go. On a locked reservation."""
+    row.claims.all().delete()
+    return ended_before(row)
+
+
 def free_slots(*, most: int = 100) -> int:
     """Gives the limit back where a cancellation by review is final without an appeal; how many. Safe to repeat."""
-    final = Cancellation.objects.filter(
-        appeal_until__lt=timezone.now(), appealed_at=None, reservation__claims__isnull=False
-    ).distinct()[:most]
+    over = {"cancellation__appeal_until__lt": timezone.now(), "case__appeal": None}
+    final = Reservation.contestable().filter(**over).distinct()
     done = 0
-    for cancellation in final:
+    for id_ in list(final.values_list("pk", flat=True)[:most]):
         with transaction.atomic():
-            row = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign").get(
-                pk=cancellation.reservation_id
-            )  # fmt: skip
+            locked = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
+            # Looked at again under the lock: an appeal may have come in the last moment.
+            row = locked.filter(pk=id_, **over).first()
+            ended = let_go(row) if row else None
+        if row and ended:
             # The gate counts one less when it hears; until then it is the stricter of the two.
-            row.claims.all().delete()
-            ended = ended_before(row)
-        bridge.run(give(card=card_of(row.sale), ended=ended))
-        done += 1
+            bridge.run(give(card=card_of(row.sale), ended=ended))
+            done += 1
     return done

@@ -223,7 +223,8 @@ def _tell_gate(row: Reservation) -> None:
 def refund(*, reservation: uuid.UUID) -> None:
     """Sends back what is due, and what was started for a reservation that has ended; safe to repeat.
 
-    Our reference makes the provider's refund the same one however often it is asked for.
+    Our reference makes the provider's refund the same one however often it is asked for. While an appeal may restore
+    an order its refund waits.
     """
     with transaction.atomic():
         paying = Payment.objects.select_for_update().select_related("reservation").get(reservation=reservation)
@@ -231,14 +232,24 @@ def refund(*, reservation: uuid.UUID) -> None:
         if paying.state == PaymentState.STARTED and ended:
             paying.state, paying.settled_at = PaymentState.REFUND_DUE, timezone.now()
             paying.save(update_fields=["state", "settled_at"])
-        if paying.state != PaymentState.REFUND_DUE:
+        waits = Reservation.contestable().filter(pk=reservation).exists()
+        if paying.state != PaymentState.REFUND_DUE or waits:
             return
-    reference = payment.provider.refund(
-        reference=paying.reference, amount=paying.amount, currency=_currency(reservation)
-    )
-    Payment.objects.filter(pk=paying.pk, state=PaymentState.REFUND_DUE).update(
-        state=PaymentState.REFUNDED, refund_reference=reference
-    )
+    try:
+        reference = payment.provider.refund(
+            reference=paying.reference, amount=paying.amount, currency=_currency(reservation)
+        )
+        became = {"state": PaymentState.REFUNDED, "refund_reference": reference}
+    except payment.CannotRefund as error:
+        log.warning("the refund of %s failed: %s", paying.reference, error)
+        became = {"state": PaymentState.REFUND_FAILED}
+    Payment.objects.filter(pk=paying.pk, state=PaymentState.REFUND_DUE).update(**became)
+
+
+def refund_again(*, reservation: uuid.UUID) -> bool:
+    """Makes a refund that failed due again; whether it had failed."""
+    failed = Payment.objects.filter(reservation=reservation, state=PaymentState.REFUND_FAILED)
+    return bool(failed.update(state=PaymentState.REFUND_DUE))
 
 
 def refund_due(*, most: int = 100) -> int:
@@ -246,7 +257,8 @@ def refund_due(*, most: int = 100) -> int:
     open_states = Payment.objects.filter(state=PaymentState.REFUND_DUE) | Payment.objects.filter(
         state=PaymentState.STARTED
     ).exclude(reservation__state__in=[ReservationState.HELD, ReservationState.CONFIRMED])
-    due = list(open_states.values_list("reservation_id", flat=True)[:most])
+    final = open_states.exclude(reservation__in=Reservation.contestable())
+    due = list(final.values_list("reservation_id", flat=True)[:most])
     for reservation in due:
         refund(reservation=reservation)
     return len(due)

@@ -103,6 +103,7 @@ async def tell_again(*, card: SaleCard) -> int:
 
 def _ended_lately(sale: int, now: datetime) -> list[uuid.UUID]:
     lately = Q(ended_at__gt=now - LATELY) | Q(cancellation__appeal_until__range=(now - LATELY, now))
+    lately |= Q(case__appeal__decided_at__gt=now - LATELY)
     rows = Reservation.objects.filter(lately, sale=sale, ended_at__isnull=False, claims=None)
     # What expired stays due in the gate until it hears of it: the reaper tells it.
     rows = rows.exclude(state=ReservationState.EXPIRED)

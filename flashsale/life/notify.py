@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from smtplib import SMTPException
-from typing import Any
 
 from django.core.mail import EmailMessage
 from django.db import connection, transaction
@@ -11,9 +10,10 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from flashsale.models import Contact, Notice
+from flashsale.life import links
+from flashsale.models import Appeal, Case, Contact, Notice
 from flashsale.rules.reasons import reason
-from flashsale.rules.states import NoticeState
+from flashsale.rules.states import AppealState, NoticeState, Remedy
 
 ATTEMPTS_MAX = 8
 FIRST_RETRY = timedelta(seconds=30)
@@ -40,7 +40,7 @@ def _send_next() -> bool | None:
     due = Notice.objects.filter(state=NoticeState.DUE, due_at__lte=timezone.now()).order_by("due_at", "pk")
     if connection.features.has_select_for_update_skip_locked:
         due = due.select_for_update(skip_locked=True, of=("self",))
-    notice = due.select_related("reservation__sale__campaign", "sale").first()
+    notice = due.select_related("reservation__sale__campaign", "sale__campaign", "line__sale").first()
     if notice is None:
         return None
     notice.attempts += 1
@@ -61,7 +61,7 @@ def _send_next() -> bool | None:
 def _letter(notice: Notice) -> EmailMessage:
     contact = Contact.objects.get(reservation=notice.reservation_id)
     data = contact.read()
-    with translation.override(contact.language):
+    with translation.override(contact.language), timezone.override(notice.sale.campaign.zone):
         subject, words = _words(notice)
         body = render_to_string(
             f"flashsale/letters/{notice.kind}.txt",
@@ -71,40 +71,94 @@ def _letter(notice: Notice) -> EmailMessage:
     return EmailMessage(subject, body, to=[data["email"]], headers={"Message-ID": message_id})
 
 
-def _fact(shared: dict[str, Any]) -> str:
-    """One category of the evidence: what is shared and with how many, never with whom."""
+def facts_of(case: Case | None) -> list[str]:
+    """The categories of a case's evidence in words: what was seen and how often, never with whom."""
+    if case is None:
+        return []
     names = {
         "phone": _("phone number"), "email": _("e-mail address"), "payment": _("payment instrument"),
         "account": _("account"), "national_id": _("identity number"), "address": _("delivery address"),
         "device": _("device"),
     }  # fmt: skip
-    words = {"axis": names[shared["axis"]], "count": shared["people"]}
-    return (
-        ngettext("%(axis)s: also in %(count)d other order", "%(axis)s: also in %(count)d other orders", words["count"])
-        % words
-    )
+    marks = {
+        "bypassed_line": _("it did not pass through the line"),
+        "inhuman_speed": _("it was made faster than people are"),
+        "minute_burst": _("it was one of many within a minute"),
+        "disposable_mail": _("a disposable e-mail address"),
+    }
+    shared = [
+        ngettext("%(axis)s: also in %(count)d other order", "%(axis)s: also in %(count)d other orders", seen["people"])
+        % {"axis": names.get(seen["axis"], seen["axis"]), "count": seen["people"]}
+        for seen in case.evidence.get("shared", ())
+    ]
+    return [*shared, *(marks.get(seen["mark"], seen["mark"]) for seen in case.evidence.get("marks", ()))]
+
+
+def is_by_machine(case: Case | None) -> bool:
+    """Whether a rule set pointed at the order; else a person did."""
+    return case is not None and bool(case.rules_hash)
+
+
+def outcome_of(appeal: Appeal) -> str:
+    """What became of an appeal, as its buyer reads it; empty while it is open."""
+    if appeal.state == AppealState.OPEN:
+        return ""
+    return {
+        "": _(
+            "The cancellation stands. Your money goes back the way you paid, and you may buy again in the next sale."
+        ),
+        Remedy.RESTORED.value: _(
+            "You were right. Your order is restored as it was and will be sent; your payment stands. We apologise."
+        ),
+        Remedy.PRIORITY.value: _(
+            "You were right, and we apologise. No unit is left in the pool for you, so your money goes back, and the "
+            "first units of the next sale are kept for you and others like you. We write to you as soon as it is "
+            "planned."
+        ),
+    }[appeal.remedy]
 
 
 def _words(notice: Notice) -> tuple[str, dict[str, object]]:
     """Subject and what the letter's template needs beside the order."""
-    zone = notice.sale.campaign.zone
-    if notice.kind == Notice.Kind.INVITED:
-        channel = notice.reservation.channel
-        line = notice.sale.allocations.filter(reallocations__source=notice.reservation.sale).first()
-        entry = line.channels.exclude(entry_url="").first() if line else None
-        return _("You are invited: %(sale)s") % {"sale": notice.sale.name}, {
-            "opens_at": notice.sale.opens_at.astimezone(zone), "link": entry.entry_url if entry else channel.entry_url,
-        }  # fmt: skip
-    cancellation = notice.reservation.cancellation
-    why, language = reason(cancellation.reason), translation.get_language() or "id"
-    case = cancellation.case
+    match notice.kind:
+        case Notice.Kind.INVITED:
+            return _invitation(notice)
+        case Notice.Kind.DECIDED:
+            return _decision(notice)
+    return _cancellation(notice)
+
+
+def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:
+    order = notice.reservation
+    cancellation, language = order.cancellation, translation.get_language() or "id"
+    why, case = reason(cancellation.reason), cancellation.case
     return _("Your order was cancelled: %(title)s") % {"title": why.title.in_language(language)}, {
         "title": why.title.in_language(language),
         "explanation": why.explanation.in_language(language),
-        "facts": [_fact(shared) for shared in case.evidence.get("shared", [])] if case else [],
-        "by_machine": case is not None and case.rules_version != "by hand",
-        "rules_version": case.rules_version if case else "",
-        "appeal_until": cancellation.appeal_until.astimezone(zone) if cancellation.appeal_until else None,
-        "currency": notice.sale.campaign.currency,
-        "amount": notice.reservation.amount,
+        "cancelled": cancellation.at,
+        "facts": facts_of(case),
+        "by_machine": is_by_machine(case),
+        "case": case,
+        "appeal_until": cancellation.appeal_until,
+        "refund_waits": order.claims.exists(),
+        "link": links.address(links.Kind.APPEAL, case.pk) if case else "",
+    }
+
+
+def _decision(notice: Notice) -> tuple[str, dict[str, object]]:
+    case = notice.reservation.case
+    return _("Your appeal was decided"), {
+        "outcome": outcome_of(case.appeal),
+        "refunded": case.appeal.remedy != Remedy.RESTORED,
+        "link": links.address(links.Kind.APPEAL, case.pk),
+    }
+
+
+def _invitation(notice: Notice) -> tuple[str, dict[str, object]]:
+    assert notice.line is not None
+    return _("You are invited: %(sale)s") % {"sale": notice.sale.name}, {
+        "kept": notice.line.listed_only,
+        "opens": notice.line.opens_at or notice.sale.opens_at,
+        "until": notice.line.ends_at,
+        "link": links.address(links.Kind.INVITATION, notice.pk),
     }

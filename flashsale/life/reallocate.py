@@ -1,51 +1,170 @@
-"""Reallocate: units of cancelled orders leave the return pool for a follow-up sale, once, by a plan that is kept."""
+"""Reallocate: units of cancelled orders leave the return pool for a follow-up sale, once, by a published plan.
 
+A plan says from which sale, to which line, how many, when, and how many units stay for appeals. The lines of the
+follow-up sale are its tranches: a list for those who were wronged, carried lines, the public; what one does not want
+rolls over to the next.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from flashsale.gate import bridge
+from flashsale.gate import bridge, load
 from flashsale.life.rebuild import card_of, mend
-from flashsale.models import Allocation, Cancellation, Holding, Move, Notice, Reallocation, Record, Sale, Unit
+from flashsale.models import (
+    Allocation,
+    Cancellation,
+    Holding,
+    Listed,
+    Move,
+    Notice,
+    Reallocation,
+    Record,
+    Reservation,
+    Sale,
+    Trait,
+    Unit,
+)  # fmt: skip
 from flashsale.models.sale import ms
 from flashsale.models.writer import advance_units, lock_sale
 from flashsale.rules.reasons import REASONS
-from flashsale.rules.states import Phase, SaleState, UnitState
+from flashsale.rules.states import AppealState, Phase, Remedy, SaleState, UnitState
+
+log = structlog.get_logger(__name__)
 
 
-def reallocate(*, source: Sale, target: Allocation, reserve: int | None, by: Any = None) -> Reallocation:
-    """Moves the returned units of `source` into a line of a follow-up sale and invites those who were wronged.
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What carrying out a plan would do now: units that move and stay, buyers who are invited."""
 
-    Units whose buyers may still appeal stay, all of them, or as many as the published `reserve` says. Safe to repeat:
-    a unit moves once per cancellation; what has become final since moves with the next call.
-    Raises ValidationError in words when the target cannot take the units.
+    moves: int
+    stays: int
+    invited: int
 
-    1. The books move the units and write down each way. If we die after this, the doors find the free units (mend).
-    2. The gate offers them.
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A unit in the pool, the cancellation that freed it, and how much its buyer may still want it (0: not at all)."""
+
+    unit: Unit
+    cancellation: Cancellation
+    wanted: int
+
+
+def plan(
+    *, source: Sale, target: Allocation, reserve: int | None, units: int | None = None,
+    due_at: datetime | None = None, by: Any = None,
+) -> Reallocation:  # fmt: skip
+    """Publishes a plan; the same one again changes nothing. Celery carries it out when it is due.
+
+    Raises ValidationError in words when the target cannot take the units, or the plan is published otherwise.
     """
     with transaction.atomic():
         lock_sale(target.sale_id, exclusive=True)
-        sale = Sale.objects.select_related("campaign").get(pk=target.sale_id)
-        _refuse_target(source, sale, timezone.now())
-        plan, fresh = Reallocation.objects.get_or_create(
-            source=source, target=target, defaults={"reserve": reserve, "made_by": by}
-        )
-        if not fresh and plan.reserve != reserve:
-            raise ValidationError(
-                _("This plan is published with another reserve for appeals; it can no longer change.")
-            )
-        moved = _move(plan, _movable(source, reserve, timezone.now()))
-        _invite(plan, timezone.now())
-        if fresh or moved:
-            facts = {"line": target.code, "to": sale.pk, "reserve": reserve, "units": moved}
-            Record.write("reallocate", by=by, sale=source, subject=plan, facts=facts)
-    if sale.state != SaleState.DRAFT:
-        bridge.run(mend(card=card_of(sale)))
+        row, fresh = _plan(source, target, reserve, {"units": units, "due_at": due_at, "made_by": by})
+        if fresh:
+            _note("plan", row, by, due=str(due_at or ""))
+    return row
+
+
+def reallocate(
+    *, source: Sale, target: Allocation, reserve: int | None, units: int | None = None, by: Any = None
+) -> Reallocation:
+    """Plans and carries out at once. Units whose buyers may still appeal stay, all of them, or as many as the published
+    `reserve` says; at most `units` move by this plan.
+
+    Safe to repeat: a unit moves once per cancellation; what has become final since moves with the next call.
+
+    1. The books move the units and write down each way. If we die after this, the doors find the free units (mend).
+    2. The gate offers them, and knows who is on the line's list.
+    """
+    with transaction.atomic():
+        lock_sale(target.sale_id, exclusive=True)
+        row, fresh = _plan(source, target, reserve, {"units": units, "made_by": by})
+        moved, invited = _act(row, timezone.now())
+        if fresh or moved or invited:
+            _note("reallocate", row, by, units=moved, invited=invited)
+    _tell_gate(row)
+    return row
+
+
+def carry_out(*, plan: Reallocation) -> Reallocation:
+    """Does what a published plan says, as :func:`reallocate` does. Safe to repeat."""
+    with transaction.atomic():
+        lock_sale(plan.target.sale_id, exclusive=True)
+        _refuse_target(plan.source, plan.target.sale, timezone.now())
+        moved, invited = _act(plan, timezone.now())
+        if moved or invited:
+            _note("reallocate", plan, "clock", units=moved, invited=invited)
+    _tell_gate(plan)
     return plan
+
+
+def foresee(*, source: Sale, target: Allocation, reserve: int | None, units: int | None = None) -> Forecast:
+    """A dry run: the very same, taken back before anybody sees it. Raises ValidationError as planning does."""
+    with transaction.atomic():
+        lock_sale(target.sale_id, exclusive=True)
+        row, _fresh = _plan(source, target, reserve, {"units": units})
+        moves, invited = _act(row, timezone.now())
+        stays = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED).count()
+        transaction.set_rollback(True)
+    return Forecast(moves, stays, invited)
+
+
+def carry_out_due() -> int:
+    """Carries out the plans whose time has come; how many. Safe to repeat and to run beside itself."""
+    due = Reallocation.objects.filter(due_at__lte=timezone.now(), carried_out_at=None)
+    over = Q(target__sale__state__in=[SaleState.CLOSED, SaleState.CALLED_OFF])
+    ready = due.exclude(over).filter(target__sale__closes_at__gt=timezone.now())
+    plans = list(ready.select_related("source", "target__sale__campaign").order_by("pk"))
+    done = 0
+    for row in plans:
+        try:
+            carry_out(plan=row)
+            done += 1
+        except ValidationError as error:
+            log.warning("a plan cannot be carried out", plan=str(row), why="; ".join(error.messages))
+    return done
+
+
+def invite_owed(*, source: Sale) -> None:
+    """Invites whoever is owed a unit of the next sale, where one with a list for them is planned already."""
+    listed = Reallocation.objects.filter(source=source, target__listed_only=True).select_related(
+        "target__sale__campaign"
+    )
+    for row in listed.exclude(target__sale__closes_at__lte=timezone.now()).order_by("pk"):
+        with transaction.atomic():
+            lock_sale(row.target.sale_id, exclusive=True)
+            invited = _invite(row, timezone.now())
+            if invited:
+                _note("invite", row, "clock", invited=invited)
+        _tell_gate(row)
+
+
+def _plan(source: Sale, target: Allocation, reserve: int | None, fields: dict[str, Any]) -> tuple[Reallocation, bool]:
+    _refuse_target(source, Sale.objects.select_related("campaign").get(pk=target.sale_id), timezone.now())
+    before = Reallocation.objects.filter(source=source, target__sale=target.sale_id)
+    if any(known.reserve != reserve for known in before):
+        raise ValidationError(_("This plan is published with another reserve for appeals; it can no longer change."))
+    row, fresh = Reallocation.objects.get_or_create(
+        source=source, target=target, defaults={"reserve": reserve, **fields}
+    )
+    if not fresh and row.units != fields["units"]:
+        raise ValidationError(_("This plan is published with another number of units; it can no longer change."))
+    return row, fresh
+
+
+def _note(what: str, row: Reallocation, by: Any, **facts: Any) -> None:
+    told = {"line": row.target.code, "to": row.target.sale_id, "reserve": row.reserve, "most": row.units, **facts}
+    Record.write(what, by=by, sale=row.source, subject=row, facts=told)
 
 
 def _refuse_target(source: Sale, sale: Sale, now: datetime) -> None:
@@ -57,53 +176,110 @@ def _refuse_target(source: Sale, sale: Sale, now: datetime) -> None:
         raise ValidationError(_("The follow-up sale is over."))
 
 
-def _movable(source: Sale, reserve: int | None, now: datetime) -> list[Cancellation]:
-    """Cancellations whose units may leave the pool, the oldest first."""
-    resting = Cancellation.objects.filter(
-        reservation__sale=source, reservation__holdings__unit__state=UnitState.RETURNED
-    ).distinct()  # fmt: skip
-    final: list[Cancellation] = []
-    contested: list[Cancellation] = []
-    for cancellation in resting.order_by("at", "pk"):
-        is_final = cancellation.appealed_at is None and (
-            cancellation.appeal_until is None or cancellation.appeal_until < now
-        )
-        (final if is_final else contested).append(cancellation)
-    return final if reserve is None else final + contested[: max(0, len(contested) - reserve)]
+def _act(row: Reallocation, now: datetime) -> tuple[int, int]:
+    """How many units moved, and how many buyers were invited."""
+    moved = _move(row, _movable(row, now))
+    if row.carried_out_at is None:
+        row.carried_out_at = now
+        row.save(update_fields=["carried_out_at"])
+    return moved, _invite(row, now)
 
 
-def _move(plan: Reallocation, cancellations: list[Cancellation]) -> int:
-    """How many units the plan has moved now."""
-    sold_there = set(plan.target.stock.values_list("offer__sku", flat=True))
-    already = set(Move.objects.filter(cancellation__in=cancellations).values_list("unit_id", "cancellation_id"))
-    by_reservation = {cancellation.reservation_id: cancellation for cancellation in cancellations}
-    holdings = Holding.objects.filter(reservation__in=by_reservation).values_list("unit_id", "reservation_id")
-    way = {unit: by_reservation[reservation] for unit, reservation in holdings}
-    units = [
-        unit
-        for unit in Unit.objects.select_for_update().filter(pk__in=way, state=UnitState.RETURNED).order_by("pk")
-        if (unit.pk, way[unit.pk].pk) not in already
-    ]
-    unsold = sorted({unit.sku for unit in units} - sold_there)
+def _movable(row: Reallocation, now: datetime) -> list[Resting]:
+    """What may leave the pool by this plan now: first what nobody can contest any more, the oldest first."""
+    pool = sorted(_pool(row.source, now), key=lambda one: (one.wanted, one.cancellation.at, one.unit.pk))
+    if row.reserve is None:
+        free = [one for one in pool if not one.wanted]
+    else:
+        kept = {one.unit.pk for one in _kept(pool, min(row.reserve, _contestable_units(row.source, now)))}
+        free = [one for one in pool if one.unit.pk not in kept]
+    return free if row.units is None else free[: max(0, row.units - row.moves.count())]
+
+
+def _kept(pool: list[Resting], count: int) -> list[Resting]:
+    """So many units for appeals: those most wanted, as many of each kind as there are."""
+    nth: Counter[str] = Counter()
+    turns = []
+    for one in reversed(pool):
+        nth[one.unit.sku] += 1
+        turns.append((-one.wanted, nth[one.unit.sku], one))
+    return [one for _wanted, _turn, one in sorted(turns, key=lambda turn: turn[:2])[:count]]
+
+
+def _contested(now: datetime) -> Q:
+    """Cancellations that an appeal is about or may still be about."""
+    possible = Q(appeal_until__gte=now, case__appeal=None)
+    return Q(case__appeal__state=AppealState.OPEN) | possible
+
+
+def _contestable_units(source: Sale, now: datetime) -> int:
+    contested = Cancellation.objects.filter(_contested(now), reservation__sale=source)
+    return sum(contested.values_list("reservation__quantity", flat=True))
+
+
+def _pool(source: Sale, now: datetime) -> list[Resting]:
+    """The returned units of a sale; their orders are locked, so that no appeal comes in between."""
+    returned = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED)
+    freed = dict(Holding.objects.filter(unit__in=returned).order_by("pk").values_list("unit_id", "reservation_id"))
+    list(Reservation.objects.select_for_update().filter(pk__in=freed.values()).order_by("pk").values_list("pk"))
+    rows = Cancellation.objects.filter(reservation__in=freed.values()).select_related("case__appeal")
+    cancelled = {row.reservation_id: row for row in rows}
+    contested = set(rows.filter(_contested(now)).values_list("pk", flat=True))
+    units = returned.select_for_update().order_by("pk")
+    found = [(unit, cancelled[freed[unit.pk]]) for unit in units if freed.get(unit.pk) in cancelled]
+    return [Resting(unit, row, _wanted(row) if row.pk in contested else 0) for unit, row in found]
+
+
+def _wanted(row: Cancellation) -> int:
+    """An appeal that has come weighs more than one that may."""
+    return 2 if row.case and hasattr(row.case, "appeal") else 1
+
+
+def _move(row: Reallocation, resting: list[Resting]) -> int:
+    sold_there = set(row.target.stock.values_list("offer__sku", flat=True))
+    unsold = sorted({one.unit.sku for one in resting} - sold_there)
     if unsold:
         raise ValidationError(_("The follow-up sale's line does not sell %(skus)s.") % {"skus": ", ".join(unsold)})
     Move.objects.bulk_create(
-        Move(plan=plan, unit=unit, cancellation=way[unit.pk], origin_id=unit.allocation_id, target=plan.target)
-        for unit in units
+        Move(
+            plan=row, unit=one.unit, cancellation=one.cancellation, origin_id=one.unit.allocation_id, target=row.target
+        )
+        for one in resting
     )
-    advance_units([(unit.pk, unit.version) for unit in units], was=UnitState.RETURNED, becomes=UnitState.FREE)
-    Unit.objects.filter(pk__in=[unit.pk for unit in units]).update(allocation=plan.target)
-    return len(units)
+    advance_units([(one.unit.pk, one.unit.version) for one in resting], was=UnitState.RETURNED, becomes=UnitState.FREE)
+    Unit.objects.filter(pk__in=[one.unit.pk for one in resting]).update(allocation=row.target)
+    return len(resting)
 
 
-def _invite(plan: Reallocation, now: datetime) -> None:
-    """Those cancelled under a reason marked `invite` get a link to the follow-up sale, once."""
+def _invite(row: Reallocation, now: datetime) -> int:
+    """Invites, once a follow-up sale, those who lost an order through no fault of theirs, and puts them on its list."""
+    sale = row.target.sale
+    if not row.target.listed_only and sale.allocations.filter(listed_only=True).exists():
+        return 0
     inviting = [code for code, reason in REASONS.items() if reason.invite]
-    wronged = Cancellation.objects.filter(reservation__sale=plan.source, reason__in=inviting)
+    owed = Q(sale__campaign=sale.campaign_id, case__appeal__remedy=Remedy.PRIORITY)
+    wronged = Reservation.objects.filter(Q(sale=row.source, cancellation__reason__in=inviting) | owed)
+    # Whom another sale has had on its list already is not owed a second unit.
+    served = Notice.objects.filter(Q(sale=sale) | Q(line__listed_only=True), kind=Notice.Kind.INVITED)
+    wronged = wronged.exclude(pk__in=served.values("reservation")).exclude(sale=sale).order_by("pk")
+    fresh = list(wronged.values_list("pk", flat=True))
     Notice.objects.bulk_create(
-        (
-            Notice(reservation_id=id_, kind=Notice.Kind.INVITED, sale=plan.target.sale, due_at=now)
-            for id_ in wronged.values_list("reservation_id", flat=True)
-        ),
-        ignore_conflicts=True,
+        Notice(reservation_id=id_, kind=Notice.Kind.INVITED, sale=sale, line=row.target, due_at=now) for id_ in fresh
     )
+    if row.target.listed_only:
+        proven = sale.campaign.axes.filter(hard=True, checked_at="enter").values("axis")
+        traits = Trait.objects.filter(reservation__in=fresh, axis__in=proven).values_list("axis", "digest")
+        Listed.objects.bulk_create(
+            (Listed(allocation=row.target, axis=axis, digest=digest) for axis, digest in traits), ignore_conflicts=True
+        )
+    return len(fresh)
+
+
+def _tell_gate(row: Reallocation) -> None:
+    if row.target.sale.state == SaleState.DRAFT:
+        return
+    card = card_of(row.target.sale)
+    bridge.run(mend(card=card))
+    if row.target.listed_only:
+        digests = list(row.target.listed.values_list("digest", flat=True))
+        bridge.run(load.put_on_list(card, line=row.target.number, digests=digests))

@@ -12,7 +12,7 @@ from flashsale.gate import bridge
 from flashsale.life.cancel import cancel_locked
 from flashsale.life.expire import give
 from flashsale.life.rebuild import card_of
-from flashsale.models import Cancellation, Case, Record, Reservation, ReviewRun, Sale, Trait
+from flashsale.models import Case, Record, Reservation, ReviewRun, Sale, Trait
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import reason
@@ -172,15 +172,3 @@ def dismiss(*, case: Case, by: Any) -> Case:
     row.save()
     _note("dismiss", row, by)
     return row
-
-
-@transaction.atomic
-def appeal(*, cancellation: Cancellation, by: Any = "buyer") -> bool:
-    """Notes that an appeal has come in time; its unit stays in the pool. Whether it was in time and the first."""
-    now = timezone.now()
-    in_time = Cancellation.objects.filter(pk=cancellation.pk, appealed_at=None, appeal_until__gte=now)
-    noted = bool(in_time.update(appealed_at=now))
-    if noted:
-        order = cancellation.reservation
-        Record.write("appeal", by=by, sale=order.sale, subject=order, why=cancellation.reason)
-    return noted

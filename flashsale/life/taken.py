@@ -38,7 +38,7 @@ def taken_of(card: SaleCard, row: Reservation) -> dict[str, Any]:
     line = next(line for line in card.lines if line.id == row.allocation_id)
     claims = sorted({(claim.axis, claim.digest) for claim in row.claims.all()})
     proven = {axis.value for axis in card.hard_at_enter}
-    units = [[h.unit_id, h.unit.version - 1, line.skus.index(h.sku)] for h in row.holdings.all()]
+    units = [[h.unit_id, h.unit.version - 1, line.skus.index(h.sku)] for h in row.items]
     ask = {
         "id": str(row.id), "key": row.asked, "print": row.fingerprint, "index": row.index, "number": row.number,
         "quantity": row.quantity, "channel": row.channel_id, "line": line.number, "claims": claims,

@@ -3,7 +3,7 @@
 from flashsale.models.allocation import Allocation, Listed, Offer, Stock
 from flashsale.models.api_call import ApiCall
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
-from flashsale.models.case import Cancellation, Case, Notice, ReviewRun
+from flashsale.models.case import Appeal, Cancellation, Case, Notice, ReviewRun
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.record import Record
 from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait, Unpaid
@@ -13,6 +13,7 @@ from flashsale.models.unit import Move, Reallocation, Unit
 __all__ = [
     "Allocation",
     "ApiCall",
+    "Appeal",
     "Campaign",
     "CampaignAxis",
     "Cancellation",

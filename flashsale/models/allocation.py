@@ -1,5 +1,6 @@
 """What a sale offers, and the allocations its units are set aside in."""
 
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -119,6 +120,11 @@ class Allocation(models.Model):
             raise ValidationError(
                 {"carries": _("Only the order of another sale of this campaign can be carried over.")}
             )
+
+    @property
+    def ends_at(self) -> datetime:
+        """Until when its units are for its own people: then they roll over, or the sale closes."""
+        return self.rolls_over_at or self.sale.closes_at
 
 
 class Listed(models.Model):

@@ -1,13 +1,14 @@
-"""Reviews of confirmed orders, cancellations, and the notices that tell buyers."""
+"""Reviews of confirmed orders, cancellations, appeals, and the notices that tell buyers."""
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from flashsale.models.allocation import Allocation
 from flashsale.models.reservation import Reservation
 from flashsale.models.sale import Sale
-from flashsale.rules.states import CaseState, NoticeState
+from flashsale.rules.states import AppealState, CaseState, NoticeState, Remedy
 
 
 class ReviewRun(models.Model):
@@ -89,7 +90,6 @@ class Cancellation(models.Model):
     reason = models.CharField(_("reason"), max_length=40)
     at = models.DateTimeField(_("cancelled"))
     appeal_until = models.DateTimeField(_("appeal until"), null=True)
-    appealed_at = models.DateTimeField(_("appeal received"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("cancellation")
@@ -99,16 +99,60 @@ class Cancellation(models.Model):
         return f"{self.reservation_id}: {self.reason}"
 
 
+class Appeal(models.Model):
+    """A buyer's objection to a case's decision; somebody who had no part in that decides again. What the buyer wrote
+    is with their contact data."""
+
+    case = models.OneToOneField(Case, models.PROTECT, related_name="appeal", verbose_name=_("case"))
+    # As the case has them, for the table itself refuses a decision by one of them.
+    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    received_at = models.DateTimeField(_("received"))
+    state = models.CharField(_("state"), max_length=10, default=AppealState.OPEN)
+    remedy = models.CharField(_("remedy"), max_length=10, blank=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("decided by")
+    )
+    decided_at = models.DateTimeField(_("decided"), null=True)
+
+    class Meta:
+        verbose_name = _("appeal")
+        verbose_name_plural = _("appeals")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(decided_by=None)
+                | (~Q(decided_by=F("proposed_by")) & ~Q(decided_by=F("approved_by"))),
+                name="a_third_person_decides_an_appeal",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="open", remedy="", decided_by=None, decided_at=None)
+                | Q(state="upheld", remedy="", decided_by__isnull=False, decided_at__isnull=False)
+                | Q(
+                    state="overturned", remedy__in=[remedy.value for remedy in Remedy],
+                    decided_by__isnull=False, decided_at__isnull=False,
+                ),
+                name="appeal_state_with_person",
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.case.reservation_id}: {self.state}"
+
+
 class Notice(models.Model):
     """A message owed to a buyer, once per kind and sale: a row of work, sent by whoever comes to it."""
 
     class Kind(models.TextChoices):
         CANCELLED = "cancelled", _("order cancelled")
+        DECIDED = "decided", _("appeal decided")
         INVITED = "invited", _("invited to the follow-up sale")
 
     reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="notices", verbose_name=_("reservation"))
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
     sale = models.ForeignKey(Sale, models.PROTECT, related_name="notices", verbose_name=_("sale"))
+    line = models.ForeignKey(
+        Allocation, models.PROTECT, null=True, related_name="invitations", verbose_name=_("invited to line")
+    )
     state = models.CharField(_("state"), max_length=8, default=NoticeState.DUE)
     due_at = models.DateTimeField(_("due"))
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
@@ -122,6 +166,10 @@ class Notice(models.Model):
             models.CheckConstraint(
                 condition=Q(state="sent", sent_at__isnull=False) | (~Q(state="sent") & Q(sent_at=None)),
                 name="notice_state_with_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="invited", line__isnull=False) | (~Q(kind="invited") & Q(line=None)),
+                name="invited_to_a_line",
             ),
         ]
         indexes = [models.Index(fields=["due_at"], condition=Q(state="due"), name="notices_due")]

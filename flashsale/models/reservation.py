@@ -67,6 +67,16 @@ class Reservation(models.Model):
     def __str__(self) -> str:
         return str(self.id)
 
+    @classmethod
+    def contestable(cls) -> "models.QuerySet[Reservation]":
+        """Cancelled orders that an appeal may still restore: their limit is kept, and their refunds wait."""
+        return cls.objects.filter(state=ReservationState.CANCELLED, claims__isnull=False)
+
+    @property
+    def items(self) -> "list[Holding]":
+        """What the order is about: an order that was restored may have other units than those it began with."""
+        return sorted(self.holdings.all(), key=lambda held: held.pk)[-self.quantity :]
+
     @property
     def do_not_ship(self) -> bool:
         """Whether the shop must wait: not paid for, ended, or under review."""
@@ -192,6 +202,11 @@ class Contact(models.Model):
         """The data in clear."""
         return dict(json.loads(_vault().decrypt(self.sealed.encode())))
 
+    def add(self, **more: str) -> None:
+        """Keeps something more that the buyer told us, as long and as secret as the rest."""
+        self.sealed = _vault().encrypt(json.dumps(self.read() | more).encode()).decode()
+        self.save(update_fields=["sealed"])
+
 
 class Payment(models.Model):
     """The money of a reservation. `reference` is ours and unique, so that no retry can charge twice."""
@@ -201,7 +216,7 @@ class Payment(models.Model):
     provider = models.CharField(_("provider"), max_length=20)
     method = models.CharField(_("method"), max_length=20)
     amount = models.PositiveBigIntegerField(_("amount"))
-    state = models.CharField(_("state"), max_length=12, default=PaymentState.STARTED)
+    state = models.CharField(_("state"), max_length=16, default=PaymentState.STARTED)
     started_at = models.DateTimeField(_("started"))
     settled_at = models.DateTimeField(_("settled"), null=True)
     refund_reference = models.CharField(_("refund reference"), max_length=80, blank=True)

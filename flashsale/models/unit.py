@@ -33,7 +33,10 @@ class Unit(models.Model):
 
 
 class Reallocation(models.Model):
-    """A plan: returned units of one sale go to an allocation of a follow-up sale; `reserve` stay for appeals."""
+    """A published plan: returned units of one sale go to an allocation of a follow-up sale; `reserve` stay for appeals.
+
+    Several plans of one source share its units out among tranches, in the order in which they were made.
+    """
 
     source = models.ForeignKey("Sale", models.PROTECT, related_name="reallocations", verbose_name=_("from sale"))
     target = models.ForeignKey(Allocation, models.PROTECT, related_name="reallocations", verbose_name=_("to line"))
@@ -41,6 +44,13 @@ class Reallocation(models.Model):
         _("kept for appeals"), null=True, blank=True,
         help_text=_("Empty: no unit moves while an appeal about it is possible. A number: published with the plan."),
     )  # fmt: skip
+    units = models.PositiveIntegerField(
+        _("units at most"), null=True, blank=True, help_text=_("Empty: all that the plans before leave.")
+    )
+    due_at = models.DateTimeField(
+        _("planned for"), null=True, blank=True, help_text=_("Empty: at once. The time to appeal follows from it.")
+    )
+    carried_out_at = models.DateTimeField(_("carried out"), null=True, editable=False)
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False)
     made_at = models.DateTimeField(_("made"), auto_now_add=True)
 

@@ -7,6 +7,10 @@ METHODS = ("qris", "va", "card")
 DEMO_DECLINED = "demo-declined"
 
 
+class CannotRefund(Exception):
+    """The provider will not send this money back, however often it is asked: people have to see to it."""
+
+
 class PaymentProvider(Protocol):
     """What the life needs of a provider."""
 
@@ -16,7 +20,7 @@ class PaymentProvider(Protocol):
         """Whether the money is there; asked again with the same reference it answers the same and charges nothing."""
 
     def refund(self, *, reference: str, amount: int, currency: str) -> str:
-        """The provider's reference of the refund; the same one when asked again."""
+        """The provider's reference of the refund; the same one when asked again. Raises CannotRefund."""
 
 
 class DemoProvider:

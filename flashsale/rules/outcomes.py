@@ -52,6 +52,7 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
     NOT_HELD = "not_held"
     NOT_CANCELLABLE = "not_cancellable"
+    APPEAL_OVER = "appeal_over"
     WRONG_PRICE = "wrong_price"
     WRONG_IDENTITY = "wrong_identity"
     PAYMENT_DECLINED = "payment_declined"

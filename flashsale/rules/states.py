@@ -64,13 +64,14 @@ class ReservationState(StrEnum):
 
 
 class PaymentState(StrEnum):
-    """started → paid | declined; paid → refund_due → refunded."""
+    """started → paid | declined; paid → refund_due → refunded | refund_failed, which people make due again."""
 
     STARTED = "started"
     PAID = "paid"
     DECLINED = "declined"
     REFUND_DUE = "refund_due"
     REFUNDED = "refunded"
+    REFUND_FAILED = "refund_failed"
 
 
 class CaseState(StrEnum):
@@ -80,6 +81,21 @@ class CaseState(StrEnum):
     PROPOSED = "proposed"
     CANCELLED = "cancelled"
     DISMISSED = "dismissed"
+
+
+class AppealState(StrEnum):
+    """open → upheld (the cancellation stands) | overturned (it was wrong)."""
+
+    OPEN = "open"
+    UPHELD = "upheld"
+    OVERTURNED = "overturned"
+
+
+class Remedy(StrEnum):
+    """What an appeal that was won brings: the order again, or the refund and the first unit of the next sale."""
+
+    RESTORED = "restored"
+    PRIORITY = "priority"
 
 
 class NoticeState(StrEnum):

@@ -165,8 +165,29 @@ class Challenge:
             raise TokenRefused from error
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a letter's link leads to: the row it is about, and until when it does (Unix time in ms)."""
+
+    row: int
+    until_ms: int
+
+    def pack(self) -> bytes:
+        """The payload of a link's token."""
+        return _LINK.pack(self.row, self.until_ms)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Self:
+        """The link in a payload. Raises TokenRefused."""
+        try:
+            return cls(*_LINK.unpack(payload))
+        except struct.error as error:
+            raise TokenRefused from error
+
+
 _PLACE = struct.Struct(">QQQQ")
 _DIGEST = struct.Struct(f">B{DIGEST_BYTES}s")
+_LINK = struct.Struct(">QQ")
 _PROOF = struct.Struct(f">QB{DIGEST_BYTES}sQ")
 _CHALLENGE = struct.Struct(f">QB{DIGEST_BYTES}s{CODE_MAC_BYTES}sQ{CODE_NONCE_BYTES}s")
 

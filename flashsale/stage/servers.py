@@ -28,6 +28,7 @@ class Servers:
         self._port = port
         # Simulated shoppers of the page come from addresses of their own, as behind a proxy.
         self._env = {"FLASHSALE_TRUSTED_PROXIES": "127.0.0.1/32"} if behind_proxy else {}
+        self._env["FLASHSALE_URL"] = self.url
         self._redis: RedisServer | None = None
         self._web: Process | None = None
         self.worker = self._celery()

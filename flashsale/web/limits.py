@@ -64,6 +64,7 @@ CODES_CEILING = Limit("codes ceiling", 30, HOUR)
 CODES_BROWSER = Limit("codes browser", 6, 10 * MINUTE)
 CODES_ADDRESS = Limit("codes address", 3000, HOUR)  # one address of a mobile carrier is a small town
 CODE_GUESSES = Limit("code guesses", 5, 10 * MINUTE)  # for each challenge
+LETTERS = Limit("letters", 30, MINUTE)
 API_PARTNER = Limit("api partner", 6000, MINUTE)  # a hundred orders a second
 API_ADDRESS = Limit("api address", 1200, MINUTE)  # callers without a key read what is public
 

@@ -14,12 +14,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from flashsale.gate.client import GateDown
-from flashsale.life import places
+from flashsale.life import appeal, links, places
 from flashsale.life import release as giving_back
 from flashsale.life.cancel import cancel
 from flashsale.life.confirm import Buyer, Payer
 from flashsale.life.confirm import confirm as confirm_order
-from flashsale.life.review import appeal
+from flashsale.life.notify import outcome_of
 from flashsale.models import Cancellation, Channel, Holding, Payment, Reservation
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
@@ -85,7 +85,7 @@ def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
             pk=reservation, sale__code=code, sale_id=place.sale, allocation__number=place.line, index=place.index,
             channel__kind=Channel.Kind.OWN_PAGE,
         )
-        .select_related("sale__campaign", "payment", "case", "cancellation")
+        .select_related("sale__campaign", "payment", "case__appeal", "cancellation")
         .prefetch_related(Prefetch("holdings", Holding.objects.select_related("unit").order_by("pk")), "sale__offers")
         .first()
     )  # fmt: skip
@@ -106,7 +106,7 @@ def order(request: HttpRequest, code: str, reservation: UUID) -> HttpResponse:
 
 @require_POST
 def act(request: HttpRequest, code: str, reservation: UUID, what: str) -> HttpResponse:
-    """Cancels, gives back or appeals, and shows the order again."""
+    """Cancels or gives back, and shows the order again."""
     try:
         row = _own(request, code, reservation)
     except Refused:
@@ -121,15 +121,9 @@ def act(request: HttpRequest, code: str, reservation: UUID, what: str) -> HttpRe
     return redirect("order", code, reservation)
 
 
-def _appeal(row: Reservation) -> None:
-    if not appeal(cancellation=row.cancellation):
-        raise Refused(Outcome.NOT_CANCELLABLE, "The time for an appeal is over, or one has come already.")
-
-
 ACTS: dict[str, Callable[[Reservation], object]] = {
     "cancel": lambda row: cancel(reservation=row.pk, channel=row.channel_id, code=ReasonCode.BUYER_REQUEST),
     "release": lambda row: giving_back.release(reservation=row.pk, channel=row.channel_id),
-    "appeal": _appeal,
 }
 
 
@@ -147,44 +141,54 @@ def _shown(row: Reservation) -> dict[str, Any]:
         "state": words.order_states()[row.state],
         "items": [
             {"name": names[held.sku], "serial": held.unit.serial, "price": money(held.price, currency)}
-            for held in row.holdings.all()
+            for held in row.items
         ],
         "amount": money(row.amount, currency),
         "payment": f"{dict(words.methods())[paid.method]}: {words.payment_states()[paid.state]}" if paid else "–",
         "made": moment(row.made_at, zone),
         "confirmed": moment(row.confirmed_at, zone) if row.confirmed_at else "",
-        "notes": _notes(row, zone),
+        "refund": words.refund(row) if row.state == ReservationState.CANCELLED else "",
+        "notes": _notes(row),
+        "more": _more(row),
         "acts": _acts(row),
     }  # fmt: skip
 
 
-def _notes(row: Reservation, zone: str) -> list[str]:
-    ended: Cancellation | None = getattr(row, "cancellation", None)
-    if ended is None:
-        case = getattr(row, "case", None)
+def _notes(row: Reservation) -> list[str]:
+    case, language = getattr(row, "case", None), (get_language() or "id")[:2]
+    heard = getattr(case, "appeal", None)
+    if row.state != ReservationState.CANCELLED:
         if case is not None and case.is_open:
-            return [
-                gettext("People are looking at this order. Nothing is decided; it is sent as soon as they are done.")
-            ]
-        return []
-    why, language = reason(ended.reason), (get_language() or "id")[:2]
+            text = gettext("People are looking at this order. Nothing is decided; it is sent as soon as they are done.")
+            return [text]
+        return [outcome_of(heard)] if heard else []
+    ended: Cancellation = row.cancellation
+    why = reason(ended.reason)
     notes = [why.title.in_language(language), why.explanation.in_language(language)]
-    if ended.appealed_at:
-        notes.append(gettext("Your appeal has arrived. Somebody else decides it."))
-    elif ended.appeal_until:
-        notes.append(gettext("You can appeal until %(until)s.") % {"until": moment(ended.appeal_until, zone)})
+    if heard and ended.case_id:
+        notes.append(outcome_of(heard) or gettext("Your appeal has arrived. Somebody else decides it."))
+    elif ended.appeal_until and ended.appeal_until >= timezone.now():
+        until = moment(ended.appeal_until, row.sale.campaign.time_zone)
+        notes.append(gettext("You can appeal until %(until)s.") % {"until": until})
     return notes
+
+
+def _more(row: Reservation) -> dict[str, str] | None:
+    """The way to the page of the decision, where one appeals."""
+    if row.state != ReservationState.CANCELLED or row.cancellation.case is None:
+        return None
+    case = row.cancellation.case
+    possible = appeal.is_possible(case=case, now=timezone.now())
+    name = gettext("Appeal, or have your refund now") if possible else gettext("The decision and your appeal")
+    return {"url": links.path(links.Kind.APPEAL, case.pk), "name": name}
 
 
 def _acts(row: Reservation) -> list[dict[str, str]]:
     def one(what: str, name: str, sure: str) -> list[dict[str, str]]:
         return [{"url": reverse("act", args=[row.sale.code, row.pk, what]), "name": name, "sure": sure}]
 
-    ended: Cancellation | None = getattr(row, "cancellation", None)
     if row.state == ReservationState.HELD:
         return one("release", gettext("Give it back"), gettext("Yes, my turn is over then."))
     if row.state == ReservationState.CONFIRMED:
         return one("cancel", gettext("Cancel this order"), gettext("Yes, cancel it and refund me."))
-    if ended and ended.appeal_until and not ended.appealed_at and ended.appeal_until >= timezone.now():
-        return one("appeal", gettext("Appeal"), gettext("This cancellation is wrong; please decide it again."))
     return []

@@ -2,7 +2,7 @@
 
 from django.urls import include, path, re_path
 
-from flashsale.web import codes, orders, outbox, pages
+from flashsale.web import codes, letters, orders, outbox, pages
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -15,8 +15,10 @@ urlpatterns = [
     path("s/<str:code>/confirm", orders.confirm, name="confirm"),
     path("s/<str:code>/release", orders.release, name="release"),
     path("s/<str:code>/order/<uuid:reservation>", orders.order, name="order"),
+    path("appeal/<str:token>", letters.appeal, name="appeal"),
+    path("invitation/<str:token>", letters.invitation, name="invitation"),
     re_path(
-        r"^s/(?P<code>[^/]+)/order/(?P<reservation>[0-9a-f-]{36})/(?P<what>cancel|release|appeal)$",
+        r"^s/(?P<code>[^/]+)/order/(?P<reservation>[0-9a-f-]{36})/(?P<what>cancel|release)$",
         orders.act,
         name="act",
     ),

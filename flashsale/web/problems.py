@@ -70,6 +70,7 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.EXPIRED: (409, gettext_noop("The time to pay is over.")),
     Outcome.NOT_HELD: (409, gettext_noop("This reservation is not open any more.")),
     Outcome.NOT_CANCELLABLE: (409, gettext_noop("This order cannot be cancelled.")),
+    Outcome.APPEAL_OVER: (409, gettext_noop("The time to appeal is over.")),
     Outcome.WRONG_PRICE: (422, gettext_noop("The price is not the official one.")),
     Outcome.WRONG_IDENTITY: (403, gettext_noop("This is not the identity that entered the line.")),
     Outcome.PAYMENT_DECLINED: (402, gettext_noop("The payment was declined.")),

@@ -2,6 +2,7 @@
 
 from django.utils.translation import gettext as _
 
+from flashsale.models import Payment, Reservation
 from flashsale.rules.states import PaymentState, Phase, ReservationState
 
 
@@ -49,7 +50,25 @@ def payment_states() -> dict[str, str]:
         PaymentState.DECLINED: _("declined"),
         PaymentState.REFUND_DUE: _("to be refunded"),
         PaymentState.REFUNDED: _("refunded"),
+        PaymentState.REFUND_FAILED: _("refund failed; we see to it"),
     }
+
+
+def refund(order: Reservation) -> str:
+    """Where the money of a cancelled order stands."""
+    paid: Payment | None = getattr(order, "payment", None)
+    if paid is None:
+        return "–"
+    match paid.state:
+        case PaymentState.REFUND_DUE if order.claims.exists():
+            return _("due as soon as the cancellation is final")
+        case PaymentState.REFUND_DUE:
+            return _("due now; it goes back the way you paid")
+        case PaymentState.REFUNDED:
+            return _("sent, reference %(reference)s") % {"reference": paid.refund_reference}
+        case PaymentState.REFUND_FAILED:
+            return _("failed; people see to it")
+    return _("none: your payment stands")
 
 
 def script() -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Orders are reviewed, cancelled by two people, and their units go on, through the admin's forms alone."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.urls import reverse
 
 from flashsale.life import review
 from flashsale.life.roll_over import move_on
-from flashsale.models import Cancellation, Case, Reallocation, Reservation, ReviewRun, Sale, Unit
+from flashsale.models import Allocation, Appeal, Cancellation, Case, Reallocation, Reservation, ReviewRun, Sale, Unit
 from tests.admin.forms import held, links, said, send
 from tests.admin.orders import buy, cases, follow_up
 from tests.factories import PHONE, lobby_sale
@@ -123,13 +124,27 @@ def test_a_case_is_opened_by_hand_and_holds_the_parcel(reviewed: Sale, bob: Clie
     assert Reservation.objects.get(pk=order.pk).do_not_ship
 
 
-def test_an_appeal_is_noted_once(reviewed: Sale, bob: Client, carol: Client) -> None:
+def test_an_appeal_is_noted_once_and_decided_by_a_third_person(
+    reviewed: Sale, bob: Client, carol: Client, person: Callable[..., Client]
+) -> None:
     case = cases()[0]
     _step(bob, case, "propose", reason=REASON)
     _step(carol, case, "approve")
-    assert said(_step(bob, case, "appeal")) == ["The appeal is noted."]
-    assert Cancellation.objects.get().appealed_at is not None
-    assert links(bob.get(_url(case)), "appeal") == []
+    assert said(_step(bob, case, "note-appeal")) == ["The appeal is noted."]
+    assert links(bob.get(_url(case)), "note-appeal") == []
+    appeal = Appeal.objects.get()
+    for party in (bob, carol):
+        assert said(_step(party, appeal, "overturn")) == [
+            f"{appeal}: You took part in this cancellation: somebody else has to decide."
+        ]
+    assert Reservation.objects.get(pk=case.reservation_id).state == "cancelled"
+    erin = person("erin", "reviewer")
+    assert said(_step(erin, appeal, "overturn")) == ["Overturned: the order stands again."]
+    assert Reservation.objects.get(pk=case.reservation_id).state == "confirmed"
+    (ledger,) = [erin.get("/admin/flashsale/appeal/").context["table"]]
+    assert [[row[0], *row[1:]] for row in ledger.rows if row[0].startswith("reason")] == [
+        [f"reason {REASON}", 1, 1, 0, 1, "0.0%"]
+    ]
 
 
 def test_returned_units_are_reallocated_and_listed(reviewed: Sale, alice: Client, bob: Client, carol: Client) -> None:
@@ -186,6 +201,7 @@ def test_a_unit_tells_its_whole_way(reviewed: Sale, bob: Client, carol: Client) 
 def test_a_unit_tells_that_nobody_claimed_it_in_its_first_line(bob: Client) -> None:
     sale = lobby_sale(stock={PHONE: 1}, channels=("lazada", "akulaku"))
     first, then = sale.allocations.all()
+    Allocation.objects.filter(pk=first.pk).update(successor=then, rolls_over_at=sale.opens_at)
     unit = first.units.get()
     move_on(first.pk, then.pk, {unit.pk: unit.version})
     way = bob.get(_url(unit)).context["panel"]["way"]

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
 from flashsale.life import audit, cancel, control, review
+from flashsale.life.appeal import appeal
 from flashsale.models import Record
 from flashsale.rules.trail import digest_of
 from tests import guard
@@ -155,7 +156,8 @@ def test_a_case_is_told_from_its_opening_to_its_end(decided: Any, admin_user: An
     review.reopen(case=case, by=admin_user)
     review.propose(case=case, code="cancelled_by_mistake", by=dewi)
     review.approve(case=case, by=admin_user)
-    review.appeal(cancellation=order.cancellation)
+    case.refresh_from_db()
+    appeal(case=case)
     rows = Record.objects.filter(subject=f"reservation:{order.pk}").order_by("position")
     assert list(rows.values_list("who", "what", "why")) == [
         (f"staff:{dewi.pk}", "open_case", ""),

@@ -1,5 +1,6 @@
 """An order belongs to the browser whose place it was made with."""
 
+import re
 import uuid
 from collections.abc import Iterator
 
@@ -106,7 +107,7 @@ def test_a_buyer_cancels_by_the_page(ani: Visitor) -> None:
     assert Cancellation.objects.get().reason == ReasonCode.BUYER_REQUEST
 
 
-def test_an_appeal_is_noted_once(ani: Visitor) -> None:
+def test_the_order_leads_to_the_page_of_its_cancellation(ani: Visitor) -> None:
     reservation = ani.reserve()
     ani.confirm(reservation)
     one, two = User.objects.create_user("one"), User.objects.create_user("two")
@@ -114,10 +115,10 @@ def test_an_appeal_is_noted_once(ani: Visitor) -> None:
     assert "People are looking at this order" in ani.get(f"order/{reservation}").content.decode()
     review.propose(case=case, code=ReasonCode.ONE_PERSON_MANY_IDENTITIES, by=one)
     review.approve(case=case, by=two)
-    url = f"/s/{ani.sale.code}/order/{reservation}/appeal"
-    assert "Your appeal has arrived" in ani.client.post(url, follow=True).content.decode()
-    assert ani.client.post(url).status_code == 409
-    assert Cancellation.objects.get().appealed_at is not None
+    page = ani.get(f"order/{reservation}").content.decode()
+    assert "due as soon as the cancellation is final" in page
+    (path,) = re.findall(r'href="(/appeal/[^"]+)"', page)
+    assert "One person, several identities" in Client(headers={"accept-language": "en"}).get(path).content.decode()
 
 
 def test_changes_need_the_pages_own_form(ani: Visitor) -> None:

@@ -102,7 +102,7 @@ class Cancel(PartnerView):
 def _own(partner: Partner) -> QuerySet[Reservation]:
     rows = Reservation.objects.filter(channel_id=partner.channel).exclude(state=ReservationState.ABANDONED)
     return rows.select_related(
-        "sale__campaign", "allocation", "channel", "payment", "cancellation", "case"
+        "sale__campaign", "allocation", "channel", "payment", "cancellation", "case__appeal"
     ).prefetch_related("holdings__unit")
 
 

@@ -13,7 +13,7 @@ from flashsale.models.sale import moment, ms
 from flashsale.providers.payment import METHODS
 from flashsale.rules.identity import VALUE_CHARS_MAX, Axis
 from flashsale.rules.reasons import ReasonCode
-from flashsale.rules.states import CaseState, PaymentState, Phase, ReservationState
+from flashsale.rules.states import AppealState, CaseState, PaymentState, Phase, Remedy, ReservationState
 
 CHARS_MAX = 200
 ADDRESS_CHARS_MAX = 512
@@ -140,11 +140,23 @@ class Payment(serializers.Serializer[Any]):
 
 
 class Cancellation(serializers.Serializer[Any]):
-    """The end of a confirmed order."""
+    """The end of a confirmed order; one that was restored after an appeal still shows it."""
 
     reason = serializers.CharField()
     at = serializers.DateTimeField()
     appeal_until = serializers.DateTimeField(allow_null=True)
+
+
+class Appeal(serializers.Serializer[Any]):
+    """The buyer's objection: open, upheld (the cancellation stands) or overturned (it was wrong)."""
+
+    state = serializers.ChoiceField([state.value for state in AppealState])
+    remedy = serializers.ChoiceField(
+        ["", *(remedy.value for remedy in Remedy)],
+        help_text="restored: the order stands again; priority: refunded, with the first unit of the next sale.",
+    )
+    received_at = serializers.DateTimeField()
+    decided_at = serializers.DateTimeField(allow_null=True)
 
 
 @extend_schema_serializer(component_name="Reservation")
@@ -161,7 +173,7 @@ class ReservationShape(serializers.Serializer[Any]):
     quantity = serializers.IntegerField()
     amount = serializers.IntegerField()
     currency = serializers.CharField(source="sale.campaign.currency")
-    items = Item(many=True, source="holdings")
+    items = Item(many=True)
     made_at = serializers.DateTimeField()
     deadline_at = serializers.SerializerMethodField(help_text="Until then it must be confirmed; a pause moves it.")
     confirmed_at = serializers.DateTimeField(allow_null=True)
@@ -170,6 +182,7 @@ class ReservationShape(serializers.Serializer[Any]):
     review = serializers.SerializerMethodField()
     payment = Payment(allow_null=True, default=None)
     cancellation = Cancellation(allow_null=True, default=None)
+    appeal = Appeal(allow_null=True, default=None, source="case.appeal")
 
     @extend_schema_field(OpenApiTypes.DATETIME)
     def get_deadline_at(self, reservation: Reservation) -> str:

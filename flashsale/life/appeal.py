@@ -1,0 +1,222 @@
+"""Appeal: a buyer objects to a cancellation in time, and somebody who had no part in it decides again.
+
+Until the appeal is final, the order's unit waits in the return pool, its limit stays used and its refund is not sent:
+an order that was cancelled wrongly is restored as if nothing had happened. A buyer who does not object has the refund
+at once by saying so.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from flashsale.gate import bridge
+from flashsale.life import links
+from flashsale.life.cancel import let_go
+from flashsale.life.expire import give
+from flashsale.life.reallocate import invite_owed
+from flashsale.life.rebuild import card_of
+from flashsale.models import (
+    Appeal,
+    Cancellation,
+    Case,
+    Contact,
+    Holding,
+    Move,
+    Notice,
+    Payment,
+    Record,
+    Reservation,
+    Sale,
+    Unit,
+)
+from flashsale.models.ending import Ended
+from flashsale.models.writer import advance_units
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import AppealState, CaseState, PaymentState, Remedy, ReservationState, UnitState
+
+WORDS_MAX = 2000
+
+
+def case_of(*, token: str) -> Case:
+    """The case behind a link of a letter; refuses NOT_FOUND (also where no order was cancelled) and EXPIRED."""
+    related = ("reservation__sale__campaign", "reservation__payment", "reservation__cancellation", "appeal")
+    cases = Case.objects.select_related(*related).filter(state=CaseState.CANCELLED)
+    case = cases.filter(pk=links.row_of(links.Kind.APPEAL, token)).first()
+    if case is None:
+        raise Refused(Outcome.NOT_FOUND, "There is no such cancellation.")
+    return case
+
+
+def is_possible(*, case: Case, now: datetime) -> bool:
+    """Whether the buyer may still object."""
+    return not hasattr(case, "appeal") and Cancellation.objects.filter(case=case, appeal_until__gte=now).exists()
+
+
+def appeal(*, case: Case, words: str = "", by: Any = "buyer") -> Appeal:
+    """Receives a buyer's objection, in their words if they wish; repeated, it is the one received first.
+
+    Refuses APPEAL_OVER when it comes too late.
+    """
+    with transaction.atomic():
+        order = _locked_order(case)
+        known = Appeal.objects.filter(case=case).first()
+        if known:
+            return known
+        now = timezone.now()
+        assert case.proposed_by, "the table has no cancelled case without either"
+        assert case.decided_by
+        if not Cancellation.objects.filter(case=case, appeal_until__gte=now).exists():
+            raise Refused(Outcome.APPEAL_OVER, "The cancellation is final.")
+        fresh = Appeal.objects.create(
+            case=case, proposed_by=case.proposed_by, approved_by=case.decided_by, received_at=now
+        )
+        contact = Contact.objects.select_for_update().filter(reservation=case.reservation_id).first()
+        if contact and words.strip():
+            contact.add(appeal=words.strip()[:WORDS_MAX])
+        Record.write("appeal", by=by, sale=order.sale, subject=order, why=case.reason)
+    return fresh
+
+
+def waive(*, case: Case) -> None:
+    """The buyer does not object: the cancellation is final now and the refund may go. Safe to repeat.
+
+    Refuses APPEAL_OVER when an appeal has come or its time is over: then it runs its course.
+    """
+    with transaction.atomic():
+        order, now = _locked_order(case), timezone.now()
+        if not is_possible(case=Case.objects.get(pk=case.pk), now=now):
+            raise Refused(Outcome.APPEAL_OVER, "There is nothing left to waive.")
+        Cancellation.objects.filter(case=case).update(appeal_until=now)
+        ended = let_go(order)
+        Record.write("waive", by="buyer", sale=order.sale, subject=order, why=case.reason)
+    bridge.run(give(card=card_of(order.sale), ended=ended))
+
+
+def _locked_order(case: Case) -> Reservation:
+    rows = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
+    return rows.get(pk=case.reservation_id)
+
+
+def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
+    """Somebody who neither proposed nor approved the cancellation decides; the buyer is told.
+
+    Overturned, the order is restored with its unit or one of the plan's reserve; where none is left, or where limit and
+    refund were given back at once, the buyer is owed the first unit of the next sale. Upheld, limit and refund go.
+    Refuses FORBIDDEN when it is decided, or to the two who cancelled. Raises GateDown when the gate does not answer;
+    the decision stands then, and the gate hears of it from whoever tends the sale.
+    """
+    with transaction.atomic():
+        row = Appeal.objects.select_for_update(of=("self",)).select_related("case").get(pk=appeal.pk)
+        if row.state != AppealState.OPEN:
+            raise Refused(Outcome.FORBIDDEN, f"The appeal is {row.state}.")
+        if by.pk in {row.proposed_by_id, row.approved_by_id}:
+            raise Refused(Outcome.FORBIDDEN, "Somebody who had no part in the cancellation must decide.")
+        order, now = _locked_order(row.case), timezone.now()
+        if overturned:
+            row.remedy = Remedy.RESTORED if _restore(order) else Remedy.PRIORITY
+        row.state = AppealState.OVERTURNED if overturned else AppealState.UPHELD
+        row.decided_by, row.decided_at = by, now
+        row.save()
+        Notice.objects.create(reservation=order, kind=Notice.Kind.DECIDED, sale=order.sale, due_at=now)
+        ended: Ended | None = None if row.remedy == Remedy.RESTORED else let_go(order)
+        what = "overturn" if overturned else "uphold"
+        facts = {
+            "case": row.case_id,
+            "remedy": str(row.remedy),
+            "cancelled_by": [row.proposed_by_id, row.approved_by_id],
+        }
+        Record.write(what, by=by, sale=order.sale, subject=order, why=row.case.reason, facts=facts)
+    if ended:
+        bridge.run(give(card=card_of(order.sale), ended=ended))
+    if row.remedy == Remedy.PRIORITY:
+        invite_owed(source=order.sale)
+    return row
+
+
+def _restore(order: Reservation) -> bool:
+    """Makes a cancelled order its buyer's again, if its limit and money are still here and units are."""
+    paid = Payment.objects.select_for_update().filter(reservation=order, state=PaymentState.REFUND_DUE)
+    if not order.claims.exists() or not paid.exists():
+        return False
+    units = _units_for(order)
+    if units is None:
+        return False
+    advance_units([(unit.pk, unit.version) for unit in units], was=UnitState.RETURNED, becomes=UnitState.SOLD)
+    for unit, held in zip(units, order.items, strict=True):
+        if held.unit_id == unit.pk:
+            held.active = True
+            held.save(update_fields=["active"])
+            continue
+        Holding.objects.create(reservation=order, unit=unit, sku=held.sku, price=held.price)
+        if unit.allocation_id != order.allocation_id:
+            Move.objects.create(unit=unit, origin_id=unit.allocation_id, target_id=order.allocation_id)
+            Unit.objects.filter(pk=unit.pk).update(allocation=order.allocation_id)
+    paid.update(state=PaymentState.PAID)
+    order.state, order.ended_at = ReservationState.CONFIRMED, None
+    order.save(update_fields=["state", "ended_at"])
+    return True
+
+
+def _units_for(order: Reservation) -> list[Unit] | None:
+    """The order's own units if they wait in the pool, else others of the same kind that no open appeal is about."""
+    resting = Unit.objects.select_for_update().filter(allocation__sale=order.sale_id, state=UnitState.RETURNED)
+    items = order.items
+    own = resting.in_bulk([held.unit_id for held in items])
+    others = resting.exclude(pk__in=own).exclude(holdings__reservation__case__appeal__state=AppealState.OPEN)
+    taken: list[Unit] = []
+    for held in items:
+        spare = others.filter(sku=held.sku).exclude(pk__in=[unit.pk for unit in taken]).order_by("pk")
+        unit = own.get(held.unit_id) or spare.filter(allocation=order.allocation_id).first() or spare.first()
+        if unit is None:
+            return None
+        taken.append(unit)
+    return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One rule of the ledger: orders cancelled where it pointed, appeals about them, and what became of those."""
+
+    rule: str
+    cancelled: int
+    appealed: int
+    upheld: int
+    overturned: int
+
+    @property
+    def precision(self) -> float:
+        """The measured share of cancellations that were not overturned."""
+        return 1 - self.overturned / self.cancelled
+
+
+def ledger(*, sale: Sale | None = None) -> list[Entry]:
+    """By reason and by each rule that pointed at an order (with the rule set's version), over one sale or all."""
+    cases = Case.objects.filter(state=CaseState.CANCELLED).select_related("appeal")
+    counts: dict[str, Counter[str]] = {}
+    for case in cases.filter(reservation__sale=sale) if sale else cases:
+        state = case.appeal.state if hasattr(case, "appeal") else "not appealed"
+        for rule in _rules_of(case):
+            counts.setdefault(rule, Counter())[state] += 1
+    return [
+        Entry(
+            rule, found.total(), found.total() - found["not appealed"], found[AppealState.UPHELD],
+            found[AppealState.OVERTURNED],
+        )
+        for rule, found in sorted(counts.items())
+    ]  # fmt: skip
+
+
+def _rules_of(case: Case) -> Iterator[str]:
+    yield f"reason {case.reason}"
+    yield from sorted({f"{case.rules_version} {rule}" for rule in _named(case.evidence)} or {case.rules_version})
+
+
+def _named(evidence: dict[str, Any]) -> Iterator[str]:
+    """The rules in a case's evidence: a shared axis, or a mark."""
+    yield from (f"same {seen['axis']}" for seen in evidence.get("shared", ()))
+    yield from (str(seen["mark"]) for seen in evidence.get("marks", ()))

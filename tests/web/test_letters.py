@@ -1,0 +1,119 @@
+"""The pages that letters lead to: reading changes nothing, acting needs the page's form, and links end."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from flashsale.life import links, notify, reallocate, review
+from flashsale.models import Allocation, Appeal, Cancellation, Contact, Reservation, Sale
+from flashsale.rules.tokens import Link
+from tests.admin.orders import buy
+from tests.factories import PHONE, draft_sale, lobby_sale
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+def cancel(code: str) -> Reservation:
+    """An order of Ani's, cancelled, and its letter sent."""
+    (order,) = buy(lobby_sale(stock={PHONE: 1}), ["ani"])
+    one, two = User.objects.create_user("one"), User.objects.create_user("two")
+    case = review.propose(case=review.open_case(reservation=order), code=code, by=one)
+    review.approve(case=case, by=two)
+    notify.send_due()
+    return order
+
+
+def path_in(letter: str) -> str:
+    (path,) = re.findall(r"http://127\.0\.0\.1:8000(/\S+)", letter)
+    return path
+
+
+@pytest.fixture
+def english() -> Client:
+    return Client(headers={"accept-language": "en"})
+
+
+def test_the_letter_leads_to_the_decision_and_the_appeal_is_sent_without_a_script(english: Client) -> None:
+    order = cancel("one_person_many_identities")
+    path = path_in(mail.outbox[-1].body)
+    for client, words in ((english, "Is this a mistake?"), (Client(), "Apakah ini keliru?")):
+        page = client.get(path)
+        assert words in page.content.decode()
+        assert page["Cache-Control"].startswith("max-age=0, no-cache, no-store")
+    assert not Appeal.objects.exists()
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.post(path, {"what": "appeal"}).status_code == 403
+    assert not Appeal.objects.exists()
+    said = english.post(path, {"what": "appeal", "words": "Two families."}, follow=True).content.decode()
+    assert "Your appeal has arrived" in said
+    assert "Send my refund now" not in said
+    english.post(path, {"what": "appeal", "words": "again"})
+    assert Contact.objects.get(reservation=order).read()["appeal"] == "Two families."
+    assert english.post(path, {"what": "waive"}).status_code == 409
+    assert Appeal.objects.get().state == "open"
+
+
+def test_the_refund_is_asked_for_at_once(english: Client) -> None:
+    order = cancel("one_person_many_identities")
+    path = path_in(mail.outbox[-1].body)
+    assert "due as soon as the cancellation is final" in english.get(path).content.decode()
+    said = english.post(path, {"what": "waive"}, follow=True).content.decode()
+    assert "due now" in said
+    assert "Is this a mistake?" not in said
+    assert not order.claims.exists()
+
+
+def test_too_late_changes_nothing_and_says_so(english: Client) -> None:
+    cancel("one_person_many_identities")
+    path = path_in(mail.outbox[-1].body)
+    Cancellation.objects.update(appeal_until=timezone.now() - timedelta(minutes=1))
+    answer = english.post(path, {"what": "appeal"})
+    assert (answer.status_code, Appeal.objects.count()) == (409, 0)
+    assert "The time to appeal is over." in answer.content.decode()
+
+
+def test_a_link_is_made_up_by_nobody_and_ends_one_day(english: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancel("one_person_many_identities")
+    path = path_in(mail.outbox[-1].body)
+    swapped = path.replace("/appeal/", "/invitation/")
+    for wrong in (path[:-1] + ("A" if path[-1] != "A" else "B"), "/appeal/fs1.x", swapped):
+        assert english.get(wrong).status_code == 404
+        assert english.post(wrong, {"what": "appeal"}).status_code in {404, 405}
+    monkeypatch.setattr(links, "LIFE", timedelta(seconds=-1))
+    old = links.path(links.Kind.APPEAL, Reservation.objects.get().case.pk)
+    assert english.get(old).status_code == english.post(old, {"what": "appeal"}).status_code == 410
+    assert not Appeal.objects.exists()
+    assert Link.unpack(Link(7, 8).pack()) == Link(7, 8)
+
+
+def invited(**rules: object) -> tuple[Sale, str]:
+    order = cancel("cancelled_by_mistake")
+    line = {"code": "l", "channels": ["lazada"], "stock": {PHONE: 1}} | rules
+    rerun = draft_sale(order.sale.campaign, lines=[line], name="29 January")
+    reallocate.reallocate(source=order.sale, target=rerun.allocations.get(), reserve=None)
+    mail.outbox.clear()
+    notify.send_due()
+    return rerun, path_in(mail.outbox[0].body)
+
+
+def test_an_invitation_shows_the_way_until_its_line_rolls_over(english: Client) -> None:
+    rerun, path = invited(listed=[])
+    page = english.get(path).content.decode()
+    assert "nobody else can" in page
+    assert 'href="https://lazada.example/flash"' in page
+    assert english.post(path).status_code == 405
+    public = Allocation.objects.create(sale=rerun, code="public")
+    Allocation.objects.filter(code="l").update(successor=public, rolls_over_at=timezone.now())
+    assert english.get(path).status_code == 410
+
+
+def test_an_invitation_to_an_open_line_promises_no_unit(english: Client) -> None:
+    _, path = invited()
+    page = english.get(path).content.decode()
+    assert "all who do are drawn together" in page
+    assert "nobody else can" not in page
