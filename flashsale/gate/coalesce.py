@@ -20,14 +20,11 @@ class TooManyWaiting(Exception):
 class Coalescer(Generic[Ask, Answer]):
     """Gathers single asks into batches of at most 64; adds no latency when idle, for the first ask leaves at once.
 
-    With `fail_together` whoever waits behind a batch that failed fails with it, instead of waiting for the same outage.
+    Whoever waits behind a batch that failed fails with it, instead of waiting for the same outage.
     """
 
-    def __init__(
-        self, send: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]], *, fail_together: bool = False
-    ) -> None:
+    def __init__(self, send: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]]) -> None:
         self._send = send
-        self._fail_together = fail_together
         self._waiting: deque[tuple[Ask, asyncio.Future[Answer]]] = deque()
         self._sender: asyncio.Task[None] | None = None
 
@@ -54,9 +51,8 @@ class Coalescer(Generic[Ask, Answer]):
         try:
             answers = await self._send([ask for ask, _ in batch])
         except Exception as error:  # noqa: BLE001 - handed to every asker, none may wait for ever
-            if self._fail_together:
-                batch += self._waiting
-                self._waiting.clear()
+            batch += self._waiting
+            self._waiting.clear()
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

@@ -1,9 +1,11 @@
 """What the gate's scripts are asked and what they answer, as types."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from flashsale.gate.keys import SaleKeys
 from flashsale.rules.pace import UNBOUNDED, Bucket
 from flashsale.rules.states import PlaceState
 
@@ -93,6 +95,28 @@ class Caller:
 
     who: str
     bucket: Bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """An identity at the door of a line, and who knocks for it.
+
+    `carried` is the old number that it shows (0: none), empty where the line carries no order over.
+    """
+
+    digests: Sequence[bytes]
+    carried: int | str
+    caller: Caller
+
+    def keys(self, keys: SaleKeys, buckets: int) -> list[str]:
+        """The keys of this identity alone, as enter.lua reads them."""
+        places = [keys.place(digest, buckets) for digest in self.digests]
+        return [keys.pace(self.digests[0].hex()), keys.pace(self.caller.who), *places]
+
+    def to_args(self) -> list[str | int | float | bytes]:
+        """The identity as enter.lua reads it."""
+        pairs = chain.from_iterable((digest, digest.hex()) for digest in self.digests)
+        return [self.carried, *self.caller.bucket, *pairs]
 
 
 NOBODY = Caller("nobody", UNBOUNDED)

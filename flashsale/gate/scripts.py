@@ -4,7 +4,7 @@ Every call raises :class:`~flashsale.gate.client.GateDown` when the gate does no
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,7 +12,7 @@ from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import Gate, Script, gate
 from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.keys import SaleKeys
-from flashsale.gate.messages import NOBODY, Ask, Caller, Entered, Looked, Survey
+from flashsale.gate.messages import NOBODY, Ask, Caller, Entered, Knock, Looked, Survey
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.pace import IDENTITY, PLACE
 from flashsale.rules.states import PlaceState
@@ -37,23 +37,48 @@ def _word(reply: Sequence[Any]) -> Outcome:
     return Outcome(_text(reply[0]))
 
 
+_batches: WeakKeyDictionary[Gate, dict[tuple[object, ...], Coalescer[Any, Any]]] = WeakKeyDictionary()
+
+
+def _together(which: tuple[object, ...], send: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]) -> Coalescer[Any, Any]:
+    """What gathers the asks of one script, line and epoch on this event loop."""
+    batches = _batches.setdefault(gate(), {})
+    if which not in batches:
+        batches[which] = Coalescer(send)
+    return batches[which]
+
+
 def _places(card: SaleCard, digests: Sequence[bytes]) -> list[str]:
     keys = keys_of(card)
     return [keys.place(digest, card.buckets) for digest in digests]
 
 
-async def enter(
-    card: SaleCard, line: LineCard, digests: Sequence[bytes], *, carried: int = 0, caller: Caller = NOBODY
-) -> Entered | Outcome:
-    """The place of an identity in a line, or why it gets none; `carried` is the old number it shows, 0 for none."""
+async def _enter_batch(card: SaleCard, line: LineCard, knocks: Sequence[Knock]) -> list[Any]:
     keys, n = keys_of(card), line.number
     reply = await gate().call(
         ENTER,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n),
-         keys.spent(n), keys.pace(digests[0].hex()), keys.pace(caller.who), keys.unpaid, *_places(card, digests)],
-        [n, card.max_entries, card.limit, card.sale_limit, carried if line.carries else "", *IDENTITY, *caller.bucket,
-         *(x for d in digests for x in (d, d.hex()))],
+         keys.spent(n), keys.unpaid, *(key for knock in knocks for key in knock.keys(keys, card.buckets))],
+        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY, len(knocks[0].digests),
+         *(value for knock in knocks for value in knock.to_args())],
     )  # fmt: skip
+    return list(reply)
+
+
+async def enter(
+    card: SaleCard, line: LineCard, digests: Sequence[bytes], *, carried: int = 0, caller: Caller = NOBODY
+) -> Entered | Outcome:
+    """The place of an identity in a line, or why it gets none; `carried` is the old number it shows, 0 for none.
+
+    Identities that enter one line travel together.
+    """
+    size = len(digests)
+    which = (ENTER.name, card.sale, line.number, card.epoch, card.max_entries, card.limit, card.sale_limit, size)
+    together = _together(which, lambda knocks: _enter_batch(card, line, knocks))
+    try:
+        reply = await together.ask(Knock(digests, carried if line.carries else "", caller))
+    except TooManyWaiting:
+        return Outcome.TOO_MANY_REQUESTS
     word = _word(reply)
     return Entered(reply[1], reply[2] == 1, tuple(reply[3:])) if word is Outcome.ENTERED else word
 
@@ -175,17 +200,12 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequen
     return list(reply)
 
 
-_reserving: WeakKeyDictionary[Gate, dict[tuple[int, int, int, str], Coalescer[Ask, Any]]] = WeakKeyDictionary()
-
-
 async def reserve(card: SaleCard, line: LineCard, *, seed: str, ask: Ask) -> dict[str, Any] | Outcome:
     """What the gate took for this ask (see reserve.lua), or why nothing. Asks of one line travel together."""
-    lines = _reserving.setdefault(gate(), {})
-    which = (card.sale, line.number, card.epoch, seed)
-    if which not in lines:
-        lines[which] = Coalescer(lambda asks: _reserve_batch(card, line, seed, asks))
+    which = (RESERVE.name, card.sale, line.number, card.epoch, seed)
+    together = _together(which, lambda asks: _reserve_batch(card, line, seed, asks))
     try:
-        reply = await lines[which].ask(ask)
+        reply = await together.ask(ask)
     except TooManyWaiting:
         return Outcome.TOO_MANY_REQUESTS
     word = _word(reply)

@@ -55,25 +55,10 @@ def test_an_idle_coalescer_sends_at_once_and_again_after_a_rest() -> None:
     asyncio.run(run())
 
 
-def test_an_error_reaches_every_ask_of_its_batch_and_no_other() -> None:
+def test_who_waits_behind_a_failed_batch_fails_with_it_and_nobody_after() -> None:
     async def run() -> None:
         slow = Slow()
         coalescer = Coalescer(slow.send)
-        first = await _started(coalescer, [0])
-        second = await _started(coalescer, [1, 2])
-        slow.error = ConnectionError("lost")
-        slow.go.set()
-        assert [str(error) for error in await asyncio.gather(*first, *second, return_exceptions=True)] == ["lost"] * 3
-        slow.error = None
-        assert await coalescer.ask(3) == 6
-
-    asyncio.run(run())
-
-
-def test_who_waits_behind_a_failed_batch_may_fail_with_it() -> None:
-    async def run() -> None:
-        slow = Slow()
-        coalescer = Coalescer(slow.send, fail_together=True)
         first = await _started(coalescer, [0])
         second = await _started(coalescer, [1, 2])
         slow.error = ConnectionError("lost")

@@ -1,90 +1,142 @@
--- Gives an identity its place in a line: the one it has, or the next index.
+-- Gives each identity of a batch of at most 64 its place in a line: the one it has, or the next index.
 -- Whoever enters first after the opening ends the line's cohort before, so that it holds those who were there, even if
 -- nobody has looked for an hour.
 -- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 used in campaign  6 used in sale  7 listed  8 spent
---   9 pace of the identity  10 pace of the caller  11 unpaid  12.. the place bucket of each digest
+--   9 unpaid  10.. for each identity: its pace, the pace of its caller, the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)
---   6 the old number that a carried line takes over (0: none shown, empty: this line carries none)
---   7 ms between an identity's calls  8 how many at once  9 ms between the caller's calls (0: any)  10 how many at once
---   11.. digest raw, digest hex in turn
--- Answers: {'entered', index, 1 if new, voided index ...} or {word} of too_many_requests, not_ready, called_off, closed,
---   not_open, place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached, unpaid_twice
+--   6 ms between an identity's calls  7 how many at once  8 how many digests an identity has
+--   9.. for each identity: the old number that a carried line takes over (0: none shown, empty: this line carries none),
+--   ms between its caller's calls (0: any), how many at once, then digest raw, digest hex in turn
+-- Answers: for each identity {'entered', index, 1 if new, voided index ...} or {word} of too_many_requests, not_ready,
+--   called_off, closed, not_open, place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached,
+--   unpaid_twice
 local RETURNS_MAX = 3
-if too_fast(KEYS[9], tonumber(ARGV[7]), tonumber(ARGV[8])) or too_fast(KEYS[10], tonumber(ARGV[9]), tonumber(ARGV[10])) then
-  return {'too_many_requests'}
-end
+local size = tonumber(ARGV[8])
 local sale = read_sale()
-if not sale then return {'not_ready'} end
-if sale.state == 'called_off' then return {'called_off'} end
-if sale.state == 'closed' or sale.now >= sale.closes then return {'closed'} end
-if sale.now < sale.lobby then return {'not_open'} end
-
-if not sale.frozen and sale.wall >= sale.opens then
-  freeze_line(sale, KEYS[2])
-  sale.frozen = true
-end
-
 local line = tonumber(ARGV[2])
-local digests = (#ARGV - 10) / 2
-assert(#KEYS == 11 + digests, 'one bucket a digest')
-local state = redis.call('HMGET', KEYS[2], 'entered', 'block', 'listed')
-local carried = ARGV[6] ~= '' and tonumber(ARGV[6])
+local most, limit, sale_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local mine, elsewhere, used_up, unpaid
-local lost, returns, eligible = {}, 0, state[3] ~= '1'
-for i = 1, digests do
-  local raw, hex = ARGV[9 + 2 * i], ARGV[10 + 2 * i]
-  used_up = used_up or tonumber(redis.call('HGET', KEYS[5], hex) or 0) >= tonumber(ARGV[4])
-  used_up = used_up or ARGV[5] ~= '0' and tonumber(redis.call('HGET', KEYS[6], hex) or 0) >= tonumber(ARGV[5])
-  unpaid = unpaid or unpaid_too_often(KEYS[11], hex)
-  eligible = eligible or redis.call('SISMEMBER', KEYS[7], hex) == 1
-  local packed = redis.call('HGET', KEYS[11 + i], raw)
-  if packed then
-    local place = unpack_place(packed)
-    -- Counted over all lines: going to and fro between two must not eat up their indexes.
-    if place.left then returns = math.max(returns, place.returns + 1) end
-    if place.line ~= line then
-      elsewhere = elsewhere or not place.left
-    elseif place.left and sale.frozen then
-      -- Given up for good: only a place still present is theirs.
-    elseif not mine or place.index < mine.index then
-      lost[#lost + 1] = mine and mine.index
-      mine = place
-    elseif place.index > mine.index then
-      lost[#lost + 1] = place.index
+local asks, paces, digests = {}, {}, {}
+local key, arg = 10, 9
+while arg <= #ARGV do
+  local ask = {pace = KEYS[key], caller = KEYS[key + 1], carried = ARGV[arg] ~= '' and tonumber(ARGV[arg]),
+               gap = tonumber(ARGV[arg + 1]), burst = tonumber(ARGV[arg + 2]), key = key + 1, arg = arg + 1}
+  asks[#asks + 1] = ask
+  paces[#paces + 1], paces[#paces + 2] = ask.pace, ask.caller
+  for i = 1, size do digests[#digests + 1] = ARGV[arg + 2 + 2 * i] end
+  key, arg = key + 2 + size, arg + 3 + 2 * size
+end
+assert(#KEYS == key - 1, 'one bucket a digest')
+
+local full_at = {}
+for i, value in ipairs(redis.call('MGET', unpack(paces))) do full_at[paces[i]] = tonumber(value or 0) end
+
+-- Why nobody may enter now, or nil.
+local function shut()
+  if not sale then return 'not_ready' end
+  if sale.state == 'called_off' then return 'called_off' end
+  if sale.state == 'closed' or sale.now >= sale.closes then return 'closed' end
+  if sale.now < sale.lobby then return 'not_open' end
+end
+local closed_for = shut()
+local state, used, used_in_sale, unpaid, listed
+if not closed_for then
+  if not sale.frozen and sale.wall >= sale.opens then
+    freeze_line(sale, KEYS[2])
+    sale.frozen = true
+  end
+  state = redis.call('HMGET', KEYS[2], 'entered', 'block', 'listed')
+  used = values_of('HMGET', KEYS[5], digests)
+  used_in_sale = sale_limit > 0 and values_of('HMGET', KEYS[6], digests)
+  unpaid = values_of('HMGET', KEYS[9], digests)
+  listed = state[3] == '1' and values_of('SMISMEMBER', KEYS[7], digests)
+end
+local entered, block = state and tonumber(state[1]), state and tonumber(state[2])
+local given = 0
+
+-- What stands behind an identity's digests, and what the lists say of it.
+local function known(ask)
+  local found = {lost = {}, returns = 0, eligible = not listed, packed = {}}
+  for i = 1, size do
+    local raw, hex = ARGV[ask.arg + 2 * i], ARGV[ask.arg + 2 * i + 1]
+    found.used_up = found.used_up or tonumber(used[hex] or 0) >= limit
+    found.used_up = found.used_up or used_in_sale and tonumber(used_in_sale[hex] or 0) >= sale_limit
+    found.unpaid = found.unpaid or tonumber(unpaid[hex] or 0) >= UNPAID_MAX
+    found.eligible = found.eligible or listed[hex] == 1
+    local packed = redis.call('HGET', KEYS[ask.key + i], raw)
+    found.packed[i] = packed
+    if packed then
+      local place, mine = unpack_place(packed), found.mine
+      -- Counted over all lines: going to and fro between two must not eat up their indexes.
+      if place.left then found.returns = math.max(found.returns, place.returns + 1) end
+      if place.line ~= line then
+        found.elsewhere = found.elsewhere or not place.left
+      elseif place.left and sale.frozen then
+        -- Given up for good: only a place still present is theirs.
+      elseif not mine or place.index < mine.index then
+        found.lost[#found.lost + 1] = mine and mine.index
+        found.mine = place
+      elseif place.index > mine.index then
+        found.lost[#found.lost + 1] = place.index
+      end
     end
   end
+  return found
 end
-local index = carried or tonumber(state[1]) + 1
-local anew = not mine
-if anew and returns > RETURNS_MAX then return {'place_left'} end
-if elsewhere then return {'place_elsewhere'} end
-if anew and index > tonumber(ARGV[3]) then return {'line_full'} end
--- An old place is taken over at its old number until the draw; nobody else enters a line that carries an order over.
-if anew and (carried == 0 or (carried and sale.frozen)) then eligible = false end
-if not eligible then return {'not_eligible'} end
-if used_up then return {'limit_reached'} end
-if unpaid then return {'unpaid_twice'} end
--- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.
-if anew and index > tonumber(state[2]) then return {'not_ready'} end
 
-if anew then
-  if carried then
+local function give_index(ask, index, returns)
+  if ask.carried then
     redis.call('SETBIT', KEYS[8], index, 0)
   else
-    redis.call('HSET', KEYS[2], 'entered', string.format('%.0f', index))
+    entered, given = index, given + 1
   end
-  mine = {index = index, line = line, left = false, returns = returns}
-elseif mine.left then
-  -- Coming back before the draw: the same index, as if they had never left.
-  redis.call('SETBIT', KEYS[3], mine.index, 0)
-  redis.call('HINCRBY', KEYS[2], 'left', -1)
-  mine.left = false
+  return {index = index, line = line, left = false, returns = returns}
 end
-for _, later in ipairs(lost) do
-  redis.call('SETBIT', KEYS[3], later, 1)
-  redis.call('SADD', KEYS[4], later)
+
+local function enter(ask)
+  local caller_after = pace_after(full_at[ask.caller], ask.gap, ask.burst)
+  local after = caller_after and pace_after(full_at[ask.pace], tonumber(ARGV[6]), tonumber(ARGV[7]))
+  if not after then return {'too_many_requests'} end
+  full_at[ask.caller], full_at[ask.pace] = caller_after, after
+  if closed_for then return {closed_for} end
+  local found = known(ask)
+  local mine, anew = found.mine, not found.mine
+  local index = ask.carried or entered + 1
+  if anew and found.returns > RETURNS_MAX then return {'place_left'} end
+  if found.elsewhere then return {'place_elsewhere'} end
+  if anew and index > most then return {'line_full'} end
+  -- An old place is taken over at its old number until the draw; nobody else enters a line that carries an order over.
+  local eligible = found.eligible and not (anew and (ask.carried == 0 or (ask.carried and sale.frozen)))
+  if not eligible then return {'not_eligible'} end
+  if found.used_up then return {'limit_reached'} end
+  if found.unpaid then return {'unpaid_twice'} end
+  -- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.
+  if anew and index > block then return {'not_ready'} end
+
+  if anew then
+    mine = give_index(ask, index, found.returns)
+    -- Once in a sale, and most people never call again: nothing to keep of their pace.
+    full_at[ask.pace] = 0
+  elseif mine.left then
+    -- Coming back before the draw: the same index, as if they had never left.
+    redis.call('SETBIT', KEYS[3], mine.index, 0)
+    redis.call('HINCRBY', KEYS[2], 'left', -1)
+    mine.left = false
+  end
+  for _, later in ipairs(found.lost) do
+    redis.call('SETBIT', KEYS[3], later, 1)
+    redis.call('SADD', KEYS[4], later)
+  end
+  local packed = pack_place(mine)
+  for i = 1, size do
+    if found.packed[i] ~= packed then redis.call('HSET', KEYS[ask.key + i], ARGV[ask.arg + 2 * i], packed) end
+  end
+  return {'entered', mine.index, anew and 1 or 0, unpack(found.lost)}
 end
-for i = 1, digests do redis.call('HSET', KEYS[11 + i], ARGV[9 + 2 * i], pack_place(mine)) end
-return {'entered', mine.index, anew and 1 or 0, unpack(lost)}
+
+local answers = {}
+for i, ask in ipairs(asks) do answers[i] = enter(ask) end
+if given > 0 then redis.call('HSET', KEYS[2], 'entered', string.format('%.0f', entered)) end
+keep_paces(full_at)
+return answers

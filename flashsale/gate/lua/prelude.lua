@@ -69,22 +69,43 @@ local function claim_ends(sale, waves, number, patient)
   return tonumber(string.match(wave, ':(%d+)$')) + sale.claim * (patient and 2 or 1)
 end
 
--- Whether one more call would be faster than one every `gap` ms with `burst` at once; counts it when it is not. gap 0: never.
--- A token bucket kept as the time at which it will be full again (GCRA).
-local function too_fast(key, gap, burst)
-  if gap == 0 then return false end
-  local now = wall_clock()
-  local full_at = math.max(tonumber(redis.call('GET', key) or 0), now) + gap
-  if full_at - now > gap * burst then return true end
-  redis.call('SET', key, string.format('%.3f', full_at), 'PX', math.ceil(full_at - now) + 1)
-  return false
+-- When a token bucket will be full again (GCRA) after one more call, nil when that call is too fast: more than one every
+-- `gap` ms with `burst` at once. `full_at` is what it was before, gap 0 lets everything through.
+local function pace_after(full_at, gap, burst)
+  if gap == 0 then return full_at end
+  local after = math.max(full_at, wall_clock()) + gap
+  if after - wall_clock() <= gap * burst then return after end
 end
 
--- Whether somebody has let so many holds expire unpaid in this campaign that there is no further one for them.
-local UNPAID_MAX = 2
-local function unpaid_too_often(key, digest)
-  return tonumber(redis.call('HGET', key, digest) or 0) >= UNPAID_MAX
+-- Keeps token buckets, by key, for as long as they are not full.
+local function keep_paces(paces)
+  for key, full_at in pairs(paces) do
+    local ms = math.ceil(full_at - wall_clock())
+    if ms > 0 then redis.call('SET', key, string.format('%.3f', full_at), 'PX', ms) end
+  end
 end
+
+-- What one command says of each field or member of a key (HMGET, SMISMEMBER, ZMSCORE), by field.
+local function values_of(command, key, fields)
+  local values = {}
+  if #fields > 0 then
+    for i, value in ipairs(redis.call(command, key, unpack(fields))) do values[fields[i]] = value end
+  end
+  return values
+end
+
+-- Which bits of a bitmap are set, by position.
+local function bits_of(key, positions)
+  local wanted, bits = {}, {}
+  for _, position in ipairs(positions) do
+    wanted[#wanted + 1], wanted[#wanted + 2], wanted[#wanted + 3] = 'GET', 'u1', position
+  end
+  for i, bit in ipairs(redis.call('BITFIELD', key, unpack(wanted))) do bits[positions[i]] = bit == 1 end
+  return bits
+end
+
+-- So many holds that somebody let expire unpaid in a campaign, and there is no further one for them.
+local UNPAID_MAX = 2
 
 -- A place as it stands behind a digest: index, line, whether its owner left it, how often they came back after the freeze.
 local function unpack_place(packed)
