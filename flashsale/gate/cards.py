@@ -2,12 +2,11 @@
 
 import time
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from redis.exceptions import RedisError
 
 from flashsale.gate.card import LineCard, SaleCard
-from flashsale.gate.client import Gate, GateDown, gate
+from flashsale.gate.client import GateDown, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.scripts import keys_of
 
@@ -24,13 +23,9 @@ class _Seen:
     card: SaleCard | None
 
 
-_seen: WeakKeyDictionary[Gate, dict[str, _Seen]] = WeakKeyDictionary()
-_draws: WeakKeyDictionary[Gate, dict[tuple[str, int], tuple[int, str]]] = WeakKeyDictionary()
-
-
 async def card_of(code: str) -> SaleCard | None:
     """The card of a published sale, at most a second old; None when there is none. Raises GateDown."""
-    seen = _seen.setdefault(gate(), {})
+    seen: dict[str, _Seen] = gate().kept["cards"]
     known = seen.get(code)
     if known and time.monotonic() - known.at < FRESH_S:
         return known.card
@@ -60,7 +55,7 @@ async def show(card: SaleCard) -> None:
         await gate().redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("card") from error
-    _seen.setdefault(gate(), {}).pop(card.code, None)
+    gate().kept["cards"].pop(card.code, None)
 
 
 async def codes() -> list[str]:
@@ -96,7 +91,7 @@ async def forget(card: SaleCard) -> None:
 
 async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
     """Cohort and seed (hex) of a line, (0, "") while it is not drawn. Never changes once there. Raises GateDown."""
-    draws = _draws.setdefault(gate(), {})
+    draws: dict[tuple[str, int], tuple[int, str]] = gate().kept["draws"]
     # By the commitment: ids may come back with restored books, a secret never does.
     which = (card.commitment, line.number)
     if which not in draws:

@@ -6,6 +6,7 @@ it connects and hands it to every script, so that a gate which lost its memory r
 
 import asyncio
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -57,6 +58,8 @@ class Gate:
         )
         self._link: Link | None = None
         self._linking: asyncio.Task[Link] | None = None
+        # What was learnt through this gate and goes with it: cards, draws, batches on their way; by who keeps it.
+        self.kept: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         # Any: the library types every reply as bytes or text, whatever the client was told.
         self.redis: Any = aioredis.Redis(connection_pool=self.pool, retry=Retry(NoBackoff(), 0))
 
@@ -104,7 +107,7 @@ class Gate:
 
 
 def _packed(*command: Any) -> bytes:
-    return bytes(pack_command(command))  # type: ignore[arg-type]  # its stub wants exactly one
+    return bytes(pack_command(command))
 
 
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, Gate] = WeakKeyDictionary()
@@ -113,6 +116,7 @@ _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, Gate] = WeakKeyDictionary()
 def gate() -> Gate:
     """The gate of the running event loop."""
     loop = asyncio.get_running_loop()
-    if loop not in _gates:
-        _gates[loop] = Gate(settings.REDIS_URL)
-    return _gates[loop]
+    found = _gates.get(loop)
+    if found is None:
+        found = _gates[loop] = Gate(settings.REDIS_URL)
+    return found

@@ -99,7 +99,7 @@ class Link:
                 self._alarm = self._loop.call_later(left, self._check)
 
     def _break(self, error: Exception) -> None:
-        """A reply may still be on its way, and nobody else must read it: the connection ends, and all who wait learn."""
+        """Ends the connection, for a reply may still be on its way that nobody else must read; all who wait learn."""
         if self.broken:
             return
         self.broken = True

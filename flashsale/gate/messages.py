@@ -1,9 +1,10 @@
 """What the gate's scripts are asked and what they answer, as types."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+
+import orjson
 
 from flashsale.gate.keys import SaleKeys
 from flashsale.rules.pace import UNBOUNDED, Bucket
@@ -77,11 +78,11 @@ class Ask:
         """Whose pace counts: the place's, or the person's where there is no line."""
         return f"{self.line}:{self.index}" if self.index else self.digests[0]
 
-    def to_json(self) -> str:
+    def to_json(self) -> bytes:
         """The ask as it is kept with what was taken for it."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__}, separators=(",", ":"))
+        return orjson.dumps(self)
 
-    def to_args(self) -> list[str | int]:
+    def to_args(self) -> list[str | int | bytes]:
         """The ask as reserve.lua reads it."""
         return [
             self.to_json(), self.id, self.key, self.print, self.index, self.number, self.quantity, self.limit,
@@ -115,7 +116,7 @@ class Knock:
 
     def to_args(self) -> list[str | int | float | bytes]:
         """The identity as enter.lua reads it."""
-        pairs = chain.from_iterable((digest, digest.hex()) for digest in self.digests)
+        pairs: Iterable[str | bytes] = chain.from_iterable((digest, digest.hex()) for digest in self.digests)
         return [self.carried, *self.caller.bucket, *pairs]
 
 

@@ -3,13 +3,13 @@
 Every call raises :class:`~flashsale.gate.client.GateDown` when the gate does not answer; what it then did is unknown.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, cast
+
+import orjson
 
 from flashsale.gate.card import LineCard, SaleCard
-from flashsale.gate.client import Gate, Script, gate
+from flashsale.gate.client import Script, gate
 from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import NOBODY, Ask, Caller, Entered, Knock, Looked, Survey
@@ -37,15 +37,14 @@ def _word(reply: Sequence[Any]) -> Outcome:
     return Outcome(_text(reply[0]))
 
 
-_batches: WeakKeyDictionary[Gate, dict[tuple[object, ...], Coalescer[Any, Any]]] = WeakKeyDictionary()
-
-
-def _together(which: tuple[object, ...], send: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]) -> Coalescer[Any, Any]:
+def _together(
+    which: tuple[object, ...], send: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+) -> Coalescer[Any, Any]:
     """What gathers the asks of one script, line and epoch on this event loop."""
-    batches = _batches.setdefault(gate(), {})
+    batches = gate().kept["batches"]
     if which not in batches:
         batches[which] = Coalescer(send)
-    return batches[which]
+    return cast("Coalescer[Any, Any]", batches[which])
 
 
 def _places(card: SaleCard, digests: Sequence[bytes]) -> list[str]:
@@ -209,7 +208,7 @@ async def reserve(card: SaleCard, line: LineCard, *, seed: str, ask: Ask) -> dic
     except TooManyWaiting:
         return Outcome.TOO_MANY_REQUESTS
     word = _word(reply)
-    return dict(json.loads(reply[1])) if word is Outcome.RESERVED else word
+    return dict(orjson.loads(reply[1])) if word is Outcome.RESERVED else word
 
 
 async def confirm(card: SaleCard, line: LineCard, *, reservation: str, quantity: int) -> Outcome:
@@ -263,7 +262,7 @@ async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, dict[str, An
     reply = await gate().call(DUE, [keys.state, keys.due, keys.holds, keys.asked], [most])
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
-    return reply[1], {_text(id_): json.loads(taken) for id_, taken in zip(reply[2::2], reply[3::2], strict=True)}
+    return reply[1], {_text(id_): orjson.loads(taken) for id_, taken in zip(reply[2::2], reply[3::2], strict=True)}
 
 
 async def extend(card: SaleCard, line: LineCard, *, block: int) -> Outcome:

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from datetime import datetime
-from weakref import WeakKeyDictionary
 
 from django.db import transaction
 from django.utils import timezone
 
 from flashsale.gate import cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.client import gate
 from flashsale.gate.messages import Survey
 from flashsale.life.books import in_books
 from flashsale.models import Allocation, Record, Sale
@@ -23,11 +23,6 @@ BLOCK_MAX = 10_000
 BLOCK_MIN = 50
 MARKS_MAX = 1000
 REMEMBER_S = 1.0
-
-_remembered: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int], tuple[float, int]]] = (
-    WeakKeyDictionary()
-)
-_making_room: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Lock]] = WeakKeyDictionary()
 
 
 async def draw(*, card: SaleCard) -> bool:
@@ -93,7 +88,7 @@ async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
 
 async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Writes down how many have entered, at most once a second and process."""
-    seen = _remembered.setdefault(asyncio.get_running_loop(), {})
+    seen: dict[tuple[str, int], tuple[float, int]] = gate().kept["entered"]
     at, entered = seen.get((card.commitment, line.number), (0.0, 0))
     if figures.entered > entered and time.monotonic() - at > REMEMBER_S:
         seen[card.commitment, line.number] = (time.monotonic(), figures.entered)
@@ -107,7 +102,7 @@ def write_entered(allocation: int, entered: int) -> None:
 
 async def make_room(*, card: SaleCard, line: LineCard) -> None:
     """Commits the next block at once, for a crowd faster than the tending; one caller a line does it for all."""
-    lock = _making_room.setdefault(asyncio.get_running_loop(), {}).setdefault(line.id, asyncio.Lock())
+    lock: asyncio.Lock = gate().kept["making room"].setdefault(line.id, asyncio.Lock())
     async with lock:
         figures = await scripts.survey(card, line)
         if not isinstance(figures, Outcome):

@@ -2,12 +2,12 @@
 
 import asyncio
 import hashlib
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from django.db import Error
 
 from flashsale.gate import cards, scripts
@@ -127,9 +127,9 @@ def _ask(
 ) -> Ask:
     claims = tuple((axis.value, place.digests[axis].hex()) for axis in sorted(place.digests))
     # Without a line the person stands for the place.
-    body = json.dumps([line.number, place.index or claims, items])
+    body = orjson.dumps([line.number, place.index or claims, items])
     return Ask(
-        id=str(uuid.uuid4()), key=key, print=hashlib.sha256(body.encode()).hexdigest(), index=place.index,
+        id=str(uuid.uuid4()), key=key, print=hashlib.sha256(body).hexdigest(), index=place.index,
         number=number, items=tuple(items), quantity=sum(quantity for _, quantity in items),
         digests=tuple(digest for _, digest in claims), limit=card.limit, sale_limit=card.sale_limit,
         channel=channel.id, line=line.number, claims=claims,

@@ -2,11 +2,10 @@
 
 import time
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from flashsale.gate import scripts
 from flashsale.gate.card import LineCard, SaleCard
-from flashsale.gate.client import Gate, gate
+from flashsale.gate.client import gate
 from flashsale.gate.messages import Survey
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Phase, SaleState, phase
@@ -17,12 +16,10 @@ POLL_CALM_MS = 10_000
 POLL_SOON_MS = 2_000
 SOON_MS = 60_000
 
-_shown: WeakKeyDictionary[Gate, dict[tuple[int, int], tuple[float, dict[str, Any]]]] = WeakKeyDictionary()
-
 
 async def status(*, card: SaleCard, line: LineCard) -> dict[str, Any]:
     """The document of a line, at most half a second old; refuses NOT_READY."""
-    shown = _shown.setdefault(gate(), {})
+    shown: dict[tuple[int, int], tuple[float, dict[str, Any]]] = gate().kept["status"]
     at, document = shown.get((card.sale, line.number), (0.0, {}))
     if time.monotonic() - at > FRESH_S:
         document = await _survey(card, line)

@@ -29,7 +29,7 @@ LIMIT = Breakage(
     edits={
         "flashsale/gate/lua/enter.lua": [
             (r"local packed = redis\.call\(.*\)$", "local packed = false"),
-            (r"if used_up then return \{'limit_reached'\} end", ""),
+            (r"if found\.used_up then return \{'limit_reached'\} end", ""),
         ],
         "flashsale/gate/lua/reserve.lua": [(r"return 'limit_reached' end", "local _ = 0 end")],
     },
@@ -40,7 +40,7 @@ LIMIT = Breakage(
 STOCK = Breakage(
     edits={
         "flashsale/gate/lua/reserve.lua": [
-            (r"redis\.call\('ZPOPMIN', (.*), item\[2\]\)", r"redis.call('ZRANGE', \1, 0, item[2] - 1, 'WITHSCORES')")
+            (r"redis\.call\('ZPOPMIN', (.*), quantity\)", r"redis.call('ZRANGE', \1, 0, quantity - 1, 'WITHSCORES')")
         ],
         "flashsale/models/writer.py": [(r"if cursor\.rowcount != len\(rows\):", "if cursor.rowcount > len(rows):")],
     },
@@ -51,7 +51,10 @@ STOCK = Breakage(
 ORDER = Breakage(
     edits={
         "flashsale/gate/lua/reserve.lua": [
-            (r"if ask\.number > called then return 'not_called' end", "if ask.number > called then return nil end")
+            (
+                r"if tonumber\(ask\.number\) > called then return 'not_called' end",
+                "if tonumber(ask.number) > called then return nil end",
+            )
         ],
     },
 )
