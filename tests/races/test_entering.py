@@ -12,7 +12,7 @@ from tests.gate.floor import CARD, FIRST, LINES, person, stand
 from tests.races.crowd import through_doors, without
 
 pytestmark = pytest.mark.usefixtures("gate")
-ELSEWHERE = "if elsewhere then return {'place_elsewhere'} end"
+ELSEWHERE = "if found.elsewhere then return {'place_elsewhere'} end"
 
 
 def at_all_doors(times: int) -> list[Callable[[], Coroutine[Any, Any, Any]]]:

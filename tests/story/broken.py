@@ -40,7 +40,7 @@ LIMIT = Breakage(
 STOCK = Breakage(
     edits={
         "flashsale/gate/lua/reserve.lua": [
-            (r"redis\.call\('ZPOPMIN', (.*), quantity\)", r"redis.call('ZRANGE', \1, 0, quantity - 1, 'WITHSCORES')")
+            (r"redis\.call\('ZPOPMIN', (.*), item\[2\]\)", r"redis.call('ZRANGE', \1, 0, item[2] - 1, 'WITHSCORES')")
         ],
         "flashsale/models/writer.py": [(r"if cursor\.rowcount != len\(rows\):", "if cursor.rowcount > len(rows):")],
     },

@@ -102,7 +102,7 @@ local function stock_refused(ask)
   end
 end
 
-local won, wanted, counted = {}, {}, {}
+local won, counted = {}, {}
 
 -- A direct reservation stands in no line: it takes the next index, which is called and done with at once.
 local function number_directly(ask)
@@ -114,10 +114,7 @@ end
 
 local function take(ask)
   if direct then number_directly(ask) end
-  for _, item in ipairs(ask.items) do
-    free[item[1]] = free[item[1]] - item[2]
-    wanted[item[1]] = (wanted[item[1]] or 0) + item[2]
-  end
+  for _, item in ipairs(ask.items) do free[item[1]] = free[item[1]] - item[2] end
   for _, digest in ipairs(ask.digests) do
     used[digest] = tonumber(used[digest] or 0) + ask.quantity
     if used_in_sale then used_in_sale[digest] = tonumber(used_in_sale[digest] or 0) + ask.quantity end
@@ -156,20 +153,13 @@ for i, ask in ipairs(asks) do answers[i] = decide(ask) end
 keep_paces(full_at)
 if #won == 0 then return answers end
 
-local popped, shelf = {}, {}
-for offer, quantity in pairs(wanted) do
-  popped[offer], shelf[offer] = redis.call('ZPOPMIN', KEYS[OFFERS + offer], quantity), 1
-end
 local made, deadline = string.format('%.0f', sale.now), string.format('%.0f', sale.now + sale.hold)
 local to_asked, to_holds, to_due, to_spent, held = {}, {}, {}, {}, 0
 for i, ask in ipairs(won) do
   local units = {}
   for _, item in ipairs(ask.items) do
-    local offer, from = item[1], shelf[item[1]]
-    for unit = from, from + 2 * item[2] - 2, 2 do
-      units[#units + 1] = '[' .. popped[offer][unit] .. ',' .. popped[offer][unit + 1] .. ',' .. offer - 1 .. ']'
-    end
-    shelf[offer] = from + 2 * item[2]
+    local popped = redis.call('ZPOPMIN', KEYS[OFFERS + item[1]], item[2])
+    for unit = 1, #popped, 2 do units[#units + 1] = '[' .. popped[unit] .. ',' .. popped[unit + 1] .. ',' .. item[1] - 1 .. ']' end
   end
   -- Joined by hand: taking the request apart and putting it together again cost more than everything else here.
   ask.taken = '{"ask":' .. ask.json .. ',"units":[' .. table.concat(units, ',') .. '],"made":' .. made .. ',"deadline":' .. deadline .. '}'
