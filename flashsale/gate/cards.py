@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 from redis.exceptions import RedisError
 
@@ -11,6 +12,8 @@ from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.scripts import keys_of
 
 FRESH_S = 1.0
+# How long after its end the gate still knows a sale.
+REMEMBERED = timedelta(hours=24)
 CODES_MAX = 10_000
 UNLINKED_AT_ONCE = 1000
 # Longer than any appeal of a finished sale.
@@ -32,8 +35,15 @@ async def card_of(code: str) -> SaleCard | None:
     if len(seen) > CODES_MAX:
         seen.clear()
     card = await _read(code)
+    if card is None and known and known.card and not _over(known.card):
+        # Lost, not forgotten: with the old card the scripts say that they are not ready, and the sale comes back.
+        card = known.card
     seen[code] = _Seen(time.monotonic(), card)
     return card
+
+
+def _over(card: SaleCard) -> bool:
+    return card.closes_at < (time.time() - REMEMBERED.total_seconds()) * 1000
 
 
 async def _read(code: str) -> SaleCard | None:

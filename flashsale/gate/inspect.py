@@ -7,7 +7,6 @@ from redis.exceptions import RedisError
 
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import GateDown, gate
-from flashsale.gate.load import RUN
 from flashsale.gate.scripts import keys_of
 
 CHUNK = 500
@@ -32,7 +31,7 @@ async def used(card: SaleCard) -> dict[str, int]:
         counts = await gate().redis.hgetall(keys_of(card).used_campaign)
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("used") from error
-    return {digest.decode(): int(count) for digest, count in counts.items() if digest != RUN.encode()}
+    return {digest.decode(): int(count) for digest, count in counts.items()}
 
 
 async def counters(card: SaleCard, line: LineCard) -> dict[str, int]:

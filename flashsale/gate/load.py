@@ -1,7 +1,7 @@
 """Fills the gate from the books: at publication, and after the gate lost its memory."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
@@ -15,8 +15,6 @@ from flashsale.gate.keys import SaleKeys
 
 Item = TypeVar("Item")
 CHUNK = 1000
-# Beside the digests in `used:campaign`: the run of the server under which they were loaded.
-RUN = "run"
 _KEPT = ("entered", "called", "lapsed", "left", "gaps")
 
 
@@ -56,27 +54,42 @@ class SaleLoad:
     asked: dict[str, dict[str, Any]]
     holds: dict[str, str]
     due: dict[str, int]
-    used_campaign: dict[str, int]
     used_sale: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What counts against the limits of a campaign, over all its sales: digest (hex) → units, unpaid holds."""
+
+    used: dict[str, int]
     unpaid: dict[str, int]
 
 
-async def load(sale: SaleLoad) -> None:
-    """Makes the gate answer for this sale; until the last write it refuses. Safe to repeat. Raises GateDown."""
+async def load(sales: Sequence[SaleLoad], counts: Counts | None) -> None:
+    """Makes the gate answer for these sales of a campaign; until the last write it refuses. Safe to repeat.
+
+    Without `counts` those that the gate has go on counting, for other sales. Raises GateDown.
+    """
     try:
-        await _load(sale)
+        # Of the beginning: a server that restarts while it is being filled has another one, and goes on refusing.
+        run_id = await gate().run_id()
+        for sale in sales:
+            await _load(sale)
+        if counts:
+            await _count(SaleKeys(sales[0].card.campaign, 0), counts)
+        await _open(sales, run_id)
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("load") from error
 
 
 async def _load(sale: SaleLoad) -> None:
     keys, redis = SaleKeys(sale.card.campaign, sale.card.sale), gate().redis
-    # Of the beginning: a server that restarts while it is being filled has another one, and goes on refusing.
-    run_id = await gate().run_id()
     await redis.hdel(keys.state, "run")
     await _forget_uncommitted(keys, sale)
     free_keys = [keys.free(line.number, sku) for line in sale.card.lines for sku in line.skus]
-    await redis.delete(keys.units, keys.asked, keys.holds, keys.due, keys.used_sale, *free_keys)
+    # What was on its way to another line is free in the books, or has arrived.
+    moving = [keys.moving(line.number) for line in sale.card.lines]
+    await redis.delete(keys.units, keys.asked, keys.holds, keys.due, keys.used_sale, *free_keys, *moving)
     now = await _line_clock(sale)
     for line in sale.lines:
         await _load_rules(keys, line, card=sale.card)
@@ -85,20 +98,26 @@ async def _load(sale: SaleLoad) -> None:
     await _fill(keys.asked, {key: json.dumps(taken, separators=(",", ":")) for key, taken in sale.asked.items()})
     await _fill(keys.holds, sale.holds)
     await _fill(keys.used_sale, sale.used_sale)
-    await _load_used(keys, sale)
     await _rank(keys.due, sale.due)
     for (number, sku), units in sale.free.items():
         await _rank(keys.free(number, sku), units)
     await show(sale.card)
-    await _open(keys, sale, run_id)
 
 
 async def _forget_uncommitted(keys: SaleKeys, sale: SaleLoad) -> None:
     """Whoever was given units that the books never heard of has their place back, to ask again."""
-    for key, taken in (await gate().redis.hgetall(keys.asked)).items():
-        if key.decode() not in sale.asked:
+    redis = gate().redis
+    known = [key.decode() for key in await redis.hkeys(keys.asked)]
+    for chunk in _chunks(key for key in known if key not in sale.asked):
+        for taken in await redis.hmget(keys.asked, chunk):
             ask = json.loads(taken)["ask"]
-            await gate().redis.setbit(keys.spent(ask["line"]), ask["number"], 0)
+            await redis.setbit(keys.spent(ask["line"]), ask["number"], 0)
+
+
+async def _count(keys: SaleKeys, counts: Counts) -> None:
+    await gate().redis.delete(keys.used_campaign, keys.unpaid)
+    await _fill(keys.used_campaign, counts.used)
+    await _fill(keys.unpaid, counts.unpaid)
 
 
 async def _line_clock(sale: SaleLoad) -> int:
@@ -108,17 +127,19 @@ async def _line_clock(sale: SaleLoad) -> int:
     return min(upto, sale.runs_until or upto) - sale.paused_ms
 
 
-async def _open(keys: SaleKeys, sale: SaleLoad, run_id: str) -> None:
-    card, redis = sale.card, gate().redis
-    fields: dict[str, str | int] = {
-        "revision": sale.revision, "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at,
-        "opens": card.opens_at, "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
-        "paused_at": sale.paused_at, "paused_ms": sale.paused_ms, "frozen": int(sale.frozen),
-        "runs_until": sale.runs_until,
-    }  # fmt: skip
-    await redis.hset(keys.state, mapping=fields)
-    # The last write: from here on the scripts answer.
-    await redis.hset(keys.state, "run", run_id)
+async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:
+    """The last write: from here on the scripts answer, for all sales at once."""
+    pipe = gate().redis.pipeline(transaction=True)
+    for sale in sales:
+        card = sale.card
+        fields: dict[str, str | int] = {
+            "run": run_id, "revision": sale.revision, "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at,
+            "opens": card.opens_at, "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
+            "paused_at": sale.paused_at, "paused_ms": sale.paused_ms, "runs_until": sale.runs_until,
+            "frozen": int(sale.frozen),
+        }  # fmt: skip
+        pipe.hset(SaleKeys(card.campaign, card.sale).state, mapping=fields)
+    await pipe.execute()
 
 
 async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool, now: int) -> None:
@@ -137,7 +158,7 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool, now: int) -
     await redis.hset(key, mapping=fields)
     await _mark(keys.spent(line.number), line.spent)
     if not fresh and not line.carried and not line.direct:
-        await _mark_gap(keys, line, known=kept.get("entered", line.entered), gaps=kept.get("gaps", 0))
+        await _mark_gap(keys, line, known=max(line.entered, kept.get("entered", 0)), gaps=kept.get("gaps", 0))
     if called and not await redis.zrangebyscore(keys.waves(line.number), called, "+inf"):
         # Those called before the loss get their whole window again.
         await redis.zadd(keys.waves(line.number), {f"{called}:{now}": called})
@@ -177,23 +198,16 @@ async def _list(keys: SaleKeys, line: int, digests: Iterable[str]) -> None:
         await gate().redis.sadd(keys.listed(line), *chunk)
 
 
-async def _load_used(keys: SaleKeys, sale: SaleLoad) -> None:
-    """Counts of the campaign, once per run of the server: its other sales may be taking again already."""
-    redis, run_id = gate().redis, await gate().run_id()
-    if await redis.hget(keys.used_campaign, RUN) == run_id.encode():
-        return
-    await redis.delete(keys.used_campaign, keys.unpaid)
-    await _fill(keys.unpaid, sale.unpaid)
-    await _fill(keys.used_campaign, sale.used_campaign)
-    await redis.hset(keys.used_campaign, RUN, run_id)
-
-
 async def _mark(key: str, bits: Iterable[int]) -> None:
-    for chunk in _chunks(bits):
-        pipe = gate().redis.pipeline(transaction=False)
-        for bit in chunk:
-            pipe.setbit(key, bit, 1)
-        await pipe.execute()
+    """Sets bits as SETBIT does, all in one write: nobody else writes while the sale is closed."""
+    redis, wanted = gate().redis, list(bits)
+    if not wanted:
+        return
+    bitmap = bytearray(await redis.get(key) or b"")
+    bitmap.extend(bytes(max(0, max(wanted) // 8 + 1 - len(bitmap))))
+    for bit in wanted:
+        bitmap[bit // 8] |= 0x80 >> bit % 8
+    await redis.set(key, bytes(bitmap))
 
 
 async def _fill(key: str, fields: Mapping[str, str | int]) -> None:

@@ -15,7 +15,7 @@ from flashsale.life.beat import beat
 from flashsale.life.books import in_books
 from flashsale.life.close import close
 from flashsale.life.draw import draw, extend, remember
-from flashsale.life.rebuild import REMEMBERED, find_lost, mend, rebuild
+from flashsale.life.rebuild import find_lost, mend, rebuild
 from flashsale.life.roll_over import roll_over
 from flashsale.life.status import phase_of
 from flashsale.models import Allocation
@@ -29,7 +29,7 @@ TICK_S = 0.25
 MEND_S = 10.0
 # A gate that lost everything does not even know that there is a sale: doors would answer that there is none.
 FIND_S = 1.0
-FORGET_MS = int(REMEMBERED.total_seconds() * 1000)
+FORGET_MS = int(cards.REMEMBERED.total_seconds() * 1000)
 
 
 async def tend(*, card: SaleCard) -> None:

@@ -1,30 +1,27 @@
 """Rebuild: the gate is filled from the books under a new epoch, at publication and whenever it has lost its memory."""
 
 import logging
-from collections import Counter
-from datetime import timedelta
-from typing import Any
+from collections.abc import Mapping
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 
 from flashsale.gate import bridge, cards, load, scripts
 from flashsale.gate.card import AxisCard, CarriedCard, ChannelCard, LineCard, OfferCard, SaleCard
+from flashsale.gate.cards import REMEMBERED
 from flashsale.gate.keys import buckets_for
+from flashsale.life import snapshot
 from flashsale.life.books import in_books
-from flashsale.life.taken import taken_of
-from flashsale.models import Allocation, Claim, Record, Reservation, Sale, Unit, Unpaid
+from flashsale.models import Allocation, Campaign, Record, Reservation, Sale, Unit
 from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.states import Mode, ReservationState, SaleState, UnitState
+from flashsale.rules.pace import LEASE_MS
+from flashsale.rules.states import ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
-
-# How long after its end the gate still knows a sale.
-REMEMBERED = timedelta(hours=24)
 
 
 def card_of(sale: Sale) -> SaleCard:
@@ -67,78 +64,60 @@ def _carried_card(old: Allocation) -> CarriedCard:
 
 
 def rebuild(*, sale: int) -> SaleCard:
-    """Fills the gate for a published sale that it does not know; safe to repeat at any moment.
+    """Fills the gate for a published sale, and all others of its campaign, that it does not know; safe to repeat.
 
-    Raises GateDown; the sale then stays closed. The sale's row stays locked meanwhile, so that one process rebuilds and
-    nobody commits what an older gate decided: the epoch that the books demand has moved on.
+    Sales of a campaign count against one limit and are lost together, so they come back together: none of them takes
+    before all that was counted is there, and nobody commits meanwhile what an older gate decided for one of them.
+    Raises GateDown; the sales then stay closed.
+
+    1. The books raise the epochs. If we die after this, the next one begins again.
+    2. The sales' rows stay locked while the gate is filled, so that one process does it and nothing ends meanwhile.
     """
-    with transaction.atomic():
-        lock_sale(sale, exclusive=True)
-        row = Sale.objects.select_related("campaign").get(pk=sale)
-        if row.epoch and bridge.run(_answers(card_of(row))):
-            return card_of(row)
+    campaign = Sale.objects.values_list("campaign_id", flat=True).get(pk=sale)
+    raised = _raise_epochs(campaign)
+    if raised:
+        _fill_gate(campaign, raised)
+        log.info("rebuilt %s", ", ".join(f"{code} in epoch {epoch}" for code, epoch in raised.items()))
+    return card_of(Sale.objects.select_related("campaign").get(pk=sale))
+
+
+@transaction.atomic
+def _raise_epochs(campaign: int) -> dict[str, int]:
+    """Code and new epoch of the sales that the gate does not know; their clocks go on from where they stood."""
+    rows, _ = _lock_unknown(campaign)
+    now = timezone.now()
+    for row in rows:
         row.epoch += 1
-        row.save(update_fields=["epoch"])
-        snapshot = _snapshot(row)
-        bridge.run(load.load(snapshot))
+        if row.runs_until and row.state != SaleState.PAUSED:
+            row.run_on(ms(now), until_ms=ms(now) + LEASE_MS)
+        row.save(update_fields=["epoch", "paused_ms"])
+    for row in rows:
         Record.write("rebuild", by="clock", sale=row, facts={"epoch": row.epoch})
-    log.info("rebuilt %s in epoch %s", row.code, row.epoch)
-    return snapshot.card
+    return {row.code: row.epoch for row in rows}
+
+
+@transaction.atomic
+def _fill_gate(campaign: int, raised: Mapping[str, int]) -> None:
+    rows, others = _lock_unknown(campaign)
+    rows = [row for row in rows if raised.get(row.code) == row.epoch]
+    if rows:
+        # Where another sale is taking, the campaign's counts are there and go on without us.
+        counts = None if others else snapshot.counts_of(campaign, card_of(rows[0]))
+        bridge.run(load.load([snapshot.sale_of(row, card_of(row)) for row in rows], counts))
+
+
+def _lock_unknown(campaign: int) -> tuple[list[Sale], int]:
+    """The campaign's sales that the gate does not know, locked, and how many it knows."""
+    Campaign.objects.select_for_update(no_key=True).get(pk=campaign)
+    published = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).order_by("pk")
+    ids = [row.pk for row in published.select_related("campaign") if not bridge.run(_answers(card_of(row)))]
+    for id_ in ids:
+        lock_sale(id_, exclusive=True)
+    return list(published.filter(pk__in=ids).select_related("campaign")), published.count() - len(ids)
 
 
 async def _answers(card: SaleCard) -> bool:
     return not isinstance(await scripts.due(card, most=0), Outcome)
-
-
-def _snapshot(row: Sale) -> load.SaleLoad:
-    card = card_of(row)
-    reservations = list(
-        Reservation.objects.filter(sale=row).exclude(state=ReservationState.ABANDONED)
-        .prefetch_related("holdings__unit", "claims")
-    )  # fmt: skip
-    # What uses up a limit: held, confirmed, and cancelled by review while an appeal is possible.
-    counted = [r for r in reservations if r.claims.all()]
-    free: dict[tuple[int, str], dict[str, int]] = {}
-    units = {}
-    numbers = {line.id: line.number for line in card.lines}
-    for unit in Unit.objects.filter(allocation__sale=row).iterator():
-        units[str(unit.pk)] = unit.version
-        if unit.state == UnitState.FREE:
-            free.setdefault((numbers[unit.allocation_id], unit.sku), {})[str(unit.pk)] = unit.version
-    return load.SaleLoad(
-        card=card, fresh=row.epoch == 1, revision=row.revision, state=row.state, units=units, free=free,
-        paused_at=ms(row.paused_at) if row.paused_at else 0, paused_ms=row.paused_ms, frozen=row.frozen_at is not None,
-        runs_until=row.runs_until,
-        lines=[_line_load(line, reservations) for line in row.allocations.all()],
-        asked={r.asked: taken_of(card, r) for r in reservations}, holds={str(r.pk): r.asked for r in counted},
-        due={str(r.pk): r.deadline_ms for r in counted if r.state == ReservationState.HELD},
-        used_campaign=_counted(Claim.objects.filter(scope=Claim.campaign_scope(row.campaign_id)), card),
-        used_sale=_counted(Claim.objects.filter(scope=Claim.sale_scope(row.pk)), card),
-        unpaid=_counted(Unpaid.objects.filter(campaign=row.campaign_id), card),
-    )  # fmt: skip
-
-
-def _line_load(line: Allocation, reservations: list[Reservation]) -> load.LineLoad:
-    mine = [r for r in reservations if r.allocation_id == line.pk]
-    by_state: Counter[str] = Counter()
-    for reservation in mine:
-        if reservation.claims.all():
-            by_state[reservation.state] += reservation.quantity
-    # Whoever reserved had been called, even if the books were never told how far.
-    called = max([line.called, *(r.number for r in mine)])
-    return load.LineLoad(
-        number=line.number, block=line.block, cohort=line.cohort, seed=line.seed, called=called,
-        held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[r.number for r in mine],
-        entered=max([line.entered, *(r.index for r in mine)]),
-        listed=list(line.listed.values_list("digest", flat=True)), direct=line.mode == Mode.DIRECT,
-        carried=line.block if line.carries_id else 0,
-    )  # fmt: skip
-
-
-def _counted(rows: QuerySet[Any], card: SaleCard) -> dict[str, int]:
-    """Rows by digest, on the axes that the gate counts: those proven at the door."""
-    axes = [axis.value for axis in card.hard_at_enter]
-    return dict(Counter(rows.filter(axis__in=axes).values_list("digest", flat=True)))
 
 
 async def mend(*, card: SaleCard) -> int:
@@ -161,8 +140,9 @@ def _free_units(allocation: int) -> list[tuple[int, int, str]]:
 
 
 def live_sales() -> dict[str, int]:
-    """Code and id of every sale that doors must know: published and not yet over for a day."""
+    """Code and id of every sale that doors must know: published and not yet over for a day, or with something held."""
     live = Q(state=SaleState.PUBLISHED, closes_at__gt=timezone.now() - REMEMBERED) | Q(state=SaleState.PAUSED)
+    live |= Q(pk__in=Reservation.objects.filter(state=ReservationState.HELD).values("sale"))
     return dict(Sale.objects.filter(live).values_list("code", "id"))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flashsale.models.reservation import Claim, Holding, Reservation, Unpaid
 from flashsale.models.unit import Unit
-from flashsale.models.writer import advance_units
+from flashsale.models.writer import advance_units, lock_sale
 from flashsale.rules.states import ReservationState, UnitState
 
 
@@ -41,6 +41,8 @@ def end(reservation: Reservation, *, state: ReservationState, now: datetime, kee
 
     `keep_slots` leaves the limit used (a cancellation by review, until its appeal is final). Must run in a transaction.
     """
+    # Shared with everybody but a rebuild, which must not count what ends meanwhile.
+    lock_sale(reservation.sale_id)
     was, becomes = (
         (UnitState.SOLD, UnitState.RETURNED)
         if reservation.state == ReservationState.CONFIRMED
@@ -86,5 +88,6 @@ def abandon(fields: dict[str, Any], *, units: Collection[tuple[int, int]], now: 
 
     Its units become free at a newer version, so that the gate may offer them again.
     """
+    lock_sale(fields["sale_id"])
     row = Reservation.objects.create(state=ReservationState.ABANDONED, ended_at=now, **fields)
     return ended_before(row, units)

@@ -44,7 +44,11 @@ def tongues(_request: HttpRequest) -> dict[str, Any]:
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """All sales by campaign: what runs or comes, and the last few that are over."""
-    sales = Sale.objects.exclude(state=SaleState.DRAFT).select_related("campaign").order_by("-opens_at")[:SALES_READ]
+    sales = (
+        Sale.objects.exclude(state=SaleState.DRAFT)
+        .select_related("campaign", "clock")
+        .order_by("-opens_at")[:SALES_READ]
+    )
     return render(request, "flashsale/home.html", tongues(request) | {"campaigns": _by_campaign(sales)})
 
 

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import redis
 from django.db import connection, models
 
-from flashsale.gate import bridge, inspect, scripts
-from flashsale.gate.client import gate
-from flashsale.life import audit, expire
+from flashsale.gate import bridge, client, inspect, scripts
+from flashsale.gate.client import GateDown, gate
+from flashsale.life import admit, audit, expire
 from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.models import Claim, Payment, Reservation, Sale, Unit
 from flashsale.rules.identity import Axis
@@ -129,3 +130,35 @@ def dropped(model: type[models.Model], name: str) -> Iterator[None]:
         model._meta.constraints.append(constraint)
         with connection.schema_editor() as editor:
             editor.add_constraint(model, constraint)
+
+
+def wipe(port: int) -> None:
+    """Empties the Redis on this port."""
+    with redis.Redis(host="127.0.0.1", port=port) as inside:
+        inside.flushall()
+
+
+def recover(sale: Sale) -> None:
+    """What every door does within seconds: it finds lost sales and looks after those it knows."""
+    bridge.run(admit.mend_all())
+    for _fills_then_tends in range(2):
+        tend(sale)
+
+
+def refused_by_the_gate(person: Shopper) -> Outcome:
+    """The word of a refusal; connections of the old server may fail first, once each."""
+    for _ in range(20):
+        try:
+            person.reserve()
+        except GateDown:
+            continue
+        except Refused as refused:
+            return refused.outcome
+        break
+    raise AssertionError("the gate still takes")
+
+
+async def close_gate() -> None:
+    """Ends this loop's connections; whatever it calls next finds the gate anew."""
+    await gate().close()
+    client._gates.clear()

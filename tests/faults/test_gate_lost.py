@@ -2,43 +2,37 @@
 
 import shutil
 import time
-from collections.abc import Iterator
-from weakref import WeakKeyDictionary
 
 import pytest
-import redis
-from pytest_django import Settings
 
-from flashsale.gate import bridge, client, scripts
+from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown
 from flashsale.life import admit, rebuild
 from flashsale.life.look import look
 from flashsale.models import Reservation, Sale, writer
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.outcomes import Outcome
 from flashsale.stage.redis_server import RedisServer
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, tend
-from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap, refusal
+from tests.faults.steps import (
+    broken,
+    buy,
+    called,
+    come_due,
+    dying,
+    in_gate,
+    reap,
+    recover,
+    refusal,
+    refused_by_the_gate,
+    wipe,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 NAMES = ("ani", "budi", "cici", "dodi", "edi")
 
 
-@pytest.fixture
-def server(own_redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
-    """A Redis of this test, which the gate of every loop talks to."""
-    settings.REDIS_URL = own_redis.url
-    monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
-    yield own_redis
-    bridge.run(_close())
-
-
-async def _close() -> None:
-    await client.gate().close()
-
-
-def wipe(server: RedisServer) -> None:
-    with redis.Redis(host="127.0.0.1", port=server.port) as inside:
-        inside.flushall()
+def emptied(server: RedisServer) -> None:
+    wipe(server.port)
 
 
 def restart(server: RedisServer) -> None:
@@ -53,13 +47,7 @@ def restart_empty(server: RedisServer) -> None:
     server.start()
 
 
-def recover(sale: Sale) -> None:
-    """What every door does within seconds: it finds lost sales and looks after those it knows."""
-    bridge.run(admit.mend_all())
-    tend(sale)
-
-
-@pytest.mark.parametrize("fault", [wipe, restart, restart_empty])
+@pytest.mark.parametrize("fault", [emptied, restart, restart_empty])
 def test_acknowledged_reservations_outlive_the_gate(
     server: RedisServer, fault: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +60,7 @@ def test_acknowledged_reservations_outlive_the_gate(
     fault(server)
 
     for person in (ani, dodi):
-        assert _refused(person) in {Outcome.NOT_READY, Outcome.NOT_FOUND}
+        assert refused_by_the_gate(person) is Outcome.NOT_READY
     recover(sale)
     assert in_gate(sale) == {"offered": 3, "held": 1, "sold": 1, "used": [1] * 4}
     again = ani.reserve()
@@ -92,23 +80,10 @@ def test_acknowledged_reservations_outlive_the_gate(
     assert broken(sale) == []
 
 
-def _refused(person: Shopper) -> Outcome:
-    """The word of a refusal; connections of the old server may fail first, once each."""
-    for _ in range(20):
-        try:
-            person.reserve()
-        except GateDown:
-            continue
-        except Refused as refused:
-            return refused.outcome
-        break
-    raise AssertionError("the gate still takes")
-
-
 def test_numbers_and_places_stay_the_same_when_the_gate_is_filled_again(server: RedisServer) -> None:
     sale, people = called(*NAMES, stock=2)
     numbers = [person.number() for person in people]
-    wipe(server)
+    wipe(server.port)
     recover(sale)
     assert [person.number() for person in people] == numbers
     assert sum(person.look().state == "called" for person in people) == 2
@@ -116,7 +91,7 @@ def test_numbers_and_places_stay_the_same_when_the_gate_is_filled_again(server: 
 
 def test_whoever_shows_their_token_after_a_loss_stands_at_their_place_again(server: RedisServer) -> None:
     sale, (ani,) = called("ani", stock=1)
-    wipe(server)
+    wipe(server.port)
     recover(sale)
     ani.look()
     assert (ani.enter().index, ani.entry.fresh) == (1, False)
@@ -125,7 +100,7 @@ def test_whoever_shows_their_token_after_a_loss_stands_at_their_place_again(serv
 def test_no_index_is_given_twice_after_a_loss(server: RedisServer) -> None:
     sale = lobby_sale(stock={PHONE: 2}, max_entries=20_000)
     first = [Shopper(sale, name).enter().index for name in NAMES]
-    wipe(server)
+    wipe(server.port)
     recover(sale)
     second = [Shopper(sale, f"late-{name}").enter().index for name in NAMES]
     assert first == [1, 2, 3, 4, 5]
@@ -141,7 +116,7 @@ def test_reservations_made_outlive_a_loss_of_how_far_was_called(
     for person in people:
         if person.look().state == "called":
             person.reserve()
-    wipe(server)
+    wipe(server.port)
     bridge.run(admit.mend_all())
     assert broken(sale) == []
 
@@ -149,7 +124,7 @@ def test_reservations_made_outlive_a_loss_of_how_far_was_called(
 def test_those_called_before_a_loss_get_one_whole_window_on_the_lines_clock(server: RedisServer) -> None:
     sale, (ani,) = called("ani", stock=1)
     Sale.objects.filter(pk=sale.pk).update(paused_ms=60_000)
-    wipe(server)
+    wipe(server.port)
     bridge.run(admit.mend_all())
     seen = ani.look()
     assert 0 < seen.claim_ends - seen.now <= sale.claim_s * 1000
@@ -190,7 +165,7 @@ def test_a_payment_goes_through_while_the_gate_is_down(server: RedisServer) -> N
 
 def test_two_doors_that_find_the_gate_empty_fill_it_once(server: RedisServer) -> None:
     sale, (ani,) = called("ani", stock=1)
-    wipe(server)
+    wipe(server.port)
     epochs = [rebuild.rebuild(sale=sale.pk).epoch for _ in range(2)]
     assert epochs == [2, 2]
     assert card_of(sale).epoch == 2

@@ -56,7 +56,8 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
     } | fields  # fmt: skip
     if drawn:
         bridge.run(_remember_entries(card))
-    bridge.run(load.load(load.SaleLoad(**values)))
+    counts = load.Counts(values.pop("used_campaign"), values.pop("unpaid"))
+    bridge.run(load.load([load.SaleLoad(**values)], counts))
 
 
 async def _remember_entries(card: SaleCard) -> None:

@@ -1,0 +1,20 @@
+"""A gate that a test may take away."""
+
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+import pytest
+from pytest_django import Settings
+
+from flashsale.gate import bridge, client
+from flashsale.stage.redis_server import RedisServer
+from tests.faults.steps import close_gate
+
+
+@pytest.fixture
+def server(own_redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    """A Redis of this test, which the gate of every loop talks to."""
+    settings.REDIS_URL = own_redis.url
+    monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
+    yield own_redis
+    bridge.run(close_gate())

@@ -1,0 +1,242 @@
+"""Another Redis stands where the gate was, with an older memory or none: no reservation is lost, and nobody's turn."""
+
+import asyncio
+import shutil
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.core.management import call_command
+from django.utils import timezone
+from pytest_django import Settings
+
+from flashsale.gate import bridge, inspect, load, scripts
+from flashsale.life import admit, beat, cancel, control, rebuild, roll_over
+from flashsale.models import Reservation, Sale, writer
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.stage.processes import free_port
+from flashsale.stage.redis_server import RedisServer
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
+from tests.faults.steps import broken, buy, called, close_gate, dying, in_gate, recover, refused_by_the_gate, wipe
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+NAMES = ("ani", "budi", "cici", "dodi", "edi", "fitri")
+
+
+def halfway(sale: Sale, people: list[Shopper]) -> dict[str, Any]:
+    """The second half of a sale, of which an older copy of the gate knows nothing: a hold, an order, a late entry."""
+    order = sorted(people, key=lambda person: person.number())
+    late = Shopper(sale, "late")
+    late.enter()
+    tend(sale)
+    return {"held": order[1].reserve(), "bought": buy(order[2]), "late": late, "order": order}
+
+
+def check(sale: Sale, people: list[Shopper], numbers: list[int], then: dict[str, Any]) -> None:
+    """All that was acknowledged after the copy was made is there; order, stock and limit as if nothing had happened."""
+    assert [person.number() for person in people] == numbers
+    order = then["order"]
+    again = order[1].reserve()
+    assert (again.id, again.replayed) == (then["held"].id, True)
+    assert Reservation.objects.get(pk=then["bought"].pk).state == "confirmed"
+    with pytest.raises(Refused) as refused:
+        order[2].reserve(key="another")
+    assert refused.value.outcome is Outcome.PLACE_SPENT
+    assert then["late"].look().index == then["late"].entry.index
+    newcomer = Shopper(sale, "newcomer")
+    assert newcomer.enter().index > then["late"].entry.index
+    assert order[3].reserve().replayed is False
+    assert in_gate(sale) == {"offered": 2, "held": 3, "sold": 1, "used": [1] * 8}
+    assert broken(sale) == []
+
+
+def test_an_older_copy_of_the_append_only_file_brings_nothing_back_that_the_books_know_better(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    sale, people = called(*NAMES, stock=6)
+    numbers = [person.number() for person in people]
+    next(person for person in people if person.number() == 1).reserve()
+    server.stop()
+    shutil.copytree(server.folder, tmp_path / "copy")
+    server.start()
+    recover(sale)
+    then = halfway(sale, people)
+    server.kill()
+    shutil.rmtree(server.folder)
+    shutil.copytree(tmp_path / "copy", server.folder)
+    server.start()
+    assert refused_by_the_gate(people[0]) is Outcome.NOT_READY
+    recover(sale)
+    check(sale, people, numbers, then)
+
+
+def test_a_stale_replica_that_is_promoted_is_not_believed_until_it_is_filled(
+    server: RedisServer, settings: Settings, tmp_path: Path
+) -> None:
+    sale, people = called(*NAMES, stock=6)
+    numbers = [person.number() for person in people]
+    next(person for person in people if person.number() == 1).reserve()
+    follows = ["--replicaof", "127.0.0.1", str(server.port)]
+    with RedisServer(folder=tmp_path / "replica", port=free_port(), extra=follows) as replica:
+        with redis.Redis(host="127.0.0.1", port=replica.port) as inside:
+            while inside.info("replication")["master_link_status"] != "up" or not inside.dbsize():
+                time.sleep(0.02)
+            inside.replicaof("NO", "ONE")
+        then = halfway(sale, people)
+        server.kill()
+        settings.REDIS_URL = replica.url
+        bridge.run(close_gate())
+        assert refused_by_the_gate(people[0]) is Outcome.NOT_READY
+        recover(sale)
+        check(sale, people, numbers, then)
+        bridge.run(close_gate())
+
+
+def test_a_door_notices_by_itself_and_the_command_does_the_same(server: RedisServer) -> None:
+    sale, (ani, budi) = called("ani", "budi")
+    wipe(server.port)
+    call_command("rebuild", sale.code)
+    assert ani.reserve().replayed is False
+    wipe(server.port)
+
+    async def door() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(2, stop.set)
+        await admit.keep_tending(stop=stop)
+
+    bridge.run(door())
+    assert budi.reserve().replayed is False
+    assert card_of(sale).epoch == 3
+    assert broken(sale) == []
+
+
+@pytest.mark.parametrize("fault", ["emptied", "restarted"])
+def test_an_outage_uses_up_neither_claim_window_nor_hold(
+    server: RedisServer, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for verb in (beat, rebuild):
+        monkeypatch.setattr(verb, "LEASE_MS", 400)
+    monkeypatch.setattr(beat, "BEAT_MS", 100)
+    sale, (ani, budi) = called("ani", "budi", claim_s=2, hold_s=2)
+    held = ani.reserve()
+    tend(sale)
+    server.kill()
+    time.sleep(2.2)
+    server.start()
+    if fault == "emptied":
+        wipe(server.port)
+    recover(sale)
+    assert budi.look().state == "called"
+    assert ani.reserve().id == held.id
+    assert bridge.run(scripts.due(card_of(sale), most=9))[1] == {}
+    assert buy(ani).state == "confirmed"
+    assert budi.reserve().replayed is False
+    assert broken(sale) == []
+
+
+def test_whoever_dies_after_filling_the_gate_leaves_a_sale_that_takes(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale, (ani, budi) = called("ani", "budi")
+    wipe(server.port)
+    really = load.load
+
+    async def opened_then_died(*args: Any) -> None:
+        await really(*args)
+        raise OSError("the process ended here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(load, "load", opened_then_died)
+        with pytest.raises(OSError, match="ended"):
+            rebuild.rebuild(sale=sale.pk)
+    assert ani.reserve().replayed is False
+    recover(sale)
+    assert budi.reserve().replayed is False
+    assert broken(sale) == []
+
+
+def two_sales() -> tuple[Sale, Sale, Shopper, Shopper]:
+    """Ani, called in two sales of one campaign."""
+    campaign = poco_campaign()
+    found = []
+    for channel in ("lazada", "akulaku"):
+        sale = lobby_sale(campaign, stock={PHONE: 2}, channels=(channel,), max_entries=1000)
+        ani = Shopper(sale, "ani", channel=channel)
+        ani.enter()
+        found.append((sale, ani))
+    for sale, _ in found:
+        open_now(sale)
+        tend(sale)
+    (one, here), (other, there) = found
+    return one, other, here, there
+
+
+def test_a_commit_of_another_sale_that_lands_while_the_campaigns_counts_are_loaded_is_refused(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, here, there = two_sales()
+    frozen: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.Writer, "submit", lambda _, winner: frozen.append(winner) or dying_now())
+        with pytest.raises(OSError, match="froze"):
+            there.reserve()
+    wipe(server.port)
+    really, answers = load.load, {}
+
+    async def load_slowly(*args: Any) -> None:
+        late.start()
+        await asyncio.sleep(0.2)
+        await really(*args)
+
+    late = threading.Thread(target=lambda: answers.update(writer.commit(frozen)))
+    monkeypatch.setattr(load, "load", load_slowly)
+    rebuild.rebuild(sale=one.pk)
+    late.join()
+    assert list(answers.values()) == [Outcome.NOT_READY]
+    assert here.reserve().replayed is False
+    recover(other)
+    assert refused_by_the_gate(there) is Outcome.LIMIT_REACHED
+    assert broken(one) == []
+
+
+def dying_now() -> Any:
+    raise OSError("the process froze here")
+
+
+def test_all_sales_of_a_campaign_come_back_at_once_and_a_cancellation_in_one_counts_in_the_other(
+    server: RedisServer,
+) -> None:
+    one, _, here, there = two_sales()
+    order = buy(here)
+    control.close_early(sale=one)
+    wipe(server.port)
+    recover(one)
+    assert refused_by_the_gate(there) is Outcome.LIMIT_REACHED
+    cancel.cancel(reservation=order.pk, channel=order.channel_id, code="buyer_request")
+    assert there.reserve().replayed is False
+    assert broken(one) == []
+
+
+def test_units_on_their_way_to_the_next_line_are_offered_once_after_a_restart(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens = timezone.now() + timedelta(hours=1)
+    first = {"code": "first", "channels": ["lazada"], "stock": {PHONE: 3}, "successor": "public"}
+    public = {"code": "public", "channels": ["akulaku"], "stock": {PHONE: 0}}
+    rolls_over_at, closes_at = opens + timedelta(minutes=30), opens + timedelta(hours=1)
+    lines = [first | {"rolls_over_at": rolls_over_at}, public]
+    sale = open_now(lobby_sale(lines=lines, opens_at=opens, closes_at=closes_at))
+    card = card_of(sale)
+    figures = bridge.run(scripts.survey(card, card.lines[0]))
+    on_the_way = roll_over.roll_over(card=card, line=card.lines[0], figures=figures)
+    dying(monkeypatch, roll_over, "move_on", lambda: bridge.run(on_the_way))
+    server.kill()
+    server.start()
+    recover(sale)
+    offered = [bridge.run(inspect.offered(card, line)) for line in card.lines]
+    assert sorted(len(units) for units in offered) == [0, 3]
+    assert broken(sale) == []
