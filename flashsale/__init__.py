@@ -8,6 +8,6 @@ The floors; each knows those below it and none above:
 
     4  web, admin, tasks, management, stage    doors translate
     3  life                                    only the life knows both gate and books
-    2  gate | models | providers               Redis: what is true this second | PostgreSQL: what is true for ever
+    2  gate | models, then providers           Redis: what is true this second | PostgreSQL: what is true for ever
     1  rules                                   know neither
 """

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import admit, cancel, confirm, notify, reallocate, retain, review
+from flashsale.life import admit, cancel, confirm, notify, reallocate, retain, review, settle
 
 
 @shared_task(name="flashsale.tasks.tend")
@@ -34,6 +34,7 @@ def sweep(**_: Any) -> None:
     reallocations that are due, and what has been kept long enough."""
     for run in review.unfinished():
         review.carry_on(run=run)
+    settle.settle_left()
     cancel.free_slots()
     confirm.refund_due()
     reallocate.carry_out_due()

@@ -19,7 +19,7 @@ from flashsale.rules.states import PlaceState
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
-RESERVE, CONFIRM, GIVE = Script("reserve"), Script("confirm"), Script("give")
+RESERVE, CONFIRM, GIVE, RETAKE = Script("reserve"), Script("confirm"), Script("give"), Script("retake")
 DUE, TELL, EXTEND, BEAT = Script("due"), Script("tell"), Script("extend"), Script("beat")
 WITHDRAW, ARRIVED, WAIT, NUMBER = Script("withdraw"), Script("arrived"), Script("wait"), Script("number")
 
@@ -239,6 +239,19 @@ async def give(
         [reservation, int(frees_limit), how, *offered],
     )  # fmt: skip
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
+
+
+async def retake(card: SaleCard, line: LineCard, *, taken: str, promised: int, kept_ms: int) -> Outcome:
+    """Takes an expired reservation's units (`taken`, JSON as in reserve.lua) once more: reserved, or why not."""
+    keys, n = keys_of(card), line.number
+    return _word(
+        await gate().call(
+            RETAKE,
+            [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.asked, keys.holds, keys.due, keys.units,
+             keys.unpaid, *(keys.free(n, sku) for sku in line.skus)],
+            [taken, card.limit, card.sale_limit, promised, kept_ms],
+        )
+    )  # fmt: skip
 
 
 async def withdraw(card: SaleCard, line: LineCard, *, keep: int) -> dict[int, int] | Outcome:

@@ -4,8 +4,9 @@ import uuid
 from typing import Any
 
 from flashsale.gate.card import SaleCard
-from flashsale.models import Claim
+from flashsale.models import Claim, Reservation
 from flashsale.models.writer import ClaimAsk, Taken, Winner
+from flashsale.rules.states import UnitState
 
 
 def winner_of(card: SaleCard, taken: dict[str, Any]) -> Winner:
@@ -28,3 +29,23 @@ def winner_of(card: SaleCard, taken: dict[str, Any]) -> Winner:
         index=int(ask["index"]), number=int(ask["number"]), asked=ask["key"], fingerprint=ask["print"], units=units,
         claims=claims, made_ms=int(taken["made"]), deadline_ms=int(taken["deadline"]),
     )  # fmt: skip
+
+
+def taken_again(card: SaleCard, reservation: uuid.UUID) -> dict[str, Any] | None:
+    """An expired reservation as the gate would take it once more; None where a unit is no longer free in its line."""
+    row = Reservation.objects.prefetch_related("holdings__unit", "unpaid").get(pk=reservation)
+    line = next(line for line in card.lines if line.id == row.allocation_id)
+    units = sorted((held.unit for held in row.holdings.all()), key=lambda unit: unit.pk)
+    if any((unit.state, unit.allocation_id) != (UnitState.FREE, row.allocation_id) for unit in units):
+        return None
+    claims = sorted((unpaid.axis, unpaid.digest) for unpaid in row.unpaid.all())
+    proven = {axis.value for axis in card.hard_at_enter}
+    ask = {
+        "id": str(row.pk), "key": row.asked, "print": row.fingerprint, "index": row.index, "number": row.number,
+        "quantity": row.quantity, "channel": row.channel_id, "line": line.number, "claims": claims,
+        "digests": [digest for axis, digest in claims if axis in proven],
+    }  # fmt: skip
+    return {
+        "ask": ask, "units": [[unit.pk, unit.version, line.skus.index(unit.sku)] for unit in units],
+        "made": int(row.made_at.timestamp() * 1000), "deadline": row.deadline_ms,
+    }  # fmt: skip

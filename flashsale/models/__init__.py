@@ -4,6 +4,7 @@ from flashsale.models.allocation import Allocation, Listed, Offer, Stock
 from flashsale.models.api_call import ApiCall
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.case import Appeal, Cancellation, Case, Notice, ReviewRun
+from flashsale.models.demo_charge import DemoCharge
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.record import Record
 from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait, Unpaid
@@ -22,6 +23,7 @@ __all__ = [
     "Claim",
     "Clock",
     "Contact",
+    "DemoCharge",
     "Holding",
     "Listed",
     "Move",

@@ -44,7 +44,7 @@ class PlaceState(StrEnum):
 
 
 class UnitState(StrEnum):
-    """free → held → sold → returned → free (in another allocation); a held unit may go back to free."""
+    """free → held → sold → returned → free (in another allocation); held → free; free → sold for late money."""
 
     FREE = "free"
     HELD = "held"
@@ -53,7 +53,8 @@ class UnitState(StrEnum):
 
 
 class ReservationState(StrEnum):
-    """held → confirmed → cancelled, or held → expired | released; abandoned: refused before its commit."""
+    """held → confirmed → cancelled, or held → expired | released; expired → confirmed, where money came late;
+    abandoned: refused before its commit."""
 
     HELD = "held"
     CONFIRMED = "confirmed"
@@ -64,7 +65,7 @@ class ReservationState(StrEnum):
 
 
 class PaymentState(StrEnum):
-    """started → paid | declined; paid → refund_due → refunded | refund_failed, which people make due again."""
+    """started → paid | declined | refund_due; paid → refund_due → refunded | refund_failed (due again by people)."""
 
     STARTED = "started"
     PAID = "paid"

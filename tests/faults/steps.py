@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -12,7 +13,7 @@ from flashsale.gate import bridge, client, inspect, scripts
 from flashsale.gate.client import GateDown, gate
 from flashsale.life import admit, audit, expire
 from flashsale.life.confirm import Buyer, Payer, confirm
-from flashsale.models import Claim, Payment, Reservation, Sale, Unit
+from flashsale.models import Claim, DemoCharge, Payment, Reservation, Sale, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, tend
@@ -46,15 +47,20 @@ def called(*names: str, stock: int = 2, **fields: Any) -> tuple[Sale, list[Shopp
     return sale, people
 
 
-def buy(person: Shopper, *, key: str = "once", **soft: str) -> Reservation:
+def buy(person: Shopper, *, key: str = "once", instrument: str = "wallet", **soft: str) -> Reservation:
     """The person's confirmed order."""
+    return pay(person, person.reserve(key=key).id, instrument=instrument, **soft)
+
+
+def pay(person: Shopper, reservation: UUID, *, instrument: str = "wallet", **soft: str) -> Reservation:
+    """The person pays for a reservation."""
     known = identity(person.name)
     contact = {"name": person.name, "address": "Jl. Melati 5", "phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
     also = {Axis(axis): value for axis, value in soft.items()}
     return confirm(
-        reservation=person.reserve(key=key).id, channel=person.channel.id,
+        reservation=reservation, channel=person.channel.id,
         buyer=Buyer(identity=known | also, contact=contact, language="id"),
-        payer=Payer(price=1_799_000, method="qris", instrument="wallet"),
+        payer=Payer(price=1_799_000, method="qris", instrument=instrument),
     )  # fmt: skip
 
 
@@ -100,6 +106,13 @@ def in_books() -> dict[str, Any]:
         "reservations": sorted(Reservation.objects.values_list("state", flat=True)),
         "claims": Claim.objects.count(),
     }
+
+
+def money_astray() -> list[str]:
+    """References whose money the bank has and nobody an order for, or that were both honoured and sent back."""
+    kept = set(Payment.objects.filter(state="paid", reservation__state="confirmed").values_list("reference", flat=True))
+    paid = DemoCharge.objects.filter(state="paid").values_list("reference", "refunded")
+    return [reference for reference, refunded in paid if (reference in kept) == refunded]
 
 
 NOTHING_TAKEN = {"offered": 2, "held": 0, "sold": 0, "used": []}

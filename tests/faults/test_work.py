@@ -13,11 +13,11 @@ from django.db import connection
 from django.utils import timezone
 
 from flashsale.gate import bridge
-from flashsale.life import admit, cancel, confirm, notify, reallocate, review
+from flashsale.life import admit, cancel, confirm, notify, reallocate, review, settle
 from flashsale.models import Cancellation, Case, Contact, Move, Notice, Payment, Reservation, Sale, Unit
 from flashsale.providers import payment
-from tests.factories import PHONE, Shopper, lobby_sale
-from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap
+from tests.factories import PHONE, Shopper, lobby_sale, tend
+from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, money_astray, reap
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
@@ -182,7 +182,7 @@ class TestACancellation:
     def test_by_review_keeps_the_limit_used_even_if_the_confirmation_was_never_heard(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(confirm, "_tell_gate", lambda _: None)
+        monkeypatch.setattr(settle, "_tell_gate", lambda _: None)
         sale, (ani, _) = called("ani", "budi")
         by_review(buy(ani))
         come_due(sale)
@@ -234,20 +234,26 @@ class TestARefund:
         assert len(set(asked)) == 1
         assert Payment.objects.get().state == "refunded"
 
-    def test_follows_a_charge_whose_process_died_when_the_hold_has_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sale, (ani,) = called("ani", stock=1)
-        dying(monkeypatch, confirm, "_finish", lambda: buy(ani))
+    def test_follows_a_charge_whose_process_died_when_the_unit_is_somebody_elses(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sale, people = called("ani", "budi", stock=1)
+        ani, budi = sorted(people, key=lambda person: person.number())
+        dying(monkeypatch, confirm, "settle", lambda: buy(ani))
         assert Payment.objects.get().state == "started"
-        assert confirm.refund_due() == 0
+        assert [settle.settle_left(), confirm.refund_due()] == [0, 0]
         come_due(sale)
         reap(sale)
-        assert confirm.refund_due() == 1
-        assert Payment.objects.get().state == "refunded"
+        tend(sale)
+        buy(budi)
+        assert [settle.settle_left(), confirm.refund_due()] == [1, 1]
+        assert Payment.objects.get(reservation__number=1).state == "refunded"
+        assert money_astray() == []
         assert broken(sale) == []
 
     def test_is_not_made_when_the_same_payment_is_confirmed_after_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sale, (ani,) = called("ani", stock=1)
-        dying(monkeypatch, confirm, "_finish", lambda: buy(ani))
+        dying(monkeypatch, confirm, "settle", lambda: buy(ani))
         assert buy(ani).state == "confirmed"
         assert Payment.objects.get().state == "paid"
         assert confirm.refund_due() == 0

@@ -5,9 +5,10 @@ import time
 import pytest
 
 from flashsale.gate import bridge, inspect
-from flashsale.life.confirm import Buyer, Payer, confirm, refund_due
+from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.life.release import release
-from flashsale.models import Claim, Contact, Payment, Reservation, Trait, Unit
+from flashsale.life.settle import settle_left
+from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, poco_campaign, tend
@@ -114,34 +115,25 @@ def test_an_expired_hold_goes_to_the_next_number_and_can_never_be_confirmed():
     assert not Payment.objects.filter(reservation=held.id).exists()
 
 
-def test_money_that_came_too_late_is_refunded(monkeypatch):
-    sale = lobby_sale(stock={PHONE: 1}, hold_s=1)
-    ani, held = holder(sale)
-    monkeypatch.setattr(
-        "flashsale.providers.payment.DemoProvider.charge", lambda *_args, **_fields: time.sleep(1.2) or True
-    )
-    assert refusal(confirmed, ani, held) is Outcome.EXPIRED
-    tend(sale)
-    refund_due()
-    assert Payment.objects.get().state == "refunded"
-    assert states() == ["free"]
-
-
-def test_a_payment_left_by_a_dead_process_is_refunded_once_the_hold_has_ended(monkeypatch):
+def test_a_payment_that_nobody_made_is_closed_once_the_hold_has_ended(monkeypatch):
     sale = lobby_sale(stock={PHONE: 1}, hold_s=1)
     ani, held = holder(sale)
 
     def die(*_args, **_fields):
         raise SystemExit
 
-    monkeypatch.setattr("flashsale.providers.payment.DemoProvider.charge", die)
-    with pytest.raises(SystemExit):
-        confirmed(ani, held)
-    assert (Payment.objects.get().state, refund_due()) == ("started", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("flashsale.providers.payment.DemoProvider.charge", die)
+        with pytest.raises(SystemExit):
+            confirmed(ani, held)
+    assert (Payment.objects.get().state, settle_left()) == ("started", 0)
     time.sleep(1.1)
     tend(sale)
-    assert refund_due() == 1
-    assert Payment.objects.get().state == "refunded"
+    assert [settle_left(), settle_left()] == [1, 0]
+    assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("declined", "declined")
+    assert refusal(confirmed, ani, held) is Outcome.EXPIRED
+    assert not Contact.objects.exists()
+    assert not Trait.objects.exists()
 
 
 def test_a_released_hold_frees_unit_and_limit_at_once():

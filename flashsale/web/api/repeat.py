@@ -16,14 +16,20 @@ from flashsale.web.partners import Partner
 KEY_CHARS_MAX = 128
 
 
-def once(request: Request, partner: Partner, act: Callable[[], dict[str, Any]]) -> Response:
+def once(
+    request: Request,
+    partner: Partner,
+    act: Callable[[], dict[str, Any]],
+    *,
+    settled: Callable[[dict[str, Any]], bool] = lambda _: True,
+) -> Response:
     """The answer of `act`, which must be safe to repeat, kept under the request's key. Refuses KEY_MISSING, KEY_REUSED.
 
     1. The key is bound to the body before anything happens. If we die here, the same request may come again.
     2. The effect. If we die here, the same request acts again, which changes nothing and says the same.
     3. The answer is kept; of two at the same time, the first.
 
-    A refusal keeps no answer: it is judged anew.
+    A refusal keeps no answer, nor does what is not settled yet: it is judged anew.
     """
     key = _key(request)
     call, _made = ApiCall.objects.get_or_create(
@@ -32,7 +38,10 @@ def once(request: Request, partner: Partner, act: Callable[[], dict[str, Any]]) 
     if call.fingerprint != _fingerprint(request):
         raise Refused(Outcome.KEY_REUSED)
     if call.answer is None:
-        kept = ApiCall.objects.filter(pk=call.pk, answer__isnull=True).update(answer=act())
+        answer = act()
+        if not settled(answer):
+            return Response(answer)
+        kept = ApiCall.objects.filter(pk=call.pk, answer__isnull=True).update(answer=answer)
         call.refresh_from_db()
         if kept:
             return Response(call.answer)

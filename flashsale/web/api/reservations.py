@@ -56,7 +56,7 @@ class Confirm(PartnerView):
         operation_id="confirmReservation", parameters=[KEY], request=shapes.Confirm, responses=shapes.ReservationShape
     )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
-        """Takes the payment and makes the order firm, once."""
+        """Takes the payment and makes the order firm, once; still held where the buyer has yet to pay elsewhere."""
 
         def act() -> dict[str, Any]:
             asked = shapes.Confirm(data=request.data)
@@ -64,7 +64,8 @@ class Confirm(PartnerView):
             confirm(reservation=id, channel=self.partner.channel, **asked.validated_data)
             return _document(self.partner, id)
 
-        return once(request, self.partner, act)
+        # Who pays in the app of their bank holds the units until the provider calls back.
+        return once(request, self.partner, act, settled=lambda row: row["state"] != ReservationState.HELD)
 
 
 class Release(PartnerView):

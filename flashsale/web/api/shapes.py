@@ -224,7 +224,10 @@ class Confirm(serializers.Serializer[Any]):
     language = serializers.ChoiceField(["id", "en"], default="id", help_text="Of the letters to the buyer.")
     price = WholeNumber(min_value=0, help_text="What the buyer was shown, in all.")
     method = serializers.ChoiceField(METHODS, help_text="The buyer's explicit choice.")
-    instrument = Text(max_length=CHARS_MAX, help_text="The payment provider's token; the demo declines demo-declined.")
+    instrument = Text(
+        max_length=CHARS_MAX,
+        help_text="The payment provider's token; the demo declines demo-declined, and demo-later is paid by call-back.",
+    )
 
     def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The wish as the life takes it."""

@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from flashsale.web.api import catalogue, document, keys, reservations
+from flashsale.web.api import catalogue, document, keys, payments, reservations
 from flashsale.web.api.access import Unknown
 
 urlpatterns = [
@@ -18,6 +18,7 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/confirm", reservations.Confirm.as_view()),
     path("v1/reservations/<uuid:id>/cancel", reservations.Cancel.as_view()),
     path("v1/reservations/<uuid:id>/release", reservations.Release.as_view()),
+    path("v1/payments/demo", payments.DemoCallBack.as_view(), name="demo-call-back"),
     path("problems/<str:code>", document.problem_page),
     re_path(r"^v1/", Unknown.as_view()),
 ]

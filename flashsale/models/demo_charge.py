@@ -1,0 +1,23 @@
+"""The accounts of the demo payment provider, which stand in for a bank's."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class DemoCharge(models.Model):
+    """A reference that the demo provider was asked to charge: its first answer stands, whatever is asked again."""
+
+    reference = models.CharField(_("reference"), max_length=80, unique=True)
+    state = models.CharField(_("state"), max_length=8)
+    refunded = models.BooleanField(_("refunded"), default=False)
+
+    class Meta:
+        verbose_name = _("demo charge")
+        verbose_name_plural = _("demo charges")
+        constraints = [
+            models.CheckConstraint(condition=Q(refunded=False) | Q(state="paid"), name="only_what_was_paid_is_refunded")
+        ]
+
+    def __str__(self) -> str:
+        return self.reference

@@ -1,0 +1,119 @@
+"""The door for the payment provider's call-backs: only a fresh signature is believed, and everything may come twice."""
+
+import json
+import time
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+from jsonschema import Draft202012Validator
+
+from flashsale.models import DemoCharge, Payment, Reservation, Sale, Unit
+from flashsale.providers.payment import DEMO_LATER, DemoProvider, Told
+from flashsale.web.api.document import openapi
+from tests.factories import Shopper
+from tests.faults.steps import money_astray, pay
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+DOOR = "/v1/payments/demo"
+BANK = DemoProvider()
+
+
+@pytest.fixture
+def reference(sale: Sale, held: dict[str, Any]) -> str:
+    """Ani is paying in the app of her bank."""
+    return pay(Shopper(sale, "ani"), UUID(held["reservation"]), instrument=DEMO_LATER).payment.reference
+
+
+def send(told: Told, *, at: int | None = None, **changed: str) -> Any:
+    body, headers = BANK.call_back(told=told, at=at)
+    headers |= {name.replace("_", "-"): value for name, value in changed.items()}
+    return Client(headers=headers).post(DOOR, body, content_type="application/json")
+
+
+def paid(about: str, **fields: Any) -> Told:
+    return Told(**{"reference": about, "amount": 1_799_000, "currency": "IDR", "paid": True} | fields)
+
+
+def rows() -> list[Any]:
+    return [list(model.objects.order_by("pk").values()) for model in (Reservation, Payment, DemoCharge, Unit)]
+
+
+def test_what_the_bank_has_signed_confirms_the_order_and_again_changes_nothing(reference: str) -> None:
+    BANK.pay(reference=reference)
+    reply = send(paid(reference))
+    assert (reply.status_code, reply.json()) == (200, {"reference": reference, "state": "paid"})
+    before = rows()
+    assert send(paid(reference)).json() == send(paid(reference, paid=False)).json() == reply.json()
+    assert rows() == before
+    assert Reservation.objects.get().state == "confirmed"
+    assert money_astray() == []
+
+
+def test_what_was_recorded_and_played_again_later_is_refused(reference: str) -> None:
+    before = rows()
+    for minutes in (-6, 6):
+        reply = send(paid(reference), at=int(time.time()) + 60 * minutes)
+        assert (reply.status_code, reply.json()["code"]) == (403, "forbidden")
+    assert (rows(), Payment.objects.get().state) == (before, "started")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"Webhook_Id": "another"},
+        {"Webhook_Timestamp": "x"},
+        {"Webhook_Signature": "v1,AAAA"},
+        {"Webhook_Signature": ""},
+    ],
+)
+def test_what_the_bank_has_not_signed_is_refused(reference: str, changed: dict[str, str]) -> None:
+    reply = send(paid(reference), **changed)
+    assert (reply.status_code, reply.json()["code"]) == (403, "forbidden")
+    body, headers = BANK.call_back(told=paid(reference, paid=False))
+    forged = Client(headers=headers).post(DOOR, body.replace(b"false", b"true"), content_type="application/json")
+    assert forged.status_code == 403
+    assert (Payment.objects.get().state, Reservation.objects.get().state) == ("started", "held")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code"),
+    [
+        ({"amount": 1}, 422, "wrong_price"),
+        ({"currency": "USD"}, 422, "wrong_price"),
+        ({"reference": "nothing"}, 404, "not_found"),
+        ({"amount": "1799000"}, 400, "malformed"),
+        ({"paid": "yes"}, 400, "malformed"),
+    ],
+)
+def test_what_does_not_fit_its_reference_changes_nothing(
+    reference: str, fields: dict[str, Any], status: int, code: str
+) -> None:
+    reply = send(paid(reference, **fields))
+    assert (reply.status_code, reply.json()["code"]) == (status, code)
+    assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("started", "pending")
+
+
+def test_books_that_do_not_answer_are_told_as_unknown_with_a_time_to_come_again(
+    reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: Any) -> Any:
+        raise OperationalError
+
+    BANK.pay(reference=reference)
+    with monkeypatch.context() as patch:
+        patch.setattr("flashsale.life.settle._decide", down)
+        reply = send(paid(reference))
+        assert (reply.status_code, reply.json()["code"], reply["Retry-After"]) == (503, "unknown", "2")
+    assert send(paid(reference)).json()["state"] == "paid"
+
+
+def test_its_shape_stands_in_the_document_and_its_answer_fits(reference: str) -> None:
+    document = json.loads(openapi())
+    operation = document["paths"][DOOR]["post"]
+    named = {parameter["name"] for parameter in operation["parameters"]}
+    assert named == {"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"}
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"] | document
+    Draft202012Validator(schema).validate(send(paid(reference)).json())
