@@ -1,7 +1,7 @@
 """Fills the gate from the books: at publication, and after the gate lost its memory."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
@@ -185,10 +185,12 @@ async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None
         await redis.setrange(keys.spent(line.number), 0, b"\xff" * (line.carried // 8 + 1))
 
 
-async def put_on_list(card: SaleCard, *, line: int, digests: Iterable[str]) -> None:
-    """Tells the gate of people on a line's list; whoever is on it stays. Raises GateDown."""
+async def put_on_list(card: SaleCard, *, line: int, digests: Collection[str]) -> None:
+    """Tells the gate who is on a line's list, which can only grow. Raises GateDown."""
+    keys = SaleKeys(card.campaign, card.sale)
     try:
-        await _list(SaleKeys(card.campaign, card.sale), line, digests)
+        if await gate().redis.scard(keys.listed(line)) < len(digests):
+            await _list(keys, line, digests)
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("load") from error
 

@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from flashsale.gate import bridge, load
+from flashsale.gate import bridge
 from flashsale.life.rebuild import card_of, mend
 from flashsale.models import (
     Allocation,
@@ -83,7 +83,7 @@ def reallocate(
 
     Safe to repeat: a unit moves once per cancellation; what has become final since moves with the next call.
 
-    1. The books move the units and write down each way. If we die after this, the doors find the free units (mend).
+    1. The books move the units and write down each way. If we die after this, the doors find it (mend).
     2. The gate offers them, and knows who is on the line's list.
     """
     with transaction.atomic():
@@ -276,10 +276,5 @@ def _invite(row: Reallocation, now: datetime) -> int:
 
 
 def _tell_gate(row: Reallocation) -> None:
-    if row.target.sale.state == SaleState.DRAFT:
-        return
-    card = card_of(row.target.sale)
-    bridge.run(mend(card=card))
-    if row.target.listed_only:
-        digests = list(row.target.listed.values_list("digest", flat=True))
-        bridge.run(load.put_on_list(card, line=row.target.number, digests=digests))
+    if row.target.sale.state != SaleState.DRAFT:
+        bridge.run(mend(card=card_of(row.target.sale)))

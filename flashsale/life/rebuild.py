@@ -13,7 +13,7 @@ from flashsale.gate.cards import REMEMBERED
 from flashsale.gate.keys import buckets_for
 from flashsale.life import snapshot
 from flashsale.life.books import in_books
-from flashsale.models import Allocation, Campaign, Record, Reservation, Sale, Unit
+from flashsale.models import Allocation, Campaign, Listed, Record, Reservation, Sale, Unit
 from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.identity import Axis
@@ -121,7 +121,8 @@ async def _answers(card: SaleCard) -> bool:
 
 
 async def mend(*, card: SaleCard) -> int:
-    """Offers every unit to the gate that is free in the books and not known there; how many were missing.
+    """Offers every unit to the gate that is free in the books and not known there; how many were missing. It hears
+    who is on a line's list, too.
 
     A message from the books may be lost with the process that carried it; this finds what it said.
     """
@@ -131,7 +132,13 @@ async def mend(*, card: SaleCard) -> int:
         for start in range(0, len(free), load.CHUNK):
             answer = await scripts.give(card, line, units=free[start : start + load.CHUNK])
             offered += answer if isinstance(answer, int) else 0
+        if line.listed_only:
+            await load.put_on_list(card, line=line.number, digests=await in_books(_listed, line.id))
     return offered
+
+
+def _listed(allocation: int) -> list[str]:
+    return list(Listed.objects.filter(allocation=allocation).values_list("digest", flat=True))
 
 
 def _free_units(allocation: int) -> list[tuple[int, int, str]]:

@@ -1,5 +1,6 @@
 """Steps of a sale on the way to a fault, and what must be true after it."""
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from flashsale.gate import bridge, client, inspect, scripts
 from flashsale.gate.client import GateDown, gate
 from flashsale.life import admit, audit, expire
 from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.crash_points import CRASH_POINTS
 from flashsale.models import Claim, DemoCharge, Payment, Reservation, Sale, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
@@ -34,6 +36,17 @@ def dying(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, act: Callable[
         patch.setattr(where, name, dies)
         with pytest.raises(Died):
             act()
+
+
+def dies_at(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], Any]) -> None:
+    """Acts, and the process ends at this point of those that the life has declared."""
+    point = next(point for point in CRASH_POINTS if point.name == name)
+    module, _, path = point.before.partition(":")
+    *owners, step = path.split(".")
+    where = importlib.import_module(module)
+    for owner in owners:
+        where = getattr(where, owner)
+    dying(monkeypatch, where, step, act)
 
 
 def called(*names: str, stock: int = 2, **fields: Any) -> tuple[Sale, list[Shopper]]:

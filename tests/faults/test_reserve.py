@@ -6,18 +6,19 @@ import pytest
 import redis
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import admit, books, control, expire, rebuild, reserve
+from flashsale.life import admit, books, control, reserve
 from flashsale.life.release import release
 from flashsale.life.taken import winner_of
 from flashsale.models import Reservation, Sale, writer
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, card_of
+from tests.factories import Shopper
 from tests.faults.steps import (
     NOTHING_TAKEN,
     ONE_HELD,
     broken,
     called,
     come_due,
+    dies_at,
     dying,
     in_books,
     in_gate,
@@ -35,10 +36,6 @@ def books_pause(sale: Sale, *, paused: bool) -> None:
     sale.save()
 
 
-def mend(sale: Sale) -> int:
-    return bridge.run(rebuild.mend(card=card_of(sale)))
-
-
 @pytest.fixture
 def ani(gate: redis.Redis, transactional_db: None) -> Shopper:
     _, (ani, _) = called("ani", "budi")
@@ -48,7 +45,7 @@ def ani(gate: redis.Redis, transactional_db: None) -> Shopper:
 class TestDyingAfterTheGateBeforeTheBooks:
     @pytest.fixture(autouse=True)
     def _died(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
-        dying(monkeypatch, writer.Writer, "submit", ani.reserve)
+        dies_at(monkeypatch, "reserve: taken", ani.reserve)
 
     def test_continues_from_what_the_gate_took_when_the_same_key_comes_again(self, ani: Shopper) -> None:
         assert ani.reserve().replayed is True
@@ -68,7 +65,7 @@ class TestDyingAfterTheGateBeforeTheBooks:
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         come_due(ani.sale)
-        dying(monkeypatch, expire, "give", lambda: reap(ani.sale))
+        dies_at(monkeypatch, "expire: ended", lambda: reap(ani.sale))
         assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
         assert in_gate(ani.sale) == NOTHING_TAKEN
 
@@ -76,7 +73,7 @@ class TestDyingAfterTheGateBeforeTheBooks:
 class TestDyingAfterTheBooksBeforeTheAnswer:
     @pytest.fixture(autouse=True)
     def _died(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
-        dying(monkeypatch, reserve, "Reserved", ani.reserve)
+        dies_at(monkeypatch, "reserve: committed", ani.reserve)
 
     def test_continues_from_the_commit_when_the_same_key_comes_again(self, ani: Shopper) -> None:
         row = Reservation.objects.get()
@@ -103,14 +100,14 @@ class TestDyingAfterTheBooksRefused:
     def test_continues_from_the_refusal_and_the_key_may_still_win(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        dying(monkeypatch, reserve, "abandon_refused", ani.reserve)
+        dies_at(monkeypatch, "reserve: refused", ani.reserve)
         books_pause(ani.sale, paused=False)
         assert ani.reserve().replayed is True
         assert in_gate(ani.sale) == ONE_HELD
         assert broken(ani.sale) == []
 
     def test_continues_from_the_deadline_by_the_reaper(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
-        dying(monkeypatch, reserve, "abandon_refused", ani.reserve)
+        dies_at(monkeypatch, "reserve: refused", ani.reserve)
         come_due(ani.sale)
         assert reap(ani.sale) == 1
         assert in_gate(ani.sale) == NOTHING_TAKEN
@@ -118,7 +115,7 @@ class TestDyingAfterTheBooksRefused:
     def test_continues_from_abandoned_books_with_the_place_given_back(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        dying(monkeypatch, expire, "give", ani.reserve)
+        dies_at(monkeypatch, "reserve: written off", ani.reserve)
         books_pause(ani.sale, paused=False)
         assert refusal(ani.reserve) is Outcome.NOT_READY
         assert in_gate(ani.sale) == NOTHING_TAKEN
@@ -128,7 +125,7 @@ class TestDyingAfterTheBooksRefused:
     def test_continues_from_abandoned_books_by_mending_when_nobody_asks_again(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        dying(monkeypatch, expire, "give", ani.reserve)
+        dies_at(monkeypatch, "reserve: written off", ani.reserve)
         bridge.run(admit.mend_all())
         assert in_gate(ani.sale) == NOTHING_TAKEN
         books_pause(ani.sale, paused=False)
@@ -163,10 +160,12 @@ class TestDyingAfterTheBooksRefused:
 
 
 class TestALostMessageFromTheBooks:
-    def test_about_an_expiry_is_told_again_by_the_reaper(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_continues_from_an_end_that_the_reaper_tells_again(
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         ani.reserve()
         come_due(ani.sale)
-        dying(monkeypatch, expire, "give", lambda: reap(ani.sale))
+        dies_at(monkeypatch, "expire: ended", lambda: reap(ani.sale))
         assert reap(ani.sale) == 1
         assert in_gate(ani.sale) == NOTHING_TAKEN
         assert broken(ani.sale) == []
@@ -176,26 +175,26 @@ class TestALostMessageFromTheBooks:
         """A release whose message was lost; calling it sends the request again."""
         held = ani.reserve()
         act = lambda: release(reservation=held.id, channel=ani.channel.id)  # noqa: E731
-        dying(monkeypatch, scripts, "give", act)
+        dies_at(monkeypatch, "release: ended", act)
         return act
 
-    def test_about_a_release_is_told_again_by_a_retry(self, ani: Shopper, retry: Any) -> None:
+    def test_continues_from_a_release_by_a_retry(self, ani: Shopper, retry: Any) -> None:
         retry()
         retry()
         assert in_gate(ani.sale) == NOTHING_TAKEN
         assert broken(ani.sale) == []
 
     @pytest.mark.usefixtures("retry")
-    def test_about_a_release_is_told_again_by_the_reaper_at_the_deadline(self, ani: Shopper) -> None:
+    def test_continues_from_a_release_by_the_reaper_at_the_deadline(self, ani: Shopper) -> None:
         come_due(ani.sale)
         assert reap(ani.sale) == 1
         assert in_gate(ani.sale) == NOTHING_TAKEN
 
     @pytest.mark.usefixtures("retry")
-    def test_about_free_units_is_found_by_mending(self, ani: Shopper) -> None:
-        assert in_gate(ani.sale)["offered"] == 1
-        assert [mend(ani.sale), mend(ani.sale)] == [1, 0]
-        assert in_gate(ani.sale)["offered"] == 2
+    def test_continues_from_a_release_by_mending(self, ani: Shopper) -> None:
+        bridge.run(admit.mend_all())
+        assert in_gate(ani.sale) == NOTHING_TAKEN
+        assert broken(ani.sale) == []
 
 
 class TestALostDecision:

@@ -16,8 +16,8 @@ from flashsale.gate import bridge
 from flashsale.life import admit, cancel, confirm, notify, reallocate, review, settle
 from flashsale.models import Cancellation, Case, Contact, Move, Notice, Payment, Reservation, Sale, Unit
 from flashsale.providers import payment
-from tests.factories import PHONE, Shopper, lobby_sale, tend
-from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, money_astray, reap
+from tests.factories import PHONE, Shopper, lobby_sale
+from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
@@ -144,30 +144,6 @@ class TestAReview:
 
 
 class TestACancellation:
-    def test_told_again_after_its_message_was_lost_gives_unit_and_limit_back_once(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        sale, (ani, _) = called("ani", "budi")
-        row = buy(ani)
-        act = lambda: cancel.cancel(reservation=row.pk, channel=ani.channel.id, code="buyer_request")  # noqa: E731
-        dying(monkeypatch, cancel, "give", act)
-        assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
-        act()
-        act()
-        assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 0, "used": []}
-        assert (Cancellation.objects.count(), Notice.objects.count()) == (1, 1)
-        assert broken(sale) == []
-
-    def test_that_nobody_tells_again_is_found_by_mending(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sale, (ani, _) = called("ani", "budi")
-        row = buy(ani)
-        act = lambda: cancel.cancel(reservation=row.pk, channel=ani.channel.id, code="buyer_request")  # noqa: E731
-        dying(monkeypatch, cancel, "give", act)
-        for _ in range(2):
-            bridge.run(admit.mend_all())
-        assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 0, "used": []}
-        assert broken(sale) == []
-
     def test_whose_unit_has_moved_on_is_told_again_without_offering_it_twice(self) -> None:
         sale, (ani, _) = called("ani", "budi")
         (row,) = cancelled(sale, [ani])
@@ -233,31 +209,6 @@ class TestARefund:
         assert [confirm.refund_due(), confirm.refund_due()] == [1, 0]
         assert len(set(asked)) == 1
         assert Payment.objects.get().state == "refunded"
-
-    def test_follows_a_charge_whose_process_died_when_the_unit_is_somebody_elses(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        sale, people = called("ani", "budi", stock=1)
-        ani, budi = sorted(people, key=lambda person: person.number())
-        dying(monkeypatch, confirm, "settle", lambda: buy(ani))
-        assert Payment.objects.get().state == "started"
-        assert [settle.settle_left(), confirm.refund_due()] == [0, 0]
-        come_due(sale)
-        reap(sale)
-        tend(sale)
-        buy(budi)
-        assert [settle.settle_left(), confirm.refund_due()] == [1, 1]
-        assert Payment.objects.get(reservation__number=1).state == "refunded"
-        assert money_astray() == []
-        assert broken(sale) == []
-
-    def test_is_not_made_when_the_same_payment_is_confirmed_after_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sale, (ani,) = called("ani", stock=1)
-        dying(monkeypatch, confirm, "settle", lambda: buy(ani))
-        assert buy(ani).state == "confirmed"
-        assert Payment.objects.get().state == "paid"
-        assert confirm.refund_due() == 0
-        assert broken(sale) == []
 
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has one writer at a time")

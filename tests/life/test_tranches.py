@@ -23,10 +23,6 @@ from tests.factories import PHONE, Shopper, card_of, draft_sale, identity, lobby
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
 
-class Died(Exception):
-    """The process ends here."""
-
-
 def refusal(call, *args, **fields):
     with pytest.raises(Refused) as refused:
         call(*args, **fields)
@@ -129,28 +125,6 @@ def test_units_follow_when_the_claims_that_kept_them_end():
     tend(sale)
     assert (offered(sale, "first"), offered(sale, "public")) == (0, 1)
     assert budi.look().state is PlaceState.CALLED
-    held_promises()
-
-
-def test_units_on_their_way_arrive_when_the_one_who_moved_them_dies(monkeypatch):
-    sale = rolling_sale(3)
-    open_now(sale)
-
-    def die(*_args, **_fields):
-        raise Died
-
-    with monkeypatch.context() as patch:
-        patch.setattr("flashsale.life.roll_over.move_on", die)
-        with pytest.raises(Died):
-            roll_over_now(sale)
-    assert (offered(sale, "first"), offered(sale, "public"), Move.objects.count()) == (0, 0, 0)
-    with monkeypatch.context() as patch:
-        patch.setattr("flashsale.gate.scripts.give", die)
-        with pytest.raises(Died):
-            tend(sale)
-    assert (offered(sale, "public"), Move.objects.count()) == (0, 3)
-    tend(sale)
-    assert (offered(sale, "public"), Move.objects.count()) == (3, 3)
     held_promises()
 
 

@@ -1,0 +1,200 @@
+"""The process dies at each declared point of confirm, cancel, roll-over and reallocation: somebody continues, once."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsale.gate import bridge, inspect
+from flashsale.life import admit, cancel, confirm, crash_points, reallocate, settle
+from flashsale.models import Cancellation, DemoCharge, Listed, Move, Notice, Payment, Reservation, Sale, Unit
+from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
+from tests.faults.steps import (
+    ONE_HELD,
+    broken,
+    buy,
+    called,
+    come_due,
+    dies_at,
+    dying,
+    in_gate,
+    money_astray,
+    pay,
+    reap,
+    refusal,
+)  # fmt: skip
+from tests.life.test_tranches import offered, roll_over_now, rolling_sale
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parents[1] / "docs/crash-points.md"
+# How many units have moved in the books where it dies.
+ROLLING = [("roll over: withdrawn", 0), ("roll over: moved", 3), ("roll over: offered", 3)]
+ONE_SOLD = {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
+
+
+def test_every_point_is_died_at_by_a_test_and_stands_in_the_table() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in HERE.glob("test_*.py"))
+    died_at = {*re.findall(r'dies_at\(monkeypatch, "([^"]+)"', tests), *dict(ROLLING)}
+    assert died_at == {point.name for point in crash_points.CRASH_POINTS}
+    assert DOCUMENT.read_text(encoding="utf-8") == crash_points.table()
+
+
+class TestDyingWhileConfirming:
+    @pytest.fixture
+    def ani(self, gate: Any, transactional_db: None) -> Shopper:  # noqa: ARG002 - both must be there first
+        _, (ani, _) = called("ani", "budi")
+        return ani
+
+    def test_continues_from_a_payment_that_was_started(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
+        dies_at(monkeypatch, "confirm: started", lambda: buy(ani))
+        assert (Payment.objects.get().state, in_gate(ani.sale)) == ("started", ONE_HELD)
+        assert buy(ani).state == "confirmed"
+        assert in_gate(ani.sale) == ONE_SOLD
+        assert broken(ani.sale) == money_astray() == []
+
+    def test_continues_from_a_payment_that_was_started_by_closing_it(
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dies_at(monkeypatch, "confirm: started", lambda: buy(ani))
+        come_due(ani.sale)
+        reap(ani.sale)
+        assert [settle.settle_left(), settle.settle_left()] == [1, 0]
+        assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("declined", "declined")
+        assert refusal(pay, ani, Reservation.objects.get().pk) is Outcome.EXPIRED
+        assert broken(ani.sale) == money_astray() == []
+
+    def test_continues_from_a_charge_by_a_retry(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
+        dies_at(monkeypatch, "confirm: charged", lambda: buy(ani))
+        assert (DemoCharge.objects.get().state, Reservation.objects.get().state) == ("paid", "held")
+        assert buy(ani).state == "confirmed"
+        assert [settle.settle_left(), confirm.refund_due()] == [0, 0]
+        assert broken(ani.sale) == money_astray() == []
+
+    @pytest.mark.parametrize("wanted", [False, True])
+    def test_continues_from_a_charge_by_the_sweep_which_honours_or_refunds_it(
+        self, monkeypatch: pytest.MonkeyPatch, wanted: bool
+    ) -> None:
+        sale, people = called("ani", "budi", stock=1)
+        first, second = sorted(people, key=lambda person: person.number())
+        dies_at(monkeypatch, "confirm: charged", lambda: buy(first))
+        assert settle.settle_left() == 0
+        come_due(sale)
+        reap(sale)
+        if wanted:
+            tend(sale)
+            buy(second)
+        assert [settle.settle_left(), confirm.refund_due()] == [1, int(wanted)]
+        assert Payment.objects.get(reservation__number=1).state == ("refunded" if wanted else "paid")
+        assert broken(sale) == money_astray() == []
+
+    def test_continues_from_a_confirmation_that_the_gate_has_not_heard(
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dies_at(monkeypatch, "confirm: confirmed", lambda: buy(ani))
+        assert in_gate(ani.sale) == ONE_HELD
+        come_due(ani.sale)
+        assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
+        assert in_gate(ani.sale) == ONE_SOLD
+        assert pay(ani, Reservation.objects.get().pk).state == "confirmed"
+        assert broken(ani.sale) == money_astray() == []
+
+    @pytest.mark.parametrize("back", [False, True])
+    def test_continues_from_late_money_for_which_the_gate_keeps_the_units(
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch, back: bool
+    ) -> None:
+        dying(monkeypatch, confirm, "settle", lambda: buy(ani))
+        come_due(ani.sale)
+        reap(ani.sale)
+        dies_at(monkeypatch, "confirm: taken again", settle.settle_left)
+        assert in_gate(ani.sale) == ONE_HELD
+        if back:
+            come_due(ani.sale)
+            assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
+        assert settle.settle_left() == 1
+        assert in_gate(ani.sale) == ONE_SOLD
+        assert broken(ani.sale) == money_astray() == []
+
+    def test_continues_from_a_refund_that_is_due(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sale, people = called("ani", "budi", stock=1)
+        first, second = sorted(people, key=lambda person: person.number())
+        dying(monkeypatch, confirm, "settle", lambda: buy(first))
+        come_due(sale)
+        reap(sale)
+        tend(sale)
+        buy(second)
+        held = Reservation.objects.get(number=1).pk
+        dies_at(monkeypatch, "confirm: refund due", lambda: pay(first, held))
+        assert refusal(pay, first, held) is Outcome.EXPIRED
+        assert [confirm.refund_due(), confirm.refund_due()] == [1, 0]
+        assert broken(sale) == money_astray() == []
+
+
+class TestDyingAfterACancellation:
+    def test_continues_from_the_books_by_a_retry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sale, act = self._order()
+        dies_at(monkeypatch, "cancel: ended", act)
+        assert in_gate(sale) == ONE_SOLD
+        act()
+        act()
+        self._ended_once(sale)
+
+    def test_continues_from_the_books_by_mending(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sale, act = self._order()
+        dies_at(monkeypatch, "cancel: ended", act)
+        for _ in range(2):
+            bridge.run(admit.mend_all())
+        self._ended_once(sale)
+
+    def _order(self) -> tuple[Sale, Any]:
+        sale, (ani, _) = called("ani", "budi")
+        row = buy(ani)
+        return sale, lambda: cancel.cancel(reservation=row.pk, channel=ani.channel.id, code="buyer_request")
+
+    def _ended_once(self, sale: Sale) -> None:
+        assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 0, "used": []}
+        assert (Cancellation.objects.count(), Notice.objects.count()) == (1, 1)
+        assert confirm.refund_due() == 1
+        assert broken(sale) == money_astray() == []
+
+
+class TestDyingWhileUnitsRollOver:
+    @pytest.mark.parametrize(("point", "moved"), ROLLING)
+    def test_continues_from_each_step_at_the_next_look(
+        self, monkeypatch: pytest.MonkeyPatch, point: str, moved: int
+    ) -> None:
+        sale = rolling_sale(3)
+        open_now(sale)
+        dies_at(monkeypatch, point, lambda: roll_over_now(sale))
+        assert (offered(sale, "first"), Move.objects.count()) == (0, moved)
+        tend(sale)
+        tend(sale)
+        assert (offered(sale, "first"), offered(sale, "public"), Move.objects.count()) == (0, 3, 3)
+        assert broken(sale) == []
+
+
+class TestDyingAfterAReallocation:
+    def test_continues_from_the_books_by_a_retry_or_by_mending(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sale, (ani, _) = called("ani", "budi")
+        row = buy(ani)
+        cancel.cancel(reservation=row.pk, channel=ani.channel.id, code="buyer_request")
+        wronged = (Axis.EMAIL, "wronged@example.com")
+        follow_up = lobby_sale(
+            sale.campaign,
+            lines=[{"code": "wronged", "channels": ["lazada"], "stock": {PHONE: 0}, "listed": [wronged]}],
+            max_entries=500,
+        )
+        line = follow_up.allocations.get()
+        act = lambda: reallocate.reallocate(source=sale, target=line, reserve=0)  # noqa: E731
+        Listed.objects.create(allocation=line, axis="email", digest="00" * 16)
+        dies_at(monkeypatch, "reallocate: moved", act)
+        assert (offered(follow_up, "wronged"), Unit.objects.filter(allocation=line, state="free").count()) == (0, 1)
+        bridge.run(admit.mend_all())
+        assert offered(follow_up, "wronged") == 1
+        assert bridge.run(inspect.listed(card_of(follow_up), line.number)) == 2
+        act()
+        assert (offered(follow_up, "wronged"), Move.objects.count()) == (1, 1)
+        assert [*broken(sale), *broken(follow_up)] == []
