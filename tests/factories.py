@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import F
 from django.utils import timezone
 
-from flashsale.gate import bridge, cards, scripts
+from flashsale.gate import bridge, cards, client, scripts
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.life import admit, places
 from flashsale.life.enter import Entry, digests, enter
@@ -93,6 +93,23 @@ async def _move_opening(sale: Sale) -> None:
     opens = int(sale.opens_at.timestamp() * 1000)
     await scripts.tell(card, revision=sale.revision, opens=opens)
     await cards.show(replace(card, opens_at=opens))
+
+
+def end_now(sale: Sale) -> Sale:
+    """Moves the closing of a sale that has opened right behind its opening, in the books alone."""
+    Sale.objects.filter(pk=sale.pk).update(closes_at=F("opens_at") + timedelta(milliseconds=1))
+    sale.refresh_from_db()
+    return sale
+
+
+def forget(sale: Sale) -> None:
+    """The sale leaves the gate, and this process, as it does a day after its end."""
+    bridge.run(_forget(card_of(sale)))
+
+
+async def _forget(card: SaleCard) -> None:
+    await cards.forget(card)
+    client.gate().kept["cards"].clear()
 
 
 def card_of(sale: Sale) -> SaleCard:

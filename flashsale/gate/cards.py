@@ -84,6 +84,7 @@ async def forget(card: SaleCard) -> None:
     keys, redis = keys_of(card), gate().redis
     crowd = [keys.bucket(bucket) for bucket in range(card.buckets)]
     rest = [keys.card, keys.state, keys.asked, keys.holds, keys.due, keys.units, keys.used_sale]
+    rest.append(keys.refused)
     for line in card.lines:
         n = line.number
         crowd += [keys.out(n), keys.seen(n), keys.voided(n), keys.spent(n), keys.waves(n)]

@@ -44,6 +44,36 @@ async def counters(card: SaleCard, line: LineCard) -> dict[str, int]:
     return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 
 
+async def refusals(card: SaleCard) -> dict[str, int]:
+    """How often doors refused, by "verb word". Raises GateDown."""
+    try:
+        found = await gate().redis.hgetall(keys_of(card).refused)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("refusals") from error
+    return {word.decode(): int(times) for word, times in found.items()}
+
+
+async def unclaimed(card: SaleCard, line: LineCard, *, called: int) -> int:
+    """How many of the numbers up to `called` neither reserved nor left the line. Raises GateDown."""
+    try:
+        # Bit n stands for number n; what lies behind the last one called is cut off.
+        spent = await gate().redis.getrange(keys_of(card).spent(line.number), 0, called // 8)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("spent") from error
+    bits = int.from_bytes(spent.ljust(called // 8 + 1, b"\0")) >> (7 - called % 8)
+    return called - (bits & ((1 << called) - 1)).bit_count()
+
+
+async def waves(card: SaleCard, line: LineCard) -> list[tuple[int, int]]:
+    """When people were called: (last number, ms on the line's clock), in order. Raises GateDown."""
+    try:
+        found = await gate().redis.zrange(keys_of(card).waves(line.number), 0, -1)
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("waves") from error
+    pairs = (wave.decode().split(":") for wave in found)
+    return [(int(last), int(at)) for last, at in pairs]
+
+
 async def still_held(card: SaleCard, reservations: Sequence[str]) -> list[str]:
     """Those of the reservations whose units the gate still counts as taken. Raises GateDown."""
     found: list[str] = []

@@ -23,6 +23,7 @@
 | fs:{c}:asked:<sale>             | HASH   | request key → what was taken for it, JSON (reserve.lua)                  |
 | fs:{c}:holds:<sale>             | HASH   | reservation id → request key, while its units are taken                  |
 | fs:{c}:due:<sale>               | ZSET   | reservation id scored by deadline, while unpaid                          |
+| fs:{c}:refused:<sale>           | HASH   | verb and word → how often doors refused so (tally.py)                    |
 | fs:{c}:used:campaign            | HASH   | digest (hex) → units held and bought in the campaign                     |
 | fs:{c}:used:<sale>              | HASH   | the same within one sale, where it has a limit of its own                |
 | fs:{c}:unpaid                   | HASH   | digest (hex) → holds that it let expire unpaid in the campaign           |
@@ -91,6 +92,10 @@ class SaleKeys:
     @property
     def unpaid(self) -> str:
         return self._key("unpaid")
+
+    @property
+    def refused(self) -> str:
+        return self._key(f"refused:{self.sale}")
 
     @property
     def tend(self) -> str:

@@ -6,7 +6,7 @@ import time
 
 from django.db import DatabaseError
 
-from flashsale.gate import bridge, cards, scripts
+from flashsale.gate import bridge, cards, scripts, tally
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import GateDown
 from flashsale.gate.messages import Survey
@@ -117,6 +117,7 @@ async def keep_tending(*, stop: asyncio.Event) -> None:
                 await find_lost()
                 found_at = time.monotonic()
             await tend_all()
+            await tally.tell()
             if time.monotonic() - mended_at > MEND_S:
                 await mend_all()
                 mended_at = time.monotonic()

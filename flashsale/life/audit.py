@@ -210,19 +210,28 @@ def _counted_too_low(campaign: Campaign, scope: str, axes: list[str]) -> Iterato
 def _out_of_order(campaign: Campaign) -> Iterator[str]:
     """Numbers follow from the committed secret, and nobody reserved whose number had not been called."""
     for sale in _sales(campaign):
-        if lottery.commitment(bytes(sale.secret or b"")).hex() != sale.commitment:
+        if not commitment_holds(sale):
             yield f"{sale.code}: the secret does not match the commitment"
         for line in sale.allocations.exclude(cohort=None):
-            seed = lottery.seed(bytes(sale.secret or b""), line.code, line.cohort or 0)
-            if seed.hex() != line.seed:
-                yield f"{line}: the seed does not follow from secret and cohort"
-            called = max(line.called, _called(sale, line))
-            rows = Reservation.objects.filter(allocation=line).exclude(state=ReservationState.ABANDONED)
-            for index, number in rows.values_list("index", "number").iterator():
-                if lottery.number(index, line.cohort or 0, seed) != number:
-                    yield f"{line}: index {index} reserved as number {number}"
-                if number > called:
-                    yield f"{line}: number {number} reserved before it was called"
+            yield from out_of_order(sale, line, called=max(line.called, _called(sale, line)))
+
+
+def commitment_holds(sale: Sale) -> bool:
+    """Whether the secret is the one that the sale committed itself to."""
+    return lottery.commitment(bytes(sale.secret or b"")).hex() == sale.commitment
+
+
+def out_of_order(sale: Sale, line: Allocation, *, called: int) -> Iterator[str]:
+    """What is wrong with the order of a line that is drawn and called up to a number, by the books."""
+    seed = lottery.seed(bytes(sale.secret or b""), line.code, line.cohort or 0)
+    if seed.hex() != line.seed:
+        yield f"{line}: the seed does not follow from secret and cohort"
+    rows = Reservation.objects.filter(allocation=line).exclude(state=ReservationState.ABANDONED)
+    for index, number in rows.values_list("index", "number").iterator():
+        if lottery.number(index, line.cohort or 0, seed) != number:
+            yield f"{line}: index {index} reserved as number {number}"
+        if number > called:
+            yield f"{line}: number {number} reserved before it was called"
 
 
 def _called(sale: Sale, line: Allocation) -> int:

@@ -4,6 +4,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from flashsale.gate import bridge, cards
+from flashsale.life import fairness
 from flashsale.life.rebuild import card_of
 from flashsale.models import Record, Reservation, Sale
 from flashsale.models.sale import ms
@@ -28,5 +29,6 @@ def close(*, sale: int) -> bool:
             row.revision += 1
             row.save(update_fields=["state", "revision"])
             Record.write("close", by="clock", sale=row)
+    fairness.take(sale=row)
     bridge.run(cards.forget(card_of(row)))
     return True

@@ -5,6 +5,7 @@ from flashsale.models.api_call import ApiCall
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.case import Appeal, Cancellation, Case, Notice, ReviewRun
 from flashsale.models.demo_charge import DemoCharge
+from flashsale.models.fairness_report import FairnessReport
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.record import Record
 from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait, Unpaid
@@ -24,6 +25,7 @@ __all__ = [
     "Clock",
     "Contact",
     "DemoCharge",
+    "FairnessReport",
     "Holding",
     "Listed",
     "Move",

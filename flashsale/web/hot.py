@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError
 
+from flashsale.gate import tally
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.gate.client import GateDown
 from flashsale.life import draw, enter, leave, look, places, receipt, reserve, status, wait
@@ -78,6 +79,8 @@ async def _guarded(call: Call, *, sale: str, line: str, verb: str) -> Answer:
     except Disconnected:
         raise
     except Refused as refused:
+        if refused.outcome is not Outcome.NOT_FOUND:  # who asks for a sale that does not exist may ask for anything
+            tally.count(sale, verb, refused.outcome.value)
         return refusal(call, refused.outcome, refused.detail, refused.retry_after_s)
     except Misused as misused:
         return refusal(call, misused.fault, misused.detail, None, *misused.headers)

@@ -101,13 +101,13 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
 
 def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
     line = own_line(card=card)
-    shown = _shown(card) | tongues(request)
+    document = bridge.run(status.status(card=card, line=line or card.lines[0]))
+    shown = _shown(card) | tongues(request) | {"report": document["phase"] in OVER}
     if line is None or not codes.provable(card=card):
         leading = {code for line in card.lines for code in line.channels}
         names = ", ".join(channel.name for channel in card.channels if channel.code in leading)
         shown["closed_door"] = gettext("The way into this sale: %(channels)s.") % {"channels": names}
         return render(request, "flashsale/sale.html", shown)
-    document = bridge.run(status.status(card=card, line=line))
     view = _place(request, card, line)
     shown["sale"] |= {"phase": words.phases()[document["phase"]], "over": line.name or line.code}
     shown |= {
@@ -188,7 +188,7 @@ def _finished(request: HttpRequest, code: str) -> HttpResponse:
             "opens": moment(over.opens_at, zone), "closes": moment(over.closes_at, zone),
         },
         "offers": [{"name": offer.name, "price": money(offer.price, currency)} for offer in over.offers.all()],
-        "closed_door": words.phases()[over.phase(_now_ms())],
+        "closed_door": words.phases()[over.phase(_now_ms())], "report": over.phase(_now_ms()) in OVER,
     }  # fmt: skip
     return render(request, "flashsale/sale.html", shown | tongues(request))
 

@@ -95,6 +95,12 @@ def title(word: Word, language: str) -> str:
         return gettext(TABLE[word][1])
 
 
+def title_of(code: str, language: str) -> str:
+    """The same for a code that was written down; the code itself when we no longer know it."""
+    word = next((word for word in REFUSALS if word.value == code), None)
+    return title(word, language) if word else code
+
+
 def language_of(accept_language: str) -> str:
     """The first language of an Accept-Language header that we speak; Indonesian otherwise."""
     if len(accept_language) <= ACCEPT_LANGUAGE_CHARS_MAX:

@@ -3,6 +3,7 @@
 from django.utils.translation import gettext as _
 
 from flashsale.models import Payment, Reservation
+from flashsale.rules.identity import Axis
 from flashsale.rules.states import PaymentState, Phase, ReservationState
 
 
@@ -39,6 +40,19 @@ def order_states() -> dict[str, str]:
         ReservationState.RELEASED: _("Given back"),
         ReservationState.CANCELLED: _("Cancelled"),
         ReservationState.ABANDONED: _("Never came about"),
+    }
+
+
+def axes() -> dict[str, str]:
+    """By what people are known."""
+    return {
+        Axis.PHONE: _("phone"),
+        Axis.EMAIL: _("e-mail"),
+        Axis.PAYMENT: _("payment"),
+        Axis.ACCOUNT: _("account"),
+        Axis.NATIONAL_ID: _("national id"),
+        Axis.ADDRESS: _("delivery address"),
+        Axis.DEVICE: _("device"),
     }
 
 

@@ -54,7 +54,7 @@ def _addresses() -> list[str]:
         "", "flashsale/sale/", "flashsale/sale/add/", f"flashsale/sale/{draft.pk}/change/",
         f"flashsale/sale/publish/?id={draft.pk}", f"flashsale/sale/{running.pk}/change/",
         f"flashsale/campaign/{Campaign.objects.get().pk}/change/",
-        "flashsale/case/", f"flashsale/case/{case.pk}/change/",
+        "flashsale/case/", f"flashsale/case/{case.pk}/change/", "flashsale/record/", "flashsale/record/1/change/",
         f"flashsale/case/propose/?id={case.pk}", f"flashsale/unit/{unit.pk}/change/",
         f"flashsale/reservation/{case.reservation_id}/change/", f"auth/user/{User.objects.get().pk}/change/",
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 from flashsale.models import Sale
 from flashsale.web import hot
 from flashsale.web.api.document import openapi
-from tests.factories import identity, open_now
+from tests.factories import end_now, identity, open_now
 from tests.web.asgi import ask
 from tests.web.conftest import Partner
 
@@ -43,6 +43,7 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
     assert operations == {
         ("get", HOT + "status"), *(("post", HOT + verb) for verb in hot.VERBS),
         ("get", "/v1/keys"), ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
+        ("get", "/v1/sales/{code}/fairness"),
         ("get", "/v1/reservations"), ("get", "/v1/reservations/{id}"), ("post", "/v1/reservations/{id}/confirm"),
         ("post", "/v1/reservations/{id}/cancel"), ("post", "/v1/reservations/{id}/release"),
         ("post", "/v1/payments/demo"),
@@ -84,6 +85,9 @@ def test_real_answers_of_the_rest_fit(document: dict[str, Any], sale: Sale, laza
     ):  # fmt: skip
         reply = client.get(address)
         _fits(document, path, "get", reply.status_code, reply.json())
+    end_now(sale)
+    reply = client.get(f"/v1/sales/{sale.code}/fairness")
+    _fits(document, "/v1/sales/{code}/fairness", "get", 200, reply.json())
 
 
 def test_it_is_served_to_everybody(client: Client) -> None:

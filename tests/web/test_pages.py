@@ -11,13 +11,12 @@ from django.test import Client
 from django.utils import timezone
 from django.utils.translation import override
 
-from flashsale.gate import bridge, cards
 from flashsale.gate.client import GateDown
 from flashsale.models import Sale
 from flashsale.web import pages
 from flashsale.web.outbox import MOST, newest
 from flashsale.web.shown import moment_ms, money
-from tests.factories import card_of, draft_sale, lobby_sale, open_now, poco_campaign
+from tests.factories import draft_sale, forget, lobby_sale, open_now, poco_campaign
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,8 +60,7 @@ def test_a_partners_sale_says_where_its_doors_are(gate: redis.Redis) -> None:
 
 def test_a_forgotten_sale_is_shown_from_the_books(gate: redis.Redis) -> None:
     sale = open_now(lobby_sale(channels=("mi.com",)))
-    bridge.run(cards.forget(card_of(sale)))
-    cards._seen.clear()
+    forget(sale)
     page = text(f"/s/{sale.code}/")
     assert sale.commitment in page
     assert "line.js" not in page

@@ -43,7 +43,7 @@ class OneSale(PublicView):
     @extend_schema(operation_id="readSale", responses=shapes.SaleShape)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """One published sale."""
-        return fresh_for(Response(shapes.SaleShape(_sale(code)).data), CATALOGUE_FRESH_S)
+        return fresh_for(Response(shapes.SaleShape(published_sale(code)).data), CATALOGUE_FRESH_S)
 
 
 class TranscriptOf(PublicView):
@@ -52,7 +52,7 @@ class TranscriptOf(PublicView):
     @extend_schema(operation_id="readTranscript", responses=shapes.Transcript)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """The draw, once all lines are frozen; check it with `python flashsale/rules/lottery.py verify FILE`."""
-        return fresh_for(Response(_transcript(_sale(code))), TRANSCRIPT_FRESH_S)
+        return fresh_for(Response(_transcript(published_sale(code))), TRANSCRIPT_FRESH_S)
 
 
 def _published() -> QuerySet[Sale]:
@@ -60,7 +60,8 @@ def _published() -> QuerySet[Sale]:
     return rows.select_related("campaign").prefetch_related("offers", "allocations__channels")
 
 
-def _sale(code: str) -> Sale:
+def published_sale(code: str) -> Sale:
+    """The published sale with this code; refuses NOT_FOUND."""
     sale = _published().filter(code=code).first() if CODE_FORM.fullmatch(code) else None
     if sale is None:
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")

@@ -1,0 +1,22 @@
+"""The public report on a sale: kept, because what the gate counted and who a buyer was are not known for ever."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.sale import Sale
+
+
+class FairnessReport(models.Model):
+    """`counted` is what only the gate knew, taken while it did; `document` is what everybody may read."""
+
+    sale = models.OneToOneField(Sale, models.PROTECT, related_name="fairness_report", verbose_name=_("sale"))
+    counted = models.JSONField(default=dict)
+    document = models.JSONField(_("report"), default=dict)
+    made_at = models.DateTimeField(_("made"), null=True)
+
+    class Meta:
+        verbose_name = _("fairness report")
+        verbose_name_plural = _("fairness reports")
+
+    def __str__(self) -> str:
+        return str(self.sale)

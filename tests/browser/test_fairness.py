@@ -1,0 +1,50 @@
+"""The fairness report in a real browser: on a cheap phone, in the light and in the dark, for everybody."""
+
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from flashsale.gate import bridge, tally
+from flashsale.life import review
+from flashsale.life.reallocate import reallocate
+from flashsale.models import Sale
+from tests.admin.orders import buy
+from tests.browser.conftest import Site
+from tests.browser.person import Person
+from tests.factories import PHONE, draft_sale, end_now, lobby_sale
+
+pytestmark = pytest.mark.browser
+
+
+def _past(django_user_model: Any) -> Sale:
+    """A sale with everything that a report can tell of."""
+    sari, tono = (django_user_model.objects.create_user(name) for name in ("sari", "tono"))
+    sale = lobby_sale(stock={PHONE: 9}, name="26 January 2021, the first flash sale of the POCO M3")
+    orders = buy(sale, [f"person-{n}" for n in range(8)], device="the reseller's tablet")
+    for order in orders[:6]:
+        case = review.open_case(reservation=order, by=sari)
+        review.propose(case=case, code="one_person_many_identities", by=sari)
+        review.approve(case=case, by=tono)
+    later = draft_sale(sale.campaign, stock={PHONE: 0}, name="29 January")
+    reallocate(source=sale, target=later.allocations.get(), reserve=2)
+    for word, times in (("limit_reached", 40), ("not_called", 12), ("not_open", 3)):
+        for _ in range(times):
+            tally.count(sale.code, "enter" if word == "limit_reached" else "reserve", word)
+    bridge.run(tally.tell())
+    return end_now(sale)
+
+
+def test_the_report_fits_a_cheap_phone_and_can_be_used_by_everybody(
+    shop: Site, page: Page, django_user_model: Any
+) -> None:
+    sale = _past(django_user_model)
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
+        page.goto(f"{shop.url}/s/{sale.code}/fairness")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Laporan keadilan")
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
+        assert Person(shop, page, sale).barriers() == []
+    page.get_by_role("link", name="JSON").click()
+    assert '"version":1' in page.content().replace(" ", "")
