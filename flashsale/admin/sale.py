@@ -21,7 +21,9 @@ from flashsale.rules.states import SaleState
 
 IDENTITY = ["campaign", "code", "name"]
 TIMES = ["lobby_at", "opens_at", "closes_at"]
-RULES = ["limit", "claim_s", "hold_s", "overbooking", "rate_per_s", "poll_ms", "max_entries"]
+RULES = [
+    "limit", "claim_s", "hold_s", "overbooking", "rate_per_s", "claims_max", "extra_time_max", "poll_ms", "max_entries",
+]  # fmt: skip
 
 
 class OfferInline(EditedInline):

@@ -48,7 +48,7 @@ class SaleForm(forms.ModelForm):
         model = Sale
         fields = (
             "campaign", "code", "name", "lobby_at", "opens_at", "closes_at", "limit", "claim_s", "hold_s",
-            "overbooking", "rate_per_s", "poll_ms", "max_entries",
+            "overbooking", "rate_per_s", "claims_max", "extra_time_max", "poll_ms", "max_entries",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

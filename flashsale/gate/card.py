@@ -90,6 +90,8 @@ class SaleCard:
     overbooking: float
     rate_per_s: int
     poll_ms: int
+    claims_max: int
+    extra_time_max: int
     max_entries: int
     buckets: int
     commitment: str

@@ -119,9 +119,10 @@ async def look(
             keys.waves(n),
             keys.patient(n),
             keys.seen(n),
+            keys.pace(f"look:{n}:{index}"),
             *_places(card, digests),
         ],
-        [n, index, number, seed, *digests],
+        [n, index, number, seed, *PLACE, *digests],
     )
     word = _word(reply)
     return Looked(PlaceState(_text(reply[1])), reply[2], reply[3], reply[4]) if word is Outcome.LOOKED else word

@@ -61,7 +61,7 @@ async def _call(card: SaleCard, line: LineCard, figures: Survey) -> None:
     since_ms = figures.now - figures.called_at if figures.called_at else 1000
     people = pace.to_call(
         free=sum(figures.free.values()), open_claims=figures.open_claims, weight=card.weight,
-        overbooking=card.overbooking, claims_cap=card.max_entries,
+        overbooking=card.overbooking, claims_cap=card.claims_max or card.max_entries,
         rate_left=pace.accrued(rate_per_s=card.rate_per_s, since_ms=since_ms),
     )  # fmt: skip
     if not people or figures.called >= figures.entered:

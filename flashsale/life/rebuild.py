@@ -34,7 +34,7 @@ def card_of(sale: Sale) -> SaleCard:
         limit=campaign.limit, sale_limit=sale.limit or 0, lobby_at=ms(sale.lobby_at), opens_at=ms(sale.opens_at),
         closes_at=ms(sale.closes_at), claim_ms=sale.claim_s * 1000, hold_ms=sale.hold_s * 1000,
         overbooking=float(sale.overbooking), rate_per_s=sale.rate_per_s, poll_ms=sale.poll_ms,
-        max_entries=sale.max_entries,
+        claims_max=sale.claims_max, extra_time_max=sale.extra_time_max, max_entries=sale.max_entries,
         buckets=buckets_for(sale.max_entries, len(axes)), commitment=sale.commitment, message=sale.message, axes=axes,
         offers=tuple(OfferCard(o.sku, o.name, o.price) for o in sale.offers.all()),
         lines=tuple(_line_card(line) for line in _lines(sale)),

@@ -1,10 +1,10 @@
 """Many rows in one statement: what is written hundreds of times a second is not made into objects first."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import orjson
 from django.db import connection
 from django.db.models import Model
 
@@ -19,7 +19,7 @@ def insert(model: type[Model], columns: Mapping[str, Sequence[Any]]) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-            cursor.execute(sql, [json.dumps(rows, default=str)])
+            cursor.execute(sql, [orjson.dumps(rows, default=str).decode()])
         else:
             fields = _fields(model, names)
             values = (

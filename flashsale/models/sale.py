@@ -60,6 +60,14 @@ class Sale(models.Model):
     rate_per_s = models.PositiveIntegerField(
         _("called per second, at most"), default=1000, validators=[MinValueValidator(5), MaxValueValidator(100_000)]
     )
+    claims_max = models.PositiveIntegerField(
+        _("claims open at once in a line, at most"), default=0, validators=[MaxValueValidator(ENTRIES_MAX)],
+        help_text=_("0: as many as there are free units, times the overbooking."),
+    )  # fmt: skip
+    extra_time_max = models.PositiveIntegerField(
+        _("places with extra time in a line, at most"), default=200, validators=[MaxValueValidator(10_000)],
+        help_text=_("People who need longer may ask for twice the claim window; each may keep the next one waiting."),
+    )  # fmt: skip
     max_entries = models.PositiveIntegerField(
         _("entries per line, at most"), default=100_000,
         validators=[MinValueValidator(1), MaxValueValidator(ENTRIES_MAX)],

@@ -23,7 +23,7 @@ CARD = SaleCard(
     campaign=1, campaign_code="poco", sale=7, code="jan-26", name="26 January", time_zone="Asia/Jakarta",
     currency="IDR", salt="00", epoch=1, limit=1, sale_limit=0, lobby_at=NOW - HOUR, opens_at=NOW - HOUR // 2,
     closes_at=NOW + HOUR, claim_ms=60_000, hold_ms=600_000, overbooking=1.0, rate_per_s=1000, max_entries=100,
-    buckets=64, commitment="", message="", poll_ms=2000,
+    claims_max=0, extra_time_max=200, buckets=64, commitment="", message="", poll_ms=2000,
     axes=(AxisCard(Axis.EMAIL, True, "enter"), AxisCard(Axis.PHONE, True, "enter")),
     offers=(OfferCard(SMALL, "Small", 100), OfferCard(BIG, "Big", 200)),
     lines=LINES, channels=(ChannelCard(5, "lazada", "Lazada", "partner"),),

@@ -54,14 +54,13 @@ def test_who_asked_in_time_has_twice_the_time_and_keeps_the_unit_from_the_next()
     assert (first.look().state, second.look().state) == (PlaceState.LAPSED, PlaceState.CALLED)
 
 
-def test_extra_time_is_not_given_once_called_and_only_to_a_few(monkeypatch):
-    sale = lobby_sale(stock={PHONE: 1})
+def test_extra_time_is_not_given_once_called_and_only_to_a_few():
+    sale = lobby_sale(stock={PHONE: 1}, extra_time_max=1)
     people = crowd(sale, 4)
     open_now(sale)
     tend(sale)
     first, second, third, _ = sorted(people, key=lambda person: person.number())
     assert refusal(ask_for_time, first) is Outcome.ALREADY_CALLED
-    monkeypatch.setattr(wait, "PATIENT_MAX", 1)
     ask_for_time(second)
     assert refusal(ask_for_time, third) is Outcome.NO_MORE_TIME
 
@@ -112,6 +111,17 @@ def test_a_place_that_hammers_the_door_is_slowed_down_and_still_gets_its_unit():
     time.sleep(0.3)
     tend(sale)
     assert ani.reserve(key="at last").amount == 1_799_000
+
+
+def test_a_place_that_looks_too_often_is_told_to_wait_and_nothing_else_changes():
+    sale = lobby_sale()
+    (ani,) = crowd(sale, 1)
+    looks = (ani.look().state for _ in range(20 * PLACE.burst))
+    with pytest.raises(Refused) as refused:
+        assert set(looks) == {PlaceState.WAITING}
+    assert refused.value.outcome is Outcome.TOO_MANY_REQUESTS
+    time.sleep(0.2)
+    assert ani.look().state is PlaceState.WAITING
 
 
 def test_addresses_count_only_for_those_who_come_by_themselves():

@@ -135,6 +135,19 @@ def test_calling_never_promises_more_than_is_free_and_lapsed_claims_go_to_the_ne
     assert refusal(by_number[5].reserve) is Outcome.NOT_CALLED
 
 
+def test_no_more_claims_are_open_at_once_than_the_sale_allows():
+    sale = lobby_sale(stock={PHONE: 5}, claims_max=2)
+    people = crowd(sale, 5)
+    open_now(sale)
+    in_order = sorted(people, key=lambda person: view(person).number or 0)
+    for reserved in range(4):
+        tend(sale)
+        called = [person for person in in_order if view(person).state is PlaceState.CALLED]
+        assert called == in_order[reserved : reserved + 2]
+        called[0].reserve()
+        time.sleep(0.21)
+
+
 def test_those_who_left_are_passed_over_by_the_calling():
     sale = lobby_sale(stock={PHONE: 2})
     people = crowd(sale, 6)

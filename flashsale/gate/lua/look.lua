@@ -1,9 +1,14 @@
 -- Where a place stands. A place whose digests the gate has lost is put back: the token is the place (DESIGN 7).
 -- After a loss, indexes that may have been given since the last second known are out until their token is seen, once; if
 -- its owner has entered again meanwhile, the earlier place counts.
--- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 patient  8 seen  9.. the place bucket of each digest
--- ARGV: 1 run id  2 line number  3 index  4 number (0 while not drawn)  5 seed (empty while not drawn)  6.. digests, raw
--- Answers: {'looked', place state, line's clock, end of the claim window or 0, called} or {'not_ready'}
+-- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 patient  8 seen  9 pace of the place
+--   10.. the place bucket of each digest
+-- ARGV: 1 run id  2 line number  3 index  4 number (0 while not drawn)  5 seed (empty while not drawn)
+--   6 ms between a place's looks  7 how many at once  8.. digests, raw
+-- Answers: {'looked', place state, line's clock, end of the claim window or 0, called} or {word} of too_many_requests, not_ready
+local after = pace_after(tonumber(redis.call('GET', KEYS[9]) or 0), tonumber(ARGV[6]), tonumber(ARGV[7]))
+if not after then return {'too_many_requests'} end
+keep_paces({[KEYS[9]] = after})
 local sale = read_sale()
 if not sale then return {'not_ready'} end
 local index, number = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -21,15 +26,15 @@ if out and index <= tonumber(line[3] or 0) and redis.call('SETBIT', KEYS[8], ind
 end
 if out then return {'looked', 'left', sale.now, 0, called} end
 local place = {index = index, line = tonumber(ARGV[2]), left = false, returns = 0}
-for i = 6, #ARGV do
-  local known = redis.call('HGET', KEYS[i + 3], ARGV[i])
+for i = 8, #ARGV do
+  local known = redis.call('HGET', KEYS[i + 2], ARGV[i])
   local other = known and unpack_place(known)
   if other and other.line == place.line and other.index > index then
     redis.call('SETBIT', KEYS[3], other.index, 1)
     redis.call('SADD', KEYS[4], other.index)
     known = false
   end
-  if not known then redis.call('HSET', KEYS[i + 3], ARGV[i], pack_place(place)) end
+  if not known then redis.call('HSET', KEYS[i + 2], ARGV[i], pack_place(place)) end
 end
 
 if number == 0 then return {'looked', 'waiting', sale.now, 0, called} end
