@@ -138,9 +138,10 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
         problems.append(_("The sale has no line yet: add an allocation."))
     problems += [_("The line %(line)s has no channel.") % {"line": x.code} for x in lines if not x.channels.all()]
     problems += [_("The line %(line)s sells nothing.") % {"line": x.code} for x in lines if not x.stock.all()]
-    served = [channel.pk for line in lines for channel in line.channels.all()]
+    # Whoever is on a list or holds an old place knows which line is theirs; everybody else must find one.
+    served = [channel.pk for x in lines if not (x.listed_only or x.carries_id) for channel in x.channels.all()]
     if len(served) != len(set(served)):
-        problems.append(_("A channel leads to two lines; it must lead to one."))
+        problems.append(_("A channel leads to two lines that are open to everybody; it must lead to one."))
     if sum(stock.quantity for line in lines for stock in line.stock.all()) > UNITS_MAX:
         problems.append(_("More than %(most)d units.") % {"most": UNITS_MAX})
     problems += [words for line in lines for words in _tranche_problems(line)]

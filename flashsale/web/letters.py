@@ -96,7 +96,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
         return _over(request, gettext("This invitation has ended."))
     zone, channel = notice.sale.campaign.time_zone, _way_in(notice)
     shown = {
-        "sale": notice.sale, "kept": notice.line.listed_only,
+        "sale": notice.sale, "line": notice.line.code, "kept": notice.line.listed_only,
         "opens": moment(notice.line.opens_at or notice.sale.opens_at, zone),
         "until": moment(notice.line.ends_at, zone), "channel": channel,
         "own": channel.kind == Channel.Kind.OWN_PAGE,

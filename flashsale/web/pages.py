@@ -4,6 +4,7 @@ A crowd reloads the waiting page, so it is made from the gate alone; the books a
 """
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -87,7 +88,7 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
     """The receipt of this browser's place, as a file to keep; needs no script."""
     try:
         card = bridge.run(places.card(code=code))
-        line = own_line(card=card)
+        line = own_line(request, card=card)
         if line is None:
             raise Http404
         place = places.open_place(card=card, line=line, token=request.COOKIES.get(f"fs_place_{code}", ""))
@@ -100,7 +101,7 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
 
 
 def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
-    line = own_line(card=card)
+    line = own_line(request, card=card)
     document = bridge.run(status.status(card=card, line=line or card.lines[0]))
     shown = _shown(card) | tongues(request) | {"report": document["phase"] in OVER}
     if line is None or not codes.provable(card=card):
@@ -120,10 +121,35 @@ def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
     return render(request, "flashsale/sale.html", shown)
 
 
-def own_line(*, card: SaleCard) -> LineCard | None:
-    """The line that our own page leads to, if any."""
+def own_line(request: HttpRequest, *, card: SaleCard) -> LineCard | None:
+    """The line that our own page leads this browser to, if any.
+
+    Where it has a place, or had one in the line that is carried over, or was sent by an invitation; else the line that
+    is open to everybody.
+    """
     own = {channel.code for channel in card.channels if channel.kind == "own page"}
-    return next((line for line in card.lines if own & set(line.channels) and line.mode == Mode.LINE), None)
+    lines = [line for line in card.lines if own & set(line.channels) and line.mode == Mode.LINE]
+    kept = _kept_places(request)
+
+    def fits(line: LineCard) -> tuple[bool, bool, bool, bool]:
+        old = line.carries
+        return (
+            (card.sale, line.number) in kept, request.GET.get("line") == line.code,
+            old is not None and (old.sale, old.line) in kept, old is None and not line.listed_only,
+        )  # fmt: skip
+
+    return max(lines, key=fits, default=None)
+
+
+def _kept_places(request: HttpRequest) -> set[tuple[int, int]]:
+    """Sale and line of every place that this browser keeps."""
+    kept = set()
+    for name, token in request.COOKIES.items():
+        if name.startswith("fs_place_"):
+            with suppress(Refused):
+                place = places.read(token)
+                kept.add((place.sale, place.line))
+    return kept
 
 
 def _place(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | None:

@@ -9,11 +9,14 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from flashsale.gate import bridge, inspect
 from flashsale.life import links, notify, reallocate, review
+from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Appeal, Cancellation, Contact, Reservation, Sale
 from flashsale.rules.tokens import Link
 from tests.admin.orders import buy
-from tests.factories import PHONE, draft_sale, lobby_sale
+from tests.factories import PHONE, card_of, draft_sale, lobby_sale
+from tests.web.shop import Visitor
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -117,3 +120,25 @@ def test_an_invitation_to_an_open_line_promises_no_unit(english: Client) -> None
     page = english.get(path).content.decode()
     assert "all who do are drawn together" in page
     assert "nobody else can" not in page
+
+
+def test_an_invitation_leads_to_its_own_line_and_admits_nobody_else() -> None:
+    order = cancel("cancelled_by_mistake")
+    lines = [
+        {"code": "public", "channels": ["mi.com"], "stock": {PHONE: 1}},
+        {"code": "mi.com", "channels": ["mi.com"], "stock": {PHONE: 1}, "listed": []},
+    ]
+    rerun = draft_sale(order.sale.campaign, lines=lines)
+    reallocate.reallocate(source=order.sale, target=rerun.allocations.get(code="mi.com"), reserve=None)
+    publish(sale=rerun)
+    notify.send_due()
+    visitors = ani, eka = Visitor(rerun, "ani"), Visitor(rerun, "eka")
+    page = ani.client.get(path_in(mail.outbox[-1].body)).content.decode()
+    assert f'href="/s/{rerun.code}/?line=mi.com"' in page
+    assert [visitor.get("").context["sheet"]["line"] for visitor in visitors] == ["public", "public"]
+    assert [visitor.get("?line=mi.com").context["sheet"]["line"] for visitor in visitors] == ["mi.com", "mi.com"]
+    refused = eka.enter()
+    assert (refused.status, refused.json["code"]) == (403, "not_eligible")
+    assert ani.enter().status == 201
+    assert [visitor.get("").context["sheet"]["line"] for visitor in visitors] == ["mi.com", "public"]
+    assert bridge.run(inspect.counters(card_of(rerun), card_of(rerun).line("mi.com")))["entered"] == 1

@@ -57,7 +57,10 @@ class TranscriptOf(PublicView):
 
 def _published() -> QuerySet[Sale]:
     rows = Sale.objects.exclude(state=SaleState.DRAFT)
-    return rows.select_related("campaign").prefetch_related("offers", "allocations__channels")
+    return rows.select_related("campaign").prefetch_related(
+        "offers", "allocations__channels", "allocations__carries", "allocations__successor",
+        "allocations__reallocations__source",
+    )  # fmt: skip
 
 
 def published_sale(code: str) -> Sale:

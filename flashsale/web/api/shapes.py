@@ -13,7 +13,7 @@ from flashsale.models.sale import moment, ms
 from flashsale.providers.payment import METHODS
 from flashsale.rules.identity import VALUE_CHARS_MAX, Axis
 from flashsale.rules.reasons import ReasonCode
-from flashsale.rules.states import AppealState, CaseState, PaymentState, Phase, Remedy, ReservationState
+from flashsale.rules.states import AppealState, CaseState, Mode, PaymentState, Phase, Remedy, ReservationState
 
 CHARS_MAX = 200
 ADDRESS_CHARS_MAX = 512
@@ -49,6 +49,17 @@ class Offer(serializers.Serializer[Any]):
     price = serializers.IntegerField()
 
 
+class Plan(serializers.Serializer[Any]):
+    """Returned units of an earlier sale come by this plan."""
+
+    sale = serializers.CharField(source="source.code", help_text="Whose cancelled orders freed them.")
+    reserve = serializers.IntegerField(
+        allow_null=True, help_text="So many units stay for appeals; null: all that an appeal may still be about."
+    )
+    units = serializers.IntegerField(allow_null=True, help_text="At most so many; null: all that may move.")
+    due_at = serializers.DateTimeField(allow_null=True, help_text="When it is carried out, if that was planned ahead.")
+
+
 class Line(serializers.Serializer[Any]):
     """A line of people. `cohort` and `seed` are there once it is drawn."""
 
@@ -57,6 +68,20 @@ class Line(serializers.Serializer[Any]):
     channels = serializers.SerializerMethodField(help_text="Which channels lead to it.")
     cohort = serializers.IntegerField(allow_null=True)
     seed = serializers.CharField(help_text="Hex; empty until the draw.")
+    mode = serializers.ChoiceField([mode.value for mode in Mode])
+    opens_at = serializers.DateTimeField(allow_null=True, help_text="Where it opens later than the sale.")
+    listed_only = serializers.BooleanField(help_text="Only people on its list enter.")
+    carries = serializers.CharField(
+        source="carries.code",
+        default=None,
+        allow_null=True,
+        help_text="The line of an earlier sale whose order it carries over.",
+    )
+    successor = serializers.CharField(
+        source="successor.code", default=None, allow_null=True, help_text="Gets what nobody has claimed."
+    )
+    rolls_over_at = serializers.DateTimeField(allow_null=True)
+    returned = Plan(many=True, source="reallocations", help_text="Published plans by which returned units come here.")
 
     def get_channels(self, line: Allocation) -> list[str]:
         """The channels' codes."""
