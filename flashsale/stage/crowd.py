@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flashsale.stage.behaviour import End, Tempo, Visit, attend
@@ -20,7 +20,12 @@ from flashsale.stage.watch import Watches
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Where a crowd goes: a server, a sale, its lines by channel; partners by their keys, others through the page."""
+    """Where a crowd goes: a server, a sale, its lines by channel (or by the code of somebody who goes elsewhere);
+    partners by their keys, others through the page.
+
+    `kept` are the places that people have from an earlier sale, by their codes; `fed_until` is until when (ms) a line
+    may still get units of another one.
+    """
 
     url: str
     sale: str
@@ -29,6 +34,8 @@ class Scene:
     outbox: Outbox
     tempo: Tempo
     seed: int = 0
+    kept: Mapping[str, Shopper] = field(default_factory=dict)
+    fed_until: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ async def attend_all(
     """The same, from an event loop."""
     async with Http(url=scene.url, journal=journal) as http:
         lines = sorted(set(scene.lines.values()))
-        async with Watches(http=http, sale=scene.sale, lines=lines) as watches:
+        async with Watches(http=http, sale=scene.sale, lines=lines, fed_until=scene.fed_until) as watches:
             visits = [_visit(scene, http, watches, person) for person in people]
             tasks = [asyncio.create_task(attend(visit)) for visit in visits]
             await _until(tasks, seconds, stop)
@@ -95,7 +102,7 @@ def _raise_first(tasks: Sequence[asyncio.Task[Any]]) -> None:
 
 
 def _visit(scene: Scene, http: Http, watches: Watches, person: Person) -> Visit:
-    line = scene.lines[person.channel]
+    line = scene.lines.get(person.code) or scene.lines[person.channel]
 
     def more(number: int) -> Visit | None:
         """The same person under another name: at the same channel, and at the other partners'."""
@@ -114,7 +121,7 @@ def _visit(scene: Scene, http: Http, watches: Watches, person: Person) -> Visit:
 
 
 def _shopper(scene: Scene, http: Http, person: Person, line: str) -> Shopper:
-    key = scene.keys.get(person.channel)
+    key, old = scene.keys.get(person.channel), scene.kept.get(person.code)
     if key is None:
-        return PageShopper(http=http, person=person, sale=scene.sale, line=line, outbox=scene.outbox)
-    return PartnerShopper(http=http, person=person, sale=scene.sale, line=line, key=key)
+        return PageShopper(http=http, person=person, sale=scene.sale, line=line, outbox=scene.outbox, old=old)
+    return PartnerShopper(http=http, person=person, sale=scene.sale, line=line, key=key, old=old)

@@ -19,6 +19,11 @@ def document(url: str) -> dict[str, Any]:
     return found
 
 
+def page(url: str) -> str:
+    """The text at an address, whatever its status. Raises NotThere."""
+    return _get(url)[1].decode()
+
+
 def status(url: str) -> int:
     """The status with which an address answers. Raises NotThere."""
     return _get(url)[0]

@@ -7,16 +7,18 @@ from typing import Any
 
 from flashsale.models import Cancellation, Case, Holding, Move, Unit
 from flashsale.models.sale import ms
+from flashsale.rules.states import ReservationState
 
 COLUMNS = (
     "serial", "sku", "step", "sale", "line", "reservation", "channel", "number", "state", "cancelled_ms", "reason",
-    "case_score", "moved_to",
+    "case_score", "moved_to", "appeal",
 )  # fmt: skip
 
 
 def ways(campaign: int) -> list[dict[str, Any]]:
     """One row for each step of each unit of a campaign: a reservation of it, or where it lies without one."""
-    cancelled = {c.reservation_id: c for c in Cancellation.objects.filter(reservation__sale__campaign_id=campaign)}
+    ended = Cancellation.objects.filter(reservation__sale__campaign_id=campaign).select_related("case__appeal")
+    cancelled = {c.reservation_id: c for c in ended}
     cases = dict(Case.objects.filter(reservation__sale__campaign_id=campaign).values_list("reservation_id", "score"))
     moves = {
         (move.unit_id, move.cancellation_id): f"{move.target.sale.code}/{move.target.code}"
@@ -47,6 +49,9 @@ def _step(
     moves: dict[tuple[int, int | None], str],
 ) -> dict[str, Any]:
     reservation = holding.reservation
+    appeal = getattr(cancellation.case, "appeal", None) if cancellation else None
+    # An order that was restored counts as if it had never been cancelled: its limit stayed used all the time.
+    stands = reservation.state == ReservationState.CONFIRMED
     return {
         "serial": unit.serial,
         "sku": unit.sku,
@@ -57,10 +62,11 @@ def _step(
         "channel": reservation.channel.code,
         "number": reservation.number,
         "state": str(reservation.state),
-        "cancelled_ms": ms(cancellation.at) if cancellation else "",
+        "cancelled_ms": ms(cancellation.at) if cancellation and not stands else "",
         "reason": cancellation.reason if cancellation else "",
         "case_score": cases.get(reservation.pk, ""),
         "moved_to": moves.get((unit.pk, cancellation.pk), "") if cancellation else "",
+        "appeal": str(appeal.remedy or appeal.state) if appeal else "",
     }
 
 

@@ -44,27 +44,27 @@ def drawn(seen: Seen) -> Check:
     )
 
 
-def _numbers(seen: Seen) -> dict[tuple[str, str, str], int]:
+def numbers(seen: Seen) -> dict[tuple[str, str, str], int]:
     """The number of everybody who has a place, by (sale, line, who), from the transcripts."""
-    numbers = {}
+    found = {}
     for answer in seen.journal.of("enter"):
         line = seen.transcripts.get(answer.sale, {}).get("lines", {}).get(answer.line)
         if answer.ok and line:
             number = lottery.number(int(answer.body["index"]), int(line["cohort"]), bytes.fromhex(line["seed"]))
-            numbers[answer.sale, answer.line, answer.who] = number
-    return numbers
+            found[answer.sale, answer.line, answer.who] = number
+    return found
 
 
 def called_first(seen: Seen) -> Check:
     """Whoever got a reservation had been called: the next document of the line says so."""
-    numbers = _numbers(seen)
+    drawn_as = numbers(seen)
     documents: dict[tuple[str, str], list[Answer]] = defaultdict(list)
     for answer in seen.journal.of("status"):
         if answer.status == 200:
             documents[answer.sale, answer.line].append(answer)
     broken, seen_ok = [], 0
     for answer in seen.journal.of("reserve"):
-        number = numbers.get((answer.sale, answer.line, answer.who))
+        number = drawn_as.get((answer.sale, answer.line, answer.who))
         if not answer.ok or number is None:
             continue
         seen_ok += 1

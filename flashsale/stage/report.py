@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flashsale.life.appeal import ledger
 from flashsale.stage import lineage
 from flashsale.stage.story import Story
 
@@ -27,6 +28,7 @@ def as_document(story: Story, *, seconds: float) -> dict[str, Any]:
         "held": not broken,
         "acts": [{name: dict(value) if name == "ends" else value for name, value in act.items()} for act in story.acts],
         "answers": _answers(story),
+        "ledger": [{**asdict(entry), "precision": entry.precision} for entry in ledger()],
         "checks": [asdict(check) for check in story.checks],
         "broken": broken,
     }
@@ -65,12 +67,16 @@ def _acts(story: Story) -> Table:
     for heading in ("day", "over after", "units", "people", "what came of it"):
         table.add_column(heading, justify="left" if heading in {"day", "what came of it"} else "right")
     for act in story.acts:
-        came = act.get("ends") or act.get("cancelled") or {}
+        came = act.get("ends") or {**act.get("cancelled", {}), **_appeals(act)}
         words = ", ".join(f"{count} {what}" for what, count in sorted(came.items(), key=lambda pair: -pair[1]))
         table.add_row(
             act["act"], f"{act['over_after_s']} s", str(act.get("units", "")), str(act.get("people", "")), words
         )
     return table
+
+
+def _appeals(act: dict[str, Any]) -> dict[str, int]:
+    return {f"appeals {state}": count for state, count in act.get("appeals", {}).items()}
 
 
 def _checks(story: Story) -> Table:

@@ -31,6 +31,8 @@ class Seen:
     limit: int
     units: dict[tuple[str, str], int] = field(default_factory=dict)
     """Announced units by (sale, line)."""
+    rolling: set[tuple[str, str]] = field(default_factory=set)
+    """Lines whose units roll over while the sale runs: `units` is what each has had at most."""
     windows: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Opening, closing, hold in ms, by sale."""
     transcripts: dict[str, dict[str, Any]] = field(default_factory=dict)

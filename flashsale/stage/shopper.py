@@ -47,30 +47,33 @@ class Shopper(ABC):
 class PartnerShopper(Shopper):
     """The partner's server speaks for its shopper, whose identity it has checked, and keeps the place token."""
 
-    def __init__(self, *, http: Http, person: Person, sale: str, line: str, key: str) -> None:
+    def __init__(
+        self, *, http: Http, person: Person, sale: str, line: str, key: str, old: Shopper | None = None
+    ) -> None:
         super().__init__(http=http, person=person, sale=sale, line=line)
         self._bearer = {"Authorization": f"Bearer {key}"}
-        self._place = ""
+        self.place = ""
+        self._carried = {"carried": old.place} if isinstance(old, PartnerShopper) else {}
 
     async def enter(self) -> Answer:
         """Identity in, place token out."""
         identity = {"phone": self.person.phone, "email": self.person.email}
-        answer = await self._hot("enter", {"identity": identity})
+        answer = await self._hot("enter", {"identity": identity, **self._carried})
         if answer.ok:
-            self._place = str(answer.body["place"])
+            self.place = str(answer.body["place"])
         return answer
 
     async def look(self) -> Answer:
         """By the token."""
-        return await self._hot("look", {"place": self._place})
+        return await self._hot("look", {"place": self.place})
 
     async def leave(self) -> Answer:
         """By the token."""
-        return await self._hot("leave", {"place": self._place})
+        return await self._hot("leave", {"place": self.place})
 
     async def reserve(self, *, items: Items, key: str) -> Answer:
         """By the token, under the shopper's key."""
-        return await self._hot("reserve", {"place": self._place, "items": items}, {"Idempotency-Key": key})
+        return await self._hot("reserve", {"place": self.place, "items": items}, {"Idempotency-Key": key})
 
     async def confirm(self, *, reservation: str, price: int) -> Answer:
         """With all axes, as the partner knows them."""
@@ -102,10 +105,14 @@ class PartnerShopper(Shopper):
 class PageShopper(Shopper):
     """A browser on our own page: cookies, one-time codes, and an address of its own behind the proxy."""
 
-    def __init__(self, *, http: Http, person: Person, sale: str, line: str, outbox: Outbox) -> None:
+    def __init__(
+        self, *, http: Http, person: Person, sale: str, line: str, outbox: Outbox, old: Shopper | None = None
+    ) -> None:
         super().__init__(http=http, person=person, sale=sale, line=line)
         self._outbox = outbox
-        self._cookies: dict[str, str] = {"fs_device": person.device, "django_language": person.language}
+        self.cookies: dict[str, str] = {"fs_device": person.device, "django_language": person.language}
+        if isinstance(old, PageShopper):
+            self.cookies |= old.cookies
         digits = int(person.phone[4:])
         self._headers = {
             "Origin": http.url,
@@ -115,7 +122,7 @@ class PageShopper(Shopper):
 
     async def enter(self) -> Answer:
         """Open the page, ask for codes, read them, prove them, enter."""
-        if not any(name.startswith("fs_proof_") for name in self._cookies):
+        if not any(name.startswith("fs_proof_") for name in self.cookies):
             refused = await self._prove()
             if refused is not None:
                 return refused
@@ -163,9 +170,9 @@ class PageShopper(Shopper):
         method: str = "POST",
     ) -> Answer:
         headers = {**self._headers, **(more or {})}
-        if token := self._cookies.get("csrftoken"):
+        if token := self.cookies.get("csrftoken"):
             headers["X-CSRFToken"] = token
         return await self._http.send(
             who=self.person.code, verb=verb, path=path, sale=self.sale, line=self.line, method=method, body=body,
-            headers=headers, cookies=self._cookies,
+            headers=headers, cookies=self.cookies,
         )  # fmt: skip

@@ -110,11 +110,11 @@ class Story:
         self.seen.windows[sale.code] = (ms(sale.opens_at), ms(sale.closes_at), sale.hold_s * 1000)
         self.seen.units |= {(sale.code, line): count for line, count in units.items()}
 
-    def attend(self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str]) -> crowd.Attendance:
-        """Let people go to a sale and come home; its transcript is fetched as anybody can."""
+    def attend(self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str], **more: Any) -> crowd.Attendance:
+        """Let people go to a sale and come home; its transcript is fetched as anybody can. `more` is the scene's."""
         scene = crowd.Scene(
             url=self.servers.url, sale=sale.code, lines=lines, keys=self.keys, outbox=self.outbox,
-            tempo=self.clock.tempo, seed=self.seed,
+            tempo=self.clock.tempo, seed=self.seed, **more,
         )  # fmt: skip
         patience = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds()) + self.clock.hold_s + 5
         attendance = crowd.run(scene=scene, people=people, journal=self.journal, seconds=patience)
@@ -158,7 +158,7 @@ def prepare(*, scale: float, seed: int, out: Path, servers: Servers, say: Callab
         campaign=campaign,
         clock=Clockwork.for_scale(scale),
         keys={channel.code: PartnerKey.make(channel)[1] for channel in partners},
-        staff=[User.objects.create_user(name) for name in ("dewi", "agus")],
+        staff=[User.objects.create_user(name) for name in ("dewi", "agus", "rina")],
         say=say,
     )
     size = max(40, round(SHOPPERS * scale))

@@ -2,12 +2,12 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
 from flashsale.rules import lottery
-from flashsale.stage.client import Http
+from flashsale.stage.client import Http, now_ms
 
 EVERY_S = 0.25
 
@@ -15,9 +15,10 @@ EVERY_S = 0.25
 class Watch:
     """What the public document of a line says, and who wants to know."""
 
-    def __init__(self, *, http: Http, sale: str, line: str) -> None:
+    def __init__(self, *, http: Http, sale: str, line: str, fed_until: int = 0) -> None:
         self.sale = sale
         self.line = line
+        self._fed_until = fed_until
         self.document: dict[str, Any] = {}
         self.drawn = asyncio.Event()
         self.opened = asyncio.Event()
@@ -58,6 +59,8 @@ class Watch:
         seen = self.document
         if not seen:
             return False
+        if now_ms() < self._fed_until:
+            return False
         sold_out = seen["phase"] == "open" and seen["free"] == seen["held"] == 0 and bool(seen["seed"])
         return sold_out or seen["phase"] in {"closed", "called_off"}
 
@@ -94,8 +97,10 @@ class Watch:
 class Watches:
     """The watches of all lines that a crowd stands in. Usable as a context manager."""
 
-    def __init__(self, *, http: Http, sale: str, lines: list[str]) -> None:
-        self.by_line = {line: Watch(http=http, sale=sale, line=line) for line in lines}
+    def __init__(self, *, http: Http, sale: str, lines: list[str], fed_until: Mapping[str, int]) -> None:
+        self.by_line = {
+            line: Watch(http=http, sale=sale, line=line, fed_until=fed_until.get(line, 0)) for line in lines
+        }
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:

@@ -152,3 +152,12 @@ def test_a_reservation_before_the_opening_is_found() -> None:
     seen = _seen(_reserve("ani", "r1", at_ms=OPENS - 1))
 
     assert not checks.inside_window(seen, list(reservations(seen))).held
+
+
+def test_a_line_that_rolls_over_may_have_fewer_units_than_before_and_never_more() -> None:
+    seen = _seen(_status(OPENS, 0, free=2), _status(OPENS + 1, 0, free=1), units=2)
+    assert not checks.conserved(seen).held
+    seen.rolling.add(("s", "l"))
+    assert checks.conserved(seen).held
+    seen.units["s", "l"] = 1
+    assert not checks.conserved(seen).held

@@ -42,6 +42,11 @@ class Command(BaseCommand):
             "--acts", type=int, default=telling.ACTS, choices=range(1, 5), help="stop after so many days"
         )
 
+        parser.add_argument(
+            "--rerun", choices=telling.RERUNS, default="public",
+            help="29 January as it was (public, on Lazada), or as it should have been (tranches)",
+        )  # fmt: skip
+
     def handle(self, **options: Any) -> None:
         """Play and judge."""
         if not 0.01 <= options["scale"] <= 20:
@@ -76,6 +81,7 @@ def _play(out: Path, options: dict[str, Any]) -> bool:
     started = time.monotonic()
     story = telling.tell(
         scale=options["scale"], seed=options["seed"], out=out, port=free_port(), acts=options["acts"],
+        rerun=options["rerun"],
         say=lambda words: console.print(words, markup=False),
     )  # fmt: skip
     document = report.as_document(story, seconds=time.monotonic() - started)

@@ -4,10 +4,11 @@ from collections import Counter
 
 from flashsale import tasks
 from flashsale.life import review
-from flashsale.models import Cancellation, Case, Notice, Reservation, ReviewRun, Sale
+from flashsale.models import Appeal, Cancellation, Case, Notice, Reservation, ReviewRun, Sale
 from flashsale.rules.outcomes import Refused
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import CaseState, NoticeState, ReservationState
+from flashsale.stage.acts import appeals
 from flashsale.stage.behaviour import End
 from flashsale.stage.people import Kind
 from flashsale.stage.seen import Check
@@ -39,10 +40,12 @@ def act(story: Story, sale: Sale) -> None:
     )  # fmt: skip
     alone = _decide(story, sale)
     notices = _told(story, sale)
-    story.refresh()
-    story.judge("27 January", [killed, alone, _found(story, sale), notices])
     cancelled = Counter(Cancellation.objects.filter(reservation__sale=sale).values_list("reason", flat=True))
-    story.note("27 January", orders=run.orders, cancelled=dict(cancelled))
+    heard = appeals.hear(story, sale)
+    story.refresh()
+    story.judge("27 January", [killed, alone, _found(story, sale), notices, *heard])
+    won = Counter(Appeal.objects.filter(case__reservation__sale=sale).values_list("state", flat=True))
+    story.note("27 January", orders=run.orders, cancelled=dict(cancelled), appeals=dict(won))
 
 
 def _under_way(run: ReviewRun) -> bool:
@@ -52,7 +55,7 @@ def _under_way(run: ReviewRun) -> bool:
 
 def _decide(story: Story, sale: Sale) -> Check:
     """One proposes, another approves; who tries to do both is refused."""
-    dewi, agus = story.staff
+    dewi, agus, _rina = story.staff
     refused = tried = 0
     for case in Case.objects.filter(reservation__sale=sale, state=CaseState.OPEN):
         review.propose(case=case, code=ReasonCode.ONE_PERSON_MANY_IDENTITIES, by=dewi)
@@ -60,9 +63,12 @@ def _decide(story: Story, sale: Sale) -> Check:
             tried += 1
             refused += _refuses_to_approve(case, story)
         review.approve(case=case, by=agus)
-    for reservation in _honest_orders(story, sale)[:MISTAKES]:
+    honest = _honest_orders(story, sale)
+    wrong = [(order, ReasonCode.CANCELLED_BY_MISTAKE) for order in honest[:MISTAKES]]
+    wrong += [(order, ReasonCode.ONE_PERSON_MANY_IDENTITIES) for order in honest[MISTAKES : MISTAKES + appeals.HASTY]]
+    for reservation, code in wrong:
         case = review.open_case(reservation=reservation)
-        review.propose(case=case, code=ReasonCode.CANCELLED_BY_MISTAKE, by=agus)
+        review.propose(case=case, code=code, by=agus)
         review.approve(case=case, by=dewi)
     return Check(11, "nobody decides alone", refused == tried, f"{refused} of {tried} refused", "all refused")
 
@@ -88,7 +94,7 @@ def _found(story: Story, sale: Sale) -> Check:
     bought = [visit for visit in visits if visit.end is End.BOUGHT]
     members = Counter(visit.shopper.person.ring for visit in bought if visit.kind is Kind.RING)
     wanted = {v.reservation for v in bought if v.kind is Kind.RING and members[v.shopper.person.ring] >= RING_SEEN_FROM}
-    cases = Case.objects.filter(reservation__sale=sale, reason=ReasonCode.ONE_PERSON_MANY_IDENTITIES)
+    cases = Case.objects.filter(reservation__sale=sale).exclude(rules_hash="")
     suspected = {str(reservation) for reservation in cases.values_list("reservation_id", flat=True)}
     right = len(wanted & suspected)
     recall = right / len(wanted) if wanted else 1.0
