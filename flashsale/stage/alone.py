@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from django.core.management import call_command
 
@@ -42,7 +41,7 @@ def step_inside(*, postgres: bool) -> None:
     folder.chmod(0o711)  # PostgreSQL may run as another user, who has to pass
     environment = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     environment |= {INSIDE: str(folder), "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder / "var")}
-    environment["REDIS_URL"] = RedisServer(folder=folder, port=free_port()).url
+    environment["REDIS_URL"] = _redis(folder).url
     if not postgres:
         environment.pop("DATABASE_URL", None)
     elif "DATABASE_URL" not in environment:
@@ -51,14 +50,18 @@ def step_inside(*, postgres: bool) -> None:
     os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606 - ourselves
 
 
+def _redis(folder: Path) -> RedisServer:
+    """On a Unix socket, as in `make run`: a loopback connection would cost more than many a decision."""
+    return RedisServer(folder=folder / "redis", unix_socket=folder / "redis.sock")
+
+
 @contextmanager
 def own_servers() -> Iterator[Own]:
     """The servers that :func:`step_inside` named, with empty books; ended and erased afterwards. Raises NotReady."""
     folder = Path(os.environ[INSIDE])
     try:
         with ExitStack() as stack:
-            port = urlsplit(os.environ["REDIS_URL"]).port or 0
-            redis = stack.enter_context(RedisServer(folder=folder / "redis", port=port))
+            redis = stack.enter_context(_redis(folder))
             postgres = None
             if POSTGRES_PORT in os.environ:
                 server = PostgresServer(folder=folder / "postgres", port=int(os.environ[POSTGRES_PORT]))
