@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from flashsale.rules.identity import Axis
@@ -67,7 +68,7 @@ class ChannelCard:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SaleCard:
     """One sale. Times in ms since 1970, durations in ms, `salt` and `commitment` as hex."""
 
@@ -117,7 +118,7 @@ class SaleCard:
         """The channel with this code, or None."""
         return next((channel for channel in self.channels if channel.code == code), None)
 
-    @property
+    @cached_property
     def hard_at_enter(self) -> tuple[Axis, ...]:
         """The axes that an entry must prove, in the fixed order of axes."""
         return tuple(card.axis for card in self.axes if card.hard and card.at == "enter")
