@@ -142,3 +142,18 @@ def test_an_answer_nobody_waits_for_is_never_read_by_the_next_caller(wire: Proxy
         budi, ani, budi_again = bridge.run(given_up_and_asked_again())
     assert (ani.index, budi.index) == (2, 3)
     assert budi_again == scripts.Entered(budi.index, False, ())
+
+
+def test_all_who_wait_on_a_broken_link_learn_it_at_once_and_the_next_call_gets_another(wire: Proxy) -> None:
+    stand(drawn=False)
+    enter("ani")
+
+    async def looks() -> list[object]:
+        calls = [scripts.look(CARD, FIRST, index=1, number=0, seed="", digests=person("ani")) for _ in range(20)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    wire.drop = scripts.LOOK.sha.encode()
+    began = time.monotonic()
+    assert [type(answer) for answer in bridge.run(looks())] == [GateDown] * 20
+    assert time.monotonic() - began < client.SOCKET_TIMEOUT_S / 2
+    assert enter("budi").index == 2
