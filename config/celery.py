@@ -19,6 +19,7 @@ BEAT = {
     "tend running sales": ("flashsale.tasks.tend", 2.0),  # open, freeze, call, lapse, expire, roll over, close
     "send due notices": ("flashsale.tasks.send_notices", 5.0),
     "sweep what was left": ("flashsale.tasks.sweep", 5.0),  # hints that were lost, rows whose retention is over
+    "erase what is over": ("flashsale.tasks.erase_due", 3600.0),  # the people of campaigns that ended months ago
 }
 
 app.conf.beat_schedule = {

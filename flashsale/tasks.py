@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import admit, cancel, confirm, notify, reallocate, retain, review, settle
+from flashsale.life import admit, cancel, confirm, erase, notify, reallocate, retain, review, settle
 
 
 @shared_task(name="flashsale.tasks.tend")
@@ -39,3 +39,9 @@ def sweep(**_: Any) -> None:
     confirm.refund_due()
     reallocate.carry_out_due()
     retain.forget_due()
+
+
+@shared_task(name="flashsale.tasks.erase_due")
+def erase_due(**_: Any) -> list[str]:
+    """Erases the people of campaigns that have been over for long enough."""
+    return erase.erase_due()

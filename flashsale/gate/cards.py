@@ -83,21 +83,36 @@ async def forget(card: SaleCard) -> None:
     """
     keys, redis = keys_of(card), gate().redis
     crowd = [keys.bucket(bucket) for bucket in range(card.buckets)]
-    rest = [keys.card, keys.state, keys.asked, keys.holds, keys.due, keys.units, keys.used_sale]
-    rest.append(keys.refused)
     for line in card.lines:
         n = line.number
         crowd += [keys.out(n), keys.seen(n), keys.voided(n), keys.spent(n), keys.waves(n)]
         crowd += [keys.listed(n), keys.moving(n), keys.patient(n)]
-        rest += [keys.line(n), *(keys.free(n, sku) for sku in line.skus)]
     try:
         await redis.hdel(DIRECTORY, card.code)
         for start in range(0, len(crowd), UNLINKED_AT_ONCE):
             await redis.unlink(*crowd[start : start + UNLINKED_AT_ONCE])
-        for key in rest:
+        for key in _counts(card):
             await redis.expire(key, COUNTS_KEPT_S)
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("forget") from error
+
+
+def _counts(card: SaleCard) -> list[str]:
+    keys = keys_of(card)
+    rest = [keys.card, keys.state, keys.asked, keys.holds, keys.due, keys.units, keys.used_sale, keys.refused]
+    for line in card.lines:
+        rest += [keys.line(line.number), *(keys.free(line.number, sku) for sku in line.skus)]
+    return rest
+
+
+async def erase(card: SaleCard) -> None:
+    """Takes everything that is known of a sale and of its campaign's people out of the gate. Raises GateDown."""
+    await forget(card)
+    keys = keys_of(card)
+    try:
+        await gate().redis.unlink(keys.used_campaign, keys.unpaid, *_counts(card))
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("erase") from error
 
 
 async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:

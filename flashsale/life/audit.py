@@ -177,7 +177,12 @@ def _counted_wrongly(sale: Sale) -> Iterator[str]:
 
 
 def _over_limit(campaign: Campaign) -> Iterator[str]:
-    """Nobody has more slots than the limit; every active reservation has all its slots; the gate counts no less."""
+    """Nobody has more slots than the limit; every active reservation has all its slots; the gate counts no less.
+
+    Once a campaign's people are erased there is nobody left to count.
+    """
+    if campaign.erased_at:
+        return
     scopes = {Claim.campaign_scope(campaign.pk): campaign.limit}
     scopes |= {Claim.sale_scope(sale.pk): sale.limit for sale in _sales(campaign) if sale.limit}
     for scope, limit in scopes.items():

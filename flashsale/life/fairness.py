@@ -44,13 +44,17 @@ POINTS_MAX = 60
 OVER = {Phase.CLOSED, Phase.CALLED_OFF}
 
 
-def report(*, sale: Sale) -> dict[str, Any]:
-    """The report on a sale that is over, at most FRESH old; after erasure the last one. Refuses NOT_FOUND before."""
+def report(*, sale: Sale, anew: bool = False) -> dict[str, Any]:
+    """The report on a sale that is over, at most FRESH old unless wanted `anew`; refuses NOT_FOUND before.
+
+    Once the campaign is erased, it is the last one that was made.
+    """
     if sale.phase(ms(timezone.now())) not in OVER:
         raise Refused(Outcome.NOT_FOUND, "The report is made when the sale is over.")
     row = FairnessReport.objects.filter(sale=sale).first()
-    if row is None or row.made_at is None or row.made_at < timezone.now() - FRESH:
-        row = _make(sale, wait=row is None or row.made_at is None) or row
+    old = row is None or row.made_at is None or row.made_at < timezone.now() - FRESH
+    if (old or anew) and not sale.campaign.erased_at:
+        row = _make(sale, wait=anew or row is None or row.made_at is None, anew=anew) or row
     assert row is not None
     return dict(row.document)
 
@@ -68,7 +72,7 @@ def take(*, sale: Sale) -> FairnessReport:
     return row
 
 
-def _make(sale: Sale, *, wait: bool) -> FairnessReport | None:
+def _make(sale: Sale, *, wait: bool, anew: bool) -> FairnessReport | None:
     """A new report, by one caller at a time; None for who need not wait for it."""
     try:
         row = take(sale=sale)
@@ -78,7 +82,7 @@ def _make(sale: Sale, *, wait: bool) -> FairnessReport | None:
     with transaction.atomic():
         held = FairnessReport.objects.select_for_update(skip_locked=skip).filter(pk=row.pk).first()
         now = timezone.now()
-        if held is None or (held.made_at and held.made_at >= now - FRESH):
+        if held is None or (held.made_at and held.made_at >= now - FRESH and not anew):
             return held
         held.document, held.made_at = _document(sale, row.counted, now), now
         held.save(update_fields=["document", "made_at"])

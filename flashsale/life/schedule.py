@@ -113,6 +113,8 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any
     """
     if line.sale.state != SaleState.DRAFT:
         raise ValidationError(_("The sale is published: its lists can no longer change."))
+    if line.sale.campaign.erased_at:
+        raise ValidationError(_("The people of this campaign are erased: begin a new campaign."))
     digests = digester(bytes(line.sale.campaign.salt).hex())
     before = line.listed.count()
     try:
@@ -132,6 +134,8 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     problems = []
     if sale.opens_at <= now:
         problems.append(_("The opening lies in the past."))
+    if sale.campaign.erased_at:
+        problems.append(_("The people of this campaign are erased: begin a new campaign."))
     if not sale.offers.exists():
         problems.append(_("The sale offers nothing yet."))
     if not lines:
@@ -188,6 +192,8 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
 
 
 def _publish(sale: Sale, now: datetime) -> None:
+    # An erasure takes this lock too: either it sees the sale, or the sale sees that it is done.
+    sale.campaign = Campaign.objects.select_for_update(no_key=True).get(pk=sale.campaign_id)
     problems = problems_of(sale=sale, now=now)
     if problems:
         raise ValidationError(problems)

@@ -45,14 +45,21 @@ class Campaign(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(90 * 86_400)],
         help_text=_("How long a buyer may appeal against a cancellation; until then the unit stays in the pool."),
     )
+    # Empty once the campaign's people are erased: its digests can never be made again.
     salt = models.BinaryField(default=new_salt, editable=False)
+    erased_at = models.DateTimeField(_("people erased"), null=True, editable=False)
     frozen_at = models.DateTimeField(_("frozen since"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("campaign")
         verbose_name_plural = _("campaigns")
         constraints = [
-            models.CheckConstraint(condition=models.Q(limit__gte=1, limit__lte=LIMIT_MAX), name="campaign_limit_range")
+            models.CheckConstraint(condition=models.Q(limit__gte=1, limit__lte=LIMIT_MAX), name="campaign_limit_range"),
+            models.CheckConstraint(
+                condition=models.Q(erased_at=None) & ~models.Q(salt=b"")
+                | models.Q(erased_at__isnull=False) & models.Q(salt=b""),
+                name="erased_without_salt",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,169 @@
+"""Erase: when a campaign is over for good, what is known of its people goes, with the salt that its digests need.
+
+What stays is about units, orders and decisions, and names nobody: the books still balance, the audit trail still holds,
+and the fairness reports are the last ones.
+"""
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import CharField, F, Model, QuerySet
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from flashsale.gate import bridge, cards
+from flashsale.life import fairness
+from flashsale.life.close import close
+from flashsale.life.confirm import KEEP_CONTACT
+from flashsale.life.rebuild import card_of
+from flashsale.models import (
+    ApiCall,
+    Appeal,
+    Campaign,
+    Cancellation,
+    Case,
+    Claim,
+    Contact,
+    Listed,
+    Notice,
+    Payment,
+    Record,
+    Reservation,
+    Sale,
+    Trait,
+    Unpaid,
+)
+from flashsale.models.sale import ms
+from flashsale.rules.states import AppealState, CaseState, NoticeState, PaymentState, ReservationState, SaleState
+
+log = logging.getLogger(__name__)
+
+# The schedule waits as long as contact data is kept; a person may ask for it earlier.
+ERASE_AFTER: timedelta = KEEP_CONTACT
+CHUNK = 500
+
+
+class NotYet(Exception):
+    """The campaign cannot be erased; the arguments say why, one reason each."""
+
+
+def obstacles(*, campaign: Campaign) -> list[str]:
+    """Why the campaign cannot be erased now, in words; empty when it can, or when it is erased already."""
+    return [] if campaign.erased_at else list(_obstacles(campaign, timezone.now()))
+
+
+def _obstacles(campaign: Campaign, now: datetime) -> Iterator[str]:
+    for sale in Sale.objects.filter(campaign=campaign).order_by("opens_at"):
+        if sale.state == SaleState.DRAFT:
+            yield f"the sale {sale.code} is a draft: hold it, or delete it"
+        elif sale.state not in {SaleState.CLOSED, SaleState.CALLED_OFF} and sale.phase(ms(now)) not in fairness.OVER:
+            yield f"the sale {sale.code} is not over (it closes at {sale.closes_at.isoformat(timespec='minutes')})"
+    orders = Reservation.objects.filter(sale__campaign=campaign)
+    waiting: list[tuple[str, QuerySet[Any]]] = [
+        ("reservations are still held", orders.filter(state=ReservationState.HELD)),
+        ("cases are not decided", _undecided(campaign)),
+        ("appeals are not decided", Appeal.objects.filter(case__reservation__in=orders, state=AppealState.OPEN)),
+        ("payments are not settled", _unsettled(campaign)),
+        ("notices are not sent", Notice.objects.filter(reservation__in=orders, state=NoticeState.DUE)),
+    ]
+    yield from (f"{count} {what}" for what, rows in waiting if (count := rows.count()))
+    last = Cancellation.objects.filter(reservation__in=orders, appeal_until__gte=now).order_by("appeal_until").last()
+    if last and last.appeal_until:
+        yield f"appeals are possible until {last.appeal_until.isoformat(timespec='minutes')}"
+
+
+def _undecided(campaign: Campaign) -> "QuerySet[Case]":
+    return Case.objects.filter(reservation__sale__campaign=campaign).exclude(
+        state__in=[CaseState.CANCELLED, CaseState.DISMISSED]
+    )
+
+
+def _unsettled(campaign: Campaign) -> "QuerySet[Payment]":
+    open_states = [PaymentState.STARTED, PaymentState.REFUND_DUE, PaymentState.REFUND_FAILED]
+    return Payment.objects.filter(reservation__sale__campaign=campaign, state__in=open_states)
+
+
+def personal(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
+    """All rows of a campaign that are about people and go, by what they are."""
+    return {
+        "contacts": Contact.objects.filter(reservation__sale__campaign=campaign),
+        "traits": Trait.objects.filter(reservation__sale__campaign=campaign),
+        "claims": Claim.objects.filter(reservation__sale__campaign=campaign),
+        "unpaid holds": Unpaid.objects.filter(campaign=campaign),
+        "listed people": Listed.objects.filter(allocation__sale__campaign=campaign),
+        "partner calls": ApiCall.objects.filter(channel__campaign=campaign),
+    }
+
+
+def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
+    """Erases what is known of a campaign's people, for ever; how many rows of what. Safe to repeat.
+
+    Raises NotYet with every reason, when nothing was erased; GateDown when the gate does not answer.
+
+    1. Each sale leaves the gate, and its last fairness report is made. If we die here, we do it again.
+    2. The gate's keys of the campaign go. If we die here, nothing needs them: a sale of this campaign that were to open
+       now would be filled from the books.
+    3. One transaction of the books: all rows, the salt, the record. If we die within it, nothing is erased there yet.
+    """
+    if reasons := obstacles(campaign=campaign):
+        raise NotYet(*reasons)
+    if campaign.erased_at:
+        return {}
+    published = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).select_related("campaign")
+    for sale in published:
+        close(sale=sale.pk)
+        fairness.report(sale=sale, anew=True)
+    for sale in published:
+        bridge.run(cards.erase(card_of(sale)))
+    with transaction.atomic():
+        # A publication takes this lock too: no sale comes between looking and erasing.
+        row = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+        if reasons := obstacles(campaign=row):
+            raise NotYet(*reasons)
+        if row.erased_at:
+            return {}
+        return _erase(row, by)
+
+
+def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
+    counts = {what: _delete(rows) for what, rows in personal(campaign).items()}
+    # A partner may have made its key of an order number of its own.
+    orders = Reservation.objects.filter(sale__campaign=campaign)
+    counts["request keys"] = orders.update(asked=Cast(F("pk"), CharField()), fingerprint="")
+    counts["traces in evidence"] = _without_traces(campaign)
+    campaign.salt, campaign.erased_at = b"", timezone.now()
+    campaign.save(update_fields=["salt", "erased_at"])
+    Record.write("erase", by=by, campaign=campaign, facts=counts)
+    log.info("erased the people of campaign %s: %s", campaign.code, counts)
+    return counts
+
+
+def _delete(rows: "QuerySet[Model]") -> int:
+    return rows.delete()[0]
+
+
+def _without_traces(campaign: Campaign) -> int:
+    """Evidence keeps what was shared and with how many; the piece of a digest that showed it goes."""
+    changed = []
+    for case in Case.objects.filter(reservation__sale__campaign=campaign).iterator(chunk_size=CHUNK):
+        traces = [one.pop("trace") for one in case.evidence.get("shared", []) if "trace" in one]
+        if traces:
+            changed.append(case)
+    Case.objects.bulk_update(changed, ["evidence"], batch_size=CHUNK)
+    return len(changed)
+
+
+def erase_due() -> list[str]:
+    """Erases campaigns that have been over for ERASE_AFTER; their codes. What stands in the way is logged."""
+    over = Campaign.objects.filter(erased_at=None, sales__published_at__isnull=False).distinct()
+    done = []
+    for campaign in over.exclude(sales__closes_at__gte=timezone.now() - ERASE_AFTER):
+        try:
+            erase(campaign=campaign, by="clock")
+            done.append(campaign.code)
+        except NotYet as waits:
+            log.warning("campaign %s cannot be erased yet: %s", campaign.code, "; ".join(map(str, waits.args)))
+    return done
