@@ -34,6 +34,7 @@ def sweep(**_: Any) -> None:
     reallocations that are due, and what has been kept long enough."""
     for run in review.unfinished():
         review.carry_on(run=run)
+    review.carry_out_due()
     settle.settle_left()
     cancel.free_slots()
     confirm.refund_due()

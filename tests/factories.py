@@ -43,7 +43,9 @@ _serial = itertools.count(1)
 
 def poco_campaign(**fields: Any) -> Campaign:
     """The campaign with its four channels; phone and e-mail are hard, the rest feeds the review."""
-    fields = {"code": f"poco-{next(_serial)}", "name": "POCO M3 Indonesia", "axes": AXES, "channels": CHANNELS} | fields
+    fields = {
+        "code": f"poco-{next(_serial)}", "name": "POCO M3 Indonesia", "axes": AXES, "channels": CHANNELS, "undo_s": 0,
+    } | fields  # fmt: skip
     return plan_campaign(**fields)
 
 

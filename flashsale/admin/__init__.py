@@ -1,5 +1,29 @@
 """Doors for the people who run sales: stock Django admin, one noun a file."""
 
-from flashsale.admin import appeal, campaign, case, notice, reallocation, record, reservation, sale, unit
+from flashsale.admin import (
+    appeal,
+    campaign,
+    case,
+    notice,
+    reallocation,
+    record,
+    reservation,
+    review_run,
+    rules,
+    sale,
+    unit,
+)
 
-__all__ = ["appeal", "campaign", "case", "notice", "reallocation", "record", "reservation", "sale", "unit"]
+__all__ = [
+    "appeal",
+    "campaign",
+    "case",
+    "notice",
+    "reallocation",
+    "record",
+    "reservation",
+    "review_run",
+    "rules",
+    "sale",
+    "unit",
+]

@@ -6,12 +6,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from flashsale.admin.step import Table
-from flashsale.admin.words import AXES, MARKS
+from flashsale.life.rules import KINDS, MARKS
 
 
 def summary(evidence: dict[str, Any]) -> str:
     """In one line: device ×5, faster than people are."""
-    shared = [f"{AXES.get(seen['axis'], seen['axis'])} ×{seen['people']}" for seen in evidence.get("shared", ())]
+    shared = [f"{KINDS.get(seen['axis'], seen['axis'])} ×{seen['people']}" for seen in evidence.get("shared", ())]
     marks = [str(MARKS.get(seen["mark"], seen["mark"])) for seen in evidence.get("marks", ())]
     return ", ".join([*shared, *marks]) or "–"
 
@@ -28,7 +28,7 @@ def table(evidence: dict[str, Any]) -> Table:
 def _shared(evidence: dict[str, Any]) -> list[list[Any]]:
     same = _("same %(axis)s")
     return [
-        [same % {"axis": AXES.get(seen["axis"], seen["axis"])}, _people(seen["people"]), seen["trace"], seen["points"]]
+        [same % {"axis": KINDS.get(seen["axis"], seen["axis"])}, _people(seen["people"]), seen["trace"], ""]
         for seen in evidence.get("shared", ())
     ]
 

@@ -1,11 +1,11 @@
-"""Work that goes on by itself, to look at: reviews and notices to buyers."""
+"""Notices to buyers, to look at: they go out by themselves."""
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.step import ReadOnlyAdmin
 from flashsale.admin.words import local, state
-from flashsale.models import Notice, ReviewRun
+from flashsale.models import Notice
 
 
 @admin.register(Notice)
@@ -39,29 +39,3 @@ class NoticeAdmin(ReadOnlyAdmin):
     def sent(self, notice: Notice) -> str:
         """In the campaign's zone."""
         return local(notice.sent_at, notice.sale.campaign.zone)
-
-
-@admin.register(ReviewRun)
-class ReviewRunAdmin(ReadOnlyAdmin):
-    """Reviews and how far they are."""
-
-    list_display = ["sale", "rules_version", "progress", "asked", "finished"]
-    list_filter = ["sale"]
-    list_select_related = ["sale__campaign"]
-    ordering = ["-asked_at"]
-    fields = ["sale", "rules_version", "rules_hash", "progress", "asked", "finished"]
-
-    @admin.display(description=gettext_lazy("scored"))
-    def progress(self, run: ReviewRun) -> str:
-        """Of how many."""
-        return f"{run.scored} / {run.orders}"
-
-    @admin.display(description=gettext_lazy("asked for"), ordering="asked_at")
-    def asked(self, run: ReviewRun) -> str:
-        """In the campaign's zone."""
-        return local(run.asked_at, run.sale.campaign.zone)
-
-    @admin.display(description=gettext_lazy("finished"), ordering="finished_at")
-    def finished(self, run: ReviewRun) -> str:
-        """In the campaign's zone."""
-        return local(run.finished_at, run.sale.campaign.zone)

@@ -13,7 +13,7 @@ from flashsale.admin import figures
 from flashsale.admin.inline import EditedInline
 from flashsale.admin.sale_control import AddUnits, Brake, CallOff, CloseEarly, Pause, Postpone, Resume, phase
 from flashsale.admin.sale_forms import LINE, TRANCHE, UNITS, SaleForm, line_form
-from flashsale.admin.sale_steps import Publish, PutOnList, Reallocate, Review, times, units
+from flashsale.admin.sale_steps import Publish, PutOnList, Reallocate, Review, TryOut, times, units
 from flashsale.admin.step import StepAdmin, Table
 from flashsale.admin.words import local, state
 from flashsale.models import Allocation, Offer, Sale
@@ -23,6 +23,7 @@ IDENTITY = ["campaign", "code", "name"]
 TIMES = ["lobby_at", "opens_at", "closes_at"]
 RULES = [
     "limit", "claim_s", "hold_s", "overbooking", "rate_per_s", "claims_max", "extra_time_max", "poll_ms", "max_entries",
+    "rules",
 ]  # fmt: skip
 
 
@@ -65,7 +66,7 @@ class SaleAdmin(StepAdmin):
     ordering = ["-opens_at"]
     steps = (
         PutOnList(), Publish(), Pause(), Resume(), Postpone(), AddUnits(), Brake(), CloseEarly(), CallOff(),
-        Review(), Reallocate(),
+        Review(), TryOut(), Reallocate(),
     )  # fmt: skip
     panel_template = "admin/flashsale/sale_panel.html"
 

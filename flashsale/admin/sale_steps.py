@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from flashsale.admin.step import Step, Table
-from flashsale.admin.step_forms import ListForm, ReallocateForm, SaleStepForm
+from flashsale.admin.step_forms import ListForm, ReallocateForm, SaleStepForm, TryOutForm
 from flashsale.admin.words import local, money
 from flashsale.life import reallocate, review, schedule
 from flashsale.models import Allocation, Sale, Stock, Unit
@@ -165,6 +165,32 @@ class Review(SaleStep):
         """On to where its progress is seen."""
         run = review.start(sale=row, by=request.user)
         messages.success(request, _("The review has begun."))
+        return HttpResponseRedirect(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
+
+
+class TryOut(SaleStep):
+    """A dry run of a rule set."""
+
+    name = "try-out"
+    title = gettext_lazy("Try rules out")
+    permission = "flashsale.add_reviewrun"
+    form = TryOutForm
+
+    def offered(self, row: Sale) -> bool:
+        """Once there are orders."""
+        return row.reservations.filter(state=ReservationState.CONFIRMED).exists()
+
+    def foretell(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """Nothing follows from it."""
+        return [
+            _("All confirmed orders are scored by the rules you choose, in the background."),
+            _("You see how many orders would be looked at, and in which kinds of household. No case is opened."),
+        ]
+
+    def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
+        """On to where its progress is seen."""
+        run = review.try_out(sale=row, rules=data["rules"], by=request.user)
+        messages.success(request, _("The dry run has begun."))
         return HttpResponseRedirect(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
 
 

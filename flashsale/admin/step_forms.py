@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.sale_forms import LineField, WallTimeField
-from flashsale.admin.words import AXES
-from flashsale.models import Allocation, CampaignAxis, Sale, Stock
+from flashsale.life.rules import KINDS
+from flashsale.models import Allocation, CampaignAxis, Rules, Sale, Stock
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX
 from flashsale.rules.states import SaleState
 
@@ -41,6 +41,17 @@ class CallOffForm(PauseForm):
     def prepare(self, sale: Sale) -> None:  # noqa: ARG002
         """Nobody is sent home without a word."""
         self.fields["message"].required = True
+
+
+class TryOutForm(SaleStepForm):
+    """Which rules are tried."""
+
+    rules = forms.ModelChoiceField(label=gettext_lazy("rules"), queryset=Rules.objects.all(), empty_label=None)
+
+    def prepare(self, sale: Sale) -> None:
+        """The newest to begin with: who tries rules out has often just made them."""
+        self.fields["rules"].initial = Rules.newest()
+        self.fields["rules"].help_text = _("The sale was published with set %(rules)s.") % {"rules": sale.rules or "–"}
 
 
 class PostponeForm(PauseForm):
@@ -111,7 +122,7 @@ class ListForm(SaleStepForm):
         """The sale's lines that have a list; axes that are proven at the door."""
         self.fields["line"].queryset = sale.allocations.filter(listed_only=True)  # type: ignore[attr-defined]
         proven = sale.campaign.axes.filter(hard=True, checked_at=CampaignAxis.CheckedAt.ENTER)
-        self.fields["axis"].choices = [(row.axis, AXES[row.axis]) for row in proven]  # type: ignore[attr-defined]
+        self.fields["axis"].choices = [(row.axis, KINDS[row.axis]) for row in proven]  # type: ignore[attr-defined]
 
 
 class ReallocateForm(SaleStepForm):

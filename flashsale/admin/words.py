@@ -7,9 +7,6 @@ from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from flashsale.rules.identity import Axis
-from flashsale.rules.suspicion import Mark
-
 Words = str | Promise
 
 STATES: dict[str, Words] = {
@@ -41,25 +38,11 @@ STATES: dict[str, Words] = {
     "restored": _("order restored"),
     "priority": _("first unit of the next sale"),
     "proposed": _("proposed"),
+    "approved": _("approved, can be undone"),
     "dismissed": _("dismissed"),
     "due": _("due"),
     "sent": _("sent"),
     "failed": _("failed"),
-}
-AXES: dict[str, Words] = {
-    Axis.PHONE: _("phone"),
-    Axis.EMAIL: _("e-mail"),
-    Axis.PAYMENT: _("payment"),
-    Axis.ACCOUNT: _("account"),
-    Axis.NATIONAL_ID: _("national id"),
-    Axis.ADDRESS: _("delivery address"),
-    Axis.DEVICE: _("device"),
-}
-MARKS: dict[str, Words] = {
-    Mark.BYPASSED_LINE: _("bypassed the line"),
-    Mark.INHUMAN_SPEED: _("faster than people are"),
-    Mark.MINUTE_BURST: _("one of many in a minute"),
-    Mark.DISPOSABLE_MAIL: _("disposable e-mail address"),
 }
 
 

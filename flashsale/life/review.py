@@ -1,38 +1,57 @@
 """Review: confirmed orders are scored by a published rule set; two people decide, nothing is cancelled by itself."""
 
-import uuid
-from collections.abc import Iterable
-from itertools import islice
+import hmac
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
-from django.db import transaction
+from django.conf import settings
+from django.db import connection, transaction
 from django.utils import timezone
 
 from flashsale.gate import bridge
+from flashsale.gate.client import GateDown
+from flashsale.life import score
 from flashsale.life.cancel import cancel_locked
 from flashsale.life.expire import give
 from flashsale.life.rebuild import card_of
-from flashsale.models import Case, Record, Reservation, ReviewRun, Sale, Trait
-from flashsale.rules.identity import Axis
+from flashsale.models import Case, Opened, Record, Reservation, ReviewRun, Rules, Sale
+from flashsale.models.ending import Ended
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import reason
 from flashsale.rules.states import CaseState, ReservationState
-from flashsale.rules.suspicion import RULES, Finding, Order, score, suspicious
+from flashsale.rules.suspicion import Finding, suspicious
 
+log = logging.getLogger(__name__)
 # Short transactions: a review must never hold up a sale that runs at the same time.
 CHUNK = 50
+# Who decides about several cases at once has opened one in ten of them, and three at least.
+SAMPLE_ONE_IN, SAMPLE_MIN = 10, 3
+# Of PostgreSQL's advisory locks ("runs" in ASCII).
+RUN_LOCK = int.from_bytes(b"runs")
 
 
 @transaction.atomic
 def start(*, sale: Sale, by: Any = None) -> ReviewRun:
-    """The row of work of a review; the one under way when there is one. Any worker may take it up (`carry_on`)."""
-    run, fresh = ReviewRun.objects.get_or_create(
-        sale=sale, finished_at=None,
-        defaults={"rules_version": RULES.version, "rules_hash": RULES.content_hash()},
-    )  # fmt: skip
+    """The row of work of a review by the rules that the sale was published with; the one under way if there is one.
+
+    Any worker may take it up (`carry_on`).
+    """
+    assert sale.rules is not None, "published sales have rules"
+    fields = {"rules": sale.rules, "asked_by": by}
+    run, fresh = ReviewRun.objects.get_or_create(sale=sale, dry=False, finished_at=None, defaults=fields)
     if fresh:
-        Record.write("review", by=by, sale=sale, subject=run, facts={"rules": run.rules_hash})
+        Record.write("review", by=by, sale=sale, subject=run, facts={"rules": sale.rules.hash})
     return run
+
+
+def try_out(*, sale: Sale, rules: Rules, by: Any = None) -> ReviewRun:
+    """The row of work of a dry run of any rules; the one under way if there is one. It opens no case."""
+    fields = {"rules": rules, "asked_by": by}
+    return ReviewRun.objects.get_or_create(sale=sale, dry=True, finished_at=None, defaults=fields)[0]
 
 
 def unfinished() -> list[int]:
@@ -45,54 +64,62 @@ def carry_on(*, run: int) -> int:
 
     A worker that dies leaves the cases opened so far; the next one scores again, by the same rules, and opens the rest.
     """
-    row = ReviewRun.objects.select_related("sale").get(pk=run)
-    if row.finished_at:
-        return 0
-    orders = _orders(row.sale)
-    ReviewRun.objects.filter(pk=run).update(orders=len(orders), scored=0)
-    found = {finding.order_id: finding for finding in suspicious(score(orders))}
-    opened = scored = 0
-    for chunk in _chunks(order.id for order in orders):
+    with _alone(run) as alone:
+        row = ReviewRun.objects.select_related("sale__campaign", "rules").get(pk=run)
+        return 0 if row.finished_at or not alone else _carry_on(row)
+
+
+@contextmanager
+def _alone(run: int) -> Iterator[bool]:
+    """Whether no other worker is at this run: PostgreSQL knows, and forgets a worker that dies with its connection."""
+    if connection.vendor != "postgresql":
+        yield True
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [RUN_LOCK, run])
+        alone = bool(cursor.fetchone()[0])
+        try:
+            yield alone
+        finally:
+            if alone:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [RUN_LOCK, run])
+
+
+def _carry_on(row: ReviewRun) -> int:
+    this = ReviewRun.objects.filter(pk=row.pk)
+    rules = row.rules.read()
+    findings = score.findings(
+        sale=row.sale, rules=rules, told=lambda read, orders: this.update(read=read, orders=orders)
+    )
+    opened, found = 0, [] if row.dry else suspicious(findings, rules)
+    by_order = {finding.order_id: finding for finding in found}
+    for at in range(0, len(findings), CHUNK):
+        chunk = findings[at : at + CHUNK]
         with transaction.atomic():
-            opened += _open_cases([found[id_] for id_ in chunk if id_ in found])
-            scored += len(chunk)
-            ReviewRun.objects.filter(pk=run).update(scored=scored)
-    ReviewRun.objects.filter(pk=run, finished_at=None).update(finished_at=timezone.now(), scored=len(orders))
+            opened += _open_cases([by_order[one.order_id] for one in chunk if one.order_id in by_order], row)
+            this.update(scored=at + len(chunk))
+    ended = this.filter(finished_at=None)
+    ended.update(
+        finished_at=timezone.now(), orders=len(findings), scored=len(findings), summary=score.summary(findings, rules)
+    )
     return opened
 
 
-def _orders(sale: Sale) -> list[Order]:
-    traits: dict[uuid.UUID, dict[Axis, bytes]] = {}
-    confirmed = Reservation.objects.filter(sale=sale, state=ReservationState.CONFIRMED)
-    for id_ in confirmed.order_by("confirmed_at", "pk").values_list("pk", flat=True):
-        traits[id_] = {}
-    rows = Trait.objects.filter(reservation__in=confirmed).values_list("reservation_id", "axis", "digest")
-    for id_, axis, digest in rows.iterator():
-        # A buyer may confirm between the two queries.
-        if id_ in traits:
-            traits[id_][Axis(axis)] = bytes.fromhex(digest)
-    return [Order(id=str(id_), traits=known) for id_, known in traits.items()]
-
-
-def _open_cases(findings: Iterable[Finding]) -> int:
-    opened = 0
-    for finding in findings:
-        _, fresh = Case.objects.get_or_create(reservation_id=finding.order_id, defaults=_case_fields(finding))
-        opened += fresh
-    return opened
-
-
-def _case_fields(finding: Finding) -> dict[str, Any]:
-    return {
-        "rules_version": RULES.version, "rules_hash": RULES.content_hash(), "score": finding.score,
-        "evidence": finding.evidence(RULES),
-    }  # fmt: skip
-
-
-def _chunks(ids: Iterable[str]) -> Iterable[list[str]]:
-    rest = iter(ids)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk
+def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
+    rules = run.rules.read() if findings else None
+    before = Case.objects.filter(reservation__in=[finding.order_id for finding in findings]).count()
+    Case.objects.bulk_create(
+        [
+            Case(
+                reservation_id=finding.order_id, run=run, group=finding.group, score=finding.score,
+                rules_version=str(run.rules.number), rules_hash=run.rules.hash,
+                evidence=finding.evidence(rules, str(run.rules.number)),
+            )
+            for finding in findings if rules
+        ],
+        ignore_conflicts=True,
+    )  # fmt: skip
+    return len(findings) - before
 
 
 @transaction.atomic
@@ -105,6 +132,25 @@ def open_case(*, reservation: Reservation, by: Any = None) -> Case:
     if fresh:
         Record.write("open_case", by=by, sale=reservation.sale, subject=reservation, facts={"case": case.pk})
     return case
+
+
+def note_opened(*, case: Case, by: Any) -> None:
+    """Notes that a person has the evidence before them."""
+    Opened.objects.get_or_create(case=case, by=by)
+
+
+def unopened_sample(*, cases: Sequence[Case], by: Any) -> list[Case]:
+    """Which of a random sample of many cases this person has not opened yet; nothing for a single case.
+
+    The sample follows from person and cases by a secret: asking again does not draw again.
+    """
+    if len(cases) < 2:
+        return []
+    size = min(len(cases), max(SAMPLE_MIN, -(-len(cases) // SAMPLE_ONE_IN)))
+    secret = f"{settings.SECRET_KEY}/{by.pk}/{sorted(case.pk for case in cases)}".encode()
+    drawn = sorted(cases, key=lambda case: hmac.digest(secret, str(case.pk).encode(), sha256))[:size]
+    seen = set(Opened.objects.filter(case__in=drawn, by=by).values_list("case_id", flat=True))
+    return [case for case in drawn if case.pk not in seen]
 
 
 def _locked(case: Case, *states: CaseState) -> Case:
@@ -133,33 +179,86 @@ def _note(what: str, case: Case, by: Any, why: str = "") -> None:
 @transaction.atomic
 def reopen(*, case: Case, by: Any = None) -> Case:
     """Takes a proposal back. Refuses FORBIDDEN when there is none."""
-    row = _locked(case, CaseState.PROPOSED)
+    return _reopened(_locked(case, CaseState.PROPOSED), "reopen", by)
+
+
+@transaction.atomic
+def undo(*, case: Case, by: Any) -> Case:
+    """Takes an approval back before it is carried out and the buyer told. Refuses FORBIDDEN when it is too late."""
+    return _reopened(_locked(case, CaseState.APPROVED), "undo", by)
+
+
+def _reopened(row: Case, what: str, by: Any) -> Case:
     row.state, row.reason, row.proposed_by, row.proposed_at = CaseState.OPEN, "", None, None
+    row.decided_by, row.decided_at, row.due_at = None, None, None
     row.save()
-    _note("reopen", row, by)
+    _note(what, row, by)
     return row
 
 
 def approve(*, case: Case, by: Any) -> Case:
-    """Another person approves: order, refund and notice change in one transaction; then the gate hears of it.
+    """Another person approves. It is carried out when the campaign's time to undo is over, or now if it has none.
 
     Refuses FORBIDDEN to the proposer. Raises GateDown when the gate does not answer; the order is cancelled then.
     """
     now = timezone.now()
+    ended = None
     with transaction.atomic():
         row = _locked(case, CaseState.PROPOSED)
         if row.proposed_by_id == by.pk:
             raise Refused(Outcome.FORBIDDEN, "Another person than the proposer must approve.")
-        row.state, row.decided_by, row.decided_at = CaseState.CANCELLED, by, now
+        wait = timedelta(seconds=row.reservation.sale.campaign.undo_s)
+        row.state, row.decided_by, row.decided_at, row.due_at = CaseState.APPROVED, by, now, now + wait
         row.save()
-        reservation = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign").get(
-            pk=row.reservation_id
-        )  # fmt: skip
-        ended = cancel_locked(reservation, code=row.reason, now=now, by=by, case=row)
+        if wait:
+            _note("approve", row, by, why=row.reason)
+        else:
+            ended = _cancel(row, now)
+    if ended:
+        _tell_gate(row, ended)
+    return row
+
+
+def carry_out_due(*, most: int = 100) -> int:
+    """Cancels the orders of approved cases whose time to undo is over; how many. Safe to repeat and to run twice."""
+    due = Case.objects.filter(state=CaseState.APPROVED, due_at__lte=timezone.now()).order_by("due_at", "pk")[:most]
+    return sum(_carry_out(case) for case in due)
+
+
+def _carry_out(case: Case) -> bool:
+    ended = None
+    with transaction.atomic():
+        row = Case.objects.select_for_update(of=("self",)).select_related("reservation__sale").get(pk=case.pk)
+        if row.state != CaseState.APPROVED:
+            return False
+        if row.reservation.state == ReservationState.CONFIRMED:
+            ended = _cancel(row, timezone.now())
+        else:
+            # The buyer was faster: there is nothing left to cancel.
+            row.state = CaseState.DISMISSED
+            row.save()
+    if ended:
+        try:
+            _tell_gate(row, ended)
+        except GateDown as error:
+            log.warning("the gate did not hear that %s is cancelled; a rebuild tells it: %s", row.pk, error)
+    return ended is not None
+
+
+def _cancel(row: Case, now: datetime) -> Ended:
+    """Order, refund and notice change with the case, in the caller's transaction."""
+    row.state = CaseState.CANCELLED
+    row.save()
+    reservation = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign").get(
+        pk=row.reservation_id
+    )  # fmt: skip
+    return cancel_locked(reservation, code=row.reason, now=now, by=row.decided_by, case=row)
+
+
+def _tell_gate(row: Case, ended: Ended) -> None:
     # Where the limit stays used until the appeal is final, the gate goes on counting the units too.
     if ended.frees_limit:
-        bridge.run(give(card=card_of(reservation.sale), ended=ended))
-    return row
+        bridge.run(give(card=card_of(row.reservation.sale), ended=ended))
 
 
 @transaction.atomic

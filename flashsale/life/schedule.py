@@ -14,7 +14,7 @@ from flashsale.life.control import make_units
 from flashsale.life.draw import BLOCK_MIN
 from flashsale.life.enter import digester
 from flashsale.life.rebuild import rebuild
-from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Record, Sale, Stock
+from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Record, Rules, Sale, Stock
 from flashsale.models.sale import LOBBY, UNITS_MAX
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
@@ -201,6 +201,7 @@ def _publish(sale: Sale, now: datetime) -> None:
     sale.secret = os.urandom(SECRET_BYTES)
     sale.commitment = lottery.commitment(sale.secret).hex()
     sale.state, sale.published_at = SaleState.PUBLISHED, now
+    sale.rules = sale.rules or Rules.newest()
     sale.save()
     Campaign.objects.filter(pk=sale.campaign_id, frozen_at=None).update(frozen_at=now)
     for line in sale.allocations.select_related("carries"):

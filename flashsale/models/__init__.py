@@ -3,12 +3,13 @@
 from flashsale.models.allocation import Allocation, Listed, Offer, Stock
 from flashsale.models.api_call import ApiCall
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
-from flashsale.models.case import Appeal, Cancellation, Case, Notice, ReviewRun
+from flashsale.models.case import Appeal, Cancellation, Case, Notice, Opened, ReviewRun
 from flashsale.models.demo_charge import DemoCharge
 from flashsale.models.fairness_report import FairnessReport
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.record import Record
 from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait, Unpaid
+from flashsale.models.rules import Rules, RulesChanged
 from flashsale.models.sale import Clock, Sale
 from flashsale.models.unit import Move, Reallocation, Unit
 
@@ -31,12 +32,15 @@ __all__ = [
     "Move",
     "Notice",
     "Offer",
+    "Opened",
     "PartnerKey",
     "Payment",
     "Reallocation",
     "Record",
     "Reservation",
     "ReviewRun",
+    "Rules",
+    "RulesChanged",
     "Sale",
     "Stock",
     "Trait",

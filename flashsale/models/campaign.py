@@ -45,6 +45,12 @@ class Campaign(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(90 * 86_400)],
         help_text=_("How long a buyer may appeal against a cancellation; until then the unit stays in the pool."),
     )
+    undo_s = models.PositiveIntegerField(
+        _("time to undo (s)"),
+        default=600,
+        validators=[MaxValueValidator(7 * 86_400)],
+        help_text=_("How long an approved cancellation waits before it is carried out and the buyer is told."),
+    )
     # Empty once the campaign's people are erased: its digests can never be made again.
     salt = models.BinaryField(default=new_salt, editable=False)
     erased_at = models.DateTimeField(_("people erased"), null=True, editable=False)
@@ -103,7 +109,9 @@ class CampaignAxis(models.Model):
         return f"{self.axis} ({'hard' if self.hard else 'soft'})"
 
     def clean(self) -> None:
-        """A soft axis is learnt when the order is confirmed; nobody is asked for it at the door."""
+        """A soft axis is learnt when the order is confirmed; nobody is asked for it at the door. A network is soft."""
+        if self.hard and self.axis == Axis.NETWORK:
+            raise ValidationError({"hard": _("Thousands share a network: it can only help the review.")})
         if not self.hard and self.checked_at == self.CheckedAt.ENTER:
             raise ValidationError({"checked_at": _("Only a hard axis is checked when entering the line.")})
 

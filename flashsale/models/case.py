@@ -7,30 +7,39 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.allocation import Allocation
 from flashsale.models.reservation import Reservation
+from flashsale.models.rules import Rules
 from flashsale.models.sale import Sale
 from flashsale.rules.states import AppealState, CaseState, NoticeState, Remedy
 
 
 class ReviewRun(models.Model):
-    """One scoring of a sale under one rule set: a row of work that any worker may take up again."""
+    """One scoring of a sale under one rule set: a row of work that any worker may take up again.
+
+    A dry run opens no case; `summary` says what it would have looked at.
+    """
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="review_runs", verbose_name=_("sale"))
-    rules_version = models.CharField(_("rules"), max_length=20)
-    rules_hash = models.CharField(max_length=64)
+    rules = models.ForeignKey(Rules, models.PROTECT, related_name="runs", verbose_name=_("rules"))
+    dry = models.BooleanField(_("dry run"), default=False)
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("asked by")
+    )
     asked_at = models.DateTimeField(_("asked for"), auto_now_add=True)
     orders = models.PositiveIntegerField(_("orders"), default=0)
+    read = models.PositiveIntegerField(_("read"), default=0)
     scored = models.PositiveIntegerField(_("scored"), default=0)
+    summary = models.JSONField(_("summary"), default=dict)
     finished_at = models.DateTimeField(_("finished"), null=True)
 
     class Meta:
         verbose_name = _("review")
         verbose_name_plural = _("reviews")
         constraints = [
-            models.UniqueConstraint(fields=["sale"], condition=Q(finished_at=None), name="one_review_at_a_time")
+            models.UniqueConstraint(fields=["sale", "dry"], condition=Q(finished_at=None), name="one_review_at_a_time")
         ]
 
     def __str__(self) -> str:
-        return f"{self.sale} ({self.rules_version})"
+        return f"{self.sale} ({self.rules})"
 
 
 class Case(models.Model):
@@ -40,6 +49,8 @@ class Case(models.Model):
     rules_version = models.CharField(_("rules"), max_length=20)
     rules_hash = models.CharField(max_length=64)
     score = models.FloatField(_("score"), default=0)
+    run = models.ForeignKey(ReviewRun, models.SET_NULL, null=True, related_name="cases", verbose_name=_("review"))
+    group = models.PositiveIntegerField(_("group"), null=True)
     evidence = models.JSONField(_("evidence"), default=dict)
     state = models.CharField(_("state"), max_length=10, default=CaseState.OPEN)
     opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
@@ -52,6 +63,7 @@ class Case(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("decided by")
     )
     decided_at = models.DateTimeField(_("decided"), null=True)
+    due_at = models.DateTimeField(_("carried out"), null=True)
 
     class Meta:
         verbose_name = _("case")
@@ -65,10 +77,18 @@ class Case(models.Model):
             models.CheckConstraint(
                 condition=Q(state="open", proposed_by=None, decided_by=None)
                 | Q(state="proposed", proposed_by__isnull=False, decided_by=None, proposed_at__isnull=False)
+                | Q(
+                    state="approved", proposed_by__isnull=False, decided_by__isnull=False, decided_at__isnull=False,
+                    due_at__isnull=False,
+                )
                 | Q(state="dismissed", decided_by__isnull=False, decided_at__isnull=False)
                 | Q(state="cancelled", proposed_by__isnull=False, decided_by__isnull=False, decided_at__isnull=False),
                 name="case_state_with_people",
             ),
+        ]  # fmt: skip
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state="approved"), name="cases_to_carry_out"),
+            models.Index(fields=["run", "group"], name="cases_by_group"),
         ]
 
     def __str__(self) -> str:
@@ -76,8 +96,24 @@ class Case(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether people have still to decide; the shop must not ship meanwhile."""
-        return self.state in {CaseState.OPEN, CaseState.PROPOSED}
+        """Whether it may still end either way; the shop must not ship meanwhile."""
+        return self.state in {CaseState.OPEN, CaseState.PROPOSED, CaseState.APPROVED}
+
+
+class Opened(models.Model):
+    """That a person has had a case's evidence before them: who decides about many has to see a sample of them."""
+
+    case = models.ForeignKey(Case, models.CASCADE, related_name="opened", verbose_name=_("case"))
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("by"))
+    at = models.DateTimeField(_("at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("opened case")
+        verbose_name_plural = _("opened cases")
+        constraints = [models.UniqueConstraint(fields=["case", "by"], name="opened_once")]
+
+    def __str__(self) -> str:
+        return f"{self.case_id} by {self.by_id}"
 
 
 class Cancellation(models.Model):

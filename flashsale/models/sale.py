@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
+from flashsale.models.rules import Rules
 from flashsale.rules.states import Phase, SaleState, phase
 
 CLAIM_S = 5 * 60
@@ -19,7 +20,18 @@ ENTRIES_MAX = 1_000_000
 UNITS_MAX = 1_000_000
 POLL_MS_MAX = 300_000
 # What shoppers and partners rely on from the day of publication.
-FROZEN_FIELDS = ("campaign", "code", "lobby_at", "opens_at", "closes_at", "limit", "claim_s", "hold_s", "max_entries")
+FROZEN_FIELDS = (
+    "campaign",
+    "code",
+    "lobby_at",
+    "opens_at",
+    "closes_at",
+    "limit",
+    "claim_s",
+    "hold_s",
+    "max_entries",
+    "rules",
+)
 
 
 def ms(moment: datetime) -> int:
@@ -76,6 +88,10 @@ class Sale(models.Model):
         _("pages ask every (ms)"), default=0, validators=[MaxValueValidator(POLL_MS_MAX)],
         help_text=_("0: as the phase of the sale wants. The brake when the servers are too busy."),
     )  # fmt: skip
+    rules = models.ForeignKey(
+        Rules, models.PROTECT, null=True, blank=True, related_name="sales", verbose_name=_("rules of the review"),
+        help_text=_("Empty: the newest when the sale is published. Shown on its page from then on."),
+    )  # fmt: skip
     message = models.CharField(_("message to shoppers"), max_length=200, blank=True)
 
     state = models.CharField(_("state"), max_length=12, default=SaleState.DRAFT, editable=False)
@@ -99,7 +115,7 @@ class Sale(models.Model):
             models.CheckConstraint(condition=Q(state__in=[s.value for s in SaleState]), name="sale_state_known"),
             models.CheckConstraint(
                 condition=Q(state="draft", secret=None, published_at=None)
-                | (~Q(state="draft") & Q(secret__isnull=False, published_at__isnull=False)),
+                | (~Q(state="draft") & Q(secret__isnull=False, published_at__isnull=False, rules__isnull=False)),
                 name="sale_committed_when_published",
             ),
             models.CheckConstraint(

@@ -5,6 +5,7 @@ nothing without the pepper, and nothing across campaigns, whose salts differ.
 """
 
 import hmac
+import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable
@@ -36,6 +37,7 @@ class Axis(StrEnum):
     NATIONAL_ID = "national_id"
     ADDRESS = "address"
     DEVICE = "device"
+    NETWORK = "network"
 
 
 AXIS_NUMBER: dict[Axis, int] = {axis: number for number, axis in enumerate(Axis, start=1)}
@@ -152,6 +154,16 @@ def _national_id(text: str) -> str:
     return digits if re.fullmatch(r"[0-9]{16}", digits) else ""
 
 
+def _network(text: str) -> str:
+    """The block of addresses that one place or one carrier hands out: 24 bits of IPv4, 64 of IPv6."""
+    try:
+        known = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    plain = getattr(known, "ipv4_mapped", None) or known
+    return str(ipaddress.ip_network((plain, 24 if plain.version == 4 else 64), strict=False))
+
+
 def _opaque(text: str) -> str:
     """A value that somebody else made: kept as it is, unless it cannot have been typed."""
     return text if text.isprintable() else ""
@@ -165,6 +177,7 @@ _CANONICAL: dict[Axis, Callable[[str], str]] = {
     Axis.NATIONAL_ID: _national_id,
     Axis.ADDRESS: canonical_address,
     Axis.DEVICE: _opaque,
+    Axis.NETWORK: _network,
 }
 
 

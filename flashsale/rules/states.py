@@ -76,10 +76,14 @@ class PaymentState(StrEnum):
 
 
 class CaseState(StrEnum):
-    """open → proposed → cancelled | dismissed; an approver may send a proposal back to open."""
+    """open → proposed → approved → cancelled, or dismissed; an approver may send a proposal back to open.
+
+    An approved case waits until the time to undo is over; then the order is cancelled and its buyer told.
+    """
 
     OPEN = "open"
     PROPOSED = "proposed"
+    APPROVED = "approved"
     CANCELLED = "cancelled"
     DISMISSED = "dismissed"
 

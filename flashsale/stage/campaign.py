@@ -19,6 +19,7 @@ AXES = {
     Axis.PAYMENT: "soft",
     Axis.ADDRESS: "soft",
     Axis.DEVICE: "soft",
+    Axis.NETWORK: "soft",
 }
 CODE = str(POCO["campaign"]["code"])
 # Room for every simulated crowd; the gate is laid out for as many.
@@ -33,7 +34,7 @@ SKUS = tuple(str(offer["sku"]) for offer in OFFERS)
 
 
 def plan() -> Campaign:
-    """The campaign with its axes and channels, in the books."""
+    """The campaign with its axes and channels, in the books. A story has no time to undo anything."""
     facts = POCO["campaign"]
     return schedule.plan_campaign(
         code=CODE,
@@ -43,6 +44,7 @@ def plan() -> Campaign:
         channels=CHANNELS,
         time_zone=facts["time_zone"],
         currency=facts["currency"],
+        undo_s=0,
     )
 
 

@@ -26,8 +26,8 @@ from flashsale.stage.people import Kind, Person, Town
 FIRST, RERUN, PLANNED = "26-january", "29-january", "2-february"
 LINES = ("lazada", "akulaku", "mi.com", "mi-store")
 UNITS_A_LINE = 3
-# Half of the people are one ring: enough of them get a phone for the review to see it, whatever the draw.
-HONEST, RING = 30, 30
+# Most of the people are one ring: enough of them get a phone for the review to see it, whatever the draw.
+HONEST, RING = 30, 40
 LOBBY_S, OPEN_S, CLAIM_S, HOLD_S = 8, 30, 8, 10
 TEMPO = Tempo(enter_s=5, think_s=1.5, pay_s=2)
 RERUN_IN = timedelta(minutes=5)

@@ -104,13 +104,16 @@ class Town:
         """Somebody new."""
         self._made += 1
         made, luck = self._made, self._random
+        # Far apart, as strangers' numbers are; a mailbox in letters, for one with a running number looks like a shop's.
+        spread = made * 61_803 % 100_000
+        mailbox = "".join("abcdefghij"[int(digit)] for digit in f"{self._mark:03d}{made:05d}")
         return Person(
             code=f"p{self._mark:03d}{made:05d}",
             kind=kind,
             channel=channel,
             name=f"{luck.choice(_NAMES)} {luck.choice(_NAMES)}",
-            phone=f"0812{self._mark:03d}{made:05d}",
-            email=f"p{self._mark:03d}{made:05d}@{luck.choice(_MAILS)}",
+            phone=f"0812{spread:05d}{self._mark:03d}",
+            email=f"p{mailbox}@{luck.choice(_MAILS)}",
             address=f"{luck.choice(_STREETS)} No. {made}, RT {luck.randint(1, 9)}/RW {luck.randint(1, 9)}, Jakarta",
             device=f"{luck.getrandbits(128):032x}",
             card=f"card-{luck.getrandbits(64):016x}",

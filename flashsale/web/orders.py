@@ -26,7 +26,7 @@ from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, reason
 from flashsale.rules.states import ReservationState
 from flashsale.rules.tokens import Place, TokenRefused
-from flashsale.web import device, problems, words
+from flashsale.web import client, device, problems, words
 from flashsale.web.pages import tongues
 from flashsale.web.posts import fields_of, json_post
 from flashsale.web.shown import moment, money
@@ -45,6 +45,7 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
     identity = {
         Axis.PHONE: given["phone"], Axis.EMAIL: given["email"], Axis.ADDRESS: given["address"],
         Axis.PAYMENT: given["instrument"], Axis.DEVICE: device.of(request),
+        Axis.NETWORK: client.address_of(request),
     }  # fmt: skip
     buyer = Buyer(identity, {name: given[name] for name in BUYER}, (get_language() or "id")[:2])
     payer = Payer(_amount(given["amount"]), given["method"], given["instrument"])

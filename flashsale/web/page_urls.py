@@ -2,7 +2,7 @@
 
 from django.urls import include, path, re_path
 
-from flashsale.web import codes, fairness, letters, orders, outbox, pages
+from flashsale.web import codes, fairness, letters, orders, outbox, pages, rules
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -10,6 +10,7 @@ urlpatterns = [
     path("outbox", outbox.outbox, name="outbox"),
     path("s/<str:code>/", pages.sale, name="sale"),
     path("s/<str:code>/fairness", fairness.fairness, name="fairness"),
+    path("s/<str:code>/rules", rules.rules, name="rules"),
     path("s/<str:code>/receipt", pages.receipt, name="receipt"),
     path("s/<str:code>/codes", codes.send, name="codes"),
     path("s/<str:code>/prove", codes.prove, name="prove"),

@@ -9,6 +9,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
+from flashsale.life import appeal as appeals
 from flashsale.life import review
 from flashsale.models import Case, Notice, PartnerKey, Reallocation, Reservation
 from tests.admin.forms import send
@@ -36,6 +37,7 @@ def told(bob: Client, carol: Client) -> None:
     )
     for client, step, typed in ((bob, "propose", {"reason": "unit_unavailable"}), (carol, "approve", {})):
         send(client, reverse(f"admin:flashsale_case_{step}") + f"?id={case.pk}", **typed)
+    appeals.appeal(case=Case.objects.get(pk=case.pk))
     follow_up(sale, campaign)
 
 

@@ -68,7 +68,8 @@ def buy(person: Shopper, *, key: str = "once", instrument: str = "wallet", **sof
 def pay(person: Shopper, reservation: UUID, *, instrument: str = "wallet", **soft: str) -> Reservation:
     """The person pays for a reservation."""
     known = identity(person.name)
-    contact = {"name": person.name, "address": "Jl. Melati 5", "phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
+    contact = {"name": person.name, "address": f"Jl. Melati {sum(map(ord, person.name))}"}
+    contact |= {"phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
     also = {Axis(axis): value for axis, value in soft.items()}
     return confirm(
         reservation=reservation, channel=person.channel.id,

@@ -117,11 +117,11 @@ class TestAReview:
         run = review.start(sale=ring)
         done, really = [], review._open_cases
 
-        def dies_later(findings: Any) -> int:
+        def dies_later(*asked: Any) -> int:
             done.append(1)
             if len(done) > 1:
                 raise KeyboardInterrupt
-            return really(findings)
+            return really(*asked)
 
         with monkeypatch.context() as patch:
             patch.setattr(review, "_open_cases", dies_later)

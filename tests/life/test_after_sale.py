@@ -26,8 +26,9 @@ RING = {Axis.DEVICE: "the reseller's tablet", Axis.ADDRESS: "Gudang Jl. Anggrek 
 
 def buy(person: Shopper, **traits) -> Reservation:
     known = identity(person.name)
-    contact = {"name": person.name, "address": "Jl. Melati 5", "phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
-    soft = traits.get("soft") or {Axis.DEVICE: person.name, Axis.ADDRESS: f"Jl. Mawar {len(person.name)} {person.name}"}
+    soft = traits.get("soft") or {Axis.DEVICE: person.name, Axis.ADDRESS: f"Jl. Mawar {sum(map(ord, person.name))}"}
+    contact = {"name": person.name, "address": soft[Axis.ADDRESS]}
+    contact |= {"phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
     return confirm(
         reservation=person.reserve().id,
         channel=person.channel.id,
@@ -82,7 +83,7 @@ def test_the_review_finds_the_ring_and_leaves_the_honest_alone(reviewed):
     _, rows = reviewed
     assert set(Case.objects.values_list("reservation_id", flat=True)) == {row.pk for row in rows[:4]}
     case = Case.objects.first()
-    assert {shared["axis"] for shared in case.evidence["shared"]} == {"device", "address"}
+    assert {shared["axis"] for shared in case.evidence["shared"]} >= {"device", "address"}
     assert Reservation.objects.get(pk=case.reservation_id).do_not_ship
     assert not Reservation.objects.get(pk=rows[5].pk).do_not_ship
 
@@ -132,7 +133,7 @@ def test_the_notice_says_why_in_the_buyers_language_and_goes_out_once(reviewed, 
     letter = mail.outbox[0]
     assert letter.to[0].startswith("ring-")
     assert "IDR 1.799.000" in letter.body
-    assert "2021-01" in letter.body
+    assert f"(versi {Case.objects.first().rules_version})" in letter.body
     assert set(Notice.objects.values_list("state", flat=True)) == {"sent"}
 
 

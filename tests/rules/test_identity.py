@@ -134,6 +134,7 @@ def test_numbers_of_the_axes_never_change() -> None:
         "national_id": 5,
         "address": 6,
         "device": 7,
+        "network": 8,
     }
 
 

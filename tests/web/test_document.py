@@ -44,6 +44,7 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
         ("get", HOT + "status"), *(("post", HOT + verb) for verb in hot.VERBS),
         ("get", "/v1/keys"), ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
         ("get", "/v1/sales/{code}/fairness"),
+        ("get", "/v1/sales/{code}/rules"),
         ("get", "/v1/reservations"), ("get", "/v1/reservations/{id}"), ("post", "/v1/reservations/{id}/confirm"),
         ("post", "/v1/reservations/{id}/cancel"), ("post", "/v1/reservations/{id}/release"),
         ("post", "/v1/payments/demo"),
@@ -79,6 +80,7 @@ def test_real_answers_of_the_rest_fit(document: dict[str, Any], sale: Sale, laza
     for path, address in (
         ("/v1/sales", "/v1/sales"), ("/v1/sales/{code}", f"/v1/sales/{sale.code}"),
         ("/v1/sales/{code}/transcript", f"/v1/sales/{sale.code}/transcript"),
+        ("/v1/sales/{code}/rules", f"/v1/sales/{sale.code}/rules"),
         ("/v1/reservations", "/v1/reservations"),
         ("/v1/reservations/{id}", f"/v1/reservations/{held['reservation']}"),
         ("/v1/reservations/{id}", "/v1/reservations/00000000-0000-0000-0000-000000000000"),

@@ -17,8 +17,8 @@ from flashsale.stage.story import Story, wait_for
 REVIEW_S = 60.0
 # Orders cancelled although nothing was wrong with them: the shop's own mistake, repaired by an invitation.
 MISTAKES = 3
-# The rules suspect nobody for sharing a device or a card with one other person.
-RING_SEEN_FROM = 3
+# The rules suspect nobody for sharing a device or a card with a family; a larger ring has to be found whole.
+RING_SEEN_FROM = 9
 
 
 def act(story: Story, sale: Sale) -> None:
@@ -89,20 +89,19 @@ def _honest_orders(story: Story, sale: Sale) -> list[Reservation]:
 
 
 def _found(story: Story, sale: Sale) -> Check:
-    """Rings that bought at least three units are found whole; nobody else is suspected."""
+    """Rings larger than a family are found whole; nobody honest is suspected."""
     visits = story.attendances[sale.code].visits
     bought = [visit for visit in visits if visit.end is End.BOUGHT]
     members = Counter(visit.shopper.person.ring for visit in bought if visit.kind is Kind.RING)
     wanted = {v.reservation for v in bought if v.kind is Kind.RING and members[v.shopper.person.ring] >= RING_SEEN_FROM}
     cases = Case.objects.filter(reservation__sale=sale).exclude(rules_hash="")
     suspected = {str(reservation) for reservation in cases.values_list("reservation_id", flat=True)}
-    right = len(wanted & suspected)
-    recall = right / len(wanted) if wanted else 1.0
-    precision = right / len(suspected) if suspected else 1.0
+    rings = {visit.reservation for visit in bought if visit.kind is Kind.RING}
     return Check(
-        11, "the review finds the rings and nobody else", wanted == suspected,
-        f"{right} of {len(wanted)} orders of rings found (recall {recall:.2f}), "
-        f"{len(suspected)} suspected (precision {precision:.2f})", "all of them and only them",
+        11, "the review finds the rings and nobody honest", wanted <= suspected <= rings,
+        f"{len(suspected & rings)} of {len(rings)} orders of rings found, {len(wanted - suspected)} missing of rings "
+        f"with {RING_SEEN_FROM} orders or more, {len(suspected - rings)} honest orders suspected",
+        "none missing of larger rings, none honest",
     )  # fmt: skip
 
 

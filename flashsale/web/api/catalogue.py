@@ -16,6 +16,7 @@ from flashsale.web.wire import CODE_FORM
 
 CATALOGUE_FRESH_S = 5
 TRANSCRIPT_FRESH_S = 3600
+RULES_FRESH_S = 3600
 
 
 class SalePages(Pages):
@@ -55,9 +56,20 @@ class TranscriptOf(PublicView):
         return fresh_for(Response(_transcript(published_sale(code))), TRANSCRIPT_FRESH_S)
 
 
+class RulesOf(PublicView):
+    """The rules by which a sale's orders are reviewed."""
+
+    @extend_schema(operation_id="readRules", responses=shapes.ReviewRules)
+    def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
+        """The rule set that the sale was published with; it never changes, and its hash says so."""
+        rules = published_sale(code).rules
+        assert rules is not None, "published sales have rules"
+        return fresh_for(Response({"number": rules.number, "hash": rules.hash, "rules": rules.content}), RULES_FRESH_S)
+
+
 def _published() -> QuerySet[Sale]:
     rows = Sale.objects.exclude(state=SaleState.DRAFT)
-    return rows.select_related("campaign").prefetch_related(
+    return rows.select_related("campaign", "rules").prefetch_related(
         "offers", "allocations__channels", "allocations__carries", "allocations__successor",
         "allocations__reallocations__source",
     )  # fmt: skip

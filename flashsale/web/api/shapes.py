@@ -115,6 +115,7 @@ class SaleShape(serializers.Serializer[Any]):
     message = serializers.CharField()
     commitment = serializers.CharField(help_text="SHA-256 of the draw's secret, hex, shown since publication.")
     drawn = serializers.SerializerMethodField(help_text="Whether the transcript is there.")
+    rules = serializers.CharField(source="rules.hash", help_text="Hash of the rules by which orders are reviewed.")
     offers = Offer(many=True)
     lines = Line(many=True, source="allocations")
 
@@ -126,6 +127,14 @@ class SaleShape(serializers.Serializer[Any]):
     def get_drawn(self, sale: Sale) -> bool:
         """Whether the secret is public."""
         return sale.frozen_at is not None
+
+
+class ReviewRules(serializers.Serializer[Any]):
+    """A rule set of the review. Its hash: SHA-256 of `rules` as JSON with sorted keys and no spaces."""
+
+    number = serializers.IntegerField()
+    hash = serializers.CharField()
+    rules = serializers.DictField(help_text="Points and bounds by name, exactly as they are applied.")
 
 
 class DrawnLine(serializers.Serializer[Any]):

@@ -12,6 +12,7 @@ urlpatterns = [
     path("v1/keys", keys.Keys.as_view(), name="keys"),
     path("v1/sales", catalogue.Sales.as_view()),
     path("v1/sales/<str:code>", catalogue.OneSale.as_view()),
+    path("v1/sales/<str:code>/rules", catalogue.RulesOf.as_view()),
     path("v1/sales/<str:code>/transcript", catalogue.TranscriptOf.as_view(), name="transcript"),
     path("v1/sales/<str:code>/fairness", fairness.FairnessOf.as_view(), name="fairness-json"),
     path("v1/reservations", reservations.Reservations.as_view()),

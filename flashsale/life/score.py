@@ -1,0 +1,110 @@
+"""Score: the confirmed orders of a campaign are read, linked and scored by a rule set. Nothing is written here."""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from cryptography.fernet import InvalidToken
+
+from flashsale.models import Allocation, Contact, Reservation, Sale, Trait
+from flashsale.models.sale import ms
+from flashsale.rules import lottery, suspicion
+from flashsale.rules.clues import Buyer
+from flashsale.rules.identity import Axis
+from flashsale.rules.ruleset import SCORE_MAX, RuleSet
+from flashsale.rules.states import Mode, ReservationState
+from flashsale.rules.suspicion import Finding, Order
+
+READ_AT_ONCE = 1_000
+# What an address tells of its household, from so many people on.
+HOMES = {"one": 1, "household": 2, "house": 5, "crowd": 20}
+
+
+def findings(*, sale: Sale, rules: RuleSet, told: Callable[[int, int], Any]) -> list[Finding]:
+    """A finding for each confirmed order of the sale, the highest score first; `told` hears read and all orders.
+
+    Orders of the campaign's other sales may link them, and are not judged here.
+    """
+    orders = _orders(sale, told)
+    own = {order.id for order, sale_id in orders if sale_id == sale.pk}
+    found = suspicion.score((order for order, _ in orders), rules, limit=sale.campaign.limit)
+    return [finding for finding in found if finding.order_id in own]
+
+
+def _orders(sale: Sale, told: Callable[[int, int], Any]) -> list[tuple[Order, int]]:
+    confirmed = Reservation.objects.filter(sale__campaign=sale.campaign_id, state=ReservationState.CONFIRMED)
+    ids = list(confirmed.order_by("pk").values_list("pk", flat=True))
+    read: list[tuple[Order, int]] = []
+    told(0, len(ids))
+    for at in range(0, len(ids), READ_AT_ONCE):
+        read += _read(ids[at : at + READ_AT_ONCE])
+        told(len(read), len(ids))
+    return read
+
+
+def _read(ids: Sequence[uuid.UUID]) -> list[tuple[Order, int]]:
+    traits: dict[uuid.UUID, dict[Axis, bytes]] = {id_: {} for id_ in ids}
+    for id_, axis, digest in Trait.objects.filter(reservation__in=ids).values_list("reservation_id", "axis", "digest"):
+        traits[id_][Axis(axis)] = bytes.fromhex(digest)
+    buyers = {contact.reservation_id: _buyer(contact) for contact in Contact.objects.filter(reservation__in=ids)}
+    rows = Reservation.objects.filter(pk__in=ids, confirmed_at__isnull=False).select_related("allocation")
+    return [
+        (
+            Order(
+                id=str(row.pk), traits=traits[row.pk], buyer=buyers.get(row.pk), made_ms=ms(row.made_at),
+                paid_ms=ms(row.confirmed_at) if row.confirmed_at else 0, quantity=row.quantity,
+                bypassed=_bypassed(row, row.allocation),
+            ),
+            row.sale_id,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _buyer(contact: Contact) -> Buyer | None:
+    try:
+        known: Mapping[str, str] = contact.read()
+    except InvalidToken:
+        # Sealed with another key: what is left are digests.
+        return None
+    return Buyer(known["name"], known["address"], known["phone"], known["email"])
+
+
+def _bypassed(row: Reservation, line: Allocation) -> bool:
+    """Whether the books themselves show that the order cannot have stood in its line."""
+    if line.mode != Mode.LINE or line.cohort is None:
+        return False
+    if row.index > line.block:
+        return True
+    return row.number != _number(row.index, line.cohort, line.seed)
+
+
+@cache
+def _seed(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def _number(index: int, cohort: int, seed: str) -> int:
+    return lottery.number(index, cohort, _seed(seed))
+
+
+def summary(found: Sequence[Finding], rules: RuleSet) -> dict[str, Any]:
+    """How many orders of which kinds of household a rule set looks at, why, and how scores spread. Ready for JSON."""
+    flagged = suspicion.suspicious(found, rules)
+    orders, looked_at = (Counter(_home(finding) for finding in some) for some in (found, flagged))
+    spread = Counter(min(finding.score, SCORE_MAX - 1) // 10 * 10 for finding in found)
+    return {
+        "orders": len(found),
+        "flagged": len(flagged),
+        "groups": len({finding.group for finding in flagged}),
+        "homes": {home: [orders[home], looked_at[home]] for home in HOMES},
+        "reasons": dict(Counter(reason.kind.value for finding in flagged for reason in finding.reasons)),
+        "marks": dict(Counter(mark.value for finding in flagged for mark in finding.marks)),
+        "scores": [spread[low] for low in range(0, SCORE_MAX, 10)],
+    }
+
+
+def _home(finding: Finding) -> str:
+    return next(home for home, people in reversed(HOMES.items()) if finding.at_address >= people)
