@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.admin.evidence import summary, table
 from flashsale.admin.step import SAMPLE, Step, Table
+from flashsale.admin.words import local
 from flashsale.life import appeal, review
 from flashsale.models import Case
 from flashsale.rules.reasons import REASONS
@@ -52,6 +53,10 @@ class CaseStep(Step):
     """A step of the review."""
 
     permission = "flashsale.change_case"
+
+    def must_open(self, rows: Sequence[Case], user: Any) -> Sequence[Case]:
+        """Many at once: a random sample."""
+        return review.unopened_sample(cases=rows, by=user)
 
     def tables(self, rows: Sequence[Case]) -> list[Table]:
         """Nobody decides without the evidence."""
@@ -115,8 +120,37 @@ class Approve(CaseStep):
         """By another person than the proposer."""
         if row.proposed_by_id == request.user.pk:
             raise ValidationError(_("You proposed this cancellation yourself: another person has to approve it."))
-        review.approve(case=row, by=request.user)
+        case = review.approve(case=row, by=request.user)
+        if case.state == CaseState.APPROVED:
+            return _("Approved. Until %(time)s it can be undone; then the order is cancelled and the buyer told.") % {
+                "time": local(case.due_at, case.reservation.sale.campaign.zone)
+            }
         return _("Approved: the order is cancelled.")
+
+
+class Undo(CaseStep):
+    """approved → open."""
+
+    name = "undo"
+    title = gettext_lazy("Undo the approval")
+    bulk = True
+
+    def offered(self, row: Case) -> bool:
+        """Until it is carried out."""
+        return row.state == CaseState.APPROVED
+
+    def must_open(self, rows: Sequence[Case], user: Any) -> Sequence[Case]:  # noqa: ARG002
+        """Nothing: whoever stops something should not have to read first."""
+        return ()
+
+    def foretell(self, rows: Sequence[Case]) -> list[str]:  # noqa: ARG002
+        """As if nothing had been."""
+        return [_("Nothing has been cancelled yet and the buyer knows of nothing. The case is open again.")]
+
+    def take(self, *, row: Case, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """In time."""
+        review.undo(case=row, by=request.user)
+        return _("Undone: the case is open again.")
 
 
 class Dismiss(CaseStep):

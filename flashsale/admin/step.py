@@ -62,6 +62,10 @@ class Step:
         """Why it cannot be done yet."""
         return []
 
+    def must_open(self, rows: Sequence[Any], user: Any) -> Sequence[Any]:  # noqa: ARG002 - most steps ask for nothing
+        """Rows whose pages this person has to open before."""
+        return ()
+
     def tables(self, rows: Sequence[Any]) -> list[Table]:  # noqa: ARG002 - most steps have none
         """What the decision rests on."""
         return []
@@ -170,11 +174,14 @@ class StepAdmin(admin.ModelAdmin):
             raise PermissionDenied
         rows = self._chosen(request)
         form = step.filled(rows, request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
+        unopened = step.must_open([row for row in rows if step.offered(row)], request.user)
+        if request.method == "POST" and not unopened and form.is_valid():
             return self._take(request, step, rows, form.cleaned_data)
-        return TemplateResponse(request, "admin/flashsale/step.html", self._page(request, step, rows, form))
+        return TemplateResponse(request, "admin/flashsale/step.html", self._page(request, step, rows, form, unopened))
 
-    def _page(self, request: HttpRequest, step: Step, rows: Sequence[Any], form: forms.Form) -> dict[str, Any]:
+    def _page(
+        self, request: HttpRequest, step: Step, rows: Sequence[Any], form: forms.Form, unopened: Sequence[Any]
+    ) -> dict[str, Any]:
         for asked in form.fields.values():
             asked.label = capfirst(asked.label)
         offered = [row for row in rows if step.offered(row)]
@@ -185,6 +192,7 @@ class StepAdmin(admin.ModelAdmin):
             "back": self._back(rows), "offered": offered, "passed_over": len(rows) - len(offered),
             "foretold": step.foretell(offered) if offered else [], "tables": step.tables(offered) if offered else [],
             "obstacles": step.obstacles(offered) if offered else [_("Nothing here is in a state for this.")],
+            "unopened": [(reverse(f"admin:flashsale_{self.opts.model_name}_change", args=[r.pk]), r) for r in unopened],
         }  # fmt: skip
 
     def _chosen(self, request: HttpRequest) -> list[Any]:

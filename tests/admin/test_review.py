@@ -30,6 +30,10 @@ def _step(client: Client, row: Any, name: str, **typed: Any) -> HttpResponse:
     return send(client, url, **typed)
 
 
+def _open_all(client: Client, rows: list[Case]) -> None:
+    assert {client.get(_url(row)).status_code for row in rows} == {200}
+
+
 @pytest.fixture
 def ring() -> Sale:
     """Three orders under three names from one device, and a fourth that has nothing to do with them."""
@@ -52,14 +56,16 @@ def reviewed(ring: Sale, bob: Client) -> Sale:
 def test_the_review_finds_the_ring_and_shows_its_evidence(reviewed: Sale, bob: Client) -> None:
     assert len(cases()) == 3
     page = bob.get(_url(cases()[0]))
-    (table,) = page.context["panel"]["tables"]
-    assert [row[:2] for row in table.rows] == [
-        ["same device", "with 2 other people"],
-        ["linked group", "with 2 other people"],
-    ]
+    panel = page.context["panel"]
+    table = panel["evidence"]
+    assert ["same device", "with 2 other people"] in [row[:2] for row in table.rows]
+    assert ["linked group", "with 2 other people", "", 25] in table.rows
     assert table.foot[-1] == cases()[0].score
+    assert [dot.kind for dot in panel["graph"].dots].count("order") == 2
+    assert panel["beside"].head[-4:] == ["name", "address", "phone", "e-mail"]
+    assert all("Jl. Mawar 1" in row[-3] for row in panel["beside"].rows)
     assert "device ×2" in bob.get(CASES).content.decode()
-    assert "4 / 4" in bob.get("/admin/flashsale/reviewrun/").content.decode()
+    assert "4 read, 4 scored of 4" in bob.get("/admin/flashsale/reviewrun/").content.decode()
 
 
 def test_whoever_proposed_cannot_approve(reviewed: Sale, bob: Client) -> None:
@@ -110,8 +116,15 @@ def test_many_are_proposed_and_approved_after_a_sample(reviewed: Sale, bob: Clie
     assert page.context["tables"][0].title == "Sample: 3 of 3"
     assert {case.state for case in cases()} == {"open"}
     url = page.redirect_chain[-1][0]
+    assert len(page.context["unopened"]) == 3
+    bob.post(url, {"reason": REASON})
+    assert {case.state for case in cases()} == {"open"}, "nobody decides about what they have not seen"
+    _open_all(bob, cases())
     assert said(send(bob, url, reason=REASON)) == ["Propose to cancel: 3 of 3 done."]
     page = carol.post(CASES, {"action": "approve", **chosen}, follow=True)
+    carol.post(page.redirect_chain[-1][0])
+    assert {case.state for case in cases()} == {"proposed"}, "what one person saw another has not"
+    _open_all(carol, cases())
     send(carol, page.redirect_chain[-1][0])
     assert {case.state for case in cases()} == {"cancelled"}
     assert Cancellation.objects.count() == 3

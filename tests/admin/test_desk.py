@@ -1,0 +1,137 @@
+"""The reviewers' desk: rules tried out and made anew but never changed, approvals that can be undone."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from flashsale.life import review
+from flashsale.models import Cancellation, Case, Notice, Record, Reservation, ReviewRun, Rules, RulesChanged, Sale
+from flashsale.rules.ruleset import RULES, read
+from tests.admin.forms import links, said, send
+from tests.admin.orders import buy, cases
+from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+REASON = "one_person_many_identities"
+
+
+@pytest.fixture
+def sold() -> Sale:
+    """Three orders from one device, of a campaign in which an approval can be undone."""
+    sale = lobby_sale(poco_campaign(undo_s=600), stock={PHONE: 4})
+    buy(sale, ["ani", "budi", "citra"], device="one")
+    return sale
+
+
+def _stricter() -> Rules:
+    return Rules.make(read(RULES.published() | {"threshold": 61}))
+
+
+def test_a_dry_run_tells_what_rules_would_look_at_and_opens_nothing(sold: Sale, bob: Client) -> None:
+    (url,) = links(bob.get(reverse("admin:flashsale_sale_change", args=[sold.pk])), "try-out")
+    other = _stricter()
+    for rules, flagged in ((sold.rules, 3), (other, 0)):
+        page = send(bob, url, rules=rules.pk)
+        assert said(page) == ["The dry run has begun."]
+        run = ReviewRun.objects.latest("asked_at")
+        assert page["Refresh"] == "3", "the page of a run that is under way looks again"
+        review.carry_on(run=run.pk)
+        run.refresh_from_db()
+        assert (run.dry, run.rules, run.summary["orders"], run.summary["flagged"]) == (True, rules, 3, flagged)
+        assert sum(run.summary["scores"]) == 3
+        assert run.summary["homes"]["one"] == [3, flagged]
+    page = bob.get(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
+    assert "Who is looked at" in page.content.decode()
+    assert not Case.objects.exists()
+
+
+def test_a_review_uses_the_rules_that_the_sale_was_published_with(sold: Sale) -> None:
+    newer = _stricter()
+    assert Rules.newest() == newer
+    review.carry_on(run=review.start(sale=sold).pk)
+    assert {case.rules_hash for case in cases()} == {sold.rules.hash} != {newer.hash}
+    assert len(cases()) == 3
+
+
+def test_an_approval_can_be_undone_until_it_is_carried_out(sold: Sale, bob: Client, carol: Client) -> None:
+    review.carry_on(run=review.start(sale=sold).pk)
+    case = cases()[0]
+    for client, step, typed in ((bob, "propose", {"reason": REASON}), (carol, "approve", {})):
+        (url,) = links(client.get(reverse("admin:flashsale_case_change", args=[case.pk])), step)
+        page = send(client, url, **typed)
+    assert "can be undone" in said(page)[0]
+    assert review.carry_out_due() == 0
+    assert (Reservation.objects.get(pk=case.reservation_id).state, Notice.objects.count()) == ("confirmed", 0)
+    assert Reservation.objects.get(pk=case.reservation_id).do_not_ship
+    (url,) = links(bob.get(reverse("admin:flashsale_case_change", args=[case.pk])), "undo")
+    assert said(send(bob, url)) == ["Undone: the case is open again."]
+    case.refresh_from_db()
+    assert (case.state, case.reason, case.proposed_by, case.decided_by, case.due_at) == ("open", "", None, None, None)
+    assert list(Record.objects.order_by("position").values_list("what", flat=True))[-3:] == [
+        "propose", "approve", "undo",
+    ]  # fmt: skip
+
+
+def test_an_approval_is_carried_out_once_when_the_time_to_undo_is_over(sold: Sale, bob: Client, carol: Client) -> None:
+    review.carry_on(run=review.start(sale=sold).pk)
+    staff = [client.get("/admin/").wsgi_request.user for client in (bob, carol)]
+    first, second, _ = cases()
+    for case in (first, second):
+        review.propose(case=case, code=REASON, by=staff[0])
+        review.approve(case=case, by=staff[1])
+    Case.objects.filter(state="approved").update(due_at=timezone.now() - timedelta(seconds=1))
+    Reservation.objects.filter(pk=second.reservation_id).update(state="cancelled", ended_at=timezone.now())
+    assert [review.carry_out_due(), review.carry_out_due()] == [1, 0]
+    assert [Case.objects.get(pk=case.pk).state for case in (first, second)] == ["cancelled", "dismissed"]
+    assert Cancellation.objects.get().reservation_id == first.reservation_id
+    assert Notice.objects.count() == 1
+
+
+def test_changing_the_rules_makes_another_set_and_says_who_did(bob: Client) -> None:
+    first = Rules.newest()
+    url = reverse("admin:flashsale_rules_add")
+    content = json.dumps(RULES.published() | {"threshold": 70})
+    send(bob, url, content=content, note="fewer false alarms")
+    made = Rules.newest()
+    assert (made.number, made.note, made.made_by.username, made.read().threshold) == (
+        first.number + 1, "fewer false alarms", "bob", 70,
+    )  # fmt: skip
+    assert Record.objects.get(what="rules").facts == f'{{"number":{made.number},"rules":"{made.hash}"}}'
+    for broken in (content, "{}", json.dumps(RULES.published() | {"threshold": 0})):
+        assert send(bob, url, content=broken).context["errors"]
+    assert Rules.objects.count() == 2
+    assert bob.get(reverse("admin:flashsale_rules_change", args=[made.pk])).status_code == 200
+
+
+def test_a_rule_set_that_somebody_changed_by_hand_is_refused() -> None:
+    rules = Rules.newest()
+    with pytest.raises(RulesChanged):
+        rules.save()
+    Rules.objects.filter(pk=rules.pk).update(content=rules.content | {"threshold": 1})
+    with pytest.raises(RulesChanged):
+        Rules.objects.get().read()
+
+
+def test_a_draft_takes_the_newest_rules_when_it_is_published_and_keeps_them() -> None:
+    draft = draft_sale()
+    newer = _stricter()
+    assert draft.rules is None
+    assert lobby_sale().rules == newer
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "Points for a linked group"), ("id", "Poin untuk kelompok")])
+def test_the_sales_page_leads_to_its_rules_before_the_sale(client: Client, language: str, words: str) -> None:
+    sale = lobby_sale(channels=("mi.com",))
+    assert 'href="rules"' in client.get(f"/s/{sale.code}/").content.decode()
+    page = client.get(f"/s/{sale.code}/rules", headers={"accept-language": language}).content.decode()
+    assert words in page
+    assert sale.rules is not None
+    assert sale.rules.hash in page
+    told = client.get(f"/v1/sales/{sale.code}/rules").json()
+    assert told == {"number": sale.rules.number, "hash": sale.rules.hash, "rules": RULES.published()}
+    assert read(told["rules"]).content_hash() == told["hash"] == client.get(f"/v1/sales/{sale.code}").json()["rules"]
+    assert client.get(f"/s/{draft_sale(sale.campaign).code}/rules").status_code == 404
