@@ -1,6 +1,6 @@
-"""How often doors refused whom for what: counted in each process for nothing, added up in the gate once a second.
+"""How often doors refused whom for what: counted in each process for nothing, added up in the gate a moment later.
 
-Figures for people to read: a process that dies takes those of its last second with it, and no promise rests on them.
+Figures for people to read: a process that dies takes those of its last moment with it, and no promise rests on them.
 """
 
 from collections import Counter, defaultdict

@@ -14,7 +14,7 @@ from flashsale.life.appeal import ledger
 from flashsale.stage import lineage
 from flashsale.stage.story import Story
 
-FILES = "report.json, answers.ndjson, units.csv, transcript-*.json"
+FILES = "report.json, answers.ndjson, units.csv, transcript-*.json, fairness-*.json"
 
 
 def as_document(story: Story, *, seconds: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flashsale.models import Sale
-from flashsale.stage.acts import february_2, january_26, january_27, january_29, january_29_tranches
+from flashsale.stage.acts import february_2, january_26, january_27, january_29, january_29_tranches, reports
 from flashsale.stage.servers import Servers
 from flashsale.stage.story import Story, prepare
 
@@ -44,3 +44,4 @@ def _play(story: Story, acts: int, rerun: Callable[[Story, Sale], Sale]) -> None
         rerun(story, first)
     if later is not None:
         february_2.act(story, later)
+        reports.act(story)

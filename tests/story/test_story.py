@@ -71,6 +71,10 @@ def test_all_promises_hold_from_january_to_february(
     assert {path.name for path in out.glob("transcript-*.json")} == {
         "transcript-26-january.json", "transcript-29-january.json", "transcript-2-february.json",
     }  # fmt: skip
+    fair = {path.name: json.loads(path.read_text()) for path in out.glob("fairness-*.json")}
+    assert {name: told["order"]["kept"] for name, told in fair.items()} == dict.fromkeys(
+        ("fairness-26-january.json", "fairness-29-january.json", "fairness-2-february.json"), True
+    )
 
 
 def test_a_stranger_can_verify_what_a_story_leaves(tmp_path: Path) -> None:
