@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -23,11 +24,22 @@ from flashsale.rules.states import AppealState, Remedy
 def ledger(entries: Sequence[appeal.Entry]) -> Table:
     """How often each rule was right, as far as appeals tell."""
     rows = [
-        [entry.rule, entry.cancelled, entry.appealed, entry.upheld, entry.overturned, f"{entry.precision:.1%}"]
+        [_rule(entry.rule), entry.cancelled, entry.appealed, entry.upheld, entry.overturned, f"{entry.precision:.1%}"]
         for entry in entries
     ]
     head = [_("rule"), _("orders cancelled"), _("appeals"), _("upheld"), _("overturned"), _("measured precision")]
     return Table(_("Ledger of decisions"), head, rows)
+
+
+def _rule(name: str) -> str:
+    kind, _space, code = name.partition(" ")
+    return reason_title(code) if kind == "reason" else name
+
+
+def words_of(row: Appeal) -> str:
+    """The buyer's own words, as long as their contact is kept."""
+    contact = Contact.objects.filter(reservation=row.case.reservation_id).first()
+    return (contact.read().get("appeal", "") if contact else "") or "–"
 
 
 class Decide(Step):
@@ -42,8 +54,9 @@ class Decide(Step):
         return row.state == AppealState.OPEN
 
     def tables(self, rows: Sequence[Appeal]) -> list[Table]:
-        """What the cancellation rested on."""
-        return [evidence.table(row.case.evidence) for row in rows[:1]]
+        """What the cancellation rested on, and what the buyer says to it."""
+        said = [Table(_("What the buyer says"), [""], [[words_of(row)]]) for row in rows[:1]]
+        return [*said, *(evidence.table(row.case.evidence) for row in rows[:1])]
 
     def take(self, *, row: Appeal, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """By a third person."""
@@ -98,7 +111,7 @@ class AppealAdmin(ReadOnlyAdmin):
     list_display_links = ["which"]
     list_filter = ["state", "case__reservation__sale"]
     search_fields = ["case__reservation__id__startswith"]
-    ordering = ["decided_at", "received_at"]
+    ordering = [F("decided_at").desc(nulls_first=True), "received_at"]
     steps = (Overturn(), Uphold())
     change_list_template = "admin/flashsale/appeals.html"
     panel_template = "admin/flashsale/case_panel.html"
@@ -156,8 +169,7 @@ class AppealAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("what the buyer says"))
     def words(self, row: Appeal) -> str:
         """In their own words."""
-        contact = Contact.objects.filter(reservation=row.case.reservation_id).first()
-        return (contact.read().get("appeal", "") if contact else "") or "–"
+        return words_of(row)
 
     @admin.display(description=gettext_lazy("received"), ordering="received_at")
     def received(self, row: Appeal) -> str:

@@ -7,6 +7,7 @@ the gate still has it: with each report, and at the latest when the sale leaves 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.utils import timezone
 from flashsale.gate import bridge, cards, inspect
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import GateDown
+from flashsale.life import appeal
 from flashsale.life.audit import commitment_holds, out_of_order, trail_head
 from flashsale.life.rebuild import card_of
 from flashsale.models import (
@@ -33,7 +35,7 @@ from flashsale.models import (
     Unit,
 )
 from flashsale.models.sale import ms
-from flashsale.rules.fairness import folded, gini
+from flashsale.rules.fairness import GROUP_MIN, folded, gini
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Mode, Phase, ReservationState, UnitState
 
@@ -235,8 +237,15 @@ def _cancellations(sale: Sale) -> dict[str, Any]:
     refunds = Payment.objects.filter(reservation__cancellation__in=rows).order_by()
     return {
         "total": rows.count(), "reasons": _told(folded(reasons), "reason"), "appeals": _appeals(sale),
+        "ledger": _ledger(sale),
         "refunds": _told(dict(refunds.values_list("state").annotate(count=Count("pk"))), "state"),
     }  # fmt: skip
+
+
+def _ledger(sale: Sale) -> list[dict[str, Any]]:
+    """How often each rule's cancellations were overturned, for rules that many orders fell under."""
+    entries = (entry for entry in appeal.ledger(sale=sale) if entry.cancelled >= GROUP_MIN)
+    return [{**asdict(entry), "precision": round(entry.precision, 3)} for entry in entries]
 
 
 def _appeals(sale: Sale) -> dict[str, Any]:

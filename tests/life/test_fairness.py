@@ -65,7 +65,7 @@ def test_it_tells_how_the_sale_went(held: Sale) -> None:
     assert by_axis[Axis.PHONE]["bought"] == {"holders": 7, "largest": 1, "gini": 0}
     assert by_axis[Axis.DEVICE]["bought"] == {"holders": 2, "largest": 6, "gini": 0.3571}
     assert told["cancellations"] == {
-        "total": 0, "reasons": [], "appeals": {"received": 0, "outcomes": []}, "refunds": [],
+        "total": 0, "reasons": [], "appeals": {"received": 0, "outcomes": []}, "ledger": [], "refunds": [],
     }  # fmt: skip
 
 

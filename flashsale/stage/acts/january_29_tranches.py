@@ -114,10 +114,12 @@ def _people(story: Story, public: int) -> tuple[list[Person], dict[str, str], di
     strangers = [town.person(Kind.HONEST, poco.PAGE) for _ in range(STRANGERS)]
     invited = [_by_page(person) for person in lost(story).values()]
     lines = {person.code: WRONGED for person in (*invited, *strangers)}
-    kept: dict[str, Shopper] = {}
+    # Who has shown on our page to be reached there need not do so again.
+    visits = story.attendances[january_26.CODE].visits
+    kept = {visit.shopper.person.code: visit.shopper for visit in visits if visit.reservation in lost(story)}
     again: list[Person] = []
     wanted = {Kind.HONEST, Kind.DOUBLE, Kind.RETRIER, Kind.FAMILY}
-    for visit in story.attendances[january_26.CODE].visits:
+    for visit in visits:
         if visit.end in {End.EMPTY_HANDED, End.LAPSED} and visit.kind in wanted and len(again) < story.units(0.5):
             again.append(visit.shopper.person)
             kept[visit.shopper.person.code] = visit.shopper

@@ -134,12 +134,24 @@ class Appeals(serializers.Serializer[Any]):
     outcomes = OutcomeCount(many=True)
 
 
+class RuleRecord(serializers.Serializer[Any]):
+    """A reason or a rule that pointed at orders, and how often its cancellations were overturned by an appeal."""
+
+    rule = serializers.CharField()
+    cancelled = serializers.IntegerField()
+    appealed = serializers.IntegerField()
+    upheld = serializers.IntegerField()
+    overturned = serializers.IntegerField()
+    precision = serializers.FloatField(help_text="Of the cancelled orders, the share that was not overturned.")
+
+
 class Cancellations(serializers.Serializer[Any]):
     """Confirmed orders that ended."""
 
     total = serializers.IntegerField()
     reasons = ReasonCount(many=True)
     appeals = Appeals()
+    ledger = RuleRecord(many=True)
     refunds = RefundCount(many=True)
 
 
