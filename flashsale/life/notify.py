@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from flashsale.life import links
+from flashsale.life.rules import KINDS, MARKS
 from flashsale.models import Appeal, Case, Contact, Notice
 from flashsale.rules.reasons import reason
 from flashsale.rules.states import AppealState, NoticeState, Remedy
@@ -75,23 +76,12 @@ def facts_of(case: Case | None) -> list[str]:
     """The categories of a case's evidence in words: what was seen and how often, never with whom."""
     if case is None:
         return []
-    names = {
-        "phone": _("phone number"), "email": _("e-mail address"), "payment": _("payment instrument"),
-        "account": _("account"), "national_id": _("identity number"), "address": _("delivery address"),
-        "device": _("device"),
-    }  # fmt: skip
-    marks = {
-        "bypassed_line": _("it did not pass through the line"),
-        "inhuman_speed": _("it was made faster than people are"),
-        "minute_burst": _("it was one of many within a minute"),
-        "disposable_mail": _("a disposable e-mail address"),
-    }
     shared = [
         ngettext("%(axis)s: also in %(count)d other order", "%(axis)s: also in %(count)d other orders", seen["people"])
-        % {"axis": names.get(seen["axis"], seen["axis"]), "count": seen["people"]}
+        % {"axis": KINDS.get(seen["axis"], seen["axis"]), "count": seen["people"]}
         for seen in case.evidence.get("shared", ())
     ]
-    return [*shared, *(marks.get(seen["mark"], seen["mark"]) for seen in case.evidence.get("marks", ()))]
+    return [*shared, *(str(MARKS.get(seen["mark"], seen["mark"])) for seen in case.evidence.get("marks", ()))]
 
 
 def is_by_machine(case: Case | None) -> bool:

@@ -4,6 +4,7 @@ Each check says what it found and what it expected, so that a broken promise can
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from flashsale.stage.order import called_first, drawn, nobody_passed_over, one_place
@@ -22,6 +23,8 @@ from flashsale.stage.seen import (
 
 # Between the deadline on the server's clock and the moment the client asked.
 CLOCK_SLACK_MS = 250
+# A document may be half a second old when it is served; the freshest of so long a time is not.
+LATELY_MS = 3000
 
 
 def everything(seen: Seen) -> list[Check]:
@@ -117,13 +120,17 @@ def once(seen: Seen) -> Check:
 
 
 def late_refused(seen: Seen, held: list[Held]) -> Check:
-    """Nothing was confirmed after its hold had expired; a confirmation in time may be repeated."""
+    """Nothing was confirmed after its hold had expired; a confirmation in time may be repeated.
+
+    Holds run on the line's clock, which stands still while the servers do: the documents show how far it is behind.
+    """
     deadlines = {one.id: one.deadline_ms for one in held}
+    behind = _behind(seen)
     in_time: set[str] = set()
     broken, late = [], 0
     for answer in sorted(seen.journal.of("confirm"), key=lambda one: one.asked_ms):
         id_ = reservation_of(answer)
-        after = answer.asked_ms - deadlines.get(id_, FOREVER)
+        after = answer.asked_ms - behind(answer.sale, answer.asked_ms) - deadlines.get(id_, FOREVER)
         if after <= CLOCK_SLACK_MS:
             # One that got no answer may have been granted: asked again, it is told so.
             in_time |= {id_} if answer.ok or answer.status in {0, 503} else set()
@@ -132,6 +139,20 @@ def late_refused(seen: Seen, held: list[Held]) -> Check:
         if answer.ok and id_ not in in_time:
             broken.append(f"{id_} confirmed {after} ms too late")
     return judged(8, "an expired hold is never confirmed", broken, f"{late} late confirmations refused", "all refused")
+
+
+def _behind(seen: Seen) -> Callable[[str, int], int]:
+    """How far (ms) a sale's clock was behind the wall's at a moment, by the freshest of its documents just before."""
+    shown: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for answer in seen.journal.of("status"):
+        if answer.status == 200 and "now" in answer.body:
+            shown[answer.sale].append((answer.at_ms, answer.at_ms - int(answer.body["now"])))
+
+    def behind(sale: str, at_ms: int) -> int:
+        lately = [lag for when, lag in shown[sale] if at_ms - LATELY_MS <= when <= at_ms]
+        return max(0, min(lately, default=0))
+
+    return behind
 
 
 def inside_window(seen: Seen, held: list[Held]) -> Check:

@@ -141,6 +141,14 @@ def test_a_late_confirmation_is_found() -> None:
     assert not checks.late_refused(seen, list(reservations(seen))).held
 
 
+def test_a_confirmation_is_late_by_the_lines_clock() -> None:
+    at = OPENS + 100 + HOLD + 300
+    documents = [_answer("everyone", "status", at - age, now=at - age - lag) for age, lag in ((900, 700), (400, 200))]
+    seen = _seen(_reserve("ani", "r1"), *documents, _confirm("ani", "r1", at_ms=at))
+
+    assert checks.late_refused(seen, list(reservations(seen))).held
+
+
 def test_a_confirmation_whose_answer_was_lost_may_be_repeated_late() -> None:
     lost = replace(_confirm("ani", "r1"), status=0)
     seen = _seen(_reserve("ani", "r1"), lost, _confirm("ani", "r1", at_ms=OPENS + 100 + HOLD + 300))
