@@ -68,7 +68,7 @@ def settle_left(*, most: int = 100) -> int:
         reservation__state__in=[ReservationState.HELD, ReservationState.CONFIRMED]
     )
     done = 0
-    for reference in list(left.values_list("reference", flat=True)[:most]):
+    for reference in list(left.order_by("pk").values_list("reference", flat=True)[:most]):
         try:
             settle(reference=reference, paid=payment.provider.close(reference=reference) is payment.Charge.PAID)
         except (payment.ProviderDown, GateDown, Refused) as error:
