@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from django.db import DatabaseError
+from django.db import Error
 
 from flashsale.gate import bridge, cards, scripts, tally
 from flashsale.gate.card import LineCard, SaleCard
@@ -92,7 +92,7 @@ async def _tend_one(code: str) -> None:
         return
     try:
         await tend(card=card)
-    except (GateDown, DatabaseError) as error:
+    except (GateDown, Error) as error:
         log.warning("could not look after %s: %s", code, error)
 
 
@@ -121,7 +121,7 @@ async def keep_tending(*, stop: asyncio.Event) -> None:
             if time.monotonic() - mended_at > MEND_S:
                 await mend_all()
                 mended_at = time.monotonic()
-        except (GateDown, DatabaseError) as error:
+        except (GateDown, Error) as error:
             log.warning("could not look after the sales: %s", error)
         try:
             await asyncio.wait_for(stop.wait(), TICK_S)
@@ -130,5 +130,5 @@ async def keep_tending(*, stop: asyncio.Event) -> None:
 
 
 def tend_once() -> None:
-    """One look at everything, for callers without an event loop. Raises GateDown and DatabaseError."""
+    """One look at everything, for callers without an event loop. Raises GateDown and Error."""
     bridge.run(tend_all())

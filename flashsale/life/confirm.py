@@ -215,5 +215,8 @@ def refund_due(*, most: int = 100) -> int:
     final = Payment.objects.filter(state=PaymentState.REFUND_DUE).exclude(reservation__in=Reservation.contestable())
     due = list(final.values_list("reservation_id", flat=True)[:most])
     for reservation in due:
-        refund(reservation=reservation)
+        try:
+            refund(reservation=reservation)
+        except payment.ProviderDown as error:
+            log.warning("the refund of %s has to wait: %s", reservation, error)
     return len(due)

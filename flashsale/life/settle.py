@@ -100,6 +100,8 @@ def _refund_superseded(told: payment.Told) -> str:
         return PaymentState.DECLINED
     try:
         payment.provider.refund(reference=told.reference, amount=told.amount, currency=told.currency)
+    except payment.ProviderDown as error:
+        raise Refused(Outcome.UNKNOWN, "The provider does not answer; tell it again.") from error
     except payment.CannotRefund:
         log.exception("the money of %s came for nothing and cannot be sent back", told.reference)
         return PaymentState.REFUND_FAILED

@@ -1,6 +1,6 @@
 """Whether this process answers, and whether it can work: for load balancers and container engines, without a key."""
 
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -41,7 +41,7 @@ def _books() -> list[str]:
     """A question about a table, so that books without tables count as silent."""
     try:
         Sale.objects.exists()
-    except DatabaseError as error:
+    except Error as error:
         return [f"The books do not answer ({type(error).__name__})."]
     return []
 

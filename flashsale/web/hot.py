@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 
 from flashsale.gate import tally
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
@@ -84,7 +84,7 @@ async def _guarded(call: Call, *, sale: str, line: str, verb: str) -> Answer:
         return refusal(call, refused.outcome, refused.detail, refused.retry_after_s)
     except Misused as misused:
         return refusal(call, misused.fault, misused.detail, None, *misused.headers)
-    except (GateDown, DatabaseError, TimeoutError) as error:
+    except (GateDown, Error, TimeoutError) as error:
         log.warning("no answer", verb=verb, sale=sale, request_id=call.request_id, error=repr(error))
         return refusal(call, Outcome.UNKNOWN if verb == "reserve" else Outcome.NOT_READY, "", 2)
     except Exception:  # a door never shows a stack

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from django.db import Error
 from django.db.models import Prefetch
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.shortcuts import redirect, render
@@ -27,7 +28,7 @@ from flashsale.rules.reasons import ReasonCode, reason
 from flashsale.rules.states import ReservationState
 from flashsale.rules.tokens import Place, TokenRefused
 from flashsale.web import client, device, problems, words
-from flashsale.web.pages import tongues
+from flashsale.web.pages import busy, tongues
 from flashsale.web.posts import fields_of, json_post
 from flashsale.web.shown import moment, money
 
@@ -103,6 +104,8 @@ def order(request: HttpRequest, code: str, reservation: UUID) -> HttpResponse:
         return _page(request, _own(request, code, reservation))
     except Refused as refused:
         raise Http404 from refused
+    except Error:
+        return busy(request)
 
 
 @require_POST
@@ -112,13 +115,15 @@ def act(request: HttpRequest, code: str, reservation: UUID, what: str) -> HttpRe
         row = _own(request, code, reservation)
     except Refused:
         return HttpResponseNotFound()
+    except Error:
+        return redirect("order", code, reservation)
     try:
         ACTS[what](row)
     except Refused as refused:
         language = (get_language() or "id")[:2]
         return _page(request, row, problems.title(refused.outcome, language), problems.status_of(refused.outcome))
-    except GateDown:
-        pass  # the books have it; the gate is told by whoever comes next
+    except (GateDown, Error):
+        pass  # the order itself tells what became of it; the gate is told by whoever comes next
     return redirect("order", code, reservation)
 
 

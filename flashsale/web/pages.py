@@ -75,9 +75,9 @@ def sale(request: HttpRequest, code: str) -> HttpResponse:
     try:
         answer = _waiting(request, bridge.run(places.card(code=code)))
     except Refused as refused:
-        answer = _finished(request, code) if refused.outcome is Outcome.NOT_FOUND else _busy(request)
+        answer = _finished(request, code) if refused.outcome is Outcome.NOT_FOUND else busy(request)
     except GateDown:
-        answer = _busy(request)
+        answer = busy(request)
     device.remember(request, answer)
     return answer
 
@@ -95,7 +95,7 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
     except Refused as refused:
         raise Http404 from refused
     except GateDown:
-        return _busy(request)
+        return busy(request)
     headers = {"Content-Disposition": f'attachment; filename="{code}-receipt.json"'}
     return JsonResponse(receipts.receipt(card=card, line=line, place=place), headers=headers)
 
@@ -219,7 +219,7 @@ def _finished(request: HttpRequest, code: str) -> HttpResponse:
     return render(request, "flashsale/sale.html", shown | tongues(request))
 
 
-def _busy(request: HttpRequest) -> HttpResponse:
+def busy(request: HttpRequest) -> HttpResponse:
     """Nobody loses a place by this: the page asks again by itself."""
     answer = render(request, "flashsale/busy.html", tongues(request), status=503)
     answer["Retry-After"] = answer["Refresh"] = "20"

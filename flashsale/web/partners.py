@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from flashsale.models import PartnerKey
 from flashsale.rules.outcomes import Outcome, Refused
@@ -91,7 +91,7 @@ def _renew() -> None:
             return
         try:
             partners = _read()
-        except DatabaseError as error:
+        except Error as error:
             if _ring.age_s <= STALE_S:
                 return
             raise Refused(Outcome.NOT_READY, "Partner keys cannot be checked right now.") from error

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any
 from uuid import uuid4
 
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import get_language
 from django.views.decorators.http import require_POST
@@ -28,7 +28,7 @@ def json_post(view: View) -> View:
             return view(request, **named)
         except Refused as refused:
             return _refusal(refused)
-        except (GateDown, DatabaseError):
+        except (GateDown, Error):
             return _refusal(Refused(Outcome.NOT_READY))
 
     return door

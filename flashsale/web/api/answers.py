@@ -4,7 +4,7 @@ import secrets
 from typing import Any
 
 import structlog
-from django.db import DatabaseError
+from django.db import Error
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions
 from rest_framework.permissions import SAFE_METHODS
@@ -71,7 +71,7 @@ def _by_framework(request: Request, error: exceptions.APIException) -> Response:
 
 
 def _broken(request: Request, error: Exception) -> Response:
-    if not isinstance(error, GateDown | DatabaseError):
+    if not isinstance(error, GateDown | Error):
         log.error("broken", path=request.path, request_id=request_id(request), exc_info=error)
         return problem_response(request, problems.Fault.INTERNAL)
     log.warning("no answer", path=request.path, request_id=request_id(request), error=type(error).__name__)
