@@ -1,0 +1,121 @@
+"""Paying and cancelling at once: one charge, one end, and a gate that counts right in whatever order it hears."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from flashsale.gate import scripts
+from flashsale.life import cancel, confirm, settle
+from flashsale.models import Cancellation, DemoCharge, Payment, Reservation, Sale
+from flashsale.providers import payment
+from flashsale.rules.outcomes import Outcome
+from tests.factories import Shopper
+from tests.faults.steps import broken, buy, called, in_gate, money_astray, pay
+from tests.races.crowd import at_once, without
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+def end(row: Reservation) -> str:
+    return cancel.cancel(reservation=row.pk, channel=row.channel_id, code="buyer_request").state
+
+
+class TestPayingTwiceAtOnce:
+    def _twice(self, monkeypatch: pytest.MonkeyPatch) -> Sale:
+        """The second request comes while the first one is being charged."""
+        sale, (ani, _) = called("ani", "budi")
+        held, charge = ani.reserve().id, payment.provider.charge
+
+        def meanwhile(**fields: Any) -> payment.Charge:
+            monkeypatch.setattr(payment.provider, "charge", charge)
+            pay(ani, held)
+            return charge(**fields)
+
+        monkeypatch.setattr(payment.provider, "charge", meanwhile)
+        pay(ani, held)
+        return sale
+
+    def test_is_charged_twice_where_each_request_has_a_reference_of_its_own(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        attempts, start = itertools.count(1), confirm._start_payment
+
+        def anew(row: Reservation, known: Payment | None, *rest: Any) -> Payment:
+            reference = f"{row.pk}/{next(attempts)}"
+            return start(row, known and Payment(reference=reference, state="declined"), *rest)
+
+        monkeypatch.setattr(confirm, "_start_payment", anew)
+        self._twice(monkeypatch)
+        assert DemoCharge.objects.filter(state="paid").count() == 2
+        assert money_astray() != []
+
+    def test_is_charged_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sale = self._twice(monkeypatch)
+        assert DemoCharge.objects.count() == 1
+        assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
+        assert broken(sale) == money_astray() == []
+
+    def test_is_charged_once_when_it_is_pressed_twenty_times(self) -> None:
+        sale, (ani, _) = called("ani", "budi")
+        held = ani.reserve().id
+        rows = at_once([lambda: [pay(ani, held) for _ in range(5)]] * 4)
+        assert {(row.state, row.confirmed_at) for some in rows for row in some} == {
+            ("confirmed", Reservation.objects.get().confirmed_at)
+        }
+        assert DemoCharge.objects.count() == 1
+        assert broken(sale) == money_astray() == []
+
+
+class TestACancellationThatOvertakesItsConfirmation:
+    def _overtaken(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """The order is cancelled, and the gate hears of that, before it hears that the order was confirmed."""
+        sale, (ani, _) = called("ani", "budi")
+        tell = settle._tell_gate
+
+        def late(row: Reservation) -> None:
+            end(row)
+            tell(row)
+
+        monkeypatch.setattr(settle, "_tell_gate", late)
+        buy(ani)
+        return in_gate(sale)
+
+    def test_leaves_a_sale_counted_without_the_gates_guard(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        heard = "if redis.call('ZREM', KEYS[3], ARGV[2]) == 1 then"
+        monkeypatch.setattr(scripts, "CONFIRM", without(scripts.CONFIRM, heard, "if true then"))
+        assert self._overtaken(monkeypatch)["sold"] == 1
+
+    def test_leaves_nothing_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self._overtaken(monkeypatch) == {"offered": 1, "held": 0, "sold": 0, "used": []}
+        assert confirm.refund_due() == 1
+        assert money_astray() == []
+
+
+def test_orders_confirmed_and_cancelled_at_once_are_one_or_the_other() -> None:
+    sale, people = called(*(f"person-{n}" for n in range(4)), stock=4)
+    rows = {person: Reservation.objects.get(pk=person.reserve().id) for person in people}
+
+    def pays(person: Shopper) -> Any:
+        return pay(person, rows[person].pk).state
+
+    def cancels(person: Shopper) -> list[Any]:
+        return [_word(end, rows[person]) for _ in range(6)]
+
+    answers = at_once(
+        [lambda p=person: pays(p) for person in people] + [lambda p=person: cancels(p) for person in people]
+    )
+    assert {answer for some in answers[4:] for answer in some} <= {Outcome.NOT_CANCELLABLE, "cancelled"}
+    ended = Reservation.objects.filter(state="cancelled").count()
+    assert ended + Reservation.objects.filter(state="confirmed").count() == 4
+    assert Cancellation.objects.count() == Payment.objects.filter(state="refund_due").count() == ended
+    assert confirm.refund_due() == ended
+    assert in_gate(sale)["sold"] == 4 - ended
+    assert broken(sale) == money_astray() == []
+
+
+def _word(act: Any, *args: Any) -> Any:
+    try:
+        return act(*args)
+    except confirm.Refused as refused:
+        return refused.outcome
