@@ -12,7 +12,7 @@ from rich.console import Console
 
 from flashsale.models.sale import ENTRIES_MAX
 from flashsale.stage.alone import Own, own_servers, step_inside
-from flashsale.stage.bench import books, crowd, gate
+from flashsale.stage.bench import books, crowd, gate, whole
 from flashsale.stage.bench.cpu import NoProc
 from flashsale.stage.bench.figures import Figure, as_document, as_table
 from flashsale.stage.bench.scene import Unready
@@ -21,6 +21,8 @@ from flashsale.stage.processes import NotReady
 from flashsale.stage.redis_server import NoRedis
 
 NAMES = (*crowd.NAMES, "gate", "line", "books")
+# Minutes long, so only where it is asked for.
+LONG = ("sale",)
 
 
 class Command(BaseCommand):
@@ -31,10 +33,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """What to measure, how large, in what form."""
-        parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
+        every = (*NAMES, *LONG)
         parser.add_argument(
-            "--entries", type=int, default=100_000, help="how many wait in the line whose memory counts"
-        )
+            "--only", nargs="+", choices=every, default=NAMES, metavar="NAME",
+            help=f"{', '.join(every)}; all but {', '.join(LONG)} unless told",
+        )  # fmt: skip
+        parser.add_argument(
+            "--entries", type=int, default=100_000,
+            help="how many wait in the line whose memory counts, and enter in the whole sale",
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, **options: Any) -> None:
@@ -64,6 +71,11 @@ def _measure(own: Own, wanted: Sequence[str], entries: int, console: Console) ->
         ({"gate"}, "the gate", gate.decisions),
         ({"line"}, f"a line of {entries:,}", lambda: gate.line(entries)),
         ({"books"}, "the books", lambda: books.commits(own)),
+        (
+            {"sale"},
+            f"a whole sale of {entries:,} people (some minutes)",
+            lambda: whole.sale(own, entries, console.print),
+        ),
     ]
     figures = []
     for names, words, measure in parts:

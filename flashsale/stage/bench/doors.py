@@ -93,6 +93,14 @@ def doors(own: Own) -> Iterator[Server]:
 
 
 @contextmanager
+def web(own: Own) -> Iterator[Server]:
+    """The product's pages and REST API beside the doors, as in production."""
+    options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "1", "config.wsgi:application"]
+    with _granian("web", options, "/livez", own, {}) as server:
+        yield server
+
+
+@contextmanager
 def control(own: Own) -> Iterator[Server]:
     """Plain Django: a bare view, and the control's reservation."""
     env = {"DJANGO_SETTINGS_MODULE": "flashsale.stage.bench.control_settings"}
@@ -135,13 +143,14 @@ def path_of(card: SaleCard, line: LineCard, verb: str) -> str:
     return f"/v1/sales/{card.code}/lines/{line.code}/{verb}"
 
 
-def enters(card: SaleCard, line: LineCard, key: str, *, most: int) -> list[bytes]:
+def enters(card: SaleCard, line: LineCard, key: str, *, most: int, first: int = 0) -> list[bytes]:
     """So many new people at the door."""
     path = path_of(card, line, "enter")
-    return [post(path, key, {"identity": _identity(number)}) for number in range(most)]
+    return [post(path, key, {"identity": identity(number)}) for number in range(first, first + most)]
 
 
-def _identity(number: int) -> dict[str, str]:
+def identity(number: int) -> dict[str, str]:
+    """Raw values by axis of one of them."""
     known = {Axis.PHONE: f"0812{number:08d}", Axis.EMAIL: f"b{number}@example.com", Axis.PAYMENT: f"card-{number}"}
     return {axis.value: value for axis, value in known.items()}
 

@@ -15,10 +15,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import uvloop
 
@@ -39,6 +39,7 @@ class Heard:
     p50: float
     p95: float
     p99: float
+    bodies: dict[int, bytes] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -46,27 +47,41 @@ class Heard:
         return sum(self.answers.values())
 
 
-def send(*, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32) -> Heard:
-    """Send requests from a process of its own: each one once, a single one again and again."""
-    with tempfile.NamedTemporaryFile(prefix="flashsale-requests-") as file:
-        file.writelines(SIZE.pack(len(request)) + request for request in requests)
-        file.flush()
-        told = [str(port), str(connections), str(seconds), file.name]
+def send(*, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32, keep: bool = False) -> Heard:
+    """Send requests from a process of its own: each one once, a single one again and again.
+
+    With `keep` the bodies of the answers come back, by the position of their request.
+    """
+    with (
+        tempfile.NamedTemporaryFile(prefix="flashsale-requests-") as file,
+        tempfile.NamedTemporaryFile(prefix="flashsale-answers-") as kept,
+    ):
+        _write(file, requests)
+        told = [str(port), str(connections), str(seconds), file.name, *(["--keep", kept.name] if keep else [])]
         done = subprocess.run(
             [sys.executable, "-m", __name__, *told], check=True, capture_output=True, timeout=SECONDS_MAX + 30
         )
+        texts = _read(Path(kept.name))
     said = json.loads(done.stdout)
-    return Heard(**{**said, "answers": {int(status): count for status, count in said["answers"].items()}})
+    return Heard(
+        **{**said, "answers": {int(status): count for status, count in said["answers"].items()}},
+        bodies={int(number): body for number, _, body in (text.partition(b" ") for text in texts)},
+    )
 
 
-def _read(file: Path) -> Iterator[bytes]:
+def _write(file: IO[bytes], texts: Iterable[bytes]) -> None:
+    file.writelines(SIZE.pack(len(text)) + text for text in texts)
+    file.flush()
+
+
+def _read(file: Path) -> list[bytes]:
     data, at = file.read_bytes(), 0
-    requests = []
+    texts = []
     while at < len(data):
         (size,) = SIZE.unpack_from(data, at)
-        requests.append(data[at + SIZE.size : at + SIZE.size + size])
+        texts.append(data[at + SIZE.size : at + SIZE.size + size])
         at += SIZE.size + size
-    return itertools.repeat(requests[0]) if len(requests) == 1 else iter(requests)
+    return texts
 
 
 def _whole(heard: bytes) -> bool:
@@ -81,16 +96,25 @@ def _whole(heard: bytes) -> bool:
 class Crowd:
     """What all connections share: the requests still to be sent, and what has come back."""
 
-    def __init__(self, requests: Iterator[bytes], seconds: float) -> None:
+    def __init__(self, requests: Sequence[bytes], seconds: float, *, keep: bool) -> None:
         self.answers: Counter[int] = Counter()
         self.times: list[float] = []
+        self.kept: list[bytes] = []
         self.began = time.perf_counter()
-        self._requests = requests
+        self._requests = enumerate(itertools.repeat(requests[0]) if len(requests) == 1 else requests)
         self._ends = self.began + seconds
+        self._keep = keep
 
-    def next(self) -> bytes | None:
-        """The next request, None when it is over."""
+    def next(self) -> tuple[int, bytes] | None:
+        """The next request with its position, None when it is over."""
         return next(self._requests, None) if time.perf_counter() < self._ends else None
+
+    def heard(self, number: int, answer: bytes, seconds: float) -> None:
+        """Notes a whole answer."""
+        self.answers[int(answer[9:12])] += 1
+        self.times.append(seconds)
+        if self._keep:
+            self.kept.append(b"%d %s" % (number, answer.partition(b"\r\n\r\n")[2]))
 
 
 class Visitor(asyncio.Protocol):
@@ -100,6 +124,7 @@ class Visitor(asyncio.Protocol):
         self.gone = asyncio.get_running_loop().create_future()
         self._crowd = crowd
         self._heard = b""
+        self._number = 0
         self._asked = 0.0
         self._link = asyncio.Transport()
 
@@ -114,16 +139,16 @@ class Visitor(asyncio.Protocol):
             self._asked = 0.0
             self._link.close()
             return
+        self._number, wish = request
         self._asked = time.perf_counter()
-        self._link.write(request)
+        self._link.write(wish)
 
     def data_received(self, data: bytes) -> None:
         """Notes a whole answer and sends the next request."""
         self._heard += data
         if not _whole(self._heard):
             return
-        self._crowd.answers[int(self._heard[9:12])] += 1
-        self._crowd.times.append(time.perf_counter() - self._asked)
+        self._crowd.heard(self._number, self._heard, time.perf_counter() - self._asked)
         self._heard = b""
         self._ask()
 
@@ -147,14 +172,18 @@ def main() -> None:
     parser.add_argument("connections", type=int, choices=range(1, 257), metavar="connections")
     parser.add_argument("seconds", type=float)
     parser.add_argument("requests", type=Path)
+    parser.add_argument("--keep", type=Path)
     told = parser.parse_args()
     requests = _read(told.requests)
-    crowd = Crowd(requests, min(told.seconds, SECONDS_MAX))
+    crowd = Crowd(requests, min(told.seconds, SECONDS_MAX), keep=told.keep is not None)
     before = time.process_time()
     uvloop.run(_visit(told.port, told.connections, crowd))
     seconds, times = time.perf_counter() - crowd.began, sorted(crowd.times) or [0.0]
     said = {"answers": crowd.answers, "seconds": seconds, "cpu_s": time.process_time() - before}
     said |= {f"p{percent}": times[len(times) * percent // 100] * 1000 for percent in (50, 95, 99)}
+    if told.keep:
+        with told.keep.open("wb") as file:
+            _write(file, crowd.kept)
     print(json.dumps(said))
 
 
