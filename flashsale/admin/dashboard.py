@@ -9,9 +9,9 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from flashsale.admin import figures, words
-from flashsale.models import Case, Notice, Sale
+from flashsale.models import Appeal, Case, Notice, Sale
 from flashsale.models.sale import ms
-from flashsale.rules.states import CaseState, NoticeState, SaleState
+from flashsale.rules.states import AppealState, CaseState, NoticeState, SaleState
 
 SALES_MAX = 8
 ENDED_LATELY = timedelta(hours=24)
@@ -37,6 +37,7 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
     return {
         "sales": _sales() if may("flashsale.view_sale") else None,
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
+        "appeals": _counts(Appeal.objects.order_by(), AppealState.OPEN) if may("flashsale.view_appeal") else None,
         "notices": _counts(notices, NoticeState.DUE, NoticeState.FAILED) if may("flashsale.view_notice") else None,
     }
 

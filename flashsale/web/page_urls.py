@@ -2,7 +2,7 @@
 
 from django.urls import include, path, re_path
 
-from flashsale.web import codes, fairness, letters, orders, outbox, pages, rules
+from flashsale.web import codes, fairness, letters, orders, outbox, pages, plan, rules
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("s/<str:code>/fairness", fairness.fairness, name="fairness"),
     path("s/<str:code>/rules", rules.rules, name="rules"),
     path("s/<str:code>/receipt", pages.receipt, name="receipt"),
+    path("s/<str:code>/plan", plan.plan, name="plan"),
     path("s/<str:code>/codes", codes.send, name="codes"),
     path("s/<str:code>/prove", codes.prove, name="prove"),
     path("s/<str:code>/confirm", orders.confirm, name="confirm"),

@@ -26,8 +26,8 @@ OLD_LINES = 0.8
 # They got hold of an invitation that is not theirs.
 STRANGERS = 2
 CARRIED_OUT_S = 30.0
-# Celery's beat looks for plans that are due every few seconds; the sale is published before it opens.
-BEAT_S = 7.0
+# Celery's beat looks every few seconds for plans that are due, then for letters; both come before the lobby.
+BEATS_S = 16.0
 # When what is left rolls over to the public, and when the sale closes, in lengths of the story's other sales.
 ROLLS, CLOSES = 0.6, 1.8
 
@@ -63,7 +63,7 @@ def act(story: Story, source: Sale) -> Sale:
 
 def _sale(story: Story, source: Sale) -> Sale:
     clock, now = story.clock, datetime.now(UTC)
-    opens = now + timedelta(seconds=clock.lobby_s + BEAT_S)
+    opens = now + timedelta(seconds=clock.lobby_s + BEATS_S)
     rolls = opens + timedelta(seconds=ROLLS * clock.open_s)
     to_public = {"successor": PUBLIC, "rolls_over_at": rolls}
     stock = dict.fromkeys(poco.SKUS, 0)
