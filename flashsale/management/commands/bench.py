@@ -12,7 +12,7 @@ from rich.console import Console
 
 from flashsale.models.sale import ENTRIES_MAX
 from flashsale.stage.alone import Own, own_servers, step_inside
-from flashsale.stage.bench import books, crowd, gate, whole
+from flashsale.stage.bench import books, crowd, gate, loss, whole
 from flashsale.stage.bench.cpu import NoProc
 from flashsale.stage.bench.figures import Figure, as_document, as_table
 from flashsale.stage.bench.scene import Unready
@@ -20,7 +20,7 @@ from flashsale.stage.postgres_server import NoPostgres
 from flashsale.stage.processes import NotReady
 from flashsale.stage.redis_server import NoRedis
 
-NAMES = (*crowd.NAMES, "gate", "line", "books")
+NAMES = (*crowd.NAMES, "gate", "line", "books", "loss")
 # Minutes long, so only where it is asked for.
 LONG = ("sale",)
 
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         )  # fmt: skip
         parser.add_argument(
             "--entries", type=int, default=100_000,
-            help="how many wait in the line whose memory counts, and enter in the whole sale",
+            help="how many wait in the line whose memory counts, and in the one that is lost, and enter in the whole sale",
         )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 

@@ -27,14 +27,14 @@ def commits(own: Own) -> list[Figure]:
     """Reservations a second: in batches of 50 by two writers, by one, and each in a transaction of its own."""
     where = scene.campaign(["books"])
     card = scene.sale(where, units={"books": 2 * TOGETHER + ALONE})
-    winners = _winners(card, Channel.objects.get(campaign=where).pk)
+    ready = winners(card, Channel.objects.get(campaign=where).pk)
     cpu = time.process_time()
     books_cpu = spent_s(own.postgres.pid) if own.postgres else 0.0
-    one = _rate(winners[:TOGETHER], size=BATCH, writers=1)
+    one = _rate(ready[:TOGETHER], size=BATCH, writers=1)
     cpu_us = (time.process_time() - cpu) / TOGETHER * 1e6
     books_us = (spent_s(own.postgres.pid) - books_cpu) / TOGETHER * 1e6 if own.postgres else 0.0
-    two = _rate(winners[TOGETHER : 2 * TOGETHER], size=BATCH, writers=WRITERS)
-    alone = _rate(winners[2 * TOGETHER :], size=1, writers=1)
+    two = _rate(ready[TOGETHER : 2 * TOGETHER], size=BATCH, writers=WRITERS)
+    alone = _rate(ready[2 * TOGETHER :], size=1, writers=1)
     best = max(one, two)
     group = "books"
     return [
@@ -52,7 +52,8 @@ def commits(own: Own) -> list[Figure]:
     ]
 
 
-def _winners(card: SaleCard, channel: int) -> list[Winner]:
+def winners(card: SaleCard, channel: int) -> list[Winner]:
+    """A winner for each unit of a sale's first line, each another person."""
     now = ms(datetime.now(UTC))
     units = Unit.objects.filter(allocation=card.lines[0].id).values_list("id", "version")
     scope = Claim.campaign_scope(card.campaign)
@@ -65,6 +66,11 @@ def _winners(card: SaleCard, channel: int) -> list[Winner]:
         )
         for at, (unit, version) in enumerate(units, 1)
     ]  # fmt: skip
+
+
+def write(winners: Sequence[Winner]) -> None:
+    """Commits them in batches."""
+    _write([winners[start : start + BATCH] for start in range(0, len(winners), BATCH)])
 
 
 def _rate(winners: Sequence[Winner], *, size: int, writers: int) -> float:
