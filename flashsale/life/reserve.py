@@ -138,8 +138,11 @@ def _ask(
 
 async def _commit(card: SaleCard, taken: dict[str, Any], *, replayed: bool) -> Reserved:
     winner = winner_of(card, taken)
+    told = asyncio.wrap_future(writer.submit(winner))
+    # Whoever stops waiting leaves it behind; its error is then nobody's.
+    told.add_done_callback(lambda told: told.cancelled() or told.exception())
     try:
-        answer = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(writer.submit(winner))), COMMIT_TIMEOUT_S)
+        answer = await asyncio.wait_for(asyncio.shield(told), COMMIT_TIMEOUT_S)
     except (Error, TimeoutError) as error:
         raise Refused(Outcome.UNKNOWN, "The same key will tell whether the units are held.") from error
     if answer is not Outcome.RESERVED:

@@ -65,7 +65,9 @@ def buy(person: Shopper, *, key: str = "once", instrument: str = "wallet", **sof
     return pay(person, person.reserve(key=key).id, instrument=instrument, **soft)
 
 
-def pay(person: Shopper, reservation: UUID, *, instrument: str = "wallet", **soft: str) -> Reservation:
+def pay(
+    person: Shopper, reservation: UUID, *, price: int = 1_799_000, instrument: str = "wallet", **soft: str
+) -> Reservation:
     """The person pays for a reservation."""
     known = identity(person.name)
     contact = {"name": person.name, "address": f"Jl. Melati {sum(map(ord, person.name))}"}
@@ -74,7 +76,7 @@ def pay(person: Shopper, reservation: UUID, *, instrument: str = "wallet", **sof
     return confirm(
         reservation=reservation, channel=person.channel.id,
         buyer=Buyer(identity=known | also, contact=contact, language="id"),
-        payer=Payer(price=1_799_000, method="qris", instrument=instrument),
+        payer=Payer(price=price, method="qris", instrument=instrument),
     )  # fmt: skip
 
 

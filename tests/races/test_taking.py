@@ -33,7 +33,7 @@ class TestTheGateAlone:
         monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, " or stock_refused(ask)"))
         assert len(taken(through_doors(wishes(*(ask(n) for n in range(1, 65)))))) > 7
 
-    @pytest.mark.parametrize("stock", [1, 7])
+    @pytest.mark.parametrize("stock", [1, 7, 100])
     def test_gives_each_unit_to_one_of_many(self, gate: redis.Redis, stock: int) -> None:
         stand(stock={SMALL: stock}, called=200)
         answers = through_doors(wishes(*(ask(n) for n in range(1, 201))), doors=8)

@@ -1,0 +1,127 @@
+"""PostgreSQL itself hangs, and then stops: the sale refuses in time, its clock stands, and all goes on by itself."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+
+from flashsale.gate import bridge, scripts
+from flashsale.life import admit, beat
+from flashsale.models import Reservation
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.stage.postgres_server import PostgresServer
+from flashsale.stage.processes import free_port
+from tests.factories import Shopper, card_of
+from tests.faults.steps import broken, called
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"),
+    pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite is no server that could go away"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def own_books(transactional_db: None, tmp_path: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL for this test alone, which may be stopped and started again."""
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    there = {name: connection.settings_dict[name] for name in ("HOST", "PORT", "NAME", "USER")}
+    with PostgresServer(folder=tmp_path / "postgres", port=free_port(), durable=False) as server:
+        _lead_to(HOST="127.0.0.1", PORT=str(server.port), NAME="postgres", USER="flashsale")
+        call_command("migrate", verbosity=0)
+        try:
+            yield server
+        finally:
+            _lead_to(**there)
+
+
+def _lead_to(**server: str) -> None:
+    """All threads share these settings; whoever connects next finds the other server."""
+    connection.close()
+    connection.close_pool()
+    connection.settings_dict.update(server)
+
+
+def _family(pid: int) -> list[int]:
+    """A server's process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    return [pid, *map(int, children)]
+
+
+def hangs(server: PostgresServer) -> Callable[[], Any]:
+    family = _family(server.pid)
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    return lambda: [os.kill(pid, signal.SIGCONT) for pid in family]
+
+
+def stops(server: PostgresServer) -> Callable[[], Any]:
+    server.stop()
+    return server.start
+
+
+def answer(person: Shopper) -> Any:
+    try:
+        return person.reserve()
+    except Refused as refused:
+        return refused
+
+
+@pytest.mark.parametrize("fault", [hangs, stops])
+def test_books_that_go_away_refuse_in_time_stop_the_clock_and_need_no_restart_of_ours(
+    own_books: PostgresServer, fault: Callable[[PostgresServer], Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beat, "LEASE_MS", 1500)
+    monkeypatch.setattr(beat, "BEAT_MS", 300)
+    sale, (ani, budi) = called("ani", "budi", claim_s=4)
+    stop = asyncio.Event()
+    tending = asyncio.run_coroutine_threadsafe(admit.keep_tending(stop=stop), bridge._loop())
+    time.sleep(0.5)
+    card, line = card_of(sale), ani.line
+    heal = fault(own_books)
+    try:
+        began = time.monotonic()
+        refused = answer(ani)
+        assert time.monotonic() - began < 2.5
+        assert (refused.outcome, refused.retry_after_s) == (Outcome.UNKNOWN, 2)
+        time.sleep(2)
+        first = bridge.run(scripts.survey(card, line))
+        time.sleep(2.5)
+        later = bridge.run(scripts.survey(card, line))
+        assert not isinstance(first, Outcome)
+        assert not isinstance(later, Outcome)
+        assert later.now == first.now < later.wall - 3000
+        assert answer(budi).outcome is Outcome.NOT_READY
+        assert budi.look().state == "called"
+    finally:
+        heal()
+    for person in (ani, budi):
+        _until_reserved(person)
+    bridge.run(_end(stop))
+    tending.result(10)
+    connection.close()  # of this thread, which no door would have kept
+    assert Reservation.objects.filter(state="held").count() == 2
+    assert broken(sale) == []
+
+
+def _until_reserved(person: Shopper) -> None:
+    for _ in range(60):
+        try:
+            if not isinstance(answer(person), Refused):
+                return
+        except DatabaseError:
+            pass
+        time.sleep(0.25)
+    raise AssertionError("the sale does not go on")
+
+
+async def _end(stop: asyncio.Event) -> None:
+    stop.set()

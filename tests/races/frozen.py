@@ -1,0 +1,51 @@
+"""A door in a process of its own that takes a unit from the gate and is then stopped: `python -m tests.races.frozen`.
+
+It says "taken" and waits for a line before it goes to the books; at the end it says the word of its answer.
+"""
+
+import json
+import sys
+from concurrent.futures import Future
+from typing import Any
+
+import django
+
+
+def main() -> None:
+    """Reserves for the place described on the command line."""
+    django.setup()
+    from flashsale.gate import bridge  # noqa: PLC0415 - Django comes first
+    from flashsale.life import places, reserve  # noqa: PLC0415
+    from flashsale.models import writer  # noqa: PLC0415
+    from flashsale.rules.outcomes import Refused  # noqa: PLC0415
+
+    told = json.loads(sys.argv[1])
+    really = writer.Writer.submit
+
+    def submit(self: writer.Writer, winner: writer.Winner) -> "Future[Any]":
+        say("taken")
+        sys.stdin.readline()
+        return really(self, winner)
+
+    writer.Writer.submit = submit  # type: ignore[method-assign]
+    if not told["guarded"]:
+        writer.lock_sale = lambda *_, **__: (told["epoch"], "published")  # type: ignore[assignment]
+    card = bridge.run(places.card(code=told["sale"]))
+    line = card.lines[0]
+    place = places.open_place(card=card, line=line, token=told["token"])
+    where = {"card": card, "line": line, "channel": card.channel(line.channels[0]), "place": place}
+    try:
+        bridge.run(reserve.reserve(**where, items=[(line.skus[0], 1)], key="frozen", key_owner="place"))
+    except Refused as refused:
+        say(str(refused.outcome))
+    else:
+        say("reserved")
+
+
+def say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
