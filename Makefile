@@ -7,13 +7,15 @@ MO := $(PO:.po=.mo)
 NEWEST := python3 python3.14 python3.13 python3.12 python3.11
 PYTHON ?= $(shell for p in $(NEWEST); do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+SEED ?= $(shell date +%s)
+
 # Checks read the settings, too; they get a demo's, in a folder of their own.
 CHECKING := FLASHSALE_DEMO=1 FLASHSALE_VAR=var/check
 LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check story lock clean
+.PHONY: help run test check story soak lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +29,9 @@ story: $(VENV)/.runs $(MO)  ## the campaign of January 2021 again, in a minute o
 test: check  ## checks, then the whole suite on PostgreSQL and the books once more on SQLite
 	$(PY) -m pytest -n auto $(ARGS)
 	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest -n auto -m books $(ARGS)
+
+soak: $(VENV)/.tests $(MO)  ## random steps, races and faults in their long forms; SEED=, STEPS=, ROUNDS=
+	FLASHSALE_SOAK=$(SEED) FLASHSALE_SOAK_STEPS=$(STEPS) FLASHSALE_SOAK_ROUNDS=$(ROUNDS) $(PY) -m pytest -q -n auto -p tests.soak tests/oracle tests/races tests/faults $(ARGS)
 
 check: $(VENV)/.tests $(MO)  ## format, lint, types, direction of imports, migrations, rules of the house
 	$(VENV)/bin/ruff format --check --quiet

@@ -1,0 +1,64 @@
+"""The oracle's machine: a short form that is always the same, and the long one of `make soak`."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from flashsale.gate import scripts
+from flashsale.gate.card import SaleCard
+from flashsale.life import audit, beat, control, draw, rebuild, reserve, schedule, status
+from flashsale.models import Sale
+from flashsale.rules.pace import UNBOUNDED
+from tests import soak
+from tests.oracle.machine import Machine
+
+HOUR_MS = 3_600_000
+RUNS, SHORT, LONG = 3, 30, 60
+
+
+@pytest.fixture(autouse=True)
+def _no_step_is_blurred_by_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb in (beat, control, rebuild):
+        monkeypatch.setattr(verb, "LEASE_MS", HOUR_MS)
+    monkeypatch.setattr(beat, "BEAT_MS", HOUR_MS // 2)
+    monkeypatch.setattr(draw, "REMEMBER_S", 0.0)
+    monkeypatch.setattr(status, "FRESH_S", 0.0)
+    monkeypatch.setattr(scripts, "IDENTITY", UNBOUNDED)
+    monkeypatch.setattr(scripts, "PLACE", UNBOUNDED)
+    monkeypatch.setattr(reserve, "COMMIT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(schedule, "os", schedule.os)  # the machine puts its own secrets there
+
+
+@pytest.fixture(autouse=True)
+def _an_audit_after_each_step_reads_no_card_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = audit.card_of
+    seen: dict[tuple[int, int], SaleCard] = {}
+
+    def card_of(sale: Sale) -> SaleCard:
+        if (sale.pk, sale.epoch) not in seen:
+            seen[sale.pk, sale.epoch] = read(sale)
+        return seen[sale.pk, sale.epoch]
+
+    monkeypatch.setattr(audit, "card_of", card_of)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize("from_seed", soak.SEEDS)
+def test_every_step_comes_out_as_the_oracle_foretells_and_keeps_every_promise(
+    from_seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    Machine.steps = 0
+    Machine.heard.clear()
+    form = settings(
+        max_examples=soak.STEPS_A_RUN // LONG + 1 if from_seed else RUNS,
+        stateful_step_count=LONG if from_seed else SHORT, derandomize=not from_seed,
+        # Shrinking takes minutes: the failing steps are printed as they were, and the seed brings them back.
+        phases=[Phase.generate], deadline=None, database=None, suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    run_state_machine_as_test(seed(from_seed)(Machine) if from_seed else Machine, settings=form)
+    for name, value in {"seed": from_seed, "steps": Machine.steps, "words": dict(Machine.heard)}.items():
+        record_property(name, value)
+    assert Machine.steps >= (soak.STEPS_A_RUN if from_seed else RUNS * SHORT)

@@ -1,0 +1,71 @@
+"""The long forms, which `make soak` runs: random steps from a seed, races and faults round after round, and a table.
+
+    FLASHSALE_SOAK           the first seed, a whole number; the table names all of them
+    FLASHSALE_SOAK_STEPS     random steps in all (15,000)
+    FLASHSALE_SOAK_ROUNDS    how often every race and every fault is run (5)
+
+The same seed gives the same random steps: make soak SEED=...
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+SEED = int(os.environ.get("FLASHSALE_SOAK") or 0)
+STEPS = int(os.environ.get("FLASHSALE_SOAK_STEPS") or 15_000)
+ROUNDS = int(os.environ.get("FLASHSALE_SOAK_ROUNDS") or 5)
+RUNS = 10
+STEPS_A_RUN = -(-STEPS // RUNS)
+SEEDS = range(SEED, SEED + RUNS) if SEED else (0,)
+FORMS = {
+    "oracle": ("random steps", "each answer, all counters, every state promise after each step"),
+    "races": ("races", "one winner, no unit or person twice; without its guard each race is lost"),
+    "faults": ("chaos", "nothing acknowledged is lost when gate, books or a process goes away"),
+}
+
+
+@pytest.fixture
+def soak_round() -> None:
+    """Parametrized: which round of a race or fault this is."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every race and fault as often as there are rounds."""
+    if SEED and _form(metafunc.definition.nodeid) in {"races", "faults"}:
+        metafunc.fixturenames.append("soak_round")
+        metafunc.parametrize("soak_round", range(1, ROUNDS + 1), ids=lambda n: f"round-{n}", indirect=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """One row a form and seed."""
+    rows: dict[tuple[str, str], list[pytest.TestReport]] = defaultdict(list)
+    for how in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(how, []):
+            told = dict(report.user_properties)
+            rows[_form(report.nodeid), str(told.get("seed", ""))].append(report)
+    table = Table("form", "seed", "how much", "what was checked", "result", title="make soak")
+    table.columns[1].no_wrap = table.columns[2].no_wrap = True
+    for (form, seed), reports in sorted(rows.items(), key=lambda row: (row[0][0], len(row[0][1]), row[0][1])):
+        if form in FORMS:
+            table.add_row(FORMS[form][0], seed or "-", _how_much(reports), FORMS[form][1], _result(reports))
+    Console().print(table)
+
+
+def _form(nodeid: str) -> str:
+    return nodeid.removeprefix("tests/").partition("/")[0]
+
+
+def _how_much(reports: Iterable[pytest.TestReport]) -> str:
+    told = [dict(report.user_properties) for report in reports]
+    steps = sum(int(properties.get("steps", 0)) for properties in told)
+    return f"{steps:,} steps" if steps else f"{len(told):,} runs, {ROUNDS} rounds"
+
+
+def _result(reports: Iterable[pytest.TestReport]) -> str:
+    broken = sum(report.failed for report in reports)
+    return f"{broken} FAILED" if broken else "held"
