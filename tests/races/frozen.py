@@ -1,4 +1,4 @@
-"""A door in a process of its own that takes a unit from the gate and is then stopped: `python -m tests.races.frozen`.
+"""A door in a process of its own that takes a unit from the gate and is then stopped (test_frozen.py).
 
 It says "taken" and waits for a line before it goes to the books; at the end it says the word of its answer.
 """
@@ -8,17 +8,14 @@ import sys
 from concurrent.futures import Future
 from typing import Any
 
-import django
+from flashsale.gate import bridge
+from flashsale.life import places, reserve
+from flashsale.models import writer
+from flashsale.rules.outcomes import Refused
 
 
 def main() -> None:
     """Reserves for the place described on the command line."""
-    django.setup()
-    from flashsale.gate import bridge  # noqa: PLC0415 - Django comes first
-    from flashsale.life import places, reserve  # noqa: PLC0415
-    from flashsale.models import writer  # noqa: PLC0415
-    from flashsale.rules.outcomes import Refused  # noqa: PLC0415
-
     told = json.loads(sys.argv[1])
     really = writer.Writer.submit
 
@@ -45,7 +42,3 @@ def main() -> None:
 def say(word: str) -> None:
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

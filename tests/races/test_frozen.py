@@ -21,6 +21,9 @@ from tests.faults.steps import broken, called
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
+RUN = "import django; django.setup(); from tests.races import frozen; frozen.main()"
+
+
 def paused(sale: Sale, gate: redis.Redis) -> None:
     control.pause(sale=sale)
 
@@ -41,7 +44,7 @@ def wakes_up_after(
         "sale": sale.code, "token": first.entry and first.entry.token, "guarded": guarded, "epoch": card_of(sale).epoch,
     }  # fmt: skip
     environment = os.environ | {"DATABASE_URL": servers.books_url(), "DJANGO_SETTINGS_MODULE": "config.settings"}
-    command = [sys.executable, "-m", "tests.races.frozen", json.dumps(told)]
+    command = [sys.executable, "-c", RUN, json.dumps(told)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=environment, text=True, **pipes) as door:
         assert door.stdin

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         )  # fmt: skip
         parser.add_argument(
             "--entries", type=int, default=100_000,
-            help="how many wait in the line whose memory counts, and in the one that is lost, and enter in the whole sale",
+            help="how many wait in the line whose memory counts, in the one that is lost, and in the whole sale",
         )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
@@ -71,6 +71,7 @@ def _measure(own: Own, wanted: Sequence[str], entries: int, console: Console) ->
         ({"gate"}, "the gate", gate.decisions),
         ({"line"}, f"a line of {entries:,}", lambda: gate.line(entries)),
         ({"books"}, "the books", lambda: books.commits(own)),
+        ({"loss"}, f"a loss of the gate with {entries:,} entries", lambda: loss.rebuilds(own, entries)),
         (
             {"sale"},
             f"a whole sale of {entries:,} people (some minutes)",
