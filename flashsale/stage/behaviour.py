@@ -215,6 +215,7 @@ _REFUSED = {
     "offer_gone": End.EMPTY_HANDED,
     "closed": End.EMPTY_HANDED,
     "limit_reached": End.STOPPED,
+    "unpaid_twice": End.STOPPED,
     "lapsed": End.LAPSED,
     "place_spent": End.LAPSED,
 }

@@ -120,6 +120,7 @@ def endings() -> dict[str, tuple[str, str]]:
         "released": (_("Given back"), _("Your reservation has ended. Nothing was charged.")),
         "done": (_("You have bought"), _("Your order is confirmed.")),
         "limit_reached": (_("Limit reached"), _("With these contacts the limit per person has been used already.")),
+        "unpaid_twice": (_("Not paid twice"), _("Two reservations of yours were not paid in time. There is no third.")),
         "place_elsewhere": (
             _("You stand in another line"),
             _("You have a place in another line of this sale. One place per person."),

@@ -28,7 +28,7 @@ from tests.faults.steps import (
 )  # fmt: skip
 from tests.races.crowd import at_once
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
 
 def paid_elsewhere(person: Shopper) -> str:
@@ -49,6 +49,7 @@ def told(reference: str, *, paid: bool = True, amount: int = 1_799_000) -> str:
     return settle.hear(told=payment.Told(reference, amount, "IDR", paid))
 
 
+@pytest.mark.books
 def test_money_that_comes_in_time_by_call_back_confirms_once_however_often_it_is_told() -> None:
     sale, (ani, _) = called("ani", "budi")
     reference = paid_elsewhere(ani)
@@ -61,6 +62,7 @@ def test_money_that_comes_in_time_by_call_back_confirms_once_however_often_it_is
     assert broken(sale) == money_astray() == []
 
 
+@pytest.mark.books
 @pytest.mark.parametrize("heard", [True, False], ids=["the gate heard of the expiry", "the gate has not heard of it"])
 def test_late_money_buys_the_unit_that_is_still_free(monkeypatch: pytest.MonkeyPatch, heard: bool) -> None:
     sale, (ani,) = called("ani", stock=1)

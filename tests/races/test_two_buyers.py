@@ -18,7 +18,7 @@ from tests.faults.steps import broken, money_astray, pay
 from tests.races.two_buyers import Buyer, Step, World, after, explore, mirrored, possible, walks
 
 # All worlds are reached in thirteen steps. Here the code takes every step possible in those reached in fewer than this.
-DEPTH = int(os.environ.get("TWO_BUYERS_DEPTH", "5"))
+DEPTH = int(os.environ.get("TWO_BUYERS_DEPTH", "4"))
 LINES = 12
 
 

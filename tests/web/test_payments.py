@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.test import Client
 from jsonschema import Draft202012Validator
@@ -117,3 +118,19 @@ def test_its_shape_stands_in_the_document_and_its_answer_fits(reference: str) ->
     assert named == {"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"}
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"] | document
     Draft202012Validator(schema).validate(send(paid(reference)).json())
+
+
+def test_the_demos_bank_pays_and_calls_back_over_http(reference: str, live_server: Any, capsys: Any) -> None:
+    for _twice in range(2):
+        call_command("pay", reference, url=live_server.url)
+        assert json.loads(capsys.readouterr().out) == {"reference": reference, "state": "paid"}
+    assert Reservation.objects.get().state == "confirmed"
+    with pytest.raises(CommandError, match="There is no payment"):
+        call_command("pay", "nothing", url=live_server.url)
+
+
+def test_the_demos_bank_takes_nothing_for_a_hold_that_has_ended(reference: str) -> None:
+    BANK.close(reference=reference)
+    with pytest.raises(CommandError, match="its time was over"):
+        call_command("pay", reference)
+    assert DemoCharge.objects.get().state == "declined"
