@@ -146,12 +146,13 @@ def _delete(rows: "QuerySet[Model]") -> int:
 
 
 def _without_traces(campaign: Campaign) -> int:
-    """Evidence keeps what was shared and with how many; the piece of a digest that showed it goes."""
+    """Evidence keeps what was shared and with how many; the piece of a digest that showed it is blotted out."""
     changed = []
     for case in Case.objects.filter(reservation__sale__campaign=campaign).iterator(chunk_size=CHUNK):
-        traces = [one.pop("trace") for one in case.evidence.get("shared", []) if "trace" in one]
-        if traces:
-            changed.append(case)
+        shared = [one for one in case.evidence.get("shared", ()) if one.get("trace")]
+        for one in shared:
+            one["trace"] = ""
+        changed += [case] if shared else []
     Case.objects.bulk_update(changed, ["evidence"], batch_size=CHUNK)
     return len(changed)
 

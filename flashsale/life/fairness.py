@@ -134,6 +134,7 @@ def _document(sale: Sale, counted: dict[str, Any], now: datetime) -> dict[str, A
         "version": 1, "sale": sale.code, "name": sale.name, "campaign": sale.campaign.code,
         "phase": sale.phase(ms(now)), "opened_at": sale.opens_at.isoformat(), "closed_at": sale.closes_at.isoformat(),
         "made_at": now.isoformat(), "limit": sale.limit or sale.campaign.limit, "rebuilds": max(0, sale.epoch - 1),
+        "rules": {"number": sale.rules.number, "hash": sale.rules.hash} if sale.rules else None,
         "draw": {
             "drawn": sale.frozen_at is not None, "verified": sale.frozen_at is not None and commitment_holds(sale),
             "commitment": sale.commitment,

@@ -217,7 +217,8 @@ def _promised(sale: Sale) -> dict[str, Any]:
     for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation", "offer"):
         units.setdefault(stock.allocation.code, {})[stock.offer.sku] = stock.quantity
     return {
-        "commitment": sale.commitment, "opens_at": sale.opens_at.isoformat(), "closes_at": sale.closes_at.isoformat(),
+        "commitment": sale.commitment, "rules": sale.rules.hash if sale.rules else "",
+        "opens_at": sale.opens_at.isoformat(), "closes_at": sale.closes_at.isoformat(),
         "limit": [sale.campaign.limit, sale.limit or sale.campaign.limit], "claim_s": sale.claim_s,
         "hold_s": sale.hold_s, "prices": dict(sale.offers.values_list("sku", "price")), "units": units,
     }  # fmt: skip

@@ -53,6 +53,7 @@ def axes() -> dict[str, str]:
         Axis.NATIONAL_ID: _("national id"),
         Axis.ADDRESS: _("delivery address"),
         Axis.DEVICE: _("device"),
+        Axis.NETWORK: _("network"),
     }
 
 

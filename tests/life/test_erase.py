@@ -9,6 +9,7 @@ from django.core import mail
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
+from django.test import Client
 from django.utils import timezone
 
 from flashsale.gate import cards
@@ -89,7 +90,7 @@ def test_it_is_refused_while_somebody_has_still_to_decide_or_may_appeal(cancelle
     assert erase.obstacles(campaign=campaign) == []
 
 
-def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate: Any) -> None:
+def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate: Any, admin_client: Client) -> None:
     campaign = final(cancelled)
     salt = bytes(campaign.salt).decode("latin-1")
     assert salt in in_books().decode()
@@ -110,6 +111,8 @@ def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate:
     assert bytes(campaign.salt) == b""
     assert [key for key in gate.scan_iter("fs:{*") if b":pace:" not in key and b":tend:" not in key] == []
     assert {finding.broken for finding in audit.audit(campaign=campaign.code)} == {()}
+    for page in (f"case/{cancelled.pk}", f"reservation/{cancelled.reservation_id}", f"campaign/{campaign.pk}"):
+        assert admin_client.get(f"/admin/flashsale/{page}/change/").status_code == 200
     told = Record.objects.get(what="erase")
     assert (told.who, told.campaign, json.loads(told.facts)) == ("shell", campaign, counts)
 

@@ -12,6 +12,13 @@ from flashsale.web.api.access import PublicView, fresh_for
 from flashsale.web.api.catalogue import published_sale
 
 
+class RulesOf(serializers.Serializer[Any]):
+    """The rule set of the review, fixed when the sale was published."""
+
+    number = serializers.IntegerField()
+    hash = serializers.CharField(help_text="Hex, the fingerprint of the rules.")
+
+
 class Draw(serializers.Serializer[Any]):
     """Whether the secret is the one that the sale committed itself to."""
 
@@ -195,6 +202,7 @@ class FairnessShape(serializers.Serializer[Any]):
     made_at = serializers.DateTimeField(help_text="The report is made anew while reviews and appeals go on.")
     limit = serializers.IntegerField()
     rebuilds = serializers.IntegerField(help_text="How often the gate lost its memory; refusals before it are lost.")
+    rules = RulesOf(allow_null=True)
     draw = Draw()
     order = Order()
     lines = LineReport(many=True)
