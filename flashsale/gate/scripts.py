@@ -242,7 +242,7 @@ async def give(
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
 
-async def retake(card: SaleCard, line: LineCard, *, taken: str, promised: int, kept_ms: int) -> Outcome:
+async def retake(card: SaleCard, line: LineCard, *, taken: str, promised: int, called: int, kept_ms: int) -> Outcome:
     """Takes an expired reservation's units (`taken`, JSON as in reserve.lua) once more: reserved, or why not."""
     keys, n = keys_of(card), line.number
     return _word(
@@ -250,7 +250,7 @@ async def retake(card: SaleCard, line: LineCard, *, taken: str, promised: int, k
             RETAKE,
             [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.asked, keys.holds, keys.due, keys.units,
              keys.unpaid, *(keys.free(n, sku) for sku in line.skus)],
-            [taken, card.limit, card.sale_limit, promised, kept_ms],
+            [taken, card.limit, card.sale_limit, promised, called, kept_ms],
         )
     )  # fmt: skip
 

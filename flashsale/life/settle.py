@@ -177,7 +177,9 @@ async def _retake(card: SaleCard, line: LineCard, taken: str) -> Outcome:
     if isinstance(figures, Outcome):
         return figures
     promised = figures.open_claims * card.weight
-    return await scripts.retake(card, line, taken=taken, promised=promised, kept_ms=KEPT_FOR_LATE_MS)
+    return await scripts.retake(
+        card, line, taken=taken, promised=promised, called=figures.called, kept_ms=KEPT_FOR_LATE_MS
+    )
 
 
 @transaction.atomic

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.gate import bridge
+from flashsale.gate import bridge, scripts
 from flashsale.life import admit, confirm, control, expire, settle
 from flashsale.life.release import release
 from flashsale.models import Contact, DemoCharge, Payment, Reservation, Sale, Trait, Unpaid
@@ -246,6 +246,29 @@ def test_a_provider_that_does_not_answer_is_told_as_unknown_and_the_same_request
         assert refusal(pay, ani, held) is Outcome.UNKNOWN
     assert (Payment.objects.get().state, Reservation.objects.get().state) == ("started", "held")
     assert pay(ani, held).state == "confirmed"
+    assert broken(sale) == money_astray() == []
+
+
+def test_a_number_called_at_the_last_moment_has_its_unit_and_the_money_goes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sale, people = called("ani", "budi", stock=1)
+    first, second = sorted(people, key=lambda person: person.number())
+    reference = paid_elsewhere(first)
+    end(sale)
+    survey = scripts.survey
+
+    async def then_called(card: Any, line: Any) -> Any:
+        figures = await survey(card, line)
+        monkeypatch.setattr(scripts, "survey", survey)
+        await admit.tend(card=card)
+        return figures
+
+    monkeypatch.setattr(scripts, "survey", then_called)
+    assert refusal(told, reference) is Outcome.UNKNOWN
+    assert (second.look().state, told(reference)) == ("called", "refund_due")
+    assert buy(second).state == "confirmed"
+    assert confirm.refund_due() == 1
     assert broken(sale) == money_astray() == []
 
 

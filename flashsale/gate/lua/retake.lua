@@ -5,7 +5,7 @@
 --   10.. the free units of each offer
 -- ARGV: 1 run id  2 what is taken as JSON (see reserve.lua), with the versions at which the books have the units free
 --   3 campaign limit  4 sale limit (0: none)  5 how many free units are promised to people who were called
---   6 ms until it comes due
+--   6 the last number called, when the promises were counted  7 ms until it comes due
 -- Answers: {word} of not_ready, called_off, closed, paused, not_open, limit_reached, offer_gone, reserved
 local FREE = 10
 local sale = read_sale()
@@ -14,7 +14,7 @@ local refusal = outside_window(sale)
 if refusal then return {refusal} end
 local taken = cjson.decode(ARGV[2])
 local ask = taken.ask
-local due = string.format('%.0f', sale.now + tonumber(ARGV[6]))
+local due = string.format('%.0f', sale.now + tonumber(ARGV[7]))
 -- Where the gate has not heard of the expiry, the units still stand with this reservation, and so does its limit.
 local here = redis.call('HEXISTS', KEYS[6], ask.id) == 1
 if here and redis.call('HGET', KEYS[5], ask.key) == ARGV[2] then
@@ -41,6 +41,8 @@ for _, unit in ipairs(taken.units) do
     return {'offer_gone'}
   end
 end
+-- Whoever was called since was promised a unit, too: the promises have to be counted again.
+if redis.call('HGET', KEYS[2], 'called') ~= ARGV[6] then return {'not_ready'} end
 if #offered > 0 and free - #offered < tonumber(ARGV[5]) then return {'offer_gone'} end
 
 for _, unit in ipairs(offered) do redis.call('ZREM', unit[1], unit[2]) end
