@@ -12,7 +12,7 @@ from rich.console import Console
 
 from flashsale.models.sale import ENTRIES_MAX
 from flashsale.stage.alone import Own, own_servers, step_inside
-from flashsale.stage.bench import books, crowd, gate, loss, whole
+from flashsale.stage.bench import books, crowd, gate, loss, review, whole
 from flashsale.stage.bench.cpu import NoProc
 from flashsale.stage.bench.figures import Figure, as_document, as_table
 from flashsale.stage.bench.scene import Unready
@@ -20,7 +20,7 @@ from flashsale.stage.postgres_server import NoPostgres
 from flashsale.stage.processes import NotReady
 from flashsale.stage.redis_server import NoRedis
 
-NAMES = (*crowd.NAMES, "gate", "line", "books", "loss")
+NAMES = (*crowd.NAMES, "gate", "line", "books", "loss", "review")
 # Minutes long, so only where it is asked for.
 LONG = ("sale",)
 
@@ -77,6 +77,7 @@ def _measure(own: Own, wanted: Sequence[str], entries: int, console: Console) ->
             f"a whole sale of {entries:,} people (some minutes)",
             lambda: whole.sale(own, entries, console.print),
         ),
+        ({"review"}, f"a review of {review.ORDERS:,} orders", review.scoring),
     ]
     figures = []
     for names, words, measure in parts:
