@@ -22,7 +22,7 @@ class CaseAdmin(ReadOnlyAdmin):
 
     list_display = ["which", "points", "group", "seen", "state_word", "sale", "reason_word", "proposed_by"]
     list_display_links = ["which"]
-    list_filter = ["state", "reservation__sale", "reason", "run"]
+    list_filter = ["state", "reservation__sale", "run"]
     search_fields = ["reservation__id__startswith"]
     ordering = ["-score", "pk"]
     fields = [

@@ -28,7 +28,7 @@ def table(evidence: dict[str, Any]) -> Table:
 def _shared(evidence: dict[str, Any]) -> list[list[Any]]:
     same = _("same %(axis)s")
     return [
-        [same % {"axis": KINDS.get(seen["axis"], seen["axis"])}, _people(seen["people"]), seen["trace"], ""]
+        [same % {"axis": KINDS.get(seen["axis"], seen["axis"])}, _people(seen["people"]), seen.get("trace", ""), ""]
         for seen in evidence.get("shared", ())
     ]
 

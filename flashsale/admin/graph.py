@@ -60,7 +60,8 @@ def group_of(case: Case) -> list[Case]:
 
 
 def _values(case: Case) -> list[Value]:
-    return [(seen["axis"], seen["trace"]) for seen in case.evidence.get("shared", ())]
+    # Without a trace, where the campaign's people are erased.
+    return [(seen["axis"], seen["trace"]) for seen in case.evidence.get("shared", ()) if "trace" in seen]
 
 
 def draw(group: Sequence[Case]) -> Graph:

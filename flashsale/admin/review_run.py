@@ -28,14 +28,14 @@ def found(run: ReviewRun) -> list[Table]:
     }
     by_home = [
         [homes[home], orders, flagged, f"{100 * flagged / orders:.1f} %" if orders else "–"]
-        for home, (orders, flagged) in summary["homes"].items()
+        for home, (orders, flagged) in ((home, summary["homes"][home]) for home in homes)
     ]
     seen = {**summary["reasons"], **summary["marks"]}
     words = {**KINDS, **MARKS}
     return [
         Table(
             _("Who is looked at"), [_("kind of household"), _("orders"), _("looked at"), _("share")], by_home,
-            [_("total"), summary["orders"], summary["flagged"], _("%(count)d groups") % {"count": summary["groups"]}],
+            [_("total"), summary["orders"], summary["flagged"], _("groups: %(count)d") % {"count": summary["groups"]}],
         ),
         Table(
             _("What was seen on them"), [_("what"), _("orders")],

@@ -66,7 +66,7 @@ def in_words(rules: RuleSet) -> list[Part]:
         Part(
             _("Points for one order"), [_("what"), _("points")],
             [
-                *([_mark(mark, rules), points] for mark, points in rules.marks.items()),
+                *([_mark(mark, rules), points] for mark, points in sorted(rules.marks.items(), key=lambda m: -m[1])),
                 *(
                     [_("in common with the group: %(what)s") % {"what": KINDS[kind]}, points]
                     for kind, points in rules.besides.items()

@@ -47,6 +47,10 @@ def _addresses() -> list[str]:
     case = review.open_case(reservation=Reservation.objects.all()[0])
     evidence = {"shared": [{"axis": "device", "people": 2, "points": 60, "trace": "ab12"}], "score": 60}
     Case.objects.filter(pk=case.pk).update(evidence=evidence, score=60)
+    again = review.open_case(reservation=Reservation.objects.all()[1])
+    run = review.start(sale=running)
+    review.carry_on(run=run.pk)
+    Case.objects.update(run=run, group=1, evidence=evidence)
     draft = draft_sale(running.campaign, name="29 January")
     held = Allocation.objects.filter(sale=running).get()
     unit = Unit.objects.filter(allocation=held).exclude(state="free")[0]
@@ -55,7 +59,9 @@ def _addresses() -> list[str]:
         f"flashsale/sale/publish/?id={draft.pk}", f"flashsale/sale/{running.pk}/change/",
         f"flashsale/campaign/{Campaign.objects.get().pk}/change/",
         "flashsale/case/", f"flashsale/case/{case.pk}/change/", "flashsale/record/", "flashsale/record/1/change/",
-        f"flashsale/case/propose/?id={case.pk}", f"flashsale/unit/{unit.pk}/change/",
+        f"flashsale/case/propose/?id={case.pk}", f"flashsale/case/propose/?id={case.pk}&id={again.pk}",
+        f"flashsale/reviewrun/{run.pk}/change/", "flashsale/rules/add/", f"flashsale/rules/{running.rules_id}/change/",
+        f"flashsale/sale/try-out/?id={running.pk}", f"flashsale/unit/{unit.pk}/change/",
         f"flashsale/reservation/{case.reservation_id}/change/", f"auth/user/{User.objects.get().pk}/change/",
     ]  # fmt: skip
 
