@@ -20,6 +20,7 @@ from flashsale.providers import payment
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.admin.orders import buy
 from tests.factories import PHONE, Shopper, card_of, draft_sale, lobby_sale, open_now, poco_campaign, tend
+from tests.faults.steps import buy as pay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 RING = "one_person_many_identities"
@@ -175,6 +176,24 @@ def test_the_reserve_restores_who_wins_and_beyond_it_the_next_units_are_owed(sal
     assert set(Listed.objects.values_list("digest", flat=True)) == set(
         second.traits.filter(axis__in=["phone", "email"]).values_list("digest", flat=True)
     )
+    held_promises()
+
+
+def test_an_order_may_be_restored_with_a_unit_of_another_line(sale: Sale, staff: list[User]) -> None:
+    (ani,) = cancelled(sale, staff, ["ani"])
+    person = Shopper(sale, "budi", channel="akulaku")
+    person.enter()
+    tend(sale)
+    budi = pay(person)
+    case = review.propose(case=review.open_case(reservation=budi), code=RING, by=staff[0])
+    review.approve(case=case, by=staff[1])
+    target = draft_sale(sale.campaign, stock={PHONE: 0}).allocations.get()
+    reallocate.reallocate(source=sale, target=target, reserve=1)
+    assert won(ani, staff) == "restored"
+    order = fresh(ani)
+    (held,) = order.items
+    assert (held.unit_id, held.unit.allocation) == (budi.holdings.get().unit_id, order.allocation)
+    assert won(fresh(budi), staff) == "priority"
     held_promises()
 
 
