@@ -142,15 +142,19 @@ def late_refused(seen: Seen, held: list[Held]) -> Check:
 
 
 def _behind(seen: Seen) -> Callable[[str, int], int]:
-    """How far (ms) a sale's clock was behind the wall's at a moment, by the freshest of its documents just before."""
+    """How far (ms) a sale's clock was behind the wall's at a moment: it never catches up, so at most as far as after it.
+
+    The freshest of the documents just before and just after tell.
+    """
     shown: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for answer in seen.journal.of("status"):
         if answer.status == 200 and "now" in answer.body:
             shown[answer.sale].append((answer.at_ms, answer.at_ms - int(answer.body["now"])))
 
     def behind(sale: str, at_ms: int) -> int:
-        lately = [lag for when, lag in shown[sale] if at_ms - LATELY_MS <= when <= at_ms]
-        return max(0, min(lately, default=0))
+        before = [lag for when, lag in shown[sale] if at_ms - LATELY_MS <= when <= at_ms]
+        after = [lag for when, lag in shown[sale] if at_ms < when <= at_ms + LATELY_MS]
+        return max(0, min(before, default=0), min(after, default=0))
 
     return behind
 
