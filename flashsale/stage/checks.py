@@ -142,9 +142,9 @@ def late_refused(seen: Seen, held: list[Held]) -> Check:
 
 
 def _behind(seen: Seen) -> Callable[[str, int], int]:
-    """How far (ms) a sale's clock was behind the wall's at a moment: it never catches up, so at most as far as after it.
+    """How far (ms) a sale's clock was behind the wall's at a moment, by the freshest documents just before and after.
 
-    The freshest of the documents just before and just after tell.
+    It never catches up, so it was at most as far behind as afterwards.
     """
     shown: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for answer in seen.journal.of("status"):
