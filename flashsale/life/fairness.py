@@ -220,10 +220,14 @@ def _concentration(sale: Sale) -> list[dict[str, Any]]:
 
 
 def _spread(traits: Any) -> Callable[[str], dict[str, Any]]:
-    sizes: dict[str, Counter[int]] = {}
+    # How many hold so many is counted by the database: there may be a row for each unit and axis.
     holders = traits.order_by().values_list("axis", "digest").annotate(units=Sum("reservation__quantity"))
-    for axis, _, units in holders.iterator():
-        sizes.setdefault(axis, Counter())[units] += 1
+    sql, params = holders.query.sql_with_params()
+    sizes: dict[str, Counter[int]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT axis, units, COUNT(*) FROM ({sql}) AS held GROUP BY axis, units", params)  # noqa: S608
+        for axis, units, count in cursor.fetchall():
+            sizes.setdefault(axis, Counter())[int(units)] += count
 
     def of(axis: str) -> dict[str, Any]:
         found = sizes.get(axis, Counter())
