@@ -16,6 +16,7 @@ from flashsale.models import (
     Claim,
     Holding,
     Move,
+    Notice,
     Record,
     Reservation,
     Sale,
@@ -23,6 +24,7 @@ from flashsale.models import (
     Unit,
 )
 from flashsale.rules import lottery, trail
+from flashsale.rules.reasons import REASONS
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
 
@@ -63,7 +65,10 @@ def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
     Raises GateDown and DatabaseError.
     """
     campaigns = Campaign.objects.filter(code=campaign) if campaign else Campaign.objects.all()
-    checks = {1: _oversold, 2: _unbalanced, 3: _over_limit, 6: _out_of_order, 7: _two_places, 10: _moved_wrongly}
+    checks = {
+        1: _oversold, 2: _unbalanced, 3: _over_limit, 6: _out_of_order, 7: _two_places, 10: _moved_wrongly,
+        11: _without_due_process,
+    }  # fmt: skip
     findings = []
     for promise, title in TITLES.items():
         if promise not in checks:
@@ -252,6 +257,24 @@ def _two_places(campaign: Campaign) -> Iterator[str]:
         for number, index in bridge.run(inspect.places(card)):
             if index > entered.get(number, 0):
                 yield f"{sale.code}: index {index} of line {number} was never given"
+
+
+def _without_due_process(campaign: Campaign) -> Iterator[str]:
+    """Who lost an order under a reason that needs a case has one, decided by two people, a notice and an appeal."""
+    needing = [code for code, why in REASONS.items() if why.needs_case]
+    rows = Cancellation.objects.filter(reservation__sale__campaign=campaign, reason__in=needing)
+    told = Q(reservation__notices__kind=Notice.Kind.CANCELLED)
+    for row in rows.select_related("case").annotate(letters=Count("reservation__notices", filter=told)):
+        people = {row.case.proposed_by_id, row.case.decided_by_id} - {None} if row.case else set()
+        lacks = [
+            what
+            for what, there in {
+                "two people": len(people) == 2, "a notice": row.letters == 1, "a way to appeal": row.appeal_until,
+            }.items()
+            if not there
+        ]  # fmt: skip
+        if lacks:
+            yield f"reservation {row.reservation_id} was cancelled without {' and '.join(lacks)}"
 
 
 def _moved_wrongly(campaign: Campaign) -> Iterator[str]:

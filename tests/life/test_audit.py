@@ -20,7 +20,7 @@ from tests.factories import PHONE, Shopper, card_of, draft_sale, identity, lobby
 from tests.faults.steps import buy, called, come_due, dropped, reap
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
-CHECKED = {0, 1, 2, 3, 6, 7, 10}
+CHECKED = {0, 1, 2, 3, 6, 7, 10, 11}
 
 
 @pytest.fixture(autouse=True)
@@ -211,6 +211,11 @@ def moved_for_another_cancellation(it: Damaged) -> None:
     _update(Cancellation.objects.all(), reservation=it.held)
 
 
+def cancelled_by_nobody(it: Damaged) -> None:
+    moved(it)
+    _update(Cancellation.objects.all(), reason="automated_order")
+
+
 DAMAGES: dict[Callable[[Damaged], object], set[int]] = {
     two_owners: {1}, owner_of_a_free_unit: {1}, unit_of_an_ended_reservation: {1, 2}, unit_taken_away: {1},
     gate_offers_a_held_unit: {1}, gate_offers_another_version: {1}, gate_offers_what_never_was: {1},
@@ -219,6 +224,7 @@ DAMAGES: dict[Callable[[Damaged], object], set[int]] = {
     another_number: {6}, reserved_before_called: {6}, another_secret: {6}, another_cohort: {6},
     place_never_given: {7},
     returned_without_a_cancellation: {10}, not_where_it_was_moved: {2, 10}, moved_for_another_cancellation: {0, 10},
+    cancelled_by_nobody: {11},
 }  # fmt: skip
 REFUSED_BY = {
     two_owners: (Holding, "one_active_reservation_per_unit"),
