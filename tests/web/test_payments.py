@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from flashsale.models import DemoCharge, Payment, Reservation, Sale, Unit
 from flashsale.providers.payment import DEMO_LATER, DemoProvider, Told
+from flashsale.web import limits
 from flashsale.web.api.document import openapi
 from tests.factories import Shopper
 from tests.faults.steps import money_astray, pay
@@ -95,6 +96,17 @@ def test_what_does_not_fit_its_reference_changes_nothing(
     reply = send(paid(reference, **fields))
     assert (reply.status_code, reply.json()["code"]) == (status, code)
     assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("started", "pending")
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_guesses_are_counted_and_what_the_bank_signed_never_waits_behind_them(
+    reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "API_ADDRESS", limits.Limit("guesses", 2, limits.MINUTE))
+    guesses = [send(paid(reference), Webhook_Signature="v1,AAAA").status_code for _ in range(4)]
+    assert guesses == [403, 403, 429, 429]
+    BANK.pay(reference=reference)
+    assert send(paid(reference)).json()["state"] == "paid"
 
 
 def test_books_that_do_not_answer_are_told_as_unknown_with_a_time_to_come_again(
