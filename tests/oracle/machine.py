@@ -31,7 +31,7 @@ from tests.oracle.model import CLOSES_S, SKUS
 WISHES = tuple(
     tuple(pair for pair in zip(SKUS, wish, strict=True) if pair[1]) for wish in ((1, 0), (0, 1), (1, 1), (2, 0))
 )
-STEPS_S = (40, 80, 400)
+STEPS_S = (400, 800, 4000)
 STEPS_BETWEEN_LOSSES = 9
 
 who = st.sampled_from(PEOPLE)

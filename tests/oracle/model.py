@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LIMIT = 2
-CLAIM_S = HOLD_S = 100
+# Long beside the real time that a run takes, which no step may be blurred by.
+CLAIM_S = HOLD_S = 1000
 RETURNS_MAX, UNPAID_MAX = 3, 2
-CLOSES_S = 3620
+CLOSES_S = 36_200
 SKUS = ("POCO-M3-4-64", "POCO-M3-6-128")
 TAKES_UP = ("taken", "held", "confirmed")
 
