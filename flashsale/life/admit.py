@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import time
+from collections.abc import Awaitable, Callable
 
 from django.db import Error
 
@@ -109,22 +109,23 @@ async def mend_all() -> None:
 
 
 async def keep_tending(*, stop: asyncio.Event) -> None:
-    """Looks after all sales until told to stop; an outage of gate or books is waited out."""
-    found_at = mended_at = 0.0
+    """Looks after all sales until told to stop; an outage of gate or books is waited out.
+
+    Finding and mending may take long, so they go beside: the clocks of the sales wait for the beats of the tending.
+    """
+    async with asyncio.TaskGroup() as together:
+        for seconds, work in ((TICK_S, tend_all), (TICK_S, tally.tell), (FIND_S, find_lost), (MEND_S, mend_all)):
+            together.create_task(_every(seconds, work, stop))
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
-            if time.monotonic() - found_at > FIND_S:
-                await find_lost()
-                found_at = time.monotonic()
-            await tend_all()
-            await tally.tell()
-            if time.monotonic() - mended_at > MEND_S:
-                await mend_all()
-                mended_at = time.monotonic()
+            await work()
         except (GateDown, Error) as error:
             log.warning("could not look after the sales: %s", error)
         try:
-            await asyncio.wait_for(stop.wait(), TICK_S)
+            await asyncio.wait_for(stop.wait(), seconds)
         except TimeoutError:
             continue
 

@@ -10,7 +10,7 @@ from django.db import close_old_connections
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
 
-_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="books")
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="books")
 
 
 async def in_books(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:

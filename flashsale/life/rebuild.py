@@ -99,7 +99,8 @@ def _raise_epochs(campaign: int) -> dict[str, int]:
 @transaction.atomic
 def _fill_gate(campaign: int, raised: Mapping[str, int]) -> None:
     rows, others = _lock_unknown(campaign)
-    rows = [row for row in rows if raised.get(row.code) == row.epoch]
+    # Somebody else may have raised them further meanwhile, for the same loss.
+    rows = [row for row in rows if row.code in raised and row.epoch >= raised[row.code]]
     if rows:
         # Where another sale is taking, the campaign's counts are there and go on without us.
         counts = None if others else snapshot.counts_of(campaign, card_of(rows[0]))
