@@ -62,7 +62,8 @@ def _refused(seen: Seen, told: dict[str, Any]) -> Check:
     answers = list(seen.journal.of(*DOOR, sale=told["sale"]))
     heard = Counter((a.verb, a.code) for a in answers if a.status and not a.ok and a.code not in NO_REFUSAL)
     lost = Counter(a.verb for a in answers if not a.status)
-    counted = Counter({(row["verb"], row["reason"]): row["times"] for row in told["refused"]})
+    refused = {(row["verb"], row["reason"]): row["times"] for row in told["refused"]}
+    counted = Counter({what: times for what, times in refused.items() if what[1] not in NO_REFUSAL})
     broken = [
         f"{told['sale']}: {verb} {reason} {counted[verb, reason]} times, heard {heard[verb, reason]} times"
         for verb, reason in sorted(heard.keys() | counted.keys())
