@@ -8,8 +8,8 @@ The same seed gives the same random steps: make soak SEED=...
 """
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -53,7 +53,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for (form, seed), reports in sorted(rows.items(), key=lambda row: (row[0][0], len(row[0][1]), row[0][1])):
         if form in FORMS:
             table.add_row(FORMS[form][0], seed or "-", _how_much(reports), FORMS[form][1], _result(reports))
-    Console().print(table)
+    Console().print(table, _heard(rows))
+
+
+def _heard(rows: Mapping[tuple[str, str], Sequence[pytest.TestReport]]) -> str:
+    """Which words the random steps heard, how often."""
+    heard: Counter[str] = Counter()
+    for reports in rows.values():
+        for report in reports:
+            heard.update(dict(report.user_properties).get("words", {}))
+    return "Heard: " + ", ".join(f"{word} {times:,}" for word, times in heard.most_common())
 
 
 def _form(nodeid: str) -> str:

@@ -18,6 +18,7 @@ from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.stage.postgres_server import PostgresServer
 from flashsale.stage.processes import free_port
+from tests import servers
 from tests.factories import Shopper, card_of
 from tests.faults.steps import broken, called
 
@@ -28,13 +29,12 @@ pytestmark = [
 
 
 @pytest.fixture
-def own_books(transactional_db: None, tmp_path: Path) -> Iterator[PostgresServer]:
+def own_books(transactional_db: None) -> Iterator[PostgresServer]:
     """A PostgreSQL for this test alone, which may be stopped and started again."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
     there = {name: connection.settings_dict[name] for name in ("HOST", "PORT", "NAME", "USER")}
-    with PostgresServer(folder=tmp_path / "postgres", port=free_port(), durable=False) as server:
+    port = free_port()
+    # Not in `tmp_path`, whose parents PostgreSQL's user may not enter.
+    with PostgresServer(folder=servers.folder / f"books-{port}", port=port, durable=False) as server:
         _lead_to(HOST="127.0.0.1", PORT=str(server.port), NAME="postgres", USER="flashsale")
         call_command("migrate", verbosity=0)
         try:
