@@ -25,7 +25,7 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "look": lambda: scripts.look(CARD, FIRST, index=2, number=2, seed=SEED, digests=person("person-2")),
     "number": lambda: scripts.number(CARD, FIRST, numbers={2: 2}),
     "reserve": lambda: scripts.reserve(CARD, FIRST, seed=SEED, ask=ask(2)),
-    "retake": lambda: scripts.retake(CARD, FIRST, taken="{}", promised=0, kept_ms=9),
+    "retake": lambda: scripts.retake(CARD, FIRST, taken="{}", called=9, promised=0, kept_ms=9),
     "seed": lambda: scripts.seed(CARD, FIRST, cohort=10, seed=SEED),
     "survey": lambda: scripts.survey(CARD, FIRST),
     "tell": lambda: scripts.tell(CARD, revision=9, state="paused"),
