@@ -74,8 +74,7 @@ async def _guarded(call: Call, *, sale: str, line: str, verb: str) -> Answer:
         return refusal(call, Outcome.NOT_READY, "Too many requests at once.", 1)
     _calls += 1
     try:
-        async with asyncio.timeout(REQUEST_S_MAX):
-            return await _act(call, sale=sale, line=line, verb=verb)
+        return await _act(call, sale=sale, line=line, verb=verb)
     except Disconnected:
         raise
     except Refused as refused:
@@ -103,8 +102,9 @@ async def _act(call: Call, *, sale: str, line: str, verb: str) -> Answer:
     found = places.line(card=card, code=line)
     if verb == "status":
         return await _status(call, card, found)
-    channel, partner = await _channel(call, card, found)
-    return await VERBS[verb](Visit(call, card, found, channel, partner, await call.document()))
+    async with asyncio.timeout(REQUEST_S_MAX):  # only now something waits for the client
+        channel, partner = await _channel(call, card, found)
+        return await VERBS[verb](Visit(call, card, found, channel, partner, await call.document()))
 
 
 async def _channel(call: Call, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
