@@ -47,6 +47,11 @@ def _together(
     return cast("Coalescer[Any, Any]", batches[which])
 
 
+def _which(card: SaleCard, line: LineCard) -> tuple[object, ...]:
+    # By the commitment, too: ids may come back with restored books, a secret never does.
+    return card.campaign, card.sale, card.commitment, line.number, card.epoch
+
+
 def _places(card: SaleCard, digests: Sequence[bytes]) -> list[str]:
     keys = keys_of(card)
     return [keys.place(digest, card.buckets) for digest in digests]
@@ -72,7 +77,7 @@ async def enter(
     Identities that enter one line travel together.
     """
     size = len(digests)
-    which = (ENTER.name, card.sale, line.number, card.epoch, card.max_entries, card.limit, card.sale_limit, size)
+    which = (ENTER.name, *_which(card, line), card.max_entries, card.limit, card.sale_limit, size)
     together = _together(which, lambda knocks: _enter_batch(card, line, knocks))
     try:
         reply = await together.ask(Knock(digests, carried if line.carries else "", caller))
@@ -110,20 +115,10 @@ async def look(
     keys, n = keys_of(card), line.number
     reply = await gate().call(
         LOOK,
-        [
-            keys.state,
-            keys.line(n),
-            keys.out(n),
-            keys.voided(n),
-            keys.spent(n),
-            keys.waves(n),
-            keys.patient(n),
-            keys.seen(n),
-            keys.pace(f"look:{n}:{index}"),
-            *_places(card, digests),
-        ],
+        [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.patient(n),
+         keys.seen(n), keys.pace(f"look:{n}:{index}"), *_places(card, digests)],
         [n, index, number, seed, *PLACE, *digests],
-    )
+    )  # fmt: skip
     word = _word(reply)
     return Looked(PlaceState(_text(reply[1])), reply[2], reply[3], reply[4]) if word is Outcome.LOOKED else word
 
@@ -202,7 +197,7 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequen
 
 async def reserve(card: SaleCard, line: LineCard, *, seed: str, ask: Ask) -> dict[str, Any] | Outcome:
     """What the gate took for this ask (see reserve.lua), or why nothing. Asks of one line travel together."""
-    which = (RESERVE.name, card.sale, line.number, card.epoch, seed)
+    which = (RESERVE.name, *_which(card, line), seed)
     together = _together(which, lambda asks: _reserve_batch(card, line, seed, asks))
     try:
         reply = await together.ask(ask)

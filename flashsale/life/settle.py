@@ -215,14 +215,17 @@ def _line(card: SaleCard, row: Reservation) -> LineCard:
 
 
 @lru_cache(maxsize=256)
-def _way(sale: int, epoch: int, allocation: int) -> tuple[SaleCard, LineCard]:
-    """Where the gate keeps a line, which never changes: ten questions to the books that each order need not ask."""
-    card = card_of(Sale.objects.select_related("campaign").get(pk=sale, epoch=epoch))
+def _way(sale: int, commitment: str, epoch: int, allocation: int) -> tuple[SaleCard, LineCard]:
+    """Where the gate keeps a line, which never changes: ten questions to the books that each order need not ask.
+
+    By the commitment, for ids may come back with restored books.
+    """
+    card = card_of(Sale.objects.select_related("campaign").get(pk=sale, commitment=commitment, epoch=epoch))
     return card, next(line for line in card.lines if line.id == allocation)
 
 
 def _tell_gate(row: Reservation) -> None:
-    card, line = _way(row.sale_id, row.sale.epoch, row.allocation_id)
+    card, line = _way(row.sale_id, row.sale.commitment, row.sale.epoch, row.allocation_id)
     try:
         bridge.run(scripts.confirm(card, line, reservation=str(row.pk), quantity=row.quantity))
     except GateDown as error:
