@@ -3,6 +3,7 @@
 A step is the door of one verb of the life. The same page serves one row and many chosen in a list.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,7 +40,7 @@ class Table:
     foot: Sequence[Any] = field(default=())
 
 
-class Step:
+class Step(ABC):
     """One verb of the life.
 
     `take` gives a sentence, or a page of its own; it raises ValidationError, Refused or GateDown.
@@ -50,13 +51,13 @@ class Step:
     permission: str
     bulk = False
 
+    @abstractmethod
     def offered(self, row: Any) -> bool:
         """Whether the step makes sense for this row now; the life decides again when it is taken."""
-        raise NotImplementedError
 
+    @abstractmethod
     def foretell(self, rows: Sequence[Any]) -> list[str]:
         """What will happen, in sentences."""
-        raise NotImplementedError
 
     def obstacles(self, rows: Sequence[Any]) -> list[str]:  # noqa: ARG002 - most steps find none
         """Why it cannot be done yet."""
@@ -74,9 +75,9 @@ class Step:
         """The form that goes with the step."""
         return forms.Form(data)
 
+    @abstractmethod
     def take(self, *, row: Any, request: HttpRequest, data: dict[str, Any]) -> str | HttpResponse:
         """Does it."""
-        raise NotImplementedError
 
 
 class StepAdmin(admin.ModelAdmin):
