@@ -66,7 +66,7 @@ class Gate:
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
         """The script's reply; ARGV[1] is always the server's run id. Raises :class:`GateDown`."""
         try:
-            link = self._link if self._link and not self._link.broken else await self._linked()
+            link = await self._linked()
             rest = (len(keys), *keys, link.run_id, *args)
             reply = await link.ask(_packed("EVALSHA", script.sha, *rest))
             if isinstance(reply, NoScriptError):
@@ -80,6 +80,8 @@ class Gate:
 
     async def _linked(self) -> Link:
         """The link that calls share; whoever comes while it is being made waits for the same one."""
+        if self._link and not self._link.broken:
+            return self._link
         if self._linking is None:
             self._linking = asyncio.create_task(self._make_link())
         return await asyncio.shield(self._linking)
@@ -95,7 +97,7 @@ class Gate:
     async def run_id(self) -> str:
         """The run id of the server behind the gate; raises :class:`GateDown`."""
         try:
-            return (self._link if self._link and not self._link.broken else await self._linked()).run_id
+            return (await self._linked()).run_id
         except (RedisError, OSError, TimeoutError) as error:
             raise GateDown("run id") from error
 
