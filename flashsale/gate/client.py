@@ -17,7 +17,7 @@ from hiredis import pack_command
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from flashsale.gate.link import Link, LinkBroken
 
@@ -69,7 +69,7 @@ class Gate:
             link = await self._linked()
             rest = (len(keys), *keys, link.run_id, *args)
             reply = await link.ask(_packed("EVALSHA", script.sha, *rest))
-            if isinstance(reply, NoScriptError):
+            if isinstance(reply, ResponseError) and str(reply).startswith("NOSCRIPT"):
                 # The script did not run, so sending it once more is no blind repetition.
                 reply = await link.ask(_packed("EVAL", script.body, *rest))
         except (LinkBroken, RedisError, OSError, TimeoutError) as error:
@@ -88,8 +88,8 @@ class Gate:
 
     async def _make_link(self) -> Link:
         try:
-            kwargs = self.pool.connection_kwargs | {"socket_timeout": None}  # the link watches its calls itself
-            self._link = await Link(self.pool.connection_class(**kwargs), timeout_s=SOCKET_TIMEOUT_S).open()
+            connection = self.pool.connection_class(**self.pool.connection_kwargs)
+            self._link = await Link.open(connection, timeout_s=SOCKET_TIMEOUT_S)
             return self._link
         finally:
             self._linking = None

@@ -1,16 +1,16 @@
 """One connection to Redis on which calls do not wait for each other: sent as they come, answered in the same order.
 
-redis-py connects, signs in and reads; its own pool hands a connection to one call at a time, which costs a busy door
-more than the call itself.
+redis-py connects and signs in, then hands over its transport: its streams wake a task each way, and its pool hands a
+connection to one call at a time; both cost a busy door more than the call itself.
 """
 
 import asyncio
-import math
 from collections import deque
-from typing import Any, Self, cast
+from typing import Any, cast
 
+from hiredis import ProtocolError, Reader
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 # Beyond this many at once, waiting would only make all of them late.
 WAITING_MAX = 20_000
@@ -20,35 +20,37 @@ class LinkBroken(Exception):
     """The connection ended: what the calls on it did is unknown."""
 
 
-class Link:
+class Link(asyncio.Protocol):
     """A connection that has learned its server's run id. Belongs to one event loop."""
 
-    def __init__(self, connection: AbstractConnection, *, timeout_s: float) -> None:
-        self.run_id = ""
+    def __init__(self, connection: AbstractConnection, *, run_id: str, timeout_s: float) -> None:
+        self.run_id = run_id
         self.broken = False
         self._connection = connection
+        # redis-py has no public way to its transport.
+        self._transport = cast("asyncio.Transport", connection._writer.transport)  # type: ignore[union-attr]  # noqa: SLF001
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
-        self._unsent: list[bytes] = []
+        self._reader = Reader(replyError=ResponseError)
         self._awaited: deque[tuple[float, asyncio.Future[Any]]] = deque()
-        self._something = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
         self._alarm: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._transport.set_protocol(self)
 
-    async def open(self) -> Self:
+    @classmethod
+    async def open(cls, connection: AbstractConnection, *, timeout_s: float) -> "Link":
         """Connects; raises RedisError, OSError or TimeoutError."""
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._connection.connect()
-                await self._connection.send_command("INFO", "server")
-                info = cast("bytes", await self._connection.read_response(timeout=math.inf))
+            async with asyncio.timeout(timeout_s):
+                await connection.connect()
+                await connection.send_command("INFO", "server")
+                info = cast("bytes", await connection.read_response())
         except BaseException:
-            await self._connection.disconnect(nowait=True)
+            await connection.disconnect(nowait=True)
             raise
         lines = info.decode().splitlines()
-        self.run_id = next(line.removeprefix("run_id:").strip() for line in lines if line.startswith("run_id:"))
-        self._tasks = [asyncio.create_task(work()) for work in (self._send, self._read)]
-        return self
+        run_id = next(line.removeprefix("run_id:").strip() for line in lines if line.startswith("run_id:"))
+        return cls(connection, run_id=run_id, timeout_s=timeout_s)
 
     def ask(self, command: bytes) -> asyncio.Future[Any]:
         """The reply to come, an exception of Redis among them; raises :class:`LinkBroken`, also later.
@@ -59,34 +61,25 @@ class Link:
             raise LinkBroken("broken" if self.broken else "too many wait")
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._awaited.append((self._loop.time(), reply))
-        self._unsent.append(command)
-        self._something.set()
+        self._transport.write(command)
         if self._alarm is None:
             self._alarm = self._loop.call_later(self._timeout_s, self._check)
         return reply
 
-    async def _send(self) -> None:
-        """Everything asked since the last write goes out in one."""
+    def data_received(self, data: bytes) -> None:
+        """Hands every reply that is whole to whoever has waited longest."""
         try:
-            while await self._something.wait():
-                self._something.clear()
-                unsent, self._unsent = self._unsent, []
-                await self._connection.send_packed_command(b"".join(unsent), check_health=False)
-        except (RedisError, OSError) as error:
-            self._break(error)
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                try:
-                    reply = await self._connection.read_response(timeout=math.inf)
-                except ResponseError as refused:
-                    reply = refused
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
                 _, waiting = self._awaited.popleft()
                 if not waiting.done():
                     waiting.set_result(reply)
-        except (RedisError, OSError) as error:
+        except (ProtocolError, IndexError) as error:
             self._break(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server has gone, or we have ended it."""
+        self._break(exc or ConnectionResetError("the server closed the connection"))
 
     def _check(self) -> None:
         """Breaks the link when its oldest call has waited too long."""
@@ -107,14 +100,12 @@ class Link:
             if not reply.done():
                 reply.set_exception(LinkBroken(repr(error)))
         self._awaited.clear()
-        self._tasks.append(asyncio.create_task(self.close()))
+        self._ending = self._loop.create_task(self.close())
 
     async def close(self) -> None:
         """Ends the connection."""
         self.broken = True
         if self._alarm:
             self._alarm.cancel()
-        for task in self._tasks:
-            if task is not asyncio.current_task():
-                task.cancel()
+        self._transport.abort()
         await self._connection.disconnect(nowait=True)
