@@ -68,7 +68,7 @@ class ChannelCard:
     kind: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # no slots: what follows from it is worked out once
 class SaleCard:
     """One sale. Times in ms since 1970, durations in ms, `salt` and `commitment` as hex."""
 
@@ -104,7 +104,7 @@ class SaleCard:
 
     def line(self, code: str) -> LineCard | None:
         """The line with this code, or None."""
-        return next((line for line in self.lines if line.code == code), None)
+        return self._lines.get(code)
 
     def line_number(self, number: int) -> LineCard | None:
         """The line with this number in the sale, or None."""
@@ -117,6 +117,15 @@ class SaleCard:
     def channel(self, code: str) -> ChannelCard | None:
         """The channel with this code, or None."""
         return next((channel for channel in self.channels if channel.code == code), None)
+
+    @cached_property
+    def _lines(self) -> dict[str, LineCard]:
+        return {line.code: line for line in self.lines}
+
+    @cached_property
+    def channel_ids(self) -> dict[int, ChannelCard]:
+        """The channels by their id."""
+        return {channel.id: channel for channel in self.channels}
 
     @cached_property
     def hard_at_enter(self) -> tuple[Axis, ...]:

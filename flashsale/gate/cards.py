@@ -1,8 +1,8 @@
 """Where doors find the cards of sales and what the draw gave each line; read often, so kept for a second."""
 
 import time
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple, cast
 
 from redis.exceptions import RedisError
 
@@ -20,9 +20,9 @@ UNLINKED_AT_ONCE = 1000
 COUNTS_KEPT_S = 120 * 86_400
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     at: float
+    text: bytes | None
     card: SaleCard | None
 
 
@@ -34,28 +34,33 @@ async def card_of(code: str) -> SaleCard | None:
         return known.card
     if len(seen) > CODES_MAX:
         seen.clear()
-    card = await _read(code)
+    text = await _read(code)
+    card = _card(text, known) if text else None
     if card is None and known and known.card and not _over(known.card):
         # Lost, not forgotten: with the old card the scripts say that they are not ready, and the sale comes back.
         card = known.card
-    seen[code] = _Seen(time.monotonic(), card)
+    seen[code] = _Seen(time.monotonic(), text, card)
     return card
+
+
+def _card(text: bytes, known: _Seen | None) -> SaleCard:
+    """The same text is the same card: what a card has worked out, it keeps."""
+    return known.card if known and known.card and text == known.text else SaleCard.from_json(text)
 
 
 def _over(card: SaleCard) -> bool:
     return card.closes_at < (time.time() - REMEMBERED.total_seconds()) * 1000
 
 
-async def _read(code: str) -> SaleCard | None:
+async def _read(code: str) -> bytes | None:
     try:
         where = await gate().redis.hget(DIRECTORY, code)
         if where is None:
             return None
         campaign, sale = where.decode().split(":")
-        text = await gate().redis.get(SaleKeys(int(campaign), int(sale)).card)
+        return cast("bytes | None", await gate().redis.get(SaleKeys(int(campaign), int(sale)).card))
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("card") from error
-    return SaleCard.from_json(text) if text else None
 
 
 async def show(card: SaleCard) -> None:
@@ -82,7 +87,7 @@ async def forget(card: SaleCard) -> None:
     An order may still be cancelled and its limit given back, so what counts units stays for some time.
     """
     keys, redis = keys_of(card), gate().redis
-    crowd = [keys.bucket(bucket) for bucket in range(card.buckets)]
+    crowd = keys.buckets(range(card.buckets))
     for line in card.lines:
         n = line.number
         crowd += [keys.out(n), keys.seen(n), keys.voided(n), keys.spent(n), keys.waves(n)]

@@ -18,25 +18,26 @@ class TooManyWaiting(Exception):
 
 
 class Coalescer(Generic[Ask, Answer]):
-    """Gathers single asks into batches of at most 64; adds no latency when idle, for the first ask leaves at once.
+    """Gathers an event loop's asks into batches of at most 64; adds no latency when idle: the first ask leaves at once.
 
     Whoever waits behind a batch that failed fails with it, instead of waiting for the same outage.
     """
 
     def __init__(self, send: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]]) -> None:
         self._send = send
+        self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[Ask, asyncio.Future[Answer]]] = deque()
         self._sender: asyncio.Task[None] | None = None
 
-    async def ask(self, ask: Ask) -> Answer:
-        """The answer to one ask; raises what its batch raised, or :class:`TooManyWaiting`."""
+    def ask(self, ask: Ask) -> asyncio.Future[Answer]:
+        """The answer to come to one ask, or what its batch raised; raises :class:`TooManyWaiting` at once."""
         if len(self._waiting) >= WAITING_MAX:
             raise TooManyWaiting
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting.append((ask, answer))
         if self._sender is None:
-            self._sender = asyncio.create_task(self._drain())
-        return await answer
+            self._sender = self._loop.create_task(self._drain())
+        return answer
 
     async def _drain(self) -> None:
         try:

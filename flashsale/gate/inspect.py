@@ -128,8 +128,8 @@ async def _packed(card: SaleCard) -> AsyncIterator[int]:
     for start in range(0, card.buckets, CHUNK):
         # One by one, the round trips of sixty thousand buckets would take minutes.
         pipe = gate().redis.pipeline(transaction=False)
-        for bucket in range(start, min(start + CHUNK, card.buckets)):
-            pipe.hvals(keys_of(card).bucket(bucket))
+        for key in keys_of(card).buckets(range(start, min(start + CHUNK, card.buckets))):
+            pipe.hvals(key)
         for values in await pipe.execute():
             for value in values:
                 yield int(value)

@@ -33,6 +33,7 @@ When a sale is forgotten (a day after its end, cards.forget) the crowd's keys go
 counts stay for 120 days, for an order may still be cancelled; `used:campaign` and `unpaid` stay with their campaign.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -125,8 +126,9 @@ class SaleKeys:
     def patient(self, line: int) -> str:
         return self._key(f"patient:{self.sale}:{line}")
 
-    def pace(self, who: str) -> str:
-        return self._key(f"pace:{self.sale}:{who}")
+    def paces(self, whose: Iterable[str]) -> list[str]:
+        stem = self._key(f"pace:{self.sale}:")
+        return [f"{stem}{who}" for who in whose]
 
     def moving(self, line: int) -> str:
         return self._key(f"moving:{self.sale}:{line}")
@@ -134,8 +136,9 @@ class SaleKeys:
     def free(self, line: int, sku: str) -> str:
         return self._key(f"free:{self.sale}:{line}:{sku}")
 
-    def bucket(self, bucket: int) -> str:
-        return self._key(f"place:{self.sale}:{bucket}")
+    def buckets(self, numbers: Iterable[int]) -> list[str]:
+        stem = self._key(f"place:{self.sale}:")
+        return [f"{stem}{number}" for number in numbers]
 
-    def place(self, digest: bytes, buckets: int) -> str:
-        return self.bucket(crc32(digest) % buckets)
+    def places(self, digests: Iterable[bytes], buckets: int) -> list[str]:
+        return self.buckets(crc32(digest) % buckets for digest in digests)

@@ -1,17 +1,17 @@
 """What the gate's scripts are asked and what they answer, as types."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import orjson
 
-from flashsale.gate.keys import SaleKeys
 from flashsale.rules.pace import UNBOUNDED, Bucket
 from flashsale.rules.states import PlaceState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entered:
     """A place given: `fresh` when it is new, `voided` the indexes of later places of the same person."""
 
@@ -90,34 +90,22 @@ class Ask:
         ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who knocks at the door for a shopper, and how fast they may: a partner's channel, or an address."""
 
     who: str
     bucket: Bucket
 
 
-@dataclass(frozen=True, slots=True)
-class Knock:
+class Knock(NamedTuple):
     """An identity at the door of a line, and who knocks for it.
 
-    `carried` is the old number that it shows (0: none), empty where the line carries no order over.
+    `carried` is the old number that it shows, 0 for none.
     """
 
     digests: Sequence[bytes]
-    carried: int | str
-    caller: Caller
-
-    def keys(self, keys: SaleKeys, buckets: int) -> list[str]:
-        """The keys of this identity alone, as enter.lua reads them."""
-        places = [keys.place(digest, buckets) for digest in self.digests]
-        return [keys.pace(self.digests[0].hex()), keys.pace(self.caller.who), *places]
-
-    def to_args(self) -> list[str | int | float | bytes]:
-        """The identity as enter.lua reads it."""
-        pairs: Iterable[str | bytes] = chain.from_iterable((digest, digest.hex()) for digest in self.digests)
-        return [self.carried, *self.caller.bucket, *pairs]
+    carried: int
+    caller: str
 
 
 NOBODY = Caller("nobody", UNBOUNDED)

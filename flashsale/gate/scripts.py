@@ -14,7 +14,7 @@ from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import NOBODY, Ask, Caller, Entered, Knock, Looked, Survey
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import IDENTITY, PLACE
+from flashsale.rules.pace import IDENTITY, PLACE, Bucket
 from flashsale.rules.states import PlaceState
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
@@ -33,8 +33,11 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+_WORDS = {word.value.encode(): word for word in Outcome}
+
+
 def _word(reply: Sequence[Any]) -> Outcome:
-    return Outcome(_text(reply[0]))
+    return _WORDS[reply[0]]
 
 
 def _together(
@@ -52,19 +55,17 @@ def _which(card: SaleCard, line: LineCard) -> tuple[object, ...]:
     return card.campaign, card.sale, card.commitment, line.number, card.epoch
 
 
-def _places(card: SaleCard, digests: Sequence[bytes]) -> list[str]:
-    keys = keys_of(card)
-    return [keys.place(digest, card.buckets) for digest in digests]
-
-
-async def _enter_batch(card: SaleCard, line: LineCard, knocks: Sequence[Knock]) -> list[Any]:
+async def _enter_batch(card: SaleCard, line: LineCard, bucket: Bucket, knocks: Sequence[Knock]) -> list[Any]:
     keys, n = keys_of(card), line.number
+    digests = [digest for knock in knocks for digest in knock.digests]
+    raw = b"".join(digests)
     reply = await gate().call(
         ENTER,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n),
-         keys.spent(n), keys.unpaid, *(key for knock in knocks for key in knock.keys(keys, card.buckets))],
-        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY, len(knocks[0].digests),
-         *(value for knock in knocks for value in knock.to_args())],
+         keys.spent(n), keys.unpaid, *keys.paces([knock.digests[0].hex() for knock in knocks]),
+         *keys.paces([knock.caller for knock in knocks]), *keys.places(digests, card.buckets)],
+        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY, *bucket, len(knocks), raw, raw.hex(),
+         *(knock.carried for knock in knocks if line.carries)],
     )  # fmt: skip
     return list(reply)
 
@@ -76,11 +77,11 @@ async def enter(
 
     Identities that enter one line travel together.
     """
-    size = len(digests)
-    which = (ENTER.name, *_which(card, line), card.max_entries, card.limit, card.sale_limit, size)
-    together = _together(which, lambda knocks: _enter_batch(card, line, knocks))
+    who, bucket = caller
+    which = (ENTER.name, *_which(card, line), card.max_entries, card.limit, card.sale_limit, bucket, len(digests))
+    together = _together(which, lambda knocks: _enter_batch(card, line, bucket, knocks))
     try:
-        reply = await together.ask(Knock(digests, carried if line.carries else "", caller))
+        reply = await together.ask(Knock(digests, carried, who))
     except TooManyWaiting:
         return Outcome.TOO_MANY_REQUESTS
     word = _word(reply)
@@ -94,7 +95,7 @@ async def leave(
     keys, n = keys_of(card), line.number
     reply = await gate().call(
         LEAVE,
-        [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), *_places(card, digests)],
+        [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), *keys.places(digests, card.buckets)],
         [n, index, number, seed, *digests],
     )
     return _word(reply)
@@ -116,7 +117,7 @@ async def look(
     reply = await gate().call(
         LOOK,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.patient(n),
-         keys.seen(n), keys.pace(f"look:{n}:{index}"), *_places(card, digests)],
+         keys.seen(n), *keys.paces([f"look:{n}:{index}"]), *keys.places(digests, card.buckets)],
         [n, index, number, seed, *PLACE, *digests],
     )  # fmt: skip
     word = _word(reply)
@@ -189,7 +190,7 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequen
         RESERVE,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
          keys.used_sale, keys.asked, keys.holds, keys.due, keys.listed(n), keys.patient(n), keys.unpaid,
-         *(keys.free(n, sku) for sku in line.skus), *(keys.pace(ask.who) for ask in asks)],
+         *(keys.free(n, sku) for sku in line.skus), *keys.paces([ask.who for ask in asks])],
         [seed, *PLACE, len(line.skus), *(value for ask in asks for value in ask.to_args())],
     )  # fmt: skip
     return list(reply)

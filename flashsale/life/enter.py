@@ -20,7 +20,7 @@ from flashsale.rules.states import Mode
 from flashsale.rules.tokens import Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """A place given: its token, its index, and whether it is new."""
 
@@ -37,11 +37,13 @@ def digester(salt: str) -> Digester:
 
 def digests(*, card: SaleCard, values: Mapping[Axis, str]) -> dict[Axis, bytes]:
     """Raw values as digests, on the axes that an entry must prove; refuses BAD_IDENTITY, naming only the axis."""
-    missing = [axis.value for axis in card.hard_at_enter if not values.get(axis)]
-    if missing:
+    axes = card.hard_at_enter
+    if not all(map(values.get, axes)):
+        missing = [axis.value for axis in axes if not values.get(axis)]
         raise Refused(Outcome.BAD_IDENTITY, f"Missing: {', '.join(missing)}.")
+    known = digester(card.salt)
     try:
-        return {axis: digester(card.salt).digest(axis, values[axis]) for axis in card.hard_at_enter}
+        return {axis: known.digest(axis, values[axis]) for axis in axes}
     except BadValue as error:
         raise Refused(Outcome.BAD_IDENTITY, f"{error.axis.value}: {error}") from error
 
@@ -64,19 +66,19 @@ async def enter(
     """
     if channel.code not in line.channels:
         raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
-    if set(digests) != set(card.hard_at_enter):
-        raise Refused(Outcome.UNPROVEN, f"To prove: {', '.join(axis.value for axis in card.hard_at_enter)}.")
+    axes = card.hard_at_enter
+    if digests.keys() != set(axes):
+        raise Refused(Outcome.UNPROVEN, f"To prove: {', '.join(axis.value for axis in axes)}.")
     if line.mode == Mode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has no line: reserve from it directly.")
     old = _old_number(line, digests, carried) if carried else 0
     caller = _caller_at(card, address) if address else Caller(f"channel:{channel.id}", PARTNER)
-    known = [digests[axis] for axis in sorted(digests)]
-    answer = await scripts.enter(card, line, known, carried=old, caller=caller)
+    answer = await scripts.enter(card, line, [digests[axis] for axis in axes], carried=old, caller=caller)
     if isinstance(answer, Outcome):
         raise Refused(answer)
     for later in answer.voided:
         await _void(card, line, later)
-    place = Place(card.sale, line.number, answer.index, time.time_ns() // 1_000_000, dict(digests))
+    place = Place(card.sale, line.number, answer.index, time.time_ns() // 1_000_000, digests)
     return Entry(places.seal(place), answer.index, answer.fresh)
 
 

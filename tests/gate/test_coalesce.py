@@ -25,10 +25,10 @@ class Slow:
         return [2 * ask for ask in asks]
 
 
-async def _started(coalescer: Coalescer[int, int], asks: Sequence[int]) -> list[asyncio.Task[int]]:
-    tasks = [asyncio.create_task(coalescer.ask(ask)) for ask in asks]
+async def _started(coalescer: Coalescer[int, int], asks: Sequence[int]) -> list[asyncio.Future[int]]:
+    answers = [coalescer.ask(ask) for ask in asks]
     await asyncio.sleep(0.01)
-    return tasks
+    return answers
 
 
 def test_what_arrives_while_a_call_is_in_flight_goes_into_the_next_ones() -> None:

@@ -183,7 +183,7 @@ def another_cohort(it: Damaged) -> None:
 
 
 def place_never_given(it: Damaged) -> None:
-    it.gate.hset(it.keys.bucket(0), b"0" * 16, 77 * 2048 + 1)
+    it.gate.hset(it.keys.buckets([0])[0], b"0" * 16, 77 * 2048 + 1)
 
 
 def returned_without_a_cancellation(it: Damaged) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -94,7 +93,7 @@ def test_a_callers_bucket_lets_exactly_its_burst_through():
         for n in range(5)
     ]
     assert [answer for answer in answers if isinstance(answer, Outcome)] == [Outcome.TOO_MANY_REQUESTS] * 2
-    other = replace(caller, who="address:203.0.113.8")
+    other = caller._replace(who="address:203.0.113.8")
     fresh = list(digests(card=card, values=identity("p9")).values())
     assert bridge.run(scripts.enter(card, card.lines[0], fresh, caller=other)) == scripts.Entered(4, True, ())
 

@@ -3,31 +3,31 @@
 -- nobody has looked for an hour.
 -- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 used in campaign  6 used in sale  7 listed  8 spent
---   9 unpaid  10.. for each identity: its pace, the pace of its caller, the place bucket of each digest
+--   9 unpaid  10.. the pace of each identity, then the pace of each one's caller, then the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)
---   6 ms between an identity's calls  7 how many at once  8 how many digests an identity has
---   9.. for each identity: the old number that a carried line takes over (0: none shown, empty: this line carries none),
---   ms between its caller's calls (0: any), how many at once, then digest raw, digest hex in turn
+--   6 ms between an identity's calls  7 how many at once  8 ms between its caller's calls (0: any)  9 how many at once
+--   10 how many identities  11 their digests, 16 bytes each, as many for each of them  12 the same in hex
+--   13.. where the line carries an order over, the old number that each shows (0: none)
 -- Answers: for each identity {'entered', index, 1 if new, voided index ...} or {word} of too_many_requests, not_ready,
 --   called_off, closed, not_open, place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached,
 --   unpaid_twice
 local RETURNS_MAX = 3
-local size = tonumber(ARGV[8])
 local sale = read_sale()
 local line = tonumber(ARGV[2])
 local most, limit, sale_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local identity_gap, identity_burst, caller_gap, caller_burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local buckets = 9 + 2 * tonumber(ARGV[10])
+local count, raws, hexes = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local size = #raws / 16 / count
+assert(#KEYS == 9 + (2 + size) * count, 'a pace, a caller and one bucket a digest')
 
 local asks, paces, digests = {}, {}, {}
-local key, arg = 10, 9
-while arg <= #ARGV do
-  local ask = {pace = KEYS[key], caller = KEYS[key + 1], carried = ARGV[arg] ~= '' and tonumber(ARGV[arg]),
-               gap = tonumber(ARGV[arg + 1]), burst = tonumber(ARGV[arg + 2]), key = key + 1, arg = arg + 1}
-  asks[#asks + 1] = ask
-  paces[#paces + 1], paces[#paces + 2] = ask.pace, ask.caller
-  for i = 1, size do digests[#digests + 1] = ARGV[arg + 2 + 2 * i] end
-  key, arg = key + 2 + size, arg + 3 + 2 * size
+for at = 1, count do
+  local first = (at - 1) * size
+  asks[at] = {pace = KEYS[9 + at], caller = KEYS[9 + count + at], carried = tonumber(ARGV[12 + at]), first = first}
+  paces[at], paces[count + at] = KEYS[9 + at], KEYS[9 + count + at]
 end
-assert(#KEYS == key - 1, 'one bucket a digest')
+for at = 1, size * count do digests[at] = hexes:sub(at * 32 - 31, at * 32) end
 
 local full_at = {}
 for i, value in ipairs(redis.call('MGET', unpack(paces))) do full_at[paces[i]] = tonumber(value or 0) end
@@ -59,12 +59,13 @@ local given = 0
 local function known(ask)
   local found = {lost = {}, returns = 0, eligible = not listed, packed = {}}
   for i = 1, size do
-    local raw, hex = ARGV[ask.arg + 2 * i], ARGV[ask.arg + 2 * i + 1]
+    local at = ask.first + i
+    local hex = digests[at]
     found.used_up = found.used_up or tonumber(used[hex] or 0) >= limit
     found.used_up = found.used_up or used_in_sale and tonumber(used_in_sale[hex] or 0) >= sale_limit
     found.unpaid = found.unpaid or tonumber(unpaid[hex] or 0) >= UNPAID_MAX
     found.eligible = found.eligible or listed[hex] == 1
-    local packed = redis.call('HGET', KEYS[ask.key + i], raw)
+    local packed = redis.call('HGET', KEYS[buckets + at], raws:sub(at * 16 - 15, at * 16))
     found.packed[i] = packed
     if packed then
       local place, mine = unpack_place(packed), found.mine
@@ -95,8 +96,8 @@ local function give_index(ask, index, returns)
 end
 
 local function enter(ask)
-  local caller_after = pace_after(full_at[ask.caller], ask.gap, ask.burst)
-  local after = caller_after and pace_after(full_at[ask.pace], tonumber(ARGV[6]), tonumber(ARGV[7]))
+  local caller_after = pace_after(full_at[ask.caller], caller_gap, caller_burst)
+  local after = caller_after and pace_after(full_at[ask.pace], identity_gap, identity_burst)
   if not after then return {'too_many_requests'} end
   full_at[ask.caller], full_at[ask.pace] = caller_after, after
   if closed_for then return {closed_for} end
@@ -130,7 +131,8 @@ local function enter(ask)
   end
   local packed = pack_place(mine)
   for i = 1, size do
-    if found.packed[i] ~= packed then redis.call('HSET', KEYS[ask.key + i], ARGV[ask.arg + 2 * i], packed) end
+    local at = ask.first + i
+    if found.packed[i] ~= packed then redis.call('HSET', KEYS[buckets + at], raws:sub(at * 16 - 15, at * 16), packed) end
   end
   return {'entered', mine.index, anew and 1 or 0, unpack(found.lost)}
 end

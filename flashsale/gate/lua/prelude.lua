@@ -85,10 +85,10 @@ local function keep_paces(paces)
   end
 end
 
--- What one command says of each field or member of a key (HMGET, SMISMEMBER, ZMSCORE), by field.
+-- What one command says of each field or member of a key (HMGET, SMISMEMBER, ZMSCORE), by field; mostly there is no such key.
 local function values_of(command, key, fields)
   local values = {}
-  if #fields > 0 then
+  if #fields > 0 and redis.call('EXISTS', key) == 1 then
     for i, value in ipairs(redis.call(command, key, unpack(fields))) do values[fields[i]] = value end
   end
   return values
