@@ -4,16 +4,17 @@ Two spellings of one phone, mailbox or address get one canonical value, so one d
 nothing without the pepper, and nothing across campaigns, whose salts differ.
 """
 
-import hmac
 import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import phonenumbers
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from flashsale.rules.address import canonical_address
@@ -119,9 +120,8 @@ _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-
 
 def _email(text: str) -> str:
     local, _, domain = unicodedata.normalize("NFKC", text).lower().rpartition("@")
-    domain = _ascii_domain(domain)
-    domain = _SAME_MAILBOXES.get(domain, domain)
-    if not _LOCAL_PART.fullmatch(local) or len(local.encode()) > 64 or not _DOMAIN.fullmatch(domain):
+    domain = _mail_domain(domain)
+    if not domain or not _LOCAL_PART.fullmatch(local) or len(local.encode()) > 64:
         return ""
     if mark := _TAG_MARK.get(domain):
         local = local.partition(mark)[0]
@@ -130,9 +130,13 @@ def _email(text: str) -> str:
     return f"{local}@{domain}" if local else ""
 
 
-def _ascii_domain(domain: str) -> str:
+@lru_cache(maxsize=1024)
+def _mail_domain(domain: str) -> str:
+    """The one spelling of a mail domain, empty when it can be none; most people's mail is with a few providers."""
     labels = domain.replace("。", ".").removesuffix(".").split(".")
-    return ".".join(_ascii_label(label) for label in labels)
+    plain = ".".join(_ascii_label(label) for label in labels)
+    plain = _SAME_MAILBOXES.get(plain, plain)
+    return plain if _DOMAIN.fullmatch(plain) else ""
 
 
 def _ascii_label(label: str) -> str:
@@ -189,17 +193,16 @@ def digest_key(pepper: bytes, salt: bytes, axis: Axis, version: int = CANON_VERS
     return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(pepper)
 
 
-def digest(key: bytes, canonical: str) -> bytes:
-    """The 16 bytes by which a value is known everywhere."""
-    return hmac.digest(key, canonical.encode(), "sha256")[:DIGEST_BYTES]
-
-
 class Digester:
-    """Digests for one campaign. Deriving a key costs more than using it, so each is derived once."""
+    """Digests for one campaign: the 16 bytes by which a value is known everywhere."""
 
     def __init__(self, pepper: bytes, salt: bytes) -> None:
-        self._keys = {axis: digest_key(pepper, salt, axis) for axis in Axis}
+        # Prepared once and copied: deriving a key costs more than using it, and the standard library's one-shot HMAC
+        # lets go of the interpreter's lock each time, for which the server's other threads wait.
+        self._keyed = {axis: HMAC(digest_key(pepper, salt, axis), SHA256()) for axis in Axis}
 
     def digest(self, axis: Axis, raw: str) -> bytes:
         """The digest of a value as somebody typed it. Raises BadValue."""
-        return digest(self._keys[axis], canonical(axis, raw))
+        keyed = self._keyed[axis].copy()
+        keyed.update(canonical(axis, raw).encode())
+        return keyed.finalize()[:DIGEST_BYTES]

@@ -5,12 +5,13 @@ key id and the kind are authenticated with it, so a token of one kind never open
 """
 
 import hmac
-import secrets
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from ssl import RAND_bytes
 from typing import Self
 
 from cryptography.exceptions import InvalidTag
@@ -26,6 +27,7 @@ CODE_MAC_BYTES = 16
 CODE_NONCE_BYTES = 8
 _CODE_TAG = b"flashsale/code/v1"
 _AXIS = {number: axis for axis, number in AXIS_NUMBER.items()}
+_MARK = {axis: bytes([number]) for axis, number in AXIS_NUMBER.items()}
 
 
 class TokenRefused(ValueError):
@@ -45,7 +47,8 @@ class Keyring:
 
     def seal(self, kind: str, payload: bytes) -> str:
         """A token of this kind. Raises ValueError when the payload does not fit into 512 characters."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
+        # OpenSSL's generator: the system's makes a door's thread give way to others for each token.
+        nonce = RAND_bytes(NONCE_BYTES)
         sealed = self._ciphers[self._current].encrypt(nonce, payload, _bound(kind, self._current))
         token = PREFIX + _encode(bytes([self._current]) + nonce + sealed)
         if len(token) > TOKEN_CHARS_MAX:
@@ -62,6 +65,7 @@ class Keyring:
             raise TokenRefused from error
 
 
+@cache
 def _bound(kind: str, kid: int) -> bytes:
     return f"{PREFIX}{kid}.{kind}".encode()
 
@@ -97,8 +101,8 @@ class Place:
     def pack(self) -> bytes:
         """The payload of a place token."""
         head = _PLACE.pack(self.sale, self.line, self.index, self.made_ms)
-        axes = sorted(self.digests, key=AXIS_NUMBER.__getitem__)
-        return head + b"".join(_DIGEST.pack(AXIS_NUMBER[axis], _sized(self.digests[axis])) for axis in axes)
+        # Sorted by the axis' number, which stands first.
+        return head + b"".join(sorted([_MARK[axis] + _sized(digest) for axis, digest in self.digests.items()]))
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:

@@ -1,11 +1,13 @@
 """One person, one canonical value for each axis, however it is typed; two people, two."""
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsale.rules import identity
-from flashsale.rules.identity import AXIS_NUMBER, Axis, BadValue, Digester, canonical, digest, digest_key
+from flashsale.rules.identity import AXIS_NUMBER, Axis, BadValue, Digester, canonical, digest_key
 
 PEPPER = b"pepper of at least sixteen bytes"
 SALT = b"salt of campaign"
@@ -141,8 +143,9 @@ def test_numbers_of_the_axes_never_change() -> None:
 def test_digest_of_a_known_value_never_changes() -> None:
     key = digest_key(PEPPER, SALT, Axis.PHONE)
     assert key.hex() == "de1795cd47df9272345fecb52c1a0429636df1901530c21c8a417eb8270ed0a3"
-    assert digest(key, "+6281234567890").hex() == "28633611d8f1501f733da166f2eaf4ba"
-    assert Digester(PEPPER, SALT).digest(Axis.PHONE, "0812-3456-7890") == digest(key, "+6281234567890")
+    known = Digester(PEPPER, SALT).digest(Axis.PHONE, "0812-3456-7890")
+    assert known.hex() == "28633611d8f1501f733da166f2eaf4ba"
+    assert known == hmac.digest(key, b"+6281234567890", "sha256")[:16]
 
 
 def test_digest_depends_on_pepper_salt_axis_and_version() -> None:
@@ -153,7 +156,7 @@ def test_digest_depends_on_pepper_salt_axis_and_version() -> None:
         digest_key(PEPPER, SALT, Axis.DEVICE),
         digest_key(PEPPER, SALT, Axis.PAYMENT, version=2),
     }
-    assert len({digest(key, "the same") for key in keys}) == 5
+    assert len(keys) == 5
 
 
 def test_pepper_too_short_to_be_a_secret_is_refused() -> None:
