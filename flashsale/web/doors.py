@@ -8,7 +8,7 @@ import structlog
 from flashsale.gate.client import gate
 from flashsale.life import admit
 from flashsale.web import hot
-from flashsale.web.wire import Receive, Scope, Send
+from flashsale.web.wire import Receive, Scope, Send, end_slow_readers
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +35,10 @@ async def _live(receive: Receive, send: Send) -> None:
     await receive()
     stop = asyncio.Event()
     tending = asyncio.create_task(_tend(stop), name="tending")
+    watching = asyncio.create_task(end_slow_readers(), name="watching")
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    watching.cancel()
     stop.set()
     await asyncio.wait({tending}, timeout=LAST_TENDING_S)
     tending.cancel()

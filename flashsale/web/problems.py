@@ -25,6 +25,7 @@ class Fault(StrEnum):
 
     WRONG_METHOD = "wrong_method"
     TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
     WRONG_TYPE = "wrong_type"
     INTERNAL = "internal"
 
@@ -75,6 +76,7 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.WRONG_IDENTITY: (403, gettext_noop("This is not the identity that entered the line.")),
     Outcome.PAYMENT_DECLINED: (402, gettext_noop("The payment was declined.")),
     Fault.WRONG_METHOD: (405, gettext_noop("This method is not possible here.")),
+    Fault.TOO_SLOW: (408, gettext_noop("The request took too long to arrive.")),
     Fault.TOO_LARGE: (413, gettext_noop("The request is too large.")),
     Fault.WRONG_TYPE: (415, gettext_noop("Please send application/json.")),
     Fault.INTERNAL: (500, gettext_noop("Something went wrong on our side.")),

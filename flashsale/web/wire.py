@@ -1,12 +1,12 @@
 """HTTP as the hot door speaks it: how it reads a request and writes an answer, without a framework's costs."""
 
+import asyncio
 import random
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http.cookies import CookieError
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
@@ -23,7 +23,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
+NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+CLOSING: Header = (b"connection", b"close")
+
 BODY_BYTES_MAX = 8 * 1024
+READING_S_MAX = 10.0
 CODE_FORM = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
 REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
@@ -42,15 +46,14 @@ class Disconnected(Exception):
     """The client went away before it had said everything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What goes back; `cache` is the Cache-Control of an answer that is not for this caller alone."""
 
     status: int
     body: bytes
     content_type: bytes = b"application/json"
     cache: bytes = b"no-store"
-    headers: tuple[Header, ...] = field(default=())
+    headers: tuple[Header, ...] = ()
 
 
 class Call:
@@ -60,31 +63,30 @@ class Call:
         self.method: str = scope["method"]
         self._receive = receive
         self._peer: tuple[str, int] | None = scope.get("client")
-        self._headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            before = self._headers.get(name)
-            # Cookies may come in pieces (HTTP/2); any other header given twice becomes a value that fits nowhere.
-            self._headers[name] = value if before is None else before + (b"; " if name == b"cookie" else b", ") + value
+        self._headers = _by_name(scope["headers"])
+        self._request_id = ""
 
     def header(self, name: bytes) -> str:
         """A header in one piece, empty when it was not sent."""
         return self._headers.get(name, b"").decode("latin-1")
 
-    @cached_property
+    @property
     def request_id(self) -> str:
         """The caller's X-Request-Id, or one of ours."""
-        given = self.header(b"x-request-id")
-        # No secret: it only has to be another one than the others in the logs.
-        return given if REQUEST_ID_FORM.fullmatch(given) else f"{random.getrandbits(64):016x}"
+        if not self._request_id:
+            given = self.header(b"x-request-id")
+            # No secret: it only has to be another one than the others in the logs.
+            self._request_id = given if REQUEST_ID_FORM.fullmatch(given) else f"{random.getrandbits(64):016x}"
+        return self._request_id
 
-    @cached_property
+    @property
     def address(self) -> str:
         """The client's address, or its /64 network: an IPv6 client has as many addresses as it likes."""
         peer = self._peer[0] if self._peer else ""
         forwarded = self.header(b"x-forwarded-for")
         return network(address(peer=peer, forwarded_for=forwarded, trusted=settings.FLASHSALE_TRUSTED_PROXIES))
 
-    @cached_property
+    @property
     def cookies(self) -> dict[str, str]:
         """The cookies; what cannot be read counts as not sent."""
         try:
@@ -102,7 +104,19 @@ class Call:
         """The body, one JSON object. Raises Misused, Disconnected; refuses MALFORMED."""
         if self.header(b"content-type").partition(";")[0].strip().lower() != "application/json":
             raise Misused(problems.Fault.WRONG_TYPE)
-        return parse(await self._body())
+        reader = asyncio.current_task()
+        assert reader is not None, "a server runs each request in a task"
+        _reading[reader] = time.monotonic()
+        try:
+            body = await self._body()
+        except asyncio.CancelledError:
+            if reader in _reading:
+                raise
+            reader.uncancel()
+            raise Misused(problems.Fault.TOO_SLOW, "", (CLOSING,)) from None
+        finally:
+            _reading.pop(reader, None)
+        return parse(body)
 
     async def _body(self) -> bytes:
         declared = self.header(b"content-length")
@@ -118,6 +132,37 @@ class Call:
                 raise _too_large()
             if not message.get("more_body", False):
                 return body
+
+
+def _by_name(pairs: Iterable[Header]) -> dict[bytes, bytes]:
+    pairs = list(pairs)
+    headers = dict(pairs)
+    if len(headers) < len(pairs):
+        headers = {}
+        for name, value in pairs:
+            before = headers.get(name)
+            # Cookies may come in pieces (HTTP/2); any other header given twice becomes a value that fits nowhere.
+            headers[name] = value if before is None else before + (b"; " if name == b"cookie" else b", ") + value
+    return headers
+
+
+# Whose bodies are being read, and since when, the oldest first.
+_reading: dict[asyncio.Task[Any], float] = {}
+
+
+async def end_slow_readers() -> None:
+    """Ends, until cancelled, the requests whose clients take too long to say everything.
+
+    One task looks after all of them: a timer for each would cost as much as its answer.
+    """
+    while True:
+        await asyncio.sleep(READING_S_MAX / 10)
+        began_before = time.monotonic() - READING_S_MAX
+        for reader, began in list(_reading.items()):
+            if began > began_before:
+                break
+            del _reading[reader]
+            reader.cancel()
 
 
 def urlsplit_host(origin: str) -> str:
@@ -142,7 +187,7 @@ def parse(body: bytes) -> dict[str, Any]:
 def _too_large() -> Misused:
     # What is left of the body is not read, so the connection cannot carry another request.
     detail = f"The body may have {BODY_BYTES_MAX} bytes."
-    return Misused(problems.Fault.TOO_LARGE, detail, ((b"connection", b"close"),))
+    return Misused(problems.Fault.TOO_LARGE, detail, (CLOSING,))
 
 
 def encode(document: dict[str, Any]) -> bytes:
@@ -174,9 +219,9 @@ async def send_answer(send: Send, call: Call, given: Answer) -> None:
     """Writes an answer; for HEAD without its body."""
     headers = [
         (b"content-type", given.content_type),
-        (b"content-length", str(len(given.body)).encode()),
+        (b"content-length", b"%d" % len(given.body)),
         (b"cache-control", given.cache),
-        (b"x-content-type-options", b"nosniff"),
+        NOSNIFF,
         (b"x-request-id", call.request_id.encode()),
         *given.headers,
     ]

@@ -30,8 +30,10 @@ class Reply:
         return self.status, self.json["code"]
 
 
-def ask(method: str, path: str, body: object = None, *, raw: Iterable[bytes] = (), **headers: str) -> Reply:
-    """Sends JSON, or `raw` pieces of bytes; headers by name with _ for -."""
+def ask(
+    method: str, path: str, body: object = None, *, raw: Iterable[bytes] = (), ends: bool = True, **headers: str
+) -> Reply:
+    """Sends JSON, or `raw` pieces of bytes that never end where told so; headers by name with _ for -."""
     sent = {"host": "testserver", "content_type": "application/json"} | headers
     pieces = list(raw) or [b"" if body is None else json.dumps(body).encode()]
     scope = {
@@ -39,12 +41,12 @@ def ask(method: str, path: str, body: object = None, *, raw: Iterable[bytes] = (
         "path": path, "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1), "server": ("testserver", 80),
         "headers": [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in sent.items()],
     }  # fmt: skip
-    return bridge.run(_run(scope, pieces))
+    return bridge.run(_run(scope, pieces, ends=ends))
 
 
-async def _run(scope: dict[str, Any], pieces: list[bytes]) -> Reply:
+async def _run(scope: dict[str, Any], pieces: list[bytes], *, ends: bool) -> Reply:
     said: list[Any] = []
-    more = [True] * (len(pieces) - 1) + [False]
+    more = [True] * (len(pieces) - 1) + [not ends]
     rest = [{"type": "http.request", "body": p, "more_body": m} for p, m in zip(pieces, more, strict=True)]
 
     async def receive() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Whatever is wrong with a request: a clear refusal with a stable code, nothing changed, and never a 500."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from flashsale.gate import bridge, cards, scripts
 from flashsale.gate.card import SaleCard
 from flashsale.life import control
 from flashsale.models import Reservation, Sale
+from flashsale.web import wire
 from tests.factories import BIG_PHONE, PHONE, card_of, lobby_sale, open_now
 from tests.web.asgi import Reply, ask
 from tests.web.conftest import Partner, key_of
@@ -41,6 +43,15 @@ async def _tell_closing(card: SaleCard) -> None:
 
 def _path(sale: Sale, verb: str) -> str:
     return f"/v1/sales/{sale.code}/lines/lazada/{verb}"
+
+
+async def _started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.create_task(work)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def one(sku: Any = PHONE, quantity: Any = 1) -> dict[str, Any]:
@@ -184,6 +195,23 @@ class TestHttp:
             assert self._send(lazada, *raw).code == (413, "too_large")
         for length in ("9000", "9" * 5000):
             assert self._send(lazada, b"{}", content_length=length).code == (413, "too_large")
+
+    def test_a_body_that_never_ends_is_given_up(
+        self, lazada: Partner, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = snapshot()
+        monkeypatch.setattr(wire, "READING_S_MAX", 0.2)
+        watching = bridge.run(_started(wire.end_slow_readers()))
+        try:
+            for raw in ((b"{",), (b"{", b'"identity"')):
+                reply = ask(
+                    "POST", _path(lazada.sale, "enter"), raw=raw, ends=False, authorization=f"Bearer {lazada.key}"
+                )
+                assert (reply.code, reply.headers["connection"]) == ((408, "too_slow"), "close")
+            assert self._send(lazada, b"{}").code == (422, "bad_identity")
+        finally:
+            bridge.run(_ended(watching))
+        assert snapshot() == before
 
     def test_another_method_is_refused(self, sale: Sale) -> None:
         for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):

@@ -20,7 +20,7 @@ def test_every_status_says_whose_move_it_is() -> None:
     assert {word for word, status in statuses.items() if status >= 500} == {
         Outcome.NOT_READY, Outcome.UNKNOWN, Outcome.PAUSED, Fault.INTERNAL,
     }  # fmt: skip
-    assert set(statuses.values()) == {400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503}
+    assert set(statuses.values()) == {400, 401, 402, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503}
 
 
 def test_a_problem_is_told_in_two_languages() -> None:
