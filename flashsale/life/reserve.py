@@ -13,12 +13,12 @@ from django.db import Error
 from flashsale.gate import cards, scripts
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.gate.messages import Ask
-from flashsale.life import places
 from flashsale.life.expire import abandon_refused
 from flashsale.life.look import look
 from flashsale.life.status import status
 from flashsale.life.taken import winner_of
 from flashsale.models.writer import Taken, writer
+from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Mode, Phase, PlaceState
@@ -81,11 +81,11 @@ async def reserve(
     if channel.code not in line.channels:
         raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
     wanted = _items(card, line, items)
-    _, seed = await cards.draw_of(card, line)
+    cohort, seed = await cards.draw_of(card, line)
     if not seed:
         document = await status(card=card, line=line)
         raise Refused(_OUTSIDE.get(document["phase"], Outcome.NOT_OPEN))
-    number, _ = await places.number_of(card, line, place.index) if place.index else (0, seed)
+    number = lottery.number(place.index, cohort, bytes.fromhex(seed)) if place.index else 0
     asked = _key(key, key_owner, line, place)
     ask = _ask(card, line, place, channel=channel, number=number, items=wanted, key=asked)
     taken = await scripts.reserve(card, line, seed=seed, ask=ask)

@@ -4,9 +4,9 @@ What Django's middleware would do is done here on purpose: our page is known by 
 alone; a partner by its key. Every request is bounded in size, in time and in number.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -40,7 +40,6 @@ from flashsale.web.wire import (
 
 log = structlog.get_logger(__name__)
 
-REQUEST_S_MAX = 10.0
 # Beyond this many at once in a process, waiting would only make all of them late.
 CALLS_MAX = 4096
 # A line that doubles with each block takes a crowd of thousands in a few.
@@ -102,26 +101,25 @@ async def _act(call: Call, *, sale: str, line: str, verb: str) -> Answer:
     found = places.line(card=card, code=line)
     if verb == "status":
         return await _status(call, card, found)
-    async with asyncio.timeout(REQUEST_S_MAX):  # only now something waits for the client
-        channel, partner = await _channel(call, card, found)
-        return await VERBS[verb](Visit(call, card, found, channel, partner, await call.document()))
+    channel, partner = await _channel(call, card, found)
+    return await VERBS[verb](Visit(call, card, found, channel, partner, await call.document()))
 
 
 async def _channel(call: Call, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
     """Who is calling, and whether it is a partner; refuses UNAUTHENTICATED, FORBIDDEN."""
-    serves = [channel for channel in card.channels if channel.code in line.channels]
-    if call.header(b"authorization"):
-        partner = await partners.partner_of_async(call.header(b"authorization"))
-        for channel in serves:
-            if channel.id == partner.channel:
-                return channel, True
-        raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
-    own = next((channel for channel in serves if channel.kind == "own page"), None)
-    if own is None or not call.header(b"origin"):
+    if authorization := call.header(b"authorization"):
+        partner = await partners.partner_of_async(authorization)
+        known = card.channel_ids.get(partner.channel)
+        if known is None or known.code not in line.channels:
+            raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
+        return known, True
+    own = (channel for channel in card.channels if channel.kind == "own page" and channel.code in line.channels)
+    page = next(own, None)
+    if page is None or not call.header(b"origin"):
         raise Refused(Outcome.UNAUTHENTICATED, partners.DETAIL)
     if not call.same_origin:
         raise Refused(Outcome.FORBIDDEN, "Only this site's own page may call without a key.")
-    return own, False
+    return page, False
 
 
 async def _status(call: Call, card: SaleCard, line: LineCard) -> Answer:
@@ -159,16 +157,10 @@ async def _enter(visit: Visit) -> Answer:
 
 
 async def _place(visit: Visit, digests: dict[Axis, bytes]) -> enter.Entry:
-    def attempt() -> Awaitable[enter.Entry]:
-        return enter.enter(
-            card=visit.card,
-            line=visit.line,
-            channel=visit.channel,
-            digests=digests,
-            carried=visit.carried(),
-            address="" if visit.partner else visit.call.address,
-        )
-
+    attempt = partial(
+        enter.enter, card=visit.card, line=visit.line, channel=visit.channel, digests=digests, carried=visit.carried(),
+        address="" if visit.partner else visit.call.address,
+    )  # fmt: skip
     for _again in range(ROOMS_MADE_MAX):
         try:
             return await attempt()

@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -36,8 +36,11 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class _Ring:
+    """All active keys by digest, and the headers that showed one of them: a call costs a look, not a hash."""
+
     at: float
     partners: Mapping[str, Partner]
+    headers: dict[str, Partner] = field(default_factory=dict)
 
     @property
     def age_s(self) -> float:
@@ -75,12 +78,17 @@ def forget() -> None:
 
 
 def _find(authorization: str) -> Partner:
+    ring = _ring
+    if known := ring.headers.get(authorization):
+        return known
     scheme, _, key = authorization.partition(" ")
     if scheme.lower() != "bearer" or not KEY_FORM.fullmatch(key.strip()):
         raise Refused(Outcome.UNAUTHENTICATED, DETAIL)
-    partner = _ring.partners.get(PartnerKey.digest_of(key.strip()))
+    partner = ring.partners.get(PartnerKey.digest_of(key.strip()))
     if partner is None:
         raise Refused(Outcome.UNAUTHENTICATED, DETAIL)
+    if authorization == f"Bearer {key}":  # one spelling a key, so that they cannot grow
+        ring.headers[authorization] = partner
     return partner
 
 

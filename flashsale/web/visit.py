@@ -1,7 +1,6 @@
 """A call at a line of a sale: who calls through which channel, and what they show."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places
@@ -11,11 +10,10 @@ from flashsale.rules.tokens import Place
 from flashsale.web.wire import Call
 
 ITEMS_MAX = 50
-AXES = frozenset(axis.value for axis in Axis)
+AXES = {axis.value: axis for axis in Axis}
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """A call at a line, and through which channel it came; `partner` is false for our own page."""
 
     call: Call
@@ -68,12 +66,14 @@ class Visit:
         given = self.body.get("identity")
         if not isinstance(given, dict):
             raise Refused(Outcome.BAD_IDENTITY, "identity must be an object of axes and values.")
+        known: dict[Axis, str] = {}
         for axis, value in given.items():
             if axis not in AXES:
                 raise Refused(Outcome.BAD_IDENTITY, f"The axes are {', '.join(AXES)}.")
             if not isinstance(value, str):
                 raise Refused(Outcome.BAD_IDENTITY, f"{axis} must be a string.")
-        return {Axis(axis): value for axis, value in given.items()}
+            known[AXES[axis]] = value
+        return known
 
     def items(self) -> list[tuple[str, int]]:
         """What is wished for, as (SKU, quantity); refuses MALFORMED, BAD_QUANTITY."""
