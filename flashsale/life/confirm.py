@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from flashsale.life.enter import digester
 from flashsale.life.settle import claim, settle
-from flashsale.models import Contact, Payment, Reservation, Trait
+from flashsale.models import CampaignAxis, Contact, Payment, Reservation, Trait
 from flashsale.models.sale import ms
 from flashsale.models.writer import refusal_of
 from flashsale.providers import payment
@@ -102,10 +102,11 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
                 raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(payment.METHODS)}.")
             if payer.price != row.amount:
                 raise Refused(Outcome.WRONG_PRICE, f"The official price of these units is {row.amount}.")
-            traits = _traits(row, buyer)
+            axes, mine = list(row.sale.campaign.axes.all()), set(row.claims.values_list("axis", "digest"))
+            traits = _traits(row, axes, mine, buyer)
             if row.state != ReservationState.CONFIRMED:
-                _claim_late_axes(row, traits)
-                _remember_buyer(row, buyer, traits)
+                _claim_late_axes(row, axes, mine, traits)
+                _remember_buyer(row, buyer, traits, anew=known is not None)
                 row.payment = _start_payment(row, known, payer.method, now)
             return row
     except IntegrityError as error:
@@ -114,7 +115,7 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
 
 def _locked(reservation: uuid.UUID, channel: int) -> Reservation:
     row = (
-        Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
+        Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign", "sale__clock")
         .filter(pk=reservation, channel=channel).first()
     )  # fmt: skip
     if row is None or row.state == ReservationState.ABANDONED:
@@ -136,12 +137,13 @@ def _has_ended(row: Reservation, now: datetime) -> bool:
     return row.state != ReservationState.CONFIRMED
 
 
-def _traits(row: Reservation, buyer: Buyer) -> dict[Axis, bytes]:
-    """The buyer's digests on the campaign's axes; those proven at the door must be the same again."""
+def _traits(
+    row: Reservation, axes: Sequence[CampaignAxis], mine: Collection[tuple[str, str]], buyer: Buyer
+) -> dict[Axis, bytes]:
+    """The buyer's digests on the campaign's axes; those proven at the door (`mine`) must be the same again."""
     digests = digester(bytes(row.sale.campaign.salt).hex())
-    known = dict(row.claims.values_list("axis", "digest"))
     traits = {}
-    for axis_row in row.sale.campaign.axes.all():
+    for axis_row in axes:
         axis = Axis(axis_row.axis)
         raw = buyer.identity.get(axis, "")
         if not raw and axis_row.hard:
@@ -152,24 +154,27 @@ def _traits(row: Reservation, buyer: Buyer) -> dict[Axis, bytes]:
             traits[axis] = digests.digest(axis, raw)
         except BadValue as error:
             raise Refused(Outcome.BAD_IDENTITY, f"{axis.value}: {error}") from error
-        if axis_row.hard and axis_row.checked_at == "enter" and known.get(axis.value) != traits[axis].hex():
+        proven = axis_row.hard and axis_row.checked_at == "enter"
+        if proven and (axis.value, traits[axis].hex()) not in mine:
             raise Refused(Outcome.WRONG_IDENTITY, "Not the person who entered the line.")
     return traits
 
 
-def _claim_late_axes(row: Reservation, traits: Mapping[Axis, bytes]) -> None:
+def _claim_late_axes(
+    row: Reservation, axes: Sequence[CampaignAxis], mine: Collection[tuple[str, str]], traits: Mapping[Axis, bytes]
+) -> None:
     """Slots on the hard axes that are first known now; a retry finds them taken by itself."""
-    late = row.sale.campaign.axes.filter(hard=True, checked_at="confirm").values_list("axis", flat=True)
-    mine = set(row.claims.values_list("axis", "digest"))
+    late = [axis.axis for axis in axes if axis.hard and axis.checked_at == "confirm"]
     wanted = [(axis, traits[Axis(axis)].hex()) for axis in late]
     claim(row, [known for known in wanted if known not in mine])
 
 
-def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes]) -> None:
+def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes], *, anew: bool) -> None:
     """Who buys, before anything is charged: whoever hears that it is paid can make the order theirs."""
-    row.traits.all().delete()
+    if anew:
+        row.traits.all().delete()
+        Contact.objects.filter(reservation=row).delete()
     Trait.objects.bulk_create(Trait(reservation=row, axis=axis, digest=d.hex()) for axis, d in traits.items())
-    Contact.objects.filter(reservation=row).delete()
     data = {name: buyer.contact.get(name, "")[:500] for name in CONTACT_FIELDS}
     Contact.seal(row, data, buyer.language, row.sale.closes_at + KEEP_CONTACT).save()
 
@@ -182,7 +187,12 @@ def _start_payment(row: Reservation, known: Payment | None, method: str, now: da
         "reference": f"{row.pk}/{attempt}", "provider": payment.provider.name, "method": method, "amount": row.amount,
         "state": PaymentState.STARTED, "started_at": now, "settled_at": None,
     }  # fmt: skip
-    return Payment.objects.update_or_create(reservation=row, defaults=fields)[0]
+    if known is None:
+        return Payment.objects.create(reservation=row, **fields)
+    for name, value in fields.items():
+        setattr(known, name, value)
+    known.save(update_fields=list(fields))
+    return known
 
 
 def refund(*, reservation: uuid.UUID) -> None:

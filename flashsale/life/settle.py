@@ -116,7 +116,7 @@ def _reservation_of(reference: str) -> UUID:
 
 def _locked(reference: str) -> tuple[Reservation, Payment]:
     """The reservation of a reference and its payment, which may be a later attempt's by now."""
-    rows = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
+    rows = Reservation.objects.select_for_update(of=("self",)).select_related("sale")
     row = rows.get(pk=_reservation_of(reference))
     row.payment = Payment.objects.select_for_update().get(reservation=row)
     return row, row.payment

@@ -24,7 +24,7 @@ class Ended:
 
 def units_of(ids: Iterable[int]) -> list[Unit]:
     """The units, locked in the order of their ids."""
-    return list(Unit.objects.select_for_update().filter(id__in=list(ids)).order_by("id"))
+    return list(Unit.objects.select_for_update().filter(id__in=ids).order_by("id"))
 
 
 def offered(units: Iterable[Unit], allocation: int) -> tuple[tuple[int, int, str], ...]:

@@ -4,8 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
+from flashsale.life import review
+from flashsale.life.appeal import appeal
 from flashsale.models import ApiCall, Cancellation, Payment, Reservation, Sale, Unit
 from tests.factories import PHONE, identity, open_now
 from tests.web.conftest import Partner
@@ -67,6 +71,21 @@ class TestReservations:
         serial = Unit.objects.get(state="held").serial
         assert document["items"] == [{"serial": serial, "sku": PHONE, "price": 1_799_000}]
         assert [row["id"] for row in shop.get().json()["results"]] == [held["reservation"]]
+
+    def test_two_questions_to_the_books_tell_everything(
+        self, shop: Shop, held: dict[str, Any], django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        path, people = f"/{held['reservation']}", [User.objects.create_user(name) for name in ("one", "two")]
+        with django_assert_num_queries(2):
+            assert shop.get(path).json()["payment"] is None
+        shop.post(held["reservation"], "confirm", ORDER)
+        case = review.open_case(reservation=Reservation.objects.get())
+        case = review.propose(case=case, code="automated_order", by=people[0])
+        appeal(case=review.approve(case=case, by=people[1]))
+        with django_assert_num_queries(2):
+            document = shop.get(path).json()
+        assert (document["review"], document["appeal"]["state"]) == ("cancelled", "open")
+        assert (document["payment"]["state"], document["cancellation"]["reason"]) == ("refund_due", "automated_order")
 
     def test_another_channels_do_not_exist(self, other: Shop, held: dict[str, Any]) -> None:
         id_ = held["reservation"]

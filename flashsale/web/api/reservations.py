@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from flashsale.life.cancel import cancel
 from flashsale.life.confirm import confirm
 from flashsale.life.release import release
-from flashsale.models import Reservation
+from flashsale.models import Holding, Reservation
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
 from flashsale.web.api import shapes
@@ -102,9 +102,11 @@ class Cancel(PartnerView):
 
 def _own(partner: Partner) -> QuerySet[Reservation]:
     rows = Reservation.objects.filter(channel_id=partner.channel).exclude(state=ReservationState.ABANDONED)
-    return rows.select_related(
+    held = Holding.objects.select_related("unit").only("reservation_id", "sku", "price", "unit__serial")
+    rows = rows.select_related(
         "sale__campaign", "allocation", "channel", "payment", "cancellation", "case__appeal"
-    ).prefetch_related("holdings__unit")
+    ).prefetch_related(Prefetch("holdings", held))
+    return rows.only(*shapes.RESERVATION_READS)
 
 
 def _document(partner: Partner, id_: UUID) -> dict[str, Any]:
