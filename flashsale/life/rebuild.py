@@ -12,7 +12,7 @@ from flashsale.gate.card import AxisCard, CarriedCard, ChannelCard, LineCard, Of
 from flashsale.gate.cards import REMEMBERED
 from flashsale.gate.keys import buckets_for
 from flashsale.life import snapshot
-from flashsale.life.books import in_books
+from flashsale.life.books import alone, in_books
 from flashsale.models import Allocation, Campaign, Listed, Record, Reservation, Sale, Unit
 from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
@@ -22,6 +22,8 @@ from flashsale.rules.pace import LEASE_MS
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
+# Of PostgreSQL's advisory locks ("fill" in ASCII).
+FILLING_LOCK = int.from_bytes(b"fill")
 
 
 def card_of(sale: Sale) -> SaleCard:
@@ -70,13 +72,18 @@ def rebuild(*, sale: int) -> SaleCard:
     before all that was counted is there, and nobody commits meanwhile what an older gate decided for one of them.
     Raises GateDown; the sales then stay closed.
 
+    Whoever comes meanwhile waits: an epoch raised twice looks like a loss, and a line that has lost its memory begins
+    behind all indexes that may have been given.
+
     1. The books raise the epochs. If we die after this, the next one begins again.
     2. The sales' rows stay locked while the gate is filled, so that one process does it and nothing ends meanwhile.
     """
     campaign = Sale.objects.values_list("campaign_id", flat=True).get(pk=sale)
-    raised = _raise_epochs(campaign)
+    with alone(FILLING_LOCK, campaign, wait=True):
+        raised = _raise_epochs(campaign)
+        if raised:
+            _fill_gate(campaign, raised)
     if raised:
-        _fill_gate(campaign, raised)
         log.info("rebuilt %s", ", ".join(f"{code} in epoch {epoch}" for code, epoch in raised.items()))
     return card_of(Sale.objects.select_related("campaign").get(pk=sale))
 

@@ -2,19 +2,19 @@
 
 import hmac
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import score
+from flashsale.life.books import alone
 from flashsale.life.cancel import cancel_locked
 from flashsale.life.expire import give
 from flashsale.life.rebuild import card_of
@@ -64,25 +64,9 @@ def carry_on(*, run: int) -> int:
 
     A worker that dies leaves the cases opened so far; the next one scores again, by the same rules, and opens the rest.
     """
-    with _alone(run) as alone:
+    with alone(RUN_LOCK, run, wait=False) as mine:
         row = ReviewRun.objects.select_related("sale__campaign", "rules").get(pk=run)
-        return 0 if row.finished_at or not alone else _carry_on(row)
-
-
-@contextmanager
-def _alone(run: int) -> Iterator[bool]:
-    """Whether no other worker is at this run: PostgreSQL knows, and forgets a worker that dies with its connection."""
-    if connection.vendor != "postgresql":
-        yield True
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [RUN_LOCK, run])
-        alone = bool(cursor.fetchone()[0])
-        try:
-            yield alone
-        finally:
-            if alone:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [RUN_LOCK, run])
+        return 0 if row.finished_at or not mine else _carry_on(row)
 
 
 def _carry_on(row: ReviewRun) -> int:

@@ -2,12 +2,14 @@
 
 import shutil
 import time
+from contextlib import nullcontext
 
 import pytest
+from django.db import connection  # noqa: F401 - what the mark below asks
 
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown
-from flashsale.life import admit, rebuild
+from flashsale.life import admit, rebuild, schedule
 from flashsale.life.look import look
 from flashsale.models import Reservation, Sale, writer
 from flashsale.rules.outcomes import Outcome
@@ -26,6 +28,7 @@ from tests.faults.steps import (
     refused_by_the_gate,
     wipe,
 )
+from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 NAMES = ("ani", "budi", "cici", "dodi", "edi")
@@ -170,3 +173,35 @@ def test_two_doors_that_find_the_gate_empty_fill_it_once(server: RedisServer) ->
     assert epochs == [2, 2]
     assert card_of(sale).epoch == 2
     assert ani.reserve().replayed is False
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite knows of nobody else at work")
+@pytest.mark.usefixtures("server")
+class TestTwoAtOnce:
+    """A door finds a sale that the gate does not know while whoever published it is about to fill the gate."""
+
+    def _publish_beside_a_door(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Sale, list[int]]:
+        with monkeypatch.context() as patch:
+            patch.setattr(schedule, "rebuild", lambda **_: None)
+            sale = lobby_sale()
+        fill = rebuild._fill_gate
+
+        def slowly(campaign: int, raised: dict[str, int]) -> None:
+            time.sleep(0.5)
+            fill(campaign, raised)
+
+        monkeypatch.setattr(rebuild, "_fill_gate", slowly)
+        return sale, at_once([lambda: rebuild.rebuild(sale=sale.pk).epoch] * 2)
+
+    def test_control_without_turns_the_line_begins_as_after_a_loss(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rebuild, "alone", lambda *_, **__: nullcontext(True))
+        sale, epochs = self._publish_beside_a_door(monkeypatch)
+        assert max(epochs) == 2
+        assert refusal(Shopper(sale, "ani").enter) is Outcome.NOT_READY
+
+    def test_a_publication_is_filled_once_and_the_first_who_enters_has_the_first_index(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sale, epochs = self._publish_beside_a_door(monkeypatch)
+        assert epochs == [1, 1]
+        assert Shopper(sale, "ani").enter().index == 1
