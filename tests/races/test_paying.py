@@ -43,7 +43,8 @@ class TestPayingTwiceAtOnce:
 
         def anew(row: Reservation, known: Payment | None, *rest: Any) -> Payment:
             reference = f"{row.pk}/{next(attempts)}"
-            return start(row, known and Payment(reference=reference, state="declined"), *rest)
+            earlier = known and Payment(pk=known.pk, reservation=row, reference=reference, state="declined")
+            return start(row, earlier, *rest)
 
         monkeypatch.setattr(confirm, "_start_payment", anew)
         self._twice(monkeypatch)
