@@ -21,6 +21,7 @@ from flashsale.rules.states import PaymentState, ReservationState
 
 log = logging.getLogger(__name__)
 KEEP_CONTACT = timedelta(days=90)
+_OWED = frozenset({PaymentState.REFUND_DUE, PaymentState.REFUND_FAILED})
 CONTACT_FIELDS = ("name", "address", "phone", "email")
 
 
@@ -49,6 +50,7 @@ def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer)
     Refuses NOT_FOUND (also another channel's), EXPIRED, NOT_HELD, MALFORMED (method), WRONG_PRICE, WRONG_IDENTITY,
     BAD_IDENTITY, LIMIT_REACHED (an axis first known now), PAYMENT_DECLINED, UNKNOWN (the provider does not answer).
 
+    0. What is owed for an attempt that was declined and paid after all goes back first: another one takes its row.
     1. The books note who buys and that a payment starts, under a reference of ours. If we die after this, a retry uses
        the same one.
     2. The provider charges the reference. If we die here, a retry charges nothing; once the hold has ended, the sweep
@@ -56,6 +58,9 @@ def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer)
     3. The books confirm, or the money goes back, and the gate hears of it: see `settle`.
     """
     row = _start(reservation, channel, buyer, payer)
+    if row.state == ReservationState.HELD and row.payment.state in _OWED:
+        _send_back(row)
+        row = _start(reservation, channel, buyer, payer)
     if row.state == ReservationState.CONFIRMED:
         return row
     charged = _charge(row, payer)
@@ -71,6 +76,15 @@ def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer)
             log.warning("the payment of %s is sent back later", row.pk)
         raise Refused(Outcome.EXPIRED, "The hold had ended; what was paid is refunded.")
     return row
+
+
+def _send_back(row: Reservation) -> None:
+    try:
+        refund(reservation=row.pk)
+    except payment.ProviderDown as error:
+        raise Refused(Outcome.UNKNOWN, "What was paid before has to go back first; send the same again.") from error
+    if Payment.objects.filter(reservation=row, state__in=_OWED).exists():
+        raise Refused(Outcome.NOT_HELD, "What was paid before cannot be sent back; somebody has to see to it first.")
 
 
 def _charge(row: Reservation, payer: Payer) -> payment.Charge:
@@ -98,6 +112,9 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
                 row.payment = known
                 return row
             _refuse_ended(row, now)
+            if known and known.state in _OWED:
+                row.payment = known
+                return row
             if payer.method not in payment.METHODS:
                 raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(payment.METHODS)}.")
             if payer.price != row.amount:

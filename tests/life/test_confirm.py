@@ -7,11 +7,13 @@ import pytest
 from flashsale.gate import bridge, inspect
 from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.life.release import release
-from flashsale.life.settle import settle_left
+from flashsale.life.settle import hear, settle_left
 from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait, Unit
+from flashsale.providers import payment
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, poco_campaign, tend
+from tests.faults.steps import money_astray
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
@@ -160,3 +162,39 @@ def test_an_axis_first_known_at_confirm_carries_the_limit_too():
     assert refusal(confirmed, budi, second, buyer=buyer("budi", payment="card-1")) is Outcome.LIMIT_REACHED
     assert Payment.objects.count() == 1
     assert confirmed(budi, second, buyer=buyer("budi", payment="card-2")).state == "confirmed"
+
+
+class TestMoneyOfADeclinedAttempt:
+    """The bank declines and takes the money after all, while the buyer still holds the units."""
+
+    @pytest.fixture
+    def owed(self):
+        person, held = holder(lobby_sale())
+        declined = payer(instrument=payment.DEMO_DECLINED)
+        assert refusal(confirmed, person, held, payer=declined) is Outcome.PAYMENT_DECLINED
+        DemoCharge.objects.update(state="paid")
+        assert hear(told=payment.Told(f"{held.id}/1", PRICE, "IDR", paid=True)) == "refund_due"
+        return person, held
+
+    def test_goes_back_before_another_attempt_takes_its_row(self, owed):
+        person, held = owed
+        assert confirmed(person, held).state == "confirmed"
+        charges = DemoCharge.objects.order_by("pk").values_list("reference", "state", "refunded")
+        assert list(charges) == [(f"{held.id}/1", "paid", True), (f"{held.id}/2", "paid", False)]
+        assert money_astray() == []
+
+    @pytest.mark.parametrize(
+        ("error", "word", "left"),
+        [
+            (payment.ProviderDown, Outcome.UNKNOWN, "refund_due"),
+            (payment.CannotRefund, Outcome.NOT_HELD, "refund_failed"),
+        ],
+    )
+    def test_is_not_forgotten_where_it_cannot_go_back(self, owed, monkeypatch, error, word, left):
+        def fails(**_):
+            raise error
+
+        monkeypatch.setattr(payment.provider, "refund", fails)
+        assert [refusal(confirmed, *owed) for _ in range(2)] == [word] * 2
+        assert Payment.objects.values_list("reference", "state").get() == (f"{owed[1].id}/1", left)
+        assert (DemoCharge.objects.count(), Reservation.objects.get().state) == (1, "held")
