@@ -11,7 +11,7 @@ SEED ?= $(shell date +%s)
 
 # Checks read the settings, too; they get a demo's, in a folder of their own.
 CHECKING := FLASHSALE_DEMO=1 FLASHSALE_VAR=var/check
-LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header
+LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
