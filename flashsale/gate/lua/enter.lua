@@ -29,8 +29,7 @@ for at = 1, count do
 end
 for at = 1, size * count do digests[at] = hexes:sub(at * 32 - 31, at * 32) end
 
-local full_at = {}
-for i, value in ipairs(redis.call('MGET', unpack(paces))) do full_at[paces[i]] = tonumber(value or 0) end
+local full_at = paces_of(paces)
 
 -- Why nobody may enter now, or nil.
 local function shut()

@@ -77,6 +77,13 @@ local function pace_after(full_at, gap, burst)
   if after - wall_clock() <= gap * burst then return after end
 end
 
+-- When each of these token buckets is full again, by key.
+local function paces_of(keys)
+  local full_at = {}
+  for i, value in ipairs(redis.call('MGET', unpack(keys))) do full_at[keys[i]] = tonumber(value or 0) end
+  return full_at
+end
+
 -- Keeps token buckets, by key, for as long as they are not full.
 local function keep_paces(paces)
   for key, full_at in pairs(paces) do

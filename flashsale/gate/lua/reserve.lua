@@ -41,8 +41,7 @@ while at <= #ARGV do
   keys[#asks], paces[#asks], indexes[#asks], numbers[#asks] = ask.key, ask.pace, ask.index, ask.number
 end
 
-local full_at = {}
-for i, value in ipairs(redis.call('MGET', unpack(paces))) do full_at[paces[i]] = tonumber(value or 0) end
+local full_at = paces_of(paces)
 local asked = values_of('HMGET', KEYS[9], keys)
 local used = values_of('HMGET', KEYS[7], digests)
 local used_in_sale = sale_limited and values_of('HMGET', KEYS[8], digests)
