@@ -8,15 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from flashsale.life.fairness import FRESH, report
+from flashsale.web.api import shapes
 from flashsale.web.api.access import PublicView, fresh_for
 from flashsale.web.api.catalogue import published_sale
-
-
-class RulesOf(serializers.Serializer[Any]):
-    """The rule set of the review, fixed when the sale was published."""
-
-    number = serializers.IntegerField()
-    hash = serializers.CharField(help_text="Hex, the fingerprint of the rules.")
 
 
 class Draw(serializers.Serializer[Any]):
@@ -202,7 +196,7 @@ class FairnessShape(serializers.Serializer[Any]):
     made_at = serializers.DateTimeField(help_text="The report is made anew while reviews and appeals go on.")
     limit = serializers.IntegerField()
     rebuilds = serializers.IntegerField(help_text="How often the gate lost its memory; refusals before it are lost.")
-    rules = RulesOf(allow_null=True)
+    rules = shapes.RulesFixed(allow_null=True)
     draw = Draw()
     order = Order()
     lines = LineReport(many=True)

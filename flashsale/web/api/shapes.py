@@ -129,11 +129,16 @@ class SaleShape(serializers.Serializer[Any]):
         return sale.frozen_at is not None
 
 
-class ReviewRules(serializers.Serializer[Any]):
-    """A rule set of the review. Its hash: SHA-256 of `rules` as JSON with sorted keys and no spaces."""
+class RulesFixed(serializers.Serializer[Any]):
+    """Which rule set the review goes by, fixed when the sale was published."""
 
     number = serializers.IntegerField()
-    hash = serializers.CharField()
+    hash = serializers.CharField(help_text="Hex, SHA-256 of the rules as JSON with sorted keys and no spaces.")
+
+
+class ReviewRules(RulesFixed):
+    """A rule set of the review."""
+
     rules = serializers.DictField(help_text="Points and bounds by name, exactly as they are applied.")
 
 
