@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.CharField(max_length=128, verbose_name='key')),
                 ('fingerprint', models.CharField(editable=False, max_length=64)),
-                ('answer', models.JSONField(null=True, verbose_name='answer')),
+                ('answer', models.TextField(null=True, verbose_name='answer')),
                 ('made_at', models.DateTimeField(auto_now_add=True, db_index=True, verbose_name='made')),
                 ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_calls', to='flashsale.channel', verbose_name='channel')),
             ],

@@ -9,12 +9,15 @@ from flashsale.models.campaign import Channel
 
 
 class ApiCall(models.Model):
-    """One key of a channel. `answer` is None until the call had its effect: a refusal is judged anew."""
+    """One key of a channel.
+
+    `answer` is the JSON as it was sent, to be sent again; None until the call had its effect: a refusal is judged anew.
+    """
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="api_calls", verbose_name=_("channel"))
     key = models.CharField(_("key"), max_length=128)
     fingerprint = models.CharField(max_length=64, editable=False)
-    answer = models.JSONField(_("answer"), null=True)
+    answer = models.TextField(_("answer"), null=True)  # noqa: DJ001 - an empty text would be an answer
     made_at = models.DateTimeField(_("made"), auto_now_add=True, db_index=True)
 
     class Meta:

@@ -3,9 +3,11 @@
 import hmac
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -31,21 +33,28 @@ def once(
 
     A refusal keeps no answer, nor does what is not settled yet: it is judged anew.
     """
-    key = _key(request)
-    call, _made = ApiCall.objects.get_or_create(
-        channel_id=partner.channel, key=key, defaults={"fingerprint": _fingerprint(request)}
-    )
-    if call.fingerprint != _fingerprint(request):
-        raise Refused(Outcome.KEY_REUSED)
+    call = _bound(partner.channel, _key(request), _fingerprint(request))
     if call.answer is None:
         answer = act()
         if not settled(answer):
             return Response(answer)
-        kept = ApiCall.objects.filter(pk=call.pk, answer__isnull=True).update(answer=answer)
-        call.refresh_from_db(fields=["answer"])  # as it comes back when the request comes again
-        if kept:
-            return Response(call.answer)
-    return Response(call.answer, headers={"Idempotency-Replayed": "true"})
+        text = JSONRenderer().render(answer).decode()
+        if ApiCall.objects.filter(pk=call.pk, answer__isnull=True).update(answer=text):
+            return Response(answer)
+        call.refresh_from_db(fields=["answer"])
+    return Response(json.loads(cast("str", call.answer)), headers={"Idempotency-Replayed": "true"})
+
+
+def _bound(channel: int, key: str, fingerprint: str) -> ApiCall:
+    """The call of this key. Most keys are new, so it is made first and looked for where there is one."""
+    try:
+        with transaction.atomic():
+            return ApiCall.objects.create(channel_id=channel, key=key, fingerprint=fingerprint)
+    except IntegrityError:
+        call = ApiCall.objects.get(channel=channel, key=key)
+    if call.fingerprint != fingerprint:
+        raise Refused(Outcome.KEY_REUSED)
+    return call
 
 
 def _key(request: Request) -> str:
