@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -108,36 +109,45 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
         with transaction.atomic():
             row = _locked(reservation, channel)
             known = Payment.objects.filter(reservation=row).first()
-            if known and known.state == PaymentState.STARTED and _has_ended(row, now):
+            if known:
                 row.payment = known
+            if known and known.state == PaymentState.STARTED and _has_ended(row, now):
                 return row
             _refuse_ended(row, now)
             if known and known.state in _OWED:
-                row.payment = known
                 return row
             if payer.method not in payment.METHODS:
                 raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(payment.METHODS)}.")
             if payer.price != row.amount:
                 raise Refused(Outcome.WRONG_PRICE, f"The official price of these units is {row.amount}.")
-            axes, mine = list(row.sale.campaign.axes.all()), set(row.claims.values_list("axis", "digest"))
+            axes = _axes(row.sale.campaign_id, bytes(row.sale.campaign.salt))
+            mine = set(row.claims.values_list("axis", "digest"))
             traits = _traits(row, axes, mine, buyer)
             if row.state != ReservationState.CONFIRMED:
                 _claim_late_axes(row, axes, mine, traits)
                 _remember_buyer(row, buyer, traits, anew=known is not None)
-                row.payment = _start_payment(row, known, payer.method, now)
+                _start_payment(row, known, payer.method, now)
             return row
     except IntegrityError as error:
         raise Refused(refusal_of(error)) from error
 
 
 def _locked(reservation: uuid.UUID, channel: int) -> Reservation:
-    row = (
-        Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign", "sale__clock")
-        .filter(pk=reservation, channel=channel).first()
-    )  # fmt: skip
+    # What may have changed while we waited for the lock, like the payment, is read afterwards.
+    rows = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign", "sale__clock")
+    row = rows.filter(pk=reservation, channel=channel).first()
     if row is None or row.state == ReservationState.ABANDONED:
         raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
     return row
+
+
+@lru_cache(maxsize=256)
+def _axes(campaign: int, salt: bytes) -> tuple[CampaignAxis, ...]:  # noqa: ARG001 - tells campaigns apart
+    """The campaign's axes, frozen before anybody could reserve.
+
+    By its salt, for ids may come back with restored books.
+    """
+    return tuple(CampaignAxis.objects.filter(campaign=campaign))
 
 
 def _refuse_ended(row: Reservation, now: datetime) -> None:
@@ -196,20 +206,20 @@ def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes]
     Contact.seal(row, data, buyer.language, row.sale.closes_at + KEEP_CONTACT).save()
 
 
-def _start_payment(row: Reservation, known: Payment | None, method: str, now: datetime) -> Payment:
+def _start_payment(row: Reservation, known: Payment | None, method: str, now: datetime) -> None:
     if known and known.state == PaymentState.STARTED:
-        return known
+        return
     attempt = 1 + int(known.reference.rpartition("/")[2]) if known else 1
     fields = {
         "reference": f"{row.pk}/{attempt}", "provider": payment.provider.name, "method": method, "amount": row.amount,
         "state": PaymentState.STARTED, "started_at": now, "settled_at": None,
     }  # fmt: skip
     if known is None:
-        return Payment.objects.create(reservation=row, **fields)
+        Payment.objects.create(reservation=row, **fields)
+        return
     for name, value in fields.items():
         setattr(known, name, value)
     known.save(update_fields=list(fields))
-    return known
 
 
 def refund(*, reservation: uuid.UUID) -> None:

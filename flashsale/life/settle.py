@@ -9,6 +9,7 @@ from functools import lru_cache
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from flashsale.gate import bridge, scripts
@@ -16,8 +17,7 @@ from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import GateDown
 from flashsale.life.rebuild import card_of
 from flashsale.life.taken import taken_again
-from flashsale.models import Claim, Contact, Payment, Reservation, Sale
-from flashsale.models.ending import units_of
+from flashsale.models import Claim, Contact, Payment, Reservation, Sale, Unit
 from flashsale.models.writer import ClaimAsk, RefusedByBooks, advance_units, claim_slots, lock_sale
 from flashsale.providers import payment
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
@@ -134,12 +134,19 @@ def _decide(reference: str, paid: bool) -> Reservation:
         log.error("%s was declined and has been paid", reference)
         _end(paying, PaymentState.REFUND_DUE, now)
     elif paid and paying.state == PaymentState.STARTED and row.state == ReservationState.HELD:
-        units = units_of(row.holdings.filter(active=True).values_list("unit_id", flat=True))
-        advance_units([(unit.pk, unit.version) for unit in units], was=UnitState.HELD, becomes=UnitState.SOLD)
+        _sell_units(row)
         _make_theirs(row, paying, now)
     elif paid and paying.state == PaymentState.STARTED and row.state != ReservationState.EXPIRED:
         _end(paying, PaymentState.REFUND_DUE, now)
     return row
+
+
+def _sell_units(row: Reservation) -> None:
+    """The units held for the locked reservation become sold, all of them or none."""
+    held = Unit.objects.filter(pk__in=row.holdings.filter(active=True).values("unit_id"), state=UnitState.HELD)
+    sold = held.update(state=UnitState.SOLD, version=F("version") + 1)
+    if sold != row.quantity:
+        raise RefusedByBooks(Outcome.OFFER_GONE, f"{sold} of {row.quantity} units were held")
 
 
 def _make_theirs(row: Reservation, paying: Payment, now: datetime) -> None:
