@@ -95,7 +95,7 @@ def doors(own: Own) -> Iterator[Server]:
 @contextmanager
 def web(own: Own) -> Iterator[Server]:
     """The product's pages and REST API beside the doors, as in production."""
-    options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "1", "config.wsgi:application"]
+    options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "8", "config.wsgi:application"]
     with _granian("web", options, "/livez", own, {}) as server:
         yield server
 
