@@ -70,6 +70,11 @@ async def show(card: SaleCard) -> None:
         await gate().redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("card") from error
+    look_anew(card)
+
+
+def look_anew(card: SaleCard) -> None:
+    """What this loop has read of the sale's card no longer counts."""
     gate().kept["cards"].pop(card.code, None)
 
 

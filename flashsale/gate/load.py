@@ -12,6 +12,7 @@ from flashsale.gate.card import SaleCard
 from flashsale.gate.cards import show
 from flashsale.gate.client import GateDown, gate
 from flashsale.gate.keys import SaleKeys
+from flashsale.rules.pace import line_clock
 
 Item = TypeVar("Item")
 CHUNK = 1000
@@ -46,6 +47,7 @@ class SaleLoad:
     state: str
     paused_at: int
     paused_ms: int
+    runs_from: int
     runs_until: int
     frozen: bool
     lines: list[LineLoad]
@@ -122,9 +124,10 @@ async def _count(keys: SaleKeys, counts: Counts) -> None:
 
 async def _line_clock(sale: SaleLoad) -> int:
     seconds, _ = await gate().redis.time()
-    wall = int(seconds) * 1000
-    upto = min(wall, max(sale.paused_at, sale.card.opens_at)) if sale.paused_at else wall
-    return min(upto, sale.runs_until or upto) - sale.paused_ms
+    return line_clock(
+        wall=int(seconds) * 1000, opens=sale.card.opens_at, paused_at=sale.paused_at, paused=sale.paused_ms,
+        runs_from=sale.runs_from, runs_until=sale.runs_until,
+    )  # fmt: skip
 
 
 async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:
@@ -135,8 +138,8 @@ async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:
         fields: dict[str, str | int] = {
             "run": run_id, "revision": sale.revision, "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at,
             "opens": card.opens_at, "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
-            "paused_at": sale.paused_at, "paused_ms": sale.paused_ms, "runs_until": sale.runs_until,
-            "frozen": int(sale.frozen),
+            "paused_at": sale.paused_at, "paused_ms": sale.paused_ms, "runs_from": sale.runs_from,
+            "runs_until": sale.runs_until, "frozen": int(sale.frozen),
         }  # fmt: skip
         pipe.hset(SaleKeys(card.campaign, card.sale).state, mapping=fields)
     await pipe.execute()

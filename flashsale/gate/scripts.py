@@ -282,11 +282,16 @@ async def extend(card: SaleCard, line: LineCard, *, block: int) -> Outcome:
 
 
 async def tell(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome:
-    """Tells the gate what the books have decided about the sale; an older revision changes nothing."""
-    pairs = [x for pair in fields.items() for x in pair]
-    return _word(await gate().call(TELL, [keys_of(card).state], [revision, *pairs]))
+    """Tells the gate what the books have decided about the sale, and its card; an older revision changes nothing."""
+    keys, pairs = keys_of(card), [x for pair in fields.items() for x in pair]
+    reply = await gate().call(
+        TELL,
+        [keys.state, keys.card, *(keys.line(line.number) for line in card.lines)],
+        [revision, card.to_json(), *(line.opens_at for line in card.lines), *pairs],
+    )
+    return _word(reply)
 
 
-async def beat(card: SaleCard, *, revision: int, until: int) -> Outcome:
+async def beat(card: SaleCard, *, revision: int, since: int, until: int) -> Outcome:
     """The line's clock may run until then; NOT_READY also where the gate has not heard of the books' revision."""
-    return _word(await gate().call(BEAT, [keys_of(card).state], [revision, until]))
+    return _word(await gate().call(BEAT, [keys_of(card).state], [revision, since, until]))

@@ -2,8 +2,12 @@
 
 Nobody can reserve while either is away or nobody looks after the sale. Then no beat comes, and the clock stops by
 itself, in both: claim windows and holds cost nobody their place. The first beat after it lets the clock go on from
-where it stopped (DESIGN 7).
+where it stopped (DESIGN 7). A wall clock that jumps is met by the same: forward it looks like an outage, backward the
+line's clock stays at the last beat until the next one has found out.
 """
+
+import logging
+import time
 
 from django.db import transaction
 from django.db.models.functions import Greatest
@@ -14,10 +18,13 @@ from flashsale.gate.messages import Survey
 from flashsale.life import control
 from flashsale.life.books import in_books
 from flashsale.models import Clock, Sale
+from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.pace import BEAT_MS, LEASE_MS
 from flashsale.rules.states import SaleState
+
+log = logging.getLogger(__name__)
 
 
 async def beat(*, card: SaleCard, figures: Survey) -> None:
@@ -25,31 +32,45 @@ async def beat(*, card: SaleCard, figures: Survey) -> None:
 
     If we die between books and gate, the gate's clock stops, and the next beat tells it.
     """
-    if figures.wall < card.opens_at or figures.state == SaleState.PAUSED:
+    seen_at = time.monotonic()
+    if figures.state == SaleState.PAUSED or (figures.wall < card.opens_at and not figures.runs_until):
         return
-    if figures.runs_until - figures.wall > LEASE_MS - BEAT_MS:
+    if LEASE_MS - BEAT_MS < figures.runs_until - figures.wall <= LEASE_MS + BEAT_MS:
         return
-    revision, until = await in_books(_beat, card.sale, figures.wall)
-    answer = await scripts.beat(card, revision=revision, until=until)
+    revision, since, until = await in_books(_beat, card.sale, figures.wall, seen_at)
+    answer = await scripts.beat(card, revision=revision, since=since, until=until)
     if answer is Outcome.NOT_READY:
         await control.tell_again(card=card)
 
 
-def _beat(sale: int, wall_ms: int) -> tuple[int, int]:
-    """Revision of the sale in the books, and until when its clock may run there."""
-    clock = Clock.objects.filter(sale=sale, runs_until_ms__gte=wall_ms)
-    if not clock.update(runs_until_ms=Greatest("runs_until_ms", wall_ms + LEASE_MS)):
-        _start(sale, wall_ms)
+def _beat(sale: int, wall_ms: int, seen_at: float) -> tuple[int, int, int]:
+    """Revision of the sale in the books, and since and until when its clock may run there.
+
+    The wall clock was seen at `seen_at` (monotonic): somebody who had to wait for the books takes none for gone back.
+    """
+    now_ms = wall_ms + int((time.monotonic() - seen_at) * 1000)
+    clock = Clock.objects.filter(sale=sale, runs_from_ms__lte=now_ms + BEAT_MS, runs_until_ms__gte=wall_ms)
+    longest = {"runs_from_ms": wall_ms, "runs_until_ms": wall_ms + LEASE_MS}
+    if not clock.update(**{name: Greatest(name, value) for name, value in longest.items()}):
+        _start(sale, now_ms)
     row = Sale.objects.select_related("clock").get(pk=sale)
-    return row.revision, row.runs_until
+    return row.revision, row.runs_from, row.runs_until
 
 
 @transaction.atomic
 def _start(sale: int, wall_ms: int) -> None:
-    """The clock of an open sale has never run, or has stopped."""
+    """The clock of an open sale has never run, or has stopped, or the wall clock has gone back."""
     lock_sale(sale, exclusive=True)
     row = Sale.objects.get(pk=sale)
-    if row.state != SaleState.PAUSED and row.runs_until < wall_ms:
-        row.run_on(wall_ms, until_ms=wall_ms + LEASE_MS)
-        row.revision += 1
-        row.save(update_fields=["paused_ms", "revision"])
+    # Whoever sends the first beat may not have heard yet that the opening was moved.
+    too_soon = not row.runs_until and wall_ms < ms(row.opens_at)
+    back_ms = row.runs_from - wall_ms
+    if row.state == SaleState.PAUSED or too_soon or (back_ms <= BEAT_MS and row.runs_until >= wall_ms):
+        return
+    if back_ms > BEAT_MS:
+        log.error("the gate's wall clock went back by %d ms; the clock of %s goes on from its last beat", back_ms, row)
+    elif row.runs_until:
+        log.warning("the clock of %s had stopped and goes on after %d ms", row, wall_ms - row.runs_until)
+    row.run_on(wall_ms, until_ms=wall_ms + LEASE_MS)
+    row.revision += 1
+    row.save(update_fields=["paused_ms", "revision"])

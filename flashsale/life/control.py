@@ -182,7 +182,7 @@ def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) 
         if facts:
             why = digest_of(sale.message) if sale.message not in {"", message} else ""
             Record.write(what, by=by, sale=sale, why=why, facts=facts)
-    bridge.run(_tell(card_of(sale), sale, sale.runs_until))
+    bridge.run(_tell(card_of(sale), sale, sale.runs_from, sale.runs_until))
     return sale
 
 
@@ -190,27 +190,27 @@ def _told(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-async def _tell(card: SaleCard, sale: Sale, runs_until: int) -> None:
+async def _tell(card: SaleCard, sale: Sale, runs_from: int, runs_until: int) -> None:
     # A cohort that was frozen by an opening which the books have since moved was never drawn: it freezes again.
     frozen = {} if sale.frozen_at else {"frozen": 0}
     await scripts.tell(
         card, revision=sale.revision, state=sale.state, opens=card.opens_at, closes=card.closes_at,
         paused_ms=sale.paused_ms, paused_at=ms(sale.paused_at) if sale.paused_at else 0,
-        runs_until=runs_until, **frozen,
+        runs_from=runs_from, runs_until=runs_until, **frozen,
     )  # fmt: skip
-    await cards.show(card)
+    cards.look_anew(card)
 
 
 async def tell_again(*, card: SaleCard) -> bool:
     """Tells the gate a decision that it has not heard of although the books have it; whether there was one."""
-    sale, fresh, runs_until = await in_books(_as_decided, card.sale)
+    sale, fresh, runs_from, runs_until = await in_books(_as_decided, card.sale)
     heard = await inspect.revision(card)
     if heard is None or heard >= sale.revision:
         return False
-    await _tell(fresh, sale, runs_until)
+    await _tell(fresh, sale, runs_from, runs_until)
     return True
 
 
-def _as_decided(sale: int) -> tuple[Sale, SaleCard, int]:
+def _as_decided(sale: int) -> tuple[Sale, SaleCard, int, int]:
     row = Sale.objects.select_related("campaign").get(pk=sale)
-    return row, card_of(row), row.runs_until
+    return row, card_of(row), row.runs_from, row.runs_until

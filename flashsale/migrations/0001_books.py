@@ -151,6 +151,7 @@ class Migration(migrations.Migration):
             name='Clock',
             fields=[
                 ('sale', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='clock', serialize=False, to='flashsale.sale')),
+                ('runs_from_ms', models.BigIntegerField()),
                 ('runs_until_ms', models.BigIntegerField()),
             ],
         ),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
 from flashsale.models.rules import Rules
+from flashsale.rules.pace import line_clock
 from flashsale.rules.states import Phase, SaleState, phase
 
 CLAIM_S = 5 * 60
@@ -153,18 +154,26 @@ class Sale(models.Model):
 
     def line_ms(self, wall_ms: int) -> int:
         """The line's clock: wall time less all time after the opening in which nobody could reserve, in ms."""
-        upto = min(wall_ms, max(ms(self.paused_at), ms(self.opens_at))) if self.paused_at else wall_ms
-        return min(upto, self.runs_until or upto) - self.paused_ms
+        return line_clock(
+            wall=wall_ms, opens=ms(self.opens_at), paused_at=ms(self.paused_at) if self.paused_at else 0,
+            paused=self.paused_ms, runs_from=self.runs_from, runs_until=self.runs_until,
+        )  # fmt: skip
 
     @property
     def runs_until(self) -> int:
         """When the line's clock stops by itself (ms, wall time), 0 before it was ever told: see :class:`Clock`."""
         return self.clock.runs_until_ms if hasattr(self, "clock") else 0
 
+    @property
+    def runs_from(self) -> int:
+        """When the line's clock was last told that it may run on (ms, wall time), 0 before it ever was."""
+        return self.clock.runs_from_ms if hasattr(self, "clock") else 0
+
     def run_on(self, wall_ms: int, *, until_ms: int) -> None:
         """The line's clock goes on from where it stands. The row must be locked; it is for the caller to save."""
         self.paused_ms = wall_ms - self.line_ms(wall_ms)
-        self.clock, _ = Clock.objects.update_or_create(sale=self, defaults={"runs_until_ms": until_ms})
+        lease = {"runs_from_ms": wall_ms if until_ms else 0, "runs_until_ms": until_ms}
+        self.clock, _ = Clock.objects.update_or_create(sale=self, defaults=lease)
 
     def phase(self, wall_ms: int) -> Phase:
         """Where the sale stands at `wall_ms`."""
@@ -181,6 +190,7 @@ class Clock(models.Model):
     """
 
     sale = models.OneToOneField(Sale, models.CASCADE, primary_key=True, related_name="clock")
+    runs_from_ms = models.BigIntegerField()
     runs_until_ms = models.BigIntegerField()
 
     def __str__(self) -> str:

@@ -16,6 +16,19 @@ LEASE_MS = 5000
 BEAT_MS = 1000
 
 
+def line_clock(*, wall: int, opens: int, paused_at: int, paused: int, runs_from: int, runs_until: int) -> int:
+    """The line's clock: wall time less all time after the opening in which nobody could reserve; all in ms.
+
+    `paused` is that time so far, `paused_at` when the present pause began (0: none). The clock runs by a lease that
+    was given at `runs_from` and lasts until `runs_until` (0: never given): after it nobody sees gate and books, so the
+    clock stands; before it the wall clock has gone back, and the line's does not.
+    """
+    upto = min(wall, max(paused_at, opens)) if paused_at else wall
+    if runs_until:
+        upto = max(runs_from, min(upto, runs_until))
+    return upto - paused
+
+
 class Bucket(NamedTuple):
     """A token bucket: one call every `gap_ms`, `burst` at once; a gap of 0 lets everything through."""
 

@@ -51,7 +51,7 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
     values: dict[str, Any] = {
         "card": card, "fresh": not drawn, "revision": 1, "state": "published", "paused_at": 0, "paused_ms": 0,
         "frozen": drawn, "units": {str(n): 1 for n in range(1, len(names) + 1)}, "free": free, "asked": {},
-        "holds": {}, "due": {}, "used_campaign": {}, "used_sale": {}, "unpaid": {}, "runs_until": 0,
+        "holds": {}, "due": {}, "used_campaign": {}, "used_sale": {}, "unpaid": {}, "runs_from": 0, "runs_until": 0,
         "lines": [load.LineLoad(line.number, ENTERED, cohort, seed, called) for line in card.lines],
     } | fields  # fmt: skip
     if drawn:

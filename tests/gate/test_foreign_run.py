@@ -13,7 +13,7 @@ from tests.gate.test_heads import SCRIPTS
 
 ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "arrived": lambda: scripts.arrived(CARD, FIRST, units=[1]),
-    "beat": lambda: scripts.beat(CARD, revision=1, until=9),
+    "beat": lambda: scripts.beat(CARD, revision=1, since=4, until=9),
     "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
     "due": lambda: scripts.due(CARD, most=9),

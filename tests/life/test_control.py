@@ -71,6 +71,14 @@ def test_a_cohort_frozen_by_an_opening_that_was_moved_is_frozen_again_at_the_new
     assert Allocation.objects.get(sale=sale).cohort == 2
 
 
+def test_a_card_read_before_a_decision_never_replaces_the_one_that_came_with_it():
+    sale = lobby_sale()
+    stale, heard = card_of(sale), Sale.objects.get(pk=sale.pk).revision
+    control.brake(sale=sale, rate_per_s=7, poll_ms=30_000)
+    bridge.run(scripts.tell(stale, revision=heard, state="published"))
+    assert (card_of(sale).rate_per_s, card_of(sale).poll_ms) == (7, 30_000)
+
+
 def test_a_sale_called_off_reserves_nothing_more_and_says_why():
     sale = lobby_sale()
     ani = called_person(sale)

@@ -4,8 +4,10 @@ import itertools
 import time
 
 import pytest
+from redis import Redis
 
 from flashsale.gate import bridge, scripts
+from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Caller
 from flashsale.life import wait
 from flashsale.life.enter import digests, enter
@@ -96,6 +98,19 @@ def test_a_callers_bucket_lets_exactly_its_burst_through():
     other = caller._replace(who="address:203.0.113.8")
     fresh = list(digests(card=card, values=identity("p9")).values())
     assert bridge.run(scripts.enter(card, card.lines[0], fresh, caller=other)) == scripts.Entered(4, True, ())
+
+
+def test_a_bucket_filled_before_the_wall_clock_went_back_keeps_nobody_out(gate: Redis):
+    sale = lobby_sale()
+    ani = Shopper(sale, "ani")
+    ani.enter()
+    ani.enter()
+    buckets = gate.keys(*SaleKeys(sale.campaign_id, sale.pk).paces(["*"]))
+    assert buckets
+    for bucket in buckets:
+        gate.set(bucket, (time.time() + 3600) * 1000)
+    assert ani.enter().index == 1
+    assert {float(full_at) < (time.time() + 10) * 1000 for full_at in gate.mget(buckets) if full_at} == {True}
 
 
 def test_a_place_that_hammers_the_door_is_slowed_down_and_still_gets_its_unit():

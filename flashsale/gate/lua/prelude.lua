@@ -1,6 +1,9 @@
 -- Stands before every script. KEYS[1] is always the sale's hash, ARGV[1] the run id of the server that the caller is connected to.
 -- Times are ms. The line's clock is Redis TIME less all time after the opening in which nobody could reserve (DESIGN 7): the sale
--- was paused, or stood still, because nobody has seen gate and books answer together (beat.lua).
+-- was paused, or stood still, because nobody has seen gate and books answer together (beat.lua). The same formula: rules/pace.py.
+
+-- The wall clock counts as gone back when it is further than this behind what was noted of it.
+local SLACK_MS = 1000
 
 -- A script happens at one moment, so the clock is read once.
 local wall_ms
@@ -14,7 +17,7 @@ end
 
 -- The sale's state, or nil when this server does not know the sale: fresh, restored or replaced servers refuse all work.
 local function read_sale()
-  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_at', 'paused_ms', 'frozen', 'runs_until')
+  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_at', 'paused_ms', 'frozen', 'runs_until', 'runs_from')
   if not field[1] or field[1] ~= ARGV[1] then return nil end
   local sale = {state = field[2], lobby = tonumber(field[3]), opens = tonumber(field[4]), closes = tonumber(field[5]),
                 claim = tonumber(field[6]), hold = tonumber(field[7]), frozen = field[10] == '1'}
@@ -24,9 +27,16 @@ local function read_sale()
   if paused_at > 0 then upto = math.min(upto, math.max(paused_at, sale.opens)) end
   local runs_until = tonumber(field[11] or 0)
   sale.still = runs_until > 0 and runs_until < sale.wall
-  if sale.still then upto = math.min(upto, runs_until) end
+  if runs_until > 0 then upto = math.max(tonumber(field[12] or 0), math.min(upto, runs_until)) end
   sale.now = upto - tonumber(field[9])
   return sale
+end
+
+-- Lets the line's clock run from then until then, unless it may do so longer already.
+local function lease(from, upto)
+  local known = redis.call('HMGET', KEYS[1], 'runs_from', 'runs_until')
+  local longest = {math.max(tonumber(known[1] or 0), tonumber(from or 0)), math.max(tonumber(known[2] or 0), tonumber(upto or 0))}
+  redis.call('HSET', KEYS[1], 'runs_from', string.format('%.0f', longest[1]), 'runs_until', string.format('%.0f', longest[2]))
 end
 
 -- Why nothing may be reserved now, in the order of rules/outcomes, or nil; a line may open later than its sale.
@@ -73,6 +83,8 @@ end
 -- `gap` ms with `burst` at once. `full_at` is what it was before, gap 0 lets everything through.
 local function pace_after(full_at, gap, burst)
   if gap == 0 then return full_at end
+  -- Longer to wait than anybody was ever made to: the wall clock has gone back.
+  if full_at > wall_clock() + gap * burst + SLACK_MS then full_at = 0 end
   local after = math.max(full_at, wall_clock()) + gap
   if after - wall_clock() <= gap * burst then return after end
 end
