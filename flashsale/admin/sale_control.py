@@ -34,8 +34,13 @@ class Pause(SaleStep):
         """While it is published and not over."""
         return row.state == SaleState.PUBLISHED and phase(row) is not Phase.CLOSED
 
-    def foretell(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+    def foretell(self, rows: Sequence[Sale]) -> list[str]:
         """What stands still and what does not."""
+        if rows[0].opens_after(ms(timezone.now())):
+            return [
+                _("People may still enter and leave; nobody is called."),
+                _("If the opening passes meanwhile, the sale opens as soon as it goes on. Postpone it to open later."),
+            ]
         return [
             _("No new reservation is made from the moment you read that the sale is paused."),
             _("The line's clock stands still: nobody's turn and nobody's hold runs out, places are kept."),
@@ -72,8 +77,8 @@ class BeforeOpening(SaleStep):
     """A step that makes sense until the sale opens."""
 
     def offered(self, row: Sale) -> bool:
-        """Published, not open yet."""
-        return row.state == SaleState.PUBLISHED and phase(row) in {Phase.SCHEDULED, Phase.LOBBY}
+        """Published, not open yet; also while it is paused."""
+        return row.opens_after(ms(timezone.now()))
 
 
 class Postpone(BeforeOpening):
@@ -85,7 +90,7 @@ class Postpone(BeforeOpening):
 
     def foretell(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
         """What moves and what stays."""
-        return [_("The sale opens later and closes later by as much. Everybody keeps their place.")]
+        return [_("The sale opens later; its closing and its lines' own times move by as much. All keep their places.")]
 
     def tables(self, rows: Sequence[Sale]) -> list[Table]:
         """The times as they are."""

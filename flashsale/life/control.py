@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -28,7 +29,6 @@ from flashsale.rules.states import Phase, SaleState
 from flashsale.rules.trail import digest_of
 
 RUNNING = (SaleState.PUBLISHED, SaleState.PAUSED)
-BEFORE_OPENING = (Phase.SCHEDULED, Phase.LOBBY)
 # What a decision may change, as the audit trail names it.
 DECIDED = ("state", "opens_at", "closes_at", "paused_ms", "rate_per_s", "poll_ms")
 
@@ -64,17 +64,20 @@ def resume(*, sale: Sale, by: Any = None) -> Sale:
 
 
 def postpone(*, sale: Sale, opens_at: datetime, message: str = "", by: Any = None) -> Sale:
-    """Moves a later opening, and the closing by as much; places are kept, the lobby goes on.
+    """Moves a later opening, and the closing and the lines' own times by as much; places are kept, the lobby goes on.
 
-    Raises ValidationError once the sale has opened, and for an opening that is not later than the present one.
+    Raises ValidationError once the opening has passed, and for one that is not later than the present one.
     """
 
     def change(now: datetime) -> None:
         if opens_at == sale.opens_at:
             return
-        _demand(_phase(sale, now) in BEFORE_OPENING, _("The sale has opened: pause it instead."))
+        _demand(sale.opens_after(ms(now)), _("The opening has passed: it cannot be moved any more."))
         _demand(opens_at > max(sale.opens_at, now), _("The new opening must be later than the present one."))
-        sale.closes_at += opens_at - sale.opens_at
+        later = opens_at - sale.opens_at
+        for time in ("opens_at", "rolls_over_at"):
+            sale.allocations.exclude(**{time: None}).update(**{time: F(time) + later})
+        sale.closes_at += later
         sale.opens_at, sale.message = opens_at, message
 
     return _decide(sale, change, "postpone", by)
@@ -136,7 +139,7 @@ def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
         stock.refresh_from_db()
         sale = Sale.objects.select_related("campaign").get(pk=stock.allocation.sale_id)
         if quantity != stock.quantity:
-            _demand(_phase(sale, timezone.now()) in BEFORE_OPENING, _("Units can be added until the sale opens."))
+            _demand(sale.opens_after(ms(timezone.now())), _("Units can be added until the sale opens."))
             _demand(
                 stock.quantity < quantity <= UNITS_MAX,
                 _("There are %(count)d units already.") % {"count": stock.quantity},

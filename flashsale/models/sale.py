@@ -175,6 +175,10 @@ class Sale(models.Model):
         lease = {"runs_from_ms": wall_ms if until_ms else 0, "runs_until_ms": until_ms}
         self.clock, _ = Clock.objects.update_or_create(sale=self, defaults=lease)
 
+    def opens_after(self, wall_ms: int) -> bool:
+        """Whether a published sale's opening is still ahead, also in a pause: it can be moved, and units added."""
+        return self.state in {SaleState.PUBLISHED, SaleState.PAUSED} and wall_ms < ms(self.opens_at)
+
     def phase(self, wall_ms: int) -> Phase:
         """Where the sale stands at `wall_ms`."""
         return phase(

@@ -5,13 +5,17 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from redis import Redis
 
 from flashsale.gate import bridge, inspect, scripts
+from flashsale.gate.keys import SaleKeys
 from flashsale.life import control
 from flashsale.life.draw import draw, write_cohorts
 from flashsale.life.status import status
 from flashsale.models import Allocation, Sale, Stock, Unit
+from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import Phase
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -43,6 +47,37 @@ def test_postponing_moves_opening_and_closing_and_keeps_places():
     assert (ani.enter().index, ani.entry.fresh) == (1, False)
     card = card_of(sale)
     assert bridge.run(status(card=card, line=card.lines[0]))["message"] == "Two hours later"
+
+
+def test_a_line_with_an_opening_of_its_own_opens_as_much_later_in_books_gate_and_card(gate: Redis):
+    sale = lobby_sale()
+    own = sale.opens_at + timedelta(minutes=5)
+    Allocation.objects.filter(sale=sale).update(opens_at=own)
+    control.postpone(sale=sale, opens_at=sale.opens_at + timedelta(hours=2))
+    later = ms(own + timedelta(hours=2))
+    assert ms(Allocation.objects.get(sale=sale).opens_at) == card_of(sale).lines[0].opens_at == later
+    assert int(gate.hget(SaleKeys(sale.campaign_id, sale.pk).line(1), "opens")) == later
+
+
+def test_a_sale_paused_in_its_lobby_can_still_be_postponed_and_given_units_until_its_opening_has_passed():
+    sale = lobby_sale()
+    ani = Shopper(sale, "ani")
+    ani.enter()
+    control.pause(sale=sale, message="A moment")
+    later = sale.opens_at + timedelta(hours=1)
+    control.postpone(sale=sale, opens_at=later, message="An hour later")
+    stock = Stock.objects.get(allocation__sale=sale)
+    control.add_units(stock=stock, quantity=stock.quantity + 1)
+    assert (sale.state, sale.opens_at) == ("paused", later)
+    assert Unit.objects.filter(allocation__sale=sale).count() == stock.quantity
+    control.resume(sale=sale)
+    assert sale.phase(ms(timezone.now())) is Phase.LOBBY
+    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+    control.pause(sale=sale)
+    open_now(sale)
+    with pytest.raises(ValidationError):
+        control.postpone(sale=sale, opens_at=timezone.now() + timedelta(hours=1))
+    assert Unit.objects.filter(allocation__sale=sale).count() == stock.quantity
 
 
 def test_an_earlier_opening_and_an_opened_sale_cannot_be_postponed():

@@ -10,11 +10,12 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from flashsale.gate import bridge, cards, inspect
-from flashsale.life import audit
+from flashsale.life import audit, control
 from flashsale.life.enter import digests, enter
 from flashsale.life.reserve import direct_place, reserve
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Move, Reservation, Unit
+from flashsale.models.sale import ms
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Mode, PlaceState
@@ -61,6 +62,23 @@ def test_an_empty_list_cannot_be_published():
 
 def sleep_until(moment):
     time.sleep(max(0, (moment - timezone.now()).total_seconds()) + 0.1)
+
+
+def test_postponing_moves_a_roll_over_too_so_that_the_people_on_the_list_come_first():
+    opens = timezone.now() + timedelta(hours=1)
+    listed = [(Axis.EMAIL, identity("ani")[Axis.EMAIL])]
+    first = line("wronged", 1, listed=listed, successor="public", rolls_over_at=opens + timedelta(hours=1))
+    sale = sale_of(first, line("public", 0, channel="akulaku"), opens_at=opens, closes_at=opens + timedelta(hours=4))
+    ani = Shopper(sale, "ani", line="wronged")
+    ani.enter()
+    for _again in range(2):
+        control.postpone(sale=sale, opens_at=opens + timedelta(hours=3))
+    moved = opens + timedelta(hours=4)
+    assert Allocation.objects.get(code="wronged").rolls_over_at == moved
+    assert card_of(sale).line("wronged").rolls_over_at == ms(moved)
+    open_now(sale)
+    tend(sale)
+    assert (offered(sale, "wronged"), offered(sale, "public"), ani.look().state) == (1, 0, PlaceState.CALLED)
 
 
 def test_a_line_that_opens_later_calls_later_but_is_drawn_with_the_sale():
