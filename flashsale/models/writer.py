@@ -108,13 +108,17 @@ def refusal_of(error: IntegrityError) -> Outcome:
     raise error
 
 
-def lock_sale(sale: int, *, exclusive: bool = False) -> tuple[int, str]:
-    """The sale's epoch and state, its row locked until the transaction ends; SQLite's transactions are exclusive."""
+def lock_sale(sale: int, *, exclusive: bool = False, made_at: datetime | None = None) -> tuple[int, str]:
+    """The sale's epoch and state, its row locked until the transaction ends; SQLite's transactions are exclusive.
+
+    A published sale that had closed at `made_at`, on the line's clock, counts as closed.
+    """
     lock = "" if connection.vendor == "sqlite" else (" FOR UPDATE" if exclusive else " FOR SHARE")
+    wanted = f"SELECT epoch, state, closes_at <= %s FROM flashsale_sale WHERE id = %s{lock}"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT epoch, state FROM flashsale_sale WHERE id = %s{lock}", [sale])  # noqa: S608
-        epoch, state = cursor.fetchone()
-    return int(epoch), str(state)
+        cursor.execute(wanted, [connection.ops.adapt_datetimefield_value(made_at), sale])
+        epoch, state, over = cursor.fetchone()
+    return int(epoch), str(SaleState.CLOSED if over and state == SaleState.PUBLISHED else state)
 
 
 def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: UnitState) -> None:
@@ -187,7 +191,7 @@ def _known(reservations: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
 
 def _commit(sale: int, winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
     with transaction.atomic():
-        epoch, state = lock_sale(sale)
+        epoch, state = lock_sale(sale, made_at=max(w.made_at for w in winners))
         known = _known([w.id for w in winners])
         answers = {id_: _answer_for(state) for id_, state in known.items()}
         fresh = [w for w in winners if w.id not in known]

@@ -12,11 +12,12 @@ from flashsale.gate.keys import SaleKeys
 from flashsale.life import control
 from flashsale.life.draw import draw, write_cohorts
 from flashsale.life.status import status
-from flashsale.models import Allocation, Sale, Stock, Unit
+from flashsale.models import Allocation, Reservation, Sale, Stock, Unit
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Phase
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
+from tests.faults.steps import dying
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -126,6 +127,21 @@ def test_a_sale_called_off_reserves_nothing_more_and_says_why():
     assert set(Unit.objects.values_list("state", flat=True)) == {"free"}
     with pytest.raises(ValidationError):
         control.resume(sale=sale)
+
+
+def test_the_books_close_early_even_where_the_gate_has_not_heard_of_it(monkeypatch: pytest.MonkeyPatch):
+    sale = lobby_sale(stock={PHONE: 2})
+    ani, budi = Shopper(sale, "ani"), Shopper(sale, "budi")
+    ani.enter(), budi.enter()
+    open_now(sale)
+    tend(sale)
+    held = ani.reserve(key="in time")
+    dying(monkeypatch, scripts, "tell", lambda: control.close_early(sale=sale))
+    assert ani.reserve(key="in time").id == held.id
+    assert refusal(budi.reserve) is Outcome.CLOSED
+    assert Unit.objects.filter(state="held").count() == Reservation.objects.filter(state="held").count() == 1
+    bridge.run(control.tell_again(card=card_of(sale)))
+    assert refusal(budi.reserve) is Outcome.CLOSED
 
 
 def test_an_open_sale_closes_early_and_a_lobby_does_not():

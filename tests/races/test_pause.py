@@ -66,7 +66,7 @@ def test_reserving_goes_on_after_a_pause_where_neither_gate_nor_books_look_at_it
     sale, people = sale_and_people
     monkeypatch.setattr(control, "_tell", unheard)
     monkeypatch.setattr(
-        writer, "lock_sale", lambda sale: (Sale.objects.values_list("epoch").get(pk=sale)[0], "published")
+        writer, "lock_sale", lambda sale, **_: (Sale.objects.values_list("epoch").get(pk=sale)[0], "published")
     )
     _, then, after = rush(sale, people)
     assert after == PEOPLE > then
