@@ -135,10 +135,11 @@ def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) ->
             by_state[row.state] += row.quantity
     # Whoever reserved had been called, even if the books were never told how far.
     called = max([line.called, *(row.number for row in mine)])
+    # A cohort is written at the draw, which may be before `entered` is: all of it was given.
+    entered = max([line.entered, line.cohort or 0, *(row.index for row in mine)])
     return load.LineLoad(
         number=line.number, block=line.block, cohort=line.cohort, seed=line.seed, called=called,
         held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[row.number for row in mine],
-        entered=max([line.entered, *(row.index for row in mine)]),
-        listed=list(line.listed.values_list("digest", flat=True)), direct=line.mode == Mode.DIRECT,
-        carried=line.block if line.carries_id else 0,
+        entered=entered, listed=list(line.listed.values_list("digest", flat=True)),
+        direct=line.mode == Mode.DIRECT, carried=line.block if line.carries_id else 0,
     )  # fmt: skip

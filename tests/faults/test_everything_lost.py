@@ -6,7 +6,7 @@ from flashsale.gate import bridge
 from flashsale.life import admit
 from flashsale.life.leave import leave
 from flashsale.life.status import status
-from flashsale.models import Reservation, Sale
+from flashsale.models import Allocation, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
@@ -72,6 +72,20 @@ def test_once_drawn_a_token_brings_its_number_back(gate):
     assert states(people) == ["spent", "spent", "waiting", "waiting", "waiting"]
     assert first.reserve(key="k").id == held.id
     assert Reservation.objects.count() == 2
+
+
+def test_all_who_were_drawn_are_called_although_the_books_had_counted_only_some_of_them(gate):
+    sale = lobby_sale(stock={PHONE: 12})
+    people = crowd(sale) + [Shopper(sale, f"late-{n}") for n in range(7)]
+    for late in people[len(NAMES) :]:
+        late.enter()
+    open_now(sale)
+    numbers = [person.number() for person in people]
+    Allocation.objects.filter(sale=sale, cohort=12).update(entered=3)
+    lose_everything(gate, sale)
+    tend(sale)
+    assert [person.number() for person in people] == numbers
+    assert states(people) == ["called"] * 12
 
 
 def test_whoever_entered_again_meanwhile_keeps_the_earlier_place_alone(gate):
