@@ -150,6 +150,14 @@ async def out_of_line(card: SaleCard, line: LineCard) -> list[int]:
     return [at * 8 + bit for at, byte in enumerate(bits) if byte for bit in range(8) if byte >> (7 - bit) & 1]
 
 
+async def shown(card: SaleCard, line: LineCard) -> bytes:
+    """Which old numbers have been shown in a line that carries an order over: bit n for number n. Raises GateDown."""
+    try:
+        return bytes(await gate().redis.get(keys_of(card).seen(line.number)) or b"")
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("shown") from error
+
+
 async def patient_places(card: SaleCard, line: LineCard) -> list[int]:
     """The indexes with extra time to claim, a capped list. Raises GateDown."""
     try:

@@ -10,7 +10,8 @@
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps     |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → place, packed (enter.lua); the crowd-sized memory    |
 | fs:{c}:out:<sale>:<n>           | BITMAP | by index: left or voided                                                 |
-| fs:{c}:seen:<sale>:<n>          | BITMAP | by index: shown by its token, or left, since everything was lost         |
+| fs:{c}:seen:<sale>:<n>          | BITMAP | by index: shown by its token, or left, since everything was lost; in a  |
+|                                 |        | line that carries an order over: every old number ever shown             |
 | fs:{c}:voided:<sale>:<n>        | SET    | indexes voided because their owner had an earlier place                  |
 | fs:{c}:spent:<sale>:<n>         | BITMAP | by number: not an open claim any more (reserved, left, voided, gap)      |
 | fs:{c}:waves:<sale>:<n>         | ZSET   | "last number:time called" scored by last number                          |

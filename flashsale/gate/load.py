@@ -34,6 +34,7 @@ class LineLoad:
     entered: int = 0
     listed: list[str] = field(default_factory=list)
     carried: int = 0
+    shown: bytes = b""
     direct: bool = False
 
 
@@ -182,10 +183,25 @@ async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None
     known = card.line_number(line.number)
     if known is not None:
         rules = {"opens": known.opens_at, "mode": known.mode, "listed": int(known.listed_only)}
-        await redis.hset(keys.line(line.number), mapping=rules)
+        await redis.hset(keys.line(line.number), mapping=rules | {"carried": int(line.carried > 0)})
     await _list(keys, line.number, line.listed)
-    if line.carried and not await redis.exists(keys.spent(line.number)):
-        await redis.setrange(keys.spent(line.number), 0, b"\xff" * (line.carried // 8 + 1))
+    if line.carried:
+        await _load_shown(keys, line)
+
+
+async def _load_shown(keys: SaleKeys, line: LineLoad) -> None:
+    """Old numbers that the gate had never seen are present if the books know them as shown, else spent.
+
+    What the gate has kept of the others is newer: who left or reserved stays away.
+    """
+    redis, size = gate().redis, line.carried // 8 + 1
+    kept = await redis.mget(keys.seen(line.number), keys.spent(line.number))
+    bitmaps = (kept[0] or b"", kept[1] or b"\xff" * size, line.shown)
+    seen, spent, shown = (int.from_bytes(bitmap.ljust(size, b"\0")) for bitmap in bitmaps)
+    present = {keys.seen(line.number): seen | shown, keys.spent(line.number): spent & ~(shown & ~seen)}
+    await redis.mset({key: bits.to_bytes(size) for key, bits in present.items()})
+    # Whoever reserved had shown theirs, even if the books were never told; a look must not give the number back.
+    await _mark(keys.seen(line.number), line.spent)
 
 
 async def put_on_list(card: SaleCard, *, line: int, digests: Collection[str]) -> None:

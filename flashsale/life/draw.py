@@ -12,7 +12,7 @@ from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import gate
 from flashsale.gate.messages import Survey
 from flashsale.life.books import in_books
-from flashsale.models import Allocation, Record, Sale
+from flashsale.models import Allocation, Record, Sale, Shown
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
@@ -31,7 +31,7 @@ async def draw(*, card: SaleCard) -> bool:
     1. The gate fixes all cohorts at one instant; later calls get the same.
     2. The books write them, unless they have been written: the books' word counts.
     3. Numbers of places left or voided before the draw are taken out of the calling; those of places with extra time
-       are noted.
+       are noted. The books hear which old numbers were shown where a line carries them over.
     4. The gate hears cohort and seed: from here on there are numbers. Dying in between, the next one goes on at 1.
     """
     cohorts = await scripts.freeze(card)
@@ -46,6 +46,8 @@ async def draw(*, card: SaleCard) -> bool:
         waiting = await cards.patient_places(card, line)
         numbers = {index: lottery.number(index, cohort, bytes.fromhex(seed)) for index in waiting}
         await scripts.number(card, line, numbers=numbers)
+        if line.carries:
+            await in_books(write_shown, line.id, await cards.shown(card, line))
         await scripts.seed(card, line, cohort=cohort, seed=seed)
     return True
 
@@ -87,17 +89,32 @@ async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
 
 
 async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
-    """Writes down how many have entered, at most once a second and process."""
-    seen: dict[tuple[str, int], tuple[float, int]] = gate().kept["entered"]
-    at, entered = seen.get((card.commitment, line.number), (0.0, 0))
-    if figures.entered > entered and time.monotonic() - at > REMEMBER_S:
-        seen[card.commitment, line.number] = (time.monotonic(), figures.entered)
-        await in_books(write_entered, line.id, figures.entered)
+    """Writes down how many have entered, or who has shown an old number, at most once a second and process."""
+    seen: dict[tuple[str, int], tuple[float, int | bytes]] = gate().kept["entered"]
+    at, known = seen.get((card.commitment, line.number), (0.0, 0))
+    if figures.entered == known or time.monotonic() - at <= REMEMBER_S:
+        return
+    entered = await cards.shown(card, line) if line.carries else figures.entered
+    seen[card.commitment, line.number] = (time.monotonic(), entered)
+    if isinstance(entered, int):
+        await in_books(write_entered, line.id, entered)
+    elif entered != known:
+        await in_books(write_shown, line.id, entered)
 
 
 def write_entered(allocation: int, entered: int) -> None:
     """How many have entered, which never shrinks."""
     Allocation.objects.filter(pk=allocation, entered__lt=entered).update(entered=entered)
+
+
+@transaction.atomic
+def write_shown(allocation: int, shown: bytes) -> None:
+    """Which old numbers have been shown, which never shrinks."""
+    row, _ = Shown.objects.select_for_update().get_or_create(allocation_id=allocation)
+    known, size = bytes(row.numbers), max(len(row.numbers), len(shown))
+    row.numbers = bytes(a | b for a, b in zip(known.ljust(size, b"\0"), shown.ljust(size, b"\0"), strict=True))
+    if row.numbers != known:
+        row.save(update_fields=["numbers"])
 
 
 async def make_room(*, card: SaleCard, line: LineCard) -> None:

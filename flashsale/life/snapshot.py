@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from flashsale.gate import load
 from flashsale.gate.card import LineCard, SaleCard
-from flashsale.models import Allocation, Claim, Holding, Reservation, Sale, Unit, Unpaid
+from flashsale.models import Allocation, Claim, Holding, Reservation, Sale, Shown, Unit, Unpaid
 from flashsale.models.sale import ms
 from flashsale.rules.states import Mode, ReservationState, UnitState
 
@@ -142,4 +142,5 @@ def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) ->
         held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[row.number for row in mine],
         entered=entered, listed=list(line.listed.values_list("digest", flat=True)),
         direct=line.mode == Mode.DIRECT, carried=line.block if line.carries_id else 0,
+        shown=b"".join(Shown.objects.filter(allocation=line).values_list("numbers", flat=True)),
     )  # fmt: skip

@@ -188,6 +188,13 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Shown',
+            fields=[
+                ('allocation', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='shown', serialize=False, to='flashsale.allocation')),
+                ('numbers', models.BinaryField(default=b'')),
+            ],
+        ),
+        migrations.CreateModel(
             name='DemoCharge',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -1,6 +1,6 @@
 """The books: what is true for ever. One noun a file; the tables themselves refuse what must not be."""
 
-from flashsale.models.allocation import Allocation, Listed, Offer, Stock
+from flashsale.models.allocation import Allocation, Listed, Offer, Shown, Stock
 from flashsale.models.api_call import ApiCall
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.case import Appeal, Cancellation, Case, Notice, Opened, ReviewRun
@@ -42,6 +42,7 @@ __all__ = [
     "Rules",
     "RulesChanged",
     "Sale",
+    "Shown",
     "Stock",
     "Trait",
     "Unit",

@@ -127,6 +127,19 @@ class Allocation(models.Model):
         return self.rolls_over_at or self.sale.closes_at
 
 
+class Shown(models.Model):
+    """Which old numbers have been shown in a line that carries an order over, a moment ago: bit n for number n.
+
+    A row of its own: a bitmap of a large line is not to be read with every allocation.
+    """
+
+    allocation = models.OneToOneField(Allocation, models.CASCADE, primary_key=True, related_name="shown")
+    numbers = models.BinaryField(default=b"")
+
+    def __str__(self) -> str:
+        return str(self.allocation_id)
+
+
 class Listed(models.Model):
     """A person on an allocation's list, by one digest; any proven axis that is listed lets them in."""
 

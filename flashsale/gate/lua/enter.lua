@@ -3,7 +3,7 @@
 -- nobody has looked for an hour.
 -- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 used in campaign  6 used in sale  7 listed  8 spent
---   9 unpaid  10.. the pace of each identity, then the pace of each one's caller, then the place bucket of each digest
+--   9 unpaid  10 seen  11.. the pace of each identity, then the pace of each one's caller, then the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)
 --   6 ms between an identity's calls  7 how many at once  8 ms between its caller's calls (0: any)  9 how many at once
 --   10 how many identities  11 their digests, 16 bytes each, as many for each of them  12 the same in hex
@@ -16,16 +16,16 @@ local sale = read_sale()
 local line = tonumber(ARGV[2])
 local most, limit, sale_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local identity_gap, identity_burst, caller_gap, caller_burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local buckets = 9 + 2 * tonumber(ARGV[10])
+local buckets = 10 + 2 * tonumber(ARGV[10])
 local count, raws, hexes = tonumber(ARGV[10]), ARGV[11], ARGV[12]
 local size = #raws / 16 / count
-assert(#KEYS == 9 + (2 + size) * count, 'a pace, a caller and one bucket a digest')
+assert(#KEYS == 10 + (2 + size) * count, 'a pace, a caller and one bucket a digest')
 
 local asks, paces, digests = {}, {}, {}
 for at = 1, count do
   local first = (at - 1) * size
-  asks[at] = {pace = KEYS[9 + at], caller = KEYS[9 + count + at], carried = tonumber(ARGV[12 + at]), first = first}
-  paces[at], paces[count + at] = KEYS[9 + at], KEYS[9 + count + at]
+  asks[at] = {pace = KEYS[10 + at], caller = KEYS[10 + count + at], carried = tonumber(ARGV[12 + at]), first = first}
+  paces[at], paces[count + at] = KEYS[10 + at], KEYS[10 + count + at]
 end
 for at = 1, size * count do digests[at] = hexes:sub(at * 32 - 31, at * 32) end
 
@@ -88,6 +88,7 @@ end
 local function give_index(ask, index, returns)
   if ask.carried then
     redis.call('SETBIT', KEYS[8], index, 0)
+    redis.call('SETBIT', KEYS[10], index, 1)
   else
     entered, given = index, given + 1
   end

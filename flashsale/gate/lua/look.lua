@@ -1,6 +1,7 @@
 -- Where a place stands. A place whose digests the gate has lost is put back: the token is the place (DESIGN 7).
 -- After a loss, indexes that may have been given since the last second known are out until their token is seen, once; if
--- its owner has entered again meanwhile, the earlier place counts.
+-- its owner has entered again meanwhile, the earlier place counts. In a line that carries an order over they are spent, as old
+-- numbers are that nobody has shown; a token of this line proves that its number was.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 patient  8 seen  9 pace of the place
 --   10.. the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 index  4 number (0 while not drawn)  5 seed (empty while not drawn)
@@ -12,13 +13,16 @@ keep_paces({[KEYS[9]] = after})
 local sale = read_sale()
 if not sale then return {'not_ready'} end
 local index, number = tonumber(ARGV[3]), tonumber(ARGV[4])
-local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'lost')
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'lost', 'carried')
 if (line[1] or '') ~= ARGV[5] then return {'not_ready'} end
 local called = tonumber(line[2])
 
 if redis.call('SISMEMBER', KEYS[4], index) == 1 then return {'looked', 'voided', sale.now, 0, called} end
 local out = redis.call('GETBIT', KEYS[3], index) == 1
-if out and index <= tonumber(line[3] or 0) and redis.call('SETBIT', KEYS[8], index, 1) == 0 then
+if line[4] == '1' then
+  -- Its index is its number, drawn or not.
+  if redis.call('SETBIT', KEYS[8], index, 1) == 0 then redis.call('SETBIT', KEYS[5], index, 0) end
+elseif out and index <= tonumber(line[3] or 0) and redis.call('SETBIT', KEYS[8], index, 1) == 0 then
   out = false
   redis.call('SETBIT', KEYS[3], index, 0)
   if number > 0 then redis.call('SETBIT', KEYS[5], number, 0) end
