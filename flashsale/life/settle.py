@@ -60,7 +60,11 @@ def hear(*, told: payment.Told) -> str:
     if (told.amount, told.currency) != (known.amount, known.reservation.sale.campaign.currency):
         log.error("a call-back about %s names %s %s", told.reference, told.currency, told.amount)
         raise Refused(Outcome.WRONG_PRICE, f"The amount of this reference is {known.amount}.")
-    return str(settle(reference=told.reference, paid=told.paid).payment.state)
+    row = settle(reference=told.reference, paid=told.paid)
+    if row.payment.reference != told.reference:
+        # The buyer has begun another attempt since we looked; nobody else will hear of this one's money.
+        return _refund_superseded(told)
+    return str(row.payment.state)
 
 
 def settle_left(*, most: int = 100) -> int:

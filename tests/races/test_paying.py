@@ -11,7 +11,7 @@ from flashsale.models import Cancellation, DemoCharge, Payment, Reservation, Sal
 from flashsale.providers import payment
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper
-from tests.faults.steps import broken, buy, called, in_gate, money_astray, pay
+from tests.faults.steps import broken, buy, called, in_gate, money_astray, pay, refusal
 from tests.races.crowd import at_once, without
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -66,6 +66,37 @@ class TestPayingTwiceAtOnce:
         }
         assert DemoCharge.objects.count() == 1
         assert broken(sale) == money_astray() == []
+
+
+class TestMoneyOfADeclinedAttemptThatIsToldWhileTheNextOneStarts:
+    def _crossed(self, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[tuple[str, str, bool]]]:
+        """Between a call-back's look at the payment and its lock the buyer pays anew: its answer, the bank's books."""
+        _, (ani, _) = called("ani", "budi")
+        held, decide = ani.reserve().id, settle._decide
+        assert refusal(pay, ani, held, instrument=payment.DEMO_DECLINED) is Outcome.PAYMENT_DECLINED
+        DemoCharge.objects.update(state="paid")
+
+        def meanwhile(*args: Any) -> Reservation:
+            monkeypatch.setattr(settle, "_decide", decide)
+            assert pay(ani, held).payment.reference == f"{held}/2"
+            return decide(*args)
+
+        monkeypatch.setattr(settle, "_decide", meanwhile)
+        said = settle.hear(told=payment.Told(f"{held}/1", 1_799_000, "IDR", paid=True))
+        charges = DemoCharge.objects.order_by("reference").values_list("reference", "state", "refunded")
+        return said, [(reference.partition("/")[2], state, refunded) for reference, state, refunded in charges]
+
+    def test_is_kept_where_nobody_sees_that_it_is_another_attempt_by_then(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(settle, "_refund_superseded", lambda _told: "paid")
+        assert self._crossed(monkeypatch) == ("paid", [("1", "paid", False), ("2", "paid", False)])
+        assert len(money_astray()) == 1
+
+    def test_goes_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self._crossed(monkeypatch) == ("refunded", [("1", "paid", True), ("2", "paid", False)])
+        assert Reservation.objects.get().state == "confirmed"
+        assert money_astray() == []
 
 
 class TestACancellationThatOvertakesItsConfirmation:
