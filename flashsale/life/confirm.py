@@ -212,7 +212,7 @@ def _start_payment(row: Reservation, known: Payment | None, method: str, now: da
     attempt = 1 + int(known.reference.rpartition("/")[2]) if known else 1
     fields = {
         "reference": f"{row.pk}/{attempt}", "provider": payment.provider.name, "method": method, "amount": row.amount,
-        "state": PaymentState.STARTED, "started_at": now, "settled_at": None,
+        "state": PaymentState.STARTED, "started_at": now, "settled_at": None, "refund_reference": "",
     }  # fmt: skip
     if known is None:
         Payment.objects.create(reservation=row, **fields)

@@ -198,3 +198,8 @@ class TestMoneyOfADeclinedAttempt:
         assert [refusal(confirmed, *owed) for _ in range(2)] == [word] * 2
         assert Payment.objects.values_list("reference", "state").get() == (f"{owed[1].id}/1", left)
         assert (DemoCharge.objects.count(), Reservation.objects.get().state) == (1, "held")
+
+    def test_leaves_no_trace_of_its_refund_on_the_next_attempt(self, owed):
+        assert confirmed(*owed).state == "confirmed"
+        row = Payment.objects.values_list("reference", "state", "refund_reference").get()
+        assert row == (f"{owed[1].id}/2", "paid", "")
