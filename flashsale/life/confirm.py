@@ -238,7 +238,9 @@ def refund(*, reservation: uuid.UUID) -> None:
     except payment.CannotRefund as error:
         log.warning("the refund of %s failed: %s", paying.reference, error)
         became = {"state": PaymentState.REFUND_FAILED}
-    Payment.objects.filter(pk=paying.pk, state=PaymentState.REFUND_DUE).update(**became)
+    # By then the row may be a later attempt's, whose own money is due.
+    asked = Payment.objects.filter(pk=paying.pk, reference=paying.reference)
+    asked.filter(state=PaymentState.REFUND_DUE).update(**became)
 
 
 def refund_again(*, reservation: uuid.UUID) -> bool:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from flashsale.gate import bridge, inspect
-from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.confirm import Buyer, Payer, confirm, refund_due
 from flashsale.life.release import release
 from flashsale.life.settle import hear, settle_left
 from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait, Unit
@@ -203,3 +203,23 @@ class TestMoneyOfADeclinedAttempt:
         assert confirmed(*owed).state == "confirmed"
         row = Payment.objects.values_list("reference", "state", "refund_reference").get()
         assert row == (f"{owed[1].id}/2", "paid", "")
+
+    def test_whose_refund_is_answered_late_settles_no_other_attempts(self, owed, monkeypatch):
+        person, held = owed
+        refund, second = payment.provider.refund, f"{held.id}/2"
+
+        def meanwhile(**fields):
+            """While the first is sent back, the second one is declined and paid after all, too."""
+            monkeypatch.setattr(payment.provider, "refund", refund)
+            refusal(confirmed, person, held, payer=payer(instrument=payment.DEMO_DECLINED))
+            DemoCharge.objects.filter(reference=second).update(state="paid")
+            assert hear(told=payment.Told(second, PRICE, "IDR", paid=True)) == "refund_due"
+            return refund(**fields)
+
+        monkeypatch.setattr(payment.provider, "refund", meanwhile)
+        assert refund_due() == 1
+        assert Payment.objects.values_list("reference", "state", "refund_reference").get() == (second, "refund_due", "")
+        assert [refund_due(), refund_due()] == [1, 0]
+        row = Payment.objects.values_list("reference", "state", "refund_reference").get()
+        assert row == (second, "refunded", f"refund-{second}")
+        assert money_astray() == []
