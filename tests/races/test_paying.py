@@ -4,9 +4,10 @@ import itertools
 from typing import Any
 
 import pytest
+import redis
 
-from flashsale.gate import scripts
-from flashsale.life import cancel, confirm, settle
+from flashsale.gate import bridge, scripts
+from flashsale.life import admit, cancel, confirm, settle
 from flashsale.models import Cancellation, DemoCharge, Payment, Reservation, Sale
 from flashsale.providers import payment
 from flashsale.rules.outcomes import Outcome
@@ -122,6 +123,24 @@ class TestACancellationThatOvertakesItsConfirmation:
         assert self._overtaken(monkeypatch) == {"offered": 1, "held": 0, "sold": 0, "used": []}
         assert confirm.refund_due() == 1
         assert money_astray() == []
+
+
+def test_an_order_is_confirmed_though_the_gate_is_filled_anew_before_it_hears(
+    monkeypatch: pytest.MonkeyPatch, gate: redis.Redis
+) -> None:
+    sale, (ani, _) = called("ani", "budi")
+    tell = settle._tell_gate
+
+    def late(row: Reservation) -> None:
+        gate.flushall()
+        bridge.run(admit.mend_all())
+        tell(row)
+
+    monkeypatch.setattr(settle, "_tell_gate", late)
+    assert buy(ani).state == "confirmed"
+    assert Sale.objects.get().epoch == sale.epoch + 1
+    assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
+    assert broken(sale) == money_astray() == []
 
 
 def test_orders_confirmed_and_cancelled_at_once_are_one_or_the_other() -> None:
