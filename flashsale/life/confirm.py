@@ -191,8 +191,7 @@ def _claim_late_axes(
     row: Reservation, axes: Sequence[CampaignAxis], mine: Collection[tuple[str, str]], traits: Mapping[Axis, bytes]
 ) -> None:
     """Slots on the hard axes that are first known now; a retry finds them taken by itself."""
-    late = [axis.axis for axis in axes if axis.hard and axis.checked_at == "confirm"]
-    wanted = [(axis, traits[Axis(axis)].hex()) for axis in late]
+    wanted = [(axis.axis, traits[Axis(axis.axis)].hex()) for axis in axes if axis.is_late]
     claim(row, [known for known in wanted if known not in mine])
 
 

@@ -168,7 +168,7 @@ def _end(paying: Payment, state: PaymentState, now: datetime) -> None:
     row.traits.all().delete()
     Contact.objects.filter(reservation=row).delete()
     if row.state == ReservationState.HELD:
-        late = row.sale.campaign.axes.filter(hard=True, checked_at="confirm").values("axis")
+        late = [axis.axis for axis in row.sale.campaign.axes.all() if axis.is_late]
         row.claims.filter(axis__in=late).delete()
 
 

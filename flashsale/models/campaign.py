@@ -108,6 +108,11 @@ class CampaignAxis(models.Model):
     def __str__(self) -> str:
         return f"{self.axis} ({'hard' if self.hard else 'soft'})"
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it carries the limit and is first known when somebody pays."""
+        return self.hard and self.checked_at == self.CheckedAt.CONFIRM
+
     def clean(self) -> None:
         """A soft axis is learnt when the order is confirmed; nobody is asked for it at the door. A network is soft."""
         if self.hard and self.axis == Axis.NETWORK:
