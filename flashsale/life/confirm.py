@@ -48,8 +48,9 @@ def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer)
     """Takes the payment and makes the reservation the buyer's; asked again it answers the same and charges nothing.
 
     Where the buyer has yet to pay elsewhere it stays held, until the provider calls back (`settle.hear`).
-    Refuses NOT_FOUND (also another channel's), EXPIRED, NOT_HELD, MALFORMED (method), WRONG_PRICE, WRONG_IDENTITY,
-    BAD_IDENTITY, LIMIT_REACHED (an axis first known now), PAYMENT_DECLINED, UNKNOWN (the provider does not answer).
+    Refuses NOT_FOUND (also another channel's), EXPIRED, NOT_HELD, MALFORMED (method), WRONG_PRICE, WRONG_IDENTITY
+    (also other than the payment under way was started with), BAD_IDENTITY, LIMIT_REACHED (an axis first known now),
+    PAYMENT_DECLINED, UNKNOWN (the provider does not answer).
 
     0. What is owed for an attempt that was declined and paid after all goes back first: another one takes its row.
     1. The books note who buys and that a payment starts, under a reference of ours. If we die after this, a retry uses
@@ -122,7 +123,8 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
                 raise Refused(Outcome.WRONG_PRICE, f"The official price of these units is {row.amount}.")
             axes = _axes(row.sale.campaign_id, bytes(row.sale.campaign.salt))
             mine = set(row.claims.values_list("axis", "digest"))
-            traits = _traits(row, axes, mine, buyer)
+            paying = known is not None and known.state == PaymentState.STARTED
+            traits = _traits(row, axes, mine, buyer, paying=paying)
             if row.state != ReservationState.CONFIRMED:
                 _claim_late_axes(row, axes, mine, traits)
                 _remember_buyer(row, buyer, traits, anew=known is not None)
@@ -165,9 +167,13 @@ def _has_ended(row: Reservation, now: datetime) -> bool:
 
 
 def _traits(
-    row: Reservation, axes: Sequence[CampaignAxis], mine: Collection[tuple[str, str]], buyer: Buyer
+    row: Reservation, axes: Sequence[CampaignAxis], mine: Collection[tuple[str, str]], buyer: Buyer, *, paying: bool
 ) -> dict[Axis, bytes]:
-    """The buyer's digests on the campaign's axes; those proven at the door (`mine`) must be the same again."""
+    """The buyer's digests on the campaign's axes; those that took its limit (`mine`) must be the same again.
+
+    Also those first known now, once somebody is `paying`: the provider charges the first instrument whatever a retry
+    says. Slots for each would keep others out; slots for the last alone would let whoever paid by the first buy again.
+    """
     digests = digester(bytes(row.sale.campaign.salt).hex())
     traits = {}
     for axis_row in axes:
@@ -181,9 +187,10 @@ def _traits(
             traits[axis] = digests.digest(axis, raw)
         except BadValue as error:
             raise Refused(Outcome.BAD_IDENTITY, f"{axis.value}: {error}") from error
-        proven = axis_row.hard and axis_row.checked_at == "enter"
-        if proven and (axis.value, traits[axis].hex()) not in mine:
-            raise Refused(Outcome.WRONG_IDENTITY, "Not the person who entered the line.")
+        taken = axis_row.hard and (paying or not axis_row.is_late)
+        if taken and (axis.value, traits[axis].hex()) not in mine:
+            before = "the payment started with" if axis_row.is_late else "entered the line"
+            raise Refused(Outcome.WRONG_IDENTITY, f"{axis.value}: not the one that {before}.")
     return traits
 
 
@@ -196,7 +203,10 @@ def _claim_late_axes(
 
 
 def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes], *, anew: bool) -> None:
-    """Who buys, before anything is charged: whoever hears that it is paid can make the order theirs."""
+    """Who buys, before anything is charged: whoever hears that it is paid can make the order theirs.
+
+    A retry while they pay may correct it: contact data and soft axes are as they were said last.
+    """
     if anew:
         row.traits.all().delete()
         Contact.objects.filter(reservation=row).delete()

@@ -73,7 +73,7 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.NOT_CANCELLABLE: (409, gettext_noop("This order cannot be cancelled.")),
     Outcome.APPEAL_OVER: (409, gettext_noop("The time to appeal is over.")),
     Outcome.WRONG_PRICE: (422, gettext_noop("The price is not the official one.")),
-    Outcome.WRONG_IDENTITY: (403, gettext_noop("This is not the identity that entered the line.")),
+    Outcome.WRONG_IDENTITY: (403, gettext_noop("This is not the identity that was given before.")),
     Outcome.PAYMENT_DECLINED: (402, gettext_noop("The payment was declined.")),
     Fault.WRONG_METHOD: (405, gettext_noop("This method is not possible here.")),
     Fault.TOO_SLOW: (408, gettext_noop("The request took too long to arrive.")),
