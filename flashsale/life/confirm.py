@@ -135,7 +135,8 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
 
 
 def _locked(reservation: uuid.UUID, channel: int) -> Reservation:
-    # What may have changed while we waited for the lock, like the payment, is read afterwards.
+    # The row is as it is once we have its lock, and its payment and claims are read after that. Sale and clock are as
+    # the wait began: a hold that ends, or a sale that is paused, while we wait is judged as it was when we were asked.
     rows = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign", "sale__clock")
     row = rows.filter(pk=reservation, channel=channel).first()
     if row is None or row.state == ReservationState.ABANDONED:
