@@ -119,6 +119,11 @@ def card_of(sale: Sale) -> SaleCard:
     return bridge.run(places.card(code=sale.code))
 
 
+def channel_of(card: SaleCard, code: str) -> ChannelCard:
+    """The channel with this code."""
+    return next(channel for channel in card.channels if channel.code == code)
+
+
 def tend(sale: Sale) -> None:
     """One look at the sale."""
     bridge.run(admit.tend(card=card_of(sale)))
@@ -147,9 +152,7 @@ class Shopper:
 
     @property
     def channel(self) -> ChannelCard:
-        channel = self.card.channel(self.channel_code)
-        assert channel is not None
-        return channel
+        return channel_of(self.card, self.channel_code)
 
     def enter(self) -> Entry:
         known = digests(card=self.card, values=identity(self.name))

@@ -110,13 +110,9 @@ class SaleCard:
         """The line with this number in the sale, or None."""
         return next((line for line in self.lines if line.number == number), None)
 
-    def offer(self, sku: str) -> OfferCard | None:
-        """The offer with this SKU, or None."""
-        return next((offer for offer in self.offers if offer.sku == sku), None)
-
-    def channel(self, code: str) -> ChannelCard | None:
-        """The channel with this code, or None."""
-        return next((channel for channel in self.channels if channel.code == code), None)
+    def line_id(self, id_: int) -> LineCard:
+        """The line with this id in the books; a sale keeps its lines, so whoever knows the id finds it."""
+        return next(line for line in self.lines if line.id == id_)
 
     @cached_property
     def _lines(self) -> dict[str, LineCard]:

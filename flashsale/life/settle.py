@@ -176,7 +176,9 @@ def _honour(row: Reservation, reference: str) -> Reservation:
     card = card_of(row.sale)
     with transaction.atomic():
         taken = taken_again(card, row.pk)
-    answer = bridge.run(_retake(card, _line(card, row), json.dumps(taken))) if taken else Outcome.OFFER_GONE
+    answer = (
+        bridge.run(_retake(card, card.line_id(row.allocation_id), json.dumps(taken))) if taken else Outcome.OFFER_GONE
+    )
     if answer in RETRYABLE:
         raise Refused(Outcome.UNKNOWN, "The money has come late; the same request will tell what became of it.")
     units = taken["units"] if taken and answer is Outcome.RESERVED else []
@@ -221,10 +223,6 @@ def _conclude(reference: str, epoch: int, units: list[tuple[int, int]]) -> Reser
     return row
 
 
-def _line(card: SaleCard, row: Reservation) -> LineCard:
-    return next(line for line in card.lines if line.id == row.allocation_id)
-
-
 @lru_cache(maxsize=256)
 def _way(sale: int, commitment: str, allocation: int) -> tuple[SaleCard, LineCard]:
     """Where the gate keeps a line, which never changes: ten questions to the books that each order need not ask.
@@ -232,7 +230,7 @@ def _way(sale: int, commitment: str, allocation: int) -> tuple[SaleCard, LineCar
     By the commitment, for ids may come back with restored books. Only for keys: the rest of the card may be old.
     """
     card = card_of(Sale.objects.select_related("campaign").get(pk=sale, commitment=commitment))
-    return card, next(line for line in card.lines if line.id == allocation)
+    return card, card.line_id(allocation)
 
 
 def _tell_gate(row: Reservation) -> None:

@@ -34,7 +34,7 @@ def winner_of(card: SaleCard, taken: dict[str, Any]) -> Winner:
 def taken_again(card: SaleCard, reservation: uuid.UUID) -> dict[str, Any] | None:
     """An expired reservation as the gate would take it once more; None where a unit is no longer free in its line."""
     row = Reservation.objects.prefetch_related("holdings__unit", "unpaid").get(pk=reservation)
-    line = next(line for line in card.lines if line.id == row.allocation_id)
+    line = card.line_id(row.allocation_id)
     units = sorted((held.unit for held in row.holdings.all()), key=lambda unit: unit.pk)
     if any((unit.state, unit.allocation_id) != (UnitState.FREE, row.allocation_id) for unit in units):
         return None

@@ -14,7 +14,7 @@ from flashsale.life.enter import digests, enter
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.pace import IDENTITY, PLACE, Bucket
 from flashsale.rules.states import PlaceState
-from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, card_of, channel_of, identity, lobby_sale, open_now, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -142,6 +142,6 @@ def test_addresses_count_only_for_those_who_come_by_themselves():
     sale = lobby_sale()
     card = card_of(sale)
     known = digests(card=card, values=identity("ani"))
-    where = {"card": card, "line": card.lines[0], "channel": card.channel("lazada"), "digests": known}
+    where = {"card": card, "line": card.lines[0], "channel": channel_of(card, "lazada"), "digests": known}
     assert bridge.run(enter(**where, address="203.0.113.7")).fresh
     assert not bridge.run(enter(**where)).fresh

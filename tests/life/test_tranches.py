@@ -19,7 +19,18 @@ from flashsale.models.sale import ms
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Mode, PlaceState
-from tests.factories import PHONE, Shopper, card_of, draft_sale, identity, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import (
+    PHONE,
+    Shopper,
+    card_of,
+    channel_of,
+    draft_sale,
+    identity,
+    lobby_sale,
+    open_now,
+    poco_campaign,
+    tend,
+)  # fmt: skip
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -219,7 +230,7 @@ def direct(sale, name, *, key="once", quantity=1):
     card = card_of(sale)
     where = card.line("door")
     person = direct_place(card=card, line=where, digests=digests(card=card, values=identity(name)))
-    channel = card.channel("lazada")
+    channel = channel_of(card, "lazada")
     return bridge.run(
         reserve(
             card=card,

@@ -30,7 +30,8 @@ def main() -> None:
     card = bridge.run(places.card(code=told["sale"]))
     line = card.lines[0]
     place = places.open_place(card=card, line=line, token=told["token"])
-    where = {"card": card, "line": line, "channel": card.channel(line.channels[0]), "place": place}
+    channel = next(channel for channel in card.channels if channel.code == line.channels[0])
+    where = {"card": card, "line": line, "channel": channel, "place": place}
     try:
         bridge.run(reserve.reserve(**where, items=[(line.skus[0], 1)], key="frozen", key_owner="place"))
     except Refused as refused:
