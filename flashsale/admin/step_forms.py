@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -12,7 +11,6 @@ from flashsale.admin.sale_forms import LineField, WallTimeField
 from flashsale.life.rules import KINDS
 from flashsale.models import Allocation, CampaignAxis, Rules, Sale, Stock
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX
-from flashsale.rules.states import SaleState
 
 
 class SaleStepForm(forms.Form):
@@ -153,6 +151,6 @@ class ReallocateForm(SaleStepForm):
         at = self.fields["due_at"]
         assert isinstance(at, WallTimeField)
         at.zone = sale.campaign.zone
-        later = Q(sale__state__in=[SaleState.DRAFT, SaleState.PUBLISHED, SaleState.PAUSED])
-        lines = Allocation.objects.filter(later, sale__campaign=sale.campaign, sale__closes_at__gt=timezone.now())
-        self.fields["target"].queryset = lines.exclude(sale=sale).select_related("sale")  # type: ignore[attr-defined]
+        others = Sale.objects.filter(campaign=sale.campaign).exclude(pk=sale.pk).select_related("clock")
+        later = [other for other in others if not other.is_over(timezone.now())]
+        self.fields["target"].queryset = Allocation.objects.filter(sale__in=later).select_related("sale")  # type: ignore[attr-defined]

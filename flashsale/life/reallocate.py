@@ -33,10 +33,9 @@ from flashsale.models import (
     Trait,
     Unit,
 )  # fmt: skip
-from flashsale.models.sale import ms
 from flashsale.models.writer import advance_units, lock_sale
 from flashsale.rules.reasons import REASONS
-from flashsale.rules.states import AppealState, Phase, Remedy, SaleState, UnitState
+from flashsale.rules.states import AppealState, Remedy, SaleState, UnitState
 
 log = structlog.get_logger(__name__)
 
@@ -122,11 +121,9 @@ def foresee(*, source: Sale, target: Allocation, reserve: int | None, units: int
 def carry_out_due() -> int:
     """Carries out the plans whose time has come; how many. Safe to repeat and to run beside itself."""
     due = Reallocation.objects.filter(due_at__lte=timezone.now(), carried_out_at=None)
-    over = Q(target__sale__state__in=[SaleState.CLOSED, SaleState.CALLED_OFF])
-    ready = due.exclude(over).filter(target__sale__closes_at__gt=timezone.now())
-    plans = list(ready.select_related("source", "target__sale__campaign").order_by("pk"))
+    plans = due.select_related("source", "target__sale__campaign", "target__sale__clock").order_by("pk")
     done = 0
-    for row in plans:
+    for row in [row for row in plans if not row.target.sale.is_over(timezone.now())]:
         try:
             carry_out(plan=row)
             done += 1
@@ -138,9 +135,9 @@ def carry_out_due() -> int:
 def invite_owed(*, source: Sale) -> None:
     """Invites whoever is owed a unit of the next sale, where one with a list for them is planned already."""
     listed = Reallocation.objects.filter(source=source, target__listed_only=True).select_related(
-        "target__sale__campaign"
+        "target__sale__campaign", "target__sale__clock"
     )
-    for row in listed.exclude(target__sale__closes_at__lte=timezone.now()).order_by("pk"):
+    for row in [row for row in listed.order_by("pk") if not row.target.sale.is_over(timezone.now())]:
         with transaction.atomic():
             lock_sale(row.target.sale_id, exclusive=True)
             invited = _invite(row, timezone.now())
@@ -172,7 +169,7 @@ def _refuse_target(source: Sale, sale: Sale, now: datetime) -> None:
         raise ValidationError(_("A sale cannot be its own follow-up sale."))
     if sale.campaign_id != source.campaign_id:
         raise ValidationError(_("The follow-up sale must belong to the same campaign."))
-    if sale.phase(ms(now)) in {Phase.CLOSED, Phase.CALLED_OFF}:
+    if sale.is_over(now):
         raise ValidationError(_("The follow-up sale is over."))
 
 

@@ -179,6 +179,10 @@ class Sale(models.Model):
         """Whether a published sale's opening is still ahead, also in a pause: it can be moved, and units added."""
         return self.state in {SaleState.PUBLISHED, SaleState.PAUSED} and wall_ms < ms(self.opens_at)
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether it is closed or called off; its closing is on the line's clock, so pauses move it."""
+        return self.phase(ms(now)) in {Phase.CLOSED, Phase.CALLED_OFF}
+
     def phase(self, wall_ms: int) -> Phase:
         """Where the sale stands at `wall_ms`."""
         return phase(

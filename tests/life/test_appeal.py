@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from flashsale.admin.step_forms import ReallocateForm
 from flashsale.gate import bridge, inspect
 from flashsale.life import appeal as appealing
 from flashsale.life import audit, notify, reallocate, review
@@ -237,6 +238,24 @@ def test_a_plan_sets_the_time_to_appeal_and_is_carried_out_once_when_it_is_due(s
     Reallocation.objects.update(due_at=timezone.now())
     assert [reallocate.carry_out_due(), reallocate.carry_out_due()] == [1, 0]
     assert Move.objects.get().target == target
+
+
+def test_a_plan_is_carried_out_to_a_sale_that_a_pause_keeps_open_past_its_closing_and_to_none_that_is_over(sale: Sale):
+    rerun = lobby_sale(sale.campaign)
+    now = timezone.now()
+    times = {"lobby_at": now - timedelta(hours=5), "opens_at": now - timedelta(hours=2), "closes_at": now}
+    Sale.objects.filter(pk=rerun.pk).update(**times)
+    line, due = rerun.allocations.get(), now - timedelta(minutes=1)
+    with pytest.raises(ValidationError):
+        reallocate.plan(source=sale, target=line, reserve=None, due_at=due)
+    assert ReallocateForm(None, sale=sale).fields["target"].queryset.count() == 0
+    Sale.objects.filter(pk=rerun.pk).update(paused_ms=30 * 60_000)
+    reallocate.plan(source=sale, target=line, reserve=None, due_at=due)
+    assert list(ReallocateForm(None, sale=sale).fields["target"].queryset) == [line]
+    Sale.objects.filter(pk=rerun.pk).update(paused_ms=0)
+    assert reallocate.carry_out_due() == 0
+    Sale.objects.filter(pk=rerun.pk).update(paused_ms=30 * 60_000)
+    assert reallocate.carry_out_due() == 1
 
 
 def test_plans_share_a_pool_out_and_cannot_be_changed(sale: Sale, staff: list[User]) -> None:
