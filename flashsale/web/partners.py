@@ -97,13 +97,15 @@ def _renew() -> None:
     with _reading:
         if _ring.age_s <= FRESH_S:
             return
+        # As old as the question: what was revoked while the books answered may be in the answer.
+        asked_at = time.monotonic()
         try:
             partners = _read()
         except Error as error:
             if _ring.age_s <= STALE_S:
                 return
             raise Refused(Outcome.NOT_READY, "Partner keys cannot be checked right now.") from error
-        _ring = _Ring(time.monotonic(), partners)
+        _ring = _Ring(asked_at, partners)
 
 
 def _renew_apart() -> None:

@@ -68,6 +68,24 @@ def test_a_revoked_key_works_for_five_seconds_at_most(key: str, later: Callable[
     assert _refusal(f"Bearer {key}") is Outcome.UNAUTHENTICATED
 
 
+def test_a_key_revoked_while_the_books_answer_works_for_five_seconds_at_most(
+    key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = partners._read
+
+    def slowly() -> dict[str, partners.Partner]:
+        found = read()
+        PartnerKey.objects.update(revoked_at=timezone.now())
+        later(4)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(partners, "_read", slowly)
+        assert partners.partner_of(f"Bearer {key}").code == "lazada"
+    later(1.1)
+    assert _refusal(f"Bearer {key}") is Outcome.UNAUTHENTICATED
+
+
 def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
     key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
