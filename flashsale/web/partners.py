@@ -82,12 +82,13 @@ def _find(authorization: str) -> Partner:
     if known := ring.headers.get(authorization):
         return known
     scheme, _, key = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not KEY_FORM.fullmatch(key.strip()):
+    key = key.strip()
+    if scheme.lower() != "bearer" or not KEY_FORM.fullmatch(key):
         raise Refused(Outcome.UNAUTHENTICATED, DETAIL)
-    partner = ring.partners.get(PartnerKey.digest_of(key.strip()))
+    partner = ring.partners.get(PartnerKey.digest_of(key))
     if partner is None:
         raise Refused(Outcome.UNAUTHENTICATED, DETAIL)
-    if authorization == f"Bearer {key}":  # one spelling a key, so that they cannot grow
+    if authorization == f"Bearer {key}":  # one spelling a key, so there are never more of them than keys
         ring.headers[authorization] = partner
     return partner
 

@@ -86,6 +86,12 @@ def test_a_key_revoked_while_the_books_answer_works_for_five_seconds_at_most(
     assert _refusal(f"Bearer {key}") is Outcome.UNAUTHENTICATED
 
 
+def test_of_all_spellings_of_a_header_one_is_kept(key: str) -> None:
+    known = [partners.partner_of(scheme + " " * n + key) for scheme in ("Bearer", "bearer") for n in range(1, 50)]
+    assert len(set(known)) == 1
+    assert list(partners._ring.headers) == [f"Bearer {key}"]
+
+
 def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
     key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
