@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
+import structlog
 from django.db import Error, connection
 
 from flashsale.models import PartnerKey
 from flashsale.rules.outcomes import Outcome, Refused
+
+log = structlog.get_logger(__name__)
 
 FRESH_S = 5.0
 STALE_S = 65.0
@@ -48,6 +51,8 @@ class _Ring:
 
 
 _ring = _Ring(-STALE_S, {})
+# When the books last did not answer.
+_silent_at = -STALE_S
 _reading = threading.Lock()
 _tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
 
@@ -55,26 +60,40 @@ _tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakK
 def partner_of(authorization: str) -> Partner:
     """The partner behind an Authorization header; refuses UNAUTHENTICATED, NOT_READY."""
     if _ring.age_s > FRESH_S:
-        _renew()
+        if _may_ask():
+            _renew()
+        _refuse_stale()
     return _find(authorization)
 
 
 async def partner_of_async(authorization: str) -> Partner:
     """The same for event loops: the books are asked in a thread, by one caller for all."""
     if _ring.age_s > FRESH_S:
-        loop = asyncio.get_running_loop()
-        task = _tasks.get(loop)
-        if task is None or task.done():
-            task = _tasks[loop] = loop.create_task(asyncio.to_thread(_renew_apart))
-            task.add_done_callback(lambda _: _tasks.pop(loop, None))
-        await asyncio.shield(task)
+        if _may_ask():
+            loop = asyncio.get_running_loop()
+            task = _tasks.get(loop)
+            if task is None or task.done():
+                task = _tasks[loop] = loop.create_task(asyncio.to_thread(_renew_apart))
+                task.add_done_callback(lambda _: _tasks.pop(loop, None))
+            await asyncio.shield(task)
+        _refuse_stale()
     return _find(authorization)
 
 
 def forget() -> None:
     """The next caller reads the books."""
-    global _ring  # noqa: PLW0603 - one ring for the whole process
-    _ring = _Ring(-STALE_S, {})
+    global _ring, _silent_at  # noqa: PLW0603 - one ring for the whole process
+    _ring, _silent_at = _Ring(-STALE_S, {}), -STALE_S
+
+
+def _may_ask() -> bool:
+    """Not right after they did not answer: each caller would wait for that again."""
+    return time.monotonic() - _silent_at > FRESH_S
+
+
+def _refuse_stale() -> None:
+    if _ring.age_s > STALE_S:
+        raise Refused(Outcome.NOT_READY, "Partner keys cannot be checked right now.")
 
 
 def _find(authorization: str) -> Partner:
@@ -94,19 +113,17 @@ def _find(authorization: str) -> Partner:
 
 
 def _renew() -> None:
-    global _ring  # noqa: PLW0603
+    global _ring, _silent_at  # noqa: PLW0603
     with _reading:
-        if _ring.age_s <= FRESH_S:
+        if _ring.age_s <= FRESH_S or not _may_ask():
             return
         # As old as the question: what was revoked while the books answered may be in the answer.
         asked_at = time.monotonic()
         try:
-            partners = _read()
+            _ring = _Ring(asked_at, _read())
         except Error as error:
-            if _ring.age_s <= STALE_S:
-                return
-            raise Refused(Outcome.NOT_READY, "Partner keys cannot be checked right now.") from error
-        _ring = _Ring(asked_at, partners)
+            _silent_at = time.monotonic()
+            log.warning("partner keys could not be read", error=repr(error))
 
 
 def _renew_apart() -> None:

@@ -105,3 +105,29 @@ def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
     assert partners.partner_of(f"Bearer {key}").code == "lazada"
     later(10)
     assert _refusal(f"Bearer {key}") is Outcome.NOT_READY
+
+
+def test_books_that_did_not_answer_are_not_asked_again_for_five_seconds(
+    key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def silent() -> dict[str, partners.Partner]:
+        asked.append(1)
+        raise OperationalError
+
+    partners.partner_of(f"Bearer {key}")
+    with monkeypatch.context() as patch:
+        patch.setattr(partners, "_read", silent)
+        later(6)
+        assert [partners.partner_of(f"Bearer {key}").code for _ in range(3)] == ["lazada"] * 3
+        assert len(asked) == 1
+        later(5.1)
+        partners.partner_of(f"Bearer {key}")
+        assert len(asked) == 2
+        later(60)
+        assert [_refusal(f"Bearer {key}") for _ in range(3)] == [Outcome.NOT_READY] * 3
+        assert len(asked) == 3
+    assert _refusal(f"Bearer {key}") is Outcome.NOT_READY
+    later(5.1)
+    assert partners.partner_of(f"Bearer {key}").code == "lazada"
