@@ -1,7 +1,8 @@
 """Who a partner key belongs to: the ring of all active keys, read from the books every five seconds.
 
 Reading all of them at once makes a wrong key cost nothing, however many are tried. A revoked key works for five seconds
-at most; while the books are silent nobody can revoke one, so the last ring counts for another minute.
+at most; while the books are silent nobody can revoke one, so the last ring counts for another minute. Nobody waits for
+silent books longer than a second: they are not asked again for five seconds, nor while an earlier question hangs.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar
 from weakref import WeakKeyDictionary
@@ -16,6 +18,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.db import Error, connection
 
+from flashsale.life.books import WAIT_S, Errand
 from flashsale.models import PartnerKey
 from flashsale.rules.outcomes import Outcome, Refused
 
@@ -54,7 +57,7 @@ _ring = _Ring(-STALE_S, {})
 # When the books last did not answer.
 _silent_at = -STALE_S
 _reading = threading.Lock()
-_tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
+_renewals: WeakKeyDictionary[asyncio.AbstractEventLoop, Errand] = WeakKeyDictionary()
 
 
 def partner_of(authorization: str) -> Partner:
@@ -67,22 +70,19 @@ def partner_of(authorization: str) -> Partner:
 
 
 async def partner_of_async(authorization: str) -> Partner:
-    """The same for event loops: the books are asked in a thread, by one caller for all."""
+    """The same for event loops: the books are asked in a thread, by one caller for all, who wait a second at most."""
     if _ring.age_s > FRESH_S:
         if _may_ask():
-            loop = asyncio.get_running_loop()
-            task = _tasks.get(loop)
-            if task is None or task.done():
-                task = _tasks[loop] = loop.create_task(asyncio.to_thread(_renew_apart))
-                task.add_done_callback(lambda _: _tasks.pop(loop, None))
-            await asyncio.shield(task)
+            renewal = _renewals.setdefault(asyncio.get_running_loop(), Errand())
+            with suppress(TimeoutError):
+                await renewal.run(_renew_apart)
         _refuse_stale()
     return _find(authorization)
 
 
 def forget() -> None:
     """The next caller reads the books."""
-    global _ring, _silent_at  # noqa: PLW0603 - one ring for the whole process
+    global _ring, _silent_at  # one of each for the whole process
     _ring, _silent_at = _Ring(-STALE_S, {}), -STALE_S
 
 
@@ -113,20 +113,31 @@ def _find(authorization: str) -> Partner:
 
 
 def _renew() -> None:
+    if not _reading.acquire(timeout=WAIT_S):
+        return  # another thread has been at it for long: the books hang
+    try:
+        if _ring.age_s > FRESH_S and _may_ask():
+            _ask()
+    finally:
+        _reading.release()
+
+
+def _ask() -> None:
     global _ring, _silent_at  # noqa: PLW0603
-    with _reading:
-        if _ring.age_s <= FRESH_S or not _may_ask():
-            return
-        # As old as the question: what was revoked while the books answered may be in the answer.
-        asked_at = time.monotonic()
-        try:
-            _ring = _Ring(asked_at, _read())
-        except Error as error:
-            _silent_at = time.monotonic()
-            log.warning("partner keys could not be read", error=repr(error))
+    # As old as the question: what was revoked while the books answered may be in the answer.
+    asked_at = time.monotonic()
+    try:
+        _ring = _Ring(asked_at, _read())
+    except Error as error:
+        _silent_at = time.monotonic()
+        log.warning("partner keys could not be read", error=repr(error))
 
 
-def _renew_apart() -> None:
+async def _renew_apart() -> None:
+    await asyncio.to_thread(_renew_and_close)
+
+
+def _renew_and_close() -> None:
     """As :func:`_renew`, in a thread of its own, which must not keep a connection of the pool."""
     try:
         _renew()

@@ -1,0 +1,83 @@
+"""Books that never answer: the hot door still answers everybody in time, and what it began ends by itself."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from flashsale.life import books
+from flashsale.models import PartnerKey
+from flashsale.web import hot, partners
+from tests.web.asgi import Reply
+from tests.web.conftest import Partner
+
+pytestmark = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no locks that one could hold")
+
+
+@contextmanager
+def locked(model: type[Any]) -> Iterator[None]:
+    """Whoever asks for these rows waits for as long as we like."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {model._meta.db_table} IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def timed(act: Callable[[], Reply]) -> tuple[Reply, float]:
+    began = time.monotonic()
+    return act(), time.monotonic() - began
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it does not come")
+
+
+class TestPartnerKeys:
+    """The ring of keys is due and cannot be read."""
+
+    @pytest.fixture
+    def place(self, lazada: Partner) -> str:
+        return lazada.enter("ani")
+
+    def _let_pass(self, seconds: float) -> None:
+        partners._ring = replace(partners._ring, at=partners._ring.at - seconds)
+
+    def test_one_second_is_waited_once_and_then_the_last_ring_counts(self, lazada: Partner, place: str) -> None:
+        self._let_pass(6)
+        with locked(PartnerKey):
+            reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
+            assert reply.status == 200
+            assert books.WAIT_S <= seconds < books.WAIT_S + 1
+            for _ in range(3):
+                reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
+                assert reply.status == 200
+                assert seconds < books.WAIT_S / 2
+        assert hot._calls == 0
+        until(lambda: partners._ring.age_s < partners.FRESH_S)
+
+    def test_a_ring_of_more_than_a_minute_counts_no_longer(self, lazada: Partner, place: str) -> None:
+        self._let_pass(66)
+        with locked(PartnerKey):
+            for most in (books.WAIT_S + 1, books.WAIT_S / 2):
+                reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
+                assert reply.code == (503, "not_ready")
+                assert seconds < most
+        until(lambda: partners._ring.age_s < partners.FRESH_S)
+        assert lazada.post("look", {"place": place}).status == 200
+
+    def test_other_threads_wait_a_second_at_most_while_one_reads(self, lazada: Partner, place: str) -> None:
+        self._let_pass(6)
+        with locked(PartnerKey):
+            assert lazada.post("look", {"place": place}).status == 200
+            began = time.monotonic()
+            assert partners.partner_of(f"Bearer {lazada.key}").code == "lazada"
+            assert time.monotonic() - began < books.WAIT_S + 1
+        until(lambda: partners._ring.age_s < partners.FRESH_S)
