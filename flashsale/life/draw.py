@@ -1,8 +1,8 @@
 """Draw: a sale's cohorts are frozen at its opening and written in the books once; only then are there numbers."""
 
-import asyncio
 import time
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
@@ -11,7 +11,7 @@ from flashsale.gate import cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import gate
 from flashsale.gate.messages import Survey
-from flashsale.life.books import in_books
+from flashsale.life.books import Errand, in_books
 from flashsale.models import Allocation, Record, Sale, Shown
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
@@ -118,12 +118,18 @@ def write_shown(allocation: int, shown: bytes) -> None:
 
 
 async def make_room(*, card: SaleCard, line: LineCard) -> None:
-    """Commits the next block at once, for a crowd faster than the tending; one caller a line does it for all."""
-    lock: asyncio.Lock = gate().kept["making room"].setdefault(line.id, asyncio.Lock())
-    async with lock:
-        figures = await scripts.survey(card, line)
-        if not isinstance(figures, Outcome):
-            await extend(card=card, line=line, figures=figures)
+    """Commits the next block at once, for a crowd faster than the tending; one caller a line does it for all.
+
+    Raises TimeoutError when the books hang: the block may yet be written, and the tending tells it to the gate.
+    """
+    making: Errand = gate().kept["making room"].setdefault(line.id, Errand())
+    await making.run(partial(_make_room, card, line))
+
+
+async def _make_room(card: SaleCard, line: LineCard) -> None:
+    figures = await scripts.survey(card, line)
+    if not isinstance(figures, Outcome):
+        await extend(card=card, line=line, figures=figures)
 
 
 def write_block(allocation: int, block: int) -> int:

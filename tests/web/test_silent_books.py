@@ -10,9 +10,11 @@ import pytest
 from django.db import connection, transaction
 
 from flashsale.life import books
-from flashsale.models import PartnerKey
+from flashsale.life.draw import BLOCK_MIN
+from flashsale.models import Allocation, PartnerKey
 from flashsale.web import hot, partners
-from tests.web.asgi import Reply
+from tests.factories import identity
+from tests.web.asgi import Reply, ask
 from tests.web.conftest import Partner
 
 pytestmark = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no locks that one could hold")
@@ -30,6 +32,11 @@ def locked(model: type[Any]) -> Iterator[None]:
 def timed(act: Callable[[], Reply]) -> tuple[Reply, float]:
     began = time.monotonic()
     return act(), time.monotonic() - began
+
+
+def entering(lazada: Partner, name: str) -> Callable[[], Reply]:
+    body = {"identity": {axis.value: value for axis, value in identity(name).items()}}
+    return lambda: lazada.post("enter", body)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -81,3 +88,18 @@ class TestPartnerKeys:
             assert partners.partner_of(f"Bearer {lazada.key}").code == "lazada"
             assert time.monotonic() - began < books.WAIT_S + 1
         until(lambda: partners._ring.age_s < partners.FRESH_S)
+
+
+def test_who_enters_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazada: Partner) -> None:
+    for n in range(BLOCK_MIN):
+        lazada.enter(f"person-{n}")
+    with locked(Allocation):
+        for least, most in ((books.WAIT_S, books.WAIT_S + 1), (0, books.WAIT_S / 2)):
+            reply, seconds = timed(entering(lazada, "ani"))
+            assert reply.code == (503, "not_ready")
+            assert least <= seconds < most
+        status = ask("GET", f"/v1/sales/{lazada.sale.code}/lines/lazada/status")
+        assert status.json["entered"] == BLOCK_MIN
+    assert hot._calls == 0
+    until(lambda: Allocation.objects.get(code="lazada").block > BLOCK_MIN)
+    until(lambda: entering(lazada, "ani")().status == 201)
