@@ -28,6 +28,9 @@ KEY_CHARS_MAX = 128
 # Longer than a commit of healthy books; after it (the door answers within two seconds) the same key will tell.
 COMMIT_TIMEOUT_S = 1.9
 
+# An event loop forgets tasks that nobody else keeps.
+_written_off: set[asyncio.Future[None]] = set()
+
 _OUTSIDE = {
     Phase.CALLED_OFF: Outcome.CALLED_OFF,
     Phase.CLOSED: Outcome.CLOSED,
@@ -142,11 +145,21 @@ async def _commit(card: SaleCard, taken: dict[str, Any], *, replayed: bool) -> R
     # Whoever stops waiting leaves it behind; its error is then nobody's.
     told.add_done_callback(lambda told: told.cancelled() or told.exception())
     try:
-        answer = await asyncio.wait_for(asyncio.shield(told), COMMIT_TIMEOUT_S)
+        async with asyncio.timeout(COMMIT_TIMEOUT_S):
+            answer = await asyncio.shield(told)
+            if answer not in {Outcome.RESERVED, Outcome.EXPIRED}:
+                await _write_off(card, taken)
     except (Error, TimeoutError) as error:
         raise Refused(Outcome.UNKNOWN, "The same key will tell whether the units are held.") from error
     if answer is not Outcome.RESERVED:
-        if answer is not Outcome.EXPIRED:
-            await abandon_refused(card=card, taken=taken)
         raise Refused(answer)
     return Reserved(winner.id, winner.made_ms, winner.deadline_ms, winner.amount, winner.units, replayed=replayed)
+
+
+async def _write_off(card: SaleCard, taken: dict[str, Any]) -> None:
+    """Gives back what the books refused. Who stops waiting leaves it to end by itself: broken off between the books
+    and the gate, it would leave the units to the mending."""
+    work = asyncio.ensure_future(abandon_refused(card=card, taken=taken))
+    _written_off.add(work)
+    work.add_done_callback(_written_off.discard)
+    await asyncio.shield(work)

@@ -11,9 +11,11 @@ from django.db import connection, transaction
 
 from flashsale.life import books
 from flashsale.life.draw import BLOCK_MIN
-from flashsale.models import Allocation, PartnerKey
+from flashsale.life.reserve import COMMIT_TIMEOUT_S
+from flashsale.models import Allocation, PartnerKey, Reservation, Sale, writer
+from flashsale.rules.outcomes import Outcome
 from flashsale.web import hot, partners
-from tests.factories import identity
+from tests.factories import identity, open_now
 from tests.web.asgi import Reply, ask
 from tests.web.conftest import Partner
 
@@ -103,3 +105,26 @@ def test_who_enters_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazad
     assert hot._calls == 0
     until(lambda: Allocation.objects.get(code="lazada").block > BLOCK_MIN)
     until(lambda: entering(lazada, "ani")().status == 201)
+
+
+def test_a_refusal_that_cannot_be_written_off_is_told_as_unknown_in_time_and_written_off_later(
+    lazada: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = lazada.enter("ani")
+    for _frozen_then_called in range(2):
+        open_now(lazada.sale)
+    monkeypatch.setattr(writer, "_commit", lambda _, winners: {winner.id: Outcome.PAUSED for winner in winners})
+    with locked(Sale):
+        reply, seconds = timed(lambda: lazada.reserve(place))
+        assert reply.code == (503, "unknown")
+        assert seconds < COMMIT_TIMEOUT_S + 1
+        assert _free(lazada) == 9
+    until(lambda: _free(lazada) == 10)
+    assert Reservation.objects.get().state == "abandoned"
+    monkeypatch.undo()
+    assert lazada.reserve(place).status == 201
+
+
+def _free(lazada: Partner) -> int:
+    free: int = ask("GET", f"/v1/sales/{lazada.sale.code}/lines/lazada/status").json["free"]
+    return free
