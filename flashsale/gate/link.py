@@ -92,19 +92,24 @@ class Link(asyncio.Protocol):
                 self._alarm = self._loop.call_later(left, self._check)
 
     def _break(self, error: Exception) -> None:
-        """Ends the connection, for a reply may still be on its way that nobody else must read; all who wait learn."""
-        if self.broken:
-            return
+        """Ends the connection, for a reply may still be on its way that nobody else must read."""
+        if not self.broken:
+            self._give_up(error)
+            self._ending = self._loop.create_task(self._end())
+
+    async def close(self) -> None:
+        """Ends the connection; all who wait learn."""
+        self._give_up(ConnectionAbortedError("closed by ourselves"))
+        await self._end()
+
+    def _give_up(self, error: Exception) -> None:
         self.broken = True
         for _, reply in self._awaited:
             if not reply.done():
                 reply.set_exception(LinkBroken(repr(error)))
         self._awaited.clear()
-        self._ending = self._loop.create_task(self.close())
 
-    async def close(self) -> None:
-        """Ends the connection."""
-        self.broken = True
+    async def _end(self) -> None:
         if self._alarm:
             self._alarm.cancel()
         self._transport.abort()

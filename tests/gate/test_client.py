@@ -157,3 +157,21 @@ def test_all_who_wait_on_a_broken_link_learn_it_at_once_and_the_next_call_gets_a
     assert [type(answer) for answer in bridge.run(looks())] == [GateDown] * 20
     assert time.monotonic() - began < client.SOCKET_TIMEOUT_S / 2
     assert enter("budi").index == 2
+
+
+def test_all_who_wait_on_a_link_that_we_close_learn_it_at_once(wire: Proxy, inside: redis.Redis) -> None:
+    stand(drawn=False)
+    enter("ani")
+
+    async def looks() -> list[object]:
+        call = scripts.look(CARD, FIRST, index=1, number=0, seed="", digests=person("ani"))
+        waiting = [asyncio.ensure_future(call)]
+        await asyncio.sleep(0.05)
+        await client.gate().close()
+        done, _ = await asyncio.wait(waiting, timeout=client.SOCKET_TIMEOUT_S / 2)
+        return [type(look.exception()) for look in done]
+
+    inside.client_pause(300, all=True)
+    assert bridge.run(looks()) == [GateDown]
+    inside.ping()
+    assert enter("budi").index == 2
