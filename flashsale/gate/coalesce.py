@@ -10,6 +10,7 @@ Answer = TypeVar("Answer")
 
 # A script of 64 reservations holds Redis for well under a millisecond; more would delay everybody else's commands.
 BATCH_MAX = 64
+# Beside the link's bound: what waits here, for one script of one line, is not on the link before its batch is.
 WAITING_MAX = 20_000
 
 

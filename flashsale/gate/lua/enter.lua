@@ -16,9 +16,8 @@ local sale = read_sale()
 local line = tonumber(ARGV[2])
 local most, limit, sale_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local identity_gap, identity_burst, caller_gap, caller_burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local buckets = 10 + 2 * tonumber(ARGV[10])
 local count, raws, hexes = tonumber(ARGV[10]), ARGV[11], ARGV[12]
-local size = #raws / 16 / count
+local size, buckets = #raws / 16 / count, 10 + 2 * count
 assert(#KEYS == 10 + (2 + size) * count, 'a pace, a caller and one bucket a digest')
 
 local asks, paces, digests = {}, {}, {}
@@ -28,6 +27,9 @@ for at = 1, count do
   paces[at], paces[count + at] = KEYS[10 + at], KEYS[10 + count + at]
 end
 for at = 1, size * count do digests[at] = hexes:sub(at * 32 - 31, at * 32) end
+
+-- A digest as the place buckets know it.
+local function raw(at) return raws:sub(at * 16 - 15, at * 16) end
 
 local full_at = paces_of(paces)
 
@@ -64,7 +66,7 @@ local function known(ask)
     found.used_up = found.used_up or used_in_sale and tonumber(used_in_sale[hex] or 0) >= sale_limit
     found.unpaid = found.unpaid or tonumber(unpaid[hex] or 0) >= UNPAID_MAX
     found.eligible = found.eligible or listed[hex] == 1
-    local packed = redis.call('HGET', KEYS[buckets + at], raws:sub(at * 16 - 15, at * 16))
+    local packed = redis.call('HGET', KEYS[buckets + at], raw(at))
     found.packed[i] = packed
     if packed then
       local place, mine = unpack_place(packed), found.mine
@@ -132,7 +134,7 @@ local function enter(ask)
   local packed = pack_place(mine)
   for i = 1, size do
     local at = ask.first + i
-    if found.packed[i] ~= packed then redis.call('HSET', KEYS[buckets + at], raws:sub(at * 16 - 15, at * 16), packed) end
+    if found.packed[i] ~= packed then redis.call('HSET', KEYS[buckets + at], raw(at), packed) end
   end
   return {'entered', mine.index, anew and 1 or 0, unpack(found.lost)}
 end
