@@ -22,6 +22,7 @@ SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"),
 RESERVE, CONFIRM, GIVE, RETAKE = Script("reserve"), Script("confirm"), Script("give"), Script("retake")
 DUE, TELL, EXTEND, BEAT = Script("due"), Script("tell"), Script("extend"), Script("beat")
 WITHDRAW, ARRIVED, WAIT, NUMBER = Script("withdraw"), Script("arrived"), Script("wait"), Script("number")
+BATCHES_MAX = 1000
 
 
 def keys_of(card: SaleCard) -> SaleKeys:
@@ -46,12 +47,16 @@ def _together(
     """What gathers the asks of one script, line and epoch on this event loop."""
     batches = gate().kept["batches"]
     if which not in batches:
+        if len(batches) >= BATCHES_MAX:
+            # Of lines and epochs that are over, mostly; the batches on their way are answered all the same.
+            batches.clear()
         batches[which] = Coalescer(send)
     return cast("Coalescer[Any, Any]", batches[which])
 
 
 def _which(card: SaleCard, line: LineCard) -> tuple[object, ...]:
-    # By the commitment, too: ids may come back with restored books, a secret never does.
+    # By the commitment, too: ids may come back with restored books, a secret never does. Batches go by the card of the
+    # first ask; what they read of it beyond this (buckets, SKUs, what a line carries) is frozen at publication.
     return card.campaign, card.sale, card.commitment, line.number, card.epoch
 
 

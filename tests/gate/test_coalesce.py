@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+import redis
 
-from flashsale.gate import coalesce
+from flashsale.gate import bridge, client, coalesce, scripts
 from flashsale.gate.coalesce import BATCH_MAX, Coalescer, TooManyWaiting
+from flashsale.rules.outcomes import Outcome
+from tests.gate.floor import CARD, FIRST, person, stand
 
 
 class Slow:
@@ -99,3 +103,19 @@ def test_beyond_the_bound_an_ask_is_refused_at_once(monkeypatch: pytest.MonkeyPa
         assert await asyncio.gather(*tasks) == [0, 2, 4]
 
     asyncio.run(run())
+
+
+def test_what_gathers_for_lines_and_epochs_that_are_over_is_not_kept(
+    gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "BATCHES_MAX", 2)
+    stand(drawn=False)
+    cards = [replace(CARD, max_entries=100 + n) for n in range(10)]
+
+    async def enter_all() -> tuple[list[scripts.Entered | Outcome], int]:
+        enters = [scripts.enter(card, FIRST, person(f"person-{n}")) for n, card in enumerate(cards)]
+        return await asyncio.gather(*enters), len(client.gate().kept["batches"])
+
+    entered, kept = bridge.run(enter_all())
+    assert entered == [scripts.Entered(n, True, ()) for n in range(1, 11)]
+    assert 1 <= kept <= 2
