@@ -14,7 +14,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import secrets
+from config import books, secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -96,24 +96,14 @@ TEMPLATES = [
 
 # --- The books --------------------------------------------------------------------------------------------------------
 
-
-def _books(url: str) -> dict[str, Any]:
-    """PostgreSQL through a pool; SQLite so that a commit survives a power cut and writers queue instead of failing."""
-    config: dict[str, Any] = environ.Env.db_url_config(url)
-    options = config.setdefault("OPTIONS", {})
-    if config["ENGINE"] == "django.db.backends.sqlite3":
-        options["transaction_mode"] = "IMMEDIATE"
-        options["timeout"] = 20
-        options["init_command"] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-        config["TEST"] = {"NAME": env.str("FLASHSALE_TEST_SQLITE", default=None)}  # threads need a file, not memory
-    else:
-        options["connect_timeout"] = 3
-        config["CONN_HEALTH_CHECKS"] = True  # a pool may hold connections from before a restart of PostgreSQL
-        options["pool"] = {"min_size": 1, "max_size": env.int("FLASHSALE_DB_POOL", default=8), "timeout": 5}
-    return config
-
-
-DATABASES = {"default": _books(env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'books.sqlite3'}"))}
+DATABASES = {
+    "default": books.database(
+        env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'books.sqlite3'}"),
+        pool=env.int("FLASHSALE_DB_POOL", default=8),
+        statement_s=env.int("FLASHSALE_DB_STATEMENT_S", default=0),
+        test_sqlite=env.str("FLASHSALE_TEST_SQLITE", default=None),
+    )
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- The gate, the limits and the broker: Redis -----------------------------------------------------------------------

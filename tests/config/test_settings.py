@@ -11,23 +11,39 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from tests import servers
+
 PRINT = """
 import json
 from config import settings as s
 print(json.dumps({name: getattr(s, name) for name in %r}, default=str))
 """
 
+SHOW = """
+import importlib, json, django
+importlib.import_module(%r)
+django.setup()
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SHOW statement_timeout")
+    print(json.dumps(cursor.fetchone()[0]))
+"""
+
 
 def _read(*names: str, var: Path, **env: str) -> dict[str, Any]:
+    found: dict[str, Any] = _run(PRINT % (names,), var=var, **env)
+    return found
+
+
+def _run(program: str, *, var: Path, **env: str) -> Any:
     clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "PYTHONPATH"}}
-    command = [sys.executable, "-c", PRINT % (names,)]
+    command = [sys.executable, "-c", program]
     root = Path(settings.BASE_DIR)
     told = {**clean, "FLASHSALE_VAR": str(var), **env}
     done = subprocess.run(command, cwd=root, env=told, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return json.loads(done.stdout)
 
 
 def test_nothing_starts_without_secrets(tmp_path: Path) -> None:
@@ -82,3 +98,29 @@ def test_the_books_wait_for_the_disk() -> None:
         else:
             cursor.execute("SHOW synchronous_commit")
             assert cursor.fetchone() == ("on",)
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite ends no statement")
+@pytest.mark.parametrize(
+    ("process", "told", "ends_after"),
+    [
+        ("config.asgi", {}, "30s"),
+        ("config.wsgi", {}, "30s"),
+        ("config.wsgi", {"FLASHSALE_DB_STATEMENT_S": "5"}, "5s"),
+        ("config.celery", {}, "0"),
+    ],
+)
+def test_a_statement_of_those_who_serve_ends_after_half_a_minute_and_of_nobody_else(
+    process: str, told: dict[str, str], ends_after: str, tmp_path: Path
+) -> None:
+    env = {"FLASHSALE_DEMO": "1", "DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": servers.books_url()}
+    assert _run(SHOW % process, var=tmp_path, **env, **told) == ends_after
+
+
+def test_what_the_address_of_the_books_asks_for_stays(tmp_path: Path) -> None:
+    url = "postgres://u:p@h:5432/n?options=-c%20work_mem%3D8MB"
+    env = {"FLASHSALE_DEMO": "1", "DATABASE_URL": url, "FLASHSALE_DB_STATEMENT_S": "30"}
+    options = _read("DATABASES", var=tmp_path, **env)["DATABASES"]["default"]["OPTIONS"]
+    assert options["options"] == "-c work_mem=8MB -c statement_timeout=30000"
+    assert (options["keepalives_idle"], options["tcp_user_timeout"]) == (10, 30_000)
