@@ -109,6 +109,14 @@ def test_a_place_left_after_the_loss_stays_left(gate):
     assert ani.look().state is PlaceState.LEFT
 
 
+def test_a_place_left_before_its_token_was_seen_stays_left(gate):
+    sale = lobby_sale()
+    ani, *_ = crowd(sale)
+    lose_everything(gate, sale)
+    bridge.run(leave(card=ani.card, line=ani.line, place=ani.place))
+    assert ani.look().state is PlaceState.LEFT
+
+
 def test_new_people_get_indexes_that_nobody_had(gate):
     sale = lobby_sale()
     people = crowd(sale)

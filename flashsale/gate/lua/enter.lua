@@ -70,12 +70,16 @@ local function known(ask)
     found.packed[i] = packed
     if packed then
       local place, mine = unpack_place(packed), found.mine
+      local here = place.line == line
+      -- In this line the bitmap knows: a place may have more digests than the token that left it, or that came back to it.
+      if here then place.left = redis.call('GETBIT', KEYS[3], place.index) == 1 end
+      local voided = here and place.left and redis.call('SISMEMBER', KEYS[4], place.index) == 1
       -- Counted over all lines: going to and fro between two must not eat up their indexes.
       if place.left then found.returns = math.max(found.returns, place.returns + 1) end
-      if place.line ~= line then
+      if not here then
         found.elsewhere = found.elsewhere or not place.left
-      elseif place.left and sale.frozen then
-        -- Given up for good: only a place still present is theirs.
+      elseif voided or (place.left and sale.frozen) then
+        -- Gone for good, and nobody's: only a place still present is theirs.
       elseif not mine or place.index < mine.index then
         found.lost[#found.lost + 1] = mine and mine.index
         found.mine = place

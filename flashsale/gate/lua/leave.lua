@@ -9,13 +9,17 @@ local line, index, number = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[
 local seed = redis.call('HGET', KEYS[2], 'seed') or ''
 -- A caller who drew with another seed, or not yet although the line is frozen, would mark the wrong number.
 if seed ~= ARGV[5] or (sale.frozen and number == 0) then return {'not_ready'} end
-if redis.call('GETBIT', KEYS[3], index) == 1 then return {'left'} end
-if number > 0 and redis.call('GETBIT', KEYS[4], number) == 1 then return {'place_spent'} end
+local out = redis.call('GETBIT', KEYS[3], index) == 1
+if not out and number > 0 and redis.call('GETBIT', KEYS[4], number) == 1 then return {'place_spent'} end
 
-redis.call('SETBIT', KEYS[3], index, 1)
+-- Seen even if it is out already: an index that was lost comes back at its first look, but not one that was left before.
 redis.call('SETBIT', KEYS[5], index, 1)
-redis.call('HINCRBY', KEYS[2], 'left', 1)
-if number > 0 then redis.call('SETBIT', KEYS[4], number, 1) end
+if not out then
+  redis.call('SETBIT', KEYS[3], index, 1)
+  redis.call('HINCRBY', KEYS[2], 'left', 1)
+  if number > 0 then redis.call('SETBIT', KEYS[4], number, 1) end
+end
+-- Even if it is out already: other lines go by the digests alone, and not every token of a place has all of them.
 for i = 6, #ARGV do
   local packed = redis.call('HGET', KEYS[i], ARGV[i])
   if packed then

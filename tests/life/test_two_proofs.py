@@ -1,0 +1,129 @@
+"""One person, several phones and mailboxes: proofs that meet in one place, and places that are gone and nobody's."""
+
+import pytest
+
+from flashsale.gate import bridge, scripts
+from flashsale.life.enter import Entry, digests, enter
+from flashsale.life.leave import leave
+from flashsale.models import Sale
+from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import PlaceState
+from tests.factories import PHONE, Shopper, lobby_sale, open_now, tend
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+PHONES = {n: f"08123456780{n}" for n in range(1, 4)}
+EMAILS = {1: "satu@example.com", 2: "dua@example.com", 3: "tiga@example.com"}
+
+
+class Proof(Shopper):
+    """Whoever proves this phone and this mailbox."""
+
+    def __init__(self, sale: Sale, phone: int, email: int, *, channel: str = "lazada") -> None:
+        super().__init__(sale, f"{phone}/{email}", channel=channel)
+        self.values = {Axis.PHONE: PHONES[phone], Axis.EMAIL: EMAILS[email]}
+
+    def enter(self) -> Entry:
+        known = digests(card=self.card, values=self.values)
+        self.entry = bridge.run(enter(card=self.card, line=self.line, channel=self.channel, digests=known))
+        return self.entry
+
+    def leave(self) -> None:
+        bridge.run(leave(card=self.card, line=self.line, place=self.place))
+
+
+def came(sale: Sale, *proofs: tuple[int, int], **where: str) -> list[Proof]:
+    people = [Proof(sale, phone, email, **where) for phone, email in proofs]
+    for person in people:
+        person.enter()
+    return people
+
+
+def refusal(call) -> Outcome:
+    with pytest.raises(Refused) as refused:
+        call()
+    return refused.value.outcome
+
+
+def test_coming_back_by_another_proof_restores_a_place_left_before_the_draw():
+    sale = lobby_sale()
+    first, second = came(sale, (1, 1), (1, 2))
+    second.leave()
+    assert (first.enter().index, first.entry.fresh) == (1, False)
+    assert (first.look().state, second.look().state) == (PlaceState.WAITING, PlaceState.WAITING)
+    assert bridge.run(scripts.survey(first.card, first.line)).left == 0
+    open_now(sale)
+    tend(sale)
+    assert first.look().state is PlaceState.CALLED
+
+
+def test_a_proof_that_never_heard_of_the_return_leads_to_the_place_all_the_same():
+    sale = lobby_sale()
+    first, second = came(sale, (1, 1), (2, 1))
+    second.leave()
+    first.enter()
+    open_now(sale)
+    third = Proof(sale, 2, 3)
+    assert (third.enter().index, third.entry.fresh) == (1, False)
+
+
+def test_a_place_left_after_the_draw_is_handed_to_none_of_its_proofs():
+    sale = lobby_sale()
+    first, second = came(sale, (1, 1), (2, 1))
+    open_now(sale)
+    second.leave()
+    assert (first.enter().index, first.entry.fresh) == (2, True)
+    tend(sale)
+    assert first.look().state is PlaceState.CALLED
+
+
+def test_a_living_place_is_not_voided_for_one_that_was_left():
+    sale = lobby_sale(stock={PHONE: 3})
+    first, second = came(sale, (1, 1), (1, 2))
+    open_now(sale)
+    second.leave()
+    assert second.enter().index == 2
+    tend(sale)
+    assert (first.enter().index, first.entry.fresh) == (2, False)
+    assert (first.look().state, second.look().state) == (PlaceState.CALLED, PlaceState.CALLED)
+
+
+def test_a_voided_place_is_handed_to_nobody():
+    sale = lobby_sale()
+    _, second, both = came(sale, (1, 1), (2, 2), (1, 2))
+    assert (both.entry.index, second.look().state) == (1, PlaceState.VOIDED)
+    third = Proof(sale, 2, 3)
+    assert (third.enter().index, third.entry.fresh) == (3, True)
+    assert third.look().state is PlaceState.WAITING
+
+
+def test_a_living_place_is_not_voided_for_one_that_was_voided():
+    sale = lobby_sale()
+    came(sale, (1, 1), (2, 2), (1, 2))
+    (living,) = came(sale, (3, 3))
+    other = Proof(sale, 2, 3)
+    assert (other.enter().index, other.entry.fresh) == (3, False)
+    assert (living.look().state, other.look().state) == (PlaceState.WAITING, PlaceState.WAITING)
+
+
+@pytest.mark.parametrize("drawn", [False, True], ids=["before the draw", "after it"])
+def test_whoever_leaves_with_every_token_may_enter_another_line(drawn: bool):
+    sale = lobby_sale(channels=("lazada", "akulaku"))
+    first, second = came(sale, (1, 1), (2, 1))
+    if drawn:
+        open_now(sale)
+    first.leave()
+    elsewhere = Proof(sale, 2, 1, channel="akulaku")
+    assert refusal(elsewhere.enter) is Outcome.PLACE_ELSEWHERE
+    second.leave()
+    assert (elsewhere.enter().index, elsewhere.entry.fresh) == (1, True)
+
+
+def test_whoever_leaves_a_voided_place_may_enter_another_line_with_what_was_theirs():
+    sale = lobby_sale(channels=("lazada", "akulaku"))
+    _, second, _ = came(sale, (1, 1), (2, 2), (1, 2))
+    elsewhere = Proof(sale, 2, 3, channel="akulaku")
+    assert refusal(elsewhere.enter) is Outcome.PLACE_ELSEWHERE
+    second.leave()
+    assert (elsewhere.enter().index, elsewhere.entry.fresh) == (1, True)
+    assert second.look().state is PlaceState.VOIDED
