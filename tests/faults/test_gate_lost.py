@@ -13,6 +13,7 @@ from flashsale.life import admit, rebuild, schedule
 from flashsale.life.look import look
 from flashsale.models import Reservation, Sale, writer
 from flashsale.rules.outcomes import Outcome
+from flashsale.rules.states import PlaceState
 from flashsale.stage.redis_server import RedisServer
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, tend
 from tests.faults.steps import (
@@ -71,7 +72,7 @@ def test_acknowledged_reservations_outlive_the_gate(
     assert (again.id, again.made_ms, again.deadline_ms) == (held.id, held.made_ms, held.deadline_ms)
     assert refusal(ani.reserve, key="another") is Outcome.PLACE_SPENT
     assert refusal(budi.reserve, key="another") is Outcome.PLACE_SPENT
-    assert refusal(ani.enter) is Outcome.LIMIT_REACHED
+    assert (ani.look().state, ani.enter().fresh) == (PlaceState.SPENT, False)
     for person in (cici, dodi, edi):
         assert person.reserve().replayed is False
     assert sorted(Reservation.objects.values_list("state", flat=True)) == ["confirmed", *["held"] * 4]

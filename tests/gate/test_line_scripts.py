@@ -207,6 +207,18 @@ def test_a_place_in_another_line_is_elsewhere_before_anything_is_said_of_the_lim
     assert everything(gate) == before
 
 
+def test_a_limit_used_up_gives_back_a_place_as_it_is_but_joins_no_two(gate: redis.Redis) -> None:
+    stand(drawn=False)
+    enter("ani")
+    enter("budi")
+    gate.hset(KEYS.used_campaign, person("budi")[0].hex(), 1)
+    before = everything(gate)
+    assert enter("budi") == scripts.Entered(2, False, ())
+    both = [person("budi")[0], person("ani")[1]]
+    assert bridge.run(scripts.enter(CARD, FIRST, both)) is Outcome.LIMIT_REACHED
+    assert everything(gate) == before
+
+
 def test_no_index_is_given_that_the_books_have_not_promised(gate: redis.Redis) -> None:
     stand(drawn=False)
     gate.hset(KEYS.line(1), "block", 1)

@@ -186,6 +186,36 @@ def test_a_person_whose_limit_is_used_up_is_refused_at_the_door_of_every_sale():
     assert refusal(Shopper(other, "ani").enter) is Outcome.LIMIT_REACHED
 
 
+def test_another_device_gets_the_place_that_an_order_was_made_with():
+    sale = lobby_sale()
+    ani = Shopper(sale, "ani")
+    ani.enter()
+    open_now(sale)
+    tend(sale)
+    order = ani.reserve(key="k")
+    device = Shopper(sale, "ani")
+    assert (device.enter().index, device.entry.fresh) == (1, False)
+    assert device.look().state is PlaceState.SPENT
+    again = device.reserve(key="k")
+    assert (again.id, again.replayed) == (order.id, True)
+    assert refusal(device.reserve, key="more") is Outcome.PLACE_SPENT
+
+
+def test_whoever_left_does_not_come_back_once_their_limit_is_used_up():
+    campaign = poco_campaign()
+    sale, other = lobby_sale(campaign), lobby_sale(campaign)
+    ani = Shopper(other, "ani")
+    ani.enter()
+    go(ani)
+    buyer = Shopper(sale, "ani")
+    buyer.enter()
+    open_now(sale)
+    tend(sale)
+    buyer.reserve()
+    assert refusal(ani.enter) is Outcome.LIMIT_REACHED
+    assert ani.look().state is PlaceState.LEFT
+
+
 def test_nobody_enters_before_the_lobby_opens():
     sale = lobby_sale(opens_in_s=3 * 86_400)
     assert refusal(Shopper(sale, "ani").enter) is Outcome.NOT_OPEN

@@ -35,7 +35,7 @@ def test_an_expired_hold_spends_the_place(gate: redis.Redis) -> None:
 @pytest.mark.parametrize("forgets", [False, True], ids=["while the gate lives", "after the gate lost everything"])
 def test_whoever_let_two_holds_expire_gets_no_third_in_the_campaign(gate: redis.Redis, forgets: bool) -> None:
     campaign = poco_campaign()
-    first, second, third = (lobby_sale(campaign, max_entries=1000) for _ in range(3))
+    first, second, third, fourth = (lobby_sale(campaign, max_entries=1000) for _ in range(4))
     early = Shopper(third, "ani")
     early.enter()
     let_expire(first)
@@ -49,7 +49,8 @@ def test_whoever_let_two_holds_expire_gets_no_third_in_the_campaign(gate: redis.
     early.look()
     before = in_gate(third)
     assert refusal(early.reserve) is Outcome.UNPAID_TWICE
-    assert refusal(Shopper(third, "ani").enter) is Outcome.UNPAID_TWICE
+    assert Shopper(third, "ani").enter().index == early.entry.index
+    assert refusal(Shopper(fourth, "ani").enter) is Outcome.UNPAID_TWICE
     assert in_gate(third) == before
     assert Reservation.objects.filter(sale=third).count() == 0
     assert [line for sale in (first, second, third) for line in broken(sale)] == []

@@ -108,11 +108,15 @@ class Oracle:
             return "place_left"
         if place and place.line is not line and not place.left:
             return "place_elsewhere"
+        if place and not place.left:
+            return None
+        return self._done(who, sale)
+
+    def _done(self, who: str, sale: Sale) -> str | None:
+        """Why somebody who does not stand in a line yet, or not any more, gets no place."""
         if self.used(who) >= LIMIT or (sale.limit and self.used(who, sale) >= sale.limit):
             return "limit_reached"
-        if self.unpaid(who) >= UNPAID_MAX:
-            return "unpaid_twice"
-        return None
+        return "unpaid_twice" if self.unpaid(who) >= UNPAID_MAX else None
 
     def entered(self, who: str, sale: Sale, line: Line, *, index: int, fresh: bool) -> None:
         place = self.places.get((sale.name, who))

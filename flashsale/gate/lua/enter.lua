@@ -116,8 +116,10 @@ local function enter(ask)
   -- An old place is taken over at its old number until the draw; nobody else enters a line that carries an order over.
   local eligible = found.eligible and not (anew and (ask.carried == 0 or (ask.carried and sale.frozen)))
   if not eligible then return {'not_eligible'} end
-  if found.used_up then return {'limit_reached'} end
-  if found.unpaid then return {'unpaid_twice'} end
+  -- Whoever stands here gets back what they have, on any device, for an order may hang on it; but nothing new, and no two joined.
+  local as_it_is = not anew and not mine.left and #found.lost == 0
+  if found.used_up and not as_it_is then return {'limit_reached'} end
+  if found.unpaid and not as_it_is then return {'unpaid_twice'} end
   -- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.
   if anew and index > block then return {'not_ready'} end
 
