@@ -117,6 +117,51 @@ def test_a_place_left_before_its_token_was_seen_stays_left(gate):
     assert ani.look().state is PlaceState.LEFT
 
 
+def left_and_came_back(sale: Sale) -> tuple[Shopper, Shopper]:
+    """One person by the place they left after the draw, and by the one they got for it at the end."""
+    before, *_ = crowd(sale)
+    open_now(sale)
+    bridge.run(leave(card=before.card, line=before.line, place=before.place))
+    after = Shopper(sale, before.name)
+    assert after.enter().index == len(NAMES) + 1
+    tend(sale)
+    return before, after
+
+
+@pytest.mark.parametrize("earlier_first", [True, False])
+def test_a_place_that_was_left_and_its_successor_never_live_both(gate, earlier_first):
+    sale = lobby_sale()
+    before, after = left_and_came_back(sale)
+    lose_everything(gate, sale)
+    for device in (before, after) if earlier_first else (after, before):
+        device.look()
+    assert (before.look().state, after.look().state) == (PlaceState.CALLED, PlaceState.VOIDED)
+    with pytest.raises(Refused) as refused:
+        after.reserve()
+    assert refused.value.outcome is Outcome.PLACE_VOIDED
+    assert after.enter().index == before.entry.index
+
+
+def test_a_successor_that_was_spent_on_an_order_stays_so(gate):
+    sale = lobby_sale()
+    before, after = left_and_came_back(sale)
+    held = after.reserve(key="k")
+    lose_everything(gate, sale)
+    before.look()
+    assert after.look().state is PlaceState.SPENT
+    assert after.reserve(key="k").id == held.id
+
+
+def test_a_successor_lives_on_when_the_earlier_place_is_left_once_more(gate):
+    sale = lobby_sale()
+    before, after = left_and_came_back(sale)
+    lose_everything(gate, sale)
+    before.look()
+    bridge.run(leave(card=before.card, line=before.line, place=before.place))
+    assert after.look().state is PlaceState.CALLED
+    assert Shopper(sale, after.name).enter().index == after.entry.index
+
+
 def test_new_people_get_indexes_that_nobody_had(gate):
     sale = lobby_sale()
     people = crowd(sale)

@@ -98,13 +98,24 @@ def test_looking_with_a_token_brings_back_a_place_that_the_gate_lost(gate: redis
     assert enter("ani") == scripts.Entered(4, False, ())
 
 
+def test_of_two_tokens_of_one_person_the_earlier_place_lives_and_the_later_is_not_called(gate: redis.Redis) -> None:
+    stand(drawn=False)
+    assert (look(4).state, look(6).state, look(4).state) == ("waiting", "voided", "waiting")
+    assert (gate.smembers(KEYS.voided(1)), gate.getbit(KEYS.out(1), 6)) == ({b"6"}, 1)
+    stand(called=0)
+    assert look(4, number=3, seed=SEED).state == "waiting"
+    assert look(7, number=5, seed=SEED).state == "voided"
+    assert [gate.getbit(KEYS.spent(1), number) for number in (3, 5)] == [0, 1]
+    assert call(5) == 6
+
+
 def test_calling_passes_over_numbers_that_nobody_claims(gate: redis.Redis) -> None:
     stand(called=0)
     gate.hset(KEYS.line(1), "entered", 10)
     assert bridge.run(scripts.void(CARD, FIRST, seed=SEED, numbers=[1, 2, 9])) is Outcome.LOOKED
     assert call(3) == 5
     assert look(5, number=5, seed=SEED).state == "called"
-    assert look(6, number=6, seed=SEED).state == "waiting"
+    assert look(6, number=6, seed=SEED, name="budi").state == "waiting"
 
 
 def test_two_doors_that_call_at_once_call_one_wave(gate: redis.Redis) -> None:

@@ -1,7 +1,7 @@
 -- Where a place stands. A place whose digests the gate has lost is put back: the token is the place (DESIGN 7).
--- After a loss, indexes that may have been given since the last second known are out until their token is seen, once; if
--- its owner has entered again meanwhile, the earlier place counts. In a line that carries an order over they are spent, as old
--- numbers are that nobody has shown; a token of this line proves that its number was.
+-- After a loss, indexes that may have been given since the last second known are out until their token is seen, once; of
+-- two places of one person that come back, the earlier counts, whichever token is seen first. In a line that carries an order
+-- over they are spent, as old numbers are that nobody has shown; a token of this line proves that its number was.
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 patient  8 seen  9 pace of the place
 --   10.. the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 index  4 number (0 while not drawn)  5 seed (empty while not drawn)
@@ -30,19 +30,35 @@ elseif out and index <= tonumber(line[3] or 0) and redis.call('SETBIT', KEYS[8],
 end
 if out then return {'looked', 'left', sale.now, 0, called} end
 local place = {index = index, line = tonumber(ARGV[2]), left = false, returns = 0}
+local spent = number > 0 and redis.call('GETBIT', KEYS[5], number) == 1
+local known = {}
 for i = 8, #ARGV do
-  local known = redis.call('HGET', KEYS[i + 2], ARGV[i])
-  local other = known and unpack_place(known)
+  known[i] = redis.call('HGET', KEYS[i + 2], ARGV[i])
+  local other = known[i] and unpack_place(known[i])
+  if other and other.line == place.line and other.index ~= index then
+    if redis.call('GETBIT', KEYS[3], other.index) == 1 then
+      known[i] = false
+    elseif other.index < index and not spent then
+      -- The token of an earlier place was seen before this one. What was spent on an order stays its owner's.
+      redis.call('SETBIT', KEYS[3], index, 1)
+      redis.call('SADD', KEYS[4], index)
+      if number > 0 then redis.call('SETBIT', KEYS[5], number, 1) end
+      return {'looked', 'voided', sale.now, 0, called}
+    end
+  end
+end
+for i = 8, #ARGV do
+  local other = known[i] and unpack_place(known[i])
   if other and other.line == place.line and other.index > index then
     redis.call('SETBIT', KEYS[3], other.index, 1)
     redis.call('SADD', KEYS[4], other.index)
-    known = false
+    known[i] = false
   end
-  if not known then redis.call('HSET', KEYS[i + 2], ARGV[i], pack_place(place)) end
+  if not known[i] then redis.call('HSET', KEYS[i + 2], ARGV[i], pack_place(place)) end
 end
 
 if number == 0 then return {'looked', 'waiting', sale.now, 0, called} end
-if redis.call('GETBIT', KEYS[5], number) == 1 then return {'looked', 'spent', sale.now, 0, called} end
+if spent then return {'looked', 'spent', sale.now, 0, called} end
 if number > called then return {'looked', 'waiting', sale.now, 0, called} end
 local ends = claim_ends(sale, KEYS[6], number, redis.call('ZSCORE', KEYS[7], index))
 if sale.now >= ends then return {'looked', 'lapsed', sale.now, ends, called} end
