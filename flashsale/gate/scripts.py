@@ -100,9 +100,10 @@ async def leave(
     keys, n = keys_of(card), line.number
     reply = await gate().call(
         LEAVE,
-        [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), *keys.places(digests, card.buckets)],
+        [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), keys.patient(n),
+         *keys.places(digests, card.buckets)],
         [n, index, number, seed, *digests],
-    )
+    )  # fmt: skip
     return _word(reply)
 
 
@@ -157,7 +158,8 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
 async def wait(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, most: int) -> Outcome:
     """Twice the time to claim for a place that is not called yet: granted, or why not."""
     keys, n = keys_of(card), line.number
-    return _word(await gate().call(WAIT, [keys.state, keys.line(n), keys.patient(n)], [index, number, seed, most]))
+    where = [keys.state, keys.line(n), keys.patient(n), keys.out(n), keys.voided(n)]
+    return _word(await gate().call(WAIT, where, [index, number, seed, most]))
 
 
 async def number(card: SaleCard, line: LineCard, *, numbers: Mapping[int, int]) -> Outcome:

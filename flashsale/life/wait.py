@@ -8,7 +8,10 @@ from flashsale.rules.tokens import Place
 
 
 async def wait(*, card: SaleCard, line: LineCard, place: Place) -> None:
-    """Grants the time, as long as the sale has any; safe to repeat. Refuses NOT_READY, ALREADY_CALLED, NO_MORE_TIME."""
+    """Grants the time, as long as the sale has any; safe to repeat.
+
+    Refuses NOT_READY, PLACE_VOIDED, PLACE_LEFT, ALREADY_CALLED and NO_MORE_TIME.
+    """
     number, seed = await places.number_of(card, line, place.index)
     answer = await scripts.wait(card, line, index=place.index, number=number, seed=seed, most=card.extra_time_max)
     if answer is not Outcome.GRANTED:

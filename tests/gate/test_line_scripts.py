@@ -70,6 +70,17 @@ def test_a_present_place_counts_more_than_an_earlier_one_given_up_after_the_draw
     assert bridge.run(scripts.enter(CARD, FIRST, both)) == scripts.Entered(2, False, ())
 
 
+def test_a_voided_place_gets_no_extra_time(gate: redis.Redis) -> None:
+    stand(drawn=False)
+    enter("ani")
+    enter("budi")
+    bridge.run(scripts.enter(CARD, FIRST, [person("budi")[0], person("ani")[1]]))
+    before = everything(gate)
+    assert bridge.run(scripts.wait(CARD, FIRST, index=2, number=0, seed="", most=5)) is Outcome.PLACE_VOIDED
+    assert everything(gate) == before
+    assert bridge.run(scripts.wait(CARD, FIRST, index=1, number=0, seed="", most=5)) is Outcome.GRANTED
+
+
 def test_leaving_twice_is_leaving_once(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani")

@@ -11,6 +11,7 @@ from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Caller
 from flashsale.life import wait
 from flashsale.life.enter import digests, enter
+from flashsale.life.leave import leave
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.pace import IDENTITY, PLACE, Bucket
 from flashsale.rules.states import PlaceState
@@ -64,6 +65,20 @@ def test_extra_time_is_not_given_once_called_and_only_to_a_few():
     assert refusal(ask_for_time, first) is Outcome.ALREADY_CALLED
     ask_for_time(second)
     assert refusal(ask_for_time, third) is Outcome.NO_MORE_TIME
+
+
+def test_a_place_that_is_left_gets_no_extra_time_and_gives_back_what_it_had():
+    sale = lobby_sale(stock={PHONE: 1}, extra_time_max=1)
+    people = crowd(sale, 3)
+    open_now(sale)
+    tend(sale)
+    _, second, third = sorted(people, key=lambda person: person.number())
+    ask_for_time(second)
+    bridge.run(leave(card=second.card, line=second.line, place=second.place))
+    assert refusal(ask_for_time, second) is Outcome.PLACE_LEFT
+    second.enter()
+    ask_for_time(third)
+    assert refusal(ask_for_time, second) is Outcome.NO_MORE_TIME
 
 
 def test_an_identity_that_knocks_too_fast_is_told_to_wait_and_keeps_its_place():
