@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 from redis.exceptions import RedisError
 
-from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.card import CarriedCard, LineCard, SaleCard
 from flashsale.gate.client import GateDown, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.scripts import keys_of
@@ -89,14 +89,14 @@ async def codes() -> list[str]:
 async def forget(card: SaleCard) -> None:
     """Takes a finished sale out of the gate: the crowd's keys at once, the rest after a while. Raises GateDown.
 
-    An order may still be cancelled and its limit given back, so what counts units stays for some time.
+    An order may still be cancelled and its limit given back, and the line's order carried over into a later sale, so
+    what counts units and which indexes were given up stay for some time.
     """
     keys, redis = keys_of(card), gate().redis
     crowd = keys.buckets(range(card.buckets))
     for line in card.lines:
         n = line.number
-        crowd += [keys.out(n), keys.seen(n), keys.voided(n), keys.spent(n), keys.waves(n)]
-        crowd += [keys.listed(n), keys.moving(n), keys.patient(n)]
+        crowd += [keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n), keys.patient(n)]
     try:
         await redis.hdel(DIRECTORY, card.code)
         for start in range(0, len(crowd), UNLINKED_AT_ONCE):
@@ -111,7 +111,8 @@ def _counts(card: SaleCard) -> list[str]:
     keys = keys_of(card)
     rest = [keys.card, keys.state, keys.asked, keys.holds, keys.due, keys.units, keys.used_sale, keys.refused]
     for line in card.lines:
-        rest += [keys.line(line.number), *(keys.free(line.number, sku) for sku in line.skus)]
+        n = line.number
+        rest += [keys.line(n), keys.out(n), keys.seen(n), keys.voided(n), *(keys.free(n, sku) for sku in line.skus)]
     return rest
 
 
@@ -156,6 +157,21 @@ async def shown(card: SaleCard, line: LineCard) -> bytes:
         return bytes(await gate().redis.get(keys_of(card).seen(line.number)) or b"")
     except (RedisError, OSError, TimeoutError) as error:
         raise GateDown("shown") from error
+
+
+async def given_up(card: SaleCard, old: CarriedCard, index: int) -> bool:
+    """Whether a place in a line that is carried over was left or voided, as far as the gate knows. Raises GateDown."""
+    keys = SaleKeys(card.campaign, old.sale)
+    pipe = gate().redis.pipeline(transaction=False)
+    pipe.getbit(keys.out(old.line), index)
+    pipe.getbit(keys.seen(old.line), index)
+    pipe.sismember(keys.voided(old.line), index)
+    try:
+        out, seen, voided = await pipe.execute()
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("given up") from error
+    # Out, but never seen: one that was lost with the gate, and may well be somebody's.
+    return bool(out and (seen or voided))
 
 
 async def patient_places(card: SaleCard, line: LineCard) -> list[int]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from flashsale.gate import scripts
+from flashsale.gate import cards, scripts
 from flashsale.gate.card import ChannelCard, LineCard, SaleCard
 from flashsale.gate.messages import Caller
 from flashsale.life import places
@@ -71,7 +71,7 @@ async def enter(
         raise Refused(Outcome.UNPROVEN, f"To prove: {', '.join(axis.value for axis in axes)}.")
     if line.mode == Mode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has no line: reserve from it directly.")
-    old = _old_number(line, digests, carried) if carried else 0
+    old = await _old_number(card, line, digests, carried) if carried else 0
     caller = _caller_at(card, address) if address else Caller(f"channel:{channel.id}", PARTNER)
     answer = await scripts.enter(card, line, [digests[axis] for axis in axes], carried=old, caller=caller)
     if isinstance(answer, Outcome):
@@ -82,11 +82,16 @@ async def enter(
     return Entry(places.seal(place), answer.index, answer.fresh)
 
 
-def _old_number(line: LineCard, digests: Mapping[Axis, bytes], token: str) -> int:
-    """The number of an old place, which must be this identity's own."""
+async def _old_number(card: SaleCard, line: LineCard, digests: Mapping[Axis, bytes], token: str) -> int:
+    """The number of an old place, which must be this identity's own; 0, as if none were shown, for one given up.
+
+    Whoever left after the draw stands at the end, and their later place shows that number.
+    """
     old, carries = places.read(token), line.carries
     if carries is None or (old.sale, old.line) != (carries.sale, carries.line) or dict(old.digests) != dict(digests):
         raise Refused(Outcome.FOREIGN_TOKEN, "Not a place of this person in the line that is carried over.")
+    if await cards.given_up(card, carries, old.index):
+        return 0
     return lottery.number(old.index, carries.cohort, bytes.fromhex(carries.seed))
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from flashsale.gate import bridge, cards, inspect
 from flashsale.life import audit, control
 from flashsale.life.enter import digests, enter
+from flashsale.life.leave import leave
 from flashsale.life.reserve import direct_place, reserve
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Move, Reservation, Unit
@@ -25,6 +26,7 @@ from tests.factories import (
     card_of,
     channel_of,
     draft_sale,
+    forget,
     identity,
     lobby_sale,
     open_now,
@@ -217,6 +219,28 @@ def test_old_places_keep_their_numbers_and_those_not_shown_are_passed_over():
     assert seen == {3: (3, "called"), 4: (4, "called"), 5: (5, "waiting")}
     assert refusal(carry, second, rerun) is Outcome.NOT_ELIGIBLE
     held_promises()
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["while the gate knows the old sale", "after it was closed"])
+def test_a_place_given_up_after_the_draw_carries_only_the_number_at_the_end(forgotten):
+    campaign = poco_campaign()
+    first = lobby_sale(campaign, stock={PHONE: 1})
+    people = [Shopper(first, f"person-{n}") for n in range(3)]
+    for person in people:
+        person.enter()
+    open_now(first)
+    person = max(people, key=lambda person: person.number())
+    given_up = person.entry.token
+    bridge.run(leave(card=person.card, line=person.line, place=person.place))
+    assert person.enter().index == 4
+    place = person.entry.token
+    if forgotten:
+        forget(first)
+    rerun = sale_of(line("carried", 2, carries=Allocation.objects.get(sale=first)), campaign=campaign)
+    again = Shopper(rerun, person.name, line="carried")
+    assert refusal(carry, again, rerun, given_up) is Outcome.NOT_ELIGIBLE
+    assert carry(again, rerun, place).index == 4
+    assert carry(again, rerun, given_up).index == 4
 
 
 def test_a_carried_line_takes_nobody_without_an_old_place_of_their_own():
