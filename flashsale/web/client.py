@@ -29,8 +29,17 @@ def address(*, peer: str, forwarded_for: str, trusted: Sequence[str]) -> str:
 
 def network(address: str) -> str:
     """What counts as one client: an IPv4 address, an IPv6 network of 64 bits."""
+    return _block(address, 64)
+
+
+def site(address: str) -> str:
+    """What one customer of a provider can have: an IPv4 address, an IPv6 network of 48 bits, 65,536 of `network`."""
+    return _block(address, 48)
+
+
+def _block(address: str, bits: int) -> str:
     known = ipaddress.ip_address(address)
-    return address if known.version == 4 else str(ipaddress.ip_network((known, 64), strict=False))
+    return address if known.version == 4 else str(ipaddress.ip_network((known, bits), strict=False))
 
 
 def address_of(request: HttpRequest) -> str:

@@ -20,7 +20,7 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
 from flashsale.web import device, limits, proofs
-from flashsale.web.client import address_of
+from flashsale.web.client import address_of, network, site
 from flashsale.web.posts import fields_of, json_post
 
 KIND = "challenge"
@@ -50,11 +50,13 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
 
 def _spend(request: HttpRequest, contacts: list[str]) -> None:
     """Counts by address, by browser (who throws its cookie away has only the address left), and by contact."""
+    address = address_of(request)
     limits.spend(request, limits.CODES_ADDRESS)
     if known := device.of(request):
         limits.spend(request, limits.CODES_BROWSER, known)
     for contact in contacts:
-        limits.spend(request, limits.CODES_CONTACT, f"{address_of(request)} {contact}")
+        limits.spend(request, limits.CODES_CONTACT, f"{network(address)} {contact}")
+        limits.spend(request, limits.CODES_SITE, f"{site(address)} {contact}")
         limits.spend(request, limits.CODES_CEILING, contact)
 
 

@@ -55,12 +55,15 @@ class Usage:
             raise Refused(Outcome.TOO_MANY_REQUESTS, f"{self.most} calls are allowed.", max(1, self.left_s))
 
 
-# An account is counted together with the address: a stranger who guesses cannot lock its owner out.
+# An account is counted together with the network: a stranger who guesses cannot lock its owner out.
 LOGIN_ACCOUNT = Limit("login account", 5, MINUTE)
 LOGIN_ADDRESS = Limit("login address", 30, MINUTE)
-# A contact is counted together with the address for the same reason; a flood from many ends at the ceiling.
+# A contact is counted together with the network for the same reason; a flood from many ends at the ceiling. Whoever
+# fills the ceiling shuts the owner out, so that must take many: a site (an IPv4 address, an IPv6 /48) spends 10 of an
+# hour's 300, and 20 at most where its own hour ends within the ceiling's. So at least 15 sites, and 30 to keep it full.
 CODES_CONTACT = Limit("codes contact", 5, 10 * MINUTE)
-CODES_CEILING = Limit("codes ceiling", 30, HOUR)
+CODES_SITE = Limit("codes site", 10, HOUR)
+CODES_CEILING = Limit("codes ceiling", 300, HOUR)
 CODES_BROWSER = Limit("codes browser", 6, 10 * MINUTE)
 CODES_ADDRESS = Limit("codes address", 3000, HOUR)  # one address of a mobile carrier is a small town
 CODE_GUESSES = Limit("code guesses", 5, 10 * MINUTE)  # for each challenge

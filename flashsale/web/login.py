@@ -6,7 +6,7 @@ from django.template.response import TemplateResponse
 
 from flashsale.rules.outcomes import Refused
 from flashsale.web import limits, problems
-from flashsale.web.client import address_of
+from flashsale.web.client import address_of, network
 
 
 def login(request: HttpRequest) -> HttpResponse:
@@ -21,7 +21,7 @@ def login(request: HttpRequest) -> HttpResponse:
 
 
 def _account(request: HttpRequest) -> str:
-    return f"{request.POST.get('username', '').strip().casefold()[:150]} {address_of(request)}"
+    return f"{request.POST.get('username', '').strip().casefold()[:150]} {network(address_of(request))}"
 
 
 def _later(request: HttpRequest, refused: Refused) -> HttpResponse:

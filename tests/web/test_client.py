@@ -4,7 +4,7 @@ import pytest
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from flashsale.web.client import address, address_of
+from flashsale.web.client import address, address_of, network, site
 
 PROXIES = ["10.0.0.0/8", "fd00::/8"]
 
@@ -39,3 +39,15 @@ def test_a_request_is_believed_only_through_our_proxies(settings: Settings) -> N
     assert address_of(request) == "10.0.0.1"
     settings.FLASHSALE_TRUSTED_PROXIES = PROXIES
     assert address_of(request) == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("address", "as_network", "as_site"),
+    [
+        ("203.0.113.9", "203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("0.0.0.0", "0.0.0.0", "0.0.0.0"),
+    ],
+)
+def test_an_ipv6_client_is_a_network_and_its_customer_a_site(address: str, as_network: str, as_site: str) -> None:
+    assert (network(address), site(address)) == (as_network, as_site)

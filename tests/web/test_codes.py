@@ -1,16 +1,18 @@
 """One-time codes prove a contact, once, to the one who holds it; nobody learns anything else by them."""
 
 import json
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import pytest
 import redis
 from django.core import mail
 from django.test import Client
+from django_ratelimit import core
 
 from flashsale.models import Sale
 from flashsale.providers import codes as sender
-from flashsale.web import codes
+from flashsale.web import codes, limits
 from tests.factories import lobby_sale, poco_campaign
 from tests.web.shop import Visitor
 
@@ -131,14 +133,45 @@ def test_one_browser_asks_six_times(sale: Sale) -> None:
     assert [ani.post("codes", contacts).status_code for contacts in others] == [200] * 6 + [429]
 
 
-def test_a_flood_from_everywhere_ends_at_the_ceiling(sale: Sale) -> None:
+def asked_from(sale: Sale, addresses: Iterable[str]) -> list[int]:
+    """What those get who ask for the codes of one and the same person, from these addresses in turn."""
     contacts = json.dumps(Visitor(sale).contacts)
-    found = [
-        Client(REMOTE_ADDR=f"203.0.113.{n}")
+    return [
+        Client(REMOTE_ADDR=address)
         .post(f"/s/{sale.code}/codes", contacts, content_type="application/json").status_code
-        for n in range(31)
+        for address in addresses
     ]  # fmt: skip
-    assert found == [200] * 30 + [429]
+
+
+def test_all_addresses_of_one_ipv6_network_are_one_asker(sale: Sale) -> None:
+    assert asked_from(sale, [f"2001:db8:1:2::{n:x}" for n in range(1, 32)]) == [200] * 5 + [429] * 26
+    assert len(mail.outbox) == 5 * 2
+    assert asked_from(sale, ["198.51.100.9"]) == [200]
+
+
+def test_all_networks_of_one_ipv6_customer_share_an_hourly_bound(sale: Sale) -> None:
+    assert asked_from(sale, [f"2001:db8:1:{n:x}::1" for n in range(40)]) == [200] * 10 + [429] * 30
+    assert len(mail.outbox) == 10 * 2
+    assert asked_from(sale, ["2001:db8:2::1"]) == [200]
+
+
+def test_one_address_cannot_shut_an_owner_out_however_long_it_asks(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
+    for ten_minutes in range(13):
+        now = 1_900_000_000 + 600 * ten_minutes
+        monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda now=now: now))
+        assert asked_from(sale, ["203.0.113.1"] * 6)[-1] == 429
+        assert asked_from(sale, [f"198.51.100.{ten_minutes}"]) == [200]
+
+
+def test_filling_the_ceiling_of_a_contact_takes_many_customers_of_providers() -> None:
+    assert limits.CODES_CEILING.period_s == limits.CODES_SITE.period_s
+    assert limits.CODES_CEILING.most >= 15 * 2 * limits.CODES_SITE.most
+
+
+def test_a_flood_from_everywhere_ends_at_the_ceiling(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CODES_CEILING", limits.Limit("codes ceiling", 30, limits.HOUR))
+    assert asked_from(sale, [f"203.0.113.{n}" for n in range(31)]) == [200] * 30 + [429]
+    assert len(mail.outbox) == 30 * 2
 
 
 @pytest.mark.parametrize(

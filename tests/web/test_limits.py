@@ -86,6 +86,18 @@ def test_log_in_takes_exactly_five_guesses_a_minute() -> None:
     assert guess(user="bob") == 429  # the address has used up its own budget
 
 
+def test_log_in_takes_all_addresses_of_one_ipv6_network_for_one_guesser() -> None:
+    User.objects.create_superuser("alice", password="right")
+
+    def guess(password: str, address: str) -> int:
+        sent = {"username": "alice", "password": password}
+        return Client(REMOTE_ADDR=address).post("/admin/login/", sent).status_code
+
+    assert [guess("x", f"2001:db8:1:2::{n:x}") for n in range(1, 8)] == [200] * 5 + [429] * 2
+    assert guess("right", "2001:db8:1:2::ffff") == 429
+    assert guess("right", "2001:db8:1:3::1") == 302
+
+
 def test_log_in_says_when_to_come_back() -> None:
     replies = [Client().post("/admin/login/", {"username": "alice", "password": "x"}) for _ in range(6)]
     assert 1 <= int(replies[5]["Retry-After"]) <= 60
