@@ -26,7 +26,7 @@ class NotSent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One code on its way. `axis` is phone or email, `to` the address in clear."""
+    """One code on its way. `axis` is phone or email, `to` the address in clear (a phone as E.164)."""
 
     axis: str
     to: str
@@ -50,7 +50,7 @@ def _console(message: Message) -> None:
 
 
 def _email(message: Message) -> None:
-    to = message.to if message.axis == "email" else f"{message.to.strip().replace(' ', '')}@{SMS_DOMAIN}"
+    to = message.to if message.axis == "email" else f"{message.to}@{SMS_DOMAIN}"
     subject = gettext("Your code: %(code)s") % {"code": message.code}
     try:
         send_mail(subject, message.text, None, [to])

@@ -68,6 +68,19 @@ def canonical(axis: Axis, raw: str) -> str:
     return value
 
 
+def reach(axis: Axis, raw: str) -> str:
+    """Where a message goes that is for the very person whose digest the value gives. Raises BadValue.
+
+    A mail server has its own say about case, dots and tags, so a mailbox keeps its name; but whoever sends must not
+    read the domain by other rules than :func:`canonical`, or a code proves the mailbox of somebody else.
+    """
+    value = canonical(axis, raw)
+    if axis is not Axis.EMAIL:
+        return value
+    local = unicodedata.normalize("NFKC", raw.strip()).rpartition("@")[0]
+    return f"{local}@{value.rpartition('@')[2]}"
+
+
 # A mobile number of the home region typed plainly, as most are: the library's own pattern, without its forty steps.
 _HOME: Any = phonenumbers.PhoneMetadata.metadata_for_region(HOME_REGION)
 _HOME_MOBILE = re.compile(rf"(?:\+62|0)({_HOME.mobile.national_number_pattern})", re.ASCII)

@@ -101,7 +101,7 @@ def test_the_line_can_be_walked_with_the_keyboard_alone(shop: Site, page: Page) 
     person.sees("Type the codes")
     assert page.evaluate("document.activeElement.tagName") == "H2"
     page.keyboard.press("Tab")
-    page.keyboard.type(shop.code_for(person.phone.replace(" ", "")))
+    page.keyboard.type(shop.code_for(person.number))
     page.keyboard.press("Tab")
     page.keyboard.type(shop.code_for(person.email))
     page.keyboard.press("Enter")

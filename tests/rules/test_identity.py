@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsale.rules import identity
-from flashsale.rules.identity import AXIS_NUMBER, Axis, BadValue, Digester, canonical, digest_key
+from flashsale.rules.identity import AXIS_NUMBER, Axis, BadValue, Digester, canonical, digest_key, reach
 
 PEPPER = b"pepper of at least sixteen bytes"
 SALT = b"salt of campaign"
@@ -51,6 +51,28 @@ SALT = b"salt of campaign"
 )
 def test_spellings_of_one_value_are_one(axis: Axis, spellings: list[str], value: str) -> None:
     assert [canonical(axis, spelling) for spelling in spellings] == [value] * len(spellings)
+
+
+@pytest.mark.parametrize(
+    ("axis", "raw", "reached"),
+    [
+        (Axis.PHONE, " 0812-3456-7890 ", "+6281234567890"),
+        (Axis.PHONE, "+1 (650) 253-0000", "+16502530000"),
+        (Axis.EMAIL, " Budi.Santoso+Poco@GMail.com ", "Budi.Santoso+Poco@gmail.com"),
+        (Axis.EMAIL, "anna@straße.example", "anna@xn--strae-oqa.example"),
+        (Axis.EMAIL, "ani@BÜCHER。example.", "ani@xn--bcher-kva.example"),
+        (Axis.EMAIL, "ａｎｎａ@example.com", "anna@example.com"),
+    ],
+)
+def test_a_value_is_reached_where_its_digest_says(axis: Axis, raw: str, reached: str) -> None:
+    assert reach(axis, raw) == reached
+    assert canonical(axis, reached) == canonical(axis, raw)
+
+
+def test_what_is_no_value_is_reached_nowhere() -> None:
+    for axis, raw in ((Axis.PHONE, "0812"), (Axis.EMAIL, "anna@"), (Axis.EMAIL, "a" * 257)):
+        with pytest.raises(BadValue):
+            reach(axis, raw)
 
 
 @pytest.mark.parametrize(

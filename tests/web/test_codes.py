@@ -60,6 +60,14 @@ def test_cookies_are_out_of_reach_for_scripts_and_other_sites(sale: Sale) -> Non
         assert (cookie["httponly"], cookie["samesite"], cookie["secure"]) == (True, "Lax", True)
 
 
+def test_codes_go_to_the_very_phone_and_mailbox_that_they_prove(sale: Sale) -> None:
+    ani = Visitor(sale)
+    ani.contacts = {"phone": " 0812-3456-7890 ", "email": "Anna.S@straße.example"}
+    ani.post("codes", ani.contacts)
+    written = [letter.message()["To"] for letter in mail.outbox]
+    assert sorted(written) == ["+6281234567890@sms.invalid", "Anna.S@xn--strae-oqa.example"]
+
+
 def test_a_wrong_code_names_its_field_and_proves_nothing(sale: Sale) -> None:
     ani = Visitor(sale)
     given = ani.codes()
