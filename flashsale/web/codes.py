@@ -79,11 +79,13 @@ def prove(request: HttpRequest, code: str) -> HttpResponse:
     given = fields_of(request, *axes, *(f"{axis}_code" for axis in axes))
     proven = [_proof(request, card, axis, given[axis], given[f"{axis}_code"]) for axis in card.hard_at_enter]
     answer = JsonResponse({"proven": axes})
+    for name in proofs.outworn(campaign=card.campaign, cookies=request.COOKIES):
+        answer.delete_cookie(name, samesite="Lax")
     for proof in proven:
+        name, token = proofs.cookie_of(proof.campaign, proof.axis), places.keyring().seal(proofs.KIND, proof.pack())
         answer.set_cookie(
-            proofs.cookie_of(proof.axis), places.keyring().seal(proofs.KIND, proof.pack()), max_age=PROOF_S,
-            secure=not settings.FLASHSALE_DEMO, httponly=True, samesite="Lax",
-        )  # fmt: skip
+            name, token, max_age=PROOF_S, secure=not settings.FLASHSALE_DEMO, httponly=True, samesite="Lax"
+        )
     return answer
 
 

@@ -10,9 +10,12 @@ from django.core import mail
 from django.test import Client
 from django_ratelimit import core
 
+from flashsale.life import places
 from flashsale.models import Sale
 from flashsale.providers import codes as sender
-from flashsale.web import codes, limits
+from flashsale.rules.identity import Axis
+from flashsale.rules.tokens import Proof
+from flashsale.web import codes, limits, proofs
 from tests.factories import lobby_sale, poco_campaign
 from tests.web.shop import Visitor
 
@@ -51,11 +54,52 @@ def test_a_proof_of_another_campaign_counts_for_nothing(sale: Sale) -> None:
     assert ani.hot("enter").code == (403, "unproven")
 
 
+def test_a_proof_lasts_its_campaign_whatever_else_is_proven_meanwhile(sale: Sale) -> None:
+    ani, other = Visitor(sale), lobby_sale(poco_campaign(), channels=("mi.com",), opens_in_s=600)
+    first = ani.enter()
+    ani.sale = other
+    assert (first.status, ani.enter().status) == (201, 201)
+    ani.sale = sale
+    again = ani.hot("enter")
+    assert (again.status, again.json["index"]) == (200, first.json["index"])
+
+
+def proof_cookie(campaign: int, axis: Axis, made_ms: int) -> tuple[str, str]:
+    """Name and value of a cookie that proves something."""
+    proof = Proof(campaign, axis, bytes(16), made_ms)
+    return proofs.cookie_of(campaign, axis), places.keyring().seal(proofs.KIND, proof.pack())
+
+
+def test_a_browser_keeps_the_proofs_of_eight_campaigns_the_newest(sale: Sale) -> None:
+    ani, given = Visitor(sale), Visitor(sale).codes()
+    others = [sale.campaign_id + n for n in range(1, 12)]
+    for made_ms, campaign in enumerate(reversed(others)):
+        for axis in (Axis.PHONE, Axis.EMAIL):
+            name, token = proof_cookie(campaign, axis, made_ms)
+            ani.client.cookies[name] = token
+    name, token = proof_cookie(others[0], Axis.PHONE, 99)
+    ani.client.cookies["fs_proof_phone"] = token  # under another name than its own
+    ani.client.cookies["fs_proof_0_email"] = ani.client.cookies[f"fs_proof_{sale.campaign_id}_email"] = "fs1.forged"
+    ani.client.cookies["fs_place_x"] = token
+    assert ani.post("prove", given).status_code == 200
+    kept = {name for name, morsel in ani.client.cookies.items() if name.startswith("fs_") and morsel.value}
+    newest = [sale.campaign_id, *others[:7]]
+    assert kept == {f"fs_proof_{n}_{axis}" for n in newest for axis in ("phone", "email")} | {"fs_place_x"}
+
+
+def test_a_cookie_that_can_have_no_such_name_is_left_alone(sale: Sale) -> None:
+    ani, given = Visitor(sale), Visitor(sale).codes()
+    answer = ani.client.post(
+        f"/s/{sale.code}/prove", json.dumps(given), content_type="application/json", headers={"cookie": "fs_proof_(=1"}
+    )
+    assert (answer.status_code, len(answer.cookies)) == (200, 2)
+
+
 def test_cookies_are_out_of_reach_for_scripts_and_other_sites(sale: Sale) -> None:
     ani = Visitor(sale)
     ani.get()
     ani.post("prove", ani.codes())
-    for name in ("fs_proof_phone", "fs_proof_email", "fs_device"):
+    for name in (*(proofs.cookie_of(sale.campaign_id, axis) for axis in (Axis.PHONE, Axis.EMAIL)), "fs_device"):
         cookie = ani.client.cookies[name]
         assert (cookie["httponly"], cookie["samesite"], cookie["secure"]) == (True, "Lax", True)
 
