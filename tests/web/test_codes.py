@@ -231,6 +231,9 @@ def test_a_flood_from_everywhere_ends_at_the_ceiling(sale: Sale, monkeypatch: py
     [
         ("{", (400, "malformed")),
         ("[]", (400, "malformed")),
+        ("[" * 5000, (400, "malformed")),
+        ('{"phone":' * 5000, (400, "malformed")),
+        ({"phone": "\ud83d", "email": "a@example.com"}, (400, "malformed")),
         ({"phone": 8, "email": "a@example.com"}, (400, "malformed")),
         ({"phone": "08123456789"}, (422, "bad_identity")),
         ({"phone": "12", "email": "a@example.com"}, (422, "bad_identity")),
@@ -239,6 +242,26 @@ def test_a_flood_from_everywhere_ends_at_the_ceiling(sale: Sale, monkeypatch: py
 def test_a_body_that_is_none_is_refused_clearly(sale: Sale, body: object, word: tuple[int, str]) -> None:
     assert code_of(Visitor(sale).post("codes", body)) == word
     assert mail.outbox == []
+
+
+@pytest.mark.parametrize("path", ["prove", "confirm", "release"])
+@pytest.mark.parametrize(
+    "body", ["[" * 5000, '{"phone":' * 5000, '{"phone_code": "\\ud83d"}', '{"name": "\\udc00"}', "\ufeff{}"]
+)
+def test_a_body_that_cannot_be_read_is_refused_and_sets_nothing(sale: Sale, path: str, body: str) -> None:
+    ani = Visitor(sale)
+    answer = ani.post(path, body)
+    assert code_of(answer) == (400, "malformed")
+    assert (answer["content-type"], dict(answer.cookies)) == ("application/problem+json", {})
+
+
+def test_half_a_letter_for_a_code_is_refused_and_takes_no_guess(sale: Sale) -> None:
+    ani = Visitor(sale)
+    given = ani.codes()
+    for _ in range(6):
+        assert code_of(ani.post("prove", given | {"phone_code": "\ud83d"})) == (400, "malformed")
+    assert not any(name.startswith("fs_proof") for name in ani.client.cookies)
+    assert ani.post("prove", given).status_code == 200
 
 
 def test_another_site_cannot_make_a_browser_ask(sale: Sale) -> None:
