@@ -30,6 +30,7 @@ MARK_TAG = b"flashsale/holder/v1"
 VERSION = 1
 MARK_BYTES = 8
 KEY_BYTES = 32
+DEPTH_MAX = 4  # a receipt, its holder and a mark are three; a nest without end would be the end of the reader
 
 
 class Unusable(ValueError):
@@ -62,11 +63,13 @@ def canonical(receipt: Mapping[str, Any]) -> bytes:
         raise Unusable("the receipt is not text") from error
 
 
-def _refuse_other_types(value: object) -> None:
+def _refuse_other_types(value: object, depth: int = 1) -> None:
+    if depth > DEPTH_MAX:
+        raise Unusable("a receipt is not nested so deep")
     # For these alone Python's JSON and RFC 8785 agree byte by byte.
     if isinstance(value, Mapping) and all(isinstance(name, str) and name.isascii() for name in value):
         for part in value.values():
-            _refuse_other_types(part)
+            _refuse_other_types(part, depth + 1)
     elif not isinstance(value, str) and not (type(value) is int and abs(value) < 2**53):
         raise Unusable("a receipt has strings, whole numbers and objects only")
 
@@ -105,7 +108,10 @@ def verify(signed: object, keys: object) -> bool:
     """Whether a receipt with its signature was signed by one of the keys of a key set. Raises Unusable."""
     if not isinstance(signed, dict) or not isinstance(signed.get("receipt"), dict):
         raise Unusable("no receipt")
-    public = _publics(keys).get(str(signed.get("key")))
+    key = signed.get("key")
+    if not isinstance(key, str):
+        raise Unusable("a key or a signature is missing")
+    public = _publics(keys).get(key)
     if public is None:
         return False
     try:
@@ -144,9 +150,17 @@ def _bytes(text: object) -> bytes:
 
 def _read(path: str) -> object:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_object)
     except (OSError, ValueError, RecursionError) as error:
         raise Unusable(f"cannot read {path}: {error}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    # Two readers may keep different ones of two equal names, and so verify different receipts.
+    if len(found) != len(pairs):
+        raise Unusable("a name appears twice in one object")
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -90,6 +90,7 @@ def test_another_key_under_the_same_name_is_refused() -> None:
         ({}, KEYS),
         ({"receipt": []}, KEYS),
         ({"receipt": {}, "key": SIGNER.key_id}, KEYS),
+        ({"receipt": {}, "key": [SIGNER.key_id], "signature": "AA"}, KEYS),
         ({"receipt": {}, "key": SIGNER.key_id, "signature": "ä"}, KEYS),
         ({"receipt": {}, "key": SIGNER.key_id, "signature": "AA=="}, KEYS),
         ({"receipt": {"index": 1.5}, "key": SIGNER.key_id, "signature": "AA"}, KEYS),
@@ -107,9 +108,9 @@ def test_what_is_no_receipt_or_no_keys_is_unusable(signed: object, keys: object)
 
 
 def run(folder: Path, signed: object, keys: object) -> tuple[int, str]:
-    """Exit status and last line of the plain script, started elsewhere, on these two files."""
+    """Exit status and last line of the plain script, started elsewhere, on these two files (a text as it is)."""
     for name, content in (("receipt.json", signed), ("keys.json", keys)):
-        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+        (folder / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     script = Path(receipts.__file__).resolve()
     done = subprocess.run(
         [sys.executable, str(script), "verify", "receipt.json", "keys.json"],
@@ -124,3 +125,31 @@ def test_the_plain_script_tells_true_false_and_unusable_apart(tmp_path: Path) ->
     changed["receipt"]["index"] = 1
     assert run(tmp_path, changed, KEYS) == (1, "FALSE  the receipt was signed by one of these keys")
     assert run(tmp_path, [], KEYS) == (2, "unusable: no receipt")
+
+
+@pytest.mark.parametrize("field", ['"index": 7', '"receipt": {', '"phone": "'])
+def test_a_receipt_that_says_two_things_under_one_name_is_unusable(tmp_path: Path, field: str) -> None:
+    name = field.partition(":")[0]
+    text = json.dumps(sign()).replace(field, f"{name}: 9, {field}")
+    assert run(tmp_path, text, KEYS) == (2, "unusable: cannot read receipt.json: a name appears twice in one object")
+
+
+def test_keys_that_say_two_things_under_one_name_are_unusable(tmp_path: Path) -> None:
+    text = json.dumps(KEYS).replace('"x": ', '"x": "AA", "x": ')
+    assert run(tmp_path, sign(), text) == (2, "unusable: cannot read keys.json: a name appears twice in one object")
+
+
+@pytest.mark.parametrize("depth", [8, 900, 960, 980, 990, 993, 5000, 100_000])
+def test_a_receipt_nested_deeper_than_any_is_unusable(tmp_path: Path, depth: int) -> None:
+    nest = '{"a": ' * depth + "1" + "}" * depth
+    text = f'{{"receipt": {nest}, "key": "{SIGNER.key_id}", "signature": "AA"}}'
+    status, said = run(tmp_path, text, KEYS)
+    assert (status, said.startswith("unusable: "), "\n" in said) == (2, True, False)
+
+
+@pytest.mark.parametrize("place", ["key", "signature", "more"])
+def test_a_nest_beside_the_receipt_never_ends_in_a_traceback(tmp_path: Path, place: str) -> None:
+    nest = "[" * 985 + "]" * 985
+    text = json.dumps({**sign(), place: "NEST"}).replace('"NEST"', nest)
+    status, said = run(tmp_path, text, KEYS)
+    assert (status, "\n" in said) == (0 if place == "more" else 2, False)
