@@ -8,8 +8,9 @@ from flashsale.gate import bridge
 from flashsale.gate.client import gate as the_gate
 from flashsale.life import receipt
 from flashsale.models import Sale
+from flashsale.rules.identity import Axis
 from flashsale.rules.receipts import Signer, key_set, verify
-from tests.factories import Shopper
+from tests.factories import Shopper, identity
 from tests.web.asgi import ask
 from tests.web.conftest import Partner
 
@@ -45,6 +46,20 @@ def test_the_same_person_keeps_their_marks_and_another_has_others(lazada: Partne
     assert (first["index"], again["index"], other["index"]) == (1, 1, 2)
     assert first["holder"] == again["holder"]
     assert not set(first["holder"].values()) & set(other["holder"].values())
+
+
+def test_one_person_may_hold_two_receipts_of_a_ticket_with_no_mark_in_common(lazada: Partner) -> None:
+    """Why `docs/fairness.md` says that such a pair proves nothing: a third receipt links it, which may be kept back."""
+    ani, new = (identity(name) for name in ("ani", "sari"))
+    shown = [ani, ani | {Axis.EMAIL: new[Axis.EMAIL]}, ani | new]
+    places = [
+        lazada.post("enter", {"identity": {axis.value: value for axis, value in proven.items()}}).json["place"]
+        for proven in shown
+    ]
+    said = [lazada.post("receipt", {"place": place}).json["receipt"] for place in places]
+    first, link, last = (set(receipt["holder"].values()) for receipt in said)
+    assert [receipt["index"] for receipt in said] == [1, 1, 1]
+    assert (first & last, len(first & link), len(link & last)) == (set(), 1, 1)
 
 
 @pytest.mark.parametrize(("place", "code"), [("", "bad_token"), ("fs1.AAAA", "bad_token")])
