@@ -13,11 +13,32 @@ local called, entered = tonumber(line[2]), tonumber(line[3])
 if called ~= tonumber(ARGV[3]) then return {'looked', called} end
 
 local last, wanted = called, tonumber(ARGV[4])
-while wanted > 0 and last < entered do
-  local upto = math.min(entered, last + wanted)
-  wanted = wanted - (upto - last) + count_bits(KEYS[3], last + 1, upto)
-  last = upto
+
+local function look_one_by_one(upto)
+  while wanted > 0 and last < upto do
+    last = last + 1
+    wanted = wanted - 1 + redis.call('GETBIT', KEYS[3], last)
+  end
 end
+
+-- Millions may be absent in a row (a line that carries an order over begins so): whole bytes in which fewer are present than are
+-- wanted are leapt over, in leaps that double until one is too far and then halve, down to the byte that has the last one.
+local function leap_over_bytes()
+  local byte, bytes = (last + 1) / 8, math.floor((entered + 1) / 8)
+  local leap, too_far = 1, false
+  while wanted > 0 and leap >= 1 do
+    local length = math.min(leap, bytes - byte)
+    local present = length > 0 and 8 * length - redis.call('BITCOUNT', KEYS[3], byte, byte + length - 1) or 0
+    too_far = too_far or length < leap or present >= wanted
+    if present < wanted then byte, wanted = byte + length, wanted - present end
+    leap = too_far and math.floor(leap / 2) or leap * 2
+  end
+  last = 8 * byte - 1
+end
+
+look_one_by_one(math.min(entered, last + 7 - last % 8))
+if wanted > 0 and last % 8 == 7 then leap_over_bytes() end
+look_one_by_one(entered)
 if last == called then return {'looked', called} end
 redis.call('HSET', KEYS[2], 'called', string.format('%.0f', last))
 redis.call('ZADD', KEYS[4], last, string.format('%.0f:%.0f', last, sale.now))
