@@ -11,7 +11,7 @@ from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.messages import Survey
 from flashsale.life.books import in_books
 from flashsale.models import Move, Unit
-from flashsale.models.writer import advance_units
+from flashsale.models.writer import advance_units, lock_sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import UnitState
 
@@ -29,14 +29,23 @@ async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     withdrawn = await scripts.withdraw(card, line, keep=figures.open_claims * card.weight)
     if isinstance(withdrawn, Outcome) or not withdrawn:
         return
-    free = await in_books(move_on, line.id, target.id, withdrawn)
+    free = await in_books(move_on, card, line.id, target.id, withdrawn)
+    if free is None:
+        return
     await scripts.give(card, target, units=free)
     await scripts.arrived(card, line, units=list(withdrawn))
 
 
 @transaction.atomic
-def move_on(origin: int, target: int, units: dict[int, int]) -> list[tuple[int, int, str]]:
-    """Moves units (id → version) still free in `origin`; those free in `target` now, as (id, version, SKU)."""
+def move_on(card: SaleCard, origin: int, target: int, units: dict[int, int]) -> list[tuple[int, int, str]] | None:
+    """Moves units (id → version) still free in `origin`; those free in `target` now, as (id, version, SKU).
+
+    None when the gate that withdrew them is no more: the one filled since offers them in `origin` again.
+    """
+    # Shared with everybody but a rebuild, which must not read where the units are while they move.
+    epoch, _ = lock_sale(card.sale)
+    if epoch != card.epoch:
+        return None
     here = Unit.objects.select_for_update().filter(pk__in=units, allocation=origin, state=UnitState.FREE).order_by("pk")
     moving = [unit for unit in here if unit.version == units[unit.pk]]
     advance_units([(unit.pk, unit.version) for unit in moving], was=UnitState.FREE, becomes=UnitState.FREE)

@@ -1,0 +1,112 @@
+"""Units on their way to the next line while the gate is filled anew: each is offered in one line."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from django.db import connections
+from django.utils import timezone
+
+from flashsale.gate import bridge, inspect, scripts
+from flashsale.life import admit, roll_over, snapshot
+from flashsale.models import Move, Sale, Unit
+from tests.factories import PHONE, card_of, lobby_sale, open_now, tend
+from tests.faults.steps import broken
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+def withdrawn() -> tuple[Sale, Callable[[], Any]]:
+    """An open sale of which the gate has withdrawn two units, and the next step: the books move them."""
+    opens = timezone.now() + timedelta(hours=1)
+    first = {"code": "first", "channels": ["lazada"], "stock": {PHONE: 3}, "successor": "public"}
+    public = {"code": "public", "channels": ["akulaku"], "stock": {PHONE: 0}}
+    lines = [first | {"rolls_over_at": opens + timedelta(minutes=30)}, public]
+    sale = open_now(lobby_sale(lines=lines, opens_at=opens, closes_at=opens + timedelta(hours=1)))
+    card = card_of(sale)
+    origin, target = card.lines
+    units = bridge.run(scripts.withdraw(card, origin, keep=1))
+    assert len(units) == 2
+    return sale, lambda: roll_over.move_on(card, origin.id, target.id, units)
+
+
+def offered(sale: Sale) -> list[list[int]]:
+    """The units that each line offers."""
+    card = card_of(sale)
+    return [sorted(map(int, bridge.run(inspect.offered(card, line)))) for line in card.lines]
+
+
+def fill_again(sale: Sale) -> None:
+    """What every door does when it finds the gate empty."""
+    bridge.run(admit.mend_all())
+    tend(sale)
+    bridge.run(admit.mend_all())
+
+
+def moves_while_filled(
+    move: Callable[[], Any], gate: redis.Redis, sale: Sale, monkeypatch: pytest.MonkeyPatch
+) -> tuple[bool, list[Any]]:
+    """The gate forgets and is filled; the move comes when the books are read. Whether it waited, and its answer."""
+    really, answers, waited = snapshot.sale_of, [], []
+
+    def run() -> None:
+        answers.append(move())
+        connections.close_all()
+
+    mover = threading.Thread(target=run)
+
+    def read(*row_and_card: Any) -> Any:
+        loaded = really(*row_and_card)
+        if not waited:
+            mover.start()
+            mover.join(1)
+            waited.append(mover.is_alive())
+        return loaded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "sale_of", read)
+        gate.flushall()
+        bridge.run(admit.mend_all())
+    mover.join(20)
+    fill_again(sale)
+    return waited[0], answers
+
+
+def test_units_moved_while_the_gate_is_filled_are_offered_twice_without_the_lock(
+    gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale, move = withdrawn()
+    card = card_of(sale)
+    monkeypatch.setattr(roll_over, "lock_sale", lambda _: (card.epoch, "published"))
+    waited, _ = moves_while_filled(move, gate, sale, monkeypatch)
+    assert waited is False
+    first, public = offered(sale)
+    assert len({*first} & {*public}) == 2
+    assert any("the gate offers unit" in line for line in broken(sale))
+
+
+def test_units_are_not_moved_while_the_gate_is_filled(gate: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    sale, move = withdrawn()
+    waited, answers = moves_while_filled(move, gate, sale, monkeypatch)
+    assert (waited, answers) == (True, [None])
+    nothing_moved(sale)
+
+
+def test_who_withdrew_units_from_a_gate_that_is_no_more_moves_none(gate: redis.Redis) -> None:
+    sale, move = withdrawn()
+    gate.flushall()
+    fill_again(sale)
+    assert move() is None
+    nothing_moved(sale)
+
+
+def nothing_moved(sale: Sale) -> None:
+    """All units are where they were, at their first version, and offered there."""
+    units = list(Unit.objects.order_by("pk").values_list("pk", "version", "allocation__code"))
+    assert [unit[1:] for unit in units] == [(1, "first")] * 3
+    assert offered(sale) == [[pk for pk, *_ in units], []]
+    assert Move.objects.count() == 0
+    assert broken(sale) == []
