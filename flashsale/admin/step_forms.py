@@ -1,8 +1,10 @@
 """What people say with a step of a sale."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -11,6 +13,9 @@ from flashsale.admin.sale_forms import LineField, WallTimeField
 from flashsale.life.rules import KINDS
 from flashsale.models import Allocation, CampaignAxis, Rules, Sale, Stock
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX
+
+# Further on it is a slip of the pen, and at the end of the calendar the closing could not move along.
+POSTPONED_MOST = timedelta(days=365)
 
 
 class SaleStepForm(forms.Form):
@@ -66,6 +71,13 @@ class PostponeForm(PauseForm):
         field.initial = sale.opens_at
         short = sale.opens_at.astimezone(sale.campaign.zone).tzname()
         field.help_text = _("Time in %(zone)s (%(short)s).") % {"zone": sale.campaign.time_zone, "short": short}
+
+    def clean_opens_at(self) -> datetime:
+        """Not for ever."""
+        opens_at: datetime = self.cleaned_data["opens_at"]
+        if opens_at - self.fields["opens_at"].initial > POSTPONED_MOST:
+            raise ValidationError(_("At most a year after the present opening."))
+        return opens_at
 
 
 class BrakeForm(SaleStepForm):

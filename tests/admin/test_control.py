@@ -47,6 +47,21 @@ def test_an_opening_is_postponed_in_the_campaigns_zone(alice: Client) -> None:
     )  # fmt: skip
 
 
+def test_an_opening_is_postponed_by_a_year_at_most(alice: Client) -> None:
+    sale = lobby_sale()
+    Sale.objects.filter(pk=sale.pk).update(opens_at=sale.opens_at.replace(microsecond=0))
+    before = Sale.objects.values().get()
+    url = links(alice.get(_page(sale)), "postpone")[0]
+    latest = before["opens_at"] + timedelta(days=365)
+    too_late = [_wall(latest + timedelta(seconds=1)), "9999-12-31T23:59:59"]
+    for wall in too_late:
+        refused = send(alice, url, opens_at=wall, message="Some day")
+        assert refused.context["form"].errors == {"opens_at": ["At most a year after the present opening."]}
+        assert Sale.objects.values().get() == before
+    send(alice, url, opens_at=_wall(latest))
+    assert Sale.objects.get().opens_at == latest
+
+
 def test_units_are_added_until_the_sale_opens(alice: Client) -> None:
     sale = lobby_sale(stock={PHONE: 10})
     stock = Stock.objects.get()
