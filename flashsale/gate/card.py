@@ -8,6 +8,9 @@ from typing import Any
 from flashsale.rules.identity import Axis
 from flashsale.rules.states import Mode
 
+# No crowd stands before a direct line: it may reserve as many times as a sale may have units, and a million times more.
+DIRECT_MAX = 2_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class AxisCard:
@@ -101,6 +104,10 @@ class SaleCard:
     offers: tuple[OfferCard, ...]
     lines: tuple[LineCard, ...]
     channels: tuple[ChannelCard, ...]
+
+    def most_indexes(self, line: LineCard) -> int:
+        """The last index that a line may give: one an entry; one a reservation where there is no line to enter."""
+        return DIRECT_MAX if line.mode == Mode.DIRECT else self.max_entries
 
     def line(self, code: str) -> LineCard | None:
         """The line with this code, or None."""

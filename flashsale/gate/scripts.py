@@ -198,14 +198,14 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequen
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
          keys.used_sale, keys.asked, keys.holds, keys.due, keys.listed(n), keys.patient(n), keys.unpaid,
          *(keys.free(n, sku) for sku in line.skus), *keys.paces([ask.who for ask in asks])],
-        [seed, *PLACE, len(line.skus), *(value for ask in asks for value in ask.to_args())],
+        [seed, *PLACE, len(line.skus), card.most_indexes(line), *(value for ask in asks for value in ask.to_args())],
     )  # fmt: skip
     return list(reply)
 
 
 async def reserve(card: SaleCard, line: LineCard, *, seed: str, ask: Ask) -> dict[str, Any] | Outcome:
     """What the gate took for this ask (see reserve.lua), or why nothing. Asks of one line travel together."""
-    which = (RESERVE.name, *_which(card, line), seed)
+    which = (RESERVE.name, *_which(card, line), card.most_indexes(line), seed)
     together = _together(which, lambda asks: _reserve_batch(card, line, seed, asks))
     try:
         reply = await together.ask(ask)

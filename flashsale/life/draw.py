@@ -83,8 +83,9 @@ async def _mark_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -
 async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Commits the next block of indexes when half of the last one is given; a carried line gives none."""
     ahead = min(BLOCK_MAX, max(BLOCK_MIN, figures.entered // 2))
-    if figures.block - figures.entered < ahead // 2 and figures.block < card.max_entries and not line.carries:
-        block = await in_books(write_block, line.id, min(card.max_entries, figures.entered + ahead))
+    most = card.most_indexes(line)
+    if figures.block - figures.entered < ahead // 2 and figures.block < most and not line.carries:
+        block = await in_books(write_block, line.id, min(most, figures.entered + ahead))
         await scripts.extend(card, line, block=block)
 
 

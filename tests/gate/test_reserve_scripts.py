@@ -1,12 +1,15 @@
 """Taking and giving back in the gate: all or nothing, each message once, the newest word of the books wins."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
 
 from flashsale.gate import bridge, coalesce, scripts
+from flashsale.gate.card import DIRECT_MAX
 from flashsale.rules.outcomes import Outcome
+from flashsale.rules.states import Mode
 from tests.gate.floor import (
     BIG,
     CARD,
@@ -14,6 +17,8 @@ from tests.gate.floor import (
     HOUR,
     KEYS,
     NOW,
+    SECOND,
+    SEED,
     SMALL,
     ask,
     changed,
@@ -238,4 +243,34 @@ def test_beyond_the_bound_of_those_who_wait_the_answer_is_to_come_again(
     monkeypatch.setattr(coalesce, "WAITING_MAX", 0)
     before = everything(gate)
     assert reserve(ask(1)) is Outcome.TOO_MANY_REQUESTS
+    assert everything(gate) == before
+
+
+DIRECT = changed(lines=(replace(FIRST, mode=Mode.DIRECT), SECOND), max_entries=5)
+
+
+def reserve_directly(name: str, **fields: Any) -> Any:
+    wish = ask(0, who=name, id=f"of {name}", key=name, **fields)
+    return bridge.run(scripts.reserve(DIRECT, DIRECT.lines[0], seed=SEED, ask=wish))
+
+
+@pytest.mark.parametrize(("last", "word"), [(8, Outcome.NOT_READY), (DIRECT_MAX, Outcome.LINE_FULL)])
+def test_a_direct_line_without_an_index_left_refuses_new_wishes_only(
+    gate: redis.Redis, last: int, word: Outcome
+) -> None:
+    stand(DIRECT)
+    gate.hset(KEYS.line(1), mapping={"entered": last - 1, "block": last})
+    taken = reserve_directly("ani")
+    assert taken["ask"]["number"] == last
+    before = everything(gate)
+    assert reserve_directly("budi") is word
+    assert reserve_directly("ani") == taken
+    assert everything(gate) == before
+
+
+def test_a_direct_line_that_is_sold_out_says_so_before_it_asks_for_an_index(gate: redis.Redis) -> None:
+    stand(DIRECT, stock={})
+    gate.hset(KEYS.line(1), mapping={"entered": 8, "block": 8})
+    before = everything(gate)
+    assert reserve_directly("ani") is Outcome.SOLD_OUT
     assert everything(gate) == before

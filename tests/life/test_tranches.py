@@ -33,6 +33,7 @@ from tests.factories import (
     poco_campaign,
     tend,
 )  # fmt: skip
+from tests.faults.steps import come_due, reap
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -280,6 +281,23 @@ def test_a_partners_own_door_reserves_directly_within_stock_and_limit():
     assert refusal(direct, sale, "cici", key="k4") is Outcome.SOLD_OUT
     assert sorted(Reservation.objects.values_list("index", "number")) == [(1, 1), (2, 2)]
     assert set(Unit.objects.values_list("state", flat=True)) == {"held"}
+    held_promises()
+
+
+def test_a_direct_allocation_sells_on_after_more_holds_than_a_line_may_have_entries():
+    sale = sale_of(line("door", 2, mode=Mode.DIRECT), max_entries=2)
+    open_now(sale)
+    for name in ("ani", "budi"):
+        direct(sale, name, key=name)
+    come_due(sale)
+    reap(sale)
+    tend(sale)
+    made = [direct(sale, name, key=name) for name in ("cici", "dodi")]
+    assert refusal(direct, sale, "edi", key="edi") is Outcome.SOLD_OUT
+    assert [direct(sale, name, key=name).id for name in ("cici", "dodi")] == [one.id for one in made]
+    assert sorted(Reservation.objects.values_list("index", "state")) == [
+        (1, "expired"), (2, "expired"), (3, "held"), (4, "held"),
+    ]  # fmt: skip
     held_promises()
 
 

@@ -4,24 +4,25 @@
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 used in campaign  8 used in sale  9 asked  10 holds  11 due
 --   12 listed  13 patient  14 unpaid  15.. the free units of each offer, then the pace of each request's place
 -- ARGV: 1 run id  2 seed  3 ms between a place's requests  4 how many at once  5 how many offers
---   6.. for each request: itself as JSON (messages.Ask), then what of it is judged here: id, key, print, index, number, quantity,
+--   6 most indexes of a direct line
+--   7.. for each request: itself as JSON (messages.Ask), then what of it is judged here: id, key, print, index, number, quantity,
 --   campaign limit, sale limit (0: none), how many items, offer's position from 0 and quantity of each, how many digests,
 --   each digest (hex); where the line is direct, the script gives index and number
 -- Answers: for each request {'reserved', taken, 1 if new} or {word} of too_many_requests, not_ready, key_reused, called_off,
---   closed, paused, not_open, place_voided, place_left, place_spent, not_called, lapsed, not_eligible, limit_reached,
---   unpaid_twice, sold_out, offer_gone.
+--   closed, paused, not_open, place_voided, place_left, place_spent, not_called, lapsed, line_full (direct: no index is left),
+--   not_eligible, limit_reached, unpaid_twice, sold_out, offer_gone.
 --   taken is JSON: {ask: the request, units: [[unit, version, offer's position] ...], made, deadline}; it stays under `asked`
 local OFFERS = 14
 local offers = tonumber(ARGV[5])
 local sale = read_sale()
 local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'opens', 'mode', 'listed', 'entered', 'block')
 local called, entered = tonumber(line[2] or 0), tonumber(line[6] or 0)
-local direct = line[4] == 'direct'
+local direct, most = line[4] == 'direct', tonumber(ARGV[6])
 local gap, burst = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local asks, keys, paces, indexes, numbers, digests = {}, {}, {}, {}, {}, {}
 local sale_limited, lowest = false, math.huge
-local at = 6
+local at = 7
 local function next_arg()
   at = at + 1
   return ARGV[at - 1]
@@ -58,6 +59,8 @@ local free = {}
 for offer = 1, offers do free[offer] = redis.call('ZCARD', KEYS[OFFERS + offer]) end
 
 local function place_refused(ask)
+  if direct and entered >= most then return 'line_full' end
+  if direct then return nil end
   if voided[ask.index] == 1 then return 'place_voided' end
   if out[ask.index] then return 'place_left' end
   if spent[ask.number] then return 'place_spent' end
@@ -132,16 +135,16 @@ local function decide(ask)
   if not after then return {'too_many_requests'} end
   full_at[ask.pace] = after
   if not sale or line[1] ~= ARGV[2] or (sale.still and sale.state ~= 'paused') then return {'not_ready'} end
-  -- Direct reservations use up indexes, too: only from blocks that the books know of.
-  if direct and entered >= tonumber(line[7]) then return {'not_ready'} end
   local seen = asked[ask.key]
   if seen then
     if print_of(seen) ~= ask.print then return {'key_reused'} end
     return {'reserved', seen, 0}
   end
-  local refusal = outside_window(sale, line[3]) or (not direct and place_refused(ask)) or unlisted(ask)
-    or limit_refused(ask) or unpaid_refused(ask) or stock_refused(ask)
+  local refusal = outside_window(sale, line[3]) or place_refused(ask) or unlisted(ask) or limit_refused(ask) or unpaid_refused(ask)
+    or stock_refused(ask)
   if refusal then return {refusal} end
+  -- Direct reservations use up indexes, too: only from blocks that the books know of.
+  if direct and entered >= tonumber(line[7]) then return {'not_ready'} end
   take(ask)
   full_at[ask.pace] = 0  -- the place is spent: nothing more to slow down
   return {'reserved', ask, 1}
