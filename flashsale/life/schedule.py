@@ -15,11 +15,11 @@ from flashsale.life.draw import BLOCK_MIN
 from flashsale.life.enter import digester
 from flashsale.life.rebuild import rebuild
 from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Record, Rules, Sale, Stock
-from flashsale.models.sale import LOBBY, UNITS_MAX
+from flashsale.models.sale import LOBBY, UNITS_MAX, ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue
-from flashsale.rules.states import Mode, SaleState
+from flashsale.rules.states import Mode, Phase, SaleState
 
 SECRET_BYTES = 32
 
@@ -148,7 +148,7 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
         problems.append(_("A channel leads to two lines that are open to everybody; it must lead to one."))
     if sum(stock.quantity for line in lines for stock in line.stock.all()) > UNITS_MAX:
         problems.append(_("More than %(most)d units.") % {"most": UNITS_MAX})
-    problems += [words for line in lines for words in _tranche_problems(line)]
+    problems += [words for line in lines for words in (*_tranche_problems(line), *_carry_problems(line, now))]
     if not sale.campaign.axes.filter(hard=True, checked_at="enter").exists():
         problems.append(_("The campaign needs a hard axis that is checked when entering."))
     return problems
@@ -161,15 +161,44 @@ def _tranche_problems(line: Allocation) -> list[str]:
         problems.append(_("The line %(line)s is direct; only a partner has a door of its own.") % named)
     if line.listed_only and not line.listed.exists():
         problems.append(_("The list of the line %(line)s is empty: nobody could enter.") % named)
-    if line.carries and line.carries.cohort is None:
-        problems.append(_("The line %(line)s carries an order over that is not drawn yet.") % named)
     if line.successor:
+        opens_at = max(line.sale.opens_at, line.opens_at or line.sale.opens_at)
+        if line.rolls_over_at and line.rolls_over_at <= opens_at:
+            problems.append(_("The line %(line)s rolls over before it opens: nobody could be called.") % named)
+        if _comes_back(line):
+            words = _("The line %(line)s rolls over in a circle: what it hands on would come back to it.")
+            problems.append(words % named)
         sold = set(line.successor.stock.values_list("offer__sku", flat=True))
         missing = sorted(set(line.stock.values_list("offer__sku", flat=True)) - sold)
         if missing:
             skus = {"skus": ", ".join(missing), **named}
             problems.append(_("The successor of the line %(line)s does not sell %(skus)s.") % skus)
     return problems
+
+
+def _comes_back(line: Allocation) -> bool:
+    """Whether units that the line hands on would be handed on to it again, without end."""
+    passed: set[int] = set()
+    at = line.successor
+    while at and at.pk != line.pk and at.pk not in passed:
+        passed.add(at.pk)
+        at = at.successor
+    return at is not None and at.pk == line.pk
+
+
+def _carry_problems(line: Allocation, now: datetime) -> list[str]:
+    old, named = line.carries, {"line": line.code}
+    if old is None:
+        return []
+    # Whoever entered the old line after this publication would hold a number that this line does not know.
+    if old.sale.phase(ms(now)) not in {Phase.CLOSED, Phase.CALLED_OFF}:
+        return [_("The line %(line)s carries over the order of a sale that is not over yet.") % named]
+    if old.cohort is None:
+        return [_("The line %(line)s carries an order over that is not drawn yet.") % named]
+    if old.block > line.sale.max_entries:
+        words = _("The line %(line)s carries numbers up to %(last)d over: the sale must allow as many entries.")
+        return [words % {**named, "last": old.block}]
+    return []
 
 
 def publish(*, sale: Sale, by: Any = None) -> Sale:

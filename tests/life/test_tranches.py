@@ -185,6 +185,7 @@ def carried_sales():
     tend(first)
     people.sort(key=lambda person: person.number())
     people[0].reserve()
+    control.close_early(sale=first)
     carries = Allocation.objects.get(sale=first)
     return people, sale_of(line("carried", 2, carries=carries), campaign=campaign)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db.models import F
 from django.test import Client
 from django.utils.dateparse import parse_datetime
 
@@ -49,6 +50,7 @@ def test_a_follow_up_sale_shows_its_tranches_and_its_plans(sale: Sale, client: C
         opens_at=at - timedelta(hours=1), closes_at=at + timedelta(hours=1),
     )  # fmt: skip
     Allocation.objects.filter(sale=sale).update(cohort=0, seed="00" * 32)
+    Sale.objects.filter(pk=sale.pk).update(opens_at=F("lobby_at"), closes_at=F("lobby_at") + timedelta(hours=1))
     reallocate.plan(source=sale, target=rerun.allocations.get(code="again"), reserve=2, units=5)
     publish(sale=rerun)
     again, everybody = client.get(f"/v1/sales/{rerun.code}").json()["lines"]

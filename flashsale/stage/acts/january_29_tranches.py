@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from flashsale.life import reallocate, schedule
 from flashsale.models import Allocation, Move, Reallocation, Sale
 from flashsale.models.sale import ms
+from flashsale.rules.states import Phase
 from flashsale.stage import campaign as poco
 from flashsale.stage import checks
 from flashsale.stage.acts import appeals, january_26
@@ -34,6 +35,8 @@ ROLLS, CLOSES = 0.6, 1.8
 
 def act(story: Story, source: Sale) -> Sale:
     """The plan is published and Celery carries it out; everybody comes by the way that is theirs."""
+    # Everybody may be home before the sale is over; its order is carried over when it can no longer grow.
+    wait_for(lambda: _over(source), seconds=story.clock.open_s)
     sale = _sale(story, source)
     plans = _plan(story, source, sale)
     done = wait_for(lambda: all(_carried_out(plan) for plan in plans), seconds=CARRIED_OUT_S)
@@ -59,6 +62,10 @@ def act(story: Story, source: Sale) -> Sale:
     carried = Check(10, "the plan is carried out by itself", done, f"{len(plans)} plans", "all carried out")
     story.judge("29 January", [*found, carried, _theirs(story, attendance), _bound(attendance), _same_numbers(story)])
     return sale
+
+
+def _over(source: Sale) -> bool:
+    return Sale.objects.get(pk=source.pk).phase(ms(datetime.now(UTC))) is Phase.CLOSED
 
 
 def _sale(story: Story, source: Sale) -> Sale:

@@ -1,0 +1,131 @@
+"""Plans that cannot work are refused when the sale is to be published, in words, and nothing comes into being."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone, translation
+
+from flashsale.life import control
+from flashsale.life.schedule import problems_of, publish
+from flashsale.models import Allocation, Record, Sale, Unit
+from tests.factories import PHONE, Shopper, card_of, draft_sale, lobby_sale, open_now, poco_campaign
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+OPENS = timezone.now() + timedelta(days=1)
+HALF_AN_HOUR, AN_HOUR = timedelta(minutes=30), timedelta(hours=1)
+
+
+def line(code, *, channel="lazada", **rules):
+    return {"code": code, "channels": [channel], "stock": {PHONE: 1}} | rules
+
+
+def draft_of(*lines, campaign=None, **fields):
+    return draft_sale(campaign, lines=lines, opens_at=OPENS, closes_at=OPENS + AN_HOUR, **fields)
+
+
+def refused(sale):
+    """Why the sale cannot be published, in both languages, after it was tried; nothing has changed."""
+    before = list(Sale.objects.values()), Record.objects.count(), Unit.objects.count()
+    with translation.override("en"), pytest.raises(ValidationError) as error:
+        publish(sale=sale)
+    assert (list(Sale.objects.values()), Record.objects.count(), Unit.objects.count()) == before
+    assert Sale.objects.get(pk=sale.pk).state == "draft"
+    with translation.override("id"):
+        indonesian = problems_of(sale=sale, now=timezone.now())
+    return error.value.messages, indonesian
+
+
+def test_lines_that_roll_over_in_a_circle_are_refused_by_name():
+    at = {"rolls_over_at": OPENS + HALF_AN_HOUR}
+    sale = draft_of(
+        line("before", channel="mi-store", successor="one", **at),
+        line("one", successor="two", **at),
+        line("two", channel="akulaku", successor="three", **at),
+        line("three", channel="mi.com", successor="one", **at),
+    )
+    english, indonesian = refused(sale)
+    assert english == [
+        f"The line {code} rolls over in a circle: what it hands on would come back to it."
+        for code in ("one", "two", "three")
+    ]
+    assert indonesian == [
+        f"Pengalihan sisa antrean {code} berputar: unit yang diserahkannya akan kembali lagi."
+        for code in ("one", "two", "three")
+    ]
+
+
+def test_lines_that_roll_over_one_after_the_other_are_published():
+    sale = draft_of(
+        line("one", successor="three", rolls_over_at=OPENS + timedelta(seconds=1)),
+        line("two", channel="akulaku", successor="three", rolls_over_at=OPENS + HALF_AN_HOUR),
+        line("three", channel="mi.com", successor="four", rolls_over_at=OPENS + HALF_AN_HOUR),
+        line("four", channel="mi-store"),
+    )
+    assert publish(sale=sale).state == "published"
+
+
+@pytest.mark.parametrize(
+    ("opens", "rolls"), [(None, timedelta(0)), (HALF_AN_HOUR, HALF_AN_HOUR), (HALF_AN_HOUR, timedelta(minutes=20))]
+)
+def test_a_line_that_rolls_over_before_it_opens_is_refused(opens, rolls):
+    own = {} if opens is None else {"opens_at": OPENS + opens}
+    first = line("first", successor="public", rolls_over_at=OPENS + rolls, **own)
+    english, indonesian = refused(draft_of(first, line("public", channel="akulaku")))
+    assert english == ["The line first rolls over before it opens: nobody could be called."]
+    assert indonesian == ["Sisa antrean first dialihkan sebelum antreannya dibuka: tidak seorang pun dapat dipanggil."]
+
+
+def source_sale(campaign, *, max_entries=1000):
+    """A sale that is open, in which one person stands."""
+    sale = lobby_sale(campaign, stock={PHONE: 1}, max_entries=max_entries)
+    Shopper(sale, "ani").enter()
+    return open_now(sale)
+
+
+def test_the_order_of_a_sale_that_still_runs_is_not_carried_over():
+    campaign = poco_campaign()
+    source = source_sale(campaign)
+    rerun = draft_of(line("again", carries=source.allocations.get()), campaign=campaign)
+    english, indonesian = refused(rerun)
+    assert english == ["The line again carries over the order of a sale that is not over yet."]
+    assert indonesian == ["Antrean again meneruskan urutan penjualan yang belum selesai."]
+    control.pause(sale=source)
+    assert refused(rerun) == (english, indonesian)
+    control.resume(sale=source)
+    control.close_early(sale=source)
+    publish(sale=rerun)
+    assert rerun.allocations.get().block == source.allocations.get().block == 50
+
+
+def test_the_order_of_a_sale_that_was_called_off_after_its_draw_is_carried_over():
+    campaign = poco_campaign()
+    source = source_sale(campaign)
+    control.call_off(sale=source, message="The phones were stolen")
+    rerun = draft_of(line("again", carries=source.allocations.get()), campaign=campaign)
+    assert publish(sale=rerun).state == "published"
+
+
+def test_an_order_that_was_never_drawn_is_not_carried_over():
+    campaign = poco_campaign()
+    source = lobby_sale(campaign)
+    control.call_off(sale=source, message="The phones were stolen")
+    english, indonesian = refused(draft_of(line("again", carries=source.allocations.get()), campaign=campaign))
+    assert english == ["The line again carries an order over that is not drawn yet."]
+    assert indonesian == ["Antrean again meneruskan urutan yang belum diundi."]
+
+
+def test_a_carried_line_needs_room_for_every_old_number():
+    campaign = poco_campaign()
+    source = source_sale(campaign)
+    control.close_early(sale=source)
+    old = source.allocations.get()
+    assert old.block == 50
+    small = draft_of(line("again", carries=old), campaign=campaign, max_entries=49)
+    english, indonesian = refused(small)
+    assert english == ["The line again carries numbers up to 50 over: the sale must allow as many entries."]
+    assert indonesian == ["Antrean again meneruskan nomor hingga 50: penjualan harus mengizinkan peserta sebanyak itu."]
+    Sale.objects.filter(pk=small.pk).update(max_entries=50)
+    publish(sale=small)
+    assert card_of(small).max_entries == Allocation.objects.get(sale=small).block == 50
