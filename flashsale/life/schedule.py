@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -151,7 +152,16 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     problems += [words for line in lines for words in (*_tranche_problems(line), *_carry_problems(line, now))]
     if not sale.campaign.axes.filter(hard=True, checked_at="enter").exists():
         problems.append(_("The campaign needs a hard axis that is checked when entering."))
+    # Budi here and Budi there may be two people, and one would take, block or give up the other's place.
+    if sale.campaign.axes.filter(axis=Axis.ACCOUNT, hard=True).exists() and _channels(sale) > 1:
+        problems.append(_("An account is known to one partner only: with several channels it cannot carry the limit."))
     return problems
+
+
+def _channels(sale: Sale) -> int:
+    """How many channels lead to sales of the campaign that are published, and to this one."""
+    mine = Q(allocations__sale__campaign=sale.campaign_id) & ~Q(allocations__sale__state=SaleState.DRAFT)
+    return Channel.objects.filter(mine | Q(allocations__sale=sale)).distinct().count()
 
 
 def _tranche_problems(line: Allocation) -> list[str]:

@@ -9,6 +9,7 @@ from django.utils import timezone, translation
 from flashsale.life import control
 from flashsale.life.schedule import problems_of, publish
 from flashsale.models import Allocation, Record, Sale, Unit
+from flashsale.rules.identity import Axis
 from tests.factories import PHONE, Shopper, card_of, draft_sale, lobby_sale, open_now, poco_campaign
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -129,3 +130,13 @@ def test_a_carried_line_needs_room_for_every_old_number():
     Sale.objects.filter(pk=small.pk).update(max_entries=50)
     publish(sale=small)
     assert card_of(small).max_entries == Allocation.objects.get(sale=small).block == 50
+
+
+def test_an_account_cannot_carry_the_limit_of_a_campaign_with_several_channels():
+    campaign = poco_campaign(axes={Axis.PHONE: "hard enter", Axis.ACCOUNT: "hard confirm"})
+    publish(sale=draft_of(line("first"), campaign=campaign))
+    second = draft_of(line("second", channel="akulaku"), campaign=campaign)
+    (english,), (indonesian,) = refused(second)
+    assert english == "An account is known to one partner only: with several channels it cannot carry the limit."
+    assert indonesian.startswith("Sebuah akun hanya dikenal oleh satu mitra: dengan beberapa kanal")
+    assert publish(sale=draft_of(line("third"), campaign=campaign)).state == "published"
