@@ -135,16 +135,10 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     keys, n = keys_of(card), line.number
     reply = await gate().call(
         SURVEY,
-        [
-            keys.state,
-            keys.line(n),
-            keys.spent(n),
-            keys.waves(n),
-            keys.patient(n),
-            *(keys.free(n, sku) for sku in line.skus),
-        ],
+        [keys.state, keys.line(n), keys.spent(n), keys.waves(n), keys.patient(n),
+         *(keys.free(n, sku) for sku in line.skus)],
         [],
-    )
+    )  # fmt: skip
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
     cohort = _text(reply[7])
