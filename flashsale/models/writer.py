@@ -194,7 +194,7 @@ def _commit(sale: int, winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
         epoch, state = lock_sale(sale, made_at=max(w.made_at for w in winners))
         known = _known([w.id for w in winners])
         answers = {id_: _answer_for(state) for id_, state in known.items()}
-        fresh = [w for w in winners if w.id not in known]
+        fresh = sorted((w for w in winners if w.id not in known), key=lambda w: w.id)  # two batches may share some
         if fresh and state != SaleState.PUBLISHED:
             raise RefusedByBooks(Outcome.PAUSED if state == SaleState.PAUSED else Outcome.CLOSED, state)
         if any(w.epoch != epoch for w in fresh):
