@@ -41,8 +41,8 @@ CRASH_POINTS = (
         True, "Mending tells the gate, which gives units, limit, place and key back.", MENDING,
     ),
     CrashPoint(
-        "expire: ended", "The books ended a hold.", "flashsale.life.expire:give",
-        False, "It is still due in the gate: the next look tells it.", LOOK,
+        "expire: ended", "The books ended the holds that were due.", "flashsale.life.expire:give",
+        False, "They are still due in the gate: the next look tells it of each.", LOOK,
     ),
     CrashPoint(
         "release: ended", "The books ended a hold at its owner's wish.", "flashsale.life.release:give",

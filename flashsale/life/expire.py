@@ -4,13 +4,17 @@ The reaper decides, it does not ask: what the gate took and nobody committed is 
 identity, and the first commit wins.
 """
 
+import asyncio
+import logging
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from flashsale.gate import inspect, scripts
@@ -18,52 +22,99 @@ from flashsale.gate.card import SaleCard
 from flashsale.life.books import in_books
 from flashsale.life.taken import winner_of
 from flashsale.models import Reservation
-from flashsale.models.ending import Ended, abandon, end, ended_before
+from flashsale.models.ending import Ended, abandon_all, end_all, ended_before, ended_before_all
+from flashsale.models.writer import RefusedByBooks, Winner, lock_sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState
 
+log = logging.getLogger(__name__)
+# Whoever pays waits while the books end the batch their hold is in; so do a door's requests while the gate hears of it.
 AT_ONCE = 100
+# The calling of the same sale waits so long at most for a batch more.
+NO_MORE_AFTER_S = 0.25
 # Longer than any process is away between a commit and its message; later only a rebuild would notice.
 LATELY = timedelta(hours=1)
 
+Taken = Mapping[uuid.UUID, dict[str, Any]]
+# A reservation that the gate should hear is confirmed, its allocation, how many units.
+Sold = tuple[uuid.UUID, int, int]
+
 
 async def expire(*, card: SaleCard) -> int:
-    """Ends what has come due, at most a hundred; how many. Safe to repeat and to run beside itself."""
-    due = await scripts.due(card, most=AT_ONCE)
-    if isinstance(due, Outcome):
-        return 0
-    now_ms, taken = due
-    for reservation, what in taken.items():
-        ended = await in_books(end_in_books, card, uuid.UUID(reservation), what, now_ms, timezone.now())
-        if ended is None:
-            await _confirm(card, what)
-        else:
-            await give(card=card, ended=ended)
-    return len(taken)
+    """Ends what has come due, batch after batch for a quarter of a second; how many. Safe to repeat and to run beside
+    itself: what another process is at is left to it.
+
+    1. The books end a batch. If we die after this, it is still due in the gate: the next look finds it ended.
+    2. The gate hears of each.
+    """
+    done, until = 0, time.monotonic() + NO_MORE_AFTER_S
+    while True:
+        due = await scripts.due(card, most=AT_ONCE)
+        if isinstance(due, Outcome) or not due[1]:
+            return done
+        now_ms, taken = due
+        ended, sold = await in_books(end_in_books, card, {uuid.UUID(id_): taken[id_] for id_ in taken}, now_ms)
+        await asyncio.gather(*(give(card=card, ended=one) for one in ended), *(_confirm(card, one) for one in sold))
+        done += len(ended) + len(sold)
+        if len(ended) + len(sold) < AT_ONCE or time.monotonic() > until:
+            return done
 
 
-def end_in_books(card: SaleCard, id_: uuid.UUID, taken: dict[str, Any], now_ms: int, now: datetime) -> Ended | None:
-    """What the books say of a reservation that the gate found due; None when it is confirmed (or not yet due there)."""
+def end_in_books(card: SaleCard, taken: Taken, now_ms: int) -> tuple[list[Ended], list[Sold]]:
+    """What the books say of reservations that the gate found due: those that have ended, and those confirmed.
+
+    Nothing is said of what somebody else is at, and of what is not yet due here. What the tables refuse is taken apart,
+    so that a bad row keeps only itself.
+    """
+    try:
+        return _end_together(card, taken, now_ms)
+    except (IntegrityError, RefusedByBooks):
+        if len(taken) == 1:
+            log.exception("a hold cannot be ended: %s", *taken)
+            return [], []
+    rest = iter(taken.items())
+    first, second = dict(islice(rest, len(taken) // 2)), dict(rest)
+    (ended, sold), (more_ended, more_sold) = (end_in_books(card, half, now_ms) for half in (first, second))
+    return ended + more_ended, sold + more_sold
+
+
+def _end_together(card: SaleCard, taken: Taken, now_ms: int) -> tuple[list[Ended], list[Sold]]:
     with transaction.atomic():
-        row = Reservation.objects.select_for_update().filter(pk=id_).first()
-        if row is None:
-            return _abandon(card, taken, now)
-        if row.state == ReservationState.HELD and row.deadline_ms <= now_ms:
-            return end(row, state=ReservationState.EXPIRED, now=now)
-        if row.state in {ReservationState.HELD, ReservationState.CONFIRMED}:
-            return None
-        return ended_before(row, _units(taken))
+        # Before the holds: whoever pays must not wait with us for a rebuild.
+        lock_sale(card.sale)
+        due = _unlocked(taken).filter(state=ReservationState.HELD, deadline_ms__lte=now_ms)
+        ended = end_all(list(due), state=ReservationState.EXPIRED, now=timezone.now())
+    known = {uuid.UUID(one.reservation) for one in ended}
+    rest = {id_: what for id_, what in taken.items() if id_ not in known}
+    if not rest:
+        return ended, []
+    sold = Reservation.objects.filter(pk__in=rest, state=ReservationState.CONFIRMED)
+    return ended + write_off(card, rest), list(sold.values_list("pk", "allocation_id", "quantity"))
 
 
-def _abandon(card: SaleCard, taken: dict[str, Any], now: datetime) -> Ended:
-    winner = winner_of(card, taken)
-    fields = {
-        "id": winner.id, "sale_id": winner.sale, "allocation_id": winner.allocation, "channel_id": winner.channel,
-        "index": winner.index, "number": winner.number, "asked": winner.asked, "fingerprint": winner.fingerprint,
-        "quantity": len(winner.units), "amount": winner.amount, "epoch": winner.epoch,
-        "deadline_ms": winner.deadline_ms, "made_at": winner.made_at,
-    }  # fmt: skip
-    return abandon(fields, units=_units(taken), now=now)
+def _unlocked(ids: Iterable[uuid.UUID]) -> QuerySet[Reservation]:
+    """Those that nobody else is at, locked: who takes many at once must wait for none of them."""
+    return Reservation.objects.select_for_update(skip_locked=True).filter(pk__in=list(ids)).order_by("pk")
+
+
+@transaction.atomic
+def write_off(card: SaleCard, taken: Taken) -> list[Ended]:
+    """Abandons what the gate took and the books never had; that, and what had ended before, as the gate must hear."""
+    # Shared with everybody but a rebuild, which must not count what ends meanwhile.
+    lock_sale(card.sale)
+    known = set(Reservation.objects.filter(pk__in=list(taken)).values_list("pk", flat=True))
+    abandon_all([_row(winner_of(card, what)) for id_, what in taken.items() if id_ not in known], now=timezone.now())
+    over = list(_unlocked(taken).filter(ended_at__isnull=False))
+    return ended_before_all(over, {row.pk: _units(taken[row.pk]) for row in over})
+
+
+def _row(winner: Winner) -> Reservation:
+    return Reservation(
+        id=winner.id, sale_id=winner.sale, allocation_id=winner.allocation, channel_id=winner.channel,
+        index=winner.index, number=winner.number, asked=winner.asked, fingerprint=winner.fingerprint,
+        quantity=len(winner.units), amount=winner.amount, epoch=winner.epoch, deadline_ms=winner.deadline_ms,
+        made_at=winner.made_at,
+    )  # fmt: skip
 
 
 def _units(taken: dict[str, Any]) -> list[tuple[int, int]]:
@@ -73,23 +124,11 @@ def _units(taken: dict[str, Any]) -> list[tuple[int, int]]:
 async def abandon_refused(*, card: SaleCard, taken: dict[str, Any]) -> None:
     """The books refused what the gate took: nobody may commit it any more; units, limit, place and key go back at once.
 
-    Nothing happens where somebody has committed it meanwhile, under the same key, after what made the books refuse.
+    Nothing happens where somebody has committed it meanwhile, under the same key, after what made the books refuse, or
+    is at it: then the reaper will meet it.
     """
-    id_ = uuid.UUID(taken["ask"]["id"])
-    try:
-        ended = await in_books(_abandon_once, card, id_, taken, timezone.now())
-    except IntegrityError:
-        return  # somebody else decided about this reservation at the same moment; the reaper will meet it
-    if ended:
+    for ended in await in_books(write_off, card, {uuid.UUID(taken["ask"]["id"]): taken}):
         await give(card=card, ended=ended)
-
-
-def _abandon_once(card: SaleCard, id_: uuid.UUID, taken: dict[str, Any], now: datetime) -> Ended | None:
-    with transaction.atomic():
-        row = Reservation.objects.select_for_update().filter(pk=id_).first()
-        if row is None:
-            return _abandon(card, taken, now)
-        return ended_before(row, _units(taken)) if row.ended_at else None
 
 
 async def tell_again(*, card: SaleCard) -> int:
@@ -129,9 +168,7 @@ def _sold_here(skus: Iterable[str], units: Iterable[tuple[int, int, str]]) -> li
     return [unit for unit in units if unit[2] in offered]
 
 
-async def _confirm(card: SaleCard, taken: dict[str, Any]) -> None:
-    ask = taken["ask"]
-    row = await in_books(Reservation.objects.filter(pk=ask["id"]).values_list("state", "allocation_id").first)
-    if row and row[0] == ReservationState.CONFIRMED:
-        line = next(line for line in card.lines if line.id == row[1])
-        await scripts.confirm(card, line, reservation=ask["id"], quantity=ask["quantity"])
+async def _confirm(card: SaleCard, sold: Sold) -> None:
+    reservation, allocation, quantity = sold
+    line = next(line for line in card.lines if line.id == allocation)
+    await scripts.confirm(card, line, reservation=str(reservation), quantity=quantity)

@@ -1,20 +1,26 @@
 """Deadline against payment, reaper against reaper: a unit has one owner, an end counts once."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import redis
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from flashsale.gate import scripts
-from flashsale.life import confirm
-from flashsale.models import Payment, Reservation, Sale, Unit
+from flashsale.life import confirm, expire
+from flashsale.models import Payment, Reservation, Sale, Unit, Unpaid, ending, writer
+from flashsale.models.ending import abandon_all
 from flashsale.providers import payment
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, tend
 from tests.faults.steps import broken, called, come_due, in_gate, money_astray, pay, reap, refusal
 from tests.gate.floor import CARD, FIRST, KEYS, SMALL, ask, reserve, stand
 from tests.races.crowd import at_once, through_doors, without
+from tests.races.test_books import LyingGate
 
 books = pytest.mark.django_db(transaction=True)
 pytestmark = pytest.mark.usefixtures("gate")
@@ -96,16 +102,110 @@ def _due_in_gate_only(sale: Sale) -> None:
 
 
 @books
-def test_four_reapers_at_once_end_each_hold_once() -> None:
-    sale, people = called(*(f"person-{n}" for n in range(5)), stock=5)
+@pytest.mark.parametrize("at_once_most", [2, 100], ids=["in batches", "in one batch"])
+def test_four_reapers_at_once_end_each_hold_once(monkeypatch: pytest.MonkeyPatch, at_once_most: int) -> None:
+    monkeypatch.setattr(expire, "AT_ONCE", at_once_most)
+    sale, people = called(*(f"person-{n}" for n in range(9)), stock=9)
     for person in people:
         person.reserve()
     come_due(sale)
-    at_once([lambda: reap(sale)] * 4)
-    assert Reservation.objects.filter(state="expired").count() == 5
+    answers = at_once([lambda: [reap(sale) for _ in range(3)]] * 4)
+    assert [answer for answer in answers if not isinstance(answer, list)] == []
+    reap(sale)
+    assert Reservation.objects.filter(state="expired").count() == 9
     assert set(Unit.objects.values_list("version", flat=True)) == {3}
-    assert in_gate(sale) == {"offered": 5, "held": 0, "sold": 0, "used": []}
+    assert Unpaid.objects.count() == 18
+    assert in_gate(sale) == {"offered": 9, "held": 0, "sold": 0, "used": []}
     assert broken(sale) == []
+
+
+def _waits(count: int) -> None:
+    """Returns once so many of the books' transactions wait for others."""
+    until = time.monotonic() + 20
+    with connection.cursor() as cursor:
+        while time.monotonic() < until:
+            cursor.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0] == count:
+                return
+            time.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+@books
+class TestABatchWithAHoldThatSomebodyElseIsAt:
+    @pytest.fixture
+    def sale(self, gate: redis.Redis, transactional_db: None) -> Sale:  # noqa: ARG002 - both must be there first
+        sale, people = called(*(f"person-{n}" for n in range(4)), stock=4)
+        for person in people:
+            person.reserve()
+        come_due(sale)
+        return sale
+
+    def test_waits_for_it_where_it_skips_nothing(self, sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = Reservation.objects.select_for_update()
+        monkeypatch.setattr(expire, "_unlocked", lambda ids: rows.filter(pk__in=list(ids)).order_by("pk"))
+        with ThreadPoolExecutor(1) as thread:
+            with transaction.atomic():
+                Reservation.objects.select_for_update().order_by("pk").first()
+                ended = thread.submit(reap, sale)
+                _waits(1)
+                assert Reservation.objects.filter(state="expired").count() == 0
+            assert ended.result(timeout=20) == 4
+
+    def test_ends_the_others_at_once_and_that_one_later(self, sale: Sale) -> None:
+        with transaction.atomic():
+            busy = Reservation.objects.select_for_update().order_by("pk").first()
+            assert reap(sale) == 3
+            assert list(Reservation.objects.filter(state="held")) == [busy]
+        assert [reap(sale), reap(sale)] == [1, 0]
+        assert in_gate(sale) == {"offered": 4, "held": 0, "sold": 0, "used": []}
+        assert broken(sale) == []
+
+
+@books
+class TestReservationsThatAreCommittedWhileTheyAreWrittenOff:
+    """The writer and the reaper both wait for a third that holds the middle one, each with all before it in hand."""
+
+    def _meet(self) -> tuple[list[Any], LyingGate]:
+        gate = LyingGate()
+        first, middle, last = winners = sorted((gate.winner(n) for n in range(3)), key=lambda winner: winner.id)
+        with ThreadPoolExecutor(2) as threads:
+            with transaction.atomic():
+                abandon_all([expire._row(middle)], now=timezone.now())
+                acts = [threads.submit(closing(writer.commit), [last, middle, first])]
+                _waits(1)
+                acts.append(threads.submit(closing(_write_off), [expire._row(winner) for winner in winners]))
+                _waits(2)
+                transaction.set_rollback(True)
+            return [act.exception(timeout=20) for act in acts], gate
+
+    def test_block_each_other_where_they_are_written_in_two_orders(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ending, "sorted", lambda rows, key: sorted(rows, key=key, reverse=True), raising=False)
+        errors, _ = self._meet()
+        assert [type(error) for error in errors if error] == [OperationalError]
+
+    def test_are_all_held_or_all_abandoned_in_one_order(self) -> None:
+        errors, gate = self._meet()
+        assert errors == [None, None]
+        states = list(Reservation.objects.filter(sale=gate.sale).values_list("state", flat=True))
+        assert states in (["held"] * 3, ["abandoned"] * 3)
+
+
+def closing(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The act for a thread, whose connection is closed after it."""
+
+    def run(what: Any) -> Any:
+        try:
+            return act(what)
+        finally:
+            connection.close()
+
+    return run
+
+
+@transaction.atomic
+def _write_off(rows: list[Reservation]) -> None:
+    abandon_all(rows, now=timezone.now())
 
 
 def _ends(times: int) -> list[Any]:

@@ -1,0 +1,219 @@
+"""Holds that come due together: they end in few transactions, and each as if it had been alone."""
+
+import logging
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from flashsale.gate import bridge, inspect, scripts
+from flashsale.gate.client import gate as redis_of
+from flashsale.life import expire
+from flashsale.life.release import release
+from flashsale.models import Claim, Holding, Reservation, Sale, Unit, Unpaid
+from flashsale.rules.outcomes import Outcome
+from tests.factories import PHONE, Shopper, card_of, poco_campaign
+from tests.faults.steps import (
+    Died,
+    broken,
+    buy,
+    called,
+    come_due,
+    dies_at,
+    in_books,
+    in_gate,
+    reap,
+    refusal,
+)  # fmt: skip
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+
+
+def held(count: int) -> tuple[Sale, list[Shopper]]:
+    """A sale all of whose units are held and due, in the order of the people's numbers."""
+    sale, people = called(*(f"person-{n}" for n in range(count)), stock=count)
+    people.sort(key=lambda person: person.number())
+    for person in people:
+        person.reserve()
+    return sale, people
+
+
+def unpaid_in_gate(sale: Sale) -> list[int]:
+    """How many holds the gate counts as unpaid, by digest."""
+    key = scripts.keys_of(card_of(sale)).unpaid
+
+    async def counts() -> list[bytes]:
+        return list(await redis_of().redis.hvals(key))
+
+    return sorted(int(count) for count in bridge.run(counts()))
+
+
+def freed(count: int) -> dict[str, object]:
+    """What the gate counts when all units are free again."""
+    return {"offered": count, "held": 0, "sold": 0, "used": []}
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many holds each batch was about; two at most."""
+    sizes: list[int] = []
+    end = expire.end_in_books
+
+    def counted(card, taken, now_ms):
+        sizes.append(len(taken))
+        return end(card, taken, now_ms)
+
+    monkeypatch.setattr(expire, "AT_ONCE", 2)
+    monkeypatch.setattr(expire, "end_in_books", counted)
+    return sizes
+
+
+def test_holds_that_come_due_together_end_together() -> None:
+    sale, people = held(5)
+    come_due(sale)
+    assert [reap(sale), reap(sale)] == [5, 0]
+    assert in_books() == {"units": ["free"] * 5, "reservations": ["expired"] * 5, "claims": 0}
+    assert set(Unit.objects.values_list("version", flat=True)) == {3}
+    assert Holding.objects.filter(active=True).count() == 0
+    assert len(set(Reservation.objects.values_list("ended_at", flat=True))) == 1
+    assert len(set(Unpaid.objects.values_list("reservation", "axis", "digest"))) == 10
+    card = card_of(sale)
+    assert bridge.run(inspect.offered(card, card.lines[0])) == dict(Unit.objects.values_list("pk", "version"))
+    assert in_gate(sale) == freed(5)
+    assert unpaid_in_gate(sale) == [1] * 10
+    assert {refusal(person.reserve) for person in people} == {Outcome.EXPIRED}
+    assert broken(sale) == []
+
+
+def test_units_of_one_hold_go_back_together() -> None:
+    sale, (ani, budi) = called("ani", "budi", stock=6, campaign=poco_campaign(limit=3))
+    ani.reserve((PHONE, 3))
+    budi.reserve((PHONE, 2))
+    come_due(sale)
+    assert reap(sale) == 2
+    assert in_books() == {"units": ["free"] * 6, "reservations": ["expired"] * 2, "claims": 0}
+    assert sorted(Unit.objects.values_list("version", flat=True)) == [1, 3, 3, 3, 3, 3]
+    assert Unpaid.objects.count() == 4
+    assert in_gate(sale) == freed(6)
+    assert broken(sale) == []
+
+
+def test_more_than_a_batch_ends_in_one_look(batches: list[int]) -> None:
+    sale, _ = held(5)
+    come_due(sale)
+    assert reap(sale) == 5
+    assert batches == [2, 2, 1]
+    assert in_gate(sale) == freed(5)
+
+
+def test_a_look_that_has_taken_its_time_leaves_the_rest_to_the_next(
+    batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expire, "NO_MORE_AFTER_S", -1)
+    sale, _ = held(5)
+    come_due(sale)
+    assert [reap(sale) for _ in range(4)] == [2, 2, 1, 0]
+    assert batches == [2, 2, 1]
+    assert in_gate(sale) == freed(5)
+    assert broken(sale) == []
+
+
+def test_each_of_a_batch_becomes_what_the_books_say_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sale, people = called(*(f"person-{n}" for n in range(5)), stock=5)
+    paid, lost, given, first, second = people
+    dies_at(monkeypatch, "confirm: confirmed", lambda: buy(paid))
+    dies_at(monkeypatch, "reserve: taken", lost.reserve)
+    back = given.reserve().id
+    dies_at(monkeypatch, "release: ended", lambda: release(reservation=back, channel=given.channel.id))
+    holds = {first.reserve().id, second.reserve().id}
+    come_due(sale)
+    assert [reap(sale), reap(sale)] == [5, 0]
+    assert in_books() == {
+        "units": ["free"] * 4 + ["sold"],
+        "reservations": ["abandoned", "confirmed", "expired", "expired", "released"],
+        "claims": 2,
+    }
+    assert set(Reservation.objects.filter(state="expired").values_list("pk", flat=True)) == holds
+    assert set(Unpaid.objects.values_list("reservation", flat=True)) == holds
+    assert set(Claim.objects.values_list("reservation__state", flat=True)) == {"confirmed"}
+    assert in_gate(sale) == {"offered": 4, "held": 0, "sold": 1, "used": [1, 1]}
+    assert unpaid_in_gate(sale) == [1] * 4
+    assert lost.reserve().replayed is False
+    assert broken(sale) == []
+
+
+def test_a_hold_that_is_not_due_in_the_books_stays_while_the_others_end() -> None:
+    sale, people = held(3)
+    kept = Reservation.objects.order_by("number").first()
+    come_due(sale)
+    Reservation.objects.filter(pk=kept.pk).update(deadline_ms=kept.deadline_ms)
+    assert [reap(sale), reap(sale)] == [2, 0]
+    assert in_gate(sale) == {"offered": 2, "held": 1, "sold": 0, "used": [1, 1]}
+    assert buy(people[0]).state == "confirmed"
+    assert broken(sale) == []
+
+
+def test_a_hold_that_the_tables_refuse_to_end_keeps_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    sale, _ = held(5)
+    bad = Reservation.objects.order_by("pk")[2]
+    Unit.objects.filter(holdings__reservation=bad).update(state="sold")
+    come_due(sale)
+    assert [reap(sale), reap(sale)] == [4, 0]
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == [f"a hold cannot be ended: {bad.pk}"] * 2
+    assert in_books() == {"units": ["free"] * 4 + ["sold"], "reservations": ["expired"] * 4 + ["held"], "claims": 2}
+    assert in_gate(sale) == {"offered": 4, "held": 1, "sold": 0, "used": [1, 1]}
+
+
+class TestDyingAfterTheBooksEndedABatch:
+    def test_continues_with_each_of_it_at_the_next_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sale, _ = held(4)
+        come_due(sale)
+        dies_at(monkeypatch, "expire: ended", lambda: reap(sale))
+        assert in_books() == {"units": ["free"] * 4, "reservations": ["expired"] * 4, "claims": 0}
+        assert in_gate(sale) == {"offered": 0, "held": 4, "sold": 0, "used": [1] * 8}
+        assert [reap(sale), reap(sale)] == [4, 0]
+        self._ended_once(sale)
+
+    def test_continues_with_those_that_the_gate_has_not_heard_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sale, _ = held(4)
+        come_due(sale)
+        tell, told = expire.give, []
+
+        async def two(**fields):
+            told.append(fields["ended"])
+            if len(told) > 2:
+                raise Died
+            await tell(**fields)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(expire, "give", two)
+            with pytest.raises(Died):
+                reap(sale)
+        assert in_gate(sale) == {"offered": 2, "held": 2, "sold": 0, "used": [1] * 4}
+        assert [reap(sale), reap(sale)] == [2, 0]
+        self._ended_once(sale)
+
+    def _ended_once(self, sale: Sale) -> None:
+        assert set(Unit.objects.values_list("version", flat=True)) == {3}
+        assert in_gate(sale) == freed(4)
+        assert unpaid_in_gate(sale) == [1] * 8
+        assert broken(sale) == []
+
+
+def test_a_batch_asks_the_books_as_often_as_one_hold_does() -> None:
+    assert _questions(5) == _questions(1)
+
+
+def _questions(count: int) -> int:
+    """How often the books are asked to end so many holds."""
+    sale, _ = held(count)
+    come_due(sale)
+    card = card_of(sale)
+    now_ms, due = bridge.run(scripts.due(card, most=count))
+    with CaptureQueriesContext(connection) as asked:
+        ended, _ = expire.end_in_books(card, {UUID(id_): due[id_] for id_ in due}, now_ms)
+    assert len(ended) == count
+    return len(asked)
