@@ -233,6 +233,7 @@ def test_a_place_given_up_after_the_draw_carries_only_the_number_at_the_end(forg
     bridge.run(leave(card=person.card, line=person.line, place=person.place))
     assert person.enter().index == 4
     place = person.entry.token
+    control.close_early(sale=first)
     if forgotten:
         forget(first)
     rerun = sale_of(line("carried", 2, carries=Allocation.objects.get(sale=first)), campaign=campaign)
