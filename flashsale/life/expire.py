@@ -156,7 +156,7 @@ def _ended(id_: uuid.UUID) -> Ended:
 
 async def give(*, card: SaleCard, ended: Ended) -> None:
     """Tells the gate of an end that the books have committed; late and repeated messages change nothing."""
-    line = next(line for line in card.lines if line.id == ended.allocation)
+    line = card.line_id(ended.allocation)
     await scripts.give(
         card, line, reservation=ended.reservation, frees_limit=ended.frees_limit, how=ended.how,
         units=_sold_here(line.skus, ended.units),
@@ -170,5 +170,4 @@ def _sold_here(skus: Iterable[str], units: Iterable[tuple[int, int, str]]) -> li
 
 async def _confirm(card: SaleCard, sold: Sold) -> None:
     reservation, allocation, quantity = sold
-    line = next(line for line in card.lines if line.id == allocation)
-    await scripts.confirm(card, line, reservation=str(reservation), quantity=quantity)
+    await scripts.confirm(card, card.line_id(allocation), reservation=str(reservation), quantity=quantity)
