@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from flashsale.life import links
 from flashsale.life.rules import KINDS, MARKS
 from flashsale.models import Appeal, Case, Contact, Notice
+from flashsale.rules.identity import Axis, BadValue, reach
 from flashsale.rules.reasons import reason
 from flashsale.rules.states import AppealState, NoticeState, Remedy
 
@@ -69,7 +70,15 @@ def _letter(notice: Notice) -> EmailMessage:
             {"name": data["name"], "reservation": notice.reservation, "sale": notice.sale, **words},
         )
     message_id = f"<notice-{notice.pk}-{notice.reservation_id}@flashsale>"
-    return EmailMessage(subject, body, to=[data["email"]], headers={"Message-ID": message_id})
+    return EmailMessage(subject, body, to=[_mailbox(data["email"])], headers={"Message-ID": message_id})
+
+
+def _mailbox(typed: str) -> str:
+    """Where the buyer's own mailbox is: a mailer that reads the domain by older rules would write to somebody else."""
+    try:
+        return reach(Axis.EMAIL, typed)
+    except BadValue:
+        return typed
 
 
 def facts_of(case: Case | None) -> list[str]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from flashsale.gate import bridge, inspect
 from flashsale.life import links, notify, reallocate, review
 from flashsale.life.schedule import publish
-from flashsale.models import Allocation, Appeal, Cancellation, Contact, Reservation, Sale
+from flashsale.models import Allocation, Appeal, Cancellation, Contact, Notice, Reservation, Sale
 from flashsale.rules.tokens import Link
 from tests.admin.orders import buy
 from tests.factories import PHONE, card_of, draft_sale, lobby_sale
@@ -34,6 +34,14 @@ def cancel(code: str) -> Reservation:
 def path_in(letter: str) -> str:
     (path,) = re.findall(r"http://127\.0\.0\.1:8000(/\S+)", letter)
     return path
+
+
+def test_a_letter_goes_to_the_very_mailbox_that_the_buyer_named() -> None:
+    order = cancel("one_person_many_identities")
+    assert mail.outbox[-1].to == ["ani@example.com"]
+    for typed, sent in (("Ani@straße.example", "Ani@xn--strae-oqa.example"), ("ani at example", "ani at example")):
+        Contact.objects.get(reservation=order).add(email=typed)
+        assert notify._letter(Notice.objects.latest("pk")).to == [sent]
 
 
 @pytest.fixture
