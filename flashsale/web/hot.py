@@ -8,7 +8,7 @@ call of the gate one, each question to the books two at most.
 import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
@@ -38,6 +38,8 @@ from flashsale.web.wire import (
     refusal,
     send_answer,
 )
+
+Given = TypeVar("Given")
 
 log = structlog.get_logger(__name__)
 
@@ -162,13 +164,18 @@ async def _place(visit: Visit, digests: dict[Axis, bytes]) -> enter.Entry:
         enter.enter, card=visit.card, line=visit.line, channel=visit.channel, digests=digests, carried=visit.carried(),
         address="" if visit.partner else visit.call.address,
     )  # fmt: skip
+    return await _with_room(visit, attempt)
+
+
+async def _with_room(visit: Visit, attempt: Callable[[], Awaitable[Given]]) -> Given:
+    """What a call comes to that gives an index; a crowd may have used up those that the books know of."""
     for _again in range(ROOMS_MADE_MAX):
         try:
             return await attempt()
         except Refused as refused:
             if refused.outcome is not Outcome.NOT_READY:
                 raise
-        # A crowd may have used up the indexes that the books know of before the tending came by.
+        # The tending has not come by yet.
         await draw.make_room(card=visit.card, line=visit.line)
     return await attempt()
 
@@ -210,10 +217,11 @@ async def _reserve(visit: Visit) -> Answer:
     key = visit.call.header(b"idempotency-key")
     if not key:
         raise Refused(Outcome.KEY_MISSING)
-    made = await reserve.reserve(
-        card=visit.card, line=visit.line, channel=visit.channel, place=_buyer(visit), items=visit.items(), key=key,
-        key_owner=f"channel:{visit.channel.id}" if visit.partner else "place",
+    attempt = partial(
+        reserve.reserve, card=visit.card, line=visit.line, channel=visit.channel, place=_buyer(visit),
+        items=visit.items(), key=key, key_owner=f"channel:{visit.channel.id}" if visit.partner else "place",
     )  # fmt: skip
+    made = await (_with_room(visit, attempt) if visit.line.mode == Mode.DIRECT else attempt())
     document = {
         "reservation": str(made.id), "deadline": made.deadline_ms, "amount": made.amount,
         "currency": visit.card.currency,

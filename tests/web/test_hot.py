@@ -7,14 +7,15 @@ from pytest_django import Settings
 
 from flashsale.gate import bridge
 from flashsale.life import enter, places
-from flashsale.models import Reservation, Sale
+from flashsale.life.schedule import publish
+from flashsale.models import Allocation, Reservation, Sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.tokens import Proof
 from flashsale.web import proofs
 from flashsale.web.hot import serve
-from tests.factories import PHONE, card_of, identity, open_now
+from tests.factories import PHONE, card_of, draft_sale, identity, open_now
 from tests.web.asgi import Reply, ask
-from tests.web.conftest import Partner
+from tests.web.conftest import Partner, key_of
 
 OURS = {"origin": "https://testserver", "host": "testserver"}
 
@@ -202,3 +203,21 @@ async def _answers_to_nobody(path: str, key: str) -> list[Any]:
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
     await serve(scope, receive, send)
     return said
+
+
+class TestADoorOfTheirOwn:
+    """A direct allocation, whose partner reserves without a line."""
+
+    @pytest.mark.usefixtures("transactional_db", "gate")
+    def test_sells_as_fast_as_its_partner_asks_whatever_the_block_of_indexes_is(self) -> None:
+        line = {"code": "door", "channels": ["lazada"], "stock": {PHONE: 70}, "mode": "direct"}
+        sale = open_now(publish(sale=draft_sale(lines=[line])))
+        lazada = Partner(key_of(sale.campaign, "lazada"), sale, "door")
+        assert Allocation.objects.get(sale=sale).block == 50
+        answers = []
+        for n in range(70):
+            who = {axis.value: value for axis, value in identity(f"person-{n}").items()}
+            wish = {"identity": who, "items": [{"sku": PHONE, "quantity": 1}]}
+            answers.append(lazada.post("reserve", wish, idempotency_key=str(n)).status)
+        assert answers == [201] * 70
+        assert Allocation.objects.get(sale=sale).block > 70
