@@ -8,6 +8,8 @@ NEWEST := python3 python3.14 python3.13 python3.12 python3.11
 PYTHON ?= $(shell for p in $(NEWEST); do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 SEED ?= $(shell date +%s)
+# Many tests wait for a clock or a browser: one worker more than there are cores.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 # Checks read the settings, too; they get a demo's, in a folder of their own.
 CHECKING := FLASHSALE_DEMO=1 FLASHSALE_VAR=var/check
@@ -27,8 +29,8 @@ story: $(VENV)/.runs $(MO)  ## the campaign of January 2021 again, in a minute o
 	@FLASHSALE_DEMO=1 $(PY) manage.py story $(ARGS)
 
 test: check  ## checks, then the whole suite on PostgreSQL and the books once more on SQLite
-	$(PY) -m pytest -n auto $(ARGS)
-	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest -n auto -m books $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest -n $(WORKERS) -m books $(ARGS)
 
 soak: $(VENV)/.tests $(MO)  ## random steps, races and faults in their long forms; SEED=, STEPS=, ROUNDS=
 	FLASHSALE_SOAK=$(SEED) FLASHSALE_SOAK_STEPS=$(STEPS) FLASHSALE_SOAK_ROUNDS=$(ROUNDS) $(PY) -m pytest -q -n auto -p tests.soak tests/oracle tests/races tests/faults $(ARGS)
