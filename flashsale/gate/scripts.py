@@ -60,14 +60,20 @@ def _which(card: SaleCard, line: LineCard) -> tuple[object, ...]:
     return card.campaign, card.sale, card.commitment, line.number, card.epoch
 
 
+def _outs(card: SaleCard) -> list[str]:
+    """Who is out of each line, by the line's number: one person's proofs may have stood in several."""
+    keys = keys_of(card)
+    return [keys.out(number) for number in range(1, card.lines[-1].number + 1)]
+
+
 async def _enter_batch(card: SaleCard, line: LineCard, bucket: Bucket, knocks: Sequence[Knock]) -> list[Any]:
     keys, n = keys_of(card), line.number
     digests = [digest for knock in knocks for digest in knock.digests]
     raw = b"".join(digests)
     reply = await gate().call(
         ENTER,
-        [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n),
-         keys.spent(n), keys.unpaid, keys.seen(n), *keys.paces([knock.digests[0].hex() for knock in knocks]),
+        [keys.state, keys.line(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n), keys.spent(n),
+         keys.unpaid, keys.seen(n), *_outs(card), *keys.paces([knock.digests[0].hex() for knock in knocks]),
          *keys.paces([knock.caller for knock in knocks]), *keys.places(digests, card.buckets)],
         [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY, *bucket, len(knocks), raw, raw.hex(),
          *(knock.carried for knock in knocks if line.carries)],
@@ -93,18 +99,11 @@ async def enter(
     return Entered(reply[1], reply[2] == 1, tuple(reply[3:])) if word is Outcome.ENTERED else word
 
 
-async def leave(
-    card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes]
-) -> Outcome:
+async def leave(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str) -> Outcome:
     """Gives a place up: left, or why not."""
     keys, n = keys_of(card), line.number
-    reply = await gate().call(
-        LEAVE,
-        [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), keys.patient(n),
-         *keys.places(digests, card.buckets)],
-        [n, index, number, seed, *digests],
-    )  # fmt: skip
-    return _word(reply)
+    where = [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), keys.patient(n)]
+    return _word(await gate().call(LEAVE, where, [index, number, seed]))
 
 
 async def void(card: SaleCard, line: LineCard, *, seed: str, numbers: Sequence[int]) -> Outcome:
@@ -122,8 +121,8 @@ async def look(
     keys, n = keys_of(card), line.number
     reply = await gate().call(
         LOOK,
-        [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.patient(n),
-         keys.seen(n), *keys.paces([f"look:{n}:{index}"]), *keys.places(digests, card.buckets)],
+        [keys.state, keys.line(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.patient(n), keys.seen(n),
+         *keys.paces([f"look:{n}:{index}"]), *_outs(card), *keys.places(digests, card.buckets)],
         [n, index, number, seed, *PLACE, *digests],
     )  # fmt: skip
     word = _word(reply)

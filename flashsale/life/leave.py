@@ -10,8 +10,6 @@ from flashsale.rules.tokens import Place
 async def leave(*, card: SaleCard, line: LineCard, place: Place) -> None:
     """Gives the place up; safe to repeat. Refuses NOT_READY and PLACE_SPENT."""
     number, seed = await places.number_of(card, line, place.index)
-    answer = await scripts.leave(
-        card, line, index=place.index, number=number, seed=seed, digests=places.digests_of(place)
-    )
+    answer = await scripts.leave(card, line, index=place.index, number=number, seed=seed)
     if answer is not Outcome.LEFT:
         raise Refused(answer)

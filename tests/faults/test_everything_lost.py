@@ -162,6 +162,37 @@ def test_a_successor_lives_on_when_the_earlier_place_is_left_once_more(gate):
     assert Shopper(sale, after.name).enter().index == after.entry.index
 
 
+def changed_lines(sale: Sale) -> tuple[Shopper, Shopper]:
+    """One person by the place they left, and by the one they got for it in another line."""
+    before, after = Shopper(sale, "ani"), Shopper(sale, "ani", channel="akulaku")
+    before.enter()
+    bridge.run(leave(card=before.card, line=before.line, place=before.place))
+    after.enter()
+    tend(sale)
+    return before, after
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_lines_that_one_person_stood_in_they_stand_in_one(gate, first):
+    sale = lobby_sale(channels=("lazada", "akulaku"))
+    places = changed_lines(sale)
+    lose_everything(gate, sale)
+    kept, other = places[first], places[1 - first]
+    assert [kept.look().state, other.look().state, kept.look().state] == ["waiting", "voided", "waiting"]
+
+
+def test_whoever_leaves_a_line_once_more_stands_in_no_third(gate):
+    sale = lobby_sale(channels=("lazada", "akulaku", "mi-store"))
+    before, after = changed_lines(sale)
+    lose_everything(gate, sale)
+    before.look()
+    bridge.run(leave(card=before.card, line=before.line, place=before.place))
+    assert after.look().state is PlaceState.WAITING
+    with pytest.raises(Refused) as refused:
+        Shopper(sale, "ani", channel="mi-store").enter()
+    assert refused.value.outcome is Outcome.PLACE_ELSEWHERE
+
+
 def test_new_people_get_indexes_that_nobody_had(gate):
     sale = lobby_sale()
     people = crowd(sale)

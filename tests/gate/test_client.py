@@ -56,7 +56,7 @@ def test_a_reply_that_is_lost_leaves_one_effect_and_an_error(wire: Proxy, inside
 def test_no_script_is_ever_sent_twice(wire: Proxy, script: client.Script) -> None:
     acts = {
         "enter": lambda: scripts.enter(CARD, FIRST, person("budi")),
-        "leave": lambda: scripts.leave(CARD, FIRST, index=1, number=1, seed=SEED, digests=person("ani")),
+        "leave": lambda: scripts.leave(CARD, FIRST, index=1, number=1, seed=SEED),
         "give": lambda: scripts.give(CARD, FIRST, units=[(1, 9, "small")]),
         "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
         "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),

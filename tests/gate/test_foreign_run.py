@@ -21,7 +21,7 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "extend": lambda: scripts.extend(CARD, FIRST, block=99),
     "freeze": lambda: scripts.freeze(CARD),
     "give": lambda: scripts.give(CARD, FIRST, reservation="r1", frees_limit=True, units=[(1, 9, "small")]),
-    "leave": lambda: scripts.leave(CARD, FIRST, index=2, number=2, seed=SEED, digests=person("person-2")),
+    "leave": lambda: scripts.leave(CARD, FIRST, index=2, number=2, seed=SEED),
     "look": lambda: scripts.look(CARD, FIRST, index=2, number=2, seed=SEED, digests=person("person-2")),
     "number": lambda: scripts.number(CARD, FIRST, numbers={2: 2}),
     "reserve": lambda: scripts.reserve(CARD, FIRST, seed=SEED, ask=ask(2)),

@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from flashsale.gate import bridge, scripts
+from flashsale.gate.card import LineCard
 from flashsale.rules.outcomes import Outcome
 from tests.gate.floor import (
     CARD,
@@ -28,9 +29,8 @@ pytestmark = pytest.mark.usefixtures("gate")
 Refusal = tuple[dict[str, Any], Callable[[], Any], Outcome]
 
 
-def leave(name: str, index: int, *, number: int = 0, seed: str = "") -> Outcome:
-    digests = person(name)
-    return bridge.run(scripts.leave(CARD, FIRST, index=index, number=number, seed=seed, digests=digests))
+def leave(index: int, *, line: LineCard = FIRST, number: int = 0, seed: str = "") -> Outcome:
+    return bridge.run(scripts.leave(CARD, line, index=index, number=number, seed=seed))
 
 
 def look(index: int, *, number: int = 0, seed: str = "", name: str = "ani") -> scripts.Looked | Outcome:
@@ -65,7 +65,7 @@ def test_a_present_place_counts_more_than_an_earlier_one_given_up_after_the_draw
     enter("ani")
     enter("budi")
     stand(fresh=False)
-    assert leave("ani", 1, number=1, seed=SEED) is Outcome.LEFT
+    assert leave(1, number=1, seed=SEED) is Outcome.LEFT
     both = [person("ani")[0], person("budi")[1]]
     assert bridge.run(scripts.enter(CARD, FIRST, both)) == scripts.Entered(2, False, ())
 
@@ -84,9 +84,9 @@ def test_a_voided_place_gets_no_extra_time(gate: redis.Redis) -> None:
 def test_leaving_twice_is_leaving_once(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani")
-    assert leave("ani", 1) is Outcome.LEFT
+    assert leave(1) is Outcome.LEFT
     before = everything(gate)
-    assert leave("ani", 1) is Outcome.LEFT
+    assert leave(1) is Outcome.LEFT
     assert everything(gate) == before
     assert gate.hget(KEYS.line(1), "left") == b"1"
 
@@ -98,8 +98,7 @@ def test_going_to_and_fro_between_two_lines_ends_after_three_times() -> None:
         answer = enter("ani", line)
         given.append(answer if isinstance(answer, Outcome) else answer.index)
         if isinstance(answer, scripts.Entered):
-            digests = person("ani")
-            bridge.run(scripts.leave(CARD, line, index=answer.index, number=0, seed="", digests=digests))
+            leave(answer.index, line=line)
     assert given == [1, 1, 2, 2, Outcome.PLACE_LEFT, 2]
 
 
@@ -187,9 +186,9 @@ REFUSALS: dict[str, Refusal] = {
     "a full line to one whose limit is used up": (
         used_up("campaign"), lambda: enter("ani", card=changed(max_entries=0)), Outcome.LINE_FULL,
     ),
-    "leaving a spent place": ({}, lambda: leave("ani", 3, number=3, seed=SEED), Outcome.PLACE_SPENT),
-    "leaving by a door that knows another seed": ({}, lambda: leave("ani", 2, number=2, seed="x"), Outcome.NOT_READY),
-    "leaving by a door that has not drawn": ({}, lambda: leave("ani", 2), Outcome.NOT_READY),
+    "leaving a spent place": ({}, lambda: leave(3, number=3, seed=SEED), Outcome.PLACE_SPENT),
+    "leaving by a door that knows another seed": ({}, lambda: leave(2, number=2, seed="x"), Outcome.NOT_READY),
+    "leaving by a door that has not drawn": ({}, lambda: leave(2), Outcome.NOT_READY),
     "looking by a door that has not drawn": ({}, lambda: look(2), Outcome.NOT_READY),
     "calling with another seed": ({}, lambda: call(1, called=10, seed="x"), Outcome.NOT_READY),
     "calling while paused": ({"state": "paused", "paused_at": NOW}, lambda: call(1, called=10), Outcome.PAUSED),
@@ -252,7 +251,7 @@ def test_no_index_is_given_that_the_books_have_not_promised(gate: redis.Redis) -
 
 ANY_CALL: dict[str, Callable[[], Any]] = {
     "enter": lambda: scripts.enter(CARD, FIRST, person("ani")),
-    "leave": lambda: scripts.leave(CARD, FIRST, index=1, number=1, seed=SEED, digests=person("ani")),
+    "leave": lambda: scripts.leave(CARD, FIRST, index=1, number=1, seed=SEED),
     "look": lambda: scripts.look(CARD, FIRST, index=1, number=1, seed=SEED, digests=person("ani")),
     "void": lambda: scripts.void(CARD, FIRST, seed=SEED, numbers=[1]),
     "survey": lambda: scripts.survey(CARD, FIRST),

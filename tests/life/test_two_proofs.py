@@ -106,24 +106,35 @@ def test_a_living_place_is_not_voided_for_one_that_was_voided():
     assert (living.look().state, other.look().state) == (PlaceState.WAITING, PlaceState.WAITING)
 
 
+def other_line(phone: int, email: int, sale: Sale) -> Proof:
+    return Proof(sale, phone, email, channel="akulaku")
+
+
 @pytest.mark.parametrize("drawn", [False, True], ids=["before the draw", "after it"])
-def test_whoever_leaves_with_every_token_may_enter_another_line(drawn: bool):
+def test_whoever_left_may_enter_another_line_by_any_of_their_proofs(drawn: bool):
     sale = lobby_sale(channels=("lazada", "akulaku"))
-    first, second = came(sale, (1, 1), (2, 1))
+    first, _ = came(sale, (1, 1), (2, 1))
     if drawn:
         open_now(sale)
+    elsewhere = other_line(2, 3, sale)
+    assert refusal(elsewhere.enter) is Outcome.PLACE_ELSEWHERE
     first.leave()
-    elsewhere = Proof(sale, 2, 1, channel="akulaku")
-    assert refusal(elsewhere.enter) is Outcome.PLACE_ELSEWHERE
-    second.leave()
     assert (elsewhere.enter().index, elsewhere.entry.fresh) == (1, True)
 
 
-def test_whoever_leaves_a_voided_place_may_enter_another_line_with_what_was_theirs():
+def test_what_led_to_a_voided_place_may_enter_another_line():
     sale = lobby_sale(channels=("lazada", "akulaku"))
-    _, second, _ = came(sale, (1, 1), (2, 2), (1, 2))
-    elsewhere = Proof(sale, 2, 3, channel="akulaku")
-    assert refusal(elsewhere.enter) is Outcome.PLACE_ELSEWHERE
-    second.leave()
+    came(sale, (1, 1), (2, 2), (1, 2))
+    elsewhere = other_line(2, 3, sale)
     assert (elsewhere.enter().index, elsewhere.entry.fresh) == (1, True)
-    assert second.look().state is PlaceState.VOIDED
+    assert refusal(other_line(1, 3, sale).enter) is Outcome.PLACE_ELSEWHERE
+
+
+def test_nobody_whose_place_was_restored_by_another_proof_enters_a_second_line():
+    sale = lobby_sale(channels=("lazada", "akulaku"))
+    first, second = came(sale, (1, 1), (1, 2))
+    first.leave()
+    other = Proof(sale, 3, 2)
+    assert (other.enter().index, other.entry.fresh) == (1, False)
+    assert second.look().state is PlaceState.WAITING
+    assert refusal(other_line(1, 3, sale).enter) is Outcome.PLACE_ELSEWHERE

@@ -2,8 +2,9 @@
 -- Whoever enters first after the opening ends the line's cohort before, so that it holds those who were there, even if
 -- nobody has looked for an hour.
 -- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing.
--- KEYS: 1 sale  2 line  3 out  4 voided  5 used in campaign  6 used in sale  7 listed  8 spent
---   9 unpaid  10 seen  11.. the pace of each identity, then the pace of each one's caller, then the place bucket of each digest
+-- KEYS: 1 sale  2 line  3 voided  4 used in campaign  5 used in sale  6 listed  7 spent  8 unpaid  9 seen
+--   10.. out of each of the sale's lines, by its number; then the pace of each identity, the pace of each one's caller, and the
+--   place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)
 --   6 ms between an identity's calls  7 how many at once  8 ms between its caller's calls (0: any)  9 how many at once
 --   10 how many identities  11 their digests, 16 bytes each, as many for each of them  12 the same in hex
@@ -17,14 +18,16 @@ local line = tonumber(ARGV[2])
 local most, limit, sale_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local identity_gap, identity_burst, caller_gap, caller_burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local count, raws, hexes = tonumber(ARGV[10]), ARGV[11], ARGV[12]
-local size, buckets = #raws / 16 / count, 10 + 2 * count
-assert(#KEYS == 10 + (2 + size) * count, 'a pace, a caller and one bucket a digest')
+local size, outs = #raws / 16 / count, 9
+local pacers = #KEYS - (2 + size) * count
+local buckets = pacers + 2 * count
+assert(pacers >= outs + line, 'one out a line, a pace, a caller and one bucket a digest')
 
 local asks, paces, digests = {}, {}, {}
 for at = 1, count do
   local first = (at - 1) * size
-  asks[at] = {pace = KEYS[10 + at], caller = KEYS[10 + count + at], carried = tonumber(ARGV[12 + at]), first = first}
-  paces[at], paces[count + at] = KEYS[10 + at], KEYS[10 + count + at]
+  asks[at] = {pace = KEYS[pacers + at], caller = KEYS[pacers + count + at], carried = tonumber(ARGV[12 + at]), first = first}
+  paces[at], paces[count + at] = asks[at].pace, asks[at].caller
 end
 for at = 1, size * count do digests[at] = hexes:sub(at * 32 - 31, at * 32) end
 
@@ -48,10 +51,10 @@ if not closed_for then
     sale.frozen = true
   end
   state = redis.call('HMGET', KEYS[2], 'entered', 'block', 'listed')
-  used = values_of('HMGET', KEYS[5], digests)
-  used_in_sale = sale_limit > 0 and values_of('HMGET', KEYS[6], digests)
-  unpaid = values_of('HMGET', KEYS[9], digests)
-  listed = state[3] == '1' and values_of('SMISMEMBER', KEYS[7], digests)
+  used = values_of('HMGET', KEYS[4], digests)
+  used_in_sale = sale_limit > 0 and values_of('HMGET', KEYS[5], digests)
+  unpaid = values_of('HMGET', KEYS[8], digests)
+  listed = state[3] == '1' and values_of('SMISMEMBER', KEYS[6], digests)
 end
 local entered, block = state and tonumber(state[1]), state and tonumber(state[2])
 local given = 0
@@ -71,9 +74,8 @@ local function known(ask)
     if packed then
       local place, mine = unpack_place(packed), found.mine
       local here = place.line == line
-      -- In this line the bitmap knows: a place may have more digests than the token that left it, or that came back to it.
-      if here then place.left = redis.call('GETBIT', KEYS[3], place.index) == 1 end
-      local voided = here and place.left and redis.call('SISMEMBER', KEYS[4], place.index) == 1
+      place.left = redis.call('GETBIT', KEYS[outs + place.line], place.index) == 1
+      local voided = here and place.left and redis.call('SISMEMBER', KEYS[3], place.index) == 1
       -- Counted over all lines: going to and fro between two must not eat up their indexes.
       if place.left then found.returns = math.max(found.returns, place.returns + 1) end
       if not here then
@@ -93,12 +95,12 @@ end
 
 local function give_index(ask, index, returns)
   if ask.carried then
-    redis.call('SETBIT', KEYS[8], index, 0)
-    redis.call('SETBIT', KEYS[10], index, 1)
+    redis.call('SETBIT', KEYS[7], index, 0)
+    redis.call('SETBIT', KEYS[9], index, 1)
   else
     entered, given = index, given + 1
   end
-  return {index = index, line = line, left = false, returns = returns}
+  return {index = index, line = line, returns = returns}
 end
 
 local function enter(ask)
@@ -129,13 +131,12 @@ local function enter(ask)
     full_at[ask.pace] = 0
   elseif mine.left then
     -- Coming back before the draw: the same index, as if they had never left.
-    redis.call('SETBIT', KEYS[3], mine.index, 0)
+    redis.call('SETBIT', KEYS[outs + line], mine.index, 0)
     redis.call('HINCRBY', KEYS[2], 'left', -1)
-    mine.left = false
   end
   for _, later in ipairs(found.lost) do
-    redis.call('SETBIT', KEYS[3], later, 1)
-    redis.call('SADD', KEYS[4], later)
+    redis.call('SETBIT', KEYS[outs + line], later, 1)
+    redis.call('SADD', KEYS[3], later)
   end
   local packed = pack_place(mine)
   for i = 1, size do

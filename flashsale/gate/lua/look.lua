@@ -1,15 +1,16 @@
 -- Where a place stands. A place whose digests the gate has lost is put back: the token is the place (DESIGN 7).
--- After a loss, indexes that may have been given since the last second known are out until their token is seen, once; of
--- two places of one person that come back, the earlier counts, whichever token is seen first. In a line that carries an order
--- over they are spent, as old numbers are that nobody has shown; a token of this line proves that its number was.
--- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 patient  8 seen  9 pace of the place
---   10.. the place bucket of each digest
+-- After a loss, indexes that may have been given since the last second known are out until their token is seen, once. Of
+-- two places of one person that come back, the earlier counts, whichever token is seen first; of two in different lines the one
+-- that is seen first. In a line that carries an order over they are spent, as old numbers are that nobody has shown; a token of
+-- this line proves that its number was.
+-- KEYS: 1 sale  2 line  3 voided  4 spent  5 waves  6 patient  7 seen  8 pace of the place
+--   9.. out of each of the sale's lines, by its number; then the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 index  4 number (0 while not drawn)  5 seed (empty while not drawn)
 --   6 ms between a place's looks  7 how many at once  8.. digests, raw
 -- Answers: {'looked', place state, line's clock, end of the claim window or 0, called} or {word} of too_many_requests, not_ready
-local after = pace_after(tonumber(redis.call('GET', KEYS[9]) or 0), tonumber(ARGV[6]), tonumber(ARGV[7]))
+local after = pace_after(tonumber(redis.call('GET', KEYS[8]) or 0), tonumber(ARGV[6]), tonumber(ARGV[7]))
 if not after then return {'too_many_requests'} end
-keep_paces({[KEYS[9]] = after})
+keep_paces({[KEYS[8]] = after})
 local sale = read_sale()
 if not sale then return {'not_ready'} end
 local index, number = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -17,32 +18,34 @@ local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'lost', 'carried')
 if (line[1] or '') ~= ARGV[5] then return {'not_ready'} end
 local called = tonumber(line[2])
 
-if redis.call('SISMEMBER', KEYS[4], index) == 1 then return {'looked', 'voided', sale.now, 0, called} end
-local out = redis.call('GETBIT', KEYS[3], index) == 1
+local place, outs, buckets = {index = index, line = tonumber(ARGV[2]), returns = 0}, 8, #KEYS - #ARGV
+local out_here = KEYS[outs + place.line]
+if redis.call('SISMEMBER', KEYS[3], index) == 1 then return {'looked', 'voided', sale.now, 0, called} end
+local out = redis.call('GETBIT', out_here, index) == 1
 if line[4] == '1' then
   -- Its index is its number, drawn or not.
-  if redis.call('SETBIT', KEYS[8], index, 1) == 0 then redis.call('SETBIT', KEYS[5], index, 0) end
-elseif out and index <= tonumber(line[3] or 0) and redis.call('SETBIT', KEYS[8], index, 1) == 0 then
+  if redis.call('SETBIT', KEYS[7], index, 1) == 0 then redis.call('SETBIT', KEYS[4], index, 0) end
+elseif out and index <= tonumber(line[3] or 0) and redis.call('SETBIT', KEYS[7], index, 1) == 0 then
   out = false
-  redis.call('SETBIT', KEYS[3], index, 0)
-  if number > 0 then redis.call('SETBIT', KEYS[5], number, 0) end
+  redis.call('SETBIT', out_here, index, 0)
+  if number > 0 then redis.call('SETBIT', KEYS[4], number, 0) end
   redis.call('HINCRBY', KEYS[2], 'gaps', -1)
 end
 if out then return {'looked', 'left', sale.now, 0, called} end
-local place = {index = index, line = tonumber(ARGV[2]), left = false, returns = 0}
-local spent = number > 0 and redis.call('GETBIT', KEYS[5], number) == 1
+local spent = number > 0 and redis.call('GETBIT', KEYS[4], number) == 1
 local known = {}
 for i = 8, #ARGV do
-  known[i] = redis.call('HGET', KEYS[i + 2], ARGV[i])
+  known[i] = redis.call('HGET', KEYS[buckets + i], ARGV[i])
   local other = known[i] and unpack_place(known[i])
-  if other and other.line == place.line and other.index ~= index then
-    if redis.call('GETBIT', KEYS[3], other.index) == 1 then
+  local elsewhere = other and other.line ~= place.line
+  if elsewhere or (other and other.index ~= index) then
+    if redis.call('GETBIT', KEYS[outs + other.line], other.index) == 1 then
       known[i] = false
-    elseif other.index < index and not spent then
-      -- The token of an earlier place was seen before this one. What was spent on an order stays its owner's.
-      redis.call('SETBIT', KEYS[3], index, 1)
-      redis.call('SADD', KEYS[4], index)
-      if number > 0 then redis.call('SETBIT', KEYS[5], number, 1) end
+    elseif (elsewhere or other.index < index) and not spent then
+      -- The token of the other place was seen before this one. What was spent on an order stays its owner's.
+      redis.call('SETBIT', out_here, index, 1)
+      redis.call('SADD', KEYS[3], index)
+      if number > 0 then redis.call('SETBIT', KEYS[4], number, 1) end
       return {'looked', 'voided', sale.now, 0, called}
     end
   end
@@ -50,16 +53,16 @@ end
 for i = 8, #ARGV do
   local other = known[i] and unpack_place(known[i])
   if other and other.line == place.line and other.index > index then
-    redis.call('SETBIT', KEYS[3], other.index, 1)
-    redis.call('SADD', KEYS[4], other.index)
+    redis.call('SETBIT', out_here, other.index, 1)
+    redis.call('SADD', KEYS[3], other.index)
     known[i] = false
   end
-  if not known[i] then redis.call('HSET', KEYS[i + 2], ARGV[i], pack_place(place)) end
+  if not known[i] then redis.call('HSET', KEYS[buckets + i], ARGV[i], pack_place(place)) end
 end
 
 if number == 0 then return {'looked', 'waiting', sale.now, 0, called} end
 if spent then return {'looked', 'spent', sale.now, 0, called} end
 if number > called then return {'looked', 'waiting', sale.now, 0, called} end
-local ends = claim_ends(sale, KEYS[6], number, redis.call('ZSCORE', KEYS[7], index))
+local ends = claim_ends(sale, KEYS[5], number, redis.call('ZSCORE', KEYS[6], index))
 if sale.now >= ends then return {'looked', 'lapsed', sale.now, ends, called} end
 return {'looked', 'called', sale.now, ends, called}

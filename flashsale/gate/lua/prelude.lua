@@ -126,17 +126,16 @@ end
 -- So many holds that somebody let expire unpaid in a campaign, and there is no further one for them.
 local UNPAID_MAX = 2
 
--- A place as it stands behind a digest: index, line, whether its owner left it, how often they came back after the freeze.
+-- A place as it stands behind a digest: index, line, how often its owner came back. Whether they left it, only its line's bitmap
+-- knows: a place may have more digests than the token that left it, or that came back to it.
 local function unpack_place(packed)
   local value = tonumber(packed)
   local line = value % 256
   value = (value - line) / 256
-  local left = value % 2
-  value = (value - left) / 2
   local returns = value % 4
-  return {line = line, left = left == 1, returns = returns, index = (value - returns) / 4}
+  return {line = line, returns = returns, index = (value - returns) / 4}
 end
 
 local function pack_place(place)
-  return string.format('%.0f', ((place.index * 4 + place.returns) * 2 + (place.left and 1 or 0)) * 256 + place.line)
+  return string.format('%.0f', (place.index * 4 + place.returns) * 256 + place.line)
 end
