@@ -34,6 +34,7 @@ FORGET_MS = int(cards.REMEMBERED.total_seconds() * 1000)
 
 async def tend(*, card: SaleCard) -> None:
     """One look at a sale: whatever is due by now is done. Safe at any moment, by any number of processes at once."""
+    over = False
     for line in card.lines:
         figures = await scripts.survey(card, line)
         if isinstance(figures, Outcome):
@@ -50,10 +51,10 @@ async def tend(*, card: SaleCard) -> None:
                 await roll_over(card=card, line=line, figures=figures)
             else:
                 await _call(card, line, figures)
-        elif figures.now > card.closes_at + FORGET_MS:
-            await in_books(close, sale=card.sale)
-            return
+        over = figures.now > card.closes_at + FORGET_MS
     await expire.expire(card=card)
+    if over:
+        await in_books(close, sale=card.sale)
 
 
 async def _call(card: SaleCard, line: LineCard, figures: Survey) -> None:

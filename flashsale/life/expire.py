@@ -8,10 +8,10 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
@@ -19,10 +19,11 @@ from django.utils import timezone
 
 from flashsale.gate import inspect, scripts
 from flashsale.gate.card import SaleCard
+from flashsale.gate.client import gate
 from flashsale.life.books import in_books
 from flashsale.life.taken import winner_of
 from flashsale.models import Reservation
-from flashsale.models.ending import Ended, abandon_all, end_all, ended_before, ended_before_all
+from flashsale.models.ending import Ended, abandon_all, end_all, ended_before_all
 from flashsale.models.writer import RefusedByBooks, Winner, lock_sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState
@@ -32,12 +33,22 @@ log = logging.getLogger(__name__)
 AT_ONCE = 100
 # The calling of the same sale waits so long at most for a batch more.
 NO_MORE_AFTER_S = 0.25
+# What the tables refuse is asked again so much later: asked at every look, it would hold up all that come due after it.
+REFUSED_S = 60.0
 # Longer than any process is away between a commit and its message; later only a rebuild would notice.
 LATELY = timedelta(hours=1)
 
 Taken = Mapping[uuid.UUID, dict[str, Any]]
 # A reservation that the gate should hear is confirmed, its allocation, how many units.
 Sold = tuple[uuid.UUID, int, int]
+
+
+class Met(NamedTuple):
+    """What the books say of reservations that the gate found due; nothing of what somebody else is at."""
+
+    ended: list[Ended]
+    sold: list[Sold]
+    refused: list[uuid.UUID]
 
 
 async def expire(*, card: SaleCard) -> int:
@@ -49,33 +60,44 @@ async def expire(*, card: SaleCard) -> int:
     """
     done, until = 0, time.monotonic() + NO_MORE_AFTER_S
     while True:
-        due = await scripts.due(card, most=AT_ONCE)
-        if isinstance(due, Outcome) or not due[1]:
+        refused = _refused_lately(card)
+        due = await scripts.due(card, most=AT_ONCE + len(refused))
+        if isinstance(due, Outcome):
             return done
-        now_ms, taken = due
-        ended, sold = await in_books(end_in_books, card, {uuid.UUID(id_): taken[id_] for id_ in taken}, now_ms)
-        await asyncio.gather(*(give(card=card, ended=one) for one in ended), *(_confirm(card, one) for one in sold))
-        done += len(ended) + len(sold)
-        if len(ended) + len(sold) < AT_ONCE or time.monotonic() > until:
+        wanted = islice(((uuid.UUID(id_), what) for id_, what in due[1].items() if id_ not in refused), AT_ONCE)
+        if not (taken := dict(wanted)):
+            return done
+        met = await in_books(end_in_books, card, taken, due[0])
+        refused |= {str(id_): time.monotonic() + REFUSED_S for id_ in met.refused}
+        await asyncio.gather(*(give(card=card, ended=one) for one in met.ended), *(_confirm(card, x) for x in met.sold))
+        done += len(met.ended) + len(met.sold)
+        if sum(len(some) for some in met) < AT_ONCE or time.monotonic() > until:
             return done
 
 
-def end_in_books(card: SaleCard, taken: Taken, now_ms: int) -> tuple[list[Ended], list[Sold]]:
-    """What the books say of reservations that the gate found due: those that have ended, and those confirmed.
+def _refused_lately(card: SaleCard) -> dict[str, float]:
+    """Until when to pass over the holds of a sale that the tables have refused to end, as this process has met them."""
+    kept: dict[str, dict[str, float]] = gate().kept["refused"]
+    kept[card.commitment] = {id_: at for id_, at in kept.get(card.commitment, {}).items() if at > time.monotonic()}
+    return kept[card.commitment]
+
+
+def end_in_books(card: SaleCard, taken: Taken, now_ms: int) -> Met:
+    """What the books say of reservations that the gate found due.
 
     Nothing is said of what somebody else is at, and of what is not yet due here. What the tables refuse is taken apart,
     so that a bad row keeps only itself.
     """
     try:
-        return _end_together(card, taken, now_ms)
+        return Met(*_end_together(card, taken, now_ms), [])
     except (IntegrityError, RefusedByBooks):
         if len(taken) == 1:
             log.exception("a hold cannot be ended: %s", *taken)
-            return [], []
+            return Met([], [], [*taken])
     rest = iter(taken.items())
     first, second = dict(islice(rest, len(taken) // 2)), dict(rest)
-    (ended, sold), (more_ended, more_sold) = (end_in_books(card, half, now_ms) for half in (first, second))
-    return ended + more_ended, sold + more_sold
+    halves = (end_in_books(card, half, now_ms) for half in (first, second))
+    return Met(*(one + other for one, other in zip(*halves, strict=True)))
 
 
 def _end_together(card: SaleCard, taken: Taken, now_ms: int) -> tuple[list[Ended], list[Sold]]:
@@ -135,8 +157,9 @@ async def tell_again(*, card: SaleCard) -> int:
     """Tells the gate of the ends that it has not heard of although the books have them; how many."""
     ended = await in_books(_ended_lately, card.sale, timezone.now())
     missed = await inspect.still_held(card, [str(id_) for id_ in ended])
-    for id_ in missed:
-        await give(card=card, ended=await in_books(_ended, uuid.UUID(id_)))
+    for start in range(0, len(missed), AT_ONCE):
+        some = await in_books(_ended, missed[start : start + AT_ONCE])
+        await asyncio.gather(*(give(card=card, ended=one) for one in some))
     return len(missed)
 
 
@@ -150,8 +173,8 @@ def _ended_lately(sale: int, now: datetime) -> list[uuid.UUID]:
 
 
 @transaction.atomic
-def _ended(id_: uuid.UUID) -> Ended:
-    return ended_before(Reservation.objects.get(pk=id_))
+def _ended(ids: Sequence[str]) -> list[Ended]:
+    return ended_before_all(list(Reservation.objects.filter(pk__in=ids)))
 
 
 async def give(*, card: SaleCard, ended: Ended) -> None:

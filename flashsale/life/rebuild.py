@@ -155,8 +155,10 @@ def _free_units(allocation: int) -> list[tuple[int, int, str]]:
 
 
 def live_sales() -> dict[str, int]:
-    """Code and id of every sale that doors must know: published and not yet over for a day, or with something held."""
-    live = Q(state=SaleState.PUBLISHED, closes_at__gt=timezone.now() - REMEMBERED) | Q(state=SaleState.PAUSED)
+    """Code and id of every sale that doors must know: published and not closed, called off lately, or with something
+    held. By its state: when it is over says the line's clock, which may have stood for days."""
+    live = Q(state__in=[SaleState.PUBLISHED, SaleState.PAUSED])
+    live |= Q(state=SaleState.CALLED_OFF, closes_at__gt=timezone.now() - REMEMBERED)
     live |= Q(pk__in=Reservation.objects.filter(state=ReservationState.HELD).values("sale"))
     return dict(Sale.objects.filter(live).values_list("code", "id"))
 

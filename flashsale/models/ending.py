@@ -54,8 +54,9 @@ def end_all(
     """
     if not reservations:
         return []
+    (sale,) = {row.sale_id for row in reservations}
     # Shared with everybody but a rebuild, which must not count what ends meanwhile.
-    lock_sale(reservations[0].sale_id)
+    lock_sale(sale)
     was, becomes = (
         (UnitState.SOLD, UnitState.RETURNED)
         if reservations[0].state == ReservationState.CONFIRMED

@@ -1,6 +1,7 @@
 """Holds that come due together: they end in few transactions, and each as if it had been alone."""
 
 import logging
+import time
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -10,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 
 from flashsale.gate import bridge, inspect, scripts
 from flashsale.gate.client import gate as redis_of
-from flashsale.life import expire
+from flashsale.life import admit, control, expire
 from flashsale.life.release import release
 from flashsale.models import Claim, Holding, Reservation, Sale, Unit, Unpaid
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, Shopper, card_of, poco_campaign
+from tests.factories import PHONE, Shopper, card_of, poco_campaign, tend
 from tests.faults.steps import (
     Died,
     broken,
@@ -155,16 +156,65 @@ def test_a_hold_that_is_not_due_in_the_books_stays_while_the_others_end() -> Non
     assert broken(sale) == []
 
 
-def test_a_hold_that_the_tables_refuse_to_end_keeps_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hold_that_the_tables_refuse_to_end_keeps_only_itself_and_is_asked_again_a_minute_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sale, _ = held(5)
     bad = Reservation.objects.order_by("pk")[2]
     Unit.objects.filter(holdings__reservation=bad).update(state="sold")
     come_due(sale)
     assert [reap(sale), reap(sale)] == [4, 0]
+    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + expire.REFUSED_S)
+    assert reap(sale) == 0
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert errors == [f"a hold cannot be ended: {bad.pk}"] * 2
     assert in_books() == {"units": ["free"] * 4 + ["sold"], "reservations": ["expired"] * 4 + ["held"], "claims": 2}
     assert in_gate(sale) == {"offered": 4, "held": 1, "sold": 0, "used": [1, 1]}
+
+
+def test_a_whole_batch_that_the_tables_refuse_to_end_does_not_hold_up_those_behind_it(batches: list[int]) -> None:
+    sale, _ = held(5)
+    bad = [row.pk for row in Reservation.objects.order_by("pk")[:2]]
+    Unit.objects.filter(holdings__reservation__in=bad).update(state="sold")
+    come_due(sale)
+    assert [reap(sale), reap(sale)] == [3, 0]
+    assert set(Reservation.objects.filter(state="held").values_list("pk", flat=True)) == set(bad)
+    assert batches == [2, 1, 1, 2, 1]
+    assert in_gate(sale) == {"offered": 3, "held": 2, "sold": 0, "used": [1] * 4}
+
+
+def test_ends_that_the_gate_has_missed_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    sale, people = held(5)
+    ids = list(Reservation.objects.values_list("pk", flat=True))
+    with monkeypatch.context() as patch:
+        patch.setattr("flashsale.life.release.give", _lost)
+        for id_ in ids:
+            release(reservation=id_, channel=people[0].channel.id)
+    assert in_gate(sale) == {"offered": 0, "held": 5, "sold": 0, "used": [1] * 10}
+    card = card_of(sale)
+    asked, ended = [], expire._ended
+    monkeypatch.setattr(expire, "_ended", lambda ids: asked.append(len(ids)) or ended(ids))
+    monkeypatch.setattr(expire, "AT_ONCE", 3)
+    assert [bridge.run(expire.tell_again(card=card)) for _ in range(2)] == [5, 0]
+    assert asked == [3, 2]
+    assert in_gate(sale) == freed(5)
+    assert broken(sale) == []
+
+
+def test_a_hold_that_outlived_its_sale_ends_before_the_sale_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admit, "FORGET_MS", 0)
+    sale, _ = held(1)
+    control.close_early(sale=sale)
+    tend(sale)
+    assert Sale.objects.get().state == "published"
+    come_due(sale)
+    tend(sale)
+    assert in_books() == {"units": ["free"], "reservations": ["expired"], "claims": 0}
+    assert Sale.objects.get().state == "closed"
+
+
+async def _lost(**_: object) -> None:
+    """A message that never arrives."""
 
 
 class TestDyingAfterTheBooksEndedABatch:
@@ -214,6 +264,6 @@ def _questions(count: int) -> int:
     card = card_of(sale)
     now_ms, due = bridge.run(scripts.due(card, most=count))
     with CaptureQueriesContext(connection) as asked:
-        ended, _ = expire.end_in_books(card, {UUID(id_): due[id_] for id_ in due}, now_ms)
-    assert len(ended) == count
+        met = expire.end_in_books(card, {UUID(id_): due[id_] for id_ in due}, now_ms)
+    assert len(met.ended) == count
     return len(asked)

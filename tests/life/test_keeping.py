@@ -62,13 +62,17 @@ def test_a_sale_with_something_held_does_not_close():
     assert close.close(sale=sale.pk) is False
 
 
-def test_a_sale_over_for_a_day_is_no_longer_looked_for():
+def test_a_sale_is_looked_for_until_it_is_closed_however_long_its_clock_has_stood(gate):
     sale = lobby_sale()
-    assert list(rebuild.live_sales()) == [sale.code]
     long_ago = timezone.now() - timedelta(days=3)
     Sale.objects.filter(pk=sale.pk).update(
-        lobby_at=long_ago, opens_at=long_ago, closes_at=long_ago + timedelta(hours=1)
+        lobby_at=long_ago, opens_at=long_ago, closes_at=long_ago + timedelta(hours=1), paused_ms=3 * 86_400_000
     )
+    gate.flushall()
+    bridge.run(rebuild.find_lost())
+    assert bridge.run(cards.codes()) == list(rebuild.live_sales()) == [sale.code]
+    Sale.objects.filter(pk=sale.pk).update(paused_ms=0)
+    assert close.close(sale=sale.pk) is True
     assert rebuild.live_sales() == {}
 
 
