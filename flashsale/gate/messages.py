@@ -52,6 +52,7 @@ class Survey:
     called_at: int
     gaps: int
     runs_until: int
+    removed: int
     free: dict[str, int]
 
 

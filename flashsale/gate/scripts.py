@@ -108,10 +108,8 @@ async def leave(card: SaleCard, line: LineCard, *, index: int, number: int, seed
 
 async def void(card: SaleCard, line: LineCard, *, seed: str, numbers: Sequence[int]) -> Outcome:
     """Takes numbers out of the calling."""
-    keys = keys_of(card)
-    return _word(
-        await gate().call(VOID, [keys.state, keys.line(line.number), keys.spent(line.number)], [seed, *numbers])
-    )
+    keys, n = keys_of(card), line.number
+    return _word(await gate().call(VOID, [keys.state, keys.line(n), keys.spent(n)], [seed, *numbers]))
 
 
 async def look(
@@ -144,7 +142,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     return Survey(
         reply[1], reply[2], _text(reply[3]), reply[4] == 1, reply[5], reply[6], int(cohort) if cohort else None,
         _text(reply[8]), reply[9], reply[10], reply[11], reply[12], reply[13], reply[14], reply[15],
-        reply[16], reply[17], reply[18], dict(zip(line.skus, reply[19:], strict=True)),
+        reply[16], reply[17], reply[18], reply[19], dict(zip(line.skus, reply[20:], strict=True)),
     )  # fmt: skip
 
 
@@ -177,10 +175,13 @@ async def seed(card: SaleCard, line: LineCard, *, cohort: int, seed: str) -> Out
     return _word(await gate().call(SEED, [keys.state, keys.line(line.number)], [cohort, seed]))
 
 
-async def call(card: SaleCard, line: LineCard, *, seed: str, called: int, people: int) -> int | Outcome:
-    """Calls so many people more, if `called` is still the last number called; the last number called now."""
+async def call(
+    card: SaleCard, line: LineCard, *, seed: str, called: int, people: int, removed: int = 0
+) -> int | Outcome:
+    """Calls so many people more, if `called` and `removed` are still as surveyed; the last number called now."""
     keys, n = keys_of(card), line.number
-    reply = await gate().call(CALL, [keys.state, keys.line(n), keys.spent(n), keys.waves(n)], [seed, called, people])
+    where = [keys.state, keys.line(n), keys.spent(n), keys.waves(n)]
+    reply = await gate().call(CALL, where, [seed, called, people, removed])
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
 
@@ -251,10 +252,11 @@ async def retake(card: SaleCard, line: LineCard, *, taken: str, promised: int, c
     )  # fmt: skip
 
 
-async def withdraw(card: SaleCard, line: LineCard, *, keep: int) -> dict[int, int] | Outcome:
-    """Unit → version of what is on its way to the successor, after withdrawing all free units but `keep`."""
+async def withdraw(card: SaleCard, line: LineCard, *, keep: int, called: int) -> dict[int, int] | Outcome:
+    """Unit → version of what is on its way; all free units but `keep`, where `called` is still the last number."""
     keys, n = keys_of(card), line.number
-    reply = await gate().call(WITHDRAW, [keys.state, keys.moving(n), *(keys.free(n, sku) for sku in line.skus)], [keep])
+    where = [keys.state, keys.line(n), keys.moving(n), *(keys.free(n, sku) for sku in line.skus)]
+    reply = await gate().call(WITHDRAW, where, [keep, called])
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
     return {int(unit): int(version) for unit, version in zip(reply[1::2], reply[2::2], strict=True)}

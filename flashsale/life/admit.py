@@ -67,7 +67,9 @@ async def _call(card: SaleCard, line: LineCard, figures: Survey) -> None:
     )  # fmt: skip
     if not people or figures.called >= figures.entered:
         return
-    called = await scripts.call(card, line, seed=figures.seed, called=figures.called, people=people)
+    called = await scripts.call(
+        card, line, seed=figures.seed, called=figures.called, people=people, removed=figures.removed
+    )
     if isinstance(called, int) and called > figures.called:
         await in_books(_remember_called, line.id, called)
 

@@ -26,7 +26,8 @@ async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     target = card.line_number(line.successor)
     if target is None:
         return
-    withdrawn = await scripts.withdraw(card, line, keep=figures.open_claims * card.weight)
+    keep = figures.open_claims * card.weight
+    withdrawn = await scripts.withdraw(card, line, keep=keep, called=figures.called)
     if isinstance(withdrawn, Outcome) or not withdrawn:
         return
     free = await in_books(move_on, card, line.id, target.id, withdrawn)

@@ -31,7 +31,7 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "tell": lambda: scripts.tell(CARD, revision=9, state="paused"),
     "void": lambda: scripts.void(CARD, FIRST, seed=SEED, numbers=[2]),
     "wait": lambda: scripts.wait(CARD, FIRST, index=20, number=20, seed=SEED, most=9),
-    "withdraw": lambda: scripts.withdraw(CARD, FIRST, keep=0),
+    "withdraw": lambda: scripts.withdraw(CARD, FIRST, keep=0, called=0),
 }
 
 

@@ -11,7 +11,7 @@ from flashsale.life.release import release
 from flashsale.models import Contact, DemoCharge, Payment, Reservation, Sale, Trait, Unpaid
 from flashsale.providers import payment
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import (
     ONE_HELD,
     broken,
@@ -270,6 +270,18 @@ def test_a_number_called_at_the_last_moment_has_its_unit_and_the_money_goes_back
     assert buy(second).state == "confirmed"
     assert confirm.refund_due() == 1
     assert broken(sale) == money_astray() == []
+
+
+def test_no_number_is_called_by_who_has_not_seen_that_late_money_took_the_unit() -> None:
+    sale, people = called("ani", "budi", stock=1)
+    first, second = sorted(people, key=lambda person: person.number())
+    reference = paid_elsewhere(first)
+    end(sale)
+    card = card_of(sale)
+    figures = bridge.run(scripts.survey(card, card.lines[0]))
+    assert told(reference) == "paid"
+    bridge.run(admit._call(card, card.lines[0], figures))
+    assert second.look().state == "waiting"
 
 
 def test_the_gate_of_another_run_leaves_late_money_for_later(gate: redis.Redis) -> None:

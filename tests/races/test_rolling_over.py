@@ -1,8 +1,10 @@
-"""Units on their way to the next line while the gate is filled anew: each is offered in one line."""
+"""Units on their way to the next line: each is offered in one line, also while the gate is filled anew, and whoever is
+called has one, also where two doors decide at once."""
 
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,24 +13,29 @@ from django.db import connections
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect, scripts
-from flashsale.life import admit, roll_over, snapshot
+from flashsale.life import admit, draw, roll_over, snapshot
 from flashsale.models import Move, Sale, Unit
-from tests.factories import PHONE, card_of, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, open_now, tend
 from tests.faults.steps import broken
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
 
-def withdrawn() -> tuple[Sale, Callable[[], Any]]:
-    """An open sale of which the gate has withdrawn two units, and the next step: the books move them."""
+def rolling_sale() -> Sale:
+    """A sale whose first line, with three units, rolls over to its second."""
     opens = timezone.now() + timedelta(hours=1)
     first = {"code": "first", "channels": ["lazada"], "stock": {PHONE: 3}, "successor": "public"}
     public = {"code": "public", "channels": ["akulaku"], "stock": {PHONE: 0}}
     lines = [first | {"rolls_over_at": opens + timedelta(minutes=30)}, public]
-    sale = open_now(lobby_sale(lines=lines, opens_at=opens, closes_at=opens + timedelta(hours=1)))
+    return lobby_sale(lines=lines, opens_at=opens, closes_at=opens + timedelta(hours=1))
+
+
+def withdrawn() -> tuple[Sale, Callable[[], Any]]:
+    """An open sale of which the gate has withdrawn two units, and the next step: the books move them."""
+    sale = open_now(rolling_sale())
     card = card_of(sale)
     origin, target = card.lines
-    units = bridge.run(scripts.withdraw(card, origin, keep=1))
+    units = bridge.run(scripts.withdraw(card, origin, keep=1, called=0))
     assert len(units) == 2
     return sale, lambda: roll_over.move_on(card, origin.id, target.id, units)
 
@@ -110,3 +117,30 @@ def nothing_moved(sale: Sale) -> None:
     assert offered(sale) == [[pk for pk, *_ in units], []]
     assert Move.objects.count() == 0
     assert broken(sale) == []
+
+
+def doors_that_saw_the_same() -> tuple[Shopper, Callable[[], None], Callable[[], None]]:
+    """Somebody who waits, and two doors that have surveyed before either acts: one calls, the other rolls over."""
+    sale = rolling_sale()
+    ani = Shopper(sale, "ani", line="first")
+    ani.enter()
+    move_opening(sale)
+    bridge.run(draw.draw(card=card_of(sale)))
+    card = card_of(sale)
+    figures = bridge.run(scripts.survey(card, card.lines[0]))
+    calls = partial(bridge.run, admit._call(card, card.lines[0], figures))
+    rolls = partial(bridge.run, roll_over.roll_over(card=card, line=card.lines[0], figures=figures))
+    return ani, calls, rolls
+
+
+def test_a_number_called_right_before_the_roll_over_keeps_its_unit() -> None:
+    ani, calls, rolls = doors_that_saw_the_same()
+    calls(), rolls()
+    assert (ani.look().state, *map(len, offered(ani.sale))) == ("called", 3, 0)
+    assert ani.reserve().replayed is False
+
+
+def test_no_number_is_called_by_who_has_not_seen_that_the_units_rolled_over() -> None:
+    ani, calls, rolls = doors_that_saw_the_same()
+    rolls(), calls()
+    assert (ani.look().state, *map(len, offered(ani.sale))) == ("waiting", 0, 3)

@@ -1,16 +1,18 @@
 -- Calls the next people of a line: one wave, whatever its size. Numbers that nobody claims any more are passed over.
--- Guarantee: a caller who decided on an older state changes nothing; nobody is called before a better number still present.
+-- Guarantee: a caller who decided on an older state (others were called since, or units went that no claim took) changes nothing;
+--   nobody is called before a better number still present.
 -- KEYS: 1 sale  2 line  3 spent  4 waves
 -- ARGV: 1 run id  2 seed  3 the last number called, as the caller saw it  4 how many people to call
+--   5 how often units were removed from the offer, as the caller saw it
 -- Answers: {'looked', last number called} or {word} of not_ready, called_off, closed, paused, not_open
 local sale = read_sale()
 if not sale then return {'not_ready'} end
-local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'entered', 'opens')
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'entered', 'opens', 'removed')
 if line[1] ~= ARGV[2] then return {'not_ready'} end
 local outside = outside_window(sale, line[4])
 if outside then return {outside} end
 local called, entered = tonumber(line[2]), tonumber(line[3])
-if called ~= tonumber(ARGV[3]) then return {'looked', called} end
+if called ~= tonumber(ARGV[3]) or tonumber(line[5] or 0) ~= tonumber(ARGV[5]) then return {'looked', called} end
 
 local last, wanted = called, tonumber(ARGV[4])
 

@@ -45,6 +45,7 @@ end
 if redis.call('HGET', KEYS[2], 'called') ~= ARGV[6] then return {'not_ready'} end
 if #offered > 0 and free - #offered < tonumber(ARGV[5]) then return {'offer_gone'} end
 
+if #offered > 0 then redis.call('HINCRBY', KEYS[2], 'removed', 1) end
 for _, unit in ipairs(offered) do redis.call('ZREM', unit[1], unit[2]) end
 for _, unit in ipairs(taken.units) do redis.call('HSET', KEYS[8], unit[1], unit[2]) end
 if not here then

@@ -1,17 +1,19 @@
 -- Takes units that nobody claims out of the offer of a line whose units roll over; what open claims may still want stays.
--- Guarantee: what was withdrawn and has not arrived is answered again, until `arrived`.
--- KEYS: 1 sale  2 moving  3.. the free units of each offer
--- ARGV: 1 run id  2 how many units stay
+-- Guarantee: what was withdrawn and has not arrived is answered again, until `arrived`; nothing more is withdrawn where somebody was
+--   called since the claims were counted.
+-- KEYS: 1 sale  2 line  3 moving  4.. the free units of each offer
+-- ARGV: 1 run id  2 how many units stay  3 the last number called, when the claims were counted
 -- Answers: {'looked', unit, version ...} or {'not_ready'}
 if not read_sale() then return {'not_ready'} end
 local free = 0
-for i = 3, #KEYS do free = free + redis.call('ZCARD', KEYS[i]) end
-local spare = free - tonumber(ARGV[2])
-for i = 3, #KEYS do
+for i = 4, #KEYS do free = free + redis.call('ZCARD', KEYS[i]) end
+local spare = redis.call('HGET', KEYS[2], 'called') == ARGV[3] and free - tonumber(ARGV[2]) or 0
+if spare > 0 then redis.call('HINCRBY', KEYS[2], 'removed', 1) end
+for i = 4, #KEYS do
   local popped = spare > 0 and redis.call('ZPOPMIN', KEYS[i], math.min(spare, 500)) or {}
-  for j = 1, #popped, 2 do redis.call('ZADD', KEYS[2], popped[j + 1], popped[j]) end
+  for j = 1, #popped, 2 do redis.call('ZADD', KEYS[3], popped[j + 1], popped[j]) end
   spare = spare - #popped / 2
 end
 local answer = {'looked'}
-for _, value in ipairs(redis.call('ZRANGE', KEYS[2], 0, 999, 'WITHSCORES')) do answer[#answer + 1] = value end
+for _, value in ipairs(redis.call('ZRANGE', KEYS[3], 0, 999, 'WITHSCORES')) do answer[#answer + 1] = value end
 return answer
