@@ -185,7 +185,7 @@ def _traits(
         if not raw:
             continue
         try:
-            traits[axis] = digests.digest(axis, raw)
+            traits[axis] = digests.digest(axis, raw, channel=row.channel_id)
         except BadValue as error:
             raise Refused(Outcome.BAD_IDENTITY, f"{axis.value}: {error}") from error
         taken = axis_row.hard and (paying or not axis_row.is_late)

@@ -35,15 +35,18 @@ def digester(salt: str) -> Digester:
     return Digester(settings.FLASHSALE_PEPPER, bytes.fromhex(salt))
 
 
-def digests(*, card: SaleCard, values: Mapping[Axis, str]) -> dict[Axis, bytes]:
-    """Raw values as digests, on the axes that an entry must prove; refuses BAD_IDENTITY, naming only the axis."""
+def digests(*, card: SaleCard, values: Mapping[Axis, str], channel: int = 0) -> dict[Axis, bytes]:
+    """Raw values as digests, on the axes that an entry must prove; refuses BAD_IDENTITY, naming only the axis.
+
+    `channel` is the id of the one that knows them: accounts are its own.
+    """
     axes = card.hard_at_enter
     if not all(map(values.get, axes)):
         missing = [axis.value for axis in axes if not values.get(axis)]
         raise Refused(Outcome.BAD_IDENTITY, f"Missing: {', '.join(missing)}.")
     known = digester(card.salt)
     try:
-        return {axis: known.digest(axis, values[axis]) for axis in axes}
+        return {axis: known.digest(axis, values[axis], channel=channel) for axis in axes}
     except BadValue as error:
         raise Refused(Outcome.BAD_IDENTITY, f"{error.axis.value}: {error}") from error
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -110,16 +109,26 @@ def _plan_line(sale: Sale, wanted: Mapping[str, Any], offers: Mapping[str, Offer
 def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any = None) -> int:
     """Puts people on an allocation's list by one raw value each, which is digested and forgotten; how many are new.
 
-    Raises ValidationError in words for a value that cannot be read, and once the sale is published.
+    Raises ValidationError in words for a value that cannot be read, for accounts where the line has several channels,
+    and once the sale is published.
     """
     if line.sale.state != SaleState.DRAFT:
         raise ValidationError(_("The sale is published: its lists can no longer change."))
     if line.sale.campaign.erased_at:
         raise ValidationError(_("The people of this campaign are erased: begin a new campaign."))
     digests = digester(bytes(line.sale.campaign.salt).hex())
+    people, channels = list(people), list(line.channels.values_list("pk", flat=True))
+    channel = channels[0] if len(channels) == 1 else 0
+    if not channel and any(axis is Axis.ACCOUNT for axis, _raw in people):
+        raise ValidationError(
+            _("An account is known to one partner: a list of accounts needs a line with one channel.")
+        )
     before = line.listed.count()
     try:
-        rows = [Listed(allocation=line, axis=axis, digest=digests.digest(axis, raw).hex()) for axis, raw in people]
+        rows = [
+            Listed(allocation=line, axis=axis, digest=digests.digest(axis, raw, channel=channel).hex())
+            for axis, raw in people
+        ]
     except BadValue as error:
         raise ValidationError(_("A value of %(axis)s cannot be read.") % {"axis": error.axis.value}) from error
     Listed.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
@@ -152,16 +161,7 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     problems += [words for line in lines for words in (*_tranche_problems(line), *_carry_problems(line, now))]
     if not sale.campaign.axes.filter(hard=True, checked_at="enter").exists():
         problems.append(_("The campaign needs a hard axis that is checked when entering."))
-    # Budi here and Budi there may be two people, and one would take, block or give up the other's place.
-    if sale.campaign.axes.filter(axis=Axis.ACCOUNT, hard=True).exists() and _channels(sale) > 1:
-        problems.append(_("An account is known to one partner only: with several channels it cannot carry the limit."))
     return problems
-
-
-def _channels(sale: Sale) -> int:
-    """How many channels lead to sales of the campaign that are published, and to this one."""
-    mine = Q(allocations__sale__campaign=sale.campaign_id) & ~Q(allocations__sale__state=SaleState.DRAFT)
-    return Channel.objects.filter(mine | Q(allocations__sale=sale)).distinct().count()
 
 
 def _tranche_problems(line: Allocation) -> list[str]:

@@ -214,8 +214,10 @@ class Digester:
         # lets go of the interpreter's lock each time, for which the server's other threads wait.
         self._keyed = {axis: HMAC(digest_key(pepper, salt, axis), SHA256()) for axis in Axis}
 
-    def digest(self, axis: Axis, raw: str) -> bytes:
-        """The digest of a value as somebody typed it. Raises BadValue."""
+    def digest(self, axis: Axis, raw: str, *, channel: int = 0) -> bytes:
+        """The digest of a value as somebody typed it, or as a channel (its id) knows it. Raises BadValue."""
         keyed = self._keyed[axis].copy()
-        keyed.update(canonical(axis, raw).encode())
+        value = canonical(axis, raw)
+        # An account's name is one person's at one partner only: Budi here and Budi there may be two people.
+        keyed.update((f"{channel}/{value}" if axis is Axis.ACCOUNT else value).encode())
         return keyed.finalize()[:DIGEST_BYTES]

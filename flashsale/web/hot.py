@@ -147,7 +147,7 @@ def _etag(document: dict[str, Any]) -> bytes:
 async def _enter(visit: Visit) -> Answer:
     card, line = visit.card, visit.line
     if visit.partner:
-        digests = enter.digests(card=card, values=visit.identity())
+        digests = enter.digests(card=card, values=visit.identity(), channel=visit.channel.id)
     else:
         digests = proofs.proven(card=card, cookies=visit.call.cookies)
     entry = await _place(visit, digests)
@@ -209,7 +209,7 @@ def _buyer(visit: Visit) -> Place:
     """Whoever reserves: a place in the line, or a person by a partner's word where there is none."""
     if visit.line.mode != Mode.DIRECT:
         return visit.place()
-    known = enter.digests(card=visit.card, values=visit.identity())
+    known = enter.digests(card=visit.card, values=visit.identity(), channel=visit.channel.id)
     return reserve.direct_place(card=visit.card, line=visit.line, digests=known)
 
 

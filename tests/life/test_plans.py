@@ -6,11 +6,15 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone, translation
 
+from flashsale.gate import bridge
 from flashsale.life import control
+from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.enter import digests, enter
 from flashsale.life.schedule import problems_of, publish
 from flashsale.models import Allocation, Record, Sale, Unit
 from flashsale.rules.identity import Axis
-from tests.factories import PHONE, Shopper, card_of, draft_sale, lobby_sale, open_now, poco_campaign
+from flashsale.rules.outcomes import Outcome, Refused
+from tests.factories import PHONE, Shopper, card_of, draft_sale, lobby_sale, open_now, poco_campaign, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -132,11 +136,36 @@ def test_a_carried_line_needs_room_for_every_old_number():
     assert card_of(small).max_entries == Allocation.objects.get(sale=small).block == 50
 
 
-def test_an_account_cannot_carry_the_limit_of_a_campaign_with_several_channels():
-    campaign = poco_campaign(axes={Axis.PHONE: "hard enter", Axis.ACCOUNT: "hard confirm"})
-    publish(sale=draft_of(line("first"), campaign=campaign))
-    second = draft_of(line("second", channel="akulaku"), campaign=campaign)
-    (english,), (indonesian,) = refused(second)
-    assert english == "An account is known to one partner only: with several channels it cannot carry the limit."
-    assert indonesian.startswith("Sebuah akun hanya dikenal oleh satu mitra: dengan beberapa kanal")
-    assert publish(sale=draft_of(line("third"), campaign=campaign)).state == "published"
+class Account(Shopper):
+    """Somebody whom their partner knows by the name of an account."""
+
+    def enter(self):
+        known = digests(card=self.card, values={Axis.ACCOUNT: self.name}, channel=self.channel.id)
+        self.entry = bridge.run(enter(card=self.card, line=self.line, channel=self.channel, digests=known))
+        return self.entry
+
+
+def test_an_account_is_one_person_at_one_partner_only():
+    campaign = poco_campaign(axes={Axis.ACCOUNT: "hard enter"})
+    listed = line("akulaku", channel="akulaku", listed=[(Axis.ACCOUNT, "budi")])
+    sale = publish(sale=draft_of(line("lazada"), listed, campaign=campaign))
+    at_lazada, at_akulaku = Account(sale, "budi"), Account(sale, "Budi", channel="akulaku")
+    assert [person.enter().fresh for person in (at_lazada, at_akulaku, at_lazada)] == [True, True, False]
+    with pytest.raises(Refused) as stranger:
+        Account(sale, "ani", channel="akulaku").enter()
+    open_now(sale)
+    for person in (at_lazada, at_akulaku):
+        tend(sale)
+        row, payer = person.reserve().id, Payer(1_799_000, "qris", "w")
+        buyer = Buyer({Axis.ACCOUNT: "BUDI"}, {"name": "Budi", "address": "", "phone": "", "email": ""}, "id")
+        assert confirm(reservation=row, channel=person.channel.id, buyer=buyer, payer=payer).state == "confirmed"
+    assert stranger.value.outcome is Outcome.NOT_ELIGIBLE
+
+
+def test_a_list_of_accounts_says_whose_they_are():
+    where = line("both") | {"channels": ["lazada", "akulaku"], "listed": [(Axis.ACCOUNT, "budi")]}
+    with translation.override("en"), pytest.raises(ValidationError) as error:
+        draft_of(where)
+    assert error.value.messages == [
+        "An account is known to one partner: a list of accounts needs a line with one channel."
+    ]
