@@ -74,8 +74,8 @@ SCHEMAS: dict[str, Schema] = {
             "identity": {
                 "type": "object",
                 "additionalProperties": TEXT,
-                "description": "The values that the channel has proven, by axis. They are digested and forgotten; an account "
-                "is one person's in this channel alone.",
+                "description": "The values that the channel has proven, by axis. They are digested and forgotten; "
+                "an account is one person's in this channel alone.",
                 "examples": [{"phone": "+62 812-3456-7890", "email": "buyer@example.com"}],
             },
             "carried": {**PLACE_TOKEN, "description": "An old place, where the line carries an old order over."},
