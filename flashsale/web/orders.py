@@ -15,19 +15,18 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from flashsale.gate.client import GateDown
-from flashsale.life import appeal, links, places
+from flashsale.life import appeal, links
 from flashsale.life import release as giving_back
 from flashsale.life.cancel import cancel
 from flashsale.life.confirm import Buyer, Payer
 from flashsale.life.confirm import confirm as confirm_order
 from flashsale.life.notify import outcome_of
-from flashsale.models import Cancellation, Channel, Holding, Payment, Reservation
+from flashsale.models import Cancellation, Holding, Payment, Reservation
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, reason
 from flashsale.rules.states import ReservationState
-from flashsale.rules.tokens import Place, TokenRefused
-from flashsale.web import client, device, problems, words
+from flashsale.web import client, device, own, problems, words
 from flashsale.web.pages import busy, tongues
 from flashsale.web.posts import fields_of, json_post
 from flashsale.web.shown import moment, money
@@ -77,20 +76,13 @@ def _amount(text: str) -> int:
 
 def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
     """The reservation, if it was made with the place in this browser's cookie; refuses NOT_FOUND."""
-    try:
-        place = Place.unpack(places.keyring().open(places.PLACE, request.COOKIES.get(f"fs_place_{code}", "")))
-    except TokenRefused as error:
-        raise Refused(Outcome.NOT_FOUND, "This browser has no place in this sale.") from error
     row = (
-        Reservation.objects.exclude(state=ReservationState.ABANDONED)
-        .filter(
-            pk=reservation, sale__code=code, sale_id=place.sale, allocation__number=place.line, index=place.index,
-            channel__kind=Channel.Kind.OWN_PAGE,
-        )
+        own.reservations(request, code=code)
+        .filter(pk=reservation)
         .select_related("sale__campaign", "payment", "case__appeal", "cancellation")
         .prefetch_related(Prefetch("holdings", Holding.objects.select_related("unit").order_by("pk")), "sale__offers")
         .first()
-    )  # fmt: skip
+    )
     if row is None:
         raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
     return row

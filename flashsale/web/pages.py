@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
+from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -22,11 +23,11 @@ from flashsale.gate.card import LineCard, OfferCard, SaleCard
 from flashsale.gate.client import GateDown
 from flashsale.life import look, places, status
 from flashsale.life import receipt as receipts
-from flashsale.models import Sale
+from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.pace import people_ahead
-from flashsale.rules.states import Mode, Phase, SaleState
-from flashsale.web import codes, device, proofs, words
+from flashsale.rules.states import Mode, Phase, PlaceState, ReservationState, SaleState
+from flashsale.web import codes, device, own, proofs, words
 from flashsale.web.shown import moment, moment_ms, money
 
 PAST_SHOWN = 3
@@ -110,13 +111,15 @@ def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
         shown["closed_door"] = gettext("The way into this sale: %(channels)s.") % {"channels": names}
         return render(request, "flashsale/sale.html", shown)
     view = _place(request, card, line)
+    made = _made(request, card.code) if view and view.state == PlaceState.SPENT else None
     shown["sale"] |= {"phase": words.phases()[document["phase"]], "over": line.name or line.code}
     shown |= {
         "axes": [axis.value for axis in card.hard_at_enter],
         "line_offers": [_offer(offer, card.currency) for offer in card.offers if offer.sku in line.skus],
         "methods": words.methods(),
         "place": words.place(view.number, people_ahead(number=view.number or 0, called=view.called)) if view else "",
-        "sheet": _sheet(request, card, line, document, view),
+        "sheet": _sheet(request, card, line, document, view) | _kept(made, document["now"]),
+        "order": made and _order_url(made, card.code),
     }  # fmt: skip
     return render(request, "flashsale/sale.html", shown)
 
@@ -179,6 +182,32 @@ def _sheet(
     }  # fmt: skip
 
 
+def _made(request: HttpRequest, code: str) -> Reservation | None:
+    """What was reserved with this browser's place; the page does without when the books do not answer."""
+    try:
+        return own.reservations(request, code=code).first()
+    except (Refused, Error):
+        return None
+
+
+def _order_url(made: Reservation, code: str) -> str:
+    return reverse("order", args=[code, made.pk])
+
+
+def _kept(made: Reservation | None, now: int) -> dict[str, Any]:
+    """What the browser in which it was reserved would remember of it, for any other of the same person."""
+    if made is None:
+        return {}
+    hold = order = ended = None
+    if made.state == ReservationState.CONFIRMED:
+        order = _order_url(made, made.sale.code)
+    elif made.state == ReservationState.HELD and now < made.deadline_ms:
+        hold = {"id": made.pk, "deadline": made.deadline_ms, "amount": made.amount}
+    else:
+        ended = ReservationState.EXPIRED if made.state == ReservationState.HELD else made.state
+    return {"made": {"reservation": hold, "order": order}, "ended": ended}
+
+
 def _proven(request: HttpRequest, card: SaleCard) -> bool:
     try:
         return bool(proofs.proven(card=card, cookies=request.COOKIES))
@@ -215,6 +244,7 @@ def _finished(request: HttpRequest, code: str) -> HttpResponse:
         },
         "offers": [{"name": offer.name, "price": money(offer.price, currency)} for offer in over.offers.all()],
         "closed_door": words.phases()[over.phase(_now_ms())], "report": over.phase(_now_ms()) in OVER,
+        "order": (made := _made(request, code)) and _order_url(made, code),
     }  # fmt: skip
     return render(request, "flashsale/sale.html", shown | tongues(request))
 

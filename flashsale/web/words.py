@@ -119,6 +119,7 @@ def endings() -> dict[str, tuple[str, str]]:
         "spent": (_("Your place has been used"), _("A reservation was made with it, perhaps on another device.")),
         "expired": (_("The time to pay is over"), _("The unit went to the next in line. Nothing was charged.")),
         "released": (_("Given back"), _("Your reservation has ended. Nothing was charged.")),
+        "cancelled": (_("Cancelled"), _("Your order says why, and where your money is.")),
         "done": (_("You have bought"), _("Your order is confirmed.")),
         "limit_reached": (_("Limit reached"), _("With these contacts the limit per person has been used already.")),
         "unpaid_twice": (_("Not paid twice"), _("Two reservations of yours were not paid in time. There is no third.")),

@@ -1,6 +1,8 @@
 """A person enters, is drawn, called, reserves and pays, on a phone and with all its troubles."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -173,6 +175,41 @@ def test_sold_out_is_told(shop: Site, page: Page) -> None:
     page.evaluate("localStorage.clear()")
     person.come()
     person.sees("Sold out")
+
+
+def test_a_buyer_pays_on_a_second_device_and_finds_the_order_on_a_third(
+    shop: Site, page: Page, browser: Browser
+) -> None:
+    laptop = Person(shop, page, own_page_sale(stock={PHONE: 1}))
+    called(laptop)
+    laptop.reserve()
+    laptop.sees("Reserved for you")
+    with other_device(laptop, browser) as phone:
+        phone.come()
+        phone.ask_for_codes()
+        phone.type_codes()
+        phone.sees("Reserved for you")
+        phone.pay()
+        phone.sees("Your order")
+    with other_device(laptop, browser) as tablet:
+        tablet.come()
+        tablet.sees("Sold out")
+        tablet.page.click("#bought")
+        tablet.ask_for_codes()
+        tablet.type_codes()
+        tablet.sees("You have bought")
+        assert tablet.barriers() == []
+        tablet.page.click("#order")
+        tablet.sees("Your order")
+    page.reload()
+    laptop.sees("You have bought")
+
+
+@contextmanager
+def other_device(person: Person, browser: Browser) -> Iterator[Person]:
+    context = browser.new_context(viewport={"width": 360, "height": 640}, locale="id-ID")
+    yield Person(person.site, context.new_page(), person.sale, language=person.language)
+    context.close()
 
 
 def test_those_behind_see_their_number_and_who_is_ahead(shop: Site, page: Page) -> None:

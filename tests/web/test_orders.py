@@ -1,8 +1,10 @@
 """An order belongs to the browser whose place it was made with."""
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -12,7 +14,7 @@ from django.test import Client
 from flashsale.life import review
 from flashsale.models import Cancellation, Reservation, Sale
 from flashsale.rules.reasons import ReasonCode
-from tests.factories import lobby_sale, open_now, tend
+from tests.factories import forget, lobby_sale, open_now, tend
 from tests.web.shop import Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -127,3 +129,47 @@ def test_changes_need_the_pages_own_form(ani: Visitor) -> None:
     strict.cookies.update(ani.client.cookies)
     assert strict.post(f"/s/{ani.sale.code}/order/{reservation}/release").status_code == 403
     assert Reservation.objects.get().state == "held"
+
+
+def sheet(visitor: Visitor) -> dict[str, Any]:
+    """What the waiting page's script would begin with."""
+    return json.loads(visitor.get().content.decode().partition('type="application/json">')[2].partition("</script>")[0])
+
+
+def test_a_second_device_finds_the_hold_pays_it_and_finds_the_order(ani: Visitor) -> None:
+    reservation = ani.reserve()
+    phone = Visitor(ani.sale)
+    assert (phone.enter().status, "made" in sheet(Visitor(ani.sale))) == (200, False)
+    row = Reservation.objects.get()
+    held = {"id": reservation, "deadline": row.deadline_ms, "amount": 1_799_000}
+    assert sheet(phone)["made"] == {"reservation": held, "order": None}
+    order = phone.confirm(reservation).json()["order"]
+    for device in (ani, phone):
+        assert (sheet(device)["made"], sheet(device)["ended"]) == ({"reservation": None, "order": order}, None)
+        assert f'id="order" href="{order}"' in device.get().content.decode()
+    assert phone.get(f"order/{reservation}").status_code == 200
+
+
+@pytest.mark.parametrize(("how", "ended"), [("release", "released"), ("cancel", "cancelled")])
+def test_every_device_learns_how_an_order_ended_and_finds_it(ani: Visitor, how: str, ended: str) -> None:
+    reservation = ani.reserve()
+    if how == "cancel":
+        ani.confirm(reservation)
+    phone = Visitor(ani.sale)
+    phone.enter()
+    assert ani.client.post(f"/s/{ani.sale.code}/order/{reservation}/{how}").status_code == 302
+    assert (sheet(phone)["made"], sheet(phone)["ended"]) == ({"reservation": None, "order": None}, ended)
+    assert f'href="/s/{ani.sale.code}/order/{reservation}"' in phone.get().content.decode()
+
+
+def test_a_hold_past_its_time_is_no_hold_although_nobody_has_ended_it(ani: Visitor) -> None:
+    ani.reserve()
+    Reservation.objects.update(deadline_ms=1)
+    assert (sheet(ani)["made"]["reservation"], sheet(ani)["ended"]) == (None, "expired")
+
+
+def test_a_buyer_finds_the_order_in_a_sale_that_the_gate_has_forgotten(ani: Visitor) -> None:
+    order = ani.confirm(ani.reserve()).json()["order"]
+    forget(ani.sale)
+    assert f'href="{order}"' in ani.get().content.decode()
+    assert order not in Visitor(ani.sale).get().content.decode()

@@ -19,7 +19,7 @@ const draw = (() => {
     return BigInt("0x" + hex(hash.subarray(0, 8)));
   }
 
-  /** The place, from 1, of an index; those beyond the cohort keep theirs. `seed` is hex. */
+  /** The number of an index; `seed` is hex. */
   async function number(index, cohort, seed) {
     if (index > cohort) return index;
     const key = bytes(seed);
@@ -46,7 +46,7 @@ const draw = (() => {
     return hex(await sha256(text("flashsale/seed/v1"), ...parts));
   }
 
-  /** The number that follows from a published transcript, or 0 where it does not fit what was `promised`. */
+  /** The number by a transcript, 0 where it does not fit what was `promised`. */
   async function check(transcript, line, index, promised) {
     const own = transcript.lines[line];
     const fits =

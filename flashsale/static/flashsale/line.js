@@ -1,4 +1,4 @@
-/* The waiting page. One public document is polled; what it means for this one place is worked out here. */
+/* The waiting page: one public document is polled; what it means for this place is worked out here. */
 "use strict";
 
 (() => {
@@ -11,9 +11,9 @@
 
   let doc = sheet.status;
   let since = performance.now();
-  let { place, proven } = sheet;
+  let { place, proven, ended } = sheet;
   let typed = {}; // contacts of this visit, so that nobody types them twice
-  let challenges, ended, step, near, timer, polling, busy;
+  let challenges, bought, step, near, timer, polling, busy;
   let fails = 0;
   const paces = []; // of the last minute
 
@@ -44,7 +44,7 @@
 
   function take(fresh) {
     if (!fresh.phase) throw fresh;
-    // An unchanged document comes from the browser's own cache, with the clock of its first reading.
+    // An unchanged one comes from the browser's cache, with an old clock.
     if (fresh.now > doc.now) since = performance.now();
     else fresh.now = doc.now;
     doc = fresh;
@@ -52,7 +52,7 @@
     while (doc.now - paces[0][0] > MINUTE) paces.shift();
   }
 
-  /** Our number follows from the seed; our state is asked for when it may have changed. */
+  /** Asks for our state when it may have changed. */
   async function follow() {
     if (!place || kept.reservation) return;
     if (doc.seed && !place.number && crypto.subtle) place.number = await draw.number(place.index, doc.cohort, doc.seed);
@@ -63,6 +63,7 @@
   async function look() {
     try {
       place = await post(sheet.hot + "look");
+      if (place.state === "spent") location.reload(); // the page knows for what
     } catch (refused) {
       if (!/_token$/.test(refused.code)) throw refused;
       place = null;
@@ -78,7 +79,7 @@
     if (phase === "called_off" || phase === "closed") return over(phase);
     if (challenges) return "codes";
     if (!place && phase === "scheduled") return "soon";
-    if (gone() && !spent) return over("sold_out");
+    if (gone() && !spent && !bought) return over("sold_out");
     if (!place) return "enter";
     if (place.state === "called") return phase === "paused" ? over("paused") : "offer";
     return place.state === "waiting" ? "line" : over(place.state);
@@ -87,8 +88,9 @@
   function over(word) {
     [at("end").textContent, at("why").textContent] = say.over[word];
     at("again").hidden = !/left|lapsed/.test(word) || !/lobby|open/.test(doc.phase);
-    at("order").hidden = !kept.order;
-    at("order").href = kept.order;
+    if (kept.order) at("order").href = kept.order;
+    at("bought").hidden = word !== "sold_out" || place;
+    at("order").hidden = !at("order").href;
     return "over";
   }
 
@@ -158,7 +160,8 @@
       if (late && !clock.classList.contains("late")) at("said").textContent = say.late;
       clock.classList.toggle("late", late);
     }
-    if (step === "pay" && rest <= 0) finish("expired");
+    // It may have been paid on another device.
+    if (step === "pay" && rest <= 0) act(at("release"), () => look().then(() => finish("expired")));
   }
 
   function tell(text) {
@@ -172,7 +175,7 @@
     render();
   }
 
-  /** Runs one action at a time; a refusal is told, or ends the visit. */
+  /** One action at a time; a refusal is told, or ends the visit. */
   async function act(button, work) {
     if (busy) return;
     busy = button.disabled = true;
@@ -214,20 +217,18 @@
     await enter();
   });
 
+  on("bought", async () => (bought = true));
+  on("back", async () => (challenges = null));
   on("enter", enter);
   on("again", enter);
 
   async function enter() {
-    challenges = ended = null;
+    challenges = ended = bought = null;
     await post(sheet.hot + "enter");
     keep({ promised: doc.commitment });
     await look();
     poll();
   }
-
-  on("back", async () => {
-    challenges = null;
-  });
 
   on("leave", async () => {
     if (!confirm(say.leave)) return;
@@ -241,7 +242,7 @@
   });
 
   on("reserve", async ({ sku, quantity }) => {
-    // Kept until it is answered: sent again, even after the tab was closed, it has one effect.
+    // Kept until it is answered: sent again, it has one effect.
     const key = crypto.getRandomValues(new Uint32Array(4)).join("-");
     if (!kept.ask) keep({ ask: { key, items: [{ sku, quantity: Number(quantity || 1) }] } });
     await reserve();
@@ -293,6 +294,7 @@
   document.addEventListener("visibilitychange", () => document.hidden || poll());
   setInterval(tick, 1000);
   paces.push([doc.now, doc.called]);
+  keep(sheet.made);
   if (kept.ask) act(at("reserve").querySelector("button"), reserve);
   render();
 })();

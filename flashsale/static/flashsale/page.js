@@ -1,4 +1,4 @@
-/* How the page speaks: to the doors, to its own memory over closed tabs (nothing about the person), and to people. */
+/* How the page speaks: to the doors, to its memory over closed tabs (nothing about the person), to people. */
 "use strict";
 
 const page = ({ sale, language, currency, words }) => {
@@ -41,7 +41,7 @@ const page = ({ sale, language, currency, words }) => {
     return (parts[0] ? parts : parts.slice(1)).map((part) => String(part).padStart(2, "0")).join(":");
   }
 
-  /** As rules/pace.py: never more certain than one can be. One in ten is taken not to come. */
+  /** As rules/pace.py; one in ten is taken not to come. */
   function share({ free, held, claims, entered }, ahead) {
     if (ahead === undefined) return free / Math.max(1, entered); // before the draw
     const takers = ahead + claims + held / 2;
