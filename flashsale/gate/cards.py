@@ -7,10 +7,13 @@ from typing import NamedTuple, cast
 from redis.exceptions import RedisError
 
 from flashsale.gate.card import CarriedCard, LineCard, SaleCard
-from flashsale.gate.client import GateDown, gate
+from flashsale.gate.client import GateDown, Script, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys
+from flashsale.gate.messages import Crowd
 from flashsale.gate.scripts import keys_of
+from flashsale.rules.outcomes import Outcome
 
+CROWD = Script("crowd")
 FRESH_S = 1.0
 # How long after its end the gate still knows a sale.
 REMEMBERED = timedelta(hours=24)
@@ -142,21 +145,11 @@ async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
     return draws[which]
 
 
-async def out_of_line(card: SaleCard, line: LineCard) -> list[int]:
-    """The indexes left, voided or never given: a look at the whole bitmap, once, at the draw. Raises GateDown."""
-    try:
-        bits = await gate().redis.get(keys_of(card).out(line.number)) or b""
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("out") from error
-    return [at * 8 + bit for at, byte in enumerate(bits) if byte for bit in range(8) if byte >> (7 - bit) & 1]
-
-
-async def shown(card: SaleCard, line: LineCard) -> bytes:
-    """Which old numbers have been shown in a line that carries an order over: bit n for number n. Raises GateDown."""
-    try:
-        return bytes(await gate().redis.get(keys_of(card).seen(line.number)) or b"")
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("shown") from error
+async def crowd(card: SaleCard, line: LineCard) -> Crowd | Outcome:
+    """Who is out of a line, and who was seen. Raises GateDown."""
+    keys, n = keys_of(card), line.number
+    reply = await gate().call(CROWD, [keys.state, keys.out(n), keys.seen(n)], [])
+    return Crowd(*reply[1:]) if len(reply) > 1 else Outcome.NOT_READY
 
 
 async def given_up(card: SaleCard, old: CarriedCard, index: int) -> bool:

@@ -12,6 +12,7 @@ from flashsale.gate.card import SaleCard
 from flashsale.gate.cards import show
 from flashsale.gate.client import GateDown, gate
 from flashsale.gate.keys import SaleKeys
+from flashsale.gate.messages import Crowd
 from flashsale.rules.pace import line_clock
 
 Item = TypeVar("Item")
@@ -34,8 +35,11 @@ class LineLoad:
     entered: int = 0
     listed: list[str] = field(default_factory=list)
     carried: int = 0
-    shown: bytes = b""
     direct: bool = False
+    lapsed: int = 0
+    # Who was out of the line a moment ago, and their numbers where it is drawn.
+    crowd: Crowd = field(default_factory=Crowd)
+    absent: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -96,7 +100,7 @@ async def _load(sale: SaleLoad) -> None:
     now = await _line_clock(sale)
     for line in sale.lines:
         await _load_rules(keys, line, card=sale.card)
-        await _load_line(keys, line, fresh=sale.fresh, now=now)
+        await _load_line(keys, line, sale=sale, now=now)
     await _fill(keys.units, sale.units)
     await _fill(keys.asked, {key: json.dumps(taken, separators=(",", ":")) for key, taken in sale.asked.items()})
     await _fill(keys.holds, sale.holds)
@@ -146,35 +150,48 @@ async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:
     await pipe.execute()
 
 
-async def _load_line(keys: SaleKeys, line: LineLoad, *, fresh: bool, now: int) -> None:
-    redis, key = gate().redis, keys.line(line.number)
+async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int) -> None:
+    """What is told before the counters may be told again: a load that was broken off begins from the same ones."""
+    redis, key, n = gate().redis, keys.line(line.number), line.number
     values = await redis.hmget(key, list(_KEPT))
     kept = {name: int(value) for name, value in zip(_KEPT, values, strict=True) if value is not None}
     # Redis may have forgotten its last seconds: indexes go on behind everything that may have been given.
-    entered = line.block if line.carried or not fresh else 0
+    entered = line.block if line.carried or not sale.fresh else 0
     called = entered if line.direct else max(line.called, kept.get("called", 0))
+    lapsed = called if line.direct else max(line.lapsed, kept.get("lapsed", 0))
     fields: dict[str, str | int] = {
         "block": line.block, "held": line.held, "sold": line.sold, "entered": entered, "called": called,
-        "lapsed": called if line.direct else kept.get("lapsed", 0), "left": kept.get("left", 0),
+        "lapsed": lapsed, "left": kept.get("left", 0),
     }  # fmt: skip
     if line.cohort is not None:
         fields |= {"cohort": line.cohort, "seed": line.seed}
+    if not kept and line.crowd.seen + line.crowd.out:
+        await _load_crowd(keys, line)
+    await _mark(keys.spent(n), line.spent)
+    if not sale.fresh and not line.carried and not line.direct:
+        gap = range(max(line.entered, kept.get("entered", 0)) + 1, line.block + 1)
+        fields |= {"lost": line.block, "gaps": kept.get("gaps", len(line.crowd.absent())) + len(gap)}
+        await _mark_gap(keys, line, gap)
+    # Those called before the loss get their whole window again, but for those who had lapsed.
+    for last, at in ((lapsed, now - 2 * sale.card.claim_ms), (called, now)):
+        if last and not await redis.zrangebyscore(keys.waves(n), last, "+inf"):
+            await redis.zadd(keys.waves(n), {f"{last}:{at}": last})
     await redis.hset(key, mapping=fields)
-    await _mark(keys.spent(line.number), line.spent)
-    if not fresh and not line.carried and not line.direct:
-        await _mark_gap(keys, line, known=max(line.entered, kept.get("entered", 0)), gaps=kept.get("gaps", 0))
-    if called and not await redis.zrangebyscore(keys.waves(line.number), called, "+inf"):
-        # Those called before the loss get their whole window again.
-        await redis.zadd(keys.waves(line.number), {f"{called}:{now}": called})
 
 
-async def _mark_gap(keys: SaleKeys, line: LineLoad, *, known: int, gaps: int) -> None:
+async def _load_crowd(keys: SaleKeys, line: LineLoad) -> None:
+    """Who is out of a line of which the gate has kept nothing, as the books knew a moment ago."""
+    await gate().redis.set(keys.out(line.number), line.crowd.out)
+    if not line.carried:
+        await gate().redis.set(keys.seen(line.number), line.crowd.seen)
+    await _mark(keys.spent(line.number), line.absent)
+
+
+async def _mark_gap(keys: SaleKeys, line: LineLoad, gap: range) -> None:
     """Indexes beyond those known to be given are out until their token is seen; most of them were never given."""
-    gap = range(known + 1, line.block + 1)
     await _mark(keys.out(line.number), gap)
     if line.cohort is not None:
         await _mark(keys.spent(line.number), gap)
-    await gate().redis.hset(keys.line(line.number), mapping={"lost": line.block, "gaps": gaps + len(gap)})
 
 
 async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None:
@@ -196,7 +213,7 @@ async def _load_shown(keys: SaleKeys, line: LineLoad) -> None:
     """
     redis, size = gate().redis, line.carried // 8 + 1
     kept = await redis.mget(keys.seen(line.number), keys.spent(line.number))
-    bitmaps = (kept[0] or b"", kept[1] or b"\xff" * size, line.shown)
+    bitmaps = (kept[0] or b"", kept[1] or b"\xff" * size, line.crowd.seen)
     seen, spent, shown = (int.from_bytes(bitmap.ljust(size, b"\0")) for bitmap in bitmaps)
     present = {keys.seen(line.number): seen | shown, keys.spent(line.number): spent & ~(shown & ~seen)}
     await redis.mset({key: bits.to_bytes(size) for key, bits in present.items()})

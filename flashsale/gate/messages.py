@@ -31,6 +31,18 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowd:
+    """Who is out of a line (left, voided or lost), and whose token was seen: bit n for index n."""
+
+    out: bytes = b""
+    seen: bytes = b""
+
+    def absent(self) -> list[int]:
+        """The indexes that are out."""
+        return [at * 8 + bit for at, byte in enumerate(self.out) if byte for bit in range(8) if byte >> (7 - bit) & 1]
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """The figures of a line; `wall` is Redis TIME and `now` the line's clock, both ms; `free` by SKU."""
 

@@ -1,18 +1,21 @@
 """Draw: a sale's cohorts are frozen at its opening and written in the books once; only then are there numbers."""
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from flashsale.gate import cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import gate
-from flashsale.gate.messages import Survey
+from flashsale.gate.messages import Crowd, Survey
 from flashsale.life.books import Errand, in_books
-from flashsale.models import Allocation, Record, Sale, Shown
+from flashsale.models import Allocation, Record, Remembered, Sale
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
@@ -29,15 +32,21 @@ async def draw(*, card: SaleCard) -> bool:
     """Freezes and draws all lines of a sale; safe at any moment, by any number of processes. Whether it is drawn now.
 
     1. The gate fixes all cohorts at one instant; later calls get the same.
-    2. The books write them, unless they have been written: the books' word counts.
+    2. The books write them and who is out by then, unless they have been written: the books' word counts.
     3. Numbers of places left or voided before the draw are taken out of the calling; those of places with extra time
-       are noted. The books hear which old numbers were shown where a line carries them over.
+       are noted.
     4. The gate hears cohort and seed: from here on there are numbers. Dying in between, the next one goes on at 1.
     """
     cohorts = await scripts.freeze(card)
     if isinstance(cohorts, Outcome):
         return False
-    drawn = await in_books(write_cohorts, card.sale, cohorts, timezone.now())
+    crowds = {}
+    for line in card.lines:
+        crowd = await cards.crowd(card, line)
+        if isinstance(crowd, Outcome):
+            return False
+        crowds[line.number] = crowd
+    drawn = await in_books(write_cohorts, card.sale, cohorts, crowds, timezone.now())
     if not drawn:
         return False
     for line in card.lines:
@@ -46,14 +55,14 @@ async def draw(*, card: SaleCard) -> bool:
         waiting = await cards.patient_places(card, line)
         numbers = {index: lottery.number(index, cohort, bytes.fromhex(seed)) for index in waiting}
         await scripts.number(card, line, numbers=numbers)
-        if line.carries:
-            await in_books(write_shown, line.id, await cards.shown(card, line))
         await scripts.seed(card, line, cohort=cohort, seed=seed)
     return True
 
 
-def write_cohorts(sale: int, cohorts: dict[int, int], now: datetime) -> dict[int, tuple[int, str]]:
-    """Cohort and seed (hex) by line number: the first writer's, for ever."""
+def write_cohorts(
+    sale: int, cohorts: Mapping[int, int], crowds: Mapping[int, Crowd], now: datetime
+) -> dict[int, tuple[int, str]]:
+    """Cohort and seed (hex) by line number: the first writer's, for ever; with who was out of each line by then."""
     with transaction.atomic():
         lock_sale(sale, exclusive=True)
         row = Sale.objects.get(pk=sale)
@@ -65,6 +74,7 @@ def write_cohorts(sale: int, cohorts: dict[int, int], now: datetime) -> dict[int
             line.cohort = 0 if line.carries_id else cohorts[line.number]
             line.seed = lottery.seed(bytes(row.secret or b""), line.code, line.cohort).hex()
             line.save(update_fields=["cohort", "seed"])
+            _keep(line.pk, crowds[line.number])
         if row.frozen_at is None:
             row.frozen_at = now
             row.save(update_fields=["frozen_at"])
@@ -74,8 +84,10 @@ def write_cohorts(sale: int, cohorts: dict[int, int], now: datetime) -> dict[int
 
 
 async def _mark_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -> None:
-    absent = await cards.out_of_line(card, line)
-    numbers = [lottery.number(index, cohort, bytes.fromhex(seed)) for index in absent]
+    crowd = await cards.crowd(card, line)
+    if isinstance(crowd, Outcome):
+        return
+    numbers = [lottery.number(index, cohort, bytes.fromhex(seed)) for index in crowd.absent()]
     for start in range(0, len(numbers), MARKS_MAX):
         await scripts.void(card, line, seed=seed, numbers=numbers[start : start + MARKS_MAX])
 
@@ -90,32 +102,34 @@ async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
 
 
 async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
-    """Writes down how many have entered, or who has shown an old number, at most once a second and process."""
-    seen: dict[tuple[str, int], tuple[float, int | bytes]] = gate().kept["entered"]
-    at, known = seen.get((card.commitment, line.number), (0.0, 0))
-    if figures.entered == known or time.monotonic() - at <= REMEMBER_S:
+    """Writes down what else only the gate knows of a line's crowd, once a second and process, where it has changed."""
+    written: dict[tuple[str, int], tuple[float, Any]] = gate().kept["crowds"]
+    at, known = written.get((card.commitment, line.number), (0.0, None))
+    if time.monotonic() - at <= REMEMBER_S:
         return
-    entered = await cards.shown(card, line) if line.carries else figures.entered
-    seen[card.commitment, line.number] = (time.monotonic(), entered)
-    if isinstance(entered, int):
-        await in_books(write_entered, line.id, entered)
-    elif entered != known:
-        await in_books(write_shown, line.id, entered)
-
-
-def write_entered(allocation: int, entered: int) -> None:
-    """How many have entered, which never shrinks."""
-    Allocation.objects.filter(pk=allocation, entered__lt=entered).update(entered=entered)
+    crowd = await cards.crowd(card, line)
+    if isinstance(crowd, Outcome):
+        return
+    counts = {"entered": figures.entered, "called": figures.called, "lapsed": figures.lapsed}
+    if (counts, crowd) != known:
+        await in_books(write_crowd, card, line.id, counts, crowd)
+    written[card.commitment, line.number] = (time.monotonic(), (counts, crowd))
 
 
 @transaction.atomic
-def write_shown(allocation: int, shown: bytes) -> None:
-    """Which old numbers have been shown, which never shrinks."""
-    row, _ = Shown.objects.select_for_update().get_or_create(allocation_id=allocation)
-    known, size = bytes(row.numbers), max(len(row.numbers), len(shown))
-    row.numbers = bytes(a | b for a, b in zip(known.ljust(size, b"\0"), shown.ljust(size, b"\0"), strict=True))
-    if row.numbers != known:
-        row.save(update_fields=["numbers"])
+def write_crowd(card: SaleCard, allocation: int, counts: Mapping[str, int], crowd: Crowd) -> None:
+    """How many have entered, were called and have lapsed, which never shrinks, and who is out of the line.
+
+    Nothing that a gate said which is no more: the one filled since knows better.
+    """
+    if lock_sale(card.sale)[0] == card.epoch:
+        most: dict[str, Any] = {name: Greatest(name, count) for name, count in counts.items()}
+        Allocation.objects.filter(pk=allocation).update(**most)
+        _keep(allocation, crowd)
+
+
+def _keep(allocation: int, crowd: Crowd) -> None:
+    Remembered.objects.update_or_create(allocation_id=allocation, defaults={"out": crowd.out, "seen": crowd.seen})
 
 
 async def make_room(*, card: SaleCard, line: LineCard) -> None:

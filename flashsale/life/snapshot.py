@@ -13,8 +13,10 @@ from django.db.models import QuerySet
 
 from flashsale.gate import load
 from flashsale.gate.card import LineCard, SaleCard
-from flashsale.models import Allocation, Claim, Holding, Reservation, Sale, Shown, Unit, Unpaid
+from flashsale.gate.messages import Crowd
+from flashsale.models import Allocation, Claim, Holding, Remembered, Reservation, Sale, Unit, Unpaid
 from flashsale.models.sale import ms
+from flashsale.rules import lottery
 from flashsale.rules.states import Mode, ReservationState, UnitState
 
 FETCHED_AT_ONCE = 5000
@@ -137,10 +139,13 @@ def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) ->
     called = max([line.called, *(row.number for row in mine)])
     # A cohort is written at the draw, which may be before `entered` is: all of it was given.
     entered = max([line.entered, line.cohort or 0, *(row.index for row in mine)])
+    known = Remembered.objects.filter(allocation=line).first()
+    crowd = Crowd(bytes(known.out), bytes(known.seen)) if known else Crowd()
+    seed = bytes.fromhex(line.seed)
     return load.LineLoad(
         number=line.number, block=line.block, cohort=line.cohort, seed=line.seed, called=called,
         held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[row.number for row in mine],
         entered=entered, listed=list(line.listed.values_list("digest", flat=True)),
-        direct=line.mode == Mode.DIRECT, carried=line.block if line.carries_id else 0,
-        shown=b"".join(Shown.objects.filter(allocation=line).values_list("numbers", flat=True)),
+        direct=line.mode == Mode.DIRECT, carried=line.block if line.carries_id else 0, lapsed=line.lapsed,
+        crowd=crowd, absent=[lottery.number(index, line.cohort or 0, seed) for index in crowd.absent() if seed],
     )  # fmt: skip

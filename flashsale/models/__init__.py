@@ -1,6 +1,6 @@
 """The books: what is true for ever. One noun a file; the tables themselves refuse what must not be."""
 
-from flashsale.models.allocation import Allocation, Listed, Offer, Shown, Stock
+from flashsale.models.allocation import Allocation, Listed, Offer, Remembered, Stock
 from flashsale.models.api_call import ApiCall
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.case import Appeal, Cancellation, Case, Notice, Opened, ReviewRun
@@ -37,12 +37,12 @@ __all__ = [
     "Payment",
     "Reallocation",
     "Record",
+    "Remembered",
     "Reservation",
     "ReviewRun",
     "Rules",
     "RulesChanged",
     "Sale",
-    "Shown",
     "Stock",
     "Trait",
     "Unit",

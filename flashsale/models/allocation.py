@@ -73,6 +73,8 @@ class Allocation(models.Model):
     cohort = models.PositiveIntegerField(_("cohort"), null=True, editable=False)
     seed = models.CharField(max_length=64, blank=True, editable=False)
     called = models.PositiveIntegerField(_("called"), default=0, editable=False)
+    # Numbers up to here had lapsed a moment ago.
+    lapsed = models.PositiveIntegerField(default=0, editable=False)
 
     class Meta:
         verbose_name = _("allocation")
@@ -127,14 +129,16 @@ class Allocation(models.Model):
         return self.rolls_over_at or self.sale.closes_at
 
 
-class Shown(models.Model):
-    """Which old numbers have been shown in a line that carries an order over, a moment ago: bit n for number n.
+class Remembered(models.Model):
+    """Who was out of a line (left, voided or lost) and whose token was seen, a moment ago: bit n for index n.
 
-    A row of its own: a bitmap of a large line is not to be read with every allocation.
+    What a gate without any memory can still know. In a line that carries an order over, the old numbers shown are those
+    seen. A row of its own: bitmaps of a large line are not to be read with every allocation.
     """
 
-    allocation = models.OneToOneField(Allocation, models.CASCADE, primary_key=True, related_name="shown")
-    numbers = models.BinaryField(default=b"")
+    allocation = models.OneToOneField(Allocation, models.CASCADE, primary_key=True, related_name="remembered")
+    out = models.BinaryField(default=b"")
+    seen = models.BinaryField(default=b"")
 
     def __str__(self) -> str:
         return str(self.allocation_id)

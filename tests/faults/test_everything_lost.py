@@ -1,15 +1,18 @@
 """Redis is empty: nobody knows who stood in the line but those who stood there, and their tokens bring it back."""
 
+import time
+
 import pytest
 
-from flashsale.gate import bridge
-from flashsale.life import admit
+from flashsale.gate import bridge, load, scripts
+from flashsale.life import admit, draw
 from flashsale.life.leave import leave
 from flashsale.life.status import status
 from flashsale.models import Allocation, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, open_now, tend
+from tests.faults.steps import dying
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 NAMES = ("ani", "budi", "cici", "dodi", "edi")
@@ -42,6 +45,68 @@ def test_in_the_lobby_those_known_to_have_entered_are_drawn_and_called_and_no_gh
     assert states(people) == ["called", "called", "waiting", "waiting", "waiting"]
     card = card_of(sale)
     assert bridge.run(status(card=card, line=card.lines[0]))["entered"] == 5
+
+
+def remembering(monkeypatch, **fields) -> Sale:
+    """A sale of which every look writes down what the gate knows."""
+    monkeypatch.setattr(draw, "REMEMBER_S", 0.0)
+    return lobby_sale(**fields)
+
+
+@pytest.mark.parametrize("drawn", [False, True], ids=["before the draw", "after it"])
+def test_a_second_loss_makes_no_ghosts_of_indexes_that_were_never_given(gate, monkeypatch, drawn):
+    sale = remembering(monkeypatch, stock={PHONE: 9})
+    people = crowd(sale)
+    tend(sale)
+    lose_everything(gate, sale)
+    if drawn:
+        open_now(sale)
+    tend(sale)
+    lose_everything(gate, sale)
+    if not drawn:
+        open_now(sale)
+    tend(sale)
+    card = card_of(sale)
+    assert bridge.run(scripts.survey(card, card.lines[0])).open_claims == 5
+    assert states(people) == ["called"] * 5
+
+
+def test_a_filling_that_is_broken_off_and_begun_anew_makes_no_ghosts(gate, monkeypatch):
+    sale = lobby_sale(stock={PHONE: 9})
+    people = crowd(sale)
+    tend(sale)
+    gate.flushall()
+    dying(monkeypatch, load, "_mark_gap", lambda: bridge.run(admit.mend_all()))
+    tend(sale)
+    open_now(sale)
+    tend(sale)
+    card = card_of(sale)
+    assert bridge.run(scripts.survey(card, card.lines[0])).open_claims == 5
+    assert states(people) == ["called"] * 5
+
+
+def test_who_left_in_the_lobby_is_not_called_after_a_loss_in_the_middle_of_the_draw(gate, monkeypatch):
+    sale = lobby_sale(stock={PHONE: 9})
+    gone, *people = crowd(sale)
+    bridge.run(leave(card=gone.card, line=gone.line, place=gone.place))
+    move_opening(sale)
+    dying(monkeypatch, draw, "_mark_absent", lambda: tend(sale))
+    lose_everything(gate, sale)
+    tend(sale)
+    card = card_of(sale)
+    assert bridge.run(scripts.survey(card, card.lines[0])).open_claims == 4
+    assert (states(people), gone.look().state) == (["called"] * 4, "left")
+
+
+def test_who_did_not_come_in_time_is_not_called_again_after_a_loss(gate, monkeypatch):
+    sale = remembering(monkeypatch, stock={PHONE: 2}, claim_s=1)
+    people = crowd(sale)
+    open_now(sale)
+    tend(sale)
+    time.sleep(1.05)
+    tend(sale)
+    lose_everything(gate, sale)
+    assert states(people) == ["lapsed", "lapsed", "called", "called", "waiting"]
 
 
 def test_who_entered_in_the_last_second_is_drawn_when_their_token_is_seen(gate):
@@ -142,6 +207,13 @@ def test_a_place_that_was_left_and_its_successor_never_live_both(gate, earlier_f
     assert after.enter().index == before.entry.index
 
 
+def test_a_place_whose_leaving_the_books_have_heard_of_stays_left(gate, monkeypatch):
+    sale = remembering(monkeypatch)
+    before, after = left_and_came_back(sale)
+    lose_everything(gate, sale)
+    assert (before.look().state, after.look().state) == (PlaceState.LEFT, PlaceState.CALLED)
+
+
 def test_a_successor_that_was_spent_on_an_order_stays_so(gate):
     sale = lobby_sale()
     before, after = left_and_came_back(sale)
@@ -163,12 +235,12 @@ def test_a_successor_lives_on_when_the_earlier_place_is_left_once_more(gate):
 
 
 def changed_lines(sale: Sale) -> tuple[Shopper, Shopper]:
-    """One person by the place they left, and by the one they got for it in another line."""
+    """One person by the place they left, and by the one they got for it in another line, unknown to the books."""
     before, after = Shopper(sale, "ani"), Shopper(sale, "ani", channel="akulaku")
     before.enter()
+    tend(sale)
     bridge.run(leave(card=before.card, line=before.line, place=before.place))
     after.enter()
-    tend(sale)
     return before, after
 
 

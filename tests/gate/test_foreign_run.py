@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.gate import bridge, scripts
+from flashsale.gate import bridge, cards, scripts
 from flashsale.rules.outcomes import Outcome
 from tests.gate.floor import CARD, FIRST, KEYS, SEED, ask, everything, person, reserve, stand
 from tests.gate.test_heads import SCRIPTS
@@ -18,6 +18,7 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
     "due": lambda: scripts.due(CARD, most=9),
     "enter": lambda: scripts.enter(CARD, FIRST, person("new")),
+    "crowd": lambda: cards.crowd(CARD, FIRST),
     "extend": lambda: scripts.extend(CARD, FIRST, block=99),
     "freeze": lambda: scripts.freeze(CARD),
     "give": lambda: scripts.give(CARD, FIRST, reservation="r1", frees_limit=True, units=[(1, 9, "small")]),

@@ -98,7 +98,7 @@ def test_a_cohort_frozen_by_an_opening_that_was_moved_is_frozen_again_at_the_new
     stale = card_of(sale)
     bridge.run(scripts.tell(stale, revision=1, opens=stale.lobby_at))
     bridge.run(scripts.freeze(stale))
-    assert write_cohorts(sale.pk, {1: 1}, timezone.now()) == {}
+    assert write_cohorts(sale.pk, {1: 1}, {}, timezone.now()) == {}
     assert bridge.run(draw(card=stale)) is False
     control.postpone(sale=sale, opens_at=sale.opens_at + timedelta(hours=1))
     control.postpone(sale=sale, opens_at=sale.opens_at + timedelta(hours=1))
