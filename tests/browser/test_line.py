@@ -142,6 +142,7 @@ def test_a_turn_that_passed_is_told(shop: Site, page: Page) -> None:
     tend(person.sale)
     person.looks_up()
     person.sees("Your turn has passed")
+    expect(page.locator("#stood dd")).to_have_text(["1", "1"])
 
 
 def test_a_hold_that_ran_out_is_told(shop: Site, page: Page) -> None:
@@ -175,6 +176,7 @@ def test_sold_out_is_told(shop: Site, page: Page) -> None:
     page.evaluate("localStorage.clear()")
     person.come()
     person.sees("Sold out")
+    expect(page.locator("#stood")).to_be_hidden()
 
 
 def test_a_buyer_pays_on_a_second_device_and_finds_the_order_on_a_third(
@@ -220,7 +222,7 @@ def test_those_behind_see_their_number_and_who_is_ahead(shop: Site, page: Page) 
     person = Person(shop, page, sale)
     person.come()
     person.enter()
-    expect(page.locator("[data-n=number]")).to_have_text("31")
+    expect(page.locator(".number")).to_have_text("31")
     expect(page.locator("[data-when=drawn] [data-n=ahead]")).to_have_text("29", timeout=SOON_MS)
     expect(page.locator("#said")).to_have_text(person.word("People ahead of you: about {n}").replace("{n}", "30"))
     assert page.title().startswith("(29) ")

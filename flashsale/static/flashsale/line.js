@@ -13,8 +13,7 @@
   let since = performance.now();
   let { place, proven, ended } = sheet;
   let typed = {}; // contacts of this visit, so that nobody types them twice
-  let challenges, bought, step, near, timer, polling, busy;
-  let fails = 0;
+  let challenges, bought, step, near, timer, polling, busy, fails = 0;
   const paces = []; // of the last minute
 
   const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
@@ -91,6 +90,7 @@
     if (kept.order) at("order").href = kept.order;
     at("bought").hidden = word !== "sold_out" || place;
     at("order").hidden = !at("order").href;
+    at("stood").hidden = !place?.number;
     return "over";
   }
 
@@ -106,7 +106,6 @@
     at("check").hidden = !doc.seed || !crypto.subtle;
     at("phase").textContent = gone() ? say.over.sold_out[0] : say.phase[doc.phase];
     at("message").textContent = doc.message || (doc.phase === "paused" ? say.over.paused[1] : "");
-    at("message").hidden = !at("message").textContent;
     for (const input of all("[name=sku]")) {
       input.disabled = doc.offers[input.value] === 0;
       if (input.disabled) input.checked = false;
@@ -133,6 +132,7 @@
       free: count(doc.free),
       held: count(doc.held),
       number: number && count(number),
+      called: count(doc.called),
       ahead: number && count(ahead),
       wait: pace > 0 && ahead < doc.free - doc.claims && span((ahead + 1) / pace),
       chance: chance(doc, ahead),
