@@ -112,6 +112,15 @@ def _packed(*command: Any) -> bytes:
     return bytes(pack_command(command))
 
 
+async def wall_ms() -> int:
+    """The wall clock of the gate's server, which every script goes by; ms since 1970. Raises :class:`GateDown`."""
+    try:
+        seconds, micros = await gate().redis.time()
+    except (RedisError, OSError, TimeoutError) as error:
+        raise GateDown("time") from error
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, Gate] = WeakKeyDictionary()
 
 

@@ -6,7 +6,7 @@
 |---------------------------------|--------|--------------------------------------------------------------------------|
 | fs:sales                        | HASH   | sale code → "campaign id:sale id", the directory                         |
 | fs:{c}:card:<sale>              | STRING | the sale's card, JSON: what a door needs to know (gate/card.py)          |
-| fs:{c}:sale:<sale>              | HASH   | run, revision, state, times, paused_at/_ms, runs_from/_until, frozen     |
+| fs:{c}:sale:<sale>              | HASH   | run, revision, state, times, paused_ms, runs_from, runs_until, frozen    |
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps;    |
 |                                 |        | removed: how often units left the offer by no claim (rolled over, …)     |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → place, packed (enter.lua); the crowd-sized memory    |

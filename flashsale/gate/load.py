@@ -10,10 +10,11 @@ from redis.exceptions import RedisError
 
 from flashsale.gate.card import SaleCard
 from flashsale.gate.cards import show
-from flashsale.gate.client import GateDown, gate
+from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Crowd
-from flashsale.rules.pace import line_clock
+from flashsale.rules.pace import Lease, line_clock
+from flashsale.rules.states import SaleState
 
 Item = TypeVar("Item")
 CHUNK = 1000
@@ -50,10 +51,8 @@ class SaleLoad:
     fresh: bool
     revision: int
     state: str
-    paused_at: int
     paused_ms: int
-    runs_from: int
-    runs_until: int
+    lease: Lease
     frozen: bool
     lines: list[LineLoad]
     units: dict[str, int]
@@ -128,10 +127,9 @@ async def _count(keys: SaleKeys, counts: Counts) -> None:
 
 
 async def _line_clock(sale: SaleLoad) -> int:
-    seconds, _ = await gate().redis.time()
     return line_clock(
-        wall=int(seconds) * 1000, opens=sale.card.opens_at, paused_at=sale.paused_at, paused=sale.paused_ms,
-        runs_from=sale.runs_from, runs_until=sale.runs_until,
+        wall=await wall_ms(), opens=sale.card.opens_at, lease=sale.lease, stood=sale.paused_ms,
+        paused=sale.state == SaleState.PAUSED,
     )  # fmt: skip
 
 
@@ -143,8 +141,8 @@ async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:
         fields: dict[str, str | int] = {
             "run": run_id, "revision": sale.revision, "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at,
             "opens": card.opens_at, "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
-            "paused_at": sale.paused_at, "paused_ms": sale.paused_ms, "runs_from": sale.runs_from,
-            "runs_until": sale.runs_until, "frozen": int(sale.frozen),
+            "paused_ms": sale.paused_ms, "runs_from": sale.lease.since, "runs_until": sale.lease.until,
+            "frozen": int(sale.frozen),
         }  # fmt: skip
         pipe.hset(SaleKeys(card.campaign, card.sale).state, mapping=fields)
     await pipe.execute()

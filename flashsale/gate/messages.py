@@ -60,7 +60,6 @@ class Survey:
     held: int
     sold: int
     left: int
-    paused_at: int
     called_at: int
     gaps: int
     runs_until: int

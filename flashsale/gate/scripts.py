@@ -14,7 +14,7 @@ from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import NOBODY, Ask, Caller, Entered, Knock, Looked, Survey
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import IDENTITY, PLACE, Bucket
+from flashsale.rules.pace import IDENTITY, PLACE, Bucket, Lease
 from flashsale.rules.states import PlaceState
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
@@ -142,7 +142,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     return Survey(
         reply[1], reply[2], _text(reply[3]), reply[4] == 1, reply[5], reply[6], int(cohort) if cohort else None,
         _text(reply[8]), reply[9], reply[10], reply[11], reply[12], reply[13], reply[14], reply[15],
-        reply[16], reply[17], reply[18], reply[19], dict(zip(line.skus, reply[20:], strict=True)),
+        reply[16], reply[17], reply[18], dict(zip(line.skus, reply[19:], strict=True)),
     )  # fmt: skip
 
 
@@ -294,6 +294,6 @@ async def tell(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome
     return _word(reply)
 
 
-async def beat(card: SaleCard, *, revision: int, since: int, until: int) -> Outcome:
-    """The line's clock may run until then; NOT_READY also where the gate has not heard of the books' revision."""
-    return _word(await gate().call(BEAT, [keys_of(card).state], [revision, since, until]))
+async def beat(card: SaleCard, *, revision: int, lease: Lease) -> Outcome:
+    """The line's clock may run so long; NOT_READY also where the gate has not heard of the books' revision."""
+    return _word(await gate().call(BEAT, [keys_of(card).state], [revision, *lease]))

@@ -10,6 +10,7 @@ import logging
 import time
 
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Greatest
 
 from flashsale.gate import scripts
@@ -21,7 +22,7 @@ from flashsale.models import Clock, Sale
 from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import BEAT_MS, LEASE_MS
+from flashsale.rules.pace import BEAT_MS, LEASE_MS, Lease
 from flashsale.rules.states import SaleState
 
 log = logging.getLogger(__name__)
@@ -37,40 +38,48 @@ async def beat(*, card: SaleCard, figures: Survey) -> None:
         return
     if LEASE_MS - BEAT_MS < figures.runs_until - figures.wall <= LEASE_MS + BEAT_MS:
         return
-    revision, since, until = await in_books(_beat, card.sale, figures.wall, seen_at)
-    answer = await scripts.beat(card, revision=revision, since=since, until=until)
+    revision, lease = await in_books(_beat, card.sale, figures.wall, seen_at)
+    answer = await scripts.beat(card, revision=revision, lease=lease)
     if answer is Outcome.NOT_READY:
         await control.tell_again(card=card)
 
 
-def _beat(sale: int, wall_ms: int, seen_at: float) -> tuple[int, int, int]:
-    """Revision of the sale in the books, and since and until when its clock may run there.
+def _beat(sale: int, wall_ms: int, seen_at: float) -> tuple[int, Lease]:
+    """Revision of the sale in the books, and how long its clock may run there.
 
     The wall clock was seen at `seen_at` (monotonic): somebody who had to wait for the books takes none for gone back.
     """
-    now_ms = wall_ms + int((time.monotonic() - seen_at) * 1000)
-    clock = Clock.objects.filter(sale=sale, runs_from_ms__lte=now_ms + BEAT_MS, runs_until_ms__gte=wall_ms)
+    now_ms = _since(wall_ms, seen_at)
+    # Only a clock that runs runs on by this: one that was stopped meanwhile may stand for a pause.
+    running = Clock.objects.filter(runs_from_ms__lte=now_ms + BEAT_MS, runs_until_ms__gte=wall_ms)
+    running = running.filter(sale=sale, runs_until_ms__gt=F("runs_from_ms"))
     longest = {"runs_from_ms": wall_ms, "runs_until_ms": wall_ms + LEASE_MS}
-    if not clock.update(**{name: Greatest(name, value) for name, value in longest.items()}):
-        _start(sale, now_ms)
+    if not running.update(**{name: Greatest(name, value) for name, value in longest.items()}):
+        _start(sale, wall_ms, seen_at)
     row = Sale.objects.select_related("clock").get(pk=sale)
-    return row.revision, row.runs_from, row.runs_until
+    return row.revision, row.lease
+
+
+def _since(wall_ms: int, seen_at: float) -> int:
+    """What the wall clock shows by now."""
+    return wall_ms + int((time.monotonic() - seen_at) * 1000)
 
 
 @transaction.atomic
-def _start(sale: int, wall_ms: int) -> None:
+def _start(sale: int, wall_ms: int, seen_at: float) -> None:
     """The clock of an open sale has never run, or has stopped, or the wall clock has gone back."""
     lock_sale(sale, exclusive=True)
     row = Sale.objects.get(pk=sale)
+    # By now somebody else may have started it.
+    wall_ms, lease = _since(wall_ms, seen_at), row.lease
     # Whoever sends the first beat may not have heard yet that the opening was moved.
-    too_soon = not row.runs_until and wall_ms < ms(row.opens_at)
-    back_ms = row.runs_from - wall_ms
-    if row.state == SaleState.PAUSED or too_soon or (back_ms <= BEAT_MS and row.runs_until >= wall_ms):
+    too_soon = not lease.until and wall_ms < ms(row.opens_at)
+    if row.state == SaleState.PAUSED or too_soon or lease.runs(wall_ms):
         return
-    if back_ms > BEAT_MS:
+    if (back_ms := lease.since - wall_ms) > BEAT_MS:
         log.error("the gate's wall clock went back by %d ms; the clock of %s goes on from its last beat", back_ms, row)
-    elif row.runs_until:
-        log.warning("the clock of %s had stopped and goes on after %d ms", row, wall_ms - row.runs_until)
-    row.run_on(wall_ms, until_ms=wall_ms + LEASE_MS)
+    elif lease.since < lease.until:
+        log.warning("the clock of %s had stopped and goes on after %d ms", row, wall_ms - lease.until)
+    row.run_on(wall_ms, for_ms=LEASE_MS)
     row.revision += 1
     row.save(update_fields=["paused_ms", "revision"])

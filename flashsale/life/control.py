@@ -19,12 +19,13 @@ from django.utils.translation import gettext as _
 
 from flashsale.gate import bridge, cards, inspect, scripts
 from flashsale.gate.card import SaleCard
+from flashsale.gate.client import GateDown, wall_ms
 from flashsale.life.books import in_books
 from flashsale.life.rebuild import card_of, mend
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms
 from flashsale.models.writer import lock_sale
-from flashsale.rules.pace import LEASE_MS
+from flashsale.rules.pace import LEASE_MS, Lease
 from flashsale.rules.states import Phase, SaleState
 from flashsale.rules.trail import digest_of
 
@@ -36,13 +37,15 @@ DECIDED = ("state", "opens_at", "closes_at", "paused_ms", "rate_per_s", "poll_ms
 def pause(*, sale: Sale, message: str = "", by: Any = None) -> Sale:
     """Stops reserving; once this returns no new reservation is made, and the line's clock stands.
 
-    Raises ValidationError when the sale is not published.
+    Raises ValidationError when the sale is not published, or over.
     """
 
     def change(now: datetime) -> None:
         if sale.state != SaleState.PAUSED:
-            _demand(sale.state == SaleState.PUBLISHED, _("Only a published sale can be paused."))
+            running = sale.state == SaleState.PUBLISHED and _phase(sale, now) is not Phase.CLOSED
+            _demand(running, _("Only a published sale can be paused."))
             sale.state, sale.paused_at, sale.message = SaleState.PAUSED, now, message
+            sale.stand(ms(now))
 
     return _decide(sale, change, "pause", by)
 
@@ -54,8 +57,9 @@ def resume(*, sale: Sale, by: Any = None) -> Sale:
     """
 
     def change(now: datetime) -> None:
-        if sale.state == SaleState.PAUSED and sale.paused_at:
-            sale.run_on(ms(now), until_ms=ms(now) + LEASE_MS if now >= sale.opens_at else 0)
+        if sale.state == SaleState.PAUSED:
+            if now >= sale.opens_at:
+                sale.run_on(ms(now), for_ms=LEASE_MS)
             sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
         else:
             _demand(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
@@ -109,7 +113,8 @@ def close_early(*, sale: Sale, by: Any = None) -> Sale:
         phase = _phase(sale, now)
         if phase is not Phase.CLOSED:
             _demand(phase is Phase.OPEN, _("Only an open sale can be closed early."))
-            sale.closes_at = moment(sale.line_ms(ms(now)))
+            # Its clock may still stand at the opening, and no sale closes before it has opened.
+            sale.closes_at = moment(max(sale.line_ms(ms(now)), ms(sale.opens_at) + 1))
 
     return _decide(sale, change, "close_early", by)
 
@@ -134,12 +139,13 @@ def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
 
     Raises ValidationError once the sale has opened, and for less than there are.
     """
+    now = _now()
     with transaction.atomic():
         lock_sale(stock.allocation.sale_id, exclusive=True)
         stock.refresh_from_db()
         sale = Sale.objects.select_related("campaign").get(pk=stock.allocation.sale_id)
         if quantity != stock.quantity:
-            _demand(sale.opens_after(ms(timezone.now())), _("Units can be added until the sale opens."))
+            _demand(sale.opens_after(ms(now)), _("Units can be added until the sale opens."))
             _demand(
                 stock.quantity < quantity <= UNITS_MAX,
                 _("There are %(count)d units already.") % {"count": stock.quantity},
@@ -171,21 +177,31 @@ def _phase(sale: Sale, now: datetime) -> Phase:
     return sale.phase(ms(now))
 
 
+def _now() -> datetime:
+    """By the gate's wall clock, on which sales run; by our own while it does not answer."""
+    try:
+        return moment(bridge.run(wall_ms()))
+    except GateDown:
+        return timezone.now()
+
+
 def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) -> Sale:
+    now = _now()
     with transaction.atomic():
         lock_sale(sale.pk, exclusive=True)
         sale.refresh_from_db()
         message, before = sale.message, {name: getattr(sale, name) for name in DECIDED}
-        change(timezone.now())
+        change(now)
         sale.revision += 1
         sale.save()
         # A decision that is repeated changes nothing, so there is nothing to tell.
-        now = {name: getattr(sale, name) for name in DECIDED}
-        facts = {name: _told(value) for name, value in now.items() if value != before[name]}
+        facts = {name: _told(after) for name in DECIDED if (after := getattr(sale, name)) != before[name]}
         if facts:
             why = digest_of(sale.message) if sale.message not in {"", message} else ""
             Record.write(what, by=by, sale=sale, why=why, facts=facts)
-    bridge.run(_tell(card_of(sale), sale, sale.runs_from, sale.runs_until))
+        # As long as the row is locked the clock cannot be moved, and what is told of it belongs together.
+        lease = sale.lease
+    bridge.run(_tell(card_of(sale), sale, lease))
     return sale
 
 
@@ -193,27 +209,26 @@ def _told(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-async def _tell(card: SaleCard, sale: Sale, runs_from: int, runs_until: int) -> None:
+async def _tell(card: SaleCard, sale: Sale, lease: Lease) -> None:
     # A cohort that was frozen by an opening which the books have since moved was never drawn: it freezes again.
     frozen = {} if sale.frozen_at else {"frozen": 0}
     await scripts.tell(
         card, revision=sale.revision, state=sale.state, opens=card.opens_at, closes=card.closes_at,
-        paused_ms=sale.paused_ms, paused_at=ms(sale.paused_at) if sale.paused_at else 0,
-        runs_from=runs_from, runs_until=runs_until, **frozen,
+        paused_ms=sale.paused_ms, runs_from=lease.since, runs_until=lease.until, **frozen,
     )  # fmt: skip
     cards.look_anew(card)
 
 
 async def tell_again(*, card: SaleCard) -> bool:
     """Tells the gate a decision that it has not heard of although the books have it; whether there was one."""
-    sale, fresh, runs_from, runs_until = await in_books(_as_decided, card.sale)
+    sale, fresh, lease = await in_books(_as_decided, card.sale)
     heard = await inspect.revision(card)
     if heard is None or heard >= sale.revision:
         return False
-    await _tell(fresh, sale, runs_from, runs_until)
+    await _tell(fresh, sale, lease)
     return True
 
 
-def _as_decided(sale: int) -> tuple[Sale, SaleCard, int, int]:
-    row = Sale.objects.select_related("campaign").get(pk=sale)
-    return row, card_of(row), row.runs_from, row.runs_until
+def _as_decided(sale: int) -> tuple[Sale, SaleCard, Lease]:
+    row = Sale.objects.select_related("campaign", "clock").get(pk=sale)
+    return row, card_of(row), row.lease

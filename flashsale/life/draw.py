@@ -8,14 +8,14 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Greatest
-from django.utils import timezone
 
 from flashsale.gate import cards, scripts
 from flashsale.gate.card import LineCard, SaleCard
-from flashsale.gate.client import gate
+from flashsale.gate.client import gate, wall_ms
 from flashsale.gate.messages import Crowd, Survey
 from flashsale.life.books import Errand, in_books
 from flashsale.models import Allocation, Record, Remembered, Sale
+from flashsale.models.sale import moment
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
@@ -46,7 +46,7 @@ async def draw(*, card: SaleCard) -> bool:
         if isinstance(crowd, Outcome):
             return False
         crowds[line.number] = crowd
-    drawn = await in_books(write_cohorts, card.sale, cohorts, crowds, timezone.now())
+    drawn = await in_books(write_cohorts, card.sale, cohorts, crowds, moment(await wall_ms()))
     if not drawn:
         return False
     for line in card.lines:

@@ -18,7 +18,6 @@ from flashsale.models.sale import ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import LEASE_MS
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
@@ -90,14 +89,11 @@ def rebuild(*, sale: int) -> SaleCard:
 
 @transaction.atomic
 def _raise_epochs(campaign: int) -> dict[str, int]:
-    """Code and new epoch of the sales that the gate does not know; their clocks go on from where they stood."""
+    """Code and new epoch of the sales that the gate does not know; their clocks go on by the next beat."""
     rows, _ = _lock_unknown(campaign)
-    now = timezone.now()
     for row in rows:
         row.epoch += 1
-        if row.runs_until and row.state != SaleState.PAUSED:
-            row.run_on(ms(now), until_ms=ms(now) + LEASE_MS)
-        row.save(update_fields=["epoch", "paused_ms"])
+        row.save(update_fields=["epoch"])
     for row in rows:
         Record.write("rebuild", by="clock", sale=row, facts={"epoch": row.epoch})
     return {row.code: row.epoch for row in rows}

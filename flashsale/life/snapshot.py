@@ -15,7 +15,6 @@ from flashsale.gate import load
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.messages import Crowd
 from flashsale.models import Allocation, Claim, Holding, Remembered, Reservation, Sale, Unit, Unpaid
-from flashsale.models.sale import ms
 from flashsale.rules import lottery
 from flashsale.rules.states import Mode, ReservationState, UnitState
 
@@ -63,8 +62,7 @@ def sale_of(sale: Sale, card: SaleCard) -> load.SaleLoad:
     units, free = _units(sale, card)
     return load.SaleLoad(
         card=card, fresh=sale.epoch == 1, revision=sale.revision, state=sale.state, units=units, free=free,
-        paused_at=ms(sale.paused_at) if sale.paused_at else 0, paused_ms=sale.paused_ms,
-        runs_from=sale.runs_from, runs_until=sale.runs_until, frozen=sale.frozen_at is not None,
+        paused_ms=sale.paused_ms, lease=sale.lease, frozen=sale.frozen_at is not None,
         lines=[_line_of(line, rows, counted) for line in sale.allocations.all()],
         asked=_asked(sale, card, rows, claims), holds={str(row.id): row.asked for row in counted},
         due={str(row.id): row.deadline_ms for row in counted if row.state == ReservationState.HELD},

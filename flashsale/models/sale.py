@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
 from flashsale.models.rules import Rules
-from flashsale.rules.pace import line_clock
+from flashsale.rules.pace import Lease, line_clock
 from flashsale.rules.states import Phase, SaleState, phase
 
 CLAIM_S = 5 * 60
@@ -155,29 +155,37 @@ class Sale(models.Model):
     def line_ms(self, wall_ms: int) -> int:
         """The line's clock: wall time less all time after the opening in which nobody could reserve, in ms."""
         return line_clock(
-            wall=wall_ms, opens=ms(self.opens_at), paused_at=ms(self.paused_at) if self.paused_at else 0,
-            paused=self.paused_ms, runs_from=self.runs_from, runs_until=self.runs_until,
+            wall=wall_ms, opens=ms(self.opens_at), lease=self.lease, stood=self.paused_ms,
+            paused=self.state == SaleState.PAUSED,
         )  # fmt: skip
 
     @property
-    def runs_until(self) -> int:
-        """When the line's clock stops by itself (ms, wall time), 0 before it was ever told: see :class:`Clock`."""
-        return self.clock.runs_until_ms if hasattr(self, "clock") else 0
+    def lease(self) -> Lease:
+        """How long the line's clock may run: see :class:`Clock`."""
+        return Lease(self.clock.runs_from_ms, self.clock.runs_until_ms) if hasattr(self, "clock") else Lease()
 
-    @property
-    def runs_from(self) -> int:
-        """When the line's clock was last told that it may run on (ms, wall time), 0 before it ever was."""
-        return self.clock.runs_from_ms if hasattr(self, "clock") else 0
-
-    def run_on(self, wall_ms: int, *, until_ms: int) -> None:
+    def run_on(self, wall_ms: int, *, for_ms: int) -> None:
         """The line's clock goes on from where it stands. The row must be locked; it is for the caller to save."""
         self.paused_ms = wall_ms - self.line_ms(wall_ms)
-        lease = {"runs_from_ms": wall_ms if until_ms else 0, "runs_until_ms": until_ms}
-        self.clock, _ = Clock.objects.update_or_create(sale=self, defaults=lease)
+        self._lend(Lease(wall_ms, wall_ms + for_ms))
+
+    def stand(self, wall_ms: int) -> None:
+        """The line's clock stops until it is told to go on. The row must be locked."""
+        if self.lease.until:
+            stands_at = self.line_ms(wall_ms) + self.paused_ms
+            self._lend(Lease(stands_at, stands_at))
+
+    def _lend(self, lease: Lease) -> None:
+        fields = {"runs_from_ms": lease.since, "runs_until_ms": lease.until}
+        self.clock, _ = Clock.objects.update_or_create(sale=self, defaults=fields)
 
     def opens_after(self, wall_ms: int) -> bool:
-        """Whether a published sale's opening is still ahead, also in a pause: it can be moved, and units added."""
-        return self.state in {SaleState.PUBLISHED, SaleState.PAUSED} and wall_ms < ms(self.opens_at)
+        """Whether a published sale's opening is still ahead, also in a pause: it can be moved, and units added.
+
+        What is drawn or has had its first beat is open, whatever a clock says that has gone back since.
+        """
+        ahead = wall_ms < ms(self.opens_at) and self.frozen_at is None and not self.lease.until
+        return ahead and self.state in {SaleState.PUBLISHED, SaleState.PAUSED}
 
     def is_over(self, now: datetime) -> bool:
         """Whether it is closed or called off; its closing is on the line's clock, so pauses move it."""

@@ -16,17 +16,30 @@ LEASE_MS = 5000
 BEAT_MS = 1000
 
 
-def line_clock(*, wall: int, opens: int, paused_at: int, paused: int, runs_from: int, runs_until: int) -> int:
+class Lease(NamedTuple):
+    """Since when and until when the line's clock may run; ms, wall time.
+
+    After it nobody sees gate and books, so the clock stands; before it the wall clock has gone back, and the line's
+    does not. A clock that was stopped has a lease that ends as it begins; before the first one, at the opening: (0, 0).
+    """
+
+    since: int = 0
+    until: int = 0
+
+    def runs(self, wall: int) -> bool:
+        """Whether the clock runs at this moment; a wall clock that is behind by less than a beat has not gone back."""
+        return self.since < self.until and self.since - BEAT_MS <= wall <= self.until
+
+
+def line_clock(*, wall: int, opens: int, lease: Lease, stood: int, paused: bool) -> int:
     """The line's clock: wall time less all time after the opening in which nobody could reserve; all in ms.
 
-    `paused` is that time so far, `paused_at` when the present pause began (0: none). The clock runs by a lease that
-    was given at `runs_from` and lasts until `runs_until` (0: never given): after it nobody sees gate and books, so the
-    clock stands; before it the wall clock has gone back, and the line's does not.
+    It has `stood` so long until the lease began. A sale that is `paused` before it has one goes no further than its
+    opening. The same formula: gate/lua/prelude.lua.
     """
-    upto = min(wall, max(paused_at, opens)) if paused_at else wall
-    if runs_until:
-        upto = max(runs_from, min(upto, runs_until))
-    return upto - paused
+    if not lease.until:
+        return (min(wall, opens) if paused else wall) - stood
+    return max(lease.since, min(wall, lease.until)) - stood
 
 
 class Bucket(NamedTuple):

@@ -9,6 +9,7 @@ import redis
 
 from flashsale.gate import bridge, client, keys, load, scripts
 from flashsale.gate.card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
+from flashsale.rules import pace
 from flashsale.rules.identity import Axis
 
 SMALL, BIG = "small", "big"
@@ -49,9 +50,10 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
         card = replace(card, opens_at=card.closes_at - 1)
     cohort, seed, called = (10, SEED, fields.pop("called", 10)) if drawn else (None, "", 0)
     values: dict[str, Any] = {
-        "card": card, "fresh": not drawn, "revision": 1, "state": "published", "paused_at": 0, "paused_ms": 0,
+        "card": card, "fresh": not drawn, "revision": 1, "state": "published", "paused_ms": 0,
         "frozen": drawn, "units": {str(n): 1 for n in range(1, len(names) + 1)}, "free": free, "asked": {},
-        "holds": {}, "due": {}, "used_campaign": {}, "used_sale": {}, "unpaid": {}, "runs_from": 0, "runs_until": 0,
+        "holds": {}, "due": {}, "used_campaign": {}, "used_sale": {}, "unpaid": {},
+        "lease": pace.Lease(NOW, NOW + 3_600_000) if drawn else pace.Lease(),
         "lines": [load.LineLoad(line.number, ENTERED, cohort, seed, called) for line in card.lines],
     } | fields  # fmt: skip
     if drawn:

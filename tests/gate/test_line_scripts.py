@@ -191,7 +191,7 @@ REFUSALS: dict[str, Refusal] = {
     "leaving by a door that has not drawn": ({}, lambda: leave(2), Outcome.NOT_READY),
     "looking by a door that has not drawn": ({}, lambda: look(2), Outcome.NOT_READY),
     "calling with another seed": ({}, lambda: call(1, called=10, seed="x"), Outcome.NOT_READY),
-    "calling while paused": ({"state": "paused", "paused_at": NOW}, lambda: call(1, called=10), Outcome.PAUSED),
+    "calling while paused": ({"state": "paused"}, lambda: call(1, called=10), Outcome.PAUSED),
     "calling before the opening": (
         {"card": changed(opens_at=NOW + HOUR)}, lambda: call(1, called=10), Outcome.NOT_OPEN,
     ),

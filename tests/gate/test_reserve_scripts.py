@@ -92,7 +92,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], scripts.Ask, Outcome]] = {
     "called_off": ({"state": "called_off"}, ask(1), Outcome.CALLED_OFF),
     "closed": ({"state": "closed"}, ask(1), Outcome.CLOSED),
     "closed by time": ({"card": changed(closes_at=NOW - 1)}, ask(1), Outcome.CLOSED),
-    "paused": ({"state": "paused", "paused_at": NOW}, ask(1), Outcome.PAUSED),
+    "paused": ({"state": "paused"}, ask(1), Outcome.PAUSED),
     "not_open": ({"card": changed(opens_at=NOW + HOUR)}, ask(1), Outcome.NOT_OPEN),
     "place_voided": ({}, ask(6), Outcome.PLACE_VOIDED),
     "place_left": ({}, ask(7), Outcome.PLACE_LEFT),
@@ -209,12 +209,12 @@ def test_two_holds_that_expired_are_counted_once_each_and_there_is_no_third(gate
 
 def test_an_older_decision_never_replaces_a_newer_one(gate: redis.Redis) -> None:
     stand()
-    tell(3, state="paused", paused_at=NOW)
+    tell(3, state="paused")
     before = everything(gate)
     for late in (2, 3):
-        assert tell(late, state="published", paused_at=0) is Outcome.LOOKED
+        assert tell(late, state="published") is Outcome.LOOKED
     assert everything(gate) == before
-    tell(4, state="published", paused_at=0, paused_ms=5)
+    tell(4, state="published", paused_ms=5)
     assert gate.hmget(KEYS.state, ["state", "paused_ms", "revision"]) == [b"published", b"5", b"4"]
 
 
@@ -222,7 +222,7 @@ def test_while_paused_nothing_comes_due(gate: redis.Redis) -> None:
     card = changed(hold_ms=1)
     stand(card)
     taken = reserve(ask(4), card)
-    tell(2, state="paused", paused_at=taken["made"])
+    tell(2, state="paused", runs_from=taken["made"], runs_until=taken["made"])
     assert bridge.run(scripts.due(CARD, most=10)) == (taken["made"], {})
 
 

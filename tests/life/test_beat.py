@@ -1,20 +1,26 @@
 """The line's clock runs only while somebody sees gate and books answer; what stood still costs nobody anything."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db.models import F
 from django.utils import timezone
 
 from flashsale.gate import bridge, scripts
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateDown, gate
 from flashsale.gate.keys import SaleKeys
 from flashsale.life import admit, beat, control
-from flashsale.models import Clock, Sale
+from flashsale.models import Clock, Reservation, Sale
+from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
-from tests.factories import card_of, lobby_sale, tend
+from tests.factories import Shopper, card_of, lobby_sale, tend
 from tests.faults.steps import broken, buy, called, dying, refusal
+from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -130,6 +136,117 @@ def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_than_its_l
     assert stood < gate_now < at_beat + 1000
     assert Clock.objects.get(sale=sale).runs_until_ms <= time.time() * 1000 + 5000
     assert broken(sale) == []
+
+
+@contextmanager
+def host_that_is_off(by: timedelta) -> Iterator[None]:
+    """Whoever acts here does so on a machine whose wall clock is wrong; the gate's is right."""
+    right = timezone.now
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timezone, "now", lambda: right() + by)
+        yield
+
+
+@pytest.mark.parametrize("gate_answers", [True, False])
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_an_admin_whose_machines_clock_is_wrong_pauses_and_resumes_and_the_lines_clock_does_not_move(
+    hours: int, gate_answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "LEASE_MS", 5000)
+    sale, (ani, budi) = called("ani", "budi", claim_s=10, hold_s=10)
+    held = ani.reserve()
+    before, _ = clocks(sale)
+    if not gate_answers:
+        monkeypatch.setattr(control, "wall_ms", _no_answer)
+    for decide in (control.pause, control.resume):
+        with host_that_is_off(timedelta(hours=hours)):
+            decide(sale=sale)
+        gate_now, books_now = clocks(sale)
+        assert gate_now == books_now
+        assert abs(gate_now - before) < 6000
+        assert (ani.look().state, budi.look().state) == ("spent", "called")
+    tend(sale)
+    gate_now, books_now = clocks(sale)
+    assert gate_now == books_now < held.deadline_ms
+    assert budi.reserve().replayed is False
+    assert Reservation.objects.filter(state="held").count() == 2
+    assert broken(sale) == []
+
+
+async def _no_answer() -> int:
+    raise GateDown
+
+
+def test_a_beat_that_was_held_up_at_the_books_for_longer_than_a_lease_moves_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sale, _ = called("ani")
+    stood = stopped(sale)
+    lock, late = beat.lock_sale, []
+
+    def held_up(*args: Any, **fields: Any) -> Any:
+        """The row was somebody else's for long; meanwhile another door's beat has let the clock go on."""
+        monkeypatch.setattr(beat, "lock_sale", lock)
+        late.append(1)
+        at_once([lambda: [tend(sale) or time.sleep(0.1) for _ in range(20)]])
+        return lock(*args, **fields)
+
+    monkeypatch.setattr(beat, "lock_sale", held_up)
+    tend(sale)
+    assert late == [1]
+    assert "went back" not in caplog.text
+    gate_now, books_now = clocks(sale)
+    assert gate_now == books_now < stood + 3000
+
+
+def test_what_was_lent_before_a_decision_is_not_lent_after_it() -> None:
+    sale, _ = called("ani")
+    card, row = card_of(sale), Sale.objects.get(pk=sale.pk)
+    stale = {"revision": row.revision, "lease": row.lease._replace(until=row.lease.until + 60_000)}
+    control.pause(sale=sale)
+    stood = clocks(sale)
+    bridge.run(scripts.beat(card, **stale))
+    time.sleep(0.1)
+    assert clocks(sale) == stood
+    beat._beat(sale.pk, int(time.time() * 1000), time.monotonic())
+    assert clocks(sale) == stood
+
+
+def test_what_was_paused_and_called_off_goes_on_from_where_it_stood() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    held = ani.reserve()
+    control.pause(sale=sale)
+    stood = stopped(sale)
+    control.call_off(sale=sale, message="No phones.")
+    assert clocks(sale) == (stood, stood)
+    tend(sale)
+    gate_now, books_now = clocks(sale)
+    assert stood <= gate_now == books_now < stood + 300 < held.deadline_ms
+
+
+def test_a_sale_paused_over_its_opening_opens_when_it_goes_on_and_may_be_closed_at_once() -> None:
+    opens = timezone.now() + timedelta(seconds=0.3)
+    sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
+    Shopper(sale, "ani").enter()
+    control.pause(sale=sale)
+    time.sleep(0.4)
+    tend(sale)
+    assert clocks(sale) == (ms(opens), ms(opens))
+    for decide in (control.resume, control.close_early):
+        decide(sale=sale)
+    assert ms(sale.closes_at) >= ms(opens) + 1
+    assert sale.is_over(timezone.now())
+
+
+@pytest.mark.parametrize("gate_answers", [True, False])
+def test_a_sale_that_has_opened_is_not_postponed_by_an_admin_whose_clock_is_behind(
+    gate_answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale, _ = called("ani")
+    if not gate_answers:
+        monkeypatch.setattr(control, "wall_ms", _no_answer)
+    with host_that_is_off(timedelta(hours=-1)), pytest.raises(ValidationError):
+        control.postpone(sale=sale, opens_at=timezone.now() + timedelta(hours=3))
 
 
 def test_a_door_that_has_not_heard_of_a_later_opening_does_not_start_the_clock():

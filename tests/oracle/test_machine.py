@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from flashsale.gate import scripts
 from flashsale.gate.card import SaleCard
-from flashsale.life import audit, beat, control, draw, rebuild, reserve, schedule, status
+from flashsale.life import audit, beat, control, draw, reserve, schedule, status
 from flashsale.models import Sale
 from flashsale.rules.pace import UNBOUNDED
 from tests import soak
@@ -23,7 +23,7 @@ A_PART = 1_000_003
 
 @pytest.fixture(autouse=True)
 def _no_step_is_blurred_by_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    for verb in (beat, control, rebuild):
+    for verb in (beat, control):
         monkeypatch.setattr(verb, "LEASE_MS", HOUR_MS)
     monkeypatch.setattr(beat, "BEAT_MS", HOUR_MS // 2)
     monkeypatch.setattr(draw, "REMEMBER_S", 0.0)

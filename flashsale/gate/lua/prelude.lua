@@ -17,25 +17,23 @@ end
 
 -- The sale's state, or nil when this server does not know the sale: fresh, restored or replaced servers refuse all work.
 local function read_sale()
-  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_at', 'paused_ms', 'frozen', 'runs_until', 'runs_from')
+  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_ms', 'frozen', 'runs_from', 'runs_until')
   if not field[1] or field[1] ~= ARGV[1] then return nil end
   local sale = {state = field[2], lobby = tonumber(field[3]), opens = tonumber(field[4]), closes = tonumber(field[5]),
-                claim = tonumber(field[6]), hold = tonumber(field[7]), frozen = field[10] == '1'}
+                claim = tonumber(field[6]), hold = tonumber(field[7]), frozen = field[9] == '1', runs_until = tonumber(field[11])}
   sale.wall = wall_clock()
-  local paused_at = tonumber(field[8])
-  local upto = sale.wall
-  if paused_at > 0 then upto = math.min(upto, math.max(paused_at, sale.opens)) end
-  local runs_until = tonumber(field[11] or 0)
-  sale.still = runs_until > 0 and runs_until < sale.wall
-  if runs_until > 0 then upto = math.max(tonumber(field[12] or 0), math.min(upto, runs_until)) end
-  sale.now = upto - tonumber(field[9])
+  local since = tonumber(field[10])
+  sale.still = sale.runs_until > 0 and (sale.runs_until < sale.wall or sale.runs_until == since)
+  local upto = sale.state == 'paused' and math.min(sale.wall, sale.opens) or sale.wall
+  if sale.runs_until > 0 then upto = math.max(since, math.min(sale.wall, sale.runs_until)) end
+  sale.now = upto - tonumber(field[8])
   return sale
 end
 
 -- Lets the line's clock run from then until then, unless it may do so longer already.
-local function lease(from, upto)
+local function lend(from, upto)
   local known = redis.call('HMGET', KEYS[1], 'runs_from', 'runs_until')
-  local longest = {math.max(tonumber(known[1] or 0), tonumber(from or 0)), math.max(tonumber(known[2] or 0), tonumber(upto or 0))}
+  local longest = {math.max(tonumber(known[1]), tonumber(from)), math.max(tonumber(known[2]), tonumber(upto))}
   redis.call('HSET', KEYS[1], 'runs_from', string.format('%.0f', longest[1]), 'runs_until', string.format('%.0f', longest[2]))
 end
 

@@ -2,13 +2,12 @@
 -- KEYS: 1 sale  2 line  3 spent  4 waves  5 patient  6.. the free units of each offer
 -- ARGV: 1 run id
 -- Answers: {'looked', wall clock, line's clock, state, frozen, entered, block, cohort or '', seed or '', called, lapsed, open claims,
---   held, sold, left, paused_at, when the last wave was called or 0,
+--   held, sold, left, when the last wave was called or 0,
 --   how many indexes were never given, until when the line's clock may run or 0,
 --   how often units were removed from the offer by no claim, free of each offer ...} or {'not_ready'}
 local sale = read_sale()
 if not sale then return {'not_ready'} end
 local line = redis.call('HMGET', KEYS[2], 'entered', 'block', 'cohort', 'seed', 'called', 'lapsed', 'held', 'sold', 'left', 'gaps', 'removed')
-local clock = redis.call('HMGET', KEYS[1], 'paused_at', 'runs_until')
 local called, lapsed = tonumber(line[5]), tonumber(line[6])
 
 while lapsed < called do
@@ -31,6 +30,6 @@ for _, index in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], 1, lapsed)) do
   if redis.call('GETBIT', KEYS[3], number) == 0 and claim_ends(sale, KEYS[4], number, true) > sale.now then open = open + 1 end
 end
 local answer = {'looked', sale.wall, sale.now, sale.state, sale.frozen and 1 or 0, tonumber(line[1]), tonumber(line[2]), line[3] or '', line[4] or '',
-                called, lapsed, open, tonumber(line[7]), tonumber(line[8]), tonumber(line[9]), tonumber(clock[1]), last_wave(), tonumber(line[10] or 0), tonumber(clock[2] or 0), tonumber(line[11] or 0)}
+                called, lapsed, open, tonumber(line[7]), tonumber(line[8]), tonumber(line[9]), last_wave(), tonumber(line[10] or 0), sale.runs_until, tonumber(line[11] or 0)}
 for i = 6, #KEYS do answer[#answer + 1] = redis.call('ZCARD', KEYS[i]) end
 return answer
