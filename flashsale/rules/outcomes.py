@@ -48,6 +48,8 @@ class Outcome(StrEnum):
     # The stock.
     SOLD_OUT = "sold_out"
     OFFER_GONE = "offer_gone"
+    # The books know of no further index yet; the same request may be sent again.
+    NO_ROOM = "no_room"
     # A reservation.
     EXPIRED = "expired"
     NOT_HELD = "not_held"
@@ -69,7 +71,7 @@ class Outcome(StrEnum):
 
 PRECEDENCE = {outcome: rank for rank, outcome in enumerate(Outcome)}
 EFFECTS = frozenset(list(Outcome)[PRECEDENCE[Outcome.ENTERED] :])
-RETRYABLE = frozenset({Outcome.NOT_READY, Outcome.UNKNOWN, Outcome.PAUSED, Outcome.TOO_MANY_REQUESTS})
+RETRYABLE = frozenset({Outcome.NOT_READY, Outcome.NO_ROOM, Outcome.UNKNOWN, Outcome.PAUSED, Outcome.TOO_MANY_REQUESTS})
 
 
 class Refused(Exception):

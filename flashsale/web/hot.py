@@ -173,7 +173,7 @@ async def _with_room(visit: Visit, attempt: Callable[[], Awaitable[Given]]) -> G
         try:
             return await attempt()
         except Refused as refused:
-            if refused.outcome is not Outcome.NOT_READY:
+            if refused.outcome is not Outcome.NO_ROOM:
                 raise
         # The tending has not come by yet.
         await draw.make_room(card=visit.card, line=visit.line)

@@ -68,6 +68,7 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.UNPAID_TWICE: (409, gettext_noop("Two reservations of yours were not paid in time. There is no third.")),
     Outcome.SOLD_OUT: (409, gettext_noop("Sold out.")),
     Outcome.OFFER_GONE: (409, gettext_noop("This offer is gone. You may choose another one.")),
+    Outcome.NO_ROOM: (503, gettext_noop("The sale cannot answer right now. Please try again.")),
     Outcome.EXPIRED: (409, gettext_noop("The time to pay is over.")),
     Outcome.NOT_HELD: (409, gettext_noop("This reservation is not open any more.")),
     Outcome.NOT_CANCELLABLE: (409, gettext_noop("This order cannot be cancelled.")),

@@ -245,7 +245,7 @@ def test_no_index_is_given_that_the_books_have_not_promised(gate: redis.Redis) -
     gate.hset(KEYS.line(1), "block", 1)
     enter("ani")
     before = everything(gate)
-    assert enter("budi") is Outcome.NOT_READY
+    assert enter("budi") is Outcome.NO_ROOM
     assert everything(gate) == before
 
 

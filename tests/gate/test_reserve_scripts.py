@@ -254,7 +254,7 @@ def reserve_directly(name: str, **fields: Any) -> Any:
     return bridge.run(scripts.reserve(DIRECT, DIRECT.lines[0], seed=SEED, ask=wish))
 
 
-@pytest.mark.parametrize(("last", "word"), [(8, Outcome.NOT_READY), (DIRECT_MAX, Outcome.LINE_FULL)])
+@pytest.mark.parametrize(("last", "word"), [(8, Outcome.NO_ROOM), (DIRECT_MAX, Outcome.LINE_FULL)])
 def test_a_direct_line_without_an_index_left_refuses_new_wishes_only(
     gate: redis.Redis, last: int, word: Outcome
 ) -> None:

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+import redis
 from pytest_django import Settings
 
-from flashsale.gate import bridge
+from flashsale.gate import bridge, scripts
 from flashsale.life import enter, places
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Reservation, Sale
@@ -41,6 +42,15 @@ def _place(reply: Reply) -> str:
 
 class TestPartner:
     """A partner's servers, with their key."""
+
+    def test_a_gate_that_does_not_know_the_sale_is_asked_once(
+        self, gate: redis.Redis, sale: Sale, lazada: Partner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate.hset(scripts.keys_of(card_of(sale)).state, "run", "of another server")
+        entered, asked = scripts.enter, []
+        monkeypatch.setattr(scripts, "enter", lambda *who, **how: asked.append(who) or entered(*who, **how))
+        reply = lazada.post("enter", {"identity": identity("ani")})
+        assert (reply.code, len(asked)) == ((503, "not_ready"), 1)
 
     def test_a_shopper_is_entered_drawn_called_and_holds_a_unit(self, sale: Sale, lazada: Partner) -> None:
         place = lazada.enter("ani")

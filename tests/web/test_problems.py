@@ -18,7 +18,7 @@ def test_the_words_of_life_and_doors_differ() -> None:
 def test_every_status_says_whose_move_it_is() -> None:
     statuses = {word: problems.status_of(word) for word in problems.REFUSALS}
     assert {word for word, status in statuses.items() if status >= 500} == {
-        Outcome.NOT_READY, Outcome.UNKNOWN, Outcome.PAUSED, Fault.INTERNAL,
+        Outcome.NOT_READY, Outcome.NO_ROOM, Outcome.UNKNOWN, Outcome.PAUSED, Fault.INTERNAL,
     }  # fmt: skip
     assert set(statuses.values()) == {400, 401, 402, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503}
 

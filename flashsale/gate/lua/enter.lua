@@ -11,7 +11,7 @@
 --   13.. where the line carries an order over, the old number that each shows (0: none)
 -- Answers: for each identity {'entered', index, 1 if new, voided index ...} or {word} of too_many_requests, not_ready,
 --   called_off, closed, not_open, place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached,
---   unpaid_twice
+--   unpaid_twice, no_room
 local RETURNS_MAX = 3
 local sale = read_sale()
 local line = tonumber(ARGV[2])
@@ -123,7 +123,7 @@ local function enter(ask)
   if found.used_up and not as_it_is then return {'limit_reached'} end
   if found.unpaid and not as_it_is then return {'unpaid_twice'} end
   -- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.
-  if anew and index > block then return {'not_ready'} end
+  if anew and index > block then return {'no_room'} end
 
   if anew then
     mine = give_index(ask, index, found.returns)

@@ -10,7 +10,7 @@
 --   each digest (hex); where the line is direct, the script gives index and number
 -- Answers: for each request {'reserved', taken, 1 if new} or {word} of too_many_requests, not_ready, key_reused, called_off,
 --   closed, paused, not_open, place_voided, place_left, place_spent, not_called, lapsed, line_full (direct: no index is left),
---   not_eligible, limit_reached, unpaid_twice, sold_out, offer_gone.
+--   not_eligible, limit_reached, unpaid_twice, sold_out, offer_gone, no_room (direct: the books know of no further index yet).
 --   taken is JSON: {ask: the request, units: [[unit, version, offer's position] ...], made, deadline}; it stays under `asked`
 local OFFERS = 14
 local offers = tonumber(ARGV[5])
@@ -59,13 +59,20 @@ local free = {}
 for offer = 1, offers do free[offer] = redis.call('ZCARD', KEYS[OFFERS + offer]) end
 
 local function place_refused(ask)
-  if direct and entered >= most then return 'line_full' end
-  if direct then return nil end
   if voided[ask.index] == 1 then return 'place_voided' end
   if out[ask.index] then return 'place_left' end
   if spent[ask.number] then return 'place_spent' end
   if tonumber(ask.number) > called then return 'not_called' end
   if sale.now >= first_ends and sale.now >= claim_ends(sale, KEYS[6], ask.number, patient[ask.index]) then return 'lapsed' end
+end
+
+-- A direct reservation stands in no line, but it uses up an index, too: only from blocks that the books know of.
+local function index_refused()
+  if entered >= most then return 'line_full' end
+end
+
+local function room_refused()
+  if direct and entered >= tonumber(line[7]) then return 'no_room' end
 end
 
 local function unlisted(ask)
@@ -106,7 +113,7 @@ end
 
 local won, counted = {}, {}
 
--- A direct reservation stands in no line: it takes the next index, which is called and done with at once.
+-- It takes the next index, which is called and done with at once.
 local function number_directly(ask)
   entered = entered + 1
   local whole = cjson.decode(ask.json)
@@ -140,11 +147,9 @@ local function decide(ask)
     if print_of(seen) ~= ask.print then return {'key_reused'} end
     return {'reserved', seen, 0}
   end
-  local refusal = outside_window(sale, line[3]) or place_refused(ask) or unlisted(ask) or limit_refused(ask) or unpaid_refused(ask)
-    or stock_refused(ask)
+  local refusal = outside_window(sale, line[3]) or (direct and index_refused or place_refused)(ask) or unlisted(ask)
+    or limit_refused(ask) or unpaid_refused(ask) or stock_refused(ask) or room_refused()
   if refusal then return {refusal} end
-  -- Direct reservations use up indexes, too: only from blocks that the books know of.
-  if direct and entered >= tonumber(line[7]) then return {'not_ready'} end
   take(ask)
   full_at[ask.pace] = 0  -- the place is spent: nothing more to slow down
   return {'reserved', ask, 1}
