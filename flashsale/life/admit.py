@@ -3,16 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from django.db import Error
 
 from flashsale.gate import bridge, cards, scripts, tally
 from flashsale.gate.card import LineCard, SaleCard
-from flashsale.gate.client import GateDown
+from flashsale.gate.client import GateDown, gate
 from flashsale.gate.messages import Survey
 from flashsale.life import control, expire
 from flashsale.life.beat import beat
-from flashsale.life.books import in_books
+from flashsale.life.books import Errand, in_books
 from flashsale.life.close import close
 from flashsale.life.draw import draw, extend, remember
 from flashsale.life.rebuild import find_lost, mend, rebuild
@@ -90,13 +91,18 @@ async def tend_all() -> None:
 
 
 async def _tend_one(code: str) -> None:
-    card = await cards.card_of(code)
-    if card is None or not await cards.tending(card):
-        return
+    # One that hangs, at a row that somebody holds or while it is filled anew, must not stop the clocks of the others.
+    look: Errand = gate().kept["tending"].setdefault(code, Errand())
     try:
-        await tend(card=card)
-    except (GateDown, Error) as error:
+        await look.run(partial(_look_after, code))
+    except (GateDown, Error, TimeoutError) as error:
         log.warning("could not look after %s: %s", code, error)
+
+
+async def _look_after(code: str) -> None:
+    card = await cards.card_of(code)
+    if card is not None and await cards.tending(card):
+        await tend(card=card)
 
 
 async def mend_all() -> None:

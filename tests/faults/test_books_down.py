@@ -1,17 +1,19 @@
 """The books do not answer: nobody is told a lie, and the same key later tells what became of it."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 
-from flashsale.life import reserve
-from flashsale.models import Reservation, Unit, writer
+from flashsale.gate import bridge, scripts
+from flashsale.life import admit, beat, reserve
+from flashsale.models import Reservation, Sale, Unit, writer
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper
-from tests.faults.steps import ONE_HELD, broken, called, in_books, in_gate, refusal
+from tests.factories import Shopper, tend
+from tests.faults.steps import ONE_HELD, broken, called, come_due, in_books, in_gate, refusal
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 Commit = Callable[[int, Sequence[writer.Winner]], Any]
@@ -95,6 +97,37 @@ def _answer(person: Shopper) -> Any:
         return person.reserve()
     except reserve.Refused as refused:
         return refused.outcome
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no row locks")
+def test_a_sale_whose_row_somebody_holds_for_long_does_not_stop_the_clocks_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(beat, "LEASE_MS", 2000)
+    monkeypatch.setattr(beat, "BEAT_MS", 300)
+    stuck, (ani, _) = called("ani", "budi")
+    other, (cici, _) = called("cici", "dodi")
+    ani.reserve()
+    come_due(stuck)
+    began = time.monotonic()
+    with transaction.atomic():
+        Sale.objects.select_for_update().get(pk=stuck.pk)
+        bridge.run(_tended(seconds=4))
+        assert Reservation.objects.get().state == "held"
+        figures = bridge.run(scripts.survey(cici.card, cici.line))
+        assert not isinstance(figures, Outcome)
+        assert figures.wall < figures.runs_until
+        assert cici.reserve().replayed is False
+    while in_gate(stuck)["held"]:
+        assert time.monotonic() - began < 20
+        tend(stuck)
+    assert broken(stuck) == broken(other) == []
+
+
+async def _tended(*, seconds: float) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, stop.set)
+    await asyncio.wait_for(admit.keep_tending(stop=stop), seconds + 2)
 
 
 def test_a_batch_that_breaks_the_writer_is_answered_at_once_and_the_thread_lives_on(
