@@ -499,7 +499,7 @@ class Migration(migrations.Migration):
             name='Unit',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('serial', models.CharField(max_length=60, unique=True, verbose_name='serial number')),
+                ('serial', models.CharField(max_length=140, unique=True, verbose_name='serial number')),
                 ('sku', models.CharField(max_length=40, verbose_name='SKU')),
                 ('state', models.CharField(default=flashsale.rules.states.UnitState['FREE'], max_length=10, verbose_name='state')),
                 ('version', models.PositiveIntegerField(default=1, verbose_name='version')),

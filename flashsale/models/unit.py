@@ -14,7 +14,7 @@ class Unit(models.Model):
     """One piece. Every change of state or allocation raises `version` by one, and is a compare-and-set on it."""
 
     campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="units", verbose_name=_("campaign"))
-    serial = models.CharField(_("serial number"), max_length=60, unique=True)
+    serial = models.CharField(_("serial number"), max_length=140, unique=True)
     sku = models.CharField(_("SKU"), max_length=40)
     allocation = models.ForeignKey(Allocation, models.PROTECT, related_name="units", verbose_name=_("allocation"))
     state = models.CharField(_("state"), max_length=10, default=UnitState.FREE)

@@ -136,6 +136,13 @@ def test_a_carried_line_needs_room_for_every_old_number():
     assert card_of(small).max_entries == Allocation.objects.get(sale=small).block == 50
 
 
+def test_units_have_serial_numbers_however_long_the_codes_are():
+    offers = [{"sku": "S" * 40, "name": "Phone", "price": 1}]
+    long = {"code": "l" * 40, "channels": ["lazada"], "stock": {"S" * 40: 1}}
+    publish(sale=draft_sale(code="s" * 40, offers=offers, lines=[long]))
+    assert Unit.objects.get().serial == f"{'s' * 40}/{'l' * 40}/{'S' * 40}/000001"
+
+
 class Account(Shopper):
     """Somebody whom their partner knows by the name of an account."""
 
