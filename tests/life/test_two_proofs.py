@@ -138,3 +138,13 @@ def test_nobody_whose_place_was_restored_by_another_proof_enters_a_second_line()
     assert (other.enter().index, other.entry.fresh) == (1, False)
     assert second.look().state is PlaceState.WAITING
     assert refusal(other_line(1, 3, sale).enter) is Outcome.PLACE_ELSEWHERE
+
+
+def test_an_old_token_voids_no_place_that_somebody_else_took_up_again():
+    sale = lobby_sale(channels=("lazada", "akulaku"))
+    (first,) = came(sale, (1, 1))
+    first.leave()
+    other_line(1, 2, sale).enter()
+    (second,) = came(sale, (2, 1))
+    assert second.entry.index == first.entry.index
+    assert (first.look().state, second.look().state) == (PlaceState.WAITING, PlaceState.WAITING)

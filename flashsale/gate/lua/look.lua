@@ -37,12 +37,13 @@ local known = {}
 for i = 8, #ARGV do
   known[i] = redis.call('HGET', KEYS[buckets + i], ARGV[i])
   local other = known[i] and unpack_place(known[i])
-  local elsewhere = other and other.line ~= place.line
-  if elsewhere or (other and other.index ~= index) then
+  local here = other and other.line == place.line
+  if other and not (here and other.index == index) then
     if redis.call('GETBIT', KEYS[outs + other.line], other.index) == 1 then
       known[i] = false
-    elseif (elsewhere or other.index < index) and not spent then
-      -- The token of the other place was seen before this one. What was spent on an order stays its owner's.
+    elseif (here and other.index < index or not here and line[3]) and not spent then
+      -- The token of the other place was seen before this one, after the loss that let both come back. What was spent on an
+      -- order stays its owner's.
       redis.call('SETBIT', out_here, index, 1)
       redis.call('SADD', KEYS[3], index)
       if number > 0 then redis.call('SETBIT', KEYS[4], number, 1) end
