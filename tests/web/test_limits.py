@@ -4,17 +4,20 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from types import SimpleNamespace
 from uuid import uuid4
+from zlib import crc32
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections
-from django.test import Client
+from django.test import Client, RequestFactory
+from django_ratelimit import core
 from pytest_django import Settings
 
 from flashsale.models import Sale
 from flashsale.stage.processes import free_port
-from flashsale.web import limits, partners
+from flashsale.web import codes, limits, partners
 from flashsale.web.limits import Limit
 from tests.web.conftest import Partner
 
@@ -123,3 +126,16 @@ def test_when_nothing_can_be_counted_orders_are_shown_and_not_moved(sale: Sale, 
     assert client.get("/v1/reservations").status_code == 200
     reply = client.post(f"/v1/reservations/{uuid4()}/release", headers={"idempotency-key": "k"})
     assert (reply.status_code, reply.json()["code"]) == (503, "not_ready")
+
+
+def test_a_code_has_no_five_guesses_more_in_its_last_minutes(
+    rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, period, minute = "a code", limits.CODE_GUESSES.period_s, 60
+    sent = 1_800_000_000 // period * period + crc32(code.encode()) % period + 5 * minute
+    clock = {"now": sent}
+    monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda: clock["now"]))
+    over = []
+    for clock["now"] in range(sent, sent + codes.VALID_MS // 1000, minute):
+        over.append(limits.count(rf.post("/"), limits.CODE_GUESSES, code).over)
+    assert over == [False] * 5 + [True] * 5
