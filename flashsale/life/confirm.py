@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from flashsale.life.enter import digester
-from flashsale.life.settle import claim, settle
+from flashsale.life.settle import claim, refund_superseded, settle
 from flashsale.models import CampaignAxis, Contact, Payment, Reservation, Trait
 from flashsale.models.sale import ms
 from flashsale.models.writer import refusal_of
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 KEEP_CONTACT = timedelta(days=90)
 _OWED = frozenset({PaymentState.REFUND_DUE, PaymentState.REFUND_FAILED})
 CONTACT_FIELDS = ("name", "address", "phone", "email")
+_Clearing = Callable[[Reservation], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +49,35 @@ def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer)
     """Takes the payment and makes the reservation the buyer's; asked again it answers the same and charges nothing.
 
     Where the buyer has yet to pay elsewhere it stays held, until the provider calls back (`settle.hear`).
-    Refuses NOT_FOUND (also another channel's), EXPIRED, NOT_HELD, MALFORMED (method), WRONG_PRICE, WRONG_IDENTITY
-    (also other than the payment under way was started with), BAD_IDENTITY, LIMIT_REACHED (an axis first known now),
-    PAYMENT_DECLINED, UNKNOWN (the provider does not answer).
+    Refuses NOT_FOUND (also another channel's), EXPIRED, NOT_HELD, MALFORMED (method), WRONG_PRICE, WRONG_IDENTITY,
+    BAD_IDENTITY, LIMIT_REACHED (an axis first known now), PAYMENT_DECLINED, UNKNOWN (the provider does not answer).
 
-    0. What is owed for an attempt that was declined and paid after all goes back first: another one takes its row.
+    0. Another attempt takes the row of the one before. What is owed for that, declined and paid after all, goes back
+       first; where it is under way by another method or instrument, the provider closes it, and money that had come
+       makes the order theirs. If we die after this, a retry finds it closed.
     1. The books note who buys and that a payment starts, under a reference of ours. If we die after this, a retry uses
        the same one.
     2. The provider charges the reference. If we die here, a retry charges nothing; once the hold has ended, the sweep
        asks what became of it.
     3. The books confirm, or the money goes back, and the gate hears of it: see `settle`.
     """
-    row = _start(reservation, channel, buyer, payer)
-    if row.state == ReservationState.HELD and row.payment.state in _OWED:
-        _send_back(row)
-        row = _start(reservation, channel, buyer, payer)
+    row, in_the_way = _start(reservation, channel, buyer, payer)
+    if in_the_way:
+        in_the_way(row)
+        row, in_the_way = _start(reservation, channel, buyer, payer)
+    if in_the_way:
+        raise Refused(Outcome.UNKNOWN, "Another payment has begun meanwhile; send the same again.")
     if row.state == ReservationState.CONFIRMED:
         return row
     charged = _charge(row, payer)
     if charged is payment.Charge.PENDING:
         return row
-    row = settle(reference=row.payment.reference, paid=charged is payment.Charge.PAID)
+    told = payment.Told(
+        row.payment.reference, row.payment.amount, row.sale.campaign.currency, paid=charged is payment.Charge.PAID
+    )
+    row = settle(reference=told.reference, paid=told.paid)
+    if told.paid and row.payment.reference != told.reference:
+        refund_superseded(told)
     if row.state == ReservationState.HELD and not _has_ended(row, timezone.now()):
         raise Refused(Outcome.PAYMENT_DECLINED, "The units stay held; choose another way to pay.")
     if row.state != ReservationState.CONFIRMED:
@@ -89,6 +98,16 @@ def _send_back(row: Reservation) -> None:
         raise Refused(Outcome.NOT_HELD, "What was paid before cannot be sent back; somebody has to see to it first.")
 
 
+def _close(row: Reservation) -> None:
+    """No more money comes for the attempt under way; what had come for it counts."""
+    reference = row.payment.reference
+    try:
+        paid = payment.provider.close(reference=reference) is payment.Charge.PAID
+    except payment.ProviderDown as error:
+        raise Refused(Outcome.UNKNOWN, "The payment before has to be closed first; send the same again.") from error
+    settle(reference=reference, paid=paid)
+
+
 def _charge(row: Reservation, payer: Payer) -> payment.Charge:
     """What became of the charge. A hold that has ended takes no new money: its reference is closed instead."""
     reference, amount = row.payment.reference, row.payment.amount
@@ -103,8 +122,9 @@ def _charge(row: Reservation, payer: Payer) -> payment.Charge:
         raise Refused(Outcome.UNKNOWN, "The same request will tell whether it is paid.") from error
 
 
-def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> Reservation:
-    """The reservation with the payment to charge; nothing changes when it is confirmed already."""
+def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> tuple[Reservation, _Clearing | None]:
+    """The reservation with the payment to charge, and what has to be done first about the attempt before; then, and
+    when it is confirmed already, nothing changes."""
     now = timezone.now()
     try:
         with transaction.atomic():
@@ -112,24 +132,28 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
             known = Payment.objects.filter(reservation=row).first()
             if known:
                 row.payment = known
-            if known and known.state == PaymentState.STARTED and _has_ended(row, now):
-                return row
+            paying = known is not None and known.state == PaymentState.STARTED
+            if paying and _has_ended(row, now):
+                return row, None
             _refuse_ended(row, now)
-            if known and known.state in _OWED:
-                return row
+            if known and known.state in _OWED and row.state == ReservationState.HELD:
+                return row, _send_back
             if payer.method not in payment.METHODS:
                 raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(payment.METHODS)}.")
             if payer.price != row.amount:
                 raise Refused(Outcome.WRONG_PRICE, f"The official price of these units is {row.amount}.")
             axes = _axes(row.sale.campaign_id, bytes(row.sale.campaign.salt))
             mine = set(row.claims.values_list("axis", "digest"))
-            paying = known is not None and known.state == PaymentState.STARTED
-            traits = _traits(row, axes, mine, buyer, paying=paying)
+            traits = _traits(row, axes, mine, buyer)
             if row.state != ReservationState.CONFIRMED:
-                _claim_late_axes(row, axes, mine, traits)
+                late = _late(axes, traits)
+                if known and paying and (known.method != payer.method or not mine.issuperset(late)):
+                    return row, _close
+                # A retry finds its slots taken by itself.
+                claim(row, [slot for slot in late if slot not in mine])
                 _remember_buyer(row, buyer, traits, anew=known is not None)
                 _start_payment(row, known, payer.method, now)
-            return row
+            return row, None
     except IntegrityError as error:
         raise Refused(refusal_of(error)) from error
 
@@ -168,13 +192,9 @@ def _has_ended(row: Reservation, now: datetime) -> bool:
 
 
 def _traits(
-    row: Reservation, axes: Sequence[CampaignAxis], mine: Collection[tuple[str, str]], buyer: Buyer, *, paying: bool
+    row: Reservation, axes: Sequence[CampaignAxis], mine: Collection[tuple[str, str]], buyer: Buyer
 ) -> dict[Axis, bytes]:
-    """The buyer's digests on the campaign's axes; those that took its limit (`mine`) must be the same again.
-
-    Also those first known now, once somebody is `paying`: the provider charges the first instrument whatever a retry
-    says. Slots for each would keep others out; slots for the last alone would let whoever paid by the first buy again.
-    """
+    """The buyer's digests on the campaign's axes; those with which they entered the line must be in `mine`."""
     digests = digester(bytes(row.sale.campaign.salt).hex())
     traits = {}
     for axis_row in axes:
@@ -188,19 +208,20 @@ def _traits(
             traits[axis] = digests.digest(axis, raw, channel=row.channel_id)
         except BadValue as error:
             raise Refused(Outcome.BAD_IDENTITY, f"{axis.value}: {error}") from error
-        taken = axis_row.hard and (paying or not axis_row.is_late)
-        if taken and (axis.value, traits[axis].hex()) not in mine:
-            before = "the payment started with" if axis_row.is_late else "entered the line"
-            raise Refused(Outcome.WRONG_IDENTITY, f"{axis.value}: not the one that {before}.")
+        entered = axis_row.hard and not axis_row.is_late
+        if entered and (axis.value, traits[axis].hex()) not in mine:
+            raise Refused(Outcome.WRONG_IDENTITY, f"{axis.value}: not the one that entered the line.")
     return traits
 
 
-def _claim_late_axes(
-    row: Reservation, axes: Sequence[CampaignAxis], mine: Collection[tuple[str, str]], traits: Mapping[Axis, bytes]
-) -> None:
-    """Slots on the hard axes that are first known now; a retry finds them taken by itself."""
-    wanted = [(axis.axis, traits[Axis(axis.axis)].hex()) for axis in axes if axis.is_late]
-    claim(row, [known for known in wanted if known not in mine])
+def _late(axes: Sequence[CampaignAxis], traits: Mapping[Axis, bytes]) -> list[tuple[str, str]]:
+    """Axis and digest of the hard axes that are first known now.
+
+    While somebody pays their slots are those that the payment was started with, for the provider charges the first
+    instrument whatever a retry says. Slots for each would keep others out; slots for the last alone would let whoever
+    paid by the first buy again.
+    """
+    return [(axis.axis, traits[Axis(axis.axis)].hex()) for axis in axes if axis.is_late]
 
 
 def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes], *, anew: bool) -> None:

@@ -56,14 +56,14 @@ def hear(*, told: payment.Told) -> str:
     """
     known = Payment.objects.select_related("reservation__sale__campaign").filter(reference=told.reference).first()
     if known is None:
-        return _refund_superseded(told)
+        return refund_superseded(told)
     if (told.amount, told.currency) != (known.amount, known.reservation.sale.campaign.currency):
         log.error("a call-back about %s names %s %s", told.reference, told.currency, told.amount)
         raise Refused(Outcome.WRONG_PRICE, f"The amount of this reference is {known.amount}.")
     row = settle(reference=told.reference, paid=told.paid)
     if row.payment.reference != told.reference:
         # The buyer has begun another attempt since we looked; nobody else will hear of this one's money.
-        return _refund_superseded(told)
+        return refund_superseded(told)
     return str(row.payment.state)
 
 
@@ -93,7 +93,7 @@ def claim(row: Reservation, known: Iterable[tuple[str, str]]) -> None:
     claim_slots([(row.pk, ask, row.quantity) for ask in asks])
 
 
-def _refund_superseded(told: payment.Told) -> str:
+def refund_superseded(told: payment.Told) -> str:
     """A reference of an earlier attempt, declined then: whatever came for it goes back before we answer."""
     try:
         known = Payment.objects.filter(reservation=_reservation_of(told.reference)).exists()

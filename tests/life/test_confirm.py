@@ -1,8 +1,6 @@
 """Paying for held units, letting them go, and what happens when a deadline comes first."""
 
 import time
-from dataclasses import replace
-from typing import ClassVar
 
 import pytest
 
@@ -164,64 +162,6 @@ def test_an_axis_first_known_at_confirm_carries_the_limit_too():
     assert refusal(confirmed, budi, second, buyer=buyer("budi", payment="card-1")) is Outcome.LIMIT_REACHED
     assert Payment.objects.count() == 1
     assert confirmed(budi, second, buyer=buyer("budi", payment="card-2")).state == "confirmed"
-
-
-class TestWhileABuyerPaysElsewhere:
-    """The provider has been asked under one reference, and asks nobody else, whatever a retry says."""
-
-    AXES: ClassVar = {
-        Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm", Axis.ADDRESS: "soft confirm",
-    }  # fmt: skip
-    LATER = payer(instrument=payment.DEMO_LATER)
-
-    @pytest.fixture
-    def paying(self):
-        """Ani's hold, paid for by card-1 in the app of her bank, and Budi's, not yet paid for."""
-        sale = lobby_sale(poco_campaign(axes=self.AXES), stock={PHONE: 2})
-        ani, budi = Shopper(sale, "ani"), Shopper(sale, "budi")
-        ani.enter(), budi.enter()
-        open_now(sale)
-        tend(sale)
-        held = ani.reserve(), budi.reserve()
-        mine = buyer(payment="card-1", address="Jl. Melati No. 5")
-        assert confirmed(ani, held[0], buyer=mine, payer=self.LATER).state == "held"
-        return (ani, held[0]), (budi, held[1])
-
-    @staticmethod
-    def _kept():
-        """What the books know of the buyers: limit slots, traits, contact data, payments, charges."""
-        models = Claim, Trait, Contact, Payment, DemoCharge
-        return [list(model.objects.order_by("pk").values()) for model in models]
-
-    def test_another_instrument_takes_no_slot_and_changes_nothing(self, paying):
-        (ani, held), (budi, other) = paying
-        before = self._kept()
-        for card in ("card-2", "card-3"):
-            wish = buyer(payment=card, address="Jl. Mawar 1")
-            assert refusal(confirmed, ani, held, buyer=wish, payer=self.LATER) is Outcome.WRONG_IDENTITY
-        assert self._kept() == before
-        assert refusal(confirmed, budi, other, buyer=buyer("budi", payment="card-1")) is Outcome.LIMIT_REACHED
-        assert confirmed(budi, other, buyer=buyer("budi", payment="card-2")).state == "confirmed"
-
-    def test_the_same_again_goes_on_with_a_corrected_address(self, paying):
-        (ani, held), _ = paying
-        slots, known = Claim.objects.count(), dict(Trait.objects.values_list("axis", "digest"))
-        wish = buyer(payment="card-1", address="Jl. Melati No. 6")
-        wish = replace(wish, contact={**wish.contact, "address": "Jl. Melati No. 6"})
-        row = confirmed(ani, held, buyer=wish, payer=self.LATER)
-        assert (row.state, row.payment.reference) == ("held", f"{held.id}/1")
-        assert (Claim.objects.count(), DemoCharge.objects.count()) == (slots, 1)
-        assert Contact.objects.get().read()["address"] == "Jl. Melati No. 6"
-        now = dict(Trait.objects.values_list("axis", "digest"))
-        assert {axis for axis in known if now[axis] != known[axis]} == {"address"}
-        assert payment.provider.pay(reference=row.payment.reference) is payment.Charge.PAID
-        assert confirmed(ani, held, buyer=wish).state == "confirmed"
-
-    def test_another_instrument_may_follow_once_the_bank_has_declined(self, paying):
-        (ani, held), (budi, other) = paying
-        assert hear(told=payment.Told(f"{held.id}/1", PRICE, "IDR", paid=False)) == "declined"
-        assert confirmed(ani, held, buyer=buyer(payment="card-2")).payment.reference == f"{held.id}/2"
-        assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
 
 
 class TestMoneyOfADeclinedAttempt:

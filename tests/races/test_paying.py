@@ -1,17 +1,18 @@
 """Paying and cancelling at once: one charge, one end, and a gate that counts right in whatever order it hears."""
 
 import itertools
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import redis
 
 from flashsale.gate import bridge, scripts
 from flashsale.life import admit, cancel, confirm, settle
-from flashsale.models import Cancellation, DemoCharge, Payment, Reservation, Sale
+from flashsale.models import Cancellation, Claim, DemoCharge, Payment, Reservation, Sale
 from flashsale.providers import payment
+from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper
+from tests.factories import Shopper, poco_campaign
 from tests.faults.steps import broken, buy, called, in_gate, money_astray, pay, refusal
 from tests.races.crowd import at_once, without
 
@@ -48,6 +49,7 @@ class TestPayingTwiceAtOnce:
             return start(row, earlier, *rest)
 
         monkeypatch.setattr(confirm, "_start_payment", anew)
+        monkeypatch.setattr(confirm, "refund_superseded", lambda _: None)
         self._twice(monkeypatch)
         assert DemoCharge.objects.filter(state="paid").count() == 2
         assert money_astray() != []
@@ -66,6 +68,61 @@ class TestPayingTwiceAtOnce:
             ("confirmed", Reservation.objects.get().confirmed_at)
         }
         assert DemoCharge.objects.count() == 1
+        assert broken(sale) == money_astray() == []
+
+
+class TestAnotherCardWhileTheFirstIsCharged:
+    AXES: ClassVar = {Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm"}
+
+    def _both(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The bank has charged the first card; before we hear of it, the buyer sends the second: what was paid by."""
+        _, (ani, _) = called("ani", "budi", campaign=poco_campaign(axes=self.AXES))
+        held, charge = ani.reserve().id, payment.provider.charge
+
+        def meanwhile(**fields: Any) -> payment.Charge:
+            monkeypatch.setattr(payment.provider, "charge", charge)
+            paid = charge(**fields)
+            pay(ani, held, payment="card-2")
+            return paid
+
+        monkeypatch.setattr(payment.provider, "charge", meanwhile)
+        assert pay(ani, held, payment="card-1").state == "confirmed"
+        return list(DemoCharge.objects.filter(state="paid", refunded=False).values_list("reference", flat=True))
+
+    @staticmethod
+    def _unasked(row: Reservation) -> None:
+        """The bank is not asked to close, or says that it has and charges all the same."""
+        settle.settle(reference=row.payment.reference, paid=False)
+
+    def test_charges_both_where_nobody_asks_the_bank_and_nobody_looks_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(confirm, "_close", self._unasked)
+        monkeypatch.setattr(confirm, "refund_superseded", lambda _: None)
+        assert len(self._both(monkeypatch)) == 2
+
+    def test_sends_the_first_money_back_where_the_bank_closes_and_charges_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(confirm, "_close", self._unasked)
+        assert self._both(monkeypatch) == [f"{Reservation.objects.get().pk}/2"]
+        assert money_astray() == []
+
+    def test_charges_the_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self._both(monkeypatch) == [f"{Reservation.objects.get().pk}/1"]
+        assert money_astray() == []
+
+    def test_charges_one_when_four_are_sent_at_once_again_and_again(self) -> None:
+        sale, (ani, _) = called("ani", "budi", campaign=poco_campaign(axes=self.AXES))
+        held = ani.reserve().id
+
+        def pays(card: str) -> list[Any]:
+            return [_word(pay, ani, held, payment=card) for _ in range(3)]
+
+        at_once([lambda card=f"card-{n}": pays(card) for n in range(4)])
+        assert pay(ani, held, payment="card-0").state == "confirmed"
+        assert DemoCharge.objects.filter(state="paid").count() == 1
+        assert Claim.objects.filter(axis="payment").count() == 1
         assert broken(sale) == money_astray() == []
 
 
@@ -90,7 +147,7 @@ class TestMoneyOfADeclinedAttemptThatIsToldWhileTheNextOneStarts:
     def test_is_kept_where_nobody_sees_that_it_is_another_attempt_by_then(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(settle, "_refund_superseded", lambda _told: "paid")
+        monkeypatch.setattr(settle, "refund_superseded", lambda _told: "paid")
         assert self._crossed(monkeypatch) == ("paid", [("1", "paid", False), ("2", "paid", False)])
         assert len(money_astray()) == 1
 
@@ -165,8 +222,8 @@ def test_orders_confirmed_and_cancelled_at_once_are_one_or_the_other() -> None:
     assert broken(sale) == money_astray() == []
 
 
-def _word(act: Any, *args: Any) -> Any:
+def _word(act: Any, *args: Any, **fields: Any) -> Any:
     try:
-        return act(*args)
+        return act(*args, **fields)
     except confirm.Refused as refused:
         return refused.outcome

@@ -1,0 +1,126 @@
+"""A buyer whose payment is under way pays another way: the first is closed, and no money is taken twice or lost."""
+
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+
+from flashsale.life import confirm as confirming
+from flashsale.life.settle import hear
+from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait
+from flashsale.providers import payment
+from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome
+from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
+from tests.faults.steps import dying, money_astray
+from tests.life.test_confirm import PRICE, buyer, confirmed, payer, refusal
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+class TestWhileABuyerPaysElsewhere:
+    """The provider has been asked under one reference, and asks nobody else, whatever a retry says."""
+
+    AXES: ClassVar = {
+        Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm", Axis.ADDRESS: "soft confirm",
+    }  # fmt: skip
+    LATER = payer(instrument=payment.DEMO_LATER)
+
+    @pytest.fixture
+    def paying(self):
+        """Ani's hold, paid for by card-1 in the app of her bank, and Budi's, not yet paid for."""
+        sale = lobby_sale(poco_campaign(axes=self.AXES), stock={PHONE: 2})
+        ani, budi = Shopper(sale, "ani"), Shopper(sale, "budi")
+        ani.enter(), budi.enter()
+        open_now(sale)
+        tend(sale)
+        held = ani.reserve(), budi.reserve()
+        mine = buyer(payment="card-1", address="Jl. Melati No. 5")
+        assert confirmed(ani, held[0], buyer=mine, payer=self.LATER).state == "held"
+        return (ani, held[0]), (budi, held[1])
+
+    @staticmethod
+    def _kept():
+        """What the books know of the buyers: limit slots, traits, contact data, payments, charges."""
+        models = Claim, Trait, Contact, Payment, DemoCharge
+        return [list(model.objects.order_by("pk").values()) for model in models]
+
+    def test_another_instrument_is_asked_once_the_first_can_take_no_more(self, paying):
+        (ani, held), (budi, other) = paying
+        slots = Claim.objects.count()
+        for attempt, card in enumerate(("card-2", "card-3"), 2):
+            row = confirmed(ani, held, buyer=buyer(payment=card, address="Jl. Mawar 1"), payer=self.LATER)
+            assert (row.state, row.payment.reference) == ("held", f"{held.id}/{attempt}")
+            assert (Claim.objects.count(), Contact.objects.count()) == (slots, 1)
+        assert [payment.provider.pay(reference=f"{held.id}/{n}") for n in (1, 2)] == [payment.Charge.DECLINED] * 2
+        assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
+        assert payment.provider.pay(reference=f"{held.id}/3") is payment.Charge.PAID
+        assert hear(told=payment.Told(f"{held.id}/3", PRICE, "IDR", paid=True)) == "paid"
+        assert Reservation.objects.filter(state="confirmed").count() == 2
+        assert money_astray() == []
+
+    def test_another_method_is_asked_with_the_same_instrument_too(self, paying):
+        (ani, held), _ = paying
+        row = confirmed(ani, held, buyer=buyer(payment="card-1"), payer=payer(method="card"))
+        assert (row.state, row.payment.method, row.payment.reference) == ("confirmed", "card", f"{held.id}/2")
+        assert money_astray() == []
+
+    def test_money_that_had_come_by_the_first_instrument_buys_and_the_second_pays_nothing(self, paying):
+        (ani, held), (budi, other) = paying
+        assert payment.provider.pay(reference=f"{held.id}/1") is payment.Charge.PAID
+        row = confirmed(ani, held, buyer=buyer(payment="card-2"))
+        assert (row.state, row.payment.reference) == ("confirmed", f"{held.id}/1")
+        assert refusal(confirmed, budi, other, buyer=buyer("budi", payment="card-1")) is Outcome.LIMIT_REACHED
+        assert confirmed(budi, other, buyer=buyer("budi", payment="card-2")).state == "confirmed"
+        assert money_astray() == []
+
+    def test_somebody_else_who_sends_an_instrument_closes_nothing(self, paying):
+        (ani, held), _ = paying
+        before = self._kept()
+        stranger = {"buyer": buyer("budi", payment="card-2"), "payer": payer(method="card")}
+        assert refusal(confirmed, ani, held, **stranger) is Outcome.WRONG_IDENTITY
+        assert self._kept() == before
+
+    @pytest.mark.parametrize("again", ["card-1", "card-2"])
+    def test_dying_after_the_first_was_closed_continues_with_whichever_comes_next(self, paying, again, monkeypatch):
+        (ani, held), _ = paying
+        dying(monkeypatch, confirming, "settle", lambda: confirmed(ani, held, buyer=buyer(payment="card-2")))
+        assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("started", "declined")
+        if again == "card-1":
+            assert refusal(confirmed, ani, held, buyer=buyer(payment=again)) is Outcome.PAYMENT_DECLINED
+        row = confirmed(ani, held, buyer=buyer(payment=again))
+        assert (row.state, row.payment.reference) == ("confirmed", f"{held.id}/2")
+        assert money_astray() == []
+
+    def test_a_provider_that_does_not_close_keeps_everything_as_it_was(self, paying, monkeypatch):
+        (ani, held), _ = paying
+        before = self._kept()
+        with monkeypatch.context() as patch:
+            patch.setattr(payment.provider, "close", _down)
+            assert refusal(confirmed, ani, held, buyer=buyer(payment="card-2")) is Outcome.UNKNOWN
+        assert self._kept() == before
+        assert confirmed(ani, held, buyer=buyer(payment="card-2")).state == "confirmed"
+
+    def test_the_same_again_goes_on_with_a_corrected_address(self, paying):
+        (ani, held), _ = paying
+        slots, known = Claim.objects.count(), dict(Trait.objects.values_list("axis", "digest"))
+        wish = buyer(payment="card-1", address="Jl. Melati No. 6")
+        wish = replace(wish, contact={**wish.contact, "address": "Jl. Melati No. 6"})
+        row = confirmed(ani, held, buyer=wish, payer=self.LATER)
+        assert (row.state, row.payment.reference) == ("held", f"{held.id}/1")
+        assert (Claim.objects.count(), DemoCharge.objects.count()) == (slots, 1)
+        assert Contact.objects.get().read()["address"] == "Jl. Melati No. 6"
+        now = dict(Trait.objects.values_list("axis", "digest"))
+        assert {axis for axis in known if now[axis] != known[axis]} == {"address"}
+        assert payment.provider.pay(reference=row.payment.reference) is payment.Charge.PAID
+        assert confirmed(ani, held, buyer=wish).state == "confirmed"
+
+    def test_another_instrument_may_follow_once_the_bank_has_declined(self, paying):
+        (ani, held), (budi, other) = paying
+        assert hear(told=payment.Told(f"{held.id}/1", PRICE, "IDR", paid=False)) == "declined"
+        assert confirmed(ani, held, buyer=buyer(payment="card-2")).payment.reference == f"{held.id}/2"
+        assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
+
+
+def _down(**_):
+    raise payment.ProviderDown
