@@ -73,8 +73,9 @@ async def _enter_batch(card: SaleCard, line: LineCard, bucket: Bucket, knocks: S
     reply = await gate().call(
         ENTER,
         [keys.state, keys.line(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n), keys.spent(n),
-         keys.unpaid, keys.seen(n), *_outs(card), *keys.paces([knock.digests[0].hex() for knock in knocks]),
-         *keys.paces([knock.caller for knock in knocks]), *keys.places(digests, card.buckets)],
+         keys.unpaid, keys.seen(n), keys.patient(n), *_outs(card),
+         *keys.paces([knock.digests[0].hex() for knock in knocks]), *keys.paces([knock.caller for knock in knocks]),
+         *keys.places(digests, card.buckets)],
         [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY, *bucket, len(knocks), raw, raw.hex(),
          *(knock.carried for knock in knocks if line.carries)],
     )  # fmt: skip

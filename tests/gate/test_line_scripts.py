@@ -81,6 +81,24 @@ def test_a_voided_place_gets_no_extra_time(gate: redis.Redis) -> None:
     assert bridge.run(scripts.wait(CARD, FIRST, index=1, number=0, seed="", most=5)) is Outcome.GRANTED
 
 
+def test_a_voided_place_gives_its_extra_time_back(gate: redis.Redis) -> None:
+    stand(drawn=False)
+    enter("ani")
+    enter("budi")
+    assert bridge.run(scripts.wait(CARD, FIRST, index=2, number=0, seed="", most=1)) is Outcome.GRANTED
+    bridge.run(scripts.enter(CARD, FIRST, [person("budi")[0], person("ani")[1]]))
+    assert bridge.run(scripts.wait(CARD, FIRST, index=1, number=0, seed="", most=1)) is Outcome.GRANTED
+    look(3, name="cici")
+    look(4, name="dodi")
+    assert bridge.run(scripts.wait(CARD, FIRST, index=4, number=0, seed="", most=2)) is Outcome.GRANTED
+    assert bridge.run(_look_with(3, [person("cici")[0], person("dodi")[1]])).state == "waiting"
+    assert gate.zrange(KEYS.patient(1), 0, -1) == [b"1"]
+
+
+async def _look_with(index: int, digests: list[bytes]) -> Any:
+    return await scripts.look(CARD, FIRST, index=index, number=0, seed="", digests=digests)
+
+
 def test_leaving_twice_is_leaving_once(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani")

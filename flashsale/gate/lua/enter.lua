@@ -3,8 +3,8 @@
 -- nobody has looked for an hour.
 -- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing.
 -- KEYS: 1 sale  2 line  3 voided  4 used in campaign  5 used in sale  6 listed  7 spent  8 unpaid  9 seen
---   10.. out of each of the sale's lines, by its number; then the pace of each identity, the pace of each one's caller, and the
---   place bucket of each digest
+--   10 patient  11.. out of each of the sale's lines, by its number; then the pace of each identity, the pace of each one's
+--   caller, and the place bucket of each digest
 -- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)
 --   6 ms between an identity's calls  7 how many at once  8 ms between its caller's calls (0: any)  9 how many at once
 --   10 how many identities  11 their digests, 16 bytes each, as many for each of them  12 the same in hex
@@ -18,7 +18,7 @@ local line = tonumber(ARGV[2])
 local most, limit, sale_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local identity_gap, identity_burst, caller_gap, caller_burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local count, raws, hexes = tonumber(ARGV[10]), ARGV[11], ARGV[12]
-local size, outs = #raws / 16 / count, 9
+local size, outs = #raws / 16 / count, 10
 local pacers = #KEYS - (2 + size) * count
 local buckets = pacers + 2 * count
 assert(pacers >= outs + line, 'one out a line, a pace, a caller and one bucket a digest')
@@ -137,6 +137,7 @@ local function enter(ask)
   for _, later in ipairs(found.lost) do
     redis.call('SETBIT', KEYS[outs + line], later, 1)
     redis.call('SADD', KEYS[3], later)
+    redis.call('ZREM', KEYS[10], later)
   end
   local packed = pack_place(mine)
   for i = 1, size do

@@ -46,6 +46,7 @@ for i = 8, #ARGV do
       -- order stays its owner's.
       redis.call('SETBIT', out_here, index, 1)
       redis.call('SADD', KEYS[3], index)
+      redis.call('ZREM', KEYS[6], index)
       if number > 0 then redis.call('SETBIT', KEYS[4], number, 1) end
       return {'looked', 'voided', sale.now, 0, called}
     end
@@ -56,6 +57,7 @@ for i = 8, #ARGV do
   if other and other.line == place.line and other.index > index then
     redis.call('SETBIT', out_here, other.index, 1)
     redis.call('SADD', KEYS[3], other.index)
+    redis.call('ZREM', KEYS[6], other.index)
     known[i] = false
   end
   if not known[i] then redis.call('HSET', KEYS[buckets + i], ARGV[i], pack_place(place)) end
