@@ -4,7 +4,9 @@ import shutil
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,10 +17,12 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from flashsale.gate import bridge
-from flashsale.gate.client import GateDown, gate
+from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.stage import redis_server
 
 FREE_MB = 500
+# Closer than anybody notices, and than clocks kept by NTP ever are apart.
+APART_MS = 500
 PYTHON = (3, 11)
 SQLITE = (3, 35)
 
@@ -113,6 +117,38 @@ def _books() -> Symptom:
     return Symptom("books", not behind, found, expected, fix)
 
 
+def _clocks() -> Symptom:
+    """Sales go by the gate's clock; pages, notices and admins' times by those of the machines they are made on."""
+    asks = {"gate": _gate_ms} | ({"books": _books_ms} if connection.vendor == "postgresql" else {})
+    apart = {}
+    for name, ask in asks.items():
+        with suppress(GateDown, DatabaseError):  # looks of their own tell that
+            apart[name] = _apart_ms(ask)
+    found = ", ".join(f"{name} {ms:+,d} ms" for name, ms in apart.items())
+    return Symptom(
+        "clocks", all(abs(ms) <= APART_MS for ms in apart.values()), found or "nobody answers",
+        f"within {APART_MS} ms of this machine's", "chronyc makestep   (where it is off; or timedatectl set-ntp true)",
+    )  # fmt: skip
+
+
+def _apart_ms(ask: Callable[[], int]) -> int:
+    """How far that clock is ahead of ours, to half of the time that the answer takes."""
+    ask()  # who connects first takes longer
+    before = time.time()
+    there = ask()
+    return round(there - (before + time.time()) / 2 * 1000)
+
+
+def _gate_ms() -> int:
+    return bridge.run(wall_ms())
+
+
+def _books_ms() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp()) * 1000")
+        return int(cursor.fetchone()[0])
+
+
 def _sqlite() -> Symptom:
     found = sqlite3.sqlite_version
     well = tuple(map(int, found.split(".")[:2])) >= SQLITE
@@ -143,5 +179,5 @@ def _loopback() -> Symptom:
 
 
 _PROBES: tuple[Callable[[], Symptom], ...] = (
-    _python, _packages, _redis_program, _loopback, _disk, _private, _sqlite, _books, _gate,
+    _python, _packages, _redis_program, _loopback, _disk, _private, _sqlite, _books, _gate, _clocks,
 )  # fmt: skip

@@ -1,18 +1,35 @@
 """The servers that demos and tests start."""
 
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
 
-from flashsale.stage import postgres_server, redis_server
+from flashsale.stage import postgres_server, redis_server, symptoms
 from flashsale.stage.postgres_server import PostgresServer
 from flashsale.stage.processes import NotReady, Process, free_port, wait_http
 from flashsale.stage.redis_server import NoRedis, RedisServer
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize(
+    ("ahead_s", "well", "seen"),
+    [(0, True, r"[+-]\d{1,2}"), (2, False, r"-[12],\d{3}"), (-3600, False, r"\+3,\d{3},\d{3}")],
+)
+def test_the_doctor_sees_that_a_clock_is_off(
+    ahead_s: float, well: bool, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(symptoms.time, "time", lambda now=time.time: now() + ahead_s)
+    symptom = symptoms._clocks()
+    assert symptom.well is well
+    assert re.fullmatch(f"gate {seen} ms(, books {seen} ms)?", symptom.found)
 
 
 def test_redis_keeps_what_was_written_over_a_crash(own_redis: RedisServer) -> None:
