@@ -16,7 +16,7 @@ from flashsale.life.enter import Entry, digests, enter
 from flashsale.life.look import View, look
 from flashsale.life.reserve import Reserved, reserve
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
-from flashsale.models import Campaign, Sale
+from flashsale.models import Campaign, Clock, Sale
 from flashsale.rules.identity import Axis
 
 PHONE = "POCO-M3-4-64"
@@ -73,8 +73,9 @@ def lobby_sale(campaign: Campaign | None = None, **fields: Any) -> Sale:
 
 
 def open_now(sale: Sale) -> Sale:
-    """Moves the opening of a published sale to this moment and lets it be tended."""
-    move_opening(sale)
+    """Moves an opening that is still ahead to this moment and lets the sale be tended."""
+    if sale.opens_at > timezone.now():
+        move_opening(sale)
     tend(sale)
     return sale
 
@@ -97,8 +98,16 @@ async def _move_opening(sale: Sale) -> None:
     await cards.show(replace(card, opens_at=opens))
 
 
+def begun(sale: Sale) -> Sale:
+    """Somebody has looked after a sale since its opening, as the books know it; else its clock waits there."""
+    wall = int(timezone.now().timestamp() * 1000)
+    Clock.objects.update_or_create(sale=sale, defaults={"runs_from_ms": wall, "runs_until_ms": wall + 1})
+    return sale
+
+
 def end_now(sale: Sale) -> Sale:
     """Moves the closing of a sale that has opened right behind its opening, in the books alone."""
+    begun(sale)
     Sale.objects.filter(pk=sale.pk).update(closes_at=F("opens_at") + timedelta(milliseconds=1))
     sale.refresh_from_db()
     return sale

@@ -14,7 +14,6 @@ from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Crowd
 from flashsale.rules.pace import Lease, line_clock
-from flashsale.rules.states import SaleState
 
 Item = TypeVar("Item")
 CHUNK = 1000
@@ -127,10 +126,7 @@ async def _count(keys: SaleKeys, counts: Counts) -> None:
 
 
 async def _line_clock(sale: SaleLoad) -> int:
-    return line_clock(
-        wall=await wall_ms(), opens=sale.card.opens_at, lease=sale.lease, stood=sale.paused_ms,
-        paused=sale.state == SaleState.PAUSED,
-    )  # fmt: skip
+    return line_clock(wall=await wall_ms(), opens=sale.card.opens_at, lease=sale.lease, stood=sale.paused_ms)
 
 
 async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:

@@ -154,10 +154,7 @@ class Sale(models.Model):
 
     def line_ms(self, wall_ms: int) -> int:
         """The line's clock: wall time less all time after the opening in which nobody could reserve, in ms."""
-        return line_clock(
-            wall=wall_ms, opens=ms(self.opens_at), lease=self.lease, stood=self.paused_ms,
-            paused=self.state == SaleState.PAUSED,
-        )  # fmt: skip
+        return line_clock(wall=wall_ms, opens=ms(self.opens_at), lease=self.lease, stood=self.paused_ms)
 
     @property
     def lease(self) -> Lease:

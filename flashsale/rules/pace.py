@@ -31,14 +31,14 @@ class Lease(NamedTuple):
         return self.since < self.until and self.since - BEAT_MS <= wall <= self.until
 
 
-def line_clock(*, wall: int, opens: int, lease: Lease, stood: int, paused: bool) -> int:
+def line_clock(*, wall: int, opens: int, lease: Lease, stood: int) -> int:
     """The line's clock: wall time less all time after the opening in which nobody could reserve; all in ms.
 
-    It has `stood` so long until the lease began. A sale that is `paused` before it has one goes no further than its
-    opening. The same formula: gate/lua/prelude.lua.
+    It has `stood` so long until the lease began. Before the first lease it goes no further than the opening: since then
+    nobody has looked after the sale, or it is paused. The same formula: gate/lua/prelude.lua.
     """
     if not lease.until:
-        return (min(wall, opens) if paused else wall) - stood
+        return min(wall, opens) - stood
     return max(lease.since, min(wall, lease.until)) - stood
 
 

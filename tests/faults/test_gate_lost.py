@@ -198,7 +198,7 @@ class TestTwoAtOnce:
         monkeypatch.setattr(rebuild, "alone", lambda *_, **__: nullcontext(True))
         sale, epochs = self._publish_beside_a_door(monkeypatch)
         assert max(epochs) == 2
-        assert refusal(Shopper(sale, "ani").enter) is Outcome.NOT_READY
+        assert refusal(Shopper(sale, "ani").enter) is Outcome.NO_ROOM
 
     def test_a_publication_is_filled_once_and_the_first_who_enters_has_the_first_index(
         self, monkeypatch: pytest.MonkeyPatch

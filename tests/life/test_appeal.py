@@ -20,7 +20,7 @@ from flashsale.models import Appeal, Cancellation, Contact, Listed, Move, Notice
 from flashsale.providers import payment
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.admin.orders import buy
-from tests.factories import PHONE, Shopper, card_of, draft_sale, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import PHONE, Shopper, begun, card_of, draft_sale, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import buy as pay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -244,7 +244,7 @@ def test_a_plan_is_carried_out_to_a_sale_that_a_pause_keeps_open_past_its_closin
     rerun = lobby_sale(sale.campaign)
     now = timezone.now()
     times = {"lobby_at": now - timedelta(hours=5), "opens_at": now - timedelta(hours=2), "closes_at": now}
-    Sale.objects.filter(pk=rerun.pk).update(**times)
+    Sale.objects.filter(pk=begun(rerun).pk).update(**times)
     line, due = rerun.allocations.get(), now - timedelta(minutes=1)
     with pytest.raises(ValidationError):
         reallocate.plan(source=sale, target=line, reserve=None, due_at=due)

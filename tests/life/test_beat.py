@@ -18,7 +18,7 @@ from flashsale.life import admit, beat, control
 from flashsale.models import Clock, Reservation, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, card_of, lobby_sale, tend
+from tests.factories import Shopper, card_of, lobby_sale, move_opening, tend
 from tests.faults.steps import broken, buy, called, dying, refusal
 from tests.races.crowd import at_once
 
@@ -258,3 +258,15 @@ def test_a_door_that_has_not_heard_of_a_later_opening_does_not_start_the_clock()
     bridge.run(admit.tend(card=stale))
     assert not Clock.objects.filter(sale=sale, runs_until_ms__gt=0).exists()
     assert Sale.objects.get(pk=sale.pk).paused_ms == 0
+
+
+def test_an_outage_over_the_opening_costs_nobody_the_sale() -> None:
+    sale = lobby_sale()
+    ani = Shopper(sale, "ani")
+    ani.enter()
+    move_opening(sale, timezone.now() - timedelta(hours=3))
+    assert clocks(sale) == (ms(sale.opens_at),) * 2
+    for _again in range(2):
+        tend(sale)
+    assert 0 <= clocks(sale)[0] - ms(sale.opens_at) < 60_000
+    assert (ani.look().state, ani.reserve().replayed) == ("called", False)

@@ -11,7 +11,7 @@ from flashsale.life import close, notify, rebuild, retain
 from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.models import ApiCall, Channel, Contact, Notice, Reservation, Sale
 from flashsale.rules.identity import Axis
-from tests.factories import PHONE, Shopper, identity, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, begun, end_now, identity, lobby_sale, open_now, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
@@ -31,15 +31,11 @@ def order(sale):
     )
 
 
-def end(sale):
-    Sale.objects.filter(pk=sale.pk).update(closes_at=timezone.now())
-
-
 def test_a_finished_sale_leaves_the_gate_its_counts_for_a_while_and_the_books_for_ever(gate):
     sale = lobby_sale(stock={PHONE: 1})
     row = order(sale)
     assert close.close(sale=sale.pk) is False
-    end(sale)
+    end_now(sale)
     for _again in range(2):
         assert close.close(sale=sale.pk) is True
     assert Sale.objects.get(pk=sale.pk).state == "closed"
@@ -58,7 +54,7 @@ def test_a_sale_with_something_held_does_not_close():
     open_now(sale)
     tend(sale)
     ani.reserve()
-    end(sale)
+    end_now(sale)
     assert close.close(sale=sale.pk) is False
 
 
@@ -71,7 +67,7 @@ def test_a_sale_is_looked_for_until_it_is_closed_however_long_its_clock_has_stoo
     gate.flushall()
     bridge.run(rebuild.find_lost())
     assert bridge.run(cards.codes()) == list(rebuild.live_sales()) == [sale.code]
-    Sale.objects.filter(pk=sale.pk).update(paused_ms=0)
+    Sale.objects.filter(pk=begun(sale).pk).update(paused_ms=0)
     assert close.close(sale=sale.pk) is True
     assert rebuild.live_sales() == {}
 

@@ -1,7 +1,6 @@
 """Whatever is wrong with a request: a clear refusal with a stable code, nothing changed, and never a 500."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -31,14 +30,14 @@ def place(sale: Sale, lazada: Partner) -> str:
 
 
 def _close(sale: Sale) -> None:
-    """Moves the closing of a sale to this moment, in the gate."""
+    """Moves the closing of a sale right behind its opening, in the gate."""
     bridge.run(_tell_closing(card_of(sale)))
 
 
 async def _tell_closing(card: SaleCard) -> None:
-    now = time.time_ns() // 1_000_000
-    await scripts.tell(card, revision=99, closes=now)
-    await cards.show(replace(card, closes_at=now))
+    closes = card.opens_at + 1
+    await scripts.tell(card, revision=99, closes=closes)
+    await cards.show(replace(card, closes_at=closes))
 
 
 def _path(sale: Sale, verb: str) -> str:

@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from flashsale.life import reallocate
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Sale
-from tests.factories import PHONE, draft_sale, open_now
+from tests.factories import PHONE, begun, draft_sale, open_now
 from tests.web.conftest import Partner
 
 pytestmark = pytest.mark.usefixtures("gate")
@@ -50,7 +50,7 @@ def test_a_follow_up_sale_shows_its_tranches_and_its_plans(sale: Sale, client: C
         opens_at=at - timedelta(hours=1), closes_at=at + timedelta(hours=1),
     )  # fmt: skip
     Allocation.objects.filter(sale=sale).update(cohort=0, seed="00" * 32)
-    Sale.objects.filter(pk=sale.pk).update(opens_at=F("lobby_at"), closes_at=F("lobby_at") + timedelta(hours=1))
+    Sale.objects.filter(pk=begun(sale).pk).update(opens_at=F("lobby_at"), closes_at=F("lobby_at") + timedelta(hours=1))
     reallocate.plan(source=sale, target=rerun.allocations.get(code="again"), reserve=2, units=5)
     publish(sale=rerun)
     again, everybody = client.get(f"/v1/sales/{rerun.code}").json()["lines"]

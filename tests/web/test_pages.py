@@ -16,7 +16,7 @@ from flashsale.models import Sale
 from flashsale.web import pages
 from flashsale.web.outbox import MOST, newest
 from flashsale.web.shown import moment_ms, money
-from tests.factories import draft_sale, forget, lobby_sale, open_now, poco_campaign
+from tests.factories import begun, draft_sale, forget, lobby_sale, open_now, poco_campaign
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,7 +38,7 @@ def test_home_lists_what_is_published(gate: redis.Redis) -> None:
 def test_home_shows_the_last_three_sales_that_are_over(gate: redis.Redis) -> None:
     campaign = poco_campaign()
     for n in range(5):
-        lobby_sale(campaign, name=f"past {n}")
+        begun(lobby_sale(campaign, name=f"past {n}"))
     long_ago = timezone.now() - timedelta(days=2)
     Sale.objects.update(opens_at=long_ago, lobby_at=long_ago, closes_at=long_ago + timedelta(hours=1))
     assert text("/").count("past ") == pages.PAST_SHOWN

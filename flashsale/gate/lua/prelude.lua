@@ -24,7 +24,7 @@ local function read_sale()
   sale.wall = wall_clock()
   local since = tonumber(field[10])
   sale.still = sale.runs_until > 0 and (sale.runs_until < sale.wall or sale.runs_until == since)
-  local upto = sale.state == 'paused' and math.min(sale.wall, sale.opens) or sale.wall
+  local upto = math.min(sale.wall, sale.opens)
   if sale.runs_until > 0 then upto = math.max(since, math.min(sale.wall, sale.runs_until)) end
   sale.now = upto - tonumber(field[8])
   return sale
