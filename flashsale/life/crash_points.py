@@ -25,6 +25,10 @@ class CrashPoint:
 
 CRASH_POINTS = (
     CrashPoint(
+        "enter: room made", "The books promise more indexes.", "flashsale.gate.scripts:extend",
+        True, "The tending, once half of what the gate knows is given.", LOOK,
+    ),
+    CrashPoint(
         "reserve: taken", "The gate took units, limit, place and key.", "flashsale.models.writer:Writer.submit",
         True, "The reaper writes it off in the books; the gate gives everything back.", "the hold's deadline",
     ),
@@ -56,6 +60,11 @@ CRASH_POINTS = (
     CrashPoint(
         "confirm: charged", "The provider has the money.", "flashsale.life.confirm:settle",
         True, "The provider's call-back; else the sweep asks once the hold has ended: honoured or refunded.", SWEEP,
+    ),
+    CrashPoint(
+        "confirm: closed", "The provider has closed a payment, for its buyer pays another way.",
+        "flashsale.life.confirm:settle",
+        True, "The sweep asks once the hold has ended.", SWEEP,
     ),
     CrashPoint(
         "confirm: confirmed", "The books have the order.", "flashsale.gate.scripts:confirm",

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from flashsale.gate import bridge, inspect
-from flashsale.life import admit, cancel, confirm, crash_points, reallocate, settle
+from flashsale.life import admit, cancel, confirm, crash_points, draw, reallocate, settle
+from flashsale.life.draw import BLOCK_MIN
 from flashsale.models import Cancellation, DemoCharge, Listed, Move, Notice, Payment, Reservation, Sale, Unit
+from flashsale.providers import payment
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import (
     ONE_HELD,
     broken,
@@ -41,6 +43,23 @@ def test_every_point_is_died_at_by_a_test_and_stands_in_the_table() -> None:
     died_at = {*re.findall(r'dies_at\(monkeypatch, "([^"]+)"', tests), *dict(ROLLING)}
     assert died_at == {point.name for point in crash_points.CRASH_POINTS}
     assert DOCUMENT.read_text(encoding="utf-8") == crash_points.table()
+
+
+def test_dying_after_more_indexes_were_promised_continues_with_whoever_enters_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sale = lobby_sale(stock={PHONE: 1}, max_entries=500)
+    card = card_of(sale)
+    people = [Shopper(sale, f"person-{n}") for n in range(BLOCK_MIN + 1)]
+    for person in people[:-1]:
+        person.enter()
+    assert refusal(people[-1].enter) is Outcome.NO_ROOM
+    make_room = lambda: bridge.run(draw.make_room(card=card, line=card.lines[0]))  # noqa: E731
+    dies_at(monkeypatch, "enter: room made", make_room)
+    assert sale.allocations.get().block > BLOCK_MIN
+    assert refusal(people[-1].enter) is Outcome.NO_ROOM
+    make_room()
+    assert people[-1].enter().index == BLOCK_MIN + 1
 
 
 class TestDyingWhileConfirming:
@@ -89,6 +108,22 @@ class TestDyingWhileConfirming:
             buy(second)
         assert [settle.settle_left(), confirm.refund_due()] == [1, int(wanted)]
         assert Payment.objects.get(reservation__number=1).state == ("refunded" if wanted else "paid")
+        assert broken(sale) == money_astray() == []
+
+    @pytest.mark.parametrize("again", ["card-1", "card-2"])
+    def test_continues_from_a_payment_that_was_closed_with_whichever_comes_next(
+        self, monkeypatch: pytest.MonkeyPatch, again: str
+    ) -> None:
+        axes = {Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm"}
+        sale, (ani, _) = called("ani", "budi", campaign=poco_campaign(axes=axes))
+        held = ani.reserve().id
+        pay(ani, held, payment="card-1", instrument=payment.DEMO_LATER)
+        dies_at(monkeypatch, "confirm: closed", lambda: pay(ani, held, payment="card-2"))
+        assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("started", "declined")
+        if again == "card-1":
+            assert refusal(pay, ani, held, payment=again) is Outcome.PAYMENT_DECLINED
+        row = pay(ani, held, payment=again)
+        assert (row.state, row.payment.reference) == ("confirmed", f"{held}/2")
         assert broken(sale) == money_astray() == []
 
     def test_continues_from_a_confirmation_that_the_gate_has_not_heard(

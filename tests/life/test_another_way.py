@@ -5,14 +5,13 @@ from typing import ClassVar
 
 import pytest
 
-from flashsale.life import confirm as confirming
 from flashsale.life.settle import hear
 from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait
 from flashsale.providers import payment
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
-from tests.faults.steps import dying, money_astray
+from tests.faults.steps import money_astray
 from tests.life.test_confirm import PRICE, buyer, confirmed, payer, refusal
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -80,17 +79,6 @@ class TestWhileABuyerPaysElsewhere:
         stranger = {"buyer": buyer("budi", payment="card-2"), "payer": payer(method="card")}
         assert refusal(confirmed, ani, held, **stranger) is Outcome.WRONG_IDENTITY
         assert self._kept() == before
-
-    @pytest.mark.parametrize("again", ["card-1", "card-2"])
-    def test_dying_after_the_first_was_closed_continues_with_whichever_comes_next(self, paying, again, monkeypatch):
-        (ani, held), _ = paying
-        dying(monkeypatch, confirming, "settle", lambda: confirmed(ani, held, buyer=buyer(payment="card-2")))
-        assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("started", "declined")
-        if again == "card-1":
-            assert refusal(confirmed, ani, held, buyer=buyer(payment=again)) is Outcome.PAYMENT_DECLINED
-        row = confirmed(ani, held, buyer=buyer(payment=again))
-        assert (row.state, row.payment.reference) == ("confirmed", f"{held.id}/2")
-        assert money_astray() == []
 
     def test_a_provider_that_does_not_close_keeps_everything_as_it_was(self, paying, monkeypatch):
         (ani, held), _ = paying
