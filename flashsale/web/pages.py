@@ -34,6 +34,8 @@ PAST_SHOWN = 3
 SALES_READ = 200
 LIVELY = {Phase.LOBBY, Phase.OPEN, Phase.PAUSED}
 OVER = {Phase.CLOSED, Phase.CALLED_OFF}
+# A voided place may have been used before it was joined to an earlier one.
+USED = {PlaceState.SPENT, PlaceState.VOIDED}
 
 
 def tongues(_request: HttpRequest) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
         shown["closed_door"] = gettext("The way into this sale: %(channels)s.") % {"channels": names}
         return render(request, "flashsale/sale.html", shown)
     view = _place(request, card, line)
-    made = _made(request, card.code) if view and view.state == PlaceState.SPENT else None
+    made = _made(request, card.code) if view and view.state in USED else None
     shown["sale"] |= {"phase": words.phases()[document["phase"]], "over": line.name or line.code}
     shown |= {
         "axes": [axis.value for axis in card.hard_at_enter],

@@ -14,7 +14,7 @@ from django.test import Client
 from flashsale.life import review
 from flashsale.models import Cancellation, Reservation, Sale
 from flashsale.rules.reasons import ReasonCode
-from tests.factories import forget, lobby_sale, open_now, tend
+from tests.factories import forget, lobby_sale, open_now, poco_campaign, tend
 from tests.web.shop import Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,3 +173,18 @@ def test_a_buyer_finds_the_order_in_a_sale_that_the_gate_has_forgotten(ani: Visi
     forget(ani.sale)
     assert f'href="{order}"' in ani.get().content.decode()
     assert order not in Visitor(ani.sale).get().content.decode()
+
+
+def test_a_place_that_was_joined_to_an_earlier_one_still_leads_to_its_order(gate: redis.Redis) -> None:
+    sale = lobby_sale(poco_campaign(limit=2), channels=("mi.com",), opens_in_s=600)
+    ani, budi, both = Visitor(sale), Visitor(sale, "budi"), Visitor(sale)
+    both.contacts["phone"] = budi.contacts["phone"]
+    ani.enter()
+    budi.enter()
+    open_now(sale)
+    tend(sale)
+    order = budi.confirm(budi.reserve()).json()["order"]
+    assert both.enter().json["index"] == 1
+    assert budi.hot("look").json["state"] == "voided"
+    assert sheet(budi)["made"]["order"] == order
+    assert f'href="{order}"' in budi.get().content.decode()
