@@ -70,33 +70,26 @@ def test_a_present_place_counts_more_than_an_earlier_one_given_up_after_the_draw
     assert bridge.run(scripts.enter(CARD, FIRST, both)) == scripts.Entered(2, False, ())
 
 
-def test_a_voided_place_gets_no_extra_time(gate: redis.Redis) -> None:
+def wait(index: int, *, most: int = 5) -> Outcome:
+    return bridge.run(scripts.wait(CARD, FIRST, index=index, number=0, seed="", most=most))
+
+
+def test_a_voided_place_gives_its_extra_time_back_and_gets_none(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani")
     enter("budi")
+    assert wait(2, most=1) is Outcome.GRANTED
     bridge.run(scripts.enter(CARD, FIRST, [person("budi")[0], person("ani")[1]]))
     before = everything(gate)
-    assert bridge.run(scripts.wait(CARD, FIRST, index=2, number=0, seed="", most=5)) is Outcome.PLACE_VOIDED
+    assert wait(2) is Outcome.PLACE_VOIDED
     assert everything(gate) == before
-    assert bridge.run(scripts.wait(CARD, FIRST, index=1, number=0, seed="", most=5)) is Outcome.GRANTED
-
-
-def test_a_voided_place_gives_its_extra_time_back(gate: redis.Redis) -> None:
-    stand(drawn=False)
-    enter("ani")
-    enter("budi")
-    assert bridge.run(scripts.wait(CARD, FIRST, index=2, number=0, seed="", most=1)) is Outcome.GRANTED
-    bridge.run(scripts.enter(CARD, FIRST, [person("budi")[0], person("ani")[1]]))
-    assert bridge.run(scripts.wait(CARD, FIRST, index=1, number=0, seed="", most=1)) is Outcome.GRANTED
+    assert wait(1, most=1) is Outcome.GRANTED
     look(3, name="cici")
     look(4, name="dodi")
-    assert bridge.run(scripts.wait(CARD, FIRST, index=4, number=0, seed="", most=2)) is Outcome.GRANTED
-    assert bridge.run(_look_with(3, [person("cici")[0], person("dodi")[1]])).state == "waiting"
+    assert wait(4) is Outcome.GRANTED
+    both = [person("cici")[0], person("dodi")[1]]
+    assert bridge.run(scripts.look(CARD, FIRST, index=3, number=0, seed="", digests=both)).state == "waiting"
     assert gate.zrange(KEYS.patient(1), 0, -1) == [b"1"]
-
-
-async def _look_with(index: int, digests: list[bytes]) -> Any:
-    return await scripts.look(CARD, FIRST, index=index, number=0, seed="", digests=digests)
 
 
 def test_leaving_twice_is_leaving_once(gate: redis.Redis) -> None:
@@ -255,6 +248,20 @@ def test_a_limit_used_up_gives_back_a_place_as_it_is_but_joins_no_two(gate: redi
     assert enter("budi") == scripts.Entered(2, False, ())
     both = [person("budi")[0], person("ani")[1]]
     assert bridge.run(scripts.enter(CARD, FIRST, both)) is Outcome.LIMIT_REACHED
+    assert everything(gate) == before
+
+
+@pytest.mark.parametrize("word", [Outcome.CLOSED, Outcome.CALLED_OFF])
+def test_a_sale_that_is_over_gives_back_a_place_as_it_is_and_nothing_else(gate: redis.Redis, word: Outcome) -> None:
+    stand(drawn=False)
+    enter("ani")
+    enter("budi")
+    enter("cici", SECOND)
+    leave(2)
+    gate.hset(KEYS.state, "state", word.value)
+    before = everything(gate)
+    assert enter("ani") == scripts.Entered(1, False, ())
+    assert [enter("budi"), enter("cici"), enter("dodi")] == [word] * 3
     assert everything(gate) == before
 
 

@@ -98,9 +98,9 @@ class Oracle:
 
     def enter(self, who: str, sale: Sale, line: Line) -> str | None:
         """The word of a refusal, or None: then they stand in the line, at a new place unless they had one."""
-        if sale.closed:
-            return "closed"
         place = self.places.get((sale.name, who))
+        if sale.closed:
+            return None if place and place.line is line and not place.left else "closed"
         comes_back = place is not None and place.left and sale.drawn
         anew = place is None or comes_back or (place.line is not line and place.left)
         returns = place.returns + 1 if place and place.left else 0

@@ -1,7 +1,8 @@
 -- Gives each identity of a batch of at most 64 its place in a line: the one it has, or the next index.
 -- Whoever enters first after the opening ends the line's cohort before, so that it holds those who were there, even if
 -- nobody has looked for an hour.
--- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing.
+-- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing, and when the sale is
+--   over nothing is given but a place as it is.
 -- KEYS: 1 sale  2 line  3 voided  4 used in campaign  5 used in sale  6 listed  7 spent  8 unpaid  9 seen
 --   10 patient  11.. out of each of the sale's lines, by its number; then the pace of each identity, the pace of each one's
 --   caller, and the place bucket of each digest
@@ -44,9 +45,10 @@ local function shut()
   if sale.now < sale.lobby then return 'not_open' end
 end
 local closed_for = shut()
+local over = closed_for == 'called_off' or closed_for == 'closed'
 local state, used, used_in_sale, unpaid, listed
-if not closed_for then
-  if not sale.frozen and sale.wall >= sale.opens then
+if over or not closed_for then
+  if not over and not sale.frozen and sale.wall >= sale.opens then
     freeze_line(sale, KEYS[2])
     sale.frozen = true
   end
@@ -108,9 +110,12 @@ local function enter(ask)
   local after = caller_after and pace_after(full_at[ask.pace], identity_gap, identity_burst)
   if not after then return {'too_many_requests'} end
   full_at[ask.caller], full_at[ask.pace] = caller_after, after
-  if closed_for then return {closed_for} end
+  if closed_for and not over then return {closed_for} end
   local found = known(ask)
   local mine, anew = found.mine, not found.mine
+  -- Whoever stands here gets back what they have, on any device, for an order may hang on it; but nothing new, and no two joined.
+  local as_it_is = not anew and not mine.left and #found.lost == 0 and not found.elsewhere
+  if over and not as_it_is then return {closed_for} end
   local index = ask.carried or entered + 1
   if anew and found.returns > RETURNS_MAX then return {'place_left'} end
   if found.elsewhere then return {'place_elsewhere'} end
@@ -118,8 +123,6 @@ local function enter(ask)
   -- An old place is taken over at its old number until the draw; nobody else enters a line that carries an order over.
   local eligible = found.eligible and not (anew and (ask.carried == 0 or (ask.carried and sale.frozen)))
   if not eligible then return {'not_eligible'} end
-  -- Whoever stands here gets back what they have, on any device, for an order may hang on it; but nothing new, and no two joined.
-  local as_it_is = not anew and not mine.left and #found.lost == 0
   if found.used_up and not as_it_is then return {'limit_reached'} end
   if found.unpaid and not as_it_is then return {'unpaid_twice'} end
   -- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.

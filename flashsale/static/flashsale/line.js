@@ -75,7 +75,7 @@
     if (kept.reservation) return "pay";
     const spent = place?.state === "spent";
     if (kept.order && (!place || spent)) return over("done");
-    if (phase === "called_off" || phase === "closed") return over(phase);
+    if (!bought && /called_off|closed/.test(phase)) return over(phase);
     if (challenges) return "codes";
     if (!place && phase === "scheduled") return "soon";
     if (gone() && !spent && !bought) return over("sold_out");
@@ -88,7 +88,7 @@
     [at("end").textContent, at("why").textContent] = say.over[word];
     at("again").hidden = !/left|lapsed/.test(word) || !/lobby|open/.test(doc.phase);
     if (kept.order) at("order").href = kept.order;
-    at("bought").hidden = word !== "sold_out" || place;
+    at("bought").hidden = place || !/sold_out|called_off|closed/.test(word);
     at("order").hidden = !at("order").href;
     at("stood").hidden = !place?.number;
     return "over";
