@@ -7,8 +7,9 @@ the books refuse what the decision forbids all the same, and deciding the same a
 `by` is who decides, for the audit trail (models/record.py).
 """
 
+import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -79,8 +80,8 @@ def postpone(*, sale: Sale, opens_at: datetime, message: str = "", by: Any = Non
         _demand(sale.opens_after(ms(now)), _("The opening has passed: it cannot be moved any more."))
         _demand(opens_at > max(sale.opens_at, now), _("The new opening must be later than the present one."))
         later = opens_at - sale.opens_at
-        for time in ("opens_at", "rolls_over_at"):
-            sale.allocations.exclude(**{time: None}).update(**{time: F(time) + later})
+        for own in ("opens_at", "rolls_over_at"):
+            sale.allocations.exclude(**{own: None}).update(**{own: F(own) + later})
         sale.closes_at += later
         sale.opens_at, sale.message = opens_at, message
 
@@ -186,9 +187,11 @@ def _now() -> datetime:
 
 
 def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) -> Sale:
-    now = _now()
+    now, seen_at = _now(), time.monotonic()
     with transaction.atomic():
         lock_sale(sale.pk, exclusive=True)
+        # A commit or a rebuild may have kept us waiting.
+        now += timedelta(seconds=time.monotonic() - seen_at)
         sale.refresh_from_db()
         message, before = sale.message, {name: getattr(sale, name) for name in DECIDED}
         change(now)

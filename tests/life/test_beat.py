@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -21,6 +23,7 @@ from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, card_of, lobby_sale, move_opening, tend
 from tests.faults.steps import broken, buy, called, dying, refusal
 from tests.races.crowd import at_once
+from tests.races.test_expiry import closing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -224,12 +227,27 @@ def test_what_was_paused_and_called_off_goes_on_from_where_it_stood() -> None:
     assert stood <= gate_now == books_now < stood + 300 < held.deadline_ms
 
 
+def test_whoever_resumes_and_has_to_wait_for_it_takes_that_time_from_nobody() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no row locks")
+    sale, _ = called("ani")
+    control.pause(sale=sale)
+    stood = clocks(sale)
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            Sale.objects.select_for_update().get(pk=sale.pk)
+            resumed = thread.submit(closing(lambda sale: control.resume(sale=sale)), Sale.objects.get(pk=sale.pk))
+            time.sleep(0.6)
+        resumed.result(timeout=20)
+    assert clocks(sale)[0] < stood[0] + 400
+
+
 def test_a_sale_paused_over_its_opening_opens_when_it_goes_on_and_may_be_closed_at_once() -> None:
-    opens = timezone.now() + timedelta(seconds=0.3)
+    opens = timezone.now() + timedelta(seconds=1.5)
     sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
     Shopper(sale, "ani").enter()
     control.pause(sale=sale)
-    time.sleep(0.4)
+    time.sleep(1.6)
     tend(sale)
     assert clocks(sale) == (ms(opens), ms(opens))
     for decide in (control.resume, control.close_early):
@@ -250,11 +268,11 @@ def test_a_sale_that_has_opened_is_not_postponed_by_an_admin_whose_clock_is_behi
 
 
 def test_a_door_that_has_not_heard_of_a_later_opening_does_not_start_the_clock():
-    opens = timezone.now() + timedelta(seconds=0.5)
+    opens = timezone.now() + timedelta(seconds=1.5)
     sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
     stale = card_of(sale)
     control.postpone(sale=sale, opens_at=opens + timedelta(hours=1))
-    time.sleep(0.6)
+    time.sleep(1.6)
     bridge.run(admit.tend(card=stale))
     assert not Clock.objects.filter(sale=sale, runs_until_ms__gt=0).exists()
     assert Sale.objects.get(pk=sale.pk).paused_ms == 0
