@@ -92,7 +92,8 @@ async def reserve(
     asked = _key(key, key_owner, line, place)
     ask = _ask(card, line, place, channel=channel, number=number, items=wanted, key=asked)
     taken = await scripts.reserve(card, line, seed=seed, ask=ask)
-    if taken is Outcome.PLACE_LEFT and (await look(card=card, line=line, place=place)).state is PlaceState.CALLED:
+    unseen = Outcome.PLACE_SPENT if line.carries else Outcome.PLACE_LEFT
+    if taken is unseen and (await look(card=card, line=line, place=place)).state is PlaceState.CALLED:
         # The gate had lost everything, and this token is the first it sees of the place.
         taken = await scripts.reserve(card, line, seed=seed, ask=ask)
     if isinstance(taken, Outcome):
