@@ -8,7 +8,8 @@
 | fs:{c}:card:<sale>              | STRING | the sale's card, JSON: what a door needs to know (gate/card.py)          |
 | fs:{c}:sale:<sale>              | HASH   | run, revision, state, times, paused_ms, runs_from, runs_until, frozen    |
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps;    |
-|                                 |        | removed: how often units left the offer by no claim (rolled over, …)     |
+|                                 |        | late: lapsed with extra time, too; removed: how often units left the     |
+|                                 |        | offer by no claim (rolled over, late money)                              |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → place, packed (enter.lua); the crowd-sized memory    |
 | fs:{c}:out:<sale>:<n>           | BITMAP | by index: left or voided                                                 |
 | fs:{c}:seen:<sale>:<n>          | BITMAP | by index: shown by its token, or left, since everything was lost; in a  |

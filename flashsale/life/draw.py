@@ -53,8 +53,10 @@ async def draw(*, card: SaleCard) -> bool:
         cohort, seed = drawn[line.number]
         await _mark_absent(card, line, cohort, seed)
         waiting = await cards.patient_places(card, line)
-        numbers = {index: lottery.number(index, cohort, bytes.fromhex(seed)) for index in waiting}
-        await scripts.number(card, line, numbers=numbers)
+        for start in range(0, len(waiting), MARKS_MAX):
+            some = waiting[start : start + MARKS_MAX]
+            numbers = {index: lottery.number(index, cohort, bytes.fromhex(seed)) for index in some}
+            await scripts.number(card, line, numbers=numbers)
         await scripts.seed(card, line, cohort=cohort, seed=seed)
     return True
 

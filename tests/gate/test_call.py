@@ -7,7 +7,7 @@ import redis
 
 from flashsale.gate import bridge, scripts
 from flashsale.rules.outcomes import Outcome
-from tests.gate.floor import CARD, FIRST, KEYS, SEED, stand
+from tests.gate.floor import CARD, FIRST, HOUR, KEYS, NOW, SEED, stand
 
 pytestmark = pytest.mark.usefixtures("gate")
 MILLION = 1_000_000
@@ -75,3 +75,15 @@ def test_a_million_absent_numbers_cost_no_more_than_a_hundred_commands(
     called = call(people, called=0)
     assert commands(gate) - before <= 100
     assert called == one_by_one(spent, called=0, entered=MILLION - 1, people=people)
+
+
+def test_extra_time_that_is_over_costs_a_survey_nothing(gate: redis.Redis) -> None:
+    stand(called=0)
+    line_of(gate, spent=b"", called=20_000, entered=30_000)
+    gate.zadd(KEYS.waves(1), {f"10000:{NOW - 20 * HOUR}": 10_000, f"20000:{NOW}": 20_000})
+    gate.zadd(KEYS.patient(1), {str(number): number for number in range(1, 10_001)})
+    for _again in range(2):
+        before = commands(gate)
+        figures = bridge.run(scripts.survey(CARD, FIRST))
+        assert (figures.lapsed, figures.open_claims) == (10_000, 10_000)
+    assert commands(gate) - before <= 30

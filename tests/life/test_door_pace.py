@@ -67,6 +67,17 @@ def test_extra_time_is_not_given_once_called_and_only_to_a_few():
     assert refusal(ask_for_time, third) is Outcome.NO_MORE_TIME
 
 
+def test_as_many_places_as_may_have_extra_time_are_drawn_with_their_numbers(gate: Redis):
+    sale = lobby_sale(stock={PHONE: 1}, extra_time_max=10_000)
+    (ani,) = crowd(sale, 1)
+    patient = SaleKeys(sale.campaign_id, sale.pk).patient(1)
+    gate.zadd(patient, {str(index): 0 for index in range(1, 10_001)})
+    open_now(sale)
+    tend(sale)
+    assert ani.look().state is PlaceState.CALLED
+    assert (gate.zscore(patient, 1), gate.zscore(patient, 10_000)) == (1, 10_000)
+
+
 def test_a_place_that_is_left_gets_no_extra_time_and_gives_back_what_it_had():
     sale = lobby_sale(stock={PHONE: 1}, extra_time_max=1)
     people = crowd(sale, 3)
