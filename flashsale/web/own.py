@@ -1,10 +1,10 @@
 """What was reserved with the place that this browser keeps, on whichever device; the books alone are asked."""
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
 from flashsale.life import places
-from flashsale.models import Channel, Reservation
+from flashsale.models import Channel, Claim, Reservation, Trait, Unpaid
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
 from flashsale.rules.tokens import Place
@@ -16,12 +16,21 @@ def place(request: HttpRequest, *, code: str) -> Place:
 
 
 def reservations(request: HttpRequest, *, code: str) -> QuerySet[Reservation]:
-    """What was made with the place on our own page: one, but for those that never came about; refuses NOT_FOUND."""
+    """What was made with the place on our own page: one, but for those that never came about; refuses NOT_FOUND.
+
+    A part of what somebody is known by leads to their place, but only all of it to their order: whoever has got hold of
+    a mailbox alone must not cancel what was bought with it.
+    """
     try:
         mine = place(request, code=code)
     except Refused as refused:
         raise Refused(Outcome.NOT_FOUND, "This browser has no place in this sale.") from refused
-    return Reservation.objects.exclude(state=ReservationState.ABANDONED).filter(
+    found = Reservation.objects.exclude(state=ReservationState.ABANDONED).filter(
         sale__code=code, sale_id=mine.sale, allocation__number=mine.line, index=mine.index,
         channel__kind=Channel.Kind.OWN_PAGE,
     )  # fmt: skip
+    for known in (Claim, Trait, Unpaid):
+        for axis, digest in mine.digests.items():
+            others = known.objects.filter(reservation=OuterRef("pk"), axis=axis.value).exclude(digest=digest.hex())
+            found = found.exclude(Exists(others))
+    return found

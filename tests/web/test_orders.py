@@ -15,6 +15,7 @@ from flashsale.life import review
 from flashsale.models import Cancellation, Reservation, Sale
 from flashsale.rules.reasons import ReasonCode
 from tests.factories import forget, lobby_sale, open_now, poco_campaign, tend
+from tests.faults.steps import come_due, reap
 from tests.web.shop import Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,6 +174,24 @@ def test_a_buyer_finds_the_order_in_a_sale_that_the_gate_has_forgotten(ani: Visi
     forget(ani.sale)
     assert f'href="{order}"' in ani.get().content.decode()
     assert order not in Visitor(ani.sale).get().content.decode()
+
+
+@pytest.mark.parametrize("state", ["held", "confirmed", "expired"])
+def test_whoever_proves_a_part_only_of_who_bought_learns_and_cancels_nothing(ani: Visitor, state: str) -> None:
+    reservation = ani.reserve()
+    if state == "confirmed":
+        ani.confirm(reservation)
+    if state == "expired":
+        come_due(ani.sale)
+        reap(ani.sale)
+    thief = Visitor(ani.sale, "thief")
+    thief.contacts["phone"] = ani.contacts["phone"]
+    assert (thief.enter().status, thief.hot("look").json["state"]) == (200, "spent")
+    assert ("made" in sheet(thief), "made" in sheet(ani)) == (False, True)
+    assert reservation not in thief.get().content.decode()
+    assert thief.get(f"order/{reservation}").status_code == 404
+    assert thief.client.post(f"/s/{ani.sale.code}/order/{reservation}/cancel").status_code == 404
+    assert Reservation.objects.get().state == state
 
 
 def test_a_place_that_was_joined_to_an_earlier_one_still_leads_to_its_order(gate: redis.Redis) -> None:
