@@ -130,6 +130,20 @@ def test_a_place_left_after_the_loss_stays_left(gate, rerun):
     assert states(shown) == {3: "left", 4: "called"}
 
 
+def test_who_left_and_shows_the_old_place_again_after_the_loss_stands_there_again(gate, rerun):
+    sale, people = rerun
+    shown = show(sale, people, 3, 4)
+    three = shown[3]
+    bridge.run(leave(card=three.card, line=three.line, place=three.place))
+    tend(sale)
+    lose_everything(gate, sale)
+    assert states(shown) == {3: "left", 4: "waiting"}
+    shown |= show(sale, people, 3)
+    assert states(shown) == {3: "waiting", 4: "waiting"}
+    opened(sale)
+    assert states(shown) == {3: "called", 4: "called"}
+
+
 def test_an_older_memory_of_the_gate_learns_who_was_shown_and_keeps_who_left(gate, rerun):
     sale, people = rerun
     shown = show(sale, people, 3, 4, 5)

@@ -99,6 +99,8 @@ local function give_index(ask, index, returns)
   if ask.carried then
     redis.call('SETBIT', KEYS[7], index, 0)
     redis.call('SETBIT', KEYS[9], index, 1)
+    -- After a loss of the gate only the books knew that it had been left.
+    redis.call('SETBIT', KEYS[outs + line], index, 0)
   else
     entered, given = index, given + 1
   end
