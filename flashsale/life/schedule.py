@@ -169,7 +169,8 @@ def _tranche_problems(line: Allocation) -> list[str]:
     problems = []
     if line.mode == Mode.DIRECT and line.channels.exclude(kind=Channel.Kind.PARTNER).exists():
         problems.append(_("The line %(line)s is direct; only a partner has a door of its own.") % named)
-    if line.listed_only and not line.listed.exists():
+    proven = line.sale.campaign.axes.filter(hard=True, checked_at="enter").values("axis")
+    if line.listed_only and not line.listed.filter(axis__in=proven).exists():
         problems.append(_("The list of the line %(line)s is empty: nobody could enter.") % named)
     if line.successor:
         opens_at = max(line.sale.opens_at, line.opens_at or line.sale.opens_at)

@@ -66,9 +66,10 @@ def test_only_people_on_the_list_enter_a_listed_line():
     assert refusal(Shopper(sale, "budi", line="wronged").enter) is Outcome.NOT_ELIGIBLE
 
 
-def test_an_empty_list_cannot_be_published():
+@pytest.mark.parametrize("listed", [[], [(Axis.DEVICE, "nobody proves it at the door")]])
+def test_a_list_by_which_nobody_can_enter_cannot_be_published(listed):
     with pytest.raises(ValidationError):
-        publish(sale=draft_sale(lines=[line("wronged", 2, listed=[])]))
+        publish(sale=draft_sale(lines=[line("wronged", 2, listed=listed)]))
 
 
 def sleep_until(moment):

@@ -1,5 +1,6 @@
 """The cohort is who was there at the opening, whoever draws, however many, however late."""
 
+import asyncio
 import threading
 from datetime import timedelta
 
@@ -8,9 +9,13 @@ from django.utils import timezone
 
 from flashsale.gate import bridge
 from flashsale.life import draw, places
+from flashsale.life.look import look
 from flashsale.models import Allocation, Sale
 from flashsale.rules import lottery
+from flashsale.rules.outcomes import Outcome
+from flashsale.rules.states import PlaceState
 from tests.factories import Shopper, card_of, lobby_sale, move_opening, open_now, tend
+from tests.faults.test_everything_lost import lose_everything
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -104,3 +109,23 @@ def test_a_draw_goes_on_where_the_last_one_died(step, monkeypatch):
     assert bridge.run(draw.draw(card=card)) is True
     assert sorted(person.number() for person in people) == [1, 2, 3]
     assert bridge.run(places.number_of(card, card.lines[0], 4))[0] == 4
+
+
+def test_who_is_first_seen_in_the_middle_of_the_draw_is_called(gate, monkeypatch):
+    sale = lobby_sale()
+    (person,) = crowd(sale, "ani")
+    lose_everything(gate, sale)
+    move_opening(sale)
+    where, said = {"card": card_of(sale), "line": person.line, "place": person.place}, []
+    marks = draw._mark_absent
+
+    async def then_looks(*line):
+        await marks(*line)
+        said.extend(await asyncio.gather(look(**where), return_exceptions=True))
+
+    monkeypatch.setattr(draw, "_mark_absent", then_looks)
+    tend(sale)
+    assert said[0].outcome is Outcome.NOT_READY
+    assert person.look().state is PlaceState.WAITING
+    tend(sale)
+    assert person.look().state is PlaceState.CALLED

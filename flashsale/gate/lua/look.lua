@@ -25,8 +25,11 @@ local out = redis.call('GETBIT', out_here, index) == 1
 if line[4] == '1' then
   -- Its index is its number, drawn or not.
   if redis.call('SETBIT', KEYS[7], index, 1) == 0 then redis.call('SETBIT', KEYS[4], index, 0) end
-elseif out and index <= tonumber(line[3] or 0) and redis.call('SETBIT', KEYS[7], index, 1) == 0 then
+elseif out and index <= tonumber(line[3] or 0) and redis.call('GETBIT', KEYS[7], index) == 0 then
+  -- While the line is being drawn, the numbers of those who are out are taken out of the calling.
+  if sale.frozen and number == 0 then return {'not_ready'} end
   out = false
+  redis.call('SETBIT', KEYS[7], index, 1)
   redis.call('SETBIT', out_here, index, 0)
   if number > 0 then redis.call('SETBIT', KEYS[4], number, 0) end
   redis.call('HINCRBY', KEYS[2], 'gaps', -1)
