@@ -148,3 +148,15 @@ def test_an_old_token_voids_no_place_that_somebody_else_took_up_again():
     (second,) = came(sale, (2, 1))
     assert second.entry.index == first.entry.index
     assert (first.look().state, second.look().state) == (PlaceState.WAITING, PlaceState.WAITING)
+
+
+def test_an_old_token_voids_no_later_place_in_its_own_line_either():
+    sale = lobby_sale(channels=("lazada", "akulaku"))
+    (first,) = came(sale, (1, 1))
+    first.leave()
+    detour = other_line(2, 1, sale)
+    detour.enter()
+    detour.leave()
+    later, other = came(sale, (2, 1), (1, 3))
+    assert (later.entry.index, other.entry.index) == (2, 1)
+    assert (first.look().state, later.look().state) == (PlaceState.WAITING, PlaceState.WAITING)

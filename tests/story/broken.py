@@ -31,8 +31,6 @@ LIMIT = Breakage(
             (r"local packed = redis\.call\(.*\)$", "local packed = false"),
             (r"if found\.used_up and not as_it_is then return \{'limit_reached'\} end", ""),
         ],
-        # Who looks from one of several places does not lose it either.
-        "flashsale/gate/lua/look.lua": [(r"elseif \(here and .*\) and not spent then$", "elseif false then")],
         "flashsale/gate/lua/reserve.lua": [(r"return 'limit_reached' end", "local _ = 0 end")],
     },
     dropped=[("claim", "one_claim_per_slot"), ("claim", "claim_within_limit")],

@@ -36,6 +36,8 @@ elseif out and index <= tonumber(line[3] or 0) and redis.call('GETBIT', KEYS[7],
 end
 if out then return {'looked', 'left', sale.now, 0, called} end
 local spent = number > 0 and redis.call('GETBIT', KEYS[4], number) == 1
+-- Otherwise entering alone joins places: whoever left one keeps its token, and it may be somebody else's by now.
+local was_lost = line[3] or line[4] == '1'
 local known = {}
 for i = 8, #ARGV do
   known[i] = redis.call('HGET', KEYS[buckets + i], ARGV[i])
@@ -44,9 +46,8 @@ for i = 8, #ARGV do
   if other and not (here and other.index == index) then
     if redis.call('GETBIT', KEYS[outs + other.line], other.index) == 1 then
       known[i] = false
-    elseif (here and other.index < index or not here and line[3]) and not spent then
-      -- The token of the other place was seen before this one, after the loss that let both come back. What was spent on an
-      -- order stays its owner's.
+    elseif was_lost and not spent and (not here or other.index < index) then
+      -- The token of the other place was seen before this one. What was spent on an order stays its owner's.
       redis.call('SETBIT', out_here, index, 1)
       redis.call('SADD', KEYS[3], index)
       redis.call('ZREM', KEYS[6], index)
@@ -57,7 +58,7 @@ for i = 8, #ARGV do
 end
 for i = 8, #ARGV do
   local other = known[i] and unpack_place(known[i])
-  if other and other.line == place.line and other.index > index then
+  if was_lost and other and other.line == place.line and other.index > index then
     redis.call('SETBIT', out_here, other.index, 1)
     redis.call('SADD', KEYS[3], other.index)
     redis.call('ZREM', KEYS[6], other.index)
