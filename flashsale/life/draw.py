@@ -105,29 +105,32 @@ async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
 
 async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Writes down what else only the gate knows of a line's crowd, once a second and process, where it has changed."""
-    written: dict[tuple[str, int], tuple[float, Any]] = gate().kept["crowds"]
-    at, known = written.get((card.commitment, line.number), (0.0, None))
+    written: dict[tuple[str, int], tuple[float, Any, Crowd | None]] = gate().kept["crowds"]
+    at, known, known_crowd = written.get((card.commitment, line.number), (0.0, None, None))
     if time.monotonic() - at <= REMEMBER_S:
         return
     crowd = await cards.crowd(card, line)
     if isinstance(crowd, Outcome):
         return
     counts = {"entered": figures.entered, "called": figures.called, "lapsed": figures.lapsed}
-    if (counts, crowd) != known:
-        await in_books(write_crowd, card, line.id, counts, crowd)
-    written[card.commitment, line.number] = (time.monotonic(), (counts, crowd))
+    # The bitmaps of a large line weigh a quarter of a megabyte: they are written where somebody has left.
+    changed = crowd if crowd != known_crowd else None
+    if changed or counts != known:
+        await in_books(write_crowd, card, line.id, counts, changed)
+    written[card.commitment, line.number] = (time.monotonic(), counts, crowd)
 
 
 @transaction.atomic
-def write_crowd(card: SaleCard, allocation: int, counts: Mapping[str, int], crowd: Crowd) -> None:
-    """How many have entered, were called and have lapsed, which never shrinks, and who is out of the line.
+def write_crowd(card: SaleCard, allocation: int, counts: Mapping[str, int], crowd: Crowd | None) -> None:
+    """How many have entered, were called and have lapsed, which never shrinks, and who is out (None: as known).
 
     Nothing that a gate said which is no more: the one filled since knows better.
     """
     if lock_sale(card.sale)[0] == card.epoch:
         most: dict[str, Any] = {name: Greatest(name, count) for name, count in counts.items()}
         Allocation.objects.filter(pk=allocation).update(**most)
-        _keep(allocation, crowd)
+        if crowd:
+            _keep(allocation, crowd)
 
 
 def _keep(allocation: int, crowd: Crowd) -> None:
