@@ -29,7 +29,7 @@ CRASH_POINTS = (
         True, "The tending, once half of what the gate knows is given.", LOOK,
     ),
     CrashPoint(
-        "reserve: taken", "The gate took units, limit, place and key.", "flashsale.models.writer:Writer.submit",
+        "reserve: taken", "The gate took units, limit, place and key.", "flashsale.models.writers:Writer.submit",
         True, "The reaper writes it off in the books; the gate gives everything back.", "the hold's deadline",
     ),
     CrashPoint(

@@ -17,7 +17,8 @@ from flashsale.life.expire import abandon_refused
 from flashsale.life.look import look
 from flashsale.life.status import status
 from flashsale.life.taken import winner_of
-from flashsale.models.writer import Taken, writer
+from flashsale.models.writer import Taken
+from flashsale.models.writers import writer_of
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
@@ -142,7 +143,7 @@ def _ask(
 
 async def _commit(card: SaleCard, taken: dict[str, Any], *, replayed: bool) -> Reserved:
     winner = winner_of(card, taken)
-    told = asyncio.wrap_future(writer.submit(winner))
+    told = asyncio.wrap_future(writer_of(winner.sale).submit(winner))
     # Whoever stops waiting leaves it behind; its error is then nobody's.
     told.add_done_callback(lambda told: told.cancelled() or told.exception())
     try:

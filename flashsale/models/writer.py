@@ -1,21 +1,18 @@
-"""The writer: commits the reservations that the gate has decided, many in one transaction, by one thread per process.
+"""The writer: commits the reservations that the gate has decided, many of a sale in one transaction (writers.py).
 
 A batch that the tables refuse is taken apart and committed one by one, so that a bad row refuses one reservation only.
 """
 
 import logging
-import queue
-import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from typing import Any
 
-from django.db import Error, IntegrityError, InternalError, close_old_connections, connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from flashsale.models.reservation import Claim, Holding, Reservation
 from flashsale.models.rows import insert
@@ -24,7 +21,6 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
-BATCH_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,75 +222,22 @@ def _answer_for(state: str) -> Outcome:
 
 
 def commit(winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
-    """What the books say to each winner: reserved (committed), or a refusal that left nothing behind.
+    """What the books say to each winner of a sale: reserved (committed), or a refusal that left nothing behind.
 
     Raises Django's Error when the books do not answer: then the outcome of all of them is unknown.
     """
-    answers: dict[uuid.UUID, Outcome] = {}
-    by_sale: dict[int, list[Winner]] = defaultdict(list)
-    for winner in winners:
-        by_sale[winner.sale].append(winner)
-    for sale, group in by_sale.items():
-        try:
-            answers |= _commit(sale, group)
-        except (IntegrityError, RefusedByBooks):
-            for winner in group:
-                answers |= _commit_alone(winner)
-    return answers
-
-
-def _commit_alone(winner: Winner) -> dict[uuid.UUID, Outcome]:
+    (sale,) = {winner.sale for winner in winners}
     try:
-        return _commit(winner.sale, [winner])
+        return _commit(sale, winners)
+    except (IntegrityError, RefusedByBooks):
+        # Also one that was alone: somebody may have committed the very same at this moment.
+        return {winner.id: _commit_alone(winner) for winner in winners}
+
+
+def _commit_alone(winner: Winner) -> Outcome:
+    try:
+        return _commit(winner.sale, [winner])[winner.id]
     except IntegrityError as error:
-        return {winner.id: refusal_of(error)}
+        return refusal_of(error)
     except RefusedByBooks as refused:
-        return {winner.id: refused.outcome}
-
-
-class Writer:
-    """One thread that commits what is waiting, up to 64 at once."""
-
-    def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Winner, Future[Outcome]]] = queue.SimpleQueue()
-        self._start = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def submit(self, winner: Winner) -> "Future[Outcome]":
-        """The books' answer to come; it fails with Django's Error when they do not answer."""
-        answer: Future[Outcome] = Future()
-        answer.set_running_or_notify_cancel()  # whoever stops waiting for it must not surprise the thread
-        self._waiting.put((winner, answer))
-        with self._start:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="books-writer", daemon=True)
-                self._thread.start()
-        return answer
-
-    def _run(self) -> None:
-        while True:
-            batch = [self._waiting.get()]
-            while len(batch) < BATCH_MAX and not self._waiting.empty():
-                batch.append(self._waiting.get())
-            self._deliver(batch)
-
-    def _deliver(self, batch: list[tuple[Winner, "Future[Outcome]"]]) -> None:
-        # The same winner may wait twice: a retry arrives while the first attempt is on its way.
-        winners = {winner.id: winner for winner, _ in batch}
-        try:
-            answers = commit(list(winners.values()))
-        except Exception as error:  # handed to everybody who waits; the thread lives on
-            if not isinstance(error, Error):
-                log.exception("a batch of %s could not be committed", len(batch))
-            for _, future in batch:
-                future.set_exception(error if isinstance(error, Error) else InternalError(repr(error)))
-            close_old_connections()
-        else:
-            for winner, future in batch:
-                future.set_result(answers[winner.id])
-        finally:
-            if self._waiting.empty():
-                close_old_connections()
-
-
-writer = Writer()
+        return refused.outcome

@@ -11,7 +11,7 @@ from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown
 from flashsale.life import admit, rebuild, schedule
 from flashsale.life.look import look
-from flashsale.models import Reservation, Sale, writer
+from flashsale.models import Reservation, Sale, writers
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
 from flashsale.stage.redis_server import RedisServer
@@ -58,7 +58,7 @@ def test_acknowledged_reservations_outlive_the_gate(
     sale, people = called(*NAMES, stock=5)
     ani, budi, cici, dodi, edi = people
     held, bought = ani.reserve(), buy(budi)
-    dying(monkeypatch, writer.Writer, "submit", cici.reserve)
+    dying(monkeypatch, writers.Writer, "submit", cici.reserve)
     before = in_gate(sale)
     assert before == {"offered": 2, "held": 2, "sold": 1, "used": [1] * 6}
     fault(server)

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from flashsale.gate import bridge, inspect, load, scripts
 from flashsale.life import admit, beat, cancel, control, rebuild, roll_over
-from flashsale.models import Reservation, Sale, writer
+from flashsale.models import Reservation, Sale, writer, writers
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.stage.processes import free_port
 from flashsale.stage.redis_server import RedisServer
@@ -181,7 +181,7 @@ def test_a_commit_of_another_sale_that_lands_while_the_campaigns_counts_are_load
     one, other, here, there = two_sales()
     frozen: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr(writer.Writer, "submit", lambda _, winner: frozen.append(winner) or dying_now())
+        patch.setattr(writers.Writer, "submit", lambda _, winner: frozen.append(winner) or dying_now())
         with pytest.raises(OSError, match="froze"):
             there.reserve()
     wipe(server.port)

@@ -20,7 +20,7 @@ from flashsale.gate import bridge, inspect, scripts
 from flashsale.life import admit, cancel, control
 from flashsale.life.leave import leave
 from flashsale.life.release import release
-from flashsale.models import Reservation, writer
+from flashsale.models import Reservation, writers
 from flashsale.models import Sale as Row
 from flashsale.rules.outcomes import Refused
 from tests.factories import Shopper, card_of, move_opening
@@ -157,7 +157,7 @@ class Machine(Footing, RuleBasedStateMachine):
         shopper, place, sale = self.somebody(pick)
         foretold = self.oracle.reserve(sale, place, shopper.name, items, key)
         known = self.oracle.seen(place, key)
-        really, writer.Writer.submit = writer.Writer.submit, dies  # type: ignore[method-assign]
+        really, writers.Writer.submit = writers.Writer.submit, dies  # type: ignore[method-assign]
         try:
             said, _ = self.word(lambda: shopper.reserve(*items, key=key))
         except Died:
@@ -167,7 +167,7 @@ class Machine(Footing, RuleBasedStateMachine):
         else:
             assert said == foretold
         finally:
-            writer.Writer.submit = really  # type: ignore[method-assign]
+            writers.Writer.submit = really  # type: ignore[method-assign]
 
     @precondition(lambda self: self.shoppers and connection.vendor == "postgresql")
     @rule(pick=some_hold, items=st.sampled_from(WISHES))

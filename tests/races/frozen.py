@@ -10,21 +10,21 @@ from typing import Any
 
 from flashsale.gate import bridge
 from flashsale.life import places, reserve
-from flashsale.models import writer
+from flashsale.models import writer, writers
 from flashsale.rules.outcomes import Refused
 
 
 def main() -> None:
     """Reserves for the place described on the command line."""
     told = json.loads(sys.argv[1])
-    really = writer.Writer.submit
+    really = writers.Writer.submit
 
-    def submit(self: writer.Writer, winner: writer.Winner) -> "Future[Any]":
+    def submit(self: writers.Writer, winner: writer.Winner) -> "Future[Any]":
         say("taken")
         sys.stdin.readline()
         return really(self, winner)
 
-    writer.Writer.submit = submit  # type: ignore[method-assign]
+    writers.Writer.submit = submit  # type: ignore[method-assign]
     if not told["guarded"]:
         writer.lock_sale = lambda *_, **__: (told["epoch"], "published")  # type: ignore[assignment]
     card = bridge.run(places.card(code=told["sale"]))
