@@ -56,6 +56,7 @@ class Place:
     number: int = 0
     left: bool = False
     returns: int = 0
+    forgotten: bool = False
 
 
 @dataclass(eq=False)
@@ -96,9 +97,14 @@ class Oracle:
 
     # --- The line --------------------------------------------------------------------------------------------------
 
+    def _known(self, who: str, sale: Sale) -> Place | None:
+        """The place by which the gate knows somebody; who left and was forgotten with it is new to it."""
+        place = self.places.get((sale.name, who))
+        return None if place and place.forgotten else place
+
     def enter(self, who: str, sale: Sale, line: Line) -> str | None:
         """The word of a refusal, or None: then they stand in the line, at a new place unless they had one."""
-        place = self.places.get((sale.name, who))
+        place = self._known(who, sale)
         if sale.closed:
             return None if place and place.line is line and not place.left else "closed"
         comes_back = place is not None and place.left and sale.drawn
@@ -119,7 +125,7 @@ class Oracle:
         return "unpaid_twice" if self.unpaid(who) >= UNPAID_MAX else None
 
     def entered(self, who: str, sale: Sale, line: Line, *, index: int, fresh: bool) -> None:
-        place = self.places.get((sale.name, who))
+        place = self._known(who, sale)
         if fresh:
             returns = place.returns + 1 if place and place.left else 0
             self.places[sale.name, who] = Place(line, index, returns=returns)
@@ -231,17 +237,19 @@ class Oracle:
             line.waves.append((upto, sale.clock))
 
     def lost(self, *, everything: bool) -> None:
-        """The gate was replaced: what nobody committed is forgotten; where all is lost, so is who left."""
+        """The gate was replaced: what nobody committed is forgotten; where all is lost, so is who it was that left."""
         for hold in self.holds:
             if hold.state == "taken":
                 self.end(hold, "forgotten")
         if not everything:
             return
         for place in self.places.values():
-            place.left, place.returns = False, 0
+            place.forgotten, place.returns = place.left, 0
         for sale in self.sales:
             for line in sale.lines.values():
-                line.waves = [(line.called, sale.clock or 0)] if line.called else []
+                over = [last for last, at in line.waves if sale.clock is not None and sale.clock >= at + CLAIM_S]
+                line.waves = [(last, -CLAIM_S) for last in over[-1:]]
+                line.waves += [(line.called, sale.clock or 0)] if line.called > sum(over[-1:]) else []
 
     def expected(self, line: Line) -> Mapping[str, int]:
         """What the gate must count of a line."""
