@@ -32,9 +32,12 @@ SALES = {"first": ({"lazada": (2, 1), "akulaku": (1, 1)}, None), "second": ({"mi
 LINES = [(name, code) for name, (lines, _) in SALES.items() for code in lines]
 
 
-async def forget_draws() -> None:
-    """What doors keep of a draw they keep by its commitment, which never comes twice in earnest."""
-    for name in ("draws", "entered"):
+async def forget_kept() -> None:
+    """What doors keep of a draw they keep by its commitment, which never comes twice in earnest.
+
+    What they have written down of a line they write again: a step must not depend on the second it falls into.
+    """
+    for name in ("draws", "crowds"):
         gate().kept[name].clear()
 
 
@@ -45,7 +48,7 @@ class Footing:
         """Publishes both sales; the secret is not the system's, so that a run can be repeated."""
         secrets = (sha256(secret + bytes([n])).digest() for n in count())
         schedule.os = SimpleNamespace(urandom=lambda _: next(secrets))  # type: ignore[assignment]
-        bridge.run(forget_draws())
+        bridge.run(forget_kept())
         with redis.Redis.from_url(settings.REDIS_URL) as inside:
             inside.flushall()
         hard = {axis: kind for axis, kind in AXES.items() if kind.startswith("hard")}

@@ -25,7 +25,7 @@ from flashsale.models import Sale as Row
 from flashsale.rules.outcomes import Refused
 from tests.factories import Shopper, card_of, move_opening
 from tests.faults.steps import CHECKS, Died, dies, pay
-from tests.oracle.footing import LINES, PEOPLE, PRICES, SALES, Footing, books_frozen
+from tests.oracle.footing import LINES, PEOPLE, PRICES, SALES, Footing, books_frozen, forget_kept
 from tests.oracle.model import CLOSES_S, SKUS
 
 WISHES = tuple(
@@ -226,6 +226,7 @@ class Machine(Footing, RuleBasedStateMachine):
     @rule(everything=st.booleans(), pick=some_hold)
     def loses_its_gate(self, everything: bool, pick: int) -> None:
         self.lost_at = self.steps
+        bridge.run(forget_kept())
         for sale in self.sales.values():
             self.tend(sale)
         with redis.Redis.from_url(settings.REDIS_URL) as inside:
