@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.sale_forms import LineField, WallTimeField
 from flashsale.life.rules import KINDS
 from flashsale.models import Allocation, CampaignAxis, Rules, Sale, Stock
-from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX
+from flashsale.models.sale import MESSAGE_BYTES_MAX, POLL_MS_MAX, UNITS_MAX, short_enough
 
 # Further on it is a slip of the pen, and at the end of the calendar the closing could not move along.
 POSTPONED_MOST = timedelta(days=365)
@@ -33,8 +33,8 @@ class PauseForm(SaleStepForm):
     """What shoppers read meanwhile."""
 
     message = forms.CharField(
-        label=gettext_lazy("message to shoppers"), max_length=200, required=False,
-        help_text=gettext_lazy("They read it on the waiting page."),
+        label=gettext_lazy("message to shoppers"), max_length=MESSAGE_BYTES_MAX, required=False,
+        validators=[short_enough], help_text=gettext_lazy("They read it on the waiting page."),
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from flashsale.gate.client import GateDown, wall_ms
 from flashsale.life.books import in_books
 from flashsale.life.rebuild import card_of, mend
 from flashsale.models import Record, Sale, Stock, Unit
-from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms
+from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms, short_enough
 from flashsale.models.writer import lock_sale
 from flashsale.rules.pace import LEASE_MS, Lease
 from flashsale.rules.states import Phase, SaleState
@@ -195,6 +195,8 @@ def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) 
         sale.refresh_from_db()
         message, before = sale.message, {name: getattr(sale, name) for name in DECIDED}
         change(now)
+        if sale.message != message:
+            short_enough(sale.message)
         sale.revision += 1
         sale.save()
         # A decision that is repeated changes nothing, so there is nothing to tell.

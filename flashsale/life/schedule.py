@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +14,10 @@ from django.utils.translation import gettext as _
 from flashsale.life.control import make_units
 from flashsale.life.draw import BLOCK_MIN
 from flashsale.life.enter import digester
-from flashsale.life.rebuild import rebuild
+from flashsale.life.rebuild import card_of, rebuild
+from flashsale.life.status import BYTES_MAX, bytes_at_most
 from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Record, Rules, Sale, Stock
-from flashsale.models.sale import LOBBY, UNITS_MAX, ms
+from flashsale.models.sale import LOBBY, MESSAGE_BYTES_MAX, UNITS_MAX, ms
 from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue
@@ -159,9 +161,24 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     if sum(stock.quantity for line in lines for stock in line.stock.all()) > UNITS_MAX:
         problems.append(_("More than %(most)d units.") % {"most": UNITS_MAX})
     problems += [words for line in lines for words in (*_tranche_problems(line), *_carry_problems(line, now))]
+    problems += _status_problems(sale)
     if not sale.campaign.axes.filter(hard=True, checked_at="enter").exists():
         problems.append(_("The campaign needs a hard axis that is checked when entering."))
     return problems
+
+
+def _status_problems(sale: Sale) -> list[str]:
+    card = replace(card_of(sale), message="-" * MESSAGE_BYTES_MAX)
+    longest = {line.code: bytes_at_most(card, line) for line in card.lines}
+    words = _(
+        "The public status of the line %(line)s could take %(found)d bytes, %(most)d at most: offer less in it, "
+        "or give the sale, the line or the SKUs shorter codes."
+    )
+    return [
+        words % {"line": line, "found": found, "most": BYTES_MAX}
+        for line, found in longest.items()
+        if found > BYTES_MAX
+    ]
 
 
 def _tranche_problems(line: Allocation) -> list[str]:

@@ -1,6 +1,8 @@
 """Status: one public document per line, the same for everyone, so that any cache can serve it."""
 
+import json
 import time
+from dataclasses import replace
 from typing import Any
 
 from flashsale.gate import scripts
@@ -15,6 +17,10 @@ FRESH_S = 0.5
 POLL_CALM_MS = 10_000
 POLL_SOON_MS = 2_000
 SOON_MS = 60_000
+# It goes to everybody every few seconds: with its headers it fits into one packet.
+BYTES_MAX = 1024
+# As long as any count or moment can become: a direct line counts to two million, and moments have 13 digits until 2286.
+_COUNT, _MOMENT = 9_999_999, 9_999_999_999_999
 
 
 async def status(*, card: SaleCard, line: LineCard) -> dict[str, Any]:
@@ -31,6 +37,23 @@ async def _survey(card: SaleCard, line: LineCard) -> dict[str, Any]:
     figures = await scripts.survey(card, line)
     if isinstance(figures, Outcome):
         raise Refused(figures)
+    return _document(card, line, figures)
+
+
+def bytes_at_most(card: SaleCard, line: LineCard) -> int:
+    """How long the line's document may become with the card's message, whatever is counted and set later."""
+    figures = Survey(
+        wall=_MOMENT, now=_MOMENT, state=SaleState.CALLED_OFF, frozen=True, entered=_COUNT, block=_COUNT,
+        cohort=_COUNT, seed="0" * 64, called=_COUNT, lapsed=_COUNT, open_claims=_COUNT, held=_COUNT, sold=_COUNT,
+        left=_COUNT, called_at=_MOMENT, gaps=0, runs_until=_MOMENT, removed=_COUNT,
+        free=dict.fromkeys(line.skus, _COUNT),
+    )  # fmt: skip
+    longest = replace(card, commitment="0" * 64, rate_per_s=_COUNT, poll_ms=_COUNT)
+    document = _document(longest, line, figures)
+    return len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _document(card: SaleCard, line: LineCard, figures: Survey) -> dict[str, Any]:
     stands = phase_of(card, figures)
     return {
         "sale": card.code, "line": line.code, "mode": line.mode, "phase": stands, "now": figures.now,

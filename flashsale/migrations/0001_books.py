@@ -4,6 +4,7 @@ import django.core.validators
 import django.db.models.deletion
 import flashsale.models.campaign
 import flashsale.models.record
+import flashsale.models.sale
 import flashsale.rules.states
 import uuid
 from decimal import Decimal
@@ -64,7 +65,7 @@ class Migration(migrations.Migration):
                 ('extra_time_max', models.PositiveIntegerField(default=200, help_text='People who need longer may ask for twice the claim window; each may keep the next one waiting.', validators=[django.core.validators.MaxValueValidator(10000)], verbose_name='places with extra time in a line, at most')),
                 ('max_entries', models.PositiveIntegerField(default=100000, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1000000)], verbose_name='entries per line, at most')),
                 ('poll_ms', models.PositiveIntegerField(default=0, help_text='0: as the phase of the sale wants. The brake when the servers are too busy.', validators=[django.core.validators.MaxValueValidator(300000)], verbose_name='pages ask every (ms)')),
-                ('message', models.CharField(blank=True, max_length=200, verbose_name='message to shoppers')),
+                ('message', models.CharField(blank=True, max_length=200, validators=[flashsale.models.sale.short_enough], verbose_name='message to shoppers')),
                 ('state', models.CharField(default=flashsale.rules.states.SaleState['DRAFT'], editable=False, max_length=12, verbose_name='state')),
                 ('epoch', models.PositiveIntegerField(default=0, editable=False)),
                 ('revision', models.PositiveIntegerField(default=0, editable=False)),

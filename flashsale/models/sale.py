@@ -1,5 +1,6 @@
 """A sale: one timed event of a campaign, its clock and its phase."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -20,6 +21,7 @@ LOBBY = timedelta(hours=24)
 ENTRIES_MAX = 1_000_000
 UNITS_MAX = 1_000_000
 POLL_MS_MAX = 300_000
+MESSAGE_BYTES_MAX = 200
 # What shoppers and partners rely on from the day of publication.
 FROZEN_FIELDS = (
     "campaign",
@@ -43,6 +45,16 @@ def ms(moment: datetime) -> int:
 def moment(at_ms: int) -> datetime:
     """The moment so many milliseconds after 1970."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def short_enough(message: str) -> None:
+    """Raises ValidationError for a message that takes too much of the public status, where everybody reads it."""
+    bytes_ = len(json.dumps(message, ensure_ascii=False).encode()) - len('""')
+    if bytes_ > MESSAGE_BYTES_MAX:
+        raise ValidationError(
+            _("%(found)d bytes; at most %(most)d. Letters beyond A to Z take two to four."),
+            params={"found": bytes_, "most": MESSAGE_BYTES_MAX},
+        )
 
 
 class Sale(models.Model):
@@ -93,7 +105,9 @@ class Sale(models.Model):
         Rules, models.PROTECT, null=True, blank=True, related_name="sales", verbose_name=_("rules of the review"),
         help_text=_("Empty: the newest when the sale is published. Shown on its page from then on."),
     )  # fmt: skip
-    message = models.CharField(_("message to shoppers"), max_length=200, blank=True)
+    message = models.CharField(
+        _("message to shoppers"), max_length=MESSAGE_BYTES_MAX, blank=True, validators=[short_enough]
+    )
 
     state = models.CharField(_("state"), max_length=12, default=SaleState.DRAFT, editable=False)
     epoch = models.PositiveIntegerField(default=0, editable=False)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.utils import timezone
+from django.utils import timezone, translation
 from redis import Redis
 
 from flashsale.gate import bridge, inspect, scripts
@@ -113,6 +113,16 @@ def test_a_card_read_before_a_decision_never_replaces_the_one_that_came_with_it(
     control.brake(sale=sale, rate_per_s=7, poll_ms=30_000)
     bridge.run(scripts.tell(stale, revision=heard, state="published"))
     assert (card_of(sale).rate_per_s, card_of(sale).poll_ms) == (7, 30_000)
+
+
+@pytest.mark.parametrize("message", ["x" * 201, "é" * 101, "\U0001f642" * 51, '"' * 101])
+def test_a_message_that_the_public_status_has_no_room_for_is_refused(message):
+    before = Sale.objects.filter(pk=lobby_sale().pk).values()
+    was = list(before)
+    for decide in (control.pause, control.call_off):
+        with translation.override("en"), pytest.raises(ValidationError, match="bytes; at most 200"):
+            decide(sale=Sale.objects.get(), message=message)
+    assert list(before.all()) == was
 
 
 def test_a_sale_called_off_reserves_nothing_more_and_says_why():

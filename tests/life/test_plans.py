@@ -143,6 +143,32 @@ def test_units_have_serial_numbers_however_long_the_codes_are():
     assert Unit.objects.get().serial == f"{'s' * 40}/{'l' * 40}/{'S' * 40}/000001"
 
 
+def offering(count):
+    """A draft with a line that offers so many things."""
+    skus = [f"phone-{number:03}" for number in range(count)]
+    offers = [{"sku": sku, "name": "Phone", "price": 1} for sku in skus]
+    return draft_of({"code": "first", "channels": ["lazada"], "stock": dict.fromkeys(skus, 1)}, offers=offers, code="s")
+
+
+def test_a_line_offers_as_much_as_its_public_status_can_say_at_its_longest():
+    english, indonesian = refused(offering(17))
+    # A SKU takes 20: nine letters, seven digits, quotes, a colon and a comma.
+    assert english == [
+        (
+            "The public status of the line first could take 1039 bytes, 1024 at most: offer less in it, "
+            "or give the sale, the line or the SKUs shorter codes."
+        )
+    ]
+    assert indonesian == [
+        (
+            "Status publik antrean first dapat mencapai 1039 byte, paling banyak 1024: kurangi penawarannya, "
+            "atau pendekkan kode penjualan, antrean, atau SKU."
+        )
+    ]
+    Sale.objects.all().delete()
+    assert publish(sale=offering(16)).state == "published"
+
+
 class Account(Shopper):
     """Somebody whom their partner knows by the name of an account."""
 

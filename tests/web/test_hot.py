@@ -7,8 +7,9 @@ import redis
 from pytest_django import Settings
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import enter, places
+from flashsale.life import control, enter, places
 from flashsale.life.schedule import publish
+from flashsale.life.status import bytes_at_most
 from flashsale.models import Allocation, Reservation, Sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.tokens import Proof
@@ -171,6 +172,18 @@ class TestStatus:
         assert {name: document[name] for name in ("phase", "entered", "called", "free", "seed", "cohort")} == {
             "phase": "lobby", "entered": 1, "called": 0, "free": 10, "seed": "", "cohort": None,
         }  # fmt: skip
+
+    @pytest.mark.usefixtures("transactional_db", "gate")
+    def test_it_stays_small_for_all_that_a_sale_may_offer_and_say(self) -> None:
+        skus = [f"phone-{number:04}" for number in range(13)]
+        offers = [{"sku": sku, "name": "Phone", "price": 1} for sku in skus]
+        line = {"code": "lazada", "channels": ["lazada"], "stock": dict.fromkeys(skus, 1000)}
+        sale = open_now(publish(sale=draft_sale(code="s" * 40, offers=offers, lines=[line])))
+        control.pause(sale=sale, message='é"' * 50)
+        reply = self._ask(sale)
+        assert (len(reply.json["offers"]), reply.json["message"]) == (13, 'é"' * 50)
+        card = card_of(sale)
+        assert 900 < len(reply.body) <= bytes_at_most(card, card.lines[0]) <= 1024
 
     def test_what_did_not_change_is_not_sent_again(self, sale: Sale) -> None:
         etag = self._ask(sale).headers["etag"]
