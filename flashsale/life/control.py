@@ -8,7 +8,8 @@ the books refuse what the decision forbids all the same, and deciding the same a
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -140,9 +141,7 @@ def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
 
     Raises ValidationError once the sale has opened, and for less than there are.
     """
-    now = _now()
-    with transaction.atomic():
-        lock_sale(stock.allocation.sale_id, exclusive=True)
+    with _locked(stock.allocation.sale_id) as now:
         stock.refresh_from_db()
         sale = Sale.objects.select_related("campaign").get(pk=stock.allocation.sale_id)
         if quantity != stock.quantity:
@@ -186,12 +185,17 @@ def _now() -> datetime:
         return timezone.now()
 
 
-def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) -> Sale:
+@contextmanager
+def _locked(sale: int) -> Iterator[datetime]:
+    """A transaction that holds the sale's row; the time since when, for a commit or a rebuild may keep it waiting."""
     now, seen_at = _now(), time.monotonic()
     with transaction.atomic():
-        lock_sale(sale.pk, exclusive=True)
-        # A commit or a rebuild may have kept us waiting.
-        now += timedelta(seconds=time.monotonic() - seen_at)
+        lock_sale(sale, exclusive=True)
+        yield now + timedelta(seconds=time.monotonic() - seen_at)
+
+
+def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) -> Sale:
+    with _locked(sale.pk) as now:
         sale.refresh_from_db()
         message, before = sale.message, {name: getattr(sale, name) for name in DECIDED}
         change(now)

@@ -1,9 +1,12 @@
 """What an admin may still decide about a published sale: safe at any moment, twice, and the promises hold."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection, transaction
 from django.utils import timezone, translation
 from redis import Redis
 
@@ -18,6 +21,7 @@ from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Phase
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
 from tests.faults.steps import dying
+from tests.races.test_expiry import closing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -188,3 +192,18 @@ def test_units_are_added_up_to_a_total_before_the_opening_only():
     with pytest.raises(ValidationError):
         control.add_units(stock=stock, quantity=9)
     assert Unit.objects.count() == 5
+
+
+def test_units_are_not_added_by_an_admin_who_waited_over_the_opening():
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no row locks")
+    opens = timezone.now() + timedelta(seconds=1.5)
+    stock = Stock.objects.get(allocation__sale=lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1)))
+    add = closing(lambda more: control.add_units(stock=stock, quantity=stock.quantity + more))
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            Sale.objects.select_for_update().get()
+            added = thread.submit(add, 1)
+            time.sleep(2)
+        assert isinstance(added.exception(timeout=20), ValidationError)
+    assert Unit.objects.count() == stock.quantity
