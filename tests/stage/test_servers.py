@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import psycopg
 import pytest
 import redis
+from pytest_django import Settings
 
+from flashsale.gate import client
 from flashsale.stage import postgres_server, redis_server, symptoms
 from flashsale.stage.postgres_server import PostgresServer
 from flashsale.stage.processes import NotReady, Process, free_port, wait_http
@@ -30,6 +33,17 @@ def test_the_doctor_sees_that_a_clock_is_off(
     symptom = symptoms._clocks()
     assert symptom.well is well
     assert re.fullmatch(f"gate {seen} ms(, books {seen} ms)?", symptom.found)
+
+
+@pytest.mark.django_db
+def test_the_doctor_does_not_call_a_clock_well_that_nobody_could_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    symptom = symptoms._clocks()
+    assert (symptom.well, symptom.fix) == (False, "bring back what is silent")
+    assert re.fullmatch(r"(books [+-]\d{1,2} ms, )?gate no answer", symptom.found)
 
 
 def test_redis_keeps_what_was_written_over_a_crash(own_redis: RedisServer) -> None:
