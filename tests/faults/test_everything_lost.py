@@ -47,6 +47,12 @@ def test_in_the_lobby_those_known_to_have_entered_are_drawn_and_called_and_no_gh
     assert bridge.run(status(card=card, line=card.lines[0]))["entered"] == 5
 
 
+def open_claims(sale: Sale) -> int:
+    """How many are called and have not reserved, as the gate counts."""
+    card = card_of(sale)
+    return bridge.run(scripts.survey(card, card.lines[0])).open_claims
+
+
 def remembering(monkeypatch, **fields) -> Sale:
     """A sale of which every look writes down what the gate knows."""
     monkeypatch.setattr(draw, "REMEMBER_S", 0.0)
@@ -66,9 +72,7 @@ def test_a_second_loss_makes_no_ghosts_of_indexes_that_were_never_given(gate, mo
     if not drawn:
         open_now(sale)
     tend(sale)
-    card = card_of(sale)
-    assert bridge.run(scripts.survey(card, card.lines[0])).open_claims == 5
-    assert states(people) == ["called"] * 5
+    assert (open_claims(sale), states(people)) == (5, ["called"] * 5)
 
 
 def test_a_filling_that_is_broken_off_and_begun_anew_makes_no_ghosts(gate, monkeypatch):
@@ -80,9 +84,7 @@ def test_a_filling_that_is_broken_off_and_begun_anew_makes_no_ghosts(gate, monke
     tend(sale)
     open_now(sale)
     tend(sale)
-    card = card_of(sale)
-    assert bridge.run(scripts.survey(card, card.lines[0])).open_claims == 5
-    assert states(people) == ["called"] * 5
+    assert (open_claims(sale), states(people)) == (5, ["called"] * 5)
 
 
 def test_who_left_in_the_lobby_is_not_called_after_a_loss_in_the_middle_of_the_draw(gate, monkeypatch):
@@ -93,9 +95,7 @@ def test_who_left_in_the_lobby_is_not_called_after_a_loss_in_the_middle_of_the_d
     dying(monkeypatch, draw, "_mark_absent", lambda: tend(sale))
     lose_everything(gate, sale)
     tend(sale)
-    card = card_of(sale)
-    assert bridge.run(scripts.survey(card, card.lines[0])).open_claims == 4
-    assert (states(people), gone.look().state) == (["called"] * 4, "left")
+    assert (open_claims(sale), states(people), gone.look().state) == (4, ["called"] * 4, "left")
 
 
 def test_who_did_not_come_in_time_is_not_called_again_after_a_loss(gate, monkeypatch):
