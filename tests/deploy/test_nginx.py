@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import shutil
 import sys
 import threading
@@ -50,8 +51,8 @@ def sale(django_db_setup: None, django_db_blocker: DjangoDbBlocker, redis_url: s
 
 
 @pytest.fixture(scope="module")
-def door(sale: tuple[Sale, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of one process with all doors."""
+def granian(sale: tuple[Sale, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, int]]:
+    """One process with all doors, under another that looks after it, and its port."""
     folder, port = tmp_path_factory.mktemp("door"), free_port()
     env = {"FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": servers.books_url()}
     command = [
@@ -60,7 +61,13 @@ def door(sale: tuple[Sale, str], tmp_path_factory: pytest.TempPathFactory) -> It
     ]  # fmt: skip
     with Process(name="granian", command=command, log=folder / "granian.log", env=env) as server:
         wait_http(f"http://127.0.0.1:{port}/livez", process=server)
-        yield port
+        yield server, port
+
+
+@pytest.fixture(scope="module")
+def door(granian: tuple[Process, int]) -> int:
+    """The door's port."""
+    return granian[1]
 
 
 @pytest.fixture
@@ -99,6 +106,15 @@ def test_sixty_four_clients_cost_the_door_what_one_costs(edge: Edge) -> None:
     assert min(counted.values()) > 10 * POLLING_S * PER_LINE_AND_S
     asked = {line: edge.asked(path) for line, path in lines.items()}
     assert all(1 < times <= POLLING_S * PER_LINE_AND_S for times in asked.values()), asked
+
+
+@pytest.mark.skipif("sys.platform != 'linux'")
+def test_no_thread_of_a_door_takes_the_core_from_another_that_works(granian: tuple[Process, int]) -> None:
+    keeper = Path(f"/proc/{granian[0].pid}/task")
+    doors = [pid for task in keeper.iterdir() for pid in (task / "children").read_text().split()]
+    policies = [os.sched_getscheduler(int(task.name)) for pid in doors for task in Path(f"/proc/{pid}/task").iterdir()]
+    assert len(policies) > 2
+    assert set(policies) == {os.SCHED_BATCH}
 
 
 def test_what_was_seen_before_is_answered_without_a_body(edge: Edge) -> None:
