@@ -4,10 +4,8 @@ import time
 from datetime import timedelta
 from typing import NamedTuple, cast
 
-from redis.exceptions import RedisError
-
 from flashsale.gate.card import CarriedCard, LineCard, SaleCard
-from flashsale.gate.client import GateDown, Script, gate
+from flashsale.gate.client import Script, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.messages import Crowd
 from flashsale.gate.scripts import keys_of
@@ -56,23 +54,17 @@ def _over(card: SaleCard) -> bool:
 
 
 async def _read(code: str) -> bytes | None:
-    try:
-        where = await gate().redis.hget(DIRECTORY, code)
-        if where is None:
-            return None
-        campaign, sale = where.decode().split(":")
-        return cast("bytes | None", await gate().redis.get(SaleKeys(int(campaign), int(sale)).card))
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("card") from error
+    where = await gate().ask("HGET", DIRECTORY, code)
+    if where is None:
+        return None
+    campaign, sale = where.decode().split(":")
+    return cast("bytes | None", await gate().ask("GET", SaleKeys(int(campaign), int(sale)).card))
 
 
 async def show(card: SaleCard) -> None:
     """Puts the card where doors find it. Raises GateDown."""
-    try:
-        await gate().redis.set(keys_of(card).card, card.to_json())
-        await gate().redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("card") from error
+    await gate().redis.set(keys_of(card).card, card.to_json())
+    await gate().redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")
     look_anew(card)
 
 
@@ -83,10 +75,7 @@ def look_anew(card: SaleCard) -> None:
 
 async def codes() -> list[str]:
     """The codes of all sales in the directory. Raises GateDown."""
-    try:
-        return [code.decode() for code in await gate().redis.hkeys(DIRECTORY)]
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("directory") from error
+    return [code.decode() for code in await gate().redis.hkeys(DIRECTORY)]
 
 
 async def forget(card: SaleCard) -> None:
@@ -100,14 +89,11 @@ async def forget(card: SaleCard) -> None:
     for line in card.lines:
         n = line.number
         crowd += [keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n), keys.patient(n)]
-    try:
-        await redis.hdel(DIRECTORY, card.code)
-        for start in range(0, len(crowd), UNLINKED_AT_ONCE):
-            await redis.unlink(*crowd[start : start + UNLINKED_AT_ONCE])
-        for key in _counts(card):
-            await redis.expire(key, COUNTS_KEPT_S)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("forget") from error
+    await redis.hdel(DIRECTORY, card.code)
+    for start in range(0, len(crowd), UNLINKED_AT_ONCE):
+        await redis.unlink(*crowd[start : start + UNLINKED_AT_ONCE])
+    for key in _counts(card):
+        await redis.expire(key, COUNTS_KEPT_S)
 
 
 def _counts(card: SaleCard) -> list[str]:
@@ -123,10 +109,7 @@ async def erase(card: SaleCard) -> None:
     """Takes everything that is known of a sale and of its campaign's people out of the gate. Raises GateDown."""
     await forget(card)
     keys = keys_of(card)
-    try:
-        await gate().redis.unlink(keys.used_campaign, keys.unpaid, *_counts(card))
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("erase") from error
+    await gate().redis.unlink(keys.used_campaign, keys.unpaid, *_counts(card))
 
 
 async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
@@ -135,10 +118,7 @@ async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
     # By the commitment: ids may come back with restored books, a secret never does.
     which = (card.commitment, line.number)
     if which not in draws:
-        try:
-            cohort, seed = await gate().redis.hmget(keys_of(card).line(line.number), ["cohort", "seed"])
-        except (RedisError, OSError, TimeoutError) as error:
-            raise GateDown("draw") from error
+        cohort, seed = await gate().ask("HMGET", keys_of(card).line(line.number), "cohort", "seed")
         if not seed:
             return 0, ""
         draws[which] = (int(cohort), seed.decode())
@@ -159,25 +139,16 @@ async def given_up(card: SaleCard, old: CarriedCard, index: int) -> bool:
     pipe.getbit(keys.out(old.line), index)
     pipe.getbit(keys.seen(old.line), index)
     pipe.sismember(keys.voided(old.line), index)
-    try:
-        out, seen, voided = await pipe.execute()
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("given up") from error
+    out, seen, voided = await pipe.execute()
     # Out, but never seen: one that was lost with the gate, and may well be somebody's.
     return bool(out and (seen or voided))
 
 
 async def patient_places(card: SaleCard, line: LineCard) -> list[int]:
     """The indexes with extra time to claim, a capped list. Raises GateDown."""
-    try:
-        return [int(index) for index in await gate().redis.zrange(keys_of(card).patient(line.number), 0, -1)]
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("patient") from error
+    return [int(index) for index in await gate().redis.zrange(keys_of(card).patient(line.number), 0, -1)]
 
 
 async def tending(card: SaleCard) -> bool:
     """Whether the caller is the one to look after the sale for the next 200 ms. Raises GateDown."""
-    try:
-        return bool(await gate().redis.set(keys_of(card).tend, 1, nx=True, px=200))
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("tend") from error
+    return bool(await gate().ask("SET", keys_of(card).tend, 1, "NX", "PX", 200))

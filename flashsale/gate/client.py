@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 from hiredis import pack_command
 from redis import asyncio as aioredis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
@@ -34,6 +35,31 @@ class GateDown(Exception):
     """The gate did not answer; whether the call had an effect is unknown."""
 
 
+# Of redis-py, its sockets and asyncio: whatever keeps a command from being answered.
+_UNANSWERED = (LinkBroken, RedisError, OSError, TimeoutError)
+
+
+class _Commands(aioredis.Redis):
+    """redis-py's commands, each on a connection of its own; what goes wrong with one is :class:`GateDown`."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except _UNANSWERED as error:
+            raise GateDown(f"{args[0]}: {error}") from error
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _Pipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        try:
+            return list(await super().execute(raise_on_error))
+        except _UNANSWERED as error:
+            raise GateDown(f"pipeline: {error}") from error
+
+
 class Script:
     """A Lua file of this package behind the shared prelude, called by its SHA-1."""
 
@@ -44,7 +70,10 @@ class Script:
 
 
 class Gate:
-    """The way to Redis of one event loop: `call` for scripts, `redis` for plain commands."""
+    """The way to Redis of one event loop; whatever is asked of it raises :class:`GateDown`.
+
+    `call` runs scripts, `ask` small commands on a crowd's way, `redis` all others: a large reply holds up nobody.
+    """
 
     def __init__(self, url: str) -> None:
         self.pool = aioredis.BlockingConnectionPool.from_url(
@@ -61,10 +90,10 @@ class Gate:
         # What was learnt through this gate and goes with it: cards, draws, batches on their way; by who keeps it.
         self.kept: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         # Any: the library types every reply as bytes or text, whatever the client was told.
-        self.redis: Any = aioredis.Redis(connection_pool=self.pool, retry=Retry(NoBackoff(), 0))
+        self.redis: Any = _Commands(connection_pool=self.pool, retry=Retry(NoBackoff(), 0))
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
-        """The script's reply; ARGV[1] is always the server's run id. Raises :class:`GateDown`."""
+        """The script's reply; ARGV[1] is always the server's run id."""
         try:
             link = await self._linked()
             rest = (len(keys), *keys, link.run_id, *args)
@@ -72,10 +101,20 @@ class Gate:
             if isinstance(reply, ResponseError) and str(reply).startswith("NOSCRIPT"):
                 # The script did not run, so sending it once more is no blind repetition.
                 reply = await link.ask(_packed("EVAL", script.body, *rest))
-        except (LinkBroken, RedisError, OSError, TimeoutError) as error:
+        except _UNANSWERED as error:
             raise GateDown(f"{script.name}: {error}") from error
         if isinstance(reply, Exception):
             raise GateDown(f"{script.name}: {reply}") from reply
+        return reply
+
+    async def ask(self, *command: str | int) -> Any:
+        """The reply to a command, as Redis sends it."""
+        try:
+            reply = await (await self._linked()).ask(_packed(*command))
+        except _UNANSWERED as error:
+            raise GateDown(f"{command[0]}: {error}") from error
+        if isinstance(reply, Exception):
+            raise GateDown(f"{command[0]}: {reply}") from reply
         return reply
 
     async def _linked(self) -> Link:
@@ -98,8 +137,8 @@ class Gate:
         """The run id of the server behind the gate; raises :class:`GateDown`."""
         try:
             return (await self._linked()).run_id
-        except (RedisError, OSError, TimeoutError) as error:
-            raise GateDown("run id") from error
+        except _UNANSWERED as error:
+            raise GateDown(f"run id: {error}") from error
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -114,10 +153,7 @@ def _packed(*command: Any) -> bytes:
 
 async def wall_ms() -> int:
     """The wall clock of the gate's server, which every script goes by; ms since 1970. Raises :class:`GateDown`."""
-    try:
-        seconds, micros = await gate().redis.time()
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("time") from error
+    seconds, micros = await gate().ask("TIME")
     return int(seconds) * 1000 + int(micros) // 1000
 
 

@@ -3,10 +3,8 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
-from redis.exceptions import RedisError
-
 from flashsale.gate.card import LineCard, SaleCard
-from flashsale.gate.client import GateDown, gate
+from flashsale.gate.client import gate
 from flashsale.gate.scripts import keys_of
 
 CHUNK = 500
@@ -16,60 +14,42 @@ RETURNS = 4
 
 async def offered(card: SaleCard, line: LineCard) -> dict[int, int]:
     """Unit → version of every unit that the gate would give out. Raises GateDown."""
-    try:
-        units = {}
-        for sku in line.skus:
-            units.update(await gate().redis.zrange(keys_of(card).free(line.number, sku), 0, -1, withscores=True))
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("offered") from error
+    units = {}
+    for sku in line.skus:
+        units.update(await gate().redis.zrange(keys_of(card).free(line.number, sku), 0, -1, withscores=True))
     return {int(unit): int(version) for unit, version in units.items()}
 
 
 async def used(card: SaleCard) -> dict[str, int]:
     """Digest (hex) → units that the gate counts against the campaign's limit. Raises GateDown."""
-    try:
-        counts = await gate().redis.hgetall(keys_of(card).used_campaign)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("used") from error
+    counts = await gate().redis.hgetall(keys_of(card).used_campaign)
     return {digest.decode(): int(count) for digest, count in counts.items()}
 
 
 async def counters(card: SaleCard, line: LineCard) -> dict[str, int]:
     """The counters of a line: entered, called, held, sold. Raises GateDown."""
     names = ["entered", "called", "held", "sold"]
-    try:
-        values = await gate().redis.hmget(keys_of(card).line(line.number), names)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("counters") from error
+    values = await gate().redis.hmget(keys_of(card).line(line.number), names)
     return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 
 
 async def refusals(card: SaleCard) -> dict[str, int]:
     """How often doors refused, by "verb word". Raises GateDown."""
-    try:
-        found = await gate().redis.hgetall(keys_of(card).refused)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("refusals") from error
+    found = await gate().redis.hgetall(keys_of(card).refused)
     return {word.decode(): int(times) for word, times in found.items()}
 
 
 async def unclaimed(card: SaleCard, line: LineCard, *, called: int) -> int:
     """How many of the numbers up to `called` neither reserved nor left the line. Raises GateDown."""
-    try:
-        # Bit n stands for number n; what lies behind the last one called is cut off.
-        spent = await gate().redis.getrange(keys_of(card).spent(line.number), 0, called // 8)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("spent") from error
+    # Bit n stands for number n; what lies behind the last one called is cut off.
+    spent = await gate().redis.getrange(keys_of(card).spent(line.number), 0, called // 8)
     bits = int.from_bytes(spent.ljust(called // 8 + 1, b"\0")) >> (7 - called % 8)
     return called - (bits & ((1 << called) - 1)).bit_count()
 
 
 async def waves(card: SaleCard, line: LineCard) -> list[tuple[int, int]]:
     """When people were called: (last number, ms on the line's clock), in order. Raises GateDown."""
-    try:
-        found = await gate().redis.zrange(keys_of(card).waves(line.number), 0, -1)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("waves") from error
+    found = await gate().redis.zrange(keys_of(card).waves(line.number), 0, -1)
     pairs = (wave.decode().split(":") for wave in found)
     return [(int(last), int(at)) for last, at in pairs]
 
@@ -77,50 +57,35 @@ async def waves(card: SaleCard, line: LineCard) -> list[tuple[int, int]]:
 async def still_held(card: SaleCard, reservations: Sequence[str]) -> list[str]:
     """Those of the reservations whose units the gate still counts as taken. Raises GateDown."""
     found: list[str] = []
-    try:
-        for start in range(0, len(reservations), CHUNK):
-            some = reservations[start : start + CHUNK]
-            keys = await gate().redis.hmget(keys_of(card).holds, some)
-            found += [id_ for id_, key in zip(some, keys, strict=True) if key is not None]
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("held") from error
+    for start in range(0, len(reservations), CHUNK):
+        some = reservations[start : start + CHUNK]
+        keys = await gate().redis.hmget(keys_of(card).holds, some)
+        found += [id_ for id_, key in zip(some, keys, strict=True) if key is not None]
     return found
 
 
 async def listed(card: SaleCard, line: int) -> int:
     """How many people are on a line's list. Raises GateDown."""
-    try:
-        return int(await gate().redis.scard(keys_of(card).listed(line)))
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("listed") from error
+    return int(await gate().redis.scard(keys_of(card).listed(line)))
 
 
 async def revision(card: SaleCard) -> int | None:
     """The last decision about the sale that the gate has heard of; None when it does not know the sale."""
-    try:
-        heard = await gate().redis.hget(keys_of(card).state, "revision")
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("revision") from error
+    heard = await gate().redis.hget(keys_of(card).state, "revision")
     return None if heard is None else int(heard)
 
 
 async def knows(card: SaleCard) -> bool:
     """Whether the gate holds this sale at all. Raises GateDown."""
-    try:
-        return bool(await gate().redis.exists(keys_of(card).state))
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("knows") from error
+    return bool(await gate().redis.exists(keys_of(card).state))
 
 
 async def places(card: SaleCard) -> Counter[tuple[int, int]]:
     """How many digests lead to each (line, index). Raises GateDown."""
     found: Counter[tuple[int, int]] = Counter()
-    try:
-        async for packed in _packed(card):
-            line, rest = packed % LINES, packed // LINES
-            found[line, rest // (2 * RETURNS)] += 1
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("places") from error
+    async for packed in _packed(card):
+        line, rest = packed % LINES, packed // LINES
+        found[line, rest // (2 * RETURNS)] += 1
     return found
 
 

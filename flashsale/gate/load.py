@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from redis.exceptions import RedisError
-
 from flashsale.gate.card import SaleCard
 from flashsale.gate.cards import show
-from flashsale.gate.client import GateDown, gate, wall_ms
+from flashsale.gate.client import gate, wall_ms
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Crowd
 from flashsale.rules.pace import Lease, line_clock
@@ -75,16 +73,13 @@ async def load(sales: Sequence[SaleLoad], counts: Counts | None) -> None:
 
     Without `counts` those that the gate has go on counting, for other sales. Raises GateDown.
     """
-    try:
-        # Of the beginning: a server that restarts while it is being filled has another one, and goes on refusing.
-        run_id = await gate().run_id()
-        for sale in sales:
-            await _load(sale)
-        if counts:
-            await _count(SaleKeys(sales[0].card.campaign, 0), counts)
-        await _open(sales, run_id)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("load") from error
+    # Of the beginning: a server that restarts while it is being filled has another one, and goes on refusing.
+    run_id = await gate().run_id()
+    for sale in sales:
+        await _load(sale)
+    if counts:
+        await _count(SaleKeys(sales[0].card.campaign, 0), counts)
+    await _open(sales, run_id)
 
 
 async def _load(sale: SaleLoad) -> None:
@@ -218,11 +213,8 @@ async def _load_shown(keys: SaleKeys, line: LineLoad) -> None:
 async def put_on_list(card: SaleCard, *, line: int, digests: Collection[str]) -> None:
     """Tells the gate who is on a line's list, which can only grow. Raises GateDown."""
     keys = SaleKeys(card.campaign, card.sale)
-    try:
-        if await gate().redis.scard(keys.listed(line)) < len(digests):
-            await _list(keys, line, digests)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise GateDown("load") from error
+    if await gate().redis.scard(keys.listed(line)) < len(digests):
+        await _list(keys, line, digests)
 
 
 async def _list(keys: SaleKeys, line: int, digests: Iterable[str]) -> None:

@@ -5,10 +5,8 @@ Figures for people to read: a process that dies takes those of its last moment w
 
 from collections import Counter, defaultdict
 
-from redis.exceptions import RedisError
-
 from flashsale.gate import cards
-from flashsale.gate.client import GateDown, gate
+from flashsale.gate.client import gate
 from flashsale.gate.scripts import keys_of
 
 _counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -29,7 +27,4 @@ async def tell() -> None:
         pipe = gate().redis.pipeline(transaction=True)
         for word, times in told.items():
             pipe.hincrby(keys_of(card).refused, word, times)
-        try:
-            await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            raise GateDown("tally") from error
+        await pipe.execute()
