@@ -28,18 +28,46 @@ def carry_on_review(*, run: int, **_: Any) -> int:
     return review.carry_on(run=run)
 
 
-@shared_task(name="flashsale.tasks.sweep")
-def sweep(**_: Any) -> None:
-    """Takes up what a lost message or a dead worker left: reviews, limits of final cancellations, refunds,
-    reallocations that are due, and what has been kept long enough."""
+# The sweep: what a lost message or a dead worker left. A task for each kind of row, for one that fails must not keep
+# other people's money and units waiting.
+
+
+@shared_task(name="flashsale.tasks.sweep_reviews")
+def sweep_reviews(**_: Any) -> None:
+    """Goes on with reviews, and carries out cancellations whose time to undo is over."""
+    review.carry_out_due()
     for run in review.unfinished():
         review.carry_on(run=run)
-    review.carry_out_due()
-    settle.settle_left()
-    cancel.free_slots()
-    confirm.refund_due()
-    reallocate.carry_out_due()
-    retain.forget_due()
+
+
+@shared_task(name="flashsale.tasks.sweep_payments")
+def sweep_payments(**_: Any) -> int:
+    """Settles payments whose hold has ended."""
+    return settle.settle_left()
+
+
+@shared_task(name="flashsale.tasks.sweep_limits")
+def sweep_limits(**_: Any) -> int:
+    """Gives back the limits of cancellations that are final."""
+    return cancel.free_slots()
+
+
+@shared_task(name="flashsale.tasks.sweep_refunds")
+def sweep_refunds(**_: Any) -> int:
+    """Sends back the money that is due."""
+    return confirm.refund_due()
+
+
+@shared_task(name="flashsale.tasks.sweep_units")
+def sweep_units(**_: Any) -> int:
+    """Carries out the reallocations whose time has come."""
+    return reallocate.carry_out_due()
+
+
+@shared_task(name="flashsale.tasks.sweep_contacts")
+def sweep_contacts(**_: Any) -> int:
+    """Forgets what has been kept long enough."""
+    return retain.forget_due()
 
 
 @shared_task(name="flashsale.tasks.erase_due")

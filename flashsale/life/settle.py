@@ -73,7 +73,8 @@ def settle_left(*, most: int = 100) -> int:
         reservation__state__in=[ReservationState.HELD, ReservationState.CONFIRMED]
     )
     done = 0
-    for reference in list(left.order_by("pk").values_list("reference", flat=True)[:most]):
+    # Those that cannot be settled yet come up again and again; in any order, they keep nobody behind them waiting.
+    for reference in list(left.order_by("?").values_list("reference", flat=True)[:most]):
         try:
             settle(reference=reference, paid=payment.provider.close(reference=reference) is payment.Charge.PAID)
         except (payment.ProviderDown, GateDown, Refused) as error:

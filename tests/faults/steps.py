@@ -16,6 +16,7 @@ from flashsale.life import admit, audit, expire
 from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.life.crash_points import CRASH_POINTS
 from flashsale.models import Claim, DemoCharge, Payment, Reservation, Sale, Unit
+from flashsale.providers import payment
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, tend
@@ -122,6 +123,20 @@ def in_books() -> dict[str, Any]:
         "reservations": sorted(Reservation.objects.values_list("state", flat=True)),
         "claims": Claim.objects.count(),
     }
+
+
+def paid_elsewhere(person: Shopper) -> str:
+    """The person has a reservation and pays in the app of their bank, of which nobody has told us: the reference."""
+    held = pay(person, person.reserve().id, instrument=payment.DEMO_LATER)
+    assert (held.state, held.payment.state) == ("held", "started")
+    assert payment.DemoProvider().pay(reference=held.payment.reference) is payment.Charge.PAID
+    return held.payment.reference
+
+
+def end(sale: Sale) -> None:
+    """All holds of the sale expire."""
+    come_due(sale)
+    reap(sale)
 
 
 def money_astray() -> list[str]:

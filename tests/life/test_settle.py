@@ -19,9 +19,11 @@ from tests.faults.steps import (
     called,
     come_due,
     dying,
+    end,
     in_books,
     in_gate,
     money_astray,
+    paid_elsewhere,
     pay,
     reap,
     refusal,
@@ -29,20 +31,6 @@ from tests.faults.steps import (
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
-
-
-def paid_elsewhere(person: Shopper) -> str:
-    """The person has a reservation and pays in the app of their bank, of which nobody has told us: the reference."""
-    held = pay(person, person.reserve().id, instrument=payment.DEMO_LATER)
-    assert (held.state, held.payment.state) == ("held", "started")
-    assert payment.DemoProvider().pay(reference=held.payment.reference) is payment.Charge.PAID
-    return held.payment.reference
-
-
-def end(sale: Sale) -> None:
-    """All holds of the sale expire."""
-    come_due(sale)
-    reap(sale)
 
 
 def told(reference: str, *, paid: bool = True, amount: int = 1_799_000) -> str:
@@ -79,15 +67,6 @@ def test_late_money_buys_the_unit_that_is_still_free(monkeypatch: pytest.MonkeyP
     assert Unpaid.objects.count() == 0
     assert ani.reserve().replayed is True
     bridge.run(admit.mend_all())
-    assert broken(sale) == money_astray() == []
-
-
-def test_late_money_is_found_by_the_sweep_where_no_call_back_came() -> None:
-    sale, (ani,) = called("ani", stock=1)
-    paid_elsewhere(ani)
-    end(sale)
-    assert [settle.settle_left(), settle.settle_left()] == [1, 0]
-    assert Reservation.objects.get().state == "confirmed"
     assert broken(sale) == money_astray() == []
 
 

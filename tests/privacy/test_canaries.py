@@ -17,6 +17,7 @@ from django.core.management import call_command
 from pytest_django import Settings
 from structlog.stdlib import ProcessorFormatter
 
+from config.celery import BEAT
 from config.celery import app as celery
 from flashsale import tasks
 from flashsale.life import notify, review
@@ -136,8 +137,8 @@ def _review(sale: Sale, id_: str) -> None:
     case = review.open_case(reservation=Reservation.objects.get(pk=id_))
     review.propose(case=case, code="one_person_many_identities", by=people[0])
     review.approve(case=Case.objects.get(pk=case.pk), by=people[1])
-    for name in ("tend", "send_notices", "sweep"):
-        celery.tasks[f"flashsale.tasks.{name}"].delay()
+    for name, _ in BEAT.values():
+        celery.tasks[name].delay()
     assert notify.send_due() == 1
 
 

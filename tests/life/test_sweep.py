@@ -1,0 +1,59 @@
+"""The sweep takes up what a lost message or a dead worker left, and nobody's rows wait behind another's."""
+
+from typing import NoReturn
+
+import pytest
+
+from config.celery import BEAT, app
+from flashsale import tasks
+from flashsale.life import control, review, settle
+from flashsale.models import Payment, Reservation
+from tests.faults.steps import broken, called, end, money_astray, paid_elsewhere
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+def test_late_money_is_found_by_the_sweep_where_no_call_back_came() -> None:
+    sale, (ani,) = called("ani", stock=1)
+    paid_elsewhere(ani)
+    end(sale)
+    assert [settle.settle_left(), settle.settle_left()] == [1, 0]
+    assert Reservation.objects.get().state == "confirmed"
+    assert broken(sale) == money_astray() == []
+
+
+def test_payments_that_cannot_be_settled_yet_keep_nobody_waiting_behind_them() -> None:
+    paused, people = called("ani", "budi")
+    for person in people:
+        paid_elsewhere(person)
+    end(paused)
+    control.pause(sale=paused)
+    sale, (cici,) = called("cici", stock=1)
+    paid_elsewhere(cici)
+    end(sale)
+    # One at a time and in any order: that it is never its turn in 100 rounds is as likely as 1 in 10^17.
+    assert sum(settle.settle_left(most=1) for _ in range(100)) == 1
+    states = [Reservation.objects.filter(sale=row).values_list("state", flat=True) for row in (paused, sale)]
+    assert [list(found) for found in states] == [["expired", "expired"], ["confirmed"]]
+    control.resume(sale=paused)
+    assert settle.settle_left() == 2
+    assert broken(sale) == money_astray() == []
+
+
+def test_a_review_that_cannot_go_on_keeps_no_payment_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*, run: int) -> NoReturn:
+        raise RuntimeError(f"review {run} cannot go on")
+
+    monkeypatch.setattr(review, "carry_on", fail)
+    sale, (ani,) = called("ani", stock=1)
+    paid_elsewhere(ani)
+    end(sale)
+    control.close_early(sale=sale)
+    review.start(sale=sale)
+    assert tasks.sweep_reviews.name == BEAT["go on with reviews"][0]
+    outcomes = {name: app.tasks[task].apply().state for name, (task, _) in BEAT.items()}
+    assert [name for name, state in outcomes.items() if state != "SUCCESS"] == ["go on with reviews"]
+    assert Payment.objects.get().state in {"refund_due", "refunded"}
+    tasks.sweep_refunds.apply()
+    assert Payment.objects.get().state == "refunded"
+    assert money_astray() == []
