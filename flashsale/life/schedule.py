@@ -128,7 +128,12 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any
     before = line.listed.count()
     try:
         rows = [
-            Listed(allocation=line, axis=axis, digest=digests.digest(axis, raw, channel=channel).hex())
+            Listed(
+                allocation=line,
+                axis=axis,
+                digest=digests.digest(axis, raw, channel=channel).hex(),
+                channel_id=channel if axis is Axis.ACCOUNT else None,
+            )
             for axis, raw in people
         ]
     except BadValue as error:
@@ -189,6 +194,10 @@ def _tranche_problems(line: Allocation) -> list[str]:
     proven = line.sale.campaign.axes.filter(hard=True, checked_at="enter").values("axis")
     if line.listed_only and not line.listed.filter(axis__in=proven).exists():
         problems.append(_("The list of the line %(line)s is empty: nobody could enter.") % named)
+    strangers = line.listed.exclude(channel=None).exclude(channel__in=line.channels.all())
+    for code in strangers.values_list("channel__code", flat=True).distinct():
+        words = _("The list of the line %(line)s has accounts of %(channel)s, which does not lead to it.")
+        problems.append(words % {"channel": code, **named})
     if line.successor:
         opens_at = max(line.sale.opens_at, line.opens_at or line.sale.opens_at)
         if line.rolls_over_at and line.rolls_over_at <= opens_at:

@@ -240,6 +240,7 @@ class Migration(migrations.Migration):
                 ('axis', models.CharField(max_length=20, verbose_name='axis')),
                 ('digest', models.CharField(max_length=32)),
                 ('allocation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='listed', to='flashsale.allocation', verbose_name='allocation')),
+                ('channel', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='flashsale.channel')),
             ],
             options={
                 'verbose_name': 'listed person',

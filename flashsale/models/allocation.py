@@ -150,6 +150,8 @@ class Listed(models.Model):
     allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="listed", verbose_name=_("allocation"))
     axis = models.CharField(_("axis"), max_length=20)
     digest = models.CharField(max_length=32)
+    # An account is one partner's: whose, where the list was handed in.
+    channel = models.ForeignKey(Channel, models.CASCADE, null=True, editable=False, related_name="+")
 
     class Meta:
         verbose_name = _("listed person")

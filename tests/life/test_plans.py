@@ -202,3 +202,15 @@ def test_a_list_of_accounts_says_whose_they_are():
     assert error.value.messages == [
         "An account is known to one partner: a list of accounts needs a line with one channel."
     ]
+
+
+def test_a_list_of_accounts_is_refused_where_their_partner_no_longer_leads_to_it():
+    campaign = poco_campaign(axes={Axis.ACCOUNT: "hard enter"})
+    sale = draft_of(line("loyal", listed=[(Axis.ACCOUNT, "budi")]), campaign=campaign)
+    channels = sale.allocations.get().channels
+    channels.set(campaign.channels.filter(code="akulaku"))
+    english, indonesian = refused(sale)
+    assert english == ["The list of the line loyal has accounts of lazada, which does not lead to it."]
+    assert indonesian == ["Daftar antrean loyal memuat akun dari lazada, yang tidak menuju ke antrean itu."]
+    channels.add(campaign.channels.get(code="lazada"))
+    assert publish(sale=sale).state == "published"
