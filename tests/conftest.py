@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 from django.db import connection
+from django.utils import translation
 
 from flashsale.stage.processes import free_port
 from flashsale.stage.redis_server import RedisServer
@@ -25,6 +26,12 @@ def _nobody_tends_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests look after a sale when they want to; on a busy machine its clock must not stop in between."""
     for verb in ("beat", "control"):
         monkeypatch.setattr(f"flashsale.life.{verb}.LEASE_MS", 60_000)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_chose_a_language() -> None:
+    """A page that an earlier test asked for leaves its language behind."""
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")
