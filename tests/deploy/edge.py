@@ -71,10 +71,15 @@ class Edge:
 
 
 @contextmanager
-def serving(nginx: str, door: int, folder: Path, front: str = "10.0.0.0/8") -> Iterator[tuple[Process, int]]:
-    """nginx before the door of this port, with its own port; it believes proxies of the network `front`."""
+def serving(
+    nginx: str, door: int, folder: Path, front: str = "10.0.0.0/8", web: int | None = None
+) -> Iterator[tuple[Process, int]]:
+    """nginx before the door of this port, with its own port; it believes proxies of the network `front`.
+
+    The door serves what is the web's, too, unless that has a port.
+    """
     port, conf = free_port(), folder / "nginx.conf"
-    conf.write_text(_moved(CONF.read_text(), folder=folder, port=port, door=door, front=front))
+    conf.write_text(_moved(CONF.read_text(), folder=folder, port=port, door=door, front=front, web=web or door))
     ours = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
     command = [nginx, "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log"), "-g", ours]
     with Process(name="nginx", command=command, log=folder / "nginx.log") as process:
@@ -82,13 +87,13 @@ def serving(nginx: str, door: int, folder: Path, front: str = "10.0.0.0/8") -> I
         yield process, port
 
 
-def _moved(text: str, *, folder: Path, port: int, door: int, front: str) -> str:
+def _moved(text: str, *, folder: Path, port: int, door: int, front: str, web: int) -> str:
     moves = {
         " /tmp/": f" {folder}/",
         "/dev/stdout": str(folder / "access.log"),
         "/dev/stderr": str(folder / "error.log"),
         "server doors:8000 resolve;": f"server 127.0.0.1:{door};",
-        "server web:8000 resolve;": f"server 127.0.0.1:{door};",
+        "server web:8000 resolve;": f"server 127.0.0.1:{web};",
         "listen 8080 backlog=4096;": f"listen 127.0.0.1:{port};",
         "worker_processes auto;": "worker_processes 2;",
         "10.0.0.0/8": front,

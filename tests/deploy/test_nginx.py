@@ -20,6 +20,7 @@ from pytest_django import DjangoDbBlocker
 
 from flashsale.models import Sale
 from flashsale.stage.processes import Process, free_port, wait_http
+from flashsale.web.hot import METHODS
 from tests import servers
 from tests.deploy.edge import Edge, serving
 from tests.factories import identity, lobby_sale
@@ -140,6 +141,22 @@ def test_cookies_keys_languages_and_queries_make_no_second_document(edge: Edge) 
     assert {other.body for other in others} <= {first.body, others[-1].body}
     assert edge.asked(edge.path()) <= 2
     assert "x-request-id" not in first.headers
+
+
+def test_no_other_spelling_of_its_path_puts_a_refusal_in_the_documents_place(edge: Edge) -> None:
+    path = edge.path()
+    for was, becomes in (("/lazada", "/x/../lazada"), ("/lines", "//lines"), ("/status", "/%73tatus"), ("/s", "/%2e/s")):
+        strange = edge.ask("GET", path.replace(was, becomes, 1))
+        assert (strange.status, edge.ask("GET", path).status) == (200, 200), becomes
+        time.sleep(1.1)  # what was kept is too old by now
+
+
+def test_every_verb_of_a_line_goes_to_the_door(nginx: str, sale: tuple[Sale, str], door: int, tmp_path: Path) -> None:
+    with serving(nginx, door, tmp_path, web=free_port()) as (process, port):
+        edge = Edge(process, port, tmp_path, *sale)
+        assert edge.ask("GET", "/").status == 502
+        found = {verb: edge.ask(METHODS[verb][0], edge.path(verb)).status for verb in METHODS}
+    assert found == {verb: 200 if verb == "status" else 401 for verb in METHODS}
 
 
 def test_each_line_is_an_entry_of_its_own(edge: Edge) -> None:

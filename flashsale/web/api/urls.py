@@ -1,4 +1,4 @@
-"""Addresses of the REST API. The six verbs of a line (enter, look, leave, receipt, reserve, status) never come here."""
+"""Addresses of the REST API. The verbs of a line (hot.py) never come here."""
 
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
