@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from math import inf
 from typing import Any
 
 from django.db import transaction
@@ -26,6 +28,18 @@ BLOCK_MAX = 10_000
 BLOCK_MIN = 50
 MARKS_MAX = 1000
 REMEMBER_S = 1.0
+# A million places weigh a quarter of a megabyte: written whenever somebody has left, that would be gigabytes an hour.
+CROWD_BYTES_PER_S = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What this process wrote down last of a line, and when; times on its monotonic clock."""
+
+    at: float = -inf
+    counts: Mapping[str, int] = field(default_factory=dict)
+    crowd_at: float = -inf
+    crowd: Crowd = field(default_factory=Crowd)
 
 
 async def draw(*, card: SaleCard) -> bool:
@@ -106,20 +120,23 @@ async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
 
 
 async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
-    """Writes down what else only the gate knows of a line's crowd, once a second and process, where it has changed."""
-    written: dict[tuple[str, int], tuple[float, Any, Crowd | None]] = gate().kept["crowds"]
-    at, known, known_crowd = written.get((card.commitment, line.number), (0.0, None, None))
-    if time.monotonic() - at <= REMEMBER_S:
-        return
-    crowd = await cards.crowd(card, line)
-    if isinstance(crowd, Outcome):
+    """Writes down what else only the gate knows of a line's crowd, where it has changed: its counts once a second and
+    process, who is out of it as often as its bitmaps may weigh."""
+    written: dict[tuple[str, int], _Written] = gate().kept["crowds"]
+    last = written.get((card.commitment, line.number), _Written())
+    now = time.monotonic()
+    if now - last.at <= REMEMBER_S:
         return
     counts = {"entered": figures.entered, "called": figures.called, "lapsed": figures.lapsed}
-    # The bitmaps of a large line weigh a quarter of a megabyte: they are written where somebody has left.
-    changed = crowd if crowd != known_crowd else None
-    if changed or counts != known:
-        await in_books(write_crowd, card, line.id, counts, changed)
-    written[card.commitment, line.number] = (time.monotonic(), counts, crowd)
+    crowd, crowd_at = last.crowd, last.crowd_at
+    if (now - crowd_at) * CROWD_BYTES_PER_S > len(crowd.out) + len(crowd.seen):
+        found = await cards.crowd(card, line)
+        if isinstance(found, Outcome):
+            return
+        crowd, crowd_at = found, now
+    if crowd != last.crowd or counts != last.counts:
+        await in_books(write_crowd, card, line.id, counts, crowd if crowd != last.crowd else None)
+    written[card.commitment, line.number] = _Written(now, counts, crowd_at, crowd)
 
 
 @transaction.atomic

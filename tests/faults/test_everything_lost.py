@@ -8,7 +8,7 @@ from flashsale.gate import bridge, load, scripts
 from flashsale.life import admit, draw
 from flashsale.life.leave import leave
 from flashsale.life.status import status
-from flashsale.models import Allocation, Reservation, Sale
+from flashsale.models import Allocation, Remembered, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, open_now, tend
@@ -212,6 +212,17 @@ def test_a_place_whose_leaving_the_books_have_heard_of_stays_left(gate, monkeypa
     before, after = left_and_came_back(sale)
     lose_everything(gate, sale)
     assert (before.look().state, after.look().state) == (PlaceState.LEFT, PlaceState.CALLED)
+
+
+def test_the_bitmaps_of_a_line_are_written_as_often_as_their_weight_allows(gate, monkeypatch):
+    sale = remembering(monkeypatch)
+    first, second, *_ = crowd(sale)
+    for gone, per_s, known in ((first, 1e9, [1]), (second, 1e-9, [1]), (None, 1e9, [1, 2])):
+        monkeypatch.setattr(draw, "CROWD_BYTES_PER_S", per_s)
+        if gone:
+            bridge.run(leave(card=gone.card, line=gone.line, place=gone.place))
+        tend(sale)
+        assert draw.Crowd(bytes(Remembered.objects.get().out)).absent() == known
 
 
 def test_a_successor_that_was_spent_on_an_order_stays_so(gate):
