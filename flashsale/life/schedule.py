@@ -189,6 +189,11 @@ def _status_problems(sale: Sale) -> list[str]:
 def _tranche_problems(line: Allocation) -> list[str]:
     named = {"line": line.code}
     problems = []
+    try:
+        # The sale's own times may have been changed since the line was planned.
+        line.clean()
+    except ValidationError as error:
+        problems += [f"{line.code}: {words}" for words in error.messages]
     if line.mode == Mode.DIRECT and line.channels.exclude(kind=Channel.Kind.PARTNER).exists():
         problems.append(_("The line %(line)s is direct; only a partner has a door of its own.") % named)
     proven = line.sale.campaign.axes.filter(hard=True, checked_at="enter").values("axis")
@@ -202,8 +207,12 @@ def _tranche_problems(line: Allocation) -> list[str]:
         opens_at = max(line.sale.opens_at, line.opens_at or line.sale.opens_at)
         if line.rolls_over_at and line.rolls_over_at <= opens_at:
             problems.append(_("The line %(line)s rolls over before it opens: nobody could be called.") % named)
+        further = line.successor.rolls_over_at
         if _comes_back(line):
             words = _("The line %(line)s rolls over in a circle: what it hands on would come back to it.")
+            problems.append(words % named)
+        elif further and line.rolls_over_at and further <= line.rolls_over_at:
+            words = _("The line %(line)s rolls over to one that has rolled over by then: nobody there could be called.")
             problems.append(words % named)
         sold = set(line.successor.stock.values_list("offer__sku", flat=True))
         missing = sorted(set(line.stock.values_list("offer__sku", flat=True)) - sold)

@@ -45,7 +45,7 @@ def refused(sale):
 def test_lines_that_roll_over_in_a_circle_are_refused_by_name():
     at = {"rolls_over_at": OPENS + HALF_AN_HOUR}
     sale = draft_of(
-        line("before", channel="mi-store", successor="one", **at),
+        line("before", channel="mi-store", successor="one", rolls_over_at=OPENS + timedelta(minutes=20)),
         line("one", successor="two", **at),
         line("two", channel="akulaku", successor="three", **at),
         line("three", channel="mi.com", successor="one", **at),
@@ -61,11 +61,31 @@ def test_lines_that_roll_over_in_a_circle_are_refused_by_name():
     ]
 
 
+def test_a_line_that_gets_its_units_when_it_has_rolled_over_itself_is_refused_by_name():
+    at = {"rolls_over_at": OPENS + HALF_AN_HOUR}
+    first, second = line("one", successor="two", **at), line("two", channel="akulaku", successor="three", **at)
+    english, indonesian = refused(draft_of(first, second, line("three", channel="mi.com")))
+    assert english == ["The line one rolls over to one that has rolled over by then: nobody there could be called."]
+    assert indonesian != english
+
+
+@pytest.mark.parametrize(
+    "rules", [{"successor": "two", "rolls_over_at": OPENS + HALF_AN_HOUR}, {"opens_at": OPENS + HALF_AN_HOUR}]
+)
+def test_a_line_whose_own_time_comes_after_the_closing_is_refused_by_name(rules):
+    sale = draft_of(line("one", **rules), line("two", channel="akulaku"))
+    # A draft's closing may be changed when its lines are planned already.
+    Sale.objects.filter(pk=sale.pk).update(closes_at=OPENS + HALF_AN_HOUR)
+    sale.refresh_from_db()
+    english, _ = refused(Sale.objects.get(pk=sale.pk))
+    assert english == ["one: Between the sale's opening and its closing."]
+
+
 def test_lines_that_roll_over_one_after_the_other_are_published():
     sale = draft_of(
         line("one", successor="three", rolls_over_at=OPENS + timedelta(seconds=1)),
         line("two", channel="akulaku", successor="three", rolls_over_at=OPENS + HALF_AN_HOUR),
-        line("three", channel="mi.com", successor="four", rolls_over_at=OPENS + HALF_AN_HOUR),
+        line("three", channel="mi.com", successor="four", rolls_over_at=OPENS + HALF_AN_HOUR + timedelta(seconds=1)),
         line("four", channel="mi-store"),
     )
     assert publish(sale=sale).state == "published"
