@@ -94,8 +94,12 @@ def _phone(text: str) -> str:
 
 
 def _any_phone(digits: str) -> str:
+    # A number copied from a list of contacts comes between marks of direction, which nobody sees.
+    digits = "".join(character for character in digits if unicodedata.category(character) != "Cf")
+    # Many write 00 for the plus; no number at home begins so, and the library takes it for none.
+    digits = re.sub(r"^\W*0\W*0\W*62", "+62", digits)
     # The library would pick a number out of any sentence; a typing error must not become somebody's phone.
-    if not re.fullmatch(r"\+?[\d\s().\-‐-―]+", digits):
+    if not re.fullmatch(r"\+?[\d\s().\-‐-―−]+", digits):
         return ""
     try:
         number = phonenumbers.parse(digits, HOME_REGION)
@@ -106,7 +110,14 @@ def _any_phone(digits: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-_SAME_MAILBOXES = {"googlemail.com": "gmail.com", "me.com": "icloud.com", "mac.com": "icloud.com"}
+# Only where the provider keeps a name for one owner in all of them.
+_DOMAINS_OF_ONE = {
+    "gmail.com": "googlemail.com",
+    "icloud.com": "me.com mac.com",
+    "proton.me": "protonmail.com protonmail.ch pm.me",
+    "yandex.com": "yandex.ru ya.ru yandex.by yandex.kz yandex.ua",
+}
+_SAME_MAILBOXES = {other: domain for domain, others in _DOMAINS_OF_ONE.items() for other in others.split()}
 _DOTS_IGNORED = {"gmail.com"}
 # Only where the provider itself delivers `name+anything` to `name`; elsewhere two people may differ by it.
 _TAG_MARK = {
@@ -118,8 +129,7 @@ _TAG_MARK = {
     "live.com": "+",
     "msn.com": "+",
     "proton.me": "+",
-    "protonmail.com": "+",
-    "pm.me": "+",
+    "yandex.com": "+",
     "fastmail.com": "+",
     # Yahoo's disposable addresses are `base-anything`; its ordinary names have no hyphen.
     "yahoo.com": "-",
@@ -160,6 +170,12 @@ def _ascii_label(label: str) -> str:
     return f"xn--{label.encode('punycode').decode()}" if label.isprintable() else ""
 
 
+def _payment(text: str) -> str:
+    """A provider's token as it is; a card's or an account's number, which people group as they like, by its digits."""
+    digits = re.sub(r"[\s.‐-―-]", "", unicodedata.normalize("NFKC", text))
+    return digits if re.fullmatch(r"[0-9]+", digits) else _opaque(text)
+
+
 def _account(text: str) -> str:
     # Folding case can undo a normal form, so the normal form is taken again.
     folded = unicodedata.normalize("NFKC", text).casefold()
@@ -189,7 +205,7 @@ def _opaque(text: str) -> str:
 _CANONICAL: dict[Axis, Callable[[str], str]] = {
     Axis.PHONE: _phone,
     Axis.EMAIL: _email,
-    Axis.PAYMENT: _opaque,
+    Axis.PAYMENT: _payment,
     Axis.ACCOUNT: _account,
     Axis.NATIONAL_ID: _national_id,
     Axis.ADDRESS: canonical_address,
