@@ -1,4 +1,4 @@
-"""The hot door: enter, look, leave, wait, receipt, reserve, status; raw ASGI before Django, for page and partners alike.
+"""The hot door: enter, look, leave, wait, receipt, reserve, status; raw ASGI before Django, for all who call.
 
 What Django's middleware would do is done here on purpose: our page is known by a SameSite cookie, its Origin and JSON
 alone; a partner by its key. Every request is bounded in size, in time and in number: its body has ten seconds, each

@@ -145,7 +145,8 @@ def test_cookies_keys_languages_and_queries_make_no_second_document(edge: Edge) 
 
 def test_no_other_spelling_of_its_path_puts_a_refusal_in_the_documents_place(edge: Edge) -> None:
     path = edge.path()
-    for was, becomes in (("/lazada", "/x/../lazada"), ("/lines", "//lines"), ("/status", "/%73tatus"), ("/s", "/%2e/s")):
+    spellings = {"/lazada": "/x/../lazada", "/lines": "//lines", "/status": "/%73tatus", "/v1": "/%2e/v1"}
+    for was, becomes in spellings.items():
         strange = edge.ask("GET", path.replace(was, becomes, 1))
         assert (strange.status, edge.ask("GET", path).status) == (200, 200), becomes
         time.sleep(1.1)  # what was kept is too old by now

@@ -1,11 +1,13 @@
 """Whatever is wrong with a request: a clear refusal with a stable code, nothing changed, and never a 500."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from flashsale.gate import bridge, cards, scripts
 from flashsale.gate.card import SaleCard
@@ -220,6 +222,18 @@ class TestHttp:
     def test_an_unknown_sale_or_line_is_not_found(self, sale: Sale) -> None:
         for path in self.PATHS:
             assert (path, ask("GET", path.replace("{sale}", sale.code)).code) == (path, (404, "not_found"))
+
+    def test_a_page_of_what_can_be_no_sale_is_not_there(self, sale: Sale, client: Client) -> None:
+        for page in ("", "rules", "plan", "fairness", "receipt"):
+            for code in ("%00", f"{sale.code}%00", "%ff", "x" * 3000, f"{sale.code}%0a"):
+                assert (page, code, client.get(f"/s/{code}/{page}").status_code) == (page, code, 404)
+
+    def test_a_cursor_that_no_page_gave_leads_nowhere(self, lazada: Partner, client: Client) -> None:
+        for path in ("/v1/sales", "/v1/reservations"):
+            for position in (b"0", b"%00", b"2026-13-01", b"0001-01-01T00:00:00%2B23:59", "é".encode(), b""):
+                cursor = b64encode(b"p=" + position).decode()
+                reply = client.get(path, {"cursor": cursor}, headers=lazada.http)
+                assert (path, position, reply.status_code) == (path, position, 404)
 
 
 class TestKey:

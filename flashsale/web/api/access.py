@@ -1,9 +1,11 @@
 """Who may call the REST API, how often, and in what form: the base of all its views."""
 
+from datetime import UTC, datetime
 from typing import IO, Any, cast
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import SAFE_METHODS, AllowAny
@@ -76,6 +78,16 @@ class Pages(CursorPagination):
     page_size_query_param = "limit"
     max_page_size = 100
     ordering = "-made_at"
+
+    def decode_cursor(self, request: Request) -> Any:
+        """Where to go on, None at the beginning. Raises NotFound for a cursor that no page of ours gave."""
+        cursor = super().decode_cursor(request)
+        try:
+            if cursor and cursor.position is not None:
+                datetime.fromisoformat(str(cursor.position)).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise NotFound(self.invalid_cursor_message) from error
+        return cursor
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """A page in the OpenAPI document."""
