@@ -31,6 +31,9 @@ def test_spellings_of_one_door_are_one(spelling: str) -> None:
         ("Jl. Ma'ruf 1", "Jl. Maruf 1"),
         ("Apartemen Kalibata Lantai 5", "Apt Kalibata Lt. 5"),
         ("Kampung Melayu 7", "Kp. Melayu 7"),
+        ("Jl. Melati 3 RT 1/2 RT 1/2", "melati 3 rt 1 rw 2 rt 1 rw 2"),
+        ("Jl. Melati II No. 3", "Jl. Melati 2/3"),
+        ("Jl. Melati No. 3, 001/002, Tebet", "Jl. Melati 3 RT 1/RW 2 Tebet"),
     ],
 )
 def test_words_for_one_thing_are_one(one: str, other: str) -> None:
@@ -48,6 +51,10 @@ def test_words_for_one_thing_are_one(one: str, other: str) -> None:
         ("Jl. Melati 112", "Jl. Melati 1 12"),
         ("Jl. Melati 1, Kab. Bandung", "Jl. Melati 1, Kota Bandung"),
         ("Kalibata Lt 5 No 1", "Kalibata Lt 1 No 5"),
+        ("Jl. Melati II No. 3", "Jl. Melati III No. 3"),
+        ("Perum Asri Blok V No. 3", "Perum Asri Blok 5 No. 3"),
+        ("Jl. Melati 1/2", "Jl. Melati RT 1/RW 2"),
+        ("Jl. Melati 3, 001/002", "Jl. Melati 3, 002/001"),
     ],
 )
 def test_two_doors_stay_two(one: str, other: str) -> None:

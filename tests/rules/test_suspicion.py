@@ -130,8 +130,16 @@ def test_a_neighbour_of_a_ring_is_not_drawn_in_beyond_the_growth() -> None:
     assert len(found) - 9 == 9 * RULES.growth // 100
 
 
-def test_numbers_are_compared_before_words() -> None:
-    doors = ("Jl. Mawar 12, RT 3/RW 4, Tebet", "Jl. Mawar 14, RT 3/RW 4, Tebet", "Jl. Mawar 12, RT 3/RW 5, Tebet")
+@pytest.mark.parametrize(
+    "doors",
+    [
+        ("Jl. Mawar 12, RT 3/RW 4, Tebet", "Jl. Mawar 14, RT 3/RW 4, Tebet", "Jl. Mawar 12, RT 3/RW 5, Tebet"),
+        ("Jl. Mawar 2 No. 5, Tebet", "Jl. Mawar 2 No. 7, Tebet", "Jl. Mawar 3 No. 5, Tebet"),
+        ("Jl. Mawar I No. 5, Tebet", "Jl. Mawar II No. 5, Tebet", "Jl. Mawar III No. 5, Tebet"),
+        ("Griya Asri Blok A1 No. 5", "Griya Asri Blok A1 No. 6", "Griya Asri Blok A2/5"),
+    ],
+)
+def test_numbers_are_compared_before_words(doors: tuple[str, ...]) -> None:
     assert {finding.at_address for finding in score([order(f"d{n}", at=at) for n, at in enumerate(doors)])} == {1}
 
 
