@@ -252,6 +252,7 @@ EMAIL_FILE_PATH = str(VAR_DIR / "outbox")
 vars().update(
     env.email_url("EMAIL_URL", default=f"filemail:///{EMAIL_FILE_PATH}" if FLASHSALE_DEMO else "smtp://localhost:25")
 )
+EMAIL_TIMEOUT = 5  # seconds; a mail server that is silent must not hold whoever asks for a code, or a row of the books
 DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost")
 
 # One-time codes go out by "email", to the "console", or (SMS) to an operator's "webhook".

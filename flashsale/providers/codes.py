@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from urllib.error import URLError
 
 from django.conf import settings
@@ -69,7 +70,7 @@ def _webhook(message: Message) -> None:
     try:
         with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S):  # noqa: S310 - the operator's own setting
             return
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, HTTPException, OSError, ValueError) as error:
         raise NotSent from error
 
 

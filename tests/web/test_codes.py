@@ -12,7 +12,6 @@ from django_ratelimit import core
 
 from flashsale.life import places
 from flashsale.models import Sale
-from flashsale.providers import codes as sender
 from flashsale.rules.identity import Axis
 from flashsale.rules.tokens import Proof
 from flashsale.web import codes, limits, proofs
@@ -268,15 +267,6 @@ def test_another_site_cannot_make_a_browser_ask(sale: Sale) -> None:
     strict = Client(enforce_csrf_checks=True)
     answer = strict.post(f"/s/{sale.code}/codes", Visitor(sale).contacts, content_type="application/json")
     assert answer.status_code == 403
-
-
-def test_a_sender_that_fails_is_told_and_can_be_asked_again(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_message: sender.Message) -> None:
-        raise sender.NotSent
-
-    ani = Visitor(sale)
-    monkeypatch.setitem(sender.SENDERS, "email", fails)
-    assert code_of(ani.post("codes", ani.contacts)) == (503, "not_ready")
 
 
 def test_no_contact_stays_in_redis_or_the_logs(sale: Sale, gate: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:

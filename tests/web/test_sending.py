@@ -1,0 +1,70 @@
+"""A code that cannot be handed over is told to whoever asked, soon, and may be asked for again."""
+
+from collections.abc import Iterator
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
+
+import pytest
+import redis
+from pytest_django import Settings
+
+from flashsale.providers import codes as sender
+from tests.factories import lobby_sale
+from tests.web.shop import Visitor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Gateway = tuple[int, list[bytes]]
+
+
+@pytest.fixture
+def ani(gate: redis.Redis, stopped_clock: None) -> Visitor:
+    return Visitor(lobby_sale(channels=("mi.com",), opens_in_s=600))
+
+
+def asked(ani: Visitor) -> tuple[int, str]:
+    answer = ani.post("codes", ani.contacts)
+    return answer.status_code, answer.json()["code"]
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    """Somebody who listens where codes are to be handed over, and answers as told; silent unless told."""
+    answers: list[bytes] = []
+
+    class Hand(StreamRequestHandler):
+        def handle(self) -> None:
+            if answers:
+                self.rfile.readline()
+                self.wfile.write(answers[0])
+            else:
+                self.rfile.read()
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Hand) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server.server_address[1], answers
+        server.shutdown()
+
+
+@pytest.mark.parametrize("answer", [b"nothing of HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200, b""])
+def test_a_gateway_that_talks_nonsense_is_one_that_fails(
+    ani: Visitor, gateway: Gateway, settings: Settings, answer: bytes
+) -> None:
+    port, answers = gateway
+    answers.append(answer)
+    settings.FLASHSALE_CODE_SENDER, settings.FLASHSALE_CODE_WEBHOOK = "webhook", f"http://127.0.0.1:{port}/"
+    assert asked(ani) == (503, "not_ready")
+
+
+def test_a_mail_server_that_is_silent_holds_nobody(ani: Visitor, gateway: Gateway, settings: Settings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", gateway[0]
+    settings.EMAIL_TIMEOUT /= 20
+    assert asked(ani) == (503, "not_ready")
+
+
+def test_a_sender_that_fails_is_told_and_can_be_asked_again(ani: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_message: sender.Message) -> None:
+        raise sender.NotSent
+
+    monkeypatch.setitem(sender.SENDERS, "email", fails)
+    assert asked(ani) == (503, "not_ready")
