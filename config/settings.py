@@ -143,8 +143,6 @@ CACHES = {"default": _cache("cache"), "limits": _cache("limits")}
 
 RATELIMIT_USE_CACHE = "limits"
 RATELIMIT_FAIL_OPEN = False  # when the limiter cannot answer, nobody gets in by that
-RATELIMIT_IP_META_KEY = "flashsale.web.client.address_of"
-RATELIMIT_IPV6_MASK = 64
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]  # Django's own Redis back end counts exactly; a test shows it
 
 CELERY_BROKER_URL = BROKER_URL

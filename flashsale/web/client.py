@@ -43,7 +43,7 @@ def _block(address: str, bits: int) -> str:
 
 
 def address_of(request: HttpRequest) -> str:
-    """The client's address of a Django request; what django-ratelimit counts by."""
+    """The client's address of a Django request."""
     return address(
         peer=request.META.get("REMOTE_ADDR", ""),
         forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),

@@ -9,6 +9,7 @@ from uuid import uuid4
 from zlib import crc32
 
 import pytest
+import redis
 from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client, RequestFactory
@@ -107,6 +108,16 @@ def test_log_in_says_when_to_come_back() -> None:
     assert Client().get("/admin/login/").status_code == 200
 
 
+def test_whoever_reads_redis_cannot_try_addresses_out(gate: redis.Redis, rf: RequestFactory) -> None:
+    limit, guess = limits.CODES_ADDRESS, "203.0.113.9"
+    limits.spend(rf.post("/", REMOTE_ADDR=guess), limit)
+    rate = (limit.most, limit.period_s)
+    by_guess = core._make_cache_key(limit.group, core._get_window(guess, limit.period_s), rate, guess, core.ALL)
+    kept = [key.decode().rpartition(":")[2] for key in gate.scan_iter("*rl:*")]
+    assert len(kept) == 1
+    assert by_guess not in {f"rl:{key}" for key in kept}
+
+
 @pytest.fixture
 def _dead_limiter(settings: Settings) -> None:
     dead = f"redis://127.0.0.1:{free_port()}/0"
@@ -132,7 +143,7 @@ def test_a_code_has_no_five_guesses_more_in_its_last_minutes(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, period, minute = "a code", limits.CODE_GUESSES.period_s, 60
-    sent = 1_800_000_000 // period * period + crc32(code.encode()) % period + 5 * minute
+    sent = 1_800_000_000 // period * period + crc32(limits._keyed(code).encode()) % period + 5 * minute
     clock = {"now": sent}
     monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda: clock["now"]))
     over = []
