@@ -83,7 +83,7 @@ def reach(axis: Axis, raw: str) -> str:
 
 # A mobile number of the home region typed plainly, as most are: the library's own pattern, without its forty steps.
 _HOME: Any = phonenumbers.PhoneMetadata.metadata_for_region(HOME_REGION)
-_HOME_MOBILE = re.compile(rf"(?:\+62|0)({_HOME.mobile.national_number_pattern})", re.ASCII)
+_HOME_MOBILE = re.compile(rf"(?:\+?62|0)({_HOME.mobile.national_number_pattern})", re.ASCII)
 
 
 def _phone(text: str) -> str:
@@ -95,9 +95,11 @@ def _phone(text: str) -> str:
 
 def _any_phone(digits: str) -> str:
     # A number copied from a list of contacts comes between marks of direction, which nobody sees.
-    digits = "".join(character for character in digits if unicodedata.category(character) != "Cf")
-    # Many write 00 for the plus; no number at home begins so, and the library takes it for none.
-    digits = re.sub(r"^\W*0\W*0\W*62", "+62", digits)
+    shown = (character for character in digits if unicodedata.category(character) != "Cf")
+    digits = "".join(str(unicodedata.decimal(character, character)) for character in shown)
+    # No number at home begins with 00, which many write for the plus. With neither, 62 is the country to everybody but
+    # the library: it takes 62 811 123 456 for a landline without its zero, the phone of somebody else.
+    digits = re.sub(r"^\W*(?:0\W*0\W*)?6\W*2", "+62", digits)
     # The library would pick a number out of any sentence; a typing error must not become somebody's phone.
     if not re.fullmatch(r"\+?[\d\s().\-‐-―−]+", digits):
         return ""

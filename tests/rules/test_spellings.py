@@ -9,9 +9,8 @@ from flashsale.rules.identity import Axis, canonical
 
 FULL_WIDTH = str.maketrans("0123456789+()-. ", "０１２３４５６７８９＋（）－．　")
 BETWEEN = st.sampled_from(["", " ", "-", ".", " - ", "\u00a0"])
-MOBILES = st.tuples(
-    st.sampled_from(["811", "812", "813", "821", "852", "857", "878", "895", "896"]), st.integers(0, 10**8 - 1)
-).map(lambda parts: f"{parts[0]}{parts[1]:08d}")
+STARTS = st.sampled_from(["811", "812", "813", "821", "852", "857", "878", "895", "896"])
+MOBILES = st.tuples(STARTS, st.text("0123456789", min_size=6, max_size=9)).map("".join)
 WORDS = st.text("abcdefghijklmnopqrstuvwxyz", min_size=3, max_size=9).map(lambda word: f"q{word}")
 NUMBERS = st.integers(1, 999)
 DOORS = st.tuples(NUMBERS, NUMBERS, NUMBERS)
@@ -23,7 +22,7 @@ QUARTERS = st.sampled_from(
 @st.composite
 def phone_spellings(draw: st.DrawFn, number: str) -> str:
     """A way to type an Indonesian mobile number."""
-    start = draw(st.sampled_from(["0", "62", "+62", "+62 ", "(0)", "+62 (0)"]))
+    start = draw(st.sampled_from(["0", "62", "+62", "+62 ", "(0)", "+62 (0)", "0062"]))
     typed = start + "".join(digit + draw(BETWEEN) for digit in number)
     return typed.translate(FULL_WIDTH) if draw(st.booleans()) else typed
 
