@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from flashsale.gate import bridge
+from flashsale.gate import bridge, scripts
 from flashsale.life import draw, places
 from flashsale.life.look import look
 from flashsale.models import Allocation, Sale
@@ -129,3 +129,21 @@ def test_who_is_first_seen_in_the_middle_of_the_draw_is_called(gate, monkeypatch
     assert person.look().state is PlaceState.WAITING
     tend(sale)
     assert person.look().state is PlaceState.CALLED
+
+
+def test_a_door_that_draws_more_slowly_than_another_spends_no_place_seen_since(gate, monkeypatch):
+    sale = lobby_sale()
+    (person,) = crowd(sale, "ani")
+    lose_everything(gate, sale)
+    move_opening(sale)
+    where, marks = {"card": card_of(sale), "line": person.line, "place": person.place}, scripts.void
+
+    async def after_another_door(*line, **numbers):
+        monkeypatch.setattr(scripts, "void", marks)
+        assert await draw.draw(card=where["card"])
+        assert (await look(**where)).state is PlaceState.WAITING
+        return await marks(*line, **numbers)
+
+    monkeypatch.setattr(scripts, "void", after_another_door)
+    assert bridge.run(draw.draw(card=where["card"]))
+    assert person.look().state is PlaceState.WAITING
