@@ -7,6 +7,9 @@ contact asked (by its digest), and how often a code was guessed. Answers are the
 import hmac
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -26,6 +29,10 @@ from flashsale.web.posts import fields_of, json_post
 KIND = "challenge"
 VALID_MS = 10 * 60 * 1000
 PROOF_S = 30 * 24 * 60 * 60
+# Sending waits for servers of others, on threads that also confirm orders: so many of a process's eight and no more.
+SENDING_MAX = 4
+SENDING_AGAIN_S = 2
+_sending = BoundedSemaphore(SENDING_MAX)
 PROVABLE = frozenset({Axis.PHONE, Axis.EMAIL})
 
 
@@ -42,10 +49,21 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
         raise Refused(Outcome.FORBIDDEN, "This sale cannot be entered by our page.")
     contacts = fields_of(request, *(axis.value for axis in card.hard_at_enter))
     digests = digests_of(card=card, values={Axis(name): value for name, value in contacts.items()})
-    _spend(request, [digest.hex() for digest in digests.values()])
-    return JsonResponse(
-        {"challenges": {axis.value: _challenge(card, axis, digest, contacts[axis]) for axis, digest in digests.items()}}
-    )
+    with _turn():
+        _spend(request, [digest.hex() for digest in digests.values()])
+        sent = {axis.value: _challenge(card, axis, digest, contacts[axis]) for axis, digest in digests.items()}
+    return JsonResponse({"challenges": sent})
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Refuses NOT_READY to one too many at once."""
+    if not _sending.acquire(blocking=False):
+        raise Refused(Outcome.NOT_READY, "Too many codes are being sent.", SENDING_AGAIN_S)
+    try:
+        yield
+    finally:
+        _sending.release()
 
 
 def _spend(request: HttpRequest, contacts: list[str]) -> None:

@@ -1,14 +1,16 @@
 """A code that cannot be handed over is told to whoever asked, soon, and may be asked for again."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from socketserver import StreamRequestHandler, ThreadingTCPServer
-from threading import Thread
+from threading import Event, Semaphore, Thread
 
 import pytest
 import redis
 from pytest_django import Settings
 
 from flashsale.providers import codes as sender
+from flashsale.web import codes, limits
 from tests.factories import lobby_sale
 from tests.web.shop import Visitor
 
@@ -68,3 +70,24 @@ def test_a_sender_that_fails_is_told_and_can_be_asked_again(ani: Visitor, monkey
 
     monkeypatch.setitem(sender.SENDERS, "email", fails)
     assert asked(ani) == (503, "not_ready")
+
+
+def test_senders_that_are_slow_leave_threads_for_buyers(ani: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is turned away has used up none of their codes."""
+    waiting, answered = Semaphore(0), Event()
+
+    def slow(message: sender.Message) -> None:
+        if message.axis == "phone":
+            waiting.release()
+            assert answered.wait(10)
+
+    monkeypatch.setitem(sender.SENDERS, "email", slow)
+    others = [Visitor(ani.sale, f"other-{n}") for n in range(codes.SENDING_MAX)]
+    with ThreadPoolExecutor(len(others)) as threads:
+        asking = [threads.submit(other.post, "codes", other.contacts) for other in others]
+        assert all(waiting.acquire(timeout=10) for _ in others)
+        turned_away = [ani.post("codes", ani.contacts) for _ in range(limits.CODES_CONTACT.most)]
+        answered.set()
+    assert {(answer.status_code, answer["Retry-After"]) for answer in turned_away} == {(503, "2")}
+    assert [answer.result().status_code for answer in asking] == [200] * len(others)
+    assert ani.post("codes", ani.contacts).status_code == 200
