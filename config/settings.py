@@ -6,6 +6,8 @@ A data folder (`FLASHSALE_VAR`, default `var/`) holds what a machine writes: boo
 import hashlib
 import logging
 import tempfile
+from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,12 @@ from config import books, secrets
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
+
+def _list(name: str, default: Sequence[str] = ()) -> list[str]:
+    """Words between commas, and spaces where somebody wrote them."""
+    return [word for given in env.list(name, default=list(default)) if (word := given.strip())]
+
+
 # --- Where and as what we run -----------------------------------------------------------------------------------------
 
 VAR_DIR = Path(env.str("FLASHSALE_VAR", default=str(BASE_DIR / "var"))).resolve()
@@ -29,13 +37,13 @@ secrets.load(path=VAR_DIR / "secrets.env", make=env.bool("FLASHSALE_DEMO", defau
 FLASHSALE_DEMO = env.bool("FLASHSALE_DEMO", default=False)
 
 DEBUG = env.bool("FLASHSALE_DEBUG", default=False)
-ALLOWED_HOSTS = env.list("FLASHSALE_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("FLASHSALE_ORIGINS", default=[])
+ALLOWED_HOSTS = _list("FLASHSALE_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = _list("FLASHSALE_ORIGINS")
 # Where the links of letters lead.
 FLASHSALE_URL = env.str("FLASHSALE_URL", default=[*CSRF_TRUSTED_ORIGINS, "http://127.0.0.1:8000"][0])
 
 # Networks of our own reverse proxies, as CIDR; only they are believed when they say who the client is.
-FLASHSALE_TRUSTED_PROXIES = env.list("FLASHSALE_TRUSTED_PROXIES", default=[])
+FLASHSALE_TRUSTED_PROXIES = [str(ip_network(cidr, strict=False)) for cidr in _list("FLASHSALE_TRUSTED_PROXIES")]
 
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 

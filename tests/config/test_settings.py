@@ -88,6 +88,16 @@ def test_a_deep_data_folder_still_gets_a_usable_socket(tmp_path: Path) -> None:
     assert len(socket) < 108
 
 
+def test_lists_may_have_spaces_and_proxies_must_be_networks(tmp_path: Path) -> None:
+    proxies, hosts = "FLASHSALE_TRUSTED_PROXIES", "FLASHSALE_HOSTS"
+    told = {"FLASHSALE_DEMO": "1", proxies: "10.0.0.1/8, fd00::/8 ,", hosts: "shop.example, 127.0.0.1"}
+    assert _read(proxies, "ALLOWED_HOSTS", var=tmp_path, **told) == {
+        proxies: ["10.0.0.0/8", "fd00::/8"], "ALLOWED_HOSTS": ["shop.example", "127.0.0.1"],
+    }  # fmt: skip
+    with pytest.raises(RuntimeError, match="'nginx' does not appear to be an IPv4 or IPv6 network"):
+        _read(proxies, var=tmp_path, **told | {proxies: "10.0.0.0/8,nginx"})
+
+
 @pytest.mark.books
 @pytest.mark.django_db
 def test_the_books_wait_for_the_disk() -> None:
