@@ -117,6 +117,11 @@ class SaleCard:
         """The line with this number in the sale, or None."""
         return next((line for line in self.lines if line.number == number), None)
 
+    def feeders(self, line: LineCard) -> list[LineCard]:
+        """The lines whose unclaimed units come to this one, at once or through others."""
+        before = [other for other in self.lines if other.successor == line.number]
+        return before + [further for other in before for further in self.feeders(other)]
+
     def line_id(self, id_: int) -> LineCard:
         """The line with this id in the books; a sale keeps its lines, so whoever knows the id finds it."""
         return next(line for line in self.lines if line.id == id_)

@@ -1,4 +1,4 @@
-"""Looks into the gate for an audit: what it offers, counts and remembers. Reads only, in chunks."""
+"""Looks into the gate, mostly for an audit: what it offers, counts and remembers. Reads only, in chunks."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +18,11 @@ async def offered(card: SaleCard, line: LineCard) -> dict[int, int]:
     for sku in line.skus:
         units.update(await gate().redis.zrange(keys_of(card).free(line.number, sku), 0, -1, withscores=True))
     return {int(unit): int(version) for unit, version in units.items()}
+
+
+async def moving(card: SaleCard, line: LineCard) -> int:
+    """How many units are on their way to the line's successor. Raises GateDown."""
+    return int(await gate().redis.zcard(keys_of(card).moving(line.number)))
 
 
 async def used(card: SaleCard) -> dict[str, int]:

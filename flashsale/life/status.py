@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from flashsale.gate import scripts
+from flashsale.gate import inspect, scripts
 from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import gate
 from flashsale.gate.messages import Survey
@@ -34,10 +34,22 @@ async def status(*, card: SaleCard, line: LineCard) -> dict[str, Any]:
 
 
 async def _survey(card: SaleCard, line: LineCard) -> dict[str, Any]:
+    # Before the line itself: what comes over meanwhile counts twice for a moment, and never as gone.
+    coming = sum([await _left(card, feeder) for feeder in card.feeders(line)])
+    return _document(card, line, await _figures(card, line), coming)
+
+
+async def _figures(card: SaleCard, line: LineCard) -> Survey:
     figures = await scripts.survey(card, line)
     if isinstance(figures, Outcome):
         raise Refused(figures)
-    return _document(card, line, figures)
+    return figures
+
+
+async def _left(card: SaleCard, line: LineCard) -> int:
+    """How many units of a line may still roll over."""
+    figures = await _figures(card, line)
+    return sum(figures.free.values()) + figures.held + await inspect.moving(card, line)
 
 
 def bytes_at_most(card: SaleCard, line: LineCard) -> int:
@@ -49,11 +61,11 @@ def bytes_at_most(card: SaleCard, line: LineCard) -> int:
         free=dict.fromkeys(line.skus, _COUNT),
     )  # fmt: skip
     longest = replace(card, commitment="0" * 64, rate_per_s=_COUNT, poll_ms=_COUNT)
-    document = _document(longest, line, figures)
+    document = _document(longest, line, figures, _COUNT)
     return len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _document(card: SaleCard, line: LineCard, figures: Survey) -> dict[str, Any]:
+def _document(card: SaleCard, line: LineCard, figures: Survey, coming: int) -> dict[str, Any]:
     stands = phase_of(card, figures)
     return {
         "sale": card.code, "line": line.code, "mode": line.mode, "phase": stands, "now": figures.now,
@@ -61,7 +73,7 @@ def _document(card: SaleCard, line: LineCard, figures: Survey) -> dict[str, Any]
         "closes_at": card.closes_at, "claim_ms": card.claim_ms, "cohort": figures.cohort if figures.seed else None,
         "entered": figures.entered - figures.gaps, "called": figures.called, "claims": figures.open_claims,
         "free": sum(figures.free.values()), "offers": figures.free, "held": figures.held, "sold": figures.sold,
-        "rate": card.rate_per_s, "commitment": card.commitment, "seed": figures.seed,
+        "coming": coming, "rate": card.rate_per_s, "commitment": card.commitment, "seed": figures.seed,
         "poll_ms": _poll_ms(card, figures, stands), "message": card.message,
     }  # fmt: skip
 

@@ -154,9 +154,13 @@ async def _enter(visit: Visit) -> Answer:
     code = 201 if entry.fresh else 200
     if visit.partner:
         return answer(code, {"place": entry.token, "line": line.code, "index": entry.index, "entered": True})
+    return answer(code, {"line": line.code, "index": entry.index}, _cookie(visit, entry.token, COOKIE_S))
+
+
+def _cookie(visit: Visit, token: str, seconds: int) -> tuple[bytes, bytes]:
     secure = "" if settings.FLASHSALE_DEMO else "; Secure"
-    cookie = f"{visit.cookie}={entry.token}; Path=/; Max-Age={COOKIE_S}; HttpOnly; SameSite=Lax{secure}"
-    return answer(code, {"line": line.code, "index": entry.index}, (b"set-cookie", cookie.encode()))
+    cookie = f"{visit.cookie}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+    return b"set-cookie", cookie.encode()
 
 
 async def _place(visit: Visit, digests: dict[Axis, bytes]) -> enter.Entry:
@@ -193,7 +197,8 @@ async def _look(visit: Visit) -> Answer:
 
 async def _leave(visit: Visit) -> Answer:
     await leave.leave(card=visit.card, line=visit.line, place=visit.place())
-    return answer(200, {"left": True})
+    # A browser that keeps the place is led to its line, and could enter no other.
+    return answer(200, {"left": True}, *([] if visit.partner else [_cookie(visit, "", 0)]))
 
 
 async def _wait(visit: Visit) -> Answer:

@@ -129,17 +129,19 @@ def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
 def own_line(request: HttpRequest, *, card: SaleCard) -> LineCard | None:
     """The line that our own page leads this browser to, if any.
 
-    Where it has a place, or had one in the line that is carried over, or was sent by an invitation; else the line that
-    is open to everybody.
+    Where it has a place; else to none that has rolled over, if there is another: where it was sent by an invitation, or
+    had a place in the line that is carried over; else the line that is open to everybody.
     """
     own = {channel.code for channel in card.channels if channel.kind == "own page"}
     lines = [line for line in card.lines if own & set(line.channels) and line.mode == Mode.LINE]
     kept = _kept_places(request)
+    rolling = any(line.rolls_over_at for line in lines)
+    now = bridge.run(status.status(card=card, line=lines[0]))["now"] if rolling else 0
 
-    def fits(line: LineCard) -> tuple[bool, bool, bool, bool]:
+    def fits(line: LineCard) -> tuple[bool, ...]:
         old = line.carries
         return (
-            (card.sale, line.number) in kept, request.GET.get("line") == line.code,
+            (card.sale, line.number) in kept, not 0 < line.rolls_over_at <= now, request.GET.get("line") == line.code,
             old is not None and (old.sale, old.line) in kept, old is None and not line.listed_only,
         )  # fmt: skip
 

@@ -1,7 +1,6 @@
 """Tranches: lists, later openings, units that roll over, old numbers carried over, and a partner's own door."""
 
 import time
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,8 +8,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 
-from flashsale.gate import bridge, cards, inspect
-from flashsale.life import audit, control
+from flashsale.gate import bridge, inspect
+from flashsale.life import audit, control, status
 from flashsale.life.enter import digests, enter
 from flashsale.life.leave import leave
 from flashsale.life.schedule import publish
@@ -29,6 +28,7 @@ from tests.factories import (
     lobby_sale,
     open_now,
     poco_campaign,
+    roll_over_now,
     tend,
 )  # fmt: skip
 
@@ -52,6 +52,11 @@ def sale_of(*lines, campaign=None, **fields):
 def offered(sale, code):
     card = card_of(sale)
     return len(bridge.run(inspect.offered(card, card.line(code))))
+
+
+def status_of(sale, code):
+    card = card_of(sale)
+    return bridge.run(status.status(card=card, line=card.line(code)))
 
 
 def held_promises():
@@ -122,14 +127,6 @@ def rolling_sale(units, **fields):
     )
 
 
-def roll_over_now(sale):
-    """Moves the time of rolling over to this moment, on the card that everybody reads."""
-    card = card_of(sale)
-    lines = tuple(replace(x, rolls_over_at=x.rolls_over_at and card.opens_at) for x in card.lines)
-    bridge.run(cards.show(replace(card, lines=lines)))
-    tend(sale)
-
-
 def test_what_nobody_claims_rolls_over_once_and_open_claims_keep_their_unit():
     sale = rolling_sale(4)
     ani, budi = Shopper(sale, "ani", line="first"), Shopper(sale, "budi", channel="akulaku", line="public")
@@ -140,6 +137,7 @@ def test_what_nobody_claims_rolls_over_once_and_open_claims_keep_their_unit():
     for _again in range(3):
         roll_over_now(sale)
     assert (offered(sale, "first"), offered(sale, "public")) == (1, 3)
+    assert (status_of(sale, "first")["coming"], status_of(sale, "public")["coming"]) == (0, 1)
     assert Move.objects.filter(cancellation=None).count() == 3
     assert ani.reserve().amount == 1_799_000
     assert budi.reserve().amount == 1_799_000

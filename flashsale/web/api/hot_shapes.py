@@ -62,6 +62,7 @@ SCHEMAS: dict[str, Schema] = {
             "offers": {"type": "object", "additionalProperties": WHOLE, "description": "Free units by SKU."},
             "held": WHOLE,
             "sold": WHOLE,
+            "coming": {"type": "integer", "description": "Units of other lines that may still roll over to this one."},
             "rate": {"type": "integer", "description": "People called in a second, at most."},
             "commitment": TEXT,
             "seed": {"type": "string", "description": "Hex; empty until the draw."},
