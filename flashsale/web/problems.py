@@ -66,7 +66,7 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.NOT_ELIGIBLE: (403, gettext_noop("This line is only for people on its list.")),
     Outcome.LIMIT_REACHED: (409, gettext_noop("The limit per person is reached.")),
     Outcome.UNPAID_TWICE: (409, gettext_noop("Two reservations of yours were not paid in time. There is no third.")),
-    Outcome.SOLD_OUT: (409, gettext_noop("Sold out.")),
+    Outcome.SOLD_OUT: (409, gettext_noop("No unit is free now.")),
     Outcome.OFFER_GONE: (409, gettext_noop("This offer is gone. You may choose another one.")),
     Outcome.NO_ROOM: (503, gettext_noop("The sale cannot answer right now. Please try again.")),
     Outcome.EXPIRED: (409, gettext_noop("The time to pay is over.")),

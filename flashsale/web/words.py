@@ -109,7 +109,7 @@ def script() -> dict[str, object]:
 def endings() -> dict[str, tuple[str, str]]:
     """Why it goes no further, by word."""
     return {
-        "sold_out": (_("Sold out"), _("All units are sold and paid for. Thank you for standing in line.")),
+        "gone": (_("Sold out"), _("All units are sold and paid for. Thank you for standing in line.")),
         "closed": (_("The sale is over"), _("No reservation can be made any more.")),
         "called_off": (_("The sale was called off"), _("Nothing was charged. Reservations have ended.")),
         "paused": (_("The sale is paused"), _("The clock stands still and every place is kept. It goes on soon.")),

@@ -89,13 +89,15 @@ def test_a_reservation_whose_answer_was_lost_is_made_once(shop: Site, page: Page
         if len(keys) == 1:
             route.fetch()
             route.abort()
+        elif len(keys) == 2:
+            route.fulfill(content_type="text/html", body="<h1>Be right back</h1>")
         else:
             route.continue_()
 
     page.route("**/reserve", lose)
     person.reserve()
     person.sees("Reserved for you")
-    assert keys == keys[:1] * 2
+    assert keys == keys[:1] * 3
     assert Reservation.objects.filter(sale=person.sale).count() == 1
 
 
@@ -236,6 +238,17 @@ def test_a_lost_connection_is_told_and_heals(shop: Site, page: Page, browser: Br
     person = Person(shop, own, own_page_sale())
     person.come()
     person.enter()
+    asked = []
+
+    def busy(route: Route) -> None:
+        asked.append(route)
+        route.fulfill(status=503, headers={"Retry-After": "Wed, 27 Jan 2021 10:00:00 GMT"}, body="<h1>Busy</h1>")
+
+    own.route("**/status", busy)
+    person.looks_up()
+    own.wait_for_timeout(1500)
+    assert len(asked) == 1
+    own.unroute("**/status")
     context.set_offline(True)
     own.evaluate("dispatchEvent(new Event('online'))")
     person.is_told("No connection. Your place is safe; we keep trying.")

@@ -106,6 +106,6 @@ def test_it_can_be_read_in_a_browser(client: Client) -> None:
 def test_a_problems_type_leads_to_its_meaning(client: Client) -> None:
     assert client.get("/problems/sold_out").json() == {
         "type": "/problems/sold_out", "code": "sold_out", "status": 409,
-        "title": {"id": "Habis terjual.", "en": "Sold out."},
+        "title": {"id": "Saat ini tidak ada unit yang tersedia.", "en": "No unit is free now."},
     }  # fmt: skip
     assert client.get("/problems/nothing").status_code == 404

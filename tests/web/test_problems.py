@@ -24,8 +24,8 @@ def test_every_status_says_whose_move_it_is() -> None:
 
 
 def test_a_problem_is_told_in_two_languages() -> None:
-    assert problems.title(Outcome.SOLD_OUT, "en") == "Sold out."
-    assert problems.title(Outcome.SOLD_OUT, "id") == "Habis terjual."
+    assert problems.title(Outcome.SOLD_OUT, "en") == "No unit is free now."
+    assert problems.title(Outcome.SOLD_OUT, "id") == "Saat ini tidak ada unit yang tersedia."
 
 
 def test_a_problem_document_has_the_fields_of_rfc_9457_and_ours() -> None:

@@ -1,4 +1,4 @@
-/* The draw, checked where you stand: the same function as flashsale/rules/lottery.py, on the browser's own SHA-256. */
+/* The draw, as in flashsale/rules/lottery.py, on the browser's own SHA-256. */
 "use strict";
 
 const draw = (() => {

@@ -1,4 +1,4 @@
-/* The waiting page: one public document is polled; what it means for this place is worked out here. */
+/* The waiting page: what the document that is polled means for this place. */
 "use strict";
 
 (() => {
@@ -9,16 +9,15 @@
   const { kept, keep, within, post, count, money, span, chance } = page(sheet);
   const MINUTE = 60000;
 
-  let doc = sheet.status;
-  let since = performance.now();
+  let doc = sheet.status, since = performance.now();
   let { place, proven, ended } = sheet;
-  let typed = {}; // contacts of this visit, so that nobody types them twice
-  let challenges, bought, step, near, timer, polling, busy, fails = 0;
+  let typed = {}, challenges, bought, step, near, timer, polling, busy, fails = 0;
   const paces = []; // of the last minute
 
   const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
   const now = () => doc.now + (doc.phase === "paused" ? 0 : performance.now() - since);
-  const gone = () => doc.phase === "open" && doc.sold > 0 && doc.free + doc.held === 0;
+  const gone = () => doc.phase === "open" && doc.sold > 0 && doc.free + doc.held + doc.coming === 0;
+  const rolled = () => doc.phase === "open" && doc.rolls_over_at && now() >= doc.rolls_over_at;
 
   async function poll() {
     if (polling) return;
@@ -27,7 +26,7 @@
     let wait = 0;
     try {
       const answer = await fetch(sheet.hot + "status", { signal: within(10000) });
-      wait = 1000 * answer.headers.get("Retry-After");
+      wait = 1000 * answer.headers.get("Retry-After") || 0;
       take(await answer.json());
       if (fails > 1) tell("");
       fails = 0;
@@ -43,7 +42,7 @@
 
   function take(fresh) {
     if (!fresh.phase) throw fresh;
-    // An unchanged one comes from the browser's cache, with an old clock.
+    // One from the browser's cache has an old clock.
     if (fresh.now > doc.now) since = performance.now();
     else fresh.now = doc.now;
     doc = fresh;
@@ -78,7 +77,7 @@
     if (!bought && /called_off|closed/.test(phase)) return over(phase);
     if (challenges) return "codes";
     if (!place && phase === "scheduled") return "soon";
-    if (gone() && !spent && !bought) return over("sold_out");
+    if (gone() && !spent && !bought) return over("gone");
     if (!place) return "enter";
     if (place.state === "called") return phase === "paused" ? over("paused") : "offer";
     return place.state === "waiting" ? "line" : over(place.state);
@@ -88,7 +87,7 @@
     [at("end").textContent, at("why").textContent] = say.over[word];
     at("again").hidden = !/left|lapsed/.test(word) || !/lobby|open/.test(doc.phase);
     if (kept.order) at("order").href = kept.order;
-    at("bought").hidden = place || !/sold_out|called_off|closed/.test(word);
+    at("bought").hidden = place || !/gone|called_off|closed/.test(word);
     at("order").hidden = !at("order").href;
     at("stood").hidden = !place?.number;
     return "over";
@@ -99,12 +98,13 @@
     step = current();
     for (const part of all("[data-step]")) part.hidden = part.dataset.step !== step;
     const lobby = doc.phase === "lobby";
-    const shown = { lobby, drawn: !lobby, early: now() < doc.opens_at };
+    const timely = doc.closes_at === sheet.status.closes_at;
+    const shown = { lobby, drawn: !lobby, early: now() < doc.opens_at, rolled: rolled(), timely };
     for (const part of all("[data-when]")) part.hidden = !shown[part.dataset.when];
     at("ask").hidden = proven;
     at("enter").hidden = !proven;
     at("check").hidden = !doc.seed || !crypto.subtle;
-    at("phase").textContent = gone() ? say.over.sold_out[0] : say.phase[doc.phase];
+    at("phase").textContent = gone() ? say.over.gone[0] : say.phase[doc.phase];
     at("message").textContent = doc.message || (doc.phase === "paused" ? say.over.paused[1] : "");
     for (const input of all("[name=sku]")) {
       input.disabled = doc.offers[input.value] === 0;
@@ -134,12 +134,12 @@
       number: number && count(number),
       called: count(doc.called),
       ahead: number && count(ahead),
-      wait: pace > 0 && ahead < doc.free - doc.claims && span((ahead + 1) / pace),
-      chance: chance(doc, ahead),
+      wait: pace > 0 && ahead < doc.free - doc.claims && !rolled() && span((ahead + 1) / pace),
+      chance: rolled() ? "0 %" : chance(doc, ahead),
       amount: kept.reservation && money(kept.reservation.amount),
     };
     for (const part of all("[data-n]")) part.textContent = shown[part.dataset.n] || "–";
-    document.title = (step === "line" && number ? `(${count(ahead)}) ` : "") + document.querySelector("h1").textContent;
+    document.title = (step === "offer" ? "(!) " : step === "line" && number ? `(${count(ahead)}) ` : "") + document.querySelector("h1").textContent;
     if (step === "line" && number) progress(number, ahead);
   }
 
@@ -219,8 +219,7 @@
 
   on("bought", async () => (bought = true));
   on("back", async () => (challenges = null));
-  on("enter", enter);
-  on("again", enter);
+  for (const id of ["enter", "again"]) on(id, enter);
 
   async function enter() {
     challenges = ended = bought = null;
@@ -233,6 +232,7 @@
   on("leave", async () => {
     if (!confirm(say.leave)) return;
     await post(sheet.hot + "leave");
+    if (rolled()) location.reload();
     place.state = "left";
   });
 

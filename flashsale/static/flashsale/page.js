@@ -1,10 +1,10 @@
-/* How the page speaks: to the doors, to its memory over closed tabs (nothing about the person), to people. */
+/* How the page speaks to doors, to its memory (no personal data), to people. */
 "use strict";
 
 const page = ({ sale, language, currency, words }) => {
   const NAME = "fs:" + sale;
   const kept = {};
-  // A store that is full or forbidden costs only the memory.
+  // A store that is full or forbidden costs the memory.
   try {
     Object.assign(kept, JSON.parse(localStorage.getItem(NAME)));
   } catch {}
@@ -27,9 +27,9 @@ const page = ({ sale, language, currency, words }) => {
     } catch {
       throw { title: words.lost, again: true };
     }
-    const found = await answer.json().catch(() => ({}));
-    if (answer.ok) return found;
-    throw { title: words.error, ...found, again: answer.status === 429 || answer.status >= 500 };
+    const found = await answer.json().catch(() => null);
+    if (answer.ok && found) return found;
+    throw { title: words.error, ...found, again: answer.ok || answer.status === 429 || answer.status >= 500 };
   }
 
   const count = (value) => value.toLocaleString(language);
@@ -51,7 +51,7 @@ const page = ({ sale, language, currency, words }) => {
   }
 
   function chance(doc, ahead) {
-    if (doc.free + doc.held === 0) return "0 %";
+    if (doc.free + doc.held === 0) return !doc.coming && "0 %";
     return Math.min(95, Math.max(5, 5 * Math.floor(20 * share(doc, ahead)))) + " %";
   }
 
