@@ -111,13 +111,16 @@ def endings() -> dict[str, tuple[str, str]]:
     return {
         "gone": (_("Sold out"), _("All units are sold and paid for. Thank you for standing in line.")),
         "closed": (_("The sale is over"), _("No reservation can be made any more.")),
-        "called_off": (_("The sale was called off"), _("Nothing was charged. Reservations have ended.")),
+        "called_off": (_("The sale was called off"), _("What is held may still be paid, and orders stand.")),
         "paused": (_("The sale is paused"), _("The clock stands still and every place is kept. It goes on soon.")),
         "lapsed": (_("Your turn has passed"), _("You did not reserve within your time, so the unit went to the next.")),
         "left": (_("You have left the line"), _("You may come back while the sale runs.")),
         "voided": (_("You have an earlier place"), _("These contacts met two places; the earlier one counts.")),
         "spent": (_("Your place has been used"), _("A reservation was made with it, perhaps on another device.")),
-        "expired": (_("The time to pay is over"), _("The unit went to the next in line. Nothing was charged.")),
+        "expired": (
+            _("The time to pay is over"),
+            _("If your payment comes after all, you get the unit if it is still free, else your money back."),
+        ),
         "released": (_("Given back"), _("Your reservation has ended. Nothing was charged.")),
         "cancelled": (_("Cancelled"), _("Your order says why, and where your money is.")),
         "done": (_("You have bought"), _("Your order is confirmed.")),
