@@ -118,7 +118,7 @@ def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
     shown |= {
         "axes": [axis.value for axis in card.hard_at_enter],
         "line_offers": [_offer(offer, card.currency) for offer in card.offers if offer.sku in line.skus],
-        "methods": words.methods(),
+        "methods": words.methods(), "carried": line.carries is not None,
         "place": words.place(view.number, people_ahead(number=view.number or 0, called=view.called)) if view else "",
         "sheet": _sheet(request, card, line, document, view) | _kept(made, document["now"]),
         "order": made and _order_url(made, card.code),

@@ -12,11 +12,12 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from flashsale.gate.client import GateDown
+from flashsale.life.control import close_early
 from flashsale.models import Sale
 from flashsale.web import pages
 from flashsale.web.outbox import MOST, newest
 from flashsale.web.shown import moment_ms, money
-from tests.factories import begun, draft_sale, forget, lobby_sale, open_now, poco_campaign
+from tests.factories import PHONE, begun, draft_sale, forget, lobby_sale, open_now, poco_campaign
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,6 +51,17 @@ def test_the_page_speaks_two_languages_and_local_time(gate: redis.Redis) -> None
     assert "How the line works" in text(f"/s/{sale.code}/", "en")
     assert "Cara kerja antrean" in text(f"/s/{sale.code}/", "")
     assert text(f"/s/{sale.code}/").count(" WIB") == 2
+
+
+def test_a_line_that_carries_an_order_over_announces_no_draw(gate: redis.Redis) -> None:
+    campaign = poco_campaign()
+    first = open_now(lobby_sale(campaign, channels=("mi.com",)))
+    close_early(sale=first)
+    carried = {"code": "again", "channels": ["mi.com"], "stock": {PHONE: 1}, "carries": first.allocations.get()}
+    rerun = lobby_sale(campaign, lines=[carried])
+    drawn, old = "the draw at the opening decides", "nothing is drawn anew"
+    pages_of = [text(f"/s/{sale.code}/") for sale in (lobby_sale(campaign, channels=("mi.com",)), rerun)]
+    assert [(drawn in page, old in page) for page in pages_of] == [(True, False), (False, True)]
 
 
 def test_a_partners_sale_says_where_its_doors_are(gate: redis.Redis) -> None:
