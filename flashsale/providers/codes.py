@@ -66,12 +66,15 @@ def _webhook(message: Message) -> None:
         return
     body = json.dumps({"to": message.to, "text": message.text}).encode()
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(settings.FLASHSALE_CODE_WEBHOOK, body, headers, method="POST")  # noqa: S310
+    request = urllib.request.Request(settings.FLASHSALE_CODE_WEBHOOK, body, headers, method="POST")  # noqa: S310 - the operator's
     try:
-        with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S):  # noqa: S310 - the operator's own setting
-            return
+        with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S) as answer:  # noqa: S310 - as above
+            taken_by = answer.url
     except (URLError, HTTPException, OSError, ValueError) as error:
         raise NotSent from error
+    if taken_by != request.full_url:
+        # A page that it sent us on to, with a GET, has taken no code.
+        raise NotSent
 
 
 SENDERS: dict[str, Callable[[Message], None]] = {"console": _console, "email": _email, "webhook": _webhook}

@@ -37,7 +37,7 @@ def gateway() -> Iterator[Gateway]:
         def handle(self) -> None:
             if answers:
                 self.rfile.readline()
-                self.wfile.write(answers[0])
+                self.wfile.write(answers.pop(0) if len(answers) > 1 else answers[0])
             else:
                 self.rfile.read()
 
@@ -47,12 +47,21 @@ def gateway() -> Iterator[Gateway]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("answer", [b"nothing of HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200, b""])
+@pytest.mark.parametrize(
+    "told",
+    [
+        [b"nothing of HTTP\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200],
+        [b""],
+        [b"HTTP/1.1 302 Found\r\nlocation: /login\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nPlease log in."],
+    ],
+    ids=["no HTTP", "endless headers", "nothing", "another page"],
+)
 def test_a_gateway_that_talks_nonsense_is_one_that_fails(
-    ani: Visitor, gateway: Gateway, settings: Settings, answer: bytes
+    ani: Visitor, gateway: Gateway, settings: Settings, told: list[bytes]
 ) -> None:
     port, answers = gateway
-    answers.append(answer)
+    answers += told
     settings.FLASHSALE_CODE_SENDER, settings.FLASHSALE_CODE_WEBHOOK = "webhook", f"http://127.0.0.1:{port}/"
     assert asked(ani) == (503, "not_ready")
 
