@@ -135,13 +135,17 @@ def own_line(request: HttpRequest, *, card: SaleCard) -> LineCard | None:
     own = {channel.code for channel in card.channels if channel.kind == "own page"}
     lines = [line for line in card.lines if own & set(line.channels) and line.mode == Mode.LINE]
     kept = _kept_places(request)
+    for line in lines:
+        if (card.sale, line.number) in kept:
+            return line
+    # By the line's clock, which the whole sale shares.
     rolling = any(line.rolls_over_at for line in lines)
     now = bridge.run(status.status(card=card, line=lines[0]))["now"] if rolling else 0
 
-    def fits(line: LineCard) -> tuple[bool, ...]:
+    def fits(line: LineCard) -> tuple[bool, bool, bool, bool]:
         old = line.carries
         return (
-            (card.sale, line.number) in kept, not 0 < line.rolls_over_at <= now, request.GET.get("line") == line.code,
+            not 0 < line.rolls_over_at <= now, request.GET.get("line") == line.code,
             old is not None and (old.sale, old.line) in kept, old is None and not line.listed_only,
         )  # fmt: skip
 
