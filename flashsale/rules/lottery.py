@@ -223,11 +223,11 @@ def _line(code: str, line: object) -> Line:
 def checks(sale: Transcript) -> Iterator[Check]:
     """Every statement of the transcript, checked: the commitment, then each line's seed."""
     yield Check(commitment(sale.secret) == sale.commitment, "the secret is the one committed to")
+    # Whoever chooses a beacon after the entries chooses the order, and no file shows when it was chosen.
+    beacon = f", the beacon {sale.beacon.hex()} (announced?)" if sale.beacon else ""
     for code, line in sale.lines.items():
-        true_seed = seed(sale.secret, code, line.cohort, sale.beacon)
-        yield Check(
-            true_seed == line.seed, f"line {code!r}: the seed follows from the secret and a cohort of {line.cohort:,}"
-        )
+        says = f"line {code!r}: the seed follows from the secret{beacon} and a cohort of {line.cohort:,}"
+        yield Check(seed(sale.secret, code, line.cohort, sale.beacon) == line.seed, says)
 
 
 def number_in(sale: Transcript, *, line: str, index: int) -> int:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from flashsale.gate import bridge
 from flashsale.life.control import close_early, pause, resume
 from flashsale.life.look import look
 from flashsale.models import Reservation, Sale
+from flashsale.rules import lottery
 from tests.browser.conftest import Site
 from tests.browser.person import SOON_MS, Person
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, tend
@@ -270,15 +272,22 @@ def test_the_draw_is_checked_in_the_browser(shop: Site, page: Page) -> None:
     page.click("#check")
     true = person.word("Checked: the fingerprint fits, and your number {n} follows from it.")
     expect(page.locator("#checked")).to_have_text(true.replace("{n}", str(min({1, 2, 3, 4, 5} - taken))))
-    page.route("**/transcript", lambda route: route.fulfill(json=_forged(route)))
+    page.route("**/transcript", lambda route: route.fulfill(status=429, json={"title": "Come again."}))
     page.click("#check")
-    expect(page.locator("#checked")).to_have_class("bad")
+    person.is_told("Come again.")
+    sale.refresh_from_db()
+    chosen = lottery.transcript(sale=sale.code, secret=bytes(sale.secret), cohorts={"mi.com": 5}, beacon=b"chosen")
+    for lie in ({"secret": "00" * 32}, {"lines": {}}, chosen):
+        page.unroute_all()
+        page.route("**/transcript", partial(_forge, lie))
+        page.reload()
+        page.locator("summary").click()
+        page.click("#check")
+        expect(page.locator("#checked")).to_have_class("bad")
 
 
-def _forged(route: Route) -> object:
-    transcript = route.fetch().json()
-    transcript["secret"] = "00" * 32
-    return transcript
+def _forge(lie: dict[str, Any], route: Route) -> None:
+    route.fulfill(json=route.fetch().json() | lie)
 
 
 def test_who_needs_more_time_gets_twice_as_much(shop: Site, page: Page) -> None:

@@ -87,8 +87,8 @@ def test_verifier_accepts_a_true_transcript_and_says_what_it_checked(tmp_path: P
     assert said == [
         "sale 'poco-m3', 2 lines",
         "ok     the secret is the one committed to",
-        "ok     line 'lazada': the seed follows from the secret and a cohort of 1,000",
-        "ok     line 'mi.com': the seed follows from the secret and a cohort of 0",
+        "ok     line 'lazada': the seed follows from the secret, the beacon 00ff (announced?) and a cohort of 1,000",
+        "ok     line 'mi.com': the seed follows from the secret, the beacon 00ff (announced?) and a cohort of 0",
         "the transcript is true",
     ]
 

@@ -9,8 +9,7 @@ const draw = (() => {
   const big = (value, size) => bytes(BigInt(value).toString(16).padStart(2 * size, "0"));
 
   async function sha256(...parts) {
-    const joined = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
-    parts.reduce((at, part) => (joined.set(part, at), at + part.length), 0);
+    const joined = new Uint8Array(parts.flatMap((part) => [...part]));
     return new Uint8Array(await crypto.subtle.digest("SHA-256", joined));
   }
 
@@ -24,8 +23,7 @@ const draw = (() => {
     if (index > cohort) return index;
     const key = bytes(seed);
     const last = BigInt(cohort) - 1n;
-    const length = last ? last.toString(2).length : 0;
-    const half = BigInt(Math.max(1, Math.ceil(length / 2)));
+    const half = BigInt(Math.ceil(last.toString(2).length / 2));
     const mask = (1n << half) - 1n;
     let x = BigInt(index) - 1n;
     do {
@@ -48,10 +46,12 @@ const draw = (() => {
 
   /** The number by a transcript, 0 where it does not fit what was `promised`. */
   async function check(transcript, line, index, promised) {
+    if (!transcript.lines) throw transcript;
     const own = transcript.lines[line];
     const fits =
+      own &&
       (await commitment(transcript.secret)) === promised &&
-      (await seed(transcript.secret, line, own.cohort, transcript.beacon)) === own.seed;
+      (await seed(transcript.secret, line, own.cohort, "")) === own.seed;
     return fits ? number(index, own.cohort, own.seed) : 0;
   }
 
