@@ -18,7 +18,10 @@ def count(sale: str, verb: str, word: str) -> None:
 
 
 async def tell() -> None:
-    """Adds what was counted since the last time. Raises GateDown: what was not told yet is told the next time."""
+    """Adds what was counted since the last time.
+
+    Raises GateDown: what was on its way is not told again, for it may have arrived; the rest is told the next time.
+    """
     for sale in list(_counts):
         card = await cards.card_of(sale)
         told = _counts.pop(sale)
