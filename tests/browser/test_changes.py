@@ -12,7 +12,7 @@ from flashsale.rules.identity import Axis
 from tests.browser.conftest import Site
 from tests.browser.person import SOON_MS, Person
 from tests.browser.test_line import called, own_page_sale
-from tests.factories import PHONE, Shopper, lobby_sale, open_now, roll_over_now
+from tests.factories import PHONE, Shopper, lobby_sale, open_now, roll_over_now, tend
 
 pytestmark = pytest.mark.browser
 
@@ -55,6 +55,8 @@ def test_when_a_line_has_rolled_over_its_people_are_told_and_may_enter_the_next(
     other = Shopper(sale, "other", channel="mi.com", line="first")
     other.enter()
     open_now(sale)
+    tend(sale)
+    assert other.look().state == "called"
     person = Person(shop, page, sale)
     page.goto(f"{shop.url}/s/{sale.code}/?line=first")
     person.enter()
