@@ -45,7 +45,7 @@ def test_what_arrives_while_a_call_is_in_flight_goes_into_the_next_ones() -> Non
         assert await asyncio.gather(*first, *rest) == [2 * n for n in range(BATCH_MAX + 7)]
         assert [len(batch) for batch in slow.batches] == [1, BATCH_MAX, 6]
 
-    asyncio.run(run())
+    bridge.run(run())
 
 
 def test_an_idle_coalescer_sends_at_once_and_again_after_a_rest() -> None:
@@ -56,7 +56,7 @@ def test_an_idle_coalescer_sends_at_once_and_again_after_a_rest() -> None:
         assert [await coalescer.ask(1), await coalescer.ask(2)] == [2, 4]
         assert slow.batches == [[1], [2]]
 
-    asyncio.run(run())
+    bridge.run(run())
 
 
 def test_who_waits_behind_a_failed_batch_fails_with_it_and_nobody_after() -> None:
@@ -72,7 +72,7 @@ def test_who_waits_behind_a_failed_batch_fails_with_it_and_nobody_after() -> Non
         slow.error = None
         assert await coalescer.ask(3) == 6
 
-    asyncio.run(run())
+    bridge.run(run())
 
 
 def test_an_ask_given_up_by_its_owner_does_not_disturb_the_batch() -> None:
@@ -86,7 +86,7 @@ def test_an_ask_given_up_by_its_owner_does_not_disturb_the_batch() -> None:
         assert [done[0], done[2]] == [0, 4]
         assert isinstance(done[1], asyncio.CancelledError)
 
-    asyncio.run(run())
+    bridge.run(run())
 
 
 def test_beyond_the_bound_an_ask_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_beyond_the_bound_an_ask_is_refused_at_once(monkeypatch: pytest.MonkeyPa
         slow.go.set()
         assert await asyncio.gather(*tasks) == [0, 2, 4]
 
-    asyncio.run(run())
+    bridge.run(run())
 
 
 def test_what_gathers_for_lines_and_epochs_that_are_over_is_not_kept(
