@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -28,6 +28,7 @@ class Coalescer(Generic[Ask, Answer]):
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[Ask, asyncio.Future[Answer]]] = deque()
+        self._sent: list[tuple[Ask, asyncio.Future[Answer]]] = []
         self._sender: asyncio.Task[None] | None = None
 
     def ask(self, ask: Ask) -> asyncio.Future[Answer]:
@@ -37,28 +38,32 @@ class Coalescer(Generic[Ask, Answer]):
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting.append((ask, answer))
         if self._sender is None:
-            self._sender = self._loop.create_task(self._drain())
+            self._start()
         return answer
 
-    async def _drain(self) -> None:
-        try:
-            while self._waiting:
-                size = min(BATCH_MAX, len(self._waiting))
-                batch = [self._waiting.popleft() for _ in range(size)]
-                await self._deliver(batch)
-        finally:
-            self._sender = None
+    def _start(self) -> None:
+        self._sender = self._loop.create_task(self._drain())
+        self._sender.add_done_callback(self._ended)
 
-    async def _deliver(self, batch: list[tuple[Ask, asyncio.Future[Answer]]]) -> None:
-        try:
-            answers = await self._send([ask for ask, _ in batch])
-        except Exception as error:  # noqa: BLE001 - handed to every asker, none may wait for ever
-            batch += self._waiting
-            self._waiting.clear()
-            for _, future in batch:
+    async def _drain(self) -> None:
+        while self._waiting:
+            size = min(BATCH_MAX, len(self._waiting))
+            self._sent = [self._waiting.popleft() for _ in range(size)]
+            answers = await self._send([ask for ask, _ in self._sent])
+            for (_, future), answer in zip(self._sent, answers, strict=True):
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_result(answer)
+
+    def _ended(self, sender: "asyncio.Task[None]") -> None:
+        """Whatever ended the sender ends all who wait: none may wait for ever."""
+        self._sender = None
+        if not sender.cancelled() and sender.exception() is None:
+            if self._waiting:  # asked since its last look
+                self._start()
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+        for _, future in (*self._sent, *self._waiting):
+            if sender.cancelled():
+                future.cancel()
+            elif not future.done():
+                future.set_exception(cast("BaseException", sender.exception()))
+        self._waiting.clear()
