@@ -113,7 +113,7 @@ def _shown(path: Path) -> str:
 def _watch(servers: Servers, crowd: practice.Practice, stop: threading.Event) -> None:
     """Until told to stop, or until a part has died. Raises NotReady."""
     while not stop.wait(LOOK_S):
-        if crowd.error is not None:
-            raise NotReady(f"The practice sale has failed: {crowd.error!r}") from crowd.error
+        if not crowd.is_alive():
+            raise NotReady("The practice sale has ended. What went wrong is told above.")
         for process in servers.dead:
             raise NotReady(f"{process.name} has ended. Its last words:\n{process.last_words()}")
