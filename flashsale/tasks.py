@@ -7,13 +7,13 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import admit, cancel, confirm, erase, notify, reallocate, retain, review, settle
+from flashsale.life import cancel, confirm, erase, notify, reallocate, retention, review, settle, tick
 
 
 @shared_task(name="flashsale.tasks.tend")
 def tend(**_: Any) -> None:
     """Looks after running sales, as every door does."""
-    admit.tend_once()
+    tick.tend_once()
 
 
 @shared_task(name="flashsale.tasks.send_notices")
@@ -67,7 +67,7 @@ def sweep_units(**_: Any) -> int:
 @shared_task(name="flashsale.tasks.sweep_contacts")
 def sweep_contacts(**_: Any) -> int:
     """Forgets what has been kept long enough."""
-    return retain.forget_due()
+    return retention.forget_due()
 
 
 @shared_task(name="flashsale.tasks.erase_due")

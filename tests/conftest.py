@@ -10,8 +10,8 @@ import redis
 from django.db import connection
 from django.utils import translation
 
-from flashsale.stage.processes import free_port
-from flashsale.stage.redis_server import RedisServer
+from simulation.processes import free_port
+from simulation.redis_server import RedisServer
 from tests import guard, servers
 
 
@@ -24,7 +24,7 @@ def redis_url() -> str:
 @pytest.fixture(autouse=True)
 def _nobody_tends_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests look after a sale when they want to; on a busy machine its clock must not stop in between."""
-    for verb in ("beat", "control"):
+    for verb in ("clock_lease", "sale_control"):
         monkeypatch.setattr(f"flashsale.life.{verb}.LEASE_MS", 60_000)
 
 

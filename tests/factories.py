@@ -9,9 +9,9 @@ from typing import Any
 from django.db.models import F
 from django.utils import timezone
 
-from flashsale.gate import bridge, cards, client, scripts
-from flashsale.gate.card import ChannelCard, LineCard, SaleCard
-from flashsale.life import admit, places
+from flashsale.gate import bridge, client, sale_cards, scripts
+from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
+from flashsale.life import places, tick
 from flashsale.life.enter import Entry, digests, enter
 from flashsale.life.look import View, look
 from flashsale.life.reserve import Reserved, reserve
@@ -95,7 +95,7 @@ async def _move_opening(sale: Sale) -> None:
     card = await places.card(code=sale.code)
     opens = int(sale.opens_at.timestamp() * 1000)
     await scripts.tell(card, revision=sale.revision, opens=opens)
-    await cards.show(replace(card, opens_at=opens))
+    await sale_cards.show(replace(card, opens_at=opens))
 
 
 def begun(sale: Sale) -> Sale:
@@ -119,7 +119,7 @@ def forget(sale: Sale) -> None:
 
 
 async def _forget(card: SaleCard) -> None:
-    await cards.forget(card)
+    await sale_cards.forget(card)
     client.gate().kept["cards"].clear()
 
 
@@ -135,14 +135,14 @@ def channel_of(card: SaleCard, code: str) -> ChannelCard:
 
 def tend(sale: Sale) -> None:
     """One look at the sale."""
-    bridge.run(admit.tend(card=card_of(sale)))
+    bridge.run(tick.tend(card=card_of(sale)))
 
 
 def roll_over_now(sale: Sale) -> None:
     """Moves the time of rolling over to this moment, on the card that everybody reads."""
     card = card_of(sale)
     lines = tuple(replace(x, rolls_over_at=x.rolls_over_at and card.opens_at) for x in card.lines)
-    bridge.run(cards.show(replace(card, lines=lines)))
+    bridge.run(sale_cards.show(replace(card, lines=lines)))
     tend(sale)
 
 

@@ -21,9 +21,9 @@ import pytest
 from django.db import connection
 
 from config import secrets
-from flashsale.stage.postgres_server import NoPostgres, PostgresServer
-from flashsale.stage.processes import NotReady, free_port
-from flashsale.stage.redis_server import NoRedis, RedisServer
+from simulation.postgres_server import NoPostgres, PostgresServer
+from simulation.processes import NotReady, free_port
+from simulation.redis_server import NoRedis, RedisServer
 
 folder = Path()  # made by `start`
 redis_server: RedisServer | None = None

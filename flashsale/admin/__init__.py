@@ -9,7 +9,7 @@ from flashsale.admin import (
     record,
     reservation,
     review_run,
-    rules,
+    rule_set,
     sale,
     unit,
 )
@@ -23,7 +23,7 @@ __all__ = [
     "record",
     "reservation",
     "review_run",
-    "rules",
+    "rule_set",
     "sale",
     "unit",
 ]

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from flashsale.admin.step import Table
-from flashsale.life.rules import KINDS, MARKS
+from flashsale.life.rule_set_text import KINDS, MARKS
 
 
 def summary(evidence: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from cryptography.fernet import InvalidToken
 from django.utils.translation import gettext as _
 
 from flashsale.admin.step import Table
-from flashsale.life.rules import KINDS, MARKS
+from flashsale.life.rule_set_text import KINDS, MARKS
 from flashsale.models import Case, Contact
 
 DRAWN_MAX = 30

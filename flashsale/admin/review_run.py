@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.step import ReadOnlyAdmin, Table
 from flashsale.admin.words import local
-from flashsale.life.rules import KINDS, MARKS
+from flashsale.life.rule_set_text import KINDS, MARKS
 from flashsale.models import ReviewRun
 
 RENEWED_S = 3

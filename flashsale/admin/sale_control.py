@@ -12,7 +12,7 @@ from flashsale.admin.sale_steps import SaleStep, times, units
 from flashsale.admin.step import Table
 from flashsale.admin.step_forms import AddUnitsForm, BrakeForm, CallOffForm, PauseForm, PostponeForm
 from flashsale.admin.words import local
-from flashsale.life import control
+from flashsale.life import sale_control
 from flashsale.models import Sale
 from flashsale.models.sale import ms
 from flashsale.rules.states import Phase, SaleState
@@ -49,7 +49,7 @@ class Pause(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
         """Shoppers read the message."""
-        control.pause(sale=row, message=data["message"], by=request.user)
+        sale_control.pause(sale=row, message=data["message"], by=request.user)
         return _("%(sale)s is paused.") % {"sale": row.name}
 
 
@@ -69,7 +69,7 @@ class Resume(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """The clock runs again."""
-        control.resume(sale=row, by=request.user)
+        sale_control.resume(sale=row, by=request.user)
         return _("%(sale)s goes on.") % {"sale": row.name}
 
 
@@ -98,7 +98,7 @@ class Postpone(BeforeOpening):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
         """Shoppers read the message."""
-        sale = control.postpone(sale=row, opens_at=data["opens_at"], message=data["message"], by=request.user)
+        sale = sale_control.postpone(sale=row, opens_at=data["opens_at"], message=data["message"], by=request.user)
         opens = local(sale.opens_at, sale.campaign.zone)
         return _("%(sale)s opens on %(time)s.") % {"sale": sale.name, "time": opens}
 
@@ -120,7 +120,7 @@ class AddUnits(BeforeOpening):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """The same total twice adds nothing."""
-        stock = control.add_units(stock=data["stock"], quantity=data["quantity"], by=request.user)
+        stock = sale_control.add_units(stock=data["stock"], quantity=data["quantity"], by=request.user)
         return _("%(line)s: %(stock)s units.") % {"line": stock.allocation.code, "stock": stock}
 
 
@@ -141,7 +141,7 @@ class Brake(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
         """At once."""
-        control.brake(sale=row, rate_per_s=data["rate_per_s"], poll_ms=data["poll_ms"], by=request.user)
+        sale_control.brake(sale=row, rate_per_s=data["rate_per_s"], poll_ms=data["poll_ms"], by=request.user)
         return _("%(sale)s: the brake is set.") % {"sale": row.name}
 
 
@@ -163,7 +163,7 @@ class CloseEarly(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Now."""
-        control.close_early(sale=row, by=request.user)
+        sale_control.close_early(sale=row, by=request.user)
         return _("%(sale)s is closed.") % {"sale": row.name}
 
 
@@ -187,5 +187,5 @@ class CallOff(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
         """With a reason."""
-        control.call_off(sale=row, message=data["message"], by=request.user)
+        sale_control.call_off(sale=row, message=data["message"], by=request.user)
         return _("%(sale)s is called off.") % {"sale": row.name}

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.sale_forms import LineField, WallTimeField
-from flashsale.life.rules import KINDS
+from flashsale.life.rule_set_text import KINDS
 from flashsale.models import Allocation, CampaignAxis, Rules, Sale, Stock
 from flashsale.models.sale import MESSAGE_BYTES_MAX, POLL_MS_MAX, UNITS_MAX, short_enough
 

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
-from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import gate
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
 
 CHUNK = 500

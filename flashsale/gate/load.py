@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from flashsale.gate.card import SaleCard
-from flashsale.gate.cards import show
 from flashsale.gate.client import gate, wall_ms
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Crowd
+from flashsale.gate.sale_card import SaleCard
+from flashsale.gate.sale_cards import show
 from flashsale.rules.pace import Lease, line_clock
 
 Item = TypeVar("Item")

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import orjson
 
-from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import Script, gate
 from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import NOBODY, Ask, Caller, Entered, Knock, Looked, Survey
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.pace import IDENTITY, PLACE, Bucket, Lease
 from flashsale.rules.states import PlaceState

@@ -14,8 +14,10 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from flashsale.books.endings import Ended
+from flashsale.books.reservations import advance_units
 from flashsale.gate import bridge
-from flashsale.life import links
+from flashsale.life import sealed_links
 from flashsale.life.cancel import let_go
 from flashsale.life.expire import give
 from flashsale.life.reallocate import invite_owed
@@ -34,8 +36,6 @@ from flashsale.models import (
     Sale,
     Unit,
 )
-from flashsale.models.ending import Ended
-from flashsale.models.writer import advance_units
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AppealState, CaseState, PaymentState, Remedy, ReservationState, UnitState
 
@@ -46,7 +46,7 @@ def case_of(*, token: str) -> Case:
     """The case behind a link of a letter; refuses NOT_FOUND (also where no order was cancelled) and EXPIRED."""
     related = ("reservation__sale__campaign", "reservation__payment", "reservation__cancellation", "appeal")
     cases = Case.objects.select_related(*related).filter(state=CaseState.CANCELLED)
-    case = cases.filter(pk=links.row_of(links.Kind.APPEAL, token)).first()
+    case = cases.filter(pk=sealed_links.row_of(sealed_links.Kind.APPEAL, token)).first()
     if case is None:
         raise Refused(Outcome.NOT_FOUND, "There is no such cancellation.")
     return case

@@ -8,11 +8,11 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
+from flashsale.books.endings import Ended, end, ended_before
 from flashsale.gate import bridge
 from flashsale.life.expire import give
 from flashsale.life.rebuild import card_of
 from flashsale.models import Cancellation, Case, Notice, Payment, Record, Reservation, Sale
-from flashsale.models.ending import Ended, end, ended_before
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, reason
 from flashsale.rules.states import PaymentState, ReservationState

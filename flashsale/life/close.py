@@ -3,12 +3,12 @@
 from django.db import transaction
 from django.utils import timezone
 
-from flashsale.gate import bridge, cards
-from flashsale.life import fairness
+from flashsale.books.reservations import lock_sale
+from flashsale.gate import bridge, sale_cards
+from flashsale.life import fairness_report
 from flashsale.life.rebuild import card_of
 from flashsale.models import Record, Reservation, Sale
 from flashsale.models.sale import ms
-from flashsale.models.writer import lock_sale
 from flashsale.rules.states import Phase, ReservationState, SaleState
 
 
@@ -29,6 +29,6 @@ def close(*, sale: int) -> bool:
             row.revision += 1
             row.save(update_fields=["state", "revision"])
             Record.write("close", by="clock", sale=row)
-    fairness.take(sale=row)
-    bridge.run(cards.forget(card_of(row)))
+    fairness_report.take(sale=row)
+    bridge.run(sale_cards.forget(card_of(row)))
     return True

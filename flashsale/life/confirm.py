@@ -10,12 +10,12 @@ from functools import lru_cache
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from flashsale.books.reservations import refusal_of
 from flashsale.life.enter import digester
 from flashsale.life.settle import claim, refund_superseded, settle
 from flashsale.models import CampaignAxis, Contact, Payment, Reservation, Trait
 from flashsale.models.sale import ms
-from flashsale.models.writer import refusal_of
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PaymentState, ReservationState
@@ -70,10 +70,10 @@ def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer)
     if row.state == ReservationState.CONFIRMED:
         return row
     charged = _charge(row, payer)
-    if charged is payment.Charge.PENDING:
+    if charged is payments.Charge.PENDING:
         return row
-    told = payment.Told(
-        row.payment.reference, row.payment.amount, row.sale.campaign.currency, paid=charged is payment.Charge.PAID
+    told = payments.CallBack(
+        row.payment.reference, row.payment.amount, row.sale.campaign.currency, paid=charged is payments.Charge.PAID
     )
     row = settle(reference=told.reference, paid=told.paid)
     if told.paid and row.payment.reference != told.reference:
@@ -83,7 +83,7 @@ def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer)
     if row.state != ReservationState.CONFIRMED:
         try:
             refund(reservation=reservation)
-        except payment.ProviderDown:
+        except payments.ProviderDown:
             log.warning("the payment of %s is sent back later", row.pk)
         raise Refused(Outcome.EXPIRED, "The hold had ended; what was paid is refunded.")
     return row
@@ -92,7 +92,7 @@ def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer)
 def _send_back(row: Reservation) -> None:
     try:
         refund(reservation=row.pk)
-    except payment.ProviderDown as error:
+    except payments.ProviderDown as error:
         raise Refused(Outcome.UNKNOWN, "What was paid before has to go back first; send the same again.") from error
     if Payment.objects.filter(reservation=row, state__in=_OWED).exists():
         raise Refused(Outcome.NOT_HELD, "What was paid before cannot be sent back; somebody has to see to it first.")
@@ -102,23 +102,23 @@ def _close(row: Reservation) -> None:
     """No more money comes for the attempt under way; what had come for it counts."""
     reference = row.payment.reference
     try:
-        paid = payment.provider.close(reference=reference) is payment.Charge.PAID
-    except payment.ProviderDown as error:
+        paid = payments.provider.close(reference=reference) is payments.Charge.PAID
+    except payments.ProviderDown as error:
         raise Refused(Outcome.UNKNOWN, "The payment before has to be closed first; send the same again.") from error
     settle(reference=reference, paid=paid)
 
 
-def _charge(row: Reservation, payer: Payer) -> payment.Charge:
+def _charge(row: Reservation, payer: Payer) -> payments.Charge:
     """What became of the charge. A hold that has ended takes no new money: its reference is closed instead."""
     reference, amount = row.payment.reference, row.payment.amount
     try:
         if _has_ended(row, timezone.now()):
-            return payment.provider.close(reference=reference)
-        return payment.provider.charge(
+            return payments.provider.close(reference=reference)
+        return payments.provider.charge(
             reference=reference, amount=amount, currency=row.sale.campaign.currency, method=payer.method,
             instrument=payer.instrument,
         )  # fmt: skip
-    except payment.ProviderDown as error:
+    except payments.ProviderDown as error:
         raise Refused(Outcome.UNKNOWN, "The same request will tell whether it is paid.") from error
 
 
@@ -138,8 +138,8 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
             _refuse_ended(row, now)
             if known and known.state in _OWED and row.state == ReservationState.HELD:
                 return row, _send_back
-            if payer.method not in payment.METHODS:
-                raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(payment.METHODS)}.")
+            if payer.method not in payments.METHODS:
+                raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(payments.METHODS)}.")
             if payer.price != row.amount:
                 raise Refused(Outcome.WRONG_PRICE, f"The official price of these units is {row.amount}.")
             axes = _axes(row.sale.campaign_id, bytes(row.sale.campaign.salt))
@@ -242,7 +242,7 @@ def _start_payment(row: Reservation, known: Payment | None, method: str, now: da
         return
     attempt = 1 + int(known.reference.rpartition("/")[2]) if known else 1
     fields = {
-        "reference": f"{row.pk}/{attempt}", "provider": payment.provider.name, "method": method, "amount": row.amount,
+        "reference": f"{row.pk}/{attempt}", "provider": payments.provider.name, "method": method, "amount": row.amount,
         "state": PaymentState.STARTED, "started_at": now, "settled_at": None, "refund_reference": "",
     }  # fmt: skip
     if known is None:
@@ -264,9 +264,9 @@ def refund(*, reservation: uuid.UUID) -> None:
         return
     currency = paying.reservation.sale.campaign.currency
     try:
-        reference = payment.provider.refund(reference=paying.reference, amount=paying.amount, currency=currency)
+        reference = payments.provider.refund(reference=paying.reference, amount=paying.amount, currency=currency)
         became = {"state": PaymentState.REFUNDED, "refund_reference": reference}
-    except payment.CannotRefund as error:
+    except payments.CannotRefund as error:
         log.warning("the refund of %s failed: %s", paying.reference, error)
         became = {"state": PaymentState.REFUND_FAILED}
     # By then the row may be a later attempt's, whose own money is due.
@@ -288,6 +288,6 @@ def refund_due(*, most: int = 100) -> int:
     for reservation in due:
         try:
             refund(reservation=reservation)
-        except payment.ProviderDown as error:
+        except payments.ProviderDown as error:
             log.warning("the refund of %s has to wait: %s", reservation, error)
     return len(due)

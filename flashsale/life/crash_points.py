@@ -29,7 +29,7 @@ CRASH_POINTS = (
         True, "The tending, once half of what the gate knows is given.", LOOK,
     ),
     CrashPoint(
-        "reserve: taken", "The gate took units, limit, place and key.", "flashsale.models.writers:Writer.submit",
+        "reserve: taken", "The gate took units, limit, place and key.", "flashsale.books.writer_threads:Writer.submit",
         True, "The reaper writes it off in the books; the gate gives everything back.", "the hold's deadline",
     ),
     CrashPoint(
@@ -54,7 +54,7 @@ CRASH_POINTS = (
     ),
     CrashPoint(
         "confirm: started", "The books know who buys and that a payment starts.",
-        "flashsale.providers.payment:DemoProvider.charge",
+        "flashsale.providers.payments.demo:DemoProvider.charge",
         True, "The sweep closes the reference once the hold has ended.", SWEEP,
     ),
     CrashPoint(

@@ -11,14 +11,14 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Greatest
 
-from flashsale.gate import cards, scripts
-from flashsale.gate.card import LineCard, SaleCard
+from flashsale.books.reservations import lock_sale
+from flashsale.gate import sale_cards, scripts
 from flashsale.gate.client import gate, wall_ms
 from flashsale.gate.messages import Crowd, Survey
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.books import Errand, in_books
 from flashsale.models import Allocation, Record, Remembered, Sale
 from flashsale.models.sale import moment
-from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
 
@@ -56,7 +56,7 @@ async def draw(*, card: SaleCard) -> bool:
         return False
     crowds = {}
     for line in card.lines:
-        crowd = await cards.crowd(card, line)
+        crowd = await sale_cards.crowd(card, line)
         if isinstance(crowd, Outcome):
             return False
         crowds[line.number] = crowd
@@ -66,7 +66,7 @@ async def draw(*, card: SaleCard) -> bool:
     for line in card.lines:
         cohort, seed = drawn[line.number]
         await _mark_absent(card, line, cohort, seed)
-        waiting = await cards.patient_places(card, line)
+        waiting = await sale_cards.patient_places(card, line)
         for start in range(0, len(waiting), MARKS_MAX):
             some = waiting[start : start + MARKS_MAX]
             numbers = {index: lottery.number(index, cohort, bytes.fromhex(seed)) for index in some}
@@ -100,7 +100,7 @@ def write_cohorts(
 
 
 async def _mark_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -> None:
-    crowd = await cards.crowd(card, line)
+    crowd = await sale_cards.crowd(card, line)
     if isinstance(crowd, Outcome):
         return
     absent = crowd.absent()
@@ -130,7 +130,7 @@ async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     counts = {"entered": figures.entered, "called": figures.called, "lapsed": figures.lapsed}
     crowd, crowd_at = last.crowd, last.crowd_at
     if (now - crowd_at) * CROWD_BYTES_PER_S > len(crowd.out) + len(crowd.seen):
-        found = await cards.crowd(card, line)
+        found = await sale_cards.crowd(card, line)
         if isinstance(found, Outcome):
             return
         crowd, crowd_at = found, now

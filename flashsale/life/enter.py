@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from flashsale.gate import cards, scripts
-from flashsale.gate.card import ChannelCard, LineCard, SaleCard
+from flashsale.gate import sale_cards, scripts
 from flashsale.gate.messages import Caller
+from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue, Digester
@@ -93,7 +93,7 @@ async def _old_number(card: SaleCard, line: LineCard, digests: Mapping[Axis, byt
     old, carries = places.read(token), line.carries
     if carries is None or (old.sale, old.line) != (carries.sale, carries.line) or dict(old.digests) != dict(digests):
         raise Refused(Outcome.FOREIGN_TOKEN, "Not a place of this person in the line that is carried over.")
-    if await cards.given_up(card, carries, old.index):
+    if await sale_cards.given_up(card, carries, old.index):
         return 0
     return lottery.number(old.index, carries.cohort, bytes.fromhex(carries.seed))
 

@@ -14,8 +14,8 @@ from django.db.models import CharField, F, Model, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from flashsale.gate import bridge, cards
-from flashsale.life import fairness
+from flashsale.gate import bridge, sale_cards
+from flashsale.life import fairness_report
 from flashsale.life.close import close
 from flashsale.life.confirm import KEEP_CONTACT
 from flashsale.life.rebuild import card_of
@@ -59,7 +59,10 @@ def _obstacles(campaign: Campaign, now: datetime) -> Iterator[str]:
     for sale in Sale.objects.filter(campaign=campaign).order_by("opens_at"):
         if sale.state == SaleState.DRAFT:
             yield f"the sale {sale.code} is a draft: hold it, or delete it"
-        elif sale.state not in {SaleState.CLOSED, SaleState.CALLED_OFF} and sale.phase(ms(now)) not in fairness.OVER:
+        elif (
+            sale.state not in {SaleState.CLOSED, SaleState.CALLED_OFF}
+            and sale.phase(ms(now)) not in fairness_report.OVER
+        ):
             yield f"the sale {sale.code} is not over (it closes at {sale.closes_at.isoformat(timespec='minutes')})"
     orders = Reservation.objects.filter(sale__campaign=campaign)
     waiting: list[tuple[str, QuerySet[Any]]] = [
@@ -115,9 +118,9 @@ def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
     published = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).select_related("campaign")
     for sale in published:
         close(sale=sale.pk)
-        fairness.report(sale=sale, anew=True)
+        fairness_report.report(sale=sale, anew=True)
     for sale in published:
-        bridge.run(cards.erase(card_of(sale)))
+        bridge.run(sale_cards.erase(card_of(sale)))
     with transaction.atomic():
         # A publication takes this lock too: no sale comes between looking and erasing.
         row = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)

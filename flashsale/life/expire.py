@@ -17,14 +17,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from flashsale.books.endings import Ended, abandon_all, end_all, ended_before_all
+from flashsale.books.reservations import RefusedByBooks, Winner, lock_sale
 from flashsale.gate import inspect, scripts
-from flashsale.gate.card import SaleCard
 from flashsale.gate.client import gate
+from flashsale.gate.sale_card import SaleCard
 from flashsale.life.books import in_books
-from flashsale.life.taken import winner_of
+from flashsale.life.held_request import winner_of
 from flashsale.models import Reservation
-from flashsale.models.ending import Ended, abandon_all, end_all, ended_before_all
-from flashsale.models.writer import RefusedByBooks, Winner, lock_sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState
 

@@ -1,7 +1,7 @@
 """Leave: a place is given up. Before the draw, entering again brings it back; after it, one starts at the end."""
 
 from flashsale.gate import scripts
-from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import places
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import Place

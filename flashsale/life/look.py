@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from flashsale.gate import cards, scripts
-from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate import sale_cards, scripts
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import places
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
@@ -31,7 +31,7 @@ async def look(*, card: SaleCard, line: LineCard, place: Place) -> View:
     )
     if isinstance(answer, Outcome):
         raise Refused(answer)
-    cohort = (await cards.draw_of(card, line))[0] if number else None
+    cohort = (await sale_cards.draw_of(card, line))[0] if number else None
     return View(
         index=place.index, number=number or None, state=answer.state, now=answer.now,
         claim_ends=answer.claim_ends or None, called=answer.called, cohort=cohort,

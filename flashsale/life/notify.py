@@ -10,8 +10,8 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from flashsale.life import links
-from flashsale.life.rules import KINDS, MARKS
+from flashsale.life import sealed_links
+from flashsale.life.rule_set_text import KINDS, MARKS
 from flashsale.models import Appeal, Case, Contact, Notice
 from flashsale.rules.identity import Axis, BadValue, reach
 from flashsale.rules.reasons import reason
@@ -140,7 +140,7 @@ def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:
         "case": case,
         "appeal_until": cancellation.appeal_until,
         "refund_waits": order.claims.exists(),
-        "link": links.address(links.Kind.APPEAL, case.pk) if case else "",
+        "link": sealed_links.address(sealed_links.Kind.APPEAL, case.pk) if case else "",
     }
 
 
@@ -149,7 +149,7 @@ def _decision(notice: Notice) -> tuple[str, dict[str, object]]:
     return _("Your appeal was decided"), {
         "outcome": outcome_of(case.appeal),
         "refunded": case.appeal.remedy != Remedy.RESTORED,
-        "link": links.address(links.Kind.APPEAL, case.pk),
+        "link": sealed_links.address(sealed_links.Kind.APPEAL, case.pk),
     }
 
 
@@ -159,5 +159,5 @@ def _invitation(notice: Notice) -> tuple[str, dict[str, object]]:
         "kept": notice.line.listed_only,
         "opens": notice.line.opens_at or notice.sale.opens_at,
         "until": notice.line.ends_at,
-        "link": links.address(links.Kind.INVITATION, notice.pk),
+        "link": sealed_links.address(sealed_links.Kind.INVITATION, notice.pk),
     }

@@ -4,8 +4,8 @@ from functools import cache
 
 from django.conf import settings
 
-from flashsale.gate import cards
-from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate import sale_cards
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import Keyring, Place, TokenRefused
@@ -22,7 +22,7 @@ def keyring() -> Keyring:
 
 async def card(*, code: str) -> SaleCard:
     """The card of a published sale; refuses NOT_FOUND."""
-    found = await cards.card_of(code)
+    found = await sale_cards.card_of(code)
     if found is None:
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
     return found
@@ -59,7 +59,7 @@ def open_place(*, card: SaleCard, line: LineCard, token: str) -> Place:
 
 async def number_of(card: SaleCard, line: LineCard, index: int) -> tuple[int, str]:
     """The number of an index and the seed (hex) it was drawn with; (0, "") while the line is not drawn."""
-    cohort, seed = await cards.draw_of(card, line)
+    cohort, seed = await sale_cards.draw_of(card, line)
     return (lottery.number(index, cohort, bytes.fromhex(seed)), seed) if seed else (0, "")
 
 

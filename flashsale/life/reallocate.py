@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.gate import bridge
 from flashsale.life.rebuild import card_of, mend
 from flashsale.models import (
@@ -33,7 +34,6 @@ from flashsale.models import (
     Trait,
     Unit,
 )  # fmt: skip
-from flashsale.models.writer import advance_units, lock_sale
 from flashsale.rules.reasons import REASONS
 from flashsale.rules.states import AppealState, Remedy, SaleState, UnitState
 

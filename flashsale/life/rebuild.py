@@ -7,15 +7,15 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from flashsale.gate import bridge, cards, load, scripts
-from flashsale.gate.card import AxisCard, CarriedCard, ChannelCard, LineCard, OfferCard, SaleCard
-from flashsale.gate.cards import REMEMBERED
+from flashsale.books.reservations import lock_sale
+from flashsale.gate import bridge, load, sale_cards, scripts
 from flashsale.gate.keys import buckets_for
+from flashsale.gate.sale_card import AxisCard, CarriedCard, ChannelCard, LineCard, OfferCard, SaleCard
+from flashsale.gate.sale_cards import REMEMBERED
 from flashsale.life import snapshot
 from flashsale.life.books import alone, in_books
 from flashsale.models import Allocation, Campaign, Listed, Record, Reservation, Sale, Unit
 from flashsale.models.sale import ms
-from flashsale.models.writer import lock_sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState, UnitState
@@ -161,7 +161,7 @@ def live_sales() -> dict[str, int]:
 
 async def find_lost() -> None:
     """Rebuilds sales that the books have published and the gate has never heard of."""
-    known = set(await cards.codes())
+    known = set(await sale_cards.codes())
     for code, sale in (await in_books(live_sales)).items():
         if code not in known:
             await in_books(rebuild, sale=sale)

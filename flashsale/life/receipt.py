@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from flashsale.gate.card import LineCard, SaleCard
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules import receipts
 from flashsale.rules.tokens import Place
 

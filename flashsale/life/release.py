@@ -5,11 +5,11 @@ import uuid
 from django.db import transaction
 from django.utils import timezone
 
+from flashsale.books.endings import end, ended_before
 from flashsale.gate import bridge
 from flashsale.life.expire import give
 from flashsale.life.rebuild import card_of
 from flashsale.models import Reservation
-from flashsale.models.ending import end, ended_before
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
 

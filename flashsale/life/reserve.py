@@ -10,15 +10,15 @@ from typing import Any
 import orjson
 from django.db import Error
 
-from flashsale.gate import cards, scripts
-from flashsale.gate.card import ChannelCard, LineCard, SaleCard
+from flashsale.books.reservations import Taken
+from flashsale.books.writer_threads import writer_of
+from flashsale.gate import sale_cards, scripts
 from flashsale.gate.messages import Ask
+from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life.expire import abandon_refused
+from flashsale.life.held_request import winner_of
 from flashsale.life.look import look
 from flashsale.life.status import status
-from flashsale.life.taken import winner_of
-from flashsale.models.writer import Taken
-from flashsale.models.writers import writer_of
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
@@ -85,7 +85,7 @@ async def reserve(
     if channel.code not in line.channels:
         raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
     wanted = _items(card, line, items)
-    cohort, seed = await cards.draw_of(card, line)
+    cohort, seed = await sale_cards.draw_of(card, line)
     if not seed:
         document = await status(card=card, line=line)
         raise Refused(_OUTSIDE.get(document["phase"], Outcome.NOT_OPEN))

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from flashsale.books.endings import Ended
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import score
@@ -19,11 +20,10 @@ from flashsale.life.cancel import cancel_locked
 from flashsale.life.expire import give
 from flashsale.life.rebuild import card_of
 from flashsale.models import Case, Opened, Record, Reservation, ReviewRun, Rules, Sale
-from flashsale.models.ending import Ended
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import reason
+from flashsale.rules.review.suspicion import Finding, suspicious
 from flashsale.rules.states import CaseState, ReservationState
-from flashsale.rules.suspicion import Finding, suspicious
 
 log = logging.getLogger(__name__)
 # Short transactions: a review must never hold up a sale that runs at the same time.

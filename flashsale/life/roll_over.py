@@ -6,12 +6,12 @@ Units that open claims may still want stay, and follow as those claims end.
 
 from django.db import transaction
 
+from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.gate import scripts
-from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.messages import Survey
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.books import in_books
 from flashsale.models import Move, Unit
-from flashsale.models.writer import advance_units, lock_sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import UnitState
 

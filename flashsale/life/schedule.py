@@ -11,14 +11,14 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from flashsale.life.control import make_units
+from flashsale.books.reservations import lock_sale
 from flashsale.life.draw import BLOCK_MIN
 from flashsale.life.enter import digester
 from flashsale.life.rebuild import card_of, rebuild
+from flashsale.life.sale_control import make_units
 from flashsale.life.status import BYTES_MAX, bytes_at_most
 from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Record, Rules, Sale, Stock
 from flashsale.models.sale import LOBBY, MESSAGE_BYTES_MAX, UNITS_MAX, ms
-from flashsale.models.writer import lock_sale
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import Mode, Phase, SaleState

@@ -10,12 +10,13 @@ from cryptography.fernet import InvalidToken
 
 from flashsale.models import Allocation, Contact, Reservation, Sale, Trait
 from flashsale.models.sale import ms
-from flashsale.rules import lottery, suspicion
-from flashsale.rules.clues import Buyer
+from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
-from flashsale.rules.ruleset import SCORE_MAX, RuleSet
+from flashsale.rules.review import suspicion
+from flashsale.rules.review.clues import Buyer
+from flashsale.rules.review.rule_set import SCORE_MAX, RuleSet
+from flashsale.rules.review.suspicion import Finding, Order
 from flashsale.rules.states import Mode, ReservationState
-from flashsale.rules.suspicion import Finding, Order
 
 READ_AT_ONCE = 1_000
 # What an address tells of its household, from so many people on.

@@ -12,14 +12,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from flashsale.books.reservations import ClaimAsk, RefusedByBooks, advance_units, claim_slots, lock_sale
 from flashsale.gate import bridge, scripts
-from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import GateDown
+from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.life.held_request import taken_again
 from flashsale.life.rebuild import card_of
-from flashsale.life.taken import taken_again
 from flashsale.models import Claim, Contact, Payment, Reservation, Sale, Unit
-from flashsale.models.writer import ClaimAsk, RefusedByBooks, advance_units, claim_slots, lock_sale
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
 from flashsale.rules.states import PaymentState, ReservationState, SaleState, UnitState
 
@@ -49,7 +49,7 @@ def settle(*, reference: str, paid: bool) -> Reservation:
     return row
 
 
-def hear(*, told: payment.Told) -> str:
+def hear(*, told: payments.CallBack) -> str:
     """What a call-back of the provider comes to: where the payment stands now.
 
     Refuses NOT_FOUND, WRONG_PRICE (another amount than asked for: nothing changes), and as `settle`.
@@ -76,8 +76,8 @@ def settle_left(*, most: int = 100) -> int:
     # Those that cannot be settled yet come up again and again; in any order, they keep nobody behind them waiting.
     for reference in list(left.order_by("?").values_list("reference", flat=True)[:most]):
         try:
-            settle(reference=reference, paid=payment.provider.close(reference=reference) is payment.Charge.PAID)
-        except (payment.ProviderDown, GateDown, Refused) as error:
+            settle(reference=reference, paid=payments.provider.close(reference=reference) is payments.Charge.PAID)
+        except (payments.ProviderDown, GateDown, Refused) as error:
             log.warning("could not settle %s yet: %s", reference, error)
         else:
             done += 1
@@ -94,7 +94,7 @@ def claim(row: Reservation, known: Iterable[tuple[str, str]]) -> None:
     claim_slots([(row.pk, ask, row.quantity) for ask in asks])
 
 
-def refund_superseded(told: payment.Told) -> str:
+def refund_superseded(told: payments.CallBack) -> str:
     """A reference of an earlier attempt, declined then: whatever came for it goes back before we answer."""
     try:
         known = Payment.objects.filter(reservation=_reservation_of(told.reference)).exists()
@@ -105,10 +105,10 @@ def refund_superseded(told: payment.Told) -> str:
     if not told.paid:
         return PaymentState.DECLINED
     try:
-        payment.provider.refund(reference=told.reference, amount=told.amount, currency=told.currency)
-    except payment.ProviderDown as error:
+        payments.provider.refund(reference=told.reference, amount=told.amount, currency=told.currency)
+    except payments.ProviderDown as error:
         raise Refused(Outcome.UNKNOWN, "The provider does not answer; tell it again.") from error
-    except payment.CannotRefund:
+    except payments.CannotRefund:
         log.exception("the money of %s came for nothing and cannot be sent back", told.reference)
         return PaymentState.REFUND_FAILED
     return PaymentState.REFUNDED

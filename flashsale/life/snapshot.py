@@ -12,8 +12,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from flashsale.gate import load
-from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.messages import Crowd
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.models import Allocation, Claim, Holding, Remembered, Reservation, Sale, Unit, Unpaid
 from flashsale.rules import lottery
 from flashsale.rules.states import Mode, ReservationState, UnitState

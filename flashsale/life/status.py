@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from flashsale.gate import inspect, scripts
-from flashsale.gate.card import LineCard, SaleCard
 from flashsale.gate.client import gate
 from flashsale.gate.messages import Survey
+from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Phase, SaleState, phase
 

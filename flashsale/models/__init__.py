@@ -9,7 +9,7 @@ from flashsale.models.fairness_report import FairnessReport
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.record import Record
 from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait, Unpaid
-from flashsale.models.rules import Rules, RulesChanged
+from flashsale.models.rule_set import Rules, RulesChanged
 from flashsale.models.sale import Clock, Sale
 from flashsale.models.unit import Move, Reallocation, Unit
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.allocation import Allocation
 from flashsale.models.reservation import Reservation
-from flashsale.models.rules import Rules
+from flashsale.models.rule_set import Rules
 from flashsale.models.sale import Sale
 from flashsale.rules.states import AppealState, CaseState, NoticeState, Remedy
 

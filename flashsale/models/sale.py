@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
-from flashsale.models.rules import Rules
+from flashsale.models.rule_set import Rules
 from flashsale.rules.pace import Lease, line_clock
 from flashsale.rules.states import Phase, SaleState, phase
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from flashsale.gate.client import gate
-from flashsale.life import admit
-from flashsale.web import hot
-from flashsale.web.wire import Receive, Scope, Send, end_slow_readers
+from flashsale.life import tick
+from flashsale.web.hot import door
+from flashsale.web.hot.http import Receive, Scope, Send, end_slow_readers
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ def doors(django: Application) -> Application:
             await _live(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})
-        elif not await hot.serve(scope, receive, send):
+        elif not await door.serve(scope, receive, send):
             await django(scope, receive, send)
 
     return application
@@ -50,7 +50,7 @@ async def _tend(stop: asyncio.Event) -> None:
     """Tends until told to stop, whatever comes up: a sale that nobody tends stands still."""
     while not stop.is_set():
         try:
-            await admit.keep_tending(stop=stop)
+            await tick.keep_tending(stop=stop)
         except Exception:  # a process that serves must also tend
             log.exception("tending broke off, goes on")
-            await asyncio.sleep(admit.TICK_S)
+            await asyncio.sleep(tick.TICK_S)

@@ -5,12 +5,12 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from flashsale.gate import bridge, cards
+from flashsale.gate import bridge, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.web import problems
-from flashsale.web.api.answers import request_id
+from flashsale.web.api.exceptions import request_id
 
 RETRY_AFTER_S = 5
 
@@ -48,7 +48,7 @@ def _books() -> list[str]:
 
 def _gate() -> list[str]:
     try:
-        bridge.run(cards.codes())
+        bridge.run(sale_cards.codes())
     except GateDown:
         return ["The gate does not answer."]
     return []

@@ -13,7 +13,7 @@ from django_ratelimit.core import get_usage
 from rest_framework.request import Request
 
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.web.client import address_of, network
+from flashsale.web.client_ip import address_of, network
 
 MINUTE, HOUR = 60, 3600
 

@@ -6,7 +6,7 @@ from django.template.response import TemplateResponse
 
 from flashsale.rules.outcomes import Refused
 from flashsale.web import limits, problems
-from flashsale.web.client import address_of, network
+from flashsale.web.client_ip import address_of, network
 
 
 def login(request: HttpRequest) -> HttpResponse:

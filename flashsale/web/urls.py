@@ -8,5 +8,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("", include("flashsale.web.api.urls")),
-    path("", include("flashsale.web.page_urls")),
+    path("", include("flashsale.web.pages.urls")),
 ]

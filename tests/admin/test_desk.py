@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from flashsale.life import review
 from flashsale.models import Cancellation, Case, Notice, Record, Reservation, ReviewRun, Rules, RulesChanged, Sale
-from flashsale.rules.ruleset import RULES, read
+from flashsale.rules.review.rule_set import RULES, read
 from tests.admin.forms import links, said, send
 from tests.admin.orders import buy, cases
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign

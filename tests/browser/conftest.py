@@ -15,8 +15,8 @@ from django.db import connection
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from pytest_django import DjangoDbBlocker
 
-from flashsale.stage.processes import Process, free_port, wait_http
-from flashsale.web.outbox import Mail, newest
+from simulation.outbox_page import Mail, newest
+from simulation.processes import Process, free_port, wait_http
 
 FLAGS = [
     "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from flashsale.life.control import postpone
+from flashsale.life.sale_control import postpone
 from flashsale.rules.identity import Axis
 from tests.browser.conftest import Site
 from tests.browser.person import SOON_MS, Person

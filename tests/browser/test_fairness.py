@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from flashsale.gate import bridge, tally
+from flashsale.gate import bridge, refusal_counts
 from flashsale.life import review
 from flashsale.life.reallocate import reallocate
 from flashsale.models import Sale
@@ -30,8 +30,8 @@ def _past(django_user_model: Any) -> Sale:
     reallocate(source=sale, target=later.allocations.get(), reserve=2)
     for word, times in (("limit_reached", 40), ("not_called", 12), ("not_open", 3)):
         for _ in range(times):
-            tally.count(sale.code, "enter" if word == "limit_reached" else "reserve", word)
-    bridge.run(tally.tell())
+            refusal_counts.count(sale.code, "enter" if word == "limit_reached" else "reserve", word)
+    bridge.run(refusal_counts.tell())
     return end_now(sale)
 
 

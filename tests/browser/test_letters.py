@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
-from flashsale.life import links, review
+from flashsale.life import review, sealed_links
 from flashsale.models import Appeal
 from tests.admin.orders import buy
 from tests.browser.conftest import Site
@@ -22,7 +22,7 @@ def test_an_appeal_is_readable_for_everybody_and_sent_without_a_script(
     one, two = User.objects.create_user("one"), User.objects.create_user("two")
     case = review.propose(case=review.open_case(reservation=order), code="automated_order", by=one)
     review.approve(case=case, by=two)
-    url = site.url + links.path(links.Kind.APPEAL, case.pk)
+    url = site.url + sealed_links.path(sealed_links.Kind.APPEAL, case.pk)
 
     ani = Person(site, page, sale)
     page.goto(url)

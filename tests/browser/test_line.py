@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from flashsale.gate import bridge
-from flashsale.life.control import close_early, pause, resume
 from flashsale.life.look import look
+from flashsale.life.sale_control import close_early, pause, resume
 from flashsale.models import Reservation, Sale
 from flashsale.rules import lottery
 from tests.browser.conftest import Site

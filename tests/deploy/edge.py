@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flashsale.models import Sale
-from flashsale.stage.processes import Process, free_port, wait_http
+from simulation.processes import Process, free_port, wait_http
 from tests.deploy.compose import ROOT
 
 CONF = ROOT / "config" / "nginx.conf"

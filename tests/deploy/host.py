@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from flashsale.stage.processes import NotReady, Process, free_port
+from simulation.processes import NotReady, Process, free_port
 from tests.deploy.compose import ROOT, example, filled, seconds, services
 
 SERVING, REDIS, CELERY = ("doors", "web"), ("redis-sales", "redis-celery"), ("worker", "beat-a", "beat-b")

@@ -19,8 +19,8 @@ from django.core.management import call_command
 from pytest_django import DjangoDbBlocker
 
 from flashsale.models import Sale
-from flashsale.stage.processes import Process, free_port, wait_http
-from flashsale.web.hot import METHODS
+from flashsale.web.hot.door import METHODS
+from simulation.processes import Process, free_port, wait_http
 from tests import servers
 from tests.deploy.edge import Edge, serving
 from tests.factories import identity, lobby_sale

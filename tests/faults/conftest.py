@@ -7,7 +7,7 @@ import pytest
 from pytest_django import Settings
 
 from flashsale.gate import bridge, client
-from flashsale.stage.redis_server import RedisServer
+from simulation.redis_server import RedisServer
 from tests.faults.steps import close_gate
 
 

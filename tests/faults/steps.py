@@ -12,11 +12,11 @@ from django.db import connection, models
 
 from flashsale.gate import bridge, client, inspect, scripts
 from flashsale.gate.client import GateDown, gate
-from flashsale.life import admit, audit, expire
+from flashsale.life import audit, expire, tick
 from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.life.crash_points import CRASH_POINTS
 from flashsale.models import Claim, DemoCharge, Payment, Reservation, Sale, Unit
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, tend
@@ -127,9 +127,9 @@ def in_books() -> dict[str, Any]:
 
 def paid_elsewhere(person: Shopper) -> str:
     """The person has a reservation and pays in the app of their bank, of which nobody has told us: the reference."""
-    held = pay(person, person.reserve().id, instrument=payment.DEMO_LATER)
+    held = pay(person, person.reserve().id, instrument=payments.DEMO_LATER)
     assert (held.state, held.payment.state) == ("held", "started")
-    assert payment.DemoProvider().pay(reference=held.payment.reference) is payment.Charge.PAID
+    assert payments.DemoProvider().pay(reference=held.payment.reference) is payments.Charge.PAID
     return held.payment.reference
 
 
@@ -184,7 +184,7 @@ def wipe(port: int) -> None:
 
 def recover(sale: Sale) -> None:
     """What every door does within seconds: it finds lost sales and looks after those it knows."""
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
     for _fills_then_tends in range(2):
         tend(sale)
 

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from flashsale.books import reservations, writer_threads
 from flashsale.gate import bridge, scripts
-from flashsale.life import admit, beat, reserve
-from flashsale.models import Reservation, Sale, Unit, writer, writers
+from flashsale.life import clock_lease, reserve, tick
+from flashsale.models import Reservation, Sale, Unit
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, tend
 from tests.faults.steps import ONE_HELD, broken, called, come_due, in_books, in_gate, refusal
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
-Commit = Callable[[int, Sequence[writer.Winner]], Any]
+Commit = Callable[[int, Sequence[reservations.Winner]], Any]
 
 
 def before(_: Commit) -> Commit:
@@ -55,7 +56,7 @@ def test_a_commit_of_unknown_outcome_is_told_as_unknown_and_the_same_key_tells_t
 ) -> None:
     sale, (ani, _) = called("ani", "budi")
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "_commit", fault(writer._commit))
+        patch.setattr(reservations, "_commit", fault(reservations._commit))
         patch.setattr(reserve, "COMMIT_TIMEOUT_S", 0.2 if fault is slowly else 5.0)
         began = time.monotonic()
         assert refusal(ani.reserve) is Outcome.UNKNOWN
@@ -69,7 +70,7 @@ def test_a_commit_of_unknown_outcome_is_told_as_unknown_and_the_same_key_tells_t
 def test_one_connection_lost_does_not_silence_the_writer_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     _, (ani, budi) = called("ani", "budi")
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "_commit", closed(writer._commit))
+        patch.setattr(reservations, "_commit", closed(reservations._commit))
         assert refusal(ani.reserve) is Outcome.UNKNOWN
     assert budi.reserve().replayed is False
 
@@ -103,8 +104,8 @@ def _answer(person: Shopper) -> Any:
 def test_a_sale_whose_row_somebody_holds_for_long_stops_neither_the_clocks_nor_the_commits_of_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(beat, "LEASE_MS", 2000)
-    monkeypatch.setattr(beat, "BEAT_MS", 300)
+    monkeypatch.setattr(clock_lease, "LEASE_MS", 2000)
+    monkeypatch.setattr(clock_lease, "BEAT_MS", 300)
     stuck, (ani, budi) = called("ani", "budi")
     other, (cici, _) = called("cici", "dodi")
     ani.reserve()
@@ -129,7 +130,7 @@ def test_a_sale_whose_row_somebody_holds_for_long_stops_neither_the_clocks_nor_t
 async def _tended(*, seconds: float) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(seconds, stop.set)
-    await asyncio.wait_for(admit.keep_tending(stop=stop), seconds + 2)
+    await asyncio.wait_for(tick.keep_tending(stop=stop), seconds + 2)
 
 
 def test_a_batch_that_breaks_the_writer_is_answered_at_once_and_the_thread_lives_on(
@@ -141,12 +142,12 @@ def test_a_batch_that_breaks_the_writer_is_answered_at_once_and_the_thread_lives
         raise ValueError("nobody foresaw this")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "_commit", breaks)
+        patch.setattr(reservations, "_commit", breaks)
         began = time.monotonic()
         assert refusal(ani.reserve) is Outcome.UNKNOWN
         assert time.monotonic() - began < 2
-    thread = writers.writer_of(sale.pk)._thread
+    thread = writer_threads.writer_of(sale.pk)._thread
     assert thread is not None
     assert thread.is_alive()
     assert [budi.reserve().replayed, ani.reserve().replayed] == [False, True]
-    assert writers.writer_of(sale.pk)._thread is thread
+    assert writer_threads.writer_of(sale.pk)._thread is thread

@@ -13,11 +13,11 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import admit, beat
+from flashsale.life import clock_lease, tick
 from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.stage.postgres_server import PostgresServer
-from flashsale.stage.processes import free_port
+from simulation.postgres_server import PostgresServer
+from simulation.processes import free_port
 from tests import servers
 from tests.factories import Shopper, card_of
 from tests.faults.steps import broken, called
@@ -79,11 +79,11 @@ def answer(person: Shopper) -> Any:
 def test_books_that_go_away_refuse_in_time_stop_the_clock_and_need_no_restart_of_ours(
     own_books: PostgresServer, fault: Callable[[PostgresServer], Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beat, "LEASE_MS", 1500)
-    monkeypatch.setattr(beat, "BEAT_MS", 300)
+    monkeypatch.setattr(clock_lease, "LEASE_MS", 1500)
+    monkeypatch.setattr(clock_lease, "BEAT_MS", 300)
     sale, (ani, budi) = called("ani", "budi", claim_s=4)
     stop = asyncio.Event()
-    tending = asyncio.run_coroutine_threadsafe(admit.keep_tending(stop=stop), bridge._loop())
+    tending = asyncio.run_coroutine_threadsafe(tick.keep_tending(stop=stop), bridge._loop())
     time.sleep(0.5)
     card, line = card_of(sale), ani.line
     heal = fault(own_books)

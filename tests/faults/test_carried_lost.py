@@ -3,7 +3,7 @@
 import pytest
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import admit
+from flashsale.life import tick
 from flashsale.life.leave import leave
 from flashsale.models import Remembered, Sale
 from flashsale.rules.outcomes import Outcome
@@ -36,7 +36,7 @@ def opened(sale: Sale) -> None:
 
 def lose_everything(gate, sale: Sale) -> None:
     gate.flushall()
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
     tend(sale)
 
 

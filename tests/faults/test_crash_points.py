@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from flashsale.gate import bridge, inspect
-from flashsale.life import admit, cancel, confirm, crash_points, draw, reallocate, settle
+from flashsale.life import cancel, confirm, crash_points, draw, reallocate, settle, tick
 from flashsale.life.draw import BLOCK_MIN
 from flashsale.models import Cancellation, DemoCharge, Listed, Move, Notice, Payment, Reservation, Sale, Unit
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
@@ -117,7 +117,7 @@ class TestDyingWhileConfirming:
         axes = {Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm"}
         sale, (ani, _) = called("ani", "budi", campaign=poco_campaign(axes=axes))
         held = ani.reserve().id
-        pay(ani, held, payment="card-1", instrument=payment.DEMO_LATER)
+        pay(ani, held, payment="card-1", instrument=payments.DEMO_LATER)
         dies_at(monkeypatch, "confirm: closed", lambda: pay(ani, held, payment="card-2"))
         assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("started", "declined")
         if again == "card-1":
@@ -181,7 +181,7 @@ class TestDyingAfterACancellation:
         sale, act = self._order()
         dies_at(monkeypatch, "cancel: ended", act)
         for _ in range(2):
-            bridge.run(admit.mend_all())
+            bridge.run(tick.mend_all())
         self._ended_once(sale)
 
     def _order(self) -> tuple[Sale, Any]:
@@ -227,7 +227,7 @@ class TestDyingAfterAReallocation:
         Listed.objects.create(allocation=line, axis="email", digest="00" * 16)
         dies_at(monkeypatch, "reallocate: moved", act)
         assert (offered(follow_up, "wronged"), Unit.objects.filter(allocation=line, state="free").count()) == (0, 1)
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
         assert offered(follow_up, "wronged") == 1
         assert bridge.run(inspect.listed(card_of(follow_up), line.number)) == 2
         act()

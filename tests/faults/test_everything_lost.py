@@ -5,7 +5,7 @@ import time
 import pytest
 
 from flashsale.gate import bridge, load, scripts
-from flashsale.life import admit, draw
+from flashsale.life import draw, tick
 from flashsale.life.leave import leave
 from flashsale.life.status import status
 from flashsale.models import Allocation, Remembered, Reservation, Sale
@@ -27,7 +27,7 @@ def crowd(sale: Sale) -> list[Shopper]:
 
 def lose_everything(gate, sale: Sale) -> None:
     gate.flushall()
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
     tend(sale)
 
 
@@ -80,7 +80,7 @@ def test_a_filling_that_is_broken_off_and_begun_anew_makes_no_ghosts(gate, monke
     people = crowd(sale)
     tend(sale)
     gate.flushall()
-    dying(monkeypatch, load, "_mark_gap", lambda: bridge.run(admit.mend_all()))
+    dying(monkeypatch, load, "_mark_gap", lambda: bridge.run(tick.mend_all()))
     tend(sale)
     open_now(sale)
     tend(sale)

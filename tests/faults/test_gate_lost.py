@@ -7,14 +7,15 @@ from contextlib import nullcontext
 import pytest
 from django.db import connection  # noqa: F401 - what the mark below asks
 
+from flashsale.books import writer_threads
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown
-from flashsale.life import admit, rebuild, schedule
+from flashsale.life import rebuild, schedule, tick
 from flashsale.life.look import look
-from flashsale.models import Reservation, Sale, writers
+from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
-from flashsale.stage.redis_server import RedisServer
+from simulation.redis_server import RedisServer
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, tend
 from tests.faults.steps import (
     broken,
@@ -58,7 +59,7 @@ def test_acknowledged_reservations_outlive_the_gate(
     sale, people = called(*NAMES, stock=5)
     ani, budi, cici, dodi, edi = people
     held, bought = ani.reserve(), buy(budi)
-    dying(monkeypatch, writers.Writer, "submit", cici.reserve)
+    dying(monkeypatch, writer_threads.Writer, "submit", cici.reserve)
     before = in_gate(sale)
     assert before == {"offered": 2, "held": 2, "sold": 1, "used": [1] * 6}
     fault(server)
@@ -115,13 +116,13 @@ def test_reservations_made_outlive_a_loss_of_how_far_was_called(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(admit, "_remember_called", lambda *_: None)
+        patch.setattr(tick, "_remember_called", lambda *_: None)
         sale, people = called(*NAMES, stock=3)
     for person in people:
         if person.look().state == "called":
             person.reserve()
     wipe(server.port)
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
     assert broken(sale) == []
 
 
@@ -129,7 +130,7 @@ def test_those_called_before_a_loss_get_one_whole_window_on_the_lines_clock(serv
     sale, (ani,) = called("ani", stock=1)
     Sale.objects.filter(pk=sale.pk).update(paused_ms=60_000)
     wipe(server.port)
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
     seen = ani.look()
     assert 0 < seen.claim_ends - seen.now <= sale.claim_s * 1000
 

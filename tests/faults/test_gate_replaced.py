@@ -14,12 +14,13 @@ from django.core.management import call_command
 from django.utils import timezone
 from pytest_django import Settings
 
+from flashsale.books import reservations, writer_threads
 from flashsale.gate import bridge, inspect, load, scripts
-from flashsale.life import admit, beat, cancel, control, rebuild, roll_over
-from flashsale.models import Reservation, Sale, writer, writers
+from flashsale.life import cancel, clock_lease, rebuild, roll_over, sale_control, tick
+from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.stage.processes import free_port
-from flashsale.stage.redis_server import RedisServer
+from simulation.processes import free_port
+from simulation.redis_server import RedisServer
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import broken, buy, called, close_gate, dying, in_gate, recover, refused_by_the_gate, wipe
 
@@ -106,7 +107,7 @@ def test_a_door_notices_by_itself_and_the_command_does_the_same(server: RedisSer
     async def door() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().call_later(2, stop.set)
-        await admit.keep_tending(stop=stop)
+        await tick.keep_tending(stop=stop)
 
     bridge.run(door())
     assert budi.reserve().replayed is False
@@ -118,8 +119,8 @@ def test_a_door_notices_by_itself_and_the_command_does_the_same(server: RedisSer
 def test_an_outage_uses_up_neither_claim_window_nor_hold(
     server: RedisServer, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beat, "LEASE_MS", 1500)
-    monkeypatch.setattr(beat, "BEAT_MS", 300)
+    monkeypatch.setattr(clock_lease, "LEASE_MS", 1500)
+    monkeypatch.setattr(clock_lease, "BEAT_MS", 300)
     sale, (ani, budi) = called("ani", "budi", claim_s=4, hold_s=4)
     held = ani.reserve()
     tend(sale)
@@ -128,7 +129,7 @@ def test_an_outage_uses_up_neither_claim_window_nor_hold(
     server.start()
     if fault == "emptied":
         wipe(server.port)
-    monkeypatch.setattr(beat, "LEASE_MS", 60_000)
+    monkeypatch.setattr(clock_lease, "LEASE_MS", 60_000)
     recover(sale)
     assert budi.look().state == "called"
     assert ani.reserve().id == held.id
@@ -181,7 +182,7 @@ def test_a_commit_of_another_sale_that_lands_while_the_campaigns_counts_are_load
     one, other, here, there = two_sales()
     frozen: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr(writers.Writer, "submit", lambda _, winner: frozen.append(winner) or dying_now())
+        patch.setattr(writer_threads.Writer, "submit", lambda _, winner: frozen.append(winner) or dying_now())
         with pytest.raises(OSError, match="froze"):
             there.reserve()
     wipe(server.port)
@@ -192,7 +193,7 @@ def test_a_commit_of_another_sale_that_lands_while_the_campaigns_counts_are_load
         await asyncio.sleep(0.2)
         await really(*args)
 
-    late = threading.Thread(target=lambda: answers.update(writer.commit(frozen)))
+    late = threading.Thread(target=lambda: answers.update(reservations.commit(frozen)))
     monkeypatch.setattr(load, "load", load_slowly)
     rebuild.rebuild(sale=one.pk)
     late.join()
@@ -212,7 +213,7 @@ def test_all_sales_of_a_campaign_come_back_at_once_and_a_cancellation_in_one_cou
 ) -> None:
     one, _, here, there = two_sales()
     order = buy(here)
-    control.close_early(sale=one)
+    sale_control.close_early(sale=one)
     wipe(server.port)
     recover(one)
     assert refused_by_the_gate(there) is Outcome.LIMIT_REACHED

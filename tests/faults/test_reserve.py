@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 import redis
 
+from flashsale.books import reservations
 from flashsale.gate import bridge, scripts
-from flashsale.life import admit, books, control, reserve
+from flashsale.life import books, reserve, sale_control, tick
+from flashsale.life.held_request import winner_of
 from flashsale.life.release import release
-from flashsale.life.taken import winner_of
-from flashsale.models import Reservation, Sale, writer
+from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper
 from tests.faults.steps import (
@@ -126,7 +127,7 @@ class TestDyingAfterTheBooksRefused:
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         dies_at(monkeypatch, "reserve: written off", ani.reserve)
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
         assert in_gate(ani.sale) == NOTHING_TAKEN
         books_pause(ani.sale, paused=False)
         assert ani.reserve().replayed is False
@@ -146,7 +147,7 @@ class TestDyingAfterTheBooksRefused:
 
         async def late(card: Any, taken: dict[str, Any]) -> None:
             await books.in_books(books_pause, ani.sale, paused=False)
-            await books.in_books(writer.commit, [winner_of(card, taken)])
+            await books.in_books(reservations.commit, [winner_of(card, taken)])
             await abandon(card=card, taken=taken)
 
         monkeypatch.setattr(reserve, "abandon_refused", late)
@@ -192,22 +193,22 @@ class TestALostMessageFromTheBooks:
 
     @pytest.mark.usefixtures("retry")
     def test_continues_from_a_release_by_mending(self, ani: Shopper) -> None:
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
         assert in_gate(ani.sale) == NOTHING_TAKEN
         assert broken(ani.sale) == []
 
 
 class TestALostDecision:
     def test_to_pause_is_told_again_by_mending(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
-        dying(monkeypatch, scripts, "tell", lambda: control.pause(sale=ani.sale))
-        bridge.run(admit.mend_all())
+        dying(monkeypatch, scripts, "tell", lambda: sale_control.pause(sale=ani.sale))
+        bridge.run(tick.mend_all())
         assert refusal(ani.reserve) is Outcome.PAUSED
         assert in_books()["reservations"] == []
 
     def test_to_resume_is_told_again_by_mending(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
-        control.pause(sale=ani.sale)
-        dying(monkeypatch, scripts, "tell", lambda: control.resume(sale=ani.sale))
+        sale_control.pause(sale=ani.sale)
+        dying(monkeypatch, scripts, "tell", lambda: sale_control.resume(sale=ani.sale))
         assert refusal(ani.reserve) is Outcome.PAUSED
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
         assert ani.reserve().replayed is False
         assert broken(ani.sale) == []

@@ -13,9 +13,9 @@ from django.db import connection
 from django.utils import timezone
 
 from flashsale.gate import bridge
-from flashsale.life import admit, cancel, confirm, notify, reallocate, review, settle
+from flashsale.life import cancel, confirm, notify, reallocate, review, settle, tick
 from flashsale.models import Cancellation, Case, Contact, Move, Notice, Payment, Reservation, Sale, Unit
-from flashsale.providers import payment
+from flashsale.providers import payments
 from tests.factories import PHONE, Shopper, lobby_sale
 from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap
 from tests.races.crowd import at_once
@@ -163,7 +163,7 @@ class TestACancellation:
         by_review(buy(ani))
         come_due(sale)
         reap(sale)
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
         assert in_gate(sale)["used"] == [1, 1]
         assert [line for line in broken(sale) if "the gate counts 0 units" in line] == []
 
@@ -183,7 +183,7 @@ class TestACancellation:
         Cancellation.objects.update(appeal_until=timezone.now() - timedelta(seconds=1))
         dying(monkeypatch, cancel, "give", cancel.free_slots)
         assert in_gate(sale)["used"] == [1, 1]
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
         assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 0, "used": []}
         assert broken(sale) == []
 
@@ -202,7 +202,7 @@ class TestARefund:
                 raise ConnectionError
             return "done"
 
-        monkeypatch.setattr(payment.provider, "refund", refund)
+        monkeypatch.setattr(payments.provider, "refund", refund)
         for _ in range(2):
             with pytest.raises(ConnectionError):
                 confirm.refund_due()

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from flashsale.gate import bridge, client, keys, load, scripts
-from flashsale.gate.card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
+from flashsale.gate.sale_card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
 from flashsale.rules import pace
 from flashsale.rules.identity import Axis
 

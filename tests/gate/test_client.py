@@ -12,8 +12,8 @@ from pytest_django import Settings
 from flashsale.gate import bridge, client, scripts
 from flashsale.gate.client import GateDown
 from flashsale.rules.outcomes import Outcome
-from flashsale.stage.processes import free_port
-from flashsale.stage.redis_server import RedisServer
+from simulation.processes import free_port
+from simulation.redis_server import RedisServer
 from tests.gate.floor import CARD, FIRST, KEYS, SEED, ask, enter, everything, person, reserve, stand
 from tests.gate.proxy import Proxy
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.gate import bridge, cards, scripts
+from flashsale.gate import bridge, sale_cards, scripts
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.pace import Lease
 from tests.gate.floor import CARD, FIRST, KEYS, SEED, ask, everything, person, reserve, stand
@@ -19,7 +19,7 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
     "due": lambda: scripts.due(CARD, most=9),
     "enter": lambda: scripts.enter(CARD, FIRST, person("new")),
-    "crowd": lambda: cards.crowd(CARD, FIRST),
+    "crowd": lambda: sale_cards.crowd(CARD, FIRST),
     "extend": lambda: scripts.extend(CARD, FIRST, block=99),
     "freeze": lambda: scripts.freeze(CARD),
     "give": lambda: scripts.give(CARD, FIRST, reservation="r1", frees_limit=True, units=[(1, 9, "small")]),

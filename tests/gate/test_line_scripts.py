@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from flashsale.gate import bridge, scripts
-from flashsale.gate.card import LineCard
+from flashsale.gate.sale_card import LineCard
 from flashsale.rules.outcomes import Outcome
 from tests.gate.floor import (
     CARD,

@@ -9,8 +9,8 @@ from django.test import RequestFactory
 from django_ratelimit.core import get_usage
 from pytest_django import Settings
 
-from flashsale.gate.refusing import RefusingRedisCache
-from flashsale.stage.processes import free_port
+from flashsale.gate.ratelimit_cache import RefusingRedisCache
+from simulation.processes import free_port
 
 
 def _usage(*, increment: bool = True) -> dict[str, Any]:

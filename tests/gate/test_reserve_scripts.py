@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from flashsale.gate import bridge, coalesce, scripts
-from flashsale.gate.card import DIRECT_MAX
+from flashsale.gate.sale_card import DIRECT_MAX
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import Mode
 from tests.gate.floor import (

@@ -10,7 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)]*)?\)")
-PATH = re.compile(r"`((?:flashsale|config|tests|docs|\.ci)/[\w./\-]*|[\w.\-]+\.(?:py|yml|toml|txt|in)|\.env\.example)`")
+PATH = re.compile(
+    r"`((?:flashsale|simulation|config|tests|docs|\.ci)/[\w./\-]*|[\w.\-]+\.(?:py|yml|toml|txt|in)|\.env\.example)`"
+)
 MADE = ("var/", ".env")
 
 
@@ -45,7 +47,7 @@ def test_commands_that_are_named_exist(document: Path) -> None:
     assert set(re.findall(r"manage\.py ([a-z_]+)", text)) - set(get_commands()) == set()
 
 
-@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in"])
+@pytest.mark.parametrize("name", ["requirements.in", "requirements-demo.in", "requirements-dev.in"])
 def test_every_direct_dependency_stands_in_the_readme_with_its_reason(name: str) -> None:
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", _text(README), re.MULTILINE)
     reasons = {package.strip(): why for packages, why in rows for package in packages.split(",")}

@@ -7,7 +7,7 @@ import pytest
 
 from flashsale.life.settle import hear
 from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
@@ -23,7 +23,7 @@ class TestWhileABuyerPaysElsewhere:
     AXES: ClassVar = {
         Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm", Axis.ADDRESS: "soft confirm",
     }  # fmt: skip
-    LATER = payer(instrument=payment.DEMO_LATER)
+    LATER = payer(instrument=payments.DEMO_LATER)
 
     @pytest.fixture
     def paying(self):
@@ -51,10 +51,10 @@ class TestWhileABuyerPaysElsewhere:
             row = confirmed(ani, held, buyer=buyer(payment=card, address="Jl. Mawar 1"), payer=self.LATER)
             assert (row.state, row.payment.reference) == ("held", f"{held.id}/{attempt}")
             assert (Claim.objects.count(), Contact.objects.count()) == (slots, 1)
-        assert [payment.provider.pay(reference=f"{held.id}/{n}") for n in (1, 2)] == [payment.Charge.DECLINED] * 2
+        assert [payments.provider.pay(reference=f"{held.id}/{n}") for n in (1, 2)] == [payments.Charge.DECLINED] * 2
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
-        assert payment.provider.pay(reference=f"{held.id}/3") is payment.Charge.PAID
-        assert hear(told=payment.Told(f"{held.id}/3", PRICE, "IDR", paid=True)) == "paid"
+        assert payments.provider.pay(reference=f"{held.id}/3") is payments.Charge.PAID
+        assert hear(told=payments.CallBack(f"{held.id}/3", PRICE, "IDR", paid=True)) == "paid"
         assert Reservation.objects.filter(state="confirmed").count() == 2
         assert money_astray() == []
 
@@ -66,7 +66,7 @@ class TestWhileABuyerPaysElsewhere:
 
     def test_money_that_had_come_by_the_first_instrument_buys_and_the_second_pays_nothing(self, paying):
         (ani, held), (budi, other) = paying
-        assert payment.provider.pay(reference=f"{held.id}/1") is payment.Charge.PAID
+        assert payments.provider.pay(reference=f"{held.id}/1") is payments.Charge.PAID
         row = confirmed(ani, held, buyer=buyer(payment="card-2"))
         assert (row.state, row.payment.reference) == ("confirmed", f"{held.id}/1")
         assert refusal(confirmed, budi, other, buyer=buyer("budi", payment="card-1")) is Outcome.LIMIT_REACHED
@@ -84,7 +84,7 @@ class TestWhileABuyerPaysElsewhere:
         (ani, held), _ = paying
         before = self._kept()
         with monkeypatch.context() as patch:
-            patch.setattr(payment.provider, "close", _down)
+            patch.setattr(payments.provider, "close", _down)
             assert refusal(confirmed, ani, held, buyer=buyer(payment="card-2")) is Outcome.UNKNOWN
         assert self._kept() == before
         assert confirmed(ani, held, buyer=buyer(payment="card-2")).state == "confirmed"
@@ -100,15 +100,15 @@ class TestWhileABuyerPaysElsewhere:
         assert Contact.objects.get().read()["address"] == "Jl. Melati No. 6"
         now = dict(Trait.objects.values_list("axis", "digest"))
         assert {axis for axis in known if now[axis] != known[axis]} == {"address"}
-        assert payment.provider.pay(reference=row.payment.reference) is payment.Charge.PAID
+        assert payments.provider.pay(reference=row.payment.reference) is payments.Charge.PAID
         assert confirmed(ani, held, buyer=wish).state == "confirmed"
 
     def test_another_instrument_may_follow_once_the_bank_has_declined(self, paying):
         (ani, held), (budi, other) = paying
-        assert hear(told=payment.Told(f"{held.id}/1", PRICE, "IDR", paid=False)) == "declined"
+        assert hear(told=payments.CallBack(f"{held.id}/1", PRICE, "IDR", paid=False)) == "declined"
         assert confirmed(ani, held, buyer=buyer(payment="card-2")).payment.reference == f"{held.id}/2"
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
 
 
 def _down(**_):
-    raise payment.ProviderDown
+    raise payments.ProviderDown

@@ -17,7 +17,7 @@ from flashsale.life import cancel as cancelling
 from flashsale.life.confirm import refund_again, refund_due
 from flashsale.life.schedule import publish
 from flashsale.models import Appeal, Cancellation, Contact, Listed, Move, Notice, Reallocation, Reservation, Sale, Unit
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.admin.orders import buy
 from tests.factories import PHONE, Shopper, begun, card_of, draft_sale, lobby_sale, open_now, poco_campaign, tend
@@ -140,10 +140,10 @@ def test_a_refund_that_fails_is_seen_and_made_due_again(
     appealing.waive(case=order.case)
 
     def refuse(**_: object) -> str:
-        raise payment.CannotRefund("account closed")
+        raise payments.CannotRefund("account closed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(payment.provider, "refund", refuse, raising=False)
+        patch.setattr(payments.provider, "refund", refuse, raising=False)
         assert refund_due() == 1
     assert (fresh(order).payment.state, refund_due()) == ("refund_failed", 0)
     assert refund_again(reservation=order.pk)

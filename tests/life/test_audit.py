@@ -10,7 +10,7 @@ from django.db.models import F
 
 from flashsale.gate import bridge
 from flashsale.gate.keys import SaleKeys
-from flashsale.life import audit, cancel, control, rebuild
+from flashsale.life import audit, cancel, rebuild, sale_control
 from flashsale.life.enter import digests, enter
 from flashsale.life.reallocate import reallocate
 from flashsale.life.release import release
@@ -48,9 +48,9 @@ def test_a_healthy_sale_keeps_every_promise_in_every_phase() -> None:
     ani, budi, cici, dodi, edi = people
     held, sold = ani.reserve(), buy(budi)
     assert broken(sale) == {}
-    control.pause(sale=sale)
+    sale_control.pause(sale=sale)
     assert broken(sale) == {}
-    control.resume(sale=sale)
+    sale_control.resume(sale=sale)
     release(reservation=cici.reserve().id, channel=cici.channel.id)
     dodi.reserve()
     come_due(sale)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown, gate
 from flashsale.gate.keys import SaleKeys
-from flashsale.life import admit, beat, control
+from flashsale.life import clock_lease, sale_control, tick
 from flashsale.models import Clock, Reservation, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
@@ -30,9 +30,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture(autouse=True)
 def _short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    for verb in (beat, control):
+    for verb in (clock_lease, sale_control):
         monkeypatch.setattr(verb, "LEASE_MS", 400)
-    monkeypatch.setattr(beat, "BEAT_MS", 100)
+    monkeypatch.setattr(clock_lease, "BEAT_MS", 100)
 
 
 def clocks(sale: Sale) -> tuple[int, int]:
@@ -90,13 +90,13 @@ def test_the_clock_goes_on_from_where_it_stood_so_that_windows_and_holds_keep_th
 def test_an_outage_and_a_pause_at_once_are_not_taken_off_twice(looked_after: bool):
     sale, _ = called("ani")
     before, _ = clocks(sale)
-    control.pause(sale=sale)
+    sale_control.pause(sale=sale)
     stood = stopped(sale)
     assert stood - before < 300
     if looked_after:
         tend(sale)
         assert stopped(sale) == stood
-    control.resume(sale=sale)
+    sale_control.resume(sale=sale)
     assert stopped(sale) - stood < 700
     tend(sale)
     gate, books = clocks(sale)
@@ -118,7 +118,7 @@ def test_a_beat_whose_message_to_the_gate_was_lost_is_told_by_the_next_and_the_c
 def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_than_its_last_beat(
     back_ms: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    for verb in (beat, control):
+    for verb in (clock_lease, sale_control):
         monkeypatch.setattr(verb, "LEASE_MS", 5000)
     sale, (ani, budi) = called("ani", "budi", claim_s=2, hold_s=2)
     first = ani.reserve()
@@ -155,13 +155,13 @@ def host_that_is_off(by: timedelta) -> Iterator[None]:
 def test_an_admin_whose_machines_clock_is_wrong_pauses_and_resumes_and_the_lines_clock_does_not_move(
     hours: int, gate_answers: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "LEASE_MS", 5000)
+    monkeypatch.setattr(sale_control, "LEASE_MS", 5000)
     sale, (ani, budi) = called("ani", "budi", claim_s=10, hold_s=10)
     held = ani.reserve()
     before, _ = clocks(sale)
     if not gate_answers:
-        monkeypatch.setattr(control, "wall_ms", _no_answer)
-    for decide in (control.pause, control.resume):
+        monkeypatch.setattr(sale_control, "wall_ms", _no_answer)
+    for decide in (sale_control.pause, sale_control.resume):
         with host_that_is_off(timedelta(hours=hours)):
             decide(sale=sale)
         gate_now, books_now = clocks(sale)
@@ -185,16 +185,16 @@ def test_a_beat_that_was_held_up_at_the_books_for_longer_than_a_lease_moves_noth
 ) -> None:
     sale, _ = called("ani")
     stood = stopped(sale)
-    lock, late = beat.lock_sale, []
+    lock, late = clock_lease.lock_sale, []
 
     def held_up(*args: Any, **fields: Any) -> Any:
         """The row was somebody else's for long; meanwhile another door's beat has let the clock go on."""
-        monkeypatch.setattr(beat, "lock_sale", lock)
+        monkeypatch.setattr(clock_lease, "lock_sale", lock)
         late.append(1)
         at_once([lambda: [tend(sale) or time.sleep(0.1) for _ in range(20)]])
         return lock(*args, **fields)
 
-    monkeypatch.setattr(beat, "lock_sale", held_up)
+    monkeypatch.setattr(clock_lease, "lock_sale", held_up)
     tend(sale)
     assert late == [1]
     assert "went back" not in caplog.text
@@ -206,21 +206,21 @@ def test_what_was_lent_before_a_decision_is_not_lent_after_it() -> None:
     sale, _ = called("ani")
     card, row = card_of(sale), Sale.objects.get(pk=sale.pk)
     stale = {"revision": row.revision, "lease": row.lease._replace(until=row.lease.until + 60_000)}
-    control.pause(sale=sale)
+    sale_control.pause(sale=sale)
     stood = clocks(sale)
     bridge.run(scripts.beat(card, **stale))
     time.sleep(0.1)
     assert clocks(sale) == stood
-    beat._beat(sale.pk, int(time.time() * 1000), time.monotonic())
+    clock_lease._beat(sale.pk, int(time.time() * 1000), time.monotonic())
     assert clocks(sale) == stood
 
 
 def test_what_was_paused_and_called_off_goes_on_from_where_it_stood() -> None:
     sale, (ani, _) = called("ani", "budi")
     held = ani.reserve()
-    control.pause(sale=sale)
+    sale_control.pause(sale=sale)
     stood = stopped(sale)
-    control.call_off(sale=sale, message="No phones.")
+    sale_control.call_off(sale=sale, message="No phones.")
     assert clocks(sale) == (stood, stood)
     tend(sale)
     gate_now, books_now = clocks(sale)
@@ -231,12 +231,12 @@ def test_whoever_resumes_and_has_to_wait_for_it_takes_that_time_from_nobody() ->
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has no row locks")
     sale, _ = called("ani")
-    control.pause(sale=sale)
+    sale_control.pause(sale=sale)
     stood = clocks(sale)
     with ThreadPoolExecutor(1) as thread:
         with transaction.atomic():
             Sale.objects.select_for_update().get(pk=sale.pk)
-            resumed = thread.submit(closing(lambda sale: control.resume(sale=sale)), Sale.objects.get(pk=sale.pk))
+            resumed = thread.submit(closing(lambda sale: sale_control.resume(sale=sale)), Sale.objects.get(pk=sale.pk))
             time.sleep(0.6)
         resumed.result(timeout=20)
     assert clocks(sale)[0] < stood[0] + 400
@@ -246,11 +246,11 @@ def test_a_sale_paused_over_its_opening_opens_when_it_goes_on_and_may_be_closed_
     opens = timezone.now() + timedelta(seconds=1.5)
     sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
     Shopper(sale, "ani").enter()
-    control.pause(sale=sale)
+    sale_control.pause(sale=sale)
     time.sleep(1.6)
     tend(sale)
     assert clocks(sale) == (ms(opens), ms(opens))
-    for decide in (control.resume, control.close_early):
+    for decide in (sale_control.resume, sale_control.close_early):
         decide(sale=sale)
     assert ms(sale.closes_at) >= ms(opens) + 1
     assert sale.is_over(timezone.now())
@@ -262,18 +262,18 @@ def test_a_sale_that_has_opened_is_not_postponed_by_an_admin_whose_clock_is_behi
 ) -> None:
     sale, _ = called("ani")
     if not gate_answers:
-        monkeypatch.setattr(control, "wall_ms", _no_answer)
+        monkeypatch.setattr(sale_control, "wall_ms", _no_answer)
     with host_that_is_off(timedelta(hours=-1)), pytest.raises(ValidationError):
-        control.postpone(sale=sale, opens_at=timezone.now() + timedelta(hours=3))
+        sale_control.postpone(sale=sale, opens_at=timezone.now() + timedelta(hours=3))
 
 
 def test_a_door_that_has_not_heard_of_a_later_opening_does_not_start_the_clock():
     opens = timezone.now() + timedelta(seconds=1.5)
     sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
     stale = card_of(sale)
-    control.postpone(sale=sale, opens_at=opens + timedelta(hours=1))
+    sale_control.postpone(sale=sale, opens_at=opens + timedelta(hours=1))
     time.sleep(1.6)
-    bridge.run(admit.tend(card=stale))
+    bridge.run(tick.tend(card=stale))
     assert not Clock.objects.filter(sale=sale, runs_until_ms__gt=0).exists()
     assert Sale.objects.get(pk=sale.pk).paused_ms == 0
 

@@ -9,7 +9,7 @@ from flashsale.life.confirm import Buyer, Payer, confirm, refund_due
 from flashsale.life.release import release
 from flashsale.life.settle import hear, settle_left
 from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait, Unit
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, poco_campaign, tend
@@ -125,7 +125,7 @@ def test_a_payment_that_nobody_made_is_closed_once_the_hold_has_ended(monkeypatc
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr("flashsale.providers.payment.DemoProvider.charge", die)
+        patch.setattr("flashsale.providers.payments.demo.DemoProvider.charge", die)
         with pytest.raises(SystemExit):
             confirmed(ani, held)
     assert (Payment.objects.get().state, settle_left()) == ("started", 0)
@@ -170,10 +170,10 @@ class TestMoneyOfADeclinedAttempt:
     @pytest.fixture
     def owed(self):
         person, held = holder(lobby_sale())
-        declined = payer(instrument=payment.DEMO_DECLINED)
+        declined = payer(instrument=payments.DEMO_DECLINED)
         assert refusal(confirmed, person, held, payer=declined) is Outcome.PAYMENT_DECLINED
         DemoCharge.objects.update(state="paid")
-        assert hear(told=payment.Told(f"{held.id}/1", PRICE, "IDR", paid=True)) == "refund_due"
+        assert hear(told=payments.CallBack(f"{held.id}/1", PRICE, "IDR", paid=True)) == "refund_due"
         return person, held
 
     def test_goes_back_before_another_attempt_takes_its_row(self, owed):
@@ -186,15 +186,15 @@ class TestMoneyOfADeclinedAttempt:
     @pytest.mark.parametrize(
         ("error", "word", "left"),
         [
-            (payment.ProviderDown, Outcome.UNKNOWN, "refund_due"),
-            (payment.CannotRefund, Outcome.NOT_HELD, "refund_failed"),
+            (payments.ProviderDown, Outcome.UNKNOWN, "refund_due"),
+            (payments.CannotRefund, Outcome.NOT_HELD, "refund_failed"),
         ],
     )
     def test_is_not_forgotten_where_it_cannot_go_back(self, owed, monkeypatch, error, word, left):
         def fails(**_):
             raise error
 
-        monkeypatch.setattr(payment.provider, "refund", fails)
+        monkeypatch.setattr(payments.provider, "refund", fails)
         assert [refusal(confirmed, *owed) for _ in range(2)] == [word] * 2
         assert Payment.objects.values_list("reference", "state").get() == (f"{owed[1].id}/1", left)
         assert (DemoCharge.objects.count(), Reservation.objects.get().state) == (1, "held")
@@ -206,17 +206,17 @@ class TestMoneyOfADeclinedAttempt:
 
     def test_whose_refund_is_answered_late_settles_no_other_attempts(self, owed, monkeypatch):
         person, held = owed
-        refund, second = payment.provider.refund, f"{held.id}/2"
+        refund, second = payments.provider.refund, f"{held.id}/2"
 
         def meanwhile(**fields):
             """While the first is sent back, the second one is declined and paid after all, too."""
-            monkeypatch.setattr(payment.provider, "refund", refund)
-            refusal(confirmed, person, held, payer=payer(instrument=payment.DEMO_DECLINED))
+            monkeypatch.setattr(payments.provider, "refund", refund)
+            refusal(confirmed, person, held, payer=payer(instrument=payments.DEMO_DECLINED))
             DemoCharge.objects.filter(reference=second).update(state="paid")
-            assert hear(told=payment.Told(second, PRICE, "IDR", paid=True)) == "refund_due"
+            assert hear(told=payments.CallBack(second, PRICE, "IDR", paid=True)) == "refund_due"
             return refund(**fields)
 
-        monkeypatch.setattr(payment.provider, "refund", meanwhile)
+        monkeypatch.setattr(payments.provider, "refund", meanwhile)
         assert refund_due() == 1
         assert Payment.objects.values_list("reference", "state", "refund_reference").get() == (second, "refund_due", "")
         assert [refund_due(), refund_due()] == [1, 0]

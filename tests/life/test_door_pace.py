@@ -9,7 +9,7 @@ from redis import Redis
 from flashsale.gate import bridge, scripts
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Caller
-from flashsale.life import wait
+from flashsale.life import extra_time
 from flashsale.life.enter import digests, enter
 from flashsale.life.leave import leave
 from flashsale.rules.outcomes import Outcome, Refused
@@ -27,7 +27,7 @@ def refusal(call, *args, **fields):
 
 
 def ask_for_time(person):
-    bridge.run(wait.wait(card=person.card, line=person.line, place=person.place))
+    bridge.run(extra_time.wait(card=person.card, line=person.line, place=person.place))
 
 
 def crowd(sale, size):

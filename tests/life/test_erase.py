@@ -12,8 +12,8 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from flashsale.gate import cards
-from flashsale.life import audit, erase, fairness, notify, retain, review, schedule
+from flashsale.gate import sale_cards
+from flashsale.life import audit, erase, fairness_report, notify, retention, review, schedule
 from flashsale.life.appeal import waive
 from flashsale.life.confirm import refund_due
 from flashsale.models import Campaign, Case, Claim, Contact, FairnessReport, Record, Reservation, Sale, Trait
@@ -126,11 +126,11 @@ def test_the_last_fairness_report_stays_as_it_was(cancelled: Case) -> None:
     campaign = final(cancelled)
     sale = campaign.sales.get()
     erase.erase(campaign=campaign)
-    told = fairness.report(sale=Sale.objects.get(pk=sale.pk))
+    told = fairness_report.report(sale=Sale.objects.get(pk=sale.pk))
     spread = {row["axis"]: row["bought"] for row in told["concentration"]}
     assert spread["device"] == {"holders": 2, "largest": 4, "gini": 0.3}
     FairnessReport.objects.update(made_at=timezone.now() - timedelta(days=1))
-    assert fairness.report(sale=Sale.objects.get(pk=sale.pk)) == told
+    assert fairness_report.report(sale=Sale.objects.get(pk=sale.pk)) == told
 
 
 def test_doing_it_again_changes_nothing(cancelled: Case) -> None:
@@ -145,7 +145,7 @@ def test_doing_it_again_changes_nothing(cancelled: Case) -> None:
 
 def test_whoever_dies_in_between_is_finished_by_the_next(cancelled: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign = final(cancelled)
-    dying(monkeypatch, cards, "erase", lambda: erase.erase(campaign=campaign))
+    dying(monkeypatch, sale_cards, "erase", lambda: erase.erase(campaign=campaign))
     dying(monkeypatch, erase, "_without_traces", lambda: erase.erase(campaign=campaign))
     campaign.refresh_from_db()
     assert (campaign.erased_at, Contact.objects.count(), Claim.objects.count() > 0) == (None, 5, True)
@@ -197,4 +197,4 @@ def test_the_command_counts_first_and_says_what_stands_in_the_way(cancelled: Cas
 
 def test_contacts_past_their_clock_go_before_the_rest(over: Sale) -> None:
     Contact.objects.update(keep_until=timezone.now() - timedelta(seconds=1))
-    assert retain.forget_due() == 5
+    assert retention.forget_due() == 5

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from flashsale.gate import bridge, inspect, scripts
 from flashsale.gate.client import gate as redis_of
-from flashsale.life import admit, control, expire
+from flashsale.life import expire, sale_control, tick
 from flashsale.life.release import release
 from flashsale.models import Claim, Holding, Reservation, Sale, Unit, Unpaid
 from flashsale.rules.outcomes import Outcome
@@ -202,9 +202,9 @@ def test_ends_that_the_gate_has_missed_are_told_together(monkeypatch: pytest.Mon
 
 
 def test_a_hold_that_outlived_its_sale_ends_before_the_sale_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admit, "FORGET_MS", 0)
+    monkeypatch.setattr(tick, "FORGET_MS", 0)
     sale, _ = held(1)
-    control.close_early(sale=sale)
+    sale_control.close_early(sale=sale)
     tend(sale)
     assert Sale.objects.get().state == "published"
     come_due(sale)

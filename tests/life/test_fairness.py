@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from flashsale.gate import bridge, tally
-from flashsale.life import close, fairness, review
+from flashsale.gate import bridge, refusal_counts
+from flashsale.life import close, fairness_report, review
 from flashsale.life.reallocate import reallocate
 from flashsale.models import Case, FairnessReport, Reservation, Sale
 from flashsale.rules.identity import Axis
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def stale(sale: Sale) -> None:
-    FairnessReport.objects.filter(sale=sale).update(made_at=timezone.now() - 2 * fairness.FRESH)
+    FairnessReport.objects.filter(sale=sale).update(made_at=timezone.now() - 2 * fairness_report.FRESH)
 
 
 @pytest.fixture
@@ -39,16 +39,16 @@ def held() -> Sale:
 
 
 def test_there_is_no_report_before_the_end(held: Sale) -> None:
-    assert refusal(fairness.report, sale=held) is Outcome.NOT_FOUND
+    assert refusal(fairness_report.report, sale=held) is Outcome.NOT_FOUND
     assert not FairnessReport.objects.exists()
 
 
 def test_it_tells_how_the_sale_went(held: Sale) -> None:
     for word in ("limit_reached", "limit_reached", "not_open"):
-        tally.count(held.code, "enter", word)
-    tally.count("no-such-sale", "enter", "not_found")
-    bridge.run(tally.tell())
-    told = fairness.report(sale=end_now(held))
+        refusal_counts.count(held.code, "enter", word)
+    refusal_counts.count("no-such-sale", "enter", "not_found")
+    bridge.run(refusal_counts.tell())
+    told = fairness_report.report(sale=end_now(held))
     assert told["draw"] == {"drawn": True, "verified": True, "commitment": held.commitment}
     assert told["order"] == {"kept": True, "reservations": 7, "wrong": 0, "before_call": 0}
     (line,) = told["lines"]
@@ -74,12 +74,12 @@ def test_a_broken_order_is_told(held: Sale) -> None:
     assert first is not None
     early = first.made_at - timedelta(hours=1)
     Reservation.objects.filter(pk=first.pk).update(made_at=early)
-    assert fairness.report(sale=end_now(held))["order"] == {
+    assert fairness_report.report(sale=end_now(held))["order"] == {
         "kept": False, "reservations": 7, "wrong": 0, "before_call": 1,
     }  # fmt: skip
     Reservation.objects.filter(pk=first.pk).update(index=99)
     stale(held)
-    assert fairness.report(sale=held)["order"]["wrong"] == 1
+    assert fairness_report.report(sale=held)["order"]["wrong"] == 1
 
 
 def test_it_follows_units_that_came_back(held: Sale, django_user_model: Any) -> None:
@@ -95,7 +95,7 @@ def test_it_follows_units_that_came_back(held: Sale, django_user_model: Any) -> 
             review.approve(case=case, by=tono)
     later = draft_sale(held.campaign, stock={PHONE: 0}, name="29 January")
     reallocate(source=held, target=later.allocations.get(), reserve=5)
-    told = fairness.report(sale=end_now(held))
+    told = fairness_report.report(sale=end_now(held))
     assert told["cancellations"]["total"] == 7
     assert told["cancellations"]["reasons"] == [
         {"reason": "one_person_many_identities", "orders": 6}, {"reason": "other", "orders": 1},
@@ -108,21 +108,21 @@ def test_it_follows_units_that_came_back(held: Sale, django_user_model: Any) -> 
 
 def test_what_the_gate_counted_outlives_the_gate(held: Sale, gate: Any) -> None:
     before = {}
-    tally.count(held.code, "reserve", "not_called")
-    bridge.run(tally.tell())
+    refusal_counts.count(held.code, "reserve", "not_called")
+    bridge.run(refusal_counts.tell())
     assert close.close(sale=end_now(held).pk)
     gate.flushall()
-    told = fairness.report(sale=held)
+    told = fairness_report.report(sale=held)
     assert told["refused"] == [{"verb": "reserve", "reason": "not_called", "times": 1}]
     assert told["lines"][0]["no_shows"] == 1
     before = dict(told)
-    assert fairness.report(sale=held) == before
+    assert fairness_report.report(sale=held) == before
     stale(held)
-    assert fairness.report(sale=held)["refused"] == before["refused"]
+    assert fairness_report.report(sale=held)["refused"] == before["refused"]
 
 
 def test_it_holds_no_personal_data_and_no_order(held: Sale) -> None:
-    text = json.dumps(fairness.report(sale=end_now(held)))
+    text = json.dumps(fairness_report.report(sale=end_now(held)))
     digests = [hex_ for row in Reservation.objects.all() for hex_ in row.claims.values_list("digest", flat=True)]
     ids = [str(row.pk) for row in Reservation.objects.all()]
     assert [secret for secret in (*digests, *ids, "person-", "@example.com", "0812") if secret in text] == []

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from flashsale.gate import bridge, cards
-from flashsale.life import close, notify, rebuild, retain
+from flashsale.gate import bridge, sale_cards
+from flashsale.life import close, notify, rebuild, retention
 from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.models import ApiCall, Channel, Contact, Notice, Reservation, Sale
 from flashsale.rules.identity import Axis
@@ -39,7 +39,7 @@ def test_a_finished_sale_leaves_the_gate_its_counts_for_a_while_and_the_books_fo
     for _again in range(2):
         assert close.close(sale=sale.pk) is True
     assert Sale.objects.get(pk=sale.pk).state == "closed"
-    assert bridge.run(cards.codes()) == []
+    assert bridge.run(sale_cards.codes()) == []
     left = {key.decode().split(":", 2)[2] for key in gate.scan_iter("fs:{*")}
     assert not {key for key in left if key.startswith(("place:", "spent:", "waves:"))}
     counts = [key for key in gate.scan_iter("fs:{*}:*:*") if b":used:campaign" not in key and b":pace:" not in key]
@@ -66,7 +66,7 @@ def test_a_sale_is_looked_for_until_it_is_closed_however_long_its_clock_has_stoo
     )
     gate.flushall()
     bridge.run(rebuild.find_lost())
-    assert bridge.run(cards.codes()) == list(rebuild.live_sales()) == [sale.code]
+    assert bridge.run(sale_cards.codes()) == list(rebuild.live_sales()) == [sale.code]
     Sale.objects.filter(pk=begun(sale).pk).update(paused_ms=0)
     assert close.close(sale=sale.pk) is True
     assert rebuild.live_sales() == {}
@@ -76,10 +76,10 @@ def test_contacts_and_keys_are_deleted_when_their_time_is_over():
     row = order(lobby_sale(stock={PHONE: 1}))
     channel = Channel.objects.get(pk=row.channel_id)
     ApiCall.objects.create(channel=channel, key=str(uuid.uuid4()), fingerprint="0" * 64)
-    assert retain.forget_due() == 0
+    assert retention.forget_due() == 0
     Contact.objects.update(keep_until=timezone.now() - timedelta(seconds=1))
     ApiCall.objects.update(made_at=timezone.now() - timedelta(days=3))
-    assert retain.forget_due() == 2
+    assert retention.forget_due() == 2
     assert (Contact.objects.count(), ApiCall.objects.count()) == (0, 0)
 
 

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from flashsale.gate import bridge
-from flashsale.life.control import pause, resume
 from flashsale.life.leave import leave
 from flashsale.life.look import View, look
+from flashsale.life.sale_control import pause, resume
 from flashsale.life.status import status
 from flashsale.models import Allocation, Sale
 from flashsale.rules import lottery

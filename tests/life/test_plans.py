@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone, translation
 
 from flashsale.gate import bridge
-from flashsale.life import control
+from flashsale.life import sale_control
 from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.life.enter import digests, enter
 from flashsale.life.schedule import problems_of, publish
@@ -116,10 +116,10 @@ def test_the_order_of_a_sale_that_still_runs_is_not_carried_over():
     english, indonesian = refused(rerun)
     assert english == ["The line again carries over the order of a sale that is not over yet."]
     assert indonesian == ["Antrean again meneruskan urutan penjualan yang belum selesai."]
-    control.pause(sale=source)
+    sale_control.pause(sale=source)
     assert refused(rerun) == (english, indonesian)
-    control.resume(sale=source)
-    control.close_early(sale=source)
+    sale_control.resume(sale=source)
+    sale_control.close_early(sale=source)
     publish(sale=rerun)
     assert rerun.allocations.get().block == source.allocations.get().block == 50
 
@@ -127,7 +127,7 @@ def test_the_order_of_a_sale_that_still_runs_is_not_carried_over():
 def test_the_order_of_a_sale_that_was_called_off_after_its_draw_is_carried_over():
     campaign = poco_campaign()
     source = source_sale(campaign)
-    control.call_off(sale=source, message="The phones were stolen")
+    sale_control.call_off(sale=source, message="The phones were stolen")
     rerun = draft_of(line("again", carries=source.allocations.get()), campaign=campaign)
     assert publish(sale=rerun).state == "published"
 
@@ -135,7 +135,7 @@ def test_the_order_of_a_sale_that_was_called_off_after_its_draw_is_carried_over(
 def test_an_order_that_was_never_drawn_is_not_carried_over():
     campaign = poco_campaign()
     source = lobby_sale(campaign)
-    control.call_off(sale=source, message="The phones were stolen")
+    sale_control.call_off(sale=source, message="The phones were stolen")
     english, indonesian = refused(draft_of(line("again", carries=source.allocations.get()), campaign=campaign))
     assert english == ["The line again carries an order over that is not drawn yet."]
     assert indonesian == ["Antrean again meneruskan urutan yang belum diundi."]
@@ -144,7 +144,7 @@ def test_an_order_that_was_never_drawn_is_not_carried_over():
 def test_a_carried_line_needs_room_for_every_old_number():
     campaign = poco_campaign()
     source = source_sale(campaign)
-    control.close_early(sale=source)
+    sale_control.close_early(sale=source)
     old = source.allocations.get()
     assert old.block == 50
     small = draft_of(line("again", carries=old), campaign=campaign, max_entries=49)

@@ -6,10 +6,10 @@ import pytest
 import redis
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import admit, confirm, control, expire, settle
+from flashsale.life import confirm, expire, sale_control, settle, tick
 from flashsale.life.release import release
 from flashsale.models import Contact, DemoCharge, Payment, Reservation, Sale, Trait, Unpaid
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import (
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def told(reference: str, *, paid: bool = True, amount: int = 1_799_000) -> str:
-    return settle.hear(told=payment.Told(reference, amount, "IDR", paid))
+    return settle.hear(told=payments.CallBack(reference, amount, "IDR", paid))
 
 
 @pytest.mark.books
@@ -66,7 +66,7 @@ def test_late_money_buys_the_unit_that_is_still_free(monkeypatch: pytest.MonkeyP
     assert in_gate(sale) == {"offered": 0, "held": 0, "sold": 1, "used": [1, 1]}
     assert Unpaid.objects.count() == 0
     assert ani.reserve().replayed is True
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
     assert broken(sale) == money_astray() == []
 
 
@@ -132,7 +132,7 @@ class TestLateMoneyGoesBack:
         sale, (ani,) = called("ani", stock=1)
         reference = paid_elsewhere(ani)
         end(sale)
-        control.close_early(sale=sale)
+        sale_control.close_early(sale=sale)
         self._refused(sale, reference, in_gate(sale))
 
 
@@ -140,10 +140,10 @@ def test_late_money_waits_for_the_end_of_a_pause() -> None:
     sale, (ani,) = called("ani", stock=1)
     reference = paid_elsewhere(ani)
     end(sale)
-    control.pause(sale=sale)
+    sale_control.pause(sale=sale)
     assert refusal(told, reference) is Outcome.UNKNOWN
     assert Payment.objects.get().state == "started"
-    control.resume(sale=sale)
+    sale_control.resume(sale=sale)
     assert told(reference) == "paid"
     assert broken(sale) == money_astray() == []
 
@@ -176,16 +176,16 @@ def test_late_money_told_by_six_at_once_while_two_reap_is_settled_once() -> None
 def test_two_instruments_under_one_reference_are_answered_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     sale, (ani,) = called("ani", stock=1)
     held = ani.reserve().id
-    charge, other = payment.provider.charge, []
+    charge, other = payments.provider.charge, []
 
-    def crossing(**fields: Any) -> payment.Charge:
+    def crossing(**fields: Any) -> payments.Charge:
         """While the first is charged, the buyer confirms with another instrument in another tab."""
         charged = charge(**fields)
-        monkeypatch.setattr(payment.provider, "charge", charge)
-        other.append(pay(ani, held, instrument=payment.DEMO_DECLINED).state)
+        monkeypatch.setattr(payments.provider, "charge", charge)
+        other.append(pay(ani, held, instrument=payments.DEMO_DECLINED).state)
         return charged
 
-    monkeypatch.setattr(payment.provider, "charge", crossing)
+    monkeypatch.setattr(payments.provider, "charge", crossing)
     assert (pay(ani, held).state, other) == ("confirmed", ["confirmed"])
     assert DemoCharge.objects.count() == 1
     assert broken(sale) == money_astray() == []
@@ -194,7 +194,7 @@ def test_two_instruments_under_one_reference_are_answered_alike(monkeypatch: pyt
 def test_money_for_an_earlier_attempt_goes_back_at_once() -> None:
     sale, (ani,) = called("ani", stock=1)
     held = ani.reserve().id
-    assert refusal(pay, ani, held, instrument=payment.DEMO_DECLINED) is Outcome.PAYMENT_DECLINED
+    assert refusal(pay, ani, held, instrument=payments.DEMO_DECLINED) is Outcome.PAYMENT_DECLINED
     first = Payment.objects.get().reference
     assert pay(ani, held).payment.reference != first
     assert (told(first, paid=False), told(first)) == ("declined", "refunded")
@@ -218,10 +218,10 @@ def test_a_provider_that_does_not_answer_is_told_as_unknown_and_the_same_request
     held = ani.reserve().id
 
     def down(**_: Any) -> Any:
-        raise payment.ProviderDown
+        raise payments.ProviderDown
 
     with monkeypatch.context() as patch:
-        patch.setattr(payment.provider, "charge", down)
+        patch.setattr(payments.provider, "charge", down)
         assert refusal(pay, ani, held) is Outcome.UNKNOWN
     assert (Payment.objects.get().state, Reservation.objects.get().state) == ("started", "held")
     assert pay(ani, held).state == "confirmed"
@@ -240,7 +240,7 @@ def test_a_number_called_at_the_last_moment_has_its_unit_and_the_money_goes_back
     async def then_called(card: Any, line: Any) -> Any:
         figures = await survey(card, line)
         monkeypatch.setattr(scripts, "survey", survey)
-        await admit.tend(card=card)
+        await tick.tend(card=card)
         return figures
 
     monkeypatch.setattr(scripts, "survey", then_called)
@@ -259,7 +259,7 @@ def test_no_number_is_called_by_who_has_not_seen_that_late_money_took_the_unit()
     card = card_of(sale)
     figures = bridge.run(scripts.survey(card, card.lines[0]))
     assert told(reference) == "paid"
-    bridge.run(admit._call(card, card.lines[0], figures))
+    bridge.run(tick._call(card, card.lines[0], figures))
     assert second.look().state == "waiting"
 
 
@@ -270,7 +270,7 @@ def test_the_gate_of_another_run_leaves_late_money_for_later(gate: redis.Redis) 
     gate.flushall()
     assert refusal(told, reference) is Outcome.UNKNOWN
     assert settle.settle_left() == 0
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
     assert settle.settle_left() == 1
     assert Reservation.objects.get().state == "confirmed"
     assert broken(sale) == money_astray() == []

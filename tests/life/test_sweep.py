@@ -6,7 +6,7 @@ import pytest
 
 from config.celery import BEAT, app
 from flashsale import tasks
-from flashsale.life import control, review, settle
+from flashsale.life import review, sale_control, settle
 from flashsale.models import Payment, Reservation
 from tests.faults.steps import broken, called, end, money_astray, paid_elsewhere
 
@@ -27,7 +27,7 @@ def test_payments_that_cannot_be_settled_yet_keep_nobody_waiting_behind_them() -
     for person in people:
         paid_elsewhere(person)
     end(paused)
-    control.pause(sale=paused)
+    sale_control.pause(sale=paused)
     sale, (cici,) = called("cici", stock=1)
     paid_elsewhere(cici)
     end(sale)
@@ -35,7 +35,7 @@ def test_payments_that_cannot_be_settled_yet_keep_nobody_waiting_behind_them() -
     assert sum(settle.settle_left(most=1) for _ in range(100)) == 1
     states = [Reservation.objects.filter(sale=row).values_list("state", flat=True) for row in (paused, sale)]
     assert [list(found) for found in states] == [["expired", "expired"], ["confirmed"]]
-    control.resume(sale=paused)
+    sale_control.resume(sale=paused)
     assert settle.settle_left() == 2
     assert broken(sale) == money_astray() == []
 
@@ -48,7 +48,7 @@ def test_a_review_that_cannot_go_on_keeps_no_payment_waiting(monkeypatch: pytest
     sale, (ani,) = called("ani", stock=1)
     paid_elsewhere(ani)
     end(sale)
-    control.close_early(sale=sale)
+    sale_control.close_early(sale=sale)
     review.start(sale=sale)
     assert tasks.sweep_reviews.name == BEAT["go on with reviews"][0]
     outcomes = {name: app.tasks[task].apply().state for name, (task, _) in BEAT.items()}

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from flashsale.life import audit, cancel, control, review
+from flashsale.life import audit, cancel, review, sale_control
 from flashsale.life.appeal import appeal
 from flashsale.models import Record
 from flashsale.rules.trail import digest_of
@@ -28,9 +28,9 @@ def told(*names: str) -> list[tuple[Any, ...]]:
 def decided(admin_user: Any) -> Any:
     """A published sale with a pause and its end: six records."""
     sale = lobby_sale(poco_campaign())
-    control.pause(sale=sale, message="Ani asked us to wait", by=admin_user)
-    control.pause(sale=sale, message="again", by=admin_user)
-    control.resume(sale=sale, by=admin_user)
+    sale_control.pause(sale=sale, message="Ani asked us to wait", by=admin_user)
+    sale_control.pause(sale=sale, message="again", by=admin_user)
+    sale_control.resume(sale=sale, by=admin_user)
     return sale
 
 
@@ -54,7 +54,7 @@ def test_every_decision_is_told_once_with_who_and_why_and_no_word_of_anybody(dec
 def test_a_change_that_fails_leaves_no_record(decided: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(decided), "save", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        control.brake(sale=decided, rate_per_s=7, poll_ms=0)
+        sale_control.brake(sale=decided, rate_per_s=7, poll_ms=0)
     assert Record.objects.count() == 6
 
 
@@ -95,7 +95,7 @@ def test_the_audit_names_the_first_record_that_somebody_changed(decided: Any, st
 
 def test_a_trail_that_was_cut_short_is_found_by_the_head_that_somebody_noted(decided: Any, capsys: Any) -> None:
     head = audit.trail_head()
-    control.brake(sale=decided, rate_per_s=7, poll_ms=0)
+    sale_control.brake(sale=decided, rate_per_s=7, poll_ms=0)
     call_command("audit", head=head, json=True)
     assert json.loads(capsys.readouterr().out)["trail"] == {
         "title": "Audit trail", "verdict": "held", "broken": [], "head": audit.trail_head(),
@@ -131,7 +131,7 @@ def test_writers_at_once_make_one_chain(monkeypatch: pytest.MonkeyPatch) -> None
     sales = [lobby_sale(poco_campaign()) for _ in range(4)]
 
     def brake_all(rate: int) -> list[Any]:
-        acts = [partial(control.brake, sale=sale, rate_per_s=rate, poll_ms=0) for sale in sales]
+        acts = [partial(sale_control.brake, sale=sale, rate_per_s=rate, poll_ms=0) for sale in sales]
         return [answer for answer in at_once(acts) if isinstance(answer, DatabaseError)]
 
     monkeypatch.setattr("flashsale.models.record.TRAIL_LOCK", None)

@@ -9,7 +9,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
-from flashsale.life import audit, control, status
+from flashsale.life import audit, sale_control, status
 from flashsale.life.enter import digests, enter
 from flashsale.life.leave import leave
 from flashsale.life.schedule import publish
@@ -89,7 +89,7 @@ def test_postponing_moves_a_roll_over_too_so_that_the_people_on_the_list_come_fi
     ani = Shopper(sale, "ani", line="wronged")
     ani.enter()
     for _again in range(2):
-        control.postpone(sale=sale, opens_at=opens + timedelta(hours=3))
+        sale_control.postpone(sale=sale, opens_at=opens + timedelta(hours=3))
     moved = opens + timedelta(hours=4)
     assert Allocation.objects.get(code="wronged").rolls_over_at == moved
     assert card_of(sale).line("wronged").rolls_over_at == ms(moved)
@@ -182,7 +182,7 @@ def carried_sales():
     tend(first)
     people.sort(key=lambda person: person.number())
     people[0].reserve()
-    control.close_early(sale=first)
+    sale_control.close_early(sale=first)
     carries = Allocation.objects.get(sale=first)
     return people, sale_of(line("carried", 2, carries=carries), campaign=campaign)
 
@@ -233,7 +233,7 @@ def test_a_place_given_up_after_the_draw_carries_only_the_number_at_the_end(forg
     bridge.run(leave(card=person.card, line=person.line, place=person.place))
     assert person.enter().index == 4
     place = person.entry.token
-    control.close_early(sale=first)
+    sale_control.close_early(sale=first)
     if forgotten:
         forget(first)
     rerun = sale_of(line("carried", 2, carries=Allocation.objects.get(sale=first)), campaign=campaign)

@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from flashsale.gate import bridge
-from flashsale.life import admit
+from flashsale.life import tick
 from flashsale.models import Reservation, Sale, Unpaid
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, lobby_sale, open_now, poco_campaign, tend
@@ -43,7 +43,7 @@ def test_whoever_let_two_holds_expire_gets_no_third_in_the_campaign(gate: redis.
     assert Unpaid.objects.count() == 4
     if forgets:
         gate.flushall()
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
     open_now(third)
     tend(third)
     early.look()

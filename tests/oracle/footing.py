@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from flashsale.gate import bridge, cards, inspect, scripts
+from flashsale.gate import bridge, inspect, sale_cards, scripts
 from flashsale.gate.client import gate
 from flashsale.life import schedule
 from flashsale.life.rebuild import card_of as card_in_books
@@ -106,7 +106,7 @@ class Footing:
         row.refresh_from_db()
         card = card_of(row)
         bridge.run(scripts.tell(card, revision=row.revision, **fields))
-        bridge.run(cards.show(card_in_books(row)))
+        bridge.run(sale_cards.show(card_in_books(row)))
 
     def tend(self, sale: Sale) -> None:
         row = self.rows[sale.name]

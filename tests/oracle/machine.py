@@ -16,11 +16,12 @@ from django.db.models import F
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from flashsale.books import writer_threads
 from flashsale.gate import bridge, inspect, scripts
-from flashsale.life import admit, cancel, control
+from flashsale.life import cancel, sale_control, tick
 from flashsale.life.leave import leave
 from flashsale.life.release import release
-from flashsale.models import Reservation, writers
+from flashsale.models import Reservation
 from flashsale.models import Sale as Row
 from flashsale.rules.outcomes import Refused
 from tests.factories import Shopper, card_of, move_opening
@@ -131,7 +132,7 @@ class Machine(Footing, RuleBasedStateMachine):
         sale, row = self.sales[which], self.rows[which]
         if sale.closed:
             return
-        (control.resume if sale.paused else control.pause)(sale=row)
+        (sale_control.resume if sale.paused else sale_control.pause)(sale=row)
         sale.paused = not sale.paused
 
     # --- Reserving -------------------------------------------------------------------------------------------------
@@ -157,7 +158,7 @@ class Machine(Footing, RuleBasedStateMachine):
         shopper, place, sale = self.somebody(pick)
         foretold = self.oracle.reserve(sale, place, shopper.name, items, key)
         known = self.oracle.seen(place, key)
-        really, writers.Writer.submit = writers.Writer.submit, dies  # type: ignore[method-assign]
+        really, writer_threads.Writer.submit = writer_threads.Writer.submit, dies  # type: ignore[method-assign]
         try:
             said, _ = self.word(lambda: shopper.reserve(*items, key=key))
         except Died:
@@ -167,7 +168,7 @@ class Machine(Footing, RuleBasedStateMachine):
         else:
             assert said == foretold
         finally:
-            writers.Writer.submit = really  # type: ignore[method-assign]
+            writer_threads.Writer.submit = really  # type: ignore[method-assign]
 
     @precondition(lambda self: self.shoppers and connection.vendor == "postgresql")
     @rule(pick=some_hold, items=st.sampled_from(WISHES))
@@ -239,7 +240,7 @@ class Machine(Footing, RuleBasedStateMachine):
             shopper, _, sale = self.somebody(pick)
             said, _ = self.word(lambda: shopper.reserve(key="lost"))
             assert said == "not_ready" or not sale.drawn
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
         self.oracle.lost(everything=everything)
         for sale in self.sales.values():
             self.tend(sale)

@@ -22,7 +22,7 @@ from config.celery import app as celery
 from flashsale import tasks
 from flashsale.life import notify, review
 from flashsale.models import ApiCall, Campaign, Case, Contact, Reservation, Sale
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, lobby_sale, open_now, poco_campaign, tend
 from tests.privacy import canary
@@ -124,7 +124,7 @@ def _break(partner: Partner, id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("the provider is broken")
 
     with monkeypatch.context() as broken:
-        broken.setattr(payment.provider, "charge", fail)
+        broken.setattr(payments.provider, "charge", fail)
         assert partner.rest("POST", f"/{id_}/confirm", _confirm(), "h").code == (500, "internal")
 
 

@@ -8,25 +8,25 @@ import sys
 from concurrent.futures import Future
 from typing import Any
 
+from flashsale.books import reservations, writer_threads
 from flashsale.gate import bridge
 from flashsale.life import places, reserve
-from flashsale.models import writer, writers
 from flashsale.rules.outcomes import Refused
 
 
 def main() -> None:
     """Reserves for the place described on the command line."""
     told = json.loads(sys.argv[1])
-    really = writers.Writer.submit
+    really = writer_threads.Writer.submit
 
-    def submit(self: writers.Writer, winner: writer.Winner) -> "Future[Any]":
+    def submit(self: writer_threads.Writer, winner: reservations.Winner) -> "Future[Any]":
         say("taken")
         sys.stdin.readline()
         return really(self, winner)
 
-    writers.Writer.submit = submit  # type: ignore[method-assign]
+    writer_threads.Writer.submit = submit  # type: ignore[method-assign]
     if not told["guarded"]:
-        writer.lock_sale = lambda *_, **__: (told["epoch"], "published")  # type: ignore[assignment]
+        reservations.lock_sale = lambda *_, **__: (told["epoch"], "published")  # type: ignore[assignment]
     card = bridge.run(places.card(code=told["sale"]))
     line = card.lines[0]
     place = places.open_place(card=card, line=line, token=told["token"])

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from flashsale.models import Claim, Holding, Reservation, Sale, Unit, writer
-from flashsale.models.writer import ClaimAsk, Taken, Winner
+from flashsale.books import reservations
+from flashsale.books.reservations import ClaimAsk, Taken, Winner
+from flashsale.models import Claim, Holding, Reservation, Sale, Unit
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, lobby_sale
 from tests.faults.steps import broken, dropped
@@ -41,7 +42,7 @@ class LyingGate:
 
 
 def commit(*winners: Winner) -> list[Outcome]:
-    answers = writer.commit(winners)
+    answers = reservations.commit(winners)
     return [answers[winner.id] for winner in winners]
 
 
@@ -61,7 +62,7 @@ Way = Callable[..., list[Outcome]]
 
 def test_without_its_constraint_a_unit_is_given_to_two(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = LyingGate()
-    monkeypatch.setattr(writer, "take_units", lambda *_, **__: None)
+    monkeypatch.setattr(reservations, "take_units", lambda *_, **__: None)
     with dropped(Holding, "one_active_reservation_per_unit"):
         assert one_by_one(gate.winner(0), gate.winner(1, unit=0)) == [Outcome.RESERVED] * 2
         assert Holding.objects.filter(unit=gate.units[0], active=True).count() == 2
@@ -79,7 +80,7 @@ def test_a_unit_given_to_many_belongs_to_one(way: Way) -> None:
 @WAYS
 def test_a_unit_given_to_many_belongs_to_one_by_its_constraint_alone(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = LyingGate()
-    monkeypatch.setattr(writer, "take_units", lambda *_, **__: None)
+    monkeypatch.setattr(reservations, "take_units", lambda *_, **__: None)
     answers = way(*(gate.winner(n, unit=0) for n in range(6)))
     assert sorted(answers) == sorted([Outcome.RESERVED, *[Outcome.OFFER_GONE] * 5])
     assert Holding.objects.filter(active=True).count() == 1

@@ -10,11 +10,12 @@ import redis
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from flashsale.books import endings, reservations
+from flashsale.books.endings import abandon_all
 from flashsale.gate import scripts
 from flashsale.life import confirm, expire
-from flashsale.models import Payment, Reservation, Sale, Unit, Unpaid, ending, writer
-from flashsale.models.ending import abandon_all
-from flashsale.providers import payment
+from flashsale.models import Payment, Reservation, Sale, Unit, Unpaid
+from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, tend
 from tests.faults.steps import broken, called, come_due, in_gate, money_astray, pay, reap, refusal
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("gate")
 
 def expires_while_paying(sale: Sale, monkeypatch: pytest.MonkeyPatch, next_one: Shopper) -> None:
     """Between the charge and its entry in the books the hold expires and the unit goes to the next number."""
-    charge = payment.provider.charge
+    charge = payments.provider.charge
 
     def slowly(**fields: Any) -> Any:
         paid = charge(**fields)
@@ -38,7 +39,7 @@ def expires_while_paying(sale: Sale, monkeypatch: pytest.MonkeyPatch, next_one: 
         next_one.reserve()
         return paid
 
-    monkeypatch.setattr(payment.provider, "charge", slowly)
+    monkeypatch.setattr(payments.provider, "charge", slowly)
 
 
 def confirm_blindly(*, reference: str, paid: bool) -> Reservation:
@@ -172,7 +173,7 @@ class TestReservationsThatAreCommittedWhileTheyAreWrittenOff:
         with ThreadPoolExecutor(2) as threads:
             with transaction.atomic():
                 abandon_all([expire._row(middle)], now=timezone.now())
-                acts = [threads.submit(closing(writer.commit), [last, middle, first])]
+                acts = [threads.submit(closing(reservations.commit), [last, middle, first])]
                 _waits(1)
                 acts.append(threads.submit(closing(_write_off), [expire._row(winner) for winner in winners]))
                 _waits(2)
@@ -180,7 +181,7 @@ class TestReservationsThatAreCommittedWhileTheyAreWrittenOff:
             return [act.exception(timeout=20) for act in acts], gate
 
     def test_block_each_other_where_they_are_written_in_two_orders(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ending, "sorted", lambda rows, key: sorted(rows, key=key, reverse=True), raising=False)
+        monkeypatch.setattr(endings, "sorted", lambda rows, key: sorted(rows, key=key, reverse=True), raising=False)
         errors, _ = self._meet()
         assert [type(error) for error in errors if error] == [OperationalError]
 

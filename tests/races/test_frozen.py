@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from flashsale.gate import bridge
-from flashsale.life import admit, control
+from flashsale.life import sale_control, tick
 from flashsale.models import Reservation, Sale
 from tests import servers
 from tests.factories import Shopper, card_of, tend
@@ -25,12 +25,12 @@ RUN = "import django; django.setup(); from tests.races import frozen; frozen.mai
 
 
 def paused(sale: Sale, gate: redis.Redis) -> None:
-    control.pause(sale=sale)
+    sale_control.pause(sale=sale)
 
 
 def rebuilt(sale: Sale, gate: redis.Redis) -> None:
     gate.flushall()
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
     tend(sale)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from flashsale.life import control
-from flashsale.models import Reservation, Sale, writer
+from flashsale.books import reservations
+from flashsale.life import sale_control
+from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Refused
 from tests.factories import Shopper
 from tests.faults.steps import broken, called, in_gate
@@ -48,7 +49,7 @@ def rush(sale: Sale, people: list[Shopper]) -> tuple[list[Any], int, int]:
         thread.start()
     try:
         assert some_done.wait(20)
-        control.pause(sale=sale)
+        sale_control.pause(sale=sale)
         then = Reservation.objects.filter(state="held").count()
     finally:
         for thread in hands:
@@ -64,9 +65,9 @@ def test_reserving_goes_on_after_a_pause_where_neither_gate_nor_books_look_at_it
     sale_and_people: tuple[Sale, list[Shopper]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale, people = sale_and_people
-    monkeypatch.setattr(control, "_tell", unheard)
+    monkeypatch.setattr(sale_control, "_tell", unheard)
     monkeypatch.setattr(
-        writer, "lock_sale", lambda sale, **_: (Sale.objects.values_list("epoch").get(pk=sale)[0], "published")
+        reservations, "lock_sale", lambda sale, **_: (Sale.objects.values_list("epoch").get(pk=sale)[0], "published")
     )
     _, then, after = rush(sale, people)
     assert after == PEOPLE > then
@@ -78,7 +79,7 @@ def test_nothing_is_reserved_after_a_pause_even_if_the_gate_never_hears_of_it(
 ) -> None:
     sale, people = sale_and_people
     if not heard:
-        monkeypatch.setattr(control, "_tell", unheard)
+        monkeypatch.setattr(sale_control, "_tell", unheard)
     answers, then, after = rush(sale, people)
     assert words(answers) == {"reserved": then, "paused": PEOPLE - then}
     assert then == after < PEOPLE
@@ -89,7 +90,7 @@ def test_nothing_is_reserved_after_a_pause_even_if_the_gate_never_hears_of_it(
 def test_whoever_was_refused_by_a_pause_reserves_after_it(sale_and_people: tuple[Sale, list[Shopper]]) -> None:
     sale, people = sale_and_people
     rush(sale, people)
-    control.resume(sale=sale)
+    sale_control.resume(sale=sale)
     for person in people:
         person.reserve()
     assert Reservation.objects.filter(state="held").count() == PEOPLE

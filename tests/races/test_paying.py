@@ -7,9 +7,9 @@ import pytest
 import redis
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import admit, cancel, confirm, settle
+from flashsale.life import cancel, confirm, settle, tick
 from flashsale.models import Cancellation, Claim, DemoCharge, Payment, Reservation, Sale
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, poco_campaign
@@ -27,14 +27,14 @@ class TestPayingTwiceAtOnce:
     def _twice(self, monkeypatch: pytest.MonkeyPatch) -> Sale:
         """The second request comes while the first one is being charged."""
         sale, (ani, _) = called("ani", "budi")
-        held, charge = ani.reserve().id, payment.provider.charge
+        held, charge = ani.reserve().id, payments.provider.charge
 
-        def meanwhile(**fields: Any) -> payment.Charge:
-            monkeypatch.setattr(payment.provider, "charge", charge)
+        def meanwhile(**fields: Any) -> payments.Charge:
+            monkeypatch.setattr(payments.provider, "charge", charge)
             pay(ani, held)
             return charge(**fields)
 
-        monkeypatch.setattr(payment.provider, "charge", meanwhile)
+        monkeypatch.setattr(payments.provider, "charge", meanwhile)
         pay(ani, held)
         return sale
 
@@ -77,15 +77,15 @@ class TestAnotherCardWhileTheFirstIsCharged:
     def _both(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """The bank has charged the first card; before we hear of it, the buyer sends the second: what was paid by."""
         _, (ani, _) = called("ani", "budi", campaign=poco_campaign(axes=self.AXES))
-        held, charge = ani.reserve().id, payment.provider.charge
+        held, charge = ani.reserve().id, payments.provider.charge
 
-        def meanwhile(**fields: Any) -> payment.Charge:
-            monkeypatch.setattr(payment.provider, "charge", charge)
+        def meanwhile(**fields: Any) -> payments.Charge:
+            monkeypatch.setattr(payments.provider, "charge", charge)
             paid = charge(**fields)
             pay(ani, held, payment="card-2")
             return paid
 
-        monkeypatch.setattr(payment.provider, "charge", meanwhile)
+        monkeypatch.setattr(payments.provider, "charge", meanwhile)
         assert pay(ani, held, payment="card-1").state == "confirmed"
         return list(DemoCharge.objects.filter(state="paid", refunded=False).values_list("reference", flat=True))
 
@@ -131,7 +131,7 @@ class TestMoneyOfADeclinedAttemptThatIsToldWhileTheNextOneStarts:
         """Between a call-back's look at the payment and its lock the buyer pays anew: its answer, the bank's books."""
         _, (ani, _) = called("ani", "budi")
         held, decide = ani.reserve().id, settle._decide
-        assert refusal(pay, ani, held, instrument=payment.DEMO_DECLINED) is Outcome.PAYMENT_DECLINED
+        assert refusal(pay, ani, held, instrument=payments.DEMO_DECLINED) is Outcome.PAYMENT_DECLINED
         DemoCharge.objects.update(state="paid")
 
         def meanwhile(*args: Any) -> Reservation:
@@ -140,7 +140,7 @@ class TestMoneyOfADeclinedAttemptThatIsToldWhileTheNextOneStarts:
             return decide(*args)
 
         monkeypatch.setattr(settle, "_decide", meanwhile)
-        said = settle.hear(told=payment.Told(f"{held}/1", 1_799_000, "IDR", paid=True))
+        said = settle.hear(told=payments.CallBack(f"{held}/1", 1_799_000, "IDR", paid=True))
         charges = DemoCharge.objects.order_by("reference").values_list("reference", "state", "refunded")
         return said, [(reference.partition("/")[2], state, refunded) for reference, state, refunded in charges]
 
@@ -190,7 +190,7 @@ def test_an_order_is_confirmed_though_the_gate_is_filled_anew_before_it_hears(
 
     def late(row: Reservation) -> None:
         gate.flushall()
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
         tell(row)
 
     monkeypatch.setattr(settle, "_tell_gate", late)

@@ -13,7 +13,7 @@ from django.db import connections
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect, scripts
-from flashsale.life import admit, draw, roll_over, snapshot
+from flashsale.life import draw, roll_over, snapshot, tick
 from flashsale.models import Move, Sale, Unit
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, open_now, tend
 from tests.faults.steps import broken
@@ -48,9 +48,9 @@ def offered(sale: Sale) -> list[list[int]]:
 
 def fill_again(sale: Sale) -> None:
     """What every door does when it finds the gate empty."""
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
     tend(sale)
-    bridge.run(admit.mend_all())
+    bridge.run(tick.mend_all())
 
 
 def moves_while_filled(
@@ -76,7 +76,7 @@ def moves_while_filled(
     with monkeypatch.context() as patch:
         patch.setattr(snapshot, "sale_of", read)
         gate.flushall()
-        bridge.run(admit.mend_all())
+        bridge.run(tick.mend_all())
     mover.join(20)
     fill_again(sale)
     return waited[0], answers
@@ -128,7 +128,7 @@ def doors_that_saw_the_same() -> tuple[Shopper, Callable[[], None], Callable[[],
     bridge.run(draw.draw(card=card_of(sale)))
     card = card_of(sale)
     figures = bridge.run(scripts.survey(card, card.lines[0]))
-    calls = partial(bridge.run, admit._call(card, card.lines[0], figures))
+    calls = partial(bridge.run, tick._call(card, card.lines[0], figures))
     rolls = partial(bridge.run, roll_over.roll_over(card=card, line=card.lines[0], figures=figures))
     return ani, calls, rolls
 

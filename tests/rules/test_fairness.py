@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.rules.fairness import folded, gini
+from flashsale.rules.gini import folded, gini
 
 
 @pytest.mark.parametrize(

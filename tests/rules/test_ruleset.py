@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flashsale.rules.ruleset import RULES, BadRules, Mark, read
+from flashsale.rules.review.rule_set import RULES, BadRules, Mark, read
 
 
 def test_a_published_rule_set_reads_back_as_itself() -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.rules.clues import Buyer
 from flashsale.rules.identity import Axis
-from flashsale.rules.ruleset import RULES, Kind, Mark
-from flashsale.rules.suspicion import Finding, Order, Reason, score, suspicious
+from flashsale.rules.review.clues import Buyer
+from flashsale.rules.review.rule_set import RULES, Kind, Mark
+from flashsale.rules.review.suspicion import Finding, Order, Reason, score, suspicious
 
 FAST = 900
 

@@ -42,7 +42,9 @@ STOCK = Breakage(
         "flashsale/gate/lua/reserve.lua": [
             (r"redis\.call\('ZPOPMIN', (.*), item\[2\]\)", r"redis.call('ZRANGE', \1, 0, item[2] - 1, 'WITHSCORES')")
         ],
-        "flashsale/models/writer.py": [(r"if cursor\.rowcount != len\(rows\):", "if cursor.rowcount > len(rows):")],
+        "flashsale/books/reservations.py": [
+            (r"if cursor\.rowcount != len\(rows\):", "if cursor.rowcount > len(rows):")
+        ],
     },
     dropped=[("holding", "one_active_reservation_per_unit")],
 )

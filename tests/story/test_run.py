@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from flashsale.stage import fetch
-from flashsale.stage.processes import free_port
+from simulation import fetch
+from simulation.processes import free_port
 from tests.story import surroundings
 from tests.story.broken import ROOT
 

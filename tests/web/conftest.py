@@ -10,7 +10,7 @@ import redis
 from django_ratelimit import core
 
 from flashsale.models import Allocation, Campaign, Channel, Claim, Holding, PartnerKey, Reservation, Sale, Unit
-from flashsale.web import partners
+from flashsale.web.hot import partners
 from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
 from tests.web.asgi import Reply, ask
 

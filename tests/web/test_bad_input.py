@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from flashsale.gate import bridge, cards, scripts
-from flashsale.gate.card import SaleCard
-from flashsale.life import control
+from flashsale.gate import bridge, sale_cards, scripts
+from flashsale.gate.sale_card import SaleCard
+from flashsale.life import sale_control
 from flashsale.models import Reservation, Sale
-from flashsale.web import wire
+from flashsale.web.hot import http
 from tests.factories import BIG_PHONE, PHONE, card_of, lobby_sale, open_now
 from tests.web.asgi import Reply, ask
 from tests.web.conftest import Partner, key_of
@@ -39,7 +39,7 @@ def _close(sale: Sale) -> None:
 async def _tell_closing(card: SaleCard) -> None:
     closes = card.opens_at + 1
     await scripts.tell(card, revision=99, closes=closes)
-    await cards.show(replace(card, closes_at=closes))
+    await sale_cards.show(replace(card, closes_at=closes))
 
 
 def _path(sale: Sale, verb: str) -> str:
@@ -103,7 +103,7 @@ class TestReserve:
         assert Reservation.objects.count() == 0
 
     def test_in_a_pause_nothing_is_reserved(self, sale: Sale, lazada: Partner, place: str) -> None:
-        control.pause(sale=sale)
+        sale_control.pause(sale=sale)
         reply = lazada.reserve(place)
         assert reply.code == (503, "paused")
         assert reply.headers["retry-after"] == str(reply.json["retry_after_s"]) == "2"
@@ -201,8 +201,8 @@ class TestHttp:
         self, lazada: Partner, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = snapshot()
-        monkeypatch.setattr(wire, "READING_S_MAX", 0.2)
-        watching = bridge.run(_started(wire.end_slow_readers()))
+        monkeypatch.setattr(http, "READING_S_MAX", 0.2)
+        watching = bridge.run(_started(http.end_slow_readers()))
         try:
             for raw in ((b"{",), (b"{", b'"identity"')):
                 reply = ask(

@@ -4,7 +4,7 @@ import pytest
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from flashsale.web.client import address, address_of, network, site
+from flashsale.web.client_ip import address, address_of, network, site
 
 PROXIES = ["10.0.0.0/8", "fd00::/8"]
 

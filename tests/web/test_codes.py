@@ -14,7 +14,9 @@ from flashsale.life import places
 from flashsale.models import Sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.tokens import Proof
-from flashsale.web import codes, limits, proofs
+from flashsale.web import limits
+from flashsale.web.hot import proofs
+from flashsale.web.pages import codes
 from tests.factories import lobby_sale, poco_campaign
 from tests.web.shop import Visitor
 

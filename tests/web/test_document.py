@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from flashsale.models import Sale
-from flashsale.web import hot
 from flashsale.web.api.document import openapi
+from flashsale.web.hot import door
 from tests.factories import end_now, identity, open_now
 from tests.web.asgi import ask
 from tests.web.conftest import Partner
@@ -41,7 +41,7 @@ def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
 def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) -> None:
     operations = {(method, path) for path, item in document["paths"].items() for method in item}
     assert operations == {
-        ("get", HOT + "status"), *(("post", HOT + verb) for verb in hot.VERBS),
+        ("get", HOT + "status"), *(("post", HOT + verb) for verb in door.VERBS),
         ("get", "/v1/keys"), ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
         ("get", "/v1/sales/{code}/fairness"),
         ("get", "/v1/sales/{code}/rules"),

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from flashsale.gate import bridge, tally
+from flashsale.gate import bridge, refusal_counts
 from flashsale.models import Sale
 from tests.factories import end_now, forget, identity, open_now
 from tests.web.conftest import Partner
@@ -16,7 +16,7 @@ INLINE = re.compile(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNOR
 def end(sale: Sale) -> str:
     """Where the report of a sale stands that ends now."""
     end_now(sale)
-    bridge.run(tally.tell())
+    bridge.run(refusal_counts.tell())
     return f"/s/{sale.code}/fairness"
 
 
@@ -53,7 +53,7 @@ def test_refusals_of_the_hot_door_are_counted(sale: Sale, lazada: Partner, akula
 def test_the_page_speaks_both_languages_and_runs_nobodys_script(
     sale: Sale, held: object, client: Client, language: str, words: list[str]
 ) -> None:
-    tally.count(sale.code, "enter", "limit_reached")
+    refusal_counts.count(sale.code, "enter", "limit_reached")
     page = client.get(end(sale), headers={"accept-language": language})
     html = page.content.decode()
     assert [word for word in words if word not in html] == []

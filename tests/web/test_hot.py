@@ -7,14 +7,14 @@ import redis
 from pytest_django import Settings
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import control, enter, places
+from flashsale.life import enter, places, sale_control
 from flashsale.life.schedule import publish
 from flashsale.life.status import bytes_at_most
 from flashsale.models import Allocation, Reservation, Sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.tokens import Proof
-from flashsale.web import proofs
-from flashsale.web.hot import serve
+from flashsale.web.hot import proofs
+from flashsale.web.hot.door import serve
 from tests.factories import PHONE, card_of, draft_sale, identity, open_now
 from tests.web.asgi import Reply, ask
 from tests.web.conftest import Partner, key_of
@@ -179,7 +179,7 @@ class TestStatus:
         offers = [{"sku": sku, "name": "Phone", "price": 1} for sku in skus]
         line = {"code": "lazada", "channels": ["lazada"], "stock": dict.fromkeys(skus, 1000)}
         sale = open_now(publish(sale=draft_sale(code="s" * 40, offers=offers, lines=[line])))
-        control.pause(sale=sale, message='é"' * 50)
+        sale_control.pause(sale=sale, message='é"' * 50)
         reply = self._ask(sale)
         assert (len(reply.json["offers"]), reply.json["message"]) == (12, 'é"' * 50)
         card = card_of(sale)

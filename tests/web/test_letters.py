@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
-from flashsale.life import links, notify, reallocate, review
+from flashsale.life import notify, reallocate, review, sealed_links
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Appeal, Cancellation, Contact, Notice, Reservation, Sale
 from flashsale.rules.tokens import Link
@@ -95,8 +95,8 @@ def test_a_link_is_made_up_by_nobody_and_ends_one_day(english: Client, monkeypat
     for wrong in (path[:-1] + ("A" if path[-1] != "A" else "B"), "/appeal/fs1.x", swapped):
         assert english.get(wrong).status_code == 404
         assert english.post(wrong, {"what": "appeal"}).status_code in {404, 405}
-    monkeypatch.setattr(links, "LIFE", timedelta(seconds=-1))
-    old = links.path(links.Kind.APPEAL, Reservation.objects.get().case.pk)
+    monkeypatch.setattr(sealed_links, "LIFE", timedelta(seconds=-1))
+    old = sealed_links.path(sealed_links.Kind.APPEAL, Reservation.objects.get().case.pk)
     assert english.get(old).status_code == english.post(old, {"what": "appeal"}).status_code == 410
     assert not Appeal.objects.exists()
     assert Link.unpack(Link(7, 8).pack()) == Link(7, 8)

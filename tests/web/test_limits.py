@@ -17,9 +17,11 @@ from django_ratelimit import core
 from pytest_django import Settings
 
 from flashsale.models import Sale
-from flashsale.stage.processes import free_port
-from flashsale.web import codes, limits, partners
+from flashsale.web import limits
+from flashsale.web.hot import partners
 from flashsale.web.limits import Limit
+from flashsale.web.pages import codes
+from simulation.processes import free_port
 from tests.web.conftest import Partner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "stopped_clock")]

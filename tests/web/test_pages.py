@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from flashsale.gate.client import GateDown
-from flashsale.life.control import close_early
+from flashsale.life.sale_control import close_early
 from flashsale.models import Sale
-from flashsale.web import pages
-from flashsale.web.outbox import MOST, newest
-from flashsale.web.shown import moment_ms, money
+from flashsale.web.formatting import moment_ms, money
+from flashsale.web.pages import sale_page
+from simulation.outbox_page import MOST, newest
 from tests.factories import PHONE, begun, draft_sale, forget, lobby_sale, open_now, poco_campaign
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,7 +42,7 @@ def test_home_shows_the_last_three_sales_that_are_over(gate: redis.Redis) -> Non
         begun(lobby_sale(campaign, name=f"past {n}"))
     long_ago = timezone.now() - timedelta(days=2)
     Sale.objects.update(opens_at=long_ago, lobby_at=long_ago, closes_at=long_ago + timedelta(hours=1))
-    assert text("/").count("past ") == pages.PAST_SHOWN
+    assert text("/").count("past ") == sale_page.PAST_SHOWN
 
 
 def test_the_page_speaks_two_languages_and_local_time(gate: redis.Redis) -> None:
@@ -87,7 +87,7 @@ def test_a_gate_that_is_down_costs_nobody_a_place(gate: redis.Redis, monkeypatch
     async def down(**_: str) -> None:
         raise GateDown("card")
 
-    monkeypatch.setattr(pages.places, "card", down)
+    monkeypatch.setattr(sale_page.places, "card", down)
     answer = Client(headers={"accept-language": "en"}).get("/s/sale/")
     assert (answer.status_code, answer["Retry-After"], answer["Refresh"]) == (503, "20", "20")
     assert "Your place is safe" in answer.content.decode()

@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from flashsale.models import Campaign, PartnerKey
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.web import partners
+from flashsale.web.hot import partners
 from tests.factories import poco_campaign
 from tests.web.conftest import key_of
 

@@ -12,7 +12,7 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 
 from flashsale.models import DemoCharge, Payment, Reservation, Sale, Unit
-from flashsale.providers.payment import DEMO_LATER, DemoProvider, Told
+from flashsale.providers.payments import DEMO_LATER, CallBack, DemoProvider
 from flashsale.web import limits
 from flashsale.web.api.document import openapi
 from tests.factories import Shopper
@@ -29,14 +29,14 @@ def reference(sale: Sale, held: dict[str, Any]) -> str:
     return pay(Shopper(sale, "ani"), UUID(held["reservation"]), instrument=DEMO_LATER).payment.reference
 
 
-def send(told: Told, *, at: int | None = None, **changed: str) -> Any:
+def send(told: CallBack, *, at: int | None = None, **changed: str) -> Any:
     body, headers = BANK.call_back(told=told, at=at)
     headers |= {name.replace("_", "-"): value for name, value in changed.items()}
     return Client(headers=headers).post(DOOR, body, content_type="application/json")
 
 
-def paid(about: str, **fields: Any) -> Told:
-    return Told(**{"reference": about, "amount": 1_799_000, "currency": "IDR", "paid": True} | fields)
+def paid(about: str, **fields: Any) -> CallBack:
+    return CallBack(**{"reference": about, "amount": 1_799_000, "currency": "IDR", "paid": True} | fields)
 
 
 def rows() -> list[Any]:

@@ -9,8 +9,9 @@ import pytest
 import redis
 from pytest_django import Settings
 
-from flashsale.providers import codes as sender
-from flashsale.web import codes, limits
+from flashsale.providers.messages import codes as sender
+from flashsale.web import limits
+from flashsale.web.pages import codes
 from tests.factories import lobby_sale
 from tests.web.shop import Visitor
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
+from flashsale.books import reservations
 from flashsale.life import books
 from flashsale.life.draw import BLOCK_MIN
 from flashsale.life.reserve import COMMIT_TIMEOUT_S
-from flashsale.models import Allocation, PartnerKey, Reservation, Sale, writer
+from flashsale.models import Allocation, PartnerKey, Reservation, Sale
 from flashsale.rules.outcomes import Outcome
-from flashsale.web import hot, partners
+from flashsale.web.hot import door, partners
 from tests.factories import identity, open_now
 from tests.web.asgi import Reply, ask
 from tests.web.conftest import Partner
@@ -69,7 +70,7 @@ class TestPartnerKeys:
                 reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
                 assert reply.status == 200
                 assert seconds < books.WAIT_S / 2
-        assert hot._calls == 0
+        assert door._calls == 0
         until(lambda: partners._ring.age_s < partners.FRESH_S)
 
     def test_a_ring_of_more_than_a_minute_counts_no_longer(self, lazada: Partner, place: str) -> None:
@@ -102,7 +103,7 @@ def test_who_enters_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazad
             assert least <= seconds < most
         status = ask("GET", f"/v1/sales/{lazada.sale.code}/lines/lazada/status")
         assert status.json["entered"] == BLOCK_MIN
-    assert hot._calls == 0
+    assert door._calls == 0
     until(lambda: Allocation.objects.get(code="lazada").block > BLOCK_MIN)
     until(lambda: entering(lazada, "ani")().status == 201)
 
@@ -113,7 +114,7 @@ def test_a_refusal_that_cannot_be_written_off_is_told_as_unknown_in_time_and_wri
     place = lazada.enter("ani")
     for _frozen_then_called in range(2):
         open_now(lazada.sale)
-    monkeypatch.setattr(writer, "_commit", lambda _, winners: {winner.id: Outcome.PAUSED for winner in winners})
+    monkeypatch.setattr(reservations, "_commit", lambda _, winners: {winner.id: Outcome.PAUSED for winner in winners})
     with locked(Sale):
         reply, seconds = timed(lambda: lazada.reserve(place))
         assert reply.code == (503, "unknown")

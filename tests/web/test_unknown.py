@@ -6,10 +6,11 @@ import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
 
+from flashsale.books import reservations
 from flashsale.gate.client import GateDown
 from flashsale.life import cancel, confirm, release
-from flashsale.models import Reservation, writer
-from flashsale.providers import payment
+from flashsale.models import Reservation
+from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
 from tests.factories import open_now
 from tests.web.conftest import Partner
@@ -39,7 +40,7 @@ def post(lazada: Partner, held: dict[str, Any], verb: str, body: object) -> Any:
     [
         ("confirm", ORDER, confirm, "_start", OperationalError),
         ("confirm", ORDER, confirm, "settle", InterfaceError),
-        ("confirm", ORDER, payment.DemoProvider, "charge", payment.ProviderDown),
+        ("confirm", ORDER, payments.DemoProvider, "charge", payments.ProviderDown),
         ("release", None, release, "end", InterfaceError),
         ("release", None, release, "give", GateDown),
         ("cancel", {"reason": "buyer_request"}, cancel, "cancel_locked", OperationalError),
@@ -70,10 +71,10 @@ def test_a_reservation_is_told_as_unknown_also_where_it_cannot_be_written_off(
     for _frozen_then_called in range(2):
         open_now(sale)
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "_commit", fails(error))
+        patch.setattr(reservations, "_commit", fails(error))
         reply = lazada.reserve(place)
         assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (503, "unknown", "2")
-        patch.setattr(writer, "_commit", lambda _, ws: {w.id: Outcome.PAUSED for w in ws})
+        patch.setattr(reservations, "_commit", lambda _, ws: {w.id: Outcome.PAUSED for w in ws})
         patch.setattr("flashsale.life.reserve.abandon_refused", fails(error))
         reply = lazada.reserve(place)
         assert (reply.status, reply.json["code"]) == (503, "unknown")
@@ -91,10 +92,10 @@ def test_our_own_page_says_that_it_is_busy_and_the_order_is_there_afterwards(
         open_now(sale)
     held = ani.reserve()
     with monkeypatch.context() as patch:
-        patch.setattr("flashsale.web.orders.confirm_order", fails(error))
+        patch.setattr("flashsale.web.pages.orders.confirm_order", fails(error))
         reply = ani.confirm(held)
         assert (reply.status_code, reply.json()["code"], reply["Retry-After"]) == (503, "not_ready", "2")
-        patch.setattr("flashsale.web.orders._own", fails(error))
+        patch.setattr("flashsale.web.pages.orders._own", fails(error))
         busy = ani.get(f"order/{held}")
         assert (busy.status_code, busy["Retry-After"]) == (503, "20")
         assert ani.client.post(f"/s/{sale.code}/order/{held}/release").status_code == 302

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flashsale.stage import symptoms
+from flashsale.management import doctor_checks
 
 
 class Command(BaseCommand):
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         table = Table()
         for heading in ("", "what", "found", "expected", "what helps"):
             table.add_column(heading)
-        found = symptoms.look()
+        found = doctor_checks.look()
         for symptom in found:
             sign = Text("well", style="green") if symptom.well else Text("ill", style="bold red")
             fix = "" if symptom.well else symptom.fix

@@ -16,10 +16,10 @@ from rest_framework.views import APIView
 
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import limits
-from flashsale.web.api.answers import request_id
-from flashsale.web.partners import Partner, partner_of
+from flashsale.web.api.exceptions import request_id
+from flashsale.web.hot.http import BODY_BYTES_MAX, Misused, parse
+from flashsale.web.hot.partners import Partner, partner_of
 from flashsale.web.problems import Fault
-from flashsale.web.wire import BODY_BYTES_MAX, Misused, parse
 
 
 class BearerKey(BaseAuthentication):

@@ -10,9 +10,9 @@ from rest_framework.response import Response
 from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import SaleState
-from flashsale.web.api import shapes
+from flashsale.web.api import serializers
 from flashsale.web.api.access import Pages, PublicView, fresh_for
-from flashsale.web.wire import CODE_FORM
+from flashsale.web.hot.http import CODE_FORM
 
 CATALOGUE_FRESH_S = 5
 TRANSCRIPT_FRESH_S = 3600
@@ -30,27 +30,27 @@ class Sales(PublicView):
 
     pagination_class = SalePages
 
-    @extend_schema(operation_id="listSales", responses=shapes.SaleShape(many=True))
+    @extend_schema(operation_id="listSales", responses=serializers.SaleShape(many=True))
     def get(self, request: Request) -> Response:
         """All published sales, latest opening first."""
         pages = self.pagination_class()
         rows = pages.paginate_queryset(_published(), request, self)
-        return fresh_for(pages.get_paginated_response(shapes.SaleShape(rows, many=True).data), CATALOGUE_FRESH_S)
+        return fresh_for(pages.get_paginated_response(serializers.SaleShape(rows, many=True).data), CATALOGUE_FRESH_S)
 
 
 class OneSale(PublicView):
     """A sale by its code."""
 
-    @extend_schema(operation_id="readSale", responses=shapes.SaleShape)
+    @extend_schema(operation_id="readSale", responses=serializers.SaleShape)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """One published sale."""
-        return fresh_for(Response(shapes.SaleShape(published_sale(code)).data), CATALOGUE_FRESH_S)
+        return fresh_for(Response(serializers.SaleShape(published_sale(code)).data), CATALOGUE_FRESH_S)
 
 
 class TranscriptOf(PublicView):
     """The draw of a sale."""
 
-    @extend_schema(operation_id="readTranscript", responses=shapes.Transcript)
+    @extend_schema(operation_id="readTranscript", responses=serializers.Transcript)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """The draw, once all lines are frozen; check it with `python flashsale/rules/lottery.py verify FILE`."""
         return fresh_for(Response(_transcript(published_sale(code))), TRANSCRIPT_FRESH_S)
@@ -59,7 +59,7 @@ class TranscriptOf(PublicView):
 class RulesOf(PublicView):
     """The rules by which a sale's orders are reviewed."""
 
-    @extend_schema(operation_id="readRules", responses=shapes.ReviewRules)
+    @extend_schema(operation_id="readRules", responses=serializers.ReviewRules)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """The rule set that the sale was published with; it never changes, and its hash says so."""
         rules = published_sale(code).rules

@@ -12,7 +12,7 @@ from django.views import View
 from drf_spectacular.generators import SchemaGenerator
 
 from flashsale.web import problems
-from flashsale.web.api.hot_shapes import COMPONENTS, PATHS
+from flashsale.web.api.hot_serializers import COMPONENTS, PATHS
 
 
 def add_hot_door(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:

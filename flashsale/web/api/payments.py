@@ -6,14 +6,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from flashsale.life.settle import hear
-from flashsale.providers import payment
+from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PaymentState
 from flashsale.web import limits
 from flashsale.web.api.access import PublicView
-from flashsale.web.api.shapes import WholeNumber
+from flashsale.web.api.serializers import WholeNumber
+from flashsale.web.hot.http import BODY_BYTES_MAX, Misused
 from flashsale.web.problems import Fault
-from flashsale.web.wire import BODY_BYTES_MAX, Misused
 
 SIGNATURE = [
     OpenApiParameter("Webhook-Id", str, OpenApiParameter.HEADER, required=True),
@@ -55,8 +55,8 @@ class DemoCallBack(PublicView):
         if len(request.body) > BODY_BYTES_MAX:
             raise Misused(Fault.TOO_LARGE, f"The body may have {BODY_BYTES_MAX} bytes.")
         try:
-            told = payment.provider.read(body=request.body, headers=request.headers)
-        except payment.NotBelieved as error:
+            told = payments.provider.read(body=request.body, headers=request.headers)
+        except payments.NotBelieved as error:
             limits.spend(request, limits.API_ADDRESS)
             raise Refused(Outcome.FORBIDDEN, str(error)) from error
         except ValueError as error:

@@ -14,10 +14,10 @@ from flashsale.life.release import release
 from flashsale.models import Holding, Reservation
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
-from flashsale.web.api import shapes
+from flashsale.web.api import serializers
 from flashsale.web.api.access import Pages, PartnerView
-from flashsale.web.api.repeat import once
-from flashsale.web.partners import Partner
+from flashsale.web.api.idempotency import once
+from flashsale.web.hot.partners import Partner
 
 KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)
 
@@ -28,22 +28,24 @@ class Reservations(PartnerView):
     pagination_class = Pages
 
     @extend_schema(
-        operation_id="listReservations", parameters=[shapes.Filters], responses=shapes.ReservationShape(many=True)
+        operation_id="listReservations",
+        parameters=[serializers.Filters],
+        responses=serializers.ReservationShape(many=True),
     )
     def get(self, request: Request) -> Response:
         """All reservations of the channel, newest first."""
-        asked = shapes.Filters(data=request.query_params)
+        asked = serializers.Filters(data=request.query_params)
         asked.is_valid(raise_exception=True)
         rows = _own(self.partner).filter(**asked.validated_data)
         pages = self.pagination_class()
         page = pages.paginate_queryset(rows, request, self)
-        return pages.get_paginated_response(shapes.ReservationShape(page, many=True).data)
+        return pages.get_paginated_response(serializers.ReservationShape(page, many=True).data)
 
 
 class OneReservation(PartnerView):
     """A reservation of the channel."""
 
-    @extend_schema(operation_id="readReservation", responses=shapes.ReservationShape)
+    @extend_schema(operation_id="readReservation", responses=serializers.ReservationShape)
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - named by the address
         """One reservation."""
         return Response(_document(self.partner, id))
@@ -53,13 +55,16 @@ class Confirm(PartnerView):
     """Held becomes confirmed."""
 
     @extend_schema(
-        operation_id="confirmReservation", parameters=[KEY], request=shapes.Confirm, responses=shapes.ReservationShape
+        operation_id="confirmReservation",
+        parameters=[KEY],
+        request=serializers.Confirm,
+        responses=serializers.ReservationShape,
     )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
         """Takes the payment and makes the order firm, once; still held where the buyer has yet to pay elsewhere."""
 
         def act() -> dict[str, Any]:
-            asked = shapes.Confirm(data=request.data)
+            asked = serializers.Confirm(data=request.data)
             asked.is_valid(raise_exception=True)
             confirm(reservation=id, channel=self.partner.channel, **asked.validated_data)
             return _document(self.partner, id)
@@ -71,7 +76,9 @@ class Confirm(PartnerView):
 class Release(PartnerView):
     """Held is given back."""
 
-    @extend_schema(operation_id="releaseReservation", parameters=[KEY], request=None, responses=shapes.ReservationShape)
+    @extend_schema(
+        operation_id="releaseReservation", parameters=[KEY], request=None, responses=serializers.ReservationShape
+    )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
         """Gives the units back before the deadline; the next in line gets them."""
 
@@ -86,13 +93,16 @@ class Cancel(PartnerView):
     """Confirmed is cancelled."""
 
     @extend_schema(
-        operation_id="cancelReservation", parameters=[KEY], request=shapes.Cancel, responses=shapes.ReservationShape
+        operation_id="cancelReservation",
+        parameters=[KEY],
+        request=serializers.Cancel,
+        responses=serializers.ReservationShape,
     )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
         """Cancels an order at the buyer's wish, or because the payment failed, once."""
 
         def act() -> dict[str, Any]:
-            asked = shapes.Cancel(data=request.data)
+            asked = serializers.Cancel(data=request.data)
             asked.is_valid(raise_exception=True)
             cancel(reservation=id, channel=self.partner.channel, code=asked.validated_data["reason"])
             return _document(self.partner, id)
@@ -106,7 +116,7 @@ def _own(partner: Partner) -> QuerySet[Reservation]:
     rows = rows.select_related(
         "sale__campaign", "allocation", "channel", "payment", "cancellation", "case__appeal"
     ).prefetch_related(Prefetch("holdings", held))
-    return rows.only(*shapes.RESERVATION_READS)
+    return rows.only(*serializers.RESERVATION_READS)
 
 
 def _document(partner: Partner, id_: UUID) -> dict[str, Any]:
@@ -114,4 +124,4 @@ def _document(partner: Partner, id_: UUID) -> dict[str, Any]:
     row = _own(partner).filter(pk=id_).first()
     if row is None:
         raise Refused(Outcome.NOT_FOUND, "There is no reservation with this id.")
-    return dict(shapes.ReservationShape(row).data)
+    return dict(serializers.ReservationShape(row).data)

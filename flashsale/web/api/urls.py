@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from flashsale.web.api import catalogue, document, fairness, keys, payments, reservations
+from flashsale.web.api import catalogue, document, fairness_report, keys, payments, reservations
 from flashsale.web.api.access import Unknown
 
 urlpatterns = [
@@ -14,7 +14,7 @@ urlpatterns = [
     path("v1/sales/<str:code>", catalogue.OneSale.as_view()),
     path("v1/sales/<str:code>/rules", catalogue.RulesOf.as_view()),
     path("v1/sales/<str:code>/transcript", catalogue.TranscriptOf.as_view(), name="transcript"),
-    path("v1/sales/<str:code>/fairness", fairness.FairnessOf.as_view(), name="fairness-json"),
+    path("v1/sales/<str:code>/fairness", fairness_report.FairnessOf.as_view(), name="fairness-json"),
     path("v1/reservations", reservations.Reservations.as_view()),
     path("v1/reservations/<uuid:id>", reservations.OneReservation.as_view()),
     path("v1/reservations/<uuid:id>/confirm", reservations.Confirm.as_view()),

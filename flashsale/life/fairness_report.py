@@ -1,0 +1,283 @@
+"""Fairness: what everybody may know of a sale that is over. Figures from the books, and no personal data.
+
+What only the gate knows (refusals, who was called and did not come, when whom was called) is taken into the books while
+the gate still has it: with each report, and at the latest when the sale leaves the gate.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Count, Sum
+from django.utils import timezone
+
+from flashsale.gate import bridge, inspect, sale_cards
+from flashsale.gate.client import GateDown
+from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.life import appeal
+from flashsale.life.audit import commitment_holds, out_of_order, trail_head
+from flashsale.life.rebuild import card_of
+from flashsale.models import (
+    Allocation,
+    Appeal,
+    Cancellation,
+    FairnessReport,
+    Move,
+    Payment,
+    Reservation,
+    Sale,
+    Stock,
+    Trait,
+    Unit,
+)
+from flashsale.models.sale import ms
+from flashsale.rules.gini import GROUP_MIN, folded, gini
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import Mode, Phase, ReservationState, UnitState
+
+# A crowd may read the report; the books are asked for it once in so long.
+FRESH = timedelta(seconds=30)
+# So many points of a line's calls are kept for the drawing.
+POINTS_MAX = 60
+OVER = {Phase.CLOSED, Phase.CALLED_OFF}
+
+
+def report(*, sale: Sale, anew: bool = False) -> dict[str, Any]:
+    """The report on a sale that is over, at most FRESH old unless wanted `anew`; refuses NOT_FOUND before.
+
+    Once the campaign is erased, it is the last one that was made.
+    """
+    if sale.phase(ms(timezone.now())) not in OVER:
+        raise Refused(Outcome.NOT_FOUND, "The report is made when the sale is over.")
+    row = FairnessReport.objects.filter(sale=sale).first()
+    old = row is None or row.made_at is None or row.made_at < timezone.now() - FRESH
+    if (old or anew) and not sale.campaign.erased_at:
+        row = _make(sale, wait=anew or row is None or row.made_at is None, anew=anew) or row
+    assert row is not None
+    return dict(row.document)
+
+
+def take(*, sale: Sale) -> FairnessReport:
+    """Takes into the books what only the gate knows, as long as it knows it. Raises GateDown; safe to repeat."""
+    counted = bridge.run(_counted(card_of(sale)))
+    row, _ = FairnessReport.objects.get_or_create(sale=sale)
+    for line in sale.allocations.filter(code__in=counted.get("lines", {})):
+        told = counted["lines"][line.code]
+        told["before_call"] = _before_call(line, sale.epoch, told.pop("waves"))
+    if counted:
+        FairnessReport.objects.filter(pk=row.pk).update(counted=counted)
+        row.counted = counted
+    return row
+
+
+def _make(sale: Sale, *, wait: bool, anew: bool) -> FairnessReport | None:
+    """A new report, by one caller at a time; None for who need not wait for it."""
+    try:
+        row = take(sale=sale)
+    except GateDown:
+        row, _ = FairnessReport.objects.get_or_create(sale=sale)
+    skip = not wait and connection.features.has_select_for_update_skip_locked
+    with transaction.atomic():
+        held = FairnessReport.objects.select_for_update(skip_locked=skip).filter(pk=row.pk).first()
+        now = timezone.now()
+        if held is None or (held.made_at and held.made_at >= now - FRESH and not anew):
+            return held
+        held.document, held.made_at = _document(sale, row.counted, now), now
+        held.save(update_fields=["document", "made_at"])
+        return held
+
+
+async def _counted(card: SaleCard) -> dict[str, Any]:
+    """What the gate knows of the sale; nothing once the sale has left it."""
+    if card.code not in await sale_cards.codes() or await inspect.revision(card) is None:
+        return {}
+    return {
+        "refused": await inspect.refusals(card),
+        "lines": {line.code: await _line_counted(card, line) for line in card.lines if line.mode == Mode.LINE},
+    }
+
+
+async def _line_counted(card: SaleCard, line: LineCard) -> dict[str, Any]:
+    figures = await inspect.counters(card, line)
+    waves = await inspect.waves(card, line)
+    step = max(1, len(waves) // POINTS_MAX)
+    drawn = [*waves[:-1:step], *waves[-1:]]
+    return {
+        "entered": figures["entered"], "called": figures["called"],
+        "unclaimed": await inspect.unclaimed(card, line, called=figures["called"]),
+        "calls": [[max(0, at - card.opens_at) // 1000, last] for last, at in drawn],
+        "waves": waves,
+    }  # fmt: skip
+
+
+def _before_call(line: Allocation, epoch: int, waves: list[tuple[int, int]]) -> int:
+    """How many reservations were made before their number was called; a rebuilt gate knows its own calls only."""
+    lasts = [last for last, _ in waves]
+    rows = Reservation.objects.filter(allocation=line, epoch=epoch).exclude(state=ReservationState.ABANDONED)
+    early = 0
+    for number, made_at in rows.values_list("number", "made_at").iterator():
+        wave = bisect_left(lasts, number)
+        early += wave == len(waves) or waves[wave][1] > ms(made_at)
+    return early
+
+
+def _document(sale: Sale, counted: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The report as it is published (web/api/fairness.py describes every field)."""
+    lines = list(sale.allocations.order_by("number"))
+    known = counted.get("lines", {})
+    position, _, head = trail_head().partition(":")
+    return {
+        "version": 1, "sale": sale.code, "name": sale.name, "campaign": sale.campaign.code,
+        "phase": sale.phase(ms(now)), "opened_at": sale.opens_at.isoformat(), "closed_at": sale.closes_at.isoformat(),
+        "made_at": now.isoformat(), "limit": sale.limit or sale.campaign.limit, "rebuilds": max(0, sale.epoch - 1),
+        "rules": {"number": sale.rules.number, "hash": sale.rules.hash} if sale.rules else None,
+        "draw": {
+            "drawn": sale.frozen_at is not None, "verified": sale.frozen_at is not None and commitment_holds(sale),
+            "commitment": sale.commitment,
+        },
+        "order": _order(sale, lines, known),
+        "lines": [_line(line, known.get(line.code, {})) for line in lines],
+        "channels": _channels(sale),
+        "reservations": _states(sale),
+        "refused": _refused(counted.get("refused", {})),
+        "concentration": _concentration(sale),
+        "cancellations": _cancellations(sale),
+        "returned": _returned(sale),
+        "trail": {"records": int(position), "head": head},
+    }  # fmt: skip
+
+
+def _order(sale: Sale, lines: list[Allocation], known: dict[str, Any]) -> dict[str, Any]:
+    """Numbers against indexes and calls. `before_call` is null where the gate's calls were never taken."""
+    made = Reservation.objects.filter(sale=sale).exclude(state=ReservationState.ABANDONED).count()
+    wrong = early = 0
+    for line in lines:
+        told = known.get(line.code, {})
+        called = max(line.called, told.get("called", 0))
+        if line.cohort is not None and line.mode == Mode.LINE:
+            wrong += sum(1 for _ in out_of_order(sale, line, called=called))
+        early += told.get("before_call", 0)
+    return {
+        "kept": not wrong and not early, "reservations": made, "wrong": wrong,
+        "before_call": early if known else None,
+    }  # fmt: skip
+
+
+def _line(line: Allocation, told: dict[str, Any]) -> dict[str, Any]:
+    here = dict(Unit.objects.filter(allocation=line).values_list("state").annotate(count=Count("pk")))
+    new = Stock.objects.filter(allocation=line).aggregate(total=Sum("quantity"))["total"] or 0
+    return {
+        "line": line.code, "name": line.name or line.code, "by_our_line": line.mode == Mode.LINE,
+        "cohort": line.cohort, "entered": max(line.entered, told.get("entered", 0)),
+        "called": max(line.called, told.get("called", 0)), "no_shows": told.get("unclaimed"),
+        "calls": told.get("calls", []),
+        "units": {
+            "new": new, "moved_in": line.moves_in.count(), "moved_out": line.moves_out.count(),
+            **{state.value: here.get(state.value, 0) for state in UnitState},
+        },
+    }  # fmt: skip
+
+
+def _channels(sale: Sale) -> list[dict[str, Any]]:
+    """Units by channel: as bought, and as they stand after cancellations."""
+    bought = Reservation.objects.filter(sale=sale, confirmed_at__isnull=False)
+    kept = dict(_units_by(bought.filter(state=ReservationState.CONFIRMED), "channel__code"))
+    names = dict(sale.campaign.channels.filter(allocations__sale=sale).values_list("code", "name"))
+    by_channel = dict(_units_by(bought, "channel__code"))
+    return [
+        {"channel": code, "name": name, "bought": by_channel.get(code, 0), "kept": kept.get(code, 0)}
+        for code, name in sorted(names.items())
+    ]
+
+
+def _units_by(rows: Any, field: str) -> Any:
+    return rows.order_by().values_list(field).annotate(units=Sum("quantity"))
+
+
+def _states(sale: Sale) -> dict[str, int]:
+    rows = Reservation.objects.filter(sale=sale).exclude(state=ReservationState.ABANDONED)
+    found = dict(rows.order_by().values_list("state").annotate(count=Count("pk")))
+    return {s.value: found.get(s.value, 0) for s in ReservationState if s != ReservationState.ABANDONED}
+
+
+def _refused(found: dict[str, int]) -> list[dict[str, Any]]:
+    """Tries, not people: one who knocks ten times is counted ten times."""
+    ordered = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [dict(zip(("verb", "reason"), key.split(" "), strict=True)) | {"times": times} for key, times in ordered]
+
+
+def _concentration(sale: Sale) -> list[dict[str, Any]]:
+    """By each axis, how many holders there are, the largest one and how unequal they are; bought, and kept."""
+    axes = list(sale.campaign.axes.order_by("-hard", "axis").values_list("axis", "hard"))
+    bought = Trait.objects.filter(reservation__sale=sale)
+    kept = bought.filter(reservation__state=ReservationState.CONFIRMED)
+    spread = {"bought": _spread(bought), "kept": _spread(kept)}
+    return [{"axis": axis, "limited": hard} | {name: by(axis) for name, by in spread.items()} for axis, hard in axes]
+
+
+def _spread(traits: Any) -> Callable[[str], dict[str, Any]]:
+    # How many hold so many is counted by the database: there may be a row for each unit and axis.
+    holders = traits.order_by().values_list("axis", "digest").annotate(units=Sum("reservation__quantity"))
+    sql, params = holders.query.sql_with_params()
+    sizes: dict[str, Counter[int]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT axis, units, COUNT(*) FROM ({sql}) AS held GROUP BY axis, units", params)  # noqa: S608
+        for axis, units, count in cursor.fetchall():
+            sizes.setdefault(axis, Counter())[int(units)] += count
+
+    def of(axis: str) -> dict[str, Any]:
+        found = sizes.get(axis, Counter())
+        return {"holders": found.total(), "largest": max(found, default=0), "gini": gini(found)}
+
+    return of
+
+
+def _cancellations(sale: Sale) -> dict[str, Any]:
+    rows = Cancellation.objects.filter(reservation__sale=sale)
+    reasons = Counter(rows.values_list("reason", flat=True))
+    refunds = Payment.objects.filter(reservation__cancellation__in=rows).order_by()
+    return {
+        "total": rows.count(), "reasons": _told(folded(reasons), "reason"), "appeals": _appeals(sale),
+        "ledger": _ledger(sale),
+        "refunds": _told(dict(refunds.values_list("state").annotate(count=Count("pk"))), "state"),
+    }  # fmt: skip
+
+
+def _ledger(sale: Sale) -> list[dict[str, Any]]:
+    """How often each rule's cancellations were overturned, for rules that many orders fell under."""
+    entries = (entry for entry in appeal.ledger(sale=sale) if entry.cancelled >= GROUP_MIN)
+    return [{**asdict(entry), "precision": round(entry.precision, 3)} for entry in entries]
+
+
+def _appeals(sale: Sale) -> dict[str, Any]:
+    """Received, and what became of them where that points at nobody."""
+    outcomes = Counter(Appeal.objects.filter(case__reservation__sale=sale).values_list("state", flat=True))
+    return {"received": outcomes.total(), "outcomes": _told(folded(outcomes), "outcome")}
+
+
+def _told(counts: dict[str, int], name: str) -> list[dict[str, Any]]:
+    return [{name: key, "orders": count} for key, count in counts.items()]
+
+
+def _returned(sale: Sale) -> dict[str, Any]:
+    """Units that cancellations gave back = resting + restored + moved; those moved with the state each has now."""
+    cancelled = Reservation.objects.filter(sale=sale, cancellation__isnull=False)
+    came = dict(cancelled.order_by().values_list("state").annotate(units=Sum("quantity")))
+    moves = Move.objects.filter(plan__source=sale).order_by()
+    by_sale: dict[str, dict[str, Any]] = {}
+    for code, name, state, count in moves.values_list(
+        "target__sale__code", "target__sale__name", "unit__state"
+    ).annotate(count=Count("pk")):
+        told = by_sale.setdefault(code, {"sale": code, "name": name, "units": 0, "states": {}})
+        told["units"] += count
+        told["states"][state] = count
+    return {
+        "units": sum(came.values()), "restored": came.get(ReservationState.CONFIRMED.value, 0),
+        "resting": Unit.objects.filter(allocation__sale=sale, state=UnitState.RETURNED).count(),
+        "moved": [by_sale[code] for code in sorted(by_sale)],
+        "came_in": Move.objects.filter(target__sale=sale, plan__isnull=False).count(),
+    }  # fmt: skip

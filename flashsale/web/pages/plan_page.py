@@ -1,0 +1,65 @@
+"""The page that says how a sale's units are shared out: its tranches, and the plans by which returned units come."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext
+from django.views.decorators.cache import cache_control
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_cookie, vary_on_headers
+
+from flashsale.models import Allocation, Reallocation, Sale
+from flashsale.rules.states import SaleState
+from flashsale.web.formatting import moment
+from flashsale.web.pages.sale_page import tongues
+
+FRESH_S = 60
+
+
+@gzip_page
+@cache_control(private=True, max_age=FRESH_S)
+@vary_on_cookie
+@vary_on_headers("Accept-Language")
+@require_safe
+def plan(request: HttpRequest, code: str) -> HttpResponse:
+    """Who is served first, and how many units wait for appeals; as it was published."""
+    sale = Sale.objects.exclude(state=SaleState.DRAFT).select_related("campaign").filter(code=code).first()
+    if sale is None:
+        raise Http404
+    zone = sale.campaign.time_zone
+    lines = sale.allocations.select_related("successor", "carries__sale").order_by("number")
+    shown = {
+        "sale": sale, "tranches": [_tranche(line, sale, zone) for line in lines],
+        "plans": [_plan(row, zone) for row in _plans(sale)],
+    }  # fmt: skip
+    return render(request, "flashsale/plan.html", shown | tongues(request))
+
+
+def _plans(sale: Sale) -> "QuerySet[Reallocation]":
+    return Reallocation.objects.filter(target__sale=sale).select_related("source", "target").order_by("pk")
+
+
+def _tranche(line: Allocation, sale: Sale, zone: str) -> dict[str, Any]:
+    if line.listed_only:
+        whom = gettext("people on its list; those who lost an order through no fault of theirs are put on it")
+    elif line.carries:
+        whom = gettext("people of the line %(line)s on %(sale)s, at their old numbers") % {
+            "line": line.carries.name or line.carries.code, "sale": line.carries.sale.name,
+        }  # fmt: skip
+    else:
+        whom = gettext("everybody")
+    return {
+        "name": line.name or line.code, "whom": whom, "opens": moment(line.opens_at or sale.opens_at, zone),
+        "then": (line.successor.name or line.successor.code) if line.successor else "",
+        "rolls": moment(line.rolls_over_at, zone) if line.rolls_over_at else "",
+    }  # fmt: skip
+
+
+def _plan(row: Reallocation, zone: str) -> dict[str, Any]:
+    return {
+        "source": row.source.name, "line": row.target.name or row.target.code, "units": row.units,
+        "reserve": row.reserve, "due": moment(row.due_at, zone) if row.due_at else "",
+    }  # fmt: skip

@@ -1,0 +1,38 @@
+"""Addresses of the pages for shoppers."""
+
+from django.urls import include, path, re_path, register_converter
+from django.urls.converters import StringConverter
+
+from flashsale.web.hot.http import CODE_FORM
+from flashsale.web.pages import codes, fairness_page, letter_pages, orders, plan_page, rule_set_page, sale_page
+
+
+class Code(StringConverter):
+    """A sale's code: neither gate nor books are asked for what cannot be one."""
+
+    regex = CODE_FORM.pattern
+
+
+register_converter(Code, "code")
+
+urlpatterns = [
+    path("", sale_page.home, name="home"),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("s/<code:code>/", sale_page.sale, name="sale"),
+    path("s/<code:code>/fairness", fairness_page.fairness, name="fairness"),
+    path("s/<code:code>/rules", rule_set_page.rules, name="rules"),
+    path("s/<code:code>/receipt", sale_page.receipt, name="receipt"),
+    path("s/<code:code>/plan", plan_page.plan, name="plan"),
+    path("s/<code:code>/codes", codes.send, name="codes"),
+    path("s/<code:code>/prove", codes.prove, name="prove"),
+    path("s/<code:code>/confirm", orders.confirm, name="confirm"),
+    path("s/<code:code>/release", orders.release, name="release"),
+    path("s/<code:code>/order/<uuid:reservation>", orders.order, name="order"),
+    path("appeal/<str:token>", letter_pages.appeal, name="appeal"),
+    path("invitation/<str:token>", letter_pages.invitation, name="invitation"),
+    re_path(
+        rf"^s/(?P<code>{CODE_FORM.pattern})/order/(?P<reservation>[0-9a-f-]{{36}})/(?P<what>cancel|release)$",
+        orders.act,
+        name="act",
+    ),
+]

@@ -1,0 +1,182 @@
+"""Measurements over HTTP: the doors as granian serves them, and the controls, each with the CPU that it cost."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from flashsale.gate import bridge
+from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.life import places
+from flashsale.rules.identity import Axis
+from flashsale.rules.tokens import Place
+from simulation.bench import load, scene
+from simulation.bench.cpu import spent_s
+from simulation.bench.load import Heard
+from simulation.isolated_servers import Own
+from simulation.processes import Process, free_port, wait_http
+from simulation.servers import HOST
+
+WORKERS = 2
+WARM_UP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What answering a crowd cost: CPU seconds of the server, of Redis and of PostgreSQL (0 where not ours)."""
+
+    heard: Heard
+    server_s: float
+    redis_s: float
+    books_s: float
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.heard.count / self.heard.seconds
+
+    @property
+    def micros(self) -> float:
+        """CPU of server and Redis, µs a request."""
+        return (self.server_s + self.redis_s) / self.heard.count * 1e6
+
+    @property
+    def books_micros(self) -> float:
+        """CPU of PostgreSQL, µs a request."""
+        return self.books_s / self.heard.count * 1e6
+
+    def told(self) -> str:
+        """In short, for the table."""
+        wrong = {status: count for status, count in self.heard.answers.items() if status >= 500 or status == 0}
+        return f"{self.rate:,.0f}/s, p50 {self.heard.p50:.1f} ms, p99 {self.heard.p99:.1f} ms" + (
+            f", WRONG {wrong}" if wrong else ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server and those it leans on."""
+
+    port: int
+    process: Process
+    own: Own
+
+    def cost(self, requests: Sequence[bytes], *, seconds: float, expect: int) -> Cost:
+        """Let a crowd send these requests after a few to warm up; raises Unready when they are not answered as due."""
+        if len(requests) > WARM_UP:
+            load.send(port=self.port, requests=requests[:WARM_UP], seconds=seconds)
+            requests = requests[WARM_UP:]
+        else:
+            load.send(port=self.port, requests=requests, seconds=0.5)
+        before = self._spent()
+        heard = load.send(port=self.port, requests=requests, seconds=seconds)
+        spent = [after - first for after, first in zip(self._spent(), before, strict=True)]
+        if heard.answers.get(expect, 0) < 0.99 * heard.count or not heard.count:
+            raise scene.Unready(f"expected {expect}, got {heard.answers}: {self.process.last_words()}")
+        return Cost(heard, *spent)
+
+    def _spent(self) -> tuple[float, float, float]:
+        books = self.own.postgres
+        return spent_s(self.process.pid), spent_s(self.own.redis.pid), spent_s(books.pid) if books else 0.0
+
+
+@contextmanager
+def doors(own: Own) -> Iterator[Server]:
+    """The product's doors, and the empty answer beside them."""
+    options = ["--interface", "asgi", "--loop", "uvloop", "--no-ws", "--http", "1"]
+    with _granian("doors", [*options, "simulation.bench.app:application"], "/empty", own, {}) as server:
+        yield server
+
+
+@contextmanager
+def web(own: Own) -> Iterator[Server]:
+    """The product's pages and REST API beside the doors, as in production."""
+    options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "8", "config.wsgi:application"]
+    with _granian("web", options, "/livez", own, {}) as server:
+        yield server
+
+
+@contextmanager
+def control(own: Own) -> Iterator[Server]:
+    """Plain Django: a bare view, and the control's reservation."""
+    env = {"DJANGO_SETTINGS_MODULE": "simulation.bench.control_settings"}
+    options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "1"]
+    with _granian(
+        "control", [*options, "--factory", "django.core.wsgi:get_wsgi_application"], "/bare", own, env
+    ) as server:
+        yield server
+
+
+@contextmanager
+def _granian(name: str, options: list[str], ready: str, own: Own, env: dict[str, str]) -> Iterator[Server]:
+    port = free_port()
+    where = ["--host", HOST, "--port", str(port), "--workers", str(WORKERS), "--no-access-log"]
+    command = [sys.executable, "-m", "granian", *where, *options]
+    log = Path(settings.VAR_DIR) / "log" / f"{name}.log"
+    with Process(name=name, command=command, log=log, env=env, cwd=settings.BASE_DIR) as process:
+        wait_http(f"http://{HOST}:{port}{ready}", process=process, seconds=60)
+        yield Server(port, process, own)
+
+
+def get(path: str) -> bytes:
+    """A GET as bytes on the wire."""
+    return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+
+
+def post(path: str, key: str, body: dict[str, object], **headers: str) -> bytes:
+    """A partner's POST as bytes on the wire."""
+    sent = json.dumps(body).encode()
+    more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {key}\r\n{more}"
+        f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n"
+    )
+    return head.encode() + sent
+
+
+def path_of(card: SaleCard, line: LineCard, verb: str) -> str:
+    """Where the hot door takes a verb."""
+    return f"/v1/sales/{card.code}/lines/{line.code}/{verb}"
+
+
+def enters(card: SaleCard, line: LineCard, key: str, *, most: int, first: int = 0) -> list[bytes]:
+    """So many new people at the door."""
+    path = path_of(card, line, "enter")
+    return [post(path, key, {"identity": identity(number)}) for number in range(first, first + most)]
+
+
+def identity(number: int) -> dict[str, str]:
+    """Raw values by axis of one of them."""
+    known = {Axis.PHONE: f"0812{number:08d}", Axis.EMAIL: f"b{number}@example.com", Axis.PAYMENT: f"card-{number}"}
+    return {axis.value: value for axis, value in known.items()}
+
+
+def looks(card: SaleCard, line: LineCard, key: str, stood: Sequence[Place]) -> list[bytes]:
+    """People asking where they stand, each several times."""
+    path = path_of(card, line, "look")
+    return [post(path, key, {"place": places.seal(place)}) for place in stood] * 10
+
+
+def reserves(card: SaleCard, line: LineCard, key: str, stood: Sequence[Place]) -> list[bytes]:
+    """Everybody wants one."""
+    path, items = path_of(card, line, "reserve"), [{"sku": scene.SKU, "quantity": 1}]
+    return _wishes(stood, lambda token, ask: post(path, key, {"place": token, "items": items}, Idempotency_Key=ask))
+
+
+def control_reserves(line: LineCard, key: str, stood: Sequence[Place]) -> list[bytes]:
+    """The same at the control."""
+    path = f"/lines/{line.id}/reserve"
+    return _wishes(stood, lambda token, ask: post(path, key, {"place": token, "sku": scene.SKU}, Idempotency_Key=ask))
+
+
+def _wishes(stood: Sequence[Place], wish: Callable[[str, str], bytes]) -> list[bytes]:
+    return [wish(places.seal(place), f"bench-{place.line}-{place.index}") for place in stood]
+
+
+def waiting(card: SaleCard, line: LineCard, people: int) -> list[Place]:
+    """So many people with places in a line."""
+    return bridge.run(scene.fill(card, line, [scene.somebody() for _ in range(people)]))

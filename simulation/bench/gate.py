@@ -1,0 +1,162 @@
+"""Measurements of the gate alone: decisions, calls, draws, memory; in this process, without HTTP."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from statistics import median
+
+from flashsale.gate import bridge, scripts
+from flashsale.gate.client import gate
+from flashsale.gate.coalesce import BATCH_MAX
+from flashsale.gate.messages import Ask
+from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.life import places
+from flashsale.rules import lottery
+from flashsale.rules.tokens import Place
+from simulation.bench import scene
+from simulation.bench.figures import Figure, at_least, at_most
+
+DECISIONS = 12_800
+INCRS = 200_000
+INCRS_AT_ONCE = 1_000
+FILL_AT_ONCE = 10_000
+WAVE = 50_000
+TIMES = 20
+
+
+def decisions() -> list[Figure]:
+    """Decisions in batches of 64 with three hard axes, beside pipelined INCR on the same server."""
+    card = scene.sale(scene.campaign(["gate"]), units={"gate": 3 * DECISIONS})
+    stood = bridge.run(scene.fill(card, card.lines[0], [scene.somebody() for _ in range(3 * DECISIONS)]))
+    card = bridge.run(scene.open_now(card))
+    bridge.run(scene.call_all(card, card.lines[0]))
+    return bridge.run(_decisions(card, card.lines[0], stood))
+
+
+async def _decisions(card: SaleCard, line: LineCard, stood: Sequence[Place]) -> list[Figure]:
+    asks = [await _ask(card, line, place) for place in stood]
+    first, second, third = (asks[at * DECISIONS : (at + 1) * DECISIONS] for at in range(3))
+    core = DECISIONS / await _cpu_s(lambda: _decide(card, line, first))
+    incr = INCRS / await _cpu_s(_count)
+    everysec = DECISIONS / await _wall_s(lambda: _decide(card, line, second))
+    await gate().redis.config_set("appendfsync", "always")
+    always = DECISIONS / await _wall_s(lambda: _decide(card, line, third))
+    await gate().redis.config_set("appendfsync", "everysec")
+    held = core >= 100_000 or core / incr >= 0.2
+    return [
+        Figure("gate", "decisions, 3 hard axes, 64 a call", core, "/s and core", "≥ 100,000", held),
+        Figure("gate", "pipelined INCR of the same server", incr, "/s and core"),
+        Figure("gate", "decisions beside INCR", core / incr, "×", "or ≥ 0.2", held),
+        Figure("gate", "decisions for one client, call after call", everysec, "/s", note="its own time included"),
+        at_least(
+            "gate", "the same with an fsync a call", always / everysec, unit="×", limit=0.5, note=f"{always:,.0f}/s"
+        ),
+    ]
+
+
+async def _ask(card: SaleCard, line: LineCard, place: Place) -> tuple[Ask, str]:
+    number, seed = await places.number_of(card, line, place.index)
+    claims = tuple((axis.value, place.digests[axis].hex()) for axis in scene.AXES)
+    ask = Ask(
+        id=str(uuid.uuid4()), key=f"bench:{place.index}", print="0" * 64, index=place.index, number=number,
+        items=((0, 1),), quantity=1, digests=tuple(digest for _, digest in claims), limit=card.limit,
+        sale_limit=card.sale_limit, channel=1, line=line.number, claims=claims,
+    )  # fmt: skip
+    return ask, seed
+
+
+async def _decide(card: SaleCard, line: LineCard, asks: Sequence[tuple[Ask, str]]) -> None:
+    for start in range(0, len(asks), BATCH_MAX):
+        batch = asks[start : start + BATCH_MAX]
+        answers = await asyncio.gather(*(scripts.reserve(card, line, seed=seed, ask=ask) for ask, seed in batch))
+        if not all(isinstance(answer, dict) for answer in answers):
+            raise scene.Unready(f"reserve: {set(map(str, answers))}")
+
+
+async def _count() -> None:
+    for _ in range(INCRS // INCRS_AT_ONCE):
+        pipe = gate().redis.pipeline(transaction=False)
+        for at in range(INCRS_AT_ONCE):
+            pipe.incr(f"bench:{at}")
+        await pipe.execute()
+
+
+async def _cpu_s(work: Callable[[], Awaitable[None]]) -> float:
+    """Redis' own CPU for some work, as the server counts it."""
+    before = await _redis_cpu_s()
+    await work()
+    return await _redis_cpu_s() - before
+
+
+async def _redis_cpu_s() -> float:
+    used = await gate().redis.info("cpu")
+    return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+
+async def _wall_s(work: Callable[[], Awaitable[None]]) -> float:
+    began = time.perf_counter()
+    await work()
+    return time.perf_counter() - began
+
+
+def line(entries: int) -> list[Figure]:
+    """What a long line costs: memory a shopper, entering on one Redis core, the draw, a wave of any size."""
+    card = scene.sale(scene.campaign(["line"]), units={"line": 1}, max_entries=entries)
+    return bridge.run(_line(card, entries))
+
+
+async def _line(card: SaleCard, entries: int) -> list[Figure]:
+    where = card.lines[0]
+    before, cpu = await _memory(), await _redis_cpu_s()
+    for start in range(0, entries, FILL_AT_ONCE):
+        await scene.fill(card, where, [scene.somebody() for _ in range(min(FILL_AT_ONCE, entries - start))])
+    bytes_each, cpu = (await _memory() - before) / entries, await _redis_cpu_s() - cpu
+    began = time.perf_counter()
+    card = await scene.open_now(card)
+    drawn_ms = (time.perf_counter() - began) * 1e3
+    freeze_ms = median([await _wall_s(lambda: _said(scripts.freeze(card))) * 1e3 for _ in range(TIMES)])
+    group, people = "line", f"{entries:,} waiting"
+    return [
+        at_most(group, "Redis memory a shopper, 3 axes", bytes_each, unit="bytes", limit=100, note=people),
+        Figure(group, "enter, Redis alone", entries / cpu, "/s and core", note="one script call each"),
+        at_most(group, "fixing the cohorts (freeze.lua)", freeze_ms, unit="ms", limit=1, note=f"round trip, {people}"),
+        Figure(group, "the whole draw, committed in the books", drawn_ms, "ms", note=people),
+        Figure(group, "number of a place", _number_us(entries), "µs", note="whoever asks works it out"),
+        *await _waves(card, where, entries),
+    ]
+
+
+async def _memory() -> int:
+    return int((await gate().redis.info("memory"))["used_memory"])
+
+
+async def _said(call: Awaitable[object]) -> None:
+    await call
+
+
+def _number_us(cohort: int) -> float:
+    seed, began = b"s" * 32, time.perf_counter()
+    for index in range(1, 2001):
+        lottery.number(index, cohort, seed)
+    return (time.perf_counter() - began) / 2000 * 1e6
+
+
+async def _waves(card: SaleCard, where: LineCard, entries: int) -> list[Figure]:
+    wave = min(WAVE, entries // 2)
+    one = median([await _wave_ms(card, where, 1) for _ in range(TIMES)])
+    many = await _wave_ms(card, where, wave)
+    return [
+        at_most("line", "calling a wave of 1", one, unit="ms", limit=1, note="round trip, median of 20"),
+        at_most("line", f"calling a wave of {wave:,}", many, unit="ms", limit=1, note="round trip, once"),
+    ]
+
+
+async def _wave_ms(card: SaleCard, where: LineCard, people: int) -> float:
+    seen = await scene.survey(card, where)
+    began = time.perf_counter()
+    called = await scripts.call(card, where, seed=seen.seed, called=seen.called, people=people)
+    spent_ms = (time.perf_counter() - began) * 1e3
+    if called != seen.called + people:
+        raise scene.Unready(f"call: {called}")
+    return spent_ms

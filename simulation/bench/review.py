@@ -1,0 +1,84 @@
+"""How long a review takes: orders of a large simulated sale in the books, read, scored and made into cases."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from flashsale.books.rows import insert
+from flashsale.life import review
+from flashsale.models import Allocation, Case, Channel, Contact, Reservation, ReviewRun, Sale, Trait
+from flashsale.models.sale import ms
+from flashsale.rules import lottery
+from flashsale.rules.review.clues import Buyer
+from simulation import review_judging
+from simulation.bench import scene
+from simulation.bench.figures import Figure, at_most
+from simulation.honest_crowd import Purchase
+
+ORDERS = 50_000
+SEED = 4
+BUDGET_S = 120
+WRITTEN_AT_ONCE = 5_000
+
+
+def scoring() -> list[Figure]:
+    """A review from its first order read to its last case opened, by one worker; and once more."""
+    where = scene.campaign(["review"])
+    sale = Sale.objects.get(pk=scene.sale(where, units={"review": 1}).sale)
+    _write(sale, review_judging.purchases(seed=SEED, orders=ORDERS)[:ORDERS])
+    first_s, opened = _carried_out(sale)
+    again_s, more = _carried_out(sale)
+    if more or opened != Case.objects.count():
+        raise scene.Unready(f"review: {opened} cases opened, then {more} more, {Case.objects.count()} in the books")
+    group = "review"
+    return [
+        at_most(group, f"{ORDERS:,} orders reviewed", first_s, unit="s", limit=BUDGET_S, note=f"{opened:,} cases"),
+        Figure(group, "once more", again_s, "s", note="no new case"),
+    ]
+
+
+def _carried_out(sale: Sale) -> tuple[float, int]:
+    run: ReviewRun = review.start(sale=sale)
+    began = time.perf_counter()
+    opened = review.carry_on(run=run.pk)
+    return time.perf_counter() - began, opened
+
+
+def _write(sale: Sale, made: Sequence[Purchase]) -> None:
+    """The orders as confirmations leave them, but for units and payments, which no review reads."""
+    line = Allocation.objects.get(sale=sale)
+    line.cohort, line.seed, line.block = len(made), "5e" * 32, len(made)
+    line.save(update_fields=["cohort", "seed", "block"])
+    seed, channel = bytes.fromhex(line.seed), Channel.objects.get(campaign=sale.campaign_id)
+    opened_at = datetime.now(UTC) - timedelta(minutes=30)
+    for start in range(0, len(made), WRITTEN_AT_ONCE):
+        orders = list(review_judging.as_orders(made[start : start + WRITTEN_AT_ONCE]))
+        ids = [uuid.uuid4() for _ in orders]
+        rows = []
+        for at, (id_, order) in enumerate(zip(ids, orders, strict=True), start + 1):
+            reserved, paid = (opened_at + timedelta(milliseconds=moment) for moment in (order.made_ms, order.paid_ms))
+            rows.append(
+                Reservation(
+                    id=id_, sale=sale, allocation=line, channel=channel, index=at, asked=f"bench:{at}",
+                    number=lottery.number(at, len(made), seed), fingerprint="0" * 64, quantity=1, amount=1_799_000,
+                    epoch=1, state="confirmed", deadline_ms=ms(paid), made_at=reserved, confirmed_at=paid,
+                )
+            )  # fmt: skip
+        Reservation.objects.bulk_create(rows)
+        traits = [
+            (id_, axis, digest) for id_, order in zip(ids, orders, strict=True) for axis, digest in order.traits.items()
+        ]
+        insert(Trait, {
+            "reservation_id": [id_ for id_, _, _ in traits], "axis": [axis.value for _, axis, _ in traits],
+            "digest": [digest.hex() for _, _, digest in traits],
+        })  # fmt: skip
+        Contact.objects.bulk_create(
+            Contact.seal(row, _contact(order.buyer), "id", opened_at + timedelta(days=90))
+            for row, order in zip(rows, orders, strict=True)
+        )
+
+
+def _contact(buyer: Buyer | None) -> dict[str, str]:
+    assert buyer is not None, "simulated people have contact data"
+    return {"name": buyer.name, "address": buyer.address, "phone": buyer.phone, "email": buyer.email}

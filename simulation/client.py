@@ -1,0 +1,111 @@
+"""HTTP as shoppers' phones and partners' servers speak it: nothing is known here but addresses and JSON.
+
+Every answer goes to the journal. Where the server asks to come back later (Retry-After), the client does so with the
+same request, as a real one would.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from simulation.journal import Answer, Journal
+
+PATIENCE = 6
+# Who is told to come back in ten minutes gives up.
+WAIT_S_MAX = 5.0
+TIMEOUT_S = 20.0
+CONNECTIONS = 64
+
+
+def now_ms() -> int:
+    """The client's clock: ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Http:
+    """Connections to one server, shared by all who are simulated; cookies are each shopper's own business."""
+
+    def __init__(self, *, url: str, journal: Journal, connections: int = CONNECTIONS) -> None:
+        self.url = url.rstrip("/")
+        self.journal = journal
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def send(
+        self,
+        *,
+        who: str,
+        verb: str,
+        path: str,
+        sale: str,
+        line: str = "",
+        method: str = "POST",
+        body: Mapping[str, Any] | None = None,
+        note: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        cookies: dict[str, str] | None = None,
+    ) -> Answer:
+        """Send until there is a final answer; again only where one is asked to. `note` goes into the journal."""
+        for _ in range(PATIENCE):
+            asked = now_ms()
+            status, said, wait_s = await self._once(method, path, body, headers or {}, cookies)
+            answer = Answer(
+                who=who, verb=verb, sale=sale, line=line, asked_ms=asked, at_ms=now_ms(), status=status,
+                sent={**(body or {}), **(note or {})}, body=said, key=(headers or {}).get("Idempotency-Key", ""),
+            )  # fmt: skip
+            self.journal.add(answer)
+            if wait_s is None or wait_s > WAIT_S_MAX:
+                break
+            await asyncio.sleep(wait_s)
+        return answer
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+        cookies: dict[str, str] | None,
+    ) -> tuple[int, dict[str, Any], float | None]:
+        """Status, JSON and, where one should come back, after how many seconds."""
+        if self._session is None:
+            raise RuntimeError("use it as a context manager")
+        sent = {**headers, **({"Cookie": _spelt(cookies)} if cookies else {})}
+        try:
+            async with self._session.request(method, self.url + path, json=body, headers=sent) as response:
+                if cookies is not None:
+                    cookies.update({name: morsel.value for name, morsel in response.cookies.items()})
+                wait = response.headers.get("Retry-After") if response.status in {429, 503} else None
+                return response.status, await _json(response), float(wait) if wait else None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return 0, {"code": "no_answer", "detail": type(error).__name__}, 0.5
+
+
+def _spelt(cookies: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    if "json" not in response.content_type:
+        await response.read()
+        return {}
+    said = await response.json(content_type=None)
+    return said if isinstance(said, dict) else {"items": said}

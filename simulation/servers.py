@@ -1,0 +1,90 @@
+"""The whole system on one machine, out of one data folder: Redis, the server, a Celery worker with its beat.
+
+Every child gets its settings from the same environment as this process; the books are SQLite unless it names others.
+"""
+
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from django.conf import settings
+from django.core.management import call_command
+
+from simulation.processes import Process, wait_http
+from simulation.redis_server import RedisServer
+
+HOST = "127.0.0.1"
+STOP_S = 8.0
+
+
+class Servers:
+    """Started and stopped together, usable as a context manager; the worker may be killed and started by itself."""
+
+    def __init__(self, *, port: int, behind_proxy: bool = False) -> None:
+        self.url = f"http://{HOST}:{port}"
+        self.log = Path(settings.VAR_DIR) / "log"
+        self._port = port
+        # Simulated shoppers of the page come from addresses of their own, as behind a proxy.
+        self._env = {"FLASHSALE_TRUSTED_PROXIES": "127.0.0.1/32"} if behind_proxy else {}
+        self._env["FLASHSALE_URL"] = self.url
+        self._redis: RedisServer | None = None
+        self._web: Process | None = None
+        self.worker = self._celery()
+
+    def start(self) -> Self:
+        """Start everything and wait until the server answers. Raises NotReady and NoRedis."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
+        if "REDIS_URL" not in os.environ:
+            folder = Path(settings.VAR_DIR) / "redis"
+            self._redis = RedisServer(folder=folder, unix_socket=settings.REDIS_SOCKET).start()
+        call_command("migrate", verbosity=0, interactive=False)
+        self._web = self._granian().start()
+        wait_http(f"{self.url}/", process=self._web, seconds=60)
+        self.worker.start()
+
+    def restart_worker(self) -> None:
+        """A new worker in the place of one that has died."""
+        self.worker = self._celery().start()
+
+    @property
+    def dead(self) -> list[Process]:
+        """The programs that should run and do not."""
+        return [process for process in (self._web, self.worker) if process is not None and not process.running]
+
+    def stop(self) -> None:
+        """End everything, Redis last: what is in flight can still be written."""
+        if self._web is not None:
+            self._web.stop(seconds=STOP_S)
+        self.worker.stop(seconds=STOP_S)
+        if self._redis is not None:
+            self._redis.stop(seconds=STOP_S)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _granian(self) -> Process:
+        options = ["--interface", "asgi", "--host", HOST, "--port", str(self._port), "--workers", "1"]
+        options += ["--loop", "uvloop", "--no-ws", "--http", "1", "--no-access-log", "--workers-kill-timeout", "5"]
+        command = [sys.executable, "-m", "granian", *options, "config.asgi:application"]
+        return self._process("server", command)
+
+    def _celery(self) -> Process:
+        options = ["--pool", "solo", "--beat", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+        command = [sys.executable, "-m", "celery", "--app", "config.celery", "worker", *options]
+        return self._process("worker", command)
+
+    def _process(self, name: str, command: list[str]) -> Process:
+        env = {"FLASHSALE_VAR": str(settings.VAR_DIR), **self._env}
+        return Process(name=name, command=command, log=self.log / f"{name}.log", env=env, cwd=settings.BASE_DIR)

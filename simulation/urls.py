@@ -1,0 +1,10 @@
+"""The product's addresses, plus the demo's outbox."""
+
+from django.urls import include, path
+
+from simulation import outbox_page
+
+urlpatterns = [
+    path("outbox", outbox_page.outbox, name="outbox"),
+    path("", include("config.urls")),
+]

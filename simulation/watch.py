@@ -1,0 +1,115 @@
+"""One eye on a line for the whole crowd: polls the public status document, as a cache in front of the server would."""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Self
+
+from flashsale.rules import lottery
+from simulation.client import Http, now_ms
+
+EVERY_S = 0.25
+
+
+class Watch:
+    """What the public document of a line says, and who wants to know."""
+
+    def __init__(self, *, http: Http, sale: str, line: str, fed_until: int = 0) -> None:
+        self.sale = sale
+        self.line = line
+        self._fed_until = fed_until
+        self.document: dict[str, Any] = {}
+        self.drawn = asyncio.Event()
+        self.opened = asyncio.Event()
+        self._http = http
+        self._etag = ""
+        self._calls: list[tuple[int, int, asyncio.Future[bool]]] = []
+        self._over = False
+        self._order = 0
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        while True:
+            await self.glance()
+            await asyncio.sleep(EVERY_S)
+
+    async def glance(self) -> None:
+        """One poll."""
+        answer = await self._http.send(
+            who="everyone",
+            verb="status",
+            method="GET",
+            path=f"/v1/sales/{self.sale}/lines/{self.line}/status",
+            sale=self.sale,
+            line=self.line,
+        )
+        if answer.status == 200:
+            self.document = answer.body
+            self._tell()
+
+    def number(self, index: int) -> int:
+        """The number of an index, as anybody can work it out once the line is drawn."""
+        seed = bytes.fromhex(self.document["seed"])
+        return lottery.number(index, int(self.document["cohort"]), seed)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can be had here any more: closed, or everything sold for good."""
+        seen = self.document
+        if not seen:
+            return False
+        if now_ms() < self._fed_until:
+            return False
+        sold_out = seen["phase"] == "open" and seen["free"] == seen["held"] == 0 and bool(seen["seed"])
+        return sold_out or seen["phase"] in {"closed", "called_off"}
+
+    async def reached(self, number: int) -> bool:
+        """Wait until the number is called; False when the line is over before."""
+        if self.document and self.document["called"] >= number:
+            return True
+        if self._over:
+            return False
+        called: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._order += 1
+        heapq.heappush(self._calls, (number, self._order, called))
+        return await called
+
+    def _tell(self) -> None:
+        seen = self.document
+        if seen["seed"]:
+            self.drawn.set()
+        if seen["phase"] not in {"scheduled", "lobby"}:
+            self.opened.set()
+        self._release(lambda number: bool(number <= seen["called"]), answer=True)
+        if self.over:
+            self._over = True
+            self.drawn.set()
+            self._release(lambda _: True, answer=False)
+
+    def _release(self, wanted: Callable[[int], bool], *, answer: bool) -> None:
+        while self._calls and wanted(self._calls[0][0]):
+            _, _, called = heapq.heappop(self._calls)
+            if not called.done():
+                called.set_result(answer)
+
+
+class Watches:
+    """The watches of all lines that a crowd stands in. Usable as a context manager."""
+
+    def __init__(self, *, http: Http, sale: str, lines: list[str], fed_until: Mapping[str, int]) -> None:
+        self.by_line = {
+            line: Watch(http=http, sale=sale, line=line, fed_until=fed_until.get(line, 0)) for line in lines
+        }
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await asyncio.gather(*(watch.glance() for watch in self.by_line.values()))
+        self._tasks = [asyncio.create_task(watch.run()) for watch in self.by_line.values()]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

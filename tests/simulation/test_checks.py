@@ -1,0 +1,171 @@
+"""The outsider's checks find what is broken, in answers made up for it, and nothing where all is well."""
+
+from dataclasses import replace
+from typing import Any
+
+from flashsale.rules import lottery
+from simulation import checks, order
+from simulation.journal import Answer, Journal
+from simulation.observations import Seen, reservations
+
+SECRET = bytes(range(32))
+COHORT = 4
+OPENS, CLOSES, HOLD = 10_000, 100_000, 5_000
+TRANSCRIPT: dict[str, Any] = lottery.transcript(sale="s", secret=SECRET, cohorts={"l": COHORT})
+SEED = bytes.fromhex(TRANSCRIPT["lines"]["l"]["seed"])
+
+
+def _answer(who: str, verb: str, at_ms: int, status: int = 200, **body: Any) -> Answer:
+    return Answer(who=who, verb=verb, sale="s", line="l", asked_ms=at_ms, at_ms=at_ms, status=status, body=body)
+
+
+def _enter(who: str, index: int, phone: str) -> Answer:
+    identity = {"phone": phone, "email": f"{who}@example.com"}
+    return replace(_answer(who, "enter", 1000, 201, index=index), sent={"identity": identity})
+
+
+def _reserve(who: str, id_: str, at_ms: int = OPENS + 100, key: str = "k") -> Answer:
+    return replace(_answer(who, "reserve", at_ms, 201, reservation=id_, deadline=at_ms + HOLD), key=key)
+
+
+def _confirm(who: str, id_: str, at_ms: int = OPENS + 200) -> Answer:
+    return replace(_answer(who, "confirm", at_ms, id=id_), sent={"reservation": id_})
+
+
+def _status(at_ms: int, called: int, *, free: int = 1, held: int = 0, sold: int = 0) -> Answer:
+    shown = {"called": called, "free": free, "held": held, "sold": sold, "commitment": TRANSCRIPT["commitment"]}
+    return _answer("everyone", "status", at_ms, **shown)
+
+
+def _way(id_: str, state: str, serial: str = "u1") -> dict[str, Any]:
+    return {"serial": serial, "reservation": id_, "state": state, "cancelled_ms": ""}
+
+
+def _seen(*answers: Answer, units: int = 1, ways: tuple[dict[str, Any], ...] = ()) -> Seen:
+    journal = Journal()
+    for answer in answers:
+        journal.add(answer)
+    return Seen(
+        journal=journal, limit=1, units={("s", "l"): units}, windows={"s": (OPENS, CLOSES, HOLD)},
+        transcripts={"s": TRANSCRIPT}, ways=list(ways),
+    )  # fmt: skip
+
+
+def _broken(seen: Seen) -> set[int]:
+    return {check.promise for check in checks.everything(seen) if not check.held}
+
+
+def test_nothing_is_found_where_all_is_well() -> None:
+    first = lottery.index_of(1, COHORT, SEED)
+    seen = _seen(
+        _enter("ani", first, "081211112222"), _status(OPENS, 1), _reserve("ani", "r1"), _reserve("ani", "r1"),
+        _confirm("ani", "r1"), _status(OPENS + 2000, 1, free=0, sold=1), ways=(_way("r1", "confirmed"),),
+    )  # fmt: skip
+
+    assert _broken(seen) == set()
+
+
+def test_more_reservations_than_units_are_found() -> None:
+    seen = _seen(_reserve("ani", "r1"), _reserve("budi", "r2"))
+
+    assert not checks.oversold(seen, list(reservations(seen))).held
+
+
+def test_a_unit_that_expired_may_be_held_again() -> None:
+    seen = _seen(_reserve("ani", "r1"), _reserve("budi", "r2", at_ms=OPENS + 100 + HOLD))
+
+    assert checks.oversold(seen, list(reservations(seen))).held
+
+
+def test_a_unit_with_two_owners_is_found() -> None:
+    seen = _seen(units=2, ways=(_way("r1", "confirmed"), _way("r2", "held")))
+
+    assert not checks.oversold(seen, []).held
+
+
+def test_a_lost_unit_is_found() -> None:
+    assert not checks.conserved(_seen(_status(OPENS, 0, free=0))).held
+
+
+def test_one_phone_with_two_reservations_is_found() -> None:
+    seen = _seen(
+        _enter("ani", 1, "081211112222"), _enter("ani-2", 2, "+62 812 1111 2222"), _reserve("ani", "r1"),
+        _reserve("ani-2", "r2"), units=2,
+    )  # fmt: skip
+
+    assert not checks.limited(seen, list(reservations(seen))).held
+    assert not order.one_place(seen).held
+
+
+def test_a_lost_acknowledgement_is_found() -> None:
+    seen = _seen(_reserve("ani", "r1"))
+
+    assert not checks.committed(seen, list(reservations(seen))).held
+
+
+def test_two_effects_of_one_key_are_found() -> None:
+    assert not checks.once(_seen(_reserve("ani", "r1"), _reserve("ani", "r2"))).held
+
+
+def test_a_number_that_does_not_follow_from_the_draw_is_found() -> None:
+    wrong = lottery.number(1, COHORT, SEED) % COHORT + 1
+
+    assert not order.drawn(_seen(_answer("ani", "look", OPENS, index=1, number=wrong, state="waiting"))).held
+
+
+def test_another_commitment_shown_before_is_found() -> None:
+    shown = _status(OPENS, 0)
+
+    assert not order.drawn(_seen(replace(shown, body={**shown.body, "commitment": "00" * 32}))).held
+
+
+def test_a_reservation_before_being_called_is_found() -> None:
+    last = lottery.index_of(COHORT, COHORT, SEED)
+    seen = _seen(_enter("ani", last, "081211112222"), _reserve("ani", "r1"), _status(OPENS + 1000, COHORT - 1))
+
+    assert not order.called_first(seen).held
+
+
+def test_somebody_passed_over_is_found() -> None:
+    looks = (
+        _answer("ani", "look", OPENS, index=1, number=2, state="called", called=2, now=OPENS),
+        _answer("budi", "look", OPENS + 1, index=2, number=1, state="waiting", called=0, now=OPENS + 1),
+    )
+
+    assert not order.nobody_passed_over(_seen(*looks)).held
+
+
+def test_a_late_confirmation_is_found() -> None:
+    seen = _seen(_reserve("ani", "r1"), _confirm("ani", "r1", at_ms=OPENS + 100 + HOLD + 300))
+
+    assert not checks.late_refused(seen, list(reservations(seen))).held
+
+
+def test_a_confirmation_is_late_by_the_lines_clock() -> None:
+    at = OPENS + 100 + HOLD + 300
+    documents = [_answer("everyone", "status", at - age, now=at - age - lag) for age, lag in ((900, 700), (400, 200))]
+    seen = _seen(_reserve("ani", "r1"), *documents, _confirm("ani", "r1", at_ms=at))
+
+    assert checks.late_refused(seen, list(reservations(seen))).held
+
+
+def test_a_confirmation_whose_answer_was_lost_may_be_repeated_late() -> None:
+    lost = replace(_confirm("ani", "r1"), status=0)
+    seen = _seen(_reserve("ani", "r1"), lost, _confirm("ani", "r1", at_ms=OPENS + 100 + HOLD + 300))
+
+    assert checks.late_refused(seen, list(reservations(seen))).held
+
+
+def test_a_reservation_before_the_opening_is_found() -> None:
+    seen = _seen(_reserve("ani", "r1", at_ms=OPENS - 1))
+
+    assert not checks.inside_window(seen, list(reservations(seen))).held
+
+
+def test_a_line_that_rolls_over_may_have_fewer_units_than_before_and_never_more() -> None:
+    seen = _seen(_status(OPENS, 0, free=2), _status(OPENS + 1, 0, free=1), units=2)
+    assert not checks.conserved(seen).held
+    seen.rolling.add(("s", "l"))
+    assert checks.conserved(seen).held
+    seen.units["s", "l"] = 1
+    assert not checks.conserved(seen).held
