@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import cancel, confirm, erase, notify, reallocate, retention, review, settle, tick
+from flashsale.life import cancel, erase, notify, reallocate, refund, retention, review, settle, tick
 
 
 @shared_task(name="flashsale.tasks.tend")
@@ -55,7 +55,7 @@ def sweep_limits(**_: Any) -> int:
 @shared_task(name="flashsale.tasks.sweep_refunds")
 def sweep_refunds(**_: Any) -> int:
     """Sends back the money that is due."""
-    return confirm.refund_due()
+    return refund.refund_due()
 
 
 @shared_task(name="flashsale.tasks.sweep_units")

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.step import ReadOnlyAdmin, Step
 from flashsale.admin.words import local, money, state
-from flashsale.life import confirm, review
+from flashsale.life import refund, review
 from flashsale.models import Reservation
 from flashsale.models.sale import moment
 from flashsale.rules.states import PaymentState, ReservationState
@@ -61,7 +61,7 @@ class RefundAgain(Step):
 
     def take(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Soon, in the background."""
-        confirm.refund_again(reservation=row.pk)
+        refund.refund_again(reservation=row.pk)
         return _("The refund is due again.")
 
 

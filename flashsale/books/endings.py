@@ -8,7 +8,8 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from flashsale.books.reservations import advance_units, lock_sale
-from flashsale.models.reservation import Claim, Holding, Reservation, Unpaid
+from flashsale.models.limit_slot import Claim, Unpaid
+from flashsale.models.reservation import Holding, Reservation
 from flashsale.models.unit import Unit
 from flashsale.rules.states import ReservationState, UnitState
 

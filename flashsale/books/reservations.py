@@ -15,7 +15,8 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 
 from flashsale.books.rows import insert
-from flashsale.models.reservation import Claim, Holding, Reservation
+from flashsale.models.limit_slot import Claim
+from flashsale.models.reservation import Holding, Reservation
 from flashsale.models.sale import moment
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState, UnitState

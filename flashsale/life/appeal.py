@@ -19,9 +19,9 @@ from flashsale.books.reservations import advance_units
 from flashsale.gate import bridge
 from flashsale.life import sealed_links
 from flashsale.life.cancel import let_go
-from flashsale.life.expire import give
+from flashsale.life.give_back import give
 from flashsale.life.reallocate import invite_owed
-from flashsale.life.rebuild import card_of
+from flashsale.life.sale_card import card_of
 from flashsale.models import (
     Appeal,
     Cancellation,

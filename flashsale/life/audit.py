@@ -8,7 +8,7 @@ from enum import StrEnum
 from django.db.models import Count, F, Q, Sum
 
 from flashsale.gate import bridge, inspect
-from flashsale.life.rebuild import card_of
+from flashsale.life.sale_card import card_of
 from flashsale.models import (
     Allocation,
     Campaign,

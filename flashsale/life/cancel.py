@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from flashsale.books.endings import Ended, end, ended_before
 from flashsale.gate import bridge
-from flashsale.life.expire import give
-from flashsale.life.rebuild import card_of
+from flashsale.life.give_back import give
+from flashsale.life.sale_card import card_of
 from flashsale.models import Cancellation, Case, Notice, Payment, Record, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, reason

@@ -18,7 +18,7 @@ from flashsale.gate import scripts
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life import sale_control
-from flashsale.life.books import in_books
+from flashsale.life.db_threads import in_books
 from flashsale.models import Clock, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome

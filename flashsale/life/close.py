@@ -6,7 +6,7 @@ from django.utils import timezone
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, sale_cards
 from flashsale.life import fairness_report
-from flashsale.life.rebuild import card_of
+from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Reservation, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.states import Phase, ReservationState, SaleState

@@ -1,45 +1,23 @@
 """Draw: a sale's cohorts are frozen at its opening and written in the books once; only then are there numbers."""
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
-from math import inf
-from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Greatest
 
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import sale_cards, scripts
-from flashsale.gate.client import gate, wall_ms
-from flashsale.gate.messages import Crowd, Survey
+from flashsale.gate.client import wall_ms
+from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life.books import Errand, in_books
-from flashsale.models import Allocation, Record, Remembered, Sale
+from flashsale.life.crowd_backup import _keep
+from flashsale.life.db_threads import in_books
+from flashsale.models import Record, Sale
 from flashsale.models.sale import moment
 from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
 
-# Indexes are promised to the gate in blocks, so that a gate without memory never gives one twice.
-BLOCK_MAX = 10_000
-# A small line gets small blocks: after a loss of the gate its indexes go on not far behind.
-BLOCK_MIN = 50
 MARKS_MAX = 1000
-REMEMBER_S = 1.0
-# A million places weigh a quarter of a megabyte: written whenever somebody has left, that would be gigabytes an hour.
-CROWD_BYTES_PER_S = 32 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What this process wrote down last of a line, and when; times on its monotonic clock."""
-
-    at: float = -inf
-    counts: Mapping[str, int] = field(default_factory=dict)
-    crowd_at: float = -inf
-    crowd: Crowd = field(default_factory=Crowd)
 
 
 async def draw(*, card: SaleCard) -> bool:
@@ -108,70 +86,3 @@ async def _mark_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -
         # Worked out a thousand at a time: whoever else is at this door is served in between.
         numbers = [lottery.number(x, cohort, bytes.fromhex(seed)) for x in absent[start : start + MARKS_MAX]]
         await scripts.void(card, line, seed="", numbers=numbers)
-
-
-async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
-    """Commits the next block of indexes when half of the last one is given; a carried line gives none."""
-    ahead = min(BLOCK_MAX, max(BLOCK_MIN, figures.entered // 2))
-    most = card.most_indexes(line)
-    if figures.block - figures.entered < ahead // 2 and figures.block < most and not line.carries:
-        block = await in_books(write_block, line.id, min(most, figures.entered + ahead))
-        await scripts.extend(card, line, block=block)
-
-
-async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
-    """Writes down what else only the gate knows of a line's crowd, where it has changed: its counts once a second and
-    process, who is out of it as often as its bitmaps may weigh."""
-    written: dict[tuple[str, int], _Written] = gate().kept["crowds"]
-    last = written.get((card.commitment, line.number), _Written())
-    now = time.monotonic()
-    if now - last.at <= REMEMBER_S:
-        return
-    counts = {"entered": figures.entered, "called": figures.called, "lapsed": figures.lapsed}
-    crowd, crowd_at = last.crowd, last.crowd_at
-    if (now - crowd_at) * CROWD_BYTES_PER_S > len(crowd.out) + len(crowd.seen):
-        found = await sale_cards.crowd(card, line)
-        if isinstance(found, Outcome):
-            return
-        crowd, crowd_at = found, now
-    if crowd != last.crowd or counts != last.counts:
-        await in_books(write_crowd, card, line.id, counts, crowd if crowd != last.crowd else None)
-    written[card.commitment, line.number] = _Written(now, counts, crowd_at, crowd)
-
-
-@transaction.atomic
-def write_crowd(card: SaleCard, allocation: int, counts: Mapping[str, int], crowd: Crowd | None) -> None:
-    """How many have entered, were called and have lapsed, which never shrinks, and who is out (None: as known).
-
-    Nothing that a gate said which is no more: the one filled since knows better.
-    """
-    if lock_sale(card.sale)[0] == card.epoch:
-        most: dict[str, Any] = {name: Greatest(name, count) for name, count in counts.items()}
-        Allocation.objects.filter(pk=allocation).update(**most)
-        if crowd:
-            _keep(allocation, crowd)
-
-
-def _keep(allocation: int, crowd: Crowd) -> None:
-    Remembered.objects.update_or_create(allocation_id=allocation, defaults={"out": crowd.out, "seen": crowd.seen})
-
-
-async def make_room(*, card: SaleCard, line: LineCard) -> None:
-    """Commits the next block at once, for a crowd faster than the tending; one caller a line does it for all.
-
-    Raises TimeoutError when the books hang: the block may yet be written, and the tending tells it to the gate.
-    """
-    making: Errand = gate().kept["making room"].setdefault(line.id, Errand())
-    await making.run(partial(_make_room, card, line))
-
-
-async def _make_room(card: SaleCard, line: LineCard) -> None:
-    figures = await scripts.survey(card, line)
-    if not isinstance(figures, Outcome):
-        await extend(card=card, line=line, figures=figures)
-
-
-def write_block(allocation: int, block: int) -> int:
-    """The last index that may be given, which never shrinks."""
-    Allocation.objects.filter(pk=allocation, block__lt=block).update(block=block)
-    return Allocation.objects.values_list("block", flat=True).get(pk=allocation)

@@ -18,7 +18,7 @@ from flashsale.gate import bridge, sale_cards
 from flashsale.life import fairness_report
 from flashsale.life.close import close
 from flashsale.life.confirm import KEEP_CONTACT
-from flashsale.life.rebuild import card_of
+from flashsale.life.sale_card import card_of
 from flashsale.models import (
     ApiCall,
     Appeal,

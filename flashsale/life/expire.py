@@ -8,35 +8,31 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from flashsale.books.endings import Ended, abandon_all, end_all, ended_before_all
 from flashsale.books.reservations import RefusedByBooks, Winner, lock_sale
-from flashsale.gate import inspect, scripts
+from flashsale.gate import scripts
 from flashsale.gate.client import gate
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life.books import in_books
+from flashsale.life.db_threads import in_books
+from flashsale.life.give_back import AT_ONCE, give
 from flashsale.life.held_request import winner_of
 from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState
 
 log = logging.getLogger(__name__)
-# Whoever pays waits while the books end the batch their hold is in; so do a door's requests while the gate hears of it.
-AT_ONCE = 100
 # The calling of the same sale waits so long at most for a batch more.
 NO_MORE_AFTER_S = 0.25
 # What the tables refuse is asked again so much later: asked at every look, it would hold up all that come due after it.
 REFUSED_S = 60.0
-# Longer than any process is away between a commit and its message; later only a rebuild would notice.
-LATELY = timedelta(hours=1)
 
 Taken = Mapping[uuid.UUID, dict[str, Any]]
 # A reservation that the gate should hear is confirmed, its allocation, how many units.
@@ -151,44 +147,6 @@ async def abandon_refused(*, card: SaleCard, taken: dict[str, Any]) -> None:
     """
     for ended in await in_books(write_off, card, {uuid.UUID(taken["ask"]["id"]): taken}):
         await give(card=card, ended=ended)
-
-
-async def tell_again(*, card: SaleCard) -> int:
-    """Tells the gate of the ends that it has not heard of although the books have them; how many."""
-    ended = await in_books(_ended_lately, card.sale, timezone.now())
-    missed = await inspect.still_held(card, [str(id_) for id_ in ended])
-    for start in range(0, len(missed), AT_ONCE):
-        some = await in_books(_ended, missed[start : start + AT_ONCE])
-        await asyncio.gather(*(give(card=card, ended=one) for one in some))
-    return len(missed)
-
-
-def _ended_lately(sale: int, now: datetime) -> list[uuid.UUID]:
-    lately = Q(ended_at__gt=now - LATELY) | Q(cancellation__appeal_until__range=(now - LATELY, now))
-    lately |= Q(case__appeal__decided_at__gt=now - LATELY)
-    rows = Reservation.objects.filter(lately, sale=sale, ended_at__isnull=False, claims=None)
-    # What expired stays due in the gate until it hears of it: the reaper tells it.
-    rows = rows.exclude(state=ReservationState.EXPIRED)
-    return list(rows.values_list("pk", flat=True))
-
-
-@transaction.atomic
-def _ended(ids: Sequence[str]) -> list[Ended]:
-    return ended_before_all(list(Reservation.objects.filter(pk__in=ids)))
-
-
-async def give(*, card: SaleCard, ended: Ended) -> None:
-    """Tells the gate of an end that the books have committed; late and repeated messages change nothing."""
-    line = card.line_id(ended.allocation)
-    await scripts.give(
-        card, line, reservation=ended.reservation, frees_limit=ended.frees_limit, how=ended.how,
-        units=_sold_here(line.skus, ended.units),
-    )  # fmt: skip
-
-
-def _sold_here(skus: Iterable[str], units: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    offered = set(skus)
-    return [unit for unit in units if unit[2] in offered]
 
 
 async def _confirm(card: SaleCard, sold: Sold) -> None:

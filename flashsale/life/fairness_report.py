@@ -20,7 +20,7 @@ from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import appeal
 from flashsale.life.audit import commitment_holds, out_of_order, trail_head
-from flashsale.life.rebuild import card_of
+from flashsale.life.sale_card import card_of
 from flashsale.models import (
     Allocation,
     Appeal,

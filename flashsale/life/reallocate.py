@@ -19,7 +19,8 @@ from django.utils.translation import gettext as _
 
 from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.gate import bridge
-from flashsale.life.rebuild import card_of, mend
+from flashsale.life.mend import mend
+from flashsale.life.sale_card import card_of
 from flashsale.models import (
     Allocation,
     Cancellation,

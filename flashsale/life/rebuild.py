@@ -9,59 +9,19 @@ from django.utils import timezone
 
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, load, sale_cards, scripts
-from flashsale.gate.keys import buckets_for
-from flashsale.gate.sale_card import AxisCard, CarriedCard, ChannelCard, LineCard, OfferCard, SaleCard
+from flashsale.gate.sale_card import SaleCard
 from flashsale.gate.sale_cards import REMEMBERED
 from flashsale.life import snapshot
-from flashsale.life.books import alone, in_books
-from flashsale.models import Allocation, Campaign, Listed, Record, Reservation, Sale, Unit
-from flashsale.models.sale import ms
-from flashsale.rules.identity import Axis
+from flashsale.life.advisory_lock import alone
+from flashsale.life.db_threads import in_books
+from flashsale.life.sale_card import card_of
+from flashsale.models import Campaign, Record, Reservation, Sale
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.states import ReservationState, SaleState, UnitState
+from flashsale.rules.states import ReservationState, SaleState
 
 log = logging.getLogger(__name__)
 # Of PostgreSQL's advisory locks ("fill" in ASCII).
 FILLING_LOCK = int.from_bytes(b"fill")
-
-
-def card_of(sale: Sale) -> SaleCard:
-    """What doors need to know of a sale, as the books have it."""
-    campaign = sale.campaign
-    axes = tuple(AxisCard(Axis(a.axis), a.hard, a.checked_at) for a in campaign.axes.order_by("axis"))
-    return SaleCard(
-        campaign=campaign.pk, campaign_code=campaign.code, sale=sale.pk, code=sale.code, name=sale.name,
-        time_zone=campaign.time_zone, currency=campaign.currency, salt=bytes(campaign.salt).hex(), epoch=sale.epoch,
-        limit=campaign.limit, sale_limit=sale.limit or 0, lobby_at=ms(sale.lobby_at), opens_at=ms(sale.opens_at),
-        closes_at=ms(sale.closes_at), claim_ms=sale.claim_s * 1000, hold_ms=sale.hold_s * 1000,
-        overbooking=float(sale.overbooking), rate_per_s=sale.rate_per_s, poll_ms=sale.poll_ms,
-        claims_max=sale.claims_max, extra_time_max=sale.extra_time_max, max_entries=sale.max_entries,
-        buckets=buckets_for(sale.max_entries, len(axes)), commitment=sale.commitment, message=sale.message, axes=axes,
-        offers=tuple(OfferCard(o.sku, o.name, o.price) for o in sale.offers.all()),
-        lines=tuple(_line_card(line) for line in _lines(sale)),
-        channels=tuple(ChannelCard(c.pk, c.code, c.name, c.kind) for c in campaign.channels.order_by("pk")),
-    )  # fmt: skip
-
-
-def _lines(sale: Sale) -> list[Allocation]:
-    rows = sale.allocations.select_related("sale", "successor", "carries").order_by("number")
-    return list(rows.prefetch_related("channels", "stock__offer"))
-
-
-def _line_card(line: Allocation) -> LineCard:
-    channels = tuple(channel.code for channel in line.channels.all())
-    return LineCard(
-        number=line.number, id=line.pk, code=line.code, name=line.name or line.code, channels=channels,
-        skus=tuple(stock.offer.sku for stock in line.stock.order_by("offer_id")), mode=line.mode,
-        opens_at=ms(line.opens_at) if line.opens_at else 0, listed_only=line.listed_only,
-        successor=line.successor.number if line.successor else 0,
-        rolls_over_at=ms(line.rolls_over_at) if line.rolls_over_at else 0,
-        carries=_carried_card(line.carries) if line.carries else None,
-    )  # fmt: skip
-
-
-def _carried_card(old: Allocation) -> CarriedCard:
-    return CarriedCard(sale=old.sale_id, line=old.number, cohort=old.cohort or 0, seed=old.seed)
 
 
 def rebuild(*, sale: int) -> SaleCard:
@@ -122,32 +82,6 @@ def _lock_unknown(campaign: int) -> tuple[list[Sale], int]:
 
 async def _answers(card: SaleCard) -> bool:
     return not isinstance(await scripts.due(card, most=0), Outcome)
-
-
-async def mend(*, card: SaleCard) -> int:
-    """Offers every unit to the gate that is free in the books and not known there; how many were missing. It hears
-    who is on a line's list, too.
-
-    A message from the books may be lost with the process that carried it; this finds what it said.
-    """
-    offered = 0
-    for line in card.lines:
-        free = await in_books(_free_units, line.id)
-        for start in range(0, len(free), load.CHUNK):
-            answer = await scripts.give(card, line, units=free[start : start + load.CHUNK])
-            offered += answer if isinstance(answer, int) else 0
-        if line.listed_only:
-            await load.put_on_list(card, line=line.number, digests=await in_books(_listed, line.id))
-    return offered
-
-
-def _listed(allocation: int) -> list[str]:
-    return list(Listed.objects.filter(allocation=allocation).values_list("digest", flat=True))
-
-
-def _free_units(allocation: int) -> list[tuple[int, int, str]]:
-    rows = Unit.objects.filter(allocation=allocation, state=UnitState.FREE)
-    return list(rows.values_list("id", "version", "sku"))
 
 
 def live_sales() -> dict[str, int]:

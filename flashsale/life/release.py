@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from flashsale.books.endings import end, ended_before
 from flashsale.gate import bridge
-from flashsale.life.expire import give
-from flashsale.life.rebuild import card_of
+from flashsale.life.give_back import give
+from flashsale.life.sale_card import card_of
 from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState

@@ -15,10 +15,10 @@ from flashsale.books.endings import Ended
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import score
-from flashsale.life.books import alone
+from flashsale.life.advisory_lock import alone
 from flashsale.life.cancel import cancel_locked
-from flashsale.life.expire import give
-from flashsale.life.rebuild import card_of
+from flashsale.life.give_back import give
+from flashsale.life.sale_card import card_of
 from flashsale.models import Case, Opened, Record, Reservation, ReviewRun, Rules, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import reason

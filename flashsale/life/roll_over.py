@@ -10,7 +10,7 @@ from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.gate import scripts
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life.books import in_books
+from flashsale.life.db_threads import in_books
 from flashsale.models import Move, Unit
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import UnitState

@@ -23,8 +23,9 @@ from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, inspect, sale_cards, scripts
 from flashsale.gate.client import GateDown, wall_ms
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life.books import in_books
-from flashsale.life.rebuild import card_of, mend
+from flashsale.life.db_threads import in_books
+from flashsale.life.mend import mend
+from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms, short_enough
 from flashsale.rules.pace import LEASE_MS, Lease

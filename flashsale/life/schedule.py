@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from flashsale.books.reservations import lock_sale
-from flashsale.life.draw import BLOCK_MIN
 from flashsale.life.enter import digester
-from flashsale.life.rebuild import card_of, rebuild
+from flashsale.life.index_blocks import BLOCK_MIN
+from flashsale.life.rebuild import rebuild
+from flashsale.life.sale_card import card_of
 from flashsale.life.sale_control import make_units
 from flashsale.life.status import BYTES_MAX, bytes_at_most
 from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Record, Rules, Sale, Stock

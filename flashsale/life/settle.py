@@ -17,7 +17,7 @@ from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.held_request import taken_again
-from flashsale.life.rebuild import card_of
+from flashsale.life.sale_card import card_of
 from flashsale.models import Claim, Contact, Payment, Reservation, Sale, Unit
 from flashsale.providers import payments
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused

@@ -11,13 +11,17 @@ from flashsale.gate import bridge, refusal_counts, sale_cards, scripts
 from flashsale.gate.client import GateDown, gate
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire, sale_control
-from flashsale.life.books import Errand, in_books
+from flashsale.life import expire, give_back, sale_control
 from flashsale.life.clock_lease import beat
 from flashsale.life.close import close
-from flashsale.life.draw import draw, extend, remember
-from flashsale.life.rebuild import find_lost, mend, rebuild
+from flashsale.life.crowd_backup import remember
+from flashsale.life.db_threads import in_books
+from flashsale.life.draw import draw
+from flashsale.life.index_blocks import extend
+from flashsale.life.mend import mend
+from flashsale.life.rebuild import find_lost, rebuild
 from flashsale.life.roll_over import roll_over
+from flashsale.life.single_flight import Errand
 from flashsale.life.status import phase_of
 from flashsale.models import Allocation
 from flashsale.rules import pace
@@ -113,7 +117,7 @@ async def mend_all() -> None:
         if card is None:
             continue
         decided = await sale_control.tell_again(card=card)
-        if again := decided + await expire.tell_again(card=card) + await mend(card=card):
+        if again := decided + await give_back.tell_again(card=card) + await mend(card=card):
             log.warning("%s: %s messages to the gate had been lost and were told again", code, again)
 
 

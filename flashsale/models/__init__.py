@@ -1,17 +1,29 @@
 """The books: what is true for ever. One noun a file; the tables themselves refuse what must not be."""
 
-from flashsale.models.allocation import Allocation, Listed, Offer, Remembered, Stock
+from flashsale.models.allocation import Allocation
 from flashsale.models.api_call import ApiCall
+from flashsale.models.appeal import Appeal
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
-from flashsale.models.case import Appeal, Cancellation, Case, Notice, Opened, ReviewRun
+from flashsale.models.cancellation import Cancellation
+from flashsale.models.case import Case, Opened
+from flashsale.models.contact import Contact
+from flashsale.models.crowd_backup import Remembered
 from flashsale.models.demo_charge import DemoCharge
 from flashsale.models.fairness_report import FairnessReport
+from flashsale.models.limit_slot import Claim, Unpaid
+from flashsale.models.list_entry import Listed
+from flashsale.models.notice import Notice
+from flashsale.models.offer import Offer
 from flashsale.models.partner_key import PartnerKey
+from flashsale.models.payment import Payment
+from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
-from flashsale.models.reservation import Claim, Contact, Holding, Payment, Reservation, Trait, Unpaid
+from flashsale.models.reservation import Holding, Reservation, Trait
+from flashsale.models.review_run import ReviewRun
 from flashsale.models.rule_set import Rules, RulesChanged
 from flashsale.models.sale import Clock, Sale
-from flashsale.models.unit import Move, Reallocation, Unit
+from flashsale.models.stock import Stock
+from flashsale.models.unit import Unit
 
 __all__ = [
     "Allocation",

@@ -4,35 +4,13 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, Channel
-from flashsale.models.sale import UNITS_MAX, Sale
+from flashsale.models.sale import Sale
 from flashsale.rules.states import Mode
-
-
-class Offer(models.Model):
-    """A thing sold in a sale, at its official price in whole units of the campaign's currency."""
-
-    sale = models.ForeignKey(Sale, models.CASCADE, related_name="offers", verbose_name=_("sale"))
-    sku = models.CharField(_("SKU"), max_length=40)
-    name = models.CharField(_("name"), max_length=120)
-    price = models.PositiveBigIntegerField(_("price"), validators=[MinValueValidator(1)])
-
-    class Meta:
-        verbose_name = _("offer")
-        verbose_name_plural = _("offers")
-        ordering = ["pk"]
-        constraints = [
-            models.UniqueConstraint(fields=["sale", "sku"], name="one_offer_per_sku"),
-            models.CheckConstraint(condition=Q(price__gte=1), name="offer_has_a_price"),
-        ]
-
-    def __str__(self) -> str:
-        return self.sku
 
 
 class Allocation(models.Model):
@@ -127,60 +105,3 @@ class Allocation(models.Model):
     def ends_at(self) -> datetime:
         """Until when its units are for its own people: then they roll over, or the sale closes."""
         return self.rolls_over_at or self.sale.closes_at
-
-
-class Remembered(models.Model):
-    """Who was out of a line (left, voided or lost) and whose token was seen, a moment ago: bit n for index n.
-
-    What a gate without any memory can still know. In a line that carries an order over, the old numbers shown are those
-    seen. A row of its own: bitmaps of a large line are not to be read with every allocation.
-    """
-
-    allocation = models.OneToOneField(Allocation, models.CASCADE, primary_key=True, related_name="remembered")
-    out = models.BinaryField(default=b"")
-    seen = models.BinaryField(default=b"")
-
-    def __str__(self) -> str:
-        return str(self.allocation_id)
-
-
-class Listed(models.Model):
-    """A person on an allocation's list, by one digest; any proven axis that is listed lets them in."""
-
-    allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="listed", verbose_name=_("allocation"))
-    axis = models.CharField(_("axis"), max_length=20)
-    digest = models.CharField(max_length=32)
-    # An account is one partner's: whose, where the list was handed in.
-    channel = models.ForeignKey(Channel, models.CASCADE, null=True, editable=False, related_name="+")
-
-    class Meta:
-        verbose_name = _("listed person")
-        verbose_name_plural = _("listed people")
-        constraints = [models.UniqueConstraint(fields=["allocation", "axis", "digest"], name="listed_once")]
-
-    def __str__(self) -> str:
-        return f"{self.axis} {self.digest[:8]}"
-
-
-class Stock(models.Model):
-    """How many new units of an offer an allocation gets at publication."""
-
-    allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="stock", verbose_name=_("allocation"))
-    offer = models.ForeignKey(Offer, models.CASCADE, related_name="stock", verbose_name=_("offer"))
-    quantity = models.PositiveIntegerField(
-        _("units"), validators=[MaxValueValidator(UNITS_MAX)],
-        help_text=_("0 where all units come from cancelled orders."),
-    )  # fmt: skip
-
-    class Meta:
-        verbose_name = _("stock")
-        verbose_name_plural = _("stock")
-        constraints = [models.UniqueConstraint(fields=["allocation", "offer"], name="one_stock_per_offer")]
-
-    def __str__(self) -> str:
-        return f"{self.offer}: {self.quantity}"
-
-    def clean(self) -> None:
-        """An allocation sells what its own sale offers."""
-        if self.offer_id and self.allocation_id and self.offer.sale_id != self.allocation.sale_id:
-            raise ValidationError({"offer": _("This offer belongs to another sale.")})

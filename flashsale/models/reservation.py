@@ -1,22 +1,16 @@
 """Reservations and what hangs on them: units, claims on the limit, traits, contact data, payment."""
 
-import json
 import uuid
-from base64 import urlsafe_b64encode
-from datetime import datetime
-from typing import Any
 
-from cryptography.fernet import Fernet
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.allocation import Allocation
-from flashsale.models.campaign import Campaign, Channel
+from flashsale.models.campaign import Channel
 from flashsale.models.sale import Sale
 from flashsale.models.unit import Unit
-from flashsale.rules.states import PaymentState, ReservationState
+from flashsale.rules.states import ReservationState
 
 ENDED_UNCONFIRMED = ["expired", "released", "abandoned"]
 
@@ -104,58 +98,6 @@ class Holding(models.Model):
         return f"{self.unit_id} in {self.reservation_id}"
 
 
-class Claim(models.Model):
-    """One slot of an identity's limit on one axis: the table has no room for one purchase too many."""
-
-    scope = models.CharField(max_length=24)
-    axis = models.CharField(max_length=20)
-    digest = models.CharField(max_length=32)
-    slot = models.PositiveSmallIntegerField()
-    limit = models.PositiveSmallIntegerField()
-    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="claims")
-
-    class Meta:
-        verbose_name = _("claim")
-        verbose_name_plural = _("claims")
-        constraints = [
-            models.UniqueConstraint(fields=["scope", "axis", "digest", "slot"], name="one_claim_per_slot"),
-            models.CheckConstraint(condition=Q(slot__gte=1, slot__lte=models.F("limit")), name="claim_within_limit"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.scope} {self.axis} {self.slot}/{self.limit}"
-
-    @staticmethod
-    def campaign_scope(campaign: int) -> str:
-        """The scope of a campaign's limit."""
-        return f"campaign:{campaign}"
-
-    @staticmethod
-    def sale_scope(sale: int) -> str:
-        """The scope of a sale's own, lower limit."""
-        return f"sale:{sale}"
-
-
-class Unpaid(models.Model):
-    """By what somebody was known who let a hold expire unpaid; whoever has two gets no third in the campaign.
-
-    Also what claims to take again if the money arrives after all.
-    """
-
-    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="unpaid")
-    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="unpaid")
-    axis = models.CharField(max_length=20)
-    digest = models.CharField(max_length=32)
-
-    class Meta:
-        verbose_name = _("unpaid hold")
-        verbose_name_plural = _("unpaid holds")
-        constraints = [models.UniqueConstraint(fields=["reservation", "axis"], name="unpaid_once_per_axis")]
-
-    def __str__(self) -> str:
-        return f"{self.axis} {self.digest[:8]}"
-
-
 class Trait(models.Model):
     """What a confirmed order is known by on one axis, as a keyed digest: the review links orders by it."""
 
@@ -171,68 +113,3 @@ class Trait(models.Model):
 
     def __str__(self) -> str:
         return f"{self.axis} {self.digest[:8]}"
-
-
-def _vault() -> Fernet:
-    return Fernet(urlsafe_b64encode(settings.FLASHSALE_CONTACT_KEY))
-
-
-class Contact(models.Model):
-    """Name, address, phone, e-mail of a buyer: encrypted by a key outside the database, with a retention clock."""
-
-    reservation = models.OneToOneField(Reservation, models.CASCADE, related_name="contact")
-    sealed = models.TextField(editable=False)
-    language = models.CharField(_("language"), max_length=2, default="id")
-    keep_until = models.DateTimeField(_("keep until"))
-
-    class Meta:
-        verbose_name = _("contact")
-        verbose_name_plural = _("contacts")
-
-    def __str__(self) -> str:
-        return str(self.reservation_id)
-
-    @classmethod
-    def seal(cls, reservation: Reservation, data: dict[str, str], language: str, keep_until: datetime) -> "Contact":
-        """An unsaved contact with `data` encrypted."""
-        sealed = _vault().encrypt(json.dumps(data).encode()).decode()
-        return cls(reservation=reservation, sealed=sealed, language=language, keep_until=keep_until)
-
-    def read(self) -> dict[str, Any]:
-        """The data in clear."""
-        return dict(json.loads(_vault().decrypt(self.sealed.encode())))
-
-    def add(self, **more: str) -> None:
-        """Keeps something more that the buyer told us, as long and as secret as the rest."""
-        self.sealed = _vault().encrypt(json.dumps(self.read() | more).encode()).decode()
-        self.save(update_fields=["sealed"])
-
-
-class Payment(models.Model):
-    """The money of a reservation. `reference` is ours and unique, so that no retry can charge twice."""
-
-    reservation = models.OneToOneField(Reservation, models.PROTECT, related_name="payment")
-    reference = models.CharField(_("reference"), max_length=80, unique=True)
-    provider = models.CharField(_("provider"), max_length=20)
-    method = models.CharField(_("method"), max_length=20)
-    amount = models.PositiveBigIntegerField(_("amount"))
-    state = models.CharField(_("state"), max_length=16, default=PaymentState.STARTED)
-    started_at = models.DateTimeField(_("started"))
-    settled_at = models.DateTimeField(_("settled"), null=True)
-    refund_reference = models.CharField(_("refund reference"), max_length=80, blank=True)
-
-    class Meta:
-        verbose_name = _("payment")
-        verbose_name_plural = _("payments")
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(state="started", settled_at=None) | (~Q(state="started") & Q(settled_at__isnull=False)),
-                name="payment_state_with_time",
-            ),
-            models.CheckConstraint(
-                condition=~Q(state="refunded") | ~Q(refund_reference=""), name="refund_has_a_reference"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.reference

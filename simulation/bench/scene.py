@@ -14,8 +14,8 @@ from django.db.models import F
 from flashsale.gate import bridge, sale_cards, scripts
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import draw, places, schedule
-from flashsale.life.books import in_books
+from flashsale.life import draw, index_blocks, places, schedule
+from flashsale.life.db_threads import in_books
 from flashsale.models import Allocation, Campaign, Channel, PartnerKey, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.identity import DIGEST_BYTES, Axis
@@ -99,7 +99,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey:
 async def _extend(card: SaleCard, line: LineCard, people: int) -> None:
     figures = await survey(card, line)
     if figures.block < figures.entered + people:
-        block = await in_books(draw.write_block, line.id, min(card.max_entries, figures.entered + people))
+        block = await in_books(index_blocks.write_block, line.id, min(card.max_entries, figures.entered + people))
         await scripts.extend(card, line, block=block)
 
 

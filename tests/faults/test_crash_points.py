@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from flashsale.gate import bridge, inspect
-from flashsale.life import cancel, confirm, crash_points, draw, reallocate, settle, tick
-from flashsale.life.draw import BLOCK_MIN
+from flashsale.life import cancel, confirm, crash_points, index_blocks, reallocate, refund, settle, tick
+from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.models import Cancellation, DemoCharge, Listed, Move, Notice, Payment, Reservation, Sale, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
@@ -54,7 +54,7 @@ def test_dying_after_more_indexes_were_promised_continues_with_whoever_enters_ne
     for person in people[:-1]:
         person.enter()
     assert refusal(people[-1].enter) is Outcome.NO_ROOM
-    make_room = lambda: bridge.run(draw.make_room(card=card, line=card.lines[0]))  # noqa: E731
+    make_room = lambda: bridge.run(index_blocks.make_room(card=card, line=card.lines[0]))  # noqa: E731
     dies_at(monkeypatch, "enter: room made", make_room)
     assert sale.allocations.get().block > BLOCK_MIN
     assert refusal(people[-1].enter) is Outcome.NO_ROOM
@@ -90,7 +90,7 @@ class TestDyingWhileConfirming:
         dies_at(monkeypatch, "confirm: charged", lambda: buy(ani))
         assert (DemoCharge.objects.get().state, Reservation.objects.get().state) == ("paid", "held")
         assert buy(ani).state == "confirmed"
-        assert [settle.settle_left(), confirm.refund_due()] == [0, 0]
+        assert [settle.settle_left(), refund.refund_due()] == [0, 0]
         assert broken(ani.sale) == money_astray() == []
 
     @pytest.mark.parametrize("wanted", [False, True])
@@ -106,7 +106,7 @@ class TestDyingWhileConfirming:
         if wanted:
             tend(sale)
             buy(second)
-        assert [settle.settle_left(), confirm.refund_due()] == [1, int(wanted)]
+        assert [settle.settle_left(), refund.refund_due()] == [1, int(wanted)]
         assert Payment.objects.get(reservation__number=1).state == ("refunded" if wanted else "paid")
         assert broken(sale) == money_astray() == []
 
@@ -164,7 +164,7 @@ class TestDyingWhileConfirming:
         held = Reservation.objects.get(number=1).pk
         dies_at(monkeypatch, "confirm: refund due", lambda: pay(first, held))
         assert refusal(pay, first, held) is Outcome.EXPIRED
-        assert [confirm.refund_due(), confirm.refund_due()] == [1, 0]
+        assert [refund.refund_due(), refund.refund_due()] == [1, 0]
         assert broken(sale) == money_astray() == []
 
 
@@ -192,7 +192,7 @@ class TestDyingAfterACancellation:
     def _ended_once(self, sale: Sale) -> None:
         assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 0, "used": []}
         assert (Cancellation.objects.count(), Notice.objects.count()) == (1, 1)
-        assert confirm.refund_due() == 1
+        assert refund.refund_due() == 1
         assert broken(sale) == money_astray() == []
 
 

@@ -7,7 +7,7 @@ import redis
 
 from flashsale.books import reservations
 from flashsale.gate import bridge, scripts
-from flashsale.life import books, reserve, sale_control, tick
+from flashsale.life import db_threads, reserve, sale_control, tick
 from flashsale.life.held_request import winner_of
 from flashsale.life.release import release
 from flashsale.models import Reservation, Sale
@@ -146,8 +146,8 @@ class TestDyingAfterTheBooksRefused:
         abandon = reserve.abandon_refused
 
         async def late(card: Any, taken: dict[str, Any]) -> None:
-            await books.in_books(books_pause, ani.sale, paused=False)
-            await books.in_books(reservations.commit, [winner_of(card, taken)])
+            await db_threads.in_books(books_pause, ani.sale, paused=False)
+            await db_threads.in_books(reservations.commit, [winner_of(card, taken)])
             await abandon(card=card, taken=taken)
 
         monkeypatch.setattr(reserve, "abandon_refused", late)

@@ -13,7 +13,8 @@ from flashsale.gate import bridge, inspect
 from flashsale.life import cancel as cancelling
 from flashsale.life import notify, reallocate, review
 from flashsale.life.appeal import appeal
-from flashsale.life.confirm import Buyer, Payer, confirm, refund_due
+from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.refund import refund_due
 from flashsale.models import Cancellation, Case, Claim, Move, Notice, Payment, Reservation, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused

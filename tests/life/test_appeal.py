@@ -14,7 +14,7 @@ from flashsale.gate import bridge, inspect
 from flashsale.life import appeal as appealing
 from flashsale.life import audit, notify, reallocate, review
 from flashsale.life import cancel as cancelling
-from flashsale.life.confirm import refund_again, refund_due
+from flashsale.life.refund import refund_again, refund_due
 from flashsale.life.schedule import publish
 from flashsale.models import Appeal, Cancellation, Contact, Listed, Move, Notice, Reallocation, Reservation, Sale, Unit
 from flashsale.providers import payments

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from flashsale.gate import bridge, inspect
-from flashsale.life.confirm import Buyer, Payer, confirm, refund_due
+from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.refund import refund_due
 from flashsale.life.release import release
 from flashsale.life.settle import hear, settle_left
 from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait, Unit

@@ -15,7 +15,7 @@ from django.utils import timezone
 from flashsale.gate import sale_cards
 from flashsale.life import audit, erase, fairness_report, notify, retention, review, schedule
 from flashsale.life.appeal import waive
-from flashsale.life.confirm import refund_due
+from flashsale.life.refund import refund_due
 from flashsale.models import Campaign, Case, Claim, Contact, FairnessReport, Record, Reservation, Sale, Trait
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, Shopper, draft_sale, end_now, lobby_sale, open_now, poco_campaign, tend

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from flashsale.gate import bridge, inspect, scripts
 from flashsale.gate.client import gate as redis_of
-from flashsale.life import expire, sale_control, tick
+from flashsale.life import expire, give_back, sale_control, tick
 from flashsale.life.release import release
 from flashsale.models import Claim, Holding, Reservation, Sale, Unit, Unpaid
 from flashsale.rules.outcomes import Outcome
@@ -192,10 +192,10 @@ def test_ends_that_the_gate_has_missed_are_told_together(monkeypatch: pytest.Mon
             release(reservation=id_, channel=people[0].channel.id)
     assert in_gate(sale) == {"offered": 0, "held": 5, "sold": 0, "used": [1] * 10}
     card = card_of(sale)
-    asked, ended = [], expire._ended
+    asked, ended = [], give_back._ended
     monkeypatch.setattr(expire, "_ended", lambda ids: asked.append(len(ids)) or ended(ids))
     monkeypatch.setattr(expire, "AT_ONCE", 3)
-    assert [bridge.run(expire.tell_again(card=card)) for _ in range(2)] == [5, 0]
+    assert [bridge.run(give_back.tell_again(card=card)) for _ in range(2)] == [5, 0]
     assert asked == [3, 2]
     assert in_gate(sale) == freed(5)
     assert broken(sale) == []
@@ -230,7 +230,7 @@ class TestDyingAfterTheBooksEndedABatch:
     def test_continues_with_those_that_the_gate_has_not_heard_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sale, _ = held(4)
         come_due(sale)
-        tell, told = expire.give, []
+        tell, told = give_back.give, []
 
         async def two(**fields):
             told.append(fields["ended"])

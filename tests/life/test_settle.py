@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import confirm, expire, sale_control, settle, tick
+from flashsale.life import expire, refund, sale_control, settle, tick
 from flashsale.life.release import release
 from flashsale.models import Contact, DemoCharge, Payment, Reservation, Sale, Trait, Unpaid
 from flashsale.providers import payments
@@ -91,7 +91,7 @@ class TestLateMoneyGoesBack:
     def _refused(self, sale: Sale, reference: str, before: dict[str, Any]) -> None:
         assert told(reference) == told(reference) == "refund_due"
         assert in_gate(sale) == before
-        assert [confirm.refund_due(), confirm.refund_due()] == [1, 0]
+        assert [refund.refund_due(), refund.refund_due()] == [1, 0]
         assert not Contact.objects.filter(reservation__payment__reference=reference).exists()
         assert broken(sale) == money_astray() == []
 
@@ -247,7 +247,7 @@ def test_a_number_called_at_the_last_moment_has_its_unit_and_the_money_goes_back
     assert refusal(told, reference) is Outcome.UNKNOWN
     assert (second.look().state, told(reference)) == ("called", "refund_due")
     assert buy(second).state == "confirmed"
-    assert confirm.refund_due() == 1
+    assert refund.refund_due() == 1
     assert broken(sale) == money_astray() == []
 
 

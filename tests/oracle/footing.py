@@ -18,7 +18,7 @@ from django.utils import timezone
 from flashsale.gate import bridge, inspect, sale_cards, scripts
 from flashsale.gate.client import gate
 from flashsale.life import schedule
-from flashsale.life.rebuild import card_of as card_in_books
+from flashsale.life.sale_card import card_of as card_in_books
 from flashsale.models import Allocation, Reservation
 from flashsale.models import Sale as Row
 from flashsale.rules import lottery

@@ -9,7 +9,7 @@ import pytest
 
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import gate as redis_of
-from flashsale.life import cancel, clock_lease, confirm, expire, places, release, settle
+from flashsale.life import cancel, clock_lease, expire, places, refund, release, settle
 from flashsale.models import DemoCharge, Payment, Reservation, Sale, Unit
 from flashsale.providers.payments import DEMO_LATER, CallBack, DemoProvider
 from flashsale.rules.outcomes import Refused
@@ -135,7 +135,7 @@ def _reference(cell: Cell, buyer: Shopper) -> str:
 
 def _sweep(*_: Any) -> None:
     settle.settle_left()
-    confirm.refund_due()
+    refund.refund_due()
 
 
 ACTS: dict[str, Callable[[Cell, Shopper], Any]] = {

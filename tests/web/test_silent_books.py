@@ -10,8 +10,8 @@ import pytest
 from django.db import connection, transaction
 
 from flashsale.books import reservations
-from flashsale.life import books
-from flashsale.life.draw import BLOCK_MIN
+from flashsale.life import single_flight
+from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.reserve import COMMIT_TIMEOUT_S
 from flashsale.models import Allocation, PartnerKey, Reservation, Sale
 from flashsale.rules.outcomes import Outcome
@@ -65,18 +65,18 @@ class TestPartnerKeys:
         with locked(PartnerKey):
             reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
             assert reply.status == 200
-            assert books.WAIT_S <= seconds < books.WAIT_S + 1
+            assert single_flight.WAIT_S <= seconds < single_flight.WAIT_S + 1
             for _ in range(3):
                 reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
                 assert reply.status == 200
-                assert seconds < books.WAIT_S / 2
+                assert seconds < single_flight.WAIT_S / 2
         assert door._calls == 0
         until(lambda: partners._ring.age_s < partners.FRESH_S)
 
     def test_a_ring_of_more_than_a_minute_counts_no_longer(self, lazada: Partner, place: str) -> None:
         self._let_pass(66)
         with locked(PartnerKey):
-            for most in (books.WAIT_S + 1, books.WAIT_S / 2):
+            for most in (single_flight.WAIT_S + 1, single_flight.WAIT_S / 2):
                 reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
                 assert reply.code == (503, "not_ready")
                 assert seconds < most
@@ -89,7 +89,7 @@ class TestPartnerKeys:
             assert lazada.post("look", {"place": place}).status == 200
             began = time.monotonic()
             assert partners.partner_of(f"Bearer {lazada.key}").code == "lazada"
-            assert time.monotonic() - began < books.WAIT_S + 1
+            assert time.monotonic() - began < single_flight.WAIT_S + 1
         until(lambda: partners._ring.age_s < partners.FRESH_S)
 
 
@@ -97,7 +97,7 @@ def test_who_enters_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazad
     for n in range(BLOCK_MIN):
         lazada.enter(f"person-{n}")
     with locked(Allocation):
-        for least, most in ((books.WAIT_S, books.WAIT_S + 1), (0, books.WAIT_S / 2)):
+        for least, most in ((single_flight.WAIT_S, single_flight.WAIT_S + 1), (0, single_flight.WAIT_S / 2)):
             reply, seconds = timed(entering(lazada, "ani"))
             assert reply.code == (503, "not_ready")
             assert least <= seconds < most

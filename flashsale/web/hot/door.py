@@ -17,7 +17,7 @@ from django.db import Error
 from flashsale.gate import refusal_counts
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
-from flashsale.life import draw, enter, extra_time, leave, look, places, receipt, reserve, status
+from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Mode
@@ -181,7 +181,7 @@ async def _with_room(visit: Visit, attempt: Callable[[], Awaitable[Given]]) -> G
             if refused.outcome is not Outcome.NO_ROOM:
                 raise
         # The tending has not come by yet.
-        await draw.make_room(card=visit.card, line=visit.line)
+        await index_blocks.make_room(card=visit.card, line=visit.line)
     return await attempt()
 
 

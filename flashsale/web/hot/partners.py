@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.db import Error, connection
 
-from flashsale.life.books import WAIT_S, Errand
+from flashsale.life.single_flight import WAIT_S, Errand
 from flashsale.models import PartnerKey
 from flashsale.rules.outcomes import Outcome, Refused
 

@@ -1,0 +1,24 @@
+"""Runs database work of coroutines in a few threads, because the event loop must never wait for a query."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import close_old_connections
+
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="books")
+
+
+async def in_books(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """The result of `work`, done in a thread with a connection of its own. Raises what it raises."""
+
+    def run() -> Result:
+        try:
+            return work(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return await asyncio.get_running_loop().run_in_executor(_threads, run)

@@ -1,0 +1,26 @@
+"""The cancellation of a confirmed order."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.case import Case
+from flashsale.models.reservation import Reservation
+
+
+class Cancellation(models.Model):
+    """The end of a confirmed order, once, under a reason of the catalogue."""
+
+    reservation = models.OneToOneField(
+        Reservation, models.PROTECT, related_name="cancellation", verbose_name=_("reservation")
+    )
+    case = models.OneToOneField(Case, models.PROTECT, null=True, related_name="cancellation", verbose_name=_("case"))
+    reason = models.CharField(_("reason"), max_length=40)
+    at = models.DateTimeField(_("cancelled"))
+    appeal_until = models.DateTimeField(_("appeal until"), null=True)
+
+    class Meta:
+        verbose_name = _("cancellation")
+        verbose_name_plural = _("cancellations")
+
+    def __str__(self) -> str:
+        return f"{self.reservation_id}: {self.reason}"

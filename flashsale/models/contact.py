@@ -1,0 +1,48 @@
+"""A buyer's contact data, encrypted."""
+
+import json
+from base64 import urlsafe_b64encode
+from datetime import datetime
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.reservation import Reservation
+
+
+def _vault() -> Fernet:
+    return Fernet(urlsafe_b64encode(settings.FLASHSALE_CONTACT_KEY))
+
+
+class Contact(models.Model):
+    """Name, address, phone, e-mail of a buyer: encrypted by a key outside the database, with a retention clock."""
+
+    reservation = models.OneToOneField(Reservation, models.CASCADE, related_name="contact")
+    sealed = models.TextField(editable=False)
+    language = models.CharField(_("language"), max_length=2, default="id")
+    keep_until = models.DateTimeField(_("keep until"))
+
+    class Meta:
+        verbose_name = _("contact")
+        verbose_name_plural = _("contacts")
+
+    def __str__(self) -> str:
+        return str(self.reservation_id)
+
+    @classmethod
+    def seal(cls, reservation: Reservation, data: dict[str, str], language: str, keep_until: datetime) -> "Contact":
+        """An unsaved contact with `data` encrypted."""
+        sealed = _vault().encrypt(json.dumps(data).encode()).decode()
+        return cls(reservation=reservation, sealed=sealed, language=language, keep_until=keep_until)
+
+    def read(self) -> dict[str, Any]:
+        """The data in clear."""
+        return dict(json.loads(_vault().decrypt(self.sealed.encode())))
+
+    def add(self, **more: str) -> None:
+        """Keeps something more that the buyer told us, as long and as secret as the rest."""
+        self.sealed = _vault().encrypt(json.dumps(self.read() | more).encode()).decode()
+        self.save(update_fields=["sealed"])

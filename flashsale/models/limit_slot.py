@@ -1,0 +1,60 @@
+"""What counts against the limit of an identity: limit slots, and holds that ended unpaid."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.campaign import Campaign
+from flashsale.models.reservation import Reservation
+
+
+class Claim(models.Model):
+    """One slot of an identity's limit on one axis: the table has no room for one purchase too many."""
+
+    scope = models.CharField(max_length=24)
+    axis = models.CharField(max_length=20)
+    digest = models.CharField(max_length=32)
+    slot = models.PositiveSmallIntegerField()
+    limit = models.PositiveSmallIntegerField()
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="claims")
+
+    class Meta:
+        verbose_name = _("claim")
+        verbose_name_plural = _("claims")
+        constraints = [
+            models.UniqueConstraint(fields=["scope", "axis", "digest", "slot"], name="one_claim_per_slot"),
+            models.CheckConstraint(condition=Q(slot__gte=1, slot__lte=models.F("limit")), name="claim_within_limit"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.axis} {self.slot}/{self.limit}"
+
+    @staticmethod
+    def campaign_scope(campaign: int) -> str:
+        """The scope of a campaign's limit."""
+        return f"campaign:{campaign}"
+
+    @staticmethod
+    def sale_scope(sale: int) -> str:
+        """The scope of a sale's own, lower limit."""
+        return f"sale:{sale}"
+
+
+class Unpaid(models.Model):
+    """By what somebody was known who let a hold expire unpaid; whoever has two gets no third in the campaign.
+
+    Also what claims to take again if the money arrives after all.
+    """
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="unpaid")
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="unpaid")
+    axis = models.CharField(max_length=20)
+    digest = models.CharField(max_length=32)
+
+    class Meta:
+        verbose_name = _("unpaid hold")
+        verbose_name_plural = _("unpaid holds")
+        constraints = [models.UniqueConstraint(fields=["reservation", "axis"], name="unpaid_once_per_axis")]
+
+    def __str__(self) -> str:
+        return f"{self.axis} {self.digest[:8]}"

@@ -1,0 +1,25 @@
+"""The people on an allocation's eligibility list."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.allocation import Allocation
+from flashsale.models.campaign import Channel
+
+
+class Listed(models.Model):
+    """A person on an allocation's list, by one digest; any proven axis that is listed lets them in."""
+
+    allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="listed", verbose_name=_("allocation"))
+    axis = models.CharField(_("axis"), max_length=20)
+    digest = models.CharField(max_length=32)
+    # An account is one partner's: whose, where the list was handed in.
+    channel = models.ForeignKey(Channel, models.CASCADE, null=True, editable=False, related_name="+")
+
+    class Meta:
+        verbose_name = _("listed person")
+        verbose_name_plural = _("listed people")
+        constraints = [models.UniqueConstraint(fields=["allocation", "axis", "digest"], name="listed_once")]
+
+    def __str__(self) -> str:
+        return f"{self.axis} {self.digest[:8]}"

@@ -1,0 +1,49 @@
+"""The notices that tell buyers what was decided."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.models.allocation import Allocation
+from flashsale.models.reservation import Reservation
+from flashsale.models.sale import Sale
+from flashsale.rules.states import NoticeState
+
+
+class Notice(models.Model):
+    """A message owed to a buyer, once per kind and sale: a row of work, sent by whoever comes to it."""
+
+    class Kind(models.TextChoices):
+        CANCELLED = "cancelled", _("order cancelled")
+        DECIDED = "decided", _("appeal decided")
+        INVITED = "invited", _("invited to the follow-up sale")
+
+    reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="notices", verbose_name=_("reservation"))
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
+    sale = models.ForeignKey(Sale, models.PROTECT, related_name="notices", verbose_name=_("sale"))
+    line = models.ForeignKey(
+        Allocation, models.PROTECT, null=True, related_name="invitations", verbose_name=_("invited to line")
+    )
+    state = models.CharField(_("state"), max_length=8, default=NoticeState.DUE)
+    due_at = models.DateTimeField(_("due"))
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    sent_at = models.DateTimeField(_("sent"), null=True)
+
+    class Meta:
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        constraints = [
+            models.UniqueConstraint(fields=["reservation", "kind", "sale"], name="one_notice_per_kind"),
+            models.CheckConstraint(
+                condition=Q(state="sent", sent_at__isnull=False) | (~Q(state="sent") & Q(sent_at=None)),
+                name="notice_state_with_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="invited", line__isnull=False) | (~Q(kind="invited") & Q(line=None)),
+                name="invited_to_a_line",
+            ),
+        ]
+        indexes = [models.Index(fields=["due_at"], condition=Q(state="due"), name="notices_due")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} → {self.reservation_id}"
