@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flashsale.models import Cancellation, Case, Holding, Move, Unit
+from flashsale.models import Cancellation, Case, Move, ReservationUnit, Unit
 from flashsale.models.sale import ms
 from flashsale.rules.states import ReservationState
 
@@ -24,9 +24,9 @@ def ways(campaign: int) -> list[dict[str, Any]]:
         (move.unit_id, move.cancellation_id): f"{move.target.sale.code}/{move.target.code}"
         for move in Move.objects.filter(plan__source__campaign_id=campaign).select_related("target__sale")
     }
-    held: dict[int, list[Holding]] = {}
-    holdings = Holding.objects.filter(unit__campaign_id=campaign)
-    for holding in holdings.select_related("reservation__allocation__sale", "reservation__channel"):
+    held: dict[int, list[ReservationUnit]] = {}
+    reservation_units = ReservationUnit.objects.filter(unit__campaign_id=campaign)
+    for holding in reservation_units.select_related("reservation__allocation__sale", "reservation__channel"):
         held.setdefault(holding.unit_id, []).append(holding)
     rows: list[dict[str, Any]] = []
     for unit in Unit.objects.filter(campaign_id=campaign).select_related("allocation__sale").order_by("pk"):
@@ -43,7 +43,7 @@ def _step(
     *,
     unit: Unit,
     step: int,
-    holding: Holding,
+    holding: ReservationUnit,
     cancellation: Cancellation | None,
     cases: dict[Any, float],
     moves: dict[tuple[int, int | None], str],

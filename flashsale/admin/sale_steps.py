@@ -128,7 +128,7 @@ class PutOnList(SaleStep):
 
     def tables(self, rows: Sequence[Sale]) -> list[Table]:
         """How many are listed."""
-        lines = rows[0].allocations.filter(listed_only=True).annotate(people=Count("listed"))
+        lines = rows[0].allocations.filter(listed_only=True).annotate(people=Count("list_entries"))
         return [Table(_("Lists"), [_("line"), _("people")], [[line.name or line.code, line.people] for line in lines])]
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002

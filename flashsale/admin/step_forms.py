@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.sale_forms import LineField, WallTimeField
 from flashsale.life.rule_set_text import KINDS
-from flashsale.models import Allocation, CampaignAxis, Rules, Sale, Stock
+from flashsale.models import Allocation, CampaignAxis, PublishedRuleSet, Sale, Stock
 from flashsale.models.sale import MESSAGE_BYTES_MAX, POLL_MS_MAX, UNITS_MAX, short_enough
 
 # Further on it is a slip of the pen, and at the end of the calendar the closing could not move along.
@@ -49,11 +49,13 @@ class CallOffForm(PauseForm):
 class TryOutForm(SaleStepForm):
     """Which rules are tried."""
 
-    rules = forms.ModelChoiceField(label=gettext_lazy("rules"), queryset=Rules.objects.all(), empty_label=None)
+    rules = forms.ModelChoiceField(
+        label=gettext_lazy("rules"), queryset=PublishedRuleSet.objects.all(), empty_label=None
+    )
 
     def prepare(self, sale: Sale) -> None:
         """The newest to begin with: who tries rules out has often just made them."""
-        self.fields["rules"].initial = Rules.newest()
+        self.fields["rules"].initial = PublishedRuleSet.newest()
         self.fields["rules"].help_text = _("The sale was published with set %(rules)s.") % {"rules": sale.rules or "–"}
 
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from flashsale.admin import words
-from flashsale.models import Appeal, Cancellation, Case, Holding, Move, Reservation, Unit
+from flashsale.models import Appeal, Cancellation, Case, Move, Reservation, ReservationUnit, Unit
 from flashsale.rules.reasons import reason
 from flashsale.rules.states import ReservationState
 
@@ -33,7 +33,7 @@ def way(unit: Unit, language: str) -> list[Station]:
     moves = list(unit.moves.select_related("origin__sale", "target__sale", "cancellation").order_by("pk"))
     at_line = moves[0].origin if moves else unit.allocation
     stations = [Station(at_line.sale.published_at, _("set aside"), f"{at_line.sale.name} – {at_line.code}")]
-    held = unit.holdings.select_related(
+    held = unit.reservation_units.select_related(
         "reservation__sale", "reservation__allocation", "reservation__channel", "reservation__case",
         "reservation__cancellation__case__appeal",
     )  # fmt: skip
@@ -49,7 +49,7 @@ def way(unit: Unit, language: str) -> list[Station]:
     return [*stations, *map(_moved, moves)]
 
 
-def _owned(holding: Holding, language: str) -> Iterator[Station]:
+def _owned(holding: ReservationUnit, language: str) -> Iterator[Station]:
     order = holding.reservation
     where = f"{order.sale.name} – {order.allocation.code}, {order.channel.name}"
     link = reverse("admin:flashsale_reservation_change", args=[order.pk])

@@ -8,14 +8,14 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from flashsale.books.reservations import advance_units, lock_sale
-from flashsale.models.limit_slot import Claim, Unpaid
-from flashsale.models.reservation import Holding, Reservation
+from flashsale.models.limit_slot import LimitSlot, UnpaidHold
+from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.unit import Unit
 from flashsale.rules.states import ReservationState, UnitState
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedReservation:
     """What the gate must hear of an end: how it was, whether the limit is free again, and units offered again."""
 
     reservation: str
@@ -39,14 +39,16 @@ def offered(units: Iterable[Unit], allocation: int) -> tuple[tuple[int, int, str
     return tuple((unit.id, unit.version, unit.sku) for unit in free)
 
 
-def end(reservation: Reservation, *, state: ReservationState, now: datetime, keep_slots: bool = False) -> Ended:
+def end(
+    reservation: Reservation, *, state: ReservationState, now: datetime, keep_slots: bool = False
+) -> EndedReservation:
     """Ends a locked reservation (see :func:`end_all`)."""
     return end_all([reservation], state=state, now=now, keep_slots=keep_slots)[0]
 
 
 def end_all(
     reservations: Sequence[Reservation], *, state: ReservationState, now: datetime, keep_slots: bool = False
-) -> list[Ended]:
+) -> list[EndedReservation]:
     """Ends locked reservations of one sale that are all in one state: held ones free their units, confirmed ones
     return them to the pool.
 
@@ -63,37 +65,37 @@ def end_all(
         if reservations[0].state == ReservationState.CONFIRMED
         else (UnitState.HELD, UnitState.FREE)
     )
-    holdings = Holding.objects.filter(reservation__in=reservations, active=True)
-    units = units_of(holdings.values_list("unit_id", flat=True))
+    reservation_units = ReservationUnit.objects.filter(reservation__in=reservations, active=True)
+    units = units_of(reservation_units.values_list("unit_id", flat=True))
     advance_units([(unit.id, unit.version) for unit in units], was=was, becomes=becomes)
-    holdings.update(active=False)
-    claims = Claim.objects.filter(reservation__in=reservations)
+    reservation_units.update(active=False)
+    limit_slots = LimitSlot.objects.filter(reservation__in=reservations)
     if state == ReservationState.EXPIRED:
-        _remember_unpaid(reservations[0].sale.campaign_id, claims)
+        _remember_unpaid(reservations[0].sale.campaign_id, limit_slots)
     if not keep_slots:
-        claims.delete()
+        limit_slots.delete()
     for row in reservations:
         row.state, row.ended_at = state, now
     Reservation.objects.filter(pk__in=[row.pk for row in reservations]).update(state=state, ended_at=now)
     return ended_before_all(reservations)
 
 
-def _remember_unpaid(campaign: int, claims: QuerySet[Claim]) -> None:
-    known = claims.filter(scope=Claim.campaign_scope(campaign)).values_list("reservation_id", "axis", "digest")
-    Unpaid.objects.bulk_create(
-        Unpaid(campaign_id=campaign, reservation_id=id_, axis=axis, digest=digest)
+def _remember_unpaid(campaign: int, limit_slots: QuerySet[LimitSlot]) -> None:
+    known = limit_slots.filter(scope=LimitSlot.campaign_scope(campaign)).values_list("reservation_id", "axis", "digest")
+    UnpaidHold.objects.bulk_create(
+        UnpaidHold(campaign_id=campaign, reservation_id=id_, axis=axis, digest=digest)
         for id_, axis, digest in known.distinct()
     )
 
 
-def ended_before(reservation: Reservation) -> Ended:
+def ended_before(reservation: Reservation) -> EndedReservation:
     """What the gate must hear of a reservation that has ended (see :func:`ended_before_all`)."""
     return ended_before_all([reservation])[0]
 
 
 def ended_before_all(
     reservations: Sequence[Reservation], taken: Mapping[uuid.UUID, Collection[tuple[int, int]]] | None = None
-) -> list[Ended]:
+) -> list[EndedReservation]:
     """What the gate must hear of reservations that have ended, however often: its messages may be lost.
 
     `taken` are units (id, version) that the gate keeps for them and nobody committed: where they are still as the gate
@@ -103,13 +105,15 @@ def ended_before_all(
     kept = {unit for row in reservations for unit in (taken or {}).get(row.pk, ())}
     given_up = [pair for unit in units_of(id_ for id_, _ in kept) if (pair := (unit.id, unit.version)) in kept]
     advance_units(given_up, was=UnitState.FREE, becomes=UnitState.FREE)
-    for id_, unit in Holding.objects.filter(reservation__in=reservations).values_list("reservation_id", "unit_id"):
+    for id_, unit in ReservationUnit.objects.filter(reservation__in=reservations).values_list(
+        "reservation_id", "unit_id"
+    ):
         units_in[id_].add(unit)
     # Without locks: the gate compares versions, and hears of them after the commit anyway.
     units = Unit.objects.in_bulk(set().union(*units_in.values()))
-    limited = set(Claim.objects.filter(reservation__in=reservations).values_list("reservation_id", flat=True))
+    limited = set(LimitSlot.objects.filter(reservation__in=reservations).values_list("reservation_id", flat=True))
     return [
-        Ended(
+        EndedReservation(
             str(row.pk), row.allocation_id, str(row.state), row.pk not in limited,
             offered((units[id_] for id_ in sorted(units_in[row.pk])), row.allocation_id),
         )

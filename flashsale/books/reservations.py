@@ -15,8 +15,8 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 
 from flashsale.books.rows import insert
-from flashsale.models.limit_slot import Claim
-from flashsale.models.reservation import Holding, Reservation
+from flashsale.models.limit_slot import LimitSlot
+from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.sale import moment
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState, UnitState
@@ -35,7 +35,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimAsk:
+class SlotRequest:
     """Slots wanted on one axis of one limit."""
 
     scope: str
@@ -45,7 +45,7 @@ class ClaimAsk:
 
 
 @dataclass(frozen=True, slots=True)
-class Winner:
+class NewReservation:
     """A reservation that the gate has decided; times in ms on the line's clock."""
 
     id: uuid.UUID
@@ -58,7 +58,7 @@ class Winner:
     asked: str
     fingerprint: str
     units: tuple[Taken, ...]
-    claims: tuple[ClaimAsk, ...]
+    limit_slots: tuple[SlotRequest, ...]
     made_ms: int
     deadline_ms: int
 
@@ -84,11 +84,11 @@ class RefusedByBooks(Exception):
 
 # Which lie each constraint refuses. SQLite names the columns instead of a unique constraint.
 REFUSALS = {
-    "one_claim_per_slot": Outcome.LIMIT_REACHED,
-    "flashsale_claim.scope": Outcome.LIMIT_REACHED,
-    "claim_within_limit": Outcome.LIMIT_REACHED,
+    "one_use_of_a_limit_slot": Outcome.LIMIT_REACHED,
+    "flashsale_limitslot.scope": Outcome.LIMIT_REACHED,
+    "limit_slot_within_limit": Outcome.LIMIT_REACHED,
     "one_active_reservation_per_unit": Outcome.OFFER_GONE,
-    "flashsale_holding.unit_id": Outcome.OFFER_GONE,
+    "flashsale_reservationunit.unit_id": Outcome.OFFER_GONE,
     "one_reservation_per_place": Outcome.PLACE_SPENT,
     "flashsale_reservation.allocation_id": Outcome.PLACE_SPENT,
     "one_effect_per_request": Outcome.KEY_REUSED,
@@ -123,7 +123,7 @@ def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: 
     _advance({"id": "bigint", "version": "int"}, sorted(units), was=was, becomes=becomes)
 
 
-def take_units(winners: Iterable[Winner]) -> None:
+def take_units(winners: Iterable[NewReservation]) -> None:
     """Holds the winners' units: each must be free, at its version, and in the line that it was taken from."""
     rows = sorted((unit.unit, unit.version, winner.allocation) for winner in winners for unit in winner.units)
     columns = {"id": "bigint", "version": "int", "allocation_id": "bigint"}
@@ -155,15 +155,15 @@ def _advance(
             raise RefusedByBooks(Outcome.OFFER_GONE, f"{cursor.rowcount} of {len(rows)} units were {was.value}")
 
 
-def claim_slots(claims: Sequence[tuple[uuid.UUID, ClaimAsk, int]]) -> None:
+def claim_slots(limit_slots: Sequence[tuple[uuid.UUID, SlotRequest, int]]) -> None:
     """Takes the lowest free slots for (reservation, claim, quantity); sorted, so that no two batches deadlock."""
     taken: dict[tuple[str, str, str], set[int]] = defaultdict(set)
     # A limit of one leaves nothing to choose: the table refuses whoever comes second.
-    if digests := {ask.digest for _, ask, _ in claims if ask.limit > 1}:
-        for row in Claim.objects.filter(digest__in=digests).values_list("scope", "axis", "digest", "slot"):
+    if digests := {ask.digest for _, ask, _ in limit_slots if ask.limit > 1}:
+        for row in LimitSlot.objects.filter(digest__in=digests).values_list("scope", "axis", "digest", "slot"):
             taken[row[:3]].add(row[3])
     rows = []
-    for reservation, ask, quantity in claims:
+    for reservation, ask, quantity in limit_slots:
         used = taken[ask.scope, ask.axis, ask.digest]
         for _ in range(quantity):
             slot = next(slot for slot in count(1) if slot not in used)
@@ -171,7 +171,7 @@ def claim_slots(claims: Sequence[tuple[uuid.UUID, ClaimAsk, int]]) -> None:
             rows.append((ask.scope, ask.axis, ask.digest, slot, ask.limit, reservation))
     if rows:
         names = ("scope", "axis", "digest", "slot", "limit", "reservation_id")
-        insert(Claim, dict(zip(names, zip(*sorted(rows), strict=True), strict=True)))
+        insert(LimitSlot, dict(zip(names, zip(*sorted(rows), strict=True), strict=True)))
 
 
 def _known(reservations: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
@@ -186,7 +186,7 @@ def _known(reservations: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
         return {id_ if postgres else uuid.UUID(id_): str(state) for id_, state in cursor.fetchall()}
 
 
-def _commit(sale: int, winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
+def _commit(sale: int, winners: Sequence[NewReservation]) -> dict[uuid.UUID, Outcome]:
     with transaction.atomic():
         epoch, state = lock_sale(sale, made_at=max(w.made_at for w in winners))
         known = _known([w.id for w in winners])
@@ -201,7 +201,7 @@ def _commit(sale: int, winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
     return answers | {w.id: Outcome.RESERVED for w in fresh}
 
 
-def _write(winners: Sequence[Winner]) -> None:
+def _write(winners: Sequence[NewReservation]) -> None:
     same = ["index", "number", "asked", "fingerprint", "amount", "epoch", "deadline_ms", "made_at", "id"]
     columns = {name: [getattr(w, name) for w in winners] for name in same}
     columns |= {f"{name}_id": [getattr(w, name) for w in winners] for name in ("sale", "allocation", "channel")}
@@ -211,8 +211,8 @@ def _write(winners: Sequence[Winner]) -> None:
     take_units(winners)
     columns = {"reservation_id": [id_ for id_, _ in taken], "unit_id": [unit.unit for _, unit in taken]}
     columns |= {name: [getattr(unit, name) for _, unit in taken] for name in ("sku", "price")}
-    insert(Holding, columns | {"active": [True] * len(taken)})
-    claim_slots([(w.id, ask, len(w.units)) for w in winners for ask in w.claims])
+    insert(ReservationUnit, columns | {"active": [True] * len(taken)})
+    claim_slots([(w.id, ask, len(w.units)) for w in winners for ask in w.limit_slots])
 
 
 def _answer_for(state: str) -> Outcome:
@@ -222,7 +222,7 @@ def _answer_for(state: str) -> Outcome:
     return Outcome.NOT_READY if state == ReservationState.ABANDONED else Outcome.EXPIRED
 
 
-def commit(winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
+def commit(winners: Sequence[NewReservation]) -> dict[uuid.UUID, Outcome]:
     """What the books say to each winner of a sale: reserved (committed), or a refusal that left nothing behind.
 
     Raises Django's Error when the books do not answer: then the outcome of all of them is unknown.
@@ -235,7 +235,7 @@ def commit(winners: Sequence[Winner]) -> dict[uuid.UUID, Outcome]:
         return {winner.id: _commit_alone(winner) for winner in winners}
 
 
-def _commit_alone(winner: Winner) -> Outcome:
+def _commit_alone(winner: NewReservation) -> Outcome:
     try:
         return _commit(winner.sale, [winner])[winner.id]
     except IntegrityError as error:

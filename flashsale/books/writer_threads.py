@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from django.db import Error, InternalError, close_old_connections
 
-from flashsale.books.reservations import Winner, commit
+from flashsale.books.reservations import NewReservation, commit
 from flashsale.rules.outcomes import Outcome
 
 log = logging.getLogger(__name__)
@@ -20,11 +20,11 @@ class Writer:
     """A thread that commits what is waiting for a sale, up to 64 at once, and ends when nothing comes for a while."""
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Winner, Future[Outcome]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[NewReservation, Future[Outcome]]] = queue.SimpleQueue()
         self._turn = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def submit(self, winner: Winner) -> "Future[Outcome]":
+    def submit(self, winner: NewReservation) -> "Future[Outcome]":
         """The books' answer to come; it fails with Django's Error when they do not answer."""
         answer: Future[Outcome] = Future()
         answer.set_running_or_notify_cancel()  # whoever stops waiting for it must not surprise the thread
@@ -48,7 +48,7 @@ class Writer:
                     self._thread = None
                     return
 
-    def _deliver(self, batch: list[tuple[Winner, "Future[Outcome]"]]) -> None:
+    def _deliver(self, batch: list[tuple[NewReservation, "Future[Outcome]"]]) -> None:
         # The same winner may wait twice: a retry arrives while the first attempt is on its way.
         winners = {winner.id: winner for winner, _ in batch}
         try:

@@ -16,13 +16,13 @@ async def offered(card: SaleCard, line: LineCard) -> dict[int, int]:
     """Unit → version of every unit that the gate would give out. Raises GateDown."""
     units = {}
     for sku in line.skus:
-        units.update(await gate().redis.zrange(keys_of(card).free(line.number, sku), 0, -1, withscores=True))
+        units.update(await gate().redis.zrange(keys_of(card).free(line.line_id, sku), 0, -1, withscores=True))
     return {int(unit): int(version) for unit, version in units.items()}
 
 
 async def moving(card: SaleCard, line: LineCard) -> int:
     """How many units are on their way to the line's successor. Raises GateDown."""
-    return int(await gate().redis.zcard(keys_of(card).moving(line.number)))
+    return int(await gate().redis.zcard(keys_of(card).moving(line.line_id)))
 
 
 async def used(card: SaleCard) -> dict[str, int]:
@@ -34,7 +34,7 @@ async def used(card: SaleCard) -> dict[str, int]:
 async def counters(card: SaleCard, line: LineCard) -> dict[str, int]:
     """The counters of a line: entered, called, held, sold. Raises GateDown."""
     names = ["entered", "called", "held", "sold"]
-    values = await gate().redis.hmget(keys_of(card).line(line.number), names)
+    values = await gate().redis.hmget(keys_of(card).line(line.line_id), names)
     return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 
 
@@ -47,14 +47,14 @@ async def refusals(card: SaleCard) -> dict[str, int]:
 async def unclaimed(card: SaleCard, line: LineCard, *, called: int) -> int:
     """How many of the numbers up to `called` neither reserved nor left the line. Raises GateDown."""
     # Bit n stands for number n; what lies behind the last one called is cut off.
-    spent = await gate().redis.getrange(keys_of(card).spent(line.number), 0, called // 8)
+    spent = await gate().redis.getrange(keys_of(card).spent(line.line_id), 0, called // 8)
     bits = int.from_bytes(spent.ljust(called // 8 + 1, b"\0")) >> (7 - called % 8)
     return called - (bits & ((1 << called) - 1)).bit_count()
 
 
 async def waves(card: SaleCard, line: LineCard) -> list[tuple[int, int]]:
     """When people were called: (last number, ms on the line's clock), in order. Raises GateDown."""
-    found = await gate().redis.zrange(keys_of(card).waves(line.number), 0, -1)
+    found = await gate().redis.zrange(keys_of(card).waves(line.line_id), 0, -1)
     pairs = (wave.decode().split(":") for wave in found)
     return [(int(last), int(at)) for last, at in pairs]
 

@@ -22,7 +22,7 @@ _KEPT = ("entered", "called", "lapsed", "left", "gaps")
 class LineLoad:
     """A line as the books know it; crowd data that only Redis knows is kept where it is newer."""
 
-    number: int
+    line_id: int
     block: int
     cohort: int | None
     seed: str
@@ -86,9 +86,9 @@ async def _load(sale: SaleLoad) -> None:
     keys, redis = SaleKeys(sale.card.campaign, sale.card.sale), gate().redis
     await redis.hdel(keys.state, "run")
     await _forget_uncommitted(keys, sale)
-    free_keys = [keys.free(line.number, sku) for line in sale.card.lines for sku in line.skus]
+    free_keys = [keys.free(line.line_id, sku) for line in sale.card.lines for sku in line.skus]
     # What was on its way to another line is free in the books, or has arrived.
-    moving = [keys.moving(line.number) for line in sale.card.lines]
+    moving = [keys.moving(line.line_id) for line in sale.card.lines]
     await redis.delete(keys.units, keys.asked, keys.holds, keys.due, keys.used_sale, *free_keys, *moving)
     now = await _line_clock(sale)
     for line in sale.lines:
@@ -141,7 +141,7 @@ async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:
 
 async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int) -> None:
     """What is told before the counters may be told again: a load that was broken off begins from the same ones."""
-    redis, key, n = gate().redis, keys.line(line.number), line.number
+    redis, key, n = gate().redis, keys.line(line.line_id), line.line_id
     values = await redis.hmget(key, list(_KEPT))
     kept = {name: int(value) for name, value in zip(_KEPT, values, strict=True) if value is not None}
     # Redis may have forgotten its last seconds: indexes go on behind everything that may have been given.
@@ -170,27 +170,27 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int
 
 async def _load_crowd(keys: SaleKeys, line: LineLoad) -> None:
     """Who is out of a line of which the gate has kept nothing, as the books knew a moment ago."""
-    await gate().redis.set(keys.out(line.number), line.crowd.out)
+    await gate().redis.set(keys.out(line.line_id), line.crowd.out)
     if not line.carried:
-        await gate().redis.set(keys.seen(line.number), line.crowd.seen)
-    await _mark(keys.spent(line.number), line.absent)
+        await gate().redis.set(keys.seen(line.line_id), line.crowd.seen)
+    await _mark(keys.spent(line.line_id), line.absent)
 
 
 async def _mark_gap(keys: SaleKeys, line: LineLoad, gap: range) -> None:
     """Indexes beyond those known to be given are out until their token is seen; most of them were never given."""
-    await _mark(keys.out(line.number), gap)
+    await _mark(keys.out(line.line_id), gap)
     if line.cohort is not None:
-        await _mark(keys.spent(line.number), gap)
+        await _mark(keys.spent(line.line_id), gap)
 
 
 async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None:
     """Who may enter a line, when, and whose numbers it carries over: all absent until they show their old place."""
     redis = gate().redis
-    known = card.line_number(line.number)
+    known = card.line_by_id(line.line_id)
     if known is not None:
         rules = {"opens": known.opens_at, "mode": known.mode, "listed": int(known.listed_only)}
-        await redis.hset(keys.line(line.number), mapping=rules | {"carried": int(line.carried > 0)})
-    await _list(keys, line.number, line.listed)
+        await redis.hset(keys.line(line.line_id), mapping=rules | {"carried": int(line.carried > 0)})
+    await _list(keys, line.line_id, line.listed)
     if line.carried:
         await _load_shown(keys, line)
 
@@ -201,13 +201,13 @@ async def _load_shown(keys: SaleKeys, line: LineLoad) -> None:
     What the gate has kept of the others is newer: who left or reserved stays away.
     """
     redis, size = gate().redis, line.carried // 8 + 1
-    kept = await redis.mget(keys.seen(line.number), keys.spent(line.number))
+    kept = await redis.mget(keys.seen(line.line_id), keys.spent(line.line_id))
     bitmaps = (kept[0] or b"", kept[1] or b"\xff" * size, line.crowd.seen)
     seen, spent, shown = (int.from_bytes(bitmap.ljust(size, b"\0")) for bitmap in bitmaps)
-    present = {keys.seen(line.number): seen | shown, keys.spent(line.number): spent & ~(shown & ~seen)}
+    present = {keys.seen(line.line_id): seen | shown, keys.spent(line.line_id): spent & ~(shown & ~seen)}
     await redis.mset({key: bits.to_bytes(size) for key, bits in present.items()})
     # Whoever reserved had shown theirs, even if the books were never told; a look must not give the number back.
-    await _mark(keys.seen(line.number), line.spent)
+    await _mark(keys.seen(line.line_id), line.spent)
 
 
 async def put_on_list(card: SaleCard, *, line: int, digests: Collection[str]) -> None:

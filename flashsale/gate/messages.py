@@ -83,7 +83,7 @@ class Ask:
     sale_limit: int
     channel: int
     line: int
-    claims: tuple[tuple[str, str], ...]
+    limit_slots: tuple[tuple[str, str], ...]
 
     @property
     def who(self) -> str:

@@ -47,7 +47,7 @@ class LineCard:
     Times in ms since 1970, 0 where there is none; `opens_at` is one of its own, later than the sale's.
     """
 
-    number: int
+    line_id: int
     id: int
     code: str
     name: str
@@ -113,16 +113,16 @@ class SaleCard:
         """The line with this code, or None."""
         return self._lines.get(code)
 
-    def line_number(self, number: int) -> LineCard | None:
+    def line_by_id(self, number: int) -> LineCard | None:
         """The line with this number in the sale, or None."""
-        return next((line for line in self.lines if line.number == number), None)
+        return next((line for line in self.lines if line.line_id == number), None)
 
     def feeders(self, line: LineCard) -> list[LineCard]:
         """The lines whose unclaimed units come to this one, at once or through others."""
-        before = [other for other in self.lines if other.successor == line.number]
+        before = [other for other in self.lines if other.successor == line.line_id]
         return before + [further for other in before for further in self.feeders(other)]
 
-    def line_id(self, id_: int) -> LineCard:
+    def line_of_allocation(self, id_: int) -> LineCard:
         """The line with this id in the books; a sale keeps its lines, so whoever knows the id finds it."""
         return next(line for line in self.lines if line.id == id_)
 

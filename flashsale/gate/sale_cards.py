@@ -87,7 +87,7 @@ async def forget(card: SaleCard) -> None:
     keys, redis = keys_of(card), gate().redis
     crowd = keys.buckets(range(card.buckets))
     for line in card.lines:
-        n = line.number
+        n = line.line_id
         crowd += [keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n), keys.patient(n)]
     await redis.hdel(DIRECTORY, card.code)
     for start in range(0, len(crowd), UNLINKED_AT_ONCE):
@@ -100,7 +100,7 @@ def _counts(card: SaleCard) -> list[str]:
     keys = keys_of(card)
     rest = [keys.card, keys.state, keys.asked, keys.holds, keys.due, keys.units, keys.used_sale, keys.refused]
     for line in card.lines:
-        n = line.number
+        n = line.line_id
         rest += [keys.line(n), keys.out(n), keys.seen(n), keys.voided(n), *(keys.free(n, sku) for sku in line.skus)]
     return rest
 
@@ -116,9 +116,9 @@ async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
     """Cohort and seed (hex) of a line, (0, "") while it is not drawn. Never changes once there. Raises GateDown."""
     draws: dict[tuple[str, int], tuple[int, str]] = gate().kept["draws"]
     # By the commitment: ids may come back with restored books, a secret never does.
-    which = (card.commitment, line.number)
+    which = (card.commitment, line.line_id)
     if which not in draws:
-        cohort, seed = await gate().ask("HMGET", keys_of(card).line(line.number), "cohort", "seed")
+        cohort, seed = await gate().ask("HMGET", keys_of(card).line(line.line_id), "cohort", "seed")
         if not seed:
             return 0, ""
         draws[which] = (int(cohort), seed.decode())
@@ -127,7 +127,7 @@ async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
 
 async def crowd(card: SaleCard, line: LineCard) -> Crowd | Outcome:
     """Who is out of a line, and who was seen. Raises GateDown."""
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     reply = await gate().call(CROWD, [keys.state, keys.out(n), keys.seen(n)], [])
     return Crowd(*reply[1:]) if len(reply) > 1 else Outcome.NOT_READY
 
@@ -146,7 +146,7 @@ async def given_up(card: SaleCard, old: CarriedCard, index: int) -> bool:
 
 async def patient_places(card: SaleCard, line: LineCard) -> list[int]:
     """The indexes with extra time to claim, a capped list. Raises GateDown."""
-    return [int(index) for index in await gate().redis.zrange(keys_of(card).patient(line.number), 0, -1)]
+    return [int(index) for index in await gate().redis.zrange(keys_of(card).patient(line.line_id), 0, -1)]
 
 
 async def tending(card: SaleCard) -> bool:

@@ -57,17 +57,17 @@ def _together(
 def _which(card: SaleCard, line: LineCard) -> tuple[object, ...]:
     # By the commitment, too: ids may come back with restored books, a secret never does. Batches go by the card of the
     # first ask; what they read of it beyond this (buckets, SKUs, what a line carries) is frozen at publication.
-    return card.campaign, card.sale, card.commitment, line.number, card.epoch
+    return card.campaign, card.sale, card.commitment, line.line_id, card.epoch
 
 
 def _outs(card: SaleCard) -> list[str]:
     """Who is out of each line, by the line's number: one person's proofs may have stood in several."""
     keys = keys_of(card)
-    return [keys.out(number) for number in range(1, card.lines[-1].number + 1)]
+    return [keys.out(number) for number in range(1, card.lines[-1].line_id + 1)]
 
 
 async def _enter_batch(card: SaleCard, line: LineCard, bucket: Bucket, knocks: Sequence[Knock]) -> list[Any]:
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     digests = [digest for knock in knocks for digest in knock.digests]
     raw = b"".join(digests)
     reply = await gate().call(
@@ -102,14 +102,14 @@ async def enter(
 
 async def leave(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str) -> Outcome:
     """Gives a place up: left, or why not."""
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     where = [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), keys.patient(n)]
     return _word(await gate().call(LEAVE, where, [index, number, seed]))
 
 
 async def void(card: SaleCard, line: LineCard, *, seed: str, numbers: Sequence[int]) -> Outcome:
     """Takes numbers out of the calling."""
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     return _word(await gate().call(VOID, [keys.state, keys.line(n), keys.spent(n)], [seed, *numbers]))
 
 
@@ -117,7 +117,7 @@ async def look(
     card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes]
 ) -> Looked | Outcome:
     """Where a place stands."""
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     reply = await gate().call(
         LOOK,
         [keys.state, keys.line(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.patient(n), keys.seen(n),
@@ -130,7 +130,7 @@ async def look(
 
 async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     """The figures of a line."""
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     reply = await gate().call(
         SURVEY,
         [keys.state, keys.line(n), keys.spent(n), keys.waves(n), keys.patient(n),
@@ -149,7 +149,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
 
 async def wait(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, most: int) -> Outcome:
     """Twice the time to claim for a place that is not called yet: granted, or why not."""
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     where = [keys.state, keys.line(n), keys.patient(n), keys.out(n), keys.voided(n)]
     return _word(await gate().call(WAIT, where, [index, number, seed, most]))
 
@@ -158,36 +158,36 @@ async def number(card: SaleCard, line: LineCard, *, numbers: Mapping[int, int]) 
     """Tells the numbers (by index) of those who asked for extra time before the draw."""
     keys = keys_of(card)
     pairs = [x for index, number in numbers.items() for x in (number, index)]
-    return _word(await gate().call(NUMBER, [keys.state, keys.patient(line.number)], pairs))
+    return _word(await gate().call(NUMBER, [keys.state, keys.patient(line.line_id)], pairs))
 
 
 async def freeze(card: SaleCard) -> dict[int, int] | Outcome:
     """Cohort by line number, fixed by the first call after the opening time."""
     keys = keys_of(card)
-    reply = await gate().call(FREEZE, [keys.state, *(keys.line(line.number) for line in card.lines)], [])
+    reply = await gate().call(FREEZE, [keys.state, *(keys.line(line.line_id) for line in card.lines)], [])
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
-    return {line.number: cohort for line, cohort in zip(card.lines, reply[1:], strict=True)}
+    return {line.line_id: cohort for line, cohort in zip(card.lines, reply[1:], strict=True)}
 
 
 async def seed(card: SaleCard, line: LineCard, *, cohort: int, seed: str) -> Outcome:
     """Tells a line its cohort and seed."""
     keys = keys_of(card)
-    return _word(await gate().call(SEED, [keys.state, keys.line(line.number)], [cohort, seed]))
+    return _word(await gate().call(SEED, [keys.state, keys.line(line.line_id)], [cohort, seed]))
 
 
 async def call(
     card: SaleCard, line: LineCard, *, seed: str, called: int, people: int, removed: int = 0
 ) -> int | Outcome:
     """Calls so many people more, if `called` and `removed` are still as surveyed; the last number called now."""
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     where = [keys.state, keys.line(n), keys.spent(n), keys.waves(n)]
     reply = await gate().call(CALL, where, [seed, called, people, removed])
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
 
 async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequence[Ask]) -> list[Any]:
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     reply = await gate().call(
         RESERVE,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
@@ -213,7 +213,7 @@ async def reserve(card: SaleCard, line: LineCard, *, seed: str, ask: Ask) -> dic
 async def confirm(card: SaleCard, line: LineCard, *, reservation: str, quantity: int) -> Outcome:
     """The books have confirmed a reservation: it cannot come due any more."""
     keys = keys_of(card)
-    return _word(await gate().call(CONFIRM, [keys.state, keys.line(line.number), keys.due], [reservation, quantity]))
+    return _word(await gate().call(CONFIRM, [keys.state, keys.line(line.line_id), keys.due], [reservation, quantity]))
 
 
 async def give(
@@ -229,7 +229,7 @@ async def give(
 
     `how` the reservation ended (ReservationState): one that was abandoned gives its place and key back, too.
     """
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     offered = [x for unit, version, sku in units for x in (unit, version, line.skus.index(sku))]
     reply = await gate().call(
         GIVE,
@@ -242,7 +242,7 @@ async def give(
 
 async def retake(card: SaleCard, line: LineCard, *, taken: str, promised: int, called: int, kept_ms: int) -> Outcome:
     """Takes an expired reservation's units (`taken`, JSON as in reserve.lua) once more: reserved, or why not."""
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     return _word(
         await gate().call(
             RETAKE,
@@ -255,7 +255,7 @@ async def retake(card: SaleCard, line: LineCard, *, taken: str, promised: int, c
 
 async def withdraw(card: SaleCard, line: LineCard, *, keep: int, called: int) -> dict[int, int] | Outcome:
     """Unit → version of what is on its way; all free units but `keep`, where `called` is still the last number."""
-    keys, n = keys_of(card), line.number
+    keys, n = keys_of(card), line.line_id
     where = [keys.state, keys.line(n), keys.moving(n), *(keys.free(n, sku) for sku in line.skus)]
     reply = await gate().call(WITHDRAW, where, [keep, called])
     if _word(reply) is not Outcome.LOOKED:
@@ -266,7 +266,7 @@ async def withdraw(card: SaleCard, line: LineCard, *, keep: int, called: int) ->
 async def arrived(card: SaleCard, line: LineCard, *, units: Sequence[int]) -> Outcome:
     """Units that the books have moved on are no longer on their way."""
     keys = keys_of(card)
-    return _word(await gate().call(ARRIVED, [keys.state, keys.moving(line.number)], list(units)))
+    return _word(await gate().call(ARRIVED, [keys.state, keys.moving(line.line_id)], list(units)))
 
 
 async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, dict[str, Any]]] | Outcome:
@@ -281,7 +281,7 @@ async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, dict[str, An
 async def extend(card: SaleCard, line: LineCard, *, block: int) -> Outcome:
     """The books know of indexes up to `block`; a smaller one changes nothing."""
     keys = keys_of(card)
-    return _word(await gate().call(EXTEND, [keys.state, keys.line(line.number)], [block]))
+    return _word(await gate().call(EXTEND, [keys.state, keys.line(line.line_id)], [block]))
 
 
 async def tell(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome:
@@ -289,7 +289,7 @@ async def tell(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome
     keys, pairs = keys_of(card), [x for pair in fields.items() for x in pair]
     reply = await gate().call(
         TELL,
-        [keys.state, keys.card, *(keys.line(line.number) for line in card.lines)],
+        [keys.state, keys.card, *(keys.line(line.line_id) for line in card.lines)],
         [revision, card.to_json(), *(line.opens_at for line in card.lines), *pairs],
     )
     return _word(reply)

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from flashsale.books.endings import Ended
+from flashsale.books.endings import EndedReservation
 from flashsale.books.reservations import advance_units
 from flashsale.gate import bridge
 from flashsale.life import sealed_links
@@ -27,12 +27,12 @@ from flashsale.models import (
     Cancellation,
     Case,
     Contact,
-    Holding,
     Move,
     Notice,
     Payment,
     Record,
     Reservation,
+    ReservationUnit,
     Sale,
     Unit,
 )
@@ -123,7 +123,7 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
         row.decided_by, row.decided_at = by, now
         row.save()
         Notice.objects.create(reservation=order, kind=Notice.Kind.DECIDED, sale=order.sale, due_at=now)
-        ended: Ended | None = None if row.remedy == Remedy.RESTORED else let_go(order)
+        ended: EndedReservation | None = None if row.remedy == Remedy.RESTORED else let_go(order)
         what = "overturn" if overturned else "uphold"
         facts = {
             "case": row.case_id,
@@ -141,7 +141,7 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
 def _restore(order: Reservation) -> bool:
     """Makes a cancelled order its buyer's again, if its limit and money are still here and units are."""
     paid = Payment.objects.select_for_update().filter(reservation=order, state=PaymentState.REFUND_DUE)
-    if not order.claims.exists() or not paid.exists():
+    if not order.limit_slots.exists() or not paid.exists():
         return False
     units = _units_for(order)
     if units is None:
@@ -152,7 +152,7 @@ def _restore(order: Reservation) -> bool:
             held.active = True
             held.save(update_fields=["active"])
             continue
-        Holding.objects.create(reservation=order, unit=unit, sku=held.sku, price=held.price)
+        ReservationUnit.objects.create(reservation=order, unit=unit, sku=held.sku, price=held.price)
         if unit.allocation_id != order.allocation_id:
             Move.objects.create(unit=unit, origin_id=unit.allocation_id, target_id=order.allocation_id)
             Unit.objects.filter(pk=unit.pk).update(allocation=order.allocation_id)
@@ -167,7 +167,7 @@ def _units_for(order: Reservation) -> list[Unit] | None:
     resting = Unit.objects.select_for_update().filter(allocation__sale=order.sale_id, state=UnitState.RETURNED)
     items = order.items
     own = resting.in_bulk([held.unit_id for held in items])
-    others = resting.exclude(pk__in=own).exclude(holdings__reservation__case__appeal__state=AppealState.OPEN)
+    others = resting.exclude(pk__in=own).exclude(reservation_units__reservation__case__appeal__state=AppealState.OPEN)
     taken: list[Unit] = []
     for held in items:
         spare = others.filter(sku=held.sku).exclude(pk__in=[unit.pk for unit in taken]).order_by("pk")

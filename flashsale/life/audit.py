@@ -13,12 +13,12 @@ from flashsale.models import (
     Allocation,
     Campaign,
     Cancellation,
-    Claim,
-    Holding,
+    LimitSlot,
     Move,
     Notice,
     Record,
     Reservation,
+    ReservationUnit,
     Sale,
     Stock,
     Unit,
@@ -126,17 +126,17 @@ def _sales(campaign: Campaign) -> list[Sale]:
 def _oversold(campaign: Campaign) -> Iterator[str]:
     """Every unit has one state and one owner, in the books; the gate offers only what the books have free."""
     units = Unit.objects.filter(campaign=campaign)
-    owners = Count("holdings", filter=Q(holdings__active=True))
+    owners = Count("reservation_units", filter=Q(reservation_units__active=True))
     taken = [UnitState.HELD, UnitState.SOLD]
     for unit in units.annotate(owners=owners).filter(
         Q(state__in=taken) & ~Q(owners=1) | ~Q(state__in=taken) & Q(owners__gt=0)
     ):
         yield f"unit {unit.serial} is {unit.state} and has {unit.owners} active reservations"
-    stray = Holding.objects.filter(unit__campaign=campaign, active=True).exclude(reservation__state__in=ACTIVE)
+    stray = ReservationUnit.objects.filter(unit__campaign=campaign, active=True).exclude(reservation__state__in=ACTIVE)
     for holding in stray:
         yield f"unit {holding.unit_id} belongs to reservation {holding.reservation_id}, which has ended"
     short = Reservation.objects.filter(sale__campaign=campaign, state__in=ACTIVE)
-    owned = Count("holdings", filter=Q(holdings__active=True))
+    owned = Count("reservation_units", filter=Q(reservation_units__active=True))
     for reservation in short.annotate(owned=owned).exclude(owned=F("quantity")):
         yield f"reservation {reservation.pk} of {reservation.quantity} has {reservation.owned} units"
     for sale in _sales(campaign):
@@ -173,7 +173,7 @@ def _counted_wrongly(sale: Sale) -> Iterator[str]:
         return
     for line in card.lines:
         gate = bridge.run(inspect.counters(card, line))
-        using = Reservation.objects.filter(allocation=line.id, claims__isnull=False).distinct()
+        using = Reservation.objects.filter(allocation=line.id, limit_slots__isnull=False).distinct()
         held = sum(r.quantity for r in using if r.state == ReservationState.HELD)
         sold = sum(r.quantity for r in using if r.state != ReservationState.HELD)
         if (gate["held"], gate["sold"]) != (held, sold):
@@ -188,19 +188,19 @@ def _over_limit(campaign: Campaign) -> Iterator[str]:
     """
     if campaign.erased_at:
         return
-    scopes = {Claim.campaign_scope(campaign.pk): campaign.limit}
-    scopes |= {Claim.sale_scope(sale.pk): sale.limit for sale in _sales(campaign) if sale.limit}
+    scopes = {LimitSlot.campaign_scope(campaign.pk): campaign.limit}
+    scopes |= {LimitSlot.sale_scope(sale.pk): sale.limit for sale in _sales(campaign) if sale.limit}
     for scope, limit in scopes.items():
-        people = Claim.objects.filter(scope=scope).values("axis", "digest").annotate(slots=Count("id"))
+        people = LimitSlot.objects.filter(scope=scope).values("axis", "digest").annotate(slots=Count("id"))
         for row in people.filter(slots__gt=limit):
             yield f"{scope}: {row['axis']} {row['digest'][:8]} has {row['slots']} units, the limit is {limit}"
         yield from (
             f"{scope}: a claim of reservation {claim.reservation_id} says limit {claim.limit}, not {limit}"
-            for claim in Claim.objects.filter(scope=scope).exclude(limit=limit)
+            for claim in LimitSlot.objects.filter(scope=scope).exclude(limit=limit)
         )
     axes = list(campaign.axes.filter(hard=True, checked_at="enter").values_list("axis", flat=True))
-    scope = Claim.campaign_scope(campaign.pk)
-    slots = Count("claims", filter=Q(claims__scope=scope, claims__axis__in=axes))
+    scope = LimitSlot.campaign_scope(campaign.pk)
+    slots = Count("limit_slots", filter=Q(limit_slots__scope=scope, limit_slots__axis__in=axes))
     active = Reservation.objects.filter(sale__campaign=campaign, state__in=ACTIVE).annotate(slots=slots)
     for reservation in active.exclude(slots=F("quantity") * len(axes)):
         yield f"reservation {reservation.pk} has {reservation.slots} slots for {reservation.quantity} units"
@@ -212,7 +212,7 @@ def _counted_too_low(campaign: Campaign, scope: str, axes: list[str]) -> Iterato
     if known is None:
         return
     gate = bridge.run(inspect.used(card_of(known)))
-    for row in Claim.objects.filter(scope=scope, axis__in=axes).values("digest").annotate(slots=Count("id")):
+    for row in LimitSlot.objects.filter(scope=scope, axis__in=axes).values("digest").annotate(slots=Count("id")):
         if gate.get(row["digest"], 0) < row["slots"]:
             yield f"the gate counts {gate.get(row['digest'], 0)} units of {row['digest'][:8]}, the books {row['slots']}"
 
@@ -253,7 +253,7 @@ def _two_places(campaign: Campaign) -> Iterator[str]:
     """A digest leads to one place by its nature; none may lead to a place that was never given."""
     for sale in _sales(campaign):
         card = card_of(sale)
-        entered = {line.number: bridge.run(inspect.counters(card, line))["entered"] for line in card.lines}
+        entered = {line.line_id: bridge.run(inspect.counters(card, line))["entered"] for line in card.lines}
         for number, index in bridge.run(inspect.places(card)):
             if index > entered.get(number, 0):
                 yield f"{sale.code}: index {index} of line {number} was never given"
@@ -283,12 +283,14 @@ def _moved_wrongly(campaign: Campaign) -> Iterator[str]:
     for move in moves:
         if (
             move.cancellation
-            and not Holding.objects.filter(unit=move.unit, reservation=move.cancellation.reservation_id).exists()
+            and not ReservationUnit.objects.filter(
+                unit=move.unit, reservation=move.cancellation.reservation_id
+            ).exists()
         ):
             yield f"unit {move.unit} moved for cancellation {move.cancellation_id}, which did not free it"
         last = Move.objects.filter(unit=move.unit).order_by("pk").last()
         if last and last.pk == move.pk and move.unit.allocation_id != move.target_id:
             yield f"unit {move.unit} is not where it was moved to"
     returned = Unit.objects.filter(campaign=campaign, state=UnitState.RETURNED)
-    for unit in returned.exclude(holdings__reservation__state=ReservationState.CANCELLED):
+    for unit in returned.exclude(reservation_units__reservation__state=ReservationState.CANCELLED):
         yield f"unit {unit} is returned without a cancellation"

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from flashsale.books.endings import Ended, end, ended_before
+from flashsale.books.endings import EndedReservation, end, ended_before
 from flashsale.gate import bridge
 from flashsale.life.give_back import give
 from flashsale.life.sale_card import card_of
@@ -42,7 +42,7 @@ def cancel(*, reservation: uuid.UUID, channel: int, code: str) -> Reservation:
     return row
 
 
-def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: Case | None = None) -> Ended:
+def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: Case | None = None) -> EndedReservation:
     """The books' part, on a locked reservation in a transaction: order, refund, notice and record change together."""
     if row.state == ReservationState.CANCELLED and row.cancellation.reason == code:
         return ended_before(row)
@@ -76,9 +76,9 @@ def _appeal_until(sale: Sale, now: datetime) -> datetime:
     return max(promised, planned - BEFORE_REALLOCATION) if planned else promised
 
 
-def let_go(row: Reservation) -> Ended:
+def let_go(row: Reservation) -> EndedReservation:
     """A cancellation is final: the books give the limit back, and the refund may go. On a locked reservation."""
-    row.claims.all().delete()
+    row.limit_slots.all().delete()
     return ended_before(row)
 
 

@@ -144,7 +144,7 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
             if payer.price != row.amount:
                 raise Refused(Outcome.WRONG_PRICE, f"The official price of these units is {row.amount}.")
             axes = _axes(row.sale.campaign_id, bytes(row.sale.campaign.salt))
-            mine = set(row.claims.values_list("axis", "digest"))
+            mine = set(row.limit_slots.values_list("axis", "digest"))
             traits = _traits(row, axes, mine, buyer)
             if row.state != ReservationState.CONFIRMED:
                 late = _late(axes, traits)

@@ -15,7 +15,7 @@ from flashsale.gate.client import gate
 from flashsale.gate.messages import Crowd, Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import in_books
-from flashsale.models import Allocation, Remembered
+from flashsale.models import Allocation, CrowdBackup
 from flashsale.rules.outcomes import Outcome
 
 REMEMBER_S = 1.0
@@ -37,7 +37,7 @@ async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Writes down what else only the gate knows of a line's crowd, where it has changed: its counts once a second and
     process, who is out of it as often as its bitmaps may weigh."""
     written: dict[tuple[str, int], _Written] = gate().kept["crowds"]
-    last = written.get((card.commitment, line.number), _Written())
+    last = written.get((card.commitment, line.line_id), _Written())
     now = time.monotonic()
     if now - last.at <= REMEMBER_S:
         return
@@ -50,7 +50,7 @@ async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
         crowd, crowd_at = found, now
     if crowd != last.crowd or counts != last.counts:
         await in_books(write_crowd, card, line.id, counts, crowd if crowd != last.crowd else None)
-    written[card.commitment, line.number] = _Written(now, counts, crowd_at, crowd)
+    written[card.commitment, line.line_id] = _Written(now, counts, crowd_at, crowd)
 
 
 @transaction.atomic
@@ -67,4 +67,4 @@ def write_crowd(card: SaleCard, allocation: int, counts: Mapping[str, int], crow
 
 
 def _keep(allocation: int, crowd: Crowd) -> None:
-    Remembered.objects.update_or_create(allocation_id=allocation, defaults={"out": crowd.out, "seen": crowd.seen})
+    CrowdBackup.objects.update_or_create(allocation_id=allocation, defaults={"out": crowd.out, "seen": crowd.seen})

@@ -37,12 +37,12 @@ async def draw(*, card: SaleCard) -> bool:
         crowd = await sale_cards.crowd(card, line)
         if isinstance(crowd, Outcome):
             return False
-        crowds[line.number] = crowd
+        crowds[line.line_id] = crowd
     drawn = await in_books(write_cohorts, card.sale, cohorts, crowds, moment(await wall_ms()))
     if not drawn:
         return False
     for line in card.lines:
-        cohort, seed = drawn[line.number]
+        cohort, seed = drawn[line.line_id]
         await _mark_absent(card, line, cohort, seed)
         waiting = await sale_cards.patient_places(card, line)
         for start in range(0, len(waiting), MARKS_MAX):
@@ -65,16 +65,16 @@ def write_cohorts(
             return {}
         for line in row.allocations.filter(cohort=None):
             # Who carries an old order over keeps the old numbers: there is nothing to draw.
-            line.cohort = 0 if line.carries_id else cohorts[line.number]
+            line.cohort = 0 if line.carries_id else cohorts[line.line_id]
             line.seed = lottery.seed(bytes(row.secret or b""), line.code, line.cohort).hex()
             line.save(update_fields=["cohort", "seed"])
-            _keep(line.pk, crowds[line.number])
+            _keep(line.pk, crowds[line.line_id])
         if row.frozen_at is None:
             row.frozen_at = now
             row.save(update_fields=["frozen_at"])
             drawn = {line.code: [line.cohort, line.seed] for line in row.allocations.all()}
             Record.write("draw", by="clock", sale=row, facts=drawn)
-        return {line.number: (line.cohort or 0, line.seed) for line in row.allocations.all()}
+        return {line.line_id: (line.cohort or 0, line.seed) for line in row.allocations.all()}
 
 
 async def _mark_absent(card: SaleCard, line: LineCard, cohort: int, seed: str) -> None:

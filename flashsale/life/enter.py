@@ -81,7 +81,7 @@ async def enter(
         raise Refused(answer)
     for later in answer.voided:
         await _void(card, line, later)
-    place = Place(card.sale, line.number, answer.index, time.time_ns() // 1_000_000, digests)
+    place = Place(card.sale, line.line_id, answer.index, time.time_ns() // 1_000_000, digests)
     return Entry(places.seal(place), answer.index, answer.fresh)
 
 

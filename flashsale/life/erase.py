@@ -25,16 +25,16 @@ from flashsale.models import (
     Campaign,
     Cancellation,
     Case,
-    Claim,
     Contact,
-    Listed,
+    LimitSlot,
+    ListEntry,
     Notice,
     Payment,
     Record,
     Reservation,
     Sale,
     Trait,
-    Unpaid,
+    UnpaidHold,
 )
 from flashsale.models.sale import ms
 from flashsale.rules.states import AppealState, CaseState, NoticeState, PaymentState, ReservationState, SaleState
@@ -94,9 +94,9 @@ def personal(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
     return {
         "contacts": Contact.objects.filter(reservation__sale__campaign=campaign),
         "traits": Trait.objects.filter(reservation__sale__campaign=campaign),
-        "claims": Claim.objects.filter(reservation__sale__campaign=campaign),
-        "unpaid holds": Unpaid.objects.filter(campaign=campaign),
-        "listed people": Listed.objects.filter(allocation__sale__campaign=campaign),
+        "claims": LimitSlot.objects.filter(reservation__sale__campaign=campaign),
+        "unpaid holds": UnpaidHold.objects.filter(campaign=campaign),
+        "listed people": ListEntry.objects.filter(allocation__sale__campaign=campaign),
         "partner calls": ApiCall.objects.filter(channel__campaign=campaign),
     }
 

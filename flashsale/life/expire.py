@@ -16,8 +16,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from flashsale.books.endings import Ended, abandon_all, end_all, ended_before_all
-from flashsale.books.reservations import RefusedByBooks, Winner, lock_sale
+from flashsale.books.endings import EndedReservation, abandon_all, end_all, ended_before_all
+from flashsale.books.reservations import NewReservation, RefusedByBooks, lock_sale
 from flashsale.gate import scripts
 from flashsale.gate.client import gate
 from flashsale.gate.sale_card import SaleCard
@@ -42,7 +42,7 @@ Sold = tuple[uuid.UUID, int, int]
 class Met(NamedTuple):
     """What the books say of reservations that the gate found due; nothing of what somebody else is at."""
 
-    ended: list[Ended]
+    ended: list[EndedReservation]
     sold: list[Sold]
     refused: list[uuid.UUID]
 
@@ -96,7 +96,7 @@ def end_in_books(card: SaleCard, taken: Taken, now_ms: int) -> Met:
     return Met(*(one + other for one, other in zip(*halves, strict=True)))
 
 
-def _end_together(card: SaleCard, taken: Taken, now_ms: int) -> tuple[list[Ended], list[Sold]]:
+def _end_together(card: SaleCard, taken: Taken, now_ms: int) -> tuple[list[EndedReservation], list[Sold]]:
     with transaction.atomic():
         # Before the holds: whoever pays must not wait with us for a rebuild.
         lock_sale(card.sale)
@@ -116,7 +116,7 @@ def _unlocked(ids: Iterable[uuid.UUID]) -> QuerySet[Reservation]:
 
 
 @transaction.atomic
-def write_off(card: SaleCard, taken: Taken) -> list[Ended]:
+def write_off(card: SaleCard, taken: Taken) -> list[EndedReservation]:
     """Abandons what the gate took and the books never had; that, and what had ended before, as the gate must hear."""
     # Shared with everybody but a rebuild, which must not count what ends meanwhile.
     lock_sale(card.sale)
@@ -126,7 +126,7 @@ def write_off(card: SaleCard, taken: Taken) -> list[Ended]:
     return ended_before_all(over, {row.pk: _units(taken[row.pk]) for row in over})
 
 
-def _row(winner: Winner) -> Reservation:
+def _row(winner: NewReservation) -> Reservation:
     return Reservation(
         id=winner.id, sale_id=winner.sale, allocation_id=winner.allocation, channel_id=winner.channel,
         index=winner.index, number=winner.number, asked=winner.asked, fingerprint=winner.fingerprint,
@@ -151,4 +151,4 @@ async def abandon_refused(*, card: SaleCard, taken: dict[str, Any]) -> None:
 
 async def _confirm(card: SaleCard, sold: Sold) -> None:
     reservation, allocation, quantity = sold
-    await scripts.confirm(card, card.line_id(allocation), reservation=str(reservation), quantity=quantity)
+    await scripts.confirm(card, card.line_of_allocation(allocation), reservation=str(reservation), quantity=quantity)

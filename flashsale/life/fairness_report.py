@@ -127,14 +127,14 @@ def _before_call(line: Allocation, epoch: int, waves: list[tuple[int, int]]) -> 
 
 def _document(sale: Sale, counted: dict[str, Any], now: datetime) -> dict[str, Any]:
     """The report as it is published (web/api/fairness.py describes every field)."""
-    lines = list(sale.allocations.order_by("number"))
+    lines = list(sale.allocations.order_by("line_id"))
     known = counted.get("lines", {})
     position, _, head = trail_head().partition(":")
     return {
         "version": 1, "sale": sale.code, "name": sale.name, "campaign": sale.campaign.code,
         "phase": sale.phase(ms(now)), "opened_at": sale.opens_at.isoformat(), "closed_at": sale.closes_at.isoformat(),
         "made_at": now.isoformat(), "limit": sale.limit or sale.campaign.limit, "rebuilds": max(0, sale.epoch - 1),
-        "rules": {"number": sale.rules.number, "hash": sale.rules.hash} if sale.rules else None,
+        "rules": {"number": sale.rules.version, "hash": sale.rules.hash} if sale.rules else None,
         "draw": {
             "drawn": sale.frozen_at is not None, "verified": sale.frozen_at is not None and commitment_holds(sale),
             "commitment": sale.commitment,

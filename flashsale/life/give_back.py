@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from flashsale.books.endings import Ended, ended_before_all
+from flashsale.books.endings import EndedReservation, ended_before_all
 from flashsale.gate import inspect, scripts
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import in_books
@@ -35,20 +35,20 @@ async def tell_again(*, card: SaleCard) -> int:
 def _ended_lately(sale: int, now: datetime) -> list[uuid.UUID]:
     lately = Q(ended_at__gt=now - LATELY) | Q(cancellation__appeal_until__range=(now - LATELY, now))
     lately |= Q(case__appeal__decided_at__gt=now - LATELY)
-    rows = Reservation.objects.filter(lately, sale=sale, ended_at__isnull=False, claims=None)
+    rows = Reservation.objects.filter(lately, sale=sale, ended_at__isnull=False, limit_slots=None)
     # What expired stays due in the gate until it hears of it: the reaper tells it.
     rows = rows.exclude(state=ReservationState.EXPIRED)
     return list(rows.values_list("pk", flat=True))
 
 
 @transaction.atomic
-def _ended(ids: Sequence[str]) -> list[Ended]:
+def _ended(ids: Sequence[str]) -> list[EndedReservation]:
     return ended_before_all(list(Reservation.objects.filter(pk__in=ids)))
 
 
-async def give(*, card: SaleCard, ended: Ended) -> None:
+async def give(*, card: SaleCard, ended: EndedReservation) -> None:
     """Tells the gate of an end that the books have committed; late and repeated messages change nothing."""
-    line = card.line_id(ended.allocation)
+    line = card.line_of_allocation(ended.allocation)
     await scripts.give(
         card, line, reservation=ended.reservation, frees_limit=ended.frees_limit, how=ended.how,
         units=_sold_here(line.skus, ended.units),

@@ -7,7 +7,7 @@ from flashsale.gate.client import gate
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import in_books
-from flashsale.life.single_flight import Errand
+from flashsale.life.single_flight import SingleFlight
 from flashsale.models import Allocation
 from flashsale.rules.outcomes import Outcome
 
@@ -31,7 +31,7 @@ async def make_room(*, card: SaleCard, line: LineCard) -> None:
 
     Raises TimeoutError when the books hang: the block may yet be written, and the tending tells it to the gate.
     """
-    making: Errand = gate().kept["making room"].setdefault(line.id, Errand())
+    making: SingleFlight = gate().kept["making room"].setdefault(line.id, SingleFlight())
     await making.run(partial(_make_room, card, line))
 
 

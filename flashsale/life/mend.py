@@ -3,7 +3,7 @@
 from flashsale.gate import load, scripts
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import in_books
-from flashsale.models import Listed, Unit
+from flashsale.models import ListEntry, Unit
 from flashsale.rules.states import UnitState
 
 
@@ -20,12 +20,12 @@ async def mend(*, card: SaleCard) -> int:
             answer = await scripts.give(card, line, units=free[start : start + load.CHUNK])
             offered += answer if isinstance(answer, int) else 0
         if line.listed_only:
-            await load.put_on_list(card, line=line.number, digests=await in_books(_listed, line.id))
+            await load.put_on_list(card, line=line.line_id, digests=await in_books(_listed, line.id))
     return offered
 
 
 def _listed(allocation: int) -> list[str]:
-    return list(Listed.objects.filter(allocation=allocation).values_list("digest", flat=True))
+    return list(ListEntry.objects.filter(allocation=allocation).values_list("digest", flat=True))
 
 
 def _free_units(allocation: int) -> list[tuple[int, int, str]]:

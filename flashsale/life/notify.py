@@ -139,7 +139,7 @@ def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:
         "by_machine": is_by_machine(case),
         "case": case,
         "appeal_until": cancellation.appeal_until,
-        "refund_waits": order.claims.exists(),
+        "refund_waits": order.limit_slots.exists(),
         "link": sealed_links.address(sealed_links.Kind.APPEAL, case.pk) if case else "",
     }
 

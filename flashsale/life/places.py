@@ -52,7 +52,7 @@ def read(token: str) -> Place:
 def open_place(*, card: SaleCard, line: LineCard, token: str) -> Place:
     """The place behind a token of this line; refuses BAD_TOKEN and FOREIGN_TOKEN."""
     place = read(token)
-    if place.sale != card.sale or place.line != line.number:
+    if place.sale != card.sale or place.line != line.line_id:
         raise Refused(Outcome.FOREIGN_TOKEN, "The place token belongs to another line.")
     return place
 

@@ -24,13 +24,13 @@ from flashsale.life.sale_card import card_of
 from flashsale.models import (
     Allocation,
     Cancellation,
-    Holding,
-    Listed,
+    ListEntry,
     Move,
     Notice,
     Reallocation,
     Record,
     Reservation,
+    ReservationUnit,
     Sale,
     Trait,
     Unit,
@@ -218,7 +218,9 @@ def _contestable_units(source: Sale, now: datetime) -> int:
 def _pool(source: Sale, now: datetime) -> list[Resting]:
     """The returned units of a sale; their orders are locked, so that no appeal comes in between."""
     returned = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED)
-    freed = dict(Holding.objects.filter(unit__in=returned).order_by("pk").values_list("unit_id", "reservation_id"))
+    freed = dict(
+        ReservationUnit.objects.filter(unit__in=returned).order_by("pk").values_list("unit_id", "reservation_id")
+    )
     list(Reservation.objects.select_for_update().filter(pk__in=freed.values()).order_by("pk").values_list("pk"))
     rows = Cancellation.objects.filter(reservation__in=freed.values()).select_related("case__appeal")
     cancelled = {row.reservation_id: row for row in rows}
@@ -267,8 +269,9 @@ def _invite(row: Reallocation, now: datetime) -> int:
     if row.target.listed_only:
         proven = sale.campaign.axes.filter(hard=True, checked_at="enter").values("axis")
         traits = Trait.objects.filter(reservation__in=fresh, axis__in=proven).values_list("axis", "digest")
-        Listed.objects.bulk_create(
-            (Listed(allocation=row.target, axis=axis, digest=digest) for axis, digest in traits), ignore_conflicts=True
+        ListEntry.objects.bulk_create(
+            (ListEntry(allocation=row.target, axis=axis, digest=digest) for axis, digest in traits),
+            ignore_conflicts=True,
         )
     return len(fresh)
 

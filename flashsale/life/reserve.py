@@ -59,7 +59,7 @@ def direct_place(*, card: SaleCard, line: LineCard, digests: Mapping[Axis, bytes
     """
     if line.mode != Mode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has a line: enter it.")
-    return Place(card.sale, line.number, 0, 0, dict(digests))
+    return Place(card.sale, line.line_id, 0, 0, dict(digests))
 
 
 async def reserve(
@@ -117,7 +117,7 @@ def _items(card: SaleCard, line: LineCard, items: Sequence[tuple[str, int]]) -> 
 def _key(key: str, owner: str, line: LineCard, place: Place) -> str:
     if not 1 <= len(key) <= KEY_CHARS_MAX or not (key.isascii() and key.isprintable()):
         raise Refused(Outcome.KEY_MISSING, f"Idempotency-Key: 1 to {KEY_CHARS_MAX} visible ASCII characters.")
-    return f"{line.number}:{place.index}:{key}" if owner == "place" else f"{owner}:{key}"
+    return f"{line.line_id}:{place.index}:{key}" if owner == "place" else f"{owner}:{key}"
 
 
 def _ask(
@@ -130,14 +130,14 @@ def _ask(
     items: list[tuple[int, int]],
     key: str,
 ) -> Ask:
-    claims = tuple((axis.value, place.digests[axis].hex()) for axis in sorted(place.digests))
+    limit_slots = tuple((axis.value, place.digests[axis].hex()) for axis in sorted(place.digests))
     # Without a line the person stands for the place.
-    body = orjson.dumps([line.number, place.index or claims, items])
+    body = orjson.dumps([line.line_id, place.index or limit_slots, items])
     return Ask(
         id=str(uuid.uuid4()), key=key, print=hashlib.sha256(body).hexdigest(), index=place.index,
         number=number, items=tuple(items), quantity=sum(quantity for _, quantity in items),
-        digests=tuple(digest for _, digest in claims), limit=card.limit, sale_limit=card.sale_limit,
-        channel=channel.id, line=line.number, claims=claims,
+        digests=tuple(digest for _, digest in limit_slots), limit=card.limit, sale_limit=card.sale_limit,
+        channel=channel.id, line=line.line_id, limit_slots=limit_slots,
     )  # fmt: skip
 
 

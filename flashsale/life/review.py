@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from flashsale.books.endings import Ended
+from flashsale.books.endings import EndedReservation
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import score
@@ -19,7 +19,7 @@ from flashsale.life.advisory_lock import alone
 from flashsale.life.cancel import cancel_locked
 from flashsale.life.give_back import give
 from flashsale.life.sale_card import card_of
-from flashsale.models import Case, Opened, Record, Reservation, ReviewRun, Rules, Sale
+from flashsale.models import Case, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import reason
 from flashsale.rules.review.suspicion import Finding, suspicious
@@ -48,7 +48,7 @@ def start(*, sale: Sale, by: Any = None) -> ReviewRun:
     return run
 
 
-def try_out(*, sale: Sale, rules: Rules, by: Any = None) -> ReviewRun:
+def try_out(*, sale: Sale, rules: PublishedRuleSet, by: Any = None) -> ReviewRun:
     """The row of work of a dry run of any rules; the one under way if there is one. It opens no case."""
     fields = {"rules": rules, "asked_by": by}
     return ReviewRun.objects.get_or_create(sale=sale, dry=True, finished_at=None, defaults=fields)[0]
@@ -96,8 +96,8 @@ def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
         [
             Case(
                 reservation_id=finding.order_id, run=run, group=finding.group, score=finding.score,
-                rules_version=str(run.rules.number), rules_hash=run.rules.hash,
-                evidence=finding.evidence(rules, str(run.rules.number)),
+                rules_version=str(run.rules.version), rules_hash=run.rules.hash,
+                evidence=finding.evidence(rules, str(run.rules.version)),
             )
             for finding in findings if rules
         ],
@@ -120,7 +120,7 @@ def open_case(*, reservation: Reservation, by: Any = None) -> Case:
 
 def note_opened(*, case: Case, by: Any) -> None:
     """Notes that a person has the evidence before them."""
-    Opened.objects.get_or_create(case=case, by=by)
+    CaseView.objects.get_or_create(case=case, by=by)
 
 
 def unopened_sample(*, cases: Sequence[Case], by: Any) -> list[Case]:
@@ -133,7 +133,7 @@ def unopened_sample(*, cases: Sequence[Case], by: Any) -> list[Case]:
     size = min(len(cases), max(SAMPLE_MIN, -(-len(cases) // SAMPLE_ONE_IN)))
     secret = f"{settings.SECRET_KEY}/{by.pk}/{sorted(case.pk for case in cases)}".encode()
     drawn = sorted(cases, key=lambda case: hmac.digest(secret, str(case.pk).encode(), sha256))[:size]
-    seen = set(Opened.objects.filter(case__in=drawn, by=by).values_list("case_id", flat=True))
+    seen = set(CaseView.objects.filter(case__in=drawn, by=by).values_list("case_id", flat=True))
     return [case for case in drawn if case.pk not in seen]
 
 
@@ -229,7 +229,7 @@ def _carry_out(case: Case) -> bool:
     return ended is not None
 
 
-def _cancel(row: Case, now: datetime) -> Ended:
+def _cancel(row: Case, now: datetime) -> EndedReservation:
     """Order, refund and notice change with the case, in the caller's transaction."""
     row.state = CaseState.CANCELLED
     row.save()
@@ -239,7 +239,7 @@ def _cancel(row: Case, now: datetime) -> Ended:
     return cancel_locked(reservation, code=row.reason, now=now, by=row.decided_by, case=row)
 
 
-def _tell_gate(row: Case, ended: Ended) -> None:
+def _tell_gate(row: Case, ended: EndedReservation) -> None:
     # Where the limit stays used until the appeal is final, the gate goes on counting the units too.
     if ended.frees_limit:
         bridge.run(give(card=card_of(row.reservation.sale), ended=ended))

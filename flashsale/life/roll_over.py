@@ -23,7 +23,7 @@ async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     2. The books move them. If we die after this, the next call finds them moved.
     3. The successor offers them, then they are no longer on their way.
     """
-    target = card.line_number(line.successor)
+    target = card.line_by_id(line.successor)
     if target is None:
         return
     keep = figures.open_claims * card.weight

@@ -26,21 +26,21 @@ def card_of(sale: Sale) -> SaleCard:
 
 
 def _lines(sale: Sale) -> list[Allocation]:
-    rows = sale.allocations.select_related("sale", "successor", "carries").order_by("number")
+    rows = sale.allocations.select_related("sale", "successor", "carries").order_by("line_id")
     return list(rows.prefetch_related("channels", "stock__offer"))
 
 
 def _line_card(line: Allocation) -> LineCard:
     channels = tuple(channel.code for channel in line.channels.all())
     return LineCard(
-        number=line.number, id=line.pk, code=line.code, name=line.name or line.code, channels=channels,
+        line_id=line.line_id, id=line.pk, code=line.code, name=line.name or line.code, channels=channels,
         skus=tuple(stock.offer.sku for stock in line.stock.order_by("offer_id")), mode=line.mode,
         opens_at=ms(line.opens_at) if line.opens_at else 0, listed_only=line.listed_only,
-        successor=line.successor.number if line.successor else 0,
+        successor=line.successor.line_id if line.successor else 0,
         rolls_over_at=ms(line.rolls_over_at) if line.rolls_over_at else 0,
         carries=_carried_card(line.carries) if line.carries else None,
     )  # fmt: skip
 
 
 def _carried_card(old: Allocation) -> CarriedCard:
-    return CarriedCard(sale=old.sale_id, line=old.number, cohort=old.cohort or 0, seed=old.seed)
+    return CarriedCard(sale=old.sale_id, line=old.line_id, cohort=old.cohort or 0, seed=old.seed)

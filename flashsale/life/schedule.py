@@ -18,7 +18,18 @@ from flashsale.life.rebuild import rebuild
 from flashsale.life.sale_card import card_of
 from flashsale.life.sale_control import make_units
 from flashsale.life.status import BYTES_MAX, bytes_at_most
-from flashsale.models import Allocation, Campaign, CampaignAxis, Channel, Listed, Offer, Record, Rules, Sale, Stock
+from flashsale.models import (
+    Allocation,
+    Campaign,
+    CampaignAxis,
+    Channel,
+    ListEntry,
+    Offer,
+    PublishedRuleSet,
+    Record,
+    Sale,
+    Stock,
+)
 from flashsale.models.sale import LOBBY, MESSAGE_BYTES_MAX, UNITS_MAX, ms
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue
@@ -97,7 +108,7 @@ def plan_sale(
 def _plan_line(sale: Sale, wanted: Mapping[str, Any], offers: Mapping[str, Offer]) -> Allocation:
     fields = {name: wanted[name] for name in ("code", "name", "mode", "opens_at", "carries") if name in wanted}
     line = Allocation(sale=sale, listed_only="listed" in wanted, **fields)
-    line.full_clean(exclude=["number"])
+    line.full_clean(exclude=["line_id"])
     line.save()
     line.channels.set(Channel.objects.filter(campaign=sale.campaign, code__in=wanted["channels"]))
     Stock.objects.bulk_create(
@@ -126,10 +137,10 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any
         raise ValidationError(
             _("An account is known to one partner: a list of accounts needs a line with one channel.")
         )
-    before = line.listed.count()
+    before = line.list_entries.count()
     try:
         rows = [
-            Listed(
+            ListEntry(
                 allocation=line,
                 axis=axis,
                 digest=digests.digest(axis, raw, channel=channel).hex(),
@@ -139,8 +150,8 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any
         ]
     except BadValue as error:
         raise ValidationError(_("A value of %(axis)s cannot be read.") % {"axis": error.axis.value}) from error
-    Listed.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
-    fresh = line.listed.count() - before
+    ListEntry.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
+    fresh = line.list_entries.count() - before
     if fresh:
         Record.write("list", by=by, sale=line.sale, facts={"line": line.code, "people": fresh})
     return fresh
@@ -198,9 +209,9 @@ def _tranche_problems(line: Allocation) -> list[str]:
     if line.mode == Mode.DIRECT and line.channels.exclude(kind=Channel.Kind.PARTNER).exists():
         problems.append(_("The line %(line)s is direct; only a partner has a door of its own.") % named)
     proven = line.sale.campaign.axes.filter(hard=True, checked_at="enter").values("axis")
-    if line.listed_only and not line.listed.filter(axis__in=proven).exists():
+    if line.listed_only and not line.list_entries.filter(axis__in=proven).exists():
         problems.append(_("The list of the line %(line)s is empty: nobody could enter.") % named)
-    strangers = line.listed.exclude(channel=None).exclude(channel__in=line.channels.all())
+    strangers = line.list_entries.exclude(channel=None).exclude(channel__in=line.channels.all())
     for code in strangers.values_list("channel__code", flat=True).distinct():
         words = _("The list of the line %(line)s has accounts of %(channel)s, which does not lead to it.")
         problems.append(words % {"channel": code, **named})
@@ -277,7 +288,7 @@ def _publish(sale: Sale, now: datetime) -> None:
     sale.secret = os.urandom(SECRET_BYTES)
     sale.commitment = lottery.commitment(sale.secret).hex()
     sale.state, sale.published_at = SaleState.PUBLISHED, now
-    sale.rules = sale.rules or Rules.newest()
+    sale.rules = sale.rules or PublishedRuleSet.newest()
     sale.save()
     Campaign.objects.filter(pk=sale.campaign_id, frozen_at=None).update(frozen_at=now)
     for line in sale.allocations.select_related("carries"):

@@ -12,13 +12,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from flashsale.books.reservations import ClaimAsk, RefusedByBooks, advance_units, claim_slots, lock_sale
+from flashsale.books.reservations import RefusedByBooks, SlotRequest, advance_units, claim_slots, lock_sale
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.held_request import taken_again
 from flashsale.life.sale_card import card_of
-from flashsale.models import Claim, Contact, Payment, Reservation, Sale, Unit
+from flashsale.models import Contact, LimitSlot, Payment, Reservation, Sale, Unit
 from flashsale.providers import payments
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
 from flashsale.rules.states import PaymentState, ReservationState, SaleState, UnitState
@@ -87,10 +87,10 @@ def settle_left(*, most: int = 100) -> int:
 def claim(row: Reservation, known: Iterable[tuple[str, str]]) -> None:
     """Slots for the reservation on these (axis, digest), within every limit; raises IntegrityError when one is full."""
     campaign = row.sale.campaign
-    limits = [(Claim.campaign_scope(campaign.pk), campaign.limit)]
+    limits = [(LimitSlot.campaign_scope(campaign.pk), campaign.limit)]
     if row.sale.limit:
-        limits.append((Claim.sale_scope(row.sale_id), row.sale.limit))
-    asks = [ClaimAsk(scope, axis, digest, limit) for scope, limit in limits for axis, digest in known]
+        limits.append((LimitSlot.sale_scope(row.sale_id), row.sale.limit))
+    asks = [SlotRequest(scope, axis, digest, limit) for scope, limit in limits for axis, digest in known]
     claim_slots([(row.pk, ask, row.quantity) for ask in asks])
 
 
@@ -148,7 +148,7 @@ def _decide(reference: str, paid: bool) -> Reservation:
 
 def _sell_units(row: Reservation) -> None:
     """The units held for the locked reservation become sold, all of them or none."""
-    held = Unit.objects.filter(pk__in=row.holdings.filter(active=True).values("unit_id"), state=UnitState.HELD)
+    held = Unit.objects.filter(pk__in=row.reservation_units.filter(active=True).values("unit_id"), state=UnitState.HELD)
     sold = held.update(state=UnitState.SOLD, version=F("version") + 1)
     if sold != row.quantity:
         raise RefusedByBooks(Outcome.OFFER_GONE, f"{sold} of {row.quantity} units were held")
@@ -170,7 +170,7 @@ def _end(paying: Payment, state: PaymentState, now: datetime) -> None:
     Contact.objects.filter(reservation=row).delete()
     if row.state == ReservationState.HELD:
         late = [axis.axis for axis in row.sale.campaign.axes.all() if axis.is_late]
-        row.claims.filter(axis__in=late).delete()
+        row.limit_slots.filter(axis__in=late).delete()
 
 
 def _honour(row: Reservation, reference: str) -> Reservation:
@@ -178,7 +178,9 @@ def _honour(row: Reservation, reference: str) -> Reservation:
     with transaction.atomic():
         taken = taken_again(card, row.pk)
     answer = (
-        bridge.run(_retake(card, card.line_id(row.allocation_id), json.dumps(taken))) if taken else Outcome.OFFER_GONE
+        bridge.run(_retake(card, card.line_of_allocation(row.allocation_id), json.dumps(taken)))
+        if taken
+        else Outcome.OFFER_GONE
     )
     if answer in RETRYABLE:
         raise Refused(Outcome.UNKNOWN, "The money has come late; the same request will tell what became of it.")
@@ -213,13 +215,13 @@ def _conclude(reference: str, epoch: int, units: list[tuple[int, int]]) -> Reser
         return row
     try:
         with transaction.atomic():
-            claim(row, row.unpaid.values_list("axis", "digest"))
-            row.holdings.update(active=True)
+            claim(row, row.unpaid_holds.values_list("axis", "digest"))
+            row.reservation_units.update(active=True)
             advance_units(units, was=UnitState.FREE, becomes=UnitState.SOLD)
     except (IntegrityError, RefusedByBooks):
         _end(paying, PaymentState.REFUND_DUE, now)
     else:
-        row.unpaid.all().delete()
+        row.unpaid_holds.all().delete()
         _make_theirs(row, paying, now)
     return row
 
@@ -231,7 +233,7 @@ def _way(sale: int, commitment: str, allocation: int) -> tuple[SaleCard, LineCar
     By the commitment, for ids may come back with restored books. Only for keys: the rest of the card may be old.
     """
     card = card_of(Sale.objects.select_related("campaign").get(pk=sale, commitment=commitment))
-    return card, card.line_id(allocation)
+    return card, card.line_of_allocation(allocation)
 
 
 def _tell_gate(row: Reservation) -> None:

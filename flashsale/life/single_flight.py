@@ -8,7 +8,7 @@ from typing import Any
 WAIT_S = 1.0
 
 
-class Errand:
+class SingleFlight:
     """Work at the books that is done once for all who come to an event loop meanwhile.
 
     Nobody waits for it past a second after it began, else books that hang would fill the doors; nor is it broken off

@@ -26,10 +26,10 @@ _COUNT, _MOMENT = 9_999_999, 9_999_999_999_999
 async def status(*, card: SaleCard, line: LineCard) -> dict[str, Any]:
     """The document of a line, at most half a second old; refuses NOT_READY."""
     shown: dict[tuple[int, int], tuple[float, dict[str, Any]]] = gate().kept["status"]
-    at, document = shown.get((card.sale, line.number), (0.0, {}))
+    at, document = shown.get((card.sale, line.line_id), (0.0, {}))
     if time.monotonic() - at > FRESH_S:
         document = await _survey(card, line)
-        shown[card.sale, line.number] = (time.monotonic(), document)
+        shown[card.sale, line.line_id] = (time.monotonic(), document)
     return document
 
 

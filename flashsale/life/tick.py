@@ -21,7 +21,7 @@ from flashsale.life.index_blocks import extend
 from flashsale.life.mend import mend
 from flashsale.life.rebuild import find_lost, rebuild
 from flashsale.life.roll_over import roll_over
-from flashsale.life.single_flight import Errand
+from flashsale.life.single_flight import SingleFlight
 from flashsale.life.status import phase_of
 from flashsale.models import Allocation
 from flashsale.rules import pace
@@ -96,7 +96,7 @@ async def tend_all() -> None:
 
 async def _tend_one(code: str) -> None:
     # One that hangs, at a row that somebody holds or while it is filled anew, must not stop the clocks of the others.
-    look: Errand = gate().kept["tending"].setdefault(code, Errand())
+    look: SingleFlight = gate().kept["tending"].setdefault(code, SingleFlight())
     try:
         await look.run(partial(_look_after, code))
     except (GateDown, Error, TimeoutError) as error:

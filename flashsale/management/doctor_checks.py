@@ -26,7 +26,7 @@ SQLITE = (3, 35)
 
 
 @dataclass(frozen=True, slots=True)
-class Symptom:
+class Check:
     """One look: whether it is well, what was found, what was expected, what helps."""
 
     what: str
@@ -36,19 +36,19 @@ class Symptom:
     fix: str = ""
 
 
-def look() -> list[Symptom]:
+def look() -> list[Check]:
     """Everything that can be wrong before a sale even starts."""
     return [probe() for probe in _PROBES]
 
 
-def _python() -> Symptom:
+def _python() -> Check:
     found = ".".join(map(str, sys.version_info[:3]))
-    return Symptom(
+    return Check(
         "Python", sys.version_info[:2] >= PYTHON, found, "3.11 or newer", "make run PYTHON=/path/to/python3.11"
     )
 
 
-def _packages() -> Symptom:
+def _packages() -> Check:
     pinned = _pinned(Path(settings.BASE_DIR) / "requirements.txt")
     wrong = []
     for name, version in pinned.items():
@@ -60,7 +60,7 @@ def _packages() -> Symptom:
             wrong.append(f"{name} {found}")
     missing = [name for name in ("django", "granian", "celery", "redis") if not _is_installed(name)]
     faults = ", ".join([*(f"{name} missing" for name in missing), *wrong])
-    return Symptom("packages", not faults, faults or f"{len(pinned)} as locked", "as locked", "make run")
+    return Check("packages", not faults, faults or f"{len(pinned)} as locked", "as locked", "make run")
 
 
 def _pinned(path: Path) -> dict[str, str]:
@@ -77,13 +77,13 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def _gate() -> Symptom:
+def _gate() -> Check:
     expected, fix = f"an answer at {_plain(settings.REDIS_URL)}", "make run   (or set REDIS_URL)"
     try:
         run_id = bridge.run(_run_id())
     except GateDown:
-        return Symptom("gate", False, "no answer", expected, fix)
-    return Symptom("gate", True, f"answers (run {run_id[:8]})", expected)
+        return Check("gate", False, "no answer", expected, fix)
+    return Check("gate", True, f"answers (run {run_id[:8]})", expected)
 
 
 async def _run_id() -> str:
@@ -96,18 +96,18 @@ def _plain(url: str) -> str:
     return f"{head.partition('://')[0]}://…@{tail}" if head else url
 
 
-def _books() -> Symptom:
+def _books() -> Check:
     expected, fix = "tables up to date", "python manage.py migrate"
     try:
         executor = MigrationExecutor(connection)
         behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except (DatabaseError, ImproperlyConfigured) as error:
-        return Symptom("books", False, f"no answer: {type(error).__name__}", expected, "set DATABASE_URL")
+        return Check("books", False, f"no answer: {type(error).__name__}", expected, "set DATABASE_URL")
     found = f"{len(behind)} migrations behind" if behind else f"up to date, {connection.vendor}"
-    return Symptom("books", not behind, found, expected, fix)
+    return Check("books", not behind, found, expected, fix)
 
 
-def _clocks() -> Symptom:
+def _clocks() -> Check:
     """Sales go by the gate's clock; pages, notices and admins' times by those of the machines they are made on."""
     asks = {"gate": _gate_ms} | ({"books": _books_ms} if connection.vendor == "postgresql" else {})
     apart, silent = {}, []
@@ -118,7 +118,7 @@ def _clocks() -> Symptom:
             silent.append(name)
     found = [f"{name} {ms:+,d} ms" for name, ms in apart.items()] + [f"{name} no answer" for name in silent]
     off = any(abs(ms) > APART_MS for ms in apart.values())
-    return Symptom(
+    return Check(
         "clocks", not off and not silent, ", ".join(found), f"within {APART_MS} ms of this machine's",
         "chronyc makestep   (where it is off; or timedatectl set-ntp true)" if off else "bring back what is silent",
     )  # fmt: skip
@@ -142,35 +142,35 @@ def _books_ms() -> int:
         return int(cursor.fetchone()[0])
 
 
-def _sqlite() -> Symptom:
+def _sqlite() -> Check:
     found = sqlite3.sqlite_version
     well = tuple(map(int, found.split(".")[:2])) >= SQLITE
-    return Symptom("SQLite", well or connection.vendor != "sqlite", found, "3.35 or newer", "set DATABASE_URL")
+    return Check("SQLite", well or connection.vendor != "sqlite", found, "3.35 or newer", "set DATABASE_URL")
 
 
-def _disk() -> Symptom:
+def _disk() -> Check:
     free = shutil.disk_usage(settings.VAR_DIR).free // 2**20
-    return Symptom("disk", free >= FREE_MB, f"{free:,} MB free", f"{FREE_MB} MB", f"make room in {settings.VAR_DIR}")
+    return Check("disk", free >= FREE_MB, f"{free:,} MB free", f"{FREE_MB} MB", f"make room in {settings.VAR_DIR}")
 
 
-def _private() -> Symptom:
+def _private() -> Check:
     path = Path(settings.VAR_DIR) / "secrets.env"
     if not path.exists():
-        return Symptom("secrets", True, "in the environment", "private")
+        return Check("secrets", True, "in the environment", "private")
     mode = path.stat().st_mode & 0o777
-    return Symptom("secrets", not mode & 0o077, f"mode {mode:04o}", "mode 0600", f"chmod 600 {path}")
+    return Check("secrets", not mode & 0o077, f"mode {mode:04o}", "mode 0600", f"chmod 600 {path}")
 
 
-def _loopback() -> Symptom:
+def _loopback() -> Check:
     """Loopback is where everything of a demo speaks."""
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", 0))
         except OSError as error:
-            return Symptom("loopback", False, str(error), "127.0.0.1 can be bound", "ip link set lo up")
-    return Symptom("loopback", True, "127.0.0.1", "127.0.0.1 can be bound")
+            return Check("loopback", False, str(error), "127.0.0.1 can be bound", "ip link set lo up")
+    return Check("loopback", True, "127.0.0.1", "127.0.0.1 can be bound")
 
 
-_PROBES: tuple[Callable[[], Symptom], ...] = (
+_PROBES: tuple[Callable[[], Check], ...] = (
     _python, _packages, _loopback, _disk, _private, _sqlite, _books, _gate, _clocks,
 )  # fmt: skip

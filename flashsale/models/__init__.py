@@ -5,22 +5,22 @@ from flashsale.models.api_call import ApiCall
 from flashsale.models.appeal import Appeal
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.cancellation import Cancellation
-from flashsale.models.case import Case, Opened
+from flashsale.models.case import Case, CaseView
 from flashsale.models.contact import Contact
-from flashsale.models.crowd_backup import Remembered
+from flashsale.models.crowd_backup import CrowdBackup
 from flashsale.models.demo_charge import DemoCharge
 from flashsale.models.fairness_report import FairnessReport
-from flashsale.models.limit_slot import Claim, Unpaid
-from flashsale.models.list_entry import Listed
+from flashsale.models.limit_slot import LimitSlot, UnpaidHold
+from flashsale.models.list_entry import ListEntry
 from flashsale.models.notice import Notice
 from flashsale.models.offer import Offer
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.payment import Payment
 from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
-from flashsale.models.reservation import Holding, Reservation, Trait
+from flashsale.models.reservation import Reservation, ReservationUnit, Trait
 from flashsale.models.review_run import ReviewRun
-from flashsale.models.rule_set import Rules, RulesChanged
+from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
 from flashsale.models.stock import Stock
 from flashsale.models.unit import Unit
@@ -33,30 +33,30 @@ __all__ = [
     "CampaignAxis",
     "Cancellation",
     "Case",
+    "CaseView",
     "Channel",
-    "Claim",
     "Clock",
     "Contact",
+    "CrowdBackup",
     "DemoCharge",
     "FairnessReport",
-    "Holding",
-    "Listed",
+    "LimitSlot",
+    "ListEntry",
     "Move",
     "Notice",
     "Offer",
-    "Opened",
     "PartnerKey",
     "Payment",
+    "PublishedRuleSet",
     "Reallocation",
     "Record",
-    "Remembered",
     "Reservation",
+    "ReservationUnit",
     "ReviewRun",
-    "Rules",
-    "RulesChanged",
+    "RuleSetChanged",
     "Sale",
     "Stock",
     "Trait",
     "Unit",
-    "Unpaid",
+    "UnpaidHold",
 ]

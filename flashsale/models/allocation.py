@@ -17,7 +17,7 @@ class Allocation(models.Model):
     """Units set aside in a sale with the line of people that leads to them."""
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="allocations", verbose_name=_("sale"))
-    number = models.PositiveSmallIntegerField(_("number"), editable=False)
+    line_id = models.PositiveSmallIntegerField(_("line id"), editable=False)
     code = models.CharField(_("line"), max_length=40, validators=[CODE])
     name = models.CharField(_("name"), max_length=80, blank=True)
     channels = models.ManyToManyField(Channel, related_name="allocations", verbose_name=_("channels"))
@@ -57,11 +57,11 @@ class Allocation(models.Model):
     class Meta:
         verbose_name = _("allocation")
         verbose_name_plural = _("allocations")
-        ordering = ["number"]
+        ordering = ["line_id"]
         constraints = [
             models.UniqueConstraint(fields=["sale", "code"], name="one_line_code_per_sale"),
-            models.UniqueConstraint(fields=["sale", "number"], name="one_line_number_per_sale"),
-            models.CheckConstraint(condition=Q(number__gte=1, number__lte=255), name="line_number_range"),
+            models.UniqueConstraint(fields=["sale", "line_id"], name="one_line_id_per_sale"),
+            models.CheckConstraint(condition=Q(line_id__gte=1, line_id__lte=255), name="line_id_range"),
             models.CheckConstraint(
                 condition=Q(successor=None, rolls_over_at=None)
                 | (Q(successor__isnull=False, rolls_over_at__isnull=False) & ~Q(successor=F("id"))),
@@ -78,9 +78,9 @@ class Allocation(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Gives the next number within the sale to a new allocation."""
-        if not self.number:
-            last = Allocation.objects.filter(sale=self.sale).aggregate(last=models.Max("number"))["last"]
-            self.number = (last or 0) + 1
+        if not self.line_id:
+            last = Allocation.objects.filter(sale=self.sale).aggregate(last=models.Max("line_id"))["last"]
+            self.line_id = (last or 0) + 1
         super().save(*args, **kwargs)
 
     def clean(self) -> None:

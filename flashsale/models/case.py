@@ -68,16 +68,16 @@ class Case(models.Model):
         return self.state in {CaseState.OPEN, CaseState.PROPOSED, CaseState.APPROVED}
 
 
-class Opened(models.Model):
+class CaseView(models.Model):
     """That a person has had a case's evidence before them: who decides about many has to see a sample of them."""
 
-    case = models.ForeignKey(Case, models.CASCADE, related_name="opened", verbose_name=_("case"))
+    case = models.ForeignKey(Case, models.CASCADE, related_name="views", verbose_name=_("case"))
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("by"))
     at = models.DateTimeField(_("at"), auto_now_add=True)
 
     class Meta:
-        verbose_name = _("opened case")
-        verbose_name_plural = _("opened cases")
+        verbose_name = _("viewed case")
+        verbose_name_plural = _("viewed cases")
         constraints = [models.UniqueConstraint(fields=["case", "by"], name="opened_once")]
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from flashsale.models.campaign import Campaign
 from flashsale.models.reservation import Reservation
 
 
-class Claim(models.Model):
+class LimitSlot(models.Model):
     """One slot of an identity's limit on one axis: the table has no room for one purchase too many."""
 
     scope = models.CharField(max_length=24)
@@ -16,14 +16,16 @@ class Claim(models.Model):
     digest = models.CharField(max_length=32)
     slot = models.PositiveSmallIntegerField()
     limit = models.PositiveSmallIntegerField()
-    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="claims")
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="limit_slots")
 
     class Meta:
-        verbose_name = _("claim")
-        verbose_name_plural = _("claims")
+        verbose_name = _("limit slot")
+        verbose_name_plural = _("limit slots")
         constraints = [
-            models.UniqueConstraint(fields=["scope", "axis", "digest", "slot"], name="one_claim_per_slot"),
-            models.CheckConstraint(condition=Q(slot__gte=1, slot__lte=models.F("limit")), name="claim_within_limit"),
+            models.UniqueConstraint(fields=["scope", "axis", "digest", "slot"], name="one_use_of_a_limit_slot"),
+            models.CheckConstraint(
+                condition=Q(slot__gte=1, slot__lte=models.F("limit")), name="limit_slot_within_limit"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -40,14 +42,14 @@ class Claim(models.Model):
         return f"sale:{sale}"
 
 
-class Unpaid(models.Model):
+class UnpaidHold(models.Model):
     """By what somebody was known who let a hold expire unpaid; whoever has two gets no third in the campaign.
 
     Also what claims to take again if the money arrives after all.
     """
 
-    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="unpaid")
-    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="unpaid")
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="unpaid_holds")
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="unpaid_holds")
     axis = models.CharField(max_length=20)
     digest = models.CharField(max_length=32)
 

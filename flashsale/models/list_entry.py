@@ -7,10 +7,12 @@ from flashsale.models.allocation import Allocation
 from flashsale.models.campaign import Channel
 
 
-class Listed(models.Model):
+class ListEntry(models.Model):
     """A person on an allocation's list, by one digest; any proven axis that is listed lets them in."""
 
-    allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="listed", verbose_name=_("allocation"))
+    allocation = models.ForeignKey(
+        Allocation, models.CASCADE, related_name="list_entries", verbose_name=_("allocation")
+    )
     axis = models.CharField(_("axis"), max_length=20)
     digest = models.CharField(max_length=32)
     # An account is one partner's: whose, where the list was handed in.

@@ -64,12 +64,12 @@ class Reservation(models.Model):
     @classmethod
     def contestable(cls) -> "models.QuerySet[Reservation]":
         """Cancelled orders that an appeal may still restore: their limit is kept, and their refunds wait."""
-        return cls.objects.filter(state=ReservationState.CANCELLED, claims__isnull=False)
+        return cls.objects.filter(state=ReservationState.CANCELLED, limit_slots__isnull=False)
 
     @property
-    def items(self) -> "list[Holding]":
+    def items(self) -> "list[ReservationUnit]":
         """What the order is about: an order that was restored may have other units than those it began with."""
-        return sorted(self.holdings.all(), key=lambda held: held.pk)[-self.quantity :]
+        return sorted(self.reservation_units.all(), key=lambda held: held.pk)[-self.quantity :]
 
     @property
     def do_not_ship(self) -> bool:
@@ -78,18 +78,18 @@ class Reservation(models.Model):
         return self.state != ReservationState.CONFIRMED or (case is not None and case.is_open)
 
 
-class Holding(models.Model):
+class ReservationUnit(models.Model):
     """A unit in a reservation, at its price; `active` while the reservation is held or confirmed."""
 
-    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="holdings")
-    unit = models.ForeignKey(Unit, models.PROTECT, related_name="holdings", verbose_name=_("unit"))
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="reservation_units")
+    unit = models.ForeignKey(Unit, models.PROTECT, related_name="reservation_units", verbose_name=_("unit"))
     sku = models.CharField(_("SKU"), max_length=40)
     price = models.PositiveBigIntegerField(_("price"))
     active = models.BooleanField(default=True)
 
     class Meta:
-        verbose_name = _("holding")
-        verbose_name_plural = _("holdings")
+        verbose_name = _("reserved unit")
+        verbose_name_plural = _("reserved units")
         constraints = [
             models.UniqueConstraint(fields=["unit"], condition=Q(active=True), name="one_active_reservation_per_unit")
         ]

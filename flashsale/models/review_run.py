@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from flashsale.models.rule_set import Rules
+from flashsale.models.rule_set import PublishedRuleSet
 from flashsale.models.sale import Sale
 
 
@@ -16,7 +16,7 @@ class ReviewRun(models.Model):
     """
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="review_runs", verbose_name=_("sale"))
-    rules = models.ForeignKey(Rules, models.PROTECT, related_name="runs", verbose_name=_("rules"))
+    rules = models.ForeignKey(PublishedRuleSet, models.PROTECT, related_name="runs", verbose_name=_("rules"))
     dry = models.BooleanField(_("dry run"), default=False)
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("asked by")

@@ -9,14 +9,14 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.rules.review.rule_set import RULES, RuleSet, read
 
 
-class RulesChanged(RuntimeError):
+class RuleSetChanged(RuntimeError):
     """A rule set is no longer what was published under its hash: somebody wrote to the table by hand."""
 
 
-class Rules(models.Model):
-    """A rule set under a number. Nothing ever writes to a row again; a sale keeps the one it was published with."""
+class PublishedRuleSet(models.Model):
+    """A rule set under a version. Nothing ever writes to a row again; a sale keeps the one it was published with."""
 
-    number = models.PositiveIntegerField(_("number"), unique=True)
+    version = models.PositiveIntegerField(_("version"), unique=True)
     content = models.JSONField(_("rules"))
     hash = models.CharField(_("fingerprint"), max_length=64, unique=True)
     note = models.CharField(_("why"), max_length=200, blank=True)
@@ -28,38 +28,38 @@ class Rules(models.Model):
     class Meta:
         verbose_name = _("rule set")
         verbose_name_plural = _("rule sets")
-        ordering = ["-number"]
+        ordering = ["-version"]
 
     def __str__(self) -> str:
-        return f"{self.number} ({self.hash[:8]})"
+        return f"{self.version} ({self.hash[:8]})"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Once."""
         if self.pk:
-            raise RulesChanged(f"rule set {self.number} is never written again; make another one")
+            raise RuleSetChanged(f"rule set {self.version} is never written again; make another one")
         super().save(*args, **kwargs)
 
     def read(self) -> RuleSet:
         """The rules. Raises RulesChanged when the row is not what its hash says."""
         rules = read(self.content)
         if rules.content_hash() != self.hash:
-            raise RulesChanged(f"rule set {self.number} does not have the hash it was published with")
+            raise RuleSetChanged(f"rule set {self.version} does not have the hash it was published with")
         return rules
 
     @classmethod
-    def make(cls, rules: RuleSet, *, by: Any = None, note: str = "") -> "Rules":
-        """The row of these rules: the one there is, or a new one under the next number."""
+    def make(cls, rules: RuleSet, *, by: Any = None, note: str = "") -> "PublishedRuleSet":
+        """The row of these rules: the one there is, or a new one under the next version."""
         known = cls.objects.filter(hash=rules.content_hash()).first()
         if known is not None:
             return known
         with transaction.atomic():
-            # Two at once would take the same number: the second one is refused by the table and may try again.
-            number = (cls.objects.aggregate(last=models.Max("number"))["last"] or 0) + 1
+            # Two at once would take the same version: the second one is refused by the table and may try again.
+            version = (cls.objects.aggregate(last=models.Max("version"))["last"] or 0) + 1
             return cls.objects.create(
-                number=number, content=rules.published(), hash=rules.content_hash(), note=note, made_by=by
+                version=version, content=rules.published(), hash=rules.content_hash(), note=note, made_by=by
             )
 
     @classmethod
-    def newest(cls) -> "Rules":
+    def newest(cls) -> "PublishedRuleSet":
         """What a sale is published with unless told otherwise; a fresh installation's own rules at first."""
         return cls.objects.first() or cls.make(RULES)

@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
-from flashsale.models.rule_set import Rules
+from flashsale.models.rule_set import PublishedRuleSet
 from flashsale.rules.pace import Lease, line_clock
 from flashsale.rules.states import Phase, SaleState, phase
 
@@ -102,7 +102,8 @@ class Sale(models.Model):
         help_text=_("0: as the phase of the sale wants. The brake when the servers are too busy."),
     )  # fmt: skip
     rules = models.ForeignKey(
-        Rules, models.PROTECT, null=True, blank=True, related_name="sales", verbose_name=_("rules of the review"),
+        PublishedRuleSet, models.PROTECT, null=True, blank=True, related_name="sales",
+        verbose_name=_("rules of the review"),
         help_text=_("Empty: the newest when the sale is published. Shown on its page from then on."),
     )  # fmt: skip
     message = models.CharField(

@@ -73,7 +73,7 @@ def _stand_again(cases: list[Case]) -> Check:
     orders = Reservation.objects.filter(case__in=cases)
     standing = sum(
         order.state == ReservationState.CONFIRMED and [held.active for held in order.items] == [True]
-        for order in orders.prefetch_related("holdings")
+        for order in orders.prefetch_related("reservation_units")
     )
     return Check(
         11, "orders of appeals that were won stand again, with their units", standing == len(cases),

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from django.db import close_old_connections
 
-from flashsale.books.reservations import ClaimAsk, Taken, Winner, commit
+from flashsale.books.reservations import NewReservation, SlotRequest, Taken, commit
 from flashsale.gate.sale_card import SaleCard
-from flashsale.models import Channel, Claim, Unit
+from flashsale.models import Channel, LimitSlot, Unit
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
 from simulation.bench import scene
@@ -52,28 +52,30 @@ def commits(own: Own) -> list[Figure]:
     ]
 
 
-def winners(card: SaleCard, channel: int) -> list[Winner]:
+def winners(card: SaleCard, channel: int) -> list[NewReservation]:
     """A winner for each unit of a sale's first line, each another person."""
     now = ms(datetime.now(UTC))
     units = Unit.objects.filter(allocation=card.lines[0].id).values_list("id", "version")
-    scope = Claim.campaign_scope(card.campaign)
+    scope = LimitSlot.campaign_scope(card.campaign)
     return [
-        Winner(
+        NewReservation(
             id=uuid.uuid4(), sale=card.sale, epoch=card.epoch, allocation=card.lines[0].id, channel=channel, index=at,
             number=at, asked=f"bench:{at}", fingerprint="0" * 64, units=(Taken(unit, version, scene.SKU, 1_799_000),),
-            claims=tuple(ClaimAsk(scope, axis, digest.hex(), card.limit) for axis, digest in scene.somebody().items()),
+            limit_slots=tuple(
+                SlotRequest(scope, axis, digest.hex(), card.limit) for axis, digest in scene.somebody().items()
+            ),
             made_ms=now, deadline_ms=now + card.hold_ms,
         )
         for at, (unit, version) in enumerate(units, 1)
     ]  # fmt: skip
 
 
-def write(winners: Sequence[Winner]) -> None:
+def write(winners: Sequence[NewReservation]) -> None:
     """Commits them in batches."""
     _write([winners[start : start + BATCH] for start in range(0, len(winners), BATCH)])
 
 
-def _rate(winners: Sequence[Winner], *, size: int, writers: int) -> float:
+def _rate(winners: Sequence[NewReservation], *, size: int, writers: int) -> float:
     batches = [winners[start : start + size] for start in range(0, len(winners), size)]
     began = time.perf_counter()
     with ThreadPoolExecutor(writers) as threads:
@@ -81,7 +83,7 @@ def _rate(winners: Sequence[Winner], *, size: int, writers: int) -> float:
     return len(winners) / (time.perf_counter() - began)
 
 
-def _write(batches: Sequence[Sequence[Winner]]) -> None:
+def _write(batches: Sequence[Sequence[NewReservation]]) -> None:
     try:
         for batch in batches:
             answers = set(commit(batch).values())

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from flashsale.life import places
-from flashsale.models import Allocation, Claim, Holding, Offer, PartnerKey, Reservation, Unit
+from flashsale.models import Allocation, LimitSlot, Offer, PartnerKey, Reservation, ReservationUnit, Unit
 from flashsale.models.sale import ms
 from flashsale.rules import lottery
 from flashsale.rules.states import SaleState, UnitState
@@ -95,10 +95,10 @@ def _reserve(line: int, key: PartnerKey, place: Place, sku: str, asked: str) -> 
         asked=asked, fingerprint="", quantity=1, amount=price, epoch=sale.epoch, made_at=now,
         deadline_ms=ms(now) + sale.hold_s * 1000,
     )  # fmt: skip
-    Holding.objects.create(reservation=made, unit=unit, sku=unit.sku, price=price)
-    scope = Claim.campaign_scope(sale.campaign_id)
-    Claim.objects.bulk_create(
-        Claim(scope=scope, axis=axis, digest=digest.hex(), slot=1, limit=sale.campaign.limit, reservation=made)
+    ReservationUnit.objects.create(reservation=made, unit=unit, sku=unit.sku, price=price)
+    scope = LimitSlot.campaign_scope(sale.campaign_id)
+    LimitSlot.objects.bulk_create(
+        LimitSlot(scope=scope, axis=axis, digest=digest.hex(), slot=1, limit=sale.campaign.limit, reservation=made)
         for axis, digest in sorted(place.digests.items())
     )
     return {"reservation": str(made.pk), "deadline": made.deadline_ms, "amount": price}

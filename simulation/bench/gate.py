@@ -57,11 +57,11 @@ async def _decisions(card: SaleCard, line: LineCard, stood: Sequence[Place]) -> 
 
 async def _ask(card: SaleCard, line: LineCard, place: Place) -> tuple[Ask, str]:
     number, seed = await places.number_of(card, line, place.index)
-    claims = tuple((axis.value, place.digests[axis].hex()) for axis in scene.AXES)
+    limit_slots = tuple((axis.value, place.digests[axis].hex()) for axis in scene.AXES)
     ask = Ask(
         id=str(uuid.uuid4()), key=f"bench:{place.index}", print="0" * 64, index=place.index, number=number,
-        items=((0, 1),), quantity=1, digests=tuple(digest for _, digest in claims), limit=card.limit,
-        sale_limit=card.sale_limit, channel=1, line=line.number, claims=claims,
+        items=((0, 1),), quantity=1, digests=tuple(digest for _, digest in limit_slots), limit=card.limit,
+        sale_limit=card.sale_limit, channel=1, line=line.line_id, limit_slots=limit_slots,
     )  # fmt: skip
     return ask, seed
 

@@ -84,7 +84,7 @@ async def fill(card: SaleCard, line: LineCard, people: Sequence[Mapping[Axis, by
         for who, answer in zip(group, answers, strict=True):
             if isinstance(answer, Outcome):
                 raise Unready(f"enter: {answer}")
-            found.append(Place(card.sale, line.number, answer.index, time.time_ns() // 1_000_000, who))
+            found.append(Place(card.sale, line.line_id, answer.index, time.time_ns() // 1_000_000, who))
     return found
 
 

@@ -9,7 +9,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from flashsale.life import review
-from flashsale.models import Cancellation, Case, Notice, Record, Reservation, ReviewRun, Rules, RulesChanged, Sale
+from flashsale.models import (
+    Cancellation,
+    Case,
+    Notice,
+    PublishedRuleSet,
+    Record,
+    Reservation,
+    ReviewRun,
+    RuleSetChanged,
+    Sale,
+)
 from flashsale.rules.review.rule_set import RULES, read
 from tests.admin.forms import links, said, send
 from tests.admin.orders import buy, cases
@@ -27,8 +37,8 @@ def sold() -> Sale:
     return sale
 
 
-def _stricter() -> Rules:
-    return Rules.make(read(RULES.published() | {"threshold": 61}))
+def _stricter() -> PublishedRuleSet:
+    return PublishedRuleSet.make(read(RULES.published() | {"threshold": 61}))
 
 
 def test_a_dry_run_tells_what_rules_would_look_at_and_opens_nothing(sold: Sale, bob: Client) -> None:
@@ -51,7 +61,7 @@ def test_a_dry_run_tells_what_rules_would_look_at_and_opens_nothing(sold: Sale, 
 
 def test_a_review_uses_the_rules_that_the_sale_was_published_with(sold: Sale) -> None:
     newer = _stricter()
-    assert Rules.newest() == newer
+    assert PublishedRuleSet.newest() == newer
     review.carry_on(run=review.start(sale=sold).pk)
     assert {case.rules_hash for case in cases()} == {sold.rules.hash} != {newer.hash}
     assert len(cases()) == 3
@@ -92,28 +102,28 @@ def test_an_approval_is_carried_out_once_when_the_time_to_undo_is_over(sold: Sal
 
 
 def test_changing_the_rules_makes_another_set_and_says_who_did(bob: Client) -> None:
-    first = Rules.newest()
-    url = reverse("admin:flashsale_rules_add")
+    first = PublishedRuleSet.newest()
+    url = reverse("admin:flashsale_publishedruleset_add")
     content = json.dumps(RULES.published() | {"threshold": 70})
     send(bob, url, content=content, note="fewer false alarms")
-    made = Rules.newest()
-    assert (made.number, made.note, made.made_by.username, made.read().threshold) == (
+    made = PublishedRuleSet.newest()
+    assert (made.version, made.note, made.made_by.username, made.read().threshold) == (
         first.number + 1, "fewer false alarms", "bob", 70,
     )  # fmt: skip
-    assert Record.objects.get(what="rules").facts == f'{{"number":{made.number},"rules":"{made.hash}"}}'
+    assert Record.objects.get(what="rules").facts == f'{{"number":{made.version},"rules":"{made.hash}"}}'
     for broken in (content, "{}", json.dumps(RULES.published() | {"threshold": 0})):
         assert send(bob, url, content=broken).context["errors"]
-    assert Rules.objects.count() == 2
-    assert bob.get(reverse("admin:flashsale_rules_change", args=[made.pk])).status_code == 200
+    assert PublishedRuleSet.objects.count() == 2
+    assert bob.get(reverse("admin:flashsale_publishedruleset_change", args=[made.pk])).status_code == 200
 
 
 def test_a_rule_set_that_somebody_changed_by_hand_is_refused() -> None:
-    rules = Rules.newest()
-    with pytest.raises(RulesChanged):
+    rules = PublishedRuleSet.newest()
+    with pytest.raises(RuleSetChanged):
         rules.save()
-    Rules.objects.filter(pk=rules.pk).update(content=rules.content | {"threshold": 1})
-    with pytest.raises(RulesChanged):
-        Rules.objects.get().read()
+    PublishedRuleSet.objects.filter(pk=rules.pk).update(content=rules.content | {"threshold": 1})
+    with pytest.raises(RuleSetChanged):
+        PublishedRuleSet.objects.get().read()
 
 
 def test_a_draft_takes_the_newest_rules_when_it_is_published_and_keeps_them() -> None:
@@ -132,7 +142,7 @@ def test_the_sales_page_leads_to_its_rules_before_the_sale(client: Client, langu
     assert sale.rules is not None
     assert sale.rules.hash in page
     told = client.get(f"/v1/sales/{sale.code}/rules").json()
-    assert told == {"number": sale.rules.number, "hash": sale.rules.hash, "rules": RULES.published()}
+    assert told == {"number": sale.rules.version, "hash": sale.rules.hash, "rules": RULES.published()}
     assert read(told["rules"]).content_hash() == told["hash"] == client.get(f"/v1/sales/{sale.code}").json()["rules"]
     assert client.get(f"/s/{draft_sale(sale.campaign).code}/rules").status_code == 404
 

@@ -60,7 +60,8 @@ def _addresses() -> list[str]:
         f"flashsale/campaign/{Campaign.objects.get().pk}/change/",
         "flashsale/case/", f"flashsale/case/{case.pk}/change/", "flashsale/record/", "flashsale/record/1/change/",
         f"flashsale/case/propose/?id={case.pk}", f"flashsale/case/propose/?id={case.pk}&id={again.pk}",
-        f"flashsale/reviewrun/{run.pk}/change/", "flashsale/rules/add/", f"flashsale/rules/{running.rules_id}/change/",
+        f"flashsale/reviewrun/{run.pk}/change/", "flashsale/publishedruleset/add/",
+        f"flashsale/publishedruleset/{running.rules_id}/change/",
         f"flashsale/sale/try-out/?id={running.pk}", f"flashsale/unit/{unit.pk}/change/",
         f"flashsale/reservation/{case.reservation_id}/change/", f"auth/user/{User.objects.get().pk}/change/",
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from flashsale.gate.client import GateDown, gate
 from flashsale.life import audit, expire, tick
 from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.life.crash_points import CRASH_POINTS
-from flashsale.models import Claim, DemoCharge, Payment, Reservation, Sale, Unit
+from flashsale.models import DemoCharge, LimitSlot, Payment, Reservation, Sale, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
@@ -121,7 +121,7 @@ def in_books() -> dict[str, Any]:
     return {
         "units": sorted(Unit.objects.values_list("state", flat=True)),
         "reservations": sorted(Reservation.objects.values_list("state", flat=True)),
-        "claims": Claim.objects.count(),
+        "claims": LimitSlot.objects.count(),
     }
 
 

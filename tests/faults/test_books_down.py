@@ -17,7 +17,7 @@ from tests.factories import Shopper, tend
 from tests.faults.steps import ONE_HELD, broken, called, come_due, in_books, in_gate, refusal
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
-Commit = Callable[[int, Sequence[reservations.Winner]], Any]
+Commit = Callable[[int, Sequence[reservations.NewReservation]], Any]
 
 
 def before(_: Commit) -> Commit:

@@ -5,7 +5,7 @@ import pytest
 from flashsale.gate import bridge, scripts
 from flashsale.life import tick
 from flashsale.life.leave import leave
-from flashsale.models import Remembered, Sale
+from flashsale.models import CrowdBackup, Sale
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, card_of, open_now, tend
 from tests.faults.steps import broken, refusal
@@ -81,7 +81,7 @@ def test_a_number_shown_in_the_lost_last_second_comes_back_by_its_token_after_th
     sale, people = rerun
     shown = show(sale, people, 3, 4)
     opened(sale)
-    Remembered.objects.update(seen=(1 << 7 - 3).to_bytes(1))
+    CrowdBackup.objects.update(seen=(1 << 7 - 3).to_bytes(1))
     lose_everything(gate, sale)
     assert shown[4].reserve().replayed is False
     assert states(shown) == {3: "called", 4: "spent"}
@@ -94,7 +94,7 @@ def test_what_was_shown_right_before_the_opening_is_in_the_books_at_the_draw(gat
     tend(sale)
     show(sale, people, 3, 5)
     opened(sale)
-    assert bytes(Remembered.objects.get(allocation__code="carried").seen).rstrip(b"\0") == bytes(
+    assert bytes(CrowdBackup.objects.get(allocation__code="carried").seen).rstrip(b"\0") == bytes(
         [1 << 7 - 3 | 1 << 7 - 5]
     )
 

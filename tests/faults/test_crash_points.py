@@ -9,7 +9,7 @@ import pytest
 from flashsale.gate import bridge, inspect
 from flashsale.life import cancel, confirm, crash_points, index_blocks, reallocate, refund, settle, tick
 from flashsale.life.index_blocks import BLOCK_MIN
-from flashsale.models import Cancellation, DemoCharge, Listed, Move, Notice, Payment, Reservation, Sale, Unit
+from flashsale.models import Cancellation, DemoCharge, ListEntry, Move, Notice, Payment, Reservation, Sale, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
@@ -224,12 +224,12 @@ class TestDyingAfterAReallocation:
         )
         line = follow_up.allocations.get()
         act = lambda: reallocate.reallocate(source=sale, target=line, reserve=0)  # noqa: E731
-        Listed.objects.create(allocation=line, axis="email", digest="00" * 16)
+        ListEntry.objects.create(allocation=line, axis="email", digest="00" * 16)
         dies_at(monkeypatch, "reallocate: moved", act)
         assert (offered(follow_up, "wronged"), Unit.objects.filter(allocation=line, state="free").count()) == (0, 1)
         bridge.run(tick.mend_all())
         assert offered(follow_up, "wronged") == 1
-        assert bridge.run(inspect.listed(card_of(follow_up), line.number)) == 2
+        assert bridge.run(inspect.listed(card_of(follow_up), line.line_id)) == 2
         act()
         assert (offered(follow_up, "wronged"), Move.objects.count()) == (1, 1)
         assert [*broken(sale), *broken(follow_up)] == []

@@ -8,7 +8,7 @@ from flashsale.gate import bridge, load, scripts
 from flashsale.life import draw, tick
 from flashsale.life.leave import leave
 from flashsale.life.status import status
-from flashsale.models import Allocation, Remembered, Reservation, Sale
+from flashsale.models import Allocation, CrowdBackup, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, open_now, tend
@@ -222,7 +222,7 @@ def test_the_bitmaps_of_a_line_are_written_as_often_as_their_weight_allows(gate,
         if gone:
             bridge.run(leave(card=gone.card, line=gone.line, place=gone.place))
         tend(sale)
-        assert draw.Crowd(bytes(Remembered.objects.get().out)).absent() == known
+        assert draw.Crowd(bytes(CrowdBackup.objects.get().out)).absent() == known
 
 
 def test_a_successor_that_was_spent_on_an_order_stays_so(gate):

@@ -54,7 +54,7 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
         "frozen": drawn, "units": {str(n): 1 for n in range(1, len(names) + 1)}, "free": free, "asked": {},
         "holds": {}, "due": {}, "used_campaign": {}, "used_sale": {}, "unpaid": {},
         "lease": pace.Lease(NOW, NOW + 3_600_000) if drawn else pace.Lease(),
-        "lines": [load.LineLoad(line.number, ENTERED, cohort, seed, called) for line in card.lines],
+        "lines": [load.LineLoad(line.line_id, ENTERED, cohort, seed, called) for line in card.lines],
     } | fields  # fmt: skip
     if drawn:
         bridge.run(_remember_entries(card))
@@ -65,7 +65,7 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
 async def _remember_entries(card: SaleCard) -> None:
     """Redis has been running: it knows how many have entered, so that nothing counts as lost."""
     for line in card.lines:
-        await client.gate().redis.hset(keys.SaleKeys(card.campaign, card.sale).line(line.number), "entered", ENTERED)
+        await client.gate().redis.hset(keys.SaleKeys(card.campaign, card.sale).line(line.line_id), "entered", ENTERED)
 
 
 def changed(**fields: Any) -> SaleCard:

@@ -15,7 +15,7 @@ from flashsale.life import notify, reallocate, review
 from flashsale.life.appeal import appeal
 from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.life.refund import refund_due
-from flashsale.models import Cancellation, Case, Claim, Move, Notice, Payment, Reservation, Unit
+from flashsale.models import Cancellation, Case, LimitSlot, Move, Notice, Payment, Reservation, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, card_of, draft_sale, identity, lobby_sale, open_now, poco_campaign, tend
@@ -117,7 +117,7 @@ def test_an_approved_case_ends_order_refund_and_notice_together(reviewed, review
         "cancelled", "refund_due", "one_person_many_identities",
     )  # fmt: skip
     assert Unit.objects.filter(state="returned").count() == 1
-    assert Claim.objects.filter(reservation=row).count() == 2, "the limit stays used until the appeal is final"
+    assert LimitSlot.objects.filter(reservation=row).count() == 2, "the limit stays used until the appeal is final"
     assert refusal(review.approve, case=case, by=reviewers[1]) is Outcome.FORBIDDEN
     assert refund_due() == 0, "an appeal may still restore the order with its payment"
     let_appeals_lapse()
@@ -202,7 +202,7 @@ def test_only_those_wronged_are_invited_and_their_limit_is_free_again(reviewed, 
     reallocate.reallocate(source=sale, target=rerun.allocations.get(), reserve=None)
     invited = Notice.objects.filter(kind="invited")
     assert [notice.reservation_id for notice in invited] == [wronged.reservation_id]
-    assert not Claim.objects.filter(reservation=wronged.reservation_id).exists()
+    assert not LimitSlot.objects.filter(reservation=wronged.reservation_id).exists()
     notify.send_due()
     letter = next(letter for letter in mail.outbox if "/invitation/" in letter.body)
     assert letter.to == [f"ring-{wronged.reservation.index - 1}@example.com"]
@@ -215,7 +215,7 @@ def test_limits_of_final_cancellations_are_given_back(reviewed, reviewers):
     let_appeals_lapse()
     assert cancelling.free_slots() == 4
     assert cancelling.free_slots() == 0
-    assert Claim.objects.filter(reservation__state="cancelled").count() == 0
+    assert LimitSlot.objects.filter(reservation__state="cancelled").count() == 0
     assert sorted(bridge.run(inspect.used(card_of(sale))).values()) == [0] * 8 + [1] * 4
 
 
@@ -229,4 +229,4 @@ def test_buyers_cancel_only_for_reasons_of_their_own(sold):
     for _again in range(2):
         assert cancelling.cancel(reservation=row.pk, channel=row.channel_id, code="buyer_request").state == "cancelled"
     assert Cancellation.objects.count() == 1
-    assert not Claim.objects.filter(reservation=row).exists()
+    assert not LimitSlot.objects.filter(reservation=row).exists()

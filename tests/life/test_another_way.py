@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from flashsale.life.settle import hear
-from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait
+from flashsale.models import Contact, DemoCharge, LimitSlot, Payment, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
@@ -41,16 +41,16 @@ class TestWhileABuyerPaysElsewhere:
     @staticmethod
     def _kept():
         """What the books know of the buyers: limit slots, traits, contact data, payments, charges."""
-        models = Claim, Trait, Contact, Payment, DemoCharge
+        models = LimitSlot, Trait, Contact, Payment, DemoCharge
         return [list(model.objects.order_by("pk").values()) for model in models]
 
     def test_another_instrument_is_asked_once_the_first_can_take_no_more(self, paying):
         (ani, held), (budi, other) = paying
-        slots = Claim.objects.count()
+        slots = LimitSlot.objects.count()
         for attempt, card in enumerate(("card-2", "card-3"), 2):
             row = confirmed(ani, held, buyer=buyer(payment=card, address="Jl. Mawar 1"), payer=self.LATER)
             assert (row.state, row.payment.reference) == ("held", f"{held.id}/{attempt}")
-            assert (Claim.objects.count(), Contact.objects.count()) == (slots, 1)
+            assert (LimitSlot.objects.count(), Contact.objects.count()) == (slots, 1)
         assert [payments.provider.pay(reference=f"{held.id}/{n}") for n in (1, 2)] == [payments.Charge.DECLINED] * 2
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
         assert payments.provider.pay(reference=f"{held.id}/3") is payments.Charge.PAID
@@ -91,12 +91,12 @@ class TestWhileABuyerPaysElsewhere:
 
     def test_the_same_again_goes_on_with_a_corrected_address(self, paying):
         (ani, held), _ = paying
-        slots, known = Claim.objects.count(), dict(Trait.objects.values_list("axis", "digest"))
+        slots, known = LimitSlot.objects.count(), dict(Trait.objects.values_list("axis", "digest"))
         wish = buyer(payment="card-1", address="Jl. Melati No. 6")
         wish = replace(wish, contact={**wish.contact, "address": "Jl. Melati No. 6"})
         row = confirmed(ani, held, buyer=wish, payer=self.LATER)
         assert (row.state, row.payment.reference) == ("held", f"{held.id}/1")
-        assert (Claim.objects.count(), DemoCharge.objects.count()) == (slots, 1)
+        assert (LimitSlot.objects.count(), DemoCharge.objects.count()) == (slots, 1)
         assert Contact.objects.get().read()["address"] == "Jl. Melati No. 6"
         now = dict(Trait.objects.values_list("axis", "digest"))
         assert {axis for axis in known if now[axis] != known[axis]} == {"address"}

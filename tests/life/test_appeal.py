@@ -16,7 +16,18 @@ from flashsale.life import audit, notify, reallocate, review
 from flashsale.life import cancel as cancelling
 from flashsale.life.refund import refund_again, refund_due
 from flashsale.life.schedule import publish
-from flashsale.models import Appeal, Cancellation, Contact, Listed, Move, Notice, Reallocation, Reservation, Sale, Unit
+from flashsale.models import (
+    Appeal,
+    Cancellation,
+    Contact,
+    ListEntry,
+    Move,
+    Notice,
+    Reallocation,
+    Reservation,
+    Sale,
+    Unit,
+)
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.admin.orders import buy
@@ -88,8 +99,8 @@ def test_an_appeal_that_is_won_restores_order_unit_limit_and_payment(sale: Sale,
     assert refusal(appealing.decide, appeal=appeal, overturned=False, by=staff[2]) is Outcome.FORBIDDEN
     order = fresh(order)
     assert (order.state, order.ended_at, order.payment.state, order.do_not_ship) == ("confirmed", None, "paid", False)
-    assert Unit.objects.get(holdings__reservation=order).state == "sold"
-    assert (refund_due(), cancelling.free_slots(), order.claims.count()) == (0, 0, 2)
+    assert Unit.objects.get(reservation_units__reservation=order).state == "sold"
+    assert (refund_due(), cancelling.free_slots(), order.limit_slots.count()) == (0, 0, 2)
     assert counted(sale) == before == (1, [1, 1])
     notify.send_due()
     assert "Pesanan Anda dipulihkan" in mail.outbox[-1].body
@@ -115,7 +126,7 @@ def test_an_appeal_that_is_lost_frees_limit_and_refund(sale: Sale, staff: list[U
     Cancellation.objects.update(appeal_until=timezone.now() - timedelta(seconds=1))
     assert (cancelling.free_slots(), refund_due()) == (0, 0), "it waits for the decision"
     appealing.decide(appeal=appeal, overturned=False, by=staff[2])
-    assert (fresh(order).state, order.claims.count(), counted(sale)) == ("cancelled", 0, (0, [0, 0]))
+    assert (fresh(order).state, order.limit_slots.count(), counted(sale)) == ("cancelled", 0, (0, [0, 0]))
     assert refund_due() == 1
     assert fresh(order).payment.refund_reference
     held_promises()
@@ -128,7 +139,7 @@ def test_who_comes_too_late_is_refused_and_who_waives_has_the_refund_at_once(sal
         assert refusal(call, case=ani.case) is Outcome.APPEAL_OVER
     appealing.waive(case=budi.case)
     assert refusal(appealing.appeal, case=budi.case) is Outcome.APPEAL_OVER
-    assert (Appeal.objects.count(), budi.claims.count(), ani.claims.count()) == (0, 0, 2)
+    assert (Appeal.objects.count(), budi.limit_slots.count(), ani.limit_slots.count()) == (0, 0, 2)
     assert refund_due() == 1
     assert fresh(budi).payment.state == "refunded"
 
@@ -174,7 +185,7 @@ def test_the_reserve_restores_who_wins_and_beyond_it_the_next_units_are_owed(sal
     assert (invited.reservation, invited.line) == (second, target)
     reallocate.reallocate(source=sale, target=target, reserve=1)
     assert Notice.objects.filter(kind="invited").count() == 1
-    assert set(Listed.objects.values_list("digest", flat=True)) == set(
+    assert set(ListEntry.objects.values_list("digest", flat=True)) == set(
         second.traits.filter(axis__in=["phone", "email"]).values_list("digest", flat=True)
     )
     held_promises()
@@ -193,7 +204,7 @@ def test_an_order_may_be_restored_with_a_unit_of_another_line(sale: Sale, staff:
     assert won(ani, staff) == "restored"
     order = fresh(ani)
     (held,) = order.items
-    assert (held.unit_id, held.unit.allocation) == (budi.holdings.get().unit_id, order.allocation)
+    assert (held.unit_id, held.unit.allocation) == (budi.reservation_units.get().unit_id, order.allocation)
     assert won(fresh(budi), staff) == "priority"
     held_promises()
 

@@ -14,7 +14,7 @@ from flashsale.life import audit, cancel, rebuild, sale_control
 from flashsale.life.enter import digests, enter
 from flashsale.life.reallocate import reallocate
 from flashsale.life.release import release
-from flashsale.models import Allocation, Cancellation, Claim, Holding, Reservation, Sale, Unit
+from flashsale.models import Allocation, Cancellation, LimitSlot, Reservation, ReservationUnit, Sale, Unit
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, Shopper, card_of, draft_sale, identity, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import buy, called, come_due, dropped, reap
@@ -102,7 +102,7 @@ def _update(rows: Any, **fields: Any) -> None:
 
 
 def two_owners(it: Damaged) -> None:
-    Holding.objects.create(reservation=it.held, unit=it.unit("sold"), sku=PHONE, price=1)
+    ReservationUnit.objects.create(reservation=it.held, unit=it.unit("sold"), sku=PHONE, price=1)
 
 
 def owner_of_a_free_unit(it: Damaged) -> None:
@@ -114,7 +114,7 @@ def unit_of_an_ended_reservation(it: Damaged) -> None:
 
 
 def unit_taken_away(it: Damaged) -> None:
-    it.held.holdings.all().delete()
+    it.held.reservation_units.all().delete()
 
 
 def gate_offers_a_held_unit(it: Damaged) -> None:
@@ -147,22 +147,22 @@ def gate_counts_fewer_sold(it: Damaged) -> None:
 
 
 def one_slot_too_many(it: Damaged) -> None:
-    digest = it.held.claims.get(axis="phone").digest
-    scope = Claim.campaign_scope(it.sale.campaign_id)
+    digest = it.held.limit_slots.get(axis="phone").digest
+    scope = LimitSlot.campaign_scope(it.sale.campaign_id)
     it.gate.hset(it.keys.used_campaign, digest, 2)
-    Claim.objects.create(scope=scope, axis="phone", digest=digest, slot=2, limit=1, reservation=it.bought)
+    LimitSlot.objects.create(scope=scope, axis="phone", digest=digest, slot=2, limit=1, reservation=it.bought)
 
 
 def slot_under_another_limit(it: Damaged) -> None:
-    _update(it.held.claims.filter(axis="phone"), limit=5)
+    _update(it.held.limit_slots.filter(axis="phone"), limit=5)
 
 
 def slot_lost(it: Damaged) -> None:
-    it.held.claims.filter(axis="phone").delete()
+    it.held.limit_slots.filter(axis="phone").delete()
 
 
 def gate_forgot_a_person(it: Damaged) -> None:
-    it.gate.hset(it.keys.used_campaign, it.bought.claims.get(axis="phone").digest, 0)
+    it.gate.hset(it.keys.used_campaign, it.bought.limit_slots.get(axis="phone").digest, 0)
 
 
 def another_number(it: Damaged) -> None:
@@ -227,8 +227,8 @@ DAMAGES: dict[Callable[[Damaged], object], set[int]] = {
     cancelled_by_nobody: {11},
 }  # fmt: skip
 REFUSED_BY = {
-    two_owners: (Holding, "one_active_reservation_per_unit"),
-    one_slot_too_many: (Claim, "claim_within_limit"),
+    two_owners: (ReservationUnit, "one_active_reservation_per_unit"),
+    one_slot_too_many: (LimitSlot, "claim_within_limit"),
 }
 
 

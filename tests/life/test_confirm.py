@@ -9,7 +9,7 @@ from flashsale.life.confirm import Buyer, Payer, confirm
 from flashsale.life.refund import refund_due
 from flashsale.life.release import release
 from flashsale.life.settle import hear, settle_left
-from flashsale.models import Claim, Contact, DemoCharge, Payment, Reservation, Trait, Unit
+from flashsale.models import Contact, DemoCharge, LimitSlot, Payment, Reservation, Trait, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
@@ -111,7 +111,7 @@ def test_an_expired_hold_goes_to_the_next_number_and_can_never_be_confirmed():
     tend(sale)
     tend(sale)
     row = Reservation.objects.get(pk=held.id)
-    assert (row.state, Claim.objects.count(), states()) == ("expired", 0, ["free"])
+    assert (row.state, LimitSlot.objects.count(), states()) == ("expired", 0, ["free"])
     again = second.reserve()
     assert refusal(confirmed, first, held) is Outcome.EXPIRED
     assert confirmed(second, again).state == "confirmed"
@@ -144,7 +144,7 @@ def test_a_released_hold_frees_unit_and_limit_at_once():
     ani, held = holder(sale)
     assert release(reservation=held.id, channel=ani.channel.id).state == "released"
     assert release(reservation=held.id, channel=ani.channel.id).state == "released"
-    assert (states(), Claim.objects.count()) == (["free"], 0)
+    assert (states(), LimitSlot.objects.count()) == (["free"], 0)
     assert refusal(confirmed, ani, held) is Outcome.NOT_HELD
     card = card_of(sale)
     assert list(bridge.run(inspect.used(card)).values()) == [0, 0]

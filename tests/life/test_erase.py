@@ -16,7 +16,7 @@ from flashsale.gate import sale_cards
 from flashsale.life import audit, erase, fairness_report, notify, retention, review, schedule
 from flashsale.life.appeal import waive
 from flashsale.life.refund import refund_due
-from flashsale.models import Campaign, Case, Claim, Contact, FairnessReport, Record, Reservation, Sale, Trait
+from flashsale.models import Campaign, Case, Contact, FairnessReport, LimitSlot, Record, Reservation, Sale, Trait
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, Shopper, draft_sale, end_now, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import buy, dying
@@ -99,7 +99,7 @@ def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate:
     campaign = final(cancelled)
     salt = bytes(campaign.salt).decode("latin-1")
     assert salt in in_books().decode()
-    digests = {*Claim.objects.values_list("digest", flat=True), *Trait.objects.values_list("digest", flat=True)}
+    digests = {*LimitSlot.objects.values_list("digest", flat=True), *Trait.objects.values_list("digest", flat=True)}
     assert any(_traces())
     keys = set(Reservation.objects.values_list("asked", flat=True))
     assert len(digests) == 12
@@ -148,7 +148,7 @@ def test_whoever_dies_in_between_is_finished_by_the_next(cancelled: Case, monkey
     dying(monkeypatch, sale_cards, "erase", lambda: erase.erase(campaign=campaign))
     dying(monkeypatch, erase, "_without_traces", lambda: erase.erase(campaign=campaign))
     campaign.refresh_from_db()
-    assert (campaign.erased_at, Contact.objects.count(), Claim.objects.count() > 0) == (None, 5, True)
+    assert (campaign.erased_at, Contact.objects.count(), LimitSlot.objects.count() > 0) == (None, 5, True)
     assert erase.erase(campaign=campaign)["contacts"] == 5
     assert {finding.broken for finding in audit.audit(campaign=campaign.code)} == {()}
 

@@ -13,7 +13,7 @@ from flashsale.gate import bridge, inspect, scripts
 from flashsale.gate.client import gate as redis_of
 from flashsale.life import expire, give_back, sale_control, tick
 from flashsale.life.release import release
-from flashsale.models import Claim, Holding, Reservation, Sale, Unit, Unpaid
+from flashsale.models import LimitSlot, Reservation, ReservationUnit, Sale, Unit, UnpaidHold
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, card_of, poco_campaign, tend
 from tests.faults.steps import (
@@ -77,9 +77,9 @@ def test_holds_that_come_due_together_end_together() -> None:
     assert [reap(sale), reap(sale)] == [5, 0]
     assert in_books() == {"units": ["free"] * 5, "reservations": ["expired"] * 5, "claims": 0}
     assert set(Unit.objects.values_list("version", flat=True)) == {3}
-    assert Holding.objects.filter(active=True).count() == 0
+    assert ReservationUnit.objects.filter(active=True).count() == 0
     assert len(set(Reservation.objects.values_list("ended_at", flat=True))) == 1
-    assert len(set(Unpaid.objects.values_list("reservation", "axis", "digest"))) == 10
+    assert len(set(UnpaidHold.objects.values_list("reservation", "axis", "digest"))) == 10
     card = card_of(sale)
     assert bridge.run(inspect.offered(card, card.lines[0])) == dict(Unit.objects.values_list("pk", "version"))
     assert in_gate(sale) == freed(5)
@@ -96,7 +96,7 @@ def test_units_of_one_hold_go_back_together() -> None:
     assert reap(sale) == 2
     assert in_books() == {"units": ["free"] * 6, "reservations": ["expired"] * 2, "claims": 0}
     assert sorted(Unit.objects.values_list("version", flat=True)) == [1, 3, 3, 3, 3, 3]
-    assert Unpaid.objects.count() == 4
+    assert UnpaidHold.objects.count() == 4
     assert in_gate(sale) == freed(6)
     assert broken(sale) == []
 
@@ -137,8 +137,8 @@ def test_each_of_a_batch_becomes_what_the_books_say_of_it(monkeypatch: pytest.Mo
         "claims": 2,
     }
     assert set(Reservation.objects.filter(state="expired").values_list("pk", flat=True)) == holds
-    assert set(Unpaid.objects.values_list("reservation", flat=True)) == holds
-    assert set(Claim.objects.values_list("reservation__state", flat=True)) == {"confirmed"}
+    assert set(UnpaidHold.objects.values_list("reservation", flat=True)) == holds
+    assert set(LimitSlot.objects.values_list("reservation__state", flat=True)) == {"confirmed"}
     assert in_gate(sale) == {"offered": 4, "held": 0, "sold": 1, "used": [1, 1]}
     assert unpaid_in_gate(sale) == [1] * 4
     assert lost.reserve().replayed is False
@@ -161,7 +161,7 @@ def test_a_hold_that_the_tables_refuse_to_end_keeps_only_itself_and_is_asked_aga
 ) -> None:
     sale, _ = held(5)
     bad = Reservation.objects.order_by("pk")[2]
-    Unit.objects.filter(holdings__reservation=bad).update(state="sold")
+    Unit.objects.filter(reservation_units__reservation=bad).update(state="sold")
     come_due(sale)
     assert [reap(sale), reap(sale)] == [4, 0]
     monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + expire.REFUSED_S)
@@ -175,7 +175,7 @@ def test_a_hold_that_the_tables_refuse_to_end_keeps_only_itself_and_is_asked_aga
 def test_a_whole_batch_that_the_tables_refuse_to_end_does_not_hold_up_those_behind_it(batches: list[int]) -> None:
     sale, _ = held(5)
     bad = [row.pk for row in Reservation.objects.order_by("pk")[:2]]
-    Unit.objects.filter(holdings__reservation__in=bad).update(state="sold")
+    Unit.objects.filter(reservation_units__reservation__in=bad).update(state="sold")
     come_due(sale)
     assert [reap(sale), reap(sale)] == [3, 0]
     assert set(Reservation.objects.filter(state="held").values_list("pk", flat=True)) == set(bad)

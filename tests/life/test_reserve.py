@@ -2,7 +2,7 @@
 
 import pytest
 
-from flashsale.models import Claim, Holding, Reservation, Unit
+from flashsale.models import LimitSlot, Reservation, ReservationUnit, Unit
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, lobby_sale, open_now
 
@@ -19,8 +19,8 @@ def test_whoever_is_called_gets_a_unit_and_the_books_have_it():
     row = Reservation.objects.get(pk=held.id)
     assert (row.state, row.quantity, row.amount, row.number) == ("held", 1, 1_799_000, 1)
     assert Unit.objects.filter(state="held").count() == 1
-    assert Holding.objects.get(reservation=row).active
-    assert Claim.objects.filter(reservation=row).count() == 2
+    assert ReservationUnit.objects.get(reservation=row).active
+    assert LimitSlot.objects.filter(reservation=row).count() == 2
 
 
 def test_the_same_key_gets_the_same_answer_and_one_unit():

@@ -8,7 +8,7 @@ import redis
 from flashsale.gate import bridge, scripts
 from flashsale.life import expire, refund, sale_control, settle, tick
 from flashsale.life.release import release
-from flashsale.models import Contact, DemoCharge, Payment, Reservation, Sale, Trait, Unpaid
+from flashsale.models import Contact, DemoCharge, Payment, Reservation, Sale, Trait, UnpaidHold
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
@@ -64,7 +64,7 @@ def test_late_money_buys_the_unit_that_is_still_free(monkeypatch: pytest.MonkeyP
     assert told(reference) == told(reference) == "paid"
     assert in_books() == {"units": ["sold"], "reservations": ["confirmed"], "claims": 2}
     assert in_gate(sale) == {"offered": 0, "held": 0, "sold": 1, "used": [1, 1]}
-    assert Unpaid.objects.count() == 0
+    assert UnpaidHold.objects.count() == 0
     assert ani.reserve().replayed is True
     bridge.run(tick.mend_all())
     assert broken(sale) == money_astray() == []

@@ -252,6 +252,6 @@ def test_a_carried_line_takes_nobody_without_an_old_place_of_their_own():
 
 def test_the_table_refuses_a_roll_over_without_a_time():
     sale = draft_sale(lines=[line("first", 1), line("public", 1, channel="akulaku")])
-    first, public = sale.allocations.order_by("number")
+    first, public = sale.allocations.order_by("line_id")
     with pytest.raises(IntegrityError, match="roll_over_has_a_time"):
         Allocation.objects.filter(pk=first.pk).update(successor=public)

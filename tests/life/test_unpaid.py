@@ -5,7 +5,7 @@ import redis
 
 from flashsale.gate import bridge
 from flashsale.life import tick
-from flashsale.models import Reservation, Sale, Unpaid
+from flashsale.models import Reservation, Sale, UnpaidHold
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import broken, buy, come_due, in_gate, reap, refusal
@@ -40,7 +40,7 @@ def test_whoever_let_two_holds_expire_gets_no_third_in_the_campaign(gate: redis.
     early.enter()
     let_expire(first)
     let_expire(second)
-    assert Unpaid.objects.count() == 4
+    assert UnpaidHold.objects.count() == 4
     if forgets:
         gate.flushall()
         bridge.run(tick.mend_all())
@@ -65,4 +65,4 @@ def test_one_hold_that_expired_costs_no_later_order(gate: redis.Redis) -> None:
     open_now(later)
     tend(later)
     assert buy(ani).state == "confirmed"
-    assert Unpaid.objects.count() == 2
+    assert UnpaidHold.objects.count() == 2

@@ -116,7 +116,7 @@ class Footing:
             sale.drawn = sale.drawn or Row.objects.get(pk=row.pk).frozen_at is not None
         self.number(sale)
         for line in sale.lines.values():
-            called = bridge.run(inspect.counters(card_of(row), card_of(row).lines[line.number - 1]))["called"]
+            called = bridge.run(inspect.counters(card_of(row), card_of(row).lines[line.line_id - 1]))["called"]
             self.oracle.called(sale, line, called)
 
     def number(self, sale: Sale) -> None:

@@ -19,7 +19,7 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     really = writer_threads.Writer.submit
 
-    def submit(self: writer_threads.Writer, winner: reservations.Winner) -> "Future[Any]":
+    def submit(self: writer_threads.Writer, winner: reservations.NewReservation) -> "Future[Any]":
         say("taken")
         sys.stdin.readline()
         return really(self, winner)

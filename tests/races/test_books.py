@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 
 from flashsale.books import reservations
-from flashsale.books.reservations import ClaimAsk, Taken, Winner
-from flashsale.models import Claim, Holding, Reservation, Sale, Unit
+from flashsale.books.reservations import NewReservation, SlotRequest, Taken
+from flashsale.models import LimitSlot, Reservation, ReservationUnit, Sale, Unit
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, lobby_sale
 from tests.faults.steps import broken, dropped
@@ -29,28 +29,30 @@ class LyingGate:
         self.units = list(Unit.objects.order_by("pk"))
         self.channel = self.line.channels.get()
 
-    def winner(self, n: int, *, unit: int | None = None, who: str = "", place: int = 0, **fields: Any) -> Winner:
+    def winner(
+        self, n: int, *, unit: int | None = None, who: str = "", place: int = 0, **fields: Any
+    ) -> NewReservation:
         piece = self.units[n if unit is None else unit]
-        scope = Claim.campaign_scope(self.sale.campaign_id)
+        scope = LimitSlot.campaign_scope(self.sale.campaign_id)
         values: dict[str, Any] = {
             "id": uuid.uuid4(), "sale": self.sale.pk, "epoch": self.sale.epoch, "allocation": self.line.pk,
             "channel": self.channel.pk, "index": place or n + 1, "number": place or n + 1, "asked": f"key-{n}",
             "fingerprint": "p", "units": (Taken(piece.pk, 1, PHONE, 1),), "made_ms": 1, "deadline_ms": 2,
-            "claims": tuple(ClaimAsk(scope, axis, who or f"person-{n}", 1) for axis in ("email", "phone")),
+            "claims": tuple(SlotRequest(scope, axis, who or f"person-{n}", 1) for axis in ("email", "phone")),
         }  # fmt: skip
-        return Winner(**values | fields)
+        return NewReservation(**values | fields)
 
 
-def commit(*winners: Winner) -> list[Outcome]:
+def commit(*winners: NewReservation) -> list[Outcome]:
     answers = reservations.commit(winners)
     return [answers[winner.id] for winner in winners]
 
 
-def one_by_one(*winners: Winner) -> list[Outcome]:
+def one_by_one(*winners: NewReservation) -> list[Outcome]:
     return [commit(winner)[0] for winner in winners]
 
 
-def from_everywhere(*winners: Winner) -> list[Outcome]:
+def from_everywhere(*winners: NewReservation) -> list[Outcome]:
     if connection.vendor == "sqlite":
         return one_by_one(*winners)  # its transactions come one after the other anyway
     return [answers[0] for answers in at_once([lambda w=winner: commit(w) for winner in winners])]
@@ -63,9 +65,9 @@ Way = Callable[..., list[Outcome]]
 def test_without_its_constraint_a_unit_is_given_to_two(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = LyingGate()
     monkeypatch.setattr(reservations, "take_units", lambda *_, **__: None)
-    with dropped(Holding, "one_active_reservation_per_unit"):
+    with dropped(ReservationUnit, "one_active_reservation_per_unit"):
         assert one_by_one(gate.winner(0), gate.winner(1, unit=0)) == [Outcome.RESERVED] * 2
-        assert Holding.objects.filter(unit=gate.units[0], active=True).count() == 2
+        assert ReservationUnit.objects.filter(unit=gate.units[0], active=True).count() == 2
 
 
 @WAYS
@@ -73,7 +75,7 @@ def test_a_unit_given_to_many_belongs_to_one(way: Way) -> None:
     gate = LyingGate()
     answers = way(*(gate.winner(n, unit=0) for n in range(6)))
     assert sorted(answers) == sorted([Outcome.RESERVED, *[Outcome.OFFER_GONE] * 5])
-    assert Holding.objects.filter(unit=gate.units[0], active=True).count() == 1
+    assert ReservationUnit.objects.filter(unit=gate.units[0], active=True).count() == 1
     assert Reservation.objects.count() == 1
 
 
@@ -83,14 +85,14 @@ def test_a_unit_given_to_many_belongs_to_one_by_its_constraint_alone(way: Way, m
     monkeypatch.setattr(reservations, "take_units", lambda *_, **__: None)
     answers = way(*(gate.winner(n, unit=0) for n in range(6)))
     assert sorted(answers) == sorted([Outcome.RESERVED, *[Outcome.OFFER_GONE] * 5])
-    assert Holding.objects.filter(active=True).count() == 1
+    assert ReservationUnit.objects.filter(active=True).count() == 1
 
 
 def test_without_its_constraint_one_person_gets_two(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = LyingGate()
-    with dropped(Claim, "one_claim_per_slot"):
+    with dropped(LimitSlot, "one_claim_per_slot"):
         assert one_by_one(gate.winner(0, who="ani"), gate.winner(1, who="ani")) == [Outcome.RESERVED] * 2
-        assert Claim.objects.filter(digest="ani", axis="phone").count() == 2
+        assert LimitSlot.objects.filter(digest="ani", axis="phone").count() == 2
 
 
 @WAYS
@@ -98,7 +100,7 @@ def test_one_person_gets_one_and_no_more(way: Way) -> None:
     gate = LyingGate()
     answers = way(*(gate.winner(n, who="ani") for n in range(6)))
     assert sorted(answers) == sorted([Outcome.RESERVED, *[Outcome.LIMIT_REACHED] * 5])
-    assert Claim.objects.filter(digest="ani").count() == 2
+    assert LimitSlot.objects.filter(digest="ani").count() == 2
     assert Unit.objects.filter(state="held").count() == 1
 
 
@@ -137,7 +139,7 @@ def test_a_lie_is_refused_by_its_word_and_leaves_nothing(fields: dict[str, Any],
     gate = LyingGate()
     assert commit(gate.winner(0)) == [Outcome.RESERVED]
     assert commit(gate.winner(1, **fields)) == [word]
-    assert (Reservation.objects.count(), Holding.objects.count(), Claim.objects.count()) == (1, 1, 2)
+    assert (Reservation.objects.count(), ReservationUnit.objects.count(), LimitSlot.objects.count()) == (1, 1, 2)
     assert Unit.objects.filter(state="held").count() == 1
 
 
@@ -176,11 +178,11 @@ def test_whoever_was_given_up_cannot_be_committed_any_more() -> None:
 def test_two_units_under_a_limit_of_two_take_both_slots() -> None:
     gate = LyingGate()
     two = tuple(Taken(unit.pk, 1, PHONE, 1) for unit in gate.units[:2])
-    claims = tuple(replace(claim, limit=2) for claim in gate.winner(0, who="ani").claims)
+    limit_slots = tuple(replace(claim, limit=2) for claim in gate.winner(0, who="ani").limit_slots)
     third = gate.winner(2, who="ani")
-    answers = one_by_one(gate.winner(0, units=two, claims=claims), replace(third, claims=claims))
+    answers = one_by_one(gate.winner(0, units=two, limit_slots=limit_slots), replace(third, limit_slots=limit_slots))
     assert answers == [Outcome.RESERVED, Outcome.LIMIT_REACHED]
-    assert sorted(Claim.objects.filter(axis="phone").values_list("slot", flat=True)) == [1, 2]
+    assert sorted(LimitSlot.objects.filter(axis="phone").values_list("slot", flat=True)) == [1, 2]
 
 
 def test_what_the_books_take_keeps_their_own_promises() -> None:

@@ -14,7 +14,7 @@ from flashsale.books import endings, reservations
 from flashsale.books.endings import abandon_all
 from flashsale.gate import scripts
 from flashsale.life import confirm, expire
-from flashsale.models import Payment, Reservation, Sale, Unit, Unpaid
+from flashsale.models import Payment, Reservation, Sale, Unit, UnpaidHold
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, tend
@@ -46,7 +46,7 @@ def confirm_blindly(*, reference: str, paid: bool) -> Reservation:
     """What confirming would be without a lock, a look at the state, and the units' versions."""
     assert paid
     reservation = reference.partition("/")[0]
-    held = Reservation.objects.get(pk=reservation).holdings.values_list("unit_id", flat=True)
+    held = Reservation.objects.get(pk=reservation).reservation_units.values_list("unit_id", flat=True)
     Unit.objects.filter(pk__in=list(held)).update(state="sold")
     now = timezone.now()
     Reservation.objects.filter(pk=reservation).update(state="confirmed", confirmed_at=now, ended_at=None)
@@ -115,7 +115,7 @@ def test_four_reapers_at_once_end_each_hold_once(monkeypatch: pytest.MonkeyPatch
     reap(sale)
     assert Reservation.objects.filter(state="expired").count() == 9
     assert set(Unit.objects.values_list("version", flat=True)) == {3}
-    assert Unpaid.objects.count() == 18
+    assert UnpaidHold.objects.count() == 18
     assert in_gate(sale) == {"offered": 9, "held": 0, "sold": 0, "used": []}
     assert broken(sale) == []
 

@@ -8,7 +8,7 @@ import redis
 
 from flashsale.gate import bridge, scripts
 from flashsale.life import cancel, confirm, refund, settle, tick
-from flashsale.models import Cancellation, Claim, DemoCharge, Payment, Reservation, Sale
+from flashsale.models import Cancellation, DemoCharge, LimitSlot, Payment, Reservation, Sale
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
@@ -122,7 +122,7 @@ class TestAnotherCardWhileTheFirstIsCharged:
         at_once([lambda card=f"card-{n}": pays(card) for n in range(4)])
         assert pay(ani, held, payment="card-0").state == "confirmed"
         assert DemoCharge.objects.filter(state="paid").count() == 1
-        assert Claim.objects.filter(axis="payment").count() == 1
+        assert LimitSlot.objects.filter(axis="payment").count() == 1
         assert broken(sale) == money_astray() == []
 
 

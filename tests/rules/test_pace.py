@@ -113,9 +113,7 @@ def test_wait_is_unknown_where_it_hangs_on_what_others_give_back() -> None:
         (10, 0, 0, 0, 1.0, 0.0),
     ],
 )
-def test_chance_shown_is(  # noqa: PLR0917 - the columns of the table
-    ahead: int, claims: int, free: int, held: int, no_show_rate: float, shown: float
-) -> None:
+def test_chance_shown_is(ahead: int, claims: int, free: int, held: int, no_show_rate: float, shown: float) -> None:  # noqa: PLR0917
     assert chance(ahead=ahead, claims=claims, free=free, held=held, no_show_rate=no_show_rate) == shown
 
 

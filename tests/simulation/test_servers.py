@@ -31,9 +31,9 @@ def test_the_doctor_sees_that_a_clock_is_off(
     ahead_s: float, well: bool, seen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor_checks.time, "time", lambda now=time.time: now() + ahead_s)
-    symptom = doctor_checks._clocks()
-    assert symptom.well is well
-    assert re.fullmatch(f"gate {seen} ms(, books {seen} ms)?", symptom.found)
+    check = doctor_checks._clocks()
+    assert check.well is well
+    assert re.fullmatch(f"gate {seen} ms(, books {seen} ms)?", check.found)
 
 
 @pytest.mark.django_db
@@ -42,9 +42,9 @@ def test_the_doctor_does_not_call_a_clock_well_that_nobody_could_read(
 ) -> None:
     monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-    symptom = doctor_checks._clocks()
-    assert (symptom.well, symptom.fix) == (False, "bring back what is silent")
-    assert re.fullmatch(r"(books [+-]\d{1,2} ms, )?gate no answer", symptom.found)
+    check = doctor_checks._clocks()
+    assert (check.well, check.fix) == (False, "bring back what is silent")
+    assert re.fullmatch(r"(books [+-]\d{1,2} ms, )?gate no answer", check.found)
 
 
 def test_redis_keeps_what_was_written_over_a_crash(own_redis: RedisServer) -> None:

@@ -9,12 +9,22 @@ import pytest
 import redis
 from django_ratelimit import core
 
-from flashsale.models import Allocation, Campaign, Channel, Claim, Holding, PartnerKey, Reservation, Sale, Unit
+from flashsale.models import (
+    Allocation,
+    Campaign,
+    Channel,
+    LimitSlot,
+    PartnerKey,
+    Reservation,
+    ReservationUnit,
+    Sale,
+    Unit,
+)
 from flashsale.web.hot import partners
 from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
 from tests.web.asgi import Reply, ask
 
-_BOOKS = (Sale, Allocation, Unit, Reservation, Holding, Claim)
+_BOOKS = (Sale, Allocation, Unit, Reservation, ReservationUnit, LimitSlot)
 
 
 @pytest.fixture(autouse=True)

@@ -126,7 +126,7 @@ class TestConfirm:
         document = reply.json()
         assert (reply.status_code, document["state"], document["do_not_ship"]) == (200, "confirmed", False)
         assert (document["payment"]["state"], document["payment"]["method"]) == ("paid", "qris")
-        assert Unit.objects.get(holdings__reservation=held["reservation"]).state == "sold"
+        assert Unit.objects.get(reservation_units__reservation=held["reservation"]).state == "sold"
         assert WHO["phone"] not in reply.content.decode()
 
     def test_the_same_request_again_gets_the_same_answer(self, shop: Shop, held: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def test_the_refund_is_asked_for_at_once(english: Client) -> None:
     said = english.post(path, {"what": "waive"}, follow=True).content.decode()
     assert "due now" in said
     assert "Is this a mistake?" not in said
-    assert not order.claims.exists()
+    assert not order.limit_slots.exists()
 
 
 def test_too_late_changes_nothing_and_says_so(english: Client) -> None:

@@ -24,10 +24,10 @@ class Command(BaseCommand):
         for heading in ("", "what", "found", "expected", "what helps"):
             table.add_column(heading)
         found = doctor_checks.look()
-        for symptom in found:
-            sign = Text("well", style="green") if symptom.well else Text("ill", style="bold red")
-            fix = "" if symptom.well else symptom.fix
-            table.add_row(sign, symptom.what, Text(symptom.found), Text(symptom.expected), Text(fix, style="bold"))
+        for check in found:
+            sign = Text("well", style="green") if check.well else Text("ill", style="bold red")
+            fix = "" if check.well else check.fix
+            table.add_row(sign, check.what, Text(check.found), Text(check.expected), Text(fix, style="bold"))
         console.print(table)
-        if not all(symptom.well for symptom in found):
+        if not all(check.well for check in found):
             sys.exit(1)

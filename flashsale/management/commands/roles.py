@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 
 VIEWED = (
     "campaign", "campaignaxis", "channel", "partnerkey", "sale", "offer", "allocation", "unit", "reservation", "case",
-    "notice", "reallocation", "record", "reviewrun", "appeal", "rules",
+    "notice", "reallocation", "record", "reviewrun", "appeal", "publishedruleset",
 )  # fmt: skip
 PLANNED = ("campaign", "campaignaxis", "channel", "sale", "offer", "allocation")
 VIEWER = frozenset(f"view_{model}" for model in VIEWED)
@@ -17,7 +17,8 @@ ROLES = {
     | {f"{verb}_{model}" for model in PLANNED for verb in ("add", "change", "delete")}
     | {"add_partnerkey", "change_partnerkey", "add_reallocation"},
     # Whoever decides about a person's order sees whom it concerns; nobody else does.
-    "reviewer": VIEWER | {"add_reviewrun", "add_rules", "add_case", "change_case", "change_appeal", "view_contact"},
+    "reviewer": VIEWER
+    | {"add_reviewrun", "add_publishedruleset", "add_case", "change_case", "change_appeal", "view_contact"},
 }
 
 

@@ -64,7 +64,7 @@ class RulesOf(PublicView):
         """The rule set that the sale was published with; it never changes, and its hash says so."""
         rules = published_sale(code).rules
         assert rules is not None, "published sales have rules"
-        return fresh_for(Response({"number": rules.number, "hash": rules.hash, "rules": rules.content}), RULES_FRESH_S)
+        return fresh_for(Response({"number": rules.version, "hash": rules.hash, "rules": rules.content}), RULES_FRESH_S)
 
 
 def _published() -> QuerySet[Sale]:

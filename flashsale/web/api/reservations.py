@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from flashsale.life.cancel import cancel
 from flashsale.life.confirm import confirm
 from flashsale.life.release import release
-from flashsale.models import Holding, Reservation
+from flashsale.models import Reservation, ReservationUnit
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
 from flashsale.web.api import serializers
@@ -112,10 +112,10 @@ class Cancel(PartnerView):
 
 def _own(partner: Partner) -> QuerySet[Reservation]:
     rows = Reservation.objects.filter(channel_id=partner.channel).exclude(state=ReservationState.ABANDONED)
-    held = Holding.objects.select_related("unit").only("reservation_id", "sku", "price", "unit__serial")
+    held = ReservationUnit.objects.select_related("unit").only("reservation_id", "sku", "price", "unit__serial")
     rows = rows.select_related(
         "sale__campaign", "allocation", "channel", "payment", "cancellation", "case__appeal"
-    ).prefetch_related(Prefetch("holdings", held))
+    ).prefetch_related(Prefetch("reservation_units", held))
     return rows.only(*serializers.RESERVATION_READS)
 
 

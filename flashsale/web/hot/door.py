@@ -128,12 +128,12 @@ async def _channel(call: Call, card: SaleCard, line: LineCard) -> tuple[ChannelC
 
 async def _status(call: Call, card: SaleCard, line: LineCard) -> Answer:
     document = await status.status(card=card, line=line)
-    known = _shown.get((card.sale, line.number))
+    known = _shown.get((card.sale, line.line_id))
     if known is None or known[0] is not document:
         known = (document, encode(document), _etag(document))
         if len(_shown) > LINES_SHOWN_MAX:
             _shown.clear()
-        _shown[card.sale, line.number] = known
+        _shown[card.sale, line.line_id] = known
     _, body, etag = known
     fresh = etag[2:].decode() in call.header(b"if-none-match")
     return Answer(304 if fresh else 200, b"" if fresh else body, cache=STATUS_CACHE, headers=((b"etag", etag),))

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.db import Error, connection
 
-from flashsale.life.single_flight import WAIT_S, Errand
+from flashsale.life.single_flight import WAIT_S, SingleFlight
 from flashsale.models import PartnerKey
 from flashsale.rules.outcomes import Outcome, Refused
 
@@ -57,7 +57,7 @@ _ring = _Ring(-STALE_S, {})
 # When the books last did not answer.
 _silent_at = -STALE_S
 _reading = threading.Lock()
-_renewals: WeakKeyDictionary[asyncio.AbstractEventLoop, Errand] = WeakKeyDictionary()
+_renewals: WeakKeyDictionary[asyncio.AbstractEventLoop, SingleFlight] = WeakKeyDictionary()
 
 
 def partner_of(authorization: str) -> Partner:
@@ -73,7 +73,7 @@ async def partner_of_async(authorization: str) -> Partner:
     """The same for event loops: the books are asked in a thread, by one caller for all, who wait a second at most."""
     if _ring.age_s > FRESH_S:
         if _may_ask():
-            renewal = _renewals.setdefault(asyncio.get_running_loop(), Errand())
+            renewal = _renewals.setdefault(asyncio.get_running_loop(), SingleFlight())
             with suppress(TimeoutError):
                 await renewal.run(_renew_apart)
         _refuse_stale()

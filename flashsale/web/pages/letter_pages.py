@@ -70,7 +70,7 @@ def _shown(case: Case) -> dict[str, Any]:
         "amount": money(order.amount, order.sale.campaign.currency), "refund": texts.refund(order),
         "until": moment(ended.appeal_until, zone) if ended.appeal_until else "",
         "possible": appealing.is_possible(case=case, now=timezone.now()),
-        "refund_waits": order.claims.exists(),
+        "refund_waits": order.limit_slots.exists(),
         "received": moment(heard.received_at, zone) if heard else "",
         "decided": moment(heard.decided_at, zone) if heard and heard.decided_at else "",
         "outcome": outcome_of(heard) if heard else "",

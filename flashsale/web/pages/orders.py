@@ -21,7 +21,7 @@ from flashsale.life.cancel import cancel
 from flashsale.life.confirm import Buyer, Payer
 from flashsale.life.confirm import confirm as confirm_order
 from flashsale.life.notify import outcome_of
-from flashsale.models import Cancellation, Holding, Payment, Reservation
+from flashsale.models import Cancellation, Payment, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, reason
@@ -81,7 +81,9 @@ def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
         own_orders.reservations(request, code=code)
         .filter(pk=reservation)
         .select_related("sale__campaign", "payment", "case__appeal", "cancellation")
-        .prefetch_related(Prefetch("holdings", Holding.objects.select_related("unit").order_by("pk")), "sale__offers")
+        .prefetch_related(
+            Prefetch("reservation_units", ReservationUnit.objects.select_related("unit").order_by("pk")), "sale__offers"
+        )
         .first()
     )
     if row is None:

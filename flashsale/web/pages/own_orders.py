@@ -4,7 +4,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
 from flashsale.life import places
-from flashsale.models import Channel, Claim, Reservation, Trait, Unpaid
+from flashsale.models import Channel, LimitSlot, Reservation, Trait, UnpaidHold
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
 from flashsale.rules.tokens import Place
@@ -26,10 +26,10 @@ def reservations(request: HttpRequest, *, code: str) -> QuerySet[Reservation]:
     except Refused as refused:
         raise Refused(Outcome.NOT_FOUND, "This browser has no place in this sale.") from refused
     found = Reservation.objects.exclude(state=ReservationState.ABANDONED).filter(
-        sale__code=code, sale_id=mine.sale, allocation__number=mine.line, index=mine.index,
+        sale__code=code, sale_id=mine.sale, allocation__line_id=mine.line, index=mine.index,
         channel__kind=Channel.Kind.OWN_PAGE,
     )  # fmt: skip
-    for known in (Claim, Trait, Unpaid):
+    for known in (LimitSlot, Trait, UnpaidHold):
         for axis, digest in mine.digests.items():
             others = known.objects.filter(reservation=OuterRef("pk"), axis=axis.value).exclude(digest=digest.hex())
             found = found.exclude(Exists(others))

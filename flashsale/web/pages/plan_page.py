@@ -30,7 +30,7 @@ def plan(request: HttpRequest, code: str) -> HttpResponse:
     if sale is None:
         raise Http404
     zone = sale.campaign.time_zone
-    lines = sale.allocations.select_related("successor", "carries__sale").order_by("number")
+    lines = sale.allocations.select_related("successor", "carries__sale").order_by("line_id")
     shown = {
         "sale": sale, "tranches": [_tranche(line, sale, zone) for line in lines],
         "plans": [_plan(row, zone) for row in _plans(sale)],

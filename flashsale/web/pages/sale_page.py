@@ -138,7 +138,7 @@ def own_line(request: HttpRequest, *, card: SaleCard) -> LineCard | None:
     lines = [line for line in card.lines if own_orders & set(line.channels) and line.mode == Mode.LINE]
     kept = _kept_places(request)
     for line in lines:
-        if (card.sale, line.number) in kept:
+        if (card.sale, line.line_id) in kept:
             return line
     # By the line's clock, which the whole sale shares.
     rolling = any(line.rolls_over_at for line in lines)

@@ -75,7 +75,7 @@ def refund(order: Reservation) -> str:
     if paid is None:
         return "–"
     match paid.state:
-        case PaymentState.REFUND_DUE if order.claims.exists():
+        case PaymentState.REFUND_DUE if order.limit_slots.exists():
             return _("due as soon as the cancellation is final")
         case PaymentState.REFUND_DUE:
             return _("due now; it goes back the way you paid")
