@@ -7,8 +7,6 @@ from importlib.util import find_spec
 
 from django.core.management import execute_from_command_line
 
-from config.secrets import SecretsMissing
-
 # The commands of the simulation. Those of a demo start servers of their own, with secrets that they make.
 SIMULATION = ("run", "story", "bench", "simulate", "crowd", "judge_review", "pay")
 DEMO = SIMULATION[:4]
@@ -19,6 +17,8 @@ if __name__ == "__main__":
         if sys.argv[1] in DEMO:
             os.environ.setdefault("FLASHSALE_DEMO", "1")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from config.secrets import SecretsMissing  # after the environment: config imports Celery, which reads it
+
     try:
         execute_from_command_line(sys.argv)
     except SecretsMissing as error:

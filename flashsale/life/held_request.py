@@ -24,7 +24,7 @@ def winner_of(card: SaleCard, taken: dict[str, Any]) -> NewReservation:
     if card.sale_limit:
         limits.append((LimitSlot.sale_scope(card.sale), card.sale_limit))
     limit_slots = tuple(
-        SlotRequest(scope, axis, digest, limit) for scope, limit in limits for axis, digest in ask["claims"]
+        SlotRequest(scope, axis, digest, limit) for scope, limit in limits for axis, digest in ask["limit_slots"]
     )
     return NewReservation(
         id=uuid.UUID(ask["id"]), sale=card.sale, epoch=card.epoch, allocation=line.id, channel=int(ask["channel"]),
@@ -44,7 +44,7 @@ def taken_again(card: SaleCard, reservation: uuid.UUID) -> dict[str, Any] | None
     proven = {axis.value for axis in card.hard_at_enter}
     ask = {
         "id": str(row.pk), "key": row.asked, "print": row.fingerprint, "index": row.index, "number": row.number,
-        "quantity": row.quantity, "channel": row.channel_id, "line": line.line_id, "claims": limit_slots,
+        "quantity": row.quantity, "channel": row.channel_id, "line": line.line_id, "limit_slots": limit_slots,
         "digests": [digest for axis, digest in limit_slots if axis in proven],
     }  # fmt: skip
     return {

@@ -122,7 +122,7 @@ def _taken(
 ) -> dict[str, Any]:
     ask = {
         "id": str(row.id), "key": row.asked, "print": row.fingerprint, "index": row.index, "number": row.number,
-        "quantity": row.quantity, "channel": row.channel_id, "line": line.line_id, "claims": limit_slots,
+        "quantity": row.quantity, "channel": row.channel_id, "line": line.line_id, "limit_slots": limit_slots,
         "digests": sorted({digest for axis, digest in limit_slots if axis in proven}),
     }  # fmt: skip
     # An order that was restored has other units than those it began with (Reservation.items).

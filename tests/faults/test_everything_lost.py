@@ -5,7 +5,7 @@ import time
 import pytest
 
 from flashsale.gate import bridge, load, scripts
-from flashsale.life import draw, tick
+from flashsale.life import crowd_backup, draw, tick
 from flashsale.life.leave import leave
 from flashsale.life.status import status
 from flashsale.models import Allocation, CrowdBackup, Reservation, Sale
@@ -55,7 +55,7 @@ def open_claims(sale: Sale) -> int:
 
 def remembering(monkeypatch, **fields) -> Sale:
     """A sale of which every look writes down what the gate knows."""
-    monkeypatch.setattr(draw, "REMEMBER_S", 0.0)
+    monkeypatch.setattr(crowd_backup, "REMEMBER_S", 0.0)
     return lobby_sale(**fields)
 
 
@@ -218,7 +218,7 @@ def test_the_bitmaps_of_a_line_are_written_as_often_as_their_weight_allows(gate,
     sale = remembering(monkeypatch)
     first, second, *_ = crowd(sale)
     for gone, per_s, known in ((first, 1e9, [1]), (second, 1e-9, [1]), (None, 1e9, [1, 2])):
-        monkeypatch.setattr(draw, "CROWD_BYTES_PER_S", per_s)
+        monkeypatch.setattr(crowd_backup, "CROWD_BYTES_PER_S", per_s)
         if gone:
             bridge.run(leave(card=gone.card, line=gone.line, place=gone.place))
         tend(sale)

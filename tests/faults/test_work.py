@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from flashsale.gate import bridge
-from flashsale.life import cancel, notify, reallocate, review, settle, tick
+from flashsale.life import cancel, notify, reallocate, refund, review, settle, tick
 from flashsale.models import Cancellation, Case, Contact, Move, Notice, Payment, Reservation, Sale, Unit
 from flashsale.providers import payments
 from tests.factories import PHONE, Shopper, lobby_sale
@@ -196,13 +196,13 @@ class TestARefund:
         cancelled(sale, people)
         asked: list[str] = []
 
-        def refund(*, reference: str, **_: Any) -> str:
+        def send_back(*, reference: str, **_: Any) -> str:
             asked.append(reference)
             if len(asked) < 3:
                 raise ConnectionError
             return "done"
 
-        monkeypatch.setattr(payments.provider, "refund", refund)
+        monkeypatch.setattr(payments.provider, "refund", send_back)
         for _ in range(2):
             with pytest.raises(ConnectionError):
                 refund.refund_due()

@@ -79,7 +79,7 @@ def ask(number: int, *, who: str = "", key: str = "", items: tuple[tuple[int, in
     values: dict[str, Any] = {
         "id": f"r{number}", "key": key or f"k{number}", "print": "p", "index": number, "number": number,
         "items": items, "quantity": sum(quantity for _, quantity in items), "digests": digests, "limit": CARD.limit,
-        "sale_limit": 0, "channel": 5, "line": 1, "claims": tuple(zip(("phone", "email"), digests, strict=True)),
+        "sale_limit": 0, "channel": 5, "line": 1, "limit_slots": tuple(zip(("phone", "email"), digests, strict=True)),
     } | fields  # fmt: skip
     return scripts.Ask(**values)
 

@@ -193,8 +193,8 @@ def test_ends_that_the_gate_has_missed_are_told_together(monkeypatch: pytest.Mon
     assert in_gate(sale) == {"offered": 0, "held": 5, "sold": 0, "used": [1] * 10}
     card = card_of(sale)
     asked, ended = [], give_back._ended
-    monkeypatch.setattr(expire, "_ended", lambda ids: asked.append(len(ids)) or ended(ids))
-    monkeypatch.setattr(expire, "AT_ONCE", 3)
+    monkeypatch.setattr(give_back, "_ended", lambda ids: asked.append(len(ids)) or ended(ids))
+    monkeypatch.setattr(give_back, "AT_ONCE", 3)
     assert [bridge.run(give_back.tell_again(card=card)) for _ in range(2)] == [5, 0]
     assert asked == [3, 2]
     assert in_gate(sale) == freed(5)

@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from flashsale.gate import scripts
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life import audit, clock_lease, draw, reserve, sale_control, schedule, status
+from flashsale.life import audit, clock_lease, crowd_backup, reserve, sale_control, schedule, status
 from flashsale.models import Sale
 from flashsale.rules.pace import UNBOUNDED
 from tests import soak
@@ -26,7 +26,7 @@ def _no_step_is_blurred_by_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in (clock_lease, sale_control):
         monkeypatch.setattr(verb, "LEASE_MS", HOUR_MS)
     monkeypatch.setattr(clock_lease, "BEAT_MS", HOUR_MS // 2)
-    monkeypatch.setattr(draw, "REMEMBER_S", 0.0)
+    monkeypatch.setattr(crowd_backup, "REMEMBER_S", 0.0)
     monkeypatch.setattr(status, "FRESH_S", 0.0)
     monkeypatch.setattr(scripts, "IDENTITY", UNBOUNDED)
     monkeypatch.setattr(scripts, "PLACE", UNBOUNDED)

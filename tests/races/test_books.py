@@ -38,7 +38,7 @@ class LyingGate:
             "id": uuid.uuid4(), "sale": self.sale.pk, "epoch": self.sale.epoch, "allocation": self.line.pk,
             "channel": self.channel.pk, "index": place or n + 1, "number": place or n + 1, "asked": f"key-{n}",
             "fingerprint": "p", "units": (Taken(piece.pk, 1, PHONE, 1),), "made_ms": 1, "deadline_ms": 2,
-            "claims": tuple(SlotRequest(scope, axis, who or f"person-{n}", 1) for axis in ("email", "phone")),
+            "limit_slots": tuple(SlotRequest(scope, axis, who or f"person-{n}", 1) for axis in ("email", "phone")),
         }  # fmt: skip
         return NewReservation(**values | fields)
 

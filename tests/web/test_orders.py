@@ -90,7 +90,7 @@ def test_another_browser_sees_and_changes_nothing(ani: Visitor) -> None:
 def test_the_order_can_be_read_while_the_gate_is_down(ani: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     reservation = ani.reserve()
     ani.confirm(reservation)
-    monkeypatch.setattr("flashsale.life.places.cards.card_of", None)
+    monkeypatch.setattr("flashsale.life.places.sale_cards.card_of", None)
     page = ani.get(f"order/{reservation}").content.decode()
     assert "Confirmed" in page
     assert "Rp\u00a01.799.000" in page

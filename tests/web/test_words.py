@@ -10,8 +10,10 @@ from babel.messages.pofile import read_po
 from django.utils.translation.template import templatize
 
 import flashsale
+import simulation
 
 ROOT = Path(flashsale.__file__).parent
+ROOTS = (ROOT, Path(simulation.__file__).parent)
 PO = ROOT / "locale" / "id" / "LC_MESSAGES" / "django.po"
 # What Django's own tool makes of a template: calls of gettext between masks.
 CALL = re.compile(r"\bn?p?gettext\(u?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
@@ -20,13 +22,13 @@ HOLE = re.compile(r"%(?:\(\w+\))?[sd]|\{\w+\}")
 
 def _in_python() -> set[str]:
     keywords = {"_": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None, "ngettext": (1, 2)}
-    found = extract_from_dir(ROOT, [("**.py", "python")], keywords=keywords)
+    found = (row for root in ROOTS for row in extract_from_dir(root, [("**.py", "python")], keywords=keywords))
     texts = (message for _file, _line, message, _comments, _context in found)
     return {text if isinstance(text, str) else text[0] for text in texts}
 
 
 def _in_templates() -> set[str]:
-    files = [file for suffix in ("html", "txt") for file in (ROOT / "templates").rglob(f"*.{suffix}")]
+    files = [file for root in ROOTS for end in ("html", "txt") for file in (root / "templates").rglob(f"*.{end}")]
     texts = (templatize(file.read_text(encoding="utf-8"), origin=file.name) for file in files)
     return {ast.literal_eval(literal) for text in texts for literal in CALL.findall(text)}
 
