@@ -29,6 +29,6 @@ class Stock(models.Model):
         return f"{self.offer}: {self.quantity}"
 
     def clean(self) -> None:
-        """An allocation sells what its own sale offers."""
+        """Raises ValidationError if the offer belongs to another sale than the allocation."""
         if self.offer_id and self.allocation_id and self.offer.sale_id != self.allocation.sale_id:
             raise ValidationError({"offer": _("This offer belongs to another sale.")})
