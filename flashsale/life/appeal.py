@@ -18,9 +18,9 @@ from flashsale.books.endings import EndedReservation
 from flashsale.books.reservations import advance_units
 from flashsale.gate import bridge
 from flashsale.life import sealed_links
-from flashsale.life.cancel import let_go
-from flashsale.life.give_back import give
-from flashsale.life.reallocate import invite_owed
+from flashsale.life.cancel import make_final
+from flashsale.life.give_back import give_back
+from flashsale.life.reallocate import invite_priority_buyers
 from flashsale.life.sale_card import card_of
 from flashsale.models import (
     Appeal,
@@ -46,7 +46,7 @@ def case_of(*, token: str) -> Case:
     """The case behind a link of a letter; refuses NOT_FOUND (also where no order was cancelled) and EXPIRED."""
     related = ("reservation__sale__campaign", "reservation__payment", "reservation__cancellation", "appeal")
     cases = Case.objects.select_related(*related).filter(state=CaseState.CANCELLED)
-    case = cases.filter(pk=sealed_links.row_of(sealed_links.Kind.APPEAL, token)).first()
+    case = cases.filter(pk=sealed_links.row_id_of(sealed_links.Kind.APPEAL, token)).first()
     if case is None:
         raise Refused(Outcome.NOT_FOUND, "There is no such cancellation.")
     return case
@@ -92,9 +92,9 @@ def waive(*, case: Case) -> None:
         if not is_possible(case=Case.objects.get(pk=case.pk), now=now):
             raise Refused(Outcome.APPEAL_OVER, "There is nothing left to waive.")
         Cancellation.objects.filter(case=case).update(appeal_until=now)
-        ended = let_go(order)
+        ended = make_final(order)
         Record.write("waive", by="buyer", sale=order.sale, subject=order, why=case.reason)
-    bridge.run(give(card=card_of(order.sale), ended=ended))
+    bridge.run(give_back(card=card_of(order.sale), ended=ended))
 
 
 def _locked_order(case: Case) -> Reservation:
@@ -123,7 +123,7 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
         row.decided_by, row.decided_at = by, now
         row.save()
         Notice.objects.create(reservation=order, kind=Notice.Kind.DECIDED, sale=order.sale, due_at=now)
-        ended: EndedReservation | None = None if row.remedy == Remedy.RESTORED else let_go(order)
+        ended: EndedReservation | None = None if row.remedy == Remedy.RESTORED else make_final(order)
         what = "overturn" if overturned else "uphold"
         facts = {
             "case": row.case_id,
@@ -132,9 +132,9 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
         }
         Record.write(what, by=by, sale=order.sale, subject=order, why=row.case.reason, facts=facts)
     if ended:
-        bridge.run(give(card=card_of(order.sale), ended=ended))
+        bridge.run(give_back(card=card_of(order.sale), ended=ended))
     if row.remedy == Remedy.PRIORITY:
-        invite_owed(source=order.sale)
+        invite_priority_buyers(source=order.sale)
     return row
 
 

@@ -46,7 +46,7 @@ ERASE_AFTER: timedelta = KEEP_CONTACT
 CHUNK = 500
 
 
-class NotYet(Exception):
+class CannotEraseYet(Exception):
     """The campaign cannot be erased; the arguments say why, one reason each."""
 
 
@@ -89,7 +89,7 @@ def _unsettled(campaign: Campaign) -> "QuerySet[Payment]":
     return Payment.objects.filter(reservation__sale__campaign=campaign, state__in=open_states)
 
 
-def personal(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
+def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
     """All rows of a campaign that are about people and go, by what they are."""
     return {
         "contacts": Contact.objects.filter(reservation__sale__campaign=campaign),
@@ -112,7 +112,7 @@ def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
     3. One transaction of the books: all rows, the salt, the record. If we die within it, nothing is erased there yet.
     """
     if reasons := obstacles(campaign=campaign):
-        raise NotYet(*reasons)
+        raise CannotEraseYet(*reasons)
     if campaign.erased_at:
         return {}
     published = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).select_related("campaign")
@@ -125,14 +125,14 @@ def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
         # A publication takes this lock too: no sale comes between looking and erasing.
         row = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
         if reasons := obstacles(campaign=row):
-            raise NotYet(*reasons)
+            raise CannotEraseYet(*reasons)
         if row.erased_at:
             return {}
         return _erase(row, by)
 
 
 def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
-    counts = {what: _delete(rows) for what, rows in personal(campaign).items()}
+    counts = {what: _delete(rows) for what, rows in personal_rows(campaign).items()}
     # A partner may have made its key of an order number of its own.
     orders = Reservation.objects.filter(sale__campaign=campaign)
     counts["request keys"] = orders.update(asked=Cast(F("pk"), CharField()), fingerprint="")
@@ -168,6 +168,6 @@ def erase_due() -> list[str]:
         try:
             erase(campaign=campaign, by="clock")
             done.append(campaign.code)
-        except NotYet as waits:
+        except CannotEraseYet as waits:
             log.warning("campaign %s cannot be erased yet: %s", campaign.code, "; ".join(map(str, waits.args)))
     return done

@@ -81,7 +81,7 @@ def _mailbox(typed: str) -> str:
         return typed
 
 
-def facts_of(case: Case | None) -> list[str]:
+def evidence_texts(case: Case | None) -> list[str]:
     """The categories of a case's evidence in words: what was seen and how often, never with whom."""
     if case is None:
         return []
@@ -98,7 +98,7 @@ def is_by_machine(case: Case | None) -> bool:
     return case is not None and bool(case.rules_hash)
 
 
-def outcome_of(appeal: Appeal) -> str:
+def appeal_outcome_text(appeal: Appeal) -> str:
     """What became of an appeal, as its buyer reads it; empty while it is open."""
     if appeal.state == AppealState.OPEN:
         return ""
@@ -135,7 +135,7 @@ def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:
         "title": why.title.in_language(language),
         "explanation": why.explanation.in_language(language),
         "cancelled": cancellation.at,
-        "facts": facts_of(case),
+        "facts": evidence_texts(case),
         "by_machine": is_by_machine(case),
         "case": case,
         "appeal_until": cancellation.appeal_until,
@@ -147,7 +147,7 @@ def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:
 def _decision(notice: Notice) -> tuple[str, dict[str, object]]:
     case = notice.reservation.case
     return _("Your appeal was decided"), {
-        "outcome": outcome_of(case.appeal),
+        "outcome": appeal_outcome_text(case.appeal),
         "refunded": case.appeal.remedy != Remedy.RESTORED,
         "link": sealed_links.address(sealed_links.Kind.APPEAL, case.pk),
     }

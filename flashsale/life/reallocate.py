@@ -108,7 +108,7 @@ def carry_out(*, plan: Reallocation) -> Reallocation:
     return plan
 
 
-def foresee(*, source: Sale, target: Allocation, reserve: int | None, units: int | None = None) -> Forecast:
+def forecast(*, source: Sale, target: Allocation, reserve: int | None, units: int | None = None) -> Forecast:
     """A dry run: the very same, taken back before anybody sees it. Raises ValidationError as planning does."""
     with transaction.atomic():
         lock_sale(target.sale_id, exclusive=True)
@@ -133,7 +133,7 @@ def carry_out_due() -> int:
     return done
 
 
-def invite_owed(*, source: Sale) -> None:
+def invite_priority_buyers(*, source: Sale) -> None:
     """Invites whoever is owed a unit of the next sale, where one with a list for them is planned already."""
     listed = Reallocation.objects.filter(source=source, target__listed_only=True).select_related(
         "target__sale__campaign", "target__sale__clock"

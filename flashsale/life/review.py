@@ -17,7 +17,7 @@ from flashsale.gate.client import GateDown
 from flashsale.life import score
 from flashsale.life.advisory_lock import alone
 from flashsale.life.cancel import cancel_locked
-from flashsale.life.give_back import give
+from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Case, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, Sale
 from flashsale.rules.outcomes import Outcome, Refused
@@ -48,18 +48,18 @@ def start(*, sale: Sale, by: Any = None) -> ReviewRun:
     return run
 
 
-def try_out(*, sale: Sale, rules: PublishedRuleSet, by: Any = None) -> ReviewRun:
+def start_dry_run(*, sale: Sale, rules: PublishedRuleSet, by: Any = None) -> ReviewRun:
     """The row of work of a dry run of any rules; the one under way if there is one. It opens no case."""
     fields = {"rules": rules, "asked_by": by}
     return ReviewRun.objects.get_or_create(sale=sale, dry=True, finished_at=None, defaults=fields)[0]
 
 
-def unfinished() -> list[int]:
+def unfinished_runs() -> list[int]:
     """Reviews that somebody has still to finish."""
     return list(ReviewRun.objects.filter(finished_at=None).values_list("pk", flat=True))
 
 
-def carry_on(*, run: int) -> int:
+def execute(*, run: int) -> int:
     """Scores the orders of a review and opens the cases; how many new ones. Safe to repeat and to run beside itself.
 
     A worker that dies leaves the cases opened so far; the next one scores again, by the same rules, and opens the rest.
@@ -118,12 +118,12 @@ def open_case(*, reservation: Reservation, by: Any = None) -> Case:
     return case
 
 
-def note_opened(*, case: Case, by: Any) -> None:
+def record_view(*, case: Case, by: Any) -> None:
     """Notes that a person has the evidence before them."""
     CaseView.objects.get_or_create(case=case, by=by)
 
 
-def unopened_sample(*, cases: Sequence[Case], by: Any) -> list[Case]:
+def unviewed_sample(*, cases: Sequence[Case], by: Any) -> list[Case]:
     """Which of a random sample of many cases this person has not opened yet; nothing for a single case.
 
     The sample follows from person and cases by a secret: asking again does not draw again.
@@ -242,7 +242,7 @@ def _cancel(row: Case, now: datetime) -> EndedReservation:
 def _tell_gate(row: Case, ended: EndedReservation) -> None:
     # Where the limit stays used until the appeal is final, the gate goes on counting the units too.
     if ended.frees_limit:
-        bridge.run(give(card=card_of(row.reservation.sale), ended=ended))
+        bridge.run(give_back(card=card_of(row.reservation.sale), ended=ended))
 
 
 @transaction.atomic

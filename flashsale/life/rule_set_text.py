@@ -47,7 +47,7 @@ class Part:
     rows: Sequence[Sequence[Any]]
 
 
-def in_words(rules: RuleSet) -> list[Part]:
+def describe_rules(rules: RuleSet) -> list[Part]:
     """What a rule set says, table by table, in the reader's language."""
     pairs = [[_ALL[one], _ALL[other]] for one, other in rules.together]
     return [

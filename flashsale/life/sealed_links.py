@@ -34,7 +34,7 @@ def address(kind: Kind, row: int) -> str:
     return site.rstrip("/") + path(kind, row)
 
 
-def row_of(kind: Kind, token: str) -> int:
+def row_id_of(kind: Kind, token: str) -> int:
     """The row behind a link; refuses NOT_FOUND, and EXPIRED for a link that has ended."""
     try:
         link = Link.unpack(places.keyring().open(kind, token))

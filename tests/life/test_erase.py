@@ -43,7 +43,7 @@ def over() -> Sale:
 def cancelled(over: Sale, django_user_model: Any) -> Case:
     """One of its orders, cancelled by two people; the letter is sent."""
     sari, tono = (django_user_model.objects.create_user(name) for name in ("sari", "tono"))
-    review.carry_on(run=review.start(sale=over).pk)
+    review.execute(run=review.start(sale=over).pk)
     for case in Case.objects.order_by("pk")[1:]:
         review.dismiss(case=case, by=sari)
     case = Case.objects.order_by("pk")[0]
@@ -63,7 +63,7 @@ def final(case: Case) -> Campaign:
 def reasons(campaign: Campaign) -> list[str]:
     """Why it is refused, and that then nothing changes."""
     before = in_books()
-    with pytest.raises(erase.NotYet) as refused:
+    with pytest.raises(erase.CannotEraseYet) as refused:
         erase.erase(campaign=campaign)
     assert in_books() == before
     return list(map(str, refused.value.args))

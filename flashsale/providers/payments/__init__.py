@@ -1,11 +1,11 @@
-"""Payment providers: `base` has the protocol, each other file one provider."""
+"""Payment providers: `base` has the protocol, each other file has one provider. `provider` is the one in use."""
 
 from flashsale.providers.payments.base import (
     METHODS,
-    CallBack,
+    Callback,
     CannotRefund,
     Charge,
-    NotBelieved,
+    InvalidSignature,
     PaymentProvider,
     ProviderDown,
 )
@@ -15,11 +15,11 @@ __all__ = [
     "DEMO_DECLINED",
     "DEMO_LATER",
     "METHODS",
-    "CallBack",
+    "Callback",
     "CannotRefund",
     "Charge",
     "DemoProvider",
-    "NotBelieved",
+    "InvalidSignature",
     "PaymentProvider",
     "ProviderDown",
     "provider",
