@@ -33,15 +33,24 @@ class Allocation(models.Model):
         _("only for people on its list"), default=False, help_text=_("Other people cannot enter this line.")
     )
     successor = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="predecessors", verbose_name=_("rolls over to"),
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="predecessors",
+        verbose_name=_("rolls over to"),
         help_text=_("The line of this sale that gets the unclaimed units."),
-    )  # fmt: skip
+    )
     rolls_over_at = models.DateTimeField(_("rolls over at"), null=True, blank=True)
     carries = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="carried_by",
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="carried_by",
         verbose_name=_("carries the order of"),
         help_text=_("People of that line keep their numbers if they show their place before the opening."),
-    )  # fmt: skip
+    )
     # Redis may have given indexes up to here. If Redis loses its data, it goes on behind this index.
     block = models.PositiveIntegerField(default=0, editable=False)
     # How many had entered at the last backup. If Redis loses its data, this is still known.

@@ -19,9 +19,11 @@ class Reallocation(models.Model):
     source = models.ForeignKey("Sale", models.PROTECT, related_name="reallocations", verbose_name=_("from sale"))
     target = models.ForeignKey(Allocation, models.PROTECT, related_name="reallocations", verbose_name=_("to line"))
     reserve = models.PositiveIntegerField(
-        _("kept for appeals"), null=True, blank=True,
+        _("kept for appeals"),
+        null=True,
+        blank=True,
         help_text=_("Empty: no unit moves while an appeal about it is possible. A number: published with the plan."),
-    )  # fmt: skip
+    )
     units = models.PositiveIntegerField(
         _("units at most"), null=True, blank=True, help_text=_("Empty: all that the plans before leave.")
     )

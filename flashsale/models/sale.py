@@ -62,7 +62,7 @@ def short_enough(message: str) -> None:
 
 
 class Sale(models.Model):
-    """One timed event of a campaign. `epoch` grows with every rebuild of the gate, `revision` with every decision."""
+    """One timed event of a campaign. `epoch` grows with every rebuild of Redis, `revision` with every decision."""
 
     campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="sales", verbose_name=_("campaign"))
     code = models.CharField(_("code"), max_length=40, unique=True, validators=[CODE])
@@ -71,10 +71,12 @@ class Sale(models.Model):
     opens_at = models.DateTimeField(_("opens"))
     closes_at = models.DateTimeField(_("closes"))
     limit = models.PositiveSmallIntegerField(
-        _("limit per person in this sale"), null=True, blank=True,
+        _("limit per person in this sale"),
+        null=True,
+        blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(LIMIT_MAX)],
         help_text=_("Empty: the campaign's limit alone."),
-    )  # fmt: skip
+    )
     claim_s = models.PositiveIntegerField(
         _("claim window (s)"), default=CLAIM_S, validators=[MinValueValidator(1), MaxValueValidator(86_400)]
     )
@@ -82,34 +84,48 @@ class Sale(models.Model):
         _("hold (s)"), default=HOLD_S, validators=[MinValueValidator(1), MaxValueValidator(86_400)]
     )
     overbooking = models.DecimalField(
-        _("overbooking"), max_digits=3, decimal_places=2, default=Decimal("1.00"),
+        _("overbooking"),
+        max_digits=3,
+        decimal_places=2,
+        default=Decimal("1.00"),
         validators=[MinValueValidator(Decimal(1)), MaxValueValidator(Decimal(5))],
         help_text=_("People called for each free unit. 1.00: every person who is called and comes in time gets one."),
-    )  # fmt: skip
+    )
     rate_per_s = models.PositiveIntegerField(
         _("called per second, at most"), default=1000, validators=[MinValueValidator(5), MaxValueValidator(100_000)]
     )
     claims_max = models.PositiveIntegerField(
-        _("claims open at once in a line, at most"), default=0, validators=[MaxValueValidator(ENTRIES_MAX)],
+        _("claims open at once in a line, at most"),
+        default=0,
+        validators=[MaxValueValidator(ENTRIES_MAX)],
         help_text=_("0: as many as there are free units, times the overbooking."),
-    )  # fmt: skip
+    )
     extra_time_max = models.PositiveIntegerField(
-        _("places with extra time in a line, at most"), default=200, validators=[MaxValueValidator(10_000)],
+        _("places with extra time in a line, at most"),
+        default=200,
+        validators=[MaxValueValidator(10_000)],
         help_text=_("People who need longer may ask for twice the claim window; each may keep the next one waiting."),
-    )  # fmt: skip
+    )
     max_entries = models.PositiveIntegerField(
-        _("entries per line, at most"), default=100_000,
+        _("entries per line, at most"),
+        default=100_000,
         validators=[MinValueValidator(1), MaxValueValidator(ENTRIES_MAX)],
-    )  # fmt: skip
+    )
     poll_ms = models.PositiveIntegerField(
-        _("pages ask every (ms)"), default=0, validators=[MaxValueValidator(POLL_MS_MAX)],
+        _("pages ask every (ms)"),
+        default=0,
+        validators=[MaxValueValidator(POLL_MS_MAX)],
         help_text=_("0: as the phase of the sale wants. The brake when the servers are too busy."),
-    )  # fmt: skip
+    )
     rules = models.ForeignKey(
-        PublishedRuleSet, models.PROTECT, null=True, blank=True, related_name="sales",
+        PublishedRuleSet,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="sales",
         verbose_name=_("rules of the review"),
         help_text=_("Empty: the newest when the sale is published. Shown on its page from then on."),
-    )  # fmt: skip
+    )
     message = models.CharField(
         _("message to shoppers"), max_length=MESSAGE_BYTES_MAX, blank=True, validators=[short_enough]
     )

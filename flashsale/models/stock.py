@@ -16,9 +16,10 @@ class Stock(models.Model):
     allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="stock", verbose_name=_("allocation"))
     offer = models.ForeignKey(Offer, models.CASCADE, related_name="stock", verbose_name=_("offer"))
     quantity = models.PositiveIntegerField(
-        _("units"), validators=[MaxValueValidator(UNITS_MAX)],
+        _("units"),
+        validators=[MaxValueValidator(UNITS_MAX)],
         help_text=_("0 where all units come from cancelled orders."),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("stock")

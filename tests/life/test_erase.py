@@ -80,7 +80,7 @@ def test_it_is_refused_while_a_sale_is_to_come_or_open() -> None:
     closes = sale.closes_at.isoformat(timespec="minutes")
     assert reasons(sale.campaign) == [
         f"the sale {sale.code} is not over (it closes at {closes})",
-        f"the sale {draft.code} is a draft: hold it, or delete it",
+        f"the sale {draft.code} is a draft: run it, or delete it",
     ]
 
 
@@ -106,7 +106,7 @@ def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate:
     mail.outbox.clear()
     counts = erase.erase(campaign=campaign)
     assert counts == {
-        "contacts": 5, "traits": 15, "claims": 8, "unpaid holds": 0, "listed people": 0, "partner calls": 0,
+        "contacts": 5, "traits": 15, "limit slots": 8, "unpaid holds": 0, "listed people": 0, "partner calls": 0,
         "request keys": 5, "traces in evidence": 4,
     }  # fmt: skip
     left = in_books().decode()

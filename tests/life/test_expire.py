@@ -192,8 +192,8 @@ def test_ends_that_the_gate_has_missed_are_told_together(monkeypatch: pytest.Mon
             release(reservation=id_, channel=people[0].channel.id)
     assert in_gate(sale) == {"offered": 0, "held": 5, "sold": 0, "used": [1] * 10}
     card = card_of(sale)
-    asked, ended = [], give_back._ended
-    monkeypatch.setattr(give_back, "_ended", lambda ids: asked.append(len(ids)) or ended(ids))
+    asked, ended = [], give_back._describe_ended
+    monkeypatch.setattr(give_back, "_describe_ended", lambda ids: asked.append(len(ids)) or ended(ids))
     monkeypatch.setattr(give_back, "AT_ONCE", 3)
     assert [bridge.run(give_back.resend_ended(card=card)) for _ in range(2)] == [5, 0]
     assert asked == [3, 2]

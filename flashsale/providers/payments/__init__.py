@@ -4,12 +4,12 @@ from flashsale.providers.payments.base import (
     METHODS,
     Callback,
     CannotRefund,
-    Charge,
     InvalidSignature,
     PaymentProvider,
     ProviderDown,
 )
 from flashsale.providers.payments.demo import DEMO_DECLINED, DEMO_LATER, DemoProvider
+from flashsale.rules.states import Charge
 
 __all__ = [
     "DEMO_DECLINED",

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.db import transaction
 
 from flashsale.models import DemoCharge
-from flashsale.providers.payments.base import METHODS, Callback, Charge, InvalidSignature
+from flashsale.providers.payments.base import METHODS, Callback, InvalidSignature
+from flashsale.rules.states import Charge
 
 # Magic instruments, as the sandboxes of real providers have them.
 DEMO_DECLINED, DEMO_LATER = "demo-declined", "demo-later"

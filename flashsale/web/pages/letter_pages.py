@@ -33,7 +33,7 @@ def appeal(request: HttpRequest, token: str) -> HttpResponse:
     """Why an order was cancelled, what became of the money, and the appeal; POST appeals, or waives it."""
     alert, status = "", 200
     try:
-        case = appealing.case_of(token=token)
+        case = appealing.case_from_link(token=token)
         if request.method == "POST":
             limits.spend(request, limits.LETTERS)
             _act(request, case)
