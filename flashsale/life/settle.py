@@ -2,7 +2,7 @@
 
 How this works. Three callers bring an answer (paid or not paid): `confirm`, the provider's callback, and the sweep of
 holds that have ended. An answer may come in time, late, twice, or from two processes at once. PostgreSQL (the books)
-decides under the lock of the reservation's row, so only the first answer changes something.
+decides under the lock of the reservation's row, so an answer that comes again changes nothing.
 
     payment      answer, and where the reservation is             becomes
     ---------    ---------------------------------------------    -------------------------------------
