@@ -26,7 +26,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Http:
+class HttpClient:
     """Connections to one server, shared by all who are simulated; cookies are each shopper's own business."""
 
     def __init__(self, *, url: str, journal: Journal, connections: int = CONNECTIONS) -> None:
@@ -68,9 +68,17 @@ class Http:
             asked = now_ms()
             status, said, wait_s = await self._once(method, path, body, headers or {}, cookies)
             answer = Answer(
-                who=who, verb=verb, sale=sale, line=line, asked_ms=asked, at_ms=now_ms(), status=status,
-                sent={**(body or {}), **(note or {})}, body=said, key=(headers or {}).get("Idempotency-Key", ""),
-            )  # fmt: skip
+                who=who,
+                verb=verb,
+                sale=sale,
+                line=line,
+                asked_ms=asked,
+                at_ms=now_ms(),
+                status=status,
+                sent={**(body or {}), **(note or {})},
+                body=said,
+                key=(headers or {}).get("Idempotency-Key", ""),
+            )
             self.journal.add(answer)
             if wait_s is None or wait_s > WAIT_S_MAX:
                 break

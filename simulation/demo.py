@@ -18,10 +18,10 @@ from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import CaseState, ReservationState, UnitState
 from simulation import crowd
 from simulation import poco_campaign as poco
-from simulation.behaviour import Tempo
-from simulation.journal import Forgetful
+from simulation.behaviour import Delays
+from simulation.journal import NullJournal
 from simulation.outbox import Outbox
-from simulation.people import Kind, Person, Town
+from simulation.people import Kind, PeopleFactory, Person
 
 FIRST, RERUN, PLANNED = "26-january", "29-january", "2-february"
 LINES = ("lazada", "akulaku", "mi.com", "mi-store")
@@ -29,7 +29,7 @@ UNITS_A_LINE = 3
 # Most of the people are one ring: enough of them get a phone for the review to see it, whatever the draw.
 HONEST, RING = 30, 40
 LOBBY_S, OPEN_S, CLAIM_S, HOLD_S = 8, 30, 8, 10
-TEMPO = Tempo(enter_s=5, think_s=1.5, pay_s=2)
+DELAYS = Delays(enter_s=5, think_s=1.5, pay_s=2)
 RERUN_IN = timedelta(minutes=5)
 # Left for the newcomer: one case to propose, one to approve.
 LEFT_OPEN = 2
@@ -46,7 +46,7 @@ class Demo:
     campaign: Campaign
     keys: Mapping[str, str]
     outbox: Outbox
-    say: Callable[[str], None]
+    show_progress: Callable[[str], None]
     stop: threading.Event
 
     def seed(self) -> None:
@@ -67,7 +67,7 @@ class Demo:
         units = dict.fromkeys(LINES, 25)
         sale = poco.sale(campaign=self.campaign, code=PLANNED, name="2 February 2021", times=times, units=units)
         schedule.publish(sale=sale)
-        self.say(f"2 February: scheduled for {opens:%d.%m.%Y %H:%M} WIB, {sum(units.values())} units")
+        self.show_progress(f"2 February: scheduled for {opens:%d.%m.%Y %H:%M} WIB, {sum(units.values())} units")
 
     def _first_sale(self) -> None:
         if Sale.objects.filter(code=FIRST).exists():
@@ -75,15 +75,23 @@ class Demo:
         now = datetime.now(UTC)
         opens = now + timedelta(seconds=LOBBY_S)
         sale = poco.sale(
-            campaign=self.campaign, code=FIRST, name="26 January 2021", units=dict.fromkeys(LINES, UNITS_A_LINE),
+            campaign=self.campaign,
+            code=FIRST,
+            name="26 January 2021",
+            units=dict.fromkeys(LINES, UNITS_A_LINE),
             times=(now - timedelta(seconds=1), opens, opens + timedelta(seconds=OPEN_S)),
-            claim_s=CLAIM_S, hold_s=HOLD_S,
-        )  # fmt: skip
+            claim_s=CLAIM_S,
+            hold_s=HOLD_S,
+        )
         schedule.publish(sale=sale)
         people = _people()
-        self.say(f"26 January: {len(people)} people come for {UNITS_A_LINE * len(LINES)} phones (about half a minute)")
+        self.show_progress(
+            f"26 January: {len(people)} people come for {UNITS_A_LINE * len(LINES)} phones (about half a minute)"
+        )
         attendance = self._attend(sale, people, {line: line for line in LINES}, OPEN_S + LOBBY_S)
-        self.say("26 January: " + ", ".join(f"{count} {end}" for end, count in attendance.ends().most_common()))
+        self.show_progress(
+            "26 January: " + ", ".join(f"{count} {end}" for end, count in attendance.result_counts().most_common())
+        )
 
     def attend_rerun(self) -> None:
         """Those who went empty-handed wait for the rerun; meant for a thread of its own, harmless when it is over."""
@@ -95,10 +103,10 @@ class Demo:
     def _attend(
         self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str], seconds: float
     ) -> crowd.Attendance:
-        scene = crowd.Scene(
-            url=self.url, sale=sale.code, lines=lines, keys=self.keys, outbox=self.outbox, tempo=TEMPO, seed=1
+        config = crowd.CrowdConfig(
+            url=self.url, sale=sale.code, lines=lines, keys=self.keys, outbox=self.outbox, delays=DELAYS, seed=1
         )
-        return crowd.run(scene=scene, people=people, journal=Forgetful(), seconds=seconds, stop=self.stop)
+        return crowd.run(config=config, people=people, journal=NullJournal(), seconds=seconds, stop=self.stop)
 
     def _review(self) -> None:
         sale = Sale.objects.get(code=FIRST)
@@ -108,7 +116,9 @@ class Demo:
         tasks.carry_on_review.delay(run=run.pk)
         done = _wait(lambda: ReviewRun.objects.get(pk=run.pk).finished_at is not None, self.stop)
         cases = Case.objects.filter(reservation__sale=sale).count()
-        self.say(f"27 January: the review {'found' if done else 'is still looking; so far'} {cases} unusual orders")
+        self.show_progress(
+            f"27 January: the review {'found' if done else 'is still looking; so far'} {cases} unusual orders"
+        )
 
     def _decide(self) -> None:
         """Most cases are decided, by two people; the last ones wait in the admin."""
@@ -138,24 +148,27 @@ class Demo:
         source, now = Sale.objects.get(code=FIRST), datetime.now(UTC)
         opens = now + RERUN_IN
         sale = poco.sale(
-            campaign=self.campaign, code=RERUN, name="29 January 2021", units={"lazada": 0},
+            campaign=self.campaign,
+            code=RERUN,
+            name="29 January 2021",
+            units={"lazada": 0},
             times=(now, opens, opens + timedelta(hours=1)),
-        )  # fmt: skip
+        )
         returned = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED).count()
         kept = RESERVE if returned >= RESERVE_FROM else 0
         reallocate.reallocate(source=source, target=sale.allocations.get(), reserve=kept, by=_reviewers()[0])
         schedule.publish(sale=sale)
         moved = sale.allocations.get().units.count()
-        self.say(
+        self.show_progress(
             f"29 January: {moved} returned phones go to Lazada at {opens.astimezone(self.campaign.zone):%H:%M} WIB"
         )
 
 
 def _people() -> list[Person]:
-    town = Town(seed=26, mark=3)
-    honest = [town.person(Kind.HONEST, LINES[at % len(LINES)]) for at in range(HONEST)]
-    head = town.person(Kind.RING, LINES[0])
-    ring = [town.member(head, LINES[at % len(LINES)]) for at in range(RING)]
+    factory = PeopleFactory(seed=26, mark=3)
+    honest = [factory.person(Kind.HONEST, LINES[at % len(LINES)]) for at in range(HONEST)]
+    head = factory.person(Kind.RING, LINES[0])
+    ring = [factory.member(head, LINES[at % len(LINES)]) for at in range(RING)]
     return [*honest, *ring]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-class NotThere(RuntimeError):
+class FetchFailed(RuntimeError):
     """The server answered something else."""
 
 
@@ -14,7 +14,7 @@ def document(url: str) -> dict[str, Any]:
     """The JSON object at an address. Raises NotThere."""
     code, body = _get(url)
     if code != 200:
-        raise NotThere(f"{url}: {code} {body[:200]!r}")
+        raise FetchFailed(f"{url}: {code} {body[:200]!r}")
     found: dict[str, Any] = json.loads(body)
     return found
 
@@ -37,6 +37,6 @@ def _get(url: str) -> tuple[int, bytes]:
         answer = link.getresponse()
         return answer.status, answer.read()
     except (OSError, HTTPException) as error:
-        raise NotThere(f"{url}: {error}") from error
+        raise FetchFailed(f"{url}: {error}") from error
     finally:
         link.close()

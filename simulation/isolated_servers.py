@@ -19,18 +19,18 @@ from simulation.redis_server import RedisServer
 INSIDE = "FLASHSALE_ALONE"
 POSTGRES_PORT = "FLASHSALE_ALONE_POSTGRES"
 # A Redis, broker or mailbox that somebody uses is none of our business.
-NOT_OURS = ("REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL")
+DROPPED_SETTINGS = ("REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL")
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class IsolatedServers:
     """The servers behind the settings; `postgres` is None where DATABASE_URL named one, or the books are SQLite."""
 
     redis: RedisServer
     postgres: PostgresServer | None
 
 
-def step_inside(*, postgres: bool) -> None:
+def restart_isolated(*, postgres: bool) -> None:
     """Begin again as the same process with settings that name our own servers: they are read once, at the start.
 
     Without `postgres` the books are SQLite; with it, our own server unless DATABASE_URL names an empty database.
@@ -39,7 +39,7 @@ def step_inside(*, postgres: bool) -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="flashsale-"))
     folder.chmod(0o711)  # PostgreSQL may run as another user, who has to pass
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    environment = {name: value for name, value in os.environ.items() if name not in DROPPED_SETTINGS}
     environment |= {INSIDE: str(folder), "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder / "var")}
     environment["REDIS_URL"] = _redis(folder).url
     if not postgres:
@@ -56,7 +56,7 @@ def _redis(folder: Path) -> RedisServer:
 
 
 @contextmanager
-def own_servers() -> Iterator[Own]:
+def start_isolated_servers() -> Iterator[IsolatedServers]:
     """The servers that :func:`step_inside` named, with empty books; ended and erased afterwards. Raises NotReady."""
     folder = Path(os.environ[INSIDE])
     try:
@@ -67,6 +67,6 @@ def own_servers() -> Iterator[Own]:
                 server = PostgresServer(folder=folder / "postgres", port=int(os.environ[POSTGRES_PORT]))
                 postgres = stack.enter_context(server)
             call_command("migrate", verbosity=0, interactive=False)
-            yield Own(redis, postgres)
+            yield IsolatedServers(redis, postgres)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -50,7 +50,7 @@ class Journal:
                 self._file.write(json.dumps(asdict(answer), ensure_ascii=False, separators=(",", ":")) + "\n")
         return answer
 
-    def of(self, *verbs: str, sale: str = "", line: str = "") -> Iterator[Answer]:
+    def answers_to(self, *verbs: str, sale: str = "", line: str = "") -> Iterator[Answer]:
         """The answers to these verbs, in one sale or line if named."""
         for answer in self.answers:
             if answer.verb in verbs and sale in {"", answer.sale} and line in {"", answer.line}:
@@ -63,7 +63,7 @@ class Journal:
             self._file = None
 
 
-class Forgetful(Journal):
+class NullJournal(Journal):
     """Keeps nothing: for crowds that only stand in line."""
 
     def add(self, answer: Answer) -> Answer:

@@ -10,12 +10,24 @@ from flashsale.models.sale import ms
 from flashsale.rules.states import ReservationState
 
 COLUMNS = (
-    "serial", "sku", "step", "sale", "line", "reservation", "channel", "number", "state", "cancelled_ms", "reason",
-    "case_score", "moved_to", "appeal",
-)  # fmt: skip
+    "serial",
+    "sku",
+    "step",
+    "sale",
+    "line",
+    "reservation",
+    "channel",
+    "number",
+    "state",
+    "cancelled_ms",
+    "reason",
+    "case_score",
+    "moved_to",
+    "appeal",
+)
 
 
-def ways(campaign: int) -> list[dict[str, Any]]:
+def unit_history(campaign: int) -> list[dict[str, Any]]:
     """One row for each step of each unit of a campaign: a reservation of it, or where it lies without one."""
     ended = Cancellation.objects.filter(reservation__sale__campaign_id=campaign).select_related("case__appeal")
     cancelled = {c.reservation_id: c for c in ended}

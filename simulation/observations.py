@@ -24,7 +24,7 @@ class Check:
 
 
 @dataclass(slots=True)
-class Seen:
+class Observations:
     """What an outsider has: the answers, the transcripts by sale, what was announced, and the units' ways."""
 
     journal: Journal
@@ -36,11 +36,11 @@ class Seen:
     windows: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Opening, closing, hold in ms, by sale."""
     transcripts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ways: list[dict[str, Any]] = field(default_factory=list)
+    unit_history: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ObservedReservation:
     """A reservation as answered, and until when it surely counted."""
 
     id: str
@@ -53,17 +53,17 @@ class Held:
     confirmed: bool
 
 
-def judged(promise: int, title: str, broken: Iterable[str], counted: str, expected: str) -> Check:
+def make_check(promise: int, title: str, broken: Iterable[str], counted: str, expected: str) -> Check:
     faults = list(broken)
     found = f"{len(faults)} broken: {'; '.join(faults[:3])}" if faults else counted
     return Check(promise, title, not faults, found, expected)
 
 
-def reservations(seen: Seen) -> Iterator[Held]:
-    confirmed = {reservation_of(answer) for answer in seen.journal.of("confirm") if answer.ok}
-    cancelled = {way["reservation"]: int(way["cancelled_ms"]) for way in seen.ways if way["cancelled_ms"]}
+def observed_reservations(observed: Observations) -> Iterator[ObservedReservation]:
+    confirmed = {reservation_of(answer) for answer in observed.journal.answers_to("confirm") if answer.ok}
+    cancelled = {row["reservation"]: int(row["cancelled_ms"]) for row in observed.unit_history if row["cancelled_ms"]}
     known = set()
-    for answer in seen.journal.of("reserve"):
+    for answer in observed.journal.answers_to("reserve"):
         id_ = str(answer.body.get("reservation"))
         if not answer.ok or id_ in known:
             continue
@@ -71,7 +71,7 @@ def reservations(seen: Seen) -> Iterator[Held]:
         deadline = int(answer.body["deadline"])
         paid = id_ in confirmed
         upto = cancelled.get(id_, FOREVER) if paid else deadline
-        yield Held(id_, answer.sale, answer.line, answer.who, answer.at_ms, deadline, upto, paid)
+        yield ObservedReservation(id_, answer.sale, answer.line, answer.who, answer.at_ms, deadline, upto, paid)
 
 
 def reservation_of(answer: Answer) -> str:
@@ -79,7 +79,7 @@ def reservation_of(answer: Answer) -> str:
     return str(answer.sent.get("reservation") or answer.body.get("id") or answer.body.get("reservation"))
 
 
-def most_at_once(held: Iterable[Held]) -> int:
+def max_concurrent(held: Iterable[ObservedReservation]) -> int:
     """The largest number of reservations that counted at one moment."""
     moments = sorted(
         edge for one in held for edge in ((one.from_ms, 1), (max(one.from_ms, one.upto_ms), -1))
@@ -91,17 +91,19 @@ def most_at_once(held: Iterable[Held]) -> int:
     return most
 
 
-def grouped(held: Iterable[Held], key: Callable[[Held], Any]) -> Mapping[Any, list[Held]]:
-    groups: dict[Any, list[Held]] = defaultdict(list)
+def group_by(
+    held: Iterable[ObservedReservation], key: Callable[[ObservedReservation], Any]
+) -> Mapping[Any, list[ObservedReservation]]:
+    groups: dict[Any, list[ObservedReservation]] = defaultdict(list)
     for one in held:
         groups[key(one)].append(one)
     return groups
 
 
-def people_of(seen: Seen) -> dict[str, tuple[str, str]]:
+def identities(observed: Observations) -> dict[str, tuple[str, str]]:
     """Phone and e-mail of everybody who gave them to a door, in one spelling."""
     people = {}
-    for answer in seen.journal.of("enter", "codes"):
+    for answer in observed.journal.answers_to("enter", "codes"):
         told = answer.sent.get("identity", answer.sent)
         if told.get("phone"):
             people[answer.who] = (canonical(Axis.PHONE, told["phone"]), canonical(Axis.EMAIL, told["email"]))

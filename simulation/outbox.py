@@ -14,7 +14,7 @@ EVERY_S = 0.1
 SEPARATOR = b"-" * 79 + b"\n"
 
 
-class NoCode(RuntimeError):
+class CodeNotReceived(RuntimeError):
     """A code was promised and did not come."""
 
 
@@ -47,7 +47,7 @@ class Outbox:
             if len(found) == len(wanted):
                 return found
             await asyncio.sleep(EVERY_S)
-        raise NoCode(f"no codes for {email} after {WAIT_S:g} s")
+        raise CodeNotReceived(f"no codes for {email} after {WAIT_S:g} s")
 
     def scan(self) -> None:
         """Read what is new; at most ten times a second, however many wait."""

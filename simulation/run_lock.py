@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Self
 
 
-class Taken(RuntimeError):
+class DemoAlreadyRunning(RuntimeError):
     """Another process has the lock; the text says which."""
 
 
-class Lock:
+class DemoLock:
     """An advisory lock on a file that names its holder. Usable as a context manager; raises Taken."""
 
     def __init__(self, path: Path) -> None:
@@ -24,7 +24,7 @@ class Lock:
             self._file.seek(0)
             holder = self._file.read().strip() or "unknown"
             self._file.close()
-            raise Taken(
+            raise DemoAlreadyRunning(
                 f"A demo is running already (process {holder}) with the data in {self._path.parent}."
             ) from error
         self._file.truncate(0)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from simulation.client import Http
+from simulation.client import HttpClient
 from simulation.journal import Answer
 from simulation.outbox import Outbox
 from simulation.people import Person
@@ -14,7 +14,7 @@ Items = list[dict[str, Any]]
 class Shopper(ABC):
     """A person at one line."""
 
-    def __init__(self, *, http: Http, person: Person, sale: str, line: str) -> None:
+    def __init__(self, *, http: HttpClient, person: Person, sale: str, line: str) -> None:
         self.person = person
         self.sale = sale
         self.line = line
@@ -48,7 +48,7 @@ class PartnerShopper(Shopper):
     """The partner's server speaks for its shopper, whose identity it has checked, and keeps the place token."""
 
     def __init__(
-        self, *, http: Http, person: Person, sale: str, line: str, key: str, old: Shopper | None = None
+        self, *, http: HttpClient, person: Person, sale: str, line: str, key: str, old: Shopper | None = None
     ) -> None:
         super().__init__(http=http, person=person, sale=sale, line=line)
         self._bearer = {"Authorization": f"Bearer {key}"}
@@ -97,16 +97,21 @@ class PartnerShopper(Shopper):
 
     async def _hot(self, verb: str, body: dict[str, Any], more: dict[str, str] | None = None) -> Answer:
         return await self._http.send(
-            who=self.person.code, verb=verb, path=self._path(verb), sale=self.sale, line=self.line, body=body,
+            who=self.person.code,
+            verb=verb,
+            path=self._path(verb),
+            sale=self.sale,
+            line=self.line,
+            body=body,
             headers={**self._bearer, **(more or {})},
-        )  # fmt: skip
+        )
 
 
 class PageShopper(Shopper):
     """A browser on our own page: cookies, one-time codes, and an address of its own behind the proxy."""
 
     def __init__(
-        self, *, http: Http, person: Person, sale: str, line: str, outbox: Outbox, old: Shopper | None = None
+        self, *, http: HttpClient, person: Person, sale: str, line: str, outbox: Outbox, old: Shopper | None = None
     ) -> None:
         super().__init__(http=http, person=person, sale=sale, line=line)
         self._outbox = outbox
@@ -173,6 +178,13 @@ class PageShopper(Shopper):
         if token := self.cookies.get("csrftoken"):
             headers["X-CSRFToken"] = token
         return await self._http.send(
-            who=self.person.code, verb=verb, path=path, sale=self.sale, line=self.line, method=method, body=body,
-            headers=headers, cookies=self.cookies,
-        )  # fmt: skip
+            who=self.person.code,
+            verb=verb,
+            path=path,
+            sale=self.sale,
+            line=self.line,
+            method=method,
+            body=body,
+            headers=headers,
+            cookies=self.cookies,
+        )

@@ -20,11 +20,11 @@ from flashsale.models import Campaign, PartnerKey, Sale
 from flashsale.models.sale import ms
 from simulation import crowd, fetch, lineage
 from simulation import poco_campaign as poco
-from simulation.behaviour import Tempo
+from simulation.behaviour import Delays
 from simulation.journal import Journal
-from simulation.observations import Check, Seen
+from simulation.observations import Check, Observations
 from simulation.outbox import Outbox
-from simulation.people import Person, Town
+from simulation.people import PeopleFactory, Person
 from simulation.servers import Servers
 
 UNITS = 500
@@ -34,7 +34,7 @@ WHERE_UNITS_GO = {"lazada": 0.4, "akulaku": 0.25, "mi.com": 0.1, "mi-store": 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Clockwork:
+class Timing:
     """How long things take in the story, in seconds; a smaller story is a shorter one."""
 
     lobby_s: float
@@ -42,10 +42,10 @@ class Clockwork:
     claim_s: int
     hold_s: int
     rate_per_s: int
-    tempo: Tempo
+    delays: Delays
 
     @classmethod
-    def for_scale(cls, scale: float) -> "Clockwork":
+    def for_scale(cls, scale: float) -> "Timing":
         """Enough time for everybody to enter, and for units to come back twice."""
         large = min(scale, 2.0)
         return cls(
@@ -54,7 +54,7 @@ class Clockwork:
             claim_s=4 + round(2 * large),
             hold_s=4 + round(5 * large),
             rate_per_s=max(5, round(20 * large)),
-            tempo=Tempo(enter_s=2 + 6 * large, think_s=0.4 + large, pay_s=0.4 + 1.6 * large),
+            delays=Delays(enter_s=2 + 6 * large, think_s=0.4 + large, pay_s=0.4 + 1.6 * large),
         )
 
 
@@ -68,20 +68,20 @@ class Story:
     servers: Servers
     journal: Journal
     campaign: Campaign
-    clock: Clockwork
+    timing: Timing
     keys: dict[str, str]
     staff: list[User]
-    say: Callable[[str], None]
+    show_progress: Callable[[str], None]
     outbox: Outbox = field(default_factory=lambda: Outbox(Path(settings.EMAIL_FILE_PATH)))
     checks: list[Check] = field(default_factory=list)
     acts: list[dict[str, Any]] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     attendances: dict[str, crowd.Attendance] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
-    seen: Seen = field(init=False)
+    observed: Observations = field(init=False)
 
     def __post_init__(self) -> None:
-        self.seen = Seen(journal=self.journal, limit=self.campaign.limit)
+        self.observed = Observations(journal=self.journal, limit=self.campaign.limit)
 
     def units(self, share: float = 1.0) -> int:
         """How many units so large a part of the story has."""
@@ -97,9 +97,9 @@ class Story:
             name=name,
             times=(now - timedelta(seconds=1), opens, opens + timedelta(seconds=open_s)),
             units=units,
-            claim_s=self.clock.claim_s,
-            hold_s=self.clock.hold_s,
-            rate_per_s=self.clock.rate_per_s,
+            claim_s=self.timing.claim_s,
+            hold_s=self.timing.hold_s,
+            rate_per_s=self.timing.rate_per_s,
         )
         schedule.publish(sale=sale)
         self.announce(sale, units)
@@ -107,24 +107,32 @@ class Story:
 
     def announce(self, sale: Sale, units: Mapping[str, int]) -> None:
         """What everybody may know of a sale from now on."""
-        self.seen.windows[sale.code] = (ms(sale.opens_at), ms(sale.closes_at), sale.hold_s * 1000)
-        self.seen.units |= {(sale.code, line): count for line, count in units.items()}
+        self.observed.windows[sale.code] = (ms(sale.opens_at), ms(sale.closes_at), sale.hold_s * 1000)
+        self.observed.units |= {(sale.code, line): count for line, count in units.items()}
 
-    def attend(self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str], **more: Any) -> crowd.Attendance:
+    def send_crowd(
+        self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str], **more: Any
+    ) -> crowd.Attendance:
         """Let people go to a sale and come home; its transcript is fetched as anybody can. `more` is the scene's."""
-        scene = crowd.Scene(
-            url=self.servers.url, sale=sale.code, lines=lines, keys=self.keys, outbox=self.outbox,
-            tempo=self.clock.tempo, seed=self.seed, **more,
-        )  # fmt: skip
-        patience = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds()) + self.clock.hold_s + 5
-        attendance = crowd.run(scene=scene, people=people, journal=self.journal, seconds=patience)
+        config = crowd.CrowdConfig(
+            url=self.servers.url,
+            sale=sale.code,
+            lines=lines,
+            keys=self.keys,
+            outbox=self.outbox,
+            delays=self.timing.delays,
+            seed=self.seed,
+            **more,
+        )
+        patience = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds()) + self.timing.hold_s + 5
+        attendance = crowd.run(config=config, people=people, journal=self.journal, seconds=patience)
         transcript = fetch.document(f"{self.servers.url}/v1/sales/{sale.code}/transcript")
-        self.seen.transcripts[sale.code] = transcript
+        self.observed.transcripts[sale.code] = transcript
         (self.out / f"transcript-{sale.code}.json").write_text(json.dumps(transcript, indent=1))
         self.attendances[sale.code] = attendance
         return attendance
 
-    def judge(self, act: str, checks: Sequence[Check]) -> None:
+    def add_checks(self, act: str, checks: Sequence[Check]) -> None:
         """Keep an act's checks, and what the system's own audit says at its end."""
         for check in checks:
             self.checks.append(Check(check.promise, check.title, check.held, check.found, check.expected, act))
@@ -136,16 +144,16 @@ class Story:
                     Check(finding.promise, f"audit: {finding.title}", held, found, "nothing broken", act)
                 )
 
-    def note(self, act: str, **facts: Any) -> None:
+    def add_act(self, act: str, **facts: Any) -> None:
         """Keep what an act was about, and when it was over."""
         self.acts.append({"act": act, "over_after_s": round(time.monotonic() - self.started, 1), **facts})
 
-    def refresh(self) -> None:
+    def reload_unit_history(self) -> None:
         """Read the units' ways anew."""
-        self.seen.ways = lineage.ways(self.campaign.pk)
+        self.observed.unit_history = lineage.unit_history(self.campaign.pk)
 
 
-def prepare(*, scale: float, seed: int, out: Path, servers: Servers, say: Callable[[str], None]) -> Story:
+def prepare(*, scale: float, seed: int, out: Path, servers: Servers, show_progress: Callable[[str], None]) -> Story:
     """The campaign, the partners' keys and the people at the office; nothing is on sale yet."""
     campaign = poco.plan()
     partners = campaign.channels.filter(kind="partner")
@@ -156,13 +164,13 @@ def prepare(*, scale: float, seed: int, out: Path, servers: Servers, say: Callab
         servers=servers,
         journal=Journal(path=out / "answers.ndjson"),
         campaign=campaign,
-        clock=Clockwork.for_scale(scale),
+        timing=Timing.for_scale(scale),
         keys={channel.code: PartnerKey.make(channel)[1] for channel in partners},
         staff=[User.objects.create_user(name) for name in ("dewi", "agus", "rina")],
-        say=say,
+        show_progress=show_progress,
     )
     size = max(40, round(SHOPPERS * scale))
-    story.people = Town(seed=seed, mark=1).crowd(size=size, channels=WHERE_UNITS_GO)
+    story.people = PeopleFactory(seed=seed, mark=1).crowd(size=size, channels=WHERE_UNITS_GO)
     return story
 
 

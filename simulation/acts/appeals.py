@@ -5,7 +5,7 @@ from flashsale.models import Appeal, Case, Notice, Reservation, Sale
 from flashsale.rules.outcomes import Refused
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import AppealState, NoticeState, Remedy, ReservationState
-from simulation import objection
+from simulation import appeal_form
 from simulation.observations import Check
 from simulation.story import Story, wait_for
 
@@ -16,7 +16,7 @@ BOLD = 2
 LETTERS_S = 60.0
 
 
-def hear(story: Story, sale: Sale) -> list[Check]:
+def decide_appeals(story: Story, sale: Sale) -> list[Check]:
     """The appeals come in through their letters; all but the late ones are decided."""
     cases = Case.objects.filter(reservation__sale=sale, reason=ReasonCode.ONE_PERSON_MANY_IDENTITIES).order_by("pk")
     hasty = list(cases.filter(rules_hash=""))
@@ -41,22 +41,28 @@ def decide_late(story: Story, sale: Sale) -> dict[str, int]:
 
 
 def _object(story: Story, sale: Sale, cases: list[Case]) -> Check:
-    people = {v.reservation: v.shopper.person for v in story.attendances[sale.code].visits if v.reservation}
+    people = {v.reservation: v.shopper.person for v in story.attendances[sale.code].participants if v.reservation}
     story.outbox.scan()
-    heard = 0
+    appeal_checks = 0
     for case in cases:
         reservation = str(case.reservation_id)
-        answers = objection.send(
-            url=objection.link_in(story.outbox.mails, reservation, about="appeal"), person=people[reservation],
-            sale=sale.code, reservation=reservation, words="We are two families in one house.",
-        )  # fmt: skip
-        heard += all(story.journal.add(answer).ok for answer in answers)
+        answers = appeal_form.send(
+            url=appeal_form.find_link(story.outbox.mails, reservation, about="appeal"),
+            person=people[reservation],
+            sale=sale.code,
+            reservation=reservation,
+            words="We are two families in one house.",
+        )
+        appeal_checks += all(story.journal.add(answer).ok for answer in answers)
         case.refresh_from_db()
     appeals = Appeal.objects.filter(case__in=cases, state=AppealState.OPEN).count()
     return Check(
-        11, "appeals come in by the letter's link, once", heard == appeals == len(cases),
-        f"{appeals} appeals of {len(cases)} buyers, each sent twice", "one each",
-    )  # fmt: skip
+        11,
+        "appeals come in by the letter's link, once",
+        appeal_checks == appeals == len(cases),
+        f"{appeals} appeals of {len(cases)} buyers, each sent twice",
+        "one each",
+    )
 
 
 def _refuses_both(story: Story, case: Case) -> bool:
@@ -76,9 +82,12 @@ def _stand_again(cases: list[Case]) -> Check:
         for order in orders.prefetch_related("reservation_units")
     )
     return Check(
-        11, "orders of appeals that were won stand again, with their units", standing == len(cases),
-        f"{standing} of {len(cases)} restored", "all",
-    )  # fmt: skip
+        11,
+        "orders of appeals that were won stand again, with their units",
+        standing == len(cases),
+        f"{standing} of {len(cases)} restored",
+        "all",
+    )
 
 
 def _told(sale: Sale) -> Check:

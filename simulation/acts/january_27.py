@@ -9,7 +9,7 @@ from flashsale.rules.outcomes import Refused
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import CaseState, NoticeState, ReservationState
 from simulation.acts import appeals
-from simulation.behaviour import End
+from simulation.behaviour import Result
 from simulation.observations import Check
 from simulation.people import Kind
 from simulation.story import Story, wait_for
@@ -21,7 +21,7 @@ MISTAKES = 3
 RING_SEEN_FROM = 9
 
 
-def act(story: Story, sale: Sale) -> None:
+def play(story: Story, sale: Sale) -> None:
     """The review finds the rings, its worker dies on the way; two people decide; buyers are told."""
     run = review.start(sale=sale)
     tasks.carry_on_review.delay(run=run.pk)
@@ -31,21 +31,24 @@ def act(story: Story, sale: Sale) -> None:
     story.servers.restart_worker()
     done = wait_for(lambda: ReviewRun.objects.get(pk=run.pk).finished_at is not None, seconds=REVIEW_S)
     run.refresh_from_db()
-    story.say(
+    story.show_progress(
         f"27 January: worker killed after {dead_at.scored} of {dead_at.orders} orders, {run.scored} scored in the end"
     )
     killed = Check(
-        5, "the review survives its worker", done and run.scored == run.orders,
-        f"killed at {dead_at.scored}, then {run.scored} of {run.orders} scored", "all scored",
-    )  # fmt: skip
+        5,
+        "the review survives its worker",
+        done and run.scored == run.orders,
+        f"killed at {dead_at.scored}, then {run.scored} of {run.orders} scored",
+        "all scored",
+    )
     alone = _decide(story, sale)
     notices = _told(story, sale)
     cancelled = Counter(Cancellation.objects.filter(reservation__sale=sale).values_list("reason", flat=True))
-    heard = appeals.hear(story, sale)
-    story.refresh()
-    story.judge("27 January", [killed, alone, _found(story, sale), notices, *heard])
+    appeal_checks = appeals.decide_appeals(story, sale)
+    story.reload_unit_history()
+    story.add_checks("27 January", [killed, alone, _found(story, sale), notices, *appeal_checks])
     won = Counter(Appeal.objects.filter(case__reservation__sale=sale).values_list("state", flat=True))
-    story.note("27 January", orders=run.orders, cancelled=dict(cancelled), appeals=dict(won))
+    story.add_act("27 January", orders=run.orders, cancelled=dict(cancelled), appeals=dict(won))
 
 
 def _under_way(run: ReviewRun) -> bool:
@@ -82,27 +85,29 @@ def _refuses_to_approve(case: Case, story: Story) -> bool:
 
 
 def _honest_orders(story: Story, sale: Sale) -> list[Reservation]:
-    visits = story.attendances[sale.code].visits
-    wanted = [v.reservation for v in visits if v.kind is Kind.HONEST and v.end is End.BOUGHT]
+    participants = story.attendances[sale.code].participants
+    wanted = [v.reservation for v in participants if v.kind is Kind.HONEST and v.result is Result.BOUGHT]
     orders = Reservation.objects.filter(pk__in=wanted, state=ReservationState.CONFIRMED, case=None)
     return list(orders.order_by("made_at"))
 
 
 def _found(story: Story, sale: Sale) -> Check:
     """Rings larger than a family are found whole; nobody honest is suspected."""
-    visits = story.attendances[sale.code].visits
-    bought = [visit for visit in visits if visit.end is End.BOUGHT]
-    members = Counter(visit.shopper.person.ring for visit in bought if visit.kind is Kind.RING)
+    participants = story.attendances[sale.code].participants
+    bought = [participant for participant in participants if participant.result is Result.BOUGHT]
+    members = Counter(participant.shopper.person.ring for participant in bought if participant.kind is Kind.RING)
     wanted = {v.reservation for v in bought if v.kind is Kind.RING and members[v.shopper.person.ring] >= RING_SEEN_FROM}
     cases = Case.objects.filter(reservation__sale=sale).exclude(rules_hash="")
     suspected = {str(reservation) for reservation in cases.values_list("reservation_id", flat=True)}
-    rings = {visit.reservation for visit in bought if visit.kind is Kind.RING}
+    rings = {participant.reservation for participant in bought if participant.kind is Kind.RING}
     return Check(
-        11, "the review finds the rings and nobody honest", wanted <= suspected <= rings,
+        11,
+        "the review finds the rings and nobody honest",
+        wanted <= suspected <= rings,
         f"{len(suspected & rings)} of {len(rings)} orders of rings found, {len(wanted - suspected)} missing of rings "
         f"with {RING_SEEN_FROM} orders or more, {len(suspected - rings)} honest orders suspected",
         "none missing of larger rings, none honest",
-    )  # fmt: skip
+    )
 
 
 def _told(story: Story, sale: Sale) -> Check:
@@ -115,6 +120,9 @@ def _told(story: Story, sale: Sale) -> Check:
     told = Counter(id_ for mail in story.outbox.mails for id_ in ids if id_ in mail.text)
     right = sum(count == 1 for count in told.values())
     return Check(
-        11, "everybody cancelled is told, once", right == cancelled == len(ids),
-        f"{right} of {cancelled} letters in the outbox", "one letter each",
-    )  # fmt: skip
+        11,
+        "everybody cancelled is told, once",
+        right == cancelled == len(ids),
+        f"{right} of {cancelled} letters in the outbox",
+        "one letter each",
+    )

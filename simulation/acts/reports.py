@@ -13,7 +13,7 @@ from flashsale.models import Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
 from simulation import fetch
-from simulation.observations import Check, Seen, judged, reservation_of
+from simulation.observations import Check, Observations, make_check, reservation_of
 from simulation.story import Story
 
 # Doors tell the gate what they refused a few times a second.
@@ -23,43 +23,54 @@ NO_REFUSAL = {Outcome.NOT_FOUND, Outcome.NOT_READY, Outcome.UNKNOWN}
 DOOR = ("enter", "reserve", "look", "leave", "wait")
 
 
-def act(story: Story) -> None:
+def play(story: Story) -> None:
     """Whoever is still open is closed: everybody has gone home."""
     sales = list(Sale.objects.filter(code__in=story.attendances).order_by("opens_at"))
     for sale in sales:
         if sale.phase(ms(timezone.now())) not in OVER:
             sale_control.close_early(sale=sale)
     time.sleep(TOLD_S)
-    story.refresh()
+    story.reload_unit_history()
     for sale in sales:
         told = fetch.document(f"{story.servers.url}/v1/sales/{sale.code}/fairness")
         (story.out / f"fairness-{sale.code}.json").write_text(json.dumps(told, indent=1, ensure_ascii=False))
-        checks = [_kept(told), _sold(story.seen, told), _refused(story.seen, told), _cancelled(story.seen, told)]
+        checks = [
+            _kept(told),
+            _sold(story.observed, told),
+            _refused(story.observed, told),
+            _cancelled(story.observed, told),
+        ]
         for check in [*checks, _nobody(story, told)]:
             story.checks.append(check)
 
 
 def _kept(told: dict[str, Any]) -> Check:
     draw, order, returned = told["draw"], told["order"], told["returned"]
-    broken = [f"{told['sale']}: {what}" for what, holds in {
-        "the draw is not verified": draw["verified"],
-        f"the order is broken: {order}": order["kept"] and not order["wrong"] and order["before_call"] == 0,
-        f"units that came back are lost: {returned}": returned["units"]
-        == returned["resting"] + returned["restored"] + sum(move["units"] for move in returned["moved"]),
-    }.items() if not holds]  # fmt: skip
+    broken = [
+        f"{told['sale']}: {what}"
+        for what, holds in {
+            "the draw is not verified": draw["verified"],
+            f"the order is broken: {order}": order["kept"] and not order["wrong"] and order["before_call"] == 0,
+            f"units that came back are lost: {returned}": returned["units"]
+            == returned["resting"] + returned["restored"] + sum(move["units"] for move in returned["moved"]),
+        }.items()
+        if not holds
+    ]
     return _check(told, "draw, order and units hold", broken, f"{order['reservations']} reservations")
 
 
-def _sold(seen: Seen, told: dict[str, Any]) -> Check:
-    bought = {reservation_of(answer) for answer in seen.journal.of("confirm", sale=told["sale"]) if answer.ok}
+def _sold(observed: Observations, told: dict[str, Any]) -> Check:
+    bought = {
+        reservation_of(answer) for answer in observed.journal.answers_to("confirm", sale=told["sale"]) if answer.ok
+    }
     counted = sum(channel["bought"] for channel in told["channels"])
     broken = [f"{told['sale']}: {counted} bought, {len(bought)} acknowledged"] if counted != len(bought) else []
     return _check(told, "bought units are those acknowledged", broken, f"{counted} bought")
 
 
-def _refused(seen: Seen, told: dict[str, Any]) -> Check:
+def _refused(observed: Observations, told: dict[str, Any]) -> Check:
     """An answer that was lost on its way may have been a refusal."""
-    answers = list(seen.journal.of(*DOOR, sale=told["sale"]))
+    answers = list(observed.journal.answers_to(*DOOR, sale=told["sale"]))
     heard = Counter((a.verb, a.code) for a in answers if a.status and not a.ok and a.code not in NO_REFUSAL)
     lost = Counter(a.verb for a in answers if not a.status)
     refused = {(row["verb"], row["reason"]): row["times"] for row in told["refused"]}
@@ -72,9 +83,9 @@ def _refused(seen: Seen, told: dict[str, Any]) -> Check:
     return _check(told, "refusals at the door are those heard", broken, f"{counted.total()} refusals")
 
 
-def _cancelled(seen: Seen, told: dict[str, Any]) -> Check:
+def _cancelled(observed: Observations, told: dict[str, Any]) -> Check:
     """Orders that an appeal restored were cancelled too, but stand in the units' ways as if nothing had happened."""
-    ended = sum(1 for way in seen.ways if way["sale"] == told["sale"] and way["cancelled_ms"])
+    ended = sum(1 for row in observed.unit_history if row["sale"] == told["sale"] and row["cancelled_ms"])
     total, restored = told["cancellations"]["total"], told["returned"]["restored"]
     reasons = sum(row["orders"] for row in told["cancellations"]["reasons"])
     broken = [f"{told['sale']}: {total}, {reasons} by reason, not {ended} and {restored} restored"]
@@ -89,5 +100,5 @@ def _nobody(story: Story, told: dict[str, Any]) -> Check:
 
 
 def _check(told: dict[str, Any], title: str, broken: list[str], counted: str) -> Check:
-    held = judged(0, f"fairness report: {title}", broken, counted, "what the story has seen")
+    held = make_check(0, f"fairness report: {title}", broken, counted, "what the story has seen")
     return Check(0, held.title, held.held, held.found, held.expected, told["name"])

@@ -13,26 +13,26 @@ from flashsale.gate.sale_card import SaleCard
 from flashsale.models import Channel, LimitSlot, Unit
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
-from simulation.bench import scene
-from simulation.bench.cpu import spent_s
+from simulation.bench import fixtures
+from simulation.bench.cpu import cpu_seconds
 from simulation.bench.figures import Figure, at_least
-from simulation.isolated_servers import Own
+from simulation.isolated_servers import IsolatedServers
 
 TOGETHER, ALONE = 12_000, 1_000
 BATCH = 50
 WRITERS = 2
 
 
-def commits(own: Own) -> list[Figure]:
+def commits(servers: IsolatedServers) -> list[Figure]:
     """Reservations a second: in batches of 50 by two writers, by one, and each in a transaction of its own."""
-    where = scene.campaign(["books"])
-    card = scene.sale(where, units={"books": 2 * TOGETHER + ALONE})
+    where = fixtures.campaign(["books"])
+    card = fixtures.sale(where, units={"books": 2 * TOGETHER + ALONE})
     ready = winners(card, Channel.objects.get(campaign=where).pk)
     cpu = time.process_time()
-    books_cpu = spent_s(own.postgres.pid) if own.postgres else 0.0
+    books_cpu = cpu_seconds(servers.postgres.pid) if servers.postgres else 0.0
     one = _rate(ready[:TOGETHER], size=BATCH, writers=1)
     cpu_us = (time.process_time() - cpu) / TOGETHER * 1e6
-    books_us = (spent_s(own.postgres.pid) - books_cpu) / TOGETHER * 1e6 if own.postgres else 0.0
+    books_us = (cpu_seconds(servers.postgres.pid) - books_cpu) / TOGETHER * 1e6 if servers.postgres else 0.0
     two = _rate(ready[TOGETHER : 2 * TOGETHER], size=BATCH, writers=WRITERS)
     alone = _rate(ready[2 * TOGETHER :], size=1, writers=1)
     best = max(one, two)
@@ -59,15 +59,24 @@ def winners(card: SaleCard, channel: int) -> list[NewReservation]:
     scope = LimitSlot.campaign_scope(card.campaign)
     return [
         NewReservation(
-            id=uuid.uuid4(), sale=card.sale, epoch=card.epoch, allocation=card.lines[0].id, channel=channel, index=at,
-            number=at, asked=f"bench:{at}", fingerprint="0" * 64, units=(Taken(unit, version, scene.SKU, 1_799_000),),
+            id=uuid.uuid4(),
+            sale=card.sale,
+            epoch=card.epoch,
+            allocation=card.lines[0].id,
+            channel=channel,
+            index=at,
+            number=at,
+            asked=f"bench:{at}",
+            fingerprint="0" * 64,
+            units=(Taken(unit, version, fixtures.SKU, 1_799_000),),
             limit_slots=tuple(
-                SlotRequest(scope, axis, digest.hex(), card.limit) for axis, digest in scene.somebody().items()
+                SlotRequest(scope, axis, digest.hex(), card.limit) for axis, digest in fixtures.random_person().items()
             ),
-            made_ms=now, deadline_ms=now + card.hold_ms,
+            made_ms=now,
+            deadline_ms=now + card.hold_ms,
         )
         for at, (unit, version) in enumerate(units, 1)
-    ]  # fmt: skip
+    ]
 
 
 def write(winners: Sequence[NewReservation]) -> None:
@@ -88,6 +97,6 @@ def _write(batches: Sequence[Sequence[NewReservation]]) -> None:
         for batch in batches:
             answers = set(commit(batch).values())
             if answers != {Outcome.RESERVED}:
-                raise scene.Unready(f"commit: {answers}")
+                raise fixtures.FixtureError(f"commit: {answers}")
     finally:
         close_old_connections()

@@ -91,10 +91,20 @@ def _reserve(line: int, key: PartnerKey, place: Place, sku: str, asked: str) -> 
     unit.state, unit.version = UnitState.HELD, unit.version + 1
     unit.save(update_fields=["state", "version"])
     made = Reservation.objects.create(
-        id=uuid.uuid4(), sale=sale, allocation=allocation, channel=key.channel, index=place.index, number=number,
-        asked=asked, fingerprint="", quantity=1, amount=price, epoch=sale.epoch, made_at=now,
+        id=uuid.uuid4(),
+        sale=sale,
+        allocation=allocation,
+        channel=key.channel,
+        index=place.index,
+        number=number,
+        asked=asked,
+        fingerprint="",
+        quantity=1,
+        amount=price,
+        epoch=sale.epoch,
+        made_at=now,
         deadline_ms=ms(now) + sale.hold_s * 1000,
-    )  # fmt: skip
+    )
     ReservationUnit.objects.create(reservation=made, unit=unit, sku=unit.sku, price=price)
     scope = LimitSlot.campaign_scope(sale.campaign_id)
     LimitSlot.objects.bulk_create(

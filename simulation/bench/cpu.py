@@ -7,14 +7,14 @@ PROC = Path("/proc")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-class NoProc(RuntimeError):
+class CpuTimeUnavailable(RuntimeError):
     """This machine does not say what its processes use."""
 
 
-def spent_s(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Seconds of CPU used by a process, by what it started and lives, and by its children that have ended."""
     if not (PROC / str(pid) / "stat").exists():
-        raise NoProc(f"no /proc/{pid}: CPU a request can be measured on Linux only, while the server runs")
+        raise CpuTimeUnavailable(f"no /proc/{pid}: CPU a request can be measured on Linux only, while the server runs")
     family, stats = {pid}, _stats()
     while more := {child for child, (parent, *_) in stats.items() if parent in family} - family:
         family |= more

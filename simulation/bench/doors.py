@@ -14,10 +14,10 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import places
 from flashsale.rules.identity import Axis
 from flashsale.rules.tokens import Place
-from simulation.bench import load, scene
-from simulation.bench.cpu import spent_s
-from simulation.bench.load import Heard
-from simulation.isolated_servers import Own
+from simulation.bench import fixtures, load
+from simulation.bench.cpu import cpu_seconds
+from simulation.bench.load import LoadResult
+from simulation.isolated_servers import IsolatedServers
 from simulation.processes import Process, free_port, wait_http
 from simulation.servers import HOST
 
@@ -29,7 +29,7 @@ WARM_UP = 200
 class Cost:
     """What answering a crowd cost: CPU seconds of the server, of Redis and of PostgreSQL (0 where not ours)."""
 
-    heard: Heard
+    load_result: LoadResult
     server_s: float
     redis_s: float
     books_s: float
@@ -37,22 +37,22 @@ class Cost:
     @property
     def rate(self) -> float:
         """Answers a second."""
-        return self.heard.count / self.heard.seconds
+        return self.load_result.count / self.load_result.seconds
 
     @property
     def micros(self) -> float:
         """CPU of server and Redis, µs a request."""
-        return (self.server_s + self.redis_s) / self.heard.count * 1e6
+        return (self.server_s + self.redis_s) / self.load_result.count * 1e6
 
     @property
     def books_micros(self) -> float:
         """CPU of PostgreSQL, µs a request."""
-        return self.books_s / self.heard.count * 1e6
+        return self.books_s / self.load_result.count * 1e6
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """In short, for the table."""
-        wrong = {status: count for status, count in self.heard.answers.items() if status >= 500 or status == 0}
-        return f"{self.rate:,.0f}/s, p50 {self.heard.p50:.1f} ms, p99 {self.heard.p99:.1f} ms" + (
+        wrong = {status: count for status, count in self.load_result.answers.items() if status >= 500 or status == 0}
+        return f"{self.rate:,.0f}/s, p50 {self.load_result.p50:.1f} ms, p99 {self.load_result.p99:.1f} ms" + (
             f", WRONG {wrong}" if wrong else ""
         )
 
@@ -63,7 +63,7 @@ class Server:
 
     port: int
     process: Process
-    own: Own
+    servers: IsolatedServers
 
     def cost(self, requests: Sequence[bytes], *, seconds: float, expect: int) -> Cost:
         """Let a crowd send these requests after a few to warm up; raises Unready when they are not answered as due."""
@@ -73,53 +73,61 @@ class Server:
         else:
             load.send(port=self.port, requests=requests, seconds=0.5)
         before = self._spent()
-        heard = load.send(port=self.port, requests=requests, seconds=seconds)
+        load_result = load.send(port=self.port, requests=requests, seconds=seconds)
         spent = [after - first for after, first in zip(self._spent(), before, strict=True)]
-        if heard.answers.get(expect, 0) < 0.99 * heard.count or not heard.count:
-            raise scene.Unready(f"expected {expect}, got {heard.answers}: {self.process.last_words()}")
-        return Cost(heard, *spent)
+        if load_result.answers.get(expect, 0) < 0.99 * load_result.count or not load_result.count:
+            raise fixtures.FixtureError(
+                f"expected {expect}, got {load_result.answers}: {self.process.last_log_lines()}"
+            )
+        return Cost(load_result, *spent)
 
     def _spent(self) -> tuple[float, float, float]:
-        books = self.own.postgres
-        return spent_s(self.process.pid), spent_s(self.own.redis.pid), spent_s(books.pid) if books else 0.0
+        books = self.servers.postgres
+        return (
+            cpu_seconds(self.process.pid),
+            cpu_seconds(self.servers.redis.pid),
+            cpu_seconds(books.pid) if books else 0.0,
+        )
 
 
 @contextmanager
-def doors(own: Own) -> Iterator[Server]:
+def doors(servers: IsolatedServers) -> Iterator[Server]:
     """The product's doors, and the empty answer beside them."""
     options = ["--interface", "asgi", "--loop", "uvloop", "--no-ws", "--http", "1"]
-    with _granian("doors", [*options, "simulation.bench.app:application"], "/empty", own, {}) as server:
+    with _granian("doors", [*options, "simulation.bench.asgi:application"], "/empty", servers, {}) as server:
         yield server
 
 
 @contextmanager
-def web(own: Own) -> Iterator[Server]:
+def web(servers: IsolatedServers) -> Iterator[Server]:
     """The product's pages and REST API beside the doors, as in production."""
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "8", "config.wsgi:application"]
-    with _granian("web", options, "/livez", own, {}) as server:
+    with _granian("web", options, "/livez", servers, {}) as server:
         yield server
 
 
 @contextmanager
-def control(own: Own) -> Iterator[Server]:
+def control(servers: IsolatedServers) -> Iterator[Server]:
     """Plain Django: a bare view, and the control's reservation."""
     env = {"DJANGO_SETTINGS_MODULE": "simulation.bench.control_settings"}
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "1"]
     with _granian(
-        "control", [*options, "--factory", "django.core.wsgi:get_wsgi_application"], "/bare", own, env
+        "control", [*options, "--factory", "django.core.wsgi:get_wsgi_application"], "/bare", servers, env
     ) as server:
         yield server
 
 
 @contextmanager
-def _granian(name: str, options: list[str], ready: str, own: Own, env: dict[str, str]) -> Iterator[Server]:
+def _granian(
+    name: str, options: list[str], ready: str, servers: IsolatedServers, env: dict[str, str]
+) -> Iterator[Server]:
     port = free_port()
     where = ["--host", HOST, "--port", str(port), "--workers", str(WORKERS), "--no-access-log"]
     command = [sys.executable, "-m", "granian", *where, *options]
     log = Path(settings.VAR_DIR) / "log" / f"{name}.log"
     with Process(name=name, command=command, log=log, env=env, cwd=settings.BASE_DIR) as process:
         wait_http(f"http://{HOST}:{port}{ready}", process=process, seconds=60)
-        yield Server(port, process, own)
+        yield Server(port, process, servers)
 
 
 def get(path: str) -> bytes:
@@ -155,28 +163,30 @@ def identity(number: int) -> dict[str, str]:
     return {axis.value: value for axis, value in known.items()}
 
 
-def looks(card: SaleCard, line: LineCard, key: str, stood: Sequence[Place]) -> list[bytes]:
+def looks(card: SaleCard, line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
     """People asking where they stand, each several times."""
     path = path_of(card, line, "look")
-    return [post(path, key, {"place": places.seal(place)}) for place in stood] * 10
+    return [post(path, key, {"place": places.seal(place)}) for place in entered] * 10
 
 
-def reserves(card: SaleCard, line: LineCard, key: str, stood: Sequence[Place]) -> list[bytes]:
+def reserves(card: SaleCard, line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
     """Everybody wants one."""
-    path, items = path_of(card, line, "reserve"), [{"sku": scene.SKU, "quantity": 1}]
-    return _wishes(stood, lambda token, ask: post(path, key, {"place": token, "items": items}, Idempotency_Key=ask))
+    path, items = path_of(card, line, "reserve"), [{"sku": fixtures.SKU, "quantity": 1}]
+    return _wishes(entered, lambda token, ask: post(path, key, {"place": token, "items": items}, Idempotency_Key=ask))
 
 
-def control_reserves(line: LineCard, key: str, stood: Sequence[Place]) -> list[bytes]:
+def control_reserves(line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
     """The same at the control."""
     path = f"/lines/{line.id}/reserve"
-    return _wishes(stood, lambda token, ask: post(path, key, {"place": token, "sku": scene.SKU}, Idempotency_Key=ask))
+    return _wishes(
+        entered, lambda token, ask: post(path, key, {"place": token, "sku": fixtures.SKU}, Idempotency_Key=ask)
+    )
 
 
-def _wishes(stood: Sequence[Place], wish: Callable[[str, str], bytes]) -> list[bytes]:
-    return [wish(places.seal(place), f"bench-{place.line}-{place.index}") for place in stood]
+def _wishes(entered: Sequence[Place], wish: Callable[[str, str], bytes]) -> list[bytes]:
+    return [wish(places.seal(place), f"bench-{place.line}-{place.index}") for place in entered]
 
 
 def waiting(card: SaleCard, line: LineCard, people: int) -> list[Place]:
     """So many people with places in a line."""
-    return bridge.run(scene.fill(card, line, [scene.somebody() for _ in range(people)]))
+    return bridge.run(fixtures.fill(card, line, [fixtures.random_person() for _ in range(people)]))

@@ -52,10 +52,10 @@ def as_table(figures: Sequence[Figure]) -> Table:
             table.add_section()
             table.add_row(f"[bold]{group}[/]")
         verdict = f"[{COLOURS[figure.verdict]}]{figure.verdict}[/]"
-        table.add_row(f"  {figure.what}", shown(figure.value), figure.unit, figure.budget, verdict, figure.note)
+        table.add_row(f"  {figure.what}", format_number(figure.value), figure.unit, figure.budget, verdict, figure.note)
     return table
 
 
-def shown(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as people read it: thousands with commas, small ones with three digits that count."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

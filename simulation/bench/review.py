@@ -12,7 +12,7 @@ from flashsale.models.sale import ms
 from flashsale.rules import lottery
 from flashsale.rules.review.clues import Buyer
 from simulation import review_judging
-from simulation.bench import scene
+from simulation.bench import fixtures
 from simulation.bench.figures import Figure, at_most
 from simulation.honest_crowd import Purchase
 
@@ -24,13 +24,15 @@ WRITTEN_AT_ONCE = 5_000
 
 def scoring() -> list[Figure]:
     """A review from its first order read to its last case opened, by one worker; and once more."""
-    where = scene.campaign(["review"])
-    sale = Sale.objects.get(pk=scene.sale(where, units={"review": 1}).sale)
+    where = fixtures.campaign(["review"])
+    sale = Sale.objects.get(pk=fixtures.sale(where, units={"review": 1}).sale)
     _write(sale, review_judging.purchases(seed=SEED, orders=ORDERS)[:ORDERS])
     first_s, opened = _carried_out(sale)
     again_s, more = _carried_out(sale)
     if more or opened != Case.objects.count():
-        raise scene.Unready(f"review: {opened} cases opened, then {more} more, {Case.objects.count()} in the books")
+        raise fixtures.FixtureError(
+            f"review: {opened} cases opened, then {more} more, {Case.objects.count()} in the books"
+        )
     group = "review"
     return [
         at_most(group, f"{ORDERS:,} orders reviewed", first_s, unit="s", limit=BUDGET_S, note=f"{opened:,} cases"),
@@ -60,19 +62,35 @@ def _write(sale: Sale, made: Sequence[Purchase]) -> None:
             reserved, paid = (opened_at + timedelta(milliseconds=moment) for moment in (order.made_ms, order.paid_ms))
             rows.append(
                 Reservation(
-                    id=id_, sale=sale, allocation=line, channel=channel, index=at, asked=f"bench:{at}",
-                    number=lottery.number(at, len(made), seed), fingerprint="0" * 64, quantity=1, amount=1_799_000,
-                    epoch=1, state="confirmed", deadline_ms=ms(paid), made_at=reserved, confirmed_at=paid,
+                    id=id_,
+                    sale=sale,
+                    allocation=line,
+                    channel=channel,
+                    index=at,
+                    asked=f"bench:{at}",
+                    number=lottery.number(at, len(made), seed),
+                    fingerprint="0" * 64,
+                    quantity=1,
+                    amount=1_799_000,
+                    epoch=1,
+                    state="confirmed",
+                    deadline_ms=ms(paid),
+                    made_at=reserved,
+                    confirmed_at=paid,
                 )
-            )  # fmt: skip
+            )
         Reservation.objects.bulk_create(rows)
         traits = [
             (id_, axis, digest) for id_, order in zip(ids, orders, strict=True) for axis, digest in order.traits.items()
         ]
-        insert(Trait, {
-            "reservation_id": [id_ for id_, _, _ in traits], "axis": [axis.value for _, axis, _ in traits],
-            "digest": [digest.hex() for _, _, digest in traits],
-        })  # fmt: skip
+        insert(
+            Trait,
+            {
+                "reservation_id": [id_ for id_, _, _ in traits],
+                "axis": [axis.value for _, axis, _ in traits],
+                "digest": [digest.hex() for _, _, digest in traits],
+            },
+        )
         Contact.objects.bulk_create(
             Contact.seal(row, _contact(order.buyer), "id", opened_at + timedelta(days=90))
             for row, order in zip(rows, orders, strict=True)

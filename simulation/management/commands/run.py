@@ -19,9 +19,9 @@ from simulation import logins, practice
 from simulation import poco_campaign as poco
 from simulation.demo import Demo
 from simulation.outbox import Outbox
-from simulation.processes import NotReady
-from simulation.redis_server import NoRedis
-from simulation.run_lock import Lock, Taken
+from simulation.processes import ServerNotReady
+from simulation.redis_server import RedisNotFound
+from simulation.run_lock import DemoAlreadyRunning, DemoLock
 from simulation.servers import HOST, Servers
 
 PORT = 8000
@@ -46,10 +46,10 @@ class Command(BaseCommand):
         for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(wanted, lambda *_: stop.set())
         try:
-            with Lock(Path(settings.VAR_DIR) / "run.lock"):
+            with DemoLock(Path(settings.VAR_DIR) / "run.lock"):
                 _refuse_used_port(port)
                 _run(port, stop, Console(highlight=False, soft_wrap=True))
-        except (Taken, NotReady, NoRedis) as error:
+        except (DemoAlreadyRunning, ServerNotReady, RedisNotFound) as error:
             raise CommandError(str(error)) from error
 
 
@@ -72,7 +72,7 @@ def _run(port: int, stop: threading.Event, console: Console) -> None:
         _tell(console, servers.url, made, var)
         outbox = Outbox(Path(settings.EMAIL_FILE_PATH))
         keys = logins.keys(var / "partners.json", campaign)
-        crowd = practice.Practice(
+        crowd = practice.PracticeThread(
             url=servers.url, keys=logins.keys(var / "partners.json", practice.plan()), outbox=outbox
         )
         crowd.start()
@@ -110,10 +110,10 @@ def _shown(path: Path) -> str:
     return os.path.relpath(path)
 
 
-def _watch(servers: Servers, crowd: practice.Practice, stop: threading.Event) -> None:
+def _watch(servers: Servers, crowd: practice.PracticeThread, stop: threading.Event) -> None:
     """Until told to stop, or until a part has died. Raises NotReady."""
     while not stop.wait(LOOK_S):
         if not crowd.is_alive():
-            raise NotReady("The practice sale has ended. What went wrong is told above.")
+            raise ServerNotReady("The practice sale has ended. What went wrong is told above.")
         for process in servers.dead:
-            raise NotReady(f"{process.name} has ended. Its last words:\n{process.last_words()}")
+            raise ServerNotReady(f"{process.name} has ended. Its last words:\n{process.last_log_lines()}")

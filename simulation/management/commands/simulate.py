@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from simulation import fairness_simulation
-from simulation.bench.scene import Unready
-from simulation.isolated_servers import own_servers, step_inside
-from simulation.processes import NotReady
-from simulation.redis_server import NoRedis
+from simulation.bench.fixtures import FixtureError
+from simulation.isolated_servers import restart_isolated, start_isolated_servers
+from simulation.processes import ServerNotReady
+from simulation.redis_server import RedisNotFound
 
 SMALL, LARGE = 1_000, 500_000
 VERDICTS = {True: "[green]held[/]", False: "[bold red]broken[/]", None: ""}
@@ -36,14 +36,14 @@ class Command(BaseCommand):
         """Simulates and tells."""
         if not SMALL <= options["cohort"] <= LARGE:
             raise CommandError(f"--cohort lies between {SMALL:,} and {LARGE:,}.")
-        step_inside(postgres=False)
+        restart_isolated(postgres=False)
         console = Console(stderr=options["json"], highlight=False)
         try:
-            with own_servers():
+            with start_isolated_servers():
                 findings = fairness_simulation.simulate(
-                    cohort=options["cohort"], seed=options["seed"], say=console.print
+                    cohort=options["cohort"], seed=options["seed"], show_progress=console.print
                 )
-        except (NotReady, NoRedis, Unready) as error:
+        except (ServerNotReady, RedisNotFound, FixtureError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             print(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))

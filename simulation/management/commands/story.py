@@ -17,13 +17,13 @@ from django.db import connection
 from rich.console import Console
 
 from simulation import report, run_story
-from simulation.processes import NotReady, free_port
-from simulation.redis_server import NoRedis
+from simulation.processes import ServerNotReady, free_port
+from simulation.redis_server import RedisNotFound
 
 # Set for the process that finds its settings in a data folder of the story's own.
 INSIDE = "FLASHSALE_STORY"
 # A Redis, broker or mailbox that somebody uses has no place in a story.
-NOT_OURS = ("REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL")
+DROPPED_SETTINGS = ("REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL")
 
 
 class Command(BaseCommand):
@@ -43,9 +43,11 @@ class Command(BaseCommand):
         )
 
         parser.add_argument(
-            "--rerun", choices=run_story.RERUNS, default="public",
+            "--rerun",
+            choices=run_story.RERUNS,
+            default="public",
             help="29 January as it was (public, on Lazada), or as it should have been (tranches)",
-        )  # fmt: skip
+        )
 
     def handle(self, **options: Any) -> None:
         """Play and judge."""
@@ -60,7 +62,7 @@ class Command(BaseCommand):
         out.mkdir(parents=True, exist_ok=True)
         try:
             held = _play(out.resolve(), options)
-        except (NotReady, NoRedis) as error:
+        except (ServerNotReady, RedisNotFound) as error:
             raise CommandError(str(error)) from error
         finally:
             shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
@@ -70,7 +72,7 @@ class Command(BaseCommand):
 
 def _step_inside() -> None:
     """Begin again as the same process with a data folder of the story's own: settings are read once, at the start."""
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    environment = {name: value for name, value in os.environ.items() if name not in DROPPED_SETTINGS}
     folder = tempfile.mkdtemp(prefix="flashsale-")
     environment |= {INSIDE: "1", "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": folder}
     os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606 - ourselves
@@ -79,11 +81,15 @@ def _step_inside() -> None:
 def _play(out: Path, options: dict[str, Any]) -> bool:
     console = Console(stderr=options["json"], highlight=False, width=None if sys.stdout.isatty() else 120)
     started = time.monotonic()
-    story = run_story.tell(
-        scale=options["scale"], seed=options["seed"], out=out, port=free_port(), acts=options["acts"],
+    story = run_story.play(
+        scale=options["scale"],
+        seed=options["seed"],
+        out=out,
+        port=free_port(),
+        acts=options["acts"],
         rerun=options["rerun"],
-        say=lambda words: console.print(words, markup=False),
-    )  # fmt: skip
+        show_progress=lambda words: console.print(words, markup=False),
+    )
     document = report.as_document(story, seconds=time.monotonic() - started)
     report.write(story, document, out)
     if options["json"]:

@@ -7,18 +7,18 @@ from contextlib import suppress
 from typing import Any, Self
 
 from flashsale.rules import lottery
-from simulation.client import Http, now_ms
+from simulation.client import HttpClient, now_ms
 
 EVERY_S = 0.25
 
 
-class Watch:
+class LineWatcher:
     """What the public document of a line says, and who wants to know."""
 
-    def __init__(self, *, http: Http, sale: str, line: str, fed_until: int = 0) -> None:
+    def __init__(self, *, http: HttpClient, sale: str, line: str, refills_until: int = 0) -> None:
         self.sale = sale
         self.line = line
-        self._fed_until = fed_until
+        self._refills_until = refills_until
         self.document: dict[str, Any] = {}
         self.drawn = asyncio.Event()
         self.opened = asyncio.Event()
@@ -31,10 +31,10 @@ class Watch:
     async def run(self) -> None:
         """Poll until cancelled."""
         while True:
-            await self.glance()
+            await self.poll()
             await asyncio.sleep(EVERY_S)
 
-    async def glance(self) -> None:
+    async def poll(self) -> None:
         """One poll."""
         answer = await self._http.send(
             who="everyone",
@@ -59,7 +59,7 @@ class Watch:
         seen = self.document
         if not seen:
             return False
-        if now_ms() < self._fed_until:
+        if now_ms() < self._refills_until:
             return False
         sold_out = seen["phase"] == "open" and seen["free"] == seen["held"] == 0 and bool(seen["seed"])
         return sold_out or seen["phase"] in {"closed", "called_off"}
@@ -94,18 +94,19 @@ class Watch:
                 called.set_result(answer)
 
 
-class Watches:
+class LineWatchers:
     """The watches of all lines that a crowd stands in. Usable as a context manager."""
 
-    def __init__(self, *, http: Http, sale: str, lines: list[str], fed_until: Mapping[str, int]) -> None:
+    def __init__(self, *, http: HttpClient, sale: str, lines: list[str], refills_until: Mapping[str, int]) -> None:
         self.by_line = {
-            line: Watch(http=http, sale=sale, line=line, fed_until=fed_until.get(line, 0)) for line in lines
+            line: LineWatcher(http=http, sale=sale, line=line, refills_until=refills_until.get(line, 0))
+            for line in lines
         }
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        await asyncio.gather(*(watch.glance() for watch in self.by_line.values()))
-        self._tasks = [asyncio.create_task(watch.run()) for watch in self.by_line.values()]
+        await asyncio.gather(*(watcher.poll() for watcher in self.by_line.values()))
+        self._tasks = [asyncio.create_task(watcher.run()) for watcher in self.by_line.values()]
         return self
 
     async def __aexit__(self, *_: object) -> None:

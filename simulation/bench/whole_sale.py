@@ -16,10 +16,10 @@ from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.audit import Verdict, audit
 from flashsale.rules import lottery
-from simulation.bench import doors, load, scene
+from simulation.bench import doors, fixtures, load
 from simulation.bench.doors import Server
 from simulation.bench.figures import Figure, at_most
-from simulation.isolated_servers import Own
+from simulation.isolated_servers import IsolatedServers
 from simulation.servers import HOST
 
 ENTRIES_PER_UNIT = 20
@@ -50,21 +50,21 @@ class Crowd:
         return {"Authorization": f"Bearer {self.key}"}
 
 
-def sale(own: Own, entries: int, tell: Callable[[str], None]) -> list[Figure]:
+def sale(servers: IsolatedServers, entries: int, show_progress: Callable[[str], None]) -> list[Figure]:
     """So many people and a twentieth as many units, from the first entry to the last payment; then every promise."""
     units = max(1, entries // ENTRIES_PER_UNIT)
-    where = scene.campaign(["whole"])
-    card = scene.sale(
+    where = fixtures.campaign(["whole"])
+    card = fixtures.sale(
         where, units={"whole": units}, max_entries=entries, claim_s=CLAIM_S, hold_s=HOLD_S, rate_per_s=RATE_PER_S
     )
-    crowd = Crowd(card, card.lines[0], scene.key_of(where, "whole"))
-    with doors.doors(own) as door, doors.web(own) as web:
+    crowd = Crowd(card, card.lines[0], fixtures.key_of(where, "whole"))
+    with doors.doors(servers) as door, doors.web(servers) as web:
         began = time.perf_counter()
-        _enter(door, crowd, entries, tell)
+        _enter(door, crowd, entries, show_progress)
         entered_s = time.perf_counter() - began
-        drawn = bridge.run(scene.open_now(card))
-        crowd.seed = bridge.run(scene.survey(drawn, drawn.lines[0])).seed
-        asyncio.run(_sell(door, web, crowd, tell))
+        drawn = bridge.run(fixtures.open_now(card))
+        crowd.seed = bridge.run(fixtures.survey(drawn, drawn.lines[0])).seed
+        asyncio.run(_sell(door, web, crowd, show_progress))
         whole_s = time.perf_counter() - began
     end = bridge.run(_end(card))
     broken = [finding for finding in audit(campaign=card.campaign_code) if finding.verdict is Verdict.BROKEN]
@@ -76,27 +76,27 @@ def sale(own: Own, entries: int, tell: Callable[[str], None]) -> list[Figure]:
         Figure(group, "entered", len(crowd.places) / entered_s, "/s", note=f"{len(crowd.places):,} people"),
         Figure(group, "bought and paid", end.sold / sold_s, "/s", note=f"other answers: {wrong or 'none'}"),
         at_most(group, "promises broken", len(broken), unit="", limit=0, note=", ".join(one.title for one in broken)),
-    ]  # fmt: skip
+    ]
 
 
-def _enter(door: Server, crowd: Crowd, entries: int, tell: Callable[[str], None]) -> None:
+def _enter(door: Server, crowd: Crowd, entries: int, show_progress: Callable[[str], None]) -> None:
     for start in range(0, entries, ENTER_TOGETHER):
         most = min(ENTER_TOGETHER, entries - start)
         wishes = doors.enters(crowd.card, crowd.line, crowd.key, most=most, first=start)
-        heard = load.send(port=door.port, requests=wishes, seconds=load.SECONDS_MAX, keep=True)
-        crowd.answers.update({f"enter {status}": count for status, count in heard.answers.items()})
-        for number, body in heard.bodies.items():
+        load_result = load.send(port=door.port, requests=wishes, seconds=load.SECONDS_MAX, keep=True)
+        crowd.answers.update({f"enter {status}": count for status, count in load_result.answers.items()})
+        for number, body in load_result.bodies.items():
             given = orjson.loads(body)
             if "index" in given:
                 crowd.places[given["index"]] = (start + number, given["place"])
-        tell(f"{len(crowd.places):,} have entered ...")
+        show_progress(f"{len(crowd.places):,} have entered ...")
 
 
-async def _sell(door: Server, web: Server, crowd: Crowd, tell: Callable[[str], None]) -> None:
+async def _sell(door: Server, web: Server, crowd: Crowd, show_progress: Callable[[str], None]) -> None:
     """Everybody who is called and comes buys one, until all units are sold."""
     seed, chance = bytes.fromhex(crowd.seed), random.Random(1)
     path = f"http://{HOST}:{door.port}{doors.path_of(crowd.card, crowd.line, 'status')}"
-    called, told, until = 0, 0.0, time.monotonic() + PATIENCE_S
+    called, shown_at, until = 0, 0.0, time.monotonic() + PATIENCE_S
     waiting: asyncio.Queue[int] = asyncio.Queue()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=2 * BUYERS_AT_ONCE)) as http:
         buyers = [asyncio.create_task(_buy_all(http, door, web, crowd, waiting)) for _ in range(BUYERS_AT_ONCE)]
@@ -111,9 +111,9 @@ async def _sell(door: Server, web: Server, crowd: Crowd, tell: Callable[[str], N
             left = status["free"] + status["held"]
             if called and (not left or (called >= status["entered"] and waiting.empty() and not status["held"])):
                 break
-            if time.monotonic() > told + 10:
-                told = time.monotonic()
-                tell(f"{called:,} called, {status['sold']:,} sold, {left:,} left ...")
+            if time.monotonic() > shown_at + 10:
+                shown_at = time.monotonic()
+                show_progress(f"{called:,} called, {status['sold']:,} sold, {left:,} left ...")
             await asyncio.sleep(LOOK_S)
         for buyer in buyers:
             buyer.cancel()
@@ -133,7 +133,7 @@ async def _buy(http: aiohttp.ClientSession, door: Server, web: Server, crowd: Cr
     number, token = crowd.places[index]
     headers = crowd.bearer | {"Idempotency-Key": f"whole-{index}"}
     reserve = f"http://{HOST}:{door.port}{doors.path_of(crowd.card, crowd.line, 'reserve')}"
-    wish = {"place": token, "items": [{"sku": scene.SKU, "quantity": 1}]}
+    wish = {"place": token, "items": [{"sku": fixtures.SKU, "quantity": 1}]}
     status, held = await _send(http, reserve, headers, wish)
     if status != 201:
         return "lapsed" if held.get("code") == "lapsed" else f"reserve {held.get('code')}"
@@ -166,5 +166,5 @@ async def _send(
 async def _end(card: SaleCard) -> Survey:
     figures = await scripts.survey(card, card.lines[0])
     if not isinstance(figures, Survey):
-        raise scene.Unready(f"survey: {figures}")
+        raise fixtures.FixtureError(f"survey: {figures}")
     return figures

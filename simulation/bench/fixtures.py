@@ -28,16 +28,19 @@ AT_ONCE = 32
 _serial = count(1)
 
 
-class Unready(RuntimeError):
+class FixtureError(RuntimeError):
     """The stage for a measurement could not be set; the text says what was in the way."""
 
 
 def campaign(channels: Sequence[str]) -> Campaign:
     """A campaign with three hard axes and a limit of one."""
     return schedule.plan_campaign(
-        code=f"bench-{next(_serial)}", name="Bench", limit=1, axes=dict.fromkeys(AXES, "hard enter"),
+        code=f"bench-{next(_serial)}",
+        name="Bench",
+        limit=1,
+        axes=dict.fromkeys(AXES, "hard enter"),
         channels=[{"code": code, "name": code} for code in channels],
-    )  # fmt: skip
+    )
 
 
 def sale(where: Campaign, *, units: Mapping[str, int], **fields: Any) -> SaleCard:
@@ -45,16 +48,20 @@ def sale(where: Campaign, *, units: Mapping[str, int], **fields: Any) -> SaleCar
     now = datetime.now(UTC)
     opens = now + timedelta(hours=1)
     made = schedule.plan_sale(
-        campaign=where, code=f"bench-{next(_serial)}", name="Bench", lobby_at=now - timedelta(seconds=1),
-        opens_at=opens, closes_at=opens + timedelta(hours=2),
+        campaign=where,
+        code=f"bench-{next(_serial)}",
+        name="Bench",
+        lobby_at=now - timedelta(seconds=1),
+        opens_at=opens,
+        closes_at=opens + timedelta(hours=2),
         offers=[{"sku": SKU, "name": "Phone", "price": 1_799_000}],
         lines=[{"code": code, "channels": [code], "stock": {SKU: stock}} for code, stock in units.items()],
         **{"claim_s": 3600, "hold_s": 3600, "rate_per_s": 100_000} | fields,
-    )  # fmt: skip
-    return card_of(schedule.publish(sale=made))
+    )
+    return sale_card(schedule.publish(sale=made))
 
 
-def card_of(row: Sale) -> SaleCard:
+def sale_card(row: Sale) -> SaleCard:
     """The sale as doors see it."""
     return bridge.run(places.card(code=row.code))
 
@@ -69,7 +76,7 @@ def key_of(where: Campaign, channel: str) -> str:
     return PartnerKey.make(Channel.objects.get(campaign=where, code=channel))[1]
 
 
-def somebody() -> dict[Axis, bytes]:
+def random_person() -> dict[Axis, bytes]:
     """A person nobody has seen before, as the gate knows people."""
     return {axis: secrets.token_bytes(DIGEST_BYTES) for axis in AXES}
 
@@ -83,7 +90,7 @@ async def fill(card: SaleCard, line: LineCard, people: Sequence[Mapping[Axis, by
         answers = await asyncio.gather(*(scripts.enter(card, line, [who[a] for a in AXES]) for who in group))
         for who, answer in zip(group, answers, strict=True):
             if isinstance(answer, Outcome):
-                raise Unready(f"enter: {answer}")
+                raise FixtureError(f"enter: {answer}")
             found.append(Place(card.sale, line.line_id, answer.index, time.time_ns() // 1_000_000, who))
     return found
 
@@ -92,7 +99,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey:
     """The figures of a line. Raises Unready."""
     figures = await scripts.survey(card, line)
     if isinstance(figures, Outcome):
-        raise Unready(f"survey: {figures}")
+        raise FixtureError(f"survey: {figures}")
     return figures
 
 
@@ -111,7 +118,7 @@ async def open_now(card: SaleCard) -> SaleCard:
     card = replace(card, opens_at=ms(moved))
     await sale_cards.show(card)
     if not await draw.draw(card=card):
-        raise Unready("the sale was not drawn")
+        raise FixtureError("the sale was not drawn")
     return card
 
 
@@ -126,5 +133,5 @@ async def call_all(card: SaleCard, line: LineCard) -> None:
     waiting = figures.entered - figures.called
     called = await scripts.call(card, line, seed=figures.seed, called=figures.called, people=waiting)
     if called != figures.entered:
-        raise Unready(f"call: {called}")
+        raise FixtureError(f"call: {called}")
     await in_books(Allocation.objects.filter(pk=line.id).update, called=figures.entered)

@@ -13,7 +13,7 @@ from simulation.people import Person
 FORM = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
 
 
-def link_in(mails: list[Mail], reservation: str, *, about: str) -> str:
+def find_link(mails: list[Mail], reservation: str, *, about: str) -> str:
     """The link in a letter about an order ("appeal", "invitation"), empty when there is none."""
     link = re.compile(rf"https?://\S+/{about}/\S+")
     found = (link.search(mail.text) for mail in mails if reservation in mail.text)
@@ -28,9 +28,10 @@ def send(*, url: str, person: Person, sale: str, reservation: str, words: str) -
 async def _send(*, url: str, person: Person, sale: str, reservation: str, words: str) -> list[Answer]:
     digits = int(person.phone[4:])
     headers = {
-        "Accept-Language": person.language, "Referer": url,
+        "Accept-Language": person.language,
+        "Referer": url,
         "X-Forwarded-For": f"10.{digits >> 16 & 255}.{digits >> 8 & 255}.{digits & 255}",
-    }  # fmt: skip
+    }
     answers: list[Answer] = []
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), headers=headers) as browser:
         form: dict[str, str] = {}
@@ -40,10 +41,16 @@ async def _send(*, url: str, person: Person, sale: str, reservation: str, words:
                 page = await got.text()
             answers.append(
                 Answer(
-                    who=person.code, verb="appeal", sale=sale, line="", asked_ms=asked, at_ms=now_ms(),
-                    status=got.status, sent={"reservation": reservation, "step": step},
+                    who=person.code,
+                    verb="appeal",
+                    sale=sale,
+                    line="",
+                    asked_ms=asked,
+                    at_ms=now_ms(),
+                    status=got.status,
+                    sent={"reservation": reservation, "step": step},
                 )
-            )  # fmt: skip
+            )
             token = FORM.search(page)
             form = form or {"what": "appeal", "words": words, "csrfmiddlewaretoken": token.group(1) if token else "-"}
     return answers

@@ -7,10 +7,10 @@ from statistics import fmean
 from flashsale.gate import bridge
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules.tokens import Place
-from simulation.bench import doors, scene
+from simulation.bench import doors, fixtures
 from simulation.bench.doors import Cost, Server
 from simulation.bench.figures import Figure, at_least, at_most
-from simulation.isolated_servers import Own
+from simulation.isolated_servers import IsolatedServers
 
 NAMES = ("enter", "status", "look", "refused", "won", "control")
 SECONDS = 4.0
@@ -19,73 +19,75 @@ PEOPLE = {"refused": 24_000, "won": 16_000, "control": 4_000}
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class PreparedSales:
     """Two sales: one in its lobby, and one open with lines where units are plenty, gone, and sold by the control."""
 
     lobby: SaleCard
     lobby_key: str
     open: SaleCard
     keys: dict[str, str]
-    stood: dict[str, list[Place]]
+    entered: dict[str, list[Place]]
 
     def line(self, code: str) -> LineCard:
         """A line of the open sale."""
-        return scene.line_of(self.open, code)
+        return fixtures.line_of(self.open, code)
 
 
-def measure(own: Own, wanted: Collection[str]) -> list[Figure]:
+def measure(servers: IsolatedServers, wanted: Collection[str]) -> list[Figure]:
     """The figures of the verbs that are wanted."""
-    stage = _stage(wanted)
-    with doors.doors(own) as server:
+    prepared = _prepare(wanted)
+    with doors.doors(servers) as server:
         empties = [server.cost([doors.get("/empty")], seconds=SECONDS, expect=200)]
-        costs = {name: _cost(server, stage, name) for name in NAMES[:-1] if name in wanted}
+        costs = {name: _cost(server, prepared, name) for name in NAMES[:-1] if name in wanted}
         empties.append(server.cost([doors.get("/empty")], seconds=SECONDS, expect=200))
-    with doors.control(own) as plain:
+    with doors.control(servers) as plain:
         bare = plain.cost([doors.get("/bare")], seconds=SECONDS, expect=200)
-        control = _control(plain, stage) if "control" in wanted else None
+        control = _control(plain, prepared) if "control" in wanted else None
     return [*_baseline(empties, bare), *_verbs(costs, fmean(e.micros for e in empties), bare, control)]
 
 
-def _stage(wanted: Collection[str]) -> Stage:
+def _prepare(wanted: Collection[str]) -> PreparedSales:
     people = {name: count for name, count in PEOPLE.items() if name in wanted}
     units = {**people, "refused": 1} if "refused" in people else people or {"won": 1}
-    where, other = scene.campaign(["lobby"]), scene.campaign(list(units))
-    lobby = scene.sale(where, units={"lobby": 1}, max_entries=1_000_000)
-    opened = scene.sale(other, units=units)
-    stood = {name: doors.waiting(opened, scene.line_of(opened, name), count) for name, count in people.items()}
-    stood["lobby"] = doors.waiting(lobby, scene.line_of(lobby, "lobby"), LOOKERS)
-    opened = bridge.run(scene.open_now(opened))
+    where, other = fixtures.campaign(["lobby"]), fixtures.campaign(list(units))
+    lobby = fixtures.sale(where, units={"lobby": 1}, max_entries=1_000_000)
+    opened = fixtures.sale(other, units=units)
+    entered = {name: doors.waiting(opened, fixtures.line_of(opened, name), count) for name, count in people.items()}
+    entered["lobby"] = doors.waiting(lobby, fixtures.line_of(lobby, "lobby"), LOOKERS)
+    opened = bridge.run(fixtures.open_now(opened))
     for name in people:
-        bridge.run(scene.call_all(opened, scene.line_of(opened, name)))
-    keys = {name: scene.key_of(other, name) for name in people}
-    return Stage(lobby, scene.key_of(where, "lobby"), opened, keys, stood)
+        bridge.run(fixtures.call_all(opened, fixtures.line_of(opened, name)))
+    keys = {name: fixtures.key_of(other, name) for name in people}
+    return PreparedSales(lobby, fixtures.key_of(where, "lobby"), opened, keys, entered)
 
 
-def _cost(server: Server, stage: Stage, name: str) -> Cost:
-    lobby = scene.line_of(stage.lobby, "lobby")
+def _cost(server: Server, prepared: PreparedSales, name: str) -> Cost:
+    lobby = fixtures.line_of(prepared.lobby, "lobby")
     if name == "enter":
-        wishes = doors.enters(stage.lobby, lobby, stage.lobby_key, most=ENTERS)
+        wishes = doors.enters(prepared.lobby, lobby, prepared.lobby_key, most=ENTERS)
         return server.cost(wishes, seconds=SECONDS, expect=201)
     if name == "status":
-        return server.cost([doors.get(doors.path_of(stage.lobby, lobby, "status"))], seconds=SECONDS, expect=200)
+        return server.cost([doors.get(doors.path_of(prepared.lobby, lobby, "status"))], seconds=SECONDS, expect=200)
     if name == "look":
-        wishes = doors.looks(stage.lobby, lobby, stage.lobby_key, stage.stood["lobby"])
+        wishes = doors.looks(prepared.lobby, lobby, prepared.lobby_key, prepared.entered["lobby"])
         return server.cost(wishes, seconds=SECONDS, expect=200)
-    wishes = doors.reserves(stage.open, stage.line(name), stage.keys[name], stage.stood[name])
+    wishes = doors.reserves(prepared.open, prepared.line(name), prepared.keys[name], prepared.entered[name])
     return server.cost(wishes, seconds=SECONDS, expect=201 if name == "won" else 409)
 
 
-def _control(plain: Server, stage: Stage) -> Cost:
-    wishes = doors.control_reserves(stage.line("control"), stage.keys["control"], stage.stood["control"])
+def _control(plain: Server, prepared: PreparedSales) -> Cost:
+    wishes = doors.control_reserves(prepared.line("control"), prepared.keys["control"], prepared.entered["control"])
     return plain.cost(wishes, seconds=SECONDS, expect=201)
 
 
 def _baseline(empties: list[Cost], bare: Cost) -> list[Figure]:
     return [
-        *(Figure("controls", f"empty answer, {when}", cost.micros, "µs CPU", note=cost.told())
-          for when, cost in zip(("before", "after"), empties, strict=True)),
-        Figure("controls", "bare Django view (WSGI, 2 workers)", bare.micros, "µs CPU", note=bare.told()),
-    ]  # fmt: skip
+        *(
+            Figure("controls", f"empty answer, {when}", cost.micros, "µs CPU", note=cost.summary())
+            for when, cost in zip(("before", "after"), empties, strict=True)
+        ),
+        Figure("controls", "bare Django view (WSGI, 2 workers)", bare.micros, "µs CPU", note=bare.summary()),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _verbs(costs: dict[str, Cost], empty: float, bare: Cost, control: Cost | Non
 
 
 def _cpu(budget: Budget, cost: Cost, empty: float) -> Figure:
-    group, value, count = "CPU beside an empty answer", cost.micros / empty, cost.heard.count
+    group, value, count = "CPU beside an empty answer", cost.micros / empty, cost.load_result.count
     split = f"door {cost.server_s / count * 1e6:.0f} + Redis {cost.redis_s / count * 1e6:.0f} µs"
     if budget.cpu is None:
         return Figure(group, budget.words, value, "×", note=split)
@@ -128,12 +130,12 @@ def _cpu(budget: Budget, cost: Cost, empty: float) -> Figure:
 def _rate(budget: Budget, cost: Cost, bare: Cost) -> Figure:
     group, value = "rate beside a bare Django view", cost.rate / bare.rate
     if budget.rate is None:
-        return Figure(group, budget.words, value, "×", note=cost.told())
-    return at_least(group, budget.words, value, unit="×", limit=budget.rate, note=cost.told())
+        return Figure(group, budget.words, value, "×", note=cost.summary())
+    return at_least(group, budget.words, value, unit="×", limit=budget.rate, note=cost.summary())
 
 
 def _beside_control(won: Cost | None, control: Cost) -> list[Figure]:
-    group, note = "reserve that wins", f"{control.told()}; PostgreSQL {control.books_micros:.0f} µs"
+    group, note = "reserve that wins", f"{control.summary()}; PostgreSQL {control.books_micros:.0f} µs"
     figures = [Figure(group, "the same as a plain DRF view", control.micros, "µs CPU", note=note)]
     if won is not None:
         figures.append(

@@ -43,9 +43,16 @@ QUARTERS = {
 }
 SHORT = {"Jakarta Selatan": "Jaksel", "Jakarta Timur": "Jaktim", "Jakarta Barat": "Jakbar"}
 NOTES = (
-    "pagar hijau", "dekat masjid", "rumah cat putih", "belakang sekolah", "samping warung", "titip satpam",
-    "depan lapangan", "rumah pojok", "sebelah apotek",
-)  # fmt: skip
+    "pagar hijau",
+    "dekat masjid",
+    "rumah cat putih",
+    "belakang sekolah",
+    "samping warung",
+    "titip satpam",
+    "depan lapangan",
+    "rumah pojok",
+    "sebelah apotek",
+)
 PUBLIC_MAIL = ("gmail.com",) * 14 + ("yahoo.com", "yahoo.co.id", "outlook.com", "hotmail.com", "icloud.com")
 
 
@@ -62,93 +69,100 @@ class House:
     postcode: int
 
 
-class Country:
+class PersonalDataFactory:
     """Chance of one seed, and what it makes of places and people."""
 
-    def __init__(self, luck: random.Random) -> None:
-        self.luck = luck
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
         self._taken: set[str] = set()
 
     def house(self) -> House:
         """Some house."""
-        luck = self.luck
-        city = luck.choice(list(QUARTERS))
-        number = max(1, round(luck.lognormvariate(3, 1)))
+        rng = self.rng
+        city = rng.choice(list(QUARTERS))
+        number = max(1, round(rng.lognormvariate(3, 1)))
         return House(
-            luck.choice(STREETS), number, luck.randint(1, 12), luck.randint(1, 12), luck.choice(QUARTERS[city]), city,
-            luck.randint(100, 999) * 100 + luck.randint(10, 90),
-        )  # fmt: skip
+            rng.choice(STREETS),
+            number,
+            rng.randint(1, 12),
+            rng.randint(1, 12),
+            rng.choice(QUARTERS[city]),
+            city,
+            rng.randint(100, 999) * 100 + rng.randint(10, 90),
+        )
 
     def name(self) -> str:
         """A full name; one in twenty-five is a very common one."""
-        if self.luck.random() < 0.04:
-            return self.luck.choice(COMMON)
-        return f"{self.luck.choice(FIRST)} {self.luck.choice(LAST)}"
+        if self.rng.random() < 0.04:
+            return self.rng.choice(COMMON)
+        return f"{self.rng.choice(FIRST)} {self.rng.choice(LAST)}"
 
     def written(self, house: House, *, room: str = "") -> str:
         """The address as one person writes it: labels, abbreviations, parts left out, notes, a slip of the finger."""
-        luck = self.luck
-        number = luck.choice((" No. {}", " No {}", " no.{}", " {}", " Nomor {}")).format(house.number)
-        street = luck.choice(("Jl. ", "Jl ", "Jalan ", "jln ", "Jln. ")) + house.street + number
+        rng = self.rng
+        number = rng.choice((" No. {}", " No {}", " no.{}", " {}", " Nomor {}")).format(house.number)
+        street = rng.choice(("Jl. ", "Jl ", "Jalan ", "jln ", "Jln. ")) + house.street + number
         parts = [street]
-        if room and luck.random() < 0.6:
+        if room and rng.random() < 0.6:
             parts.append(room)
-        if luck.random() < 0.8:
-            form = luck.choice(("RT {}/RW {}", "RT {:02d} RW {:02d}", "RT.{:03d}/{:03d}", "rt {}/{}"))
+        if rng.random() < 0.8:
+            form = rng.choice(("RT {}/RW {}", "RT {:02d} RW {:02d}", "RT.{:03d}/{:03d}", "rt {}/{}"))
             parts.append(form.format(house.rt, house.rw))
-        if luck.random() < 0.75:
-            parts.append(luck.choice(("", "Kec. ", "kec ", "Kel. ")) + house.quarter)
-        parts.append(luck.choice((house.city, SHORT.get(house.city, house.city))))
-        if luck.random() < 0.4:
+        if rng.random() < 0.75:
+            parts.append(rng.choice(("", "Kec. ", "kec ", "Kel. ")) + house.quarter)
+        parts.append(rng.choice((house.city, SHORT.get(house.city, house.city))))
+        if rng.random() < 0.4:
             parts.append(str(house.postcode))
-        if luck.random() < 0.12:
-            parts.append(luck.choice(NOTES))
-        text = luck.choice((", ", " ", ",")).join(parts)
-        text = text if luck.random() < 0.9 else luck.choice((text.upper(), text.lower()))
-        return self.slip(text) if luck.random() < 0.04 else text
+        if rng.random() < 0.12:
+            parts.append(rng.choice(NOTES))
+        text = rng.choice((", ", " ", ",")).join(parts)
+        text = text if rng.random() < 0.9 else rng.choice((text.upper(), text.lower()))
+        return self.add_typo(text) if rng.random() < 0.04 else text
 
-    def slip(self, text: str) -> str:
+    def add_typo(self, text: str) -> str:
         """Two neighbouring letters swapped, one lost, or one doubled."""
-        at = self.luck.randrange(1, max(2, len(text) - 2))
+        at = self.rng.randrange(1, max(2, len(text) - 2))
         if text[at].isdigit() or text[at + 1 : at + 2].isdigit():
             return text
         swapped = text[:at] + text[at + 1 : at + 2] + text[at] + text[at + 2 :]
-        return self.luck.choice((swapped, text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:]))
+        return self.rng.choice((swapped, text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:]))
 
     def phone(self) -> str:
         """A mobile number, as one person writes it."""
-        number = (
-            f"8{self.luck.choice(('11', '12', '13', '21', '52', '57', '78', '95'))}{self.luck.randrange(10**8):08d}"
-        )
-        return self.luck.choice(("0", "+62", "0", "62 ")).replace("62 ", "+62 ") + number
+        number = f"8{self.rng.choice(('11', '12', '13', '21', '52', '57', '78', '95'))}{self.rng.randrange(10**8):08d}"
+        return self.rng.choice(("0", "+62", "0", "62 ")).replace("62 ", "+62 ") + number
 
     def mail(self, name: str) -> str:
         """A mailbox with a public provider, mostly after the name."""
-        luck = self.luck
+        rng = self.rng
         first, *rest = name.lower().split()
         last = rest[-1] if rest else ""
-        form = luck.choice(
+        form = rng.choice(
             ("{f}{l}{n}", "{f}.{l}{n}", "{f}{n}", "{l}.{f}{n}", "{f}_{l}", "{f}{l}{y}", "{i}{l}{n}", "{x}{n}")
         )
         local = form.format(
-            f=first, l=last, i=first[0], n=luck.choice(("", luck.randint(1, 9999))), y=luck.randint(1970, 2005),
-            x="".join(luck.choices("abcdefghijklmnopqrstuvwxyz", k=luck.randint(5, 9))),
-        )  # fmt: skip
-        domain = luck.choice(PUBLIC_MAIL)
+            f=first,
+            l=last,
+            i=first[0],
+            n=rng.choice(("", rng.randint(1, 9999))),
+            y=rng.randint(1970, 2005),
+            x="".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(5, 9))),
+        )
+        domain = rng.choice(PUBLIC_MAIL)
         # A mailbox is somebody's, dots or not: who comes later takes a number.
         while f"{local.replace('.', '')}@{domain}" in self._taken:
-            local += str(luck.randint(1, 99))
+            local += str(rng.randint(1, 99))
         self._taken.add(f"{local.replace('.', '')}@{domain}")
         return f"{local}@{domain}"
 
     def token(self) -> str:
         """What no two devices or payment instruments have in common."""
-        return f"{self.luck.getrandbits(64):016x}"
+        return f"{self.rng.getrandbits(64):016x}"
 
     def home_network(self) -> str:
         """A fixed line: an address of its own in a block that a quarter shares."""
-        return f"36.{self.luck.randint(64, 95)}.{self.luck.randint(0, 255)}.{self.luck.randint(1, 254)}"
+        return f"36.{self.rng.randint(64, 95)}.{self.rng.randint(0, 255)}.{self.rng.randint(1, 254)}"
 
     def mobile_network(self) -> str:
         """Carriers put tens of thousands behind a few addresses."""
-        return f"114.{self.luck.choice((4, 5, 120, 124))}.{self.luck.randint(0, 39)}.{self.luck.randint(1, 254)}"
+        return f"114.{self.rng.choice((4, 5, 120, 124))}.{self.rng.randint(0, 39)}.{self.rng.randint(1, 254)}"
