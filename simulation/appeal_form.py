@@ -1,4 +1,4 @@
-"""A buyer who objects: opens the link of their letter in a browser without scripts, and sends the page's form."""
+"""A buyer who appeals: opens the link in their letter, in a browser without scripts, and sends the form."""
 
 import asyncio
 import re
@@ -14,14 +14,14 @@ FORM = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
 
 
 def find_link(mails: list[Mail], reservation: str, *, about: str) -> str:
-    """The link in a letter about an order ("appeal", "invitation"), empty when there is none."""
+    """The link to `about` ("appeal" or "invitation") in the letter about an order; empty if there is none."""
     link = re.compile(rf"https?://\S+/{about}/\S+")
     found = (link.search(mail.text) for mail in mails if reservation in mail.text)
     return next((match.group() for match in found if match), "")
 
 
-def send(*, url: str, person: Person, sale: str, reservation: str, words: str) -> list[Answer]:
-    """The answers to reading the page, sending its form, and sending it again by a double click."""
+def send_appeal(*, url: str, person: Person, sale: str, reservation: str, words: str) -> list[Answer]:
+    """Reads the page, sends its form, and sends it again as a double click would. Returns the three answers."""
     return asyncio.run(_send(url=url, person=person, sale=sale, reservation=reservation, words=words))
 
 
@@ -36,18 +36,18 @@ async def _send(*, url: str, person: Person, sale: str, reservation: str, words:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), headers=headers) as browser:
         form: dict[str, str] = {}
         for step in ("read", "send", "send"):
-            asked = now_ms()
-            async with browser.request("POST" if form else "GET", url, data=form or None) as got:
-                page = await got.text()
+            sent_ms = now_ms()
+            async with browser.request("POST" if form else "GET", url, data=form or None) as response:
+                page = await response.text()
             answers.append(
                 Answer(
                     who=person.code,
                     verb="appeal",
                     sale=sale,
                     line="",
-                    asked_ms=asked,
+                    asked_ms=sent_ms,
                     at_ms=now_ms(),
-                    status=got.status,
+                    status=response.status,
                     sent={"reservation": reservation, "step": step},
                 )
             )

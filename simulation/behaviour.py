@@ -1,4 +1,4 @@
-"""What each kind of person does at a sale, from the lobby to the confirmed order."""
+"""What each kind of person does in a sale, from the lobby to the confirmed order."""
 
 import asyncio
 import random
@@ -16,13 +16,13 @@ from simulation.shopper import Items, Shopper
 
 LATE_BY_S = 1.5
 OFFERS_TRIED = 4
-# Under so many names a reseller comes.
+# Number of names that a reseller uses.
 ALIASES = 12
 PRICES = {str(offer["sku"]): int(offer["price"]) for offer in OFFERS}
 
 
 class Result(StrEnum):
-    """How a sale ended for somebody."""
+    """How a sale ended for a person."""
 
     BOUGHT = "bought"
     EMPTY_HANDED = "empty-handed"
@@ -35,7 +35,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """How fast people are, in seconds: until they enter, from call to click, from hold to payment."""
+    """The longest delays of people, in seconds: until they enter, from call to click, from hold to payment."""
 
     enter_s: float
     think_s: float
@@ -44,7 +44,7 @@ class Delays:
 
 @dataclass(slots=True)
 class Participant:
-    """One person at one line, and what came of it. `more` opens further doors for somebody with several names."""
+    """One person in one line, and the result. `make_alias` makes the same person again under another name."""
 
     shopper: Shopper
     watcher: LineWatcher
@@ -59,12 +59,12 @@ class Participant:
 
     @property
     def kind(self) -> Kind:
-        """What kind of person this is."""
+        """The kind of person."""
         return self.shopper.person.kind
 
 
 async def attend(participant: Participant) -> Participant:
-    """Live through the sale."""
+    """Plays the sale for one person, from entering to the result."""
     if participant.kind is Kind.LATE:
         await participant.watcher.opened.wait()
     await asyncio.sleep(participant.rng.uniform(0, participant.delays.enter_s))
@@ -77,7 +77,7 @@ async def attend(participant: Participant) -> Participant:
 
 
 async def _buy(participant: Participant) -> None:
-    """Wait, be called, reserve, pay."""
+    """Waits for the call, reserves and pays."""
     if not await _wait_for_call(participant):
         return
     reserved = await _reserve_something(participant)
@@ -87,25 +87,25 @@ async def _buy(participant: Participant) -> None:
 
 async def _wait_for_call(participant: Participant) -> bool:
     await participant.watcher.drawn.wait()
-    if not participant.watcher.document["seed"] or not await participant.watcher.reached(
+    if not participant.watcher.document["seed"] or not await participant.watcher.wait_for_call(
         participant.watcher.number(participant.index)
     ):
         participant.result = Result.EMPTY_HANDED
         return False
     await asyncio.sleep(participant.rng.uniform(0.05, participant.delays.think_s))
-    seen = await participant.shopper.look()
-    if seen.ok and seen.body["state"] != "called":
-        participant.result, participant.refusal = Result.LAPSED, str(seen.body["state"])
+    view = await participant.shopper.look()
+    if view.ok and view.body["state"] != "called":
+        participant.result, participant.refusal = Result.LAPSED, str(view.body["state"])
         return False
     return True
 
 
 async def _reserve_something(participant: Participant) -> Answer | None:
-    """The first choice, then what is left: an offer that is gone costs nobody the claim."""
-    wishes = list(PRICES)
-    participant.rng.shuffle(wishes)
+    """Tries the first choice, then other offers, because an offer that is sold out does not end the claim window."""
+    skus = list(PRICES)
+    participant.rng.shuffle(skus)
     answer = None
-    for sku in wishes[:OFFERS_TRIED]:
+    for sku in skus[:OFFERS_TRIED]:
         answer = await _send_reserve(participant, [{"sku": sku, "quantity": 1}], key=_key(participant))
         if answer.ok:
             participant.reservation = str(answer.body["reservation"])
@@ -161,7 +161,7 @@ async def _stay_away(participant: Participant) -> None:
 
 
 async def _reserve_too_early(participant: Participant) -> None:
-    """As soon as the line is open, and long before one's turn."""
+    """Tries to reserve as soon as the line is drawn, before the call; then buys in turn."""
     await participant.watcher.drawn.wait()
     early = await participant.shopper.reserve(items=[{"sku": next(iter(PRICES)), "quantity": 1}], key=_key(participant))
     if early.ok:
@@ -182,7 +182,7 @@ async def _leave_and_return(participant: Participant) -> None:
 
 
 async def _hold_without_paying(participant: Participant) -> None:
-    """Reserve, do nothing, and try to confirm when it is too late."""
+    """Reserves, waits until the hold is over, and then tries to confirm."""
     if not await _wait_for_call(participant):
         return
     reserved = await _reserve_something(participant)
@@ -195,8 +195,8 @@ async def _hold_without_paying(participant: Participant) -> None:
 
 
 async def _enter_under_many_names(participant: Participant) -> None:
-    """Enter again and again under other names, then buy with every place got."""
-    places = {(participant.shopper.line, participant.index): participant}
+    """Enters again under other names, then tries to buy with each place."""
+    own_places = {(participant.shopper.line, participant.index): participant}
     for number in range(1, ALIASES):
         again = participant.make_alias(number)
         if again is None:
@@ -204,9 +204,9 @@ async def _enter_under_many_names(participant: Participant) -> None:
         entered = await again.shopper.enter()
         if entered.ok:
             again.index = int(entered.body["index"])
-            places.setdefault((again.shopper.line, again.index), again)
-    participant.own_places = set(places)
-    await asyncio.gather(*(_buy(place) for place in places.values()))
+            own_places.setdefault((again.shopper.line, again.index), again)
+    participant.own_places = set(own_places)
+    await asyncio.gather(*(_buy(place) for place in own_places.values()))
 
 
 def _end_with(participant: Participant, end: Result, answer: Answer) -> Participant:

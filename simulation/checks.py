@@ -1,6 +1,6 @@
-"""An outsider's view: the promises recomputed from what was seen from outside. Nothing here asks the system.
+"""Recomputes the promises from observations of an outsider. Does not query the system.
 
-Each check says what it found and what it expected, so that a broken promise can be looked up in the files of the story.
+Each check says what it found and what it expected, so that a reader can find a broken promise in the story's files.
 """
 
 from collections import defaultdict
@@ -19,37 +19,39 @@ from simulation.observations import (
     observed_reservations,
     reservation_of,
 )
-from simulation.order_checks import called_first, drawn, nobody_passed_over, one_place
+from simulation.order_checks import called_first, drawn, none_passed_over, one_place
 
-# Between the deadline on the server's clock and the moment the client asked.
+# Allowed difference between the server's clock and the client's clock.
 CLOCK_SLACK_MS = 250
-# A document may be half a second old when it is served; the freshest of so long a time is not.
-LATELY_MS = 3000
+# A status document may be half a second old when it is served. The freshest one in this time is newer.
+FRESHEST_WITHIN_MS = 3000
 
 
-def everything(observed: Observations) -> list[Check]:
-    """All checks, in the order of the promises."""
-    held = list(observed_reservations(observed))
+def check_all(observed: Observations) -> list[Check]:
+    """All checks, in about the order of the promises."""
+    reservations = list(observed_reservations(observed))
     checks = [
-        oversold(observed, held),
+        oversold(observed, reservations),
         conserved(observed),
-        limited(observed, held),
-        committed(observed, held),
+        limited(observed, reservations),
+        committed(observed, reservations),
         once(observed),
     ]
     checks += [
         drawn(observed),
         called_first(observed),
-        nobody_passed_over(observed),
+        none_passed_over(observed),
         one_place(observed),
-        late_refused(observed, held),
+        late_refused(observed, reservations),
     ]
-    return [*checks, inside_window(observed, held)]
+    return [*checks, inside_window(observed, reservations)]
 
 
-def oversold(observed: Observations, held: list[ObservedReservation]) -> Check:
-    """More reservations at one moment than units announced, or one unit with two owners."""
-    most = {line: max_concurrent(group) for line, group in group_by(held, lambda one: (one.sale, one.line)).items()}
+def oversold(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """No line has more reservations at one moment than announced units, and no unit has two owners."""
+    most = {
+        line: max_concurrent(group) for line, group in group_by(reservations, lambda one: (one.sale, one.line)).items()
+    }
     broken = [
         f"{sale}/{line}: {count} reservations of {observed.units[sale, line]} units"
         for (sale, line), count in most.items()
@@ -60,14 +62,14 @@ def oversold(observed: Observations, held: list[ObservedReservation]) -> Check:
         if row["reservation"] and not row["cancelled_ms"] and row["state"] in {"held", "confirmed"}:
             owners[row["serial"]].add(row["reservation"])
     broken += [f"{serial} has {len(who)} owners" for serial, who in owners.items() if len(who) > 1]
-    sold = sum(one.confirmed for one in held)
+    sold = sum(one.confirmed for one in reservations)
     return make_check(
         1, "never oversold (stock)", broken, f"{sold} sold of {sum(observed.units.values())}", "at most the units"
     )
 
 
 def conserved(observed: Observations) -> Check:
-    """free + held + sold is the stock in every document shown."""
+    """free + held + sold is the announced stock in every status document."""
     broken, shown = [], 0
     for answer in observed.journal.answers_to("status"):
         units = observed.units.get((answer.sale, answer.line))
@@ -83,39 +85,39 @@ def conserved(observed: Observations) -> Check:
     )
 
 
-def limited(observed: Observations, held: list[ObservedReservation]) -> Check:
-    """Nobody has more than the limit at one moment, over all channels and sales, by phone or by e-mail."""
+def limited(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """No phone and no e-mail has more than the limit at one moment, over all channels and sales."""
     people = identities(observed)
     by_value: dict[str, list[ObservedReservation]] = defaultdict(list)
-    for one in held:
+    for one in reservations:
         for value in people.get(one.who, ()):
             by_value[value].append(one)
     most = {value: max_concurrent(group) for value, group in by_value.items()}
     broken = [f"{value} had {count} at once" for value, count in most.items() if count > observed.limit]
     return make_check(
         3,
-        "nobody above the limit",
+        "no identity above the limit",
         broken,
         f"{len(people)} identities, limit {observed.limit}",
         f"at most {observed.limit} each",
     )
 
 
-def committed(observed: Observations, held: list[ObservedReservation]) -> Check:
-    """What was acknowledged stands in the books."""
+def committed(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """Every acknowledged reservation and confirmation is in the database."""
     states = {row["reservation"]: row["state"] for row in observed.unit_history if row["reservation"]}
-    broken = [f"201 for {one.id}, which the books do not have" for one in held if one.id not in states]
+    broken = [f"201 for {one.id}, which is not in the database" for one in reservations if one.id not in states]
     broken += [
         f"{one.id} was confirmed and is {states[one.id]}"
-        for one in held
+        for one in reservations
         if one.confirmed and states.get(one.id, "confirmed") not in {"confirmed", "cancelled"}
     ]
-    counted = f"{len(held)} reservations, {sum(one.confirmed for one in held)} confirmations"
-    return make_check(4, "acknowledged means committed", broken, counted, "all in the books")
+    counted = f"{len(reservations)} reservations, {sum(one.confirmed for one in reservations)} confirmations"
+    return make_check(4, "acknowledged means committed", broken, counted, "all in the database")
 
 
 def once(observed: Observations) -> Check:
-    """The same request again has the same answer; a place makes one reservation."""
+    """A repeated request has the same answer, and a place makes one reservation."""
     by_key: dict[Any, set[str]] = defaultdict(set)
     by_person: dict[Any, set[str]] = defaultdict(set)
     sent: dict[Any, int] = defaultdict(int)
@@ -133,12 +135,13 @@ def once(observed: Observations) -> Check:
     )
 
 
-def late_refused(observed: Observations, held: list[ObservedReservation]) -> Check:
-    """Nothing was confirmed after its hold had expired; a confirmation in time may be repeated.
+def late_refused(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """No hold is confirmed after it expired. A confirmation that came in time may be repeated later.
 
-    Holds run on the line's clock, which stands still while the servers do: the documents show how far it is behind.
+    Holds run on the clock of the line, which stops while the servers are down. The status documents show how far it is
+    behind.
     """
-    deadlines = {one.id: one.deadline_ms for one in held}
+    deadlines = {one.id: one.deadline_ms for one in reservations}
     behind = _behind(observed)
     in_time: set[str] = set()
     broken, late = [], 0
@@ -146,7 +149,7 @@ def late_refused(observed: Observations, held: list[ObservedReservation]) -> Che
         id_ = reservation_of(answer)
         after = answer.asked_ms - behind(answer.sale, answer.asked_ms) - deadlines.get(id_, FOREVER)
         if after <= CLOCK_SLACK_MS:
-            # One that got no answer may have been granted: asked again, it is told so.
+            # A confirmation without an answer may have been accepted; a repetition then gets the same answer.
             in_time |= {id_} if answer.ok or answer.status in {0, 503} else set()
             continue
         late += 1
@@ -158,9 +161,10 @@ def late_refused(observed: Observations, held: list[ObservedReservation]) -> Che
 
 
 def _behind(observed: Observations) -> Callable[[str, int], int]:
-    """How far (ms) a sale's clock was behind the wall's at a moment, by the freshest documents just before and after.
+    """Returns a function: by how many ms a sale's clock was behind real time at a moment.
 
-    It never catches up, so it was at most as far behind as afterwards.
+    It uses the freshest documents shortly before and after the moment. The clock never catches up, so it was at most as
+    far behind as in the later document.
     """
     shown: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for answer in observed.journal.answers_to("status"):
@@ -168,19 +172,21 @@ def _behind(observed: Observations) -> Callable[[str, int], int]:
             shown[answer.sale].append((answer.at_ms, answer.at_ms - int(answer.body["now"])))
 
     def behind(sale: str, at_ms: int) -> int:
-        before = [lag for when, lag in shown[sale] if at_ms - LATELY_MS <= when <= at_ms]
-        after = [lag for when, lag in shown[sale] if at_ms < when <= at_ms + LATELY_MS]
+        before = [lag for when, lag in shown[sale] if at_ms - FRESHEST_WITHIN_MS <= when <= at_ms]
+        after = [lag for when, lag in shown[sale] if at_ms < when <= at_ms + FRESHEST_WITHIN_MS]
         return max(0, min(before, default=0), min(after, default=0))
 
     return behind
 
 
-def inside_window(observed: Observations, held: list[ObservedReservation]) -> Check:
-    """Every reservation was made between opening and closing."""
+def inside_window(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """Every reservation was made between the opening and the closing of its sale."""
     broken = []
-    for one in held:
+    for one in reservations:
         opens, closes, hold = observed.windows[one.sale]
         made = one.deadline_ms - hold
         if not opens <= made < closes:
             broken.append(f"{one.sale}: made {made - opens} ms after the opening")
-    return make_check(9, "nothing outside the window", broken, f"{len(held)} reservations", "opening ≤ made < closing")
+    return make_check(
+        9, "no reservation outside the window", broken, f"{len(reservations)} reservations", "opening ≤ made < closing"
+    )

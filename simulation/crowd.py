@@ -1,4 +1,4 @@
-"""Brings a crowd to a sale that a server runs, and waits until everybody has gone home."""
+"""Sends a crowd to a sale of a running server, and waits until all people are done."""
 
 import asyncio
 import random
@@ -20,11 +20,12 @@ from simulation.shopper import PageShopper, PartnerShopper, Shopper
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrowdConfig:
-    """Where a crowd goes: a server, a sale, its lines by channel (or by the code of somebody who goes elsewhere);
-    partners by their keys, others through the page.
+    """Where and how a crowd goes: a server, a sale, and its lines.
 
-    `kept` are the places that people have from an earlier sale, by their codes; `fed_until` is until when (ms) a line
-    may still get units of another one.
+    `lines` has the code of the line by channel, or by the code of a person who goes to another line. A person whose
+    channel has a key in `keys` goes through that partner, all others through our page. `old_shoppers` are the shoppers
+    of an earlier sale who still have their places, by the code of the person. `refills_until` is the time (ms) until
+    which a line may still get units of another line.
     """
 
     url: str
@@ -40,16 +41,16 @@ class CrowdConfig:
 
 @dataclass(frozen=True, slots=True)
 class Attendance:
-    """Everybody's way through one sale."""
+    """All people of one crowd and their results in one sale."""
 
     participants: list[Participant]
 
     def result_counts(self) -> Counter[str]:
-        """How many ended how."""
+        """The number of people by result."""
         return Counter(participant.result.value for participant in self.participants)
 
     def unexpected(self) -> Counter[str]:
-        """The answers that nobody should have got, counted."""
+        """Counts the answers that the simulation does not expect, by kind of person and refusal."""
         return Counter(
             f"{participant.kind}: {participant.refusal}"
             for participant in self.participants
@@ -65,18 +66,18 @@ def run(
     seconds: float,
     stop: threading.Event | None = None,
 ) -> Attendance:
-    """Let the crowd attend, from a thread without an event loop; who is still there after `seconds` goes home.
+    """Sends the crowd to the sale. Call it from a thread without an event loop.
 
-    Everybody goes home as soon as `stop` is set.
+    All people stop after `seconds`, or as soon as `stop` is set.
     """
-    told = stop or threading.Event()
-    return asyncio.run(attend_all(config=config, people=people, journal=journal, seconds=seconds, stop=told))
+    stop_event = stop or threading.Event()
+    return asyncio.run(attend_all(config=config, people=people, journal=journal, seconds=seconds, stop=stop_event))
 
 
 async def attend_all(
     *, config: CrowdConfig, people: Sequence[Person], journal: Journal, seconds: float, stop: threading.Event
 ) -> Attendance:
-    """The same, from an event loop."""
+    """The same as `run`, for callers in an event loop."""
     async with HttpClient(url=config.url, journal=journal) as http:
         lines = sorted(set(config.lines.values()))
         async with LineWatchers(
@@ -93,7 +94,7 @@ async def attend_all(
 
 
 async def _until(tasks: Sequence[asyncio.Task[Participant]], seconds: float, stop: threading.Event) -> None:
-    """Until all are done, the time is over, or somebody says stop."""
+    """Waits until all tasks are done, the time is over, or `stop` is set."""
     ends = time.monotonic() + seconds
     waiting = set(tasks)
     while waiting and not stop.is_set() and time.monotonic() < ends:
@@ -111,7 +112,7 @@ def _participant(config: CrowdConfig, http: HttpClient, watchers: LineWatchers, 
     line = config.lines.get(person.code) or config.lines[person.channel]
 
     def make_alias(number: int) -> Participant | None:
-        """The same person under another name: at the same channel, and at the other partners'."""
+        """The same person under another name, at the next partner in turn."""
         partners = [channel for channel in config.lines if channel in config.keys]
         if not partners:
             return None
@@ -127,7 +128,9 @@ def _participant(config: CrowdConfig, http: HttpClient, watchers: LineWatchers, 
 
 
 def _shopper(config: CrowdConfig, http: HttpClient, person: Person, line: str) -> Shopper:
-    key, old = config.keys.get(person.channel), config.old_shoppers.get(person.code)
+    key, old_shopper = config.keys.get(person.channel), config.old_shoppers.get(person.code)
     if key is None:
-        return PageShopper(http=http, person=person, sale=config.sale, line=line, outbox=config.outbox, old=old)
-    return PartnerShopper(http=http, person=person, sale=config.sale, line=line, key=key, old=old)
+        return PageShopper(
+            http=http, person=person, sale=config.sale, line=line, outbox=config.outbox, old_shopper=old_shopper
+        )
+    return PartnerShopper(http=http, person=person, sale=config.sale, line=line, key=key, old_shopper=old_shopper)

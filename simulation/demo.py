@@ -1,6 +1,6 @@
-"""What `make run` plays before a newcomer's eyes: the campaign in small, up to where its next steps wait for people.
+"""What `make run` plays: a small campaign, up to the steps that a newcomer does in the admin.
 
-Each step looks at what is there, so a demo that was stopped half-way goes on where it was.
+Each step first checks what exists already. A demo that was stopped half-way therefore continues where it stopped.
 """
 
 import threading
@@ -26,21 +26,21 @@ from simulation.people import Kind, PeopleFactory, Person
 FIRST, RERUN, PLANNED = "26-january", "29-january", "2-february"
 LINES = ("lazada", "akulaku", "mi.com", "mi-store")
 UNITS_A_LINE = 3
-# Most of the people are one ring: enough of them get a phone for the review to see it, whatever the draw.
+# Most of the people are one ring. With so many members, enough get a phone for the review to find, whatever the draw.
 HONEST, RING = 30, 40
 LOBBY_S, OPEN_S, CLAIM_S, HOLD_S = 8, 30, 8, 10
 DELAYS = Delays(enter_s=5, think_s=1.5, pay_s=2)
 RERUN_IN = timedelta(minutes=5)
-# Left for the newcomer: one case to propose, one to approve.
-LEFT_OPEN = 2
-# Returned phones kept for appeals, of so many at least.
+# Cases that the newcomer decides: one to propose, one to approve.
+CASES_LEFT_OPEN = 2
+# So many returned phones are kept for appeals, if at least RESERVE_FROM came back.
 RESERVE, RESERVE_FROM = 1, 3
 REVIEW_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """Where the demo runs, and how it tells what it does. Everything ends early once `stop` is set."""
+    """The demo's server, campaign and keys. All steps end early when `stop` is set."""
 
     url: str
     campaign: Campaign
@@ -50,7 +50,7 @@ class Demo:
     stop: threading.Event
 
     def seed(self) -> None:
-        """From nothing to a campaign in the middle of its life."""
+        """Plays the campaign until a newcomer has something to decide. Skips steps that were done before."""
         steps = (self._plan_last, self._first_sale, self._review, self._decide, self._rerun)
         for step in steps:
             if self.stop.is_set():
@@ -86,21 +86,22 @@ class Demo:
         schedule.publish(sale=sale)
         people = _people()
         self.show_progress(
-            f"26 January: {len(people)} people come for {UNITS_A_LINE * len(LINES)} phones (about half a minute)"
+            f"26 January: {len(people)} people try to buy {UNITS_A_LINE * len(LINES)} phones (about half a minute)"
         )
-        attendance = self._attend(sale, people, {line: line for line in LINES}, OPEN_S + LOBBY_S)
+        attendance = self._send_crowd(sale, people, {line: line for line in LINES}, OPEN_S + LOBBY_S)
         self.show_progress(
-            "26 January: " + ", ".join(f"{count} {end}" for end, count in attendance.result_counts().most_common())
+            "26 January: "
+            + ", ".join(f"{count} {result}" for result, count in attendance.result_counts().most_common())
         )
 
-    def attend_rerun(self) -> None:
-        """Those who went empty-handed wait for the rerun; meant for a thread of its own, harmless when it is over."""
+    def send_crowd_to_rerun(self) -> None:
+        """Sends the honest people to the rerun. Runs in its own thread; does nothing when the rerun is over."""
         sale = Sale.objects.filter(code=RERUN, closes_at__gt=datetime.now(UTC)).first()
         if sale is not None:
             people = [replace(person, channel="lazada") for person in _people() if person.kind is Kind.HONEST]
-            self._attend(sale, people, {"lazada": "lazada"}, (sale.closes_at - datetime.now(UTC)).total_seconds())
+            self._send_crowd(sale, people, {"lazada": "lazada"}, (sale.closes_at - datetime.now(UTC)).total_seconds())
 
-    def _attend(
+    def _send_crowd(
         self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str], seconds: float
     ) -> crowd.Attendance:
         config = crowd.CrowdConfig(
@@ -114,27 +115,27 @@ class Demo:
             return
         run = review.start(sale=sale)
         tasks.carry_on_review.delay(run=run.pk)
-        done = _wait(lambda: ReviewRun.objects.get(pk=run.pk).finished_at is not None, self.stop)
+        done = _wait_for(lambda: ReviewRun.objects.get(pk=run.pk).finished_at is not None, self.stop)
         cases = Case.objects.filter(reservation__sale=sale).count()
         self.show_progress(
-            f"27 January: the review {'found' if done else 'is still looking; so far'} {cases} unusual orders"
+            f"27 January: the review {'found' if done else 'still runs; so far it found'} {cases} unusual orders"
         )
 
     def _decide(self) -> None:
-        """Most cases are decided, by two people; the last ones wait in the admin."""
+        """Decides most cases, each by two people. The last cases stay open in the admin."""
         sale, (dewi, agus) = Sale.objects.get(code=FIRST), _reviewers()
         if Reallocation.objects.filter(source=sale).exists():
             return
-        waiting = Case.objects.filter(reservation__sale=sale, state=CaseState.OPEN)
-        for case in waiting[: max(0, waiting.count() - LEFT_OPEN)]:
+        open_cases = Case.objects.filter(reservation__sale=sale, state=CaseState.OPEN)
+        for case in open_cases[: max(0, open_cases.count() - CASES_LEFT_OPEN)]:
             review.propose(case=case, code=ReasonCode.ONE_PERSON_MANY_IDENTITIES, by=dewi)
             review.approve(case=case, by=agus)
-        for case in waiting[:1] if waiting.count() == LEFT_OPEN else ():
+        for case in open_cases[:1] if open_cases.count() == CASES_LEFT_OPEN else ():
             review.propose(case=case, code=ReasonCode.ONE_PERSON_MANY_IDENTITIES, by=dewi)
         self._cancel_by_mistake(sale, dewi, agus)
 
     def _cancel_by_mistake(self, sale: Sale, dewi: User, agus: User) -> None:
-        """One buyer loses an order to the shop's own mistake, and is invited to the rerun."""
+        """Cancels one order by mistake. Its buyer gets an invitation to the rerun."""
         order = Reservation.objects.filter(sale=sale, state=ReservationState.CONFIRMED, case=None).first()
         if order is None:
             return
@@ -176,9 +177,9 @@ def _reviewers() -> tuple[User, User]:
     return User.objects.get(username="dewi"), User.objects.get(username="agus")
 
 
-def _wait(true: Callable[[], Any], stop: threading.Event) -> bool:
+def _wait_for(condition: Callable[[], Any], stop: threading.Event) -> bool:
     ends = datetime.now(UTC) + timedelta(seconds=REVIEW_S)
     while datetime.now(UTC) < ends and not stop.wait(0.2):
-        if true():
+        if condition():
             return True
     return False

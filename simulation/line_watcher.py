@@ -1,4 +1,4 @@
-"""One eye on a line for the whole crowd: polls the public status document, as a cache in front of the server would."""
+"""Polls the public status of a line once for the whole crowd, as a cache in front of the server would."""
 
 import asyncio
 import heapq
@@ -9,11 +9,14 @@ from typing import Any, Self
 from flashsale.rules import lottery
 from simulation.client import HttpClient, now_ms
 
-EVERY_S = 0.25
+POLL_EVERY_S = 0.25
 
 
 class LineWatcher:
-    """What the public document of a line says, and who wants to know."""
+    """The newest public status document of one line, and the people who wait for their call.
+
+    Until `refills_until` (ms) the line may still get units of another line, so it is not over before.
+    """
 
     def __init__(self, *, http: HttpClient, sale: str, line: str, refills_until: int = 0) -> None:
         self.sale = sale
@@ -29,13 +32,13 @@ class LineWatcher:
         self._order = 0
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Polls until the task is cancelled."""
         while True:
             await self.poll()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(POLL_EVERY_S)
 
     async def poll(self) -> None:
-        """One poll."""
+        """Gets the status document once and wakes the people who waited for a change."""
         answer = await self._http.send(
             who="everyone",
             verb="status",
@@ -46,26 +49,26 @@ class LineWatcher:
         )
         if answer.status == 200:
             self.document = answer.body
-            self._tell()
+            self._wake()
 
     def number(self, index: int) -> int:
-        """The number of an index, as anybody can work it out once the line is drawn."""
+        """The number of an index. Anybody can compute it when the line is drawn."""
         seed = bytes.fromhex(self.document["seed"])
         return lottery.number(index, int(self.document["cohort"]), seed)
 
     @property
     def over(self) -> bool:
-        """Whether nothing can be had here any more: closed, or everything sold for good."""
-        seen = self.document
-        if not seen:
+        """Whether people can get nothing more here: the line is closed, or all its units are sold and paid."""
+        document = self.document
+        if not document:
             return False
         if now_ms() < self._refills_until:
             return False
-        sold_out = seen["phase"] == "open" and seen["free"] == seen["held"] == 0 and bool(seen["seed"])
-        return sold_out or seen["phase"] in {"closed", "called_off"}
+        sold_out = document["phase"] == "open" and document["free"] == document["held"] == 0 and bool(document["seed"])
+        return sold_out or document["phase"] in {"closed", "called_off"}
 
-    async def reached(self, number: int) -> bool:
-        """Wait until the number is called; False when the line is over before."""
+    async def wait_for_call(self, number: int) -> bool:
+        """Waits until the number is called. Returns False when the line is over before that."""
         if self.document and self.document["called"] >= number:
             return True
         if self._over:
@@ -75,27 +78,27 @@ class LineWatcher:
         heapq.heappush(self._calls, (number, self._order, called))
         return await called
 
-    def _tell(self) -> None:
-        seen = self.document
-        if seen["seed"]:
+    def _wake(self) -> None:
+        document = self.document
+        if document["seed"]:
             self.drawn.set()
-        if seen["phase"] not in {"scheduled", "lobby"}:
+        if document["phase"] not in {"scheduled", "lobby"}:
             self.opened.set()
-        self._release(lambda number: bool(number <= seen["called"]), answer=True)
+        self._release(lambda number: bool(number <= document["called"]), answer=True)
         if self.over:
             self._over = True
             self.drawn.set()
             self._release(lambda _: True, answer=False)
 
-    def _release(self, wanted: Callable[[int], bool], *, answer: bool) -> None:
-        while self._calls and wanted(self._calls[0][0]):
+    def _release(self, matches: Callable[[int], bool], *, answer: bool) -> None:
+        while self._calls and matches(self._calls[0][0]):
             _, _, called = heapq.heappop(self._calls)
             if not called.done():
                 called.set_result(answer)
 
 
 class LineWatchers:
-    """The watches of all lines that a crowd stands in. Usable as a context manager."""
+    """The watchers of all lines of a crowd. Usable as a context manager, which polls in the background."""
 
     def __init__(self, *, http: HttpClient, sale: str, lines: list[str], refills_until: Mapping[str, int]) -> None:
         self.by_line = {

@@ -1,4 +1,4 @@
-"""What an outsider has seen of the sales: answers, transcripts and the units' ways, nothing else."""
+"""What an outsider has observed of the sales: answers, transcripts and the history of the units, nothing else."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ FOREVER = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise, by its number in the list of promises (0: none of them), and whether it held."""
+    """The result of one check. `promise` is the number of the promise in README.md; 0 means none of them."""
 
     promise: int
     title: str
@@ -25,23 +25,24 @@ class Check:
 
 @dataclass(slots=True)
 class Observations:
-    """What an outsider has: the answers, the transcripts by sale, what was announced, and the units' ways."""
+    """All observations: answers, announced units and times, transcripts by sale, and the history of the units."""
 
     journal: Journal
     limit: int
     units: dict[tuple[str, str], int] = field(default_factory=dict)
     """Announced units by (sale, line)."""
     rolling: set[tuple[str, str]] = field(default_factory=set)
-    """Lines whose units roll over while the sale runs: `units` is what each has had at most."""
+    """Lines whose units roll over to another line during the sale. Their `units` is the largest number they had."""
     windows: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """Opening, closing, hold in ms, by sale."""
+    """Opening, closing and length of a hold by sale, all in ms."""
     transcripts: dict[str, dict[str, Any]] = field(default_factory=dict)
     unit_history: list[dict[str, Any]] = field(default_factory=list)
+    """Rows as `simulation.lineage` makes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedReservation:
-    """A reservation as answered, and until when it surely counted."""
+    """A reservation as the client saw it. It surely used its units from `from_ms` to `upto_ms`."""
 
     id: str
     sale: str
@@ -54,12 +55,14 @@ class ObservedReservation:
 
 
 def make_check(promise: int, title: str, broken: Iterable[str], counted: str, expected: str) -> Check:
+    """A check that holds if `broken` has no fault. `counted` says what was checked, and is shown if it holds."""
     faults = list(broken)
     found = f"{len(faults)} broken: {'; '.join(faults[:3])}" if faults else counted
     return Check(promise, title, not faults, found, expected)
 
 
 def observed_reservations(observed: Observations) -> Iterator[ObservedReservation]:
+    """The reservations that the site granted, each once. An unpaid one counts until its deadline."""
     confirmed = {reservation_of(answer) for answer in observed.journal.answers_to("confirm") if answer.ok}
     cancelled = {row["reservation"]: int(row["cancelled_ms"]) for row in observed.unit_history if row["cancelled_ms"]}
     known = set()
@@ -75,15 +78,15 @@ def observed_reservations(observed: Observations) -> Iterator[ObservedReservatio
 
 
 def reservation_of(answer: Answer) -> str:
-    """The reservation that a confirmation was about."""
+    """The id of the reservation that a confirmation names."""
     return str(answer.sent.get("reservation") or answer.body.get("id") or answer.body.get("reservation"))
 
 
-def max_concurrent(held: Iterable[ObservedReservation]) -> int:
-    """The largest number of reservations that counted at one moment."""
+def max_concurrent(reservations: Iterable[ObservedReservation]) -> int:
+    """The largest number of reservations that used units at the same moment."""
     moments = sorted(
-        edge for one in held for edge in ((one.from_ms, 1), (max(one.from_ms, one.upto_ms), -1))
-    )  # an end at the same moment comes first
+        edge for one in reservations for edge in ((one.from_ms, 1), (max(one.from_ms, one.upto_ms), -1))
+    )  # at the same moment, an end counts before a start
     most = now = 0
     for _, step in moments:
         now += step
@@ -92,19 +95,19 @@ def max_concurrent(held: Iterable[ObservedReservation]) -> int:
 
 
 def group_by(
-    held: Iterable[ObservedReservation], key: Callable[[ObservedReservation], Any]
+    reservations: Iterable[ObservedReservation], key: Callable[[ObservedReservation], Any]
 ) -> Mapping[Any, list[ObservedReservation]]:
     groups: dict[Any, list[ObservedReservation]] = defaultdict(list)
-    for one in held:
+    for one in reservations:
         groups[key(one)].append(one)
     return groups
 
 
 def identities(observed: Observations) -> dict[str, tuple[str, str]]:
-    """Phone and e-mail of everybody who gave them to a door, in one spelling."""
+    """Phone and e-mail by the code of the person, in one canonical spelling."""
     people = {}
     for answer in observed.journal.answers_to("enter", "codes"):
-        told = answer.sent.get("identity", answer.sent)
-        if told.get("phone"):
-            people[answer.who] = (canonical(Axis.PHONE, told["phone"]), canonical(Axis.EMAIL, told["email"]))
+        identity = answer.sent.get("identity", answer.sent)
+        if identity.get("phone"):
+            people[answer.who] = (canonical(Axis.PHONE, identity["phone"]), canonical(Axis.EMAIL, identity["email"]))
     return people

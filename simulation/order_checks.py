@@ -1,4 +1,4 @@
-"""Order and places, as an outsider verifies them: the draw, who was called when, one place for each."""
+"""Checks of order and places, as an outsider makes them: the draw, the order of calls, one place a person."""
 
 from collections import defaultdict
 
@@ -8,10 +8,10 @@ from simulation.observations import Check, Observations, identities, make_check
 
 
 def drawn(observed: Observations) -> Check:
-    """The transcripts are true, belong to the commitments shown before, and give the numbers that people were told."""
+    """The transcripts are valid, match the commitments shown before, and give the numbers that people saw."""
     broken, verified = [], 0
     for sale, transcript in observed.transcripts.items():
-        true = lottery.Transcript(
+        draw = lottery.Transcript(
             sale=transcript["sale"],
             commitment=bytes.fromhex(transcript["commitment"]),
             secret=bytes.fromhex(transcript["secret"]),
@@ -21,7 +21,7 @@ def drawn(observed: Observations) -> Check:
                 for code, line in transcript["lines"].items()
             },
         )
-        broken += [f"{sale}: not true that {check.says}" for check in lottery.checks(true) if not check.holds]
+        broken += [f"{sale}: not true that {check.says}" for check in lottery.checks(draw) if not check.holds]
         shown = {
             str(answer.body["commitment"])
             for answer in observed.journal.answers_to("status", sale=sale)
@@ -32,10 +32,10 @@ def drawn(observed: Observations) -> Check:
         for answer in observed.journal.answers_to("look", sale=sale):
             if answer.ok and answer.body["number"] is not None:
                 verified += 1
-                number = lottery.number_in(true, line=answer.line, index=int(answer.body["index"]))
+                number = lottery.number_in(draw, line=answer.line, index=int(answer.body["index"]))
                 if number != answer.body["number"]:
                     broken.append(
-                        f"{sale}: index {answer.body['index']} was told {answer.body['number']}, not {number}"
+                        f"{sale}: index {answer.body['index']} got number {answer.body['number']}, not {number}"
                     )
     return make_check(
         6,
@@ -47,7 +47,7 @@ def drawn(observed: Observations) -> Check:
 
 
 def numbers(observed: Observations) -> dict[tuple[str, str, str], int]:
-    """The number of everybody who has a place, by (sale, line, who), from the transcripts."""
+    """The number of each place, by (sale, line, person), computed from the transcripts."""
     found = {}
     for answer in observed.journal.answers_to("enter"):
         line = observed.transcripts.get(answer.sale, {}).get("lines", {}).get(answer.line)
@@ -58,30 +58,30 @@ def numbers(observed: Observations) -> dict[tuple[str, str, str], int]:
 
 
 def called_first(observed: Observations) -> Check:
-    """Whoever got a reservation had been called: the next document of the line says so."""
-    drawn_as = numbers(observed)
+    """A person with a reservation was called before: the next status document of the line shows it."""
+    numbers_drawn = numbers(observed)
     documents: dict[tuple[str, str], list[Answer]] = defaultdict(list)
     for answer in observed.journal.answers_to("status"):
         if answer.status == 200:
             documents[answer.sale, answer.line].append(answer)
-    broken, seen_ok = [], 0
+    broken, in_turn = [], 0
     for answer in observed.journal.answers_to("reserve"):
-        number = drawn_as.get((answer.sale, answer.line, answer.who))
+        number = numbers_drawn.get((answer.sale, answer.line, answer.who))
         if not answer.ok or number is None:
             continue
-        seen_ok += 1
-        # A document may be half a second old when it is served.
+        in_turn += 1
+        # A status document may be half a second old when it is served.
         after = (doc for doc in documents[answer.sale, answer.line] if doc.asked_ms > answer.at_ms + 750)
         shown = next(after, None)
         if shown is not None and int(shown.body["called"]) < number:
             broken.append(f"{answer.sale}/{answer.line}: {number} reserved while {shown.body['called']} were called")
-    return make_check(6, "nobody reserves before being called (order)", broken, f"{seen_ok} in turn", "number ≤ called")
+    return make_check(6, "no reservation before the call (order)", broken, f"{in_turn} in turn", "number ≤ called")
 
 
-def nobody_passed_over(observed: Observations) -> Check:
-    """Nobody was still told to wait when a worse number had its turn already."""
+def none_passed_over(observed: Observations) -> Check:
+    """No person still waits when a later number has been called already."""
     broken, looks = [], 0
-    worst: dict[tuple[str, str], int] = defaultdict(int)
+    highest_called: dict[tuple[str, str], int] = defaultdict(int)
     for answer in sorted(
         observed.journal.answers_to("look"), key=lambda one: (one.sale, one.line, int(one.body.get("now", 0)))
     ):
@@ -89,17 +89,17 @@ def nobody_passed_over(observed: Observations) -> Check:
             continue
         looks += 1
         number, state, line = int(answer.body["number"]), answer.body["state"], (answer.sale, answer.line)
-        if state == "waiting" and number <= max(worst[line], int(answer.body["called"])):
+        if state == "waiting" and number <= max(highest_called[line], int(answer.body["called"])):
             broken.append(f"{answer.sale}/{answer.line}: {number} waits though {answer.body['called']} were called")
         if state == "called":
-            worst[line] = max(worst[line], number)
+            highest_called[line] = max(highest_called[line], number)
     return make_check(
-        6, "nobody is passed over (order)", broken, f"{looks} looks", "waiting only behind the last one called"
+        6, "no person is passed over (order)", broken, f"{looks} looks", "waiting only behind the last one called"
     )
 
 
 def one_place(observed: Observations) -> Check:
-    """One place per phone and per e-mail in each sale, but for those that were left."""
+    """Each phone and each e-mail has one place in a sale. Places of people who left do not count."""
     people, broken = identities(observed), []
     left = {(answer.sale, answer.who) for answer in observed.journal.answers_to("leave") if answer.ok}
     places: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)

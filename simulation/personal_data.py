@@ -1,6 +1,6 @@
-"""A simulated country for the review: names, streets, and the many ways in which people write them.
+"""Makes Indonesian names, addresses, phones and mailboxes, in the many ways in which people write them.
 
-Nothing here knows the rules by which orders are reviewed.
+This file does not use the rules of the review.
 """
 
 import random
@@ -18,7 +18,7 @@ _LAST = (
     "Tanjung Hakim Yulianto Sutrisno Mahendra Puspita Anggraini Wahyuni Kurniawan Halim Tan Iskandar Basuki"
 )
 LAST = tuple(_LAST.split())
-# As common as they are: every crowd has several.
+# Common names, so that every crowd has several people with the same name.
 COMMON = ("Muhammad Rizki", "Siti Aminah", "Agus Setiawan", "Ahmad Fauzi", "Nur Hidayah", "Sri Wahyuni")
 _STREETS = (
     "Melati Mawar Kenanga Anggrek Cempaka Flamboyan Dahlia Teratai Bougenville Kamboja Sudirman Diponegoro Gajah Mada "
@@ -58,7 +58,7 @@ PUBLIC_MAIL = ("gmail.com",) * 14 + ("yahoo.com", "yahoo.co.id", "outlook.com", 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A house as the land register has it."""
+    """The exact address of a house."""
 
     street: str
     number: int
@@ -70,14 +70,14 @@ class House:
 
 
 class PersonalDataFactory:
-    """Chance of one seed, and what it makes of places and people."""
+    """Makes random personal data from one random generator. Mailboxes are unique."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self._taken: set[str] = set()
 
     def house(self) -> House:
-        """Some house."""
+        """A random house."""
         rng = self.rng
         city = rng.choice(list(QUARTERS))
         number = max(1, round(rng.lognormvariate(3, 1)))
@@ -97,8 +97,8 @@ class PersonalDataFactory:
             return self.rng.choice(COMMON)
         return f"{self.rng.choice(FIRST)} {self.rng.choice(LAST)}"
 
-    def written(self, house: House, *, room: str = "") -> str:
-        """The address as one person writes it: labels, abbreviations, parts left out, notes, a slip of the finger."""
+    def format_address(self, house: House, *, room: str = "") -> str:
+        """The address as one person writes it: with abbreviations, missing parts, notes or a typing error."""
         rng = self.rng
         number = rng.choice((" No. {}", " No {}", " no.{}", " {}", " Nomor {}")).format(house.number)
         street = rng.choice(("Jl. ", "Jl ", "Jalan ", "jln ", "Jln. ")) + house.street + number
@@ -120,7 +120,7 @@ class PersonalDataFactory:
         return self.add_typo(text) if rng.random() < 0.04 else text
 
     def add_typo(self, text: str) -> str:
-        """Two neighbouring letters swapped, one lost, or one doubled."""
+        """Swaps two neighbouring letters, drops one, or doubles one. Digits stay as they are."""
         at = self.rng.randrange(1, max(2, len(text) - 2))
         if text[at].isdigit() or text[at + 1 : at + 2].isdigit():
             return text
@@ -133,7 +133,7 @@ class PersonalDataFactory:
         return self.rng.choice(("0", "+62", "0", "62 ")).replace("62 ", "+62 ") + number
 
     def mail(self, name: str) -> str:
-        """A mailbox with a public provider, mostly after the name."""
+        """A mailbox at a public provider, usually made from the name."""
         rng = self.rng
         first, *rest = name.lower().split()
         last = rest[-1] if rest else ""
@@ -149,20 +149,20 @@ class PersonalDataFactory:
             x="".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(5, 9))),
         )
         domain = rng.choice(PUBLIC_MAIL)
-        # A mailbox is somebody's, dots or not: who comes later takes a number.
+        # A mailbox has one owner, with or without dots in it. A later person gets a number added.
         while f"{local.replace('.', '')}@{domain}" in self._taken:
             local += str(rng.randint(1, 99))
         self._taken.add(f"{local.replace('.', '')}@{domain}")
         return f"{local}@{domain}"
 
     def token(self) -> str:
-        """What no two devices or payment instruments have in common."""
+        """A random value that identifies one device or one payment instrument."""
         return f"{self.rng.getrandbits(64):016x}"
 
     def home_network(self) -> str:
-        """A fixed line: an address of its own in a block that a quarter shares."""
+        """The IP address of a fixed line."""
         return f"36.{self.rng.randint(64, 95)}.{self.rng.randint(0, 255)}.{self.rng.randint(1, 254)}"
 
     def mobile_network(self) -> str:
-        """Carriers put tens of thousands behind a few addresses."""
+        """The IP address of a mobile carrier, which puts tens of thousands of people behind a few addresses."""
         return f"114.{self.rng.choice((4, 5, 120, 124))}.{self.rng.randint(0, 39)}.{self.rng.randint(1, 254)}"

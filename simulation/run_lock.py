@@ -1,4 +1,4 @@
-"""One demo for each data folder: a lock that ends with its process, however that ends."""
+"""Allows one demo for each data folder. The system releases the lock when the process ends, even by a crash."""
 
 import fcntl
 import os
@@ -7,11 +7,11 @@ from typing import Self
 
 
 class DemoAlreadyRunning(RuntimeError):
-    """Another process has the lock; the text says which."""
+    """Another process holds the lock. The text names its process id."""
 
 
 class DemoLock:
-    """An advisory lock on a file that names its holder. Usable as a context manager; raises Taken."""
+    """A lock on a file that contains the process id of its holder. A context manager; raises DemoAlreadyRunning."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -25,7 +25,8 @@ class DemoLock:
             holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise DemoAlreadyRunning(
-                f"A demo is running already (process {holder}) with the data in {self._path.parent}."
+                f"A demo is running already (process {holder}) with the data in {self._path.parent}. "
+                "Use it, or stop it with Ctrl-C in its terminal."
             ) from error
         self._file.truncate(0)
         self._file.write(str(os.getpid()))

@@ -1,4 +1,4 @@
-"""From the first server's start to the last check: the order of the acts."""
+"""Plays the whole story: starts the servers, plays the days in order, and runs the last checks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +26,11 @@ def play(
     show_progress: Callable[[str], None],
     rerun: str = "public",
 ) -> Story:
-    """Play the first `acts` days, with the `rerun` of 29 January that is wanted.
+    """Plays the first `acts` days, with the chosen variant (`rerun`) of 29 January.
 
-    Raises NotReady and NoRedis when the servers do not come up.
+    Raises ServerNotReady or RedisNotFound when the servers cannot start.
     """
-    show_progress("Starting Redis, the server and a Celery worker ...")
+    show_progress("Starting Redis, the web server and a Celery worker ...")
     with Servers(port=port, behind_proxy=True) as servers:
         story = prepare(scale=scale, seed=seed, out=out, servers=servers, show_progress=show_progress)
         try:
@@ -42,7 +42,7 @@ def play(
 
 def _play_acts(story: Story, acts: int, rerun: Callable[[Story, Sale], Sale]) -> None:
     timing = story.timing
-    # About when the third day will be over; should that take longer, its people come late, as they would.
+    # About when the third day is over. If it takes longer, the people of the last day come late.
     opens_in_s = 2 * timing.lobby_s + 0.6 * timing.open_s + 25
     later = february_2.publish(story, opens_in_s=opens_in_s) if acts == ACTS else None
     first = january_26.play(story)

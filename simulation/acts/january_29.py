@@ -1,4 +1,4 @@
-"""29 January as it was: an additional sale on Lazada alone, fed by what was cancelled."""
+"""29 January as it was: an additional sale on Lazada only, with the units of cancelled orders."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,20 +19,20 @@ from simulation.story import Story, wait_for
 
 CODE = "29-january"
 LINE = "lazada"
-# One returned unit in ten waits for appeals; published with the plan.
+# One returned unit in ten is kept for appeals. The plan publishes this number.
 RESERVE_OF_POOL = 10
 LETTERS_S = 30.0
 
 
 def play(story: Story, source: Sale) -> Sale:
-    """Units move by a plan; those cancelled by mistake are invited, those who went empty-handed come again."""
+    """Moves the returned units, invites wrongly cancelled buyers, and sends them and earlier empty-handed people."""
     sale = _plan(story)
     pool = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED).count()
     kept = max(appeals.LATE, pool // RESERVE_OF_POOL)
     reallocate.reallocate(source=source, target=sale.allocations.get(), reserve=kept, by=story.staff[0])
     schedule.publish(sale=sale)
     late = appeals.decide_late(story, source)
-    told = letters(
+    invitations = invitation_letters(
         story, sale, shows=next(channel["entry_url"] for channel in poco.CHANNELS if channel["code"] == LINE)
     )
     moved = Unit.objects.filter(allocation__sale=sale).count()
@@ -42,7 +42,7 @@ def play(story: Story, source: Sale) -> Sale:
     attendance = story.send_crowd(sale, people, {LINE: LINE})
     story.reload_unit_history()
     story.add_act("29 January", units=moved, people=len(people), ends=attendance.result_counts(), late_appeals=late)
-    found = [*checks.everything(story.observed), traceable(story, source, kept), told]
+    found = [*checks.check_all(story.observed), traceable(story, source, kept), invitations]
     story.add_checks("29 January", found)
     return sale
 
@@ -63,25 +63,25 @@ def _plan(story: Story) -> Sale:
 
 
 def _empty_handed(story: Story) -> list[Person]:
-    """Everybody honest who got nothing the first time, on their way to Lazada."""
+    """Honest people who got nothing in the first sale. They now come to Lazada."""
     participants = story.attendances[january_26.CODE].participants
-    wanted = {Result.EMPTY_HANDED, Result.LAPSED}
+    results = {Result.EMPTY_HANDED, Result.LAPSED}
     kinds = {Kind.HONEST, Kind.DOUBLE, Kind.RETRIER, Kind.FAMILY}
     people = [
         participant.shopper.person
         for participant in participants
-        if participant.result in wanted and participant.kind in kinds
+        if participant.result in results and participant.kind in kinds
     ]
     return [replace(person, channel=LINE) for person in people[: max(20, story.units(0.5))]]
 
 
 def wronged(story: Story) -> list[Person]:
-    """Those cancelled by the shop's mistake: nothing of the limit is used up for them."""
-    return [replace(person, channel=LINE) for person in lost(story).values()]
+    """Buyers cancelled by the shop's mistake. Their cancelled orders do not count against the limit."""
+    return [replace(person, channel=LINE) for person in wronged_by_reservation(story).values()]
 
 
-def lost(story: Story) -> dict[str, Person]:
-    """Who lost an order to the shop's own mistake, or won an appeal when no unit was left; by reservation."""
+def wronged_by_reservation(story: Story) -> dict[str, Person]:
+    """People whose order was cancelled by mistake, or who won an appeal when no unit was left; by reservation."""
     wrong = Q(cancellation__reason=ReasonCode.CANCELLED_BY_MISTAKE) | Q(case__appeal__remedy=Remedy.PRIORITY)
     ids = {str(id_) for id_ in Reservation.objects.filter(wrong).values_list("pk", flat=True)}
     participants = story.attendances[january_26.CODE].participants
@@ -93,7 +93,7 @@ def lost(story: Story) -> dict[str, Person]:
 
 
 def traceable(story: Story, source: Sale, kept: int) -> Check:
-    """Cancelled = moved + restored + in the pool, and each unit of the follow-up sale came from one cancellation."""
+    """Cancelled = moved + restored + in the pool, and each unit of the next sale comes from one cancellation."""
     cancelled = Cancellation.objects.filter(reservation__sale=source).count()
     pool = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED).count()
     restored = Appeal.objects.filter(case__reservation__sale=source, remedy=Remedy.RESTORED).count()
@@ -111,18 +111,20 @@ def traceable(story: Story, source: Sale, kept: int) -> Check:
     )
 
 
-def letters(story: Story, sale: Sale, *, shows: str) -> Check:
-    """Who was wronged has been written to, with a link to a page that shows the way into the sale."""
-    owed = Notice.objects.filter(sale=sale, kind=Notice.Kind.INVITED)
-    wait_for(lambda: not owed.exclude(state=NoticeState.SENT).exists(), seconds=LETTERS_S)
+def invitation_letters(story: Story, sale: Sale, *, shows: str) -> Check:
+    """Each wronged buyer gets a letter with their own link, to a page that shows how to enter the sale."""
+    notices = Notice.objects.filter(sale=sale, kind=Notice.Kind.INVITED)
+    wait_for(lambda: not notices.exclude(state=NoticeState.SENT).exists(), seconds=LETTERS_S)
     story.outbox.scan()
-    links = [appeal_form.find_link(story.outbox.mails, id_, about="invitation") for id_ in lost(story)]
-    right = sum(bool(link) and shows in fetch.page(link) for link in links)
-    alone = len(set(links)) == len(links)
+    links = [
+        appeal_form.find_link(story.outbox.mails, id_, about="invitation") for id_ in wronged_by_reservation(story)
+    ]
+    valid = sum(bool(link) and shows in fetch.page(link) for link in links)
+    distinct = len(set(links)) == len(links)
     return Check(
         11,
         "wrongly cancelled buyers are invited",
-        right == len(links) and alone,
-        f"{right} of {len(links)} invited, each by a link of their own",
+        valid == len(links) and distinct,
+        f"{valid} of {len(links)} invited, each by their own link",
         "all",
     )

@@ -52,7 +52,7 @@ def _observed(*answers: Answer, units: int = 1, unit_history: tuple[dict[str, An
 
 
 def _broken(observed: Observations) -> set[int]:
-    return {check.promise for check in checks.everything(observed) if not check.held}
+    return {check.promise for check in checks.check_all(observed) if not check.held}
 
 
 def test_nothing_is_found_where_all_is_well() -> None:
@@ -126,13 +126,13 @@ def test_a_reservation_before_being_called_is_found() -> None:
     assert not order_checks.called_first(observed).held
 
 
-def test_somebody_passed_over_is_found() -> None:
+def test_a_person_who_is_passed_over_is_found() -> None:
     looks = (
         _answer("ani", "look", OPENS, index=1, number=2, state="called", called=2, now=OPENS),
         _answer("budi", "look", OPENS + 1, index=2, number=1, state="waiting", called=0, now=OPENS + 1),
     )
 
-    assert not order_checks.nobody_passed_over(_observed(*looks)).held
+    assert not order_checks.none_passed_over(_observed(*looks)).held
 
 
 def test_a_late_confirmation_is_found() -> None:

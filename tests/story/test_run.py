@@ -120,5 +120,5 @@ def test_it_ends_in_time_and_goes_on_with_the_same_data(run: Run) -> None:
     run.start()
 
     assert run.sales["26-january"] == before
-    assert "shown this once" not in run.said
+    assert "not printed again" not in run.said
     assert run.interrupt() == 0

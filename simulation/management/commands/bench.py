@@ -1,4 +1,4 @@
-"""`manage.py bench`: what a request costs, as ratios to controls in the same run, on servers of its own."""
+"""`manage.py bench`: measures what a request costs, relative to control measurements of the same run."""
 
 import json
 import os
@@ -21,18 +21,18 @@ from simulation.processes import ServerNotReady
 from simulation.redis_server import RedisNotFound
 
 NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
-# Minutes long, so only where it is asked for.
+# Takes minutes, so it runs only when --only names it.
 LONG = ("sale",)
 
 
 class Command(BaseCommand):
-    """Starts Redis, PostgreSQL and granian, measures, compares with the budgets."""
+    """Starts Redis, PostgreSQL and granian, measures, and compares the results with the budgets."""
 
-    help = "Measure what requests cost, beside controls in the same run and against the budgets."
+    help = "Measure what requests cost, relative to controls in the same run, and compare with the budgets."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """What to measure, how large, in what form."""
+        """Parts to measure, size and output format."""
         every = (*NAMES, *LONG)
         parser.add_argument(
             "--only",
@@ -40,20 +40,20 @@ class Command(BaseCommand):
             choices=every,
             default=NAMES,
             metavar="NAME",
-            help=f"{', '.join(every)}; all but {', '.join(LONG)} unless told",
+            help=f"{', '.join(every)}; the default is all except {', '.join(LONG)}",
         )
         parser.add_argument(
             "--entries",
             type=int,
             default=100_000,
-            help="how many wait in the line whose memory counts, in the one that is lost, and in the whole sale",
+            help="number of people in the measurements `line`, `loss` and `sale` (default: %(default)s)",
         )
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, **options: Any) -> None:
-        """Measures and tells."""
+        """Measures and prints the figures."""
         if not 100 <= options["entries"] <= ENTRIES_MAX:
-            raise CommandError(f"--entries lies between 100 and {ENTRIES_MAX:,}.")
+            raise CommandError(f"--entries must be between 100 and {ENTRIES_MAX:,}.")
         restart_isolated(postgres=True)
         console = Console(stderr=options["json"], highlight=False)
         try:
@@ -71,23 +71,27 @@ class Command(BaseCommand):
             console.print(machine)
 
 
-def _measure(servers: IsolatedServers, wanted: Sequence[str], entries: int, console: Console) -> list[Figure]:
+def _measure(servers: IsolatedServers, names: Sequence[str], entries: int, console: Console) -> list[Figure]:
     parts: list[tuple[set[str], str, Callable[[], list[Figure]]]] = [
-        (set(door_budgets.NAMES), "the doors (two minutes)", lambda: door_budgets.measure(servers, wanted)),
-        ({"gate"}, "the gate", gate.decisions),
+        (set(door_budgets.NAMES), "the hot door (two minutes)", lambda: door_budgets.measure(servers, names)),
+        ({"gate"}, "Redis (the gate)", gate.decisions),
         ({"line"}, f"a line of {entries:,}", lambda: gate.line(entries)),
-        ({"books"}, "the books", lambda: books.commits(servers)),
-        ({"loss"}, f"a loss of the gate with {entries:,} entries", lambda: loss.rebuilds(servers, entries)),
+        ({"books"}, "PostgreSQL (the books)", lambda: books.commits(servers)),
+        (
+            {"loss"},
+            f"the recovery from a loss of Redis with {entries:,} entries",
+            lambda: loss.rebuilds(servers, entries),
+        ),
         (
             {"sale"},
-            f"a whole sale of {entries:,} people (some minutes)",
+            f"a whole sale with {entries:,} people (some minutes)",
             lambda: whole_sale.sale(servers, entries, console.print),
         ),
         ({"review"}, f"a review of {review.ORDERS:,} orders", review.scoring),
     ]
     figures = []
-    for names, words, measure in parts:
-        if names & set(wanted):
-            console.print(f"Measuring {words} ...")
+    for part_names, description, measure in parts:
+        if part_names & set(names):
+            console.print(f"Measuring {description} ...")
             figures += measure()
     return figures
