@@ -94,7 +94,7 @@ class Person:
 
 
 class PeopleFactory:
-    """Makes people. `mark` (0 to 999) is part of phones and codes, so that crowds with different marks do not overlap."""
+    """Makes people. `mark` (0 to 999) is part of phones and codes, so that two crowds never share a person."""
 
     def __init__(self, *, seed: int, mark: int = 0) -> None:
         self._random = random.Random(f"{seed}/{mark}")

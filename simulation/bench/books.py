@@ -1,4 +1,4 @@
-"""Measurements of the books alone: reservations committed by the writer, many at once and one by one."""
+"""Measures PostgreSQL (the books) alone: the writer commits reservations in batches and one by one."""
 
 import time
 import uuid
@@ -24,10 +24,10 @@ WRITERS = 2
 
 
 def commits(servers: IsolatedServers) -> list[Figure]:
-    """Reservations a second: in batches of 50 by two writers, by one, and each in a transaction of its own."""
+    """Reservations a second: in batches of 50 by one writer and by two, and one per transaction."""
     where = fixtures.campaign(["books"])
     card = fixtures.sale(where, units={"books": 2 * TOGETHER + ALONE})
-    ready = winners(card, Channel.objects.get(campaign=where).pk)
+    ready = new_reservations(card, Channel.objects.get(campaign=where).pk)
     cpu = time.process_time()
     books_cpu = cpu_seconds(servers.postgres.pid) if servers.postgres else 0.0
     one = _rate(ready[:TOGETHER], size=BATCH, writers=1)
@@ -46,14 +46,14 @@ def commits(servers: IsolatedServers) -> list[Figure]:
             limit=10_000,
             note=f"1 writer {one:,.0f}, 2 writers {two:,.0f}",
         ),
-        at_least(group, "beside one transaction each", best / alone, unit="×", limit=8, note=f"{alone:,.0f}/s"),
+        at_least(group, "relative to one transaction each", best / alone, unit="×", limit=8, note=f"{alone:,.0f}/s"),
         Figure(group, "the writer's CPU", cpu_us, "µs each", note="batches of 50, one writer"),
         Figure(group, "PostgreSQL's CPU", books_us, "µs each"),
     ]
 
 
-def winners(card: SaleCard, channel: int) -> list[NewReservation]:
-    """A winner for each unit of a sale's first line, each another person."""
+def new_reservations(card: SaleCard, channel: int) -> list[NewReservation]:
+    """A reservation for each unit of the sale's first line, each of a different person."""
     now = ms(datetime.now(UTC))
     units = Unit.objects.filter(allocation=card.lines[0].id).values_list("id", "version")
     scope = LimitSlot.campaign_scope(card.campaign)
@@ -79,17 +79,17 @@ def winners(card: SaleCard, channel: int) -> list[NewReservation]:
     ]
 
 
-def write(winners: Sequence[NewReservation]) -> None:
-    """Commits them in batches."""
-    _write([winners[start : start + BATCH] for start in range(0, len(winners), BATCH)])
+def write(reservations: Sequence[NewReservation]) -> None:
+    """Commits the reservations in batches of 50."""
+    _write([reservations[start : start + BATCH] for start in range(0, len(reservations), BATCH)])
 
 
-def _rate(winners: Sequence[NewReservation], *, size: int, writers: int) -> float:
-    batches = [winners[start : start + size] for start in range(0, len(winners), size)]
+def _rate(reservations: Sequence[NewReservation], *, size: int, writers: int) -> float:
+    batches = [reservations[start : start + size] for start in range(0, len(reservations), size)]
     began = time.perf_counter()
     with ThreadPoolExecutor(writers) as threads:
         list(threads.map(_write, [batches[at::writers] for at in range(writers)]))
-    return len(winners) / (time.perf_counter() - began)
+    return len(reservations) / (time.perf_counter() - began)
 
 
 def _write(batches: Sequence[Sequence[NewReservation]]) -> None:

@@ -1,4 +1,4 @@
-"""The budgets of the doors: what each verb costs beside an empty answer, and how fast it is beside plain Django."""
+"""The budgets of the hot door: CPU of each verb relative to an empty answer, rate relative to plain Django."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,7 +20,10 @@ PEOPLE = {"refused": 24_000, "won": 16_000, "control": 4_000}
 
 @dataclass(frozen=True, slots=True)
 class PreparedSales:
-    """Two sales: one in its lobby, and one open with lines where units are plenty, gone, and sold by the control."""
+    """Two prepared sales: one in its lobby, and one open.
+
+    The open sale has a line with enough units, a line whose units are gone, and a line for the control.
+    """
 
     lobby: SaleCard
     lobby_key: str
@@ -29,25 +32,25 @@ class PreparedSales:
     entered: dict[str, list[Place]]
 
     def line(self, code: str) -> LineCard:
-        """A line of the open sale."""
+        """A line of the open sale, by its code."""
         return fixtures.line_of(self.open, code)
 
 
-def measure(servers: IsolatedServers, wanted: Collection[str]) -> list[Figure]:
-    """The figures of the verbs that are wanted."""
-    prepared = _prepare(wanted)
+def measure(servers: IsolatedServers, names: Collection[str]) -> list[Figure]:
+    """Measures the verbs in `names`, and the controls."""
+    prepared = _prepare(names)
     with doors.doors(servers) as server:
-        empties = [server.cost([doors.get("/empty")], seconds=SECONDS, expect=200)]
-        costs = {name: _cost(server, prepared, name) for name in NAMES[:-1] if name in wanted}
-        empties.append(server.cost([doors.get("/empty")], seconds=SECONDS, expect=200))
+        empty_costs = [server.cost([doors.get("/empty")], seconds=SECONDS, expect=200)]
+        costs = {name: _cost(server, prepared, name) for name in NAMES[:-1] if name in names}
+        empty_costs.append(server.cost([doors.get("/empty")], seconds=SECONDS, expect=200))
     with doors.control(servers) as plain:
         bare = plain.cost([doors.get("/bare")], seconds=SECONDS, expect=200)
-        control = _control(plain, prepared) if "control" in wanted else None
-    return [*_baseline(empties, bare), *_verbs(costs, fmean(e.micros for e in empties), bare, control)]
+        control = _control(plain, prepared) if "control" in names else None
+    return [*_baseline(empty_costs, bare), *_verbs(costs, fmean(e.micros for e in empty_costs), bare, control)]
 
 
-def _prepare(wanted: Collection[str]) -> PreparedSales:
-    people = {name: count for name, count in PEOPLE.items() if name in wanted}
+def _prepare(names: Collection[str]) -> PreparedSales:
+    people = {name: count for name, count in PEOPLE.items() if name in names}
     units = {**people, "refused": 1} if "refused" in people else people or {"won": 1}
     where, other = fixtures.campaign(["lobby"]), fixtures.campaign(list(units))
     lobby = fixtures.sale(where, units={"lobby": 1}, max_entries=1_000_000)
@@ -64,27 +67,27 @@ def _prepare(wanted: Collection[str]) -> PreparedSales:
 def _cost(server: Server, prepared: PreparedSales, name: str) -> Cost:
     lobby = fixtures.line_of(prepared.lobby, "lobby")
     if name == "enter":
-        wishes = doors.enters(prepared.lobby, lobby, prepared.lobby_key, most=ENTERS)
-        return server.cost(wishes, seconds=SECONDS, expect=201)
+        requests = doors.enters(prepared.lobby, lobby, prepared.lobby_key, most=ENTERS)
+        return server.cost(requests, seconds=SECONDS, expect=201)
     if name == "status":
         return server.cost([doors.get(doors.path_of(prepared.lobby, lobby, "status"))], seconds=SECONDS, expect=200)
     if name == "look":
-        wishes = doors.looks(prepared.lobby, lobby, prepared.lobby_key, prepared.entered["lobby"])
-        return server.cost(wishes, seconds=SECONDS, expect=200)
-    wishes = doors.reserves(prepared.open, prepared.line(name), prepared.keys[name], prepared.entered[name])
-    return server.cost(wishes, seconds=SECONDS, expect=201 if name == "won" else 409)
+        requests = doors.looks(prepared.lobby, lobby, prepared.lobby_key, prepared.entered["lobby"])
+        return server.cost(requests, seconds=SECONDS, expect=200)
+    requests = doors.reserves(prepared.open, prepared.line(name), prepared.keys[name], prepared.entered[name])
+    return server.cost(requests, seconds=SECONDS, expect=201 if name == "won" else 409)
 
 
 def _control(plain: Server, prepared: PreparedSales) -> Cost:
-    wishes = doors.control_reserves(prepared.line("control"), prepared.keys["control"], prepared.entered["control"])
-    return plain.cost(wishes, seconds=SECONDS, expect=201)
+    requests = doors.control_reserves(prepared.line("control"), prepared.keys["control"], prepared.entered["control"])
+    return plain.cost(requests, seconds=SECONDS, expect=201)
 
 
-def _baseline(empties: list[Cost], bare: Cost) -> list[Figure]:
+def _baseline(empty_costs: list[Cost], bare: Cost) -> list[Figure]:
     return [
         *(
             Figure("controls", f"empty answer, {when}", cost.micros, "µs CPU", note=cost.summary())
-            for when, cost in zip(("before", "after"), empties, strict=True)
+            for when, cost in zip(("before", "after"), empty_costs, strict=True)
         ),
         Figure("controls", "bare Django view (WSGI, 2 workers)", bare.micros, "µs CPU", note=bare.summary()),
     ]
@@ -92,9 +95,9 @@ def _baseline(empties: list[Cost], bare: Cost) -> list[Figure]:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """CPU as a multiple of an empty answer at most, rate as a multiple of a bare Django view at least."""
+    """The highest CPU, as a multiple of an empty answer; the lowest rate, as a multiple of a bare Django view."""
 
-    words: str
+    title: str
     cpu: float | None = None
     rate: float | None = None
 
@@ -120,18 +123,18 @@ def _verbs(costs: dict[str, Cost], empty: float, bare: Cost, control: Cost | Non
 
 
 def _cpu(budget: Budget, cost: Cost, empty: float) -> Figure:
-    group, value, count = "CPU beside an empty answer", cost.micros / empty, cost.load_result.count
+    group, value, count = "CPU relative to an empty answer", cost.micros / empty, cost.load_result.count
     split = f"door {cost.server_s / count * 1e6:.0f} + Redis {cost.redis_s / count * 1e6:.0f} µs"
     if budget.cpu is None:
-        return Figure(group, budget.words, value, "×", note=split)
-    return at_most(group, budget.words, value, unit="×", limit=budget.cpu, note=split)
+        return Figure(group, budget.title, value, "×", note=split)
+    return at_most(group, budget.title, value, unit="×", limit=budget.cpu, note=split)
 
 
 def _rate(budget: Budget, cost: Cost, bare: Cost) -> Figure:
-    group, value = "rate beside a bare Django view", cost.rate / bare.rate
+    group, value = "rate relative to a bare Django view", cost.rate / bare.rate
     if budget.rate is None:
-        return Figure(group, budget.words, value, "×", note=cost.summary())
-    return at_least(group, budget.words, value, unit="×", limit=budget.rate, note=cost.summary())
+        return Figure(group, budget.title, value, "×", note=cost.summary())
+    return at_least(group, budget.title, value, unit="×", limit=budget.rate, note=cost.summary())
 
 
 def _beside_control(won: Cost | None, control: Cost) -> list[Figure]:
@@ -139,7 +142,7 @@ def _beside_control(won: Cost | None, control: Cost) -> list[Figure]:
     figures = [Figure(group, "the same as a plain DRF view", control.micros, "µs CPU", note=note)]
     if won is not None:
         figures.append(
-            at_least(group, "CPU of the plain view beside ours", control.micros / won.micros, unit="×", limit=8)
+            at_least(group, "CPU of the plain view relative to ours", control.micros / won.micros, unit="×", limit=8)
         )
         with_books = (control.micros + control.books_micros) / (won.micros + won.books_micros)
         figures.append(Figure(group, "the same with PostgreSQL's CPU", with_books, "×"))

@@ -1,4 +1,4 @@
-"""Measurements over HTTP: the doors as granian serves them, and the controls, each with the CPU that it cost."""
+"""Measures over HTTP: the hot door as granian serves it, and the controls, each with its CPU time."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ WARM_UP = 200
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What answering a crowd cost: CPU seconds of the server, of Redis and of PostgreSQL (0 where not ours)."""
+    """The cost of a load: CPU seconds of the server, Redis and PostgreSQL (0 if the bench did not start it)."""
 
     load_result: LoadResult
     server_s: float
@@ -36,21 +36,21 @@ class Cost:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return self.load_result.count / self.load_result.seconds
 
     @property
     def micros(self) -> float:
-        """CPU of server and Redis, µs a request."""
+        """CPU of server and Redis, in µs per request."""
         return (self.server_s + self.redis_s) / self.load_result.count * 1e6
 
     @property
     def books_micros(self) -> float:
-        """CPU of PostgreSQL, µs a request."""
+        """CPU of PostgreSQL, in µs per request."""
         return self.books_s / self.load_result.count * 1e6
 
     def summary(self) -> str:
-        """In short, for the table."""
+        """One line for the table; names answers with status 5xx and lost answers."""
         wrong = {status: count for status, count in self.load_result.answers.items() if status >= 500 or status == 0}
         return f"{self.rate:,.0f}/s, p50 {self.load_result.p50:.1f} ms, p99 {self.load_result.p99:.1f} ms" + (
             f", WRONG {wrong}" if wrong else ""
@@ -59,14 +59,17 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server and those it leans on."""
+    """A running web server, with the Redis and PostgreSQL that it uses."""
 
     port: int
     process: Process
     servers: IsolatedServers
 
     def cost(self, requests: Sequence[bytes], *, seconds: float, expect: int) -> Cost:
-        """Let a crowd send these requests after a few to warm up; raises Unready when they are not answered as due."""
+        """Sends some requests to warm up, then the others, and measures.
+
+        Raises FixtureError when under 99 % of the answers have the status `expect`.
+        """
         if len(requests) > WARM_UP:
             load.send(port=self.port, requests=requests[:WARM_UP], seconds=seconds)
             requests = requests[WARM_UP:]
@@ -92,7 +95,7 @@ class Server:
 
 @contextmanager
 def doors(servers: IsolatedServers) -> Iterator[Server]:
-    """The product's doors, and the empty answer beside them."""
+    """Runs the hot door and the empty answer."""
     options = ["--interface", "asgi", "--loop", "uvloop", "--no-ws", "--http", "1"]
     with _granian("doors", [*options, "simulation.bench.asgi:application"], "/empty", servers, {}) as server:
         yield server
@@ -100,7 +103,7 @@ def doors(servers: IsolatedServers) -> Iterator[Server]:
 
 @contextmanager
 def web(servers: IsolatedServers) -> Iterator[Server]:
-    """The product's pages and REST API beside the doors, as in production."""
+    """Runs the pages and the REST API in a server of their own, as in production."""
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "8", "config.wsgi:application"]
     with _granian("web", options, "/livez", servers, {}) as server:
         yield server
@@ -108,7 +111,7 @@ def web(servers: IsolatedServers) -> Iterator[Server]:
 
 @contextmanager
 def control(servers: IsolatedServers) -> Iterator[Server]:
-    """Plain Django: a bare view, and the control's reservation."""
+    """Runs plain Django: a bare view, and the control's reservation."""
     env = {"DJANGO_SETTINGS_MODULE": "simulation.bench.control_settings"}
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "1"]
     with _granian(
@@ -131,12 +134,12 @@ def _granian(
 
 
 def get(path: str) -> bytes:
-    """A GET as bytes on the wire."""
+    """The bytes of a GET request."""
     return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 
 
 def post(path: str, key: str, body: dict[str, object], **headers: str) -> bytes:
-    """A partner's POST as bytes on the wire."""
+    """The bytes of a partner's POST request."""
     sent = json.dumps(body).encode()
     more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     head = (
@@ -147,46 +150,52 @@ def post(path: str, key: str, body: dict[str, object], **headers: str) -> bytes:
 
 
 def path_of(card: SaleCard, line: LineCard, verb: str) -> str:
-    """Where the hot door takes a verb."""
+    """The path of a verb at the hot door."""
     return f"/v1/sales/{card.code}/lines/{line.code}/{verb}"
 
 
 def enters(card: SaleCard, line: LineCard, key: str, *, most: int, first: int = 0) -> list[bytes]:
-    """So many new people at the door."""
+    """Requests of `most` new people who enter."""
     path = path_of(card, line, "enter")
     return [post(path, key, {"identity": identity(number)}) for number in range(first, first + most)]
 
 
 def identity(number: int) -> dict[str, str]:
-    """Raw values by axis of one of them."""
+    """The raw values of person `number`, by axis."""
     known = {Axis.PHONE: f"0812{number:08d}", Axis.EMAIL: f"b{number}@example.com", Axis.PAYMENT: f"card-{number}"}
     return {axis.value: value for axis, value in known.items()}
 
 
 def looks(card: SaleCard, line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
-    """People asking where they stand, each several times."""
+    """Requests of people who look at their place, ten times each."""
     path = path_of(card, line, "look")
     return [post(path, key, {"place": places.seal(place)}) for place in entered] * 10
 
 
 def reserves(card: SaleCard, line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
-    """Everybody wants one."""
+    """Requests to reserve one unit for each place."""
     path, items = path_of(card, line, "reserve"), [{"sku": fixtures.SKU, "quantity": 1}]
-    return _wishes(entered, lambda token, ask: post(path, key, {"place": token, "items": items}, Idempotency_Key=ask))
-
-
-def control_reserves(line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
-    """The same at the control."""
-    path = f"/lines/{line.id}/reserve"
-    return _wishes(
-        entered, lambda token, ask: post(path, key, {"place": token, "sku": fixtures.SKU}, Idempotency_Key=ask)
+    return _requests(
+        entered,
+        lambda token, key_of_request: post(path, key, {"place": token, "items": items}, Idempotency_Key=key_of_request),
     )
 
 
-def _wishes(entered: Sequence[Place], wish: Callable[[str, str], bytes]) -> list[bytes]:
-    return [wish(places.seal(place), f"bench-{place.line}-{place.index}") for place in entered]
+def control_reserves(line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
+    """The same requests for the control."""
+    path = f"/lines/{line.id}/reserve"
+    return _requests(
+        entered,
+        lambda token, key_of_request: post(
+            path, key, {"place": token, "sku": fixtures.SKU}, Idempotency_Key=key_of_request
+        ),
+    )
+
+
+def _requests(entered: Sequence[Place], make_request: Callable[[str, str], bytes]) -> list[bytes]:
+    return [make_request(places.seal(place), f"bench-{place.line}-{place.index}") for place in entered]
 
 
 def waiting(card: SaleCard, line: LineCard, people: int) -> list[Place]:
-    """So many people with places in a line."""
+    """Lets `people` new people enter a line, and returns their places."""
     return bridge.run(fixtures.fill(card, line, [fixtures.random_person() for _ in range(people)]))

@@ -28,14 +28,14 @@ TIMES = 20
 def decisions() -> list[Figure]:
     """Decisions in batches of 64 with three hard axes, beside pipelined INCR on the same server."""
     card = fixtures.sale(fixtures.campaign(["gate"]), units={"gate": 3 * DECISIONS})
-    entered = bridge.run(fixtures.fill(card, card.lines[0], [fixtures.random_person() for _ in range(3 * DECISIONS)]))
+    stood = bridge.run(fixtures.fill(card, card.lines[0], [fixtures.random_person() for _ in range(3 * DECISIONS)]))
     card = bridge.run(fixtures.open_now(card))
     bridge.run(fixtures.call_all(card, card.lines[0]))
-    return bridge.run(_decisions(card, card.lines[0], entered))
+    return bridge.run(_decisions(card, card.lines[0], stood))
 
 
-async def _decisions(card: SaleCard, line: LineCard, entered: Sequence[Place]) -> list[Figure]:
-    asks = [await _ask(card, line, place) for place in entered]
+async def _decisions(card: SaleCard, line: LineCard, stood: Sequence[Place]) -> list[Figure]:
+    asks = [await _ask(card, line, place) for place in stood]
     first, second, third = (asks[at * DECISIONS : (at + 1) * DECISIONS] for at in range(3))
     core = DECISIONS / await _cpu_s(lambda: _decide(card, line, first))
     incr = INCRS / await _cpu_s(_count)
@@ -59,20 +59,10 @@ async def _ask(card: SaleCard, line: LineCard, place: Place) -> tuple[Ask, str]:
     number, seed = await places.number_of(card, line, place.index)
     limit_slots = tuple((axis.value, place.digests[axis].hex()) for axis in fixtures.AXES)
     ask = Ask(
-        id=str(uuid.uuid4()),
-        key=f"bench:{place.index}",
-        print="0" * 64,
-        index=place.index,
-        number=number,
-        items=((0, 1),),
-        quantity=1,
-        digests=tuple(digest for _, digest in limit_slots),
-        limit=card.limit,
-        sale_limit=card.sale_limit,
-        channel=1,
-        line=line.line_id,
-        limit_slots=limit_slots,
-    )
+        id=str(uuid.uuid4()), key=f"bench:{place.index}", print="0" * 64, index=place.index, number=number,
+        items=((0, 1),), quantity=1, digests=tuple(digest for _, digest in limit_slots), limit=card.limit,
+        sale_limit=card.sale_limit, channel=1, line=line.line_id, limit_slots=limit_slots,
+    )  # fmt: skip
     return ask, seed
 
 

@@ -1,7 +1,7 @@
-"""A crowd on one page: `python -m flashsale.stage.bench.load`, a process of its own that sends prepared requests.
+"""A load generator: `python -m simulation.bench.load`, a separate process that sends prepared requests.
 
-Each of the connections sends its next request when it has the answer to the last one. Prints one JSON object. Needs
-nothing of Django, sends to loopback only, and ends with the time or with the last request, whichever comes first.
+Each connection sends its next request when it has the answer to the last one. The process prints one JSON object. It
+does not need Django, sends only to the loopback address, and ends after the last request or when the time is over.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SECONDS_MAX = 30.0
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a crowd was answered. Times in seconds but for the percentiles, which are ms."""
+    """The result of a load: answers by status, seconds, CPU seconds of the sender, and percentiles of latency in ms."""
 
     answers: dict[int, int]
     seconds: float
@@ -43,16 +43,16 @@ class LoadResult:
 
     @property
     def count(self) -> int:
-        """How many answers came."""
+        """The number of answers."""
         return sum(self.answers.values())
 
 
 def send(
     *, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32, keep: bool = False
 ) -> LoadResult:
-    """Send requests from a process of its own: each one once, a single one again and again.
+    """Sends requests from a separate process: each once; a single request repeatedly until the time is over.
 
-    With `keep` the bodies of the answers come back, by the position of their request.
+    With `keep`, the result has the bodies of the answers, by the position of their request.
     """
     with (
         tempfile.NamedTemporaryFile(prefix="flashsale-requests-") as file,
@@ -87,7 +87,7 @@ def _read(file: Path) -> list[bytes]:
 
 
 def _is_complete(received: bytes) -> bool:
-    """Whether an answer has arrived to its end."""
+    """Whether the whole answer has arrived."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
         return False
@@ -96,7 +96,7 @@ def _is_complete(received: bytes) -> bool:
 
 
 class Crowd:
-    """What all connections share: the requests still to be sent, and what has come back."""
+    """The state that all connections share: the requests still to send, and the answers."""
 
     def __init__(self, requests: Sequence[bytes], seconds: float, *, keep: bool) -> None:
         self.answers: Counter[int] = Counter()
@@ -108,11 +108,11 @@ class Crowd:
         self._keep = keep
 
     def next(self) -> tuple[int, bytes] | None:
-        """The next request with its position, None when it is over."""
+        """The next request and its position; None when the time is over or all requests are sent."""
         return next(self._requests, None) if time.perf_counter() < self._ends else None
 
     def record(self, number: int, answer: bytes, seconds: float) -> None:
-        """Notes a whole answer."""
+        """Records a complete answer."""
         self.answers[int(answer[9:12])] += 1
         self.times.append(seconds)
         if self._keep:
@@ -120,7 +120,7 @@ class Crowd:
 
 
 class Connection(asyncio.Protocol):
-    """One connection."""
+    """One connection, with one request at a time."""
 
     def __init__(self, crowd: Crowd) -> None:
         self.gone = asyncio.get_running_loop().create_future()
@@ -136,17 +136,17 @@ class Connection(asyncio.Protocol):
         self._send_next()
 
     def _send_next(self) -> None:
-        request = self._crowd.next()
-        if request is None:
+        next_request = self._crowd.next()
+        if next_request is None:
             self._sent_at = 0.0
             self._link.close()
             return
-        self._number, wish = request
+        self._number, request = next_request
         self._sent_at = time.perf_counter()
-        self._link.write(wish)
+        self._link.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Notes a whole answer and sends the next request."""
+        """Records an answer when it is complete, and sends the next request."""
         self._received += data
         if not _is_complete(self._received):
             return
@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
         self._send_next()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
-        """A connection that ends in the middle of an answer counts as status 0."""
+        """Counts status 0 if the connection ends before the answer is complete."""
         if self._sent_at:
             self._crowd.answers[0] += 1
         self.gone.set_result(None)
@@ -168,7 +168,7 @@ async def _visit(port: int, connections: int, crowd: Crowd) -> None:
 
 
 def main() -> None:
-    """Sends what it is told to and prints what came back."""
+    """Sends the requests in the file and prints the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("connections", type=int, choices=range(1, 257), metavar="connections")

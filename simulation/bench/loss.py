@@ -1,4 +1,4 @@
-"""Measurement of a loss of the gate: how long until a large sale answers again, its Redis emptied or restarted."""
+"""Measures a loss of Redis (the gate): the time until a large sale answers again after a flush or a restart."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ LIMIT_S = 60
 
 
 def rebuilds(servers: IsolatedServers, entries: int) -> list[Figure]:
-    """Entries through the real script, one reservation for every twenty of them, then the gate is lost twice."""
+    """Fills a sale through the real script, with one reservation per 20 entries. Then loses Redis twice."""
     where = fixtures.campaign(["loss"])
     stock = entries // ENTRIES_PER_RESERVATION
     card = fixtures.sale(where, units={"loss": 2 * stock}, max_entries=entries)
@@ -26,7 +26,7 @@ def rebuilds(servers: IsolatedServers, entries: int) -> list[Figure]:
         some = [fixtures.random_person() for _ in range(min(FILL_AT_ONCE, entries - start))]
         bridge.run(fixtures.fill(card, card.lines[0], some))
     card = bridge.run(fixtures.open_now(card))
-    books.write(books.winners(card, Channel.objects.get(campaign=where).pk)[:stock])
+    books.write(books.new_reservations(card, Channel.objects.get(campaign=where).pk)[:stock])
     note = f"{entries:,} entries, {stock:,} reservations"
     emptied = _seconds(card, stock, lambda: bridge.run(_empty()))
     restarted = _seconds(card, stock, lambda: _restart(servers))
@@ -36,15 +36,15 @@ def rebuilds(servers: IsolatedServers, entries: int) -> list[Figure]:
     ]
 
 
-def _seconds(card: SaleCard, reservations: int, lose: Callable[[], None]) -> float:
-    """From the loss until the sale answers with everything that was acknowledged."""
+def _seconds(card: SaleCard, reservations: int, lose_redis: Callable[[], None]) -> float:
+    """Seconds from the loss until the sale answers with everything that was acknowledged."""
     began = time.perf_counter()
-    lose()
+    lose_redis()
     while True:
         try:
             rebuild(sale=card.sale)
         except GateDown:
-            time.sleep(0.05)  # connections of the dead server fail once each
+            time.sleep(0.05)  # each connection to the old server fails once
             continue
         break
     spent = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""How long a review takes: orders of a large simulated sale in the books, read, scored and made into cases."""
+"""Measures how long a review takes: reads and scores the orders of a large simulated sale, and opens cases."""
 
 import time
 import uuid
@@ -23,12 +23,12 @@ WRITTEN_AT_ONCE = 5_000
 
 
 def scoring() -> list[Figure]:
-    """A review from its first order read to its last case opened, by one worker; and once more."""
+    """The time of a review by one worker, from the first order to the last case; then the time of a second review."""
     where = fixtures.campaign(["review"])
     sale = Sale.objects.get(pk=fixtures.sale(where, units={"review": 1}).sale)
     _write(sale, review_judging.purchases(seed=SEED, orders=ORDERS)[:ORDERS])
-    first_s, opened = _carried_out(sale)
-    again_s, more = _carried_out(sale)
+    first_s, opened = _time_review(sale)
+    again_s, more = _time_review(sale)
     if more or opened != Case.objects.count():
         raise fixtures.FixtureError(
             f"review: {opened} cases opened, then {more} more, {Case.objects.count()} in the books"
@@ -40,7 +40,7 @@ def scoring() -> list[Figure]:
     ]
 
 
-def _carried_out(sale: Sale) -> tuple[float, int]:
+def _time_review(sale: Sale) -> tuple[float, int]:
     run: ReviewRun = review.start(sale=sale)
     began = time.perf_counter()
     opened = review.carry_on(run=run.pk)
@@ -48,7 +48,7 @@ def _carried_out(sale: Sale) -> tuple[float, int]:
 
 
 def _write(sale: Sale, made: Sequence[Purchase]) -> None:
-    """The orders as confirmations leave them, but for units and payments, which no review reads."""
+    """Writes confirmed orders to the database, without units and payments, because the review does not read them."""
     line = Allocation.objects.get(sale=sale)
     line.cohort, line.seed, line.block = len(made), "5e" * 32, len(made)
     line.save(update_fields=["cohort", "seed", "block"])
