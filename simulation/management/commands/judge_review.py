@@ -89,7 +89,7 @@ def _lines(result: JudgingResult) -> list[tuple[str, ...]]:
     ]
 
 
-HEAD = ("kind of people", "orders", "looked at", "share", "aim", "")
+HEAD = ("kind of people", "orders", "flagged", "share", "aim", "")
 
 
 def _table(result: JudgingResult) -> Table:
