@@ -108,7 +108,7 @@ def test_changing_the_rules_makes_another_set_and_says_who_did(bob: Client) -> N
     send(bob, url, content=content, note="fewer false alarms")
     made = PublishedRuleSet.newest()
     assert (made.version, made.note, made.made_by.username, made.read().threshold) == (
-        first.number + 1, "fewer false alarms", "bob", 70,
+        first.version + 1, "fewer false alarms", "bob", 70,
     )  # fmt: skip
     assert Record.objects.get(what="rules").facts == f'{{"number":{made.version},"rules":"{made.hash}"}}'
     for broken in (content, "{}", json.dumps(RULES.published() | {"threshold": 0})):

@@ -90,7 +90,7 @@ def test_a_unit_given_to_many_belongs_to_one_by_its_constraint_alone(way: Way, m
 
 def test_without_its_constraint_one_person_gets_two(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = LyingGate()
-    with dropped(LimitSlot, "one_claim_per_slot"):
+    with dropped(LimitSlot, "one_use_of_a_limit_slot"):
         assert one_by_one(gate.winner(0, who="ani"), gate.winner(1, who="ani")) == [Outcome.RESERVED] * 2
         assert LimitSlot.objects.filter(digest="ani", axis="phone").count() == 2
 

@@ -33,7 +33,7 @@ LIMIT = Breakage(
         ],
         "flashsale/gate/lua/reserve.lua": [(r"return 'limit_reached' end", "local _ = 0 end")],
     },
-    dropped=[("claim", "one_claim_per_slot"), ("claim", "claim_within_limit")],
+    dropped=[("limitslot", "one_use_of_a_limit_slot"), ("limitslot", "limit_slot_within_limit")],
 )
 
 # A unit is given out and stays on the shelf; the books no longer compare before they set.
@@ -46,7 +46,7 @@ STOCK = Breakage(
             (r"if cursor\.rowcount != len\(rows\):", "if cursor.rowcount > len(rows):")
         ],
     },
-    dropped=[("holding", "one_active_reservation_per_unit")],
+    dropped=[("reservationunit", "one_active_reservation_per_unit")],
 )
 
 # Whoever pushes in is served.
@@ -64,7 +64,7 @@ ORDER = Breakage(
 
 def copy(folder: Path, breakage: Breakage | None = None) -> Path:
     """The product in a folder of its own, broken as asked."""
-    for name in ("flashsale", "config"):
+    for name in ("flashsale", "simulation", "config"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "manage.py", folder)
     if breakage is not None:
