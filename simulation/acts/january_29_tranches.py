@@ -99,7 +99,7 @@ def _sale(story: Story, source: Sale) -> Sale:
         for old in source.allocations.all()
     ]
     wronged = {"code": WRONGED, "name": "Wrongly cancelled", "channels": [poco.PAGE], "stock": stock, "listed": []}
-    public = {"code": PUBLIC, "name": "Everybody", "channels": list(CHANNEL_SHARES), "stock": stock}
+    public = {"code": PUBLIC, "name": "Public", "channels": list(CHANNEL_SHARES), "stock": stock}
     return schedule.plan_sale(
         campaign=story.campaign,
         code=CODE,

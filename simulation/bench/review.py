@@ -31,7 +31,7 @@ def scoring() -> list[Figure]:
     again_s, more = _time_review(sale)
     if more or opened != Case.objects.count():
         raise fixtures.FixtureError(
-            f"review: {opened} cases opened, then {more} more, {Case.objects.count()} in the books"
+            f"review: {opened} cases opened, then {more} more, {Case.objects.count()} in the database"
         )
     group = "review"
     return [

@@ -1,4 +1,4 @@
-"""The outsider's checks find what is broken, in answers made up for it, and nothing where all is well."""
+"""The outsider's checks find each broken promise in made-up answers, and find nothing in correct answers."""
 
 from dataclasses import replace
 from typing import Any
@@ -46,21 +46,30 @@ def _observed(*answers: Answer, units: int = 1, unit_history: tuple[dict[str, An
     for answer in answers:
         journal.add(answer)
     return Observations(
-        journal=journal, limit=1, units={("s", "l"): units}, windows={"s": (OPENS, CLOSES, HOLD)},
-        transcripts={"s": TRANSCRIPT}, unit_history=list(unit_history),
-    )  # fmt: skip
+        journal=journal,
+        limit=1,
+        units={("s", "l"): units},
+        windows={"s": (OPENS, CLOSES, HOLD)},
+        transcripts={"s": TRANSCRIPT},
+        unit_history=list(unit_history),
+    )
 
 
 def _broken(observed: Observations) -> set[int]:
     return {check.promise for check in checks.check_all(observed) if not check.held}
 
 
-def test_nothing_is_found_where_all_is_well() -> None:
+def test_correct_answers_break_no_promise() -> None:
     first = lottery.index_of(1, COHORT, SEED)
     observed = _observed(
-        _enter("ani", first, "081211112222"), _status(OPENS, 1), _reserve("ani", "r1"), _reserve("ani", "r1"),
-        _confirm("ani", "r1"), _status(OPENS + 2000, 1, free=0, sold=1), unit_history=(_way("r1", "confirmed"),),
-    )  # fmt: skip
+        _enter("ani", first, "081211112222"),
+        _status(OPENS, 1),
+        _reserve("ani", "r1"),
+        _reserve("ani", "r1"),
+        _confirm("ani", "r1"),
+        _status(OPENS + 2000, 1, free=0, sold=1),
+        unit_history=(_way("r1", "confirmed"),),
+    )
 
     assert _broken(observed) == set()
 
@@ -89,9 +98,12 @@ def test_a_lost_unit_is_found() -> None:
 
 def test_one_phone_with_two_reservations_is_found() -> None:
     observed = _observed(
-        _enter("ani", 1, "081211112222"), _enter("ani-2", 2, "+62 812 1111 2222"), _reserve("ani", "r1"),
-        _reserve("ani-2", "r2"), units=2,
-    )  # fmt: skip
+        _enter("ani", 1, "081211112222"),
+        _enter("ani-2", 2, "+62 812 1111 2222"),
+        _reserve("ani", "r1"),
+        _reserve("ani-2", "r2"),
+        units=2,
+    )
 
     assert not checks.limited(observed, list(observed_reservations(observed))).held
     assert not order_checks.one_place(observed).held
@@ -103,7 +115,7 @@ def test_a_lost_acknowledgement_is_found() -> None:
     assert not checks.committed(observed, list(observed_reservations(observed))).held
 
 
-def test_two_effects_of_one_key_are_found() -> None:
+def test_two_reservations_of_one_key_are_found() -> None:
     assert not checks.once(_observed(_reserve("ani", "r1"), _reserve("ani", "r2"))).held
 
 
@@ -162,7 +174,7 @@ def test_a_reservation_before_the_opening_is_found() -> None:
     assert not checks.inside_window(observed, list(observed_reservations(observed))).held
 
 
-def test_a_line_that_rolls_over_may_have_fewer_units_than_before_and_never_more() -> None:
+def test_a_line_that_rolls_over_may_have_fewer_units_but_never_more() -> None:
     observed = _observed(_status(OPENS, 0, free=2), _status(OPENS + 1, 0, free=1), units=2)
     assert not checks.conserved(observed).held
     observed.rolling.add(("s", "l"))
