@@ -25,12 +25,12 @@ class Result(StrEnum):
     """How a sale ended for a person."""
 
     BOUGHT = "bought"
-    EMPTY_HANDED = "empty-handed"
-    STOPPED = "stopped at the door"
+    EMPTY_HANDED = "got nothing"
+    STOPPED = "refused"
     NO_SHOW = "did not come"
     EXPIRED = "let the hold expire"
     LAPSED = "came too late"
-    FAILED = "met an unexpected answer"
+    FAILED = "got an unexpected answer"
 
 
 @dataclass(frozen=True, slots=True)

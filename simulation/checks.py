@@ -156,7 +156,7 @@ def late_refused(observed: Observations, reservations: list[ObservedReservation]
         if answer.ok and id_ not in in_time:
             broken.append(f"{id_} confirmed {after} ms too late")
     return make_check(
-        8, "an expired hold is never confirmed", broken, f"{late} late confirmations refused", "all refused"
+        8, "an expired hold is never confirmed", broken, f"late confirmations: {late}, all refused", "all refused"
     )
 
 

@@ -87,11 +87,14 @@ def _run_demo(port: int, stop: threading.Event, console: Console) -> None:
             url=servers.url, keys=logins.partner_keys(var / "partners.json", practice.plan()), outbox=outbox
         )
         crowd.start()
+        if created:  # the first start
+            console.print("A small campaign is played now (about a minute). You can use the site already.")
         try:
             demo = Demo(servers.url, campaign, keys, outbox, lambda line: console.print(line, markup=False), stop)
             demo.seed()
             threading.Thread(target=demo.send_crowd_to_rerun, name="rerun", daemon=True).start()
-            console.print(f"[bold]Ready.[/] Open {servers.url}/ in a browser. Press Ctrl-C to stop.")
+            console.print(f"[bold]Ready.[/] Open {servers.url}/ and join the practice sale,")
+            console.print("or log in to the admin as agus and decide the open review cases. Press Ctrl-C to stop.")
             _wait_until_stopped(servers, crowd, stop)
         finally:
             console.print("Stopping ...")
@@ -109,7 +112,7 @@ def _print_addresses(console: Console, url: str, created: dict[str, str], var: P
         (f"{url}/admin/", "schedule sales, watch them, review orders"),
         (f"{url}/v1/openapi.json", "description of the partner API; keys are in " + _relative(var / "partners.json")),
     ]
-    console.print("Running now:")
+    console.print("The site is up:")
     for address, what in rows:
         console.print(f"  [bold]{address:38}[/] {what}")
     if created:
