@@ -93,7 +93,7 @@ def _make(sale: Sale, *, wait: bool, anew: bool) -> FairnessReport | None:
 
 async def _counted(card: SaleCard) -> dict[str, Any]:
     """What the gate knows of the sale; nothing once the sale has left it."""
-    if card.code not in await sale_cards.codes() or await inspect.revision(card) is None:
+    if card.code not in await sale_cards.sale_codes() or await inspect.revision(card) is None:
         return {}
     return {
         "refused": await inspect.refusals(card),

@@ -49,7 +49,7 @@ def _ended(ids: Sequence[str]) -> list[EndedReservation]:
 async def give(*, card: SaleCard, ended: EndedReservation) -> None:
     """Tells the gate of an end that the books have committed; late and repeated messages change nothing."""
     line = card.line_of_allocation(ended.allocation)
-    await scripts.give(
+    await scripts.give_back(
         card, line, reservation=ended.reservation, frees_limit=ended.frees_limit, how=ended.how,
         units=_sold_here(line.skus, ended.units),
     )  # fmt: skip

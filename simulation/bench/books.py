@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from django.db import close_old_connections
 
-from flashsale.books.reservations import NewReservation, SlotRequest, Taken, commit
+from flashsale.books.reservations import NewReservation, ReservedUnit, SlotRequest, commit
 from flashsale.gate.sale_card import SaleCard
 from flashsale.models import Channel, LimitSlot, Unit
 from flashsale.models.sale import ms
@@ -60,7 +60,8 @@ def winners(card: SaleCard, channel: int) -> list[NewReservation]:
     return [
         NewReservation(
             id=uuid.uuid4(), sale=card.sale, epoch=card.epoch, allocation=card.lines[0].id, channel=channel, index=at,
-            number=at, asked=f"bench:{at}", fingerprint="0" * 64, units=(Taken(unit, version, scene.SKU, 1_799_000),),
+            number=at, asked=f"bench:{at}", fingerprint="0" * 64,
+            units=(ReservedUnit(unit, version, scene.SKU, 1_799_000),),
             limit_slots=tuple(
                 SlotRequest(scope, axis, digest.hex(), card.limit) for axis, digest in scene.somebody().items()
             ),

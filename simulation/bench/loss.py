@@ -49,7 +49,7 @@ def _seconds(card: SaleCard, reservations: int, lose: Callable[[], None]) -> flo
         break
     spent = time.perf_counter() - began
     line = card.lines[0]
-    found = bridge.run(inspect.counters(card, line))["held"], len(bridge.run(inspect.used(card)))
+    found = bridge.run(inspect.counters(card, line))["held"], len(bridge.run(inspect.used_limits(card)))
     if found != (reservations, reservations * len(scene.AXES)):
         raise scene.Unready(f"held and counted after the loss: {found}")
     return spent

@@ -100,16 +100,16 @@ async def _extend(card: SaleCard, line: LineCard, people: int) -> None:
     figures = await survey(card, line)
     if figures.block < figures.entered + people:
         block = await in_books(index_blocks.write_block, line.id, min(card.max_entries, figures.entered + people))
-        await scripts.extend(card, line, block=block)
+        await scripts.extend_block(card, line, block=block)
 
 
 async def open_now(card: SaleCard) -> SaleCard:
     """Moves the opening to this moment, in books and gate, and has all lines drawn; the card as it is now."""
     moved = datetime.now(UTC)
     revision = await in_books(_move_opening, card.sale, moved)
-    await scripts.tell(card, revision=revision, opens=ms(moved))
+    await scripts.apply_decision(card, revision=revision, opens=ms(moved))
     card = replace(card, opens_at=ms(moved))
-    await sale_cards.show(card)
+    await sale_cards.store_card(card)
     if not await draw.draw(card=card):
         raise Unready("the sale was not drawn")
     return card
