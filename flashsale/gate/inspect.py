@@ -90,7 +90,7 @@ async def places(card: SaleCard) -> Counter[tuple[int, int]]:
     """How many digests lead to each place, by (line id, index). Raises GateDown."""
     found: Counter[tuple[int, int]] = Counter()
     async for packed in _packed_places(card):
-        found[packed % LINES, packed // LINES // (2 * RETURNS)] += 1
+        found[packed % LINES, packed // LINES // RETURNS] += 1
     return found
 
 
