@@ -39,7 +39,7 @@ async def beat(*, card: SaleCard, figures: Survey) -> None:
     if LEASE_MS - BEAT_MS < figures.runs_until - figures.wall <= LEASE_MS + BEAT_MS:
         return
     revision, lease = await in_books(_beat, card.sale, figures.wall, seen_at)
-    answer = await scripts.beat(card, revision=revision, lease=lease)
+    answer = await scripts.extend_lease(card, revision=revision, lease=lease)
     if answer is Outcome.NOT_READY:
         await sale_control.tell_again(card=card)
 

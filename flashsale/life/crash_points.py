@@ -25,7 +25,7 @@ class CrashPoint:
 
 CRASH_POINTS = (
     CrashPoint(
-        "enter: room made", "The books promise more indexes.", "flashsale.gate.scripts:extend",
+        "enter: room made", "The books promise more indexes.", "flashsale.gate.scripts:extend_block",
         True, "The tending, once half of what the gate knows is given.", LOOK,
     ),
     CrashPoint(
@@ -87,11 +87,11 @@ CRASH_POINTS = (
         False, "The next look gets the same units again.", LOOK,
     ),
     CrashPoint(
-        "roll over: moved", "The books moved the units to the successor.", "flashsale.gate.scripts:give",
+        "roll over: moved", "The books moved the units to the successor.", "flashsale.gate.scripts:give_back",
         False, "The next look finds them moved.", LOOK,
     ),
     CrashPoint(
-        "roll over: offered", "The successor offers the units.", "flashsale.gate.scripts:arrived",
+        "roll over: offered", "The successor offers the units.", "flashsale.gate.scripts:units_arrived",
         False, "The next look offers nothing twice, and says that they have arrived.", LOOK,
     ),
     CrashPoint(

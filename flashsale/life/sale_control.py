@@ -222,11 +222,11 @@ def _told(value: Any) -> Any:
 async def _tell(card: SaleCard, sale: Sale, lease: Lease) -> None:
     # A cohort that was frozen by an opening which the books have since moved was never drawn: it freezes again.
     frozen = {} if sale.frozen_at else {"frozen": 0}
-    await scripts.tell(
+    await scripts.apply_decision(
         card, revision=sale.revision, state=sale.state, opens=card.opens_at, closes=card.closes_at,
         paused_ms=sale.paused_ms, runs_from=lease.since, runs_until=lease.until, **frozen,
     )  # fmt: skip
-    sale_cards.look_anew(card)
+    sale_cards.drop_cached_card(card)
 
 
 async def tell_again(*, card: SaleCard) -> bool:

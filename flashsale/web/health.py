@@ -48,7 +48,7 @@ def _books() -> list[str]:
 
 def _gate() -> list[str]:
     try:
-        bridge.run(sale_cards.codes())
+        bridge.run(sale_cards.sale_codes())
     except GateDown:
         return ["The gate does not answer."]
     return []

@@ -80,7 +80,9 @@ def held_promises() -> None:
 def counted(sale: Sale) -> tuple[int, list[int]]:
     """What the gate counts: sold in the first line, and used slots."""
     card = card_of(sale)
-    return bridge.run(inspect.counters(card, card.lines[0]))["sold"], sorted(bridge.run(inspect.used(card)).values())
+    return bridge.run(inspect.counters(card, card.lines[0]))["sold"], sorted(
+        bridge.run(inspect.used_limits(card)).values()
+    )
 
 
 @pytest.mark.books
