@@ -52,5 +52,5 @@ async def _send(*, url: str, person: Person, sale: str, reservation: str, words:
                 )
             )
             token = FORM.search(page)
-            form = form or {"what": "appeal", "words": words, "csrfmiddlewaretoken": token.group(1) if token else "-"}
+            form = form or {"action": "appeal", "words": words, "csrfmiddlewaretoken": token.group(1) if token else "-"}
     return answers

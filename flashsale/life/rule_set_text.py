@@ -30,8 +30,8 @@ KINDS: dict[str, Words] = {
 MARKS: dict[str, Words] = {
     Mark.BYPASSED_LINE: gettext_lazy("bypassed the line"),
     Mark.OVER_LIMIT: gettext_lazy("one mailbox over the limit"),
-    Mark.INHUMAN_SPEED: gettext_lazy("faster than people are"),
-    Mark.MINUTE_BURST: gettext_lazy("one of many in a minute"),
+    Mark.INHUMAN_SPEED: gettext_lazy("paid only seconds after reserving"),
+    Mark.MINUTE_BURST: gettext_lazy("one of several linked orders in a minute"),
     Mark.DISPOSABLE_MAIL: gettext_lazy("disposable e-mail address"),
     Mark.ODD_ADDRESS: gettext_lazy("address with a word that no other has"),
 }
@@ -87,7 +87,7 @@ def _more(count: int, rules: RuleSet) -> str:
 def _mark(mark: Mark, rules: RuleSet) -> str:
     text = str(MARKS[mark])
     if mark is Mark.INHUMAN_SPEED:
-        text += " " + _("(paid within %(seconds)s s of reserving)") % {"seconds": f"{rules.inhuman_ms / 1000:g}"}
+        text += " " + _("(within %(seconds)s s)") % {"seconds": f"{rules.inhuman_ms / 1000:g}"}
     if mark is Mark.MINUTE_BURST:
         text += " " + _("(%(people)d linked people within %(seconds)d s)") % {
             "people": rules.burst_people,

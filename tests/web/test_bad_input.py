@@ -201,8 +201,8 @@ class TestHttp:
         self, lazada: Partner, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = snapshot()
-        monkeypatch.setattr(http, "READING_S_MAX", 0.2)
-        watching = bridge.run(_started(http.end_slow_readers()))
+        monkeypatch.setattr(http, "BODY_READ_S_MAX", 0.2)
+        watching = bridge.run(_started(http.end_slow_reads()))
         try:
             for raw in ((b"{",), (b"{", b'"identity"')):
                 reply = ask(
