@@ -16,14 +16,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from flashsale.books.endings import EndedReservation, abandon_all, end_all, ended_before_all
+from flashsale.books.endings import EndedReservation, abandon_all, describe_all_ended, end_all
 from flashsale.books.reservations import NewReservation, RefusedByBooks, lock_sale
 from flashsale.gate import scripts
 from flashsale.gate.client import GateCache
 from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import in_books
-from flashsale.life.give_back import AT_ONCE, give
+from flashsale.life.give_back import AT_ONCE, give_back
 from flashsale.life.held_request import new_reservation
 from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome
@@ -72,7 +72,7 @@ async def expire(*, card: SaleCard) -> int:
         result = await in_books(end_in_books, card, requests, due[0])
         refused |= {str(id_): time.monotonic() + REFUSED_S for id_ in result.refused}
         await asyncio.gather(
-            *(give(card=card, ended=one) for one in result.ended), *(_confirm(card, sold) for sold in result.sold)
+            *(give_back(card=card, ended=one) for one in result.ended), *(_confirm(card, sold) for sold in result.sold)
         )
         done += len(result.ended) + len(result.sold)
         if sum(len(some) for some in result) < AT_ONCE or time.monotonic() > until:
@@ -137,7 +137,7 @@ def write_off(card: SaleCard, requests: HeldRequests) -> list[EndedReservation]:
     uncommitted = [new_reservation(card, held) for id_, held in requests.items() if id_ not in known]
     abandon_all([_row(new) for new in uncommitted], now=timezone.now())
     over = list(_unlocked(requests).filter(ended_at__isnull=False))
-    return ended_before_all(over, {row.pk: _units(requests[row.pk]) for row in over})
+    return describe_all_ended(over, {row.pk: _units(requests[row.pk]) for row in over})
 
 
 def _row(new: NewReservation) -> Reservation:
@@ -159,7 +159,7 @@ async def abandon_refused(*, card: SaleCard, held: HeldRequest) -> None:
     because the cause of the refusal is gone, or when another transaction has locked it. The reaper ends it then.
     """
     for ended in await in_books(write_off, card, {uuid.UUID(held.request.id): held}):
-        await give(card=card, ended=ended)
+        await give_back(card=card, ended=ended)
 
 
 async def _confirm(card: SaleCard, sold: Sold) -> None:

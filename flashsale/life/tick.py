@@ -121,7 +121,7 @@ async def mend_all() -> None:
         if card is None:
             continue
         decided = await sale_control.tell_again(card=card)
-        if again := decided + await give_back.tell_again(card=card) + await mend(card=card):
+        if again := decided + await give_back.resend_ended(card=card) + await mend(card=card):
             log.warning("%s: %s messages to the gate had been lost and were told again", code, again)
 
 

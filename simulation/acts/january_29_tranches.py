@@ -92,7 +92,7 @@ def _sale(story: Story, source: Sale) -> Sale:
 def _plan(story: Story, source: Sale, sale: Sale) -> list[Reallocation]:
     """One plan a line, in the order of the tranches; the dry run says how much there is to share."""
     lines = {line.code: line for line in sale.allocations.all()}
-    there = reallocate.foresee(source=source, target=lines[PUBLIC], reserve=RESERVE).moves
+    there = reallocate.forecast(source=source, target=lines[PUBLIC], reserve=RESERVE).moves
     first = min(there, len(lost(story)) + appeals.LATE - RESERVE)
     old = round((there - first) * OLD_LINES)
     shares = {WRONGED: first} | {AGAIN.format(code): round(old * share) for code, share in WHERE_UNITS_GO.items()}

@@ -41,7 +41,7 @@ def scoring() -> list[Figure]:
 def _carried_out(sale: Sale) -> tuple[float, int]:
     run: ReviewRun = review.start(sale=sale)
     began = time.perf_counter()
-    opened = review.carry_on(run=run.pk)
+    opened = review.execute(run=run.pk)
     return time.perf_counter() - began, opened
 
 

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 
 from flashsale.models import Payment
-from flashsale.providers.payments import CallBack, Charge, DemoProvider
+from flashsale.providers.payments import Callback, Charge, DemoProvider
 
 ANSWER_S_MAX = 15.0
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         if bank.pay(reference=reference) is not Charge.PAID:
             raise CommandError(f"The bank takes no money for {reference} any more: its time was over.")
         currency = paying.reservation.sale.campaign.currency
-        body, headers = bank.call_back(told=CallBack(reference, paying.amount, currency, paid=True))
+        body, headers = bank.signed_callback(callback=Callback(reference, paying.amount, currency, paid=True))
         address = options["url"].rstrip("/") + reverse("demo-call-back")
         request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - the operator's own
         try:
