@@ -1,4 +1,4 @@
-"""The door for the payment provider's call-backs: only a fresh signature is believed, and everything may come twice."""
+"""Callbacks of the payment provider: only a fresh signature is accepted, and a callback may come twice."""
 
 import json
 import time
@@ -25,7 +25,7 @@ BANK = DemoProvider()
 
 @pytest.fixture
 def reference(sale: Sale, held: dict[str, Any]) -> str:
-    """Ani is paying in the app of her bank."""
+    """The reference of a payment that waits for the bank's callback."""
     return pay(Shopper(sale, "ani"), UUID(held["reservation"]), instrument=DEMO_LATER).payment.reference
 
 
