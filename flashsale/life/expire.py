@@ -21,7 +21,7 @@ from flashsale.books.reservations import NewReservation, RefusedByBooks, lock_sa
 from flashsale.gate import scripts
 from flashsale.gate.client import gate
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.give_back import AT_ONCE, give
 from flashsale.life.held_request import winner_of
 from flashsale.models import Reservation
@@ -63,7 +63,7 @@ async def expire(*, card: SaleCard) -> int:
         wanted = islice(((uuid.UUID(id_), what) for id_, what in due[1].items() if id_ not in refused), AT_ONCE)
         if not (taken := dict(wanted)):
             return done
-        met = await in_books(end_in_books, card, taken, due[0])
+        met = await run_in_db_thread(end_in_books, card, taken, due[0])
         refused |= {str(id_): time.monotonic() + REFUSED_S for id_ in met.refused}
         await asyncio.gather(*(give(card=card, ended=one) for one in met.ended), *(_confirm(card, x) for x in met.sold))
         done += len(met.ended) + len(met.sold)
@@ -145,7 +145,7 @@ async def abandon_refused(*, card: SaleCard, taken: dict[str, Any]) -> None:
     Nothing happens where somebody has committed it meanwhile, under the same key, after what made the books refuse, or
     is at it: then the reaper will meet it.
     """
-    for ended in await in_books(write_off, card, {uuid.UUID(taken["ask"]["id"]): taken}):
+    for ended in await run_in_db_thread(write_off, card, {uuid.UUID(taken["ask"]["id"]): taken}):
         await give(card=card, ended=ended)
 
 

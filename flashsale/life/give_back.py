@@ -12,7 +12,7 @@ from django.utils import timezone
 from flashsale.books.endings import EndedReservation, ended_before_all
 from flashsale.gate import inspect, scripts
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Reservation
 from flashsale.rules.states import ReservationState
 
@@ -24,10 +24,10 @@ LATELY = timedelta(hours=1)
 
 async def tell_again(*, card: SaleCard) -> int:
     """Tells the gate of the ends that it has not heard of although the books have them; how many."""
-    ended = await in_books(_ended_lately, card.sale, timezone.now())
+    ended = await run_in_db_thread(_ended_lately, card.sale, timezone.now())
     missed = await inspect.still_held(card, [str(id_) for id_ in ended])
     for start in range(0, len(missed), AT_ONCE):
-        some = await in_books(_ended, missed[start : start + AT_ONCE])
+        some = await run_in_db_thread(_ended, missed[start : start + AT_ONCE])
         await asyncio.gather(*(give(card=card, ended=one) for one in some))
     return len(missed)
 

@@ -50,7 +50,7 @@ async def _tend(stop: asyncio.Event) -> None:
     """Tends until told to stop, whatever comes up: a sale that nobody tends stands still."""
     while not stop.is_set():
         try:
-            await tick.keep_tending(stop=stop)
+            await tick.run_ticks(stop=stop)
         except Exception:  # a process that serves must also tend
             log.exception("tending broke off, goes on")
             await asyncio.sleep(tick.TICK_S)

@@ -146,8 +146,8 @@ class TestDyingAfterTheBooksRefused:
         abandon = reserve.abandon_refused
 
         async def late(card: Any, taken: dict[str, Any]) -> None:
-            await db_threads.in_books(books_pause, ani.sale, paused=False)
-            await db_threads.in_books(reservations.commit, [winner_of(card, taken)])
+            await db_threads.run_in_db_thread(books_pause, ani.sale, paused=False)
+            await db_threads.run_in_db_thread(reservations.commit, [winner_of(card, taken)])
             await abandon(card=card, taken=taken)
 
         monkeypatch.setattr(reserve, "abandon_refused", late)

@@ -240,7 +240,7 @@ def test_a_number_called_at_the_last_moment_has_its_unit_and_the_money_goes_back
     async def then_called(card: Any, line: Any) -> Any:
         figures = await survey(card, line)
         monkeypatch.setattr(scripts, "survey", survey)
-        await tick.tend(card=card)
+        await tick.tick_sale(card=card)
         return figures
 
     monkeypatch.setattr(scripts, "survey", then_called)

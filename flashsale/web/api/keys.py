@@ -5,7 +5,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from flashsale.life.receipt import keys
+from flashsale.life.receipt import public_keys
 from flashsale.web.api.access import PublicView, fresh_for
 
 KEYS_FRESH_S = 300
@@ -34,4 +34,4 @@ class Keys(PublicView):
     @extend_schema(operation_id="readKeys", responses=KeysShape)
     def get(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """Public keys of receipts; check one with `python flashsale/rules/receipts.py verify RECEIPT KEYS`."""
-        return fresh_for(Response(keys()), KEYS_FRESH_S)
+        return fresh_for(Response(public_keys()), KEYS_FRESH_S)

@@ -101,7 +101,7 @@ async def _act(call: Call, *, sale: str, line: str, verb: str) -> Answer:
         raise Misused(problems.Fault.WRONG_METHOD, "", ((b"allow", ", ".join(METHODS[verb]).encode()),))
     if not CODE_FORM.fullmatch(sale):
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
-    card = await places.card(code=sale)
+    card = await places.sale_card(code=sale)
     found = places.line(card=card, code=line)
     if verb == "status":
         return await _status(call, card, found)
@@ -148,11 +148,11 @@ def _etag(document: dict[str, Any]) -> bytes:
 async def _enter(visit: Visit) -> Answer:
     card, line = visit.card, visit.line
     if visit.partner:
-        digests = enter.digests(card=card, values=visit.identity(), channel=visit.channel.id)
+        digests = enter.digest_identity(card=card, values=visit.identity(), channel=visit.channel.id)
     else:
         digests = proofs.proven(card=card, cookies=visit.call.cookies)
     entry = await _place(visit, digests)
-    code = 201 if entry.fresh else 200
+    code = 201 if entry.created else 200
     if visit.partner:
         return answer(code, {"place": entry.token, "line": line.code, "index": entry.index, "entered": True})
     return answer(code, {"line": line.code, "index": entry.index}, _cookie(visit, entry.token, COOKIE_S))
@@ -181,7 +181,7 @@ async def _with_room(visit: Visit, attempt: Callable[[], Awaitable[Given]]) -> G
             if refused.outcome is not Outcome.NO_ROOM:
                 raise
         # The tending has not come by yet.
-        await index_blocks.make_room(card=visit.card, line=visit.line)
+        await index_blocks.extend_block_now(card=visit.card, line=visit.line)
     return await attempt()
 
 
@@ -203,7 +203,7 @@ async def _leave(visit: Visit) -> Answer:
 
 
 async def _wait(visit: Visit) -> Answer:
-    await extra_time.wait(card=visit.card, line=visit.line, place=visit.place())
+    await extra_time.extra_time(card=visit.card, line=visit.line, place=visit.place())
     return answer(200, {"granted": True})
 
 
@@ -215,7 +215,7 @@ def _buyer(visit: Visit) -> Place:
     """Whoever reserves: a place in the line, or a person by a partner's word where there is none."""
     if visit.line.mode != Mode.DIRECT:
         return visit.place()
-    known = enter.digests(card=visit.card, values=visit.identity(), channel=visit.channel.id)
+    known = enter.digest_identity(card=visit.card, values=visit.identity(), channel=visit.channel.id)
     return reserve.direct_place(card=visit.card, line=visit.line, digests=known)
 
 

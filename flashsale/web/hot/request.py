@@ -50,7 +50,7 @@ class Visit(NamedTuple):
 
     def _is_old(self, token: str) -> bool:
         try:
-            old = places.read(token)
+            old = places.open_token(token)
         except Refused:
             return False
         carries = self.line.carries

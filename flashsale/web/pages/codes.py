@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from flashsale.gate import bridge
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life import places
-from flashsale.life.enter import digests as digests_of
+from flashsale.life.enter import digest_identity
 from flashsale.providers.messages import codes as sender
 from flashsale.rules.identity import Axis, reach
 from flashsale.rules.outcomes import Outcome, Refused
@@ -45,11 +45,11 @@ def provable(*, card: SaleCard) -> bool:
 @json_post
 def send(request: HttpRequest, code: str) -> HttpResponse:
     """Sends a code to each contact of the body and answers the sealed challenges, by axis."""
-    card = bridge.run(places.card(code=code))
+    card = bridge.run(places.sale_card(code=code))
     if not provable(card=card):
         raise Refused(Outcome.FORBIDDEN, "This sale cannot be entered by our page.")
     contacts = fields_of(request, *(axis.value for axis in card.hard_at_enter))
-    digests = digests_of(card=card, values={Axis(name): value for name, value in contacts.items()})
+    digests = digest_identity(card=card, values={Axis(name): value for name, value in contacts.items()})
     with _turn():
         _spend(request, [digest.hex() for digest in digests.values()])
         sent = {axis.value: _challenge(card, axis, digest, contacts[axis]) for axis, digest in digests.items()}
@@ -93,7 +93,7 @@ def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
 @json_post
 def prove(request: HttpRequest, code: str) -> HttpResponse:
     """Takes challenge and code of every axis ("phone", "phone_code", …) and sets the proofs as cookies: all or none."""
-    card = bridge.run(places.card(code=code))
+    card = bridge.run(places.sale_card(code=code))
     axes = [axis.value for axis in card.hard_at_enter]
     given = fields_of(request, *axes, *(f"{axis}_code" for axis in axes))
     proven = [_proof(request, card, axis, given[axis], given[f"{axis}_code"]) for axis in card.hard_at_enter]

@@ -78,7 +78,7 @@ def _by_campaign(sales: Any) -> list[dict[str, Any]]:
 def sale(request: HttpRequest, code: str) -> HttpResponse:
     """The waiting page of a sale."""
     try:
-        answer = _waiting(request, bridge.run(places.card(code=code)))
+        answer = _waiting(request, bridge.run(places.sale_card(code=code)))
     except Refused as refused:
         answer = _finished(request, code) if refused.outcome is Outcome.NOT_FOUND else busy(request)
     except GateDown:
@@ -92,7 +92,7 @@ def sale(request: HttpRequest, code: str) -> HttpResponse:
 def receipt(request: HttpRequest, code: str) -> HttpResponse:
     """The receipt of this browser's place, as a file to keep; needs no script."""
     try:
-        card = bridge.run(places.card(code=code))
+        card = bridge.run(places.sale_card(code=code))
         line = own_line(request, card=card)
         if line is None:
             raise Http404
@@ -160,12 +160,12 @@ def _kept_places(request: HttpRequest) -> set[tuple[int, int]]:
     for name, token in request.COOKIES.items():
         if name.startswith("fs_place_"):
             with suppress(Refused):
-                place = places.read(token)
+                place = places.open_token(token)
                 kept.add((place.sale, place.line))
     return kept
 
 
-def _place(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | None:
+def _place(request: HttpRequest, card: SaleCard, line: LineCard) -> look.PlaceView | None:
     token = request.COOKIES.get(f"fs_place_{card.code}", "")
     if not token:
         return None
@@ -177,7 +177,7 @@ def _place(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | 
 
 
 def _sheet(
-    request: HttpRequest, card: SaleCard, line: LineCard, document: dict[str, Any], view: look.View | None
+    request: HttpRequest, card: SaleCard, line: LineCard, document: dict[str, Any], view: look.PlaceView | None
 ) -> dict[str, Any]:
     """What the page's script starts with."""
     return {
