@@ -25,7 +25,7 @@ def send_notices(**_: Any) -> int:
 @shared_task(name="flashsale.tasks.carry_on_review")
 def carry_on_review(*, run: int, **_: Any) -> int:
     """Goes on with a review run: scores the orders of a sale and opens the cases."""
-    return review.carry_on(run=run)
+    return review.execute(run=run)
 
 
 # The sweeps find rows that a lost message or a dead worker left undone. Each kind of row has its own task, because a
@@ -36,20 +36,20 @@ def carry_on_review(*, run: int, **_: Any) -> int:
 def sweep_reviews(**_: Any) -> None:
     """Goes on with review runs, and carries out cancellations that can no longer be undone."""
     review.carry_out_due()
-    for run in review.unfinished():
-        review.carry_on(run=run)
+    for run in review.unfinished_runs():
+        review.execute(run=run)
 
 
 @shared_task(name="flashsale.tasks.sweep_payments")
 def sweep_payments(**_: Any) -> int:
     """Settles open payments of holds that have ended: confirms the order or sends the money back."""
-    return settle.settle_left()
+    return settle.settle_ended_holds()
 
 
 @shared_task(name="flashsale.tasks.sweep_limits")
 def sweep_limits(**_: Any) -> int:
     """Frees the limit slots of cancellations by review whose time to appeal is over."""
-    return cancel.free_slots()
+    return cancel.free_limit_slots()
 
 
 @shared_task(name="flashsale.tasks.sweep_refunds")

@@ -21,7 +21,7 @@ The ticks renew the lease once a second, first in PostgreSQL and then in Redis. 
   where it stood.
 * The wall clock jumps forward, beyond `until`: this looks like an outage and is handled as one.
 * The wall clock jumps back: the line's clock stands at `since` until the next renewal, which starts a new lease.
-* A pause ends the lease in PostgreSQL (`Sale.stand`), and a renewal never extends a lease that has ended.
+* A pause ends the lease in PostgreSQL (`Sale.stop_clock`), and a renewal never extends a lease that has ended.
 * A process dies after its commit and before its message to Redis: Redis has the older lease, so its clock stops no
   later than that of PostgreSQL. The next tick sends the new lease.
 """
@@ -104,6 +104,6 @@ def _restart_clock(sale: int, wall_ms: int, read_at: float) -> None:
         )
     elif lease.since < lease.until:
         log.warning("the clock of %s had stopped and goes on after %d ms", row, wall_ms - lease.until)
-    row.run_on(wall_ms, for_ms=LEASE_MS)
+    row.run_clock(wall_ms, for_ms=LEASE_MS)
     row.revision += 1
     row.save(update_fields=["paused_ms", "revision"])

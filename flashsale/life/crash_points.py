@@ -62,7 +62,7 @@ CRASH_POINTS = (
     CrashPoint(
         "reserve: written off",
         "PostgreSQL has the refused reservation as abandoned.",
-        "flashsale.life.expire:give",
+        "flashsale.life.expire:give_back",
         True,
         "Mending sends this to Redis, which gives units, limit, place and key back.",
         MENDING,
@@ -70,7 +70,7 @@ CRASH_POINTS = (
     CrashPoint(
         "expire: ended",
         "PostgreSQL ended the holds that were due.",
-        "flashsale.life.expire:give",
+        "flashsale.life.expire:give_back",
         False,
         "The holds are still due in Redis. The next tick sends the end of each.",
         TICK,
@@ -78,7 +78,7 @@ CRASH_POINTS = (
     CrashPoint(
         "release: ended",
         "PostgreSQL ended a hold that its owner gave back.",
-        "flashsale.life.release:give",
+        "flashsale.life.release:give_back",
         True,
         "Mending sends the end to Redis.",
         MENDING,
@@ -119,7 +119,7 @@ CRASH_POINTS = (
     CrashPoint(
         "confirm: retaken",
         "Money came late. Redis holds the same units for it again.",
-        "flashsale.life.settle:_conclude",
+        "flashsale.life.settle:_decide_late",
         True,
         "The call-back or the sweep settles the payment. If neither does, the units come due in Redis after 10 s and "
         "go back.",
@@ -136,7 +136,7 @@ CRASH_POINTS = (
     CrashPoint(
         "cancel: ended",
         "PostgreSQL cancelled an order.",
-        "flashsale.life.cancel:give",
+        "flashsale.life.cancel:give_back",
         True,
         "Mending sends the end to Redis.",
         MENDING,

@@ -16,13 +16,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from flashsale.books.endings import EndedReservation, abandon_all, end_all, ended_before_all
+from flashsale.books.endings import EndedReservation, abandon_all, describe_all_ended, end_all
 from flashsale.books.reservations import NewReservation, RefusedByBooks, lock_sale
 from flashsale.gate import scripts
 from flashsale.gate.client import gate
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import run_in_db_thread
-from flashsale.life.give_back import AT_ONCE, give
+from flashsale.life.give_back import AT_ONCE, give_back
 from flashsale.life.held_request import winner_of
 from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome
@@ -65,7 +65,9 @@ async def expire(*, card: SaleCard) -> int:
             return done
         met = await run_in_db_thread(end_in_books, card, taken, due[0])
         refused |= {str(id_): time.monotonic() + REFUSED_S for id_ in met.refused}
-        await asyncio.gather(*(give(card=card, ended=one) for one in met.ended), *(_confirm(card, x) for x in met.sold))
+        await asyncio.gather(
+            *(give_back(card=card, ended=one) for one in met.ended), *(_confirm(card, x) for x in met.sold)
+        )
         done += len(met.ended) + len(met.sold)
         if sum(len(some) for some in met) < AT_ONCE or time.monotonic() > until:
             return done
@@ -123,7 +125,7 @@ def write_off(card: SaleCard, taken: Taken) -> list[EndedReservation]:
     known = set(Reservation.objects.filter(pk__in=list(taken)).values_list("pk", flat=True))
     abandon_all([_row(winner_of(card, what)) for id_, what in taken.items() if id_ not in known], now=timezone.now())
     over = list(_unlocked(taken).filter(ended_at__isnull=False))
-    return ended_before_all(over, {row.pk: _units(taken[row.pk]) for row in over})
+    return describe_all_ended(over, {row.pk: _units(taken[row.pk]) for row in over})
 
 
 def _row(winner: NewReservation) -> Reservation:
@@ -146,7 +148,7 @@ async def abandon_refused(*, card: SaleCard, taken: dict[str, Any]) -> None:
     is at it: then the reaper will meet it.
     """
     for ended in await run_in_db_thread(write_off, card, {uuid.UUID(taken["ask"]["id"]): taken}):
-        await give(card=card, ended=ended)
+        await give_back(card=card, ended=ended)
 
 
 async def _confirm(card: SaleCard, sold: Sold) -> None:

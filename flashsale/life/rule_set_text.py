@@ -1,4 +1,4 @@
-"""Rules: a rule set in words, as the sale's page and the admin show it."""
+"""A rule set in words, for the sale's page and the admin."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,31 +40,34 @@ _ALL = {**KINDS, **MARKS}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One table of the rules."""
+    """One table of the description: title, column heads, rows."""
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
 
-def in_words(rules: RuleSet) -> list[Part]:
-    """What a rule set says, table by table, in the reader's language."""
+def describe_rules(rules: RuleSet) -> list[Part]:
+    """A rule set as tables, in the reader's language."""
     pairs = [[_ALL[one], _ALL[other]] for one, other in rules.together]
     return [
         Part(
-            _("People who share one of these are linked"), [_("what")],
+            _("People who share one of these are linked"),
+            [_("what")],
             [[KINDS[kind]] for kind in Kind if kind in STRONG],
         ),
         Part(_("Neighbours share these, so only both together link"), [_("what"), _("together with")], pairs),
         Part(
-            _("Points for a linked group"), [_("how many"), _("people"), _("addresses")],
+            _("Points for a linked group"),
+            [_("how many"), _("people"), _("addresses")],
             [
                 [_more(count, rules), rules.points(count, 1), rules.points(1, count)]
                 for count in range(2, max(len(rules.linked), len(rules.spread)) + 2)
             ],
         ),
         Part(
-            _("Points for one order"), [_("what"), _("points")],
+            _("Points for one order"),
+            [_("what"), _("points")],
             [
                 *([_mark(mark, rules), points] for mark, points in sorted(rules.marks.items(), key=lambda m: -m[1])),
                 *(
@@ -73,7 +76,7 @@ def in_words(rules: RuleSet) -> list[Part]:
                 ),
             ],
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _more(count: int, rules: RuleSet) -> str:
@@ -87,6 +90,7 @@ def _mark(mark: Mark, rules: RuleSet) -> str:
         text += " " + _("(paid within %(seconds)s s of reserving)") % {"seconds": f"{rules.inhuman_ms / 1000:g}"}
     if mark is Mark.MINUTE_BURST:
         text += " " + _("(%(people)d linked people within %(seconds)d s)") % {
-            "people": rules.burst_people, "seconds": rules.burst_s,
-        }  # fmt: skip
+            "people": rules.burst_people,
+            "seconds": rules.burst_s,
+        }
     return text

@@ -52,7 +52,7 @@ def pause(*, sale: Sale, message: str = "", by: Any = None) -> Sale:
             running = sale.state == SaleState.PUBLISHED and _phase(sale, now) is not Phase.CLOSED
             _require(running, _("Only a published sale can be paused."))
             sale.state, sale.paused_at, sale.message = SaleState.PAUSED, now, message
-            sale.stand(ms(now))
+            sale.stop_clock(ms(now))
 
     return _decide(sale, change, "pause", by)
 
@@ -66,7 +66,7 @@ def resume(*, sale: Sale, by: Any = None) -> Sale:
     def change(now: datetime) -> None:
         if sale.state == SaleState.PAUSED:
             if now >= sale.opens_at:
-                sale.run_on(ms(now), for_ms=LEASE_MS)
+                sale.run_clock(ms(now), for_ms=LEASE_MS)
             sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
         else:
             _require(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
@@ -84,7 +84,7 @@ def postpone(*, sale: Sale, opens_at: datetime, message: str = "", by: Any = Non
     def change(now: datetime) -> None:
         if opens_at == sale.opens_at:
             return
-        _require(sale.opens_after(ms(now)), _("The opening has passed: it cannot be moved any more."))
+        _require(sale.is_before_opening(ms(now)), _("The opening has passed: it cannot be moved any more."))
         _require(opens_at > max(sale.opens_at, now), _("The new opening must be later than the present one."))
         delay = opens_at - sale.opens_at
         for field in ("opens_at", "rolls_over_at"):
@@ -153,7 +153,7 @@ def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
         stock.refresh_from_db()
         sale = Sale.objects.select_related("campaign").get(pk=stock.allocation.sale_id)
         if quantity != stock.quantity:
-            _require(sale.opens_after(ms(now)), _("Units can be added until the sale opens."))
+            _require(sale.is_before_opening(ms(now)), _("Units can be added until the sale opens."))
             _require(
                 stock.quantity < quantity <= UNITS_MAX,
                 _("There are %(count)d units already.") % {"count": stock.quantity},

@@ -228,7 +228,9 @@ def _tranche_problems(line: Allocation) -> list[str]:
             text = _("The line %(line)s rolls over in a circle: its units would come back to it.")
             problems.append(text % named)
         elif next_roll_over and line.rolls_over_at and next_roll_over <= line.rolls_over_at:
-            text = _("The line %(line)s rolls over to a line that has rolled over by then: that line could not call people.")
+            text = _(
+                "The line %(line)s rolls over to a line that has rolled over by then: that line could not call people."
+            )
             problems.append(text % named)
         sold_skus = set(line.successor.stock.values_list("offer__sku", flat=True))
         missing = sorted(set(line.stock.values_list("offer__sku", flat=True)) - sold_skus)

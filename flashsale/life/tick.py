@@ -124,7 +124,7 @@ async def mend_all() -> None:
         if card is None:
             continue
         decisions = int(await sale_control.resend_decision(card=card))
-        if resent := decisions + await give_back.tell_again(card=card) + await mend(card=card):
+        if resent := decisions + await give_back.resend_ended(card=card) + await mend(card=card):
             log.warning("%s: %s messages to Redis had been lost and were sent again", code, resent)
 
 

@@ -14,7 +14,7 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import places
 from flashsale.rules import lottery
 from flashsale.rules.tokens import Place
-from simulation.bench import scene
+from simulation.bench import fixtures
 from simulation.bench.figures import Figure, at_least, at_most
 
 DECISIONS = 12_800
@@ -27,10 +27,10 @@ TIMES = 20
 
 def decisions() -> list[Figure]:
     """Decisions in batches of 64 with three hard axes, beside pipelined INCR on the same server."""
-    card = scene.sale(scene.campaign(["gate"]), units={"gate": 3 * DECISIONS})
-    stood = bridge.run(scene.fill(card, card.lines[0], [scene.somebody() for _ in range(3 * DECISIONS)]))
-    card = bridge.run(scene.open_now(card))
-    bridge.run(scene.call_all(card, card.lines[0]))
+    card = fixtures.sale(fixtures.campaign(["gate"]), units={"gate": 3 * DECISIONS})
+    stood = bridge.run(fixtures.fill(card, card.lines[0], [fixtures.random_person() for _ in range(3 * DECISIONS)]))
+    card = bridge.run(fixtures.open_now(card))
+    bridge.run(fixtures.call_all(card, card.lines[0]))
     return bridge.run(_decisions(card, card.lines[0], stood))
 
 
@@ -57,7 +57,7 @@ async def _decisions(card: SaleCard, line: LineCard, stood: Sequence[Place]) -> 
 
 async def _ask(card: SaleCard, line: LineCard, place: Place) -> tuple[Ask, str]:
     number, seed = await places.number_of(card, line, place.index)
-    limit_slots = tuple((axis.value, place.digests[axis].hex()) for axis in scene.AXES)
+    limit_slots = tuple((axis.value, place.digests[axis].hex()) for axis in fixtures.AXES)
     ask = Ask(
         id=str(uuid.uuid4()), key=f"bench:{place.index}", print="0" * 64, index=place.index, number=number,
         items=((0, 1),), quantity=1, digests=tuple(digest for _, digest in limit_slots), limit=card.limit,
@@ -71,7 +71,7 @@ async def _decide(card: SaleCard, line: LineCard, asks: Sequence[tuple[Ask, str]
         batch = asks[start : start + BATCH_MAX]
         answers = await asyncio.gather(*(scripts.reserve(card, line, seed=seed, ask=ask) for ask, seed in batch))
         if not all(isinstance(answer, dict) for answer in answers):
-            raise scene.Unready(f"reserve: {set(map(str, answers))}")
+            raise fixtures.FixtureError(f"reserve: {set(map(str, answers))}")
 
 
 async def _count() -> None:
@@ -102,7 +102,7 @@ async def _wall_s(work: Callable[[], Awaitable[None]]) -> float:
 
 def line(entries: int) -> list[Figure]:
     """What a long line costs: memory a shopper, entering on one Redis core, the draw, a wave of any size."""
-    card = scene.sale(scene.campaign(["line"]), units={"line": 1}, max_entries=entries)
+    card = fixtures.sale(fixtures.campaign(["line"]), units={"line": 1}, max_entries=entries)
     return bridge.run(_line(card, entries))
 
 
@@ -110,10 +110,10 @@ async def _line(card: SaleCard, entries: int) -> list[Figure]:
     where = card.lines[0]
     before, cpu = await _memory(), await _redis_cpu_s()
     for start in range(0, entries, FILL_AT_ONCE):
-        await scene.fill(card, where, [scene.somebody() for _ in range(min(FILL_AT_ONCE, entries - start))])
+        await fixtures.fill(card, where, [fixtures.random_person() for _ in range(min(FILL_AT_ONCE, entries - start))])
     bytes_each, cpu = (await _memory() - before) / entries, await _redis_cpu_s() - cpu
     began = time.perf_counter()
-    card = await scene.open_now(card)
+    card = await fixtures.open_now(card)
     drawn_ms = (time.perf_counter() - began) * 1e3
     freeze_ms = median([await _wall_s(lambda: _said(scripts.freeze(card))) * 1e3 for _ in range(TIMES)])
     group, people = "line", f"{entries:,} waiting"
@@ -153,10 +153,10 @@ async def _waves(card: SaleCard, where: LineCard, entries: int) -> list[Figure]:
 
 
 async def _wave_ms(card: SaleCard, where: LineCard, people: int) -> float:
-    seen = await scene.survey(card, where)
+    seen = await fixtures.survey(card, where)
     began = time.perf_counter()
     called = await scripts.call(card, where, seed=seen.seed, called=seen.called, people=people)
     spent_ms = (time.perf_counter() - began) * 1e3
     if called != seen.called + people:
-        raise scene.Unready(f"call: {called}")
+        raise fixtures.FixtureError(f"call: {called}")
     return spent_ms

@@ -84,7 +84,7 @@ def test_a_broken_order_is_told(held: Sale) -> None:
 
 def test_it_follows_units_that_came_back(held: Sale, django_user_model: Any) -> None:
     sari, tono = (django_user_model.objects.create_user(name) for name in ("sari", "tono"))
-    review.carry_on(run=review.start(sale=held).pk)
+    review.execute(run=review.start(sale=held).pk)
     orders = list(Reservation.objects.order_by("pk"))
     cases = [review.open_case(reservation=row) for row in orders if not Case.objects.filter(reservation=row).exists()]
     for case in [*Case.objects.all(), *cases]:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from flashsale.gate import bridge, sale_cards
 from flashsale.life import close, notify, rebuild, retention
-from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.models import ApiCall, Channel, Contact, Notice, Reservation, Sale
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, Shopper, begun, end_now, identity, lobby_sale, open_now, tend
@@ -27,7 +27,7 @@ def order(sale):
         reservation=ani.reserve().id,
         channel=ani.channel.id,
         buyer=Buyer(identity=known, contact=contact, language="id"),
-        payer=Payer(price=1_799_000, method="va", instrument="1"),
+        payment_choice=PaymentChoice(price=1_799_000, method="va", instrument="1"),
     )
 
 

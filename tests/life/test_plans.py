@@ -8,7 +8,7 @@ from django.utils import timezone, translation
 
 from flashsale.gate import bridge
 from flashsale.life import sale_control
-from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.enter import digest_identity, enter
 from flashsale.life.schedule import problems_of, publish
 from flashsale.models import Allocation, Record, Sale, Unit
@@ -52,8 +52,7 @@ def test_lines_that_roll_over_in_a_circle_are_refused_by_name():
     )
     english, indonesian = refused(sale)
     assert english == [
-        f"The line {code} rolls over in a circle: its units would come back to it."
-        for code in ("one", "two", "three")
+        f"The line {code} rolls over in a circle: its units would come back to it." for code in ("one", "two", "three")
     ]
     assert indonesian == [
         f"Pengalihan sisa antrean {code} berputar: unit yang diserahkannya akan kembali lagi."
@@ -65,7 +64,9 @@ def test_a_line_that_gets_its_units_when_it_has_rolled_over_itself_is_refused_by
     at = {"rolls_over_at": OPENS + HALF_AN_HOUR}
     first, second = line("one", successor="two", **at), line("two", channel="akulaku", successor="three", **at)
     english, indonesian = refused(draft_of(first, second, line("three", channel="mi.com")))
-    assert english == ["The line one rolls over to a line that has rolled over by then: that line could not call people."]
+    assert english == [
+        "The line one rolls over to a line that has rolled over by then: that line could not call people."
+    ]
     assert indonesian != english
 
 
@@ -209,9 +210,12 @@ def test_an_account_is_one_person_at_one_partner_only():
     open_now(sale)
     for person in (at_lazada, at_akulaku):
         tend(sale)
-        row, payer = person.reserve().id, Payer(1_799_000, "qris", "w")
+        row, payment_choice = person.reserve().id, PaymentChoice(1_799_000, "qris", "w")
         buyer = Buyer({Axis.ACCOUNT: "BUDI"}, {"name": "Budi", "address": "", "phone": "", "email": ""}, "id")
-        assert confirm(reservation=row, channel=person.channel.id, buyer=buyer, payer=payer).state == "confirmed"
+        assert (
+            confirm(reservation=row, channel=person.channel.id, buyer=buyer, payment_choice=payment_choice).state
+            == "confirmed"
+        )
     assert stranger.value.outcome is Outcome.NOT_ELIGIBLE
 
 

@@ -41,7 +41,7 @@ def test_a_letter_goes_to_the_very_mailbox_that_the_buyer_named() -> None:
     assert mail.outbox[-1].to == ["ani@example.com"]
     for typed, sent in (("Ani@straße.example", "Ani@xn--strae-oqa.example"), ("ani at example", "ani at example")):
         Contact.objects.get(reservation=order).add(email=typed)
-        assert notify._letter(Notice.objects.latest("pk")).to == [sent]
+        assert notify._compose(Notice.objects.latest("pk")).to == [sent]
 
 
 @pytest.fixture

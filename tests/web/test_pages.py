@@ -16,7 +16,7 @@ from flashsale.life.sale_control import close_early
 from flashsale.models import Sale
 from flashsale.web.formatting import moment_ms, money
 from flashsale.web.pages import sale_page
-from simulation.outbox_page import MOST, newest
+from simulation.outbox_page import MAILS_MAX, newest_mails
 from tests.factories import PHONE, begun, draft_sale, forget, lobby_sale, open_now, poco_campaign
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -121,10 +121,10 @@ def test_the_outbox_is_a_demos_alone(gate: redis.Redis, settings: Any, tmp_path:
 def test_the_outbox_shows_the_newest_mails_as_text(gate: redis.Redis, settings: Any, tmp_path: Path) -> None:
     settings.FLASHSALE_DEMO, settings.EMAIL_FILE_PATH = True, str(tmp_path)
     backend = get_connection("django.core.mail.backends.filebased.EmailBackend", file_path=str(tmp_path))
-    letters = [EmailMessage(f"Nº {n}", "<b>héllo</b>", to=["a@example.com"]) for n in range(MOST + 2)]
+    letters = [EmailMessage(f"Nº {n}", "<b>héllo</b>", to=["a@example.com"]) for n in range(MAILS_MAX + 2)]
     backend.send_messages(letters)
-    mails = newest(folder=tmp_path)
-    assert (len(mails), mails[0].subject) == (MOST, f"Nº {MOST + 1}")
+    mails = newest_mails(folder=tmp_path)
+    assert (len(mails), mails[0].subject) == (MAILS_MAX, f"Nº {MAILS_MAX + 1}")
     assert "&lt;b&gt;héllo&lt;/b&gt;" in text("/outbox")
 
 

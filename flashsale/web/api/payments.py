@@ -5,7 +5,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from flashsale.life.settle import hear
+from flashsale.life.settle import handle_callback
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PaymentState
@@ -55,10 +55,10 @@ class DemoCallBack(PublicView):
         if len(request.body) > BODY_BYTES_MAX:
             raise Misused(Fault.TOO_LARGE, f"The body may have {BODY_BYTES_MAX} bytes.")
         try:
-            told = payments.provider.read(body=request.body, headers=request.headers)
-        except payments.NotBelieved as error:
+            told = payments.provider.parse_callback(body=request.body, headers=request.headers)
+        except payments.InvalidSignature as error:
             limits.spend(request, limits.API_ADDRESS)
             raise Refused(Outcome.FORBIDDEN, str(error)) from error
         except ValueError as error:
             raise Refused(Outcome.MALFORMED, str(error)) from error
-        return Response({"reference": told.reference, "state": hear(told=told)})
+        return Response({"reference": told.reference, "state": handle_callback(callback=told)})

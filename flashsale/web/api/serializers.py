@@ -7,7 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from flashsale.life.confirm import Buyer, Payer
+from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.models import Allocation, Reservation, Sale
 from flashsale.models.sale import moment, ms
 from flashsale.providers.payments import METHODS
@@ -281,7 +281,7 @@ class Confirm(serializers.Serializer[Any]):
     def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The wish as the life takes it."""
         buyer = Buyer(asked["identity"], asked["contact"], asked["language"])
-        return {"buyer": buyer, "payer": Payer(asked["price"], asked["method"], asked["instrument"])}
+        return {"buyer": buyer, "payment_choice": PaymentChoice(asked["price"], asked["method"], asked["instrument"])}
 
     def validate_identity(self, values: dict[str, str]) -> dict[Axis, str]:
         """The values by axis."""

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from flashsale.gate.client import GateDown
 from flashsale.life import appeal as appealing
 from flashsale.life import sealed_links
-from flashsale.life.notify import facts_of, is_by_machine, outcome_of
+from flashsale.life.notify import appeal_outcome_text, evidence_texts, is_by_machine
 from flashsale.models import Case, Channel, Notice
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import reason
@@ -33,7 +33,7 @@ def appeal(request: HttpRequest, token: str) -> HttpResponse:
     """Why an order was cancelled, what became of the money, and the appeal; POST appeals, or waives it."""
     alert, status = "", 200
     try:
-        case = appealing.case_of(token=token)
+        case = appealing.case_from_link(token=token)
         if request.method == "POST":
             limits.spend(request, limits.LETTERS)
             _act(request, case)
@@ -64,7 +64,7 @@ def _shown(case: Case) -> dict[str, Any]:
     why, heard = reason(case.reason), getattr(case, "appeal", None)
     return {
         "order": order.pk, "sale": order.sale.name, "title": why.title.in_language(language),
-        "explanation": why.explanation.in_language(language), "facts": facts_of(case),
+        "explanation": why.explanation.in_language(language), "facts": evidence_texts(case),
         "by_machine": is_by_machine(case), "rules_version": case.rules_version,
         "cancelled": moment(case.decided_at or ended.at, zone),
         "amount": money(order.amount, order.sale.campaign.currency), "refund": texts.refund(order),
@@ -73,7 +73,7 @@ def _shown(case: Case) -> dict[str, Any]:
         "refund_waits": order.limit_slots.exists(),
         "received": moment(heard.received_at, zone) if heard else "",
         "decided": moment(heard.decided_at, zone) if heard and heard.decided_at else "",
-        "outcome": outcome_of(heard) if heard else "",
+        "outcome": appeal_outcome_text(heard) if heard else "",
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def _shown(case: Case) -> dict[str, Any]:
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """The way to a follow-up sale. It opens nothing by itself: the line asks who comes."""
     try:
-        row = sealed_links.row_of(sealed_links.Kind.INVITATION, token)
+        row = sealed_links.row_id_of(sealed_links.Kind.INVITATION, token)
     except Refused as refused:
         if refused.outcome is Outcome.EXPIRED:
             return _over(request, gettext("This invitation has ended."))

@@ -18,9 +18,9 @@ from flashsale.gate.client import GateDown
 from flashsale.life import appeal, sealed_links
 from flashsale.life import release as giving_back
 from flashsale.life.cancel import cancel
-from flashsale.life.confirm import Buyer, Payer
+from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.confirm import confirm as confirm_order
-from flashsale.life.notify import outcome_of
+from flashsale.life.notify import appeal_outcome_text
 from flashsale.models import Cancellation, Payment, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
@@ -49,8 +49,8 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
         Axis.NETWORK: client_ip.address_of(request),
     }  # fmt: skip
     buyer = Buyer(identity, {name: given[name] for name in BUYER}, (get_language() or "id")[:2])
-    payer = Payer(_amount(given["amount"]), given["method"], given["instrument"])
-    confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payer=payer)
+    payment_choice = PaymentChoice(_amount(given["amount"]), given["method"], given["instrument"])
+    confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice)
     return JsonResponse({"order": reverse("order", args=[code, row.pk])})
 
 
@@ -162,12 +162,12 @@ def _notes(row: Reservation) -> list[str]:
         if case is not None and case.is_open:
             text = gettext("People are looking at this order. Nothing is decided; it is sent as soon as they are done.")
             return [text]
-        return [outcome_of(heard)] if heard else []
+        return [appeal_outcome_text(heard)] if heard else []
     ended: Cancellation = row.cancellation
     why = reason(ended.reason)
     notes = [why.title.in_language(language), why.explanation.in_language(language)]
     if heard and ended.case_id:
-        notes.append(outcome_of(heard) or gettext("Your appeal has arrived. Somebody else decides it."))
+        notes.append(appeal_outcome_text(heard) or gettext("Your appeal has arrived. Somebody else decides it."))
     elif ended.appeal_until and ended.appeal_until >= timezone.now():
         until = moment(ended.appeal_until, row.sale.campaign.time_zone)
         notes.append(gettext("You can appeal until %(until)s.") % {"until": until})

@@ -7,7 +7,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_cookie, vary_on_headers
 
-from flashsale.life.rule_set_text import in_words
+from flashsale.life.rule_set_text import describe_rules
 from flashsale.models import Sale
 from flashsale.rules.states import SaleState
 from flashsale.web.pages.sale_page import tongues
@@ -26,5 +26,5 @@ def rules(request: HttpRequest, code: str) -> HttpResponse:
     if sale is None or sale.rules is None:
         raise Http404
     known = sale.rules.read()
-    shown = {"sale": sale, "published": sale.rules, "known": known, "parts": in_words(known)}
+    shown = {"sale": sale, "published": sale.rules, "known": known, "parts": describe_rules(known)}
     return render(request, "flashsale/rules.html", shown | tongues(request))
