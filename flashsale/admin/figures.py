@@ -14,7 +14,7 @@ Figures = Mapping[str, Mapping[str, Any]]
 
 
 async def _of(code: str) -> Figures:
-    card = await places.card(code=code)
+    card = await places.sale_card(code=code)
     documents = await asyncio.gather(*(status.status(card=card, line=line) for line in card.lines))
     return {line.code: document for line, document in zip(card.lines, documents, strict=True)}
 

@@ -15,7 +15,7 @@ from flashsale.books.endings import EndedReservation
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import score
-from flashsale.life.advisory_lock import alone
+from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.cancel import cancel_locked
 from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
@@ -65,7 +65,7 @@ def execute(*, run: int) -> int:
     Safe to repeat and to run in parallel. A worker that dies leaves the cases that it has opened. The next worker
     scores again by the same rules and opens the rest.
     """
-    with alone(RUN_LOCK, run, wait=False) as locked:
+    with advisory_lock(RUN_LOCK, run, wait=False) as locked:
         row = ReviewRun.objects.select_related("sale__campaign", "rules").get(pk=run)
         return 0 if row.finished_at or not locked else _execute(row)
 

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from flashsale.life import review
-from flashsale.life.roll_over import move_on
+from flashsale.life.roll_over import move_units
 from flashsale.models import Allocation, Appeal, Cancellation, Case, Reallocation, Reservation, ReviewRun, Sale, Unit
 from tests.admin.forms import held, links, said, send
 from tests.admin.orders import buy, cases, follow_up
@@ -216,7 +216,7 @@ def test_a_unit_tells_that_nobody_claimed_it_in_its_first_line(bob: Client) -> N
     first, then = sale.allocations.all()
     Allocation.objects.filter(pk=first.pk).update(successor=then, rolls_over_at=sale.opens_at)
     unit = first.units.get()
-    move_on(card_of(sale), first.pk, then.pk, {unit.pk: unit.version})
+    move_units(card_of(sale), first.pk, then.pk, {unit.pk: unit.version})
     way = bob.get(_url(unit)).context["panel"]["way"]
     assert [(what, where) for _, what, where, _ in way] == [
         ("set aside", "26 January – lazada"),

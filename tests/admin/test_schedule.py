@@ -224,7 +224,7 @@ def test_the_first_page_shows_running_sales_with_their_figures(alice: Client) ->
     page = alice.get("/admin/").content.decode()
     assert "26 January" in page
     assert "0 sold, 0 held, 7 free" in page
-    assert bridge.run(places.card(code=sale.code)).code == sale.code
+    assert bridge.run(places.sale_card(code=sale.code)).code == sale.code
 
 
 def test_whoever_only_looks_cannot_schedule(dave: Client, person: Callable[..., Client]) -> None:

@@ -26,7 +26,7 @@ def _no_step_is_blurred_by_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in (clock_lease, sale_control):
         monkeypatch.setattr(verb, "LEASE_MS", HOUR_MS)
     monkeypatch.setattr(clock_lease, "BEAT_MS", HOUR_MS // 2)
-    monkeypatch.setattr(crowd_backup, "REMEMBER_S", 0.0)
+    monkeypatch.setattr(crowd_backup, "BACKUP_S", 0.0)
     monkeypatch.setattr(status, "FRESH_S", 0.0)
     monkeypatch.setattr(scripts, "IDENTITY", UNBOUNDED)
     monkeypatch.setattr(scripts, "PLACE", UNBOUNDED)

@@ -84,7 +84,7 @@ def _by_campaign(sales: Any) -> list[dict[str, Any]]:
 def sale(request: HttpRequest, code: str) -> HttpResponse:
     """The waiting page of a sale."""
     try:
-        response = _waiting_page(request, bridge.run(places.card(code=code)))
+        response = _waiting_page(request, bridge.run(places.sale_card(code=code)))
     except Refused as refused:
         response = _over_page(request, code) if refused.outcome is Outcome.NOT_FOUND else busy_page(request)
     except GateDown:
@@ -98,7 +98,7 @@ def sale(request: HttpRequest, code: str) -> HttpResponse:
 def receipt(request: HttpRequest, code: str) -> HttpResponse:
     """The receipt of this browser's place, as a download that works without JavaScript."""
     try:
-        card = bridge.run(places.card(code=code))
+        card = bridge.run(places.sale_card(code=code))
         line = own_line(request, card=card)
         if line is None:
             raise Http404
@@ -192,12 +192,12 @@ def _kept_places(request: HttpRequest) -> set[tuple[int, int]]:
     for name, token in request.COOKIES.items():
         if name.startswith("fs_place_"):
             with suppress(Refused):
-                place = places.read(token)
+                place = places.open_token(token)
                 kept.add((place.sale, place.line))
     return kept
 
 
-def _look(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | None:
+def _look(request: HttpRequest, card: SaleCard, line: LineCard) -> look.PlaceView | None:
     token = request.COOKIES.get(f"fs_place_{card.code}", "")
     if not token:
         return None
@@ -209,7 +209,7 @@ def _look(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | N
 
 
 def _script_data(
-    request: HttpRequest, card: SaleCard, line: LineCard, document: dict[str, Any], view: look.View | None
+    request: HttpRequest, card: SaleCard, line: LineCard, document: dict[str, Any], view: look.PlaceView | None
 ) -> dict[str, Any]:
     """The data that line.js starts with."""
     return {

@@ -49,7 +49,7 @@ def test_postponing_moves_opening_and_closing_and_keeps_places():
     for _again in range(2):
         sale_control.postpone(sale=sale, opens_at=later, message="Two hours later")
     assert (sale.opens_at, sale.closes_at) == (later, closes + timedelta(hours=2))
-    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+    assert (ani.enter().index, ani.entry.created) == (1, False)
     card = card_of(sale)
     assert bridge.run(status(card=card, line=card.lines[0]))["message"] == "Two hours later"
 
@@ -77,7 +77,7 @@ def test_a_sale_paused_in_its_lobby_can_still_be_postponed_and_given_units_until
     assert Unit.objects.filter(allocation__sale=sale).count() == stock.quantity
     sale_control.resume(sale=sale)
     assert sale.phase(ms(timezone.now())) is Phase.LOBBY
-    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+    assert (ani.enter().index, ani.entry.created) == (1, False)
     sale_control.pause(sale=sale)
     open_now(sale)
     with pytest.raises(ValidationError):
@@ -154,7 +154,7 @@ def test_the_books_close_early_even_where_the_gate_has_not_heard_of_it(monkeypat
     assert ani.reserve(key="in time").id == held.id
     assert refusal(budi.reserve) is Outcome.CLOSED
     assert Unit.objects.filter(state="held").count() == Reservation.objects.filter(state="held").count() == 1
-    bridge.run(sale_control.tell_again(card=card_of(sale)))
+    bridge.run(sale_control.resend_decision(card=card_of(sale)))
     assert refusal(budi.reserve) is Outcome.CLOSED
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from flashsale.gate import bridge
 from flashsale.life.leave import leave
-from flashsale.life.look import View, look
+from flashsale.life.look import PlaceView, look
 from flashsale.life.sale_control import pause, resume
 from flashsale.life.status import status
 from flashsale.models import Allocation, Sale
@@ -25,7 +25,7 @@ def crowd(sale: Sale, size: int, **where: str) -> list[Shopper]:
     return people
 
 
-def view(person: Shopper) -> View:
+def view(person: Shopper) -> PlaceView:
     return bridge.run(look(card=person.card, line=person.line, place=person.place))
 
 
@@ -43,8 +43,8 @@ def test_entering_again_with_the_same_proof_gives_the_same_place():
     sale = lobby_sale()
     ani = Shopper(sale, "ani")
     first, again = ani.enter(), ani.enter()
-    assert (first.index, first.fresh) == (1, True)
-    assert (again.index, again.fresh) == (1, False)
+    assert (first.index, first.created) == (1, True)
+    assert (again.index, again.created) == (1, False)
 
 
 def test_nobody_has_a_number_before_the_draw():
@@ -66,7 +66,7 @@ def test_after_leaving_another_channels_line_one_may_enter_here():
     ani = Shopper(sale, "ani")
     ani.enter()
     go(ani)
-    assert Shopper(sale, "ani", channel="akulaku").enter().fresh
+    assert Shopper(sale, "ani", channel="akulaku").enter().created
 
 
 def test_coming_back_before_the_draw_restores_the_place():
@@ -74,7 +74,7 @@ def test_coming_back_before_the_draw_restores_the_place():
     ani, *_ = crowd(sale, 3)
     go(ani)
     assert view(ani).state is PlaceState.LEFT
-    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+    assert (ani.enter().index, ani.entry.created) == (1, False)
     assert view(ani).state is PlaceState.WAITING
 
 
@@ -194,7 +194,7 @@ def test_another_device_gets_the_place_that_an_order_was_made_with():
     tend(sale)
     order = ani.reserve(key="k")
     device = Shopper(sale, "ani")
-    assert (device.enter().index, device.entry.fresh) == (1, False)
+    assert (device.enter().index, device.entry.created) == (1, False)
     assert device.look().state is PlaceState.SPENT
     again = device.reserve(key="k")
     assert (again.id, again.replayed) == (order.id, True)

@@ -65,7 +65,7 @@ def test_a_sale_is_looked_for_until_it_is_closed_however_long_its_clock_has_stoo
         lobby_at=long_ago, opens_at=long_ago, closes_at=long_ago + timedelta(hours=1), paused_ms=3 * 86_400_000
     )
     gate.flushall()
-    bridge.run(rebuild.find_lost())
+    bridge.run(rebuild.rebuild_missing_sales())
     assert bridge.run(sale_cards.sale_codes()) == list(rebuild.live_sales()) == [sale.code]
     Sale.objects.filter(pk=begun(sale).pk).update(paused_ms=0)
     assert close.close(sale=sale.pk) is True

@@ -10,7 +10,7 @@ from flashsale.gate import bridge, messages, scripts
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Caller
 from flashsale.life import extra_time
-from flashsale.life.enter import digests, enter
+from flashsale.life.enter import digest_identity, enter
 from flashsale.life.leave import leave
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.pace import IDENTITY, PLACE, Bucket
@@ -27,7 +27,7 @@ def refusal(call, *args, **fields):
 
 
 def ask_for_time(person):
-    bridge.run(extra_time.wait(card=person.card, line=person.line, place=person.place))
+    bridge.run(extra_time.extra_time(card=person.card, line=person.line, place=person.place))
 
 
 def crowd(sale, size):
@@ -103,7 +103,7 @@ def test_an_identity_that_knocks_too_fast_is_told_to_wait_and_keeps_its_place():
         except Refused as refused:
             answers.append(refused.outcome)
     assert set(answers) == {index, Outcome.TOO_MANY_REQUESTS}
-    assert Shopper(sale, "budi").enter().fresh
+    assert Shopper(sale, "budi").enter().created
     time.sleep(1.1)
     assert ani.enter().index == index
 
@@ -115,14 +115,14 @@ def test_a_callers_bucket_lets_exactly_its_burst_through():
     answers = [
         bridge.run(
             scripts.enter(
-                card, card.lines[0], list(digests(card=card, values=identity(f"p{n}")).values()), caller=caller
+                card, card.lines[0], list(digest_identity(card=card, values=identity(f"p{n}")).values()), caller=caller
             )
         )
         for n in range(5)
     ]
     assert [answer for answer in answers if isinstance(answer, Outcome)] == [Outcome.TOO_MANY_REQUESTS] * 2
     other = caller._replace(name="address:203.0.113.8")
-    fresh = list(digests(card=card, values=identity("p9")).values())
+    fresh = list(digest_identity(card=card, values=identity("p9")).values())
     assert bridge.run(scripts.enter(card, card.lines[0], fresh, caller=other)) == messages.EnterResult(4, True, ())
 
 
@@ -167,7 +167,7 @@ def test_a_place_that_looks_too_often_is_told_to_wait_and_nothing_else_changes()
 def test_addresses_count_only_for_those_who_come_by_themselves():
     sale = lobby_sale()
     card = card_of(sale)
-    known = digests(card=card, values=identity("ani"))
+    known = digest_identity(card=card, values=identity("ani"))
     where = {"card": card, "line": card.lines[0], "channel": channel_of(card, "lazada"), "digests": known}
-    assert bridge.run(enter(**where, address="203.0.113.7")).fresh
-    assert not bridge.run(enter(**where)).fresh
+    assert bridge.run(enter(**where, address="203.0.113.7")).created
+    assert not bridge.run(enter(**where)).created

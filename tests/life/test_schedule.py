@@ -9,7 +9,7 @@ from django.utils import timezone, translation
 from flashsale.gate import bridge
 from flashsale.life import sale_control
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
-from flashsale.life.enter import digests, enter
+from flashsale.life.enter import digest_identity, enter
 from flashsale.life.schedule import problems_of, publish
 from flashsale.models import Allocation, Record, Sale, Unit
 from flashsale.rules.identity import Axis
@@ -52,8 +52,7 @@ def test_lines_that_roll_over_in_a_circle_are_refused_by_name():
     )
     english, indonesian = refused(sale)
     assert english == [
-        f"The line {code} rolls over in a circle: what it hands on would come back to it."
-        for code in ("one", "two", "three")
+        f"The line {code} rolls over in a circle: its units would come back to it." for code in ("one", "two", "three")
     ]
     assert indonesian == [
         f"Pengalihan sisa antrean {code} berputar: unit yang diserahkannya akan kembali lagi."
@@ -65,7 +64,9 @@ def test_a_line_that_gets_its_units_when_it_has_rolled_over_itself_is_refused_by
     at = {"rolls_over_at": OPENS + HALF_AN_HOUR}
     first, second = line("one", successor="two", **at), line("two", channel="akulaku", successor="three", **at)
     english, indonesian = refused(draft_of(first, second, line("three", channel="mi.com")))
-    assert english == ["The line one rolls over to one that has rolled over by then: nobody there could be called."]
+    assert english == [
+        "The line one rolls over to a line that has rolled over by then: that line could not call people."
+    ]
     assert indonesian != english
 
 
@@ -98,7 +99,7 @@ def test_a_line_that_rolls_over_before_it_opens_is_refused(opens, rolls):
     own = {} if opens is None else {"opens_at": OPENS + opens}
     first = line("first", successor="public", rolls_over_at=OPENS + rolls, **own)
     english, indonesian = refused(draft_of(first, line("public", channel="akulaku")))
-    assert english == ["The line first rolls over before it opens: nobody could be called."]
+    assert english == ["The line first rolls over before it opens: it could not call people."]
     assert indonesian == ["Sisa antrean first dialihkan sebelum antreannya dibuka: tidak seorang pun dapat dipanggil."]
 
 
@@ -193,7 +194,7 @@ class Account(Shopper):
     """Somebody whom their partner knows by the name of an account."""
 
     def enter(self):
-        known = digests(card=self.card, values={Axis.ACCOUNT: self.name}, channel=self.channel.id)
+        known = digest_identity(card=self.card, values={Axis.ACCOUNT: self.name}, channel=self.channel.id)
         self.entry = bridge.run(enter(card=self.card, line=self.line, channel=self.channel, digests=known))
         return self.entry
 
@@ -203,7 +204,7 @@ def test_an_account_is_one_person_at_one_partner_only():
     listed = line("akulaku", channel="akulaku", listed=[(Axis.ACCOUNT, "budi")])
     sale = publish(sale=draft_of(line("lazada"), listed, campaign=campaign))
     at_lazada, at_akulaku = Account(sale, "budi"), Account(sale, "Budi", channel="akulaku")
-    assert [person.enter().fresh for person in (at_lazada, at_akulaku, at_lazada)] == [True, True, False]
+    assert [person.enter().created for person in (at_lazada, at_akulaku, at_lazada)] == [True, True, False]
     with pytest.raises(Refused) as stranger:
         Account(sale, "ani", channel="akulaku").enter()
     open_now(sale)
