@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from flashsale.admin.step_forms import ReallocateForm
+from flashsale.admin.action_forms import ReallocateForm
 from flashsale.gate import bridge, inspect
 from flashsale.life import appeal as appealing
 from flashsale.life import audit, notify, reallocate, review

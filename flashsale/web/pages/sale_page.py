@@ -26,11 +26,12 @@ from flashsale.gate.sale_card import LineCard, OfferCard, SaleCard
 from flashsale.life import look, places, status
 from flashsale.life import receipt as receipts
 from flashsale.models import Channel, Reservation, Sale
+from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.pace import people_ahead
 from flashsale.rules.states import Mode, Phase, PlaceState, ReservationState, SaleState
 from flashsale.web import browser_cookie
-from flashsale.web.formatting import format_money, format_time, format_time_ms
+from flashsale.web.formatting import format_time, format_time_ms
 from flashsale.web.hot import proofs
 from flashsale.web.pages import codes, own_orders, texts
 
