@@ -17,6 +17,6 @@ if hasattr(os, "SCHED_BATCH"):
 
 django = get_asgi_application()
 
-from flashsale.web.doors import doors  # noqa: E402 - the doors know models, which exist only after Django's set-up
+from flashsale.web.doors import with_hot_door  # noqa: E402 - it imports models, which exist only after Django's set-up
 
-application = doors(django)
+application = with_hot_door(django)

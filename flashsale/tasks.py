@@ -25,7 +25,7 @@ def send_notices(**_: Any) -> int:
 @shared_task(name="flashsale.tasks.carry_on_review")
 def carry_on_review(*, run: int, **_: Any) -> int:
     """Scores a sale's orders and opens the cases."""
-    return review.carry_on(run=run)
+    return review.execute(run=run)
 
 
 # The sweep: what a lost message or a dead worker left. A task for each kind of row, for one that fails must not keep
@@ -36,20 +36,20 @@ def carry_on_review(*, run: int, **_: Any) -> int:
 def sweep_reviews(**_: Any) -> None:
     """Goes on with reviews, and carries out cancellations whose time to undo is over."""
     review.carry_out_due()
-    for run in review.unfinished():
-        review.carry_on(run=run)
+    for run in review.unfinished_runs():
+        review.execute(run=run)
 
 
 @shared_task(name="flashsale.tasks.sweep_payments")
 def sweep_payments(**_: Any) -> int:
     """Settles payments whose hold has ended."""
-    return settle.settle_left()
+    return settle.settle_ended_holds()
 
 
 @shared_task(name="flashsale.tasks.sweep_limits")
 def sweep_limits(**_: Any) -> int:
     """Gives back the limits of cancellations that are final."""
-    return cancel.free_slots()
+    return cancel.free_limit_slots()
 
 
 @shared_task(name="flashsale.tasks.sweep_refunds")

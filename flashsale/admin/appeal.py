@@ -21,7 +21,7 @@ from flashsale.models import Appeal, Contact
 from flashsale.rules.states import AppealState, Remedy
 
 
-def ledger(entries: Sequence[appeal.Entry]) -> Table:
+def ledger(entries: Sequence[appeal.LedgerEntry]) -> Table:
     """How often each rule was right, as far as appeals tell."""
     rows = [
         [_rule(entry.rule), entry.cancelled, entry.appealed, entry.upheld, entry.overturned, f"{entry.precision:.1%}"]

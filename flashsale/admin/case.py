@@ -12,7 +12,7 @@ from flashsale.admin import evidence, graph
 from flashsale.admin.case_steps import Appeal, Approve, Dismiss, Propose, Reopen, Undo, reason_title
 from flashsale.admin.step import ReadOnlyAdmin
 from flashsale.admin.words import local, state
-from flashsale.life.review import note_opened
+from flashsale.life.review import record_view
 from flashsale.models import Case
 
 
@@ -51,7 +51,7 @@ class CaseAdmin(ReadOnlyAdmin):
         context = getattr(answer, "context_data", None) or {}
         if context.get("panel") and request.method == "GET":
             case = context["original"]
-            note_opened(case=case, by=request.user)
+            record_view(case=case, by=request.user)
             if "graph" in context["panel"]:
                 may = request.user.has_perm("flashsale.view_contact")
                 context["panel"]["beside"] = graph.side_by_side(graph.group_of(case), with_contacts=may)

@@ -56,7 +56,7 @@ class CaseStep(Step):
 
     def must_open(self, rows: Sequence[Case], user: Any) -> Sequence[Case]:
         """Many at once: a random sample."""
-        return review.unopened_sample(cases=rows, by=user)
+        return review.unviewed_sample(cases=rows, by=user)
 
     def tables(self, rows: Sequence[Case]) -> list[Table]:
         """Nobody decides without the evidence."""

@@ -10,7 +10,7 @@ from flashsale.life.rule_set_text import KINDS, MARKS
 
 
 def summary(evidence: dict[str, Any]) -> str:
-    """In one line: device ×5, faster than people are."""
+    """In one line: device ×5, paid only seconds after reserving."""
     shared = [f"{KINDS.get(seen['axis'], seen['axis'])} ×{seen['people']}" for seen in evidence.get("shared", ())]
     marks = [str(MARKS.get(seen["mark"], seen["mark"])) for seen in evidence.get("marks", ())]
     return ", ".join([*shared, *marks]) or "–"

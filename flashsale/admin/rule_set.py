@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.step import ReadOnlyAdmin, Table
-from flashsale.life.rule_set_text import in_words
+from flashsale.life.rule_set_text import describe_rules
 from flashsale.models import PublishedRuleSet, Record
 from flashsale.rules.review.rule_set import BadRules, read
 
@@ -66,7 +66,7 @@ class RulesAdmin(ReadOnlyAdmin):
 
     def panel(self, row: PublishedRuleSet) -> dict[str, Any]:
         """As the sale's page shows it."""
-        return {"tables": [Table(part.title, part.head, part.rows) for part in in_words(row.read())]}
+        return {"tables": [Table(part.title, part.head, part.rows) for part in describe_rules(row.read())]}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: ARG002
         """Under the next version."""

@@ -36,7 +36,7 @@ class Pause(SaleStep):
 
     def foretell(self, rows: Sequence[Sale]) -> list[str]:
         """What stands still and what does not."""
-        if rows[0].opens_after(ms(timezone.now())):
+        if rows[0].is_before_opening(ms(timezone.now())):
             return [
                 _("People may still enter and leave; nobody is called."),
                 _("If the opening passes meanwhile, the sale opens as soon as it goes on. Postpone it to open later."),
@@ -78,7 +78,7 @@ class BeforeOpening(SaleStep):
 
     def offered(self, row: Sale) -> bool:
         """Published, not open yet; also while it is paused."""
-        return row.opens_after(ms(timezone.now()))
+        return row.is_before_opening(ms(timezone.now()))
 
 
 class Postpone(BeforeOpening):

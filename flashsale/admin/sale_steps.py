@@ -189,7 +189,7 @@ class TryOut(SaleStep):
 
     def take(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         """On to where its progress is seen."""
-        run = review.try_out(sale=row, rules=data["rules"], by=request.user)
+        run = review.start_dry_run(sale=row, rules=data["rules"], by=request.user)
         messages.success(request, _("The dry run has begun."))
         return HttpResponseRedirect(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
 
@@ -225,7 +225,7 @@ class Reallocate(SaleStep):
         """On to the plan, which lists the units; a dry run only tells."""
         fields = {name: data[name] for name in ("target", "reserve", "units")}
         if data["dry"]:
-            seen = reallocate.foresee(source=row, **fields)
+            seen = reallocate.forecast(source=row, **fields)
             told = {"moves": seen.moves, "stays": seen.stays, "invited": seen.invited}
             return _("Dry run: %(moves)d units would move now, %(stays)d stay, %(invited)d buyers are invited.") % told
         if data["due_at"]:

@@ -39,7 +39,7 @@ async def beat(*, card: SaleCard, figures: Survey) -> None:
     if LEASE_MS - BEAT_MS < figures.runs_until - figures.wall <= LEASE_MS + BEAT_MS:
         return
     revision, lease = await in_books(_beat, card.sale, figures.wall, seen_at)
-    answer = await scripts.beat(card, revision=revision, lease=lease)
+    answer = await scripts.extend_lease(card, revision=revision, lease=lease)
     if answer is Outcome.NOT_READY:
         await sale_control.tell_again(card=card)
 
@@ -80,6 +80,6 @@ def _start(sale: int, wall_ms: int, seen_at: float) -> None:
         log.error("the gate's wall clock went back by %d ms; the clock of %s goes on from its last beat", back_ms, row)
     elif lease.since < lease.until:
         log.warning("the clock of %s had stopped and goes on after %d ms", row, wall_ms - lease.until)
-    row.run_on(wall_ms, for_ms=LEASE_MS)
+    row.run_clock(wall_ms, for_ms=LEASE_MS)
     row.revision += 1
     row.save(update_fields=["paused_ms", "revision"])

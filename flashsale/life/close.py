@@ -29,6 +29,6 @@ def close(*, sale: int) -> bool:
             row.revision += 1
             row.save(update_fields=["state", "revision"])
             Record.write("close", by="clock", sale=row)
-    fairness_report.take(sale=row)
-    bridge.run(sale_cards.forget(card_of(row)))
+    fairness_report.store_gate_counts(sale=row)
+    bridge.run(sale_cards.remove_sale(card_of(row)))
     return True

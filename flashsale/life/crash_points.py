@@ -25,7 +25,7 @@ class CrashPoint:
 
 CRASH_POINTS = (
     CrashPoint(
-        "enter: room made", "The books promise more indexes.", "flashsale.gate.scripts:extend",
+        "enter: room made", "The books promise more indexes.", "flashsale.gate.scripts:extend_block",
         True, "The tending, once half of what the gate knows is given.", LOOK,
     ),
     CrashPoint(
@@ -41,15 +41,15 @@ CRASH_POINTS = (
         True, "As taken; the same request is judged by the books again.", "the hold's deadline",
     ),
     CrashPoint(
-        "reserve: written off", "The books wrote off what they had refused.", "flashsale.life.expire:give",
+        "reserve: written off", "The books wrote off what they had refused.", "flashsale.life.expire:give_back",
         True, "Mending tells the gate, which gives units, limit, place and key back.", MENDING,
     ),
     CrashPoint(
-        "expire: ended", "The books ended the holds that were due.", "flashsale.life.expire:give",
+        "expire: ended", "The books ended the holds that were due.", "flashsale.life.expire:give_back",
         False, "They are still due in the gate: the next look tells it of each.", LOOK,
     ),
     CrashPoint(
-        "release: ended", "The books ended a hold at its owner's wish.", "flashsale.life.release:give",
+        "release: ended", "The books ended a hold at its owner's wish.", "flashsale.life.release:give_back",
         True, "Mending.", MENDING,
     ),
     CrashPoint(
@@ -71,7 +71,7 @@ CRASH_POINTS = (
         True, "It is still due in the gate: the reaper tells it.", "the hold's deadline",
     ),
     CrashPoint(
-        "confirm: taken again", "Money came late; the gate keeps the units for it.", "flashsale.life.settle:_conclude",
+        "confirm: retaken", "Money came late; the gate keeps the units for it.", "flashsale.life.settle:_decide_late",
         True, "The call-back or the sweep; else the units come due in the gate after 10 s and go back.", SWEEP,
     ),
     CrashPoint(
@@ -79,7 +79,7 @@ CRASH_POINTS = (
         True, "The sweep sends it back, once.", SWEEP,
     ),
     CrashPoint(
-        "cancel: ended", "The books cancelled an order.", "flashsale.life.cancel:give",
+        "cancel: ended", "The books cancelled an order.", "flashsale.life.cancel:give_back",
         True, "Mending.", MENDING,
     ),
     CrashPoint(
@@ -87,11 +87,11 @@ CRASH_POINTS = (
         False, "The next look gets the same units again.", LOOK,
     ),
     CrashPoint(
-        "roll over: moved", "The books moved the units to the successor.", "flashsale.gate.scripts:give",
+        "roll over: moved", "The books moved the units to the successor.", "flashsale.gate.scripts:give_back",
         False, "The next look finds them moved.", LOOK,
     ),
     CrashPoint(
-        "roll over: offered", "The successor offers the units.", "flashsale.gate.scripts:arrived",
+        "roll over: offered", "The successor offers the units.", "flashsale.gate.scripts:units_arrived",
         False, "The next look offers nothing twice, and says that they have arrived.", LOOK,
     ),
     CrashPoint(

@@ -11,7 +11,7 @@ from django.db.models.functions import Greatest
 
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import sale_cards
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Crowd, Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import in_books
@@ -33,10 +33,14 @@ class _Written:
     crowd: Crowd = field(default_factory=Crowd)
 
 
+# By commitment and line id.
+WRITTEN: GateCache[tuple[str, int], _Written] = GateCache()
+
+
 async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Writes down what else only the gate knows of a line's crowd, where it has changed: its counts once a second and
     process, who is out of it as often as its bitmaps may weigh."""
-    written: dict[tuple[str, int], _Written] = gate().kept["crowds"]
+    written = WRITTEN.entries()
     last = written.get((card.commitment, line.line_id), _Written())
     now = time.monotonic()
     if now - last.at <= REMEMBER_S:

@@ -44,11 +44,11 @@ async def draw(*, card: SaleCard) -> bool:
     for line in card.lines:
         cohort, seed = drawn[line.line_id]
         await _mark_absent(card, line, cohort, seed)
-        waiting = await sale_cards.patient_places(card, line)
+        waiting = await sale_cards.extra_time_places(card, line)
         for start in range(0, len(waiting), MARKS_MAX):
             some = waiting[start : start + MARKS_MAX]
             numbers = {index: lottery.number(index, cohort, bytes.fromhex(seed)) for index in some}
-            await scripts.number(card, line, numbers=numbers)
+            await scripts.number_extra_time(card, line, numbers=numbers)
         await scripts.seed(card, line, cohort=cohort, seed=seed)
     return True
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 from flashsale.gate import scripts
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import in_books
@@ -16,6 +16,9 @@ BLOCK_MAX = 10_000
 # A small line gets small blocks: after a loss of the gate its indexes go on not far behind.
 BLOCK_MIN = 50
 
+# By the line's id in the books.
+MAKING_ROOM: GateCache[int, SingleFlight] = GateCache()
+
 
 async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Commits the next block of indexes when half of the last one is given; a carried line gives none."""
@@ -23,7 +26,7 @@ async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     most = card.most_indexes(line)
     if figures.block - figures.entered < ahead // 2 and figures.block < most and not line.carries:
         block = await in_books(write_block, line.id, min(most, figures.entered + ahead))
-        await scripts.extend(card, line, block=block)
+        await scripts.extend_block(card, line, block=block)
 
 
 async def make_room(*, card: SaleCard, line: LineCard) -> None:
@@ -31,7 +34,7 @@ async def make_room(*, card: SaleCard, line: LineCard) -> None:
 
     Raises TimeoutError when the books hang: the block may yet be written, and the tending tells it to the gate.
     """
-    making: SingleFlight = gate().kept["making room"].setdefault(line.id, SingleFlight())
+    making = MAKING_ROOM.entries().setdefault(line.id, SingleFlight())
     await making.run(partial(_make_room, card, line))
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, load, sale_cards, scripts
 from flashsale.gate.sale_card import SaleCard
-from flashsale.gate.sale_cards import REMEMBERED
+from flashsale.gate.sale_cards import KEPT_AFTER_END
 from flashsale.life import snapshot
 from flashsale.life.advisory_lock import alone
 from flashsale.life.db_threads import in_books
@@ -88,14 +88,14 @@ def live_sales() -> dict[str, int]:
     """Code and id of every sale that doors must know: published and not closed, called off lately, or with something
     held. By its state: when it is over says the line's clock, which may have stood for days."""
     live = Q(state__in=[SaleState.PUBLISHED, SaleState.PAUSED])
-    live |= Q(state=SaleState.CALLED_OFF, closes_at__gt=timezone.now() - REMEMBERED)
+    live |= Q(state=SaleState.CALLED_OFF, closes_at__gt=timezone.now() - KEPT_AFTER_END)
     live |= Q(pk__in=Reservation.objects.filter(state=ReservationState.HELD).values("sale"))
     return dict(Sale.objects.filter(live).values_list("code", "id"))
 
 
 async def find_lost() -> None:
     """Rebuilds sales that the books have published and the gate has never heard of."""
-    known = set(await sale_cards.codes())
+    known = set(await sale_cards.sale_codes())
     for code, sale in (await in_books(live_sales)).items():
         if code not in known:
             await in_books(rebuild, sale=sale)

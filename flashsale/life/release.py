@@ -5,9 +5,9 @@ import uuid
 from django.db import transaction
 from django.utils import timezone
 
-from flashsale.books.endings import end, ended_before
+from flashsale.books.endings import describe_ended, end
 from flashsale.gate import bridge
-from flashsale.life.give_back import give
+from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome, Refused
@@ -30,8 +30,8 @@ def release(*, reservation: uuid.UUID, channel: int) -> Reservation:
         if row.state == ReservationState.HELD:
             ended = end(row, state=ReservationState.RELEASED, now=timezone.now())
         elif row.state == ReservationState.RELEASED:
-            ended = ended_before(row)
+            ended = describe_ended(row)
         else:
             raise Refused(Outcome.NOT_HELD, f"The reservation is {row.state}.")
-    bridge.run(give(card=card_of(row.sale), ended=ended))
+    bridge.run(give_back(card=card_of(row.sale), ended=ended))
     return row

@@ -48,7 +48,7 @@ def pause(*, sale: Sale, message: str = "", by: Any = None) -> Sale:
             running = sale.state == SaleState.PUBLISHED and _phase(sale, now) is not Phase.CLOSED
             _demand(running, _("Only a published sale can be paused."))
             sale.state, sale.paused_at, sale.message = SaleState.PAUSED, now, message
-            sale.stand(ms(now))
+            sale.stop_clock(ms(now))
 
     return _decide(sale, change, "pause", by)
 
@@ -62,7 +62,7 @@ def resume(*, sale: Sale, by: Any = None) -> Sale:
     def change(now: datetime) -> None:
         if sale.state == SaleState.PAUSED:
             if now >= sale.opens_at:
-                sale.run_on(ms(now), for_ms=LEASE_MS)
+                sale.run_clock(ms(now), for_ms=LEASE_MS)
             sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
         else:
             _demand(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
@@ -79,7 +79,7 @@ def postpone(*, sale: Sale, opens_at: datetime, message: str = "", by: Any = Non
     def change(now: datetime) -> None:
         if opens_at == sale.opens_at:
             return
-        _demand(sale.opens_after(ms(now)), _("The opening has passed: it cannot be moved any more."))
+        _demand(sale.is_before_opening(ms(now)), _("The opening has passed: it cannot be moved any more."))
         _demand(opens_at > max(sale.opens_at, now), _("The new opening must be later than the present one."))
         later = opens_at - sale.opens_at
         for own in ("opens_at", "rolls_over_at"):
@@ -146,7 +146,7 @@ def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
         stock.refresh_from_db()
         sale = Sale.objects.select_related("campaign").get(pk=stock.allocation.sale_id)
         if quantity != stock.quantity:
-            _demand(sale.opens_after(ms(now)), _("Units can be added until the sale opens."))
+            _demand(sale.is_before_opening(ms(now)), _("Units can be added until the sale opens."))
             _demand(
                 stock.quantity < quantity <= UNITS_MAX,
                 _("There are %(count)d units already.") % {"count": stock.quantity},
@@ -222,11 +222,11 @@ def _told(value: Any) -> Any:
 async def _tell(card: SaleCard, sale: Sale, lease: Lease) -> None:
     # A cohort that was frozen by an opening which the books have since moved was never drawn: it freezes again.
     frozen = {} if sale.frozen_at else {"frozen": 0}
-    await scripts.tell(
+    await scripts.apply_decision(
         card, revision=sale.revision, state=sale.state, opens=card.opens_at, closes=card.closes_at,
         paused_ms=sale.paused_ms, runs_from=lease.since, runs_until=lease.until, **frozen,
     )  # fmt: skip
-    sale_cards.look_anew(card)
+    sale_cards.drop_cached_card(card)
 
 
 async def tell_again(*, card: SaleCard) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from django.db import Error
 
 from flashsale.gate import bridge, refusal_counts, sale_cards, scripts
-from flashsale.gate.client import GateDown, gate
+from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import expire, give_back, sale_control
@@ -34,7 +34,9 @@ TICK_S = 0.25
 MEND_S = 10.0
 # A gate that lost everything does not even know that there is a sale: doors would answer that there is none.
 FIND_S = 1.0
-FORGET_MS = int(sale_cards.REMEMBERED.total_seconds() * 1000)
+FORGET_MS = int(sale_cards.KEPT_AFTER_END.total_seconds() * 1000)
+# By sale code.
+TICKING: GateCache[str, SingleFlight] = GateCache()
 
 
 async def tend(*, card: SaleCard) -> None:
@@ -88,7 +90,9 @@ async def tend_all() -> None:
 
     One sale's trouble does not keep the others from being looked after; what nobody foresaw is raised in the end.
     """
-    troubles = await asyncio.gather(*(_tend_one(code) for code in await sale_cards.codes()), return_exceptions=True)
+    troubles = await asyncio.gather(
+        *(_tend_one(code) for code in await sale_cards.sale_codes()), return_exceptions=True
+    )
     for trouble in troubles:
         if trouble is not None:
             raise trouble
@@ -96,28 +100,28 @@ async def tend_all() -> None:
 
 async def _tend_one(code: str) -> None:
     # One that hangs, at a row that somebody holds or while it is filled anew, must not stop the clocks of the others.
-    look: SingleFlight = gate().kept["tending"].setdefault(code, SingleFlight())
+    ticking = TICKING.entries().setdefault(code, SingleFlight())
     try:
-        await look.run(partial(_look_after, code))
+        await ticking.run(partial(_look_after, code))
     except (GateDown, Error, TimeoutError) as error:
         log.warning("could not look after %s: %s", code, error)
 
 
 async def _look_after(code: str) -> None:
     card = await sale_cards.card_of(code)
-    if card is not None and await sale_cards.tending(card):
+    if card is not None and await sale_cards.may_tick(card):
         await tend(card=card)
 
 
 async def mend_all() -> None:
     """Finds what lost messages would have said: of sales, decisions, ended reservations, free units."""
     await find_lost()
-    for code in await sale_cards.codes():
+    for code in await sale_cards.sale_codes():
         card = await sale_cards.card_of(code)
         if card is None:
             continue
         decided = await sale_control.tell_again(card=card)
-        if again := decided + await give_back.tell_again(card=card) + await mend(card=card):
+        if again := decided + await give_back.resend_ended(card=card) + await mend(card=card):
             log.warning("%s: %s messages to the gate had been lost and were told again", code, again)
 
 
@@ -129,7 +133,7 @@ async def keep_tending(*, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as together:
         for seconds, work in (
             (TICK_S, tend_all),
-            (TICK_S, refusal_counts.tell),
+            (TICK_S, refusal_counts.flush),
             (FIND_S, find_lost),
             (MEND_S, mend_all),
         ):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.reallocate import reallocate
 from flashsale.models import Campaign, Case, Reservation, Sale
 from flashsale.rules.identity import Axis
@@ -33,7 +33,7 @@ def _confirmed(person: Shopper, device: str, buyer: str) -> Reservation:
     return confirm(
         reservation=held.id, channel=person.channel.id,
         buyer=Buyer(identity={**known, Axis.DEVICE: device}, contact=contact, language="id"),
-        payer=Payer(price=held.amount, method="qris", instrument="demo"),
+        payment_choice=PaymentChoice(price=held.amount, method="qris", instrument="demo"),
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def test_a_dry_run_tells_what_rules_would_look_at_and_opens_nothing(sold: Sale, 
         assert said(page) == ["The dry run has begun."]
         run = ReviewRun.objects.latest("asked_at")
         assert page["Refresh"] == "3", "the page of a run that is under way looks again"
-        review.carry_on(run=run.pk)
+        review.execute(run=run.pk)
         run.refresh_from_db()
         assert (run.dry, run.rules, run.summary["orders"], run.summary["flagged"]) == (True, rules, 3, flagged)
         assert sum(run.summary["scores"]) == 3
@@ -62,13 +62,13 @@ def test_a_dry_run_tells_what_rules_would_look_at_and_opens_nothing(sold: Sale, 
 def test_a_review_uses_the_rules_that_the_sale_was_published_with(sold: Sale) -> None:
     newer = _stricter()
     assert PublishedRuleSet.newest() == newer
-    review.carry_on(run=review.start(sale=sold).pk)
+    review.execute(run=review.start(sale=sold).pk)
     assert {case.rules_hash for case in cases()} == {sold.rules.hash} != {newer.hash}
     assert len(cases()) == 3
 
 
 def test_an_approval_can_be_undone_until_it_is_carried_out(sold: Sale, bob: Client, carol: Client) -> None:
-    review.carry_on(run=review.start(sale=sold).pk)
+    review.execute(run=review.start(sale=sold).pk)
     case = cases()[0]
     for client, step, typed in ((bob, "propose", {"reason": REASON}), (carol, "approve", {})):
         (url,) = links(client.get(reverse("admin:flashsale_case_change", args=[case.pk])), step)
@@ -87,7 +87,7 @@ def test_an_approval_can_be_undone_until_it_is_carried_out(sold: Sale, bob: Clie
 
 
 def test_an_approval_is_carried_out_once_when_the_time_to_undo_is_over(sold: Sale, bob: Client, carol: Client) -> None:
-    review.carry_on(run=review.start(sale=sold).pk)
+    review.execute(run=review.start(sale=sold).pk)
     staff = [client.get("/admin/").wsgi_request.user for client in (bob, carol)]
     first, second, _ = cases()
     for case in (first, second):
@@ -108,7 +108,7 @@ def test_changing_the_rules_makes_another_set_and_says_who_did(bob: Client) -> N
     send(bob, url, content=content, note="fewer false alarms")
     made = PublishedRuleSet.newest()
     assert (made.version, made.note, made.made_by.username, made.read().threshold) == (
-        first.number + 1, "fewer false alarms", "bob", 70,
+        first.version + 1, "fewer false alarms", "bob", 70,
     )  # fmt: skip
     assert Record.objects.get(what="rules").facts == f'{{"number":{made.version},"rules":"{made.hash}"}}'
     for broken in (content, "{}", json.dumps(RULES.published() | {"threshold": 0})):
@@ -152,7 +152,7 @@ def test_the_books_themselves_show_an_order_that_cannot_have_stood_in_its_line()
     first, second, third, _ = buy(sale, ["ani", "budi", "citra", "dewi"])
     Reservation.objects.filter(pk=first.pk).update(number=9)
     Reservation.objects.filter(pk=second.pk).update(index=10**9, number=10**9)
-    review.carry_on(run=review.start(sale=sale).pk)
+    review.execute(run=review.start(sale=sale).pk)
     found = {case.reservation_id: case.evidence["marks"] for case in cases()}
     assert set(found) == {first.pk, second.pk}
     assert all({"mark": "bypassed_line", "points": 100} in marks for marks in found.values())

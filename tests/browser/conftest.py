@@ -15,7 +15,7 @@ from django.db import connection
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from pytest_django import DjangoDbBlocker
 
-from simulation.outbox_page import Mail, newest
+from simulation.outbox_page import Mail, newest_mails
 from simulation.processes import Process, free_port, wait_http
 
 FLAGS = [
@@ -34,7 +34,7 @@ class Site:
         self.outbox = outbox
 
     def mails(self) -> list[Mail]:
-        return newest(folder=self.outbox)
+        return newest_mails(folder=self.outbox)
 
     def code_for(self, to: str) -> str:
         """The newest one-time code sent to this address."""

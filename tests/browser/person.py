@@ -39,7 +39,7 @@ class Person:
     def ask_for_codes(self) -> None:
         self.page.fill("#phone", self.phone)
         self.page.fill("#email", self.email)
-        self.page.click("#ask button")
+        self.page.click("#contacts button")
         self.sees("Type the codes")
 
     def type_codes(self) -> None:

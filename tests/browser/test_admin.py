@@ -49,7 +49,7 @@ def _addresses() -> list[str]:
     Case.objects.filter(pk=case.pk).update(evidence=evidence, score=60)
     again = review.open_case(reservation=Reservation.objects.all()[1])
     run = review.start(sale=running)
-    review.carry_on(run=run.pk)
+    review.execute(run=run.pk)
     Case.objects.update(run=run, group=1, evidence=evidence)
     draft = draft_sale(running.campaign, name="29 January")
     held = Allocation.objects.filter(sale=running).get()

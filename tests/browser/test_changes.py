@@ -60,7 +60,7 @@ def test_when_a_line_has_rolled_over_its_people_are_told_and_may_enter_the_next(
     person = Person(shop, page, sale)
     page.goto(f"{shop.url}/s/{sale.code}/?line=first")
     person.enter()
-    words = "What nobody claimed here has gone to the next line. To enter that one, leave this one first."
+    words = "Unclaimed units of this line have gone to the next line. To enter that line, leave this one first."
     told = page.get_by_text(person.word(words))
     expect(told).to_be_hidden()
     roll_over_now(sale)
@@ -70,6 +70,6 @@ def test_when_a_line_has_rolled_over_its_people_are_told_and_may_enter_the_next(
     page.click("#leave")
     page.click("#enter button", timeout=SOON_MS)
     person.sees("You are in line")
-    assert page.locator("#sheet").evaluate("sheet => JSON.parse(sheet.textContent).line") == "public"
+    assert page.locator("#script-data").evaluate("script => JSON.parse(script.textContent).line") == "public"
     # What the one who is called there has not claimed may still come.
     expect(page.locator("[data-when=drawn] [data-n=chance]")).to_have_text("–")

@@ -31,7 +31,7 @@ def _past(django_user_model: Any) -> Sale:
     for word, times in (("limit_reached", 40), ("not_called", 12), ("not_open", 3)):
         for _ in range(times):
             refusal_counts.count(sale.code, "enter" if word == "limit_reached" else "reserve", word)
-    bridge.run(refusal_counts.tell())
+    bridge.run(refusal_counts.flush())
     return end_now(sale)
 
 

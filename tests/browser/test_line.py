@@ -108,7 +108,7 @@ def test_a_declined_payment_can_be_tried_again(shop: Site, page: Page) -> None:
     called(person)
     person.reserve()
     person.pay(instrument="demo-declined")
-    person.is_told("The payment was declined.")
+    person.is_told("The payment was declined. The unit stays reserved until the time to pay is over; try another way.")
     person.pay()
     person.sees("Your order")
 
@@ -121,7 +121,7 @@ def test_a_wrong_code_says_so(shop: Site, page: Page) -> None:
     page.fill("#code-phone", "000000" if right != "000000" else "111111")
     page.fill("#code-email", shop.code_for(person.email))
     page.click("#prove button")
-    person.is_told("The code is wrong or too old.")
+    person.is_told("The phone code is wrong or expired. Use the newest message.")
     expect(page.locator("#code-phone")).to_be_focused()
     person.type_codes()
     person.sees("You are in line")
@@ -146,7 +146,7 @@ def test_a_turn_that_passed_is_told(shop: Site, page: Page) -> None:
     tend(person.sale)
     person.looks_up()
     person.sees("Your turn has passed")
-    expect(page.locator("#stood dd")).to_have_text(["1", "1"])
+    expect(page.locator("#last-number dd")).to_have_text(["1", "1"])
 
 
 def test_a_hold_that_ran_out_is_told(shop: Site, page: Page) -> None:
@@ -180,7 +180,7 @@ def test_sold_out_is_told(shop: Site, page: Page) -> None:
     page.evaluate("localStorage.clear()")
     person.come()
     person.sees("Sold out")
-    expect(page.locator("#stood")).to_be_hidden()
+    expect(page.locator("#last-number")).to_be_hidden()
 
 
 def test_a_buyer_pays_on_a_second_device_and_finds_the_order_on_a_third(
@@ -229,7 +229,9 @@ def test_those_behind_see_their_number_and_who_is_ahead(shop: Site, page: Page) 
     person.enter()
     expect(page.locator(".number")).to_have_text("31")
     expect(page.locator("[data-when=drawn] [data-n=ahead]")).to_have_text("29", timeout=SOON_MS)
-    expect(page.locator("#said")).to_have_text(person.word("People ahead of you: about {n}").replace("{n}", "30"))
+    expect(page.locator("#announcement")).to_have_text(
+        person.word("People ahead of you: about {n}").replace("{n}", "30")
+    )
     assert page.title().startswith("(29) ")
     assert person.barriers() == []
 
@@ -294,7 +296,7 @@ def test_who_needs_more_time_gets_twice_as_much(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale())
     person.come()
     person.enter()
-    page.click("#more")
-    expect(page.locator("#more")).to_have_text(person.word("Your turn will last twice as long."))
+    page.click("#extra-time")
+    expect(page.locator("#extra-time")).to_have_text(person.word("Your turn will last twice as long."))
     person.is_called()
     expect(page.locator("[data-step=offer] .clock")).to_have_text(re.compile("^(10:00|09:)"))

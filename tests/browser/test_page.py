@@ -56,7 +56,7 @@ def test_the_browser_promises_what_the_rules_promise(shop: Site, page: Page) -> 
     ]
     shown = page.evaluate(
         """(cases) => {
-            const { chance } = page({ sale: "x", language: "en", currency: "IDR", words: {} });
+            const { chance } = page({ sale: "x", language: "en", currency: "IDR", texts: {} });
             return cases.map((c) => chance({ ...c, entered: 1 }, c.ahead));
         }""",
         cases,

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 from simulation import redis_server
-from simulation.processes import NotReady, Process, free_port
+from simulation.processes import Process, ServerNotReady, free_port
 from tests.deploy.compose import ROOT, example, filled, seconds, services
 
 SERVING, REDIS, CELERY = ("doors", "web"), ("redis-sales", "redis-celery"), ("worker", "beat-a", "beat-b")
@@ -90,7 +90,7 @@ class Host:
             if self.healthy(name):
                 return
             time.sleep(0.2)
-        raise NotReady(f"{name} is not healthy.\n{self.processes[name].last_words(lines=40)}")
+        raise ServerNotReady(f"{name} is not healthy.\n{self.processes[name].last_log_lines(lines=40)}")
 
     def stop(self, name: str) -> int | None:
         """SIGTERM; SIGKILL when the service's grace is over. Answers the exit code."""

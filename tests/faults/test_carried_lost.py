@@ -150,7 +150,7 @@ def test_an_older_memory_of_the_gate_learns_who_was_shown_and_keeps_who_left(gat
     three, card = shown[3], card_of(sale)
     bridge.run(leave(card=three.card, line=three.line, place=three.place))
     opened(sale)
-    keys, line = scripts.keys_of(card), card.line("carried").number
+    keys, line = scripts.keys_of(card), card.line("carried").line_id
     gate.setbit(keys.seen(line), 5, 0)
     gate.setbit(keys.spent(line), 5, 1)
     gate.hset(keys.state, "run", "another run")

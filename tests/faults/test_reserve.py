@@ -7,8 +7,9 @@ import redis
 
 from flashsale.books import reservations
 from flashsale.gate import bridge, scripts
+from flashsale.gate.held_request import HeldRequest
 from flashsale.life import db_threads, reserve, sale_control, tick
-from flashsale.life.held_request import winner_of
+from flashsale.life.held_request import new_reservation
 from flashsale.life.release import release
 from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
@@ -145,10 +146,10 @@ class TestDyingAfterTheBooksRefused:
     ) -> None:
         abandon = reserve.abandon_refused
 
-        async def late(card: Any, taken: dict[str, Any]) -> None:
+        async def late(card: Any, held: HeldRequest) -> None:
             await db_threads.in_books(books_pause, ani.sale, paused=False)
-            await db_threads.in_books(reservations.commit, [winner_of(card, taken)])
-            await abandon(card=card, taken=taken)
+            await db_threads.in_books(reservations.commit, [new_reservation(card, held)])
+            await abandon(card=card, held=held)
 
         monkeypatch.setattr(reserve, "abandon_refused", late)
         assert refusal(ani.reserve) is Outcome.PAUSED

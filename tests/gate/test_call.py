@@ -81,7 +81,7 @@ def test_extra_time_that_is_over_costs_a_survey_nothing(gate: redis.Redis) -> No
     stand(called=0)
     line_of(gate, spent=b"", called=20_000, entered=30_000)
     gate.zadd(KEYS.waves(1), {f"10000:{NOW - 20 * HOUR}": 10_000, f"20000:{NOW + HOUR}": 20_000})
-    gate.zadd(KEYS.patient(1), {str(number): number for number in range(1, 10_001)})
+    gate.zadd(KEYS.extra_time(1), {str(number): number for number in range(1, 10_001)})
     for _again in range(2):
         before = commands(gate)
         figures = bridge.run(scripts.survey(CARD, FIRST))

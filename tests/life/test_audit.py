@@ -228,7 +228,7 @@ DAMAGES: dict[Callable[[Damaged], object], set[int]] = {
 }  # fmt: skip
 REFUSED_BY = {
     two_owners: (ReservationUnit, "one_active_reservation_per_unit"),
-    one_slot_too_many: (LimitSlot, "claim_within_limit"),
+    one_slot_too_many: (LimitSlot, "limit_slot_within_limit"),
 }
 
 

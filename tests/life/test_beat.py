@@ -208,7 +208,7 @@ def test_what_was_lent_before_a_decision_is_not_lent_after_it() -> None:
     stale = {"revision": row.revision, "lease": row.lease._replace(until=row.lease.until + 60_000)}
     sale_control.pause(sale=sale)
     stood = clocks(sale)
-    bridge.run(scripts.beat(card, **stale))
+    bridge.run(scripts.extend_lease(card, **stale))
     time.sleep(0.1)
     assert clocks(sale) == stood
     clock_lease._beat(sale.pk, int(time.time() * 1000), time.monotonic())

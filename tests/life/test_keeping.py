@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from flashsale.gate import bridge, sale_cards
 from flashsale.life import close, notify, rebuild, retention
-from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.models import ApiCall, Channel, Contact, Notice, Reservation, Sale
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, Shopper, begun, end_now, identity, lobby_sale, open_now, tend
@@ -27,7 +27,7 @@ def order(sale):
         reservation=ani.reserve().id,
         channel=ani.channel.id,
         buyer=Buyer(identity=known, contact=contact, language="id"),
-        payer=Payer(price=1_799_000, method="va", instrument="1"),
+        payment_choice=PaymentChoice(price=1_799_000, method="va", instrument="1"),
     )
 
 
@@ -39,7 +39,7 @@ def test_a_finished_sale_leaves_the_gate_its_counts_for_a_while_and_the_books_fo
     for _again in range(2):
         assert close.close(sale=sale.pk) is True
     assert Sale.objects.get(pk=sale.pk).state == "closed"
-    assert bridge.run(sale_cards.codes()) == []
+    assert bridge.run(sale_cards.sale_codes()) == []
     left = {key.decode().split(":", 2)[2] for key in gate.scan_iter("fs:{*")}
     assert not {key for key in left if key.startswith(("place:", "spent:", "waves:"))}
     counts = [key for key in gate.scan_iter("fs:{*}:*:*") if b":used:campaign" not in key and b":pace:" not in key]
@@ -66,7 +66,7 @@ def test_a_sale_is_looked_for_until_it_is_closed_however_long_its_clock_has_stoo
     )
     gate.flushall()
     bridge.run(rebuild.find_lost())
-    assert bridge.run(sale_cards.codes()) == list(rebuild.live_sales()) == [sale.code]
+    assert bridge.run(sale_cards.sale_codes()) == list(rebuild.live_sales()) == [sale.code]
     Sale.objects.filter(pk=begun(sale).pk).update(paused_ms=0)
     assert close.close(sale=sale.pk) is True
     assert rebuild.live_sales() == {}

@@ -8,7 +8,7 @@ from django.utils import timezone, translation
 
 from flashsale.gate import bridge
 from flashsale.life import sale_control
-from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.enter import digests, enter
 from flashsale.life.schedule import problems_of, publish
 from flashsale.models import Allocation, Record, Sale, Unit
@@ -209,9 +209,12 @@ def test_an_account_is_one_person_at_one_partner_only():
     open_now(sale)
     for person in (at_lazada, at_akulaku):
         tend(sale)
-        row, payer = person.reserve().id, Payer(1_799_000, "qris", "w")
+        row, payment_choice = person.reserve().id, PaymentChoice(1_799_000, "qris", "w")
         buyer = Buyer({Axis.ACCOUNT: "BUDI"}, {"name": "Budi", "address": "", "phone": "", "email": ""}, "id")
-        assert confirm(reservation=row, channel=person.channel.id, buyer=buyer, payer=payer).state == "confirmed"
+        assert (
+            confirm(reservation=row, channel=person.channel.id, buyer=buyer, payment_choice=payment_choice).state
+            == "confirmed"
+        )
     assert stranger.value.outcome is Outcome.NOT_ELIGIBLE
 
 

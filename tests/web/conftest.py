@@ -29,9 +29,9 @@ _BOOKS = (Sale, Allocation, Unit, Reservation, ReservationUnit, LimitSlot)
 
 @pytest.fixture(autouse=True)
 def _no_partner_is_remembered() -> Iterator[None]:
-    partners.forget()
+    partners.forget_keys()
     yield
-    partners.forget()
+    partners.forget_keys()
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ def _close(sale: Sale) -> None:
 
 async def _tell_closing(card: SaleCard) -> None:
     closes = card.opens_at + 1
-    await scripts.tell(card, revision=99, closes=closes)
-    await sale_cards.show(replace(card, closes_at=closes))
+    await scripts.apply_decision(card, revision=99, closes=closes)
+    await sale_cards.store_card(replace(card, closes_at=closes))
 
 
 def _path(sale: Sale, verb: str) -> str:
@@ -201,8 +201,8 @@ class TestHttp:
         self, lazada: Partner, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = snapshot()
-        monkeypatch.setattr(http, "READING_S_MAX", 0.2)
-        watching = bridge.run(_started(http.end_slow_readers()))
+        monkeypatch.setattr(http, "BODY_READ_S_MAX", 0.2)
+        watching = bridge.run(_started(http.end_slow_reads()))
         try:
             for raw in ((b"{",), (b"{", b'"identity"')):
                 reply = ask(

@@ -59,7 +59,7 @@ def test_a_follow_up_sale_shows_its_tranches_and_its_plans(sale: Sale, client: C
     assert again["returned"] == [{"sale": sale.code, "reserve": 2, "units": 5, "due_at": None}]
     assert everybody["returned"] == []
     page = Client(headers={"accept-language": "en"}).get(f"/s/{rerun.code}/plan").content.decode()
-    for told in ("people of the line lazada on 26 January, at their old numbers", "goes to public", "at most 5"):
+    for told in ("people of the line lazada on 26 January, at their old numbers", "go to public", "at most 5"):
         assert told in page
     assert client.get(f"/s/{sale.code}/plan").status_code == 200
     assert client.get(f"/s/{draft_sale(sale.campaign).code}/plan").status_code == 404

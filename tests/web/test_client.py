@@ -4,7 +4,7 @@ import pytest
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from flashsale.web.client_ip import address, address_of, network, site
+from flashsale.web.client_ip import address_of, client_address, client_network, customer_network
 
 PROXIES = ["10.0.0.0/8", "fd00::/8"]
 
@@ -30,7 +30,7 @@ PROXIES = ["10.0.0.0/8", "fd00::/8"]
     ],
 )
 def test_the_nearest_address_that_is_not_ours_counts(peer: str, forwarded_for: str, expected: str) -> None:
-    assert address(peer=peer, forwarded_for=forwarded_for, trusted=PROXIES) == expected
+    assert client_address(peer=peer, forwarded_for=forwarded_for, trusted=PROXIES) == expected
 
 
 def test_a_request_is_believed_only_through_our_proxies(settings: Settings) -> None:
@@ -50,4 +50,4 @@ def test_a_request_is_believed_only_through_our_proxies(settings: Settings) -> N
     ],
 )
 def test_an_ipv6_client_is_a_network_and_its_customer_a_site(address: str, as_network: str, as_site: str) -> None:
-    assert (network(address), site(address)) == (as_network, as_site)
+    assert (client_network(address), customer_network(address)) == (as_network, as_site)

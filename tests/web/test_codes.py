@@ -68,7 +68,7 @@ def test_a_proof_lasts_its_campaign_whatever_else_is_proven_meanwhile(sale: Sale
 def proof_cookie(campaign: int, axis: Axis, made_ms: int) -> tuple[str, str]:
     """Name and value of a cookie that proves something."""
     proof = Proof(campaign, axis, bytes(16), made_ms)
-    return proofs.cookie_of(campaign, axis), places.keyring().seal(proofs.KIND, proof.pack())
+    return proofs.cookie_name(campaign, axis), places.keyring().seal(proofs.KIND, proof.pack())
 
 
 def test_a_browser_keeps_the_proofs_of_eight_campaigns_the_newest(sale: Sale) -> None:
@@ -100,7 +100,7 @@ def test_cookies_are_out_of_reach_for_scripts_and_other_sites(sale: Sale) -> Non
     ani = Visitor(sale)
     ani.get()
     ani.post("prove", ani.codes())
-    for name in (*(proofs.cookie_of(sale.campaign_id, axis) for axis in (Axis.PHONE, Axis.EMAIL)), "fs_device"):
+    for name in (*(proofs.cookie_name(sale.campaign_id, axis) for axis in (Axis.PHONE, Axis.EMAIL)), "fs_device"):
         cookie = ani.client.cookies[name]
         assert (cookie["httponly"], cookie["samesite"], cookie["secure"]) == (True, "Lax", True)
 
@@ -217,8 +217,8 @@ def test_one_address_cannot_shut_an_owner_out_however_long_it_asks(sale: Sale, m
 
 
 def test_filling_the_ceiling_of_a_contact_takes_many_customers_of_providers() -> None:
-    assert limits.CODES_CEILING.period_s == limits.CODES_SITE.period_s
-    assert limits.CODES_CEILING.most >= 15 * 2 * limits.CODES_SITE.most
+    assert limits.CODES_CEILING.period_s == limits.CODES_CUSTOMER.period_s
+    assert limits.CODES_CEILING.max_calls >= 15 * 2 * limits.CODES_CUSTOMER.max_calls
 
 
 def test_a_flood_from_everywhere_ends_at_the_ceiling(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:

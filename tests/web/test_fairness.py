@@ -16,7 +16,7 @@ INLINE = re.compile(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNOR
 def end(sale: Sale) -> str:
     """Where the report of a sale stands that ends now."""
     end_now(sale)
-    bridge.run(refusal_counts.tell())
+    bridge.run(refusal_counts.flush())
     return f"/s/{sale.code}/fairness"
 
 

@@ -30,10 +30,10 @@ def test_silent_books_are_a_problem_with_its_reason(
         "title": "The sale cannot answer right now. Please try again.",
         "status": 503,
         "code": "not_ready",
-        "detail": "The books do not answer (OperationalError).",
+        "detail": "PostgreSQL (the books) does not answer (OperationalError).",
         "request_id": "probe-1",
         "retry_after_s": 5,
-        "reasons": ["The books do not answer (OperationalError)."],
+        "reasons": ["PostgreSQL (the books) does not answer (OperationalError)."],
     }
 
 

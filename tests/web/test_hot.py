@@ -30,7 +30,7 @@ def _proofs(sale: Sale, name: str) -> str:
         axis: places.keyring().seal(proofs.KIND, Proof(card.campaign, axis, digest, 1).pack())
         for axis, digest in digests.items()
     }
-    return "; ".join(f"{proofs.cookie_of(card.campaign, axis)}={token}" for axis, token in tokens.items())
+    return "; ".join(f"{proofs.cookie_name(card.campaign, axis)}={token}" for axis, token in tokens.items())
 
 
 def _page(sale: Sale, verb: str, body: object = None, **headers: str) -> Reply:
@@ -147,7 +147,7 @@ class TestOwnPage:
         seal = places.keyring().seal
         foreign = seal(proofs.KIND, Proof(card.campaign + 1, Axis.PHONE, bytes(16), 1).pack())
         crossed = seal(proofs.KIND, Proof(card.campaign, Axis.PHONE, bytes(16), 1).pack())
-        phone, email = (proofs.cookie_of(card.campaign, axis) for axis in (Axis.PHONE, Axis.EMAIL))
+        phone, email = (proofs.cookie_name(card.campaign, axis) for axis in (Axis.PHONE, Axis.EMAIL))
         reply = _page(sale, "enter", cookie=f"{phone}={foreign}; {email}={crossed}")
         assert reply.code == (403, "unproven")
 

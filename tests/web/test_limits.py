@@ -112,8 +112,8 @@ def test_log_in_says_when_to_come_back() -> None:
 
 def test_whoever_reads_redis_cannot_try_addresses_out(gate: redis.Redis, rf: RequestFactory) -> None:
     limit, guess = limits.CODES_ADDRESS, "203.0.113.9"
-    limits.spend(rf.post("/", REMOTE_ADDR=guess), limit)
-    rate = (limit.most, limit.period_s)
+    limits.enforce(rf.post("/", REMOTE_ADDR=guess), limit)
+    rate = (limit.max_calls, limit.period_s)
     by_guess = core._make_cache_key(limit.group, core._get_window(guess, limit.period_s), rate, guess, core.ALL)
     kept = [key.decode().rpartition(":")[2] for key in gate.scan_iter("*rl:*")]
     assert len(kept) == 1
@@ -145,10 +145,10 @@ def test_a_code_has_no_five_guesses_more_in_its_last_minutes(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, period, minute = "a code", limits.CODE_GUESSES.period_s, 60
-    sent = 1_800_000_000 // period * period + crc32(limits._keyed(code).encode()) % period + 5 * minute
+    sent = 1_800_000_000 // period * period + crc32(limits._keyed_hash(code).encode()) % period + 5 * minute
     clock = {"now": sent}
     monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda: clock["now"]))
     over = []
     for clock["now"] in range(sent, sent + codes.VALID_MS // 1000, minute):
-        over.append(limits.count(rf.post("/"), limits.CODE_GUESSES, code).over)
+        over.append(limits.count(rf.post("/"), limits.CODE_GUESSES, code).exceeded)
     assert over == [False] * 5 + [True] * 5

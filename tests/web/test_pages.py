@@ -14,9 +14,9 @@ from django.utils.translation import override
 from flashsale.gate.client import GateDown
 from flashsale.life.sale_control import close_early
 from flashsale.models import Sale
-from flashsale.web.formatting import moment_ms, money
+from flashsale.web.formatting import format_money, format_time_ms
 from flashsale.web.pages import sale_page
-from simulation.outbox_page import MOST, newest
+from simulation.outbox_page import MAILS_MAX, newest_mails
 from tests.factories import PHONE, begun, draft_sale, forget, lobby_sale, open_now, poco_campaign
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,14 +59,14 @@ def test_a_line_that_carries_an_order_over_announces_no_draw(gate: redis.Redis) 
     close_early(sale=first)
     carried = {"code": "again", "channels": ["mi.com"], "stock": {PHONE: 1}, "carries": first.allocations.get()}
     rerun = lobby_sale(campaign, lines=[carried])
-    drawn, old = "the draw at the opening decides", "nothing is drawn anew"
+    drawn, old = "the draw at the opening decides", "there is no new draw"
     pages_of = [text(f"/s/{sale.code}/") for sale in (lobby_sale(campaign, channels=("mi.com",)), rerun)]
     assert [(drawn in page, old in page) for page in pages_of] == [(True, False), (False, True)]
 
 
 def test_a_partners_sale_says_where_its_doors_are(gate: redis.Redis) -> None:
     page = text(f"/s/{lobby_sale(channels=('lazada', 'akulaku')).code}/")
-    assert "The way into this sale: Lazada, Akulaku." in page
+    assert "This sale is only on Lazada, Akulaku." in page
     assert "line.js" not in page
 
 
@@ -121,15 +121,15 @@ def test_the_outbox_is_a_demos_alone(gate: redis.Redis, settings: Any, tmp_path:
 def test_the_outbox_shows_the_newest_mails_as_text(gate: redis.Redis, settings: Any, tmp_path: Path) -> None:
     settings.FLASHSALE_DEMO, settings.EMAIL_FILE_PATH = True, str(tmp_path)
     backend = get_connection("django.core.mail.backends.filebased.EmailBackend", file_path=str(tmp_path))
-    letters = [EmailMessage(f"Nº {n}", "<b>héllo</b>", to=["a@example.com"]) for n in range(MOST + 2)]
+    letters = [EmailMessage(f"Nº {n}", "<b>héllo</b>", to=["a@example.com"]) for n in range(MAILS_MAX + 2)]
     backend.send_messages(letters)
-    mails = newest(folder=tmp_path)
-    assert (len(mails), mails[0].subject) == (MOST, f"Nº {MOST + 1}")
+    mails = newest_mails(folder=tmp_path)
+    assert (len(mails), mails[0].subject) == (MAILS_MAX, f"Nº {MAILS_MAX + 1}")
     assert "&lt;b&gt;héllo&lt;/b&gt;" in text("/outbox")
 
 
 def test_money_and_moments_are_local() -> None:
-    assert money(1_799_000, "IDR") == "Rp\u00a01.799.000"
-    assert moment_ms(1_611_889_200_000, "Asia/Makassar").endswith(" WITA")
+    assert format_money(1_799_000, "IDR") == "Rp\u00a01.799.000"
+    assert format_time_ms(1_611_889_200_000, "Asia/Makassar").endswith(" WITA")
     with override("id"):
-        assert moment_ms(1_611_889_200_000, "Asia/Jakarta") == "Jum, 29 Jan 2021, 10.00 WIB"
+        assert format_time_ms(1_611_889_200_000, "Asia/Jakarta") == "Jum, 29 Jan 2021, 10.00 WIB"

@@ -33,7 +33,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     def move(seconds: float) -> None:
         clock["now"] += seconds
 
-    partners.forget()
+    partners.forget_keys()
     move(100)
     return move
 
@@ -71,7 +71,7 @@ def test_a_revoked_key_works_for_five_seconds_at_most(key: str, later: Callable[
 def test_a_key_revoked_while_the_books_answer_works_for_five_seconds_at_most(
     key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = partners._read
+    read = partners._active_keys
 
     def slowly() -> dict[str, partners.Partner]:
         found = read()
@@ -80,7 +80,7 @@ def test_a_key_revoked_while_the_books_answer_works_for_five_seconds_at_most(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(partners, "_read", slowly)
+        patch.setattr(partners, "_active_keys", slowly)
         assert partners.partner_of(f"Bearer {key}").code == "lazada"
     later(1.1)
     assert _refusal(f"Bearer {key}") is Outcome.UNAUTHENTICATED
@@ -89,7 +89,7 @@ def test_a_key_revoked_while_the_books_answer_works_for_five_seconds_at_most(
 def test_of_all_spellings_of_a_header_one_is_kept(key: str) -> None:
     known = [partners.partner_of(scheme + " " * n + key) for scheme in ("Bearer", "bearer") for n in range(1, 50)]
     assert len(set(known)) == 1
-    assert list(partners._ring.headers) == [f"Bearer {key}"]
+    assert list(partners._cache.headers) == [f"Bearer {key}"]
 
 
 def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
@@ -100,7 +100,7 @@ def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
     def silent() -> dict[str, partners.Partner]:
         raise OperationalError
 
-    monkeypatch.setattr(partners, "_read", silent)
+    monkeypatch.setattr(partners, "_active_keys", silent)
     later(60)
     assert partners.partner_of(f"Bearer {key}").code == "lazada"
     later(10)
@@ -118,7 +118,7 @@ def test_books_that_did_not_answer_are_not_asked_again_for_five_seconds(
 
     partners.partner_of(f"Bearer {key}")
     with monkeypatch.context() as patch:
-        patch.setattr(partners, "_read", silent)
+        patch.setattr(partners, "_active_keys", silent)
         later(6)
         assert [partners.partner_of(f"Bearer {key}").code for _ in range(3)] == ["lazada"] * 3
         assert len(asked) == 1

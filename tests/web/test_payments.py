@@ -12,7 +12,7 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 
 from flashsale.models import DemoCharge, Payment, Reservation, Sale, Unit
-from flashsale.providers.payments import DEMO_LATER, CallBack, DemoProvider
+from flashsale.providers.payments import DEMO_LATER, Callback, DemoProvider
 from flashsale.web import limits
 from flashsale.web.api.document import openapi
 from tests.factories import Shopper
@@ -29,14 +29,14 @@ def reference(sale: Sale, held: dict[str, Any]) -> str:
     return pay(Shopper(sale, "ani"), UUID(held["reservation"]), instrument=DEMO_LATER).payment.reference
 
 
-def send(told: CallBack, *, at: int | None = None, **changed: str) -> Any:
-    body, headers = BANK.call_back(told=told, at=at)
+def send(told: Callback, *, at: int | None = None, **changed: str) -> Any:
+    body, headers = BANK.signed_callback(callback=told, at=at)
     headers |= {name.replace("_", "-"): value for name, value in changed.items()}
     return Client(headers=headers).post(DOOR, body, content_type="application/json")
 
 
-def paid(about: str, **fields: Any) -> CallBack:
-    return CallBack(**{"reference": about, "amount": 1_799_000, "currency": "IDR", "paid": True} | fields)
+def paid(about: str, **fields: Any) -> Callback:
+    return Callback(**{"reference": about, "amount": 1_799_000, "currency": "IDR", "paid": True} | fields)
 
 
 def rows() -> list[Any]:
@@ -74,7 +74,7 @@ def test_what_was_recorded_and_played_again_later_is_refused(reference: str) -> 
 def test_what_the_bank_has_not_signed_is_refused(reference: str, changed: dict[str, str]) -> None:
     reply = send(paid(reference), **changed)
     assert (reply.status_code, reply.json()["code"]) == (403, "forbidden")
-    body, headers = BANK.call_back(told=paid(reference, paid=False))
+    body, headers = BANK.signed_callback(callback=paid(reference, paid=False))
     forged = Client(headers=headers).post(DOOR, body.replace(b"false", b"true"), content_type="application/json")
     assert forged.status_code == 403
     assert (Payment.objects.get().state, Reservation.objects.get().state) == ("started", "held")

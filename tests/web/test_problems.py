@@ -50,5 +50,5 @@ def test_the_callers_first_language_that_we_speak_is_taken(header: str, language
 @pytest.mark.parametrize(
     ("status", "word"), [(404, Outcome.NOT_FOUND), (418, Outcome.MALFORMED), (502, Fault.INTERNAL)]
 )
-def test_a_frameworks_status_becomes_a_word(status: int, word: problems.Word) -> None:
-    assert problems.word_of(status) == word
+def test_a_frameworks_status_becomes_a_word(status: int, word: problems.ProblemCode) -> None:
+    assert problems.code_for_status(status) == word

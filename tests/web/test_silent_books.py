@@ -58,7 +58,7 @@ class TestPartnerKeys:
         return lazada.enter("ani")
 
     def _let_pass(self, seconds: float) -> None:
-        partners._ring = replace(partners._ring, at=partners._ring.at - seconds)
+        partners._cache = replace(partners._cache, read_at=partners._cache.read_at - seconds)
 
     def test_one_second_is_waited_once_and_then_the_last_ring_counts(self, lazada: Partner, place: str) -> None:
         self._let_pass(6)
@@ -70,8 +70,8 @@ class TestPartnerKeys:
                 reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
                 assert reply.status == 200
                 assert seconds < single_flight.WAIT_S / 2
-        assert door._calls == 0
-        until(lambda: partners._ring.age_s < partners.FRESH_S)
+        assert door._running == 0
+        until(lambda: partners._cache.age_s < partners.FRESH_S)
 
     def test_a_ring_of_more_than_a_minute_counts_no_longer(self, lazada: Partner, place: str) -> None:
         self._let_pass(66)
@@ -80,7 +80,7 @@ class TestPartnerKeys:
                 reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
                 assert reply.code == (503, "not_ready")
                 assert seconds < most
-        until(lambda: partners._ring.age_s < partners.FRESH_S)
+        until(lambda: partners._cache.age_s < partners.FRESH_S)
         assert lazada.post("look", {"place": place}).status == 200
 
     def test_other_threads_wait_a_second_at_most_while_one_reads(self, lazada: Partner, place: str) -> None:
@@ -90,7 +90,7 @@ class TestPartnerKeys:
             began = time.monotonic()
             assert partners.partner_of(f"Bearer {lazada.key}").code == "lazada"
             assert time.monotonic() - began < single_flight.WAIT_S + 1
-        until(lambda: partners._ring.age_s < partners.FRESH_S)
+        until(lambda: partners._cache.age_s < partners.FRESH_S)
 
 
 def test_who_enters_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazada: Partner) -> None:
@@ -103,7 +103,7 @@ def test_who_enters_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazad
             assert least <= seconds < most
         status = ask("GET", f"/v1/sales/{lazada.sale.code}/lines/lazada/status")
         assert status.json["entered"] == BLOCK_MIN
-    assert door._calls == 0
+    assert door._running == 0
     until(lambda: Allocation.objects.get(code="lazada").block > BLOCK_MIN)
     until(lambda: entering(lazada, "ani")().status == 201)
 

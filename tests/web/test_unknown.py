@@ -42,9 +42,9 @@ def post(lazada: Partner, held: dict[str, Any], verb: str, body: object) -> Any:
         ("confirm", ORDER, confirm, "settle", InterfaceError),
         ("confirm", ORDER, payments.DemoProvider, "charge", payments.ProviderDown),
         ("release", None, release, "end", InterfaceError),
-        ("release", None, release, "give", GateDown),
+        ("release", None, release, "give_back", GateDown),
         ("cancel", {"reason": "buyer_request"}, cancel, "cancel_locked", OperationalError),
-        ("cancel", {"reason": "buyer_request"}, cancel, "give", GateDown),
+        ("cancel", {"reason": "buyer_request"}, cancel, "give_back", GateDown),
     ],
 )
 def test_a_partners_write_is_told_as_unknown_and_the_same_key_has_one_effect(

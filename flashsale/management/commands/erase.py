@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from flashsale.gate.client import GateDown
-from flashsale.life.erase import NotYet, erase, obstacles, personal
+from flashsale.life.erase import CannotEraseYet, erase, obstacles, personal_rows
 from flashsale.models import Campaign
 
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             known = ", ".join(Campaign.objects.values_list("code", flat=True)) or "none"
             raise CommandError(f"There is no campaign {options['campaign']!r}. Known: {known}.", returncode=2)
         if options["dry_run"]:
-            self._tell(campaign, {what: rows.count() for what, rows in personal(campaign).items()}, options)
+            self._tell(campaign, {what: rows.count() for what, rows in personal_rows(campaign).items()}, options)
             waits: tuple[str, ...] = tuple(obstacles(campaign=campaign))
         else:
             waits = self._erase(campaign, options)
@@ -40,7 +40,7 @@ class Command(BaseCommand):
     def _erase(self, campaign: Campaign, options: dict[str, Any]) -> tuple[str, ...]:
         try:
             counts = erase(campaign=campaign)
-        except NotYet as reasons:
+        except CannotEraseYet as reasons:
             return tuple(map(str, reasons.args))
         except GateDown as error:
             raise CommandError(f"The gate does not answer ({error}). Nothing was erased.", returncode=2) from error

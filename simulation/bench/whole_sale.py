@@ -1,4 +1,4 @@
-"""A whole sale as one measurement: everybody enters, the line is drawn and called, nine of ten come, buy and pay."""
+"""Measures a whole sale: all people enter, the line is drawn and called, and nine of ten called people buy and pay."""
 
 import asyncio
 import json
@@ -16,26 +16,27 @@ from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.audit import Verdict, audit
 from flashsale.rules import lottery
-from simulation.bench import doors, load, scene
+from simulation.bench import doors, fixtures, load
 from simulation.bench.doors import Server
 from simulation.bench.figures import Figure, at_most
-from simulation.isolated_servers import Own
+from simulation.isolated_servers import IsolatedServers
 from simulation.servers import HOST
 
 ENTRIES_PER_UNIT = 20
 SHOW_UP = 0.9
 CLAIM_S, HOLD_S = 20, 30
-# Two cores take about so many buyers a second, their payment included; a faster line would only let them lapse.
+# Two cores serve at most about so many buyers a second, with their payments. If the line called people faster, their
+# claim windows would end before they are served.
 RATE_PER_S = 200
 ENTER_TOGETHER = 50_000
 BUYERS_AT_ONCE = 48
-LOOK_S = 0.5
+POLL_EVERY_S = 0.5
 PATIENCE_S = 1800
 
 
 @dataclass(slots=True)
 class Crowd:
-    """Those who have entered, by index: the number that they were prepared under, and their token."""
+    """The people who have entered. `places` has, by index, the number of the prepared person and the place token."""
 
     card: SaleCard
     line: LineCard
@@ -46,29 +47,31 @@ class Crowd:
 
     @property
     def bearer(self) -> dict[str, str]:
-        """How the partner shows itself."""
+        """The header that authenticates the partner."""
         return {"Authorization": f"Bearer {self.key}"}
 
 
-def sale(own: Own, entries: int, tell: Callable[[str], None]) -> list[Figure]:
-    """So many people and a twentieth as many units, from the first entry to the last payment; then every promise."""
+def sale(servers: IsolatedServers, entries: int, show_progress: Callable[[str], None]) -> list[Figure]:
+    """Runs a sale with one unit per 20 people, from the first entry to the last payment; then audits every promise."""
     units = max(1, entries // ENTRIES_PER_UNIT)
-    where = scene.campaign(["whole"])
-    card = scene.sale(
+    where = fixtures.campaign(["whole"])
+    card = fixtures.sale(
         where, units={"whole": units}, max_entries=entries, claim_s=CLAIM_S, hold_s=HOLD_S, rate_per_s=RATE_PER_S
     )
-    crowd = Crowd(card, card.lines[0], scene.key_of(where, "whole"))
-    with doors.doors(own) as door, doors.web(own) as web:
+    crowd = Crowd(card, card.lines[0], fixtures.key_of(where, "whole"))
+    with doors.doors(servers) as door, doors.web(servers) as web:
         began = time.perf_counter()
-        _enter(door, crowd, entries, tell)
+        _enter(door, crowd, entries, show_progress)
         entered_s = time.perf_counter() - began
-        drawn = bridge.run(scene.open_now(card))
-        crowd.seed = bridge.run(scene.survey(drawn, drawn.lines[0])).seed
-        asyncio.run(_sell(door, web, crowd, tell))
+        drawn = bridge.run(fixtures.open_now(card))
+        crowd.seed = bridge.run(fixtures.survey(drawn, drawn.lines[0])).seed
+        asyncio.run(_sell(door, web, crowd, show_progress))
         whole_s = time.perf_counter() - began
-    end = bridge.run(_end(card))
+    end = bridge.run(_final_counters(card))
     broken = [finding for finding in audit(campaign=card.campaign_code) if finding.verdict is Verdict.BROKEN]
-    wrong = {said: count for said, count in crowd.answers.items() if said not in {"enter 201", "bought", "lapsed"}}
+    wrong = {
+        answer: count for answer, count in crowd.answers.items() if answer not in {"enter 201", "bought", "lapsed"}
+    }
     sold_s = whole_s - entered_s
     group, of = f"a sale of {units:,} units to {entries:,} people", f"{end.sold:,} of {units:,} sold"
     return [
@@ -76,27 +79,27 @@ def sale(own: Own, entries: int, tell: Callable[[str], None]) -> list[Figure]:
         Figure(group, "entered", len(crowd.places) / entered_s, "/s", note=f"{len(crowd.places):,} people"),
         Figure(group, "bought and paid", end.sold / sold_s, "/s", note=f"other answers: {wrong or 'none'}"),
         at_most(group, "promises broken", len(broken), unit="", limit=0, note=", ".join(one.title for one in broken)),
-    ]  # fmt: skip
+    ]
 
 
-def _enter(door: Server, crowd: Crowd, entries: int, tell: Callable[[str], None]) -> None:
+def _enter(door: Server, crowd: Crowd, entries: int, show_progress: Callable[[str], None]) -> None:
     for start in range(0, entries, ENTER_TOGETHER):
         most = min(ENTER_TOGETHER, entries - start)
-        wishes = doors.enters(crowd.card, crowd.line, crowd.key, most=most, first=start)
-        heard = load.send(port=door.port, requests=wishes, seconds=load.SECONDS_MAX, keep=True)
-        crowd.answers.update({f"enter {status}": count for status, count in heard.answers.items()})
-        for number, body in heard.bodies.items():
-            given = orjson.loads(body)
-            if "index" in given:
-                crowd.places[given["index"]] = (start + number, given["place"])
-        tell(f"{len(crowd.places):,} have entered ...")
+        requests = doors.enters(crowd.card, crowd.line, crowd.key, most=most, first=start)
+        load_result = load.send(port=door.port, requests=requests, seconds=load.SECONDS_MAX, keep=True)
+        crowd.answers.update({f"enter {status}": count for status, count in load_result.answers.items()})
+        for number, body in load_result.bodies.items():
+            answer = orjson.loads(body)
+            if "index" in answer:
+                crowd.places[answer["index"]] = (start + number, answer["place"])
+        show_progress(f"{len(crowd.places):,} people have entered ...")
 
 
-async def _sell(door: Server, web: Server, crowd: Crowd, tell: Callable[[str], None]) -> None:
-    """Everybody who is called and comes buys one, until all units are sold."""
+async def _sell(door: Server, web: Server, crowd: Crowd, show_progress: Callable[[str], None]) -> None:
+    """Lets each called person who comes buy one unit, until all units are sold."""
     seed, chance = bytes.fromhex(crowd.seed), random.Random(1)
     path = f"http://{HOST}:{door.port}{doors.path_of(crowd.card, crowd.line, 'status')}"
-    called, told, until = 0, 0.0, time.monotonic() + PATIENCE_S
+    called, shown_at, until = 0, 0.0, time.monotonic() + PATIENCE_S
     waiting: asyncio.Queue[int] = asyncio.Queue()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=2 * BUYERS_AT_ONCE)) as http:
         buyers = [asyncio.create_task(_buy_all(http, door, web, crowd, waiting)) for _ in range(BUYERS_AT_ONCE)]
@@ -111,10 +114,10 @@ async def _sell(door: Server, web: Server, crowd: Crowd, tell: Callable[[str], N
             left = status["free"] + status["held"]
             if called and (not left or (called >= status["entered"] and waiting.empty() and not status["held"])):
                 break
-            if time.monotonic() > told + 10:
-                told = time.monotonic()
-                tell(f"{called:,} called, {status['sold']:,} sold, {left:,} left ...")
-            await asyncio.sleep(LOOK_S)
+            if time.monotonic() > shown_at + 10:
+                shown_at = time.monotonic()
+                show_progress(f"{called:,} called, {status['sold']:,} sold, {left:,} left ...")
+            await asyncio.sleep(POLL_EVERY_S)
         for buyer in buyers:
             buyer.cancel()
         await asyncio.gather(*buyers, return_exceptions=True)
@@ -129,12 +132,12 @@ async def _buy_all(
 
 
 async def _buy(http: aiohttp.ClientSession, door: Server, web: Server, crowd: Crowd, index: int) -> str:
-    """One person's purchase, in a word: bought, lapsed (they came too late), or what else was answered."""
+    """Buys for one person. Returns `bought`, `lapsed` (the person came too late), or another answer."""
     number, token = crowd.places[index]
     headers = crowd.bearer | {"Idempotency-Key": f"whole-{index}"}
     reserve = f"http://{HOST}:{door.port}{doors.path_of(crowd.card, crowd.line, 'reserve')}"
-    wish = {"place": token, "items": [{"sku": scene.SKU, "quantity": 1}]}
-    status, held = await _send(http, reserve, headers, wish)
+    body = {"place": token, "items": [{"sku": fixtures.SKU, "quantity": 1}]}
+    status, held = await _send(http, reserve, headers, body)
     if status != 201:
         return "lapsed" if held.get("code") == "lapsed" else f"reserve {held.get('code')}"
     identity = doors.identity(number)
@@ -154,17 +157,17 @@ async def _buy(http: aiohttp.ClientSession, door: Server, web: Server, crowd: Cr
 async def _send(
     http: aiohttp.ClientSession, url: str, headers: dict[str, str], body: Mapping[str, object]
 ) -> tuple[int, dict[str, object]]:
-    """The answer; where the server asks for the same again later, it gets that."""
+    """Sends a request and returns status and body. Repeats it after Retry-After while the status is 429 or 503."""
     while True:
         async with http.post(url, json=body, headers=headers) as answer:
-            said = json.loads(await answer.read())
+            result = json.loads(await answer.read())
             if answer.status not in {429, 503}:
-                return answer.status, said
+                return answer.status, result
             await asyncio.sleep(float(answer.headers.get("Retry-After", 1)))
 
 
-async def _end(card: SaleCard) -> Survey:
+async def _final_counters(card: SaleCard) -> Survey:
     figures = await scripts.survey(card, card.lines[0])
     if not isinstance(figures, Survey):
-        raise scene.Unready(f"survey: {figures}")
+        raise fixtures.FixtureError(f"survey: {figures}")
     return figures

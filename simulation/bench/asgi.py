@@ -1,4 +1,4 @@
-"""The doors as they are, and an empty answer of the same server beside them: the bench's unit of measure."""
+"""The ASGI application of the bench: the product's hot door, plus an empty answer as the unit of measure."""
 
 from config.asgi import application as doors
 from flashsale.web.hot.http import Receive, Scope, Send
@@ -8,7 +8,7 @@ _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """What granian serves in the bench."""
+    """Answers EMPTY itself, and passes all other requests to the hot door."""
     if scope.get("path") != EMPTY:
         await doors(scope, receive, send)
         return

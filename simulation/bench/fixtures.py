@@ -1,4 +1,4 @@
-"""What the bench measures on: a campaign with three hard axes, its sales, people with places in their lines."""
+"""Makes what the bench measures on: a campaign with three hard axes, sales, and people with places in lines."""
 
 import asyncio
 import secrets
@@ -28,54 +28,61 @@ AT_ONCE = 32
 _serial = count(1)
 
 
-class Unready(RuntimeError):
-    """The stage for a measurement could not be set; the text says what was in the way."""
+class FixtureError(RuntimeError):
+    """A measurement could not be prepared or was not answered as expected. The text has the reason."""
 
 
 def campaign(channels: Sequence[str]) -> Campaign:
-    """A campaign with three hard axes and a limit of one."""
+    """Makes a campaign with three hard axes and a limit of one."""
     return schedule.plan_campaign(
-        code=f"bench-{next(_serial)}", name="Bench", limit=1, axes=dict.fromkeys(AXES, "hard enter"),
+        code=f"bench-{next(_serial)}",
+        name="Bench",
+        limit=1,
+        axes=dict.fromkeys(AXES, "hard enter"),
         channels=[{"code": code, "name": code} for code in channels],
-    )  # fmt: skip
+    )
 
 
 def sale(where: Campaign, *, units: Mapping[str, int], **fields: Any) -> SaleCard:
-    """A published sale whose lobby is open; each channel of `units` has a line with so many units."""
+    """Publishes a sale whose lobby is open. Each channel in `units` gets a line with so many units."""
     now = datetime.now(UTC)
     opens = now + timedelta(hours=1)
     made = schedule.plan_sale(
-        campaign=where, code=f"bench-{next(_serial)}", name="Bench", lobby_at=now - timedelta(seconds=1),
-        opens_at=opens, closes_at=opens + timedelta(hours=2),
+        campaign=where,
+        code=f"bench-{next(_serial)}",
+        name="Bench",
+        lobby_at=now - timedelta(seconds=1),
+        opens_at=opens,
+        closes_at=opens + timedelta(hours=2),
         offers=[{"sku": SKU, "name": "Phone", "price": 1_799_000}],
         lines=[{"code": code, "channels": [code], "stock": {SKU: stock}} for code, stock in units.items()],
         **{"claim_s": 3600, "hold_s": 3600, "rate_per_s": 100_000} | fields,
-    )  # fmt: skip
-    return card_of(schedule.publish(sale=made))
+    )
+    return sale_card(schedule.publish(sale=made))
 
 
-def card_of(row: Sale) -> SaleCard:
-    """The sale as doors see it."""
+def sale_card(row: Sale) -> SaleCard:
+    """The sale card of a sale, as the hot door uses it."""
     return bridge.run(places.card(code=row.code))
 
 
 def line_of(card: SaleCard, code: str) -> LineCard:
-    """A line by its code."""
+    """The line with this code."""
     return places.line(card=card, code=code)
 
 
 def key_of(where: Campaign, channel: str) -> str:
-    """A partner's key."""
+    """Makes a partner key for a channel and returns it."""
     return PartnerKey.make(Channel.objects.get(campaign=where, code=channel))[1]
 
 
-def somebody() -> dict[Axis, bytes]:
-    """A person nobody has seen before, as the gate knows people."""
+def random_person() -> dict[Axis, bytes]:
+    """The digests of a new random person, in the form that Redis stores."""
     return {axis: secrets.token_bytes(DIGEST_BYTES) for axis in AXES}
 
 
 async def fill(card: SaleCard, line: LineCard, people: Sequence[Mapping[Axis, bytes]]) -> list[Place]:
-    """Lets people enter through the real script; their places in the same order."""
+    """Lets people enter through the real script. Returns their places in the same order."""
     await _extend(card, line, len(people))
     found: list[Place] = []
     for start in range(0, len(people), AT_ONCE):
@@ -83,16 +90,16 @@ async def fill(card: SaleCard, line: LineCard, people: Sequence[Mapping[Axis, by
         answers = await asyncio.gather(*(scripts.enter(card, line, [who[a] for a in AXES]) for who in group))
         for who, answer in zip(group, answers, strict=True):
             if isinstance(answer, Outcome):
-                raise Unready(f"enter: {answer}")
+                raise FixtureError(f"enter: {answer}")
             found.append(Place(card.sale, line.line_id, answer.index, time.time_ns() // 1_000_000, who))
     return found
 
 
 async def survey(card: SaleCard, line: LineCard) -> Survey:
-    """The figures of a line. Raises Unready."""
+    """The counters of a line. Raises FixtureError."""
     figures = await scripts.survey(card, line)
     if isinstance(figures, Outcome):
-        raise Unready(f"survey: {figures}")
+        raise FixtureError(f"survey: {figures}")
     return figures
 
 
@@ -100,18 +107,18 @@ async def _extend(card: SaleCard, line: LineCard, people: int) -> None:
     figures = await survey(card, line)
     if figures.block < figures.entered + people:
         block = await in_books(index_blocks.write_block, line.id, min(card.max_entries, figures.entered + people))
-        await scripts.extend(card, line, block=block)
+        await scripts.extend_block(card, line, block=block)
 
 
 async def open_now(card: SaleCard) -> SaleCard:
-    """Moves the opening to this moment, in books and gate, and has all lines drawn; the card as it is now."""
+    """Moves the opening to now, in PostgreSQL and in Redis, and draws all lines. Returns the new sale card."""
     moved = datetime.now(UTC)
     revision = await in_books(_move_opening, card.sale, moved)
-    await scripts.tell(card, revision=revision, opens=ms(moved))
+    await scripts.apply_decision(card, revision=revision, opens=ms(moved))
     card = replace(card, opens_at=ms(moved))
-    await sale_cards.show(card)
+    await sale_cards.store_card(card)
     if not await draw.draw(card=card):
-        raise Unready("the sale was not drawn")
+        raise FixtureError("the sale was not drawn")
     return card
 
 
@@ -121,10 +128,10 @@ def _move_opening(sale: int, moved: datetime) -> int:
 
 
 async def call_all(card: SaleCard, line: LineCard) -> None:
-    """Calls everybody in a line at once, however few units there are."""
+    """Calls all people in a line at once, even if there are fewer units."""
     figures = await survey(card, line)
     waiting = figures.entered - figures.called
     called = await scripts.call(card, line, seed=figures.seed, called=figures.called, people=waiting)
     if called != figures.entered:
-        raise Unready(f"call: {called}")
+        raise FixtureError(f"call: {called}")
     await in_books(Allocation.objects.filter(pk=line.id).update, called=figures.entered)
