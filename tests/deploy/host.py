@@ -146,7 +146,7 @@ class Host:
     def _bring_programs(self) -> None:
         """Puts the programs of the Redis image first on PATH: the server that the project finds, and a client."""
         self._programs.mkdir()
-        (self._programs / "redis-server").symlink_to(redis_server.find().resolve())
+        (self._programs / "redis-server").symlink_to(redis_server.find_program().resolve())
         if which("redis-cli") is None:
             client = self._programs / "redis-cli"
             client.write_text(PING)
