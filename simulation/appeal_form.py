@@ -16,7 +16,7 @@ FORM = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
 def find_link(mails: list[Mail], reservation: str, *, about: str) -> str:
     """The link to `about` ("appeal" or "invitation") in the letter about an order; empty if there is none."""
     link = re.compile(rf"https?://\S+/{about}/\S+")
-    found = (link.search(mail.text) for mail in mails if reservation in mail.text)
+    found = (link.search(mail.text) for mail in mails if reservation in mail.message_id)
     return next((match.group() for match in found if match), "")
 
 

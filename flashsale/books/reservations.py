@@ -159,10 +159,9 @@ def _advance(
 
 
 def claim_slots(limit_slots: Sequence[tuple[uuid.UUID, SlotRequest, int]]) -> None:
-    """Takes the lowest free limit slots for (reservation, request, quantity). Sorts them, so that two batches never
-    deadlock.
+    """Takes the lowest free limit slots for (reservation, request, quantity).
 
-    Raises IntegrityError when a limit is full.
+    Inserts them in order, so that two batches never deadlock. Raises IntegrityError when a limit is full.
     """
     used_slots: dict[tuple[str, str, str], set[int]] = defaultdict(set)
     # With a limit of one there is only slot 1, so no query is needed: the table refuses the second reservation.
@@ -226,8 +225,8 @@ def _write(fresh: Sequence[NewReservation]) -> None:
 def _answer_for(state: str) -> Outcome:
     if state in {ReservationState.HELD, ReservationState.CONFIRMED}:
         return Outcome.RESERVED
-    # The reservation was written off before this commit. The gate gives place and key back, so the same key may still
-    # win.
+    # The reservation was written off before this commit. The gate gives place and key back, so the same key may
+    # still win.
     return Outcome.NOT_READY if state == ReservationState.ABANDONED else Outcome.EXPIRED
 
 

@@ -27,8 +27,8 @@ class Link(asyncio.Protocol):
         self.run_id = run_id
         self.broken = False
         self._connection = connection
-        # redis-py has no public way to its transport. tests/gate/test_redis_py.py names the versions that have this
-        # one.
+        # redis-py has no public way to its transport. tests/gate/test_redis_py.py names the versions that
+        # have this one.
         self._transport = cast("asyncio.Transport", connection._writer.transport)  # type: ignore[union-attr]  # noqa: SLF001
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()

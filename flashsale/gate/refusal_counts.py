@@ -1,7 +1,6 @@
 """How often web processes refused which verb for which reason: counted in memory, written to Redis once a second.
 
-These are figures for people to read. A process that dies loses the counts of its last second, and no decision uses
-them.
+The figures are for people to read, and no decision uses them. A process that dies loses those of its last second.
 """
 
 from collections import Counter, defaultdict

@@ -150,8 +150,7 @@ async def given_up(card: SaleCard, old: CarriedCard, index: int) -> bool:
     pipe.getbit(keys.seen(old.line), index)
     pipe.sismember(keys.voided(old.line), index)
     out, seen, voided = await pipe.execute()
-    # An index that is out and was not seen was lost with the gate's memory. It may belong to a person who is still
-    # there.
+    # An index that is out but was not seen was lost with the gate's memory. Its owner may still be in the line.
     return bool(out and (seen or voided))
 
 

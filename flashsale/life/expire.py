@@ -1,9 +1,7 @@
-"""Expire: holds past their deadline end in the books (PostgreSQL) first, then the gate (Redis) offers their units
-again.
+"""Expire: holds past their deadline end in the books (PostgreSQL), then the gate (Redis) offers their units again.
 
 The reaper decides by writing. When the gate holds units that were not committed, it inserts the reservation as
-abandoned under the same id. The first commit of an id wins, so the reservation is either committed or abandoned, never
-both.
+abandoned under the same id. The first commit of an id wins, so a reservation is never both committed and abandoned.
 """
 
 import asyncio
@@ -34,8 +32,7 @@ from flashsale.rules.states import ReservationState
 log = logging.getLogger(__name__)
 # The tick of the sale calls people after this, so it must not wait longer before the last batch.
 NO_MORE_AFTER_S = 0.25
-# How long to pass over a hold that the tables refuse to end. At every tick, it would delay all holds that come due
-# later.
+# How long to pass over a hold that the tables refuse to end. Tried at every tick, it would delay all later holds.
 REFUSED_S = 60.0
 
 # By reservation id.
@@ -110,7 +107,8 @@ def end_in_books(card: SaleCard, requests: HeldRequests, now_ms: int) -> EndResu
 
 def _end_together(card: SaleCard, requests: HeldRequests, now_ms: int) -> tuple[list[EndedReservation], list[Sold]]:
     with transaction.atomic():
-        # Locked before the holds. In the other order, a payment would wait for a hold that waits for a rebuild.
+        # Locked before the holds. In the other order, this transaction would wait for a rebuild while it has the holds
+        # locked, and payments for them would wait, too.
         lock_sale(card.sale)
         due = _unlocked(requests).filter(state=ReservationState.HELD, deadline_ms__lte=now_ms)
         ended = end_all(list(due), state=ReservationState.EXPIRED, now=timezone.now())
@@ -129,8 +127,10 @@ def _unlocked(ids: Iterable[uuid.UUID]) -> QuerySet[Reservation]:
 
 @transaction.atomic
 def write_off(card: SaleCard, requests: HeldRequests) -> list[EndedReservation]:
-    """Writes requests that the books do not have as abandoned. Answers these and the ones that had ended before,
-    because the gate still has to get the end of both."""
+    """Writes requests that the books do not have as abandoned.
+
+    Answers these and the ones that had ended before, because the gate still has to get the end of both.
+    """
     # Shared with all but a rebuild, which must not count reservations that end meanwhile.
     lock_sale(card.sale)
     known = set(Reservation.objects.filter(pk__in=list(requests)).values_list("pk", flat=True))
@@ -153,11 +153,10 @@ def _units(held: HeldRequest) -> list[tuple[int, int]]:
 
 
 async def abandon_refused(*, card: SaleCard, held: HeldRequest) -> None:
-    """Abandons a request that the books refused, so that it can never be committed; units, limit, place and key go
-    back.
+    """Abandons a request that the books refused, so that it can never be committed.
 
-    Does nothing when a repeated request has committed it meanwhile, because the cause of the refusal is gone, or when
-    another transaction has locked it. The reaper ends it then.
+    Units, limit, place and key go back at once. Does nothing when a repeated request has committed it meanwhile,
+    because the cause of the refusal is gone, or when another transaction has locked it. The reaper ends it then.
     """
     for ended in await in_books(write_off, card, {uuid.UUID(held.request.id): held}):
         await give_back(card=card, ended=ended)

@@ -92,7 +92,7 @@ def _make(sale: Sale, *, wait: bool, force: bool) -> FairnessReport | None:
 
 
 async def _counted(card: SaleCard) -> dict[str, Any]:
-    """What the gate knows of the sale; nothing once the sale has left it."""
+    """The figures of the sale in Redis; empty once the sale is removed from Redis."""
     if card.code not in await sale_cards.sale_codes() or await inspect.revision(card) is None:
         return {}
     return {

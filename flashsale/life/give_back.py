@@ -54,9 +54,13 @@ async def give_back(*, card: SaleCard, ended: EndedReservation) -> None:
     """Tells Redis about an end that PostgreSQL has committed. Late and repeated messages change nothing."""
     line = card.line_of_allocation(ended.allocation)
     await scripts.give_back(
-        card, line, reservation=ended.reservation, frees_limit=ended.frees_limit, how=ended.how,
+        card,
+        line,
+        reservation=ended.reservation,
+        frees_limit=ended.frees_limit,
+        how=ended.how,
         units=_sold_by_line(line.skus, ended.units),
-    )  # fmt: skip
+    )
 
 
 def _sold_by_line(skus: Iterable[str], units: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

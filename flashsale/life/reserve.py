@@ -53,10 +53,9 @@ class Reserved:
 
 
 def direct_place(*, card: SaleCard, line: LineCard, digests: Mapping[Axis, bytes]) -> Place:
-    """A person who reserves from a direct allocation, as a place with index 0. The partner proves the person by
-    contract.
+    """A person who reserves from a direct allocation, as a place with index 0.
 
-    Refuses FORBIDDEN where the allocation has a line.
+    The partner proves the person by contract. Refuses FORBIDDEN where the allocation has a line.
     """
     if line.mode != Mode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has a line: enter it.")
@@ -161,8 +160,10 @@ async def _commit(card: SaleCard, held: HeldRequest, *, replayed: bool) -> Reser
 
 
 async def _write_off(card: SaleCard, held: HeldRequest) -> None:
-    """Gives back what the books refused. The work finishes even if the caller stops waiting: if it ended between the
-    books and the gate, the units would stay held until the next mending."""
+    """Gives back what the books refused. The work finishes even if the caller stops waiting.
+
+    If it ended between the books and the gate, the units would stay held until the next mending.
+    """
     work = asyncio.ensure_future(abandon_refused(card=card, held=held))
     _written_off.add(work)
     work.add_done_callback(_written_off.discard)

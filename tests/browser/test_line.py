@@ -1,4 +1,4 @@
-"""A person enters, is drawn, called, reserves and pays, on a phone and with all its troubles."""
+"""A shopper enters, is drawn, is called, reserves and pays on a phone, also with lost answers and lost connections."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def own_page_sale(**fields: Any) -> Sale:
 
 
 def called(person: Person) -> None:
-    """Brings a person from the door to their turn."""
+    """Brings a shopper from the first page to their turn."""
     person.come()
     person.enter()
     person.is_called()
@@ -127,7 +127,7 @@ def test_a_wrong_code_says_so(shop: Site, page: Page) -> None:
     person.sees("You are in line")
 
 
-def test_who_leaves_may_come_back(shop: Site, page: Page) -> None:
+def test_a_shopper_who_leaves_may_come_back(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale())
     page.on("dialog", lambda dialog: dialog.accept())
     person.come()
@@ -138,7 +138,7 @@ def test_who_leaves_may_come_back(shop: Site, page: Page) -> None:
     person.sees("You are in line")
 
 
-def test_a_turn_that_passed_is_told(shop: Site, page: Page) -> None:
+def test_the_page_says_that_a_turn_has_passed(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale(claim_s=2))
     person.come()
     person.enter()
@@ -149,7 +149,7 @@ def test_a_turn_that_passed_is_told(shop: Site, page: Page) -> None:
     expect(page.locator("#last-number dd")).to_have_text(["1", "1"])
 
 
-def test_a_hold_that_ran_out_is_told(shop: Site, page: Page) -> None:
+def test_the_page_says_that_a_hold_has_expired(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale(hold_s=3))
     called(person)
     person.reserve()
@@ -157,7 +157,7 @@ def test_a_hold_that_ran_out_is_told(shop: Site, page: Page) -> None:
     person.sees("The time to pay is over")
 
 
-def test_a_pause_is_told_and_costs_nothing(shop: Site, page: Page) -> None:
+def test_the_page_shows_a_pause_and_the_place_is_kept(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale())
     called(person)
     pause(sale=person.sale, message="Server dirawat.")
@@ -169,7 +169,7 @@ def test_a_pause_is_told_and_costs_nothing(shop: Site, page: Page) -> None:
     person.sees("It is your turn")
 
 
-def test_sold_out_is_told(shop: Site, page: Page) -> None:
+def test_the_page_says_that_all_is_sold(shop: Site, page: Page) -> None:
     sale = own_page_sale(stock={PHONE: 1})
     person = Person(shop, page, sale)
     called(person)
@@ -219,7 +219,7 @@ def other_device(person: Person, browser: Browser) -> Iterator[Person]:
     context.close()
 
 
-def test_those_behind_see_their_number_and_who_is_ahead(shop: Site, page: Page) -> None:
+def test_people_behind_see_their_number_and_how_many_are_ahead(shop: Site, page: Page) -> None:
     sale = own_page_sale(stock={PHONE: 1})
     for n in range(30):
         Shopper(sale, f"other-{n}", channel="mi.com").enter()
@@ -236,22 +236,22 @@ def test_those_behind_see_their_number_and_who_is_ahead(shop: Site, page: Page) 
     assert person.barriers() == []
 
 
-def test_a_lost_connection_is_told_and_heals(shop: Site, page: Page, browser: Browser) -> None:
+def test_the_page_shows_a_lost_connection_and_recovers(shop: Site, page: Page, browser: Browser) -> None:
     context = browser.new_context(locale="id-ID")
     own = context.new_page()
     person = Person(shop, own, own_page_sale())
     person.come()
     person.enter()
-    asked = []
+    requests = []
 
     def busy(route: Route) -> None:
-        asked.append(route)
+        requests.append(route)
         route.fulfill(status=503, headers={"Retry-After": "Wed, 27 Jan 2021 10:00:00 GMT"}, body="<h1>Busy</h1>")
 
     own.route("**/status", busy)
     person.looks_up()
     own.wait_for_timeout(1500)
-    assert len(asked) == 1
+    assert len(requests) == 1
     own.unroute("**/status")
     context.set_offline(True)
     own.evaluate("dispatchEvent(new Event('online'))")
@@ -292,7 +292,7 @@ def _forge(lie: dict[str, Any], route: Route) -> None:
     route.fulfill(json=route.fetch().json() | lie)
 
 
-def test_who_needs_more_time_gets_twice_as_much(shop: Site, page: Page) -> None:
+def test_extra_time_makes_a_turn_twice_as_long(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale())
     person.come()
     person.enter()

@@ -201,14 +201,14 @@ class TestALostMessageFromTheBooks:
 
 class TestALostDecision:
     def test_to_pause_is_told_again_by_mending(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
-        dying(monkeypatch, scripts, "tell", lambda: sale_control.pause(sale=ani.sale))
+        dying(monkeypatch, scripts, "apply_decision", lambda: sale_control.pause(sale=ani.sale))
         bridge.run(tick.mend_all())
         assert refusal(ani.reserve) is Outcome.PAUSED
         assert in_books()["reservations"] == []
 
     def test_to_resume_is_told_again_by_mending(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
         sale_control.pause(sale=ani.sale)
-        dying(monkeypatch, scripts, "tell", lambda: sale_control.resume(sale=ani.sale))
+        dying(monkeypatch, scripts, "apply_decision", lambda: sale_control.resume(sale=ani.sale))
         assert refusal(ani.reserve) is Outcome.PAUSED
         bridge.run(tick.mend_all())
         assert ani.reserve().replayed is False

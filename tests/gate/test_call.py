@@ -1,4 +1,4 @@
-"""Calling past numbers that nobody claims any more: exactly as far as counting them one by one, at a steady price."""
+"""Calling passes over spent numbers: it goes exactly as far as counting one by one, with few commands."""
 
 import random
 
@@ -59,7 +59,7 @@ def test_calling_goes_exactly_as_far_as_counting_one_by_one(gate: redis.Redis, s
 
 def commands(gate: redis.Redis) -> int:
     """How many commands the server has carried out, those of scripts included."""
-    return sum(int(told["calls"]) for told in gate.info("commandstats").values())
+    return sum(int(stats["calls"]) for stats in gate.info("commandstats").values())
 
 
 @pytest.mark.parametrize("people", [1, 10, 1000, MILLION])

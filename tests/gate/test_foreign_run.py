@@ -1,4 +1,4 @@
-"""A server that is not the one the sale was loaded on: every script refuses, and nothing changes."""
+"""On a server that the sale was not loaded on, every script refuses and changes nothing."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -1,4 +1,4 @@
-"""Entering, leaving, looking, calling: what the scripts answer, and that a refusal changes nothing."""
+"""The answers of the scripts for entering, leaving, looking and calling; a refusal changes nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -60,7 +60,7 @@ def test_proofs_that_meet_two_places_keep_the_earlier_and_void_the_other(gate: r
     assert look(2, name="budi").state == "voided"
 
 
-def test_a_present_place_counts_more_than_an_earlier_one_given_up_after_the_draw(gate: redis.Redis) -> None:
+def test_a_present_place_counts_more_than_an_earlier_one_left_after_the_draw(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani")
     enter("budi")
@@ -130,7 +130,7 @@ def test_of_two_tokens_of_one_person_the_earlier_place_lives_and_the_later_is_no
     assert call(5) == 6
 
 
-def test_calling_passes_over_numbers_that_nobody_claims(gate: redis.Redis) -> None:
+def test_calling_passes_over_numbers_that_are_spent(gate: redis.Redis) -> None:
     stand(called=0)
     gate.hset(KEYS.line(1), "entered", 10)
     assert bridge.run(scripts.void(CARD, FIRST, seed=SEED, numbers=[1, 2, 9])) is Outcome.LOOKED
@@ -230,7 +230,7 @@ def test_a_refusal_has_its_word_and_changes_nothing(
     assert everything(gate) == before
 
 
-def test_a_place_in_another_line_is_elsewhere_before_anything_is_said_of_the_limit(gate: redis.Redis) -> None:
+def test_a_place_in_another_line_is_answered_before_a_limit_that_is_used_up(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani", SECOND)
     gate.hset(KEYS.used_campaign, person("ani")[0].hex(), 1)
@@ -265,7 +265,7 @@ def test_a_sale_that_is_over_gives_back_a_place_as_it_is_and_nothing_else(gate: 
     assert everything(gate) == before
 
 
-def test_no_index_is_given_that_the_books_have_not_promised(gate: redis.Redis) -> None:
+def test_no_index_is_given_that_the_books_have_not_committed(gate: redis.Redis) -> None:
     stand(drawn=False)
     gate.hset(KEYS.line(1), "block", 1)
     enter("ani")

@@ -1,4 +1,4 @@
-"""Taking and giving back in the gate: all or nothing, each message once, the newest word of the books wins."""
+"""Holding and giving back units in the gate: all or nothing, each message once, the books' newest decision wins."""
 
 from dataclasses import replace
 from typing import Any
@@ -50,7 +50,7 @@ def used(gate: redis.Redis, name: str) -> list[int]:
     return [int(gate.hget(KEYS.used_campaign, digest.hex()) or 0) for digest in person(name)]
 
 
-def test_what_is_taken_is_recorded_everywhere_at_once(gate: redis.Redis) -> None:
+def test_a_held_request_is_recorded_everywhere_at_once(gate: redis.Redis) -> None:
     stand()
     held = reserve(request(4))
     assert held.request == request(4)
@@ -128,14 +128,14 @@ def test_a_refusal_has_its_word_and_changes_nothing(
     assert everything(gate) == before
 
 
-def test_a_door_that_drew_with_another_seed_reserves_nothing(gate: redis.Redis) -> None:
+def test_a_caller_that_has_another_seed_reserves_nothing(gate: redis.Redis) -> None:
     stand()
     before = everything(gate)
     assert reserve(request(1), seed="other") is Outcome.NOT_READY
     assert everything(gate) == before
 
 
-def test_an_end_counts_once_however_often_it_is_told(gate: redis.Redis) -> None:
+def test_an_end_counts_once_however_often_it_is_sent(gate: redis.Redis) -> None:
     stand()
     reserve(request(4))
     what = {"reservation": "r4", "frees_limit": True, "units": [(1, 3, SMALL)]}
@@ -182,7 +182,7 @@ def test_an_end_of_a_reservation_that_the_gate_never_had_frees_no_limit(gate: re
     assert everything(gate) == before
 
 
-def test_what_was_abandoned_frees_place_and_key_of_that_reservation_only(gate: redis.Redis) -> None:
+def test_an_abandoned_reservation_frees_its_own_place_and_key_only(gate: redis.Redis) -> None:
     stand()
     reserve(request(4))
     before = everything(gate)
@@ -228,7 +228,7 @@ def test_while_paused_nothing_comes_due(gate: redis.Redis) -> None:
     assert bridge.run(scripts.due(CARD, most=10)) == (held.made_ms, {})
 
 
-def test_what_has_come_due_is_told_with_what_it_took_the_oldest_first(gate: redis.Redis) -> None:
+def test_due_reservations_come_with_their_held_requests_the_oldest_first(gate: redis.Redis) -> None:
     card = changed(hold_ms=0)
     stand(card)
     first, second = reserve(request(4), card), reserve(request(5), card)
@@ -238,7 +238,7 @@ def test_what_has_come_due_is_told_with_what_it_took_the_oldest_first(gate: redi
     assert list(bridge.run(scripts.due(CARD, most=1))[1]) == ["r5"]
 
 
-def test_beyond_the_bound_of_those_who_wait_the_answer_is_to_come_again(
+def test_a_request_beyond_the_bound_of_waiting_ones_is_refused_as_too_many(
     gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand()
@@ -257,7 +257,7 @@ def reserve_directly(name: str, **fields: Any) -> Any:
 
 
 @pytest.mark.parametrize(("last", "word"), [(8, Outcome.NO_ROOM), (DIRECT_MAX, Outcome.LINE_FULL)])
-def test_a_direct_line_without_an_index_left_refuses_new_wishes_only(
+def test_a_direct_line_without_an_index_left_refuses_new_requests_only(
     gate: redis.Redis, last: int, word: Outcome
 ) -> None:
     stand(DIRECT)
@@ -270,7 +270,7 @@ def test_a_direct_line_without_an_index_left_refuses_new_wishes_only(
     assert everything(gate) == before
 
 
-def test_a_direct_line_that_is_sold_out_says_so_before_it_asks_for_an_index(gate: redis.Redis) -> None:
+def test_a_direct_line_that_is_sold_out_answers_so_before_it_needs_an_index(gate: redis.Redis) -> None:
     stand(DIRECT, stock={})
     gate.hset(KEYS.line(1), mapping={"entered": 8, "block": 8})
     before = everything(gate)

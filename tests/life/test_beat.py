@@ -106,7 +106,7 @@ def test_an_outage_and_a_pause_at_once_are_not_taken_off_twice(looked_after: boo
 def test_a_beat_whose_message_to_the_gate_was_lost_is_told_by_the_next_and_the_clock_never_goes_back(monkeypatch):
     sale, _ = called("ani")
     stood = stopped(sale)
-    dying(monkeypatch, scripts, "beat", lambda: tend(sale))
+    dying(monkeypatch, scripts, "extend_lease", lambda: tend(sale))
     assert clocks(sale)[0] == stood
     time.sleep(0.2)
     tend(sale)

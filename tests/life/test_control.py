@@ -150,7 +150,7 @@ def test_the_books_close_early_even_where_the_gate_has_not_heard_of_it(monkeypat
     open_now(sale)
     tend(sale)
     held = ani.reserve(key="in time")
-    dying(monkeypatch, scripts, "tell", lambda: sale_control.close_early(sale=sale))
+    dying(monkeypatch, scripts, "apply_decision", lambda: sale_control.close_early(sale=sale))
     assert ani.reserve(key="in time").id == held.id
     assert refusal(budi.reserve) is Outcome.CLOSED
     assert Unit.objects.filter(state="held").count() == Reservation.objects.filter(state="held").count() == 1

@@ -1,4 +1,4 @@
-"""Whose address a limit counts."""
+"""The IP address that a limit counts."""
 
 import pytest
 from django.test import RequestFactory
@@ -13,7 +13,7 @@ PROXIES = ["10.0.0.0/8", "fd00::/8"]
     ("peer", "forwarded_for", "expected"),
     [
         ("198.51.100.7", "", "198.51.100.7"),
-        ("198.51.100.7", "203.0.113.9", "198.51.100.7"),  # not our proxy: what it says does not count
+        ("198.51.100.7", "203.0.113.9", "198.51.100.7"),  # not our proxy, so its header does not count
         ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
         ("10.0.0.1", "192.0.2.66, 203.0.113.9", "203.0.113.9"),  # the left one was written by the client
         ("10.0.0.1", "203.0.113.9, 10.0.0.2", "203.0.113.9"),
@@ -24,7 +24,7 @@ PROXIES = ["10.0.0.0/8", "fd00::/8"]
         ("10.0.0.1", "::ffff:203.0.113.9", "203.0.113.9"),
         ("::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
         ("fd00::1", "2001:db8::1", "2001:db8::1"),
-        ("10.0.0.1", "203.0.113.9, unknown", "10.0.0.1"),  # somebody wrote what is no address: trust ends there
+        ("10.0.0.1", "203.0.113.9, unknown", "10.0.0.1"),  # not an address: the search stops there
         ("10.0.0.1", "' OR 1=1 --", "10.0.0.1"),
         ("", "203.0.113.9", "0.0.0.0"),
     ],

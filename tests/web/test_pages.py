@@ -1,5 +1,6 @@
-"""The pages that need no script: all sales, a sale's door, the demo's outbox."""
+"""The pages that need no JavaScript: home, a sale, the demo's outbox."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def test_home_shows_the_last_three_sales_that_are_over(gate: redis.Redis) -> Non
     assert text("/").count("past ") == sale_page.PAST_SHOWN
 
 
-def test_the_page_speaks_two_languages_and_local_time(gate: redis.Redis) -> None:
+def test_the_page_has_two_languages_and_local_time(gate: redis.Redis) -> None:
     sale = lobby_sale(channels=("mi.com",))
     assert "Cara kerja antrean" in text(f"/s/{sale.code}/", "id")
     assert "How the line works" in text(f"/s/{sale.code}/", "en")
@@ -64,13 +65,16 @@ def test_a_line_that_carries_an_order_over_announces_no_draw(gate: redis.Redis) 
     assert [(drawn in page, old in page) for page in pages_of] == [(True, False), (False, True)]
 
 
-def test_a_partners_sale_says_where_its_doors_are(gate: redis.Redis) -> None:
+def test_a_partners_sale_links_to_the_partners(gate: redis.Redis) -> None:
     page = text(f"/s/{lobby_sale(channels=('lazada', 'akulaku')).code}/")
     assert "This sale is only on Lazada, Akulaku." in page
+    assert re.findall(r'href="(\S+)" rel="noreferrer">(.+?)<', page) == [
+        ("https://lazada.example/flash", "Open Lazada")
+    ]
     assert "line.js" not in page
 
 
-def test_a_forgotten_sale_is_shown_from_the_books(gate: redis.Redis) -> None:
+def test_a_sale_that_redis_no_longer_has_is_shown_from_postgresql(gate: redis.Redis) -> None:
     sale = open_now(lobby_sale(channels=("mi.com",)))
     forget(sale)
     page = text(f"/s/{sale.code}/")
@@ -83,7 +87,9 @@ def test_a_draft_has_no_page(gate: redis.Redis) -> None:
     assert Client().get("/s/nothing/").status_code == 404
 
 
-def test_a_gate_that_is_down_costs_nobody_a_place(gate: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_redis_is_down_the_page_reloads_and_places_are_kept(
+    gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def down(**_: str) -> None:
         raise GateDown("card")
 
@@ -98,10 +104,10 @@ def test_texts_of_others_are_escaped(gate: redis.Redis) -> None:
     page = text(f"/s/{sale.code}/")
     assert "<b>" not in page.partition("<main")[2].partition("</h1>")[0]
     assert "<img" not in page
-    assert page.count("</script>") == 4  # three files and the sheet
+    assert page.count("</script>") == 4  # three files and the JSON data
 
 
-def test_nothing_is_inline_and_nobody_else_is_asked(gate: redis.Redis) -> None:
+def test_nothing_is_inline_or_from_another_server(gate: redis.Redis) -> None:
     sale = lobby_sale(channels=("mi.com",))
     answer = Client().get(f"/s/{sale.code}/")
     page = answer.content.decode()

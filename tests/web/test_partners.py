@@ -1,4 +1,4 @@
-"""Keys of partners: known within five seconds, gone within five seconds, never asked for one by one."""
+"""Partner keys: valid within five seconds, revoked within five seconds, never read one by one."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ def key(campaign: Campaign) -> str:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets so many seconds pass."""
+    """Moves the clock of the cache forward."""
     clock = {"now": 1000.0}
     monkeypatch.setattr(partners.time, "monotonic", lambda: clock["now"])
 
@@ -92,7 +92,7 @@ def test_of_all_spellings_of_a_header_one_is_kept(key: str) -> None:
     assert list(partners._cache.headers) == [f"Bearer {key}"]
 
 
-def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
+def test_while_postgresql_is_silent_the_last_keys_count_for_a_minute(
     key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partners.partner_of(f"Bearer {key}")
@@ -107,13 +107,13 @@ def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
     assert _refusal(f"Bearer {key}") is Outcome.NOT_READY
 
 
-def test_books_that_did_not_answer_are_not_asked_again_for_five_seconds(
+def test_books_that_did_not_answer_are_not_queried_again_for_five_seconds(
     key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    queries = []
 
     def silent() -> dict[str, partners.Partner]:
-        asked.append(1)
+        queries.append(1)
         raise OperationalError
 
     partners.partner_of(f"Bearer {key}")
@@ -121,13 +121,13 @@ def test_books_that_did_not_answer_are_not_asked_again_for_five_seconds(
         patch.setattr(partners, "_active_keys", silent)
         later(6)
         assert [partners.partner_of(f"Bearer {key}").code for _ in range(3)] == ["lazada"] * 3
-        assert len(asked) == 1
+        assert len(queries) == 1
         later(5.1)
         partners.partner_of(f"Bearer {key}")
-        assert len(asked) == 2
+        assert len(queries) == 2
         later(60)
         assert [_refusal(f"Bearer {key}") for _ in range(3)] == [Outcome.NOT_READY] * 3
-        assert len(asked) == 3
+        assert len(queries) == 3
     assert _refusal(f"Bearer {key}") is Outcome.NOT_READY
     later(5.1)
     assert partners.partner_of(f"Bearer {key}").code == "lazada"

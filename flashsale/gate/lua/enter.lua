@@ -47,7 +47,7 @@ local function raw(at) return raws:sub(at * 16 - 15, at * 16) end
 
 local full_at = paces_of(paces)
 
--- Why nobody may enter now, or nil.
+-- Why entering is refused for all, or nil.
 local function shut()
   if not sale then return 'not_ready' end
   if sale.state == 'called_off' then return 'called_off' end
@@ -139,7 +139,7 @@ local function enter(request)
   if not eligible then return {'not_eligible'} end
   if found.used_up and not unchanged then return {'limit_reached'} end
   if found.unpaid and not unchanged then return {'unpaid_twice'} end
-  -- Indexes are given only from blocks that the books have committed, so that none is given twice after a loss of the gate.
+  -- Indexes are given only from blocks that the books have committed, so that no index is given twice after a loss of the gate.
   if is_new and index > block then return {'no_room'} end
 
   if is_new then
