@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flashsale.rules.identity import Axis, canonical
+from flashsale.rules.identity import Axis, canonical_value
 from simulation.journal import Answer, Journal
 
 FOREVER = 1 << 62
@@ -104,5 +104,8 @@ def people_of(seen: Seen) -> dict[str, tuple[str, str]]:
     for answer in seen.journal.of("enter", "codes"):
         told = answer.sent.get("identity", answer.sent)
         if told.get("phone"):
-            people[answer.who] = (canonical(Axis.PHONE, told["phone"]), canonical(Axis.EMAIL, told["email"]))
+            people[answer.who] = (
+                canonical_value(Axis.PHONE, told["phone"]),
+                canonical_value(Axis.EMAIL, told["email"]),
+            )
     return people

@@ -21,7 +21,7 @@ def drawn(seen: Seen) -> Check:
                 for code, line in transcript["lines"].items()
             },
         )
-        broken += [f"{sale}: not true that {check.says}" for check in lottery.checks(true) if not check.holds]
+        broken += [f"{sale}: not true that {check.statement}" for check in lottery.checks(true) if not check.holds]
         shown = {
             str(answer.body["commitment"]) for answer in seen.journal.of("status", sale=sale) if answer.status == 200
         }

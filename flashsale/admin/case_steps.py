@@ -15,14 +15,13 @@ from flashsale.admin.step import SAMPLE, Step, Table
 from flashsale.admin.words import local
 from flashsale.life import appeal, review
 from flashsale.models import Case
-from flashsale.rules.reasons import REASONS
-from flashsale.rules.reasons import reason as reason_of
+from flashsale.rules.reasons import REASONS, cancel_reason
 from flashsale.rules.states import CaseState
 
 
 def reason_title(code: str) -> str:
     """A reason's title in the reader's language."""
-    return reason_of(code).title.in_language(get_language() or "id") if code else "–"
+    return cancel_reason(code).title.in_language(get_language() or "id") if code else "–"
 
 
 def evidence_of(rows: Sequence[Case]) -> list[Table]:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.step import ReadOnlyAdmin, Table
 from flashsale.life.rule_set_text import in_words
 from flashsale.models import PublishedRuleSet, Record
-from flashsale.rules.review.rule_set import BadRules, read
+from flashsale.rules.review.rule_set import InvalidRuleSet, parse_rule_set
 
 
 class RulesForm(forms.ModelForm):
@@ -34,8 +34,8 @@ class RulesForm(forms.ModelForm):
     def clean_content(self) -> Any:
         """A rule set that is new and complete."""
         try:
-            rules = read(self.cleaned_data["content"])
-        except BadRules as error:
+            rules = parse_rule_set(self.cleaned_data["content"])
+        except InvalidRuleSet as error:
             raise ValidationError(str(error)) from error
         known = PublishedRuleSet.objects.filter(hash=rules.content_hash()).first()
         if known is not None:
@@ -70,7 +70,7 @@ class RulesAdmin(ReadOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: ARG002
         """Under the next version."""
-        made = PublishedRuleSet.make(read(obj.content), by=request.user, note=obj.note)
+        made = PublishedRuleSet.make(parse_rule_set(obj.content), by=request.user, note=obj.note)
         obj.__dict__.update(made.__dict__)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:  # noqa: ARG002

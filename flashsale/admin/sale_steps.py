@@ -19,7 +19,7 @@ from flashsale.admin.words import local, money
 from flashsale.life import reallocate, review, schedule
 from flashsale.models import Allocation, Sale, Stock, Unit
 from flashsale.rules.identity import Axis
-from flashsale.rules.states import Mode, ReservationState, SaleState, UnitState
+from flashsale.rules.states import AllocationMode, ReservationState, SaleState, UnitState
 
 
 def times(sale: Sale) -> Table:
@@ -54,7 +54,7 @@ def units(sale: Sale) -> Table:
 def _title(line: Allocation, zone: ZoneInfo) -> str:
     """Its name, and what sets it apart from a line that opens with the sale."""
     name = line.name or line.code
-    if line.mode == Mode.DIRECT:
+    if line.mode == AllocationMode.DIRECT:
         name = f"{name} ({line.get_mode_display()})"
     if line.opens_at is None:
         return name

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.admin import words
 from flashsale.models import Appeal, Cancellation, Case, Move, Reservation, ReservationUnit, Unit
-from flashsale.rules.reasons import reason
+from flashsale.rules.reasons import cancel_reason
 from flashsale.rules.states import ReservationState
 
 
@@ -76,7 +76,7 @@ def _reviewed(order: Reservation) -> Iterator[Station]:
 
 
 def _cancelled(cancellation: Cancellation, language: str) -> Iterator[Station]:
-    why = reason(cancellation.reason).title.in_language(language)
+    why = cancel_reason(cancellation.reason).title.in_language(language)
     yield Station(cancellation.at, _("cancelled"), why)
     appeal: Appeal | None = getattr(cancellation.case, "appeal", None)
     if appeal is None:

@@ -1,7 +1,8 @@
 """The one way to Redis: scripts by hash, nothing re-sent blindly, the server's run id with every call.
 
 A run id changes whenever the server restarts, is restored or is replaced by a replica. The link to it learns it when
-it connects and hands it to every script, so that a gate which lost its memory refuses all work (DESIGN 8.6).
+it connects and hands it to every script, so that a gate which lost its memory refuses all
+work until the sale is loaded again from the books.
 """
 
 import asyncio

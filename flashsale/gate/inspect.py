@@ -69,11 +69,6 @@ async def still_held(card: SaleCard, reservations: Sequence[str]) -> list[str]:
     return found
 
 
-async def listed(card: SaleCard, line: int) -> int:
-    """How many people are on a line's list. Raises GateDown."""
-    return int(await gate().redis.scard(keys_of(card).listed(line)))
-
-
 async def revision(card: SaleCard) -> int | None:
     """The last decision about the sale that the gate has heard of; None when it does not know the sale."""
     heard = await gate().redis.hget(keys_of(card).state, "revision")

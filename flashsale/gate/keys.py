@@ -41,7 +41,8 @@ from dataclasses import dataclass
 from zlib import crc32
 
 DIRECTORY = "fs:sales"
-# 64 buckets hold a demo; a million entries with three axes want 2^16 so that each stays a listpack (DESIGN 16).
+# 64 buckets are enough for a demo. A million entries with three axes need 2^16 buckets, because Redis keeps only small
+# hashes in its compact encoding (listpack).
 ENTRIES_PER_BUCKET = 45
 
 

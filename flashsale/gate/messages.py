@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import orjson
 
-from flashsale.rules.pace import UNBOUNDED, Bucket
 from flashsale.rules.states import PlaceState
+from flashsale.rules.token_buckets import UNBOUNDED_BUCKET, TokenBucket
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class Caller(NamedTuple):
     """Who knocks at the door for a shopper, and how fast they may: a partner's channel, or an address."""
 
     who: str
-    bucket: Bucket
+    bucket: TokenBucket
 
 
 class Knock(NamedTuple):
@@ -120,4 +120,4 @@ class Knock(NamedTuple):
     caller: str
 
 
-NOBODY = Caller("nobody", UNBOUNDED)
+NOBODY = Caller("nobody", UNBOUNDED_BUCKET)

@@ -13,9 +13,10 @@ from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import NOBODY, Ask, Caller, Entered, Knock, Looked, Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import IDENTITY, PLACE, Bucket, Lease
 from flashsale.rules.states import PlaceState
+from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBucket
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
@@ -66,7 +67,7 @@ def _outs(card: SaleCard) -> list[str]:
     return [keys.out(number) for number in range(1, card.lines[-1].line_id + 1)]
 
 
-async def _enter_batch(card: SaleCard, line: LineCard, bucket: Bucket, knocks: Sequence[Knock]) -> list[Any]:
+async def _enter_batch(card: SaleCard, line: LineCard, bucket: TokenBucket, knocks: Sequence[Knock]) -> list[Any]:
     keys, n = keys_of(card), line.line_id
     digests = [digest for knock in knocks for digest in knock.digests]
     raw = b"".join(digests)
@@ -76,7 +77,7 @@ async def _enter_batch(card: SaleCard, line: LineCard, bucket: Bucket, knocks: S
          keys.unpaid, keys.seen(n), keys.patient(n), *_outs(card),
          *keys.paces([knock.digests[0].hex() for knock in knocks]), *keys.paces([knock.caller for knock in knocks]),
          *keys.places(digests, card.buckets)],
-        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY, *bucket, len(knocks), raw, raw.hex(),
+        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(knocks), raw, raw.hex(),
          *(knock.carried for knock in knocks if line.carries)],
     )  # fmt: skip
     return list(reply)
@@ -122,7 +123,7 @@ async def look(
         LOOK,
         [keys.state, keys.line(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.patient(n), keys.seen(n),
          *keys.paces([f"look:{n}:{index}"]), *_outs(card), *keys.places(digests, card.buckets)],
-        [n, index, number, seed, *PLACE, *digests],
+        [n, index, number, seed, *PLACE_BUCKET, *digests],
     )  # fmt: skip
     word = _word(reply)
     return Looked(PlaceState(_text(reply[1])), reply[2], reply[3], reply[4]) if word is Outcome.LOOKED else word
@@ -193,7 +194,8 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequen
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
          keys.used_sale, keys.asked, keys.holds, keys.due, keys.listed(n), keys.patient(n), keys.unpaid,
          *(keys.free(n, sku) for sku in line.skus), *keys.paces([ask.who for ask in asks])],
-        [seed, *PLACE, len(line.skus), card.most_indexes(line), *(value for ask in asks for value in ask.to_args())],
+        [seed, *PLACE_BUCKET, len(line.skus), card.most_indexes(line),
+         *(value for ask in asks for value in ask.to_args())],
     )  # fmt: skip
     return list(reply)
 
@@ -295,6 +297,6 @@ async def tell(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome
     return _word(reply)
 
 
-async def beat(card: SaleCard, *, revision: int, lease: Lease) -> Outcome:
+async def beat(card: SaleCard, *, revision: int, lease: ClockLease) -> Outcome:
     """The line's clock may run so long; NOT_READY also where the gate has not heard of the books' revision."""
     return _word(await gate().call(BEAT, [keys_of(card).state], [revision, *lease]))

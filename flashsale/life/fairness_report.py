@@ -35,9 +35,9 @@ from flashsale.models import (
     Unit,
 )
 from flashsale.models.sale import ms
-from flashsale.rules.gini import GROUP_MIN, folded, gini
+from flashsale.rules.gini import GROUP_MIN, gini, merge_small_groups
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Mode, Phase, ReservationState, UnitState
+from flashsale.rules.states import AllocationMode, Phase, ReservationState, UnitState
 
 # A crowd may read the report; the books are asked for it once in so long.
 FRESH = timedelta(seconds=30)
@@ -97,7 +97,9 @@ async def _counted(card: SaleCard) -> dict[str, Any]:
         return {}
     return {
         "refused": await inspect.refusals(card),
-        "lines": {line.code: await _line_counted(card, line) for line in card.lines if line.mode == Mode.LINE},
+        "lines": {
+            line.code: await _line_counted(card, line) for line in card.lines if line.mode == AllocationMode.LINE
+        },
     }
 
 
@@ -158,7 +160,7 @@ def _order(sale: Sale, lines: list[Allocation], known: dict[str, Any]) -> dict[s
     for line in lines:
         told = known.get(line.code, {})
         called = max(line.called, told.get("called", 0))
-        if line.cohort is not None and line.mode == Mode.LINE:
+        if line.cohort is not None and line.mode == AllocationMode.LINE:
             wrong += sum(1 for _ in out_of_order(sale, line, called=called))
         early += told.get("before_call", 0)
     return {
@@ -171,7 +173,7 @@ def _line(line: Allocation, told: dict[str, Any]) -> dict[str, Any]:
     here = dict(Unit.objects.filter(allocation=line).values_list("state").annotate(count=Count("pk")))
     new = Stock.objects.filter(allocation=line).aggregate(total=Sum("quantity"))["total"] or 0
     return {
-        "line": line.code, "name": line.name or line.code, "by_our_line": line.mode == Mode.LINE,
+        "line": line.code, "name": line.name or line.code, "by_our_line": line.mode == AllocationMode.LINE,
         "cohort": line.cohort, "entered": max(line.entered, told.get("entered", 0)),
         "called": max(line.called, told.get("called", 0)), "no_shows": told.get("unclaimed"),
         "calls": told.get("calls", []),
@@ -241,7 +243,7 @@ def _cancellations(sale: Sale) -> dict[str, Any]:
     reasons = Counter(rows.values_list("reason", flat=True))
     refunds = Payment.objects.filter(reservation__cancellation__in=rows).order_by()
     return {
-        "total": rows.count(), "reasons": _told(folded(reasons), "reason"), "appeals": _appeals(sale),
+        "total": rows.count(), "reasons": _told(merge_small_groups(reasons), "reason"), "appeals": _appeals(sale),
         "ledger": _ledger(sale),
         "refunds": _told(dict(refunds.values_list("state").annotate(count=Count("pk"))), "state"),
     }  # fmt: skip
@@ -256,7 +258,7 @@ def _ledger(sale: Sale) -> list[dict[str, Any]]:
 def _appeals(sale: Sale) -> dict[str, Any]:
     """Received, and what became of them where that points at nobody."""
     outcomes = Counter(Appeal.objects.filter(case__reservation__sale=sale).values_list("state", flat=True))
-    return {"received": outcomes.total(), "outcomes": _told(folded(outcomes), "outcome")}
+    return {"received": outcomes.total(), "outcomes": _told(merge_small_groups(outcomes), "outcome")}
 
 
 def _told(counts: dict[str, int], name: str) -> list[dict[str, Any]]:

@@ -28,9 +28,9 @@ from flashsale.life.mend import mend
 from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms, short_enough
-from flashsale.rules.pace import LEASE_MS, Lease
+from flashsale.rules.clock import CLOCK_LEASE_MS, ClockLease
 from flashsale.rules.states import Phase, SaleState
-from flashsale.rules.trail import digest_of
+from flashsale.rules.trail import text_digest
 
 RUNNING = (SaleState.PUBLISHED, SaleState.PAUSED)
 # What a decision may change, as the audit trail names it.
@@ -62,7 +62,7 @@ def resume(*, sale: Sale, by: Any = None) -> Sale:
     def change(now: datetime) -> None:
         if sale.state == SaleState.PAUSED:
             if now >= sale.opens_at:
-                sale.run_on(ms(now), for_ms=LEASE_MS)
+                sale.run_on(ms(now), for_ms=CLOCK_LEASE_MS)
             sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
         else:
             _demand(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
@@ -207,7 +207,7 @@ def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) 
         # A decision that is repeated changes nothing, so there is nothing to tell.
         facts = {name: _told(after) for name in DECIDED if (after := getattr(sale, name)) != before[name]}
         if facts:
-            why = digest_of(sale.message) if sale.message not in {"", message} else ""
+            why = text_digest(sale.message) if sale.message not in {"", message} else ""
             Record.write(what, by=by, sale=sale, why=why, facts=facts)
         # As long as the row is locked the clock cannot be moved, and what is told of it belongs together.
         lease = sale.lease
@@ -219,7 +219,7 @@ def _told(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-async def _tell(card: SaleCard, sale: Sale, lease: Lease) -> None:
+async def _tell(card: SaleCard, sale: Sale, lease: ClockLease) -> None:
     # A cohort that was frozen by an opening which the books have since moved was never drawn: it freezes again.
     frozen = {} if sale.frozen_at else {"frozen": 0}
     await scripts.tell(
@@ -239,6 +239,6 @@ async def tell_again(*, card: SaleCard) -> bool:
     return True
 
 
-def _as_decided(sale: int) -> tuple[Sale, SaleCard, Lease]:
+def _as_decided(sale: int) -> tuple[Sale, SaleCard, ClockLease]:
     row = Sale.objects.select_related("campaign", "clock").get(pk=sale)
     return row, card_of(row), row.lease

@@ -9,7 +9,7 @@ from django.utils import timezone
 from flashsale.life import places
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.tokens import Link, TokenRefused
+from flashsale.rules.tokens import LetterLink, TokenRefused
 
 # What was decided can be read for longer than it can be contested.
 LIFE = timedelta(days=180)
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 def path(kind: Kind, row: int) -> str:
     """The path that leads to this row, from now on for half a year."""
     until = ms(timezone.now() + LIFE)
-    return f"/{kind}/{places.keyring().seal(kind, Link(row, until).pack())}"
+    return f"/{kind}/{places.keyring().seal(kind, LetterLink(row, until).pack())}"
 
 
 def address(kind: Kind, row: int) -> str:
@@ -37,7 +37,7 @@ def address(kind: Kind, row: int) -> str:
 def row_of(kind: Kind, token: str) -> int:
     """The row behind a link; refuses NOT_FOUND, and EXPIRED for a link that has ended."""
     try:
-        link = Link.unpack(places.keyring().open(kind, token))
+        link = LetterLink.unpack(places.keyring().open(kind, token))
     except TokenRefused as error:
         raise Refused(Outcome.NOT_FOUND, "This is none of our links.") from error
     if link.until_ms < ms(timezone.now()):

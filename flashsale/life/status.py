@@ -10,7 +10,7 @@ from flashsale.gate.client import gate
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Phase, SaleState, phase
+from flashsale.rules.states import Phase, SaleState, sale_phase
 
 # However many ask, a line is surveyed twice a second and process at most.
 FRESH_S = 0.5
@@ -80,7 +80,7 @@ def _document(card: SaleCard, line: LineCard, figures: Survey, coming: int) -> d
 
 def phase_of(card: SaleCard, figures: Survey) -> Phase:
     """Where the sale stands, by the gate's state and the line's clock."""
-    return phase(
+    return sale_phase(
         state=SaleState(figures.state), lobby_at=card.lobby_at, opens_at=card.opens_at, closes_at=card.closes_at,
         now=figures.now,
     )  # fmt: skip

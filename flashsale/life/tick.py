@@ -24,7 +24,7 @@ from flashsale.life.roll_over import roll_over
 from flashsale.life.single_flight import SingleFlight
 from flashsale.life.status import phase_of
 from flashsale.models import Allocation
-from flashsale.rules import pace
+from flashsale.rules import calling
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import Phase
 
@@ -65,10 +65,10 @@ async def tend(*, card: SaleCard) -> None:
 async def _call(card: SaleCard, line: LineCard, figures: Survey) -> None:
     # Who opens may call a second's worth at once.
     since_ms = figures.now - figures.called_at if figures.called_at else 1000
-    people = pace.to_call(
+    people = calling.people_to_call(
         free=sum(figures.free.values()), open_claims=figures.open_claims, weight=card.weight,
         overbooking=card.overbooking, claims_cap=card.claims_max or card.max_entries,
-        rate_left=pace.accrued(rate_per_s=card.rate_per_s, since_ms=since_ms),
+        rate_left=calling.calls_allowed(rate_per_s=card.rate_per_s, since_ms=since_ms),
     )  # fmt: skip
     if not people or figures.called >= figures.entered:
         return

@@ -129,9 +129,9 @@ class Record(models.Model):
         record = cls(
             position=head.position + 1 if head else 1, at=timezone.now(), who=_name_of(by, "staff"), what=what,
             campaign_id=campaign_id, sale=sale, subject=_name_of(subject or sale or campaign), why=why,
-            facts=trail.canonical(dict(facts)), previous=head.hash if head else trail.GENESIS,
+            facts=trail.canonical_json(dict(facts)), previous=head.hash if head else trail.GENESIS,
         )  # fmt: skip
-        record.hash = trail.link(record.previous, record.content())
+        record.hash = trail.chain_hash(record.previous, record.content())
         record.save(force_insert=True)
         return record
 

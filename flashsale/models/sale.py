@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
 from flashsale.models.rule_set import PublishedRuleSet
-from flashsale.rules.pace import Lease, line_clock
-from flashsale.rules.states import Phase, SaleState, phase
+from flashsale.rules.clock import ClockLease, line_clock
+from flashsale.rules.states import Phase, SaleState, sale_phase
 
 CLAIM_S = 5 * 60
 HOLD_S = 15 * 60
@@ -169,25 +169,25 @@ class Sale(models.Model):
 
     def line_ms(self, wall_ms: int) -> int:
         """The line's clock: wall time less all time after the opening in which nobody could reserve, in ms."""
-        return line_clock(wall=wall_ms, opens=ms(self.opens_at), lease=self.lease, stood=self.paused_ms)
+        return line_clock(wall=wall_ms, opens=ms(self.opens_at), lease=self.lease, stopped=self.paused_ms)
 
     @property
-    def lease(self) -> Lease:
+    def lease(self) -> ClockLease:
         """How long the line's clock may run: see :class:`Clock`."""
-        return Lease(self.clock.runs_from_ms, self.clock.runs_until_ms) if hasattr(self, "clock") else Lease()
+        return ClockLease(self.clock.runs_from_ms, self.clock.runs_until_ms) if hasattr(self, "clock") else ClockLease()
 
     def run_on(self, wall_ms: int, *, for_ms: int) -> None:
         """The line's clock goes on from where it stands. The row must be locked; it is for the caller to save."""
         self.paused_ms = wall_ms - self.line_ms(wall_ms)
-        self._lend(Lease(wall_ms, wall_ms + for_ms))
+        self._lend(ClockLease(wall_ms, wall_ms + for_ms))
 
     def stand(self, wall_ms: int) -> None:
         """The line's clock stops until it is told to go on. The row must be locked."""
         if self.lease.until:
             stands_at = self.line_ms(wall_ms) + self.paused_ms
-            self._lend(Lease(stands_at, stands_at))
+            self._lend(ClockLease(stands_at, stands_at))
 
-    def _lend(self, lease: Lease) -> None:
+    def _lend(self, lease: ClockLease) -> None:
         fields = {"runs_from_ms": lease.since, "runs_until_ms": lease.until}
         self.clock, _ = Clock.objects.update_or_create(sale=self, defaults=fields)
 
@@ -205,7 +205,7 @@ class Sale(models.Model):
 
     def phase(self, wall_ms: int) -> Phase:
         """Where the sale stands at `wall_ms`."""
-        return phase(
+        return sale_phase(
             state=SaleState(self.state), lobby_at=ms(self.lobby_at), opens_at=ms(self.opens_at),
             closes_at=ms(self.closes_at), now=self.line_ms(wall_ms),
         )  # fmt: skip

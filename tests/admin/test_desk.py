@@ -20,7 +20,7 @@ from flashsale.models import (
     RuleSetChanged,
     Sale,
 )
-from flashsale.rules.review.rule_set import RULES, read
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, parse_rule_set
 from tests.admin.forms import links, said, send
 from tests.admin.orders import buy, cases
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
@@ -38,7 +38,7 @@ def sold() -> Sale:
 
 
 def _stricter() -> PublishedRuleSet:
-    return PublishedRuleSet.make(read(RULES.published() | {"threshold": 61}))
+    return PublishedRuleSet.make(parse_rule_set(DEFAULT_RULE_SET.published() | {"threshold": 61}))
 
 
 def test_a_dry_run_tells_what_rules_would_look_at_and_opens_nothing(sold: Sale, bob: Client) -> None:
@@ -104,14 +104,14 @@ def test_an_approval_is_carried_out_once_when_the_time_to_undo_is_over(sold: Sal
 def test_changing_the_rules_makes_another_set_and_says_who_did(bob: Client) -> None:
     first = PublishedRuleSet.newest()
     url = reverse("admin:flashsale_publishedruleset_add")
-    content = json.dumps(RULES.published() | {"threshold": 70})
+    content = json.dumps(DEFAULT_RULE_SET.published() | {"threshold": 70})
     send(bob, url, content=content, note="fewer false alarms")
     made = PublishedRuleSet.newest()
     assert (made.version, made.note, made.made_by.username, made.read().threshold) == (
         first.number + 1, "fewer false alarms", "bob", 70,
     )  # fmt: skip
     assert Record.objects.get(what="rules").facts == f'{{"number":{made.version},"rules":"{made.hash}"}}'
-    for broken in (content, "{}", json.dumps(RULES.published() | {"threshold": 0})):
+    for broken in (content, "{}", json.dumps(DEFAULT_RULE_SET.published() | {"threshold": 0})):
         assert send(bob, url, content=broken).context["errors"]
     assert PublishedRuleSet.objects.count() == 2
     assert bob.get(reverse("admin:flashsale_publishedruleset_change", args=[made.pk])).status_code == 200
@@ -142,8 +142,12 @@ def test_the_sales_page_leads_to_its_rules_before_the_sale(client: Client, langu
     assert sale.rules is not None
     assert sale.rules.hash in page
     told = client.get(f"/v1/sales/{sale.code}/rules").json()
-    assert told == {"number": sale.rules.version, "hash": sale.rules.hash, "rules": RULES.published()}
-    assert read(told["rules"]).content_hash() == told["hash"] == client.get(f"/v1/sales/{sale.code}").json()["rules"]
+    assert told == {"number": sale.rules.version, "hash": sale.rules.hash, "rules": DEFAULT_RULE_SET.published()}
+    assert (
+        parse_rule_set(told["rules"]).content_hash()
+        == told["hash"]
+        == client.get(f"/v1/sales/{sale.code}").json()["rules"]
+    )
     assert client.get(f"/s/{draft_sale(sale.campaign).code}/rules").status_code == 404
 
 

@@ -7,14 +7,14 @@ import pytest
 import redis
 
 from flashsale.gate import bridge, sale_cards, scripts
+from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import Lease
 from tests.gate.floor import CARD, FIRST, KEYS, SEED, ask, everything, person, reserve, stand
 from tests.gate.test_heads import SCRIPTS
 
 ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "arrived": lambda: scripts.arrived(CARD, FIRST, units=[1]),
-    "beat": lambda: scripts.beat(CARD, revision=1, lease=Lease(4, 9)),
+    "beat": lambda: scripts.beat(CARD, revision=1, lease=ClockLease(4, 9)),
     "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
     "due": lambda: scripts.due(CARD, most=9),

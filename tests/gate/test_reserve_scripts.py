@@ -9,7 +9,7 @@ import redis
 from flashsale.gate import bridge, coalesce, scripts
 from flashsale.gate.sale_card import DIRECT_MAX
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 from tests.gate.floor import (
     BIG,
     CARD,
@@ -246,7 +246,7 @@ def test_beyond_the_bound_of_those_who_wait_the_answer_is_to_come_again(
     assert everything(gate) == before
 
 
-DIRECT = changed(lines=(replace(FIRST, mode=Mode.DIRECT), SECOND), max_entries=5)
+DIRECT = changed(lines=(replace(FIRST, mode=AllocationMode.DIRECT), SECOND), max_entries=5)
 
 
 def reserve_directly(name: str, **fields: Any) -> Any:

@@ -1,4 +1,5 @@
--- Where a place stands. A place whose digests the gate has lost is put back: the token is the place (DESIGN 7).
+-- Where a place stands. A place whose digests the gate has lost is put back, because the token alone
+-- proves the place.
 -- After a loss, indexes that may have been given since the last second known are out until their token is seen, once. Of
 -- two places of one person that come back, the earlier counts, whichever token is seen first; of two in different lines the one
 -- that is seen first. In a line that carries an order over they are spent, as old numbers are that nobody has shown; a token of

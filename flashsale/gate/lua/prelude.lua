@@ -1,6 +1,6 @@
 -- Stands before every script. KEYS[1] is always the sale's hash, ARGV[1] the run id of the server that the caller is connected to.
--- Times are ms. The line's clock is Redis TIME less all time after the opening in which nobody could reserve (DESIGN 7): the sale
--- was paused, or stood still, because nobody has seen gate and books answer together (beat.lua). The same formula: rules/pace.py.
+-- Times are ms. The line's clock is Redis TIME less all time after the opening in which nobody could reserve: the sale
+-- was paused, or stood still, because nobody has seen gate and books answer together (beat.lua). The same formula: rules/clock.py.
 
 -- The wall clock counts as gone back when it is further than this behind what was noted of it.
 local SLACK_MS = 1000

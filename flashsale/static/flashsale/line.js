@@ -6,7 +6,7 @@
   const all = (selector) => document.querySelectorAll(selector);
   const sheet = JSON.parse(at("sheet").textContent);
   const say = sheet.words;
-  const { kept, keep, within, post, count, money, span, chance } = page(sheet);
+  const { kept, keep, within, post, count, money, span, wait, chance } = page(sheet);
   const MINUTE = 60000;
 
   let doc = sheet.status, since = performance.now();
@@ -23,10 +23,10 @@
     if (polling) return;
     polling = true;
     clearTimeout(timer);
-    let wait = 0;
+    let pause = 0;
     try {
       const answer = await fetch(sheet.hot + "status", { signal: within(10000) });
-      wait = 1000 * answer.headers.get("Retry-After") || 0;
+      pause = 1000 * answer.headers.get("Retry-After") || 0;
       take(await answer.json());
       if (fails > 1) tell("");
       fails = 0;
@@ -37,7 +37,7 @@
     render();
     polling = false;
     const calm = fails ? Math.min(MINUTE, 1000 * 2 ** fails) : doc.poll_ms * (document.hidden ? 3 : 1);
-    timer = setTimeout(poll, jitter(Math.max(calm, wait, 500)));
+    timer = setTimeout(poll, jitter(Math.max(calm, pause, 500)));
   }
 
   function take(fresh) {
@@ -125,7 +125,7 @@
     const number = place?.number;
     const ahead = number ? Math.max(0, number - doc.called - 1) : undefined;
     const [from, first] = paces[0];
-    const pace = (doc.called - first) / (doc.now - from);
+    const rest = !rolled() && wait(doc, ahead, (doc.called - first) / (doc.now - from));
     const shown = {
       index: place && count(place.index),
       entered: count(doc.entered),
@@ -134,7 +134,7 @@
       number: number && count(number),
       called: count(doc.called),
       ahead: number && count(ahead),
-      wait: pace > 0 && ahead < doc.free - doc.claims && !rolled() && span((ahead + 1) / pace),
+      wait: rest && span(rest),
       chance: rolled() ? "0 %" : chance(doc, ahead),
       amount: kept.reservation && money(kept.reservation.amount),
     };

@@ -41,7 +41,9 @@ const page = ({ sale, language, currency, words }) => {
     return (parts[0] ? parts : parts.slice(1)).map((part) => String(part).padStart(2, "0")).join(":");
   }
 
-  /** As rules/pace.py; one in ten is taken not to come. */
+  /* Estimates as in tests/rules/estimates.py. */
+  const wait = ({ free, claims }, ahead, pace) => pace > 0 && ahead < free - claims && (ahead + 1) / pace;
+
   function share({ free, held, claims, entered }, ahead) {
     if (ahead === undefined) return free / Math.max(1, entered); // before the draw
     const takers = ahead + claims + held / 2;
@@ -55,5 +57,5 @@ const page = ({ sale, language, currency, words }) => {
     return Math.min(95, Math.max(5, 5 * Math.floor(20 * share(doc, ahead)))) + " %";
   }
 
-  return { kept, keep, within, post, count, money, span, chance };
+  return { kept, keep, within, post, count, money, span, wait, chance };
 };

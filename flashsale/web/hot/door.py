@@ -20,7 +20,7 @@ from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.hot import partners, proofs
@@ -213,7 +213,7 @@ async def _receipt(visit: Visit) -> Answer:
 
 def _buyer(visit: Visit) -> Place:
     """Whoever reserves: a place in the line, or a person by a partner's word where there is none."""
-    if visit.line.mode != Mode.DIRECT:
+    if visit.line.mode != AllocationMode.DIRECT:
         return visit.place()
     known = enter.digests(card=visit.card, values=visit.identity(), channel=visit.channel.id)
     return reserve.direct_place(card=visit.card, line=visit.line, digests=known)
@@ -227,7 +227,7 @@ async def _reserve(visit: Visit) -> Answer:
         reserve.reserve, card=visit.card, line=visit.line, channel=visit.channel, place=_buyer(visit),
         items=visit.items(), key=key, key_owner=f"channel:{visit.channel.id}" if visit.partner else "place",
     )  # fmt: skip
-    made = await (_with_room(visit, attempt) if visit.line.mode == Mode.DIRECT else attempt())
+    made = await (_with_room(visit, attempt) if visit.line.mode == AllocationMode.DIRECT else attempt())
     document = {
         "reservation": str(made.id), "deadline": made.deadline_ms, "amount": made.amount,
         "currency": visit.card.currency,

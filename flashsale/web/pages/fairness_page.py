@@ -17,8 +17,7 @@ from django.views.decorators.http import require_safe
 from flashsale.life.fairness_report import FRESH, report
 from flashsale.rules.gini import OTHER
 from flashsale.rules.outcomes import Refused
-from flashsale.rules.reasons import REASONS
-from flashsale.rules.reasons import reason as reason_of
+from flashsale.rules.reasons import REASONS, cancel_reason
 from flashsale.web import problems
 from flashsale.web.api.catalogue import published_sale
 from flashsale.web.formatting import moment
@@ -181,7 +180,10 @@ def _endings(told: Mapping[str, Any]) -> Table:
 def _cancelled(told: Mapping[str, Any]) -> Table:
     language = get_language() or "id"
     rows = [
-        (reason_of(row["reason"]).title.in_language(language) if row["reason"] in REASONS else _other(), row["orders"])
+        (
+            cancel_reason(row["reason"]).title.in_language(language) if row["reason"] in REASONS else _other(),
+            row["orders"],
+        )
         for row in told["cancellations"]["reasons"]
     ]
     note = _("Reasons with fewer than five orders are put together, so that nobody is pointed at.")

@@ -20,7 +20,7 @@ from flashsale.life import sealed_links
 from flashsale.life.notify import facts_of, is_by_machine, outcome_of
 from flashsale.models import Case, Channel, Notice
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.reasons import reason
+from flashsale.rules.reasons import cancel_reason
 from flashsale.web import limits, problems
 from flashsale.web.formatting import moment, money
 from flashsale.web.pages import texts
@@ -61,7 +61,7 @@ def _act(request: HttpRequest, case: Case) -> None:
 def _shown(case: Case) -> dict[str, Any]:
     order, language = case.reservation, (get_language() or "id")[:2]
     zone, ended = order.sale.campaign.time_zone, order.cancellation
-    why, heard = reason(case.reason), getattr(case, "appeal", None)
+    why, heard = cancel_reason(case.reason), getattr(case, "appeal", None)
     return {
         "order": order.pk, "sale": order.sale.name, "title": why.title.in_language(language),
         "explanation": why.explanation.in_language(language), "facts": facts_of(case),

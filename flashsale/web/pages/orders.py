@@ -24,7 +24,7 @@ from flashsale.life.notify import outcome_of
 from flashsale.models import Cancellation, Payment, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.reasons import ReasonCode, reason
+from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.rules.states import ReservationState
 from flashsale.web import browser_cookie, client_ip, problems
 from flashsale.web.formatting import moment, money
@@ -164,7 +164,7 @@ def _notes(row: Reservation) -> list[str]:
             return [text]
         return [outcome_of(heard)] if heard else []
     ended: Cancellation = row.cancellation
-    why = reason(ended.reason)
+    why = cancel_reason(ended.reason)
     notes = [why.title.in_language(language), why.explanation.in_language(language)]
     if heard and ended.case_id:
         notes.append(outcome_of(heard) or gettext("Your appeal has arrived. Somebody else decides it."))
