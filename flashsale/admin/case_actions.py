@@ -16,7 +16,7 @@ from flashsale.admin.labels import local_time
 from flashsale.life import appeal, review
 from flashsale.models import Case
 from flashsale.rules.reasons import REASONS
-from flashsale.rules.reasons import reason as reason_of
+from flashsale.rules.reasons import cancel_reason as reason_of
 from flashsale.rules.states import CaseState
 
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import ReadOnlyAdmin, Table
 from flashsale.life.rule_set_text import describe_rules
 from flashsale.models import PublishedRuleSet, Record
-from flashsale.rules.review.rule_set import BadRules, read
+from flashsale.rules.review.rule_set import InvalidRuleSet, parse_rule_set
 
 
 class RuleSetForm(forms.ModelForm):
@@ -34,8 +34,8 @@ class RuleSetForm(forms.ModelForm):
     def clean_content(self) -> Any:
         """The set in its canonical form. Raises ValidationError for a set that is not valid or not new."""
         try:
-            rules = read(self.cleaned_data["content"])
-        except BadRules as error:
+            rules = parse_rule_set(self.cleaned_data["content"])
+        except InvalidRuleSet as error:
             raise ValidationError(str(error)) from error
         known = PublishedRuleSet.objects.filter(hash=rules.content_hash()).first()
         if known is not None:
@@ -70,7 +70,7 @@ class RuleSetAdmin(ReadOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: ARG002
         """Publishes the set under the next version."""
-        made = PublishedRuleSet.make(read(obj.content), by=request.user, note=obj.note)
+        made = PublishedRuleSet.make(parse_rule_set(obj.content), by=request.user, note=obj.note)
         obj.__dict__.update(made.__dict__)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:  # noqa: ARG002

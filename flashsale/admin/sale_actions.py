@@ -20,7 +20,7 @@ from flashsale.life import reallocate, review, schedule
 from flashsale.models import Allocation, Sale, Stock, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
-from flashsale.rules.states import Mode, ReservationState, SaleState, UnitState
+from flashsale.rules.states import AllocationMode, ReservationState, SaleState, UnitState
 
 
 def times_table(sale: Sale) -> Table:
@@ -55,7 +55,7 @@ def units_table(sale: Sale) -> Table:
 def _line_title(line: Allocation, zone: ZoneInfo) -> str:
     """The line's name, with its mode if it is direct, and its opening if it is later than the sale's."""
     name = line.name or line.code
-    if line.mode == Mode.DIRECT:
+    if line.mode == AllocationMode.DIRECT:
         name = f"{name} ({line.get_mode_display()})"
     if line.opens_at is None:
         return name

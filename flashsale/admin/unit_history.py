@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.admin.labels import state_label
 from flashsale.models import Appeal, Cancellation, Case, Move, Reservation, ReservationUnit, Unit
-from flashsale.rules.reasons import reason
+from flashsale.rules.reasons import cancel_reason
 from flashsale.rules.states import ReservationState
 
 
@@ -79,7 +79,7 @@ def _case_events(order: Reservation) -> Iterator[UnitEvent]:
 
 
 def _cancellation_events(cancellation: Cancellation, language: str) -> Iterator[UnitEvent]:
-    title = reason(cancellation.reason).title.in_language(language)
+    title = cancel_reason(cancellation.reason).title.in_language(language)
     yield UnitEvent(cancellation.at, _("cancelled"), title)
     appeal: Appeal | None = getattr(cancellation.case, "appeal", None)
     if appeal is None:

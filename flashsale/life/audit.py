@@ -99,7 +99,7 @@ def _trail_broken(campaigns: list[Campaign], head: str) -> Iterator[str]:
     One query reads the chain, so that records written meanwhile are either all in it or all missing.
     """
     chain = Record.objects.order_by("position").iterator(chunk_size=2000)
-    if broken := trail.first_break((record.content(), record.previous, record.hash) for record in chain):
+    if broken := trail.first_broken_record((record.content(), record.previous, record.hash) for record in chain):
         yield broken
     position, _, hash_ = head.partition(":")
     if int(position or 0) and not Record.objects.filter(position=int(position), hash=hash_).exists():

@@ -4,7 +4,7 @@ How this works
 --------------
 Claim windows, holds and the opening hours of a sale run on the line's clock. It must stand while shoppers cannot
 reserve, because an outage must not cost them their turn. So the clock runs on a lease, from `since` to `until` (ms,
-wall clock of Redis). Both stores keep the lease and compute the same clock (rules/pace.py and gate/lua/prelude.lua):
+wall clock of Redis). Both stores keep the lease and compute the same clock (rules/clock.py and gate/lua/prelude.lua):
 
     line's clock = wall time, not before `since` and not after `until`, less all time that it has stood (`paused_ms`)
 
@@ -41,8 +41,8 @@ from flashsale.life import sale_control
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Clock, Sale
 from flashsale.models.sale import ms
+from flashsale.rules.clock import CLOCK_LEASE_MS, CLOCK_RENEWAL_MS, ClockLease
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import BEAT_MS, LEASE_MS, Lease
 from flashsale.rules.states import SaleState
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ async def renew_clock_lease(*, card: SaleCard, figures: Survey) -> None:
     read_at = time.monotonic()
     if figures.state == SaleState.PAUSED or (figures.wall < card.opens_at and not figures.runs_until):
         return
-    if LEASE_MS - BEAT_MS < figures.runs_until - figures.wall <= LEASE_MS + BEAT_MS:
+    if CLOCK_LEASE_MS - CLOCK_RENEWAL_MS < figures.runs_until - figures.wall <= CLOCK_LEASE_MS + CLOCK_RENEWAL_MS:
         return
     revision, lease = await run_in_db_thread(_renew_in_books, card.sale, figures.wall, read_at)
     answer = await scripts.extend_lease(card, revision=revision, lease=lease)
@@ -64,7 +64,7 @@ async def renew_clock_lease(*, card: SaleCard, figures: Survey) -> None:
         await sale_control.resend_decision(card=card)
 
 
-def _renew_in_books(sale: int, wall_ms: int, read_at: float) -> tuple[int, Lease]:
+def _renew_in_books(sale: int, wall_ms: int, read_at: float) -> tuple[int, ClockLease]:
     """Renews the lease in PostgreSQL. Returns the sale's revision and the lease as they stand there now.
 
     `wall_ms` was read at `read_at` (monotonic clock). The time since then is added, because a process that waited for
@@ -73,9 +73,9 @@ def _renew_in_books(sale: int, wall_ms: int, read_at: float) -> tuple[int, Lease
     now_ms = _wall_now(wall_ms, read_at)
     # Extends the lease only if it has not ended. An ended lease may belong to a pause: `_restart_clock` finds out under
     # the lock of the sale's row.
-    running = Clock.objects.filter(runs_from_ms__lte=now_ms + BEAT_MS, runs_until_ms__gte=wall_ms)
+    running = Clock.objects.filter(runs_from_ms__lte=now_ms + CLOCK_RENEWAL_MS, runs_until_ms__gte=wall_ms)
     running = running.filter(sale=sale, runs_until_ms__gt=F("runs_from_ms"))
-    longest = {"runs_from_ms": wall_ms, "runs_until_ms": wall_ms + LEASE_MS}
+    longest = {"runs_from_ms": wall_ms, "runs_until_ms": wall_ms + CLOCK_LEASE_MS}
     if not running.update(**{name: Greatest(name, value) for name, value in longest.items()}):
         _restart_clock(sale, wall_ms, read_at)
     row = Sale.objects.select_related("clock").get(pk=sale)
@@ -96,14 +96,14 @@ def _restart_clock(sale: int, wall_ms: int, read_at: float) -> None:
     wall_ms, lease = _wall_now(wall_ms, read_at), row.lease
     # Redis may still have the old opening when an admin has just moved it.
     too_soon = not lease.until and wall_ms < ms(row.opens_at)
-    if row.state == SaleState.PAUSED or too_soon or lease.runs(wall_ms):
+    if row.state == SaleState.PAUSED or too_soon or lease.is_running(wall_ms):
         return
-    if (back_ms := lease.since - wall_ms) > BEAT_MS:
+    if (back_ms := lease.since - wall_ms) > CLOCK_RENEWAL_MS:
         log.error(
             "the wall clock of Redis went back by %d ms; the clock of %s goes on from its last lease", back_ms, row
         )
     elif lease.since < lease.until:
         log.warning("the clock of %s had stopped and goes on after %d ms", row, wall_ms - lease.until)
-    row.run_clock(wall_ms, for_ms=LEASE_MS)
+    row.run_clock(wall_ms, for_ms=CLOCK_LEASE_MS)
     row.revision += 1
     row.save(update_fields=["paused_ms", "revision"])

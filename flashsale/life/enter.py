@@ -15,8 +15,8 @@ from flashsale.life import places
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue, Digester
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.pace import ADDRESS, PARTNER
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
+from flashsale.rules.token_buckets import ADDRESS_BUCKET, PARTNER_BUCKET
 from flashsale.rules.tokens import Place
 
 
@@ -73,10 +73,10 @@ async def enter(
     axes = card.hard_at_enter
     if digests.keys() != set(axes):
         raise Refused(Outcome.UNPROVEN, f"To prove: {', '.join(axis.value for axis in axes)}.")
-    if line.mode == Mode.DIRECT:
+    if line.mode == AllocationMode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has no line: reserve from it directly.")
     old_number = await _old_number(card, line, digests, carried) if carried else 0
-    caller = _caller_at(card, address) if address else Caller(f"channel:{channel.id}", PARTNER)
+    caller = _caller_at(card, address) if address else Caller(f"channel:{channel.id}", PARTNER_BUCKET)
     answer = await scripts.enter(card, line, [digests[axis] for axis in axes], carried=old_number, caller=caller)
     if isinstance(answer, Outcome):
         raise Refused(answer)
@@ -103,7 +103,7 @@ async def _old_number(card: SaleCard, line: LineCard, digests: Mapping[Axis, byt
 def _caller_at(card: SaleCard, address: str) -> Caller:
     """The caller at an address, for the rate limit. Redis counts by a digest, because it must not store the address."""
     digest = hmac.digest(settings.FLASHSALE_PEPPER, f"address/{card.salt}/{address}".encode(), "sha256")
-    return Caller(f"address:{digest[:8].hex()}", ADDRESS)
+    return Caller(f"address:{digest[:8].hex()}", ADDRESS_BUCKET)
 
 
 async def _void(card: SaleCard, line: LineCard, index: int) -> None:

@@ -21,7 +21,7 @@ from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Case, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, Sale
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.reasons import reason
+from flashsale.rules.reasons import cancel_reason
 from flashsale.rules.review.suspicion import Finding, suspicious
 from flashsale.rules.states import CaseState, ReservationState
 
@@ -157,7 +157,7 @@ def _locked(case: Case, *states: CaseState) -> Case:
 def propose(*, case: Case, code: str, by: Any) -> Case:
     """Proposes to cancel the order under a reason of the catalogue. Refuses FORBIDDEN when the case is not open."""
     row = _locked(case, CaseState.OPEN)
-    row.state, row.reason = CaseState.PROPOSED, reason(code).code
+    row.state, row.reason = CaseState.PROPOSED, cancel_reason(code).code
     row.proposed_by, row.proposed_at = by, timezone.now()
     row.save()
     _note("propose", row, by, why=row.reason)

@@ -32,9 +32,9 @@ from flashsale.life.mend import mend
 from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms, short_enough
-from flashsale.rules.pace import LEASE_MS, Lease
+from flashsale.rules.clock import CLOCK_LEASE_MS, ClockLease
 from flashsale.rules.states import Phase, SaleState
-from flashsale.rules.trail import digest_of
+from flashsale.rules.trail import text_digest
 
 RUNNING = (SaleState.PUBLISHED, SaleState.PAUSED)
 # The fields that a decision may change. The audit trail records these.
@@ -66,7 +66,7 @@ def resume(*, sale: Sale, by: Any = None) -> Sale:
     def change(now: datetime) -> None:
         if sale.state == SaleState.PAUSED:
             if now >= sale.opens_at:
-                sale.run_clock(ms(now), for_ms=LEASE_MS)
+                sale.run_clock(ms(now), for_ms=CLOCK_LEASE_MS)
             sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
         else:
             _require(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
@@ -220,7 +220,7 @@ def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) 
         # A decision that is repeated changes nothing, so the audit trail gets no record.
         facts = {name: _json_value(after) for name in DECISION_FIELDS if (after := getattr(sale, name)) != before[name]}
         if facts:
-            why = digest_of(sale.message) if sale.message not in {"", message} else ""
+            why = text_digest(sale.message) if sale.message not in {"", message} else ""
             Record.write(what, by=by, sale=sale, why=why, facts=facts)
         # Read under the lock of the row: the lease and `paused_ms` must belong together, and a renewal could change
         # both.
@@ -233,7 +233,7 @@ def _json_value(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-async def _send_decision(card: SaleCard, sale: Sale, lease: Lease) -> None:
+async def _send_decision(card: SaleCard, sale: Sale, lease: ClockLease) -> None:
     # Redis may have frozen a cohort at an opening that has been moved since. It was not drawn, so it freezes again.
     frozen = {} if sale.frozen_at else {"frozen": 0}
     await scripts.apply_decision(
@@ -253,6 +253,6 @@ async def resend_decision(*, card: SaleCard) -> bool:
     return True
 
 
-def _read_decision(sale: int) -> tuple[Sale, SaleCard, Lease]:
+def _read_decision(sale: int) -> tuple[Sale, SaleCard, ClockLease]:
     row = Sale.objects.select_related("campaign", "clock").get(pk=sale)
     return row, card_of(row), row.lease

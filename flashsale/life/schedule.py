@@ -33,7 +33,7 @@ from flashsale.models import (
 from flashsale.models.sale import LOBBY, MESSAGE_BYTES_MAX, UNITS_MAX, ms
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue
-from flashsale.rules.states import Mode, Phase, SaleState
+from flashsale.rules.states import AllocationMode, Phase, SaleState
 
 SECRET_BYTES = 32
 
@@ -210,7 +210,7 @@ def _tranche_problems(line: Allocation) -> list[str]:
         line.clean()
     except ValidationError as error:
         problems += [f"{line.code}: {text}" for text in error.messages]
-    if line.mode == Mode.DIRECT and line.channels.exclude(kind=Channel.Kind.PARTNER).exists():
+    if line.mode == AllocationMode.DIRECT and line.channels.exclude(kind=Channel.Kind.PARTNER).exists():
         problems.append(_("The line %(line)s is direct: only a partner's channel may lead to it.") % named)
     proven_axes = line.sale.campaign.axes.filter(hard=True, checked_at="enter").values("axis")
     if line.listed_only and not line.list_entries.filter(axis__in=proven_axes).exists():

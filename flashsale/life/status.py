@@ -10,7 +10,7 @@ from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Phase, SaleState, phase
+from flashsale.rules.states import Phase, SaleState, sale_phase
 
 # Each process reads a line from Redis twice a second at most, however many requests come.
 FRESH_S = 0.5
@@ -84,7 +84,7 @@ def _document(card: SaleCard, line: LineCard, figures: Survey, coming: int) -> d
 
 def phase_of(card: SaleCard, figures: Survey) -> Phase:
     """The phase of the sale, from its state in Redis and the line's clock."""
-    return phase(
+    return sale_phase(
         state=SaleState(figures.state), lobby_at=card.lobby_at, opens_at=card.opens_at, closes_at=card.closes_at,
         now=figures.now,
     )  # fmt: skip

@@ -28,7 +28,7 @@ from flashsale.life.roll_over import roll_over
 from flashsale.life.single_flight import SingleFlight
 from flashsale.life.status import phase_of
 from flashsale.models import Allocation
-from flashsale.rules import pace
+from flashsale.rules import calling
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import Phase
 
@@ -71,10 +71,10 @@ async def tick_sale(*, card: SaleCard) -> None:
 async def _call_people(card: SaleCard, line: LineCard, figures: Survey) -> None:
     # The first call of a line may call as many people as the rate allows in one second.
     since_ms = figures.now - figures.called_at if figures.called_at else 1000
-    people = pace.to_call(
+    people = calling.people_to_call(
         free=sum(figures.free.values()), open_claims=figures.open_claims, weight=card.weight,
         overbooking=card.overbooking, claims_cap=card.claims_max or card.max_entries,
-        rate_left=pace.accrued(rate_per_s=card.rate_per_s, since_ms=since_ms),
+        rate_left=calling.calls_allowed(rate_per_s=card.rate_per_s, since_ms=since_ms),
     )  # fmt: skip
     if not people or figures.called >= figures.entered:
         return

@@ -20,7 +20,7 @@ from flashsale.models import (
     RuleSetChanged,
     Sale,
 )
-from flashsale.rules.review.rule_set import RULES, read
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, parse_rule_set
 from tests.admin.forms import action_links, messages_on, submit
 from tests.admin.orders import buy, cases
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
@@ -38,7 +38,7 @@ def sold_sale() -> Sale:
 
 
 def _stricter() -> PublishedRuleSet:
-    return PublishedRuleSet.make(read(RULES.published() | {"threshold": 61}))
+    return PublishedRuleSet.make(parse_rule_set(DEFAULT_RULE_SET.published() | {"threshold": 61}))
 
 
 def test_a_dry_run_counts_the_flagged_orders_and_opens_no_case(sold_sale: Sale, bob: Client) -> None:
@@ -106,14 +106,14 @@ def test_an_approval_is_carried_out_once_when_the_time_to_undo_is_over(
 def test_new_rules_become_a_new_set_and_the_audit_trail_says_who_made_it(bob: Client) -> None:
     first = PublishedRuleSet.newest()
     url = reverse("admin:flashsale_publishedruleset_add")
-    content = json.dumps(RULES.published() | {"threshold": 70})
+    content = json.dumps(DEFAULT_RULE_SET.published() | {"threshold": 70})
     submit(bob, url, content=content, note="fewer false alarms")
     made = PublishedRuleSet.newest()
     assert (made.version, made.note, made.made_by.username, made.read().threshold) == (
         first.version + 1, "fewer false alarms", "bob", 70,
     )  # fmt: skip
     assert Record.objects.get(what="rules").facts == f'{{"number":{made.version},"rules":"{made.hash}"}}'
-    for broken in (content, "{}", json.dumps(RULES.published() | {"threshold": 0})):
+    for broken in (content, "{}", json.dumps(DEFAULT_RULE_SET.published() | {"threshold": 0})):
         assert submit(bob, url, content=broken).context["errors"]
     assert PublishedRuleSet.objects.count() == 2
     assert bob.get(reverse("admin:flashsale_publishedruleset_change", args=[made.pk])).status_code == 200
@@ -144,9 +144,9 @@ def test_the_sales_page_links_to_its_rules_before_the_sale(client: Client, langu
     assert sale.rules is not None
     assert sale.rules.hash in page
     response = client.get(f"/v1/sales/{sale.code}/rules").json()
-    assert response == {"number": sale.rules.version, "hash": sale.rules.hash, "rules": RULES.published()}
+    assert response == {"number": sale.rules.version, "hash": sale.rules.hash, "rules": DEFAULT_RULE_SET.published()}
     assert (
-        read(response["rules"]).content_hash()
+        parse_rule_set(response["rules"]).content_hash()
         == response["hash"]
         == client.get(f"/v1/sales/{sale.code}").json()["rules"]
     )

@@ -119,8 +119,8 @@ def test_a_door_notices_by_itself_and_the_command_does_the_same(server: RedisSer
 def test_an_outage_uses_up_neither_claim_window_nor_hold(
     server: RedisServer, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clock_lease, "LEASE_MS", 1500)
-    monkeypatch.setattr(clock_lease, "BEAT_MS", 300)
+    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 1500)
+    monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 300)
     sale, (ani, budi) = called("ani", "budi", claim_s=4, hold_s=4)
     held = ani.reserve()
     tend(sale)
@@ -129,7 +129,7 @@ def test_an_outage_uses_up_neither_claim_window_nor_hold(
     server.start()
     if fault == "emptied":
         wipe(server.port)
-    monkeypatch.setattr(clock_lease, "LEASE_MS", 60_000)
+    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 60_000)
     recover(sale)
     assert budi.look().state == "called"
     assert ani.reserve().id == held.id

@@ -31,8 +31,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.fixture(autouse=True)
 def _short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in (clock_lease, sale_control):
-        monkeypatch.setattr(verb, "LEASE_MS", 400)
-    monkeypatch.setattr(clock_lease, "BEAT_MS", 100)
+        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", 400)
+    monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 100)
 
 
 def clocks(sale: Sale) -> tuple[int, int]:
@@ -119,7 +119,7 @@ def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_than_its_l
     back_ms: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     for verb in (clock_lease, sale_control):
-        monkeypatch.setattr(verb, "LEASE_MS", 5000)
+        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", 5000)
     sale, (ani, budi) = called("ani", "budi", claim_s=2, hold_s=2)
     first = ani.reserve()
     at_beat, _ = clocks(sale)
@@ -155,7 +155,7 @@ def host_that_is_off(by: timedelta) -> Iterator[None]:
 def test_an_admin_whose_machines_clock_is_wrong_pauses_and_resumes_and_the_lines_clock_does_not_move(
     hours: int, gate_answers: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sale_control, "LEASE_MS", 5000)
+    monkeypatch.setattr(sale_control, "CLOCK_LEASE_MS", 5000)
     sale, (ani, budi) = called("ani", "budi", claim_s=10, hold_s=10)
     held = ani.reserve()
     before, _ = clocks(sale)

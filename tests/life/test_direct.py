@@ -9,7 +9,7 @@ from flashsale.life.reserve import direct_place, reserve
 from flashsale.life.schedule import publish
 from flashsale.models import Reservation, Unit
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 from tests.factories import PHONE, Shopper, card_of, channel_of, draft_sale, identity, open_now, tend
 from tests.faults.steps import come_due, reap
 from tests.life.test_tranches import held_promises, line, refusal, sale_of
@@ -36,7 +36,7 @@ def direct(sale, name, *, key="once", quantity=1):
 
 
 def test_a_partners_own_door_reserves_directly_within_stock_and_limit():
-    sale = sale_of(line("door", 2, mode=Mode.DIRECT))
+    sale = sale_of(line("door", 2, mode=AllocationMode.DIRECT))
     assert refusal(direct, sale, "ani") is Outcome.NOT_OPEN
     open_now(sale)
     first = direct(sale, "ani", key="k1")
@@ -51,7 +51,7 @@ def test_a_partners_own_door_reserves_directly_within_stock_and_limit():
 
 
 def test_a_direct_allocation_sells_on_after_more_holds_than_a_line_may_have_entries():
-    sale = sale_of(line("door", 2, mode=Mode.DIRECT), max_entries=2)
+    sale = sale_of(line("door", 2, mode=AllocationMode.DIRECT), max_entries=2)
     open_now(sale)
     for name in ("ani", "budi"):
         direct(sale, name, key=name)
@@ -68,7 +68,7 @@ def test_a_direct_allocation_sells_on_after_more_holds_than_a_line_may_have_entr
 
 
 def test_a_direct_allocation_has_no_line_to_stand_in():
-    sale = sale_of(line("door", 2, mode=Mode.DIRECT))
+    sale = sale_of(line("door", 2, mode=AllocationMode.DIRECT))
     assert refusal(Shopper(sale, "ani", line="door").enter) is Outcome.FORBIDDEN
     with pytest.raises(ValidationError):
-        publish(sale=draft_sale(lines=[line("door", 1, channel="mi.com", mode=Mode.DIRECT)]))
+        publish(sale=draft_sale(lines=[line("door", 1, channel="mi.com", mode=AllocationMode.DIRECT)]))

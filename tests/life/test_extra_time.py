@@ -13,8 +13,8 @@ from flashsale.life import extra_time
 from flashsale.life.enter import digest_identity, enter
 from flashsale.life.leave import leave
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.pace import IDENTITY, PLACE, Bucket
 from flashsale.rules.states import PlaceState
+from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBucket
 from tests.factories import PHONE, Shopper, card_of, channel_of, identity, lobby_sale, open_now, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -97,7 +97,7 @@ def test_an_identity_that_knocks_too_fast_is_told_to_wait_and_keeps_its_place():
     ani = Shopper(sale, "ani")
     index = ani.enter().index
     answers = []
-    for _knock in range(IDENTITY.burst + 10):
+    for _knock in range(IDENTITY_BUCKET.burst + 10):
         try:
             answers.append(ani.enter().index)
         except Refused as refused:
@@ -111,7 +111,7 @@ def test_an_identity_that_knocks_too_fast_is_told_to_wait_and_keeps_its_place():
 def test_a_callers_bucket_lets_exactly_its_burst_through():
     sale = lobby_sale()
     card = card_of(sale)
-    caller = Caller("address:203.0.113.7", Bucket(gap_ms=60_000, burst=3))
+    caller = Caller("address:203.0.113.7", TokenBucket(gap_ms=60_000, burst=3))
     answers = [
         bridge.run(
             scripts.enter(
@@ -143,7 +143,7 @@ def test_a_place_that_hammers_the_door_is_slowed_down_and_still_gets_its_unit():
     sale = lobby_sale(stock={PHONE: 1})
     (ani,) = crowd(sale, 1)
     open_now(sale)
-    knocks = (refusal(ani.reserve, key=str(n)) for n in range(20 * PLACE.burst))
+    knocks = (refusal(ani.reserve, key=str(n)) for n in range(20 * PLACE_BUCKET.burst))
     assert set(itertools.takewhile(lambda outcome: outcome is not Outcome.TOO_MANY_REQUESTS, knocks)) == {
         Outcome.NOT_CALLED
     }
@@ -156,7 +156,7 @@ def test_a_place_that_hammers_the_door_is_slowed_down_and_still_gets_its_unit():
 def test_a_place_that_looks_too_often_is_told_to_wait_and_nothing_else_changes():
     sale = lobby_sale()
     (ani,) = crowd(sale, 1)
-    looks = (ani.look().state for _ in range(20 * PLACE.burst))
+    looks = (ani.look().state for _ in range(20 * PLACE_BUCKET.burst))
     with pytest.raises(Refused) as refused:
         assert set(looks) == {PlaceState.WAITING}
     assert refused.value.outcome is Outcome.TOO_MANY_REQUESTS

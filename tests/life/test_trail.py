@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from flashsale.life import audit, cancel, review, sale_control
 from flashsale.life.appeal import appeal
 from flashsale.models import Record
-from flashsale.rules.trail import digest_of
+from flashsale.rules.trail import text_digest
 from tests import guard
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import buy
@@ -41,7 +41,7 @@ def test_every_decision_is_told_once_with_who_and_why_and_no_word_of_anybody(dec
         ("shell", "plan", f"sale:{decided.pk}", ""),
         ("shell", "publish", f"sale:{decided.pk}", ""),
         ("clock", "rebuild", f"sale:{decided.pk}", ""),
-        (staff, "pause", f"sale:{decided.pk}", digest_of("Ani asked us to wait")),
+        (staff, "pause", f"sale:{decided.pk}", text_digest("Ani asked us to wait")),
         (staff, "resume", f"sale:{decided.pk}", ""),
     ]
     published = json.loads(Record.objects.get(what="publish").facts)

@@ -21,7 +21,7 @@ from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.hot import partners, proofs
@@ -233,7 +233,7 @@ async def _receipt(request: LineRequest) -> HotResponse:
 
 def _buying_place(request: LineRequest) -> Place:
     """The place that reserves. A direct allocation has no line, so there it is made from the partner's identity."""
-    if request.line.mode != Mode.DIRECT:
+    if request.line.mode != AllocationMode.DIRECT:
         return request.place()
     digests = enter.digest_identity(card=request.card, values=request.identity(), channel=request.channel.id)
     return reserve.direct_place(card=request.card, line=request.line, digests=digests)
@@ -253,7 +253,7 @@ async def _reserve(request: LineRequest) -> HotResponse:
         key=key,
         key_owner=f"channel:{request.channel.id}" if request.is_partner else "place",
     )
-    made = await (_with_index_blocks(request, attempt) if request.line.mode == Mode.DIRECT else attempt())
+    made = await (_with_index_blocks(request, attempt) if request.line.mode == AllocationMode.DIRECT else attempt())
     document = {
         "reservation": str(made.id),
         "deadline": made.deadline_ms,

@@ -20,7 +20,7 @@ from flashsale.gate.sale_card import SaleCard
 from flashsale.life import places
 from flashsale.life.enter import digest_identity
 from flashsale.providers.messages import codes as sender
-from flashsale.rules.identity import Axis, reach
+from flashsale.rules.identity import Axis, message_address
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
 from flashsale.web import browser_cookie, limits
@@ -84,7 +84,9 @@ def _enforce_limits(request: HttpRequest, contacts: list[str]) -> None:
 def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
     code, nonce = f"{secrets.randbelow(10**6):06d}", secrets.token_bytes(CODE_NONCE_BYTES)
     try:
-        sender.send(message=sender.Message(axis=axis.value, to=reach(axis, contact), code=code, sale=card.name))
+        sender.send(
+            message=sender.Message(axis=axis.value, to=message_address(axis, contact), code=code, sale=card.name)
+        )
     except sender.NotSent as error:
         raise Refused(Outcome.NOT_READY, "The code could not be sent.") from error
     mac = code_mac(settings.FLASHSALE_PEPPER, code, nonce)

@@ -19,7 +19,7 @@ from flashsale.life.rule_set_text import KIND_LABELS
 from flashsale.rules.gini import OTHER
 from flashsale.rules.outcomes import Refused
 from flashsale.rules.reasons import REASONS
-from flashsale.rules.reasons import reason as reason_of
+from flashsale.rules.reasons import cancel_reason as reason_of
 from flashsale.web import problems
 from flashsale.web.api.catalogue import published_sale
 from flashsale.web.formatting import format_time

@@ -26,10 +26,10 @@ from flashsale.gate.sale_card import LineCard, OfferCard, SaleCard
 from flashsale.life import look, places, status
 from flashsale.life import receipt as receipts
 from flashsale.models import Channel, Reservation, Sale
+from flashsale.rules.calling import people_ahead
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.pace import people_ahead
-from flashsale.rules.states import Mode, Phase, PlaceState, ReservationState, SaleState
+from flashsale.rules.states import AllocationMode, Phase, PlaceState, ReservationState, SaleState
 from flashsale.web import browser_cookie
 from flashsale.web.formatting import format_time, format_time_ms
 from flashsale.web.hot import proofs
@@ -166,7 +166,7 @@ def own_line(request: HttpRequest, *, card: SaleCard) -> LineCard | None:
     the line that is open to everybody.
     """
     own_channels = {channel.code for channel in card.channels if channel.kind == "own page"}
-    lines = [line for line in card.lines if own_channels & set(line.channels) and line.mode == Mode.LINE]
+    lines = [line for line in card.lines if own_channels & set(line.channels) and line.mode == AllocationMode.LINE]
     kept = _kept_places(request)
     for line in lines:
         if (card.sale, line.line_id) in kept:
