@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = f"flashsale-has-no-such-package==1.0 --hash=sha256:{'0' * 64}\n"
 
@@ -40,7 +41,6 @@ def test_an_index_that_cannot_be_reached_is_named_with_what_helps(lock: Path) ->
     assert "PIP_FIND_LINKS" in done.stderr
 
 
-@pytest.mark.slow
 def test_an_index_that_does_not_answer_is_said_while_pip_goes_on(lock: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
