@@ -205,12 +205,14 @@ def test_all_addresses_of_one_ipv6_network_are_one_asker(sale: Sale) -> None:
     assert statuses_from(sale, ["198.51.100.9"]) == [200]
 
 
+@pytest.mark.slow
 def test_all_networks_of_one_ipv6_customer_share_an_hourly_bound(sale: Sale) -> None:
     assert statuses_from(sale, [f"2001:db8:1:{n:x}::1" for n in range(40)]) == [200] * 10 + [429] * 30
     assert len(mail.outbox) == 10 * 2
     assert statuses_from(sale, ["2001:db8:2::1"]) == [200]
 
 
+@pytest.mark.slow
 def test_one_address_cannot_shut_an_owner_out_however_long_it_asks(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
     for ten_minutes in range(13):
         now = 1_900_000_000 + 600 * ten_minutes
