@@ -16,7 +16,7 @@ FORM = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
 def find_link(mails: list[Mail], reservation: str, *, about: str) -> str:
     """The link to `about` ("appeal" or "invitation") in the letter about an order; empty if there is none."""
     link = re.compile(rf"https?://\S+/{about}/\S+")
-    found = (link.search(mail.text) for mail in mails if reservation in mail.text)
+    found = (link.search(mail.text) for mail in mails if reservation in mail.message_id)
     return next((match.group() for match in found if match), "")
 
 
@@ -52,5 +52,5 @@ async def _send(*, url: str, person: Person, sale: str, reservation: str, words:
                 )
             )
             token = FORM.search(page)
-            form = form or {"what": "appeal", "words": words, "csrfmiddlewaretoken": token.group(1) if token else "-"}
+            form = form or {"action": "appeal", "words": words, "csrfmiddlewaretoken": token.group(1) if token else "-"}
     return answers

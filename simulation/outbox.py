@@ -20,11 +20,12 @@ class CodeNotReceived(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One message as text."""
+    """One message. The Message-ID of a letter holds the whole id of its order; the text shows only its beginning."""
 
     to: str
     subject: str
     text: str
+    message_id: str = ""
 
 
 class Outbox:
@@ -69,7 +70,8 @@ class Outbox:
     def _add(self, raw: bytes) -> None:
         message = email.message_from_bytes(raw.strip() + b"\n", policy=email.policy.default)
         body = message.get_body(("plain",))
-        mail = Mail(str(message["To"]), str(message["Subject"]), str(body.get_content()) if body else "")
+        text = str(body.get_content()) if body else ""
+        mail = Mail(str(message["To"]), str(message["Subject"]), text, str(message["Message-ID"]))
         self.mails.append(mail)
         if code := CODE.search(mail.text):
             self._newest[_plain(mail.to)] = code.group(1)

@@ -14,8 +14,8 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from flashsale.web.formatting import moment
-from flashsale.web.pages.sale_page import tongues
+from flashsale.web.formatting import format_time
+from flashsale.web.pages.sale_page import page_context
 
 MAILS_MAX = 50
 SEPARATOR = b"\n" + b"-" * 79 + b"\n"  # Django's file back end writes this line between the mails of one file
@@ -40,7 +40,7 @@ def outbox(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "simulation/outbox.html",
-        tongues(request) | {"mails": newest_mails(folder=Path(settings.EMAIL_FILE_PATH))},
+        page_context(request) | {"mails": newest_mails(folder=Path(settings.EMAIL_FILE_PATH))},
     )
 
 
@@ -61,5 +61,5 @@ def _mail(raw: bytes) -> Mail:
     body = mail.get_body(("plain",))
     text = body.get_content() if body else ""
     date = mail["Date"]
-    sent = moment(date.datetime, settings.TIME_ZONE) if date else ""
+    sent = format_time(date.datetime, settings.TIME_ZONE) if date else ""
     return Mail(str(mail["To"]), str(mail["Subject"]), sent, str(text).strip())

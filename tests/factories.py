@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import F
 from django.utils import timezone
 
-from flashsale.gate import bridge, client, sale_cards, scripts
+from flashsale.gate import bridge, sale_cards, scripts
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places, tick
 from flashsale.life.enter import Entry, digest_identity, enter
@@ -94,8 +94,8 @@ def move_opening(sale: Sale, opens_at: datetime | None = None) -> None:
 async def _move_opening(sale: Sale) -> None:
     card = await places.sale_card(code=sale.code)
     opens = int(sale.opens_at.timestamp() * 1000)
-    await scripts.tell(card, revision=sale.revision, opens=opens)
-    await sale_cards.show(replace(card, opens_at=opens))
+    await scripts.apply_decision(card, revision=sale.revision, opens=opens)
+    await sale_cards.store_card(replace(card, opens_at=opens))
 
 
 def begun(sale: Sale) -> Sale:
@@ -119,8 +119,8 @@ def forget(sale: Sale) -> None:
 
 
 async def _forget(card: SaleCard) -> None:
-    await sale_cards.forget(card)
-    client.gate().kept["cards"].clear()
+    await sale_cards.remove_sale(card)
+    sale_cards.CARDS.entries().clear()
 
 
 def card_of(sale: Sale) -> SaleCard:
@@ -142,7 +142,7 @@ def roll_over_now(sale: Sale) -> None:
     """Moves the time of rolling over to this moment, on the card that everybody reads."""
     card = card_of(sale)
     lines = tuple(replace(x, rolls_over_at=x.rolls_over_at and card.opens_at) for x in card.lines)
-    bridge.run(sale_cards.show(replace(card, lines=lines)))
+    bridge.run(sale_cards.store_card(replace(card, lines=lines)))
     tend(sale)
 
 

@@ -150,7 +150,7 @@ def _oversold(campaign: Campaign) -> Iterator[str]:
 def _offered_wrongly(sale: Sale) -> Iterator[str]:
     card = card_of(sale)
     for line in card.lines:
-        offered = bridge.run(inspect.offered(card, line))
+        offered = bridge.run(inspect.offered_units(card, line))
         free = dict(
             Unit.objects.filter(pk__in=offered, allocation=line.id, state=UnitState.FREE).values_list("pk", "version")
         )
@@ -176,7 +176,7 @@ def _unbalanced(campaign: Campaign) -> Iterator[str]:
 
 def _counted_wrongly(sale: Sale) -> Iterator[str]:
     card = card_of(sale)
-    if not bridge.run(inspect.knows(card)):
+    if not bridge.run(inspect.has_sale(card)):
         return
     for line in card.lines:
         gate = bridge.run(inspect.counters(card, line))
@@ -216,10 +216,10 @@ def _over_limit(campaign: Campaign) -> Iterator[str]:
 
 
 def _counted_too_low(campaign: Campaign, scope: str, axes: list[str]) -> Iterator[str]:
-    known = next((sale for sale in _sales(campaign) if bridge.run(inspect.knows(card_of(sale)))), None)
+    known = next((sale for sale in _sales(campaign) if bridge.run(inspect.has_sale(card_of(sale)))), None)
     if known is None:
         return
-    gate = bridge.run(inspect.used(card_of(known)))
+    gate = bridge.run(inspect.used_limits(card_of(known)))
     for row in LimitSlot.objects.filter(scope=scope, axis__in=axes).values("digest").annotate(slots=Count("id")):
         if gate.get(row["digest"], 0) < row["slots"]:
             yield f"Redis counts {gate.get(row['digest'], 0)} units of {row['digest'][:8]}, PostgreSQL {row['slots']}"

@@ -59,7 +59,7 @@ async def renew_clock_lease(*, card: SaleCard, figures: Survey) -> None:
     if LEASE_MS - BEAT_MS < figures.runs_until - figures.wall <= LEASE_MS + BEAT_MS:
         return
     revision, lease = await run_in_db_thread(_renew_in_books, card.sale, figures.wall, read_at)
-    answer = await scripts.beat(card, revision=revision, lease=lease)
+    answer = await scripts.extend_lease(card, revision=revision, lease=lease)
     if answer is Outcome.NOT_READY:
         await sale_control.resend_decision(card=card)
 

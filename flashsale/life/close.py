@@ -30,5 +30,5 @@ def close(*, sale: int) -> bool:
             row.save(update_fields=["state", "revision"])
             Record.write("close", by="clock", sale=row)
     fairness_report.store_gate_counts(sale=row)
-    bridge.run(sale_cards.forget(card_of(row)))
+    bridge.run(sale_cards.remove_sale(card_of(row)))
     return True

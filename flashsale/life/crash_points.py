@@ -30,7 +30,7 @@ CRASH_POINTS = (
     CrashPoint(
         "enter: block committed",
         "PostgreSQL committed a block of indexes.",
-        "flashsale.gate.scripts:extend",
+        "flashsale.gate.scripts:extend_block",
         True,
         "A tick sends the block to Redis, when half of the block that Redis knows is given.",
         TICK,
@@ -152,7 +152,7 @@ CRASH_POINTS = (
     CrashPoint(
         "roll over: moved",
         "PostgreSQL moved the units to the successor line.",
-        "flashsale.gate.scripts:give",
+        "flashsale.gate.scripts:give_back",
         False,
         "The next tick finds the units moved, and offers them.",
         TICK,
@@ -160,7 +160,7 @@ CRASH_POINTS = (
     CrashPoint(
         "roll over: offered",
         "Redis offers the units in the successor line.",
-        "flashsale.gate.scripts:arrived",
+        "flashsale.gate.scripts:units_arrived",
         False,
         "The next tick offers no unit twice, and removes the units from the list of moving units.",
         TICK,

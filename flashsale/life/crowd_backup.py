@@ -30,7 +30,7 @@ from django.db.models.functions import Greatest
 
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import sale_cards
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Crowd, Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import run_in_db_thread
@@ -52,9 +52,13 @@ class _Written:
     crowd: Crowd = field(default_factory=Crowd)
 
 
+# By commitment and line id.
+WRITTEN: GateCache[tuple[str, int], _Written] = GateCache()
+
+
 async def back_up_crowd(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Copies what has changed: counts once a second, bitmaps as often as `CROWD_BYTES_PER_S` allows."""
-    written: dict[tuple[str, int], _Written] = gate().kept["crowds"]
+    written = WRITTEN.entries()
     last = written.get((card.commitment, line.line_id), _Written())
     now = time.monotonic()
     if now - last.at <= BACKUP_S:

@@ -61,11 +61,11 @@ async def draw(*, card: SaleCard) -> bool:
     for line in card.lines:
         cohort, seed = drawn[line.line_id]
         await _void_absent(card, line, cohort, seed)
-        extra_time = await sale_cards.patient_places(card, line)
+        extra_time = await sale_cards.extra_time_places(card, line)
         for start in range(0, len(extra_time), NUMBERS_PER_CALL):
             chunk = extra_time[start : start + NUMBERS_PER_CALL]
             numbers = {index: lottery.number(index, cohort, bytes.fromhex(seed)) for index in chunk}
-            await scripts.number(card, line, numbers=numbers)
+            await scripts.number_extra_time(card, line, numbers=numbers)
         await scripts.seed(card, line, cohort=cohort, seed=seed)
     return True
 

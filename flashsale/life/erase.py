@@ -122,7 +122,7 @@ def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
         close(sale=sale.pk)
         fairness_report.report(sale=sale, force=True)
     for sale in published:
-        bridge.run(sale_cards.erase(card_of(sale)))
+        bridge.run(sale_cards.erase_sale(card_of(sale)))
     with transaction.atomic():
         # A publication takes this lock too, so no sale is published between this check and the erasure.
         row = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)

@@ -13,6 +13,6 @@ async def extra_time(*, card: SaleCard, line: LineCard, place: Place) -> None:
     Refuses NOT_READY, PLACE_VOIDED, PLACE_LEFT, ALREADY_CALLED and NO_MORE_TIME.
     """
     number, seed = await places.number_of(card, line, place.index)
-    answer = await scripts.wait(card, line, index=place.index, number=number, seed=seed, most=card.extra_time_max)
+    answer = await scripts.extra_time(card, line, index=place.index, number=number, seed=seed, most=card.extra_time_max)
     if answer is not Outcome.GRANTED:
         raise Refused(answer)

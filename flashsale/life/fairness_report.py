@@ -93,7 +93,7 @@ def _make(sale: Sale, *, wait: bool, force: bool) -> FairnessReport | None:
 
 async def _counted(card: SaleCard) -> dict[str, Any]:
     """The figures of the sale in Redis; empty once the sale is removed from Redis."""
-    if card.code not in await sale_cards.codes() or await inspect.revision(card) is None:
+    if card.code not in await sale_cards.sale_codes() or await inspect.revision(card) is None:
         return {}
     return {
         "refused": await inspect.refusals(card),

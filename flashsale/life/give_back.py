@@ -53,7 +53,7 @@ def _describe_ended(ids: Sequence[str]) -> list[EndedReservation]:
 async def give_back(*, card: SaleCard, ended: EndedReservation) -> None:
     """Tells Redis about an end that PostgreSQL has committed. Late and repeated messages change nothing."""
     line = card.line_of_allocation(ended.allocation)
-    await scripts.give(
+    await scripts.give_back(
         card,
         line,
         reservation=ended.reservation,

@@ -7,7 +7,7 @@ it.
 from functools import partial
 
 from flashsale.gate import scripts
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import run_in_db_thread
@@ -20,6 +20,9 @@ BLOCK_MAX = 10_000
 # A small line gets small blocks, so that after a loss of Redis its indexes go on not far behind those given.
 BLOCK_MIN = 50
 
+# By the line's id in the books.
+MAKING_ROOM: GateCache[int, SingleFlight] = GateCache()
+
 
 async def extend_block(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     """Commits the next block when half of the last one is given.
@@ -30,7 +33,7 @@ async def extend_block(*, card: SaleCard, line: LineCard, figures: Survey) -> No
     most = card.most_indexes(line)
     if figures.block - figures.entered < ahead // 2 and figures.block < most and not line.carries:
         block = await run_in_db_thread(write_block, line.id, min(most, figures.entered + ahead))
-        await scripts.extend(card, line, block=block)
+        await scripts.extend_block(card, line, block=block)
 
 
 async def extend_block_now(*, card: SaleCard, line: LineCard) -> None:
@@ -38,7 +41,7 @@ async def extend_block_now(*, card: SaleCard, line: LineCard) -> None:
 
     Raises TimeoutError when PostgreSQL hangs. The block may still be committed, and then a tick sends it to Redis.
     """
-    running: SingleFlight = gate().kept["making room"].setdefault(line.id, SingleFlight())
+    running = MAKING_ROOM.entries().setdefault(line.id, SingleFlight())
     await running.run(partial(_extend_from_survey, card, line))
 
 

@@ -17,7 +17,7 @@ async def mend(*, card: SaleCard) -> int:
     for line in card.lines:
         free = await run_in_db_thread(_free_units, line.id)
         for start in range(0, len(free), load.CHUNK):
-            answer = await scripts.give(card, line, units=free[start : start + load.CHUNK])
+            answer = await scripts.give_back(card, line, units=free[start : start + load.CHUNK])
             offered += answer if isinstance(answer, int) else 0
         if line.listed_only:
             await load.put_on_list(card, line=line.line_id, digests=await run_in_db_thread(_listed, line.id))

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from flashsale.life import sealed_links
-from flashsale.life.rule_set_text import KINDS, MARKS
+from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 from flashsale.models import Appeal, Case, Contact, Notice
 from flashsale.rules.identity import Axis, BadValue, reach
 from flashsale.rules.reasons import reason
@@ -90,10 +90,10 @@ def evidence_texts(case: Case | None) -> list[str]:
         return []
     shared = [
         ngettext("%(axis)s: also in %(count)d other order", "%(axis)s: also in %(count)d other orders", entry["people"])
-        % {"axis": KINDS.get(entry["axis"], entry["axis"]), "count": entry["people"]}
+        % {"axis": KIND_LABELS.get(entry["axis"], entry["axis"]), "count": entry["people"]}
         for entry in case.evidence.get("shared", ())
     ]
-    return [*shared, *(str(MARKS.get(entry["mark"], entry["mark"])) for entry in case.evidence.get("marks", ()))]
+    return [*shared, *(str(MARK_LABELS.get(entry["mark"], entry["mark"])) for entry in case.evidence.get("marks", ()))]
 
 
 def is_by_machine(case: Case | None) -> bool:

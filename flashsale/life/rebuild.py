@@ -38,7 +38,7 @@ from django.utils import timezone
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, load, sale_cards, scripts
 from flashsale.gate.sale_card import SaleCard
-from flashsale.gate.sale_cards import REMEMBERED
+from flashsale.gate.sale_cards import KEPT_AFTER_END
 from flashsale.life import snapshot
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.db_threads import run_in_db_thread
@@ -117,14 +117,14 @@ def live_sales() -> dict[str, int]:
     A published sale counts by its state and not by its closing time, because the line's clock may have stood for days.
     """
     live = Q(state__in=[SaleState.PUBLISHED, SaleState.PAUSED])
-    live |= Q(state=SaleState.CALLED_OFF, closes_at__gt=timezone.now() - REMEMBERED)
+    live |= Q(state=SaleState.CALLED_OFF, closes_at__gt=timezone.now() - KEPT_AFTER_END)
     live |= Q(pk__in=Reservation.objects.filter(state=ReservationState.HELD).values("sale"))
     return dict(Sale.objects.filter(live).values_list("code", "id"))
 
 
 async def rebuild_missing_sales() -> None:
     """Rebuilds the live sales of PostgreSQL that Redis does not list."""
-    listed = set(await sale_cards.codes())
+    listed = set(await sale_cards.sale_codes())
     for code, sale in (await run_in_db_thread(live_sales)).items():
         if code not in listed:
             await run_in_db_thread(rebuild, sale=sale)

@@ -34,8 +34,8 @@ async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     free = await run_in_db_thread(move_units, card, line.id, target.id, withdrawn)
     if free is None:
         return
-    await scripts.give(card, target, units=free)
-    await scripts.arrived(card, line, units=list(withdrawn))
+    await scripts.give_back(card, target, units=free)
+    await scripts.units_arrived(card, line, units=list(withdrawn))
 
 
 @transaction.atomic

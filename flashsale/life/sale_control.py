@@ -236,11 +236,11 @@ def _json_value(value: Any) -> Any:
 async def _send_decision(card: SaleCard, sale: Sale, lease: Lease) -> None:
     # Redis may have frozen a cohort at an opening that has been moved since. It was not drawn, so it freezes again.
     frozen = {} if sale.frozen_at else {"frozen": 0}
-    await scripts.tell(
+    await scripts.apply_decision(
         card, revision=sale.revision, state=sale.state, opens=card.opens_at, closes=card.closes_at,
         paused_ms=sale.paused_ms, runs_from=lease.since, runs_until=lease.until, **frozen,
     )  # fmt: skip
-    sale_cards.look_anew(card)
+    sale_cards.drop_cached_card(card)
 
 
 async def resend_decision(*, card: SaleCard) -> bool:

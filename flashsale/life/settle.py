@@ -32,7 +32,6 @@ again (`appeal.py`), and a new attempt after a declined or refunded payment star
 `refund.py` sends money back.
 """
 
-import json
 import logging
 from collections.abc import Iterable
 from datetime import datetime
@@ -46,8 +45,9 @@ from django.utils import timezone
 from flashsale.books.reservations import RefusedByBooks, SlotRequest, advance_units, claim_slots, lock_sale
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown
+from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life.held_request import taken_again
+from flashsale.life.held_request import request_to_retake
 from flashsale.life.sale_card import card_of
 from flashsale.models import Contact, LimitSlot, Payment, Reservation, Sale, Unit
 from flashsale.providers import payments
@@ -219,26 +219,21 @@ def _settle_late(row: Reservation, reference: str) -> Reservation:
     """Retakes the units of an expired reservation in Redis, then lets PostgreSQL decide."""
     card = card_of(row.sale)
     with transaction.atomic():
-        taken = taken_again(card, row.pk)
-    answer = (
-        bridge.run(_retake(card, card.line_of_allocation(row.allocation_id), json.dumps(taken)))
-        if taken
-        else Outcome.OFFER_GONE
-    )
+        held = request_to_retake(card, row.pk)
+    line = card.line_of_allocation(row.allocation_id)
+    answer = bridge.run(_retake(card, line, held)) if held else Outcome.OFFER_GONE
     if answer in RETRYABLE:
         raise Refused(Outcome.UNKNOWN, "The money has come late; the same request will tell the result.")
-    units = taken["units"] if taken and answer is Outcome.RESERVED else []
-    return _decide_late(reference, card.epoch, [(unit, version) for unit, version, _ in units])
+    units = held.units if held and answer is Outcome.RESERVED else ()
+    return _decide_late(reference, card.epoch, [(unit.unit_id, unit.version) for unit in units])
 
 
-async def _retake(card: SaleCard, line: LineCard, taken: str) -> Outcome:
+async def _retake(card: SaleCard, line: LineCard, held: HeldRequest) -> Outcome:
     figures = await scripts.survey(card, line)
     if isinstance(figures, Outcome):
         return figures
     promised = figures.open_claims * card.weight
-    return await scripts.retake(
-        card, line, taken=taken, promised=promised, called=figures.called, kept_ms=RETAKE_KEEP_MS
-    )
+    return await scripts.retake(card, line, held=held, promised=promised, called=figures.called, kept_ms=RETAKE_KEEP_MS)
 
 
 @transaction.atomic

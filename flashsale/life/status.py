@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flashsale.gate import inspect, scripts
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules.outcomes import Outcome, Refused
@@ -22,10 +22,13 @@ BYTES_MAX = 1024
 # The longest count and time that can occur. A direct line counts to two million; times in ms have 13 digits until 2286.
 _COUNT, _MOMENT = 9_999_999, 9_999_999_999_999
 
+# By sale and line id: when the document was made (monotonic clock), and the document.
+DOCUMENTS: GateCache[tuple[int, int], tuple[float, dict[str, Any]]] = GateCache()
+
 
 async def status(*, card: SaleCard, line: LineCard) -> dict[str, Any]:
     """The status document of a line, at most `FRESH_S` old. Refuses NOT_READY."""
-    shown: dict[tuple[int, int], tuple[float, dict[str, Any]]] = gate().kept["status"]
+    shown = DOCUMENTS.entries()
     at, document = shown.get((card.sale, line.line_id), (0.0, {}))
     if time.monotonic() - at > FRESH_S:
         document = await _read_document(card, line)
@@ -50,7 +53,7 @@ async def _figures(card: SaleCard, line: LineCard) -> Survey:
 async def _units_left(card: SaleCard, line: LineCard) -> int:
     """The number of units of a line that may still roll over: free, held, or on their way."""
     figures = await _figures(card, line)
-    return sum(figures.free.values()) + figures.held + await inspect.moving(card, line)
+    return sum(figures.free.values()) + figures.held + await inspect.count_moving_units(card, line)
 
 
 def bytes_at_most(card: SaleCard, line: LineCard) -> int:

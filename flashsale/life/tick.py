@@ -12,7 +12,7 @@ from functools import partial
 from django.db import Error
 
 from flashsale.gate import bridge, refusal_counts, sale_cards, scripts
-from flashsale.gate.client import GateDown, gate
+from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import expire, give_back, sale_control
@@ -38,7 +38,9 @@ TICK_S = 0.25
 MEND_S = 10.0
 # A Redis that lost everything lists no sale, and requests get the answer that there is no such sale.
 FIND_MISSING_S = 1.0
-CLOSE_AFTER_MS = int(sale_cards.REMEMBERED.total_seconds() * 1000)
+CLOSE_AFTER_MS = int(sale_cards.KEPT_AFTER_END.total_seconds() * 1000)
+# By sale code.
+TICKING: GateCache[str, SingleFlight] = GateCache()
 
 
 async def tick_sale(*, card: SaleCard) -> None:
@@ -92,7 +94,7 @@ async def tick_all() -> None:
 
     An error in one sale does not stop the others. An unexpected error is raised at the end.
     """
-    results = await asyncio.gather(*(_tick_one(code) for code in await sale_cards.codes()), return_exceptions=True)
+    results = await asyncio.gather(*(_tick_one(code) for code in await sale_cards.sale_codes()), return_exceptions=True)
     for error in results:
         if error is not None:
             raise error
@@ -100,7 +102,7 @@ async def tick_all() -> None:
 
 async def _tick_one(code: str) -> None:
     # A tick may hang, at a locked row or during a rebuild. That must not stop the clocks of the other sales.
-    running: SingleFlight = gate().kept["tending"].setdefault(code, SingleFlight())
+    running = TICKING.entries().setdefault(code, SingleFlight())
     try:
         await running.run(partial(_tick_if_due, code))
     except (GateDown, Error, TimeoutError) as error:
@@ -109,7 +111,7 @@ async def _tick_one(code: str) -> None:
 
 async def _tick_if_due(code: str) -> None:
     card = await sale_cards.card_of(code)
-    if card is not None and await sale_cards.tending(card):
+    if card is not None and await sale_cards.may_tick(card):
         await tick_sale(card=card)
 
 
@@ -119,7 +121,7 @@ async def mend_all() -> None:
     A process may die after its commit in PostgreSQL and before its message to Redis. This finds what was not sent.
     """
     await rebuild_missing_sales()
-    for code in await sale_cards.codes():
+    for code in await sale_cards.sale_codes():
         card = await sale_cards.card_of(code)
         if card is None:
             continue
@@ -137,7 +139,7 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         for seconds, work in (
             (TICK_S, tick_all),
-            (TICK_S, refusal_counts.tell),
+            (TICK_S, refusal_counts.flush),
             (FIND_MISSING_S, rebuild_missing_sales),
             (MEND_S, mend_all),
         ):

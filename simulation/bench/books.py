@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from django.db import close_old_connections
 
-from flashsale.books.reservations import NewReservation, SlotRequest, Taken, commit
+from flashsale.books.reservations import NewReservation, ReservedUnit, SlotRequest, commit
 from flashsale.gate.sale_card import SaleCard
 from flashsale.models import Channel, LimitSlot, Unit
 from flashsale.models.sale import ms
@@ -68,7 +68,7 @@ def new_reservations(card: SaleCard, channel: int) -> list[NewReservation]:
             number=at,
             asked=f"bench:{at}",
             fingerprint="0" * 64,
-            units=(Taken(unit, version, fixtures.SKU, 1_799_000),),
+            units=(ReservedUnit(unit, version, fixtures.SKU, 1_799_000),),
             limit_slots=tuple(
                 SlotRequest(scope, axis, digest.hex(), card.limit) for axis, digest in fixtures.random_person().items()
             ),

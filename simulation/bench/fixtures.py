@@ -109,16 +109,16 @@ async def _extend(card: SaleCard, line: LineCard, people: int) -> None:
         block = await run_in_db_thread(
             index_blocks.write_block, line.id, min(card.max_entries, figures.entered + people)
         )
-        await scripts.extend(card, line, block=block)
+        await scripts.extend_block(card, line, block=block)
 
 
 async def open_now(card: SaleCard) -> SaleCard:
     """Moves the opening to now, in PostgreSQL and in Redis, and draws all lines. Returns the new sale card."""
     moved = datetime.now(UTC)
     revision = await run_in_db_thread(_move_opening, card.sale, moved)
-    await scripts.tell(card, revision=revision, opens=ms(moved))
+    await scripts.apply_decision(card, revision=revision, opens=ms(moved))
     card = replace(card, opens_at=ms(moved))
-    await sale_cards.show(card)
+    await sale_cards.store_card(card)
     if not await draw.draw(card=card):
         raise FixtureError("the sale was not drawn")
     return card

@@ -49,7 +49,7 @@ def _seconds(card: SaleCard, reservations: int, lose_redis: Callable[[], None]) 
         break
     spent = time.perf_counter() - began
     line = card.lines[0]
-    found = bridge.run(inspect.counters(card, line))["held"], len(bridge.run(inspect.used(card)))
+    found = bridge.run(inspect.counters(card, line))["held"], len(bridge.run(inspect.used_limits(card)))
     if found != (reservations, reservations * len(fixtures.AXES)):
         raise fixtures.FixtureError(f"held and counted after the loss: {found}")
     return spent

@@ -4,6 +4,7 @@ What differs is where things are: ports of this host for those of containers, an
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from simulation import redis_server
 from simulation.processes import Process, ServerNotReady, free_port
 from tests.deploy.compose import ROOT, example, filled, seconds, services
 
@@ -33,6 +35,11 @@ class Host:
         self.services: dict[str, Any] = filled(services(), self.env)
         self.ports = {name: free_port() for name in (*SERVING, *REDIS)}
         self.processes: dict[str, Process] = {}
+        # The images have Valkey; this host may have Redis in its place.
+        self._programs = {
+            "valkey-server": str(redis_server.find_program()),
+            "valkey-cli": shutil.which("valkey-cli") or "redis-cli",
+        }
 
     def make_books(self) -> None:
         """An empty database, as the service postgres makes it."""
@@ -99,7 +106,7 @@ class Host:
 
     def _moved(self, name: str, command: Sequence[str]) -> list[str]:
         port = str(self.ports.get(name, 0))
-        inside = {"0.0.0.0": "127.0.0.1", "8000": port, "-p 6379": f"-p {port}"}
+        inside = {"0.0.0.0": "127.0.0.1", "8000": port, "-p 6379": f"-p {port}", **self._programs}
         words = list(command)
         for container, host in inside.items():
             words = [word.replace(container, host) for word in words]

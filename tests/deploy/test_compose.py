@@ -170,7 +170,7 @@ def test_a_silent_gate_takes_the_service_out_of_the_rotation_with_a_reason(host:
         status, headers, body = _get(host, name, "/readyz")
         problem = json.loads(body)
         assert (status, headers["content-type"]) == (503, "application/problem+json")
-        assert (problem["code"], problem["reasons"]) == ("not_ready", ["The gate does not answer."])
+        assert (problem["code"], problem["reasons"]) == ("not_ready", ["Redis (the gate) does not answer."])
         assert _get(host, name, "/livez")[0] == 200
     host.start("redis-sales")
     host.wait_healthy("redis-sales")

@@ -109,9 +109,9 @@ def in_gate(sale: Sale) -> dict[str, Any]:
     """What the gate counts: units offered, held and sold on the first line, digests with any unit."""
     card = card_of(sale)
     counted = bridge.run(inspect.counters(card, card.lines[0]))
-    used = bridge.run(inspect.used(card))
+    used = bridge.run(inspect.used_limits(card))
     return {
-        "offered": len(bridge.run(inspect.offered(card, card.lines[0]))), "held": counted["held"],
+        "offered": len(bridge.run(inspect.offered_units(card, card.lines[0]))), "held": counted["held"],
         "sold": counted["sold"], "used": sorted(count for count in used.values() if count),
     }  # fmt: skip
 

@@ -229,7 +229,7 @@ class TestDyingAfterAReallocation:
         assert (offered(follow_up, "wronged"), Unit.objects.filter(allocation=line, state="free").count()) == (0, 1)
         bridge.run(tick.mend_all())
         assert offered(follow_up, "wronged") == 1
-        assert bridge.run(inspect.listed(card_of(follow_up), line.line_id)) == 2
+        assert bridge.run(inspect.list_size(card_of(follow_up), line.line_id)) == 2
         act()
         assert (offered(follow_up, "wronged"), Move.objects.count()) == (1, 1)
         assert [*broken(sale), *broken(follow_up)] == []

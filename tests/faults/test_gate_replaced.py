@@ -238,6 +238,6 @@ def test_units_on_their_way_to_the_next_line_are_offered_once_after_a_restart(
     server.kill()
     server.start()
     recover(sale)
-    offered = [bridge.run(inspect.offered(card, line)) for line in card.lines]
+    offered = [bridge.run(inspect.offered_units(card, line)) for line in card.lines]
     assert sorted(len(units) for units in offered) == [0, 3]
     assert broken(sale) == []

@@ -185,7 +185,7 @@ def test_the_gate_offers_moved_units_in_the_follow_up_sale_and_nowhere_else(revi
     cancel_all(reviewers)
     let_appeals_lapse()
     reallocate.reallocate(source=sale, target=rerun.allocations.get(), reserve=None)
-    offered = [len(bridge.run(inspect.offered(card_of(x), card_of(x).lines[0]))) for x in (rerun, other, sale)]
+    offered = [len(bridge.run(inspect.offered_units(card_of(x), card_of(x).lines[0]))) for x in (rerun, other, sale)]
     assert offered == [4, 2, 0]
 
 
@@ -216,7 +216,7 @@ def test_limits_of_final_cancellations_are_given_back(reviewed, reviewers):
     assert cancelling.free_limit_slots() == 4
     assert cancelling.free_limit_slots() == 0
     assert LimitSlot.objects.filter(reservation__state="cancelled").count() == 0
-    assert sorted(bridge.run(inspect.used(card_of(sale))).values()) == [0] * 8 + [1] * 4
+    assert sorted(bridge.run(inspect.used_limits(card_of(sale))).values()) == [0] * 8 + [1] * 4
 
 
 def test_buyers_cancel_only_for_reasons_of_their_own(sold):

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from flashsale.admin.step_forms import ReallocateForm
+from flashsale.admin.action_forms import ReallocateForm
 from flashsale.gate import bridge, inspect
 from flashsale.life import appeal as appealing
 from flashsale.life import audit, notify, reallocate, review
@@ -80,7 +80,9 @@ def held_promises() -> None:
 def counted(sale: Sale) -> tuple[int, list[int]]:
     """What the gate counts: sold in the first line, and used slots."""
     card = card_of(sale)
-    return bridge.run(inspect.counters(card, card.lines[0]))["sold"], sorted(bridge.run(inspect.used(card)).values())
+    return bridge.run(inspect.counters(card, card.lines[0]))["sold"], sorted(
+        bridge.run(inspect.used_limits(card)).values()
+    )
 
 
 @pytest.mark.books

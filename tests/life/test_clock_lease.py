@@ -106,7 +106,7 @@ def test_an_outage_during_a_pause_is_subtracted_once(ticks_in_pause: bool):
 def test_a_renewal_that_did_not_reach_redis_is_sent_by_the_next_tick_and_the_clock_never_goes_back(monkeypatch):
     sale, _ = called("ani")
     stood = wait_until_stopped(sale)
-    dying(monkeypatch, scripts, "beat", lambda: tend(sale))
+    dying(monkeypatch, scripts, "extend_lease", lambda: tend(sale))
     assert clocks(sale)[0] == stood
     time.sleep(0.2)
     tend(sale)
@@ -208,7 +208,7 @@ def test_a_lease_from_before_a_decision_is_not_applied_after_it() -> None:
     stale = {"revision": row.revision, "lease": row.lease._replace(until=row.lease.until + 60_000)}
     sale_control.pause(sale=sale)
     stood = clocks(sale)
-    bridge.run(scripts.beat(card, **stale))
+    bridge.run(scripts.extend_lease(card, **stale))
     time.sleep(0.1)
     assert clocks(sale) == stood
     clock_lease._renew_in_books(sale.pk, int(time.time() * 1000), time.monotonic())

@@ -147,8 +147,8 @@ def test_a_released_hold_frees_unit_and_limit_at_once():
     assert (states(), LimitSlot.objects.count()) == (["free"], 0)
     assert refusal(confirmed, ani, held) is Outcome.NOT_HELD
     card = card_of(sale)
-    assert list(bridge.run(inspect.used(card)).values()) == [0, 0]
-    assert list(bridge.run(inspect.offered(card, card.lines[0])).values()) == [3]
+    assert list(bridge.run(inspect.used_limits(card)).values()) == [0, 0]
+    assert list(bridge.run(inspect.offered_units(card, card.lines[0])).values()) == [3]
 
 
 def test_an_axis_first_known_at_confirm_carries_the_limit_too():

@@ -145,7 +145,7 @@ def test_doing_it_again_changes_nothing(cancelled: Case) -> None:
 
 def test_whoever_dies_in_between_is_finished_by_the_next(cancelled: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign = final(cancelled)
-    dying(monkeypatch, sale_cards, "erase", lambda: erase.erase(campaign=campaign))
+    dying(monkeypatch, sale_cards, "erase_sale", lambda: erase.erase(campaign=campaign))
     dying(monkeypatch, erase, "_without_traces", lambda: erase.erase(campaign=campaign))
     campaign.refresh_from_db()
     assert (campaign.erased_at, Contact.objects.count(), LimitSlot.objects.count() > 0) == (None, 5, True)

@@ -81,7 +81,7 @@ def test_holds_that_come_due_together_end_together() -> None:
     assert len(set(Reservation.objects.values_list("ended_at", flat=True))) == 1
     assert len(set(UnpaidHold.objects.values_list("reservation", "axis", "digest"))) == 10
     card = card_of(sale)
-    assert bridge.run(inspect.offered(card, card.lines[0])) == dict(Unit.objects.values_list("pk", "version"))
+    assert bridge.run(inspect.offered_units(card, card.lines[0])) == dict(Unit.objects.values_list("pk", "version"))
     assert in_gate(sale) == freed(5)
     assert unpaid_in_gate(sale) == [1] * 10
     assert {refusal(person.reserve) for person in people} == {Outcome.EXPIRED}

@@ -6,7 +6,7 @@ import time
 import pytest
 from redis import Redis
 
-from flashsale.gate import bridge, scripts
+from flashsale.gate import bridge, messages, scripts
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Caller
 from flashsale.life import extra_time
@@ -70,12 +70,12 @@ def test_extra_time_is_refused_after_the_call_and_beyond_the_limit_of_the_line()
 def test_the_draw_gives_numbers_to_the_greatest_allowed_list_of_extra_time(gate: Redis):
     sale = lobby_sale(stock={PHONE: 1}, extra_time_max=10_000)
     (ani,) = crowd(sale, 1)
-    patient = SaleKeys(sale.campaign_id, sale.pk).patient(1)
-    gate.zadd(patient, {str(index): 0 for index in range(1, 10_001)})
+    extra_time_key = SaleKeys(sale.campaign_id, sale.pk).extra_time(1)
+    gate.zadd(extra_time_key, {str(index): 0 for index in range(1, 10_001)})
     open_now(sale)
     tend(sale)
     assert ani.look().state is PlaceState.CALLED
-    assert (gate.zscore(patient, 1), gate.zscore(patient, 10_000)) == (1, 10_000)
+    assert (gate.zscore(extra_time_key, 1), gate.zscore(extra_time_key, 10_000)) == (1, 10_000)
 
 
 def test_a_place_that_is_left_gets_no_extra_time_and_frees_its_extra_time():
@@ -121,9 +121,9 @@ def test_a_callers_bucket_lets_exactly_its_burst_through():
         for n in range(5)
     ]
     assert [answer for answer in answers if isinstance(answer, Outcome)] == [Outcome.TOO_MANY_REQUESTS] * 2
-    other = caller._replace(who="address:203.0.113.8")
+    other = caller._replace(name="address:203.0.113.8")
     fresh = list(digest_identity(card=card, values=identity("p9")).values())
-    assert bridge.run(scripts.enter(card, card.lines[0], fresh, caller=other)) == scripts.Entered(4, True, ())
+    assert bridge.run(scripts.enter(card, card.lines[0], fresh, caller=other)) == messages.EnterResult(4, True, ())
 
 
 def test_a_bucket_filled_before_the_wall_clock_went_back_refuses_no_caller(gate: Redis):

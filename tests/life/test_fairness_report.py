@@ -47,7 +47,7 @@ def test_it_tells_how_the_sale_went(held: Sale) -> None:
     for word in ("limit_reached", "limit_reached", "not_open"):
         refusal_counts.count(held.code, "enter", word)
     refusal_counts.count("no-such-sale", "enter", "not_found")
-    bridge.run(refusal_counts.tell())
+    bridge.run(refusal_counts.flush())
     told = fairness_report.report(sale=end_now(held))
     assert told["draw"] == {"drawn": True, "verified": True, "commitment": held.commitment}
     assert told["order"] == {"kept": True, "reservations": 7, "wrong": 0, "before_call": 0}
@@ -109,7 +109,7 @@ def test_it_follows_units_that_came_back(held: Sale, django_user_model: Any) -> 
 def test_what_the_gate_counted_outlives_the_gate(held: Sale, gate: Any) -> None:
     before = {}
     refusal_counts.count(held.code, "reserve", "not_called")
-    bridge.run(refusal_counts.tell())
+    bridge.run(refusal_counts.flush())
     assert close.close(sale=end_now(held).pk)
     gate.flushall()
     told = fairness_report.report(sale=held)

@@ -39,7 +39,7 @@ def test_a_closed_sale_keeps_its_counts_in_redis_for_a_while_and_in_postgresql(g
     for _again in range(2):
         assert close.close(sale=sale.pk) is True
     assert Sale.objects.get(pk=sale.pk).state == "closed"
-    assert bridge.run(sale_cards.codes()) == []
+    assert bridge.run(sale_cards.sale_codes()) == []
     left = {key.decode().split(":", 2)[2] for key in gate.scan_iter("fs:{*")}
     assert not {key for key in left if key.startswith(("place:", "spent:", "waves:"))}
     counts = [key for key in gate.scan_iter("fs:{*}:*:*") if b":used:campaign" not in key and b":pace:" not in key]
@@ -66,7 +66,7 @@ def test_a_missing_sale_is_rebuilt_until_it_is_closed_however_long_its_clock_has
     )
     gate.flushall()
     bridge.run(rebuild.rebuild_missing_sales())
-    assert bridge.run(sale_cards.codes()) == list(rebuild.live_sales()) == [sale.code]
+    assert bridge.run(sale_cards.sale_codes()) == list(rebuild.live_sales()) == [sale.code]
     Sale.objects.filter(pk=begun(sale).pk).update(paused_ms=0)
     assert close.close(sale=sale.pk) is True
     assert rebuild.live_sales() == {}

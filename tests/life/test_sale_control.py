@@ -100,7 +100,7 @@ def test_a_cohort_frozen_by_an_opening_that_was_moved_is_frozen_again_at_the_new
     ani, budi = Shopper(sale, "ani"), Shopper(sale, "budi")
     ani.enter()
     stale = card_of(sale)
-    bridge.run(scripts.tell(stale, revision=1, opens=stale.lobby_at))
+    bridge.run(scripts.apply_decision(stale, revision=1, opens=stale.lobby_at))
     bridge.run(scripts.freeze(stale))
     assert write_cohorts(sale.pk, {1: 1}, {}, timezone.now()) == {}
     assert bridge.run(draw(card=stale)) is False
@@ -115,7 +115,7 @@ def test_a_card_read_before_a_decision_never_replaces_the_one_that_came_with_it(
     sale = lobby_sale()
     stale, heard = card_of(sale), Sale.objects.get(pk=sale.pk).revision
     sale_control.brake(sale=sale, rate_per_s=7, poll_ms=30_000)
-    bridge.run(scripts.tell(stale, revision=heard, state="published"))
+    bridge.run(scripts.apply_decision(stale, revision=heard, state="published"))
     assert (card_of(sale).rate_per_s, card_of(sale).poll_ms) == (7, 30_000)
 
 
@@ -150,7 +150,7 @@ def test_closing_early_holds_in_postgresql_even_if_redis_did_not_get_it(monkeypa
     open_now(sale)
     tend(sale)
     held = ani.reserve(key="in time")
-    dying(monkeypatch, scripts, "tell", lambda: sale_control.close_early(sale=sale))
+    dying(monkeypatch, scripts, "apply_decision", lambda: sale_control.close_early(sale=sale))
     assert ani.reserve(key="in time").id == held.id
     assert refusal(budi.reserve) is Outcome.CLOSED
     assert Unit.objects.filter(state="held").count() == Reservation.objects.filter(state="held").count() == 1
@@ -185,7 +185,7 @@ def test_units_are_added_up_to_a_total_before_the_opening_only():
         sale_control.add_units(stock=stock, quantity=5)
     card = card_of(sale)
     assert Unit.objects.count() == 5
-    assert len(bridge.run(inspect.offered(card, card.lines[0]))) == 5
+    assert len(bridge.run(inspect.offered_units(card, card.lines[0]))) == 5
     with pytest.raises(ValidationError):
         sale_control.add_units(stock=stock, quantity=4)
     open_now(sale)

@@ -51,7 +51,7 @@ def sale_of(*lines, campaign=None, **fields):
 
 def offered(sale, code):
     card = card_of(sale)
-    return len(bridge.run(inspect.offered(card, card.line(code))))
+    return len(bridge.run(inspect.offered_units(card, card.line(code))))
 
 
 def status_of(sale, code):

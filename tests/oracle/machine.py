@@ -263,7 +263,7 @@ class Machine(Footing, RuleBasedStateMachine):
         states = {hold.id: hold.state for hold in self.oracle.holds if hold.id}
         rows = Reservation.objects.filter(sale__in=self.rows.values()).exclude(state="abandoned")
         assert dict(rows.values_list("id", "state")) == states
-        used = bridge.run(inspect.used(card_of(self.rows["first"])))
+        used = bridge.run(inspect.used_limits(card_of(self.rows["first"])))
         assert sorted(n for n in used.values() if n) == sorted(2 * [n for n in map(self.oracle.used, PEOPLE) if n])
 
     @invariant()

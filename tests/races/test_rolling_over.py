@@ -43,7 +43,7 @@ def withdrawn() -> tuple[Sale, Callable[[], Any]]:
 def offered(sale: Sale) -> list[list[int]]:
     """The units that each line offers."""
     card = card_of(sale)
-    return [sorted(map(int, bridge.run(inspect.offered(card, line)))) for line in card.lines]
+    return [sorted(map(int, bridge.run(inspect.offered_units(card, line)))) for line in card.lines]
 
 
 def fill_again(sale: Sale) -> None:

@@ -29,7 +29,7 @@ LIMIT = Breakage(
     edits={
         "flashsale/gate/lua/enter.lua": [
             (r"local packed = redis\.call\(.*\)$", "local packed = false"),
-            (r"if found\.used_up and not as_it_is then return \{'limit_reached'\} end", ""),
+            (r"if found\.used_up and not unchanged then return \{'limit_reached'\} end", ""),
         ],
         "flashsale/gate/lua/reserve.lua": [(r"return 'limit_reached' end", "local _ = 0 end")],
     },
@@ -54,8 +54,8 @@ ORDER = Breakage(
     edits={
         "flashsale/gate/lua/reserve.lua": [
             (
-                r"if tonumber\(ask\.number\) > called then return 'not_called' end",
-                "if tonumber(ask.number) > called then return nil end",
+                r"if tonumber\(request\.number\) > called then return 'not_called' end",
+                "if tonumber(request.number) > called then return nil end",
             )
         ],
     },

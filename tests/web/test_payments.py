@@ -1,4 +1,4 @@
-"""The door for the payment provider's call-backs: only a fresh signature is believed, and everything may come twice."""
+"""Callbacks of the payment provider: only a fresh signature is accepted, and a callback may come twice."""
 
 import json
 import time
@@ -25,7 +25,7 @@ BANK = DemoProvider()
 
 @pytest.fixture
 def reference(sale: Sale, held: dict[str, Any]) -> str:
-    """Ani is paying in the app of her bank."""
+    """The reference of a payment that waits for the bank's callback."""
     return pay(Shopper(sale, "ani"), UUID(held["reservation"]), instrument=DEMO_LATER).payment.reference
 
 
@@ -143,6 +143,6 @@ def test_the_demos_bank_pays_and_calls_back_over_http(reference: str, live_serve
 
 def test_the_demos_bank_takes_nothing_for_a_hold_that_has_ended(reference: str) -> None:
     BANK.close(reference=reference)
-    with pytest.raises(CommandError, match="its time was over"):
+    with pytest.raises(CommandError, match="its time limit is over"):
         call_command("pay", reference)
     assert DemoCharge.objects.get().state == "declined"

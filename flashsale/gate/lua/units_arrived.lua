@@ -1,4 +1,4 @@
--- Units that the books have moved on are no longer on their way.
+-- Takes units that the books have moved to the successor out of those that are on their way.
 -- KEYS: 1 sale  2 moving
 -- ARGV: 1 run id  2.. units
 -- Answers: {word} of looked, not_ready

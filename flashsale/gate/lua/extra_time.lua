@@ -1,8 +1,8 @@
--- Gives a place twice the time to claim, asked for before its number is called. A capped list: each counts as an open claim
--- for longer, and so slows the line.
--- Guarantee: asked twice, granted once.
--- KEYS: 1 sale  2 line  3 patient  4 out  5 voided
--- ARGV: 1 run id  2 index  3 number (0 while not drawn)  4 seed (empty while not drawn)  5 most places on the list
+-- Gives a place twice the time to claim, if its number is not called yet. The count of such places is capped, because each is an open
+-- claim for longer, which slows the line.
+-- Guarantee: safe to repeat.
+-- KEYS: 1 sale  2 line  3 extra time  4 out  5 voided
+-- ARGV: 1 run id  2 index  3 number (0 while not drawn)  4 seed (empty while not drawn)  5 most places with extra time
 -- Answers: {word} of granted, not_ready, place_voided, place_left, already_called, no_more_time
 local sale = read_sale()
 local line = redis.call('HMGET', KEYS[2], 'seed', 'called')

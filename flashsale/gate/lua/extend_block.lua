@@ -1,4 +1,4 @@
--- The books have committed a further block of indexes for a line.
+-- Lets a line give the indexes of a further block, which the books have committed.
 -- Guarantee: the block only grows.
 -- KEYS: 1 sale  2 line
 -- ARGV: 1 run id  2 last index of the block
