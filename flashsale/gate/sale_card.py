@@ -104,6 +104,8 @@ class SaleCard:
     offers: tuple[OfferCard, ...]
     lines: tuple[LineCard, ...]
     channels: tuple[ChannelCard, ...]
+    # Of the canonical forms that the campaign's digests are made of; a card without it is from before there were two.
+    canon_version: int = 1
 
     def most_indexes(self, line: LineCard) -> int:
         """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""

@@ -8,7 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from flashsale.rules.identity import Axis
+from flashsale.rules.identity import CANON_VERSION, Axis
 
 LIMIT_MAX = 100
 CODE = RegexValidator(
@@ -51,6 +51,9 @@ class Campaign(models.Model):
         validators=[MaxValueValidator(7 * 86_400)],
         help_text=_("How long an approved cancellation waits before it is carried out and the buyer is told."),
     )
+    # The version of the canonical forms (rules/identity.py). It never changes, because another form of a phone number
+    # or mailbox is another digest, and one person would count as two.
+    canon_version = models.PositiveSmallIntegerField(default=CANON_VERSION, editable=False)
     # Empty once the campaign's people are erased, so that its digests can never be computed again.
     salt = models.BinaryField(default=new_salt, editable=False)
     erased_at = models.DateTimeField(_("people erased"), null=True, editable=False)
