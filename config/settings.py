@@ -268,6 +268,9 @@ DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost
 # The address of the page with a demo's mails. Only the simulation's settings set it.
 FLASHSALE_OUTBOX_URL = ""
 
+# Text messages with codes in a day, over all sales. The log has an alarm at four fifths of it.
+FLASHSALE_CODES_PER_DAY = env.int("FLASHSALE_CODES_PER_DAY", default=200_000)
+
 # How one-time codes are sent: "email", "console", or "webhook" (the operator's SMS gateway).
 FLASHSALE_CODE_SENDER = env.str("FLASHSALE_CODE_SENDER", default="email")
 FLASHSALE_CODE_WEBHOOK = env.str("FLASHSALE_CODE_WEBHOOK", default="")

@@ -86,6 +86,24 @@ def message_address(axis: Axis, raw: str) -> str:
     return "".join(mailbox.split(raw.strip())) if axis is Axis.EMAIL else value
 
 
+# Types of numbers that a code may go to. Some countries, such as the USA, do not tell mobiles from fixed lines.
+_MOBILE_TYPES = frozenset({phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE})
+COUNTRIES = frozenset(phonenumbers.SUPPORTED_REGIONS)
+
+
+def mobile_country(phone: str) -> str:
+    """The country (ISO 3166, two letters) of a canonical mobile number; empty for every other type of number.
+
+    Premium, shared-cost, fixed-line, satellite and pager numbers are of other types: a message to them costs money, or
+    reaches no person.
+    """
+    number = phonenumbers.parse(phone)
+    if phonenumbers.number_type(number) not in _MOBILE_TYPES:
+        return ""
+    country = phonenumbers.region_code_for_number(number) or ""
+    return country if country in COUNTRIES else ""
+
+
 # Most people type a mobile number of the home region without decoration. For these the library's own pattern is used
 # directly, because its parser is much slower.
 _HOME: Any = phonenumbers.PhoneMetadata.metadata_for_region(HOME_REGION)
