@@ -111,6 +111,7 @@ DATABASES = {
         env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'books.sqlite3'}"),
         pool=env.int("FLASHSALE_DB_POOL", default=8),
         statement_s=env.int("FLASHSALE_DB_STATEMENT_S", default=0),
+        idle_s=env.int("FLASHSALE_DB_IDLE_S", default=10),
         test_sqlite=env.str("FLASHSALE_TEST_SQLITE", default=None),
     )
 }
