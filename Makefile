@@ -17,7 +17,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --pytho
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check story soak lock clean
+.PHONY: help run test check story soak lock messages clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lock: $(VENV)/.tests  ## compile requirements*.in into pinned, hashed requiremen
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-demo.in -o requirements-demo.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+messages: $(VENV)/.tests  ## bring django.po up to date with the texts in code and templates
+	@$(PY) -m tests.house.messages
 
 clean:  ## remove what make made, except the data in var/
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis $(MO)

@@ -1,1 +1,1 @@
-"""Demo, story, simulated crowds and measurements. A Django app for development; the production image leaves it out."""
+"""Demo, story, simulated crowds and measurements: a Django app for development, not in the production image."""

@@ -1,4 +1,4 @@
-"""What each kind of person does at a sale, from the lobby to the confirmed order."""
+"""What each kind of person does in a sale, from the lobby to the confirmed order."""
 
 import asyncio
 import random
@@ -9,33 +9,33 @@ from enum import StrEnum
 
 from simulation.client import now_ms
 from simulation.journal import Answer
+from simulation.line_watcher import LineWatcher
 from simulation.people import Kind
 from simulation.poco_campaign import OFFERS
 from simulation.shopper import Items, Shopper
-from simulation.watch import Watch
 
-LATE_S = 1.5
-TRIES = 4
-# Under so many names a reseller comes.
-NAMES = 12
+LATE_BY_S = 1.5
+OFFERS_TRIED = 4
+# Number of names that a reseller uses.
+ALIASES = 12
 PRICES = {str(offer["sku"]): int(offer["price"]) for offer in OFFERS}
 
 
-class End(StrEnum):
-    """How a sale ended for somebody."""
+class Result(StrEnum):
+    """How a sale ended for a person."""
 
     BOUGHT = "bought"
-    EMPTY_HANDED = "empty-handed"
-    STOPPED = "stopped at the door"
+    EMPTY_HANDED = "got nothing"
+    STOPPED = "refused"
     NO_SHOW = "did not come"
     EXPIRED = "let the hold expire"
     LAPSED = "came too late"
-    FAILED = "met an unexpected answer"
+    FAILED = "got an unexpected answer"
 
 
 @dataclass(frozen=True, slots=True)
-class Tempo:
-    """How fast people are, in seconds: until they enter, from call to click, from hold to payment."""
+class Delays:
+    """The longest delays of people, in seconds: until they enter, from call to click, from hold to payment."""
 
     enter_s: float
     think_s: float
@@ -43,186 +43,190 @@ class Tempo:
 
 
 @dataclass(slots=True)
-class Visit:
-    """One person at one line, and what came of it. `more` opens further doors for somebody with several names."""
+class Participant:
+    """One person in one line, and the result. `make_alias` makes the same person again under another name."""
 
     shopper: Shopper
-    watch: Watch
-    tempo: Tempo
-    luck: random.Random
-    more: Callable[[int], "Visit | None"] = lambda _: None
-    end: End = End.FAILED
-    why: str = ""
+    watcher: LineWatcher
+    delays: Delays
+    rng: random.Random
+    make_alias: Callable[[int], "Participant | None"] = lambda _: None
+    result: Result = Result.FAILED
+    refusal: str = ""
     index: int = 0
     reservation: str = ""
-    fresh: set[tuple[str, int]] = field(default_factory=set)
+    own_places: set[tuple[str, int]] = field(default_factory=set)
 
     @property
     def kind(self) -> Kind:
-        """What kind of person this is."""
+        """The kind of person."""
         return self.shopper.person.kind
 
 
-async def attend(visit: Visit) -> Visit:
-    """Live through the sale."""
-    if visit.kind is Kind.LATE:
-        await visit.watch.opened.wait()
-    await asyncio.sleep(visit.luck.uniform(0, visit.tempo.enter_s))
-    entered = await visit.shopper.enter()
+async def attend(participant: Participant) -> Participant:
+    """Plays the sale for one person, from entering to the result."""
+    if participant.kind is Kind.LATE:
+        await participant.watcher.opened.wait()
+    await asyncio.sleep(participant.rng.uniform(0, participant.delays.enter_s))
+    entered = await participant.shopper.enter()
     if not entered.ok:
-        return _ended(visit, End.STOPPED, entered)
-    visit.index = int(entered.body["index"])
-    await _AFTER_ENTERING.get(visit.kind, _buy)(visit)
-    return visit
+        return _end_with(participant, Result.STOPPED, entered)
+    participant.index = int(entered.body["index"])
+    await _AFTER_ENTERING.get(participant.kind, _buy)(participant)
+    return participant
 
 
-async def _buy(visit: Visit) -> None:
-    """Wait, be called, reserve, pay."""
-    if not await _called(visit):
+async def _buy(participant: Participant) -> None:
+    """Waits for the call, reserves and pays."""
+    if not await _wait_for_call(participant):
         return
-    reserved = await _reserve(visit)
+    reserved = await _reserve_something(participant)
     if reserved is not None:
-        await _pay(visit, reserved)
+        await _pay(participant, reserved)
 
 
-async def _called(visit: Visit) -> bool:
-    await visit.watch.drawn.wait()
-    if not visit.watch.document["seed"] or not await visit.watch.reached(visit.watch.number(visit.index)):
-        visit.end = End.EMPTY_HANDED
+async def _wait_for_call(participant: Participant) -> bool:
+    await participant.watcher.drawn.wait()
+    if not participant.watcher.document["seed"] or not await participant.watcher.wait_for_call(
+        participant.watcher.number(participant.index)
+    ):
+        participant.result = Result.EMPTY_HANDED
         return False
-    await asyncio.sleep(visit.luck.uniform(0.05, visit.tempo.think_s))
-    seen = await visit.shopper.look()
-    if seen.ok and seen.body["state"] != "called":
-        visit.end, visit.why = End.LAPSED, str(seen.body["state"])
+    await asyncio.sleep(participant.rng.uniform(0.05, participant.delays.think_s))
+    view = await participant.shopper.look()
+    if view.ok and view.body["state"] != "called":
+        participant.result, participant.refusal = Result.LAPSED, str(view.body["state"])
         return False
     return True
 
 
-async def _reserve(visit: Visit) -> Answer | None:
-    """The first choice, then what is left: an offer that is gone costs nobody the claim."""
-    wishes = list(PRICES)
-    visit.luck.shuffle(wishes)
+async def _reserve_something(participant: Participant) -> Answer | None:
+    """Tries the first choice, then other offers, because an offer that is sold out does not end the claim window."""
+    skus = list(PRICES)
+    participant.rng.shuffle(skus)
     answer = None
-    for sku in wishes[:TRIES]:
-        answer = await _ask(visit, [{"sku": sku, "quantity": 1}], key=_key(visit))
+    for sku in skus[:OFFERS_TRIED]:
+        answer = await _send_reserve(participant, [{"sku": sku, "quantity": 1}], key=_key(participant))
         if answer.ok:
-            visit.reservation = str(answer.body["reservation"])
+            participant.reservation = str(answer.body["reservation"])
             return answer
         if answer.code != "offer_gone":
             break
     if answer is not None:
-        _ended(visit, _REFUSED.get(answer.code, End.FAILED), answer)
+        _end_with(participant, _RESULT_BY_REFUSAL.get(answer.code, Result.FAILED), answer)
     return None
 
 
-def _key(visit: Visit) -> str:
-    return str(uuid.UUID(int=visit.luck.getrandbits(128), version=4))
+def _key(participant: Participant) -> str:
+    return str(uuid.UUID(int=participant.rng.getrandbits(128), version=4))
 
 
-async def _ask(visit: Visit, items: Items, *, key: str) -> Answer:
-    reserve = visit.shopper.reserve
-    if visit.kind is Kind.DOUBLE:
+async def _send_reserve(participant: Participant, items: Items, *, key: str) -> Answer:
+    reserve = participant.shopper.reserve
+    if participant.kind is Kind.DOUBLE:
         answers = await asyncio.gather(reserve(items=items, key=key), reserve(items=items, key=key))
         return next((answer for answer in answers if answer.ok), answers[0])
     answer = await reserve(items=items, key=key)
-    if visit.kind is Kind.RETRIER and answer.ok:
-        await asyncio.sleep(visit.luck.uniform(0.1, 0.6))
+    if participant.kind is Kind.RETRIER and answer.ok:
+        await asyncio.sleep(participant.rng.uniform(0.1, 0.6))
         answer = await reserve(items=items, key=key)
     return answer
 
 
-async def _pay(visit: Visit, reserved: Answer) -> None:
-    await asyncio.sleep(visit.luck.uniform(0.1, visit.tempo.pay_s))
+async def _pay(participant: Participant, reserved: Answer) -> None:
+    await asyncio.sleep(participant.rng.uniform(0.1, participant.delays.pay_s))
     price = int(reserved.body["amount"])
-    confirmed = await _confirm(visit, price)
+    confirmed = await _confirm(participant, price)
     if confirmed.ok:
-        visit.end = End.BOUGHT
+        participant.result = Result.BOUGHT
     else:
-        _ended(visit, End.EXPIRED if confirmed.code in {"expired", "not_held"} else End.FAILED, confirmed)
+        _end_with(
+            participant, Result.EXPIRED if confirmed.code in {"expired", "not_held"} else Result.FAILED, confirmed
+        )
 
 
-async def _confirm(visit: Visit, price: int) -> Answer:
-    confirm = visit.shopper.confirm
-    if visit.kind is Kind.DOUBLE:
-        answers = await asyncio.gather(*(confirm(reservation=visit.reservation, price=price) for _ in range(2)))
+async def _confirm(participant: Participant, price: int) -> Answer:
+    confirm = participant.shopper.confirm
+    if participant.kind is Kind.DOUBLE:
+        answers = await asyncio.gather(*(confirm(reservation=participant.reservation, price=price) for _ in range(2)))
         return next((answer for answer in answers if answer.ok), answers[0])
-    answer = await confirm(reservation=visit.reservation, price=price)
-    if visit.kind is Kind.RETRIER and answer.ok:
-        answer = await confirm(reservation=visit.reservation, price=price)
+    answer = await confirm(reservation=participant.reservation, price=price)
+    if participant.kind is Kind.RETRIER and answer.ok:
+        answer = await confirm(reservation=participant.reservation, price=price)
     return answer
 
 
-async def _stay_away(visit: Visit) -> None:
-    visit.end = End.NO_SHOW
+async def _stay_away(participant: Participant) -> None:
+    participant.result = Result.NO_SHOW
 
 
-async def _push_in(visit: Visit) -> None:
-    """As soon as the line is open, and long before one's turn."""
-    await visit.watch.drawn.wait()
-    early = await visit.shopper.reserve(items=[{"sku": next(iter(PRICES)), "quantity": 1}], key=_key(visit))
+async def _reserve_too_early(participant: Participant) -> None:
+    """Tries to reserve as soon as the line is drawn, before the call; then buys in turn."""
+    await participant.watcher.drawn.wait()
+    early = await participant.shopper.reserve(items=[{"sku": next(iter(PRICES)), "quantity": 1}], key=_key(participant))
     if early.ok:
-        visit.reservation = str(early.body["reservation"])
-        await _pay(visit, early)
+        participant.reservation = str(early.body["reservation"])
+        await _pay(participant, early)
     else:
-        await _buy(visit)
+        await _buy(participant)
 
 
-async def _change_ones_mind(visit: Visit) -> None:
-    await visit.shopper.leave()
-    back = await visit.shopper.enter()
+async def _leave_and_return(participant: Participant) -> None:
+    await participant.shopper.leave()
+    back = await participant.shopper.enter()
     if not back.ok:
-        _ended(visit, End.STOPPED, back)
+        _end_with(participant, Result.STOPPED, back)
         return
-    visit.index = int(back.body["index"])
-    await _buy(visit)
+    participant.index = int(back.body["index"])
+    await _buy(participant)
 
 
-async def _hold(visit: Visit) -> None:
-    """Reserve, do nothing, and try to confirm when it is too late."""
-    if not await _called(visit):
+async def _hold_without_paying(participant: Participant) -> None:
+    """Reserves, waits until the hold is over, and then tries to confirm."""
+    if not await _wait_for_call(participant):
         return
-    reserved = await _reserve(visit)
+    reserved = await _reserve_something(participant)
     if reserved is None:
         return
     held_s = (int(reserved.body["deadline"]) - now_ms()) / 1000
-    await asyncio.sleep(max(0.0, held_s) + LATE_S)
-    late = await visit.shopper.confirm(reservation=visit.reservation, price=int(reserved.body["amount"]))
-    _ended(visit, End.BOUGHT if late.ok else End.EXPIRED, late)
+    await asyncio.sleep(max(0.0, held_s) + LATE_BY_S)
+    late = await participant.shopper.confirm(reservation=participant.reservation, price=int(reserved.body["amount"]))
+    _end_with(participant, Result.BOUGHT if late.ok else Result.EXPIRED, late)
 
 
-async def _resell(visit: Visit) -> None:
-    """Enter again and again under other names, then buy with every place got."""
-    places = {(visit.shopper.line, visit.index): visit}
-    for number in range(1, NAMES):
-        again = visit.more(number)
+async def _enter_under_many_names(participant: Participant) -> None:
+    """Enters again under other names, then tries to buy with each place."""
+    own_places = {(participant.shopper.line, participant.index): participant}
+    for number in range(1, ALIASES):
+        again = participant.make_alias(number)
         if again is None:
             continue
         entered = await again.shopper.enter()
         if entered.ok:
             again.index = int(entered.body["index"])
-            places.setdefault((again.shopper.line, again.index), again)
-    visit.fresh = set(places)
-    await asyncio.gather(*(_buy(place) for place in places.values()))
+            own_places.setdefault((again.shopper.line, again.index), again)
+    participant.own_places = set(own_places)
+    await asyncio.gather(*(_buy(place) for place in own_places.values()))
 
 
-def _ended(visit: Visit, end: End, answer: Answer) -> Visit:
-    visit.end, visit.why = end, answer.code
-    return visit
+def _end_with(participant: Participant, end: Result, answer: Answer) -> Participant:
+    participant.result, participant.refusal = end, answer.code
+    return participant
 
 
-_REFUSED = {
-    "sold_out": End.EMPTY_HANDED,
-    "offer_gone": End.EMPTY_HANDED,
-    "closed": End.EMPTY_HANDED,
-    "limit_reached": End.STOPPED,
-    "unpaid_twice": End.STOPPED,
-    "lapsed": End.LAPSED,
-    "place_spent": End.LAPSED,
+_RESULT_BY_REFUSAL = {
+    "sold_out": Result.EMPTY_HANDED,
+    "offer_gone": Result.EMPTY_HANDED,
+    "closed": Result.EMPTY_HANDED,
+    "limit_reached": Result.STOPPED,
+    "unpaid_twice": Result.STOPPED,
+    "lapsed": Result.LAPSED,
+    "place_spent": Result.LAPSED,
 }
-_AFTER_ENTERING: dict[Kind, Callable[[Visit], Awaitable[None]]] = {
+_AFTER_ENTERING: dict[Kind, Callable[[Participant], Awaitable[None]]] = {
     Kind.NO_SHOW: _stay_away,
-    Kind.IMPATIENT: _push_in,
-    Kind.LEAVER: _change_ones_mind,
-    Kind.HOLDER: _hold,
-    Kind.RESELLER: _resell,
+    Kind.IMPATIENT: _reserve_too_early,
+    Kind.LEAVER: _leave_and_return,
+    Kind.HOLDER: _hold_without_paying,
+    Kind.RESELLER: _enter_under_many_names,
 }

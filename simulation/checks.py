@@ -1,6 +1,6 @@
-"""An outsider's view: the promises recomputed from what was seen from outside. Nothing here asks the system.
+"""Recomputes the promises from observations of an outsider. Does not query the system.
 
-Each check says what it found and what it expected, so that a broken promise can be looked up in the files of the story.
+Each check says what it found and what it expected, so that a reader can find a broken promise in the story's files.
 """
 
 from collections import defaultdict
@@ -10,102 +10,118 @@ from typing import Any
 from simulation.observations import (
     FOREVER,
     Check,
-    Held,
-    Seen,
-    grouped,
-    judged,
-    most_at_once,
-    people_of,
+    Observations,
+    ObservedReservation,
+    group_by,
+    identities,
+    make_check,
+    max_concurrent,
+    observed_reservations,
     reservation_of,
-    reservations,
 )
-from simulation.order import called_first, drawn, nobody_passed_over, one_place
+from simulation.order_checks import called_first, drawn, none_passed_over, one_place
 
-# Between the deadline on the server's clock and the moment the client asked.
+# Allowed difference between the server's clock and the client's clock.
 CLOCK_SLACK_MS = 250
-# A document may be half a second old when it is served; the freshest of so long a time is not.
-LATELY_MS = 3000
+# A status document may be half a second old when it is served. The freshest one in this time is newer.
+FRESHEST_WITHIN_MS = 3000
 
 
-def everything(seen: Seen) -> list[Check]:
-    """All checks, in the order of the promises."""
-    held = list(reservations(seen))
-    checks = [oversold(seen, held), conserved(seen), limited(seen, held), committed(seen, held), once(seen)]
-    checks += [drawn(seen), called_first(seen), nobody_passed_over(seen), one_place(seen), late_refused(seen, held)]
-    return [*checks, inside_window(seen, held)]
+def check_all(observed: Observations) -> list[Check]:
+    """All checks, in about the order of the promises."""
+    reservations = list(observed_reservations(observed))
+    checks = [
+        oversold(observed, reservations),
+        conserved(observed),
+        limited(observed, reservations),
+        committed(observed, reservations),
+        once(observed),
+    ]
+    checks += [
+        drawn(observed),
+        called_first(observed),
+        none_passed_over(observed),
+        one_place(observed),
+        late_refused(observed, reservations),
+    ]
+    return [*checks, inside_window(observed, reservations)]
 
 
-def oversold(seen: Seen, held: list[Held]) -> Check:
-    """More reservations at one moment than units announced, or one unit with two owners."""
-    most = {line: most_at_once(group) for line, group in grouped(held, lambda one: (one.sale, one.line)).items()}
+def oversold(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """No line has more reservations at one moment than announced units, and no unit has two owners."""
+    most = {
+        line: max_concurrent(group) for line, group in group_by(reservations, lambda one: (one.sale, one.line)).items()
+    }
     broken = [
-        f"{sale}/{line}: {count} reservations of {seen.units[sale, line]} units"
+        f"{sale}/{line}: {count} reservations of {observed.units[sale, line]} units"
         for (sale, line), count in most.items()
-        if count > seen.units[sale, line]
+        if count > observed.units[sale, line]
     ]
     owners: dict[str, set[str]] = defaultdict(set)
-    for way in seen.ways:
-        if way["reservation"] and not way["cancelled_ms"] and way["state"] in {"held", "confirmed"}:
-            owners[way["serial"]].add(way["reservation"])
+    for row in observed.unit_history:
+        if row["reservation"] and not row["cancelled_ms"] and row["state"] in {"held", "confirmed"}:
+            owners[row["serial"]].add(row["reservation"])
     broken += [f"{serial} has {len(who)} owners" for serial, who in owners.items() if len(who) > 1]
-    sold = sum(one.confirmed for one in held)
-    return judged(
-        1, "never oversold (stock)", broken, f"{sold} sold of {sum(seen.units.values())}", "at most the units"
+    sold = sum(one.confirmed for one in reservations)
+    return make_check(
+        1, "never oversold (stock)", broken, f"{sold} sold of {sum(observed.units.values())}", "at most the units"
     )
 
 
-def conserved(seen: Seen) -> Check:
-    """free + held + sold is the stock in every document shown."""
+def conserved(observed: Observations) -> Check:
+    """free + held + sold is the announced stock in every status document."""
     broken, shown = [], 0
-    for answer in seen.journal.of("status"):
-        units = seen.units.get((answer.sale, answer.line))
+    for answer in observed.journal.answers_to("status"):
+        units = observed.units.get((answer.sale, answer.line))
         if answer.status != 200 or units is None:
             continue
         shown += 1
         total = sum(int(answer.body[name]) for name in ("free", "held", "sold"))
-        rolls = (answer.sale, answer.line) in seen.rolling
+        rolls = (answer.sale, answer.line) in observed.rolling
         if total > units or (total < units and not rolls):
             broken.append(f"{answer.sale}/{answer.line}: free + held + sold = {total}, not {units}")
-    return judged(2, "units are conserved (stock)", broken, f"{shown} documents add up", "free + held + sold = units")
-
-
-def limited(seen: Seen, held: list[Held]) -> Check:
-    """Nobody has more than the limit at one moment, over all channels and sales, by phone or by e-mail."""
-    people = people_of(seen)
-    by_value: dict[str, list[Held]] = defaultdict(list)
-    for one in held:
-        for value in people.get(one.who, ()):
-            by_value[value].append(one)
-    most = {value: most_at_once(group) for value, group in by_value.items()}
-    broken = [f"{value} had {count} at once" for value, count in most.items() if count > seen.limit]
-    return judged(
-        3,
-        "nobody above the limit",
-        broken,
-        f"{len(people)} identities, limit {seen.limit}",
-        f"at most {seen.limit} each",
+    return make_check(
+        2, "units are conserved (stock)", broken, f"{shown} documents add up", "free + held + sold = units"
     )
 
 
-def committed(seen: Seen, held: list[Held]) -> Check:
-    """What was acknowledged stands in the books."""
-    states = {way["reservation"]: way["state"] for way in seen.ways if way["reservation"]}
-    broken = [f"201 for {one.id}, which the books do not have" for one in held if one.id not in states]
+def limited(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """No phone and no e-mail has more than the limit at one moment, over all channels and sales."""
+    people = identities(observed)
+    by_value: dict[str, list[ObservedReservation]] = defaultdict(list)
+    for one in reservations:
+        for value in people.get(one.who, ()):
+            by_value[value].append(one)
+    most = {value: max_concurrent(group) for value, group in by_value.items()}
+    broken = [f"{value} had {count} at once" for value, count in most.items() if count > observed.limit]
+    return make_check(
+        3,
+        "no identity above the limit",
+        broken,
+        f"{len(people)} identities, limit {observed.limit}",
+        f"at most {observed.limit} each",
+    )
+
+
+def committed(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """Every acknowledged reservation and confirmation is in the database."""
+    states = {row["reservation"]: row["state"] for row in observed.unit_history if row["reservation"]}
+    broken = [f"201 for {one.id}, which is not in the database" for one in reservations if one.id not in states]
     broken += [
         f"{one.id} was confirmed and is {states[one.id]}"
-        for one in held
+        for one in reservations
         if one.confirmed and states.get(one.id, "confirmed") not in {"confirmed", "cancelled"}
     ]
-    counted = f"{len(held)} reservations, {sum(one.confirmed for one in held)} confirmations"
-    return judged(4, "acknowledged means committed", broken, counted, "all in the books")
+    counted = f"{len(reservations)} reservations, {sum(one.confirmed for one in reservations)} confirmations"
+    return make_check(4, "acknowledged means committed", broken, counted, "all in the database")
 
 
-def once(seen: Seen) -> Check:
-    """The same request again has the same answer; a place makes one reservation."""
+def once(observed: Observations) -> Check:
+    """A repeated request has the same answer, and a place makes one reservation."""
     by_key: dict[Any, set[str]] = defaultdict(set)
     by_person: dict[Any, set[str]] = defaultdict(set)
     sent: dict[Any, int] = defaultdict(int)
-    for answer in seen.journal.of("reserve"):
+    for answer in observed.journal.answers_to("reserve"):
         if answer.ok:
             id_ = str(answer.body["reservation"])
             by_key[answer.sale, answer.who, answer.key].add(id_)
@@ -114,57 +130,63 @@ def once(seen: Seen) -> Check:
     broken = [f"{who} got {len(ids)} reservations for one key" for (_, who, _), ids in by_key.items() if len(ids) > 1]
     broken += [f"{who} got {len(ids)} reservations" for (_, _, who), ids in by_person.items() if len(ids) > 1]
     again = sum(count - 1 for count in sent.values())
-    return judged(
+    return make_check(
         5, "the same request has one effect", broken, f"{again} repetitions", "the same reservation each time"
     )
 
 
-def late_refused(seen: Seen, held: list[Held]) -> Check:
-    """Nothing was confirmed after its hold had expired; a confirmation in time may be repeated.
+def late_refused(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """No hold is confirmed after it expired. A confirmation that came in time may be repeated later.
 
-    Holds run on the line's clock, which stands still while the servers do: the documents show how far it is behind.
+    Holds run on the clock of the line, which stops while the servers are down. The status documents show how far it is
+    behind.
     """
-    deadlines = {one.id: one.deadline_ms for one in held}
-    behind = _behind(seen)
+    deadlines = {one.id: one.deadline_ms for one in reservations}
+    behind = _behind(observed)
     in_time: set[str] = set()
     broken, late = [], 0
-    for answer in sorted(seen.journal.of("confirm"), key=lambda one: one.asked_ms):
+    for answer in sorted(observed.journal.answers_to("confirm"), key=lambda one: one.asked_ms):
         id_ = reservation_of(answer)
         after = answer.asked_ms - behind(answer.sale, answer.asked_ms) - deadlines.get(id_, FOREVER)
         if after <= CLOCK_SLACK_MS:
-            # One that got no answer may have been granted: asked again, it is told so.
+            # A confirmation without an answer may have been accepted; a repetition then gets the same answer.
             in_time |= {id_} if answer.ok or answer.status in {0, 503} else set()
             continue
         late += 1
         if answer.ok and id_ not in in_time:
             broken.append(f"{id_} confirmed {after} ms too late")
-    return judged(8, "an expired hold is never confirmed", broken, f"{late} late confirmations refused", "all refused")
+    return make_check(
+        8, "an expired hold is never confirmed", broken, f"late confirmations: {late}, all refused", "all refused"
+    )
 
 
-def _behind(seen: Seen) -> Callable[[str, int], int]:
-    """How far (ms) a sale's clock was behind the wall's at a moment, by the freshest documents just before and after.
+def _behind(observed: Observations) -> Callable[[str, int], int]:
+    """Returns a function: by how many ms a sale's clock was behind real time at a moment.
 
-    It never catches up, so it was at most as far behind as afterwards.
+    It uses the freshest documents shortly before and after the moment. The clock never catches up, so it was at most as
+    far behind as in the later document.
     """
     shown: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for answer in seen.journal.of("status"):
+    for answer in observed.journal.answers_to("status"):
         if answer.status == 200 and "now" in answer.body:
             shown[answer.sale].append((answer.at_ms, answer.at_ms - int(answer.body["now"])))
 
     def behind(sale: str, at_ms: int) -> int:
-        before = [lag for when, lag in shown[sale] if at_ms - LATELY_MS <= when <= at_ms]
-        after = [lag for when, lag in shown[sale] if at_ms < when <= at_ms + LATELY_MS]
+        before = [lag for when, lag in shown[sale] if at_ms - FRESHEST_WITHIN_MS <= when <= at_ms]
+        after = [lag for when, lag in shown[sale] if at_ms < when <= at_ms + FRESHEST_WITHIN_MS]
         return max(0, min(before, default=0), min(after, default=0))
 
     return behind
 
 
-def inside_window(seen: Seen, held: list[Held]) -> Check:
-    """Every reservation was made between opening and closing."""
+def inside_window(observed: Observations, reservations: list[ObservedReservation]) -> Check:
+    """Every reservation was made between the opening and the closing of its sale."""
     broken = []
-    for one in held:
-        opens, closes, hold = seen.windows[one.sale]
+    for one in reservations:
+        opens, closes, hold = observed.windows[one.sale]
         made = one.deadline_ms - hold
         if not opens <= made < closes:
             broken.append(f"{one.sale}: made {made - opens} ms after the opening")
-    return judged(9, "nothing outside the window", broken, f"{len(held)} reservations", "opening ≤ made < closing")
+    return make_check(
+        9, "no reservation outside the window", broken, f"{len(reservations)} reservations", "opening ≤ made < closing"
+    )

@@ -1,7 +1,7 @@
-"""HTTP as shoppers' phones and partners' servers speak it: nothing is known here but addresses and JSON.
+"""The HTTP client of simulated phones and partner servers. It knows only URLs and JSON, nothing of the product.
 
-Every answer goes to the journal. Where the server asks to come back later (Retry-After), the client does so with the
-same request, as a real one would.
+Every answer goes to the journal. If the server sends Retry-After, the client waits and sends the same request again, as
+a real client would.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ import aiohttp
 
 from simulation.journal import Answer, Journal
 
-PATIENCE = 6
-# Who is told to come back in ten minutes gives up.
-WAIT_S_MAX = 5.0
+ATTEMPTS_MAX = 6
+# A client gives up when Retry-After is longer, for example ten minutes.
+RETRY_AFTER_S_MAX = 5.0
 TIMEOUT_S = 20.0
 CONNECTIONS = 64
 
 
 def now_ms() -> int:
-    """The client's clock: ms since 1970."""
+    """The time of the client's clock, in ms since 1970."""
     return time.time_ns() // 1_000_000
 
 
-class Http:
-    """Connections to one server, shared by all who are simulated; cookies are each shopper's own business."""
+class HttpClient:
+    """Connections to one server, shared by all simulated people. Each shopper keeps their own cookies."""
 
     def __init__(self, *, url: str, journal: Journal, connections: int = CONNECTIONS) -> None:
         self.url = url.rstrip("/")
@@ -63,21 +63,32 @@ class Http:
         headers: Mapping[str, str] | None = None,
         cookies: dict[str, str] | None = None,
     ) -> Answer:
-        """Send until there is a final answer; again only where one is asked to. `note` goes into the journal."""
-        for _ in range(PATIENCE):
-            asked = now_ms()
-            status, said, wait_s = await self._once(method, path, body, headers or {}, cookies)
+        """Sends the request; repeats it only if the server asks for that, or if no answer came.
+
+        `note` adds facts to the journal that are not in the body. Returns the last answer.
+        """
+        for _ in range(ATTEMPTS_MAX):
+            sent_ms = now_ms()
+            status, answer_body, wait_s = await self._send_once(method, path, body, headers or {}, cookies)
             answer = Answer(
-                who=who, verb=verb, sale=sale, line=line, asked_ms=asked, at_ms=now_ms(), status=status,
-                sent={**(body or {}), **(note or {})}, body=said, key=(headers or {}).get("Idempotency-Key", ""),
-            )  # fmt: skip
+                who=who,
+                verb=verb,
+                sale=sale,
+                line=line,
+                asked_ms=sent_ms,
+                at_ms=now_ms(),
+                status=status,
+                sent={**(body or {}), **(note or {})},
+                body=answer_body,
+                key=(headers or {}).get("Idempotency-Key", ""),
+            )
             self.journal.add(answer)
-            if wait_s is None or wait_s > WAIT_S_MAX:
+            if wait_s is None or wait_s > RETRY_AFTER_S_MAX:
                 break
             await asyncio.sleep(wait_s)
         return answer
 
-    async def _once(
+    async def _send_once(
         self,
         method: str,
         path: str,
@@ -85,10 +96,10 @@ class Http:
         headers: Mapping[str, str],
         cookies: dict[str, str] | None,
     ) -> tuple[int, dict[str, Any], float | None]:
-        """Status, JSON and, where one should come back, after how many seconds."""
+        """Status, JSON, and the seconds to wait before the request is sent again (None: do not repeat)."""
         if self._session is None:
-            raise RuntimeError("use it as a context manager")
-        sent = {**headers, **({"Cookie": _spelt(cookies)} if cookies else {})}
+            raise RuntimeError("use HttpClient as a context manager")
+        sent = {**headers, **({"Cookie": _cookie_header(cookies)} if cookies else {})}
         try:
             async with self._session.request(method, self.url + path, json=body, headers=sent) as response:
                 if cookies is not None:
@@ -99,7 +110,7 @@ class Http:
             return 0, {"code": "no_answer", "detail": type(error).__name__}, 0.5
 
 
-def _spelt(cookies: Mapping[str, str]) -> str:
+def _cookie_header(cookies: Mapping[str, str]) -> str:
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
@@ -107,5 +118,5 @@ async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
     if "json" not in response.content_type:
         await response.read()
         return {}
-    said = await response.json(content_type=None)
-    return said if isinstance(said, dict) else {"items": said}
+    body = await response.json(content_type=None)
+    return body if isinstance(body, dict) else {"items": body}

@@ -1,4 +1,4 @@
-"""Brings a crowd to a sale that a server runs, and waits until everybody has gone home."""
+"""Sends a crowd to a sale of a running server, and waits until all people are done."""
 
 import asyncio
 import random
@@ -9,22 +9,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulation.behaviour import End, Tempo, Visit, attend
-from simulation.client import Http
+from simulation.behaviour import Delays, Participant, Result, attend
+from simulation.client import HttpClient
 from simulation.journal import Journal
+from simulation.line_watcher import LineWatchers
 from simulation.outbox import Outbox
 from simulation.people import Person
 from simulation.shopper import PageShopper, PartnerShopper, Shopper
-from simulation.watch import Watches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """Where a crowd goes: a server, a sale, its lines by channel (or by the code of somebody who goes elsewhere);
-    partners by their keys, others through the page.
+class CrowdConfig:
+    """Where and how a crowd goes: a server, a sale, and its lines.
 
-    `kept` are the places that people have from an earlier sale, by their codes; `fed_until` is until when (ms) a line
-    may still get units of another one.
+    `lines` has the code of the line by channel, or by the code of a person who goes to another line. A person whose
+    channel has a key in `keys` goes through that partner, all others through our page. `old_shoppers` are the shoppers
+    of an earlier sale who still have their places, by the code of the person. `refills_until` is the time (ms) until
+    which a line may still get units of another line.
     """
 
     url: str
@@ -32,62 +33,68 @@ class Scene:
     lines: Mapping[str, str]
     keys: Mapping[str, str]
     outbox: Outbox
-    tempo: Tempo
+    delays: Delays
     seed: int = 0
-    kept: Mapping[str, Shopper] = field(default_factory=dict)
-    fed_until: Mapping[str, int] = field(default_factory=dict)
+    old_shoppers: Mapping[str, Shopper] = field(default_factory=dict)
+    refills_until: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Attendance:
-    """Everybody's way through one sale."""
+    """All people of one crowd and their results in one sale."""
 
-    visits: list[Visit]
+    participants: list[Participant]
 
-    def ends(self) -> Counter[str]:
-        """How many ended how."""
-        return Counter(visit.end.value for visit in self.visits)
+    def result_counts(self) -> Counter[str]:
+        """The number of people by result."""
+        return Counter(participant.result.value for participant in self.participants)
 
     def unexpected(self) -> Counter[str]:
-        """The answers that nobody should have got, counted."""
-        return Counter(f"{visit.kind}: {visit.why}" for visit in self.visits if visit.end is End.FAILED)
+        """Counts the answers that the simulation does not expect, by kind of person and refusal."""
+        return Counter(
+            f"{participant.kind}: {participant.refusal}"
+            for participant in self.participants
+            if participant.result is Result.FAILED
+        )
 
 
 def run(
     *,
-    scene: Scene,
+    config: CrowdConfig,
     people: Sequence[Person],
     journal: Journal,
     seconds: float,
     stop: threading.Event | None = None,
 ) -> Attendance:
-    """Let the crowd attend, from a thread without an event loop; who is still there after `seconds` goes home.
+    """Sends the crowd to the sale. Call it from a thread without an event loop.
 
-    Everybody goes home as soon as `stop` is set.
+    All people stop after `seconds`, or as soon as `stop` is set.
     """
-    told = stop or threading.Event()
-    return asyncio.run(attend_all(scene=scene, people=people, journal=journal, seconds=seconds, stop=told))
+    stop_event = stop or threading.Event()
+    return asyncio.run(attend_all(config=config, people=people, journal=journal, seconds=seconds, stop=stop_event))
 
 
 async def attend_all(
-    *, scene: Scene, people: Sequence[Person], journal: Journal, seconds: float, stop: threading.Event
+    *, config: CrowdConfig, people: Sequence[Person], journal: Journal, seconds: float, stop: threading.Event
 ) -> Attendance:
-    """The same, from an event loop."""
-    async with Http(url=scene.url, journal=journal) as http:
-        lines = sorted(set(scene.lines.values()))
-        async with Watches(http=http, sale=scene.sale, lines=lines, fed_until=scene.fed_until) as watches:
-            visits = [_visit(scene, http, watches, person) for person in people]
-            tasks = [asyncio.create_task(attend(visit)) for visit in visits]
+    """The same as `run`, for callers in an event loop."""
+    async with HttpClient(url=config.url, journal=journal) as http:
+        lines = sorted(set(config.lines.values()))
+        async with LineWatchers(
+            http=http, sale=config.sale, lines=lines, refills_until=config.refills_until
+        ) as watchers:
+            participants = [_participant(config, http, watchers, person) for person in people]
+            tasks = [asyncio.create_task(attend(participant)) for participant in participants]
             await _until(tasks, seconds, stop)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             _raise_first(tasks)
-    return Attendance(visits)
+    return Attendance(participants)
 
 
-async def _until(tasks: Sequence[asyncio.Task[Visit]], seconds: float, stop: threading.Event) -> None:
-    """Until all are done, the time is over, or somebody says stop."""
+async def _until(tasks: Sequence[asyncio.Task[Participant]], seconds: float, stop: threading.Event) -> None:
+    """Waits until all tasks are done, the time is over, or `stop` is set."""
     ends = time.monotonic() + seconds
     waiting = set(tasks)
     while waiting and not stop.is_set() and time.monotonic() < ends:
@@ -101,27 +108,29 @@ def _raise_first(tasks: Sequence[asyncio.Task[Any]]) -> None:
             raise error
 
 
-def _visit(scene: Scene, http: Http, watches: Watches, person: Person) -> Visit:
-    line = scene.lines.get(person.code) or scene.lines[person.channel]
+def _participant(config: CrowdConfig, http: HttpClient, watchers: LineWatchers, person: Person) -> Participant:
+    line = config.lines.get(person.code) or config.lines[person.channel]
 
-    def more(number: int) -> Visit | None:
-        """The same person under another name: at the same channel, and at the other partners'."""
-        partners = [channel for channel in scene.lines if channel in scene.keys]
+    def make_alias(number: int) -> Participant | None:
+        """The same person under another name, at the next partner in turn."""
+        partners = [channel for channel in config.lines if channel in config.keys]
         if not partners:
             return None
-        return _visit(scene, http, watches, person.alias(number, partners[number % len(partners)]))
+        return _participant(config, http, watchers, person.alias(number, partners[number % len(partners)]))
 
-    return Visit(
-        shopper=_shopper(scene, http, person, line),
-        watch=watches.by_line[line],
-        tempo=scene.tempo,
-        luck=random.Random(f"{scene.seed}/{scene.sale}/{person.code}"),
-        more=more,
+    return Participant(
+        shopper=_shopper(config, http, person, line),
+        watcher=watchers.by_line[line],
+        delays=config.delays,
+        rng=random.Random(f"{config.seed}/{config.sale}/{person.code}"),
+        make_alias=make_alias,
     )
 
 
-def _shopper(scene: Scene, http: Http, person: Person, line: str) -> Shopper:
-    key, old = scene.keys.get(person.channel), scene.kept.get(person.code)
+def _shopper(config: CrowdConfig, http: HttpClient, person: Person, line: str) -> Shopper:
+    key, old_shopper = config.keys.get(person.channel), config.old_shoppers.get(person.code)
     if key is None:
-        return PageShopper(http=http, person=person, sale=scene.sale, line=line, outbox=scene.outbox, old=old)
-    return PartnerShopper(http=http, person=person, sale=scene.sale, line=line, key=key, old=old)
+        return PageShopper(
+            http=http, person=person, sale=config.sale, line=line, outbox=config.outbox, old_shopper=old_shopper
+        )
+    return PartnerShopper(http=http, person=person, sale=config.sale, line=line, key=key, old_shopper=old_shopper)

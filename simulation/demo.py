@@ -1,6 +1,6 @@
-"""What `make run` plays before a newcomer's eyes: the campaign in small, up to where its next steps wait for people.
+"""What `make run` plays: a small campaign, up to the steps that a newcomer does in the admin.
 
-Each step looks at what is there, so a demo that was stopped half-way goes on where it was.
+Each step first checks what exists already. A demo that was stopped half-way therefore continues where it stopped.
 """
 
 import threading
@@ -18,39 +18,39 @@ from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import CaseState, ReservationState, UnitState
 from simulation import crowd
 from simulation import poco_campaign as poco
-from simulation.behaviour import Tempo
-from simulation.journal import Forgetful
+from simulation.behaviour import Delays
+from simulation.journal import NullJournal
 from simulation.outbox import Outbox
-from simulation.people import Kind, Person, Town
+from simulation.people import Kind, PeopleFactory, Person
 
 FIRST, RERUN, PLANNED = "26-january", "29-january", "2-february"
 LINES = ("lazada", "akulaku", "mi.com", "mi-store")
 UNITS_A_LINE = 3
-# Most of the people are one ring: enough of them get a phone for the review to see it, whatever the draw.
+# Most of the people are one ring. With so many members, enough get a phone for the review to find, whatever the draw.
 HONEST, RING = 30, 40
 LOBBY_S, OPEN_S, CLAIM_S, HOLD_S = 8, 30, 8, 10
-TEMPO = Tempo(enter_s=5, think_s=1.5, pay_s=2)
+DELAYS = Delays(enter_s=5, think_s=1.5, pay_s=2)
 RERUN_IN = timedelta(minutes=5)
-# Left for the newcomer: one case to propose, one to approve.
-LEFT_OPEN = 2
-# Returned phones kept for appeals, of so many at least.
+# Cases that the newcomer decides: one to propose, one to approve.
+CASES_LEFT_OPEN = 2
+# So many returned phones are kept for appeals, if at least RESERVE_FROM came back.
 RESERVE, RESERVE_FROM = 1, 3
 REVIEW_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """Where the demo runs, and how it tells what it does. Everything ends early once `stop` is set."""
+    """The demo's server, campaign and keys. All steps end early when `stop` is set."""
 
     url: str
     campaign: Campaign
     keys: Mapping[str, str]
     outbox: Outbox
-    say: Callable[[str], None]
+    show_progress: Callable[[str], None]
     stop: threading.Event
 
     def seed(self) -> None:
-        """From nothing to a campaign in the middle of its life."""
+        """Plays the campaign until a newcomer has something to decide. Skips steps that were done before."""
         steps = (self._plan_last, self._first_sale, self._review, self._decide, self._rerun)
         for step in steps:
             if self.stop.is_set():
@@ -67,7 +67,7 @@ class Demo:
         units = dict.fromkeys(LINES, 25)
         sale = poco.sale(campaign=self.campaign, code=PLANNED, name="2 February 2021", times=times, units=units)
         schedule.publish(sale=sale)
-        self.say(f"2 February: scheduled for {opens:%d.%m.%Y %H:%M} WIB, {sum(units.values())} units")
+        self.show_progress(f"2 February: scheduled for {opens:%d.%m.%Y %H:%M} WIB, {sum(units.values())} units")
 
     def _first_sale(self) -> None:
         if Sale.objects.filter(code=FIRST).exists():
@@ -75,30 +75,39 @@ class Demo:
         now = datetime.now(UTC)
         opens = now + timedelta(seconds=LOBBY_S)
         sale = poco.sale(
-            campaign=self.campaign, code=FIRST, name="26 January 2021", units=dict.fromkeys(LINES, UNITS_A_LINE),
+            campaign=self.campaign,
+            code=FIRST,
+            name="26 January 2021",
+            units=dict.fromkeys(LINES, UNITS_A_LINE),
             times=(now - timedelta(seconds=1), opens, opens + timedelta(seconds=OPEN_S)),
-            claim_s=CLAIM_S, hold_s=HOLD_S,
-        )  # fmt: skip
+            claim_s=CLAIM_S,
+            hold_s=HOLD_S,
+        )
         schedule.publish(sale=sale)
         people = _people()
-        self.say(f"26 January: {len(people)} people come for {UNITS_A_LINE * len(LINES)} phones (about half a minute)")
-        attendance = self._attend(sale, people, {line: line for line in LINES}, OPEN_S + LOBBY_S)
-        self.say("26 January: " + ", ".join(f"{count} {end}" for end, count in attendance.ends().most_common()))
+        self.show_progress(
+            f"26 January: {len(people)} people try to buy {UNITS_A_LINE * len(LINES)} phones (about half a minute)"
+        )
+        attendance = self._send_crowd(sale, people, {line: line for line in LINES}, OPEN_S + LOBBY_S)
+        self.show_progress(
+            "26 January: "
+            + ", ".join(f"{count} {result}" for result, count in attendance.result_counts().most_common())
+        )
 
-    def attend_rerun(self) -> None:
-        """Those who went empty-handed wait for the rerun; meant for a thread of its own, harmless when it is over."""
+    def send_crowd_to_rerun(self) -> None:
+        """Sends the honest people to the rerun. Runs in its own thread; does nothing when the rerun is over."""
         sale = Sale.objects.filter(code=RERUN, closes_at__gt=datetime.now(UTC)).first()
         if sale is not None:
             people = [replace(person, channel="lazada") for person in _people() if person.kind is Kind.HONEST]
-            self._attend(sale, people, {"lazada": "lazada"}, (sale.closes_at - datetime.now(UTC)).total_seconds())
+            self._send_crowd(sale, people, {"lazada": "lazada"}, (sale.closes_at - datetime.now(UTC)).total_seconds())
 
-    def _attend(
+    def _send_crowd(
         self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str], seconds: float
     ) -> crowd.Attendance:
-        scene = crowd.Scene(
-            url=self.url, sale=sale.code, lines=lines, keys=self.keys, outbox=self.outbox, tempo=TEMPO, seed=1
+        config = crowd.CrowdConfig(
+            url=self.url, sale=sale.code, lines=lines, keys=self.keys, outbox=self.outbox, delays=DELAYS, seed=1
         )
-        return crowd.run(scene=scene, people=people, journal=Forgetful(), seconds=seconds, stop=self.stop)
+        return crowd.run(config=config, people=people, journal=NullJournal(), seconds=seconds, stop=self.stop)
 
     def _review(self) -> None:
         sale = Sale.objects.get(code=FIRST)
@@ -106,25 +115,27 @@ class Demo:
             return
         run = review.start(sale=sale)
         tasks.carry_on_review.delay(run=run.pk)
-        done = _wait(lambda: ReviewRun.objects.get(pk=run.pk).finished_at is not None, self.stop)
+        done = _wait_for(lambda: ReviewRun.objects.get(pk=run.pk).finished_at is not None, self.stop)
         cases = Case.objects.filter(reservation__sale=sale).count()
-        self.say(f"27 January: the review {'found' if done else 'is still looking; so far'} {cases} unusual orders")
+        self.show_progress(
+            f"27 January: the review {'found' if done else 'still runs; so far it found'} {cases} unusual orders"
+        )
 
     def _decide(self) -> None:
-        """Most cases are decided, by two people; the last ones wait in the admin."""
+        """Decides most cases, each by two people. The last cases stay open in the admin."""
         sale, (dewi, agus) = Sale.objects.get(code=FIRST), _reviewers()
         if Reallocation.objects.filter(source=sale).exists():
             return
-        waiting = Case.objects.filter(reservation__sale=sale, state=CaseState.OPEN)
-        for case in waiting[: max(0, waiting.count() - LEFT_OPEN)]:
+        open_cases = Case.objects.filter(reservation__sale=sale, state=CaseState.OPEN)
+        for case in open_cases[: max(0, open_cases.count() - CASES_LEFT_OPEN)]:
             review.propose(case=case, code=ReasonCode.ONE_PERSON_MANY_IDENTITIES, by=dewi)
             review.approve(case=case, by=agus)
-        for case in waiting[:1] if waiting.count() == LEFT_OPEN else ():
+        for case in open_cases[:1] if open_cases.count() == CASES_LEFT_OPEN else ():
             review.propose(case=case, code=ReasonCode.ONE_PERSON_MANY_IDENTITIES, by=dewi)
         self._cancel_by_mistake(sale, dewi, agus)
 
     def _cancel_by_mistake(self, sale: Sale, dewi: User, agus: User) -> None:
-        """One buyer loses an order to the shop's own mistake, and is invited to the rerun."""
+        """Cancels one order by mistake. Its buyer gets an invitation to the rerun."""
         order = Reservation.objects.filter(sale=sale, state=ReservationState.CONFIRMED, case=None).first()
         if order is None:
             return
@@ -138,24 +149,27 @@ class Demo:
         source, now = Sale.objects.get(code=FIRST), datetime.now(UTC)
         opens = now + RERUN_IN
         sale = poco.sale(
-            campaign=self.campaign, code=RERUN, name="29 January 2021", units={"lazada": 0},
+            campaign=self.campaign,
+            code=RERUN,
+            name="29 January 2021",
+            units={"lazada": 0},
             times=(now, opens, opens + timedelta(hours=1)),
-        )  # fmt: skip
+        )
         returned = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED).count()
         kept = RESERVE if returned >= RESERVE_FROM else 0
         reallocate.reallocate(source=source, target=sale.allocations.get(), reserve=kept, by=_reviewers()[0])
         schedule.publish(sale=sale)
         moved = sale.allocations.get().units.count()
-        self.say(
+        self.show_progress(
             f"29 January: {moved} returned phones go to Lazada at {opens.astimezone(self.campaign.zone):%H:%M} WIB"
         )
 
 
 def _people() -> list[Person]:
-    town = Town(seed=26, mark=3)
-    honest = [town.person(Kind.HONEST, LINES[at % len(LINES)]) for at in range(HONEST)]
-    head = town.person(Kind.RING, LINES[0])
-    ring = [town.member(head, LINES[at % len(LINES)]) for at in range(RING)]
+    factory = PeopleFactory(seed=26, mark=3)
+    honest = [factory.person(Kind.HONEST, LINES[at % len(LINES)]) for at in range(HONEST)]
+    head = factory.person(Kind.RING, LINES[0])
+    ring = [factory.member(head, LINES[at % len(LINES)]) for at in range(RING)]
     return [*honest, *ring]
 
 
@@ -163,9 +177,9 @@ def _reviewers() -> tuple[User, User]:
     return User.objects.get(username="dewi"), User.objects.get(username="agus")
 
 
-def _wait(true: Callable[[], Any], stop: threading.Event) -> bool:
+def _wait_for(condition: Callable[[], Any], stop: threading.Event) -> bool:
     ends = datetime.now(UTC) + timedelta(seconds=REVIEW_S)
     while datetime.now(UTC) < ends and not stop.wait(0.2):
-        if true():
+        if condition():
             return True
     return False

@@ -1,4 +1,4 @@
-"""One public address over HTTP, for callers without an event loop."""
+"""Gets one public URL over HTTP, for callers without an event loop."""
 
 import json
 from http.client import HTTPConnection, HTTPException
@@ -6,26 +6,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-class NotThere(RuntimeError):
-    """The server answered something else."""
+class FetchFailed(RuntimeError):
+    """The server did not answer, or did not answer with status 200."""
 
 
 def document(url: str) -> dict[str, Any]:
-    """The JSON object at an address. Raises NotThere."""
+    """The JSON object at a URL. Raises FetchFailed if the status is not 200."""
     code, body = _get(url)
     if code != 200:
-        raise NotThere(f"{url}: {code} {body[:200]!r}")
+        raise FetchFailed(f"{url}: {code} {body[:200]!r}")
     found: dict[str, Any] = json.loads(body)
     return found
 
 
 def page(url: str) -> str:
-    """The text at an address, whatever its status. Raises NotThere."""
+    """The text at a URL, for any status. Raises FetchFailed if no answer comes."""
     return _get(url)[1].decode()
 
 
 def status(url: str) -> int:
-    """The status with which an address answers. Raises NotThere."""
+    """The HTTP status of a URL. Raises FetchFailed if no answer comes."""
     return _get(url)[0]
 
 
@@ -37,6 +37,6 @@ def _get(url: str) -> tuple[int, bytes]:
         answer = link.getresponse()
         return answer.status, answer.read()
     except (OSError, HTTPException) as error:
-        raise NotThere(f"{url}: {error}") from error
+        raise FetchFailed(f"{url}: {error}") from error
     finally:
         link.close()

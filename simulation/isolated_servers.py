@@ -1,4 +1,4 @@
-"""For commands that measure or simulate: servers and a data folder of their own, gone at the end."""
+"""Servers and a data folder for one run of a command that measures or simulates. Both are removed at the end."""
 
 import os
 import shutil
@@ -15,50 +15,54 @@ from simulation.postgres_server import PostgresServer
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 
-# Set for the process whose settings name servers of its own: the folder that everything lives in.
-INSIDE = "FLASHSALE_ALONE"
+# The folder of all files of the run; set only in the restarted process, whose settings name the new servers.
+RUN_FOLDER = "FLASHSALE_ALONE"
 POSTGRES_PORT = "FLASHSALE_ALONE_POSTGRES"
-# A Redis, broker or mailbox that somebody uses is none of our business.
-NOT_OURS = ("REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL")
+# The run must not use a Redis, broker or mail server that other programs use.
+DROPPED_SETTINGS = ("REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL")
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
-    """The servers behind the settings; `postgres` is None where DATABASE_URL named one, or the books are SQLite."""
+class IsolatedServers:
+    """The servers of this run. `postgres` is None if DATABASE_URL named a server, or if the database is SQLite."""
 
     redis: RedisServer
     postgres: PostgresServer | None
 
 
-def step_inside(*, postgres: bool) -> None:
-    """Begin again as the same process with settings that name our own servers: they are read once, at the start.
+def restart_isolated(*, postgres: bool) -> None:
+    """Replaces this process by the same command, with settings that name new servers.
 
-    Without `postgres` the books are SQLite; with it, our own server unless DATABASE_URL names an empty database.
+    A restart is necessary because settings are read only at the start. Without `postgres` the database is SQLite. With
+    it, the run starts a PostgreSQL server, unless DATABASE_URL names an empty database.
     """
-    if INSIDE in os.environ:
+    if RUN_FOLDER in os.environ:
         return
     folder = Path(tempfile.mkdtemp(prefix="flashsale-"))
-    folder.chmod(0o711)  # PostgreSQL may run as another user, who has to pass
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
-    environment |= {INSIDE: str(folder), "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder / "var")}
+    folder.chmod(0o711)  # PostgreSQL may run as another user, who must be able to enter the folder
+    environment = {name: value for name, value in os.environ.items() if name not in DROPPED_SETTINGS}
+    environment |= {RUN_FOLDER: str(folder), "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder / "var")}
     environment["REDIS_URL"] = _redis(folder).url
     if not postgres:
         environment.pop("DATABASE_URL", None)
     elif "DATABASE_URL" not in environment:
         server = PostgresServer(folder=folder, port=free_port())
         environment |= {"DATABASE_URL": server.url, POSTGRES_PORT: str(server.port)}
-    os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606 - ourselves
+    os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606 - the same program again
 
 
 def _redis(folder: Path) -> RedisServer:
-    """On a Unix socket, as in `make run`: a loopback connection would cost more than many a decision."""
+    """Uses a Unix socket, as `make run` does, because a TCP connection would cost more than many decisions in Redis."""
     return RedisServer(folder=folder / "redis", unix_socket=folder / "redis.sock")
 
 
 @contextmanager
-def own_servers() -> Iterator[Own]:
-    """The servers that :func:`step_inside` named, with empty books; ended and erased afterwards. Raises NotReady."""
-    folder = Path(os.environ[INSIDE])
+def start_isolated_servers() -> Iterator[IsolatedServers]:
+    """Starts the servers that :func:`restart_isolated` named, with an empty database.
+
+    Stops them and deletes their files afterwards. Raises ServerNotReady.
+    """
+    folder = Path(os.environ[RUN_FOLDER])
     try:
         with ExitStack() as stack:
             redis = stack.enter_context(_redis(folder))
@@ -67,6 +71,6 @@ def own_servers() -> Iterator[Own]:
                 server = PostgresServer(folder=folder / "postgres", port=int(os.environ[POSTGRES_PORT]))
                 postgres = stack.enter_context(server)
             call_command("migrate", verbosity=0, interactive=False)
-            yield Own(redis, postgres)
+            yield IsolatedServers(redis, postgres)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

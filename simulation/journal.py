@@ -1,4 +1,4 @@
-"""Every answer as the client saw it: what an outsider needs to recompute limits, order and conservation."""
+"""Records every answer as the client received it, so that an outsider can recompute limits, order and stock."""
 
 import json
 import threading
@@ -10,7 +10,12 @@ from typing import Any, TextIO
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request and what came back. Times in ms since 1970 by the client's clock; status 0: no answer came."""
+    """One request and its answer; also one line of answers.ndjson.
+
+    `who` is the code of the simulated person, `verb` the kind of request, `sent` the body of the request, `key` its
+    Idempotency-Key. `asked_ms` and `at_ms` are the times of request and answer on the client's clock, in ms since 1970.
+    Status 0 means that no answer came.
+    """
 
     who: str
     verb: str
@@ -25,17 +30,17 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether the request was granted."""
+        """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
     @property
     def code(self) -> str:
-        """The word of a refusal; empty when granted."""
+        """The problem code of a refusal; empty when the status is 2xx."""
         return "" if self.ok else str(self.body.get("code", ""))
 
 
 class Journal:
-    """Keeps the answers in order of arrival, and writes each as one line of `path` when there is one."""
+    """Keeps the answers in the order of arrival. If `path` is given, also writes each as one line of JSON."""
 
     def __init__(self, *, path: Path | None = None) -> None:
         self.answers: list[Answer] = []
@@ -43,29 +48,29 @@ class Journal:
         self._lock = threading.Lock()
 
     def add(self, answer: Answer) -> Answer:
-        """Record an answer and hand it back."""
+        """Records an answer and returns it."""
         with self._lock:
             self.answers.append(answer)
             if self._file:
                 self._file.write(json.dumps(asdict(answer), ensure_ascii=False, separators=(",", ":")) + "\n")
         return answer
 
-    def of(self, *verbs: str, sale: str = "", line: str = "") -> Iterator[Answer]:
-        """The answers to these verbs, in one sale or line if named."""
+    def answers_to(self, *verbs: str, sale: str = "", line: str = "") -> Iterator[Answer]:
+        """The answers to these verbs, if named only those of one sale or line."""
         for answer in self.answers:
             if answer.verb in verbs and sale in {"", answer.sale} and line in {"", answer.line}:
                 yield answer
 
     def close(self) -> None:
-        """Finish the file."""
+        """Closes the file."""
         if self._file:
             self._file.close()
             self._file = None
 
 
-class Forgetful(Journal):
-    """Keeps nothing: for crowds that only stand in line."""
+class NullJournal(Journal):
+    """Records nothing: for crowds whose answers are not checked."""
 
     def add(self, answer: Answer) -> Answer:
-        """Hand the answer back."""
+        """Returns the answer."""
         return answer

@@ -1,4 +1,4 @@
-"""The units' ways out of the books: sale → reservation → case → cancellation → follow-up sale → new owner."""
+"""The history of the units in the database: sale → reservation → case → cancellation → next sale → new owner."""
 
 import csv
 from collections.abc import Iterator
@@ -10,13 +10,25 @@ from flashsale.models.sale import ms
 from flashsale.rules.states import ReservationState
 
 COLUMNS = (
-    "serial", "sku", "step", "sale", "line", "reservation", "channel", "number", "state", "cancelled_ms", "reason",
-    "case_score", "moved_to", "appeal",
-)  # fmt: skip
+    "serial",
+    "sku",
+    "step",
+    "sale",
+    "line",
+    "reservation",
+    "channel",
+    "number",
+    "state",
+    "cancelled_ms",
+    "reason",
+    "case_score",
+    "moved_to",
+    "appeal",
+)
 
 
-def ways(campaign: int) -> list[dict[str, Any]]:
-    """One row for each step of each unit of a campaign: a reservation of it, or where it lies without one."""
+def unit_history(campaign: int) -> list[dict[str, Any]]:
+    """One row for each step of each unit of a campaign: a reservation, or at the end the line where it is now."""
     ended = Cancellation.objects.filter(reservation__sale__campaign_id=campaign).select_related("case__appeal")
     cancelled = {c.reservation_id: c for c in ended}
     cases = dict(Case.objects.filter(reservation__sale__campaign_id=campaign).values_list("reservation_id", "score"))
@@ -50,7 +62,7 @@ def _step(
 ) -> dict[str, Any]:
     reservation = holding.reservation
     appeal = getattr(cancellation.case, "appeal", None) if cancellation else None
-    # An order that was restored counts as if it had never been cancelled: its limit stayed used all the time.
+    # A restored order has no cancellation time here, because its limit stayed used all the time.
     stands = reservation.state == ReservationState.CONFIRMED
     return {
         "serial": unit.serial,
@@ -76,7 +88,7 @@ def _resting(unit: Unit, step: int) -> dict[str, Any]:
 
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:
-    """The same as a file."""
+    """Writes the rows as a CSV file."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -84,5 +96,5 @@ def write(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def sold(rows: list[dict[str, Any]], sale: str) -> Iterator[str]:
-    """The reservations of a sale that are confirmed and stand."""
+    """The reservations of a sale that are confirmed now."""
     return (row["reservation"] for row in rows if row["sale"] == sale and row["state"] == "confirmed")

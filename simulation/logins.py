@@ -1,4 +1,4 @@
-"""The people and keys of a demo: random passwords and partner keys, kept in private files of the data folder."""
+"""Users and partner keys of a demo: random passwords and keys, stored in private files of the data folder."""
 
 import json
 import secrets
@@ -9,44 +9,44 @@ from django.core.management import call_command
 
 from flashsale.models import Campaign, Channel, PartnerKey
 
-# Two reviewers: nobody decides alone about an order.
-PEOPLE = {"admin": "", "dewi": "reviewer", "agus": "reviewer", "sari": "scheduler"}
-HEAD = "# Logins of this demo, by name. Change a password in the admin; this file is only a note.\n"
+# Role by user name; an empty role means superuser. There are two reviewers because a decision about an order needs two.
+ROLES = {"admin": "", "dewi": "reviewer", "agus": "reviewer", "sari": "scheduler"}
+HEAD = "# Logins of this demo: name, password. Change a password in the admin; this file is only a note.\n"
 
 
-def people(path: Path) -> dict[str, str]:
-    """Names and passwords of those just made; empty when all were there already."""
+def create_users(path: Path) -> dict[str, str]:
+    """Creates the missing users. Returns their passwords by name; empty when all users exist already."""
     call_command("roles", verbosity=0)
-    made = {}
-    for name, role in PEOPLE.items():
+    created = {}
+    for name, role in ROLES.items():
         if User.objects.filter(username=name).exists():
             continue
-        made[name] = secrets.token_urlsafe(9)
-        user = User.objects.create_user(name, password=made[name], is_staff=True, is_superuser=not role)
+        created[name] = secrets.token_urlsafe(9)
+        user = User.objects.create_user(name, password=created[name], is_staff=True, is_superuser=not role)
         if role:
             user.groups.add(Group.objects.get(name=role))
-    if made:
-        lines = "".join(f"{name:8} {password}\n" for name, password in made.items())
+    if created:
+        lines = "".join(f"{name:8} {password}\n" for name, password in created.items())
         known = path.read_text(encoding="utf-8") if path.exists() else HEAD
         write_private(path, known + lines)
-    return made
+    return created
 
 
-def keys(path: Path, campaign: Campaign) -> dict[str, str]:
-    """The key of every partner of a campaign, by channel code; those that the file has lost are made anew."""
+def partner_keys(path: Path, campaign: Campaign) -> dict[str, str]:
+    """The key of every partner of a campaign, by channel code. Replaces a key that the file does not have."""
     known: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    mine = known.setdefault(campaign.code, {})
+    campaign_keys = known.setdefault(campaign.code, {})
     for channel in campaign.channels.filter(kind=Channel.Kind.PARTNER):
-        digest = PartnerKey.digest_of(mine.get(channel.code, ""))
+        digest = PartnerKey.digest_of(campaign_keys.get(channel.code, ""))
         if not channel.keys.filter(digest=digest, revoked_at=None).exists():
             channel.keys.all().delete()
-            mine[channel.code] = PartnerKey.make(channel)[1]
+            campaign_keys[channel.code] = PartnerKey.make(channel)[1]
     write_private(path, json.dumps(known, indent=1))
-    return mine
+    return campaign_keys
 
 
 def write_private(path: Path, text: str) -> None:
-    """A file that only its owner can read, whole or not at all."""
+    """Writes a file that only its owner can read. Replaces the old file in one step: it is never half written."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o600, exist_ok=False)

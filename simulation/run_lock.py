@@ -1,4 +1,4 @@
-"""One demo for each data folder: a lock that ends with its process, however that ends."""
+"""Allows one demo for each data folder. The system releases the lock when the process ends, even by a crash."""
 
 import fcntl
 import os
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Self
 
 
-class Taken(RuntimeError):
-    """Another process has the lock; the text says which."""
+class DemoAlreadyRunning(RuntimeError):
+    """Another process holds the lock. The text names its process id."""
 
 
-class Lock:
-    """An advisory lock on a file that names its holder. Usable as a context manager; raises Taken."""
+class DemoLock:
+    """A lock on a file that contains the process id of its holder. A context manager; raises DemoAlreadyRunning."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,8 +24,9 @@ class Lock:
             self._file.seek(0)
             holder = self._file.read().strip() or "unknown"
             self._file.close()
-            raise Taken(
-                f"A demo is running already (process {holder}) with the data in {self._path.parent}."
+            raise DemoAlreadyRunning(
+                f"A demo is running already (process {holder}) with the data in {self._path.parent}. "
+                "Use it, or stop it with Ctrl-C in its terminal."
             ) from error
         self._file.truncate(0)
         self._file.write(str(os.getpid()))

@@ -1,4 +1,4 @@
-"""From the first server's start to the last check: the order of the acts."""
+"""Plays the whole story: starts the servers, plays the days in order, and runs the last checks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,37 +11,45 @@ from simulation.story import Story, prepare
 ACTS = 4
 # 29 January as it was, and as it should have been.
 RERUNS: dict[str, Callable[[Story, Sale], Sale]] = {
-    "public": january_29.act, "tranches": january_29_tranches.act,
-}  # fmt: skip
+    "public": january_29.play,
+    "tranches": january_29_tranches.play,
+}
 
 
-def tell(
-    *, scale: float, seed: int, out: Path, port: int, acts: int, say: Callable[[str], None], rerun: str = "public"
+def play(
+    *,
+    scale: float,
+    seed: int,
+    out: Path,
+    port: int,
+    acts: int,
+    show_progress: Callable[[str], None],
+    rerun: str = "public",
 ) -> Story:
-    """Play the first `acts` days, with the `rerun` of 29 January that is wanted.
+    """Plays the first `acts` days, with the chosen variant (`rerun`) of 29 January.
 
-    Raises NotReady and NoRedis when the servers do not come up.
+    Raises ServerNotReady or RedisNotFound when the servers cannot start.
     """
-    say("Starting Redis, the server and a Celery worker ...")
+    show_progress("Starting Redis, the web server and a Celery worker ...")
     with Servers(port=port, behind_proxy=True) as servers:
-        story = prepare(scale=scale, seed=seed, out=out, servers=servers, say=say)
+        story = prepare(scale=scale, seed=seed, out=out, servers=servers, show_progress=show_progress)
         try:
-            _play(story, acts, RERUNS[rerun])
+            _play_acts(story, acts, RERUNS[rerun])
         finally:
             story.journal.close()
     return story
 
 
-def _play(story: Story, acts: int, rerun: Callable[[Story, Sale], Sale]) -> None:
-    clock = story.clock
-    # About when the third day will be over; should that take longer, its people come late, as they would.
-    opens_in_s = 2 * clock.lobby_s + 0.6 * clock.open_s + 25
-    later = february_2.announce(story, opens_in_s=opens_in_s) if acts == ACTS else None
-    first = january_26.act(story)
+def _play_acts(story: Story, acts: int, rerun: Callable[[Story, Sale], Sale]) -> None:
+    timing = story.timing
+    # About when the third day is over. If it takes longer, the people of the last day come late.
+    opens_in_s = 2 * timing.lobby_s + 0.6 * timing.open_s + 25
+    later = february_2.publish(story, opens_in_s=opens_in_s) if acts == ACTS else None
+    first = january_26.play(story)
     if acts >= 2:
-        january_27.act(story, first)
+        january_27.play(story, first)
     if acts >= 3:
         rerun(story, first)
     if later is not None:
-        february_2.act(story, later)
-        reports.act(story)
+        february_2.play(story, later)
+        reports.play(story)

@@ -1,6 +1,7 @@
-"""The whole system on one machine, out of one data folder: Redis, the server, a Celery worker with its beat.
+"""Starts the whole system on one machine with one data folder: Redis, the web server, a Celery worker with its beat.
 
-Every child gets its settings from the same environment as this process; the books are SQLite unless it names others.
+The child processes get their settings from the environment of this process. The database is SQLite unless
+DATABASE_URL names another one.
 """
 
 import os
@@ -20,13 +21,16 @@ STOP_S = 8.0
 
 
 class Servers:
-    """Started and stopped together, usable as a context manager; the worker may be killed and started by itself."""
+    """All servers of a demo or story, started and stopped together. Usable as a context manager.
+
+    The story kills the worker and starts it again while the others run.
+    """
 
     def __init__(self, *, port: int, behind_proxy: bool = False) -> None:
         self.url = f"http://{HOST}:{port}"
         self.log = Path(settings.VAR_DIR) / "log"
         self._port = port
-        # Simulated shoppers of the page come from addresses of their own, as behind a proxy.
+        # Simulated shoppers in a browser send X-Forwarded-For, because each of them needs an address of its own.
         self._env = {"FLASHSALE_TRUSTED_PROXIES": "127.0.0.1/32"} if behind_proxy else {}
         self._env["FLASHSALE_URL"] = self.url
         self._redis: RedisServer | None = None
@@ -34,7 +38,7 @@ class Servers:
         self.worker = self._celery()
 
     def start(self) -> Self:
-        """Start everything and wait until the server answers. Raises NotReady and NoRedis."""
+        """Starts all servers and waits until the web server answers. Raises ServerNotReady or RedisNotFound."""
         try:
             self._start()
         except BaseException:
@@ -52,16 +56,16 @@ class Servers:
         self.worker.start()
 
     def restart_worker(self) -> None:
-        """A new worker in the place of one that has died."""
+        """Starts a new worker in place of one that has ended."""
         self.worker = self._celery().start()
 
     @property
-    def dead(self) -> list[Process]:
-        """The programs that should run and do not."""
+    def stopped_processes(self) -> list[Process]:
+        """The web server or the worker, if it has ended by itself."""
         return [process for process in (self._web, self.worker) if process is not None and not process.running]
 
     def stop(self) -> None:
-        """End everything, Redis last: what is in flight can still be written."""
+        """Stops all servers. Redis stops last, so that the others can finish their writes."""
         if self._web is not None:
             self._web.stop(seconds=STOP_S)
         self.worker.stop(seconds=STOP_S)

@@ -1,9 +1,9 @@
-"""What one shopper can do through the door of their channel: a partner's server, or our own page in a browser."""
+"""The requests of one simulated shopper, sent by a partner's server or by a browser on our own page."""
 
 from abc import ABC, abstractmethod
 from typing import Any
 
-from simulation.client import Http
+from simulation.client import HttpClient
 from simulation.journal import Answer
 from simulation.outbox import Outbox
 from simulation.people import Person
@@ -12,9 +12,9 @@ Items = list[dict[str, Any]]
 
 
 class Shopper(ABC):
-    """A person at one line."""
+    """One person in one line of a sale."""
 
-    def __init__(self, *, http: Http, person: Person, sale: str, line: str) -> None:
+    def __init__(self, *, http: HttpClient, person: Person, sale: str, line: str) -> None:
         self.person = person
         self.sale = sale
         self.line = line
@@ -22,61 +22,61 @@ class Shopper(ABC):
 
     @abstractmethod
     async def enter(self) -> Answer:
-        """Ask for a place."""
+        """Asks for a place in the line."""
 
     @abstractmethod
     async def look(self) -> Answer:
-        """Ask where the place stands."""
+        """Asks for the state of the place."""
 
     @abstractmethod
     async def leave(self) -> Answer:
-        """Give the place up."""
+        """Gives the place up."""
 
     @abstractmethod
     async def reserve(self, *, items: Items, key: str) -> Answer:
-        """Ask for units, under a key that makes a repetition harmless."""
+        """Asks for units. The idempotency key makes a repetition harmless."""
 
     @abstractmethod
     async def confirm(self, *, reservation: str, price: int) -> Answer:
-        """Pay and say where to send it."""
+        """Pays, and gives the address for the delivery."""
 
     def _path(self, verb: str) -> str:
         return f"/v1/sales/{self.sale}/lines/{self.line}/{verb}"
 
 
 class PartnerShopper(Shopper):
-    """The partner's server speaks for its shopper, whose identity it has checked, and keeps the place token."""
+    """A partner's server that sends requests for its shopper. It has checked the identity and keeps the place token."""
 
     def __init__(
-        self, *, http: Http, person: Person, sale: str, line: str, key: str, old: Shopper | None = None
+        self, *, http: HttpClient, person: Person, sale: str, line: str, key: str, old_shopper: Shopper | None = None
     ) -> None:
         super().__init__(http=http, person=person, sale=sale, line=line)
         self._bearer = {"Authorization": f"Bearer {key}"}
         self.place = ""
-        self._carried = {"carried": old.place} if isinstance(old, PartnerShopper) else {}
+        self._carried = {"carried": old_shopper.place} if isinstance(old_shopper, PartnerShopper) else {}
 
     async def enter(self) -> Answer:
-        """Identity in, place token out."""
+        """Sends the identity and keeps the place token of the answer."""
         identity = {"phone": self.person.phone, "email": self.person.email}
-        answer = await self._hot("enter", {"identity": identity, **self._carried})
+        answer = await self._line_request("enter", {"identity": identity, **self._carried})
         if answer.ok:
             self.place = str(answer.body["place"])
         return answer
 
     async def look(self) -> Answer:
-        """By the token."""
-        return await self._hot("look", {"place": self.place})
+        """Sends the place token."""
+        return await self._line_request("look", {"place": self.place})
 
     async def leave(self) -> Answer:
-        """By the token."""
-        return await self._hot("leave", {"place": self.place})
+        """Sends the place token."""
+        return await self._line_request("leave", {"place": self.place})
 
     async def reserve(self, *, items: Items, key: str) -> Answer:
-        """By the token, under the shopper's key."""
-        return await self._hot("reserve", {"place": self.place, "items": items}, {"Idempotency-Key": key})
+        """Sends the place token."""
+        return await self._line_request("reserve", {"place": self.place, "items": items}, {"Idempotency-Key": key})
 
     async def confirm(self, *, reservation: str, price: int) -> Answer:
-        """With all axes, as the partner knows them."""
+        """Sends the identity on all axes that the partner knows."""
         return await self._http.send(
             who=self.person.code,
             verb="confirm",
@@ -95,24 +95,36 @@ class PartnerShopper(Shopper):
             headers={**self._bearer, "Idempotency-Key": f"confirm-{reservation}"},
         )
 
-    async def _hot(self, verb: str, body: dict[str, Any], more: dict[str, str] | None = None) -> Answer:
+    async def _line_request(self, verb: str, body: dict[str, Any], more: dict[str, str] | None = None) -> Answer:
         return await self._http.send(
-            who=self.person.code, verb=verb, path=self._path(verb), sale=self.sale, line=self.line, body=body,
+            who=self.person.code,
+            verb=verb,
+            path=self._path(verb),
+            sale=self.sale,
+            line=self.line,
+            body=body,
             headers={**self._bearer, **(more or {})},
-        )  # fmt: skip
+        )
 
 
 class PageShopper(Shopper):
-    """A browser on our own page: cookies, one-time codes, and an address of its own behind the proxy."""
+    """A browser on our own page, with cookies, one-time codes and its own IP address behind the proxy."""
 
     def __init__(
-        self, *, http: Http, person: Person, sale: str, line: str, outbox: Outbox, old: Shopper | None = None
+        self,
+        *,
+        http: HttpClient,
+        person: Person,
+        sale: str,
+        line: str,
+        outbox: Outbox,
+        old_shopper: Shopper | None = None,
     ) -> None:
         super().__init__(http=http, person=person, sale=sale, line=line)
         self._outbox = outbox
         self.cookies: dict[str, str] = {"fs_device": person.device, "django_language": person.language}
-        if isinstance(old, PageShopper):
-            self.cookies |= old.cookies
+        if isinstance(old_shopper, PageShopper):
+            self.cookies |= old_shopper.cookies
         digits = int(person.phone[4:])
         self._headers = {
             "Origin": http.url,
@@ -121,47 +133,49 @@ class PageShopper(Shopper):
         }
 
     async def enter(self) -> Answer:
-        """Open the page, ask for codes, read them, prove them, enter."""
+        """Proves phone and e-mail with one-time codes unless that is done already, then enters."""
         if not any(name.startswith("fs_proof_") for name in self.cookies):
             refused = await self._prove()
             if refused is not None:
                 return refused
-        return await self._hot("enter", {})
+        return await self._line_request("enter", {})
 
     async def _prove(self) -> Answer | None:
-        """None when both values are proven; else the answer that stood in the way."""
-        await self._page("page", f"/s/{self.sale}/", method="GET")
+        """Returns None when both values are proven, else the answer that refused it."""
+        await self._request("page", f"/s/{self.sale}/", method="GET")
         person = self.person
-        asked = await self._page("codes", f"/s/{self.sale}/codes", {"phone": person.phone, "email": person.email})
-        if not asked.ok:
-            return asked
+        requested = await self._request(
+            "codes", f"/s/{self.sale}/codes", {"phone": person.phone, "email": person.email}
+        )
+        if not requested.ok:
+            return requested
         codes = await self._outbox.codes(phone=person.phone, email=person.email)
-        typed = {f"{axis}_code": code for axis, code in codes.items()}
-        proven = await self._page("prove", f"/s/{self.sale}/prove", {**asked.body["challenges"], **typed})
+        typed_codes = {f"{axis}_code": code for axis, code in codes.items()}
+        proven = await self._request("prove", f"/s/{self.sale}/prove", {**requested.body["challenges"], **typed_codes})
         return None if proven.ok else proven
 
     async def look(self) -> Answer:
-        """By the cookie."""
-        return await self._hot("look", {})
+        """The cookie identifies the place."""
+        return await self._line_request("look", {})
 
     async def leave(self) -> Answer:
-        """By the cookie."""
-        return await self._hot("leave", {})
+        """The cookie identifies the place."""
+        return await self._line_request("leave", {})
 
     async def reserve(self, *, items: Items, key: str) -> Answer:
-        """By the cookie, under a key that the browser made up."""
-        return await self._hot("reserve", {"items": items}, {"Idempotency-Key": key})
+        """The cookie identifies the place; the browser makes the key."""
+        return await self._line_request("reserve", {"items": items}, {"Idempotency-Key": key})
 
     async def confirm(self, *, reservation: str, price: int) -> Answer:
-        """The form at the end."""
+        """Sends the checkout form."""
         payment = {"amount": str(price), "method": "card", "instrument": self.person.card}
         body = {"reservation": reservation, **payment, **self.person.contact}
-        return await self._page("confirm", f"/s/{self.sale}/confirm", body)
+        return await self._request("confirm", f"/s/{self.sale}/confirm", body)
 
-    async def _hot(self, verb: str, body: dict[str, Any], more: dict[str, str] | None = None) -> Answer:
-        return await self._page(verb, self._path(verb), body, more)
+    async def _line_request(self, verb: str, body: dict[str, Any], more: dict[str, str] | None = None) -> Answer:
+        return await self._request(verb, self._path(verb), body, more)
 
-    async def _page(
+    async def _request(
         self,
         verb: str,
         path: str,
@@ -173,6 +187,13 @@ class PageShopper(Shopper):
         if token := self.cookies.get("csrftoken"):
             headers["X-CSRFToken"] = token
         return await self._http.send(
-            who=self.person.code, verb=verb, path=path, sale=self.sale, line=self.line, method=method, body=body,
-            headers=headers, cookies=self.cookies,
-        )  # fmt: skip
+            who=self.person.code,
+            verb=verb,
+            path=path,
+            sale=self.sale,
+            line=self.line,
+            method=method,
+            body=body,
+            headers=headers,
+            cookies=self.cookies,
+        )

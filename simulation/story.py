@@ -1,7 +1,8 @@
-"""The campaign of January 2021 once more, the way it should have gone: four days in a minute or two, on real servers.
+"""The campaign of January 2021, played again in a minute or two on real servers: what all days of the story share.
 
-No clock is faked and no outcome written: sales are scheduled seconds ahead, people are simulated over HTTP, and the
-books are read for the units' ways only. The promises are recomputed from outside (checks.py) and by the own audit.
+The story fakes no clock and writes no outcome by hand. It schedules sales a few seconds ahead and simulates people
+over HTTP. From PostgreSQL or SQLite (the books) it reads only the history of the units. The promises are recomputed
+from outside (checks.py), and also checked by the system's own audit.
 """
 
 import json
@@ -20,33 +21,33 @@ from flashsale.models import Campaign, PartnerKey, Sale
 from flashsale.models.sale import ms
 from simulation import crowd, fetch, lineage
 from simulation import poco_campaign as poco
-from simulation.behaviour import Tempo
+from simulation.behaviour import Delays
 from simulation.journal import Journal
-from simulation.observations import Check, Seen
+from simulation.observations import Check, Observations
 from simulation.outbox import Outbox
-from simulation.people import Person, Town
+from simulation.people import PeopleFactory, Person
 from simulation.servers import Servers
 
 UNITS = 500
 SHOPPERS = 2000
-# Units by channel; people come in the same proportion.
-WHERE_UNITS_GO = {"lazada": 0.4, "akulaku": 0.25, "mi.com": 0.1, "mi-store": 0.25}
+# Share of the units of each channel; people choose channels in the same proportion.
+CHANNEL_SHARES = {"lazada": 0.4, "akulaku": 0.25, "mi.com": 0.1, "mi-store": 0.25}
 
 
 @dataclass(frozen=True, slots=True)
-class Clockwork:
-    """How long things take in the story, in seconds; a smaller story is a shorter one."""
+class Timing:
+    """How long things take in the story, in seconds. A smaller story is shorter."""
 
     lobby_s: float
     open_s: float
     claim_s: int
     hold_s: int
     rate_per_s: int
-    tempo: Tempo
+    delays: Delays
 
     @classmethod
-    def for_scale(cls, scale: float) -> "Clockwork":
-        """Enough time for everybody to enter, and for units to come back twice."""
+    def for_scale(cls, scale: float) -> "Timing":
+        """Leaves enough time for all people to enter, and for expired units to come back twice."""
         large = min(scale, 2.0)
         return cls(
             lobby_s=4 + 7 * large,
@@ -54,13 +55,13 @@ class Clockwork:
             claim_s=4 + round(2 * large),
             hold_s=4 + round(5 * large),
             rate_per_s=max(5, round(20 * large)),
-            tempo=Tempo(enter_s=2 + 6 * large, think_s=0.4 + large, pay_s=0.4 + 1.6 * large),
+            delays=Delays(enter_s=2 + 6 * large, think_s=0.4 + large, pay_s=0.4 + 1.6 * large),
         )
 
 
 @dataclass(slots=True)
 class Story:
-    """What the acts share: the servers, the people, everything seen so far."""
+    """What the days share: servers, people, and everything that was observed so far."""
 
     scale: float
     seed: int
@@ -68,27 +69,27 @@ class Story:
     servers: Servers
     journal: Journal
     campaign: Campaign
-    clock: Clockwork
+    timing: Timing
     keys: dict[str, str]
     staff: list[User]
-    say: Callable[[str], None]
+    show_progress: Callable[[str], None]
     outbox: Outbox = field(default_factory=lambda: Outbox(Path(settings.EMAIL_FILE_PATH)))
     checks: list[Check] = field(default_factory=list)
     acts: list[dict[str, Any]] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     attendances: dict[str, crowd.Attendance] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
-    seen: Seen = field(init=False)
+    observed: Observations = field(init=False)
 
     def __post_init__(self) -> None:
-        self.seen = Seen(journal=self.journal, limit=self.campaign.limit)
+        self.observed = Observations(journal=self.journal, limit=self.campaign.limit)
 
     def units(self, share: float = 1.0) -> int:
-        """How many units so large a part of the story has."""
+        """The number of units for this share of the story; at least 4."""
         return max(4, round(UNITS * self.scale * share))
 
     def schedule(self, *, code: str, name: str, units: Mapping[str, int], opens_in_s: float, open_s: float) -> Sale:
-        """A published sale whose lobby is open and which opens in so many seconds."""
+        """Publishes a sale. Its lobby is open at once, and the sale opens in `opens_in_s` seconds."""
         now = datetime.now(UTC)
         opens = now + timedelta(seconds=opens_in_s)
         sale = poco.sale(
@@ -97,35 +98,46 @@ class Story:
             name=name,
             times=(now - timedelta(seconds=1), opens, opens + timedelta(seconds=open_s)),
             units=units,
-            claim_s=self.clock.claim_s,
-            hold_s=self.clock.hold_s,
-            rate_per_s=self.clock.rate_per_s,
+            claim_s=self.timing.claim_s,
+            hold_s=self.timing.hold_s,
+            rate_per_s=self.timing.rate_per_s,
         )
         schedule.publish(sale=sale)
         self.announce(sale, units)
         return sale
 
     def announce(self, sale: Sale, units: Mapping[str, int]) -> None:
-        """What everybody may know of a sale from now on."""
-        self.seen.windows[sale.code] = (ms(sale.opens_at), ms(sale.closes_at), sale.hold_s * 1000)
-        self.seen.units |= {(sale.code, line): count for line, count in units.items()}
+        """Records what the public knows about a sale: its times and its units by line."""
+        self.observed.windows[sale.code] = (ms(sale.opens_at), ms(sale.closes_at), sale.hold_s * 1000)
+        self.observed.units |= {(sale.code, line): count for line, count in units.items()}
 
-    def attend(self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str], **more: Any) -> crowd.Attendance:
-        """Let people go to a sale and come home; its transcript is fetched as anybody can. `more` is the scene's."""
-        scene = crowd.Scene(
-            url=self.servers.url, sale=sale.code, lines=lines, keys=self.keys, outbox=self.outbox,
-            tempo=self.clock.tempo, seed=self.seed, **more,
-        )  # fmt: skip
-        patience = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds()) + self.clock.hold_s + 5
-        attendance = crowd.run(scene=scene, people=people, journal=self.journal, seconds=patience)
+    def send_crowd(
+        self, sale: Sale, people: Sequence[Person], lines: Mapping[str, str], **more: Any
+    ) -> crowd.Attendance:
+        """Sends people to a sale and waits for them; then fetches its public transcript.
+
+        `more` are further fields of the crowd's configuration.
+        """
+        config = crowd.CrowdConfig(
+            url=self.servers.url,
+            sale=sale.code,
+            lines=lines,
+            keys=self.keys,
+            outbox=self.outbox,
+            delays=self.timing.delays,
+            seed=self.seed,
+            **more,
+        )
+        seconds = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds()) + self.timing.hold_s + 5
+        attendance = crowd.run(config=config, people=people, journal=self.journal, seconds=seconds)
         transcript = fetch.document(f"{self.servers.url}/v1/sales/{sale.code}/transcript")
-        self.seen.transcripts[sale.code] = transcript
+        self.observed.transcripts[sale.code] = transcript
         (self.out / f"transcript-{sale.code}.json").write_text(json.dumps(transcript, indent=1))
         self.attendances[sale.code] = attendance
         return attendance
 
-    def judge(self, act: str, checks: Sequence[Check]) -> None:
-        """Keep an act's checks, and what the system's own audit says at its end."""
+    def add_checks(self, act: str, checks: Sequence[Check]) -> None:
+        """Keeps the checks of a day, and the findings of the system's own audit after it."""
         for check in checks:
             self.checks.append(Check(check.promise, check.title, check.held, check.found, check.expected, act))
         for finding in audit.audit(campaign=self.campaign.code):
@@ -136,17 +148,17 @@ class Story:
                     Check(finding.promise, f"audit: {finding.title}", held, found, "nothing broken", act)
                 )
 
-    def note(self, act: str, **facts: Any) -> None:
-        """Keep what an act was about, and when it was over."""
+    def add_act(self, act: str, **facts: Any) -> None:
+        """Keeps the facts of a day for the report, and the time when it was over."""
         self.acts.append({"act": act, "over_after_s": round(time.monotonic() - self.started, 1), **facts})
 
-    def refresh(self) -> None:
-        """Read the units' ways anew."""
-        self.seen.ways = lineage.ways(self.campaign.pk)
+    def reload_unit_history(self) -> None:
+        """Reads the history of all units from the database again."""
+        self.observed.unit_history = lineage.unit_history(self.campaign.pk)
 
 
-def prepare(*, scale: float, seed: int, out: Path, servers: Servers, say: Callable[[str], None]) -> Story:
-    """The campaign, the partners' keys and the people at the office; nothing is on sale yet."""
+def prepare(*, scale: float, seed: int, out: Path, servers: Servers, show_progress: Callable[[str], None]) -> Story:
+    """Makes the campaign, the partners' keys, the staff and the people. Publishes no sale yet."""
     campaign = poco.plan()
     partners = campaign.channels.filter(kind="partner")
     story = Story(
@@ -156,21 +168,21 @@ def prepare(*, scale: float, seed: int, out: Path, servers: Servers, say: Callab
         servers=servers,
         journal=Journal(path=out / "answers.ndjson"),
         campaign=campaign,
-        clock=Clockwork.for_scale(scale),
+        timing=Timing.for_scale(scale),
         keys={channel.code: PartnerKey.make(channel)[1] for channel in partners},
         staff=[User.objects.create_user(name) for name in ("dewi", "agus", "rina")],
-        say=say,
+        show_progress=show_progress,
     )
     size = max(40, round(SHOPPERS * scale))
-    story.people = Town(seed=seed, mark=1).crowd(size=size, channels=WHERE_UNITS_GO)
+    story.people = PeopleFactory(seed=seed, mark=1).crowd(size=size, channels=CHANNEL_SHARES)
     return story
 
 
-def wait_for(true: Callable[[], bool], *, seconds: float, every_s: float = 0.05) -> bool:
-    """Whether it became true in time."""
+def wait_for(condition: Callable[[], bool], *, seconds: float, every_s: float = 0.05) -> bool:
+    """Waits until the condition is true. Returns whether it became true in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if true():
+        if condition():
             return True
         time.sleep(every_s)
-    return true()
+    return condition()

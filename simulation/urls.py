@@ -1,4 +1,4 @@
-"""The product's addresses, plus the demo's outbox."""
+"""The product's URLs, plus the demo's outbox page."""
 
 from django.urls import include, path
 

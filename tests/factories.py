@@ -9,11 +9,11 @@ from typing import Any
 from django.db.models import F
 from django.utils import timezone
 
-from flashsale.gate import bridge, client, sale_cards, scripts
+from flashsale.gate import bridge, sale_cards, scripts
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places, tick
-from flashsale.life.enter import Entry, digests, enter
-from flashsale.life.look import View, look
+from flashsale.life.enter import Entry, digest_identity, enter
+from flashsale.life.look import PlaceView, look
 from flashsale.life.reserve import Reserved, reserve
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
 from flashsale.models import Campaign, Clock, Sale
@@ -92,10 +92,10 @@ def move_opening(sale: Sale, opens_at: datetime | None = None) -> None:
 
 
 async def _move_opening(sale: Sale) -> None:
-    card = await places.card(code=sale.code)
+    card = await places.sale_card(code=sale.code)
     opens = int(sale.opens_at.timestamp() * 1000)
-    await scripts.tell(card, revision=sale.revision, opens=opens)
-    await sale_cards.show(replace(card, opens_at=opens))
+    await scripts.apply_decision(card, revision=sale.revision, opens=opens)
+    await sale_cards.store_card(replace(card, opens_at=opens))
 
 
 def begun(sale: Sale) -> Sale:
@@ -119,13 +119,13 @@ def forget(sale: Sale) -> None:
 
 
 async def _forget(card: SaleCard) -> None:
-    await sale_cards.forget(card)
-    client.gate().kept["cards"].clear()
+    await sale_cards.remove_sale(card)
+    sale_cards.CARDS.entries().clear()
 
 
 def card_of(sale: Sale) -> SaleCard:
     """The sale's card, as doors see it."""
-    return bridge.run(places.card(code=sale.code))
+    return bridge.run(places.sale_card(code=sale.code))
 
 
 def channel_of(card: SaleCard, code: str) -> ChannelCard:
@@ -135,14 +135,14 @@ def channel_of(card: SaleCard, code: str) -> ChannelCard:
 
 def tend(sale: Sale) -> None:
     """One look at the sale."""
-    bridge.run(tick.tend(card=card_of(sale)))
+    bridge.run(tick.tick_sale(card=card_of(sale)))
 
 
 def roll_over_now(sale: Sale) -> None:
     """Moves the time of rolling over to this moment, on the card that everybody reads."""
     card = card_of(sale)
     lines = tuple(replace(x, rolls_over_at=x.rolls_over_at and card.opens_at) for x in card.lines)
-    bridge.run(sale_cards.show(replace(card, lines=lines)))
+    bridge.run(sale_cards.store_card(replace(card, lines=lines)))
     tend(sale)
 
 
@@ -172,7 +172,7 @@ class Shopper:
         return channel_of(self.card, self.channel_code)
 
     def enter(self) -> Entry:
-        known = digests(card=self.card, values=identity(self.name))
+        known = digest_identity(card=self.card, values=identity(self.name))
         self.entry = bridge.run(enter(card=self.card, line=self.line, channel=self.channel, digests=known))
         return self.entry
 
@@ -186,7 +186,7 @@ class Shopper:
         where = {"card": self.card, "line": self.line, "channel": self.channel, "place": self.place}
         return bridge.run(reserve(**where, items=wanted, key=key, key_owner="place"))
 
-    def look(self) -> View:
+    def look(self) -> PlaceView:
         return bridge.run(look(card=self.card, line=self.line, place=self.place))
 
     def number(self) -> int:

@@ -23,8 +23,22 @@ def on() -> list[str]:
 
 
 def emptying(sql_flush: Any) -> Any:
-    """Django's statements that empty tables, which this table refuses to everybody else."""
-    return lambda self, style, tables, **options: [*off(), *sql_flush(self, style, tables, **options), *on()]
+    """Returns a `sql_flush` for Django's database operations that may empty the audit trail, too.
+
+    On PostgreSQL it deletes rows instead of truncating. TRUNCATE makes new files for 40 tables and their indexes, which
+    takes 0.1 s after each test. Like TRUNCATE, the lock waits for transactions that still write.
+    """
+
+    def statements(self: Any, style: Any, tables: list[str], **options: Any) -> list[str]:
+        if connection.vendor != "postgresql" or not tables:
+            return [*off(), *sql_flush(self, style, tables, **options), *on()]
+        names = [self.quote_name(table) for table in tables]
+        deletes = [f"DELETE FROM {name}" for name in names]  # noqa: S608 - names of our own tables, quoted
+        lock = f"LOCK TABLE {', '.join(names)} IN EXCLUSIVE MODE"
+        # Foreign keys are checked when a transaction ends; tables cannot be altered while checks are open.
+        return ["; ".join([*off(), lock, *deletes, "SET CONSTRAINTS ALL IMMEDIATE", *on()])]
+
+    return statements
 
 
 @contextmanager

@@ -21,9 +21,9 @@ import pytest
 from django.db import connection
 
 from config import secrets
-from simulation.postgres_server import NoPostgres, PostgresServer
-from simulation.processes import NotReady, free_port
-from simulation.redis_server import NoRedis, RedisServer
+from simulation.postgres_server import PostgresNotFound, PostgresServer
+from simulation.processes import ServerNotReady, free_port
+from simulation.redis_server import RedisNotFound, RedisServer
 
 folder = Path()  # made by `start`
 redis_server: RedisServer | None = None
@@ -37,7 +37,7 @@ def pytest_load_initial_conftests() -> Generator[None]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `stop` runs then, too
     try:
         start()
-    except (NoPostgres, NoRedis, NotReady) as error:
+    except (PostgresNotFound, RedisNotFound, ServerNotReady) as error:
         raise pytest.UsageError(str(error)) from error
     return (yield)
 
@@ -57,7 +57,7 @@ def start() -> None:
     global folder  # noqa: PLW0603 - one for the whole run
     folder = Path(tempfile.mkdtemp(prefix="flashsale-tests-"))
     folder.chmod(0o711)  # PostgreSQL may run as another user, who has to pass
-    os.environ.update(secrets.fresh())
+    os.environ.update(secrets.generate())
     os.environ.update(
         FLASHSALE_VAR=str(folder / "var"),
         FLASHSALE_HASHED_STATIC="0",

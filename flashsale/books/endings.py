@@ -1,4 +1,4 @@
-"""How a reservation ends in the books: one place for expiry, release, cancellation and abandonment."""
+"""How a reservation ends in PostgreSQL (the books): the one place for expiry, release, cancellation and abandonment."""
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,7 +16,11 @@ from flashsale.rules.states import ReservationState, UnitState
 
 @dataclass(frozen=True, slots=True)
 class EndedReservation:
-    """What the gate must hear of an end: how it was, whether the limit is free again, and units offered again."""
+    """What Redis (the gate) must be told about an end.
+
+    `how` is the state of the reservation, `frees_limit` whether its limit slots are free again, and `units` are the
+    units to offer again, as (id, version, SKU).
+    """
 
     reservation: str
     allocation: int
@@ -25,15 +29,15 @@ class EndedReservation:
     units: tuple[tuple[int, int, str], ...]
 
 
-def units_of(ids: Iterable[int]) -> list[Unit]:
-    """The units, locked in the order of their ids."""
+def lock_units(ids: Iterable[int]) -> list[Unit]:
+    """Locks the units and returns them, in the order of their ids so that two callers cannot deadlock."""
     return list(Unit.objects.select_for_update().filter(id__in=ids).order_by("id"))
 
 
-def offered(units: Iterable[Unit], allocation: int) -> tuple[tuple[int, int, str], ...]:
-    """The units that are free in this allocation, as the gate hears of them: id, version, SKU.
+def offerable_units(units: Iterable[Unit], allocation: int) -> tuple[tuple[int, int, str], ...]:
+    """The units that are free in this allocation, as Redis needs them: (id, version, SKU).
 
-    A unit may have moved on since: then another line offers it.
+    A unit that has moved to another allocation since is left out, because the other line offers it.
     """
     free = (unit for unit in units if unit.state == UnitState.FREE and unit.allocation_id == allocation)
     return tuple((unit.id, unit.version, unit.sku) for unit in free)
@@ -49,16 +53,16 @@ def end(
 def end_all(
     reservations: Sequence[Reservation], *, state: ReservationState, now: datetime, keep_slots: bool = False
 ) -> list[EndedReservation]:
-    """Ends locked reservations of one sale that are all in one state: held ones free their units, confirmed ones
-    return them to the pool.
+    """Ends locked reservations of one sale, which must all be in the same state.
 
-    `keep_slots` leaves the limit used (a cancellation by review, until its appeal is final). Must run in a transaction,
-    and all or none of them end: raises RefusedByBooks where a unit is not as its reservation says.
+    The units of held reservations become free; the units of confirmed ones return to the pool. `keep_slots` leaves
+    their limit used (for a cancellation by review, until its appeal is final). Must run in a transaction. All of them
+    end or none: raises RefusedByBooks if the state of a unit does not fit its reservation.
     """
     if not reservations:
         return []
     (sale,) = {row.sale_id for row in reservations}
-    # Shared with everybody but a rebuild, which must not count what ends meanwhile.
+    # A shared lock: only a rebuild locks exclusively, because it must not count reservations that end meanwhile.
     lock_sale(sale)
     was, becomes = (
         (UnitState.SOLD, UnitState.RETURNED)
@@ -66,7 +70,7 @@ def end_all(
         else (UnitState.HELD, UnitState.FREE)
     )
     reservation_units = ReservationUnit.objects.filter(reservation__in=reservations, active=True)
-    units = units_of(reservation_units.values_list("unit_id", flat=True))
+    units = lock_units(reservation_units.values_list("unit_id", flat=True))
     advance_units([(unit.id, unit.version) for unit in units], was=was, becomes=becomes)
     reservation_units.update(active=False)
     limit_slots = LimitSlot.objects.filter(reservation__in=reservations)
@@ -77,7 +81,7 @@ def end_all(
     for row in reservations:
         row.state, row.ended_at = state, now
     Reservation.objects.filter(pk__in=[row.pk for row in reservations]).update(state=state, ended_at=now)
-    return ended_before_all(reservations)
+    return describe_all_ended(reservations)
 
 
 def _remember_unpaid(campaign: int, limit_slots: QuerySet[LimitSlot]) -> None:
@@ -88,46 +92,50 @@ def _remember_unpaid(campaign: int, limit_slots: QuerySet[LimitSlot]) -> None:
     )
 
 
-def ended_before(reservation: Reservation) -> EndedReservation:
-    """What the gate must hear of a reservation that has ended (see :func:`ended_before_all`)."""
-    return ended_before_all([reservation])[0]
+def describe_ended(reservation: Reservation) -> EndedReservation:
+    """What Redis must be told about one ended reservation (see :func:`describe_all_ended`)."""
+    return describe_all_ended([reservation])[0]
 
 
-def ended_before_all(
+def describe_all_ended(
     reservations: Sequence[Reservation], taken: Mapping[uuid.UUID, Collection[tuple[int, int]]] | None = None
 ) -> list[EndedReservation]:
-    """What the gate must hear of reservations that have ended, however often: its messages may be lost.
+    """What Redis must be told about ended reservations. Safe to call again, because messages to Redis may be lost.
 
-    `taken` are units (id, version) that the gate keeps for them and nobody committed: where they are still as the gate
-    knows them, they become free at a newer version, so that it may offer them again. Must run in a transaction.
+    `taken` has, by reservation, the units (id, version) that Redis keeps for it and PostgreSQL never committed. Units
+    that are still at that version become free at a newer version, so that Redis may offer them again. Must run in a
+    transaction.
     """
     units_in = {row.pk: {unit for unit, _ in (taken or {}).get(row.pk, ())} for row in reservations}
     kept = {unit for row in reservations for unit in (taken or {}).get(row.pk, ())}
-    given_up = [pair for unit in units_of(id_ for id_, _ in kept) if (pair := (unit.id, unit.version)) in kept]
+    given_up = [pair for unit in lock_units(id_ for id_, _ in kept) if (pair := (unit.id, unit.version)) in kept]
     advance_units(given_up, was=UnitState.FREE, becomes=UnitState.FREE)
     for id_, unit in ReservationUnit.objects.filter(reservation__in=reservations).values_list(
         "reservation_id", "unit_id"
     ):
         units_in[id_].add(unit)
-    # Without locks: the gate compares versions, and hears of them after the commit anyway.
+    # No locks here: Redis compares versions, and it is told after the commit in any case.
     units = Unit.objects.in_bulk(set().union(*units_in.values()))
     limited = set(LimitSlot.objects.filter(reservation__in=reservations).values_list("reservation_id", flat=True))
     return [
         EndedReservation(
-            str(row.pk), row.allocation_id, str(row.state), row.pk not in limited,
-            offered((units[id_] for id_ in sorted(units_in[row.pk])), row.allocation_id),
+            str(row.pk),
+            row.allocation_id,
+            str(row.state),
+            row.pk not in limited,
+            offerable_units((units[id_] for id_ in sorted(units_in[row.pk])), row.allocation_id),
         )
         for row in reservations
-    ]  # fmt: skip
+    ]
 
 
 def abandon_all(rows: Iterable[Reservation], *, now: datetime) -> None:
-    """Refuses reservations that the gate took but nobody committed: from now on nobody can.
+    """Writes reservations that Redis took and no process committed as abandoned. They cannot be committed afterwards.
 
-    Where somebody commits one at this moment, whoever is first decides. Must run in a transaction; their units are
-    given up by `ended_before_all`.
+    If another process commits one of them at this moment, the first insert decides. Must run in a transaction;
+    `describe_all_ended` gives their units up.
     """
-    # In the order in which the writer inserts: two that write the same ones wait for each other one way only.
+    # The writer thread inserts in the same order, so two transactions with the same rows cannot deadlock.
     fresh = sorted(rows, key=lambda row: row.pk)
     for row in fresh:
         row.state, row.ended_at = ReservationState.ABANDONED, now

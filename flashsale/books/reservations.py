@@ -1,6 +1,7 @@
-"""The writer: commits the reservations that the gate has decided, many of a sale in one transaction (writers.py).
+"""Commits the reservations that the gate (Redis) has decided to the books (PostgreSQL), many in one transaction.
 
-A batch that the tables refuse is taken apart and committed one by one, so that a bad row refuses one reservation only.
+The threads of writer_threads.py call it. When the tables refuse a batch, its reservations are committed one by one, so
+that a bad row refuses only its own reservation.
 """
 
 import logging
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A unit as the gate gave it out: the books take it only at this version."""
+class ReservedUnit:
+    """A unit that the gate gave out at this version: the books hold it only if it is free at the same version."""
 
     unit: int
     version: int
@@ -36,7 +37,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class SlotRequest:
-    """Slots wanted on one axis of one limit."""
+    """The limit slots that a reservation needs on one axis of one limit, one for each unit."""
 
     scope: str
     axis: str
@@ -57,24 +58,24 @@ class NewReservation:
     number: int
     asked: str
     fingerprint: str
-    units: tuple[Taken, ...]
+    units: tuple[ReservedUnit, ...]
     limit_slots: tuple[SlotRequest, ...]
     made_ms: int
     deadline_ms: int
 
     @property
     def amount(self) -> int:
-        """What the buyer will pay, in whole units of the currency."""
+        """The price of all units, in whole units of the currency."""
         return sum(unit.price for unit in self.units)
 
     @property
     def made_at(self) -> datetime:
-        """When it was made, on the line's clock."""
+        """`made_ms` as a time."""
         return moment(self.made_ms)
 
 
 class RefusedByBooks(Exception):
-    """The tables refuse; `outcome` is the word for it."""
+    """The tables refuse a reservation; `outcome` says why."""
 
     def __init__(self, outcome: Outcome, detail: str) -> None:
         super().__init__(outcome, detail)
@@ -82,7 +83,7 @@ class RefusedByBooks(Exception):
         self.detail = detail
 
 
-# Which lie each constraint refuses. SQLite names the columns instead of a unique constraint.
+# What it means when a constraint refuses. For a unique constraint, SQLite names the columns instead.
 REFUSALS = {
     "one_use_of_a_limit_slot": Outcome.LIMIT_REACHED,
     "flashsale_limitslot.scope": Outcome.LIMIT_REACHED,
@@ -97,7 +98,7 @@ REFUSALS = {
 
 
 def refusal_of(error: IntegrityError) -> Outcome:
-    """The word for a constraint that refused; raises the error itself when the constraint has none."""
+    """The outcome for a constraint that refused; raises the error when the constraint has none."""
     text = str(error)
     for name, outcome in REFUSALS.items():
         if name in text:
@@ -106,26 +107,27 @@ def refusal_of(error: IntegrityError) -> Outcome:
 
 
 def lock_sale(sale: int, *, exclusive: bool = False, made_at: datetime | None = None) -> tuple[int, str]:
-    """The sale's epoch and state, its row locked until the transaction ends; SQLite's transactions are exclusive.
+    """Locks the sale's row until the transaction ends, and returns its epoch and state.
 
-    A published sale that had closed at `made_at`, on the line's clock, counts as closed.
+    The lock is shared unless `exclusive`. SQLite needs none, because its transactions are exclusive. A published sale
+    that had closed at `made_at`, on the line's clock, counts as closed.
     """
     lock = "" if connection.vendor == "sqlite" else (" FOR UPDATE" if exclusive else " FOR SHARE")
-    wanted = f"SELECT epoch, state, closes_at <= %s FROM flashsale_sale WHERE id = %s{lock}"  # noqa: S608
+    query = f"SELECT epoch, state, closes_at <= %s FROM flashsale_sale WHERE id = %s{lock}"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(wanted, [connection.ops.adapt_datetimefield_value(made_at), sale])
+        cursor.execute(query, [connection.ops.adapt_datetimefield_value(made_at), sale])
         epoch, state, over = cursor.fetchone()
     return int(epoch), str(SaleState.CLOSED if over and state == SaleState.PUBLISHED else state)
 
 
 def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: UnitState) -> None:
-    """Moves units (id, version) on by compare-and-set; raises RefusedByBooks when one is not as it was."""
+    """Moves units (id, version) to their next state by compare-and-set; raises RefusedByBooks if one has changed."""
     _advance({"id": "bigint", "version": "int"}, sorted(units), was=was, becomes=becomes)
 
 
-def take_units(winners: Iterable[NewReservation]) -> None:
-    """Holds the winners' units: each must be free, at its version, and in the line that it was taken from."""
-    rows = sorted((unit.unit, unit.version, winner.allocation) for winner in winners for unit in winner.units)
+def take_units(reservations: Iterable[NewReservation]) -> None:
+    """Holds the reservations' units: each must be free, at its version, and in the line that the gate took it from."""
+    rows = sorted((unit.unit, unit.version, new.allocation) for new in reservations for unit in new.units)
     columns = {"id": "bigint", "version": "int", "allocation_id": "bigint"}
     _advance(columns, rows, was=UnitState.FREE, becomes=UnitState.HELD)
 
@@ -135,9 +137,10 @@ def _advance(
 ) -> None:
     if not rows:
         return
-    # The state goes along row by row: as one condition for all, an index of all free units looks cheap and is not.
-    columns, wanted = {**columns, "state": "varchar"}, [(*row, was.value) for row in rows]
-    names, arrays = ", ".join(columns), [list(column) for column in zip(*wanted, strict=True)]
+    # The state is compared in each row. As one condition for all rows, it makes PostgreSQL read an index of all free
+    # units, which looks cheap to the planner and is slow.
+    columns, expected = {**columns, "state": "varchar"}, [(*row, was.value) for row in rows]
+    names, arrays = ", ".join(columns), [list(column) for column in zip(*expected, strict=True)]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             marks = ", ".join(f"%s::{kind}[]" for kind in columns.values())
@@ -146,7 +149,7 @@ def _advance(
         else:
             mark = f"({', '.join(['%s'] * len(columns))})"
             which = f"({names}) IN (VALUES {', '.join([mark] * len(rows))})"
-            values = [value for row in wanted for value in row]
+            values = [value for row in expected for value in row]
         cursor.execute(
             f"UPDATE flashsale_unit SET state = %s, version = version + 1 WHERE {which}",  # noqa: S608
             [becomes.value, *values],
@@ -156,26 +159,29 @@ def _advance(
 
 
 def claim_slots(limit_slots: Sequence[tuple[uuid.UUID, SlotRequest, int]]) -> None:
-    """Takes the lowest free slots for (reservation, claim, quantity); sorted, so that no two batches deadlock."""
-    taken: dict[tuple[str, str, str], set[int]] = defaultdict(set)
-    # A limit of one leaves nothing to choose: the table refuses whoever comes second.
-    if digests := {ask.digest for _, ask, _ in limit_slots if ask.limit > 1}:
+    """Takes the lowest free limit slots for (reservation, request, quantity).
+
+    Inserts them in order, so that two batches never deadlock. Raises IntegrityError when a limit is full.
+    """
+    used_slots: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+    # With a limit of one there is only slot 1, so no query is needed: the table refuses the second reservation.
+    if digests := {request.digest for _, request, _ in limit_slots if request.limit > 1}:
         for row in LimitSlot.objects.filter(digest__in=digests).values_list("scope", "axis", "digest", "slot"):
-            taken[row[:3]].add(row[3])
+            used_slots[row[:3]].add(row[3])
     rows = []
-    for reservation, ask, quantity in limit_slots:
-        used = taken[ask.scope, ask.axis, ask.digest]
+    for reservation, request, quantity in limit_slots:
+        used = used_slots[request.scope, request.axis, request.digest]
         for _ in range(quantity):
             slot = next(slot for slot in count(1) if slot not in used)
             used.add(slot)
-            rows.append((ask.scope, ask.axis, ask.digest, slot, ask.limit, reservation))
+            rows.append((request.scope, request.axis, request.digest, slot, request.limit, reservation))
     if rows:
         names = ("scope", "axis", "digest", "slot", "limit", "reservation_id")
         insert(LimitSlot, dict(zip(names, zip(*sorted(rows), strict=True), strict=True)))
 
 
 def _known(reservations: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """The state of those reservations that are in the books; asked with every batch, hence not through the models."""
+    """The state of the reservations that are in the books. Plain SQL, because it runs with every batch."""
     postgres = connection.vendor == "postgresql"
     marks = ", ".join(["%s"] * len(reservations))
     with connection.cursor() as cursor:
@@ -186,58 +192,60 @@ def _known(reservations: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
         return {id_ if postgres else uuid.UUID(id_): str(state) for id_, state in cursor.fetchall()}
 
 
-def _commit(sale: int, winners: Sequence[NewReservation]) -> dict[uuid.UUID, Outcome]:
+def _commit(sale: int, reservations: Sequence[NewReservation]) -> dict[uuid.UUID, Outcome]:
     with transaction.atomic():
-        epoch, state = lock_sale(sale, made_at=max(w.made_at for w in winners))
-        known = _known([w.id for w in winners])
+        epoch, state = lock_sale(sale, made_at=max(new.made_at for new in reservations))
+        known = _known([new.id for new in reservations])
         answers = {id_: _answer_for(state) for id_, state in known.items()}
-        fresh = sorted((w for w in winners if w.id not in known), key=lambda w: w.id)  # two batches may share some
+        # Sorted, because two batches may have some of the same reservations and must not deadlock.
+        fresh = sorted((new for new in reservations if new.id not in known), key=lambda new: new.id)
         if fresh and state != SaleState.PUBLISHED:
             raise RefusedByBooks(Outcome.PAUSED if state == SaleState.PAUSED else Outcome.CLOSED, state)
-        if any(w.epoch != epoch for w in fresh):
+        if any(new.epoch != epoch for new in fresh):
             raise RefusedByBooks(Outcome.NOT_READY, f"the books are in epoch {epoch}")
         if fresh:
             _write(fresh)
-    return answers | {w.id: Outcome.RESERVED for w in fresh}
+    return answers | {new.id: Outcome.RESERVED for new in fresh}
 
 
-def _write(winners: Sequence[NewReservation]) -> None:
+def _write(fresh: Sequence[NewReservation]) -> None:
     same = ["index", "number", "asked", "fingerprint", "amount", "epoch", "deadline_ms", "made_at", "id"]
-    columns = {name: [getattr(w, name) for w in winners] for name in same}
-    columns |= {f"{name}_id": [getattr(w, name) for w in winners] for name in ("sale", "allocation", "channel")}
-    columns |= {"quantity": [len(w.units) for w in winners], "state": [ReservationState.HELD.value] * len(winners)}
+    columns = {name: [getattr(new, name) for new in fresh] for name in same}
+    columns |= {f"{name}_id": [getattr(new, name) for new in fresh] for name in ("sale", "allocation", "channel")}
+    columns |= {"quantity": [len(new.units) for new in fresh], "state": [ReservationState.HELD.value] * len(fresh)}
     insert(Reservation, columns)
-    taken = [(w.id, unit) for w in winners for unit in w.units]
-    take_units(winners)
-    columns = {"reservation_id": [id_ for id_, _ in taken], "unit_id": [unit.unit for _, unit in taken]}
-    columns |= {name: [getattr(unit, name) for _, unit in taken] for name in ("sku", "price")}
-    insert(ReservationUnit, columns | {"active": [True] * len(taken)})
-    claim_slots([(w.id, ask, len(w.units)) for w in winners for ask in w.limit_slots])
+    take_units(fresh)
+    units = [(new.id, unit) for new in fresh for unit in new.units]
+    columns = {"reservation_id": [id_ for id_, _ in units], "unit_id": [unit.unit for _, unit in units]}
+    columns |= {name: [getattr(unit, name) for _, unit in units] for name in ("sku", "price")}
+    insert(ReservationUnit, columns | {"active": [True] * len(units)})
+    claim_slots([(new.id, request, len(new.units)) for new in fresh for request in new.limit_slots])
 
 
 def _answer_for(state: str) -> Outcome:
     if state in {ReservationState.HELD, ReservationState.CONFIRMED}:
         return Outcome.RESERVED
-    # Somebody gave up on it before it was committed: the gate gives place and key back, and the same key may win yet.
+    # The reservation was written off before this commit. The gate gives place and key back, so the same key may
+    # still win.
     return Outcome.NOT_READY if state == ReservationState.ABANDONED else Outcome.EXPIRED
 
 
-def commit(winners: Sequence[NewReservation]) -> dict[uuid.UUID, Outcome]:
-    """What the books say to each winner of a sale: reserved (committed), or a refusal that left nothing behind.
+def commit(reservations: Sequence[NewReservation]) -> dict[uuid.UUID, Outcome]:
+    """Commits reservations of one sale; for each RESERVED, or a refusal that left nothing behind.
 
     Raises Django's Error when the books do not answer: then the outcome of all of them is unknown.
     """
-    (sale,) = {winner.sale for winner in winners}
+    (sale,) = {new.sale for new in reservations}
     try:
-        return _commit(sale, winners)
+        return _commit(sale, reservations)
     except (IntegrityError, RefusedByBooks):
-        # Also one that was alone: somebody may have committed the very same at this moment.
-        return {winner.id: _commit_alone(winner) for winner in winners}
+        # A batch of one is tried again, too, because another process may have committed the same reservation just now.
+        return {new.id: _commit_alone(new) for new in reservations}
 
 
-def _commit_alone(winner: NewReservation) -> Outcome:
+def _commit_alone(new: NewReservation) -> Outcome:
     try:
-        return _commit(winner.sale, [winner])[winner.id]
+        return _commit(new.sale, [new])[new.id]
     except IntegrityError as error:
         return refusal_of(error)
     except RefusedByBooks as refused:

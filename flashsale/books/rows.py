@@ -1,4 +1,4 @@
-"""Many rows in one statement: what is written hundreds of times a second is not made into objects first."""
+"""Inserts many rows in one statement, without building model objects, for tables that get hundreds of rows a second."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -10,10 +10,10 @@ from django.db.models import Model
 
 
 def insert(model: type[Model], columns: Mapping[str, Sequence[Any]]) -> None:
-    """Inserts rows given column by column, by the names of the table's columns; the rest stays null.
+    """Inserts rows. `columns` maps the name of a column to its values, row by row; all other columns stay null.
 
-    PostgreSQL gets one JSON text, which costs both sides a tenth of as many parameters. Raises IntegrityError as any
-    insert does.
+    PostgreSQL gets one JSON text as the only parameter, because that costs client and server a tenth of one parameter
+    for each value. Raises IntegrityError as any insert does.
     """
     sql, names = _statement(model, tuple(columns), connection.vendor), tuple(columns)
     with connection.cursor() as cursor:
@@ -36,7 +36,7 @@ def _statement(model: type[Model], names: tuple[str, ...], vendor: str) -> str:
     head = f"INSERT INTO {quote(model._meta.db_table)} ({quoted})"  # noqa: SLF001 - Django documents it
     if vendor != "postgresql":
         return f"{head} VALUES ({', '.join(['%s'] * len(names))})"
-    # Without lengths: a cast to varchar(n) would cut off what the column itself refuses.
+    # The types are without lengths: a cast to varchar(n) would cut a text that the column must refuse.
     types = [str(field.db_type(connection)).partition("(")[0] for field in _fields(model, names)]
     shape = ", ".join(f"{quote(name)} {type_}" for name, type_ in zip(names, types, strict=True))
     return f"{head} SELECT {quoted} FROM json_to_recordset(%s) AS rows({shape})"  # noqa: S608 - names of our own

@@ -1,4 +1,4 @@
-"""A thread for each sale that is being sold, which commits what the gate has decided for it, many at once."""
+"""Writer threads: one thread for each running sale commits to PostgreSQL what Redis has decided, many at once."""
 
 import logging
 import queue
@@ -17,19 +17,23 @@ IDLE_S = 60.0
 
 
 class Writer:
-    """A thread that commits what is waiting for a sale, up to 64 at once, and ends when nothing comes for a while."""
+    """Commits the waiting reservations of a sale in batches of up to BATCH_MAX.
+
+    Its thread starts with the first reservation, and ends when none comes for IDLE_S seconds.
+    """
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[NewReservation, Future[Outcome]]] = queue.SimpleQueue()
-        self._turn = threading.Lock()
+        self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def submit(self, winner: NewReservation) -> "Future[Outcome]":
-        """The books' answer to come; it fails with Django's Error when they do not answer."""
+        """A future of PostgreSQL's answer. It raises Django's Error when PostgreSQL does not answer."""
         answer: Future[Outcome] = Future()
-        answer.set_running_or_notify_cancel()  # whoever stops waiting for it must not surprise the thread
+        # From now on the future cannot be cancelled, so the thread can always set its result.
+        answer.set_running_or_notify_cancel()
         self._waiting.put((winner, answer))
-        with self._turn:
+        with self._start_lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="books-writer", daemon=True)
                 self._thread.start()
@@ -43,17 +47,17 @@ class Writer:
                     batch.append(self._waiting.get())
                 self._deliver(batch)
                 continue
-            with self._turn:
+            with self._start_lock:
                 if self._waiting.empty():
                     self._thread = None
                     return
 
     def _deliver(self, batch: list[tuple[NewReservation, "Future[Outcome]"]]) -> None:
-        # The same winner may wait twice: a retry arrives while the first attempt is on its way.
+        # The same reservation may wait twice, because a retry may arrive before the first attempt is committed.
         winners = {winner.id: winner for winner, _ in batch}
         try:
             answers = commit(list(winners.values()))
-        except Exception as error:  # handed to everybody who waits; the thread lives on
+        except Exception as error:  # every waiting caller gets it, and the thread goes on
             if not isinstance(error, Error):
                 log.exception("a batch of %s could not be committed", len(batch))
             for _, future in batch:
@@ -71,5 +75,5 @@ _writers: dict[int, Writer] = {}
 
 
 def writer_of(sale: int) -> Writer:
-    """Each sale has its own: one whose row somebody holds must not hold up the others."""
+    """The writer of a sale. Each sale has its own, because a sale with a locked row must not delay the others."""
     return _writers.get(sale) or _writers.setdefault(sale, Writer())

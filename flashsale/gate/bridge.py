@@ -1,4 +1,4 @@
-"""Synchronous callers (pages, API, commands, tasks) reach the gate through one background event loop per process."""
+"""Lets synchronous code (pages, API, commands, tasks) call the gate (Redis), through one event loop per process."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ _loops: dict[int, asyncio.AbstractEventLoop] = {}
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    # Keyed by pid: a forked Celery child must not use its parent's loop, whose thread it does not have.
+    # By process id: a forked Celery child must not use the loop of its parent, because the loop's thread is not in it.
     with _lock:
         loop = _loops.get(os.getpid())
         if loop is None:
@@ -24,5 +24,5 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """The coroutine's result, awaited on the background loop; never call it from a running event loop."""
+    """Runs the coroutine on the background loop and returns its result. Never call it from a running event loop."""
     return asyncio.run_coroutine_threadsafe(coroutine, _loop()).result()

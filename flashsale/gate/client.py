@@ -1,8 +1,7 @@
-"""The one way to Redis: scripts by hash, nothing re-sent blindly, the server's run id with every call.
+"""The connection to the gate (Redis): scripts are called by their hash, and no call is sent a second time blindly.
 
-A run id changes whenever the server restarts, is restored or is replaced by a replica. The link to it learns it when
-it connects and hands it to every script, so that a gate which lost its memory refuses all
-work until the sale is loaded again from the books.
+Every script gets the run id of the server. The run id changes when the server restarts, is restored or is replaced by a
+replica. The link reads it when it connects, so a gate that has lost its memory refuses all work.
 """
 
 import asyncio
@@ -10,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -23,7 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from flashsale.gate.link import Link, LinkBroken
 
-# A call that takes longer than a second on a gate that decides in microseconds is an outage: its outcome is unknown.
+# The gate decides in microseconds. A call that takes longer than a second is an outage, and its outcome is unknown.
 SOCKET_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 0.3
 CONNECTIONS_MAX = 64
@@ -31,17 +30,20 @@ CONNECTIONS_MAX = 64
 LUA = files("flashsale.gate") / "lua"
 PRELUDE = (LUA / "prelude.lua").read_text()
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
 
 class GateDown(Exception):
     """The gate did not answer; whether the call had an effect is unknown."""
 
 
-# Of redis-py, its sockets and asyncio: whatever keeps a command from being answered.
+# All errors of redis-py, sockets and asyncio that mean that a command got no answer.
 _UNANSWERED = (LinkBroken, RedisError, OSError, TimeoutError)
 
 
 class _Commands(aioredis.Redis):
-    """redis-py's commands, each on a connection of its own; what goes wrong with one is :class:`GateDown`."""
+    """redis-py's commands, each on a connection of its own; every failure becomes :class:`GateDown`."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         try:
@@ -62,7 +64,7 @@ class _Pipeline(Pipeline):
 
 
 class Script:
-    """A Lua file of this package behind the shared prelude, called by its SHA-1."""
+    """A Lua file of this package with the shared prelude before it, called by its SHA-1."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -71,9 +73,10 @@ class Script:
 
 
 class Gate:
-    """The way to Redis of one event loop; whatever is asked of it raises :class:`GateDown`.
+    """The connections of one event loop to Redis; every method raises :class:`GateDown` when Redis does not answer.
 
-    `call` runs scripts, `ask` small commands on a crowd's way, `redis` all others: a large reply holds up nobody.
+    `run_script` and `run_command` share one link and serve the crowd. `redis` is for all other commands, because a
+    large reply on the shared link would delay everybody.
     """
 
     def __init__(self, url: str) -> None:
@@ -88,30 +91,30 @@ class Gate:
         )
         self._link: Link | None = None
         self._linking: asyncio.Task[Link] | None = None
-        # What was learnt through this gate and goes with it: cards, draws, batches on their way; by who keeps it.
-        self.kept: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
-        # Any: the library types every reply as bytes or text, whatever the client was told.
+        # Written by GateCache only, which gives the entries their types.
+        self.caches: defaultdict[GateCache[Any, Any], dict[Any, Any]] = defaultdict(dict)
+        # Any: the library types every reply as bytes or text, although this client always gets bytes.
         self.redis: Any = _Commands(connection_pool=self.pool, retry=Retry(NoBackoff(), 0))
 
-    async def call(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
-        """The script's reply; ARGV[1] is always the server's run id."""
+    async def run_script(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
+        """The script's reply. The server's run id is put before `args`, so it is always ARGV[1]."""
         try:
             link = await self._linked()
             rest = (len(keys), *keys, link.run_id, *args)
-            reply = await link.ask(_packed("EVALSHA", script.sha, *rest))
+            reply = await link.send(_packed("EVALSHA", script.sha, *rest))
             if isinstance(reply, ResponseError) and str(reply).startswith("NOSCRIPT"):
-                # The script did not run, so sending it once more is no blind repetition.
-                reply = await link.ask(_packed("EVAL", script.body, *rest))
+                # The script did not run, so it is safe to send it once more.
+                reply = await link.send(_packed("EVAL", script.body, *rest))
         except _UNANSWERED as error:
             raise GateDown(f"{script.name}: {error}") from error
         if isinstance(reply, Exception):
             raise GateDown(f"{script.name}: {reply}") from reply
         return reply
 
-    async def ask(self, *command: str | int) -> Any:
+    async def run_command(self, *command: str | int) -> Any:
         """The reply to a command, as Redis sends it."""
         try:
-            reply = await (await self._linked()).ask(_packed(*command))
+            reply = await (await self._linked()).send(_packed(*command))
         except _UNANSWERED as error:
             raise GateDown(f"{command[0]}: {error}") from error
         if isinstance(reply, Exception):
@@ -119,7 +122,7 @@ class Gate:
         return reply
 
     async def _linked(self) -> Link:
-        """The link that calls share; whoever comes while it is being made waits for the same one."""
+        """The shared link. Callers that come while it is being made wait for the same one."""
         if self._link and not self._link.broken:
             return self._link
         if self._linking is None:
@@ -135,7 +138,7 @@ class Gate:
             self._linking = None
 
     async def run_id(self) -> str:
-        """The run id of the server behind the gate; raises :class:`GateDown`."""
+        """The run id of the Redis server."""
         try:
             return (await self._linked()).run_id
         except _UNANSWERED as error:
@@ -148,13 +151,24 @@ class Gate:
         await self.pool.disconnect()
 
 
+class GateCache(Generic[Key, Value]):
+    """A dictionary for each gate (for each event loop). A module makes one cache and keeps one kind of thing in it.
+
+    The entries go when the gate goes, so nothing that was read through one server is used with another event loop's.
+    """
+
+    def entries(self) -> dict[Key, Value]:
+        """The entries of the running event loop's gate; the caller reads and changes them."""
+        return gate().caches[self]
+
+
 def _packed(*command: Any) -> bytes:
     return bytes(pack_command(command))
 
 
 async def wall_ms() -> int:
-    """The wall clock of the gate's server, which every script goes by; ms since 1970. Raises :class:`GateDown`."""
-    seconds, micros = await gate().ask("TIME")
+    """The wall clock of the Redis server, which every script uses; ms since 1970. Raises :class:`GateDown`."""
+    seconds, micros = await gate().run_command("TIME")
     return int(seconds) * 1000 + int(micros) // 1000
 
 

@@ -1,16 +1,16 @@
-"""Many requests, one script call: what arrives while a call is in flight goes into the next one."""
+"""Many requests in one script call: requests that arrive while a call is in flight go into the next call."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar, cast
 
-Ask = TypeVar("Ask")
+Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
-# A script of 64 reservations holds Redis for well under a millisecond; more would delay everybody else's commands.
+# A script with 64 reservations holds Redis for well under a millisecond; more would delay all other commands.
 BATCH_MAX = 64
-# Beside the link's bound: what waits here, for one script of one line, is not on the link before its batch is.
+# The link has a bound, too, but it does not count these: a request is on the link only when its batch is sent.
 WAITING_MAX = 20_000
 
 
@@ -18,25 +18,26 @@ class TooManyWaiting(Exception):
     """More requests wait for the gate than the bound allows."""
 
 
-class Coalescer(Generic[Ask, Answer]):
-    """Gathers an event loop's asks into batches of at most 64; adds no latency when idle: the first ask leaves at once.
+class Coalescer(Generic[Request, Answer]):
+    """Gathers the requests of an event loop into batches of at most 64.
 
-    Whoever waits behind a batch that failed fails with it, instead of waiting for the same outage.
+    An idle coalescer adds no latency, because it sends the first request at once. When a batch fails, the requests that
+    wait behind it fail with it, so that they do not wait for the same outage.
     """
 
-    def __init__(self, send: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]]) -> None:
+    def __init__(self, send: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]]) -> None:
         self._send = send
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[Ask, asyncio.Future[Answer]]] = deque()
-        self._sent: list[tuple[Ask, asyncio.Future[Answer]]] = []
+        self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
+        self._sent: list[tuple[Request, asyncio.Future[Answer]]] = []
         self._sender: asyncio.Task[None] | None = None
 
-    def ask(self, ask: Ask) -> asyncio.Future[Answer]:
-        """The answer to come to one ask, or what its batch raised; raises :class:`TooManyWaiting` at once."""
+    def submit(self, request: Request) -> asyncio.Future[Answer]:
+        """The future answer to a request, or the error of its batch. Raises :class:`TooManyWaiting` at once."""
         if len(self._waiting) >= WAITING_MAX:
             raise TooManyWaiting
         answer: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting.append((ask, answer))
+        self._waiting.append((request, answer))
         if self._sender is None:
             self._start()
         return answer
@@ -49,16 +50,16 @@ class Coalescer(Generic[Ask, Answer]):
         while self._waiting:
             size = min(BATCH_MAX, len(self._waiting))
             self._sent = [self._waiting.popleft() for _ in range(size)]
-            answers = await self._send([ask for ask, _ in self._sent])
+            answers = await self._send([request for request, _ in self._sent])
             for (_, future), answer in zip(self._sent, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
 
     def _ended(self, sender: "asyncio.Task[None]") -> None:
-        """Whatever ended the sender ends all who wait: none may wait for ever."""
+        """Passes the sender's error or cancellation to all waiting requests, which would wait for ever otherwise."""
         self._sender = None
         if not sender.cancelled() and sender.exception() is None:
-            if self._waiting:  # asked since its last look
+            if self._waiting:  # submitted after the sender had looked for the last time
                 self._start()
             return
         for _, future in (*self._sent, *self._waiting):

@@ -1,4 +1,4 @@
-"""Looks into the gate, mostly for an audit: what it offers, counts and remembers. Reads only, in chunks."""
+"""Reads what the gate (Redis) offers, counts and remembers, mostly for an audit. Writes nothing; reads in chunks."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -8,24 +8,25 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
 
 CHUNK = 500
+# A packed place is (index * RETURNS + times returned) * LINES + line id, as prelude.lua explains.
 LINES = 256
 RETURNS = 4
 
 
-async def offered(card: SaleCard, line: LineCard) -> dict[int, int]:
-    """Unit → version of every unit that the gate would give out. Raises GateDown."""
+async def offered_units(card: SaleCard, line: LineCard) -> dict[int, int]:
+    """Unit id → version of every unit that the gate may give out. Raises GateDown."""
     units = {}
     for sku in line.skus:
         units.update(await gate().redis.zrange(keys_of(card).free(line.line_id, sku), 0, -1, withscores=True))
     return {int(unit): int(version) for unit, version in units.items()}
 
 
-async def moving(card: SaleCard, line: LineCard) -> int:
+async def count_moving_units(card: SaleCard, line: LineCard) -> int:
     """How many units are on their way to the line's successor. Raises GateDown."""
     return int(await gate().redis.zcard(keys_of(card).moving(line.line_id)))
 
 
-async def used(card: SaleCard) -> dict[str, int]:
+async def used_limits(card: SaleCard) -> dict[str, int]:
     """Digest (hex) → units that the gate counts against the campaign's limit. Raises GateDown."""
     counts = await gate().redis.hgetall(keys_of(card).used_campaign)
     return {digest.decode(): int(count) for digest, count in counts.items()}
@@ -39,14 +40,14 @@ async def counters(card: SaleCard, line: LineCard) -> dict[str, int]:
 
 
 async def refusals(card: SaleCard) -> dict[str, int]:
-    """How often doors refused, by "verb word". Raises GateDown."""
+    """How often a verb was refused with a word, by "verb word". Raises GateDown."""
     found = await gate().redis.hgetall(keys_of(card).refused)
     return {word.decode(): int(times) for word, times in found.items()}
 
 
 async def unclaimed(card: SaleCard, line: LineCard, *, called: int) -> int:
     """How many of the numbers up to `called` neither reserved nor left the line. Raises GateDown."""
-    # Bit n stands for number n; what lies behind the last one called is cut off.
+    # Bit n stands for number n, the highest bit of a byte first. The shift cuts off the bits after `called`.
     spent = await gate().redis.getrange(keys_of(card).spent(line.line_id), 0, called // 8)
     bits = int.from_bytes(spent.ljust(called // 8 + 1, b"\0")) >> (7 - called % 8)
     return called - (bits & ((1 << called) - 1)).bit_count()
@@ -60,7 +61,7 @@ async def waves(card: SaleCard, line: LineCard) -> list[tuple[int, int]]:
 
 
 async def still_held(card: SaleCard, reservations: Sequence[str]) -> list[str]:
-    """Those of the reservations whose units the gate still counts as taken. Raises GateDown."""
+    """The reservations among these whose units the gate still counts as taken. Raises GateDown."""
     found: list[str] = []
     for start in range(0, len(reservations), CHUNK):
         some = reservations[start : start + CHUNK]
@@ -69,29 +70,33 @@ async def still_held(card: SaleCard, reservations: Sequence[str]) -> list[str]:
     return found
 
 
+async def list_size(card: SaleCard, line: int) -> int:
+    """How many people are on a line's list. Raises GateDown."""
+    return int(await gate().redis.scard(keys_of(card).listed(line)))
+
+
 async def revision(card: SaleCard) -> int | None:
-    """The last decision about the sale that the gate has heard of; None when it does not know the sale."""
-    heard = await gate().redis.hget(keys_of(card).state, "revision")
-    return None if heard is None else int(heard)
+    """The revision of the last decision that the gate has applied to the sale; None when it does not have the sale."""
+    applied = await gate().redis.hget(keys_of(card).state, "revision")
+    return None if applied is None else int(applied)
 
 
-async def knows(card: SaleCard) -> bool:
-    """Whether the gate holds this sale at all. Raises GateDown."""
+async def has_sale(card: SaleCard) -> bool:
+    """Whether the gate has this sale. Raises GateDown."""
     return bool(await gate().redis.exists(keys_of(card).state))
 
 
 async def places(card: SaleCard) -> Counter[tuple[int, int]]:
-    """How many digests lead to each (line, index). Raises GateDown."""
+    """How many digests lead to each place, by (line id, index). Raises GateDown."""
     found: Counter[tuple[int, int]] = Counter()
-    async for packed in _packed(card):
-        line, rest = packed % LINES, packed // LINES
-        found[line, rest // (2 * RETURNS)] += 1
+    async for packed in _packed_places(card):
+        found[packed % LINES, packed // LINES // RETURNS] += 1
     return found
 
 
-async def _packed(card: SaleCard) -> AsyncIterator[int]:
+async def _packed_places(card: SaleCard) -> AsyncIterator[int]:
     for start in range(0, card.buckets, CHUNK):
-        # One by one, the round trips of sixty thousand buckets would take minutes.
+        # In pipelines, because sixty thousand single round trips would take minutes.
         pipe = gate().redis.pipeline(transaction=False)
         for key in keys_of(card).buckets(range(start, min(start + CHUNK, card.buckets))):
             pipe.hvals(key)

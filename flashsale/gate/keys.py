@@ -1,39 +1,43 @@
-"""Every key in the gate's Redis: pattern, type, meaning, life. Nothing else spells a key.
+"""The names of all keys in the gate (Redis): pattern, type, meaning, life. No other file spells a key.
 
-`{c}` is the campaign's id in braces, the hash tag: all keys of a campaign live on one node of a Redis Cluster.
+`{c}` is the campaign's id in braces. This is the hash tag: all keys of a campaign live on one node of a Redis Cluster.
 
 | pattern                         | type   | meaning                                                                  |
 |---------------------------------|--------|--------------------------------------------------------------------------|
 | fs:sales                        | HASH   | sale code → "campaign id:sale id", the directory                         |
-| fs:{c}:card:<sale>              | STRING | the sale's card, JSON: what a door needs to know (gate/card.py)          |
-| fs:{c}:sale:<sale>              | HASH   | run, revision, state, times, paused_ms, runs_from, runs_until, frozen    |
-| fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps;    |
-|                                 |        | late: lapsed with extra time, too; removed: how often units left the     |
-|                                 |        | offer by no claim (rolled over, late money)                              |
-| fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → place, packed (enter.lua); the crowd-sized memory    |
-| fs:{c}:out:<sale>:<n>           | BITMAP | by index: left or voided                                                 |
-| fs:{c}:seen:<sale>:<n>          | BITMAP | by index: shown by its token, or left, since everything was lost; in a  |
-|                                 |        | line that carries an order over: every old number ever shown             |
-| fs:{c}:voided:<sale>:<n>        | SET    | indexes voided because their owner had an earlier place                  |
+| fs:{c}:card:<sale>              | STRING | the sale card, JSON: what a web process needs to know (sale_card.py)     |
+| fs:{c}:sale:<sale>              | HASH   | run, revision, state, epoch, lobby, opens, closes, claim, hold,          |
+|                                 |        | paused_ms, runs_from, runs_until, frozen (read by prelude.lua)           |
+| fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps,    |
+|                                 |        | lost, carried, opens, mode, listed, frozen_for;                          |
+|                                 |        | late: like lapsed, but extra time is over, too; removed: how often units |
+|                                 |        | left the offer without a claim (rolled over, late money)                 |
+| fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → packed place (prelude.lua). The only data that grows |
+|                                 |        | with the crowd                                                           |
+| fs:{c}:out:<sale>:<n>           | BITMAP | by index: left or voided, or lost with the gate's memory                 |
+| fs:{c}:seen:<sale>:<n>          | BITMAP | by index: the token was shown, or the place was left, since the gate     |
+|                                 |        | lost its memory. In a line that carries an order over: the old number    |
+|                                 |        | was shown                                                                |
+| fs:{c}:voided:<sale>:<n>        | SET    | indexes that are void because their owner had an earlier place           |
 | fs:{c}:spent:<sale>:<n>         | BITMAP | by number: not an open claim any more (reserved, left, voided, gap)      |
-| fs:{c}:waves:<sale>:<n>         | ZSET   | "last number:time called" scored by last number                          |
+| fs:{c}:waves:<sale>:<n>         | ZSET   | "last number:time called", scored by last number                         |
 | fs:{c}:listed:<sale>:<n>        | SET    | digests (hex) of the people on the allocation's list                     |
-| fs:{c}:patient:<sale>:<n>       | ZSET   | indexes with twice the time to claim, scored by number (0: not drawn)    |
-| fs:{c}:pace:<sale>:<who>        | STRING | token bucket: when it is full again, ms (PX until then)                  |
+| fs:{c}:extra_time:<sale>:<n>    | ZSET   | indexes with twice the time to claim, scored by number (0: not drawn)    |
+| fs:{c}:pace:<sale>:<name>       | STRING | token bucket: when it is full again, ms; expires then                    |
 | fs:{c}:moving:<sale>:<n>        | ZSET   | unit id scored by version: withdrawn, on its way to the successor        |
 | fs:{c}:free:<sale>:<n>:<sku>    | ZSET   | unit id scored by version: units that may be taken                       |
 | fs:{c}:units:<sale>             | HASH   | unit id → highest version known                                          |
-| fs:{c}:asked:<sale>             | HASH   | request key → what was taken for it, JSON (reserve.lua)                  |
+| fs:{c}:held_requests:<sale>     | HASH   | request key → what is held for it, JSON (held_request.py)                |
 | fs:{c}:holds:<sale>             | HASH   | reservation id → request key, while its units are taken                  |
 | fs:{c}:due:<sale>               | ZSET   | reservation id scored by deadline, while unpaid                          |
-| fs:{c}:refused:<sale>           | HASH   | verb and word → how often doors refused so (tally.py)                    |
+| fs:{c}:refused:<sale>           | HASH   | verb and word → how often it was refused (refusal_counts.py)             |
 | fs:{c}:used:campaign            | HASH   | digest (hex) → units held and bought in the campaign                     |
-| fs:{c}:used:<sale>              | HASH   | the same within one sale, where it has a limit of its own                |
-| fs:{c}:unpaid                   | HASH   | digest (hex) → holds that it let expire unpaid in the campaign           |
-| fs:{c}:tend:<sale>              | STRING | somebody looked after the sale a moment ago (PX 200)                     |
+| fs:{c}:used:<sale>              | HASH   | the same in one sale, where the sale has a limit of its own              |
+| fs:{c}:unpaid                   | HASH   | digest (hex) → expired unpaid holds in the campaign                      |
+| fs:{c}:tick:<sale>              | STRING | a process looked after the sale in the last 200 ms (expires then)        |
 
-When a sale is forgotten (a day after its end, cards.forget) the crowd's keys go at once: card, state, lines, stock and
-counts stay for 120 days, for an order may still be cancelled; `used:campaign` and `unpaid` stay with their campaign.
+A day after a sale's end, sale_cards.remove_sale deletes the crowd's keys at once. Card, state, lines, stock and counts
+stay for 120 days, because an order may still be cancelled. `used:campaign` and `unpaid` stay with their campaign.
 """
 
 from collections.abc import Iterable
@@ -41,15 +45,14 @@ from dataclasses import dataclass
 from zlib import crc32
 
 DIRECTORY = "fs:sales"
-# 64 buckets are enough for a demo. A million entries with three axes need 2^16 buckets, because Redis keeps only small
-# hashes in its compact encoding (listpack).
+# 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45
 
 
 def buckets_for(max_entries: int, axes: int) -> int:
     """How many place buckets (a power of two, 64 to 65,536) keep each small enough for Redis' compact encoding."""
-    wanted = max(1, max_entries * axes // ENTRIES_PER_BUCKET)
-    return min(65_536, max(64, 1 << (wanted - 1).bit_length()))
+    enough = max(1, max_entries * axes // ENTRIES_PER_BUCKET)
+    return min(65_536, max(64, 1 << (enough - 1).bit_length()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,8 @@ class SaleKeys:
         return self._key(f"units:{self.sale}")
 
     @property
-    def asked(self) -> str:
-        return self._key(f"asked:{self.sale}")
+    def held_requests(self) -> str:
+        return self._key(f"held_requests:{self.sale}")
 
     @property
     def holds(self) -> str:
@@ -103,8 +106,8 @@ class SaleKeys:
         return self._key(f"refused:{self.sale}")
 
     @property
-    def tend(self) -> str:
-        return self._key(f"tend:{self.sale}")
+    def tick(self) -> str:
+        return self._key(f"tick:{self.sale}")
 
     def line(self, line: int) -> str:
         return self._key(f"line:{self.sale}:{line}")
@@ -127,12 +130,12 @@ class SaleKeys:
     def listed(self, line: int) -> str:
         return self._key(f"listed:{self.sale}:{line}")
 
-    def patient(self, line: int) -> str:
-        return self._key(f"patient:{self.sale}:{line}")
+    def extra_time(self, line: int) -> str:
+        return self._key(f"extra_time:{self.sale}:{line}")
 
-    def paces(self, whose: Iterable[str]) -> list[str]:
+    def paces(self, names: Iterable[str]) -> list[str]:
         stem = self._key(f"pace:{self.sale}:")
-        return [f"{stem}{who}" for who in whose]
+        return [f"{stem}{name}" for name in names]
 
     def moving(self, line: int) -> str:
         return self._key(f"moving:{self.sale}:{line}")

@@ -1,7 +1,7 @@
-"""One connection to Redis on which calls do not wait for each other: sent as they come, answered in the same order.
+"""One connection to Redis on which calls do not wait for each other: commands are sent at once, answers come in order.
 
-redis-py connects and signs in, then hands over its transport: its streams wake a task each way, and its pool hands a
-connection to one call at a time; both cost a busy door more than the call itself.
+redis-py connects and signs in, then this class takes over its transport. redis-py's streams wake a task in each
+direction, and its pool lends a connection to one call at a time; in a busy web process both cost more than the call.
 """
 
 import asyncio
@@ -12,22 +12,23 @@ from hiredis import ProtocolError, Reader
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
-# Beyond this many at once, waiting would only make all of them late.
+# With more calls than this at once, waiting would only make all of them late.
 WAITING_MAX = 20_000
 
 
 class LinkBroken(Exception):
-    """The connection ended: what the calls on it did is unknown."""
+    """The connection ended; the effect of the calls on it is unknown."""
 
 
 class Link(asyncio.Protocol):
-    """A connection that has learned its server's run id. Belongs to one event loop."""
+    """A connection that knows its server's run id. Belongs to one event loop."""
 
     def __init__(self, connection: AbstractConnection, *, run_id: str, timeout_s: float) -> None:
         self.run_id = run_id
         self.broken = False
         self._connection = connection
-        # redis-py has no public way to its transport.
+        # redis-py has no public way to its transport. tests/gate/test_redis_py.py names the versions that
+        # have this one.
         self._transport = cast("asyncio.Transport", connection._writer.transport)  # type: ignore[union-attr]  # noqa: SLF001
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
@@ -52,10 +53,10 @@ class Link(asyncio.Protocol):
         run_id = next(line.removeprefix("run_id:").strip() for line in lines if line.startswith("run_id:"))
         return cls(connection, run_id=run_id, timeout_s=timeout_s)
 
-    def ask(self, command: bytes) -> asyncio.Future[Any]:
-        """The reply to come, an exception of Redis among them; raises :class:`LinkBroken`, also later.
+    def send(self, command: bytes) -> asyncio.Future[Any]:
+        """The future reply, which may be an error of Redis. Raises :class:`LinkBroken`, now or later.
 
-        Whoever stops waiting loses the reply and nothing else: its turn is kept.
+        A caller that stops waiting loses only its reply: the later replies still go to the right callers.
         """
         if self.broken or len(self._awaited) >= WAITING_MAX:
             raise LinkBroken("broken" if self.broken else "too many wait")
@@ -67,7 +68,7 @@ class Link(asyncio.Protocol):
         return reply
 
     def data_received(self, data: bytes) -> None:
-        """Hands every reply that is whole to whoever has waited longest."""
+        """Gives every complete reply to the call that has waited longest."""
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
@@ -78,7 +79,7 @@ class Link(asyncio.Protocol):
             self._break(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server has gone, or we have ended it."""
+        """Breaks the link; the server or this process has closed the connection."""
         self._break(exc or ConnectionResetError("the server closed the connection"))
 
     def _check(self) -> None:
@@ -92,14 +93,14 @@ class Link(asyncio.Protocol):
                 self._alarm = self._loop.call_later(left, self._check)
 
     def _break(self, error: Exception) -> None:
-        """Ends the connection, for a reply may still be on its way that nobody else must read."""
+        """Ends the connection, because a reply may still be on its way and must not go to a later call."""
         if not self.broken:
             self._give_up(error)
             self._ending = self._loop.create_task(self._end())
 
     async def close(self) -> None:
-        """Ends the connection; all who wait learn."""
-        self._give_up(ConnectionAbortedError("closed by ourselves"))
+        """Ends the connection; all waiting calls fail with :class:`LinkBroken`."""
+        self._give_up(ConnectionAbortedError("closed by this process"))
         await self._end()
 
     def _give_up(self, error: Exception) -> None:

@@ -1,16 +1,42 @@
-"""Fills the gate from the books: at publication, and after the gate lost its memory."""
+"""Fills the gate (Redis) from the books (PostgreSQL): at publication, and after the gate has lost its memory.
 
-import json
+How this works
+--------------
+The gate refuses all work while the sale's hash has no `run`. Loading deletes it first and writes it last, so the gate
+answers for a sale only when everything is there. Until then no script writes, so loading may read a value, change it
+and write it back. A load that was broken off can run again, and it gets the same result.
+
+After a loss, Redis may have everything but its last second, or an old copy, or nothing. Stock, holds, limits and draws
+come from the books, whole. The books know less of the crowd than Redis knew, so each line has three parts:
+
+    index      1 ............ entered ............... block ............
+               were given     |  perhaps given        |  never given
+                              |  (the "gap")          |
+    bit `out`  as Redis or    |  1, until the token   |  new people get
+               the books know |  is shown once        |  these indexes
+
+* `entered` is the last index that Redis or the books know as given.
+* `block` is the last index that the books committed. The gate never gives an index before the books have committed it.
+* The indexes of the gap may have been given in the last second. They count as out (and as spent in a drawn line), so
+  that calling passes over them. When a person shows the token of such an index, look.lua takes the place back in.
+
+A line that carries an order over has no gap. All old numbers begin as spent. A number counts again when its owner has
+shown the old place, which the bit `seen` says.
+
+All bitmaps have the order of Redis' SETBIT: bit n is in byte n // 8, and the highest bit of a byte comes first.
+"""
+
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flashsale.gate.client import gate, wall_ms
+from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import SaleCard
-from flashsale.gate.sale_cards import show
+from flashsale.gate.sale_cards import store_card
 from flashsale.rules.clock import ClockLease, line_clock
 
 Item = TypeVar("Item")
@@ -20,7 +46,12 @@ _KEPT = ("entered", "called", "lapsed", "left", "gaps")
 
 @dataclass(slots=True)
 class LineLoad:
-    """A line as the books know it; crowd data that only Redis knows is kept where it is newer."""
+    """A line as the books know it. Where Redis has newer crowd data, that data is kept.
+
+    `spent`: numbers that were reserved. `listed`: digests (hex) of the allocation's list. `carried`: how many old
+    numbers the line carries over, 0 for none. `crowd`: the last copy of the bitmaps. `absent`: the numbers of the
+    indexes that are out in it, where the line is drawn.
+    """
 
     line_id: int
     block: int
@@ -35,14 +66,18 @@ class LineLoad:
     carried: int = 0
     direct: bool = False
     lapsed: int = 0
-    # Who was out of the line a moment ago, and their numbers where it is drawn.
     crowd: Crowd = field(default_factory=Crowd)
     absent: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class SaleLoad:
-    """Everything stock-sized of a sale. Units: id → version, free ones by (line, SKU); `fresh` at publication."""
+    """Everything of a sale that grows with its stock.
+
+    `fresh`: loaded at publication, so nothing was lost. `units`: id → version; `free`: the same by (line id, SKU).
+    `held_requests`: by request key. `holds`: reservation id → request key. `due`: reservation id → deadline (ms).
+    `used_sale`: digest (hex) → units that count for the sale's own limit.
+    """
 
     card: SaleCard
     fresh: bool
@@ -54,7 +89,7 @@ class SaleLoad:
     lines: list[LineLoad]
     units: dict[str, int]
     free: dict[tuple[int, str], dict[str, int]]
-    asked: dict[str, dict[str, Any]]
+    held_requests: dict[str, HeldRequest]
     holds: dict[str, str]
     due: dict[str, int]
     used_sale: dict[str, int]
@@ -62,18 +97,18 @@ class SaleLoad:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What counts against the limits of a campaign, over all its sales: digest (hex) → units, unpaid holds."""
+    """The counts for the limits of a campaign, over all its sales: digest (hex) → units, unpaid holds."""
 
     used: dict[str, int]
     unpaid: dict[str, int]
 
 
 async def load(sales: Sequence[SaleLoad], counts: Counts | None) -> None:
-    """Makes the gate answer for these sales of a campaign; until the last write it refuses. Safe to repeat.
+    """Fills the gate with these sales of a campaign; until the last write it refuses them. Safe to repeat.
 
-    Without `counts` those that the gate has go on counting, for other sales. Raises GateDown.
+    Without `counts` the gate keeps the counts that it has, because other sales of the campaign go on. Raises GateDown.
     """
-    # Of the beginning: a server that restarts while it is being filled has another one, and goes on refusing.
+    # Read at the start: a server that restarts while it is being filled gets another run id, and goes on refusing.
     run_id = await gate().run_id()
     for sale in sales:
         await _load(sale)
@@ -87,31 +122,31 @@ async def _load(sale: SaleLoad) -> None:
     await redis.hdel(keys.state, "run")
     await _forget_uncommitted(keys, sale)
     free_keys = [keys.free(line.line_id, sku) for line in sale.card.lines for sku in line.skus]
-    # What was on its way to another line is free in the books, or has arrived.
+    # Units that were on their way to another line are free in the books, or have arrived.
     moving = [keys.moving(line.line_id) for line in sale.card.lines]
-    await redis.delete(keys.units, keys.asked, keys.holds, keys.due, keys.used_sale, *free_keys, *moving)
+    await redis.delete(keys.units, keys.held_requests, keys.holds, keys.due, keys.used_sale, *free_keys, *moving)
     now = await _line_clock(sale)
     for line in sale.lines:
         await _load_rules(keys, line, card=sale.card)
         await _load_line(keys, line, sale=sale, now=now)
     await _fill(keys.units, sale.units)
-    await _fill(keys.asked, {key: json.dumps(taken, separators=(",", ":")) for key, taken in sale.asked.items()})
+    await _fill(keys.held_requests, {key: held.to_json() for key, held in sale.held_requests.items()})
     await _fill(keys.holds, sale.holds)
     await _fill(keys.used_sale, sale.used_sale)
     await _rank(keys.due, sale.due)
-    for (number, sku), units in sale.free.items():
-        await _rank(keys.free(number, sku), units)
-    await show(sale.card)
+    for (line_id, sku), units in sale.free.items():
+        await _rank(keys.free(line_id, sku), units)
+    await store_card(sale.card)
 
 
 async def _forget_uncommitted(keys: SaleKeys, sale: SaleLoad) -> None:
-    """Whoever was given units that the books never heard of has their place back, to ask again."""
+    """Frees the places of reservations that the books never committed, so that their owners can reserve again."""
     redis = gate().redis
-    known = [key.decode() for key in await redis.hkeys(keys.asked)]
-    for chunk in _chunks(key for key in known if key not in sale.asked):
-        for taken in await redis.hmget(keys.asked, chunk):
-            ask = json.loads(taken)["ask"]
-            await redis.setbit(keys.spent(ask["line"]), ask["number"], 0)
+    known = [key.decode() for key in await redis.hkeys(keys.held_requests)]
+    for chunk in _chunks(key for key in known if key not in sale.held_requests):
+        for held in await redis.hmget(keys.held_requests, chunk):
+            request = HeldRequest.from_json(held).request
+            await redis.setbit(keys.spent(request.line_id), request.number, 0)
 
 
 async def _count(keys: SaleKeys, counts: Counts) -> None:
@@ -125,7 +160,7 @@ async def _line_clock(sale: SaleLoad) -> int:
 
 
 async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:
-    """The last write: from here on the scripts answer, for all sales at once."""
+    """The last write: after it the scripts answer, for all the sales at once."""
     pipe = gate().redis.pipeline(transaction=True)
     for sale in sales:
         card = sale.card
@@ -140,11 +175,11 @@ async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:
 
 
 async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int) -> None:
-    """What is told before the counters may be told again: a load that was broken off begins from the same ones."""
+    """Fills one line. Writes the counters last, so that loading again starts from the same counters."""
     redis, key, n = gate().redis, keys.line(line.line_id), line.line_id
     values = await redis.hmget(key, list(_KEPT))
     kept = {name: int(value) for name, value in zip(_KEPT, values, strict=True) if value is not None}
-    # Redis may have forgotten its last seconds: indexes go on behind everything that may have been given.
+    # Redis may have lost its last seconds, so new indexes start after all that may have been given.
     entered = line.block if line.carried or not sale.fresh else 0
     called = entered if line.direct else max(line.called, kept.get("called", 0))
     lapsed = called if line.direct else max(line.lapsed, kept.get("lapsed", 0))
@@ -161,7 +196,7 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int
         gap = range(max(line.entered, kept.get("entered", 0)) + 1, line.block + 1)
         fields |= {"lost": line.block, "gaps": kept.get("gaps", len(line.crowd.absent())) + len(gap)}
         await _mark_gap(keys, line, gap)
-    # Those called before the loss get their whole window again, but for those who had lapsed.
+    # People called before the loss get their whole claim window again, except those whose window was over.
     for last, at in ((lapsed, now - 2 * sale.card.claim_ms), (called, now)):
         if last and not await redis.zrangebyscore(keys.waves(n), last, "+inf"):
             await redis.zadd(keys.waves(n), {f"{last}:{at}": last})
@@ -169,7 +204,7 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int
 
 
 async def _load_crowd(keys: SaleKeys, line: LineLoad) -> None:
-    """Who is out of a line of which the gate has kept nothing, as the books knew a moment ago."""
+    """Writes the places that are out of a line that Redis has lost, from the last copy in the books."""
     await gate().redis.set(keys.out(line.line_id), line.crowd.out)
     if not line.carried:
         await gate().redis.set(keys.seen(line.line_id), line.crowd.seen)
@@ -177,14 +212,14 @@ async def _load_crowd(keys: SaleKeys, line: LineLoad) -> None:
 
 
 async def _mark_gap(keys: SaleKeys, line: LineLoad, gap: range) -> None:
-    """Indexes beyond those known to be given are out until their token is seen; most of them were never given."""
+    """Marks the indexes of the gap as out until their token is seen; most of them were never given."""
     await _mark(keys.out(line.line_id), gap)
     if line.cohort is not None:
         await _mark(keys.spent(line.line_id), gap)
 
 
 async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None:
-    """Who may enter a line, when, and whose numbers it carries over: all absent until they show their old place."""
+    """Writes who may enter a line and when. In a carried line all are absent until they show their old place."""
     redis = gate().redis
     known = card.line_by_id(line.line_id)
     if known is not None:
@@ -196,9 +231,13 @@ async def _load_rules(keys: SaleKeys, line: LineLoad, *, card: SaleCard) -> None
 
 
 async def _load_shown(keys: SaleKeys, line: LineLoad) -> None:
-    """Old numbers that the gate had never seen are present if the books know them as shown, else spent.
+    """Marks the old numbers that the gate has not seen: present if the books know them as shown, else spent.
 
-    What the gate has kept of the others is newer: who left or reserved stays away.
+    For a number that the gate has seen, its bit `spent` is newer than the books: a person who left or reserved stays
+    out. Where Redis has lost its bitmaps, nothing is seen and all is spent. In bits:
+
+        seen  := seen or shown
+        spent := spent and not (shown and not seen)
     """
     redis, size = gate().redis, line.carried // 8 + 1
     kept = await redis.mget(keys.seen(line.line_id), keys.spent(line.line_id))
@@ -206,12 +245,13 @@ async def _load_shown(keys: SaleKeys, line: LineLoad) -> None:
     seen, spent, shown = (int.from_bytes(bitmap.ljust(size, b"\0")) for bitmap in bitmaps)
     present = {keys.seen(line.line_id): seen | shown, keys.spent(line.line_id): spent & ~(shown & ~seen)}
     await redis.mset({key: bits.to_bytes(size) for key, bits in present.items()})
-    # Whoever reserved had shown theirs, even if the books were never told; a look must not give the number back.
+    # A person who reserved had shown the old number, even if the copy in the books is older. Without the bit `seen`,
+    # the next look would take the number out of the spent ones.
     await _mark(keys.seen(line.line_id), line.spent)
 
 
 async def put_on_list(card: SaleCard, *, line: int, digests: Collection[str]) -> None:
-    """Tells the gate who is on a line's list, which can only grow. Raises GateDown."""
+    """Writes the digests of a line's list, which can only grow, to the gate. Raises GateDown."""
     keys = SaleKeys(card.campaign, card.sale)
     if await gate().redis.scard(keys.listed(line)) < len(digests):
         await _list(keys, line, digests)
@@ -223,18 +263,18 @@ async def _list(keys: SaleKeys, line: int, digests: Iterable[str]) -> None:
 
 
 async def _mark(key: str, bits: Iterable[int]) -> None:
-    """Sets bits as SETBIT does, all in one write: nobody else writes while the sale is closed."""
-    redis, wanted = gate().redis, list(bits)
-    if not wanted:
+    """Sets bits as SETBIT does, but all in one write. Safe, because no script writes while the sale has no `run`."""
+    redis, positions = gate().redis, list(bits)
+    if not positions:
         return
     bitmap = bytearray(await redis.get(key) or b"")
-    bitmap.extend(bytes(max(0, max(wanted) // 8 + 1 - len(bitmap))))
-    for bit in wanted:
+    bitmap.extend(bytes(max(0, max(positions) // 8 + 1 - len(bitmap))))
+    for bit in positions:
         bitmap[bit // 8] |= 0x80 >> bit % 8
     await redis.set(key, bytes(bitmap))
 
 
-async def _fill(key: str, fields: Mapping[str, str | int]) -> None:
+async def _fill(key: str, fields: Mapping[str, str] | Mapping[str, int] | Mapping[str, bytes]) -> None:
     for chunk in _chunks(fields.items()):
         await gate().redis.hset(key, mapping=dict(chunk))
 

@@ -1,19 +1,16 @@
-"""What the gate's scripts are asked and what they answer, as types."""
+"""The types of the other calls: what the gate's scripts get and what they answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
-
-import orjson
 
 from flashsale.rules.states import PlaceState
 from flashsale.rules.token_buckets import UNBOUNDED_BUCKET, TokenBucket
 
 
 @dataclass(slots=True)
-class Entered:
-    """A place given: `fresh` when it is new, `voided` the indexes of later places of the same person."""
+class EnterResult:
+    """The place that a person has: `fresh` when it is new, `voided` the indexes of later places of the same person."""
 
     index: int
     fresh: bool
@@ -21,8 +18,8 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """Where a place stands; `claim_ends` in ms on the line's clock `now`, 0 while not called."""
+class LookResult:
+    """The state of a place; `now` is the line's clock and `claim_ends` a time on it, in ms, or 0 while not called."""
 
     state: PlaceState
     now: int
@@ -32,19 +29,29 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Who is out of a line (left, voided or lost), and whose token was seen: bit n for index n."""
+    """Two bitmaps of a line, bit n for index n.
+
+    `out`: the place was left or voided, or was lost with the gate's memory. `seen`: the gate has seen the place's
+    token, or the place was left, since its memory was lost.
+    """
 
     out: bytes = b""
     seen: bytes = b""
 
     def absent(self) -> list[int]:
         """The indexes that are out."""
+        # The highest bit of a byte comes first, as in Redis' SETBIT.
         return [at * 8 + bit for at, byte in enumerate(self.out) if byte for bit in range(8) if byte >> (7 - bit) & 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The figures of a line; `wall` is Redis TIME and `now` the line's clock, both ms; `free` by SKU."""
+    """The figures of a line. survey.lua answers with these names; tests/gate/test_survey.py compares the two.
+
+    `wall` is Redis TIME and `now` the line's clock. Both, `called_at` (the last wave) and `runs_until` (how long the
+    line's clock may run) are in ms, 0 where there is none. `gaps`: indexes that were never given to a person.
+    `removed`: how often units left the offer without a claim. `free`: units that may be taken, by SKU.
+    """
 
     wall: int
     now: int
@@ -67,57 +74,19 @@ class Survey:
     free: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One wish to reserve. `items` are (offer's position in the line, quantity); digests as hex, of all axes known."""
-
-    id: str
-    key: str
-    print: str
-    index: int
-    number: int
-    items: tuple[tuple[int, int], ...]
-    quantity: int
-    digests: tuple[str, ...]
-    limit: int
-    sale_limit: int
-    channel: int
-    line: int
-    limit_slots: tuple[tuple[str, str], ...]
-
-    @property
-    def who(self) -> str:
-        """Whose pace counts: the place's, or the person's where there is no line."""
-        return f"{self.line}:{self.index}" if self.index else self.digests[0]
-
-    def to_json(self) -> bytes:
-        """The ask as it is kept with what was taken for it."""
-        return orjson.dumps(self)
-
-    def to_args(self) -> list[str | int | bytes]:
-        """The ask as reserve.lua reads it."""
-        return [
-            self.to_json(), self.id, self.key, self.print, self.index, self.number, self.quantity, self.limit,
-            self.sale_limit, len(self.items), *chain.from_iterable(self.items), len(self.digests), *self.digests,
-        ]  # fmt: skip
-
-
 class Caller(NamedTuple):
-    """Who knocks at the door for a shopper, and how fast they may: a partner's channel, or an address."""
+    """The client that enters people (a partner's channel, or an internet address), and its token bucket."""
 
-    who: str
+    name: str
     bucket: TokenBucket
 
 
-class Knock(NamedTuple):
-    """An identity at the door of a line, and who knocks for it.
-
-    `carried` is the old number that it shows, 0 for none.
-    """
+class EntryRequest(NamedTuple):
+    """One person who enters a line. `carried` is the old number that the person shows, 0 for none."""
 
     digests: Sequence[bytes]
     carried: int
     caller: str
 
 
-NOBODY = Caller("nobody", UNBOUNDED_BUCKET)
+UNLIMITED_CALLER = Caller("any", UNBOUNDED_BUCKET)

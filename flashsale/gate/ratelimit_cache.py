@@ -1,4 +1,4 @@
-"""The cache that limits count in: when Redis cannot answer, nothing was added and nothing can be counted."""
+"""The Redis cache of the rate limits. When Redis does not answer, it makes django-ratelimit refuse."""
 
 from typing import Any
 
@@ -7,24 +7,24 @@ from redis.exceptions import RedisError
 
 
 class RefusingRedisCache(RedisCache):
-    """Django's Redis cache, with "cannot answer" told in the words that django-ratelimit takes as a refusal."""
+    """Django's Redis cache; when Redis does not answer, it returns what django-ratelimit takes as a refusal."""
 
     def add(self, *args: Any, **kwargs: Any) -> bool:
-        """False when Redis cannot answer: as if somebody else had added the key."""
+        """False when Redis does not answer, as if the key were there already."""
         try:
             return bool(super().add(*args, **kwargs))
         except RedisError:
             return False
 
     def incr(self, *args: Any, **kwargs: Any) -> int:
-        """The new count; ValueError when there is no key or no answer."""
+        """The new count. Raises ValueError when there is no key or no answer."""
         try:
             return int(super().incr(*args, **kwargs))
         except RedisError as error:
-            raise ValueError("Redis cannot answer") from error
+            raise ValueError("Redis does not answer") from error
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
-        """None when Redis cannot answer, whatever the default: a default would count as zero calls."""
+        """None when Redis does not answer, even if there is a default: the default would count as zero calls."""
         try:
             return super().get(*args, **kwargs)
         except RedisError:

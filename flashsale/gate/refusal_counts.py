@@ -1,6 +1,6 @@
-"""How often doors refused whom for what: counted in each process for nothing, added up in the gate a moment later.
+"""How often web processes refused which verb for which reason: counted in memory, written to Redis once a second.
 
-Figures for people to read: a process that dies takes those of its last moment with it, and no promise rests on them.
+The figures are for people to read, and no decision uses them. A process that dies loses those of its last second.
 """
 
 from collections import Counter, defaultdict
@@ -13,21 +13,22 @@ _counts: dict[str, Counter[str]] = defaultdict(Counter)
 
 
 def count(sale: str, verb: str, word: str) -> None:
-    """One refusal of a verb at a sale that there is (its code)."""
+    """Counts one refusal of a verb at a sale, which is given by its code."""
     _counts[sale][f"{verb} {word}"] += 1
 
 
-async def tell() -> None:
-    """Adds what was counted since the last time.
+async def flush() -> None:
+    """Adds the counts since the last call to those in Redis. Drops the counts of a code that has no sale.
 
-    Raises GateDown: what was on its way is not told again, for it may have arrived; the rest is told the next time.
+    Raises GateDown. The counts that were being written are not written again, because they may have arrived. The other
+    sales' counts are written by the next call.
     """
     for sale in list(_counts):
         card = await sale_cards.card_of(sale)
-        told = _counts.pop(sale)
+        counts = _counts.pop(sale)
         if card is None:
             continue
         pipe = gate().redis.pipeline(transaction=True)
-        for word, times in told.items():
+        for word, times in counts.items():
             pipe.hincrby(keys_of(card).refused, word, times)
         await pipe.execute()

@@ -1,4 +1,4 @@
-"""The card of a sale: all that a door must know of it, made by the books at publication and read from the gate."""
+"""The sale card: what a web process must know of a sale. The books (PostgreSQL) make it, the gate (Redis) keeps it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,13 +8,13 @@ from typing import Any
 from flashsale.rules.identity import Axis
 from flashsale.rules.states import AllocationMode
 
-# No crowd stands before a direct line: it may reserve as many times as a sale may have units, and a million times more.
+# A direct line has no crowd, but each reservation uses an index: as many as a sale may have units, and a million more.
 DIRECT_MAX = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class AxisCard:
-    """An axis of the campaign: hard ones carry the limit, `at` says where they must be proven (enter or confirm)."""
+    """An axis of the campaign: hard axes carry the limit, `at` says where they must be proven (enter or confirm)."""
 
     axis: Axis
     hard: bool
@@ -23,7 +23,7 @@ class AxisCard:
 
 @dataclass(frozen=True, slots=True)
 class OfferCard:
-    """A thing sold: `price` in whole units of the campaign's currency."""
+    """A product on sale: `price` in whole units of the campaign's currency."""
 
     sku: str
     name: str
@@ -32,7 +32,7 @@ class OfferCard:
 
 @dataclass(frozen=True, slots=True)
 class CarriedCard:
-    """The line whose order is carried over: where it was, and its draw (seed in hex)."""
+    """The earlier line whose order this line takes over: its sale and line id, and its draw (seed in hex)."""
 
     sale: int
     line: int
@@ -42,9 +42,9 @@ class CarriedCard:
 
 @dataclass(frozen=True, slots=True)
 class LineCard:
-    """An allocation as a door sees it: its number in the sale, its books id, the channels it serves.
+    """An allocation as a web process sees it: `line_id` in the sale, `id` in the books, the channels that it serves.
 
-    Times in ms since 1970, 0 where there is none; `opens_at` is one of its own, later than the sale's.
+    Times in ms since 1970, 0 where there is none. `opens_at` is the line's own opening, later than the sale's.
     """
 
     line_id: int
@@ -71,7 +71,7 @@ class ChannelCard:
     kind: str
 
 
-@dataclass(frozen=True)  # no slots: what follows from it is worked out once
+@dataclass(frozen=True)  # no slots, because cached_property needs a __dict__
 class SaleCard:
     """One sale. Times in ms since 1970, durations in ms, `salt` and `commitment` as hex."""
 
@@ -106,24 +106,24 @@ class SaleCard:
     channels: tuple[ChannelCard, ...]
 
     def most_indexes(self, line: LineCard) -> int:
-        """The last index that a line may give: one an entry; one a reservation where there is no line to enter."""
+        """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""
         return DIRECT_MAX if line.mode == AllocationMode.DIRECT else self.max_entries
 
     def line(self, code: str) -> LineCard | None:
         """The line with this code, or None."""
         return self._lines.get(code)
 
-    def line_by_id(self, number: int) -> LineCard | None:
-        """The line with this number in the sale, or None."""
-        return next((line for line in self.lines if line.line_id == number), None)
+    def line_by_id(self, line_id: int) -> LineCard | None:
+        """The line with this id in the sale, or None."""
+        return next((line for line in self.lines if line.line_id == line_id), None)
 
     def feeders(self, line: LineCard) -> list[LineCard]:
-        """The lines whose unclaimed units come to this one, at once or through others."""
+        """The lines whose unclaimed units come to this one, directly or through other lines."""
         before = [other for other in self.lines if other.successor == line.line_id]
         return before + [further for other in before for further in self.feeders(other)]
 
     def line_of_allocation(self, id_: int) -> LineCard:
-        """The line with this id in the books; a sale keeps its lines, so whoever knows the id finds it."""
+        """The line with this id in the books. A sale never loses a line, so a valid id is always found."""
         return next(line for line in self.lines if line.id == id_)
 
     @cached_property
@@ -146,12 +146,12 @@ class SaleCard:
         return min(self.limit, self.sale_limit or self.limit)
 
     def to_json(self) -> str:
-        """The card as compact JSON."""
+        """The sale card as compact JSON."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "SaleCard":
-        """The card that :meth:`to_json` wrote."""
+        """The sale card that :meth:`to_json` wrote."""
         raw: dict[str, Any] = json.loads(text)
         raw["axes"] = tuple(AxisCard(Axis(a["axis"]), a["hard"], a["at"]) for a in raw["axes"])
         raw["offers"] = tuple(OfferCard(**offer) for offer in raw["offers"])

@@ -1,17 +1,16 @@
-"""Typed calls of the gate's scripts, one function a script; words come back as outcomes.
+"""Typed calls of the gate's Lua scripts (Redis): one function for each script, of the same name; words become outcomes.
 
-Every call raises :class:`~flashsale.gate.client.GateDown` when the gate does not answer; what it then did is unknown.
+Every call raises :class:`~flashsale.gate.client.GateDown` when the gate does not answer. The effect is then unknown.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-import orjson
-
-from flashsale.gate.client import Script, gate
+from flashsale.gate.client import GateCache, Script, gate
 from flashsale.gate.coalesce import Coalescer, TooManyWaiting
+from flashsale.gate.held_request import HeldRequest, ReserveRequest
 from flashsale.gate.keys import SaleKeys
-from flashsale.gate.messages import NOBODY, Ask, Caller, Entered, Knock, Looked, Survey
+from flashsale.gate.messages import UNLIMITED_CALLER, Caller, EnterResult, EntryRequest, LookResult, Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
@@ -20,10 +19,15 @@ from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBu
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
-RESERVE, CONFIRM, GIVE, RETAKE = Script("reserve"), Script("confirm"), Script("give"), Script("retake")
-DUE, TELL, EXTEND, BEAT = Script("due"), Script("tell"), Script("extend"), Script("beat")
-WITHDRAW, ARRIVED, WAIT, NUMBER = Script("withdraw"), Script("arrived"), Script("wait"), Script("number")
-BATCHES_MAX = 1000
+EXTRA_TIME, NUMBER_EXTRA_TIME = Script("extra_time"), Script("number_extra_time")
+RESERVE, CONFIRM, DUE = Script("reserve"), Script("confirm"), Script("due")
+GIVE_BACK, RETAKE = Script("give_back"), Script("retake")
+WITHDRAW, UNITS_ARRIVED = Script("withdraw"), Script("units_arrived")
+EXTEND_BLOCK, APPLY_DECISION, EXTEND_LEASE = Script("extend_block"), Script("apply_decision"), Script("extend_lease")
+COALESCERS_MAX = 1000
+
+# By script, line, epoch and all other values that the requests of a batch share.
+COALESCERS: GateCache[tuple[object, ...], Coalescer[Any, Any]] = GateCache()
 
 
 def keys_of(card: SaleCard) -> SaleKeys:
@@ -42,183 +46,206 @@ def _word(reply: Sequence[Any]) -> Outcome:
     return _WORDS[reply[0]]
 
 
-def _together(
-    which: tuple[object, ...], send: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+def _coalescer(
+    shared: tuple[object, ...], send: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 ) -> Coalescer[Any, Any]:
-    """What gathers the asks of one script, line and epoch on this event loop."""
-    batches = gate().kept["batches"]
-    if which not in batches:
-        if len(batches) >= BATCHES_MAX:
-            # Of lines and epochs that are over, mostly; the batches on their way are answered all the same.
-            batches.clear()
-        batches[which] = Coalescer(send)
-    return cast("Coalescer[Any, Any]", batches[which])
+    """The coalescer of this event loop for requests that have these values in common."""
+    coalescers = COALESCERS.entries()
+    if shared not in coalescers:
+        if len(coalescers) >= COALESCERS_MAX:
+            # Most belong to lines and epochs that are over. Batches that are on their way are still answered.
+            coalescers.clear()
+        coalescers[shared] = Coalescer(send)
+    return coalescers[shared]
 
 
-def _which(card: SaleCard, line: LineCard) -> tuple[object, ...]:
-    # By the commitment, too: ids may come back with restored books, a secret never does. Batches go by the card of the
-    # first ask; what they read of it beyond this (buckets, SKUs, what a line carries) is frozen at publication.
+def _line_identity(card: SaleCard, line: LineCard) -> tuple[object, ...]:
+    # The commitment is in it, because restored books may use an id again, but never a secret. A batch is sent with the
+    # card of its first request: what else it reads of the card (buckets, SKUs, carried line) is frozen at publication.
     return card.campaign, card.sale, card.commitment, line.line_id, card.epoch
 
 
-def _outs(card: SaleCard) -> list[str]:
-    """Who is out of each line, by the line's number: one person's proofs may have stood in several."""
+def _out_bitmaps(card: SaleCard) -> list[str]:
+    """The `out` key of each of the sale's lines, by line id, because a person may have had places in several lines."""
     keys = keys_of(card)
-    return [keys.out(number) for number in range(1, card.lines[-1].line_id + 1)]
+    return [keys.out(line_id) for line_id in range(1, card.lines[-1].line_id + 1)]
 
 
-async def _enter_batch(card: SaleCard, line: LineCard, bucket: TokenBucket, knocks: Sequence[Knock]) -> list[Any]:
+async def _enter_batch(
+    card: SaleCard, line: LineCard, bucket: TokenBucket, requests: Sequence[EntryRequest]
+) -> list[Any]:
     keys, n = keys_of(card), line.line_id
-    digests = [digest for knock in knocks for digest in knock.digests]
+    digests = [digest for request in requests for digest in request.digests]
     raw = b"".join(digests)
-    reply = await gate().call(
+    reply = await gate().run_script(
         ENTER,
         [keys.state, keys.line(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n), keys.spent(n),
-         keys.unpaid, keys.seen(n), keys.patient(n), *_outs(card),
-         *keys.paces([knock.digests[0].hex() for knock in knocks]), *keys.paces([knock.caller for knock in knocks]),
-         *keys.places(digests, card.buckets)],
-        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(knocks), raw, raw.hex(),
-         *(knock.carried for knock in knocks if line.carries)],
+         keys.unpaid, keys.seen(n), keys.extra_time(n), *_out_bitmaps(card),
+         *keys.paces([request.digests[0].hex() for request in requests]),
+         *keys.paces([request.caller for request in requests]), *keys.places(digests, card.buckets)],
+        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(requests), raw, raw.hex(),
+         *(request.carried for request in requests if line.carries)],
     )  # fmt: skip
     return list(reply)
 
 
 async def enter(
-    card: SaleCard, line: LineCard, digests: Sequence[bytes], *, carried: int = 0, caller: Caller = NOBODY
-) -> Entered | Outcome:
-    """The place of an identity in a line, or why it gets none; `carried` is the old number it shows, 0 for none.
+    card: SaleCard, line: LineCard, digests: Sequence[bytes], *, carried: int = 0, caller: Caller = UNLIMITED_CALLER
+) -> EnterResult | Outcome:
+    """The place of a person in a line, or why the person gets none.
 
-    Identities that enter one line travel together.
+    `carried` is the old number that the person shows in a line that carries an order over, 0 for none. Requests for one
+    line go to the gate in one batch.
     """
-    who, bucket = caller
-    which = (ENTER.name, *_which(card, line), card.max_entries, card.limit, card.sale_limit, bucket, len(digests))
-    together = _together(which, lambda knocks: _enter_batch(card, line, bucket, knocks))
+    bucket = caller.bucket
+    shared = (
+        ENTER.name,
+        *_line_identity(card, line),
+        card.max_entries,
+        card.limit,
+        card.sale_limit,
+        bucket,
+        len(digests),
+    )
+    coalescer = _coalescer(shared, lambda requests: _enter_batch(card, line, bucket, requests))
     try:
-        reply = await together.ask(Knock(digests, carried, who))
+        reply = await coalescer.submit(EntryRequest(digests, carried, caller.name))
     except TooManyWaiting:
         return Outcome.TOO_MANY_REQUESTS
     word = _word(reply)
-    return Entered(reply[1], reply[2] == 1, tuple(reply[3:])) if word is Outcome.ENTERED else word
+    return EnterResult(reply[1], reply[2] == 1, tuple(reply[3:])) if word is Outcome.ENTERED else word
 
 
 async def leave(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str) -> Outcome:
-    """Gives a place up: left, or why not."""
+    """Gives a place up: LEFT, or why not. `number` is 0 and `seed` empty while the line is not drawn."""
     keys, n = keys_of(card), line.line_id
-    where = [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), keys.patient(n)]
-    return _word(await gate().call(LEAVE, where, [index, number, seed]))
+    where = [keys.state, keys.line(n), keys.out(n), keys.spent(n), keys.seen(n), keys.extra_time(n)]
+    return _word(await gate().run_script(LEAVE, where, [index, number, seed]))
 
 
 async def void(card: SaleCard, line: LineCard, *, seed: str, numbers: Sequence[int]) -> Outcome:
-    """Takes numbers out of the calling."""
+    """Marks numbers as spent, so that calling passes over them."""
     keys, n = keys_of(card), line.line_id
-    return _word(await gate().call(VOID, [keys.state, keys.line(n), keys.spent(n)], [seed, *numbers]))
+    return _word(await gate().run_script(VOID, [keys.state, keys.line(n), keys.spent(n)], [seed, *numbers]))
 
 
 async def look(
     card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes]
-) -> Looked | Outcome:
-    """Where a place stands."""
+) -> LookResult | Outcome:
+    """The state of a place. Restores the place where the gate has lost it."""
     keys, n = keys_of(card), line.line_id
-    reply = await gate().call(
+    reply = await gate().run_script(
         LOOK,
-        [keys.state, keys.line(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.patient(n), keys.seen(n),
-         *keys.paces([f"look:{n}:{index}"]), *_outs(card), *keys.places(digests, card.buckets)],
+        [keys.state, keys.line(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.extra_time(n), keys.seen(n),
+         *keys.paces([f"look:{n}:{index}"]), *_out_bitmaps(card), *keys.places(digests, card.buckets)],
         [n, index, number, seed, *PLACE_BUCKET, *digests],
     )  # fmt: skip
     word = _word(reply)
-    return Looked(PlaceState(_text(reply[1])), reply[2], reply[3], reply[4]) if word is Outcome.LOOKED else word
+    return LookResult(PlaceState(_text(reply[1])), reply[2], reply[3], reply[4]) if word is Outcome.LOOKED else word
 
 
 async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
-    """The figures of a line."""
+    """The figures of a line. Moves the marks of lapsed claims on."""
     keys, n = keys_of(card), line.line_id
-    reply = await gate().call(
+    reply = await gate().run_script(
         SURVEY,
-        [keys.state, keys.line(n), keys.spent(n), keys.waves(n), keys.patient(n),
+        [keys.state, keys.line(n), keys.spent(n), keys.waves(n), keys.extra_time(n),
          *(keys.free(n, sku) for sku in line.skus)],
         [],
     )  # fmt: skip
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
-    cohort = _text(reply[7])
-    return Survey(
-        reply[1], reply[2], _text(reply[3]), reply[4] == 1, reply[5], reply[6], int(cohort) if cohort else None,
-        _text(reply[8]), reply[9], reply[10], reply[11], reply[12], reply[13], reply[14], reply[15],
-        reply[16], reply[17], reply[18], dict(zip(line.skus, reply[19:], strict=True)),
-    )  # fmt: skip
+    figures = {_text(name): value for name, value in zip(reply[2::2], reply[3::2], strict=True)}
+    figures |= {"frozen": figures["frozen"] == 1, "state": _text(figures["state"]), "seed": _text(figures["seed"])}
+    figures["cohort"] = int(figures["cohort"]) if figures["cohort"] else None
+    return Survey(**figures, free=dict(zip(line.skus, reply[1], strict=True)))
 
 
-async def wait(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, most: int) -> Outcome:
-    """Twice the time to claim for a place that is not called yet: granted, or why not."""
+async def extra_time(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, most: int) -> Outcome:
+    """Gives a place that is not called yet twice the time to claim: GRANTED, or why not.
+
+    `most` is how many places of the line may have extra time.
+    """
     keys, n = keys_of(card), line.line_id
-    where = [keys.state, keys.line(n), keys.patient(n), keys.out(n), keys.voided(n)]
-    return _word(await gate().call(WAIT, where, [index, number, seed, most]))
+    where = [keys.state, keys.line(n), keys.extra_time(n), keys.out(n), keys.voided(n)]
+    return _word(await gate().run_script(EXTRA_TIME, where, [index, number, seed, most]))
 
 
-async def number(card: SaleCard, line: LineCard, *, numbers: Mapping[int, int]) -> Outcome:
-    """Tells the numbers (by index) of those who asked for extra time before the draw."""
+async def number_extra_time(card: SaleCard, line: LineCard, *, numbers: Mapping[int, int]) -> Outcome:
+    """Writes the numbers (by index) of places that got extra time before the draw."""
     keys = keys_of(card)
     pairs = [x for index, number in numbers.items() for x in (number, index)]
-    return _word(await gate().call(NUMBER, [keys.state, keys.patient(line.line_id)], pairs))
+    return _word(await gate().run_script(NUMBER_EXTRA_TIME, [keys.state, keys.extra_time(line.line_id)], pairs))
 
 
 async def freeze(card: SaleCard) -> dict[int, int] | Outcome:
-    """Cohort by line number, fixed by the first call after the opening time."""
+    """Cohort by line id. The first call after the opening time fixes the cohorts."""
     keys = keys_of(card)
-    reply = await gate().call(FREEZE, [keys.state, *(keys.line(line.line_id) for line in card.lines)], [])
+    reply = await gate().run_script(FREEZE, [keys.state, *(keys.line(line.line_id) for line in card.lines)], [])
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
     return {line.line_id: cohort for line, cohort in zip(card.lines, reply[1:], strict=True)}
 
 
 async def seed(card: SaleCard, line: LineCard, *, cohort: int, seed: str) -> Outcome:
-    """Tells a line its cohort and seed."""
+    """Writes the cohort and the seed (hex) of a line, unless it has a seed."""
     keys = keys_of(card)
-    return _word(await gate().call(SEED, [keys.state, keys.line(line.line_id)], [cohort, seed]))
+    return _word(await gate().run_script(SEED, [keys.state, keys.line(line.line_id)], [cohort, seed]))
 
 
 async def call(
     card: SaleCard, line: LineCard, *, seed: str, called: int, people: int, removed: int = 0
 ) -> int | Outcome:
-    """Calls so many people more, if `called` and `removed` are still as surveyed; the last number called now."""
+    """Calls the next `people` of a line; the last number called after it.
+
+    Changes nothing when `called` or `removed` is not what the survey said any more.
+    """
     keys, n = keys_of(card), line.line_id
     where = [keys.state, keys.line(n), keys.spent(n), keys.waves(n)]
-    reply = await gate().call(CALL, where, [seed, called, people, removed])
+    reply = await gate().run_script(CALL, where, [seed, called, people, removed])
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
 
-async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, asks: Sequence[Ask]) -> list[Any]:
+async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, requests: Sequence[ReserveRequest]) -> list[Any]:
     keys, n = keys_of(card), line.line_id
-    reply = await gate().call(
+    reply = await gate().run_script(
         RESERVE,
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
-         keys.used_sale, keys.asked, keys.holds, keys.due, keys.listed(n), keys.patient(n), keys.unpaid,
-         *(keys.free(n, sku) for sku in line.skus), *keys.paces([ask.who for ask in asks])],
+         keys.used_sale, keys.held_requests, keys.holds, keys.due, keys.listed(n), keys.extra_time(n), keys.unpaid,
+         *(keys.free(n, sku) for sku in line.skus), *keys.paces([request.bucket_name for request in requests])],
         [seed, *PLACE_BUCKET, len(line.skus), card.most_indexes(line),
-         *(value for ask in asks for value in ask.to_args())],
+         *(value for request in requests for value in request.to_args())],
     )  # fmt: skip
     return list(reply)
 
 
-async def reserve(card: SaleCard, line: LineCard, *, seed: str, ask: Ask) -> dict[str, Any] | Outcome:
-    """What the gate took for this ask (see reserve.lua), or why nothing. Asks of one line travel together."""
-    which = (RESERVE.name, *_which(card, line), card.most_indexes(line), seed)
-    together = _together(which, lambda asks: _reserve_batch(card, line, seed, asks))
+async def reserve(card: SaleCard, line: LineCard, *, seed: str, request: ReserveRequest) -> HeldRequest | Outcome:
+    """What the gate holds for this request, or why nothing. A repeated key gets what is held for the first request.
+
+    Requests for one line go to the gate in one batch.
+    """
+    shared = (RESERVE.name, *_line_identity(card, line), card.most_indexes(line), seed)
+    coalescer = _coalescer(shared, lambda requests: _reserve_batch(card, line, seed, requests))
     try:
-        reply = await together.ask(ask)
+        reply = await coalescer.submit(request)
     except TooManyWaiting:
         return Outcome.TOO_MANY_REQUESTS
     word = _word(reply)
-    return dict(orjson.loads(reply[1])) if word is Outcome.RESERVED else word
+    if word is not Outcome.RESERVED:
+        return word
+    # In a direct line the gate has given the request an index, so it is not the same as the one that was sent.
+    unchanged = reply[2] == 1 and request.index
+    return HeldRequest.from_json(reply[1], request if unchanged else None)
 
 
 async def confirm(card: SaleCard, line: LineCard, *, reservation: str, quantity: int) -> Outcome:
-    """The books have confirmed a reservation: it cannot come due any more."""
+    """Takes a reservation that the books have confirmed out of those that come due."""
     keys = keys_of(card)
-    return _word(await gate().call(CONFIRM, [keys.state, keys.line(line.line_id), keys.due], [reservation, quantity]))
+    where = [keys.state, keys.line(line.line_id), keys.due]
+    return _word(await gate().run_script(CONFIRM, where, [reservation, quantity]))
 
 
-async def give(
+async def give_back(
     card: SaleCard,
     line: LineCard,
     *,
@@ -227,76 +254,86 @@ async def give(
     how: str = "",
     units: Sequence[tuple[int, int, str]] = (),
 ) -> int | Outcome:
-    """The books gave back: a reservation, perhaps with its limit, units (id, version, SKU). How many are new.
+    """Ends a reservation that the books have ended, and offers units (id, version, SKU); how many units are new.
 
-    `how` the reservation ended (ReservationState): one that was abandoned gives its place and key back, too.
+    `frees_limit`: its limit is given back. `how` is the state in which it ended (ReservationState): "abandoned" gives
+    its place and its request key back, too.
     """
     keys, n = keys_of(card), line.line_id
     offered = [x for unit, version, sku in units for x in (unit, version, line.skus.index(sku))]
-    reply = await gate().call(
-        GIVE,
-        [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.asked, keys.holds, keys.due, keys.units,
-         keys.spent(n), keys.unpaid, *(keys.free(n, sku) for sku in line.skus)],
+    reply = await gate().run_script(
+        GIVE_BACK,
+        [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.held_requests, keys.holds, keys.due,
+         keys.units, keys.spent(n), keys.unpaid, *(keys.free(n, sku) for sku in line.skus)],
         [reservation, int(frees_limit), how, *offered],
     )  # fmt: skip
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
 
-async def retake(card: SaleCard, line: LineCard, *, taken: str, promised: int, called: int, kept_ms: int) -> Outcome:
-    """Takes an expired reservation's units (`taken`, JSON as in reserve.lua) once more: reserved, or why not."""
+async def retake(
+    card: SaleCard, line: LineCard, *, held: HeldRequest, promised: int, called: int, kept_ms: int
+) -> Outcome:
+    """Takes the units of an expired reservation once more: RESERVED, or why not.
+
+    `promised` free units belong to people who were called, when `called` was the last number. The units come due again
+    after `kept_ms`.
+    """
     keys, n = keys_of(card), line.line_id
-    return _word(
-        await gate().call(
-            RETAKE,
-            [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.asked, keys.holds, keys.due, keys.units,
-             keys.unpaid, *(keys.free(n, sku) for sku in line.skus)],
-            [taken, card.limit, card.sale_limit, promised, called, kept_ms],
-        )
+    reply = await gate().run_script(
+        RETAKE,
+        [keys.state, keys.line(n), keys.used_campaign, keys.used_sale, keys.held_requests, keys.holds, keys.due,
+         keys.units, keys.unpaid, *(keys.free(n, sku) for sku in line.skus)],
+        [held.to_json(), card.limit, card.sale_limit, promised, called, kept_ms],
     )  # fmt: skip
+    return _word(reply)
 
 
 async def withdraw(card: SaleCard, line: LineCard, *, keep: int, called: int) -> dict[int, int] | Outcome:
-    """Unit → version of what is on its way; all free units but `keep`, where `called` is still the last number."""
+    """Takes all free units but `keep` out of the offer, if `called` is still the last number called.
+
+    Answers unit id → version of all units that are on their way to the successor, those of earlier calls among them.
+    """
     keys, n = keys_of(card), line.line_id
     where = [keys.state, keys.line(n), keys.moving(n), *(keys.free(n, sku) for sku in line.skus)]
-    reply = await gate().call(WITHDRAW, where, [keep, called])
+    reply = await gate().run_script(WITHDRAW, where, [keep, called])
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
     return {int(unit): int(version) for unit, version in zip(reply[1::2], reply[2::2], strict=True)}
 
 
-async def arrived(card: SaleCard, line: LineCard, *, units: Sequence[int]) -> Outcome:
-    """Units that the books have moved on are no longer on their way."""
+async def units_arrived(card: SaleCard, line: LineCard, *, units: Sequence[int]) -> Outcome:
+    """Takes units that the books have moved to the successor out of those that are on their way."""
     keys = keys_of(card)
-    return _word(await gate().call(ARRIVED, [keys.state, keys.moving(line.line_id)], list(units)))
+    return _word(await gate().run_script(UNITS_ARRIVED, [keys.state, keys.moving(line.line_id)], list(units)))
 
 
-async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, dict[str, Any]]] | Outcome:
-    """The line's clock and what was taken by the reservations whose deadline has passed, at most so many."""
+async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, HeldRequest]] | Outcome:
+    """The line's clock, and by reservation id what is held after its deadline: at most `most`, the oldest first."""
     keys = keys_of(card)
-    reply = await gate().call(DUE, [keys.state, keys.due, keys.holds, keys.asked], [most])
+    reply = await gate().run_script(DUE, [keys.state, keys.due, keys.holds, keys.held_requests], [most])
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
-    return reply[1], {_text(id_): orjson.loads(taken) for id_, taken in zip(reply[2::2], reply[3::2], strict=True)}
+    pairs = zip(reply[2::2], reply[3::2], strict=True)
+    return reply[1], {_text(id_): HeldRequest.from_json(held) for id_, held in pairs}
 
 
-async def extend(card: SaleCard, line: LineCard, *, block: int) -> Outcome:
-    """The books know of indexes up to `block`; a smaller one changes nothing."""
+async def extend_block(card: SaleCard, line: LineCard, *, block: int) -> Outcome:
+    """Lets the gate give indexes up to `block`, which the books have committed. A smaller block changes nothing."""
     keys = keys_of(card)
-    return _word(await gate().call(EXTEND, [keys.state, keys.line(line.line_id)], [block]))
+    return _word(await gate().run_script(EXTEND_BLOCK, [keys.state, keys.line(line.line_id)], [block]))
 
 
-async def tell(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome:
-    """Tells the gate what the books have decided about the sale, and its card; an older revision changes nothing."""
+async def apply_decision(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome:
+    """Writes what the books have decided about the sale, and its card. An older revision changes nothing."""
     keys, pairs = keys_of(card), [x for pair in fields.items() for x in pair]
-    reply = await gate().call(
-        TELL,
+    reply = await gate().run_script(
+        APPLY_DECISION,
         [keys.state, keys.card, *(keys.line(line.line_id) for line in card.lines)],
         [revision, card.to_json(), *(line.opens_at for line in card.lines), *pairs],
     )
     return _word(reply)
 
 
-async def beat(card: SaleCard, *, revision: int, lease: ClockLease) -> Outcome:
-    """The line's clock may run so long; NOT_READY also where the gate has not heard of the books' revision."""
-    return _word(await gate().call(BEAT, [keys_of(card).state], [revision, *lease]))
+async def extend_lease(card: SaleCard, *, revision: int, lease: ClockLease) -> Outcome:
+    """Lets the line's clock run until the lease ends. NOT_READY also where the gate has not applied the revision."""
+    return _word(await gate().run_script(EXTEND_LEASE, [keys_of(card).state], [revision, *lease]))

@@ -1,8 +1,8 @@
-"""Appeal: a buyer objects to a cancellation in time, and somebody who had no part in it decides again.
+"""Appeal: a buyer objects to a cancellation in time, and a person who had no part in it decides again.
 
-Until the appeal is final, the order's unit waits in the return pool, its limit stays used and its refund is not sent:
-an order that was cancelled wrongly is restored as if nothing had happened. A buyer who does not object has the refund
-at once by saying so.
+Until the appeal is final, the order's units wait in the return pool, its limit stays used and its refund is not sent.
+So an order that was cancelled wrongly can be restored as it was. A buyer who does not object can waive the appeal and
+gets the refund at once.
 """
 
 from collections import Counter
@@ -18,9 +18,9 @@ from flashsale.books.endings import EndedReservation
 from flashsale.books.reservations import advance_units
 from flashsale.gate import bridge
 from flashsale.life import sealed_links
-from flashsale.life.cancel import let_go
-from flashsale.life.give_back import give
-from flashsale.life.reallocate import invite_owed
+from flashsale.life.cancel import make_final
+from flashsale.life.give_back import give_back
+from flashsale.life.reallocate import invite_priority_buyers
 from flashsale.life.sale_card import card_of
 from flashsale.models import (
     Appeal,
@@ -42,25 +42,25 @@ from flashsale.rules.states import AppealState, CaseState, PaymentState, Remedy,
 WORDS_MAX = 2000
 
 
-def case_of(*, token: str) -> Case:
-    """The case behind a link of a letter; refuses NOT_FOUND (also where no order was cancelled) and EXPIRED."""
+def case_from_link(*, token: str) -> Case:
+    """The case that a link in an e-mail leads to. Refuses NOT_FOUND (also if no order was cancelled) and EXPIRED."""
     related = ("reservation__sale__campaign", "reservation__payment", "reservation__cancellation", "appeal")
     cases = Case.objects.select_related(*related).filter(state=CaseState.CANCELLED)
-    case = cases.filter(pk=sealed_links.row_of(sealed_links.Kind.APPEAL, token)).first()
+    case = cases.filter(pk=sealed_links.row_id_of(sealed_links.Kind.APPEAL, token)).first()
     if case is None:
         raise Refused(Outcome.NOT_FOUND, "There is no such cancellation.")
     return case
 
 
 def is_possible(*, case: Case, now: datetime) -> bool:
-    """Whether the buyer may still object."""
+    """Whether the buyer may appeal now: no appeal has come yet, and the time to appeal is not over."""
     return not hasattr(case, "appeal") and Cancellation.objects.filter(case=case, appeal_until__gte=now).exists()
 
 
 def appeal(*, case: Case, words: str = "", by: Any = "buyer") -> Appeal:
-    """Receives a buyer's objection, in their words if they wish; repeated, it is the one received first.
+    """Stores a buyer's appeal, with their text (`words`) if they wrote one. A repeat returns the first appeal.
 
-    Refuses APPEAL_OVER when it comes too late.
+    Refuses APPEAL_OVER when the time to appeal is over.
     """
     with transaction.atomic():
         order = _locked_order(case)
@@ -68,7 +68,7 @@ def appeal(*, case: Case, words: str = "", by: Any = "buyer") -> Appeal:
         if known:
             return known
         now = timezone.now()
-        assert case.proposed_by, "the table has no cancelled case without either"
+        assert case.proposed_by, "the table refuses a cancelled case without these two people"
         assert case.decided_by
         if not Cancellation.objects.filter(case=case, appeal_until__gte=now).exists():
             raise Refused(Outcome.APPEAL_OVER, "The cancellation is final.")
@@ -83,18 +83,20 @@ def appeal(*, case: Case, words: str = "", by: Any = "buyer") -> Appeal:
 
 
 def waive(*, case: Case) -> None:
-    """The buyer does not object: the cancellation is final now and the refund may go. Safe to repeat.
+    """Makes the cancellation final now, because the buyer does not object; the refund may be sent.
 
-    Refuses APPEAL_OVER when an appeal has come or its time is over: then it runs its course.
+    Refuses APPEAL_OVER when an appeal has come, or when the time to appeal is over; also to a repeat.
     """
     with transaction.atomic():
         order, now = _locked_order(case), timezone.now()
         if not is_possible(case=Case.objects.get(pk=case.pk), now=now):
-            raise Refused(Outcome.APPEAL_OVER, "There is nothing left to waive.")
+            raise Refused(
+                Outcome.APPEAL_OVER, "An appeal has come, or the time to appeal is over: nothing is left to waive."
+            )
         Cancellation.objects.filter(case=case).update(appeal_until=now)
-        ended = let_go(order)
+        ended = make_final(order)
         Record.write("waive", by="buyer", sale=order.sale, subject=order, why=case.reason)
-    bridge.run(give(card=card_of(order.sale), ended=ended))
+    bridge.run(give_back(card=card_of(order.sale), ended=ended))
 
 
 def _locked_order(case: Case) -> Reservation:
@@ -103,19 +105,20 @@ def _locked_order(case: Case) -> Reservation:
 
 
 def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
-    """Somebody who neither proposed nor approved the cancellation decides; the buyer is told.
+    """Decides an appeal; the buyer gets a notice. The decider neither proposed nor approved the cancellation.
 
-    Overturned, the order is restored with its unit or one of the plan's reserve; where none is left, or where limit and
-    refund were given back at once, the buyer is owed the first unit of the next sale. Upheld, limit and refund go.
-    Refuses FORBIDDEN when it is decided, or to the two who cancelled. Raises GateDown when the gate does not answer;
-    the decision stands then, and the gate hears of it from whoever tends the sale.
+    Overturned: the order is restored with its own units, or with others of the return pool (a plan's reserve). If none
+    is left, or if limit and refund were given back at once, the buyer gets the first unit of the next sale instead.
+    Upheld: the limit is free again and the refund may be sent.
+    Refuses FORBIDDEN when the appeal is decided already, and to the two people who cancelled. Raises GateDown when
+    Redis does not answer: the decision stands then, and the process that looks after the sale tells Redis.
     """
     with transaction.atomic():
         row = Appeal.objects.select_for_update(of=("self",)).select_related("case").get(pk=appeal.pk)
         if row.state != AppealState.OPEN:
             raise Refused(Outcome.FORBIDDEN, f"The appeal is {row.state}.")
         if by.pk in {row.proposed_by_id, row.approved_by_id}:
-            raise Refused(Outcome.FORBIDDEN, "Somebody who had no part in the cancellation must decide.")
+            raise Refused(Outcome.FORBIDDEN, "A person who had no part in the cancellation must decide.")
         order, now = _locked_order(row.case), timezone.now()
         if overturned:
             row.remedy = Remedy.RESTORED if _restore(order) else Remedy.PRIORITY
@@ -123,23 +126,23 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
         row.decided_by, row.decided_at = by, now
         row.save()
         Notice.objects.create(reservation=order, kind=Notice.Kind.DECIDED, sale=order.sale, due_at=now)
-        ended: EndedReservation | None = None if row.remedy == Remedy.RESTORED else let_go(order)
-        what = "overturn" if overturned else "uphold"
+        ended: EndedReservation | None = None if row.remedy == Remedy.RESTORED else make_final(order)
+        verb = "overturn" if overturned else "uphold"
         facts = {
             "case": row.case_id,
             "remedy": str(row.remedy),
             "cancelled_by": [row.proposed_by_id, row.approved_by_id],
         }
-        Record.write(what, by=by, sale=order.sale, subject=order, why=row.case.reason, facts=facts)
+        Record.write(verb, by=by, sale=order.sale, subject=order, why=row.case.reason, facts=facts)
     if ended:
-        bridge.run(give(card=card_of(order.sale), ended=ended))
+        bridge.run(give_back(card=card_of(order.sale), ended=ended))
     if row.remedy == Remedy.PRIORITY:
-        invite_owed(source=order.sale)
+        invite_priority_buyers(source=order.sale)
     return row
 
 
 def _restore(order: Reservation) -> bool:
-    """Makes a cancelled order its buyer's again, if its limit and money are still here and units are."""
+    """Restores a cancelled order. Returns False if its limit or its money was given back, or if units are missing."""
     paid = Payment.objects.select_for_update().filter(reservation=order, state=PaymentState.REFUND_DUE)
     if not order.limit_slots.exists() or not paid.exists():
         return False
@@ -163,7 +166,10 @@ def _restore(order: Reservation) -> bool:
 
 
 def _units_for(order: Reservation) -> list[Unit] | None:
-    """The order's own units if they wait in the pool, else others of the same kind that no open appeal is about."""
+    """The order's own units if they are in the pool, else others of the same SKU without an open appeal.
+
+    None if the pool has too few.
+    """
     resting = Unit.objects.select_for_update().filter(allocation__sale=order.sale_id, state=UnitState.RETURNED)
     items = order.items
     own = resting.in_bulk([held.unit_id for held in items])
@@ -179,8 +185,8 @@ def _units_for(order: Reservation) -> list[Unit] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One rule of the ledger: orders cancelled where it pointed, appeals about them, and what became of those."""
+class LedgerEntry:
+    """One rule of the ledger: how many orders it flagged that were cancelled, and the results of their appeals."""
 
     rule: str
     cancelled: int
@@ -190,12 +196,12 @@ class Entry:
 
     @property
     def precision(self) -> float:
-        """The measured share of cancellations that were not overturned."""
+        """The share of its cancellations that were not overturned, from 0 to 1."""
         return 1 - self.overturned / self.cancelled
 
 
-def ledger(*, sale: Sale | None = None) -> list[Entry]:
-    """By reason and by each rule that pointed at an order (with the rule set's version), over one sale or all."""
+def ledger(*, sale: Sale | None = None) -> list[LedgerEntry]:
+    """One entry for each reason and for each rule (with the version of its rule set), over one sale or all sales."""
     cases = Case.objects.filter(state=CaseState.CANCELLED).select_related("appeal")
     counts: dict[str, Counter[str]] = {}
     for case in cases.filter(reservation__sale=sale) if sale else cases:
@@ -203,12 +209,15 @@ def ledger(*, sale: Sale | None = None) -> list[Entry]:
         for rule in _rules_of(case):
             counts.setdefault(rule, Counter())[state] += 1
     return [
-        Entry(
-            rule, found.total(), found.total() - found["not appealed"], found[AppealState.UPHELD],
+        LedgerEntry(
+            rule,
+            found.total(),
+            found.total() - found["not appealed"],
+            found[AppealState.UPHELD],
             found[AppealState.OVERTURNED],
         )
         for rule, found in sorted(counts.items())
-    ]  # fmt: skip
+    ]
 
 
 def _rules_of(case: Case) -> Iterator[str]:
@@ -217,6 +226,6 @@ def _rules_of(case: Case) -> Iterator[str]:
 
 
 def _named(evidence: dict[str, Any]) -> Iterator[str]:
-    """The rules in a case's evidence: a shared axis, or a mark."""
-    yield from (f"same {seen['axis']}" for seen in evidence.get("shared", ()))
-    yield from (str(seen["mark"]) for seen in evidence.get("marks", ()))
+    """The rules in a case's evidence: "same <axis>" for a shared axis, or the name of a mark."""
+    yield from (f"same {entry['axis']}" for entry in evidence.get("shared", ()))
+    yield from (str(entry["mark"]) for entry in evidence.get("marks", ()))

@@ -1,4 +1,7 @@
-"""Cancel: a confirmed order ends, once, under a reason of the catalogue; its units rest in the return pool."""
+"""Cancel: a confirmed order ends once, under a reason of the catalogue; its units wait in the return pool.
+
+PostgreSQL (the books) commits the end first; Redis (the gate) is told afterwards.
+"""
 
 import uuid
 from datetime import datetime, timedelta
@@ -8,58 +11,61 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from flashsale.books.endings import EndedReservation, end, ended_before
+from flashsale.books.endings import EndedReservation, describe_ended, end
 from flashsale.gate import bridge
-from flashsale.life.give_back import give
+from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Cancellation, Case, Notice, Payment, Record, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.rules.states import PaymentState, ReservationState
 
-# The time to appeal ends so long before the planned reallocation, so that appeals can be decided by then.
+# The time to appeal ends this long before the planned reallocation, so that appeals can be decided before it.
 BEFORE_REALLOCATION = timedelta(hours=12)
 BUYERS_OWN = frozenset({ReasonCode.BUYER_REQUEST, ReasonCode.PAYMENT_FAILED})
 
 
 def cancel(*, reservation: uuid.UUID, channel: int, code: str) -> Reservation:
-    """Ends a confirmed order at its buyer's wish; safe to repeat.
+    """Ends a confirmed order because its buyer wishes it, and returns the reservation. Safe to repeat.
 
-    Refuses NOT_FOUND, FORBIDDEN (any other reason needs a case and two people), NOT_CANCELLABLE. Raises GateDown when
-    the gate does not answer: the order is cancelled then, and repeating the call tells the gate.
+    Refuses NOT_FOUND, FORBIDDEN (every other reason needs a case and two people), NOT_CANCELLABLE. Raises GateDown when
+    Redis does not answer: the order is cancelled then, and a repeat of the call tells Redis.
     """
     if code not in BUYERS_OWN:
-        raise Refused(Outcome.FORBIDDEN, f"Only {' and '.join(sorted(BUYERS_OWN))}; anything else is for the review.")
+        raise Refused(Outcome.FORBIDDEN, f"Only {' and '.join(sorted(BUYERS_OWN))}; any other reason needs a review.")
     with transaction.atomic():
-        row = (
-            Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
-            .filter(pk=reservation, channel=channel).first()
-        )  # fmt: skip
+        rows = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
+        row = rows.filter(pk=reservation, channel=channel).first()
         if row is None:
             raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
         ended = cancel_locked(row, code=code, now=timezone.now(), by=f"channel:{channel}")
-    bridge.run(give(card=card_of(row.sale), ended=ended))
+    bridge.run(give_back(card=card_of(row.sale), ended=ended))
     return row
 
 
 def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: Case | None = None) -> EndedReservation:
-    """The books' part, on a locked reservation in a transaction: order, refund, notice and record change together."""
+    """The part in PostgreSQL: order, refund, notice and audit record change together.
+
+    The caller holds the lock of the reservation and runs this in a transaction.
+    """
     if row.state == ReservationState.CANCELLED and row.cancellation.reason == code:
-        return ended_before(row)
+        return describe_ended(row)
     if row.state != ReservationState.CONFIRMED:
         raise Refused(Outcome.NOT_CANCELLABLE, f"The reservation is {row.state}.")
     why = cancel_reason(code)
     against_wish = why.needs_case and not why.invite
     ended = end(row, state=ReservationState.CANCELLED, now=now, keep_slots=against_wish)
-    # An order restored after an appeal may end again, at its buyer's wish; case and appeal keep what was before.
+    # An order that an appeal restored may end again because its buyer wishes it. Case and appeal keep the history.
     Notice.objects.filter(reservation=row, kind=Notice.Kind.CANCELLED).delete()
     Cancellation.objects.update_or_create(
         reservation=row,
         defaults={
-            "case": case, "reason": code, "at": now,
+            "case": case,
+            "reason": code,
+            "at": now,
             "appeal_until": _appeal_until(row.sale, now) if why.needs_case else None,
         },
-    )  # fmt: skip
+    )
     Payment.objects.filter(reservation=row, state=PaymentState.PAID).update(
         state=PaymentState.REFUND_DUE, settled_at=now
     )
@@ -70,31 +76,34 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
 
 
 def _appeal_until(sale: Sale, now: datetime) -> datetime:
-    """As long before the planned reallocation as deciding takes, and never shorter than the campaign promises."""
+    """The end of the time to appeal: BEFORE_REALLOCATION before the first plan, but not earlier than promised."""
     promised = now + timedelta(seconds=sale.campaign.appeal_s)
     planned = sale.reallocations.filter(due_at__gt=now).aggregate(first=Min("due_at"))["first"]
     return max(promised, planned - BEFORE_REALLOCATION) if planned else promised
 
 
-def let_go(row: Reservation) -> EndedReservation:
-    """A cancellation is final: the books give the limit back, and the refund may go. On a locked reservation."""
+def make_final(row: Reservation) -> EndedReservation:
+    """Makes the cancellation of a locked reservation final: its limit slots are free and its refund may be sent."""
     row.limit_slots.all().delete()
-    return ended_before(row)
+    return describe_ended(row)
 
 
-def free_slots(*, most: int = 100) -> int:
-    """Gives the limit back where a cancellation by review is final without an appeal; how many. Safe to repeat."""
+def free_limit_slots(*, most: int = 100) -> int:
+    """Makes cancellations by review final whose time to appeal ended without an appeal; returns how many.
+
+    Safe to repeat.
+    """
     over = {"cancellation__appeal_until__lt": timezone.now(), "case__appeal": None}
-    final = Reservation.contestable().filter(**over).distinct()
+    final = Reservation.restorable().filter(**over).distinct()
     done = 0
     for id_ in list(final.values_list("pk", flat=True)[:most]):
         with transaction.atomic():
             locked = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
-            # Looked at again under the lock: an appeal may have come in the last moment.
+            # We check again under the lock, because an appeal may have come in the last moment.
             row = locked.filter(pk=id_, **over).first()
-            ended = let_go(row) if row else None
+            ended = make_final(row) if row else None
         if row and ended:
-            # The gate counts one less when it hears; until then it is the stricter of the two.
-            bridge.run(give(card=card_of(row.sale), ended=ended))
+            # Until Redis is told, it still counts the units, so it is stricter than PostgreSQL and never too generous.
+            bridge.run(give_back(card=card_of(row.sale), ended=ended))
             done += 1
     return done

@@ -1,10 +1,15 @@
-"""Confirm: the held units are paid for and become the buyer's. The books decide; the gate hears of it afterwards."""
+"""Confirm: the buyer pays for the held units, and the order becomes theirs.
+
+PostgreSQL (the books) decides first; Redis (the gate) learns the result afterwards. The states of a payment, and what
+the provider's answer does to them, are drawn in `settle.py`.
+"""
 
 import logging
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from functools import lru_cache
 
 from django.db import IntegrityError, transaction
@@ -13,7 +18,7 @@ from django.utils import timezone
 from flashsale.books.reservations import refusal_of
 from flashsale.life.enter import digester
 from flashsale.life.refund import refund
-from flashsale.life.settle import claim, refund_superseded, settle
+from flashsale.life.settle import refund_earlier_attempt, settle, take_limit_slots
 from flashsale.models import CampaignAxis, Contact, Payment, Reservation, Trait
 from flashsale.models.sale import ms
 from flashsale.providers import payments
@@ -23,14 +28,17 @@ from flashsale.rules.states import PaymentState, ReservationState
 
 log = logging.getLogger(__name__)
 KEEP_CONTACT = timedelta(days=90)
-_OWED = frozenset({PaymentState.REFUND_DUE, PaymentState.REFUND_FAILED})
+_REFUND_OWED = frozenset({PaymentState.REFUND_DUE, PaymentState.REFUND_FAILED})
 CONTACT_FIELDS = ("name", "address", "phone", "email")
-_Clearing = Callable[[Reservation], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """Who pays: raw values by axis (every hard one, soft ones as known), contact data, language "id" or "en"."""
+    """The person who buys.
+
+    `identity` holds raw values by axis: every hard axis, and the soft ones that are known. `contact` holds the
+    CONTACT_FIELDS. `language` is "id" or "en".
+    """
 
     identity: Mapping[Axis, str]
     contact: Mapping[str, str]
@@ -38,69 +46,75 @@ class Buyer:
 
 
 @dataclass(frozen=True, slots=True)
-class Payer:
-    """How: the total that the buyer expects, the method they chose, the provider's token of their instrument."""
+class PaymentChoice:
+    """How the buyer pays: the total they expect, the method, and the provider's token of their payment instrument."""
 
     price: int
     method: str
     instrument: str
 
 
-def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> Reservation:
-    """Takes the payment and makes the reservation the buyer's; asked again it answers the same and charges nothing.
+class _Before(Enum):
+    """What must happen to the payment attempt before, so that the new attempt can take its row."""
 
-    Where the buyer has yet to pay elsewhere it stays held, until the provider calls back (`settle.hear`).
-    Refuses NOT_FOUND (also another channel's), EXPIRED, NOT_HELD, MALFORMED (method), WRONG_PRICE, WRONG_IDENTITY,
-    BAD_IDENTITY, LIMIT_REACHED (an axis first known now), PAYMENT_DECLINED, UNKNOWN (the provider does not answer).
+    NOTHING = auto()
+    CLOSE = auto()
+    REFUND = auto()
 
-    0. Another attempt takes the row of the one before. What is owed for that, declined and paid after all, goes back
-       first; where it is under way by another method or instrument, the provider closes it, and money that had come
-       makes the order theirs. If we die after this, a retry finds it closed.
-    1. The books note who buys and that a payment starts, under a reference of ours. If we die after this, a retry uses
-       the same one.
-    2. The provider charges the reference. If we die here, a retry charges nothing; once the hold has ended, the sweep
-       asks what became of it.
-    3. The books confirm, or the money goes back, and the gate hears of it: see `settle`.
+
+def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payment_choice: PaymentChoice) -> Reservation:
+    """Takes the payment and confirms the reservation. The same call again gives the same answer and charges nothing.
+
+    If the buyer still has to pay elsewhere (in the app of their bank), the reservation stays held until the provider
+    calls back (`settle.handle_callback`).
+    Refuses NOT_FOUND (also for another channel's reservation), EXPIRED, NOT_HELD, MALFORMED (method), WRONG_PRICE,
+    WRONG_IDENTITY, BAD_IDENTITY, LIMIT_REACHED (on an axis that is first known now), PAYMENT_DECLINED, UNKNOWN (the
+    provider does not answer).
+
+    0. A new attempt takes the row of the attempt before, so that one is cleared first. If its payment was declined and
+       arrived after all, the money goes back. If it is under way with another method or instrument, the provider
+       closes it; if its money has arrived already, the order is confirmed with that money. If the process dies after
+       this step, a retry finds the attempt closed.
+    1. PostgreSQL stores the buyer, and that a payment starts under a reference of ours. If the process dies after this
+       step, a retry uses the same reference.
+    2. The provider charges the reference. If the process dies here, a retry charges nothing; once the hold has ended,
+       the sweep asks the provider for the result.
+    3. PostgreSQL confirms the order, or the money goes back; then Redis learns the result: see `settle`.
     """
-    row, in_the_way = _start(reservation, channel, buyer, payer)
-    if in_the_way:
-        in_the_way(row)
-        row, in_the_way = _start(reservation, channel, buyer, payer)
-    if in_the_way:
+    row, before = _start(reservation, channel, buyer, payment_choice)
+    if before is not _Before.NOTHING:
+        _clear_attempt_before(row, before)
+        row, before = _start(reservation, channel, buyer, payment_choice)
+    if before is not _Before.NOTHING:
         raise Refused(Outcome.UNKNOWN, "Another payment has begun meanwhile; send the same again.")
     if row.state == ReservationState.CONFIRMED:
         return row
-    charged = _charge(row, payer)
-    if charged is payments.Charge.PENDING:
+    charge = _charge(row, payment_choice)
+    if charge is payments.Charge.PENDING:
         return row
-    told = payments.CallBack(
-        row.payment.reference, row.payment.amount, row.sale.campaign.currency, paid=charged is payments.Charge.PAID
-    )
-    row = settle(reference=told.reference, paid=told.paid)
-    if told.paid and row.payment.reference != told.reference:
-        refund_superseded(told)
-    if row.state == ReservationState.HELD and not _has_ended(row, timezone.now()):
-        raise Refused(Outcome.PAYMENT_DECLINED, "The units stay held; choose another way to pay.")
-    if row.state != ReservationState.CONFIRMED:
-        try:
-            refund(reservation=reservation)
-        except payments.ProviderDown:
-            log.warning("the payment of %s is sent back later", row.pk)
-        raise Refused(Outcome.EXPIRED, "The hold had ended; what was paid is refunded.")
-    return row
+    return _finish(row, paid=charge is payments.Charge.PAID)
 
 
-def _send_back(row: Reservation) -> None:
+def _clear_attempt_before(row: Reservation, before: _Before) -> None:
+    """Refunds or closes the payment attempt that `row.payment` still describes."""
+    match before:
+        case _Before.REFUND:
+            _refund_attempt_before(row)
+        case _Before.CLOSE:
+            _close_attempt_before(row)
+
+
+def _refund_attempt_before(row: Reservation) -> None:
     try:
         refund(reservation=row.pk)
     except payments.ProviderDown as error:
         raise Refused(Outcome.UNKNOWN, "What was paid before has to go back first; send the same again.") from error
-    if Payment.objects.filter(reservation=row, state__in=_OWED).exists():
-        raise Refused(Outcome.NOT_HELD, "What was paid before cannot be sent back; somebody has to see to it first.")
+    if Payment.objects.filter(reservation=row, state__in=_REFUND_OWED).exists():
+        raise Refused(Outcome.NOT_HELD, "What was paid before cannot be sent back; a person has to see to it first.")
 
 
-def _close(row: Reservation) -> None:
-    """No more money comes for the attempt under way; what had come for it counts."""
+def _close_attempt_before(row: Reservation) -> None:
+    """Ends the attempt under way at the provider. If its money had arrived already, that money counts."""
     reference = row.payment.reference
     try:
         paid = payments.provider.close(reference=reference) is payments.Charge.PAID
@@ -109,23 +123,52 @@ def _close(row: Reservation) -> None:
     settle(reference=reference, paid=paid)
 
 
-def _charge(row: Reservation, payer: Payer) -> payments.Charge:
-    """What became of the charge. A hold that has ended takes no new money: its reference is closed instead."""
+def _finish(row: Reservation, *, paid: bool) -> Reservation:
+    """Settles the charge and returns the confirmed order.
+
+    Refuses PAYMENT_DECLINED while the units stay held, and EXPIRED when the hold has ended.
+    """
+    reservation, charged = row.pk, row.payment
+    callback = payments.Callback(charged.reference, charged.amount, row.sale.campaign.currency, paid=paid)
+    row = settle(reference=callback.reference, paid=paid)
+    if paid and row.payment.reference != callback.reference:
+        refund_earlier_attempt(callback)
+    if row.state == ReservationState.HELD and not _has_ended(row, timezone.now()):
+        raise Refused(Outcome.PAYMENT_DECLINED, "The units stay held; choose another way to pay.")
+    if row.state != ReservationState.CONFIRMED:
+        try:
+            refund(reservation=reservation)
+        except payments.ProviderDown:
+            log.warning("the payment of %s will be refunded later, because the provider does not answer", row.pk)
+        raise Refused(Outcome.EXPIRED, "The hold had ended; what was paid is refunded.")
+    return row
+
+
+def _charge(row: Reservation, payment_choice: PaymentChoice) -> payments.Charge:
+    """The provider's answer. A hold that has ended takes no new money: its reference is closed, not charged."""
     reference, amount = row.payment.reference, row.payment.amount
     try:
         if _has_ended(row, timezone.now()):
             return payments.provider.close(reference=reference)
         return payments.provider.charge(
-            reference=reference, amount=amount, currency=row.sale.campaign.currency, method=payer.method,
-            instrument=payer.instrument,
-        )  # fmt: skip
+            reference=reference,
+            amount=amount,
+            currency=row.sale.campaign.currency,
+            method=payment_choice.method,
+            instrument=payment_choice.instrument,
+        )
     except payments.ProviderDown as error:
         raise Refused(Outcome.UNKNOWN, "The same request will tell whether it is paid.") from error
 
 
-def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> tuple[Reservation, _Clearing | None]:
-    """The reservation with the payment to charge, and what has to be done first about the attempt before; then, and
-    when it is confirmed already, nothing changes."""
+def _start(
+    reservation: uuid.UUID, channel: int, buyer: Buyer, payment_choice: PaymentChoice
+) -> tuple[Reservation, _Before]:
+    """Starts a payment: the reservation with the payment to charge, and NOTHING.
+
+    Otherwise it changes nothing and says what must happen to the attempt before. It also changes nothing when the
+    reservation is confirmed already, or when the hold of a started payment has ended.
+    """
     now = timezone.now()
     try:
         with transaction.atomic():
@@ -135,33 +178,34 @@ def _start(reservation: uuid.UUID, channel: int, buyer: Buyer, payer: Payer) -> 
                 row.payment = known
             paying = known is not None and known.state == PaymentState.STARTED
             if paying and _has_ended(row, now):
-                return row, None
+                return row, _Before.NOTHING
             _refuse_ended(row, now)
-            if known and known.state in _OWED and row.state == ReservationState.HELD:
-                return row, _send_back
-            if payer.method not in payments.METHODS:
+            if known and known.state in _REFUND_OWED and row.state == ReservationState.HELD:
+                return row, _Before.REFUND
+            if payment_choice.method not in payments.METHODS:
                 raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(payments.METHODS)}.")
-            if payer.price != row.amount:
+            if payment_choice.price != row.amount:
                 raise Refused(Outcome.WRONG_PRICE, f"The official price of these units is {row.amount}.")
             axes = _axes(row.sale.campaign_id, bytes(row.sale.campaign.salt))
-            mine = set(row.limit_slots.values_list("axis", "digest"))
-            traits = _traits(row, axes, mine, buyer)
+            own_slots = set(row.limit_slots.values_list("axis", "digest"))
+            traits = _traits(row, axes, own_slots, buyer)
             if row.state != ReservationState.CONFIRMED:
-                late = _late(axes, traits)
-                if known and paying and (known.method != payer.method or not mine.issuperset(late)):
-                    return row, _close
-                # A retry finds its slots taken by itself.
-                claim(row, [slot for slot in late if slot not in mine])
-                _remember_buyer(row, buyer, traits, anew=known is not None)
-                _start_payment(row, known, payer.method, now)
-            return row, None
+                late = _late_slots(axes, traits)
+                if known and paying and (known.method != payment_choice.method or not own_slots.issuperset(late)):
+                    return row, _Before.CLOSE
+                # A retry has taken its own slots already.
+                take_limit_slots(row, [slot for slot in late if slot not in own_slots])
+                _remember_buyer(row, buyer, traits, replace=known is not None)
+                _start_payment(row, known, payment_choice.method, now)
+            return row, _Before.NOTHING
     except IntegrityError as error:
         raise Refused(refusal_of(error)) from error
 
 
 def _locked(reservation: uuid.UUID, channel: int) -> Reservation:
-    # The row is as it is once we have its lock, and its payment and claims are read after that. Sale and clock are as
-    # the wait began: a hold that ends, or a sale that is paused, while we wait is judged as it was when we were asked.
+    # PostgreSQL returns the row as it is once we hold its lock; payment and limit slots are read after that. Sale and
+    # clock are as they were when the wait began. So a hold that ends, or a sale that is paused, while we wait is judged
+    # as it was when the request came.
     rows = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign", "sale__clock")
     row = rows.filter(pk=reservation, channel=channel).first()
     if row is None or row.state == ReservationState.ABANDONED:
@@ -171,9 +215,9 @@ def _locked(reservation: uuid.UUID, channel: int) -> Reservation:
 
 @lru_cache(maxsize=256)
 def _axes(campaign: int, salt: bytes) -> tuple[CampaignAxis, ...]:  # noqa: ARG001 - tells campaigns apart
-    """The campaign's axes, frozen before anybody could reserve.
+    """The campaign's axes; they are frozen before the first reservation, so they can be cached.
 
-    By its salt, for ids may come back with restored books.
+    The salt is part of the key, because a restored database may use an id again.
     """
     return tuple(CampaignAxis.objects.filter(campaign=campaign))
 
@@ -186,16 +230,19 @@ def _refuse_ended(row: Reservation, now: datetime) -> None:
 
 
 def _has_ended(row: Reservation, now: datetime) -> bool:
-    """Whether the hold is over, perhaps before anybody has noticed."""
+    """Whether the hold is over: ended in PostgreSQL, or still held there but past its deadline."""
     if row.state == ReservationState.HELD:
         return row.sale.line_ms(ms(now)) >= row.deadline_ms
     return row.state != ReservationState.CONFIRMED
 
 
 def _traits(
-    row: Reservation, axes: Sequence[CampaignAxis], mine: Collection[tuple[str, str]], buyer: Buyer
+    row: Reservation, axes: Sequence[CampaignAxis], own_slots: Collection[tuple[str, str]], buyer: Buyer
 ) -> dict[Axis, bytes]:
-    """The buyer's digests on the campaign's axes; those with which they entered the line must be in `mine`."""
+    """The buyer's digests on the campaign's axes.
+
+    The axes with which the buyer entered the line must be in `own_slots` (axis, hex digest); else WRONG_IDENTITY.
+    """
     digests = digester(bytes(row.sale.campaign.salt).hex())
     traits = {}
     for axis_row in axes:
@@ -210,27 +257,27 @@ def _traits(
         except BadValue as error:
             raise Refused(Outcome.BAD_IDENTITY, f"{axis.value}: {error}") from error
         entered = axis_row.hard and not axis_row.is_late
-        if entered and (axis.value, traits[axis].hex()) not in mine:
+        if entered and (axis.value, traits[axis].hex()) not in own_slots:
             raise Refused(Outcome.WRONG_IDENTITY, f"{axis.value}: not the one that entered the line.")
     return traits
 
 
-def _late(axes: Sequence[CampaignAxis], traits: Mapping[Axis, bytes]) -> list[tuple[str, str]]:
-    """Axis and digest of the hard axes that are first known now.
+def _late_slots(axes: Sequence[CampaignAxis], traits: Mapping[Axis, bytes]) -> list[tuple[str, str]]:
+    """Axis and hex digest of the hard axes that are first known when the buyer pays.
 
-    While somebody pays their slots are those that the payment was started with, for the provider charges the first
-    instrument whatever a retry says. Slots for each would keep others out; slots for the last alone would let whoever
-    paid by the first buy again.
+    A retry keeps the limit slots of the first instrument, because the provider charges the first instrument whatever
+    the retry names. Slots for every instrument would refuse other people. Slots for the last instrument alone would let
+    the owner of the first one buy again.
     """
     return [(axis.axis, traits[Axis(axis.axis)].hex()) for axis in axes if axis.is_late]
 
 
-def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes], *, anew: bool) -> None:
-    """Who buys, before anything is charged: whoever hears that it is paid can make the order theirs.
+def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes], *, replace: bool) -> None:
+    """Stores the buyer before the charge, so that any process that learns of the payment can confirm the order.
 
-    A retry while they pay may correct it: contact data and soft axes are as they were said last.
+    A retry during the payment may correct contact data and soft axes: the last values count.
     """
-    if anew:
+    if replace:
         row.traits.all().delete()
         Contact.objects.filter(reservation=row).delete()
     Trait.objects.bulk_create(Trait(reservation=row, axis=axis, digest=d.hex()) for axis, d in traits.items())
@@ -239,13 +286,20 @@ def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes]
 
 
 def _start_payment(row: Reservation, known: Payment | None, method: str, now: datetime) -> None:
+    """Notes the attempt under "<reservation>/<attempt>". Keeps the reference of a payment that is under way."""
     if known and known.state == PaymentState.STARTED:
         return
     attempt = 1 + int(known.reference.rpartition("/")[2]) if known else 1
     fields = {
-        "reference": f"{row.pk}/{attempt}", "provider": payments.provider.name, "method": method, "amount": row.amount,
-        "state": PaymentState.STARTED, "started_at": now, "settled_at": None, "refund_reference": "",
-    }  # fmt: skip
+        "reference": f"{row.pk}/{attempt}",
+        "provider": payments.provider.name,
+        "method": method,
+        "amount": row.amount,
+        "state": PaymentState.STARTED,
+        "started_at": now,
+        "settled_at": None,
+        "refund_reference": "",
+    }
     if known is None:
         Payment.objects.create(reservation=row, **fields)
         return

@@ -1,7 +1,7 @@
-"""Erase: when a campaign is over for good, what is known of its people goes, with the salt that its digests need.
+"""Erase: deletes all personal data of a campaign that is over, and the salt that its digests need.
 
-What stays is about units, orders and decisions, and names nobody: the books still balance, the audit trail still holds,
-and the fairness reports are the last ones.
+Facts about units, orders and decisions stay, because they identify no person. So the units still balance, the audit
+trail still verifies, and the last fairness reports stay.
 """
 
 import logging
@@ -41,24 +41,24 @@ from flashsale.rules.states import AppealState, CaseState, NoticeState, PaymentS
 
 log = logging.getLogger(__name__)
 
-# The schedule waits as long as contact data is kept; a person may ask for it earlier.
+# Celery waits as long as contact data is kept. An operator may erase earlier.
 ERASE_AFTER: timedelta = KEEP_CONTACT
 CHUNK = 500
 
 
-class NotYet(Exception):
-    """The campaign cannot be erased; the arguments say why, one reason each."""
+class CannotEraseYet(Exception):
+    """The campaign cannot be erased yet. Each argument is one reason, in words."""
 
 
 def obstacles(*, campaign: Campaign) -> list[str]:
-    """Why the campaign cannot be erased now, in words; empty when it can, or when it is erased already."""
+    """The reasons why the campaign cannot be erased now, in words. Empty if it can be, or if it is erased already."""
     return [] if campaign.erased_at else list(_obstacles(campaign, timezone.now()))
 
 
 def _obstacles(campaign: Campaign, now: datetime) -> Iterator[str]:
     for sale in Sale.objects.filter(campaign=campaign).order_by("opens_at"):
         if sale.state == SaleState.DRAFT:
-            yield f"the sale {sale.code} is a draft: hold it, or delete it"
+            yield f"the sale {sale.code} is a draft: run it, or delete it"
         elif (
             sale.state not in {SaleState.CLOSED, SaleState.CALLED_OFF}
             and sale.phase(ms(now)) not in fairness_report.OVER
@@ -89,12 +89,12 @@ def _unsettled(campaign: Campaign) -> "QuerySet[Payment]":
     return Payment.objects.filter(reservation__sale__campaign=campaign, state__in=open_states)
 
 
-def personal(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
-    """All rows of a campaign that are about people and go, by what they are."""
+def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
+    """All rows of a campaign that are personal data and are deleted, by kind."""
     return {
         "contacts": Contact.objects.filter(reservation__sale__campaign=campaign),
         "traits": Trait.objects.filter(reservation__sale__campaign=campaign),
-        "claims": LimitSlot.objects.filter(reservation__sale__campaign=campaign),
+        "limit slots": LimitSlot.objects.filter(reservation__sale__campaign=campaign),
         "unpaid holds": UnpaidHold.objects.filter(campaign=campaign),
         "listed people": ListEntry.objects.filter(allocation__sale__campaign=campaign),
         "partner calls": ApiCall.objects.filter(channel__campaign=campaign),
@@ -102,38 +102,40 @@ def personal(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
 
 
 def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
-    """Erases what is known of a campaign's people, for ever; how many rows of what. Safe to repeat.
+    """Erases the personal data of a campaign for ever; returns how many rows of each kind. Safe to repeat.
 
-    Raises NotYet with every reason, when nothing was erased; GateDown when the gate does not answer.
+    Raises CannotEraseYet with all reasons, and GateDown when Redis does not answer; then PostgreSQL has erased nothing.
 
-    1. Each sale leaves the gate, and its last fairness report is made. If we die here, we do it again.
-    2. The gate's keys of the campaign go. If we die here, nothing needs them: a sale of this campaign that were to open
-       now would be filled from the books.
-    3. One transaction of the books: all rows, the salt, the record. If we die within it, nothing is erased there yet.
+    1. Each sale is closed in Redis, and its last fairness report is made. If the process dies here, a repeat does it
+       again.
+    2. The campaign's keys in Redis are deleted. If the process dies here, no process needs them: Redis is filled from
+       PostgreSQL if a sale of this campaign is opened now.
+    3. One transaction in PostgreSQL deletes all rows and the salt, and writes the audit record. If the process dies
+       within it, PostgreSQL has erased nothing.
     """
     if reasons := obstacles(campaign=campaign):
-        raise NotYet(*reasons)
+        raise CannotEraseYet(*reasons)
     if campaign.erased_at:
         return {}
     published = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).select_related("campaign")
     for sale in published:
         close(sale=sale.pk)
-        fairness_report.report(sale=sale, anew=True)
+        fairness_report.report(sale=sale, force=True)
     for sale in published:
-        bridge.run(sale_cards.erase(card_of(sale)))
+        bridge.run(sale_cards.erase_sale(card_of(sale)))
     with transaction.atomic():
-        # A publication takes this lock too: no sale comes between looking and erasing.
+        # A publication takes this lock too, so no sale is published between this check and the erasure.
         row = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
         if reasons := obstacles(campaign=row):
-            raise NotYet(*reasons)
+            raise CannotEraseYet(*reasons)
         if row.erased_at:
             return {}
         return _erase(row, by)
 
 
 def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
-    counts = {what: _delete(rows) for what, rows in personal(campaign).items()}
-    # A partner may have made its key of an order number of its own.
+    counts = {what: _delete(rows) for what, rows in personal_rows(campaign).items()}
+    # The idempotency keys are replaced, because a partner may have made them from its own order numbers.
     orders = Reservation.objects.filter(sale__campaign=campaign)
     counts["request keys"] = orders.update(asked=Cast(F("pk"), CharField()), fingerprint="")
     counts["traces in evidence"] = _without_traces(campaign)
@@ -149,7 +151,10 @@ def _delete(rows: "QuerySet[Model]") -> int:
 
 
 def _without_traces(campaign: Campaign) -> int:
-    """Evidence keeps what was shared and with how many; the piece of a digest that showed it is blotted out."""
+    """Removes the pieces of digests from the evidence of cases; returns how many cases changed.
+
+    The evidence keeps which axes were shared, and with how many orders.
+    """
     changed = []
     for case in Case.objects.filter(reservation__sale__campaign=campaign).iterator(chunk_size=CHUNK):
         shared = [one for one in case.evidence.get("shared", ()) if one.get("trace")]
@@ -161,13 +166,13 @@ def _without_traces(campaign: Campaign) -> int:
 
 
 def erase_due() -> list[str]:
-    """Erases campaigns that have been over for ERASE_AFTER; their codes. What stands in the way is logged."""
+    """Erases campaigns that have been over for ERASE_AFTER; returns their codes. Logs why others cannot be erased."""
     over = Campaign.objects.filter(erased_at=None, sales__published_at__isnull=False).distinct()
     done = []
     for campaign in over.exclude(sales__closes_at__gte=timezone.now() - ERASE_AFTER):
         try:
             erase(campaign=campaign, by="clock")
             done.append(campaign.code)
-        except NotYet as waits:
-            log.warning("campaign %s cannot be erased yet: %s", campaign.code, "; ".join(map(str, waits.args)))
+        except CannotEraseYet as reasons:
+            log.warning("campaign %s cannot be erased yet: %s", campaign.code, "; ".join(map(str, reasons.args)))
     return done

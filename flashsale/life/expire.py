@@ -1,7 +1,7 @@
-"""Expire: holds past their deadline end in the books first, then their units are offered to the next number.
+"""Expire: holds past their deadline end in the books (PostgreSQL), then the gate (Redis) offers their units again.
 
-The reaper decides, it does not ask: what the gate took and nobody committed is written down as abandoned under the same
-identity, and the first commit wins.
+The reaper decides by writing. When the gate holds units that were not committed, it inserts the reservation as
+abandoned under the same id. The first commit of an id wins, so a reservation is never both committed and abandoned.
 """
 
 import asyncio
@@ -10,37 +10,41 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from flashsale.books.endings import EndedReservation, abandon_all, end_all, ended_before_all
+from flashsale.books.endings import EndedReservation, abandon_all, describe_all_ended, end_all
 from flashsale.books.reservations import NewReservation, RefusedByBooks, lock_sale
 from flashsale.gate import scripts
-from flashsale.gate.client import gate
+from flashsale.gate.client import GateCache
+from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life.db_threads import in_books
-from flashsale.life.give_back import AT_ONCE, give
-from flashsale.life.held_request import winner_of
+from flashsale.life.db_threads import run_in_db_thread
+from flashsale.life.give_back import AT_ONCE, give_back
+from flashsale.life.held_request import new_reservation
 from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState
 
 log = logging.getLogger(__name__)
-# The calling of the same sale waits so long at most for a batch more.
+# The tick of the sale calls people after this, so it must not wait longer before the last batch.
 NO_MORE_AFTER_S = 0.25
-# What the tables refuse is asked again so much later: asked at every look, it would hold up all that come due after it.
+# How long to pass over a hold that the tables refuse to end. Tried at every tick, it would delay all later holds.
 REFUSED_S = 60.0
 
-Taken = Mapping[uuid.UUID, dict[str, Any]]
-# A reservation that the gate should hear is confirmed, its allocation, how many units.
+# By reservation id.
+HeldRequests = Mapping[uuid.UUID, HeldRequest]
+# By commitment of the sale: reservation id → until when to pass over it (monotonic clock).
+REFUSED_HOLDS: GateCache[str, dict[str, float]] = GateCache()
+# A confirmed reservation that still comes due in the gate: its id, its allocation, how many units.
 Sold = tuple[uuid.UUID, int, int]
 
 
-class Met(NamedTuple):
-    """What the books say of reservations that the gate found due; nothing of what somebody else is at."""
+class EndResult(NamedTuple):
+    """What the books did with reservations that are due in the gate. Locked rows are in none of the lists."""
 
     ended: list[EndedReservation]
     sold: list[Sold]
@@ -48,11 +52,13 @@ class Met(NamedTuple):
 
 
 async def expire(*, card: SaleCard) -> int:
-    """Ends what has come due, batch after batch for a quarter of a second; how many. Safe to repeat and to run beside
-    itself: what another process is at is left to it.
+    """Ends the holds that have come due, batch after batch for a quarter of a second; how many.
 
-    1. The books end a batch. If we die after this, it is still due in the gate: the next look finds it ended.
-    2. The gate hears of each.
+    Safe to repeat and to run in two processes, because each skips the rows that the other has locked.
+
+    1. The books end a batch. If the process dies after this, the holds are still due in the gate, and the next tick
+       finds them ended.
+    2. The gate gets the end of each.
     """
     done, until = 0, time.monotonic() + NO_MORE_AFTER_S
     while True:
@@ -60,50 +66,54 @@ async def expire(*, card: SaleCard) -> int:
         due = await scripts.due(card, most=AT_ONCE + len(refused))
         if isinstance(due, Outcome):
             return done
-        wanted = islice(((uuid.UUID(id_), what) for id_, what in due[1].items() if id_ not in refused), AT_ONCE)
-        if not (taken := dict(wanted)):
+        batch = islice(((uuid.UUID(id_), held) for id_, held in due[1].items() if id_ not in refused), AT_ONCE)
+        if not (requests := dict(batch)):
             return done
-        met = await in_books(end_in_books, card, taken, due[0])
-        refused |= {str(id_): time.monotonic() + REFUSED_S for id_ in met.refused}
-        await asyncio.gather(*(give(card=card, ended=one) for one in met.ended), *(_confirm(card, x) for x in met.sold))
-        done += len(met.ended) + len(met.sold)
-        if sum(len(some) for some in met) < AT_ONCE or time.monotonic() > until:
+        result = await run_in_db_thread(end_in_books, card, requests, due[0])
+        refused |= {str(id_): time.monotonic() + REFUSED_S for id_ in result.refused}
+        await asyncio.gather(
+            *(give_back(card=card, ended=one) for one in result.ended), *(_confirm(card, sold) for sold in result.sold)
+        )
+        done += len(result.ended) + len(result.sold)
+        if sum(len(some) for some in result) < AT_ONCE or time.monotonic() > until:
             return done
 
 
 def _refused_lately(card: SaleCard) -> dict[str, float]:
-    """Until when to pass over the holds of a sale that the tables have refused to end, as this process has met them."""
-    kept: dict[str, dict[str, float]] = gate().kept["refused"]
-    kept[card.commitment] = {id_: at for id_, at in kept.get(card.commitment, {}).items() if at > time.monotonic()}
-    return kept[card.commitment]
+    """The holds of a sale that the tables have refused to end for this process, and until when to pass over each."""
+    refused = REFUSED_HOLDS.entries()
+    still = {id_: until for id_, until in refused.get(card.commitment, {}).items() if until > time.monotonic()}
+    refused[card.commitment] = still
+    return still
 
 
-def end_in_books(card: SaleCard, taken: Taken, now_ms: int) -> Met:
-    """What the books say of reservations that the gate found due.
+def end_in_books(card: SaleCard, requests: HeldRequests, now_ms: int) -> EndResult:
+    """Ends, in the books, reservations that are due in the gate.
 
-    Nothing is said of what somebody else is at, and of what is not yet due here. What the tables refuse is taken apart,
-    so that a bad row keeps only itself.
+    Skips rows that are locked or not yet due. When the tables refuse a batch, it is halved and tried again, so that a
+    bad row keeps only itself from ending.
     """
     try:
-        return Met(*_end_together(card, taken, now_ms), [])
+        return EndResult(*_end_together(card, requests, now_ms), [])
     except (IntegrityError, RefusedByBooks):
-        if len(taken) == 1:
-            log.exception("a hold cannot be ended: %s", *taken)
-            return Met([], [], [*taken])
-    rest = iter(taken.items())
-    first, second = dict(islice(rest, len(taken) // 2)), dict(rest)
+        if len(requests) == 1:
+            log.exception("a hold cannot be ended: %s", *requests)
+            return EndResult([], [], [*requests])
+    rest = iter(requests.items())
+    first, second = dict(islice(rest, len(requests) // 2)), dict(rest)
     halves = (end_in_books(card, half, now_ms) for half in (first, second))
-    return Met(*(one + other for one, other in zip(*halves, strict=True)))
+    return EndResult(*(one + other for one, other in zip(*halves, strict=True)))
 
 
-def _end_together(card: SaleCard, taken: Taken, now_ms: int) -> tuple[list[EndedReservation], list[Sold]]:
+def _end_together(card: SaleCard, requests: HeldRequests, now_ms: int) -> tuple[list[EndedReservation], list[Sold]]:
     with transaction.atomic():
-        # Before the holds: whoever pays must not wait with us for a rebuild.
+        # Locked before the holds. In the other order, this transaction would wait for a rebuild while it has the holds
+        # locked, and payments for them would wait, too.
         lock_sale(card.sale)
-        due = _unlocked(taken).filter(state=ReservationState.HELD, deadline_ms__lte=now_ms)
+        due = _unlocked(requests).filter(state=ReservationState.HELD, deadline_ms__lte=now_ms)
         ended = end_all(list(due), state=ReservationState.EXPIRED, now=timezone.now())
     known = {uuid.UUID(one.reservation) for one in ended}
-    rest = {id_: what for id_, what in taken.items() if id_ not in known}
+    rest = {id_: held for id_, held in requests.items() if id_ not in known}
     if not rest:
         return ended, []
     sold = Reservation.objects.filter(pk__in=rest, state=ReservationState.CONFIRMED)
@@ -111,42 +121,45 @@ def _end_together(card: SaleCard, taken: Taken, now_ms: int) -> tuple[list[Ended
 
 
 def _unlocked(ids: Iterable[uuid.UUID]) -> QuerySet[Reservation]:
-    """Those that nobody else is at, locked: who takes many at once must wait for none of them."""
+    """The rows that no other transaction has locked, locked. Skips the others, because one row must not delay many."""
     return Reservation.objects.select_for_update(skip_locked=True).filter(pk__in=list(ids)).order_by("pk")
 
 
 @transaction.atomic
-def write_off(card: SaleCard, taken: Taken) -> list[EndedReservation]:
-    """Abandons what the gate took and the books never had; that, and what had ended before, as the gate must hear."""
-    # Shared with everybody but a rebuild, which must not count what ends meanwhile.
+def write_off(card: SaleCard, requests: HeldRequests) -> list[EndedReservation]:
+    """Writes requests that the books do not have as abandoned.
+
+    Answers these and the ones that had ended before, because the gate still has to get the end of both.
+    """
+    # Shared with all but a rebuild, which must not count reservations that end meanwhile.
     lock_sale(card.sale)
-    known = set(Reservation.objects.filter(pk__in=list(taken)).values_list("pk", flat=True))
-    abandon_all([_row(winner_of(card, what)) for id_, what in taken.items() if id_ not in known], now=timezone.now())
-    over = list(_unlocked(taken).filter(ended_at__isnull=False))
-    return ended_before_all(over, {row.pk: _units(taken[row.pk]) for row in over})
+    known = set(Reservation.objects.filter(pk__in=list(requests)).values_list("pk", flat=True))
+    uncommitted = [new_reservation(card, held) for id_, held in requests.items() if id_ not in known]
+    abandon_all([_row(new) for new in uncommitted], now=timezone.now())
+    over = list(_unlocked(requests).filter(ended_at__isnull=False))
+    return describe_all_ended(over, {row.pk: _units(requests[row.pk]) for row in over})
 
 
-def _row(winner: NewReservation) -> Reservation:
+def _row(new: NewReservation) -> Reservation:
     return Reservation(
-        id=winner.id, sale_id=winner.sale, allocation_id=winner.allocation, channel_id=winner.channel,
-        index=winner.index, number=winner.number, asked=winner.asked, fingerprint=winner.fingerprint,
-        quantity=len(winner.units), amount=winner.amount, epoch=winner.epoch, deadline_ms=winner.deadline_ms,
-        made_at=winner.made_at,
+        id=new.id, sale_id=new.sale, allocation_id=new.allocation, channel_id=new.channel, index=new.index,
+        number=new.number, asked=new.asked, fingerprint=new.fingerprint, quantity=len(new.units), amount=new.amount,
+        epoch=new.epoch, deadline_ms=new.deadline_ms, made_at=new.made_at,
     )  # fmt: skip
 
 
-def _units(taken: dict[str, Any]) -> list[tuple[int, int]]:
-    return [(int(unit), int(version)) for unit, version, _ in taken["units"]]
+def _units(held: HeldRequest) -> list[tuple[int, int]]:
+    return [(unit.unit_id, unit.version) for unit in held.units]
 
 
-async def abandon_refused(*, card: SaleCard, taken: dict[str, Any]) -> None:
-    """The books refused what the gate took: nobody may commit it any more; units, limit, place and key go back at once.
+async def abandon_refused(*, card: SaleCard, held: HeldRequest) -> None:
+    """Abandons a request that the books refused, so that it can never be committed.
 
-    Nothing happens where somebody has committed it meanwhile, under the same key, after what made the books refuse, or
-    is at it: then the reaper will meet it.
+    Units, limit, place and key go back at once. Does nothing when a repeated request has committed it meanwhile,
+    because the cause of the refusal is gone, or when another transaction has locked it. The reaper ends it then.
     """
-    for ended in await in_books(write_off, card, {uuid.UUID(taken["ask"]["id"]): taken}):
-        await give(card=card, ended=ended)
+    for ended in await run_in_db_thread(write_off, card, {uuid.UUID(held.request.id): held}):
+        await give_back(card=card, ended=ended)
 
 
 async def _confirm(card: SaleCard, sold: Sold) -> None:

@@ -1,7 +1,7 @@
-"""Fairness: what everybody may know of a sale that is over. Figures from the books, and no personal data.
+"""The public fairness report on a sale that is over: figures from PostgreSQL (the books), without personal data.
 
-What only the gate knows (refusals, who was called and did not come, when whom was called) is taken into the books while
-the gate still has it: with each report, and at the latest when the sale leaves the gate.
+Some figures are only in Redis (the gate): refusals, people who were called and did not come, and the times of calls.
+They are copied to PostgreSQL with each report, and at the latest when the sale is removed from Redis.
 """
 
 from bisect import bisect_left
@@ -39,52 +39,52 @@ from flashsale.rules.gini import GROUP_MIN, gini, merge_small_groups
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AllocationMode, Phase, ReservationState, UnitState
 
-# A crowd may read the report; the books are asked for it once in so long.
+# A crowd may read the report, so it is computed at most once in this time.
 FRESH = timedelta(seconds=30)
-# So many points of a line's calls are kept for the drawing.
+# The most points of a line's calls that are kept for the chart.
 POINTS_MAX = 60
 OVER = {Phase.CLOSED, Phase.CALLED_OFF}
 
 
-def report(*, sale: Sale, anew: bool = False) -> dict[str, Any]:
-    """The report on a sale that is over, at most FRESH old unless wanted `anew`; refuses NOT_FOUND before.
+def report(*, sale: Sale, force: bool = False) -> dict[str, Any]:
+    """The report on a sale that is over, at most FRESH old; `force` makes a new one. Refuses NOT_FOUND before that.
 
-    Once the campaign is erased, it is the last one that was made.
+    After the campaign is erased, it is the last report that was made.
     """
     if sale.phase(ms(timezone.now())) not in OVER:
         raise Refused(Outcome.NOT_FOUND, "The report is made when the sale is over.")
     row = FairnessReport.objects.filter(sale=sale).first()
     old = row is None or row.made_at is None or row.made_at < timezone.now() - FRESH
-    if (old or anew) and not sale.campaign.erased_at:
-        row = _make(sale, wait=anew or row is None or row.made_at is None, anew=anew) or row
+    if (old or force) and not sale.campaign.erased_at:
+        row = _make(sale, wait=force or row is None or row.made_at is None, force=force) or row
     assert row is not None
     return dict(row.document)
 
 
-def take(*, sale: Sale) -> FairnessReport:
-    """Takes into the books what only the gate knows, as long as it knows it. Raises GateDown; safe to repeat."""
+def store_gate_counts(*, sale: Sale) -> FairnessReport:
+    """Copies figures from Redis to PostgreSQL, if Redis still has them. Raises GateDown. Safe to repeat."""
     counted = bridge.run(_counted(card_of(sale)))
     row, _ = FairnessReport.objects.get_or_create(sale=sale)
     for line in sale.allocations.filter(code__in=counted.get("lines", {})):
-        told = counted["lines"][line.code]
-        told["before_call"] = _before_call(line, sale.epoch, told.pop("waves"))
+        figures = counted["lines"][line.code]
+        figures["before_call"] = _before_call(line, sale.epoch, figures.pop("waves"))
     if counted:
         FairnessReport.objects.filter(pk=row.pk).update(counted=counted)
         row.counted = counted
     return row
 
 
-def _make(sale: Sale, *, wait: bool, anew: bool) -> FairnessReport | None:
-    """A new report, by one caller at a time; None for who need not wait for it."""
+def _make(sale: Sale, *, wait: bool, force: bool) -> FairnessReport | None:
+    """Makes a new report, by one process at a time. None if another process makes it and `wait` is false."""
     try:
-        row = take(sale=sale)
+        row = store_gate_counts(sale=sale)
     except GateDown:
         row, _ = FairnessReport.objects.get_or_create(sale=sale)
     skip = not wait and connection.features.has_select_for_update_skip_locked
     with transaction.atomic():
         held = FairnessReport.objects.select_for_update(skip_locked=skip).filter(pk=row.pk).first()
         now = timezone.now()
-        if held is None or (held.made_at and held.made_at >= now - FRESH and not anew):
+        if held is None or (held.made_at and held.made_at >= now - FRESH and not force):
             return held
         held.document, held.made_at = _document(sale, row.counted, now), now
         held.save(update_fields=["document", "made_at"])
@@ -92,8 +92,8 @@ def _make(sale: Sale, *, wait: bool, anew: bool) -> FairnessReport | None:
 
 
 async def _counted(card: SaleCard) -> dict[str, Any]:
-    """What the gate knows of the sale; nothing once the sale has left it."""
-    if card.code not in await sale_cards.codes() or await inspect.revision(card) is None:
+    """The figures of the sale in Redis; empty once the sale is removed from Redis."""
+    if card.code not in await sale_cards.sale_codes() or await inspect.revision(card) is None:
         return {}
     return {
         "refused": await inspect.refusals(card),
@@ -109,15 +109,19 @@ async def _line_counted(card: SaleCard, line: LineCard) -> dict[str, Any]:
     step = max(1, len(waves) // POINTS_MAX)
     drawn = [*waves[:-1:step], *waves[-1:]]
     return {
-        "entered": figures["entered"], "called": figures["called"],
+        "entered": figures["entered"],
+        "called": figures["called"],
         "unclaimed": await inspect.unclaimed(card, line, called=figures["called"]),
         "calls": [[max(0, at - card.opens_at) // 1000, last] for last, at in drawn],
         "waves": waves,
-    }  # fmt: skip
+    }
 
 
 def _before_call(line: Allocation, epoch: int, waves: list[tuple[int, int]]) -> int:
-    """How many reservations were made before their number was called; a rebuilt gate knows its own calls only."""
+    """How many reservations were made before their number was called.
+
+    Only those of this epoch count, because Redis after a rebuild knows only its own calls.
+    """
     lasts = [last for last, _ in waves]
     rows = Reservation.objects.filter(allocation=line, epoch=epoch).exclude(state=ReservationState.ABANDONED)
     early = 0
@@ -128,17 +132,25 @@ def _before_call(line: Allocation, epoch: int, waves: list[tuple[int, int]]) -> 
 
 
 def _document(sale: Sale, counted: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """The report as it is published (web/api/fairness.py describes every field)."""
+    """The report as it is published (web/api/fairness_report.py describes every field)."""
     lines = list(sale.allocations.order_by("line_id"))
     known = counted.get("lines", {})
     position, _, head = trail_head().partition(":")
     return {
-        "version": 1, "sale": sale.code, "name": sale.name, "campaign": sale.campaign.code,
-        "phase": sale.phase(ms(now)), "opened_at": sale.opens_at.isoformat(), "closed_at": sale.closes_at.isoformat(),
-        "made_at": now.isoformat(), "limit": sale.limit or sale.campaign.limit, "rebuilds": max(0, sale.epoch - 1),
+        "version": 1,
+        "sale": sale.code,
+        "name": sale.name,
+        "campaign": sale.campaign.code,
+        "phase": sale.phase(ms(now)),
+        "opened_at": sale.opens_at.isoformat(),
+        "closed_at": sale.closes_at.isoformat(),
+        "made_at": now.isoformat(),
+        "limit": sale.limit or sale.campaign.limit,
+        "rebuilds": max(0, sale.epoch - 1),
         "rules": {"number": sale.rules.version, "hash": sale.rules.hash} if sale.rules else None,
         "draw": {
-            "drawn": sale.frozen_at is not None, "verified": sale.frozen_at is not None and commitment_holds(sale),
+            "drawn": sale.frozen_at is not None,
+            "verified": sale.frozen_at is not None and commitment_holds(sale),
             "commitment": sale.commitment,
         },
         "order": _order(sale, lines, known),
@@ -150,42 +162,50 @@ def _document(sale: Sale, counted: dict[str, Any], now: datetime) -> dict[str, A
         "cancellations": _cancellations(sale),
         "returned": _returned(sale),
         "trail": {"records": int(position), "head": head},
-    }  # fmt: skip
+    }
 
 
 def _order(sale: Sale, lines: list[Allocation], known: dict[str, Any]) -> dict[str, Any]:
-    """Numbers against indexes and calls. `before_call` is null where the gate's calls were never taken."""
+    """Whether numbers fit indexes and calls. `before_call` is null if the calls were never copied from Redis."""
     made = Reservation.objects.filter(sale=sale).exclude(state=ReservationState.ABANDONED).count()
     wrong = early = 0
     for line in lines:
-        told = known.get(line.code, {})
-        called = max(line.called, told.get("called", 0))
+        figures = known.get(line.code, {})
+        called = max(line.called, figures.get("called", 0))
         if line.cohort is not None and line.mode == AllocationMode.LINE:
             wrong += sum(1 for _ in out_of_order(sale, line, called=called))
-        early += told.get("before_call", 0)
+        early += figures.get("before_call", 0)
     return {
-        "kept": not wrong and not early, "reservations": made, "wrong": wrong,
+        "kept": not wrong and not early,
+        "reservations": made,
+        "wrong": wrong,
         "before_call": early if known else None,
-    }  # fmt: skip
+    }
 
 
-def _line(line: Allocation, told: dict[str, Any]) -> dict[str, Any]:
+def _line(line: Allocation, figures: dict[str, Any]) -> dict[str, Any]:
     here = dict(Unit.objects.filter(allocation=line).values_list("state").annotate(count=Count("pk")))
     new = Stock.objects.filter(allocation=line).aggregate(total=Sum("quantity"))["total"] or 0
     return {
-        "line": line.code, "name": line.name or line.code, "by_our_line": line.mode == AllocationMode.LINE,
-        "cohort": line.cohort, "entered": max(line.entered, told.get("entered", 0)),
-        "called": max(line.called, told.get("called", 0)), "no_shows": told.get("unclaimed"),
-        "calls": told.get("calls", []),
+        "line": line.code,
+        "name": line.name or line.code,
+        "by_our_line": line.mode == AllocationMode.LINE,
+        "cohort": line.cohort,
+        "entered": max(line.entered, figures.get("entered", 0)),
+        "called": max(line.called, figures.get("called", 0)),
+        "no_shows": figures.get("unclaimed"),
+        "calls": figures.get("calls", []),
         "units": {
-            "new": new, "moved_in": line.moves_in.count(), "moved_out": line.moves_out.count(),
+            "new": new,
+            "moved_in": line.moves_in.count(),
+            "moved_out": line.moves_out.count(),
             **{state.value: here.get(state.value, 0) for state in UnitState},
         },
-    }  # fmt: skip
+    }
 
 
 def _channels(sale: Sale) -> list[dict[str, Any]]:
-    """Units by channel: as bought, and as they stand after cancellations."""
+    """Units by channel: bought, and kept after cancellations."""
     bought = Reservation.objects.filter(sale=sale, confirmed_at__isnull=False)
     kept = dict(_units_by(bought.filter(state=ReservationState.CONFIRMED), "channel__code"))
     names = dict(sale.campaign.channels.filter(allocations__sale=sale).values_list("code", "name"))
@@ -207,13 +227,13 @@ def _states(sale: Sale) -> dict[str, int]:
 
 
 def _refused(found: dict[str, int]) -> list[dict[str, Any]]:
-    """Tries, not people: one who knocks ten times is counted ten times."""
+    """Counts of refused requests, not of people: ten refused requests of one person count ten."""
     ordered = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
     return [dict(zip(("verb", "reason"), key.split(" "), strict=True)) | {"times": times} for key, times in ordered]
 
 
 def _concentration(sale: Sale) -> list[dict[str, Any]]:
-    """By each axis, how many holders there are, the largest one and how unequal they are; bought, and kept."""
+    """By axis: the number of holders, the largest one's units, and the Gini coefficient; for bought and kept units."""
     axes = list(sale.campaign.axes.order_by("-hard", "axis").values_list("axis", "hard"))
     bought = Trait.objects.filter(reservation__sale=sale)
     kept = bought.filter(reservation__state=ReservationState.CONFIRMED)
@@ -222,7 +242,7 @@ def _concentration(sale: Sale) -> list[dict[str, Any]]:
 
 
 def _spread(traits: Any) -> Callable[[str], dict[str, Any]]:
-    # How many hold so many is counted by the database: there may be a row for each unit and axis.
+    # The database counts the holders by size, because there may be a row for each unit and axis.
     holders = traits.order_by().values_list("axis", "digest").annotate(units=Sum("reservation__quantity"))
     sql, params = holders.query.sql_with_params()
     sizes: dict[str, Counter[int]] = {}
@@ -243,30 +263,32 @@ def _cancellations(sale: Sale) -> dict[str, Any]:
     reasons = Counter(rows.values_list("reason", flat=True))
     refunds = Payment.objects.filter(reservation__cancellation__in=rows).order_by()
     return {
-        "total": rows.count(), "reasons": _told(merge_small_groups(reasons), "reason"), "appeals": _appeals(sale),
+        "total": rows.count(),
+        "reasons": _as_rows(merge_small_groups(reasons), "reason"),
+        "appeals": _appeals(sale),
         "ledger": _ledger(sale),
-        "refunds": _told(dict(refunds.values_list("state").annotate(count=Count("pk"))), "state"),
-    }  # fmt: skip
+        "refunds": _as_rows(dict(refunds.values_list("state").annotate(count=Count("pk"))), "state"),
+    }
 
 
 def _ledger(sale: Sale) -> list[dict[str, Any]]:
-    """How often each rule's cancellations were overturned, for rules that many orders fell under."""
+    """How often each rule's cancellations were overturned; only rules with at least GROUP_MIN cancelled orders."""
     entries = (entry for entry in appeal.ledger(sale=sale) if entry.cancelled >= GROUP_MIN)
     return [{**asdict(entry), "precision": round(entry.precision, 3)} for entry in entries]
 
 
 def _appeals(sale: Sale) -> dict[str, Any]:
-    """Received, and what became of them where that points at nobody."""
+    """How many appeals came, and their outcomes; small groups are folded, so that no person can be identified."""
     outcomes = Counter(Appeal.objects.filter(case__reservation__sale=sale).values_list("state", flat=True))
-    return {"received": outcomes.total(), "outcomes": _told(merge_small_groups(outcomes), "outcome")}
+    return {"received": outcomes.total(), "outcomes": _as_rows(merge_small_groups(outcomes), "outcome")}
 
 
-def _told(counts: dict[str, int], name: str) -> list[dict[str, Any]]:
+def _as_rows(counts: dict[str, int], name: str) -> list[dict[str, Any]]:
     return [{name: key, "orders": count} for key, count in counts.items()]
 
 
 def _returned(sale: Sale) -> dict[str, Any]:
-    """Units that cancellations gave back = resting + restored + moved; those moved with the state each has now."""
+    """Units of cancelled orders: resting + restored + moved = units. Moved units are listed with their state now."""
     cancelled = Reservation.objects.filter(sale=sale, cancellation__isnull=False)
     came = dict(cancelled.order_by().values_list("state").annotate(units=Sum("quantity")))
     moves = Move.objects.filter(plan__source=sale).order_by()
@@ -274,12 +296,13 @@ def _returned(sale: Sale) -> dict[str, Any]:
     for code, name, state, count in moves.values_list(
         "target__sale__code", "target__sale__name", "unit__state"
     ).annotate(count=Count("pk")):
-        told = by_sale.setdefault(code, {"sale": code, "name": name, "units": 0, "states": {}})
-        told["units"] += count
-        told["states"][state] = count
+        entry = by_sale.setdefault(code, {"sale": code, "name": name, "units": 0, "states": {}})
+        entry["units"] += count
+        entry["states"][state] = count
     return {
-        "units": sum(came.values()), "restored": came.get(ReservationState.CONFIRMED.value, 0),
+        "units": sum(came.values()),
+        "restored": came.get(ReservationState.CONFIRMED.value, 0),
         "resting": Unit.objects.filter(allocation__sale=sale, state=UnitState.RETURNED).count(),
         "moved": [by_sale[code] for code in sorted(by_sale)],
         "came_in": Move.objects.filter(target__sale=sale, plan__isnull=False).count(),
-    }  # fmt: skip
+    }

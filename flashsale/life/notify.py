@@ -1,4 +1,4 @@
-"""Notify: what is owed to buyers is a row, sent by whoever comes to it, in the buyer's language."""
+"""Notify: sends the due notices to buyers by e-mail, in the buyer's language. Any worker may send any notice."""
 
 from datetime import timedelta
 from smtplib import SMTPException
@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from flashsale.life import sealed_links
-from flashsale.life.rule_set_text import KINDS, MARKS
+from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 from flashsale.models import Appeal, Case, Contact, Notice
 from flashsale.rules.identity import Axis, BadValue, message_address
 from flashsale.rules.reasons import cancel_reason
@@ -22,10 +22,10 @@ FIRST_RETRY = timedelta(seconds=30)
 
 
 def send_due(*, most: int = 100) -> int:
-    """Sends what is due, at most so many; how many were handed to the mail server.
+    """Sends due notices, at most `most`; returns how many were handed to the mail server.
 
-    Each notice is locked while it is sent, so that two workers never send the same one. Should we die between sending
-    and noting it, it is sent again under the same Message-ID.
+    Each notice is locked while it is sent, so that two workers never send the same one. If the process dies after
+    sending and before the commit, the notice is sent again with the same Message-ID.
     """
     sent = 0
     for _attempt in range(most):
@@ -38,7 +38,7 @@ def send_due(*, most: int = 100) -> int:
 
 @transaction.atomic
 def _send_next() -> bool | None:
-    """Whether the next due notice went out; None when nothing is due."""
+    """Whether the next due notice was sent; None when no notice is due."""
     due = Notice.objects.filter(state=NoticeState.DUE, due_at__lte=timezone.now()).order_by("due_at", "pk")
     if connection.features.has_select_for_update_skip_locked:
         due = due.select_for_update(skip_locked=True, of=("self",))
@@ -47,10 +47,10 @@ def _send_next() -> bool | None:
         return None
     notice.attempts += 1
     try:
-        _letter(notice).send()
+        _compose(notice).send()
     except (OSError, SMTPException, ValueError, Contact.DoesNotExist) as error:
-        # A value that makes no letter must not hold up the others; nobody is left to write to once the retention
-        # clock has deleted the contact.
+        # A notice that cannot become an e-mail must not block the others, so it is tried again later. It fails at once
+        # when the contact data has been deleted by its retention clock, because there is no address any more.
         failed = notice.attempts >= ATTEMPTS_MAX or isinstance(error, Contact.DoesNotExist)
         notice.state = NoticeState.FAILED if failed else NoticeState.DUE
         notice.due_at = timezone.now() + FIRST_RETRY * 2**notice.attempts
@@ -60,7 +60,7 @@ def _send_next() -> bool | None:
     return notice.state == NoticeState.SENT
 
 
-def _letter(notice: Notice) -> EmailMessage:
+def _compose(notice: Notice) -> EmailMessage:
     contact = Contact.objects.get(reservation=notice.reservation_id)
     data = contact.read()
     with translation.override(contact.language), timezone.override(notice.sale.campaign.zone):
@@ -74,32 +74,35 @@ def _letter(notice: Notice) -> EmailMessage:
 
 
 def _mailbox(typed: str) -> str:
-    """Where the buyer's own mailbox is: a mailer that reads the domain by older rules would write to somebody else."""
+    """The buyer's address, with its domain in the normal form.
+
+    A mail server that reads an international domain by older rules would send the e-mail to another domain.
+    """
     try:
         return message_address(Axis.EMAIL, typed)
     except BadValue:
         return typed
 
 
-def facts_of(case: Case | None) -> list[str]:
-    """The categories of a case's evidence in words: what was seen and how often, never with whom."""
+def evidence_texts(case: Case | None) -> list[str]:
+    """The evidence of a case in words: shared axes with the number of orders, and marks. It names no other buyer."""
     if case is None:
         return []
     shared = [
-        ngettext("%(axis)s: also in %(count)d other order", "%(axis)s: also in %(count)d other orders", seen["people"])
-        % {"axis": KINDS.get(seen["axis"], seen["axis"]), "count": seen["people"]}
-        for seen in case.evidence.get("shared", ())
+        ngettext("%(axis)s: also in %(count)d other order", "%(axis)s: also in %(count)d other orders", entry["people"])
+        % {"axis": KIND_LABELS.get(entry["axis"], entry["axis"]), "count": entry["people"]}
+        for entry in case.evidence.get("shared", ())
     ]
-    return [*shared, *(str(MARKS.get(seen["mark"], seen["mark"])) for seen in case.evidence.get("marks", ()))]
+    return [*shared, *(str(MARK_LABELS.get(entry["mark"], entry["mark"])) for entry in case.evidence.get("marks", ()))]
 
 
 def is_by_machine(case: Case | None) -> bool:
-    """Whether a rule set pointed at the order; else a person did."""
+    """Whether a rule set flagged the order. If not, a person opened the case."""
     return case is not None and bool(case.rules_hash)
 
 
-def outcome_of(appeal: Appeal) -> str:
-    """What became of an appeal, as its buyer reads it; empty while it is open."""
+def appeal_outcome_text(appeal: Appeal) -> str:
+    """The result of an appeal in words for its buyer; empty while it is open."""
     if appeal.state == AppealState.OPEN:
         return ""
     return {
@@ -118,7 +121,7 @@ def outcome_of(appeal: Appeal) -> str:
 
 
 def _words(notice: Notice) -> tuple[str, dict[str, object]]:
-    """Subject and what the letter's template needs beside the order."""
+    """The subject, and the variables of the template besides the order."""
     match notice.kind:
         case Notice.Kind.INVITED:
             return _invitation(notice)
@@ -135,21 +138,21 @@ def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:
         "title": why.title.in_language(language),
         "explanation": why.explanation.in_language(language),
         "cancelled": cancellation.at,
-        "facts": facts_of(case),
+        "facts": evidence_texts(case),
         "by_machine": is_by_machine(case),
         "case": case,
         "appeal_until": cancellation.appeal_until,
         "refund_waits": order.limit_slots.exists(),
-        "link": sealed_links.address(sealed_links.Kind.APPEAL, case.pk) if case else "",
+        "link": sealed_links.url(sealed_links.Kind.APPEAL, case.pk) if case else "",
     }
 
 
 def _decision(notice: Notice) -> tuple[str, dict[str, object]]:
     case = notice.reservation.case
     return _("Your appeal was decided"), {
-        "outcome": outcome_of(case.appeal),
+        "outcome": appeal_outcome_text(case.appeal),
         "refunded": case.appeal.remedy != Remedy.RESTORED,
-        "link": sealed_links.address(sealed_links.Kind.APPEAL, case.pk),
+        "link": sealed_links.url(sealed_links.Kind.APPEAL, case.pk),
     }
 
 
@@ -159,5 +162,5 @@ def _invitation(notice: Notice) -> tuple[str, dict[str, object]]:
         "kept": notice.line.listed_only,
         "opens": notice.line.opens_at or notice.sale.opens_at,
         "until": notice.line.ends_at,
-        "link": sealed_links.address(sealed_links.Kind.INVITATION, notice.pk),
+        "link": sealed_links.url(sealed_links.Kind.INVITATION, notice.pk),
     }

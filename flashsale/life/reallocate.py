@@ -1,8 +1,8 @@
-"""Reallocate: units of cancelled orders leave the return pool for a follow-up sale, once, by a published plan.
+"""Reallocate: a published plan moves units of cancelled orders, once, from the return pool to a follow-up sale.
 
-A plan says from which sale, to which line, how many, when, and how many units stay for appeals. The lines of the
-follow-up sale are its tranches: a list for those who were wronged, carried lines, the public; what one does not want
-rolls over to the next.
+A plan names the source sale, the target line, how many units, when, and how many units stay for appeals. The lines of
+the follow-up sale are its tranches: a list for wronged buyers, lines that carry over an old order, the public. Units
+that one line does not sell roll over to the next.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ from flashsale.models import (
     Sale,
     Trait,
     Unit,
-)  # fmt: skip
+)
 from flashsale.rules.reasons import REASONS
 from flashsale.rules.states import AppealState, Remedy, SaleState, UnitState
 
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What carrying out a plan would do now: units that move and stay, buyers who are invited."""
+    """The result of carrying out a plan now: how many units move, how many stay, how many buyers are invited."""
 
     moves: int
     stays: int
@@ -51,21 +51,29 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Resting:
-    """A unit in the pool, the cancellation that freed it, and how much its buyer may still want it (0: not at all)."""
+class PoolUnit:
+    """A unit in the return pool and the cancellation that freed it.
+
+    `appeal_weight`: 0 no appeal is possible any more, 1 an appeal is still possible, 2 an appeal is open.
+    """
 
     unit: Unit
     cancellation: Cancellation
-    wanted: int
+    appeal_weight: int
 
 
 def plan(
-    *, source: Sale, target: Allocation, reserve: int | None, units: int | None = None,
-    due_at: datetime | None = None, by: Any = None,
-) -> Reallocation:  # fmt: skip
-    """Publishes a plan; the same one again changes nothing. Celery carries it out when it is due.
+    *,
+    source: Sale,
+    target: Allocation,
+    reserve: int | None,
+    units: int | None = None,
+    due_at: datetime | None = None,
+    by: Any = None,
+) -> Reallocation:
+    """Publishes a plan. A repeat changes nothing. Celery carries it out when it is due.
 
-    Raises ValidationError in words when the target cannot take the units, or the plan is published otherwise.
+    Raises ValidationError when the target cannot take the units, or when this plan is published with other numbers.
     """
     with transaction.atomic():
         lock_sale(target.sale_id, exclusive=True)
@@ -78,13 +86,15 @@ def plan(
 def reallocate(
     *, source: Sale, target: Allocation, reserve: int | None, units: int | None = None, by: Any = None
 ) -> Reallocation:
-    """Plans and carries out at once. Units whose buyers may still appeal stay, all of them, or as many as the published
-    `reserve` says; at most `units` move by this plan.
+    """Publishes a plan and carries it out at once. At most `units` units move by this plan.
 
-    Safe to repeat: a unit moves once per cancellation; what has become final since moves with the next call.
+    Units whose buyers may still appeal stay in the pool: all of them, or as many as the published `reserve`.
+    Safe to repeat: a unit moves once for each cancellation. The next call moves the units whose cancellations have
+    become final since.
 
-    1. The books move the units and write down each way. If we die after this, the doors find it (mend).
-    2. The gate offers them, and knows who is on the line's list.
+    1. PostgreSQL moves the units and writes a Move for each. If the process dies after this step, the web processes
+       send the units to Redis (`mend`).
+    2. Redis offers the units, and gets the line's list.
     """
     with transaction.atomic():
         lock_sale(target.sale_id, exclusive=True)
@@ -97,7 +107,7 @@ def reallocate(
 
 
 def carry_out(*, plan: Reallocation) -> Reallocation:
-    """Does what a published plan says, as :func:`reallocate` does. Safe to repeat."""
+    """Carries out a published plan, as :func:`reallocate` does. Safe to repeat."""
     with transaction.atomic():
         lock_sale(plan.target.sale_id, exclusive=True)
         _refuse_target(plan.source, plan.target.sale, timezone.now())
@@ -108,8 +118,8 @@ def carry_out(*, plan: Reallocation) -> Reallocation:
     return plan
 
 
-def foresee(*, source: Sale, target: Allocation, reserve: int | None, units: int | None = None) -> Forecast:
-    """A dry run: the very same, taken back before anybody sees it. Raises ValidationError as planning does."""
+def forecast(*, source: Sale, target: Allocation, reserve: int | None, units: int | None = None) -> Forecast:
+    """A dry run: does the same in a transaction and rolls it back. Raises ValidationError as `plan` does."""
     with transaction.atomic():
         lock_sale(target.sale_id, exclusive=True)
         row, _fresh = _plan(source, target, reserve, {"units": units})
@@ -120,7 +130,7 @@ def foresee(*, source: Sale, target: Allocation, reserve: int | None, units: int
 
 
 def carry_out_due() -> int:
-    """Carries out the plans whose time has come; how many. Safe to repeat and to run beside itself."""
+    """Carries out the plans that are due; returns how many. Safe to repeat and to run in parallel."""
     due = Reallocation.objects.filter(due_at__lte=timezone.now(), carried_out_at=None)
     plans = due.select_related("source", "target__sale__campaign", "target__sale__clock").order_by("pk")
     done = 0
@@ -133,8 +143,8 @@ def carry_out_due() -> int:
     return done
 
 
-def invite_owed(*, source: Sale) -> None:
-    """Invites whoever is owed a unit of the next sale, where one with a list for them is planned already."""
+def invite_priority_buyers(*, source: Sale) -> None:
+    """Invites buyers who have priority for a unit of the next sale, if a plan with a list for them exists already."""
     listed = Reallocation.objects.filter(source=source, target__listed_only=True).select_related(
         "target__sale__campaign", "target__sale__clock"
     )
@@ -160,9 +170,9 @@ def _plan(source: Sale, target: Allocation, reserve: int | None, fields: dict[st
     return row, fresh
 
 
-def _note(what: str, row: Reallocation, by: Any, **facts: Any) -> None:
-    told = {"line": row.target.code, "to": row.target.sale_id, "reserve": row.reserve, "most": row.units, **facts}
-    Record.write(what, by=by, sale=row.source, subject=row, facts=told)
+def _note(verb: str, row: Reallocation, by: Any, **facts: Any) -> None:
+    details = {"line": row.target.code, "to": row.target.sale_id, "reserve": row.reserve, "most": row.units, **facts}
+    Record.write(verb, by=by, sale=row.source, subject=row, facts=details)
 
 
 def _refuse_target(source: Sale, sale: Sale, now: datetime) -> None:
@@ -183,40 +193,40 @@ def _act(row: Reallocation, now: datetime) -> tuple[int, int]:
     return moved, _invite(row, now)
 
 
-def _movable(row: Reallocation, now: datetime) -> list[Resting]:
-    """What may leave the pool by this plan now: first what nobody can contest any more, the oldest first."""
-    pool = sorted(_pool(row.source, now), key=lambda one: (one.wanted, one.cancellation.at, one.unit.pk))
+def _movable(row: Reallocation, now: datetime) -> list[PoolUnit]:
+    """The units that may leave the pool by this plan now: final cancellations first, the oldest of them first."""
+    pool = sorted(_pool(row.source, now), key=lambda one: (one.appeal_weight, one.cancellation.at, one.unit.pk))
     if row.reserve is None:
-        free = [one for one in pool if not one.wanted]
+        free = [one for one in pool if not one.appeal_weight]
     else:
-        kept = {one.unit.pk for one in _kept(pool, min(row.reserve, _contestable_units(row.source, now)))}
+        kept = {one.unit.pk for one in _kept(pool, min(row.reserve, _appealable_units(row.source, now)))}
         free = [one for one in pool if one.unit.pk not in kept]
     return free if row.units is None else free[: max(0, row.units - row.moves.count())]
 
 
-def _kept(pool: list[Resting], count: int) -> list[Resting]:
-    """So many units for appeals: those most wanted, as many of each kind as there are."""
+def _kept(pool: list[PoolUnit], count: int) -> list[PoolUnit]:
+    """`count` units that stay for appeals: open appeals before possible ones, and the SKUs in turn."""
     nth: Counter[str] = Counter()
     turns = []
     for one in reversed(pool):
         nth[one.unit.sku] += 1
-        turns.append((-one.wanted, nth[one.unit.sku], one))
-    return [one for _wanted, _turn, one in sorted(turns, key=lambda turn: turn[:2])[:count]]
+        turns.append((-one.appeal_weight, nth[one.unit.sku], one))
+    return [one for _weight, _turn, one in sorted(turns, key=lambda turn: turn[:2])[:count]]
 
 
-def _contested(now: datetime) -> Q:
-    """Cancellations that an appeal is about or may still be about."""
+def _appealable(now: datetime) -> Q:
+    """Cancellations with an open appeal, or with time left for one."""
     possible = Q(appeal_until__gte=now, case__appeal=None)
     return Q(case__appeal__state=AppealState.OPEN) | possible
 
 
-def _contestable_units(source: Sale, now: datetime) -> int:
-    contested = Cancellation.objects.filter(_contested(now), reservation__sale=source)
-    return sum(contested.values_list("reservation__quantity", flat=True))
+def _appealable_units(source: Sale, now: datetime) -> int:
+    appealable = Cancellation.objects.filter(_appealable(now), reservation__sale=source)
+    return sum(appealable.values_list("reservation__quantity", flat=True))
 
 
-def _pool(source: Sale, now: datetime) -> list[Resting]:
-    """The returned units of a sale; their orders are locked, so that no appeal comes in between."""
+def _pool(source: Sale, now: datetime) -> list[PoolUnit]:
+    """The returned units of a sale. Locks their orders, so that no appeal comes before the transaction ends."""
     returned = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED)
     freed = dict(
         ReservationUnit.objects.filter(unit__in=returned).order_by("pk").values_list("unit_id", "reservation_id")
@@ -224,42 +234,47 @@ def _pool(source: Sale, now: datetime) -> list[Resting]:
     list(Reservation.objects.select_for_update().filter(pk__in=freed.values()).order_by("pk").values_list("pk"))
     rows = Cancellation.objects.filter(reservation__in=freed.values()).select_related("case__appeal")
     cancelled = {row.reservation_id: row for row in rows}
-    contested = set(rows.filter(_contested(now)).values_list("pk", flat=True))
+    appealable = set(rows.filter(_appealable(now)).values_list("pk", flat=True))
     units = returned.select_for_update().order_by("pk")
     found = [(unit, cancelled[freed[unit.pk]]) for unit in units if freed.get(unit.pk) in cancelled]
-    return [Resting(unit, row, _wanted(row) if row.pk in contested else 0) for unit, row in found]
+    return [PoolUnit(unit, row, _appeal_weight(row) if row.pk in appealable else 0) for unit, row in found]
 
 
-def _wanted(row: Cancellation) -> int:
-    """An appeal that has come weighs more than one that may."""
+def _appeal_weight(row: Cancellation) -> int:
+    """2 for an appeal that has come, 1 for one that may still come."""
     return 2 if row.case and hasattr(row.case, "appeal") else 1
 
 
-def _move(row: Reallocation, resting: list[Resting]) -> int:
+def _move(row: Reallocation, pool_units: list[PoolUnit]) -> int:
     sold_there = set(row.target.stock.values_list("offer__sku", flat=True))
-    unsold = sorted({one.unit.sku for one in resting} - sold_there)
+    unsold = sorted({one.unit.sku for one in pool_units} - sold_there)
     if unsold:
         raise ValidationError(_("The follow-up sale's line does not sell %(skus)s.") % {"skus": ", ".join(unsold)})
     Move.objects.bulk_create(
         Move(
             plan=row, unit=one.unit, cancellation=one.cancellation, origin_id=one.unit.allocation_id, target=row.target
         )
-        for one in resting
+        for one in pool_units
     )
-    advance_units([(one.unit.pk, one.unit.version) for one in resting], was=UnitState.RETURNED, becomes=UnitState.FREE)
-    Unit.objects.filter(pk__in=[one.unit.pk for one in resting]).update(allocation=row.target)
-    return len(resting)
+    advance_units(
+        [(one.unit.pk, one.unit.version) for one in pool_units], was=UnitState.RETURNED, becomes=UnitState.FREE
+    )
+    Unit.objects.filter(pk__in=[one.unit.pk for one in pool_units]).update(allocation=row.target)
+    return len(pool_units)
 
 
 def _invite(row: Reallocation, now: datetime) -> int:
-    """Invites, once a follow-up sale, those who lost an order through no fault of theirs, and puts them on its list."""
+    """Invites the buyers who lost an order without fault, once for each follow-up sale; returns how many.
+
+    If the target line is only for people on its list, they are put on it.
+    """
     sale = row.target.sale
     if not row.target.listed_only and sale.allocations.filter(listed_only=True).exists():
         return 0
     inviting = [code for code, reason in REASONS.items() if reason.invite]
     owed = Q(sale__campaign=sale.campaign_id, case__appeal__remedy=Remedy.PRIORITY)
     wronged = Reservation.objects.filter(Q(sale=row.source, cancellation__reason__in=inviting) | owed)
-    # Whom another sale has had on its list already is not owed a second unit.
+    # A buyer who was on the list of another sale already does not get a second unit.
     served = Notice.objects.filter(Q(sale=sale) | Q(line__listed_only=True), kind=Notice.Kind.INVITED)
     wronged = wronged.exclude(pk__in=served.values("reservation")).exclude(sale=sale).order_by("pk")
     fresh = list(wronged.values_list("pk", flat=True))

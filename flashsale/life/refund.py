@@ -11,36 +11,36 @@ log = logging.getLogger(__name__)
 
 
 def refund(*, reservation: uuid.UUID) -> None:
-    """Sends back what is due; safe to repeat.
+    """Sends back the money of a reservation if it is due. Safe to repeat. Raises ProviderDown.
 
-    Our reference makes the provider's refund the same one however often it is asked for. While an appeal may restore
-    an order its refund waits.
+    The provider makes one refund for one reference of ours, so a repeat sends no money twice. While an appeal may
+    restore the order, its refund waits.
     """
-    paying = Payment.objects.select_related("reservation__sale__campaign").get(reservation=reservation)
-    if paying.state != PaymentState.REFUND_DUE or Reservation.contestable().filter(pk=reservation).exists():
+    payment = Payment.objects.select_related("reservation__sale__campaign").get(reservation=reservation)
+    if payment.state != PaymentState.REFUND_DUE or Reservation.restorable().filter(pk=reservation).exists():
         return
-    currency = paying.reservation.sale.campaign.currency
+    currency = payment.reservation.sale.campaign.currency
     try:
-        reference = payments.provider.refund(reference=paying.reference, amount=paying.amount, currency=currency)
-        became = {"state": PaymentState.REFUNDED, "refund_reference": reference}
+        reference = payments.provider.refund(reference=payment.reference, amount=payment.amount, currency=currency)
+        changes = {"state": PaymentState.REFUNDED, "refund_reference": reference}
     except payments.CannotRefund as error:
-        log.warning("the refund of %s failed: %s", paying.reference, error)
-        became = {"state": PaymentState.REFUND_FAILED}
-    # By then the row may be a later attempt's, whose own money is due.
-    asked = Payment.objects.filter(pk=paying.pk, reference=paying.reference)
-    asked.filter(state=PaymentState.REFUND_DUE).update(**became)
+        log.warning("the refund of %s failed: %s", payment.reference, error)
+        changes = {"state": PaymentState.REFUND_FAILED}
+    # Meanwhile the row may belong to a later attempt, whose own money is due. The reference tells them apart.
+    same_attempt = Payment.objects.filter(pk=payment.pk, reference=payment.reference)
+    same_attempt.filter(state=PaymentState.REFUND_DUE).update(**changes)
 
 
 def refund_again(*, reservation: uuid.UUID) -> bool:
-    """Makes a refund that failed due again; whether it had failed."""
+    """Makes a failed refund due again. Returns False when the refund had not failed."""
     failed = Payment.objects.filter(reservation=reservation, state=PaymentState.REFUND_FAILED)
     return bool(failed.update(state=PaymentState.REFUND_DUE))
 
 
 def refund_due(*, most: int = 100) -> int:
-    """Refunds everything that is due, at most so many; how many."""
-    final = Payment.objects.filter(state=PaymentState.REFUND_DUE).exclude(reservation__in=Reservation.contestable())
-    # In any order: those that the provider cannot take yet keep nobody behind them waiting.
+    """Sends due refunds, at most `most`; returns how many were due."""
+    final = Payment.objects.filter(state=PaymentState.REFUND_DUE).exclude(reservation__in=Reservation.restorable())
+    # A random order keeps refunds that the provider cannot take yet from blocking the others.
     due = list(final.order_by("?").values_list("reservation_id", flat=True)[:most])
     for reservation in due:
         try:

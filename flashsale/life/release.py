@@ -1,13 +1,13 @@
-"""Release: a buyer gives a held reservation back before paying."""
+"""Release: a buyer gives a held reservation back instead of paying."""
 
 import uuid
 
 from django.db import transaction
 from django.utils import timezone
 
-from flashsale.books.endings import end, ended_before
+from flashsale.books.endings import describe_ended, end
 from flashsale.gate import bridge
-from flashsale.life.give_back import give
+from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome, Refused
@@ -15,10 +15,11 @@ from flashsale.rules.states import ReservationState
 
 
 def release(*, reservation: uuid.UUID, channel: int) -> Reservation:
-    """Ends a hold at its owner's wish; its units go to the next number. Safe to repeat.
+    """Ends a hold because its owner asks for it. Its units go to the next number. Safe to repeat.
 
-    Refuses NOT_FOUND and NOT_HELD. The books end it first; if we die before the gate hears, the reaper tells it at the
-    deadline, and a retry at once. Raises GateDown when the gate does not answer.
+    PostgreSQL ends the hold first. If the process dies before Redis gets the end, a retry sends it at once; otherwise
+    mending sends it, or the reaper at the deadline.
+    Refuses NOT_FOUND and NOT_HELD. Raises GateDown when Redis does not answer.
     """
     with transaction.atomic():
         row = (
@@ -30,8 +31,8 @@ def release(*, reservation: uuid.UUID, channel: int) -> Reservation:
         if row.state == ReservationState.HELD:
             ended = end(row, state=ReservationState.RELEASED, now=timezone.now())
         elif row.state == ReservationState.RELEASED:
-            ended = ended_before(row)
+            ended = describe_ended(row)
         else:
             raise Refused(Outcome.NOT_HELD, f"The reservation is {row.state}.")
-    bridge.run(give(card=card_of(row.sale), ended=ended))
+    bridge.run(give_back(card=card_of(row.sale), ended=ended))
     return row

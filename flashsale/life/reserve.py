@@ -1,22 +1,21 @@
-"""Reserve: the gate decides in one script call, the books commit, and only then is it said."""
+"""Reserve: the gate (Redis) decides in one script call, the books (PostgreSQL) commit, and then the answer is sent."""
 
 import asyncio
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from django.db import Error
 
-from flashsale.books.reservations import Taken
+from flashsale.books.reservations import ReservedUnit
 from flashsale.books.writer_threads import writer_of
 from flashsale.gate import sale_cards, scripts
-from flashsale.gate.messages import Ask
+from flashsale.gate.held_request import HeldRequest, ReserveRequest
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life.expire import abandon_refused
-from flashsale.life.held_request import winner_of
+from flashsale.life.held_request import new_reservation
 from flashsale.life.look import look
 from flashsale.life.status import status
 from flashsale.rules import lottery
@@ -26,10 +25,11 @@ from flashsale.rules.states import AllocationMode, Phase, PlaceState
 from flashsale.rules.tokens import Place
 
 KEY_CHARS_MAX = 128
-# Longer than a commit of healthy books; after it (the door answers within two seconds) the same key will tell.
+# Longer than a commit of healthy books. After it the answer is UNKNOWN, within the two seconds that the door has, and
+# the same key gets the result.
 COMMIT_TIMEOUT_S = 1.9
 
-# An event loop forgets tasks that nobody else keeps.
+# An event loop keeps only weak references to its tasks.
 _written_off: set[asyncio.Future[None]] = set()
 
 _OUTSIDE = {
@@ -48,14 +48,14 @@ class Reserved:
     made_ms: int
     deadline_ms: int
     amount: int
-    units: tuple[Taken, ...]
+    units: tuple[ReservedUnit, ...]
     replayed: bool
 
 
 def direct_place(*, card: SaleCard, line: LineCard, digests: Mapping[Axis, bytes]) -> Place:
-    """Who reserves from a direct allocation, whose partner has a door of its own: proven by contract, index 0.
+    """A person who reserves from a direct allocation, as a place with index 0.
 
-    Refuses FORBIDDEN where there is a line to stand in.
+    The partner proves the person by contract. Refuses FORBIDDEN where the allocation has a line.
     """
     if line.mode != AllocationMode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has a line: enter it.")
@@ -72,38 +72,39 @@ async def reserve(
     key: str,
     key_owner: str,
 ) -> Reserved:
-    """Holds units for a place; the same key gives the same answer, whoever died in between.
+    """Holds units for a place. The same key gives the same answer, also after a process has died in between.
 
     `items` are (SKU, quantity). In a direct allocation `place` is a person without one (:func:`direct_place`).
-    `key_owner` says whose keys these are ("place", or "channel:<id>" for a partner).
-    Refuses in the order of rules/outcomes; UNKNOWN when the books did not answer: the same key will tell.
+    `key_owner` is the owner of the key: "place", or "channel:<id>" for a partner.
+    Refuses in the order of rules/outcomes; UNKNOWN when the books did not answer: the same key gets the result.
 
-    1. The gate takes. If we die here, the reaper writes `abandoned` at the deadline, or a retry goes on at 2.
-    2. The books commit. If we die here, a retry finds the commit.
+    1. The gate takes the units. If the process dies here, the reaper writes `abandoned` at the deadline, or a retry
+       goes on at 2.
+    2. The books commit. If the process dies here, a retry finds the commit.
     3. The answer. If the books refused, the gate gets everything back.
     """
     if channel.code not in line.channels:
         raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
-    wanted = _items(card, line, items)
+    positions = _items(card, line, items)
     cohort, seed = await sale_cards.draw_of(card, line)
     if not seed:
         document = await status(card=card, line=line)
         raise Refused(_OUTSIDE.get(document["phase"], Outcome.NOT_OPEN))
     number = lottery.number(place.index, cohort, bytes.fromhex(seed)) if place.index else 0
-    asked = _key(key, key_owner, line, place)
-    ask = _ask(card, line, place, channel=channel, number=number, items=wanted, key=asked)
-    taken = await scripts.reserve(card, line, seed=seed, ask=ask)
+    owned_key = _key(key, key_owner, line, place)
+    request = _request(card, line, place, channel=channel, number=number, items=positions, key=owned_key)
+    held = await scripts.reserve(card, line, seed=seed, request=request)
     unseen = Outcome.PLACE_SPENT if line.carries else Outcome.PLACE_LEFT
-    if taken is unseen and (await look(card=card, line=line, place=place)).state is PlaceState.CALLED:
-        # The gate had lost everything, and this token is the first it sees of the place.
-        taken = await scripts.reserve(card, line, seed=seed, ask=ask)
-    if isinstance(taken, Outcome):
-        raise Refused(taken)
-    return await _commit(card, taken, replayed=taken["ask"]["id"] != ask.id)
+    if held is unseen and (await look(card=card, line=line, place=place)).state is PlaceState.CALLED:
+        # The gate had lost its memory, and the look has shown it the token of this place for the first time.
+        held = await scripts.reserve(card, line, seed=seed, request=request)
+    if isinstance(held, Outcome):
+        raise Refused(held)
+    return await _commit(card, held, replayed=held.request.id != request.id)
 
 
 def _items(card: SaleCard, line: LineCard, items: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
-    """The wish as (offer's position in the line, quantity); refuses DUPLICATE_OFFER, BAD_QUANTITY, UNKNOWN_OFFER."""
+    """The items as (offer's position in the line, quantity); refuses DUPLICATE_OFFER, BAD_QUANTITY, UNKNOWN_OFFER."""
     skus = [sku for sku, _ in items]
     if len(set(skus)) != len(skus):
         raise Refused(Outcome.DUPLICATE_OFFER, "Each offer may stand once; raise its quantity instead.")
@@ -120,7 +121,7 @@ def _key(key: str, owner: str, line: LineCard, place: Place) -> str:
     return f"{line.line_id}:{place.index}:{key}" if owner == "place" else f"{owner}:{key}"
 
 
-def _ask(
+def _request(
     card: SaleCard,
     line: LineCard,
     place: Place,
@@ -129,39 +130,41 @@ def _ask(
     number: int,
     items: list[tuple[int, int]],
     key: str,
-) -> Ask:
+) -> ReserveRequest:
     limit_slots = tuple((axis.value, place.digests[axis].hex()) for axis in sorted(place.digests))
-    # Without a line the person stands for the place.
+    # In a direct line there is no place, so the person's digests stand for it.
     body = orjson.dumps([line.line_id, place.index or limit_slots, items])
-    return Ask(
-        id=str(uuid.uuid4()), key=key, print=hashlib.sha256(body).hexdigest(), index=place.index,
+    return ReserveRequest(
+        id=str(uuid.uuid4()), key=key, fingerprint=hashlib.sha256(body).hexdigest(), index=place.index,
         number=number, items=tuple(items), quantity=sum(quantity for _, quantity in items),
         digests=tuple(digest for _, digest in limit_slots), limit=card.limit, sale_limit=card.sale_limit,
-        channel=channel.id, line=line.line_id, limit_slots=limit_slots,
+        channel_id=channel.id, line_id=line.line_id, limit_slots=limit_slots,
     )  # fmt: skip
 
 
-async def _commit(card: SaleCard, taken: dict[str, Any], *, replayed: bool) -> Reserved:
-    winner = winner_of(card, taken)
-    told = asyncio.wrap_future(writer_of(winner.sale).submit(winner))
-    # Whoever stops waiting leaves it behind; its error is then nobody's.
-    told.add_done_callback(lambda told: told.cancelled() or told.exception())
+async def _commit(card: SaleCard, held: HeldRequest, *, replayed: bool) -> Reserved:
+    new = new_reservation(card, held)
+    commit = asyncio.wrap_future(writer_of(new.sale).submit(new))
+    # When this task stops waiting, the commit goes on. Its error is read here, so that asyncio does not log it as lost.
+    commit.add_done_callback(lambda commit: commit.cancelled() or commit.exception())
     try:
         async with asyncio.timeout(COMMIT_TIMEOUT_S):
-            answer = await asyncio.shield(told)
+            answer = await asyncio.shield(commit)
             if answer not in {Outcome.RESERVED, Outcome.EXPIRED}:
-                await _write_off(card, taken)
+                await _write_off(card, held)
     except (Error, TimeoutError) as error:
         raise Refused(Outcome.UNKNOWN, "The same key will tell whether the units are held.") from error
     if answer is not Outcome.RESERVED:
         raise Refused(answer)
-    return Reserved(winner.id, winner.made_ms, winner.deadline_ms, winner.amount, winner.units, replayed=replayed)
+    return Reserved(new.id, new.made_ms, new.deadline_ms, new.amount, new.units, replayed=replayed)
 
 
-async def _write_off(card: SaleCard, taken: dict[str, Any]) -> None:
-    """Gives back what the books refused. Who stops waiting leaves it to end by itself: broken off between the books
-    and the gate, it would leave the units to the mending."""
-    work = asyncio.ensure_future(abandon_refused(card=card, taken=taken))
+async def _write_off(card: SaleCard, held: HeldRequest) -> None:
+    """Gives back what the books refused. The work finishes even if the caller stops waiting.
+
+    If it ended between the books and the gate, the units would stay held until the next mending.
+    """
+    work = asyncio.ensure_future(abandon_refused(card=card, held=held))
     _written_off.add(work)
     work.add_done_callback(_written_off.discard)
     await asyncio.shield(work)

@@ -1,4 +1,4 @@
-"""Retain: what is kept for a time only is deleted when its time is over."""
+"""Retention: deletes data whose time to keep is over."""
 
 from datetime import timedelta
 
@@ -6,12 +6,15 @@ from django.utils import timezone
 
 from flashsale.models import ApiCall, Contact
 
-# Longer than the 24 hours for which a partner may count on a key being known.
+# Longer than 24 hours. For so long a partner may rely on its idempotency keys.
 API_CALLS_KEPT = timedelta(hours=48)
 
 
 def forget_due(*, most: int = 1000) -> int:
-    """Deletes partners' old keys, and contact data past their clock, at most so many; how many. Safe to repeat."""
+    """Deletes contact data past `keep_until` (at most `most` rows) and partners' old idempotency keys. Safe to repeat.
+
+    Returns how many rows of both.
+    """
     now = timezone.now()
     over = list(Contact.objects.filter(keep_until__lt=now).values_list("pk", flat=True)[:most])
     contacts, _ = Contact.objects.filter(pk__in=over).delete()

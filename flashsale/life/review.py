@@ -1,4 +1,4 @@
-"""Review: confirmed orders are scored by a published rule set; two people decide, nothing is cancelled by itself."""
+"""Review: a published rule set scores confirmed orders; two people decide. No order is cancelled automatically."""
 
 import hmac
 import logging
@@ -15,9 +15,9 @@ from flashsale.books.endings import EndedReservation
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import score
-from flashsale.life.advisory_lock import alone
+from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.cancel import cancel_locked
-from flashsale.life.give_back import give
+from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Case, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, Sale
 from flashsale.rules.outcomes import Outcome, Refused
@@ -26,19 +26,19 @@ from flashsale.rules.review.suspicion import Finding, suspicious
 from flashsale.rules.states import CaseState, ReservationState
 
 log = logging.getLogger(__name__)
-# Short transactions: a review must never hold up a sale that runs at the same time.
+# Transactions are short, so that a review does not delay a sale that runs at the same time.
 CHUNK = 50
-# Who decides about several cases at once has opened one in ten of them, and three at least.
+# A person who decides several cases at once must have viewed one in ten of them, and at least three.
 SAMPLE_ONE_IN, SAMPLE_MIN = 10, 3
-# Of PostgreSQL's advisory locks ("runs" in ASCII).
+# The class of the PostgreSQL advisory locks of review runs ("runs" in ASCII).
 RUN_LOCK = int.from_bytes(b"runs")
 
 
 @transaction.atomic
 def start(*, sale: Sale, by: Any = None) -> ReviewRun:
-    """The row of work of a review by the rules that the sale was published with; the one under way if there is one.
+    """A review run by the rules that the sale was published with; returns the unfinished one if there is one.
 
-    Any worker may take it up (`carry_on`).
+    Any worker may execute it (`execute`).
     """
     assert sale.rules is not None, "published sales have rules"
     fields = {"rules": sale.rules, "asked_by": by}
@@ -48,41 +48,42 @@ def start(*, sale: Sale, by: Any = None) -> ReviewRun:
     return run
 
 
-def try_out(*, sale: Sale, rules: PublishedRuleSet, by: Any = None) -> ReviewRun:
-    """The row of work of a dry run of any rules; the one under way if there is one. It opens no case."""
+def start_dry_run(*, sale: Sale, rules: PublishedRuleSet, by: Any = None) -> ReviewRun:
+    """A dry run by any rules, which opens no case; returns the unfinished dry run of the sale if there is one."""
     fields = {"rules": rules, "asked_by": by}
     return ReviewRun.objects.get_or_create(sale=sale, dry=True, finished_at=None, defaults=fields)[0]
 
 
-def unfinished() -> list[int]:
-    """Reviews that somebody has still to finish."""
+def unfinished_runs() -> list[int]:
+    """The ids of the review runs that a worker still has to finish."""
     return list(ReviewRun.objects.filter(finished_at=None).values_list("pk", flat=True))
 
 
-def carry_on(*, run: int) -> int:
-    """Scores the orders of a review and opens the cases; how many new ones. Safe to repeat and to run beside itself.
+def execute(*, run: int) -> int:
+    """Scores the orders of a review run and opens the cases; returns how many are new.
 
-    A worker that dies leaves the cases opened so far; the next one scores again, by the same rules, and opens the rest.
+    Safe to repeat and to run in parallel. A worker that dies leaves the cases that it has opened. The next worker
+    scores again by the same rules and opens the rest.
     """
-    with alone(RUN_LOCK, run, wait=False) as mine:
+    with advisory_lock(RUN_LOCK, run, wait=False) as locked:
         row = ReviewRun.objects.select_related("sale__campaign", "rules").get(pk=run)
-        return 0 if row.finished_at or not mine else _carry_on(row)
+        return 0 if row.finished_at or not locked else _execute(row)
 
 
-def _carry_on(row: ReviewRun) -> int:
-    this = ReviewRun.objects.filter(pk=row.pk)
+def _execute(row: ReviewRun) -> int:
+    this_run = ReviewRun.objects.filter(pk=row.pk)
     rules = row.rules.read()
     findings = score.findings(
-        sale=row.sale, rules=rules, told=lambda read, orders: this.update(read=read, orders=orders)
+        sale=row.sale, rules=rules, on_progress=lambda read, orders: this_run.update(read=read, orders=orders)
     )
-    opened, found = 0, [] if row.dry else suspicious(findings, rules)
-    by_order = {finding.order_id: finding for finding in found}
+    opened, flagged = 0, [] if row.dry else suspicious(findings, rules)
+    by_order = {finding.order_id: finding for finding in flagged}
     for at in range(0, len(findings), CHUNK):
         chunk = findings[at : at + CHUNK]
         with transaction.atomic():
             opened += _open_cases([by_order[one.order_id] for one in chunk if one.order_id in by_order], row)
-            this.update(scored=at + len(chunk))
-    ended = this.filter(finished_at=None)
+            this_run.update(scored=at + len(chunk))
+    ended = this_run.filter(finished_at=None)
     ended.update(
         finished_at=timezone.now(), orders=len(findings), scored=len(findings), summary=score.summary(findings, rules)
     )
@@ -95,20 +96,28 @@ def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
     Case.objects.bulk_create(
         [
             Case(
-                reservation_id=finding.order_id, run=run, group=finding.group, score=finding.score,
-                rules_version=str(run.rules.version), rules_hash=run.rules.hash,
+                reservation_id=finding.order_id,
+                run=run,
+                group=finding.group,
+                score=finding.score,
+                rules_version=str(run.rules.version),
+                rules_hash=run.rules.hash,
                 evidence=finding.evidence(rules, str(run.rules.version)),
             )
-            for finding in findings if rules
+            for finding in findings
+            if rules
         ],
         ignore_conflicts=True,
-    )  # fmt: skip
+    )
     return len(findings) - before
 
 
 @transaction.atomic
 def open_case(*, reservation: Reservation, by: Any = None) -> Case:
-    """A case that a person asks for, without a score; the one there is when there is one."""
+    """Opens a case that a person asks for, without a score. Returns the existing case if there is one.
+
+    Refuses NOT_CANCELLABLE unless the reservation is confirmed.
+    """
     if reservation.state != ReservationState.CONFIRMED:
         raise Refused(Outcome.NOT_CANCELLABLE, f"The reservation is {reservation.state}.")
     fields = {"rules_version": "by hand", "rules_hash": ""}
@@ -118,23 +127,23 @@ def open_case(*, reservation: Reservation, by: Any = None) -> Case:
     return case
 
 
-def note_opened(*, case: Case, by: Any) -> None:
-    """Notes that a person has the evidence before them."""
+def record_view(*, case: Case, by: Any) -> None:
+    """Notes that a person has viewed the evidence of a case."""
     CaseView.objects.get_or_create(case=case, by=by)
 
 
-def unopened_sample(*, cases: Sequence[Case], by: Any) -> list[Case]:
-    """Which of a random sample of many cases this person has not opened yet; nothing for a single case.
+def unviewed_sample(*, cases: Sequence[Case], by: Any) -> list[Case]:
+    """The cases of a random sample that this person has not viewed yet; empty for a single case.
 
-    The sample follows from person and cases by a secret: asking again does not draw again.
+    The sample is computed from person, cases and a secret, so a repeat gives the same sample.
     """
     if len(cases) < 2:
         return []
     size = min(len(cases), max(SAMPLE_MIN, -(-len(cases) // SAMPLE_ONE_IN)))
     secret = f"{settings.SECRET_KEY}/{by.pk}/{sorted(case.pk for case in cases)}".encode()
     drawn = sorted(cases, key=lambda case: hmac.digest(secret, str(case.pk).encode(), sha256))[:size]
-    seen = set(CaseView.objects.filter(case__in=drawn, by=by).values_list("case_id", flat=True))
-    return [case for case in drawn if case.pk not in seen]
+    viewed = set(CaseView.objects.filter(case__in=drawn, by=by).values_list("case_id", flat=True))
+    return [case for case in drawn if case.pk not in viewed]
 
 
 def _locked(case: Case, *states: CaseState) -> Case:
@@ -146,7 +155,7 @@ def _locked(case: Case, *states: CaseState) -> Case:
 
 @transaction.atomic
 def propose(*, case: Case, code: str, by: Any) -> Case:
-    """One person proposes to cancel under a reason of the catalogue. Refuses FORBIDDEN when the case is not open."""
+    """Proposes to cancel the order under a reason of the catalogue. Refuses FORBIDDEN when the case is not open."""
     row = _locked(case, CaseState.OPEN)
     row.state, row.reason = CaseState.PROPOSED, cancel_reason(code).code
     row.proposed_by, row.proposed_at = by, timezone.now()
@@ -155,20 +164,20 @@ def propose(*, case: Case, code: str, by: Any) -> Case:
     return row
 
 
-def _note(what: str, case: Case, by: Any, why: str = "") -> None:
+def _note(verb: str, case: Case, by: Any, why: str = "") -> None:
     facts = {"case": case.pk, "rules": case.rules_hash}
-    Record.write(what, by=by, sale=case.reservation.sale, subject=case.reservation, why=why, facts=facts)
+    Record.write(verb, by=by, sale=case.reservation.sale, subject=case.reservation, why=why, facts=facts)
 
 
 @transaction.atomic
 def reopen(*, case: Case, by: Any = None) -> Case:
-    """Takes a proposal back. Refuses FORBIDDEN when there is none."""
+    """Takes a proposal back: the case is open again. Refuses FORBIDDEN when there is no proposal."""
     return _reopened(_locked(case, CaseState.PROPOSED), "reopen", by)
 
 
 @transaction.atomic
 def undo(*, case: Case, by: Any) -> Case:
-    """Takes an approval back before it is carried out and the buyer told. Refuses FORBIDDEN when it is too late."""
+    """Takes an approval back: the case is open again. Refuses FORBIDDEN once the order is cancelled."""
     return _reopened(_locked(case, CaseState.APPROVED), "undo", by)
 
 
@@ -181,9 +190,9 @@ def _reopened(row: Case, what: str, by: Any) -> Case:
 
 
 def approve(*, case: Case, by: Any) -> Case:
-    """Another person approves. It is carried out when the campaign's time to undo is over, or now if it has none.
+    """Approves a proposal. The order is cancelled when the campaign's time to undo is over, or now if it has none.
 
-    Refuses FORBIDDEN to the proposer. Raises GateDown when the gate does not answer; the order is cancelled then.
+    Refuses FORBIDDEN to the proposer. Raises GateDown when Redis does not answer; the order is cancelled then.
     """
     now = timezone.now()
     ended = None
@@ -204,7 +213,10 @@ def approve(*, case: Case, by: Any) -> Case:
 
 
 def carry_out_due(*, most: int = 100) -> int:
-    """Cancels the orders of approved cases whose time to undo is over; how many. Safe to repeat and to run twice."""
+    """Cancels the orders of approved cases whose time to undo is over; returns how many.
+
+    Safe to repeat and to run in parallel.
+    """
     due = Case.objects.filter(state=CaseState.APPROVED, due_at__lte=timezone.now()).order_by("due_at", "pk")[:most]
     return sum(_carry_out(case) for case in due)
 
@@ -218,36 +230,37 @@ def _carry_out(case: Case) -> bool:
         if row.reservation.state == ReservationState.CONFIRMED:
             ended = _cancel(row, timezone.now())
         else:
-            # The buyer was faster: there is nothing left to cancel.
+            # The order has ended already, because its buyer cancelled it first.
             row.state = CaseState.DISMISSED
             row.save()
     if ended:
         try:
             _tell_gate(row, ended)
         except GateDown as error:
-            log.warning("the gate did not hear that %s is cancelled; a rebuild tells it: %s", row.pk, error)
+            log.warning(
+                "Redis was not told that the order of case %s is cancelled; it is told again soon: %s", row.pk, error
+            )
     return ended is not None
 
 
 def _cancel(row: Case, now: datetime) -> EndedReservation:
-    """Order, refund and notice change with the case, in the caller's transaction."""
+    """Cancels the order, its refund and the notice together with the case, in the caller's transaction."""
     row.state = CaseState.CANCELLED
     row.save()
-    reservation = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign").get(
-        pk=row.reservation_id
-    )  # fmt: skip
+    orders = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
+    reservation = orders.get(pk=row.reservation_id)
     return cancel_locked(reservation, code=row.reason, now=now, by=row.decided_by, case=row)
 
 
 def _tell_gate(row: Case, ended: EndedReservation) -> None:
-    # Where the limit stays used until the appeal is final, the gate goes on counting the units too.
+    # If the limit stays used until the appeal is final, Redis must go on counting the units too.
     if ended.frees_limit:
-        bridge.run(give(card=card_of(row.reservation.sale), ended=ended))
+        bridge.run(give_back(card=card_of(row.reservation.sale), ended=ended))
 
 
 @transaction.atomic
 def dismiss(*, case: Case, by: Any) -> Case:
-    """The order stands. A proposal is dismissed by another person than its proposer, who may reopen it instead."""
+    """Dismisses a case: the order stands. Refuses FORBIDDEN to the proposer, who may take the proposal back instead."""
     row = _locked(case, CaseState.OPEN, CaseState.PROPOSED)
     if row.proposed_by_id == by.pk:
         raise Refused(Outcome.FORBIDDEN, "Take your proposal back, or let another person dismiss it.")

@@ -1,4 +1,4 @@
-"""Score: the confirmed orders of a campaign are read, linked and scored by a rule set. Nothing is written here."""
+"""Score: reads the confirmed orders of a campaign, links them, and scores them by a rule set. It writes nothing."""
 
 import uuid
 from collections import Counter
@@ -19,29 +19,30 @@ from flashsale.rules.review.suspicion import Finding, Order
 from flashsale.rules.states import AllocationMode, ReservationState
 
 READ_AT_ONCE = 1_000
-# What an address tells of its household, from so many people on.
+# The kind of household at an address, by the smallest number of people there.
 HOMES = {"one": 1, "household": 2, "house": 5, "crowd": 20}
 
 
-def findings(*, sale: Sale, rules: RuleSet, told: Callable[[int, int], Any]) -> list[Finding]:
-    """A finding for each confirmed order of the sale, the highest score first; `told` hears read and all orders.
+def findings(*, sale: Sale, rules: RuleSet, on_progress: Callable[[int, int], Any]) -> list[Finding]:
+    """A finding for each confirmed order of the sale, the highest score first.
 
-    Orders of the campaign's other sales may link them, and are not judged here.
+    `on_progress` is called with the number of orders read so far, and of all orders. Orders of the campaign's other
+    sales may link orders of this sale, but get no finding.
     """
-    orders = _orders(sale, told)
+    orders = _orders(sale, on_progress)
     own = {order.id for order, sale_id in orders if sale_id == sale.pk}
     found = suspicion.score_orders((order for order, _ in orders), rules, limit=sale.campaign.limit)
     return [finding for finding in found if finding.order_id in own]
 
 
-def _orders(sale: Sale, told: Callable[[int, int], Any]) -> list[tuple[Order, int]]:
+def _orders(sale: Sale, on_progress: Callable[[int, int], Any]) -> list[tuple[Order, int]]:
     confirmed = Reservation.objects.filter(sale__campaign=sale.campaign_id, state=ReservationState.CONFIRMED)
     ids = list(confirmed.order_by("pk").values_list("pk", flat=True))
     read: list[tuple[Order, int]] = []
-    told(0, len(ids))
+    on_progress(0, len(ids))
     for at in range(0, len(ids), READ_AT_ONCE):
         read += _read(ids[at : at + READ_AT_ONCE])
-        told(len(read), len(ids))
+        on_progress(len(read), len(ids))
     return read
 
 
@@ -54,27 +55,34 @@ def _read(ids: Sequence[uuid.UUID]) -> list[tuple[Order, int]]:
     return [
         (
             Order(
-                id=str(row.pk), traits=traits[row.pk], buyer=buyers.get(row.pk), made_ms=ms(row.made_at),
-                paid_ms=ms(row.confirmed_at) if row.confirmed_at else 0, quantity=row.quantity,
+                id=str(row.pk),
+                traits=traits[row.pk],
+                buyer=buyers.get(row.pk),
+                made_ms=ms(row.made_at),
+                paid_ms=ms(row.confirmed_at) if row.confirmed_at else 0,
+                quantity=row.quantity,
                 bypassed_line=_bypassed(row, row.allocation),
             ),
             row.sale_id,
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _buyer(contact: Contact) -> BuyerContact | None:
     try:
         known: Mapping[str, str] = contact.read()
     except InvalidToken:
-        # Sealed with another key: what is left are digests.
+        # Encrypted with another key. The review still has the digests.
         return None
     return BuyerContact(known["name"], known["address"], known["phone"], known["email"])
 
 
 def _bypassed(row: Reservation, line: Allocation) -> bool:
-    """Whether the books themselves show that the order cannot have stood in its line."""
+    """Whether PostgreSQL alone proves that the order did not come through its line.
+
+    Its index was never given, or its number is not the one that the draw gives to the index.
+    """
     if line.mode != AllocationMode.LINE or line.cohort is None:
         return False
     if row.index > line.block:
@@ -92,15 +100,18 @@ def _number(index: int, cohort: int, seed: str) -> int:
 
 
 def summary(found: Sequence[Finding], rules: RuleSet) -> dict[str, Any]:
-    """How many orders of which kinds of household a rule set looks at, why, and how scores spread. Ready for JSON."""
+    """Counts for a report, ready for JSON: all orders and flagged orders by kind of household, reasons, marks, scores.
+
+    `homes` has [orders, flagged orders] by kind; `scores` has the number of orders in steps of ten points.
+    """
     flagged = suspicion.suspicious(found, rules)
-    orders, looked_at = (Counter(_home(finding) for finding in some) for some in (found, flagged))
+    orders, flagged_homes = (Counter(_home(finding) for finding in some) for some in (found, flagged))
     spread = Counter(min(finding.score, SCORE_MAX - 1) // 10 * 10 for finding in found)
     return {
         "orders": len(found),
         "flagged": len(flagged),
         "groups": len({finding.group for finding in flagged}),
-        "homes": {home: [orders[home], looked_at[home]] for home in HOMES},
+        "homes": {home: [orders[home], flagged_homes[home]] for home in HOMES},
         "reasons": dict(Counter(value.kind.value for finding in flagged for value in finding.shared)),
         "marks": dict(Counter(mark.value for finding in flagged for mark in finding.marks)),
         "scores": [spread[low] for low in range(0, SCORE_MAX, 10)],

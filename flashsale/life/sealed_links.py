@@ -1,4 +1,4 @@
-"""Links in letters: addresses that are sealed, so that nobody makes one up, and that end one day."""
+"""Links in e-mails to buyers: URLs with an encrypted token, which people cannot forge, and which expire."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -11,35 +11,35 @@ from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import LetterLink, TokenRefused
 
-# What was decided can be read for longer than it can be contested.
+# Long enough to read the decision after the time to appeal is over.
 LIFE = timedelta(days=180)
 
 
 class Kind(StrEnum):
-    """What a link is about, which is also the first part of its path."""
+    """The page that a link leads to. The value is also the first part of its path."""
 
     APPEAL = "appeal"
     INVITATION = "invitation"
 
 
 def path(kind: Kind, row: int) -> str:
-    """The path that leads to this row, from now on for half a year."""
+    """The path of a link to this row. It works for LIFE from now."""
     until = ms(timezone.now() + LIFE)
     return f"/{kind}/{places.keyring().seal(kind, LetterLink(row, until).pack())}"
 
 
-def address(kind: Kind, row: int) -> str:
-    """The same as a letter has it."""
+def url(kind: Kind, row: int) -> str:
+    """The full URL of a link to this row, for an e-mail."""
     site: str = settings.FLASHSALE_URL
     return site.rstrip("/") + path(kind, row)
 
 
-def row_of(kind: Kind, token: str) -> int:
-    """The row behind a link; refuses NOT_FOUND, and EXPIRED for a link that has ended."""
+def row_id_of(kind: Kind, token: str) -> int:
+    """The id of the row that a link leads to. Refuses NOT_FOUND, and EXPIRED for a link after its time."""
     try:
         link = LetterLink.unpack(places.keyring().open(kind, token))
     except TokenRefused as error:
-        raise Refused(Outcome.NOT_FOUND, "This is none of our links.") from error
+        raise Refused(Outcome.NOT_FOUND, "This link is not one of ours.") from error
     if link.until_ms < ms(timezone.now()):
-        raise Refused(Outcome.EXPIRED, "The link has ended.")
+        raise Refused(Outcome.EXPIRED, "The link has expired.")
     return link.row

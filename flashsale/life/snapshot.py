@@ -1,7 +1,7 @@
-"""What the books know of a sale and its campaign, in the shape in which the gate is filled with it.
+"""Snapshot: reads what the books (PostgreSQL) know of a sale and its campaign, to fill the gate (Redis) with it.
 
-Read while the sale's row is locked, so that nothing is committed and nothing ends between the queries; in columns and
-not through objects, for a large sale is to be back within a minute.
+The caller holds the lock of the sale's row, so nothing is committed and nothing ends between the queries. The queries
+read columns and not model objects, because a large sale must be back within a minute.
 """
 
 from collections import Counter, defaultdict
@@ -12,8 +12,10 @@ from typing import Any
 from django.db.models import QuerySet
 
 from flashsale.gate import load
+from flashsale.gate.held_request import HeldRequest, HeldUnit, ReserveRequest
 from flashsale.gate.messages import Crowd
-from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.gate.sale_card import SaleCard
+from flashsale.life.held_request import items_of
 from flashsale.models import Allocation, CrowdBackup, LimitSlot, Reservation, ReservationUnit, Sale, Unit, UnpaidHold
 from flashsale.rules import lottery
 from flashsale.rules.states import AllocationMode, ReservationState, UnitState
@@ -23,7 +25,7 @@ FETCHED_AT_ONCE = 5000
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A reservation's columns, as they are read."""
+    """The columns that are read of a reservation."""
 
     id: Any
     allocation_id: int
@@ -39,7 +41,7 @@ class _Row:
 
 
 def counts_of(campaign: int, card: SaleCard) -> load.Counts:
-    """What counts against the campaign's limits, on the axes that the gate counts."""
+    """The counts for the campaign's limits, on the axes that the gate counts."""
     return load.Counts(
         used=_counted(LimitSlot.objects.filter(scope=LimitSlot.campaign_scope(campaign)), card),
         unpaid=_counted(UnpaidHold.objects.filter(campaign=campaign), card),
@@ -47,7 +49,7 @@ def counts_of(campaign: int, card: SaleCard) -> load.Counts:
 
 
 def _counted(rows: QuerySet[Any], card: SaleCard) -> dict[str, int]:
-    """Rows by digest, on the axes that the gate counts: those proven at the door."""
+    """Rows by digest, on the axes that the gate counts: the hard axes that are proven at entry."""
     axes = [axis.value for axis in card.hard_at_enter]
     digests = rows.filter(axis__in=axes).values_list("digest", flat=True)
     return dict(Counter(digests.iterator(FETCHED_AT_ONCE)))
@@ -56,15 +58,15 @@ def _counted(rows: QuerySet[Any], card: SaleCard) -> dict[str, int]:
 def sale_of(sale: Sale, card: SaleCard) -> load.SaleLoad:
     """Everything of a sale that grows with its stock."""
     rows = _reservations(sale)
-    limit_slots = _claims(sale)
-    # What uses up a limit: held, confirmed, and cancelled by review while an appeal is possible.
+    limit_slots = _limit_slots(sale)
+    # These use up a limit: held, confirmed, and cancelled by review while an appeal is possible.
     counted = [row for row in rows if row.id in limit_slots]
     units, free = _units(sale, card)
     return load.SaleLoad(
         card=card, fresh=sale.epoch == 1, revision=sale.revision, state=sale.state, units=units, free=free,
         paused_ms=sale.paused_ms, lease=sale.lease, frozen=sale.frozen_at is not None,
         lines=[_line_of(line, rows, counted) for line in sale.allocations.all()],
-        asked=_asked(sale, card, rows, limit_slots), holds={str(row.id): row.asked for row in counted},
+        held_requests=_held_requests(sale, card, rows, limit_slots), holds={str(row.id): row.asked for row in counted},
         due={str(row.id): row.deadline_ms for row in counted if row.state == ReservationState.HELD},
         used_sale=_counted(LimitSlot.objects.filter(scope=LimitSlot.sale_scope(sale.pk)), card),
     )  # fmt: skip
@@ -75,8 +77,8 @@ def _reservations(sale: Sale) -> list[_Row]:
     return [_Row(*row) for row in kept.values_list(*_Row.__slots__).iterator(FETCHED_AT_ONCE)]
 
 
-def _claims(sale: Sale) -> dict[Any, list[tuple[str, str]]]:
-    """Axis and digest of the slots that each reservation takes, once each."""
+def _limit_slots(sale: Sale) -> dict[Any, list[tuple[str, str]]]:
+    """Axis and digest of the limit slots of each reservation, each pair once."""
     scope = LimitSlot.campaign_scope(sale.campaign_id)
     found: dict[Any, set[tuple[str, str]]] = defaultdict(set)
     slots = LimitSlot.objects.filter(reservation__sale=sale, scope=scope).values_list(
@@ -88,23 +90,22 @@ def _claims(sale: Sale) -> dict[Any, list[tuple[str, str]]]:
 
 
 def _units(sale: Sale, card: SaleCard) -> tuple[dict[str, int], dict[tuple[int, str], dict[str, int]]]:
-    """Versions of all units, and of the free ones by line and SKU."""
-    numbers = {line.id: line.line_id for line in card.lines}
+    """Versions of all units, and of the free ones by (line id, SKU)."""
+    line_ids = {line.id: line.line_id for line in card.lines}
     versions: dict[str, int] = {}
     free: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
     rows = Unit.objects.filter(allocation__sale=sale).values_list("id", "version", "state", "allocation_id", "sku")
     for id_, version, state, allocation, sku in rows.iterator(FETCHED_AT_ONCE):
         versions[str(id_)] = version
         if state == UnitState.FREE:
-            free[numbers[allocation], sku][str(id_)] = version
+            free[line_ids[allocation], sku][str(id_)] = version
     return versions, dict(free)
 
 
-def _asked(
+def _held_requests(
     sale: Sale, card: SaleCard, rows: Sequence[_Row], limit_slots: Mapping[Any, list[tuple[str, str]]]
-) -> dict[str, dict[str, Any]]:
-    """What was taken for each request key, as reserve.lua keeps it: enough to answer the request again."""
-    lines = {line.id: line for line in card.lines}
+) -> dict[str, HeldRequest]:
+    """What the gate would hold for each request key: enough to answer the same request again."""
     held: dict[Any, list[tuple[int, int, str]]] = defaultdict(list)
     reservation_units = ReservationUnit.objects.filter(reservation__sale=sale).order_by("pk")
     columns = reservation_units.values_list("reservation_id", "unit_id", "unit__version", "sku")
@@ -112,40 +113,46 @@ def _asked(
         held[reservation].append((unit, version, sku))
     proven = {axis.value for axis in card.hard_at_enter}
     return {
-        row.asked: _taken(row, lines[row.allocation_id], held[row.id], limit_slots.get(row.id, []), proven)
-        for row in rows
+        row.asked: _held_request(card, row, held[row.id], tuple(limit_slots.get(row.id, ())), proven) for row in rows
     }
 
 
-def _taken(
-    row: _Row, line: LineCard, held: list[tuple[int, int, str]], limit_slots: list[tuple[str, str]], proven: set[str]
-) -> dict[str, Any]:
-    ask = {
-        "id": str(row.id), "key": row.asked, "print": row.fingerprint, "index": row.index, "number": row.number,
-        "quantity": row.quantity, "channel": row.channel_id, "line": line.line_id, "limit_slots": limit_slots,
-        "digests": sorted({digest for axis, digest in limit_slots if axis in proven}),
-    }  # fmt: skip
-    # An order that was restored has other units than those it began with (Reservation.items).
-    units = [[unit, version - 1, line.skus.index(sku)] for unit, version, sku in held[-row.quantity :]]
-    return {"ask": ask, "units": units, "made": int(row.made_at.timestamp() * 1000), "deadline": row.deadline_ms}
+def _held_request(
+    card: SaleCard,
+    row: _Row,
+    held: list[tuple[int, int, str]],
+    limit_slots: tuple[tuple[str, str], ...],
+    proven: set[str],
+) -> HeldRequest:
+    line = card.line_of_allocation(row.allocation_id)
+    # The last units, because an order that was restored has other units than it began with (Reservation.items). A held
+    # unit's version is one higher in the books than in the gate, because the books raise it when they hold the unit.
+    units = tuple(HeldUnit(unit, version - 1, line.skus.index(sku)) for unit, version, sku in held[-row.quantity :])
+    request = ReserveRequest(
+        id=str(row.id), key=row.asked, fingerprint=row.fingerprint, index=row.index, number=row.number,
+        items=items_of(units), quantity=row.quantity,
+        digests=tuple(sorted({digest for axis, digest in limit_slots if axis in proven})), limit=card.limit,
+        sale_limit=card.sale_limit, channel_id=row.channel_id, line_id=line.line_id, limit_slots=limit_slots,
+    )  # fmt: skip
+    return HeldRequest(request, units, int(row.made_at.timestamp() * 1000), row.deadline_ms)
 
 
 def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) -> load.LineLoad:
-    mine = [row for row in rows if row.allocation_id == line.pk]
+    reserved = [row for row in rows if row.allocation_id == line.pk]
     by_state: Counter[str] = Counter()
     for row in counted:
         if row.allocation_id == line.pk:
             by_state[row.state] += row.quantity
-    # Whoever reserved had been called, even if the books were never told how far.
-    called = max([line.called, *(row.number for row in mine)])
-    # A cohort is written at the draw, which may be before `entered` is: all of it was given.
-    entered = max([line.entered, line.cohort or 0, *(row.index for row in mine)])
-    known = CrowdBackup.objects.filter(allocation=line).first()
-    crowd = Crowd(bytes(known.out), bytes(known.seen)) if known else Crowd()
+    # A reserved number had been called, even if the books have an older mark.
+    called = max([line.called, *(row.number for row in reserved)])
+    # The draw writes the cohort, perhaps before `entered` is written. All indexes of a cohort were given.
+    entered = max([line.entered, line.cohort or 0, *(row.index for row in reserved)])
+    backup = CrowdBackup.objects.filter(allocation=line).first()
+    crowd = Crowd(bytes(backup.out), bytes(backup.seen)) if backup else Crowd()
     seed = bytes.fromhex(line.seed)
     return load.LineLoad(
         line_id=line.line_id, block=line.block, cohort=line.cohort, seed=line.seed, called=called,
-        held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[row.number for row in mine],
+        held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[row.number for row in reserved],
         entered=entered, listed=list(line.list_entries.values_list("digest", flat=True)),
         direct=line.mode == AllocationMode.DIRECT, carried=line.block if line.carries_id else 0, lapsed=line.lapsed,
         crowd=crowd, absent=[lottery.number(index, line.cohort or 0, seed) for index in crowd.absent() if seed],

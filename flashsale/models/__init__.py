@@ -1,4 +1,7 @@
-"""The books: what is true for ever. One noun a file; the tables themselves refuse what must not be."""
+"""The tables of PostgreSQL (the books): facts that are kept for ever.
+
+One noun a file. Constraints refuse rows that contradict each other, whatever the code above does.
+"""
 
 from flashsale.models.allocation import Allocation
 from flashsale.models.api_call import ApiCall

@@ -1,4 +1,4 @@
-"""What a sale offers, and the allocations its units are set aside in."""
+"""Allocations: units of a sale that are set aside for one line of people."""
 
 from datetime import datetime
 from typing import Any
@@ -10,53 +10,55 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, Channel
 from flashsale.models.sale import Sale
+from flashsale.models.state_choices import choices
 from flashsale.rules.states import AllocationMode
 
 
 class Allocation(models.Model):
-    """Units set aside in a sale with the line of people that leads to them."""
+    """Units set aside in a sale, with the line of people that leads to them, or that a partner sells directly."""
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="allocations", verbose_name=_("sale"))
     line_id = models.PositiveSmallIntegerField(_("line id"), editable=False)
     code = models.CharField(_("line"), max_length=40, validators=[CODE])
     name = models.CharField(_("name"), max_length=80, blank=True)
     channels = models.ManyToManyField(Channel, related_name="allocations", verbose_name=_("channels"))
-    mode = models.CharField(
-        _("mode"),
-        max_length=8,
-        default=AllocationMode.LINE,
-        choices=[
-            (AllocationMode.LINE, _("one line of people")),
-            (AllocationMode.DIRECT, _("direct: a partner's door, not by our line")),
-        ],
-    )
+    mode = models.CharField(_("mode"), max_length=8, default=AllocationMode.LINE, choices=choices(AllocationMode))
     opens_at = models.DateTimeField(
         _("opens later"),
         null=True,
         blank=True,
-        help_text=_("Empty: with the sale. Its draw is the sale's all the same."),
+        help_text=_("Empty: with the sale. The draw is the sale's in both cases."),
     )
     listed_only = models.BooleanField(
-        _("only for people on its list"), default=False, help_text=_("Others are refused at the door.")
+        _("only for people on its list"), default=False, help_text=_("Other people cannot enter this line.")
     )
     successor = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="predecessors", verbose_name=_("rolls over to"),
-        help_text=_("The line of this sale that gets what nobody has claimed."),
-    )  # fmt: skip
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="predecessors",
+        verbose_name=_("rolls over to"),
+        help_text=_("The line of this sale that gets the unclaimed units."),
+    )
     rolls_over_at = models.DateTimeField(_("rolls over at"), null=True, blank=True)
     carries = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="carried_by",
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="carried_by",
         verbose_name=_("carries the order of"),
         help_text=_("People of that line keep their numbers if they show their place before the opening."),
-    )  # fmt: skip
-    # Indexes up to here may have been given: a gate that lost its memory goes on behind them.
+    )
+    # Redis may have given indexes up to here. If Redis loses its data, it goes on behind this index.
     block = models.PositiveIntegerField(default=0, editable=False)
-    # How many had entered a moment ago: what a gate without any memory can still know.
+    # How many had entered at the last backup. If Redis loses its data, this is still known.
     entered = models.PositiveIntegerField(default=0, editable=False)
     cohort = models.PositiveIntegerField(_("cohort"), null=True, editable=False)
     seed = models.CharField(max_length=64, blank=True, editable=False)
     called = models.PositiveIntegerField(_("called"), default=0, editable=False)
-    # Numbers up to here had lapsed a moment ago.
+    # Numbers up to here had lapsed at the last backup.
     lapsed = models.PositiveIntegerField(default=0, editable=False)
 
     class Meta:
@@ -82,14 +84,18 @@ class Allocation(models.Model):
         return f"{self.sale_id}/{self.code}" if self.sale_id else self.code
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Gives the next number within the sale to a new allocation."""
+        """Saves, and gives the next line id within the sale to a new allocation."""
         if not self.line_id:
             last = Allocation.objects.filter(sale=self.sale).aggregate(last=models.Max("line_id"))["last"]
             self.line_id = (last or 0) + 1
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
-        """Times within the sale's, one sale's successor, one campaign's old order."""
+        """Raises ValidationError for wrong times or lines.
+
+        Times must be within the sale's, the successor must be another line of the same sale, and the order must come
+        from another sale of the same campaign.
+        """
         if not self.sale_id:
             return
         sale = self.sale
@@ -108,5 +114,5 @@ class Allocation(models.Model):
 
     @property
     def ends_at(self) -> datetime:
-        """Until when its units are for its own people: then they roll over, or the sale closes."""
+        """When its people's time ends: the units roll over to the successor, or the sale closes."""
         return self.rolls_over_at or self.sale.closes_at

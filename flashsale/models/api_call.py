@@ -1,4 +1,4 @@
-"""Calls of partners that carried an Idempotency-Key: what was asked under a key, and what was answered."""
+"""API calls of partners with an Idempotency-Key: the request under each key, and its answer."""
 
 from datetime import datetime
 
@@ -11,13 +11,14 @@ from flashsale.models.campaign import Channel
 class ApiCall(models.Model):
     """One key of a channel.
 
-    `answer` is the JSON as it was sent, to be sent again; None until the call had its effect: a refusal is judged anew.
+    `answer` is the JSON as it was sent, and a repeat gets it again. It is None until the call had its effect, because a
+    refused call is judged again when it is repeated.
     """
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="api_calls", verbose_name=_("channel"))
     key = models.CharField(_("key"), max_length=128)
     fingerprint = models.CharField(max_length=64, editable=False)
-    answer = models.TextField(_("answer"), null=True)  # noqa: DJ001 - an empty text would be an answer
+    answer = models.TextField(_("answer"), null=True)  # noqa: DJ001 - an empty text would be a stored answer
     made_at = models.DateTimeField(_("made"), auto_now_add=True, db_index=True)
 
     class Meta:
@@ -30,5 +31,5 @@ class ApiCall(models.Model):
 
     @classmethod
     def forget(cls, *, before: datetime) -> int:
-        """Deletes the keys of calls made before; how many."""
+        """Deletes the keys of calls made before this time; returns how many."""
         return cls.objects.filter(made_at__lt=before).delete()[0]

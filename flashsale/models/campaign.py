@@ -1,4 +1,4 @@
-"""A campaign, who takes part in it, and by what its people are known."""
+"""A campaign, its channels, and the axes by which it knows people."""
 
 import os
 from zoneinfo import ZoneInfo, available_timezones
@@ -17,18 +17,18 @@ CODE = RegexValidator(
 
 
 def new_salt() -> bytes:
-    """Sixteen random bytes; without them the campaign's digests can never be made again."""
+    """Sixteen random bytes. Without them the campaign's digests can never be computed again."""
     return os.urandom(16)
 
 
 def known_time_zone(name: str) -> None:
-    """Refuses what is no IANA time zone."""
+    """Raises ValidationError unless this is the name of an IANA time zone."""
     if name not in available_timezones():
         raise ValidationError(_("%(name)s is no time zone; Western Indonesia is Asia/Jakarta."), params={"name": name})
 
 
 class Campaign(models.Model):
-    """One product launch; its axes, salt and limit are frozen when its first sale is published."""
+    """One product launch. Its axes, salt and limit are frozen when its first sale is published."""
 
     code = models.CharField(_("code"), max_length=40, unique=True, validators=[CODE])
     name = models.CharField(_("name"), max_length=120)
@@ -51,7 +51,7 @@ class Campaign(models.Model):
         validators=[MaxValueValidator(7 * 86_400)],
         help_text=_("How long an approved cancellation waits before it is carried out and the buyer is told."),
     )
-    # Empty once the campaign's people are erased: its digests can never be made again.
+    # Empty once the campaign's people are erased, so that its digests can never be computed again.
     salt = models.BinaryField(default=new_salt, editable=False)
     erased_at = models.DateTimeField(_("people erased"), null=True, editable=False)
     frozen_at = models.DateTimeField(_("frozen since"), null=True, editable=False)
@@ -73,11 +73,11 @@ class Campaign(models.Model):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone in which the campaign's times are entered and shown."""
+        """The time zone in which people enter and read the campaign's times."""
         return ZoneInfo(self.time_zone)
 
     def clean(self) -> None:
-        """Refuses a change of what was frozen with the first publication."""
+        """Raises ValidationError if a field changed that is frozen since the first publication."""
         if not self.pk or not self.frozen_at:
             return
         before = Campaign.objects.get(pk=self.pk)
@@ -110,11 +110,14 @@ class CampaignAxis(models.Model):
 
     @property
     def is_late(self) -> bool:
-        """Whether it carries the limit and is first known when somebody pays."""
+        """Whether it carries the limit and is first known when the buyer pays."""
         return self.hard and self.checked_at == self.CheckedAt.CONFIRM
 
     def clean(self) -> None:
-        """A soft axis is learnt when the order is confirmed; nobody is asked for it at the door. A network is soft."""
+        """Raises ValidationError for a hard network, and for a soft axis that is checked when people enter the line.
+
+        People give soft axes only when they confirm, because the limit does not depend on them.
+        """
         if self.hard and self.axis == Axis.NETWORK:
             raise ValidationError({"hard": _("Thousands share a network: it can only help the review.")})
         if not self.hard and self.checked_at == self.CheckedAt.ENTER:
@@ -122,7 +125,7 @@ class CampaignAxis(models.Model):
 
 
 class Channel(models.Model):
-    """Where shoppers come from: a partner whose servers call the API, or our own page."""
+    """Where shoppers come from: a partner whose servers call the API, or our own pages."""
 
     class Kind(models.TextChoices):
         PARTNER = "partner", _("partner")

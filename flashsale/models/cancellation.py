@@ -8,7 +8,7 @@ from flashsale.models.reservation import Reservation
 
 
 class Cancellation(models.Model):
-    """The end of a confirmed order, once, under a reason of the catalogue."""
+    """The end of a confirmed order under a reason of the catalogue; at most one for each order."""
 
     reservation = models.OneToOneField(
         Reservation, models.PROTECT, related_name="cancellation", verbose_name=_("reservation")

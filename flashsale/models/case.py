@@ -1,4 +1,4 @@
-"""Reviews of confirmed orders, cancellations, appeals, and the notices that tell buyers."""
+"""Cases: reviews of confirmed orders by people."""
 
 from django.conf import settings
 from django.db import models
@@ -7,11 +7,12 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.reservation import Reservation
 from flashsale.models.review_run import ReviewRun
+from flashsale.models.state_choices import choices
 from flashsale.rules.states import CaseState
 
 
 class Case(models.Model):
-    """A review of one order: frozen evidence, a proposal, a decision by another person."""
+    """A review of one order: frozen evidence, a proposal by one person, a decision by another person."""
 
     reservation = models.OneToOneField(Reservation, models.PROTECT, related_name="case", verbose_name=_("reservation"))
     rules_version = models.CharField(_("rules"), max_length=20)
@@ -20,7 +21,7 @@ class Case(models.Model):
     run = models.ForeignKey(ReviewRun, models.SET_NULL, null=True, related_name="cases", verbose_name=_("review"))
     group = models.PositiveIntegerField(_("group"), null=True)
     evidence = models.JSONField(_("evidence"), default=dict)
-    state = models.CharField(_("state"), max_length=10, default=CaseState.OPEN)
+    state = models.CharField(_("state"), max_length=10, default=CaseState.OPEN, choices=choices(CaseState))
     opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
     reason = models.CharField(_("reason"), max_length=40, blank=True)
     proposed_by = models.ForeignKey(
@@ -46,14 +47,17 @@ class Case(models.Model):
                 condition=Q(state="open", proposed_by=None, decided_by=None)
                 | Q(state="proposed", proposed_by__isnull=False, decided_by=None, proposed_at__isnull=False)
                 | Q(
-                    state="approved", proposed_by__isnull=False, decided_by__isnull=False, decided_at__isnull=False,
+                    state="approved",
+                    proposed_by__isnull=False,
+                    decided_by__isnull=False,
+                    decided_at__isnull=False,
                     due_at__isnull=False,
                 )
                 | Q(state="dismissed", decided_by__isnull=False, decided_at__isnull=False)
                 | Q(state="cancelled", proposed_by__isnull=False, decided_by__isnull=False, decided_at__isnull=False),
                 name="case_state_with_people",
             ),
-        ]  # fmt: skip
+        ]
         indexes = [
             models.Index(fields=["due_at"], condition=Q(state="approved"), name="cases_to_carry_out"),
             models.Index(fields=["run", "group"], name="cases_by_group"),
@@ -64,12 +68,12 @@ class Case(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it may still end either way; the shop must not ship meanwhile."""
+        """Whether the order may still be cancelled or stand; the shop must not ship it meanwhile."""
         return self.state in {CaseState.OPEN, CaseState.PROPOSED, CaseState.APPROVED}
 
 
 class CaseView(models.Model):
-    """That a person has had a case's evidence before them: who decides about many has to see a sample of them."""
+    """A person has viewed the evidence of a case. People who decide many cases at once must view a sample of them."""
 
     case = models.ForeignKey(Case, models.CASCADE, related_name="views", verbose_name=_("case"))
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("by"))

@@ -13,12 +13,15 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.models.reservation import Reservation
 
 
-def _vault() -> Fernet:
+def _cipher() -> Fernet:
     return Fernet(urlsafe_b64encode(settings.FLASHSALE_CONTACT_KEY))
 
 
 class Contact(models.Model):
-    """Name, address, phone, e-mail of a buyer: encrypted by a key outside the database, with a retention clock."""
+    """Name, address, phone and e-mail of a buyer.
+
+    They are encrypted with a key outside the database (FLASHSALE_CONTACT_KEY), and deleted after `keep_until`.
+    """
 
     reservation = models.OneToOneField(Reservation, models.CASCADE, related_name="contact")
     sealed = models.TextField(editable=False)
@@ -34,15 +37,15 @@ class Contact(models.Model):
 
     @classmethod
     def seal(cls, reservation: Reservation, data: dict[str, str], language: str, keep_until: datetime) -> "Contact":
-        """An unsaved contact with `data` encrypted."""
-        sealed = _vault().encrypt(json.dumps(data).encode()).decode()
+        """An unsaved contact with the encrypted `data`."""
+        sealed = _cipher().encrypt(json.dumps(data).encode()).decode()
         return cls(reservation=reservation, sealed=sealed, language=language, keep_until=keep_until)
 
     def read(self) -> dict[str, Any]:
-        """The data in clear."""
-        return dict(json.loads(_vault().decrypt(self.sealed.encode())))
+        """The decrypted data. Raises InvalidToken when it was encrypted with another key."""
+        return dict(json.loads(_cipher().decrypt(self.sealed.encode())))
 
     def add(self, **more: str) -> None:
-        """Keeps something more that the buyer told us, as long and as secret as the rest."""
-        self.sealed = _vault().encrypt(json.dumps(self.read() | more).encode()).decode()
+        """Stores more data from the buyer, encrypted and kept as long as the rest."""
+        self.sealed = _cipher().encrypt(json.dumps(self.read() | more).encode()).decode()
         self.save(update_fields=["sealed"])

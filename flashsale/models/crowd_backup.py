@@ -1,4 +1,4 @@
-"""A recent copy of what only the gate knows of a line's people."""
+"""A recent copy of facts about a line's people that otherwise only Redis (the gate) knows."""
 
 from django.db import models
 
@@ -6,10 +6,11 @@ from flashsale.models.allocation import Allocation
 
 
 class CrowdBackup(models.Model):
-    """Who was out of a line (left, voided or lost) and whose token was seen, a moment ago: bit n for index n.
+    """Two bitmaps of a line, bit n for index n: people out of the line (left, voided or lost), and tokens seen.
 
-    What a gate without any memory can still know. In a line that carries an order over, the old numbers shown are those
-    seen. A row of its own: bitmaps of a large line are not to be read with every allocation.
+    They are filled again into Redis after it has lost its data. In a line that carries over the order of another sale,
+    `seen` marks the old numbers that people have shown. The bitmaps of a large line are big; they have a table of their
+    own so that a query for allocations does not read them.
     """
 
     allocation = models.OneToOneField(Allocation, models.CASCADE, primary_key=True, related_name="crowd_backup")

@@ -1,15 +1,18 @@
-"""The accounts of the demo payment provider, which stand in for a bank's."""
+"""The accounts of the demo payment provider, in place of a bank's."""
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from flashsale.models.state_choices import choices
+from flashsale.rules.states import Charge
+
 
 class DemoCharge(models.Model):
-    """A reference that the demo provider was asked to charge: its first answer stands, whatever is asked again."""
+    """A reference that the demo provider was asked to charge. Its first answer stays, whatever a repeat asks for."""
 
     reference = models.CharField(_("reference"), max_length=80, unique=True)
-    state = models.CharField(_("state"), max_length=8)
+    state = models.CharField(_("state"), max_length=8, choices=choices(Charge))
     refunded = models.BooleanField(_("refunded"), default=False)
 
     class Meta:

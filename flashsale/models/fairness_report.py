@@ -1,4 +1,7 @@
-"""The public report on a sale: kept, because what the gate counted and who a buyer was are not known for ever."""
+"""The public report on a sale.
+
+It is stored because its sources end: Redis forgets its counts, and the people of a campaign are erased.
+"""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,7 +10,7 @@ from flashsale.models.sale import Sale
 
 
 class FairnessReport(models.Model):
-    """`counted` is what only the gate knew, taken while it did; `document` is what everybody may read."""
+    """`counted` holds counts that only Redis had, copied in time; `document` is the published report."""
 
     sale = models.OneToOneField(Sale, models.PROTECT, related_name="fairness_report", verbose_name=_("sale"))
     counted = models.JSONField(default=dict)

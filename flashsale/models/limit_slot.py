@@ -1,4 +1,4 @@
-"""What counts against the limit of an identity: limit slots, and holds that ended unpaid."""
+"""Rows that count against the limit of an identity: limit slots, and holds that ended unpaid."""
 
 from django.db import models
 from django.db.models import Q
@@ -9,7 +9,10 @@ from flashsale.models.reservation import Reservation
 
 
 class LimitSlot(models.Model):
-    """One slot of an identity's limit on one axis: the table has no room for one purchase too many."""
+    """One slot of an identity's limit on one axis.
+
+    The table refuses a second use of a slot and a slot above the limit, so it has no room for one purchase too many.
+    """
 
     scope = models.CharField(max_length=24)
     axis = models.CharField(max_length=20)
@@ -33,19 +36,19 @@ class LimitSlot(models.Model):
 
     @staticmethod
     def campaign_scope(campaign: int) -> str:
-        """The scope of a campaign's limit."""
+        """The `scope` of the limit that a campaign sets over all its sales."""
         return f"campaign:{campaign}"
 
     @staticmethod
     def sale_scope(sale: int) -> str:
-        """The scope of a sale's own, lower limit."""
+        """The `scope` of the lower limit that a sale sets for itself."""
         return f"sale:{sale}"
 
 
 class UnpaidHold(models.Model):
-    """By what somebody was known who let a hold expire unpaid; whoever has two gets no third in the campaign.
+    """One digest of a person who let a hold expire unpaid. A person with two such holds gets no third in the campaign.
 
-    Also what claims to take again if the money arrives after all.
+    It also says which limit slots to take again if the money arrives after all.
     """
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="unpaid_holds")

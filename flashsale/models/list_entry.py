@@ -8,14 +8,14 @@ from flashsale.models.campaign import Channel
 
 
 class ListEntry(models.Model):
-    """A person on an allocation's list, by one digest; any proven axis that is listed lets them in."""
+    """A person on an allocation's list, by one digest. One proven axis on the list is enough to enter the line."""
 
     allocation = models.ForeignKey(
         Allocation, models.CASCADE, related_name="list_entries", verbose_name=_("allocation")
     )
     axis = models.CharField(_("axis"), max_length=20)
     digest = models.CharField(max_length=32)
-    # An account is one partner's: whose, where the list was handed in.
+    # The partner that handed in the list, because an account belongs to one partner.
     channel = models.ForeignKey(Channel, models.CASCADE, null=True, editable=False, related_name="+")
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The notices that tell buyers what was decided."""
+"""Notices: e-mails to buyers about decisions."""
 
 from django.db import models
 from django.db.models import Q
@@ -7,11 +7,12 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.models.allocation import Allocation
 from flashsale.models.reservation import Reservation
 from flashsale.models.sale import Sale
+from flashsale.models.state_choices import choices
 from flashsale.rules.states import NoticeState
 
 
 class Notice(models.Model):
-    """A message owed to a buyer, once per kind and sale: a row of work, sent by whoever comes to it."""
+    """A message to a buyer, at most one for each kind and sale. The row is the work item; any worker may send it."""
 
     class Kind(models.TextChoices):
         CANCELLED = "cancelled", _("order cancelled")
@@ -24,7 +25,7 @@ class Notice(models.Model):
     line = models.ForeignKey(
         Allocation, models.PROTECT, null=True, related_name="invitations", verbose_name=_("invited to line")
     )
-    state = models.CharField(_("state"), max_length=8, default=NoticeState.DUE)
+    state = models.CharField(_("state"), max_length=8, default=NoticeState.DUE, choices=choices(NoticeState))
     due_at = models.DateTimeField(_("due"))
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     sent_at = models.DateTimeField(_("sent"), null=True)

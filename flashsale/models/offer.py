@@ -1,4 +1,4 @@
-"""What a sale sells."""
+"""Offers: the products of a sale and their prices."""
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -9,7 +9,7 @@ from flashsale.models.sale import Sale
 
 
 class Offer(models.Model):
-    """A thing sold in a sale, at its official price in whole units of the campaign's currency."""
+    """A product in a sale, at its official price in whole units of the campaign's currency."""
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="offers", verbose_name=_("sale"))
     sku = models.CharField(_("SKU"), max_length=40)

@@ -1,4 +1,4 @@
-"""The keys by which partners' servers call the API."""
+"""The keys with which partners' servers call the API."""
 
 import hashlib
 import secrets
@@ -16,7 +16,7 @@ KEYS_MAX = 2
 
 
 class PartnerKey(models.Model):
-    """A Bearer key of a channel, stored as its SHA-256 only; two may be active for rotation."""
+    """A Bearer key of a channel. Only its SHA-256 is stored. Two may be active, so that a partner can rotate keys."""
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="keys", verbose_name=_("channel"))
     prefix = models.CharField(_("begins with"), max_length=16)
@@ -33,13 +33,16 @@ class PartnerKey(models.Model):
 
     @staticmethod
     def digest_of(key: str) -> str:
-        """The stored form: the key has 256 random bits, so a plain hash cannot be guessed back."""
+        """The stored form. A plain hash is enough, because a key of 256 random bits cannot be guessed."""
         return hashlib.sha256(key.encode()).hexdigest()
 
     @classmethod
     @transaction.atomic
     def make(cls, channel: Channel, *, by: Any = None) -> "tuple[PartnerKey, str]":
-        """A new key and its one showing in clear; raises ValidationError when two are active already."""
+        """A new row and its key in clear, which is shown once and never stored.
+
+        Raises ValidationError when two keys are active already.
+        """
         if channel.keys.filter(revoked_at=None).count() >= KEYS_MAX:
             raise ValidationError(_("Two keys of this channel are active. Revoke one before you make another."))
         key = f"fs_live_{secrets.token_urlsafe(32)}"
@@ -49,7 +52,7 @@ class PartnerKey(models.Model):
 
     @transaction.atomic
     def revoke(self, *, by: Any = None) -> bool:
-        """Ends the key; False when it had ended before."""
+        """Revokes the key. Returns False when it was revoked before."""
         ended = bool(PartnerKey.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now()))
         if ended:
             Record.write(

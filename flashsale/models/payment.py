@@ -1,22 +1,26 @@
-"""The payment of a reservation."""
+"""The payment of a reservation. The drawing of its states is in life/settle.py."""
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.reservation import Reservation
+from flashsale.models.state_choices import choices
 from flashsale.rules.states import PaymentState
 
 
 class Payment(models.Model):
-    """The money of a reservation. `reference` is ours and unique, so that no retry can charge twice."""
+    """The current payment attempt of a reservation; a new attempt takes the row of the one before.
+
+    `reference` is ours and unique, so that a retry cannot charge twice.
+    """
 
     reservation = models.OneToOneField(Reservation, models.PROTECT, related_name="payment")
     reference = models.CharField(_("reference"), max_length=80, unique=True)
     provider = models.CharField(_("provider"), max_length=20)
     method = models.CharField(_("method"), max_length=20)
     amount = models.PositiveBigIntegerField(_("amount"))
-    state = models.CharField(_("state"), max_length=16, default=PaymentState.STARTED)
+    state = models.CharField(_("state"), max_length=16, default=PaymentState.STARTED, choices=choices(PaymentState))
     started_at = models.DateTimeField(_("started"))
     settled_at = models.DateTimeField(_("settled"), null=True)
     refund_reference = models.CharField(_("refund reference"), max_length=80, blank=True)

@@ -1,4 +1,4 @@
-"""Plans that move units from return pools to follow-up sales, and the moves they made."""
+"""Plans that move units from return pools to follow-up sales, and the moves that were made."""
 
 from django.conf import settings
 from django.db import models
@@ -10,17 +10,20 @@ from flashsale.models.unit import Unit
 
 
 class Reallocation(models.Model):
-    """A published plan: returned units of one sale go to an allocation of a follow-up sale; `reserve` stay for appeals.
+    """A published plan: returned units of one sale move to an allocation of a follow-up sale.
 
-    Several plans of one source share its units out among tranches, in the order in which they were made.
+    `reserve` units stay for appeals. If one source has several plans, they take its units in the order in which the
+    plans were made.
     """
 
     source = models.ForeignKey("Sale", models.PROTECT, related_name="reallocations", verbose_name=_("from sale"))
     target = models.ForeignKey(Allocation, models.PROTECT, related_name="reallocations", verbose_name=_("to line"))
     reserve = models.PositiveIntegerField(
-        _("kept for appeals"), null=True, blank=True,
+        _("kept for appeals"),
+        null=True,
+        blank=True,
         help_text=_("Empty: no unit moves while an appeal about it is possible. A number: published with the plan."),
-    )  # fmt: skip
+    )
     units = models.PositiveIntegerField(
         _("units at most"), null=True, blank=True, help_text=_("Empty: all that the plans before leave.")
     )
@@ -41,7 +44,11 @@ class Reallocation(models.Model):
 
 
 class Move(models.Model):
-    """One unit's way to another allocation: from a cancellation by a plan, once; or rolled over unclaimed (neither)."""
+    """One unit moved to another allocation.
+
+    Either by a plan after a cancellation, once for each cancellation; or without both, because it rolled over unclaimed
+    or an appeal restored an order with it.
+    """
 
     plan = models.ForeignKey(Reallocation, models.PROTECT, null=True, related_name="moves", verbose_name=_("plan"))
     unit = models.ForeignKey(Unit, models.PROTECT, related_name="moves", verbose_name=_("unit"))

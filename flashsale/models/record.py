@@ -1,7 +1,7 @@
-"""The audit trail: who did what, when and why, in records that are only ever added and hang together by their hashes.
+"""The audit trail: who did what, when and why. Records are only added, and each has the hash of the one before.
 
-No personal data: staff and channels by their ids, orders by theirs, words that people wrote as digests. So nothing here
-ever has to be erased.
+Records hold no personal data: staff, channels and orders appear as ids, and texts that people wrote as digests. So no
+record ever has to be erased.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from flashsale.models.sale import Sale
 from flashsale.rules import trail
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-# One writer at a time: PostgreSQL's advisory lock by this number ("trail" in ASCII), until the transaction ends.
+# A writer holds this PostgreSQL advisory lock ("trail" in ASCII) until its transaction ends, so one writes at a time.
 TRAIL_LOCK = int.from_bytes(b"trail")
 FORBID = {
     "postgresql": (
@@ -39,21 +39,21 @@ FORBID = {
 
 
 class AppendOnly(models.BaseConstraint):
-    """The database itself refuses to change, delete or truncate what the table holds."""
+    """Makes the database itself refuse to change, delete or truncate the rows of a table."""
 
     def constraint_sql(self, model: Any, schema_editor: BaseDatabaseSchemaEditor | None) -> str:
-        """Nothing inside the table's own definition: the triggers follow it."""
+        """Nothing inside CREATE TABLE; the triggers are created after it."""
         assert schema_editor is not None
         schema_editor.deferred_sql.extend(self._triggers(model, schema_editor))
         return ""
 
     def create_sql(self, model: Any, schema_editor: BaseDatabaseSchemaEditor | None) -> str:
-        """The triggers, for a table that is there (SQLite makes the table anew instead)."""
+        """The triggers for a table that exists already. (On SQLite, Django creates the table again instead.)"""
         assert schema_editor is not None
         return "; ".join(str(trigger) for trigger in self._triggers(model, schema_editor))
 
     def remove_sql(self, model: Any, schema_editor: BaseDatabaseSchemaEditor | None) -> str:
-        """Only a migration can take it away."""
+        """Drops the trigger; only a migration calls this."""
         assert schema_editor is not None
         return f"DROP TRIGGER {self.name} ON {schema_editor.quote_name(model._meta.db_table)}"  # noqa: SLF001
 
@@ -63,7 +63,7 @@ class AppendOnly(models.BaseConstraint):
             yield Statement(template, table=table, name=self.name)
 
     def validate(self, *_: Any, **__: Any) -> None:
-        """Every new row is welcome."""
+        """Accepts every new row."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AppendOnly) and self.name == other.name
@@ -72,7 +72,7 @@ class AppendOnly(models.BaseConstraint):
 
 
 class Record(models.Model):
-    """One decision or change. Campaign and sale are named without a foreign key: a deleted draft keeps its records."""
+    """One decision or change. Campaign and sale have no constraint, so that the records of a deleted draft stay."""
 
     position = models.BigIntegerField(_("position"), primary_key=True)
     at = models.DateTimeField(_("when"))
@@ -86,7 +86,7 @@ class Record(models.Model):
     )
     subject = models.CharField(_("subject"), max_length=80, db_index=True)
     why = models.CharField(_("why"), max_length=100, blank=True)
-    # The very text that was hashed.
+    # Exactly the text that was hashed.
     facts = models.TextField(_("facts"), default="{}")
     previous = models.CharField(max_length=64, unique=True)
     hash = models.CharField(_("hash"), max_length=64)
@@ -112,36 +112,50 @@ class Record(models.Model):
         why: str = "",
         facts: Mapping[str, Any] = NOTHING,
     ) -> "Record":
-        """Adds a record to the change that it tells of; must be the last thing in that change's transaction.
+        """Adds a record about a change. Must be the last statement in the transaction of that change.
 
-        `by` is a member of staff, a word for somebody else ("channel:3", "clock"), or None: whoever has the shell.
-        `subject` is a row, the sale or campaign unless given; `why` a reason of the catalogue or a digest. Facts are
-        whole numbers, words, lists: never personal data, never what people wrote.
+        `by` is a member of staff, a word for another actor ("channel:3", "clock"), or None for a person with the shell.
+        `subject` is a row, by default the sale or the campaign. `why` is a reason of the catalogue or a digest. `facts`
+        are whole numbers, words and lists: never personal data, and never texts that people wrote.
 
-        Last, for the next writer waits until the transaction ends and must not hold what this one still wants.
+        It must be last because the next writer waits for this transaction: if that writer held a lock that this
+        transaction still needed, the two would deadlock.
         """
-        assert connection.in_atomic_block, "a record belongs to the transaction of the change that it tells of"
+        assert connection.in_atomic_block, "a record belongs to the transaction of the change that it describes"
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [TRAIL_LOCK])
         head = cls.objects.order_by("-position").first()
         campaign_id = campaign.pk if campaign else sale.campaign_id if sale else None
         record = cls(
-            position=head.position + 1 if head else 1, at=timezone.now(), who=_name_of(by, "staff"), what=what,
-            campaign_id=campaign_id, sale=sale, subject=_name_of(subject or sale or campaign), why=why,
-            facts=trail.canonical_json(dict(facts)), previous=head.hash if head else trail.GENESIS,
-        )  # fmt: skip
+            position=head.position + 1 if head else 1,
+            at=timezone.now(),
+            who=_name_of(by, "staff"),
+            what=what,
+            campaign_id=campaign_id,
+            sale=sale,
+            subject=_name_of(subject or sale or campaign),
+            why=why,
+            facts=trail.canonical_json(dict(facts)),
+            previous=head.hash if head else trail.GENESIS,
+        )
         record.hash = trail.chain_hash(record.previous, record.content())
         record.save(force_insert=True)
         return record
 
     def content(self) -> dict[str, Any]:
-        """What the hash covers."""
+        """The fields that the hash covers."""
         return {
-            "position": self.position, "at": self.at.astimezone(UTC).isoformat(timespec="microseconds"),
-            "who": self.who, "what": self.what, "campaign": self.campaign_id, "sale": self.sale_id,
-            "subject": self.subject, "why": self.why, "facts": self.facts,
-        }  # fmt: skip
+            "position": self.position,
+            "at": self.at.astimezone(UTC).isoformat(timespec="microseconds"),
+            "who": self.who,
+            "what": self.what,
+            "campaign": self.campaign_id,
+            "sale": self.sale_id,
+            "subject": self.subject,
+            "why": self.why,
+            "facts": self.facts,
+        }
 
 
 def _name_of(row: Any, kind: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Reservations and what hangs on them: units, claims on the limit, traits, contact data, payment."""
+"""Reservations, their units, and the traits of their buyers."""
 
 import uuid
 
@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.models.allocation import Allocation
 from flashsale.models.campaign import Channel
 from flashsale.models.sale import Sale
+from flashsale.models.state_choices import choices
 from flashsale.models.unit import Unit
 from flashsale.rules.states import ReservationState
 
@@ -16,7 +17,10 @@ ENDED_UNCONFIRMED = ["expired", "released", "abandoned"]
 
 
 class Reservation(models.Model):
-    """Units held for an identity until a deadline (ms, on the line's clock), then confirmed or given back."""
+    """Units held for an identity until a deadline (ms, on the line's clock), then confirmed or given back.
+
+    `asked` is the idempotency key of the request together with its owner; `fingerprint` is the hash of its body.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     sale = models.ForeignKey(Sale, models.PROTECT, related_name="reservations", verbose_name=_("sale"))
@@ -29,7 +33,9 @@ class Reservation(models.Model):
     quantity = models.PositiveSmallIntegerField(_("units"))
     amount = models.PositiveBigIntegerField(_("amount"))
     epoch = models.PositiveIntegerField(editable=False)
-    state = models.CharField(_("state"), max_length=10, default=ReservationState.HELD)
+    state = models.CharField(
+        _("state"), max_length=10, default=ReservationState.HELD, choices=choices(ReservationState)
+    )
     deadline_ms = models.BigIntegerField(editable=False)
     made_at = models.DateTimeField(_("reserved"))
     confirmed_at = models.DateTimeField(_("confirmed"), null=True)
@@ -62,18 +68,18 @@ class Reservation(models.Model):
         return str(self.id)
 
     @classmethod
-    def contestable(cls) -> "models.QuerySet[Reservation]":
-        """Cancelled orders that an appeal may still restore: their limit is kept, and their refunds wait."""
+    def restorable(cls) -> "models.QuerySet[Reservation]":
+        """Cancelled orders that an appeal may still restore: they keep their limit slots, and their refunds wait."""
         return cls.objects.filter(state=ReservationState.CANCELLED, limit_slots__isnull=False)
 
     @property
     def items(self) -> "list[ReservationUnit]":
-        """What the order is about: an order that was restored may have other units than those it began with."""
+        """The current units of the order. A restored order may have other units than those it began with."""
         return sorted(self.reservation_units.all(), key=lambda held: held.pk)[-self.quantity :]
 
     @property
     def do_not_ship(self) -> bool:
-        """Whether the shop must wait: not paid for, ended, or under review."""
+        """Whether the shop must wait, because the order is unpaid, ended, or under review."""
         case = getattr(self, "case", None)
         return self.state != ReservationState.CONFIRMED or (case is not None and case.is_open)
 
@@ -99,7 +105,7 @@ class ReservationUnit(models.Model):
 
 
 class Trait(models.Model):
-    """What a confirmed order is known by on one axis, as a keyed digest: the review links orders by it."""
+    """The buyer of an order on one axis, as a keyed digest. The review links orders with equal digests."""
 
     reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="traits")
     axis = models.CharField(max_length=20)

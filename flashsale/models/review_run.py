@@ -1,4 +1,4 @@
-"""One run of the review over the orders of a sale."""
+"""Review runs: each scores the orders of a sale once."""
 
 from django.conf import settings
 from django.db import models
@@ -10,9 +10,9 @@ from flashsale.models.sale import Sale
 
 
 class ReviewRun(models.Model):
-    """One scoring of a sale under one rule set: a row of work that any worker may take up again.
+    """One scoring of a sale's orders by one rule set. The row is the work item; any worker may continue it.
 
-    A dry run opens no case; `summary` says what it would have looked at.
+    A dry run opens no case; its `summary` says which orders the rule set would have flagged.
     """
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="review_runs", verbose_name=_("sale"))

@@ -1,4 +1,4 @@
-"""Rule sets of the review, one row each for ever: changing the rules makes another row."""
+"""Rule sets of the review. A row never changes: a change of the rules makes another row."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, RuleSet, parse_rul
 
 
 class RuleSetChanged(RuntimeError):
-    """A rule set is no longer what was published under its hash: somebody wrote to the table by hand."""
+    """The content of a rule set does not match its hash, because a person changed the table by hand."""
 
 
 class PublishedRuleSet(models.Model):
-    """A rule set under a version. Nothing ever writes to a row again; a sale keeps the one it was published with."""
+    """A rule set under a version. A row is never written again, so a sale keeps the rules it was published with."""
 
     version = models.PositiveIntegerField(_("version"), unique=True)
     content = models.JSONField(_("rules"))
@@ -34,13 +34,13 @@ class PublishedRuleSet(models.Model):
         return f"{self.version} ({self.hash[:8]})"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Once."""
+        """Inserts the row. Raises RuleSetChanged for a row that is stored already."""
         if self.pk:
             raise RuleSetChanged(f"rule set {self.version} is never written again; make another one")
         super().save(*args, **kwargs)
 
     def read(self) -> RuleSet:
-        """The rules. Raises RulesChanged when the row is not what its hash says."""
+        """The rules. Raises RuleSetChanged when the content does not match the hash."""
         rules = parse_rule_set(self.content)
         if rules.content_hash() != self.hash:
             raise RuleSetChanged(f"rule set {self.version} does not have the hash it was published with")
@@ -48,12 +48,12 @@ class PublishedRuleSet(models.Model):
 
     @classmethod
     def make(cls, rules: RuleSet, *, by: Any = None, note: str = "") -> "PublishedRuleSet":
-        """The row of these rules: the one there is, or a new one under the next version."""
+        """The row of these rules: the stored one, or a new one under the next version."""
         known = cls.objects.filter(hash=rules.content_hash()).first()
         if known is not None:
             return known
         with transaction.atomic():
-            # Two at once would take the same version: the second one is refused by the table and may try again.
+            # Two processes at once take the same version. The table refuses the second one, which may try again.
             version = (cls.objects.aggregate(last=models.Max("version"))["last"] or 0) + 1
             return cls.objects.create(
                 version=version, content=rules.published(), hash=rules.content_hash(), note=note, made_by=by
@@ -61,5 +61,5 @@ class PublishedRuleSet(models.Model):
 
     @classmethod
     def newest(cls) -> "PublishedRuleSet":
-        """What a sale is published with unless told otherwise; a fresh installation's own rules at first."""
+        """The default for a sale that is published: the newest rule set. A new installation makes one here."""
         return cls.objects.first() or cls.make(DEFAULT_RULE_SET)

@@ -1,4 +1,4 @@
-"""A sale: one timed event of a campaign, its clock and its phase."""
+"""Sales: timed events of a campaign, with a clock and a phase."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
 from flashsale.models.rule_set import PublishedRuleSet
+from flashsale.models.state_choices import choices
 from flashsale.rules.clock import ClockLease, line_clock
 from flashsale.rules.states import Phase, SaleState, sale_phase
 
@@ -22,7 +23,7 @@ ENTRIES_MAX = 1_000_000
 UNITS_MAX = 1_000_000
 POLL_MS_MAX = 300_000
 MESSAGE_BYTES_MAX = 200
-# What shoppers and partners rely on from the day of publication.
+# Shoppers and partners rely on these from the publication on, so they cannot change after it.
 FROZEN_FIELDS = (
     "campaign",
     "code",
@@ -43,12 +44,15 @@ def ms(moment: datetime) -> int:
 
 
 def moment(at_ms: int) -> datetime:
-    """The moment so many milliseconds after 1970."""
+    """The time (UTC) at `at_ms` milliseconds since 1970."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 def short_enough(message: str) -> None:
-    """Raises ValidationError for a message that takes too much of the public status, where everybody reads it."""
+    """Raises ValidationError for a message of more than MESSAGE_BYTES_MAX bytes.
+
+    The public status carries the message, and every page polls it.
+    """
     bytes_ = len(json.dumps(message, ensure_ascii=False).encode()) - len('""')
     if bytes_ > MESSAGE_BYTES_MAX:
         raise ValidationError(
@@ -58,7 +62,7 @@ def short_enough(message: str) -> None:
 
 
 class Sale(models.Model):
-    """One timed event of a campaign. `epoch` grows with every rebuild of the gate, `revision` with every decision."""
+    """One timed event of a campaign. `epoch` grows with every rebuild of Redis, `revision` with every decision."""
 
     campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="sales", verbose_name=_("campaign"))
     code = models.CharField(_("code"), max_length=40, unique=True, validators=[CODE])
@@ -67,10 +71,12 @@ class Sale(models.Model):
     opens_at = models.DateTimeField(_("opens"))
     closes_at = models.DateTimeField(_("closes"))
     limit = models.PositiveSmallIntegerField(
-        _("limit per person in this sale"), null=True, blank=True,
+        _("limit per person in this sale"),
+        null=True,
+        blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(LIMIT_MAX)],
         help_text=_("Empty: the campaign's limit alone."),
-    )  # fmt: skip
+    )
     claim_s = models.PositiveIntegerField(
         _("claim window (s)"), default=CLAIM_S, validators=[MinValueValidator(1), MaxValueValidator(86_400)]
     )
@@ -78,39 +84,55 @@ class Sale(models.Model):
         _("hold (s)"), default=HOLD_S, validators=[MinValueValidator(1), MaxValueValidator(86_400)]
     )
     overbooking = models.DecimalField(
-        _("overbooking"), max_digits=3, decimal_places=2, default=Decimal("1.00"),
+        _("overbooking"),
+        max_digits=3,
+        decimal_places=2,
+        default=Decimal("1.00"),
         validators=[MinValueValidator(Decimal(1)), MaxValueValidator(Decimal(5))],
-        help_text=_("People called for each free unit. 1.00: whoever is called and comes in time gets one."),
-    )  # fmt: skip
+        help_text=_("People called for each free unit. 1.00: every person who is called and comes in time gets one."),
+    )
     rate_per_s = models.PositiveIntegerField(
         _("called per second, at most"), default=1000, validators=[MinValueValidator(5), MaxValueValidator(100_000)]
     )
     claims_max = models.PositiveIntegerField(
-        _("claims open at once in a line, at most"), default=0, validators=[MaxValueValidator(ENTRIES_MAX)],
+        _("claims open at once in a line, at most"),
+        default=0,
+        validators=[MaxValueValidator(ENTRIES_MAX)],
         help_text=_("0: as many as there are free units, times the overbooking."),
-    )  # fmt: skip
+    )
     extra_time_max = models.PositiveIntegerField(
-        _("places with extra time in a line, at most"), default=200, validators=[MaxValueValidator(10_000)],
+        _("places with extra time in a line, at most"),
+        default=200,
+        validators=[MaxValueValidator(10_000)],
         help_text=_("People who need longer may ask for twice the claim window; each may keep the next one waiting."),
-    )  # fmt: skip
+    )
     max_entries = models.PositiveIntegerField(
-        _("entries per line, at most"), default=100_000,
+        _("entries per line, at most"),
+        default=100_000,
         validators=[MinValueValidator(1), MaxValueValidator(ENTRIES_MAX)],
-    )  # fmt: skip
+    )
     poll_ms = models.PositiveIntegerField(
-        _("pages ask every (ms)"), default=0, validators=[MaxValueValidator(POLL_MS_MAX)],
+        _("pages ask every (ms)"),
+        default=0,
+        validators=[MaxValueValidator(POLL_MS_MAX)],
         help_text=_("0: as the phase of the sale wants. The brake when the servers are too busy."),
-    )  # fmt: skip
+    )
     rules = models.ForeignKey(
-        PublishedRuleSet, models.PROTECT, null=True, blank=True, related_name="sales",
+        PublishedRuleSet,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="sales",
         verbose_name=_("rules of the review"),
         help_text=_("Empty: the newest when the sale is published. Shown on its page from then on."),
-    )  # fmt: skip
+    )
     message = models.CharField(
         _("message to shoppers"), max_length=MESSAGE_BYTES_MAX, blank=True, validators=[short_enough]
     )
 
-    state = models.CharField(_("state"), max_length=12, default=SaleState.DRAFT, editable=False)
+    state = models.CharField(
+        _("state"), max_length=12, default=SaleState.DRAFT, choices=choices(SaleState), editable=False
+    )
     epoch = models.PositiveIntegerField(default=0, editable=False)
     revision = models.PositiveIntegerField(default=0, editable=False)
     secret = models.BinaryField(null=True, editable=False)
@@ -144,7 +166,7 @@ class Sale(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Times in order, nothing changed that was published."""
+        """Raises ValidationError unless the times are in order and no published field has changed."""
         if self.opens_at and not self.lobby_at:
             self.lobby_at = self.opens_at - LOBBY
         if self.opens_at and self.closes_at and self.opens_at >= self.closes_at:
@@ -168,53 +190,57 @@ class Sale(models.Model):
             raise ValidationError(dict.fromkeys(changed, message), code="frozen")
 
     def line_ms(self, wall_ms: int) -> int:
-        """The line's clock: wall time less all time after the opening in which nobody could reserve, in ms."""
+        """The line's clock: wall time minus all time after the opening in which reserving was impossible, in ms."""
         return line_clock(wall=wall_ms, opens=ms(self.opens_at), lease=self.lease, stopped=self.paused_ms)
 
     @property
     def lease(self) -> ClockLease:
-        """How long the line's clock may run: see :class:`Clock`."""
+        """From when until when the line's clock may run: see :class:`Clock`."""
         return ClockLease(self.clock.runs_from_ms, self.clock.runs_until_ms) if hasattr(self, "clock") else ClockLease()
 
-    def run_on(self, wall_ms: int, *, for_ms: int) -> None:
-        """The line's clock goes on from where it stands. The row must be locked; it is for the caller to save."""
+    def run_clock(self, wall_ms: int, *, for_ms: int) -> None:
+        """Lets the line's clock go on from where it stands, for `for_ms`. The row must be locked; the caller saves."""
         self.paused_ms = wall_ms - self.line_ms(wall_ms)
-        self._lend(ClockLease(wall_ms, wall_ms + for_ms))
+        self._save_lease(ClockLease(wall_ms, wall_ms + for_ms))
 
-    def stand(self, wall_ms: int) -> None:
-        """The line's clock stops until it is told to go on. The row must be locked."""
+    def stop_clock(self, wall_ms: int) -> None:
+        """Stops the line's clock until `run_clock`. The row must be locked."""
         if self.lease.until:
             stands_at = self.line_ms(wall_ms) + self.paused_ms
-            self._lend(ClockLease(stands_at, stands_at))
+            self._save_lease(ClockLease(stands_at, stands_at))
 
-    def _lend(self, lease: ClockLease) -> None:
+    def _save_lease(self, lease: ClockLease) -> None:
         fields = {"runs_from_ms": lease.since, "runs_until_ms": lease.until}
         self.clock, _ = Clock.objects.update_or_create(sale=self, defaults=fields)
 
-    def opens_after(self, wall_ms: int) -> bool:
-        """Whether a published sale's opening is still ahead, also in a pause: it can be moved, and units added.
+    def is_before_opening(self, wall_ms: int) -> bool:
+        """Whether a published or paused sale has not opened yet. Its opening can be moved then, and units added.
 
-        What is drawn or has had its first beat is open, whatever a clock says that has gone back since.
+        A sale that is drawn, or whose clock lease has started, is open even if the wall clock has gone back since.
         """
         ahead = wall_ms < ms(self.opens_at) and self.frozen_at is None and not self.lease.until
         return ahead and self.state in {SaleState.PUBLISHED, SaleState.PAUSED}
 
     def is_over(self, now: datetime) -> bool:
-        """Whether it is closed or called off; its closing is on the line's clock, so pauses move it."""
+        """Whether it is closed or called off. The closing is on the line's clock, so a pause moves it."""
         return self.phase(ms(now)) in {Phase.CLOSED, Phase.CALLED_OFF}
 
     def phase(self, wall_ms: int) -> Phase:
-        """Where the sale stands at `wall_ms`."""
+        """The phase of the sale at `wall_ms` (ms since 1970)."""
         return sale_phase(
-            state=SaleState(self.state), lobby_at=ms(self.lobby_at), opens_at=ms(self.opens_at),
-            closes_at=ms(self.closes_at), now=self.line_ms(wall_ms),
-        )  # fmt: skip
+            state=SaleState(self.state),
+            lobby_at=ms(self.lobby_at),
+            opens_at=ms(self.opens_at),
+            closes_at=ms(self.closes_at),
+            now=self.line_ms(wall_ms),
+        )
 
 
 class Clock(models.Model):
-    """How long the line's clock may run before gate and books must have answered together again (life/beat.py).
+    """The clock lease: how long the line's clock may run before Redis and PostgreSQL must both have answered again.
 
-    A row of its own: every commit of a reservation shares the sale's, and this one changes every second.
+    `life/clock_lease.py` extends it. It has a table of its own, because every commit of a reservation locks the row of
+    the sale (shared), and the lease changes every second.
     """
 
     sale = models.OneToOneField(Sale, models.CASCADE, primary_key=True, related_name="clock")

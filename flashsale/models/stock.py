@@ -16,9 +16,10 @@ class Stock(models.Model):
     allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="stock", verbose_name=_("allocation"))
     offer = models.ForeignKey(Offer, models.CASCADE, related_name="stock", verbose_name=_("offer"))
     quantity = models.PositiveIntegerField(
-        _("units"), validators=[MaxValueValidator(UNITS_MAX)],
+        _("units"),
+        validators=[MaxValueValidator(UNITS_MAX)],
         help_text=_("0 where all units come from cancelled orders."),
-    )  # fmt: skip
+    )
 
     class Meta:
         verbose_name = _("stock")
@@ -29,6 +30,6 @@ class Stock(models.Model):
         return f"{self.offer}: {self.quantity}"
 
     def clean(self) -> None:
-        """An allocation sells what its own sale offers."""
+        """Raises ValidationError if the offer belongs to another sale than the allocation."""
         if self.offer_id and self.allocation_id and self.offer.sale_id != self.allocation.sale_id:
             raise ValidationError({"offer": _("This offer belongs to another sale.")})

@@ -1,1 +1,1 @@
-"""Services outside the house: who sends codes, who takes payments."""
+"""External services: payment providers and message senders."""

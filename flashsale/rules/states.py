@@ -87,6 +87,14 @@ class PaymentState(StrEnum):
     REFUND_FAILED = "refund_failed"
 
 
+class Charge(StrEnum):
+    """What the payment provider answers about a charge: pending → paid | declined. Paid and declined are final."""
+
+    PENDING = "pending"
+    PAID = "paid"
+    DECLINED = "declined"
+
+
 class CaseState(StrEnum):
     """open → proposed → approved → cancelled, or dismissed. The approver may send a proposal back to open.
 

@@ -1,1 +1,1 @@
-"""Doors for shoppers and partners."""
+"""HTTP for shoppers and partners: the hot door (raw ASGI), the pages (Django), the REST API (DRF)."""

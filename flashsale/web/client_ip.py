@@ -1,4 +1,4 @@
-"""Who is calling: the client's address, believed only as far as our own proxies vouch for it."""
+"""The client's IP address. `X-Forwarded-For` counts only as far as our own proxies wrote it."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -10,67 +10,68 @@ from django.http import HttpRequest
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def address(*, peer: str, forwarded_for: str, trusted: Sequence[str]) -> str:
-    """The nearest address that is not one of our proxies: from the peer, then `X-Forwarded-For` from right to left.
+def client_address(*, peer: str, forwarded_for: str, trusted: Sequence[str]) -> str:
+    """The nearest address that is not one of our proxies: first the peer, then `X-Forwarded-For` from right to left.
 
-    What stands left of it may have been written by anybody. An entry that is no address ends the walk, so the answer
-    is always an address that somebody we trust has seen; "0.0.0.0" when the server could not name the peer.
+    `trusted` are the networks of our proxies (CIDR). The client can write anything at the left of the header, so the
+    search stops at the first entry that is not an address. The result is always an address that a trusted proxy or this
+    server has seen. It is "0.0.0.0" when the server does not know the peer.
     """
-    seen = _plain(peer) or "0.0.0.0"  # noqa: S104 - names nobody, binds nothing
+    nearest = _normalize(peer) or "0.0.0.0"  # noqa: S104 - a placeholder, no socket binds to it
     for hop in reversed(forwarded_for.split(",")):
-        if not _ours(seen, tuple(trusted)):
-            return seen
-        before = _plain(hop)
-        if before is None:
-            return seen
-        seen = before
-    return seen
+        if not _is_trusted(nearest, tuple(trusted)):
+            return nearest
+        previous = _normalize(hop)
+        if previous is None:
+            return nearest
+        nearest = previous
+    return nearest
 
 
-def network(address: str) -> str:
-    """What counts as one client: an IPv4 address, an IPv6 network of 64 bits."""
-    return _block(address, 64)
+def client_network(address: str) -> str:
+    """What counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
+    return _network(address, 64)
 
 
-def site(address: str) -> str:
-    """What one customer of a provider can have: an IPv4 address, an IPv6 network of 48 bits, 65,536 of `network`."""
-    return _block(address, 48)
+def customer_network(address: str) -> str:
+    """What one customer of an Internet provider can get: an IPv4 address, or an IPv6 /48 network (65,536 times /64)."""
+    return _network(address, 48)
 
 
-def _block(address: str, bits: int) -> str:
-    known = ipaddress.ip_address(address)
-    return address if known.version == 4 else str(ipaddress.ip_network((known, bits), strict=False))
+def _network(address: str, ipv6_prefix: int) -> str:
+    parsed = ipaddress.ip_address(address)
+    return address if parsed.version == 4 else str(ipaddress.ip_network((parsed, ipv6_prefix), strict=False))
 
 
 def address_of(request: HttpRequest) -> str:
-    """The client's address of a Django request."""
-    return address(
+    """The client's address of a Django request, by :func:`client_address` and the setting of trusted proxies."""
+    return client_address(
         peer=request.META.get("REMOTE_ADDR", ""),
         forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
         trusted=settings.FLASHSALE_TRUSTED_PROXIES,
     )
 
 
-def _plain(text: str) -> str | None:
-    """One spelling: without brackets, port, zone; IPv4 in IPv6 as IPv4. None when it is no address."""
+def _normalize(text: str) -> str | None:
+    """The address without brackets, port and zone; IPv4 inside IPv6 becomes IPv4. None if it is not an address."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        found = ipaddress.ip_address(text.partition("%")[0])
+        parsed = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return str(getattr(found, "ipv4_mapped", None) or found)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 @lru_cache(maxsize=4096)
-def _ours(text: str, trusted: tuple[str, ...]) -> bool:
-    found = ipaddress.ip_address(text)
-    return any(found in network for network in _networks(trusted))
+def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return any(parsed in network for network in _parse_networks(trusted))
 
 
 @lru_cache(maxsize=8)
-def _networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
+def _parse_networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(cidr, strict=False) for cidr in trusted)

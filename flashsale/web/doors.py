@@ -1,4 +1,4 @@
-"""All doors of a process as one ASGI application: the hot door first, then Django; and the tending of running sales."""
+"""The ASGI application of a process: the hot door, then Django. It also looks after running sales in the background."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,20 +8,20 @@ import structlog
 from flashsale.gate.client import gate
 from flashsale.life import tick
 from flashsale.web.hot import door
-from flashsale.web.hot.http import Receive, Scope, Send, end_slow_readers
+from flashsale.web.hot.http import Receive, Scope, Send, end_slow_reads
 
 log = structlog.get_logger(__name__)
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-LAST_TENDING_S = 5.0
+LAST_TICK_S = 5.0
 
 
-def doors(django: Application) -> Application:
-    """The application that a server runs."""
+def with_hot_door(django: Application) -> Application:
+    """The application that a server runs: `django`, with the hot door before it."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _run_lifespan(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})
         elif not await door.serve(scope, receive, send):
@@ -30,27 +30,27 @@ def doors(django: Application) -> Application:
     return application
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    """From the server's start to its end this process tends running sales: nothing in a sale waits for Celery."""
+async def _run_lifespan(receive: Receive, send: Send) -> None:
+    """Looks after running sales from the server's start to its end, so that no sale has to wait for Celery."""
     await receive()
     stop = asyncio.Event()
-    tending = asyncio.create_task(_tend(stop), name="tending")
-    watching = asyncio.create_task(end_slow_readers(), name="watching")
+    ticking = asyncio.create_task(_keep_ticking(stop), name="ticking")
+    watching = asyncio.create_task(end_slow_reads(), name="end slow reads")
     await send({"type": "lifespan.startup.complete"})
     await receive()
     watching.cancel()
     stop.set()
-    await asyncio.wait({tending}, timeout=LAST_TENDING_S)
-    tending.cancel()
+    await asyncio.wait({ticking}, timeout=LAST_TICK_S)
+    ticking.cancel()
     await gate().close()
     await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _tend(stop: asyncio.Event) -> None:
-    """Tends until told to stop, whatever comes up: a sale that nobody tends stands still."""
+async def _keep_ticking(stop: asyncio.Event) -> None:
+    """Ticks until `stop` is set. Continues after any error, because a sale without ticks calls no people."""
     while not stop.is_set():
         try:
-            await tick.keep_tending(stop=stop)
-        except Exception:  # a process that serves must also tend
-            log.exception("tending broke off, goes on")
+            await tick.run_ticks(stop=stop)
+        except Exception:  # a process that serves requests must also tick
+            log.exception("ticking failed and starts again")
             await asyncio.sleep(tick.TICK_S)

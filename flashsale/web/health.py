@@ -1,4 +1,4 @@
-"""Whether this process answers, and whether it can work: for load balancers and container engines, without a key."""
+"""Health checks for load balancers and container engines, without a key: the process runs; the process can work."""
 
 from django.db import Error
 from django.http import HttpRequest, JsonResponse
@@ -18,37 +18,40 @@ RETRY_AFTER_S = 5
 @never_cache
 @require_safe
 def livez(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - the framework's signature
-    """The process answers. It asks nobody else: to be restarted would not bring a silent gate back."""
+    """The process answers. It does not ask Redis or PostgreSQL, because a restart would not repair those."""
     return JsonResponse({"alive": True})
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Books and gate answer; otherwise 503 and a problem document whose `reasons` say which does not."""
-    reasons = [*_books(), *_gate()]
+    """200 if PostgreSQL and Redis answer; else 503 and a problem document whose `reasons` name what does not."""
+    reasons = [*_books_reasons(), *_gate_reasons()]
     if not reasons:
         return JsonResponse({"ready": True})
     document = problems.problem(
-        Outcome.NOT_READY, language=problems.language_of(request.headers.get("Accept-Language", "")),
-        request_id=request_id(request), detail=" ".join(reasons), retry_after_s=RETRY_AFTER_S,
-    ) | {"reasons": reasons}  # fmt: skip
+        Outcome.NOT_READY,
+        language=problems.language_of(request.headers.get("Accept-Language", "")),
+        request_id=request_id(request),
+        detail=" ".join(reasons),
+        retry_after_s=RETRY_AFTER_S,
+    ) | {"reasons": reasons}
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return JsonResponse(document, status=document["status"], content_type=problems.CONTENT_TYPE, headers=headers)
 
 
-def _books() -> list[str]:
-    """A question about a table, so that books without tables count as silent."""
+def _books_reasons() -> list[str]:
+    # Reads a table, so that a database without tables counts as not ready.
     try:
         Sale.objects.exists()
     except Error as error:
-        return [f"The books do not answer ({type(error).__name__})."]
+        return [f"PostgreSQL (the books) does not answer ({type(error).__name__})."]
     return []
 
 
-def _gate() -> list[str]:
+def _gate_reasons() -> list[str]:
     try:
-        bridge.run(sale_cards.codes())
+        bridge.run(sale_cards.sale_codes())
     except GateDown:
-        return ["The gate does not answer."]
+        return ["Redis (the gate) does not answer."]
     return []

@@ -1,4 +1,4 @@
-"""The admin's log-in, with a budget for guesses."""
+"""The admin's log-in page, with a rate limit."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -6,25 +6,25 @@ from django.template.response import TemplateResponse
 
 from flashsale.rules.outcomes import Refused
 from flashsale.web import limits, problems
-from flashsale.web.client_ip import address_of, network
+from flashsale.web.client_ip import address_of, client_network
 
 
 def login(request: HttpRequest) -> HttpResponse:
-    """As the admin's own; after too many attempts no password is looked at until there is a budget again."""
+    """Django's log-in view. Above the limit it answers 429 and does not check the password."""
     if request.method == "POST":
         try:
-            limits.spend(request, limits.LOGIN_ADDRESS)
-            limits.spend(request, limits.LOGIN_ACCOUNT, _account(request))
+            limits.enforce(request, limits.LOGIN_ADDRESS)
+            limits.enforce(request, limits.LOGIN_ACCOUNT, _account(request))
         except Refused as refused:
-            return _later(request, refused)
+            return _try_later(request, refused)
     return admin.site.login(request)
 
 
 def _account(request: HttpRequest) -> str:
-    return f"{request.POST.get('username', '').strip().casefold()[:150]} {network(address_of(request))}"
+    return f"{request.POST.get('username', '').strip().casefold()[:150]} {client_network(address_of(request))}"
 
 
-def _later(request: HttpRequest, refused: Refused) -> HttpResponse:
+def _try_later(request: HttpRequest, refused: Refused) -> HttpResponse:
     language = problems.language_of(request.headers.get("Accept-Language", ""))
     context = {
         **admin.site.each_context(request),
@@ -32,6 +32,9 @@ def _later(request: HttpRequest, refused: Refused) -> HttpResponse:
         "wait_s": refused.retry_after_s,
     }
     return TemplateResponse(
-        request, "flashsale/login_later.html", context, status=problems.status_of(refused.outcome),
+        request,
+        "flashsale/login_later.html",
+        context,
+        status=problems.status_of(refused.outcome),
         headers={"Retry-After": str(refused.retry_after_s)},
-    )  # fmt: skip
+    )

@@ -1,7 +1,7 @@
-"""Refusals as HTTP: one table from the life's words to status and title, and the document (RFC 9457) that shows them.
+"""Refusals as HTTP: a table from code to status and title, and the problem document (RFC 9457).
 
-The rule behind the numbers: 4xx is the caller's to change, 409 is understood but not now or not for you, 503 may be
-sent again as it is.
+How the status is chosen: 4xx means that the caller must change the request; 409 means that the request is correct but
+not possible now or not for this caller; 503 means that the caller may send the same request again.
 """
 
 from enum import StrEnum
@@ -21,7 +21,7 @@ ACCEPT_LANGUAGE_CHARS_MAX = 200
 
 
 class Fault(StrEnum):
-    """What only a door can say: HTTP itself was misused, or we are broken."""
+    """Codes that do not come from the business rules: HTTP was used wrongly, or we have an error."""
 
     WRONG_METHOD = "wrong_method"
     TOO_LARGE = "too_large"
@@ -30,9 +30,9 @@ class Fault(StrEnum):
     INTERNAL = "internal"
 
 
-Word = Outcome | Fault
+ProblemCode = Outcome | Fault
 
-TABLE: dict[Word, tuple[int, str]] = {
+TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.MALFORMED: (400, gettext_noop("The request cannot be understood.")),
     Outcome.UNAUTHENTICATED: (401, gettext_noop("A valid partner key is required.")),
     Outcome.FORBIDDEN: (403, gettext_noop("This is not open to you.")),
@@ -41,9 +41,9 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.KEY_MISSING: (400, gettext_noop("The Idempotency-Key header is required.")),
     Outcome.BAD_TOKEN: (400, gettext_noop("The place token is not valid.")),
     Outcome.FOREIGN_TOKEN: (403, gettext_noop("The place token belongs to another line.")),
-    Outcome.BAD_IDENTITY: (422, gettext_noop("The identity is missing or not valid.")),
+    Outcome.BAD_IDENTITY: (422, gettext_noop("The phone number, e-mail or address is missing or does not look right.")),
     Outcome.UNPROVEN: (403, gettext_noop("Please prove your phone number and e-mail first.")),
-    Outcome.WRONG_CODE: (422, gettext_noop("The code is wrong or too old.")),
+    Outcome.WRONG_CODE: (422, gettext_noop("The code is wrong or expired. Use the newest message.")),
     Outcome.DUPLICATE_OFFER: (422, gettext_noop("The same offer was named twice.")),
     Outcome.BAD_QUANTITY: (422, gettext_noop("The quantity is not possible.")),
     Outcome.UNKNOWN_OFFER: (422, gettext_noop("This offer is not sold in this line.")),
@@ -60,12 +60,12 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.PLACE_ELSEWHERE: (409, gettext_noop("You already stand in another line of this sale.")),
     Outcome.NOT_CALLED: (409, gettext_noop("It is not your turn yet.")),
     Outcome.LAPSED: (409, gettext_noop("Your turn has passed.")),
-    Outcome.ALREADY_CALLED: (409, gettext_noop("Extra time must be asked for before your turn.")),
+    Outcome.ALREADY_CALLED: (409, gettext_noop("Extra time must be requested before your turn.")),
     Outcome.NO_MORE_TIME: (409, gettext_noop("No more extra time can be given in this line.")),
     Outcome.LINE_FULL: (409, gettext_noop("The line is full.")),
     Outcome.NOT_ELIGIBLE: (403, gettext_noop("This line is only for people on its list.")),
     Outcome.LIMIT_REACHED: (409, gettext_noop("The limit per person is reached.")),
-    Outcome.UNPAID_TWICE: (409, gettext_noop("Two reservations of yours were not paid in time. There is no third.")),
+    Outcome.UNPAID_TWICE: (409, gettext_noop("Twice unpaid: no further reservation in this campaign.")),
     Outcome.SOLD_OUT: (409, gettext_noop("No unit is free now.")),
     Outcome.OFFER_GONE: (409, gettext_noop("This offer is gone. You may choose another one.")),
     Outcome.NO_ROOM: (503, gettext_noop("The sale cannot answer right now. Please try again.")),
@@ -74,8 +74,13 @@ TABLE: dict[Word, tuple[int, str]] = {
     Outcome.NOT_CANCELLABLE: (409, gettext_noop("This order cannot be cancelled.")),
     Outcome.APPEAL_OVER: (409, gettext_noop("The time to appeal is over.")),
     Outcome.WRONG_PRICE: (422, gettext_noop("The price is not the official one.")),
-    Outcome.WRONG_IDENTITY: (403, gettext_noop("This is not the identity that was given before.")),
-    Outcome.PAYMENT_DECLINED: (402, gettext_noop("The payment was declined.")),
+    Outcome.WRONG_IDENTITY: (403, gettext_noop("Use the phone and e-mail you entered the line with.")),
+    Outcome.PAYMENT_DECLINED: (
+        402,
+        gettext_noop(
+            "The payment was declined. The unit stays reserved until the time to pay is over; try another way."
+        ),
+    ),
     Fault.WRONG_METHOD: (405, gettext_noop("This method is not possible here.")),
     Fault.TOO_SLOW: (408, gettext_noop("The request took too long to arrive.")),
     Fault.TOO_LARGE: (413, gettext_noop("The request is too large.")),
@@ -83,29 +88,29 @@ TABLE: dict[Word, tuple[int, str]] = {
     Fault.INTERNAL: (500, gettext_noop("Something went wrong on our side.")),
 }
 
-REFUSALS: tuple[Word, ...] = tuple(word for word in (*Outcome, *Fault) if word not in EFFECTS)
+REFUSALS: tuple[ProblemCode, ...] = tuple(code for code in (*Outcome, *Fault) if code not in EFFECTS)
 
 
-def status_of(word: Word) -> int:
+def status_of(code: ProblemCode) -> int:
     """The HTTP status of a refusal."""
-    return TABLE[word][0]
+    return TABLE[code][0]
 
 
 @lru_cache(maxsize=256)
-def title(word: Word, language: str) -> str:
-    """The refusal in words, in a language of :data:`LANGUAGES`."""
+def title(code: ProblemCode, language: str) -> str:
+    """The refusal as a sentence for people, in a language of :data:`LANGUAGES`."""
     with override(language):
-        return gettext(TABLE[word][1])
+        return gettext(TABLE[code][1])
 
 
-def title_of(code: str, language: str) -> str:
-    """The same for a code that was written down; the code itself when we no longer know it."""
-    word = next((word for word in REFUSALS if word.value == code), None)
-    return title(word, language) if word else code
+def title_of_value(value: str, language: str) -> str:
+    """As :func:`title`, from a stored code such as "sold_out"; returns the code itself if it no longer exists."""
+    code = next((code for code in REFUSALS if code.value == value), None)
+    return title(code, language) if code else value
 
 
 def language_of(accept_language: str) -> str:
-    """The first language of an Accept-Language header that we speak; Indonesian otherwise."""
+    """The caller's preferred language among ours, from an Accept-Language header; else Indonesian."""
     if len(accept_language) <= ACCEPT_LANGUAGE_CHARS_MAX:
         for tag, _quality in parse_accept_lang_header(accept_language.lower()):
             known = LANGUAGES.get(tag.partition("-")[0])
@@ -115,14 +120,14 @@ def language_of(accept_language: str) -> str:
 
 
 def problem(
-    word: Word, *, language: str, request_id: str, detail: str = "", retry_after_s: int | None = None
+    code: ProblemCode, *, language: str, request_id: str, detail: str = "", retry_after_s: int | None = None
 ) -> dict[str, Any]:
-    """The problem document. `detail` is for developers, in English, without personal data."""
+    """The problem document. `detail` is English, for developers, and holds no personal data."""
     document: dict[str, Any] = {
-        "type": f"/problems/{word.value}",
-        "title": title(word, language),
-        "status": status_of(word),
-        "code": word.value,
+        "type": f"/problems/{code.value}",
+        "title": title(code, language),
+        "status": status_of(code),
+        "code": code.value,
         "detail": detail,
         "request_id": request_id,
     }
@@ -131,14 +136,14 @@ def problem(
     return document
 
 
-def word_of(status: int) -> Word:
-    """The refusal that fits an HTTP status which a framework has chosen."""
+def code_for_status(status: int) -> ProblemCode:
+    """The problem code for an HTTP status that Django or DRF has chosen."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Fault.INTERNAL
     return _BY_STATUS.get(status, Outcome.MALFORMED)
 
 
-_BY_STATUS: dict[int, Word] = {
+_BY_STATUS: dict[int, ProblemCode] = {
     401: Outcome.UNAUTHENTICATED,
     403: Outcome.FORBIDDEN,
     404: Outcome.NOT_FOUND,

@@ -1,4 +1,4 @@
-"""Addresses of pages, of the REST API, and of what engines ask."""
+"""URLs: health checks, the REST API, the pages."""
 
 from django.urls import URLPattern, URLResolver, include, path
 

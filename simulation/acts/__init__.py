@@ -1,1 +1,1 @@
-"""The four days of the story, one file each."""
+"""The four days of the story, one file a day, and the parts that days share."""

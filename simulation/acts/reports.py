@@ -1,4 +1,4 @@
-"""After the sales: their fairness reports, read as anybody can read them, say what the story has seen itself."""
+"""After the sales: compares their public fairness reports with what the story observed."""
 
 import json
 import time
@@ -13,81 +13,94 @@ from flashsale.models import Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
 from simulation import fetch
-from simulation.observations import Check, Seen, judged, reservation_of
+from simulation.observations import Check, Observations, make_check, reservation_of
 from simulation.story import Story
 
-# Doors tell the gate what they refused a few times a second.
-TOLD_S = 1.0
-# Answers that a door gives when it has not heard a no.
+# The doors write their counts of refusals to Redis a few times a second.
+COUNTS_WRITTEN_S = 1.0
+# Problem codes that the doors do not count as refusals.
 NO_REFUSAL = {Outcome.NOT_FOUND, Outcome.NOT_READY, Outcome.UNKNOWN}
 DOOR = ("enter", "reserve", "look", "leave", "wait")
 
 
-def act(story: Story) -> None:
-    """Whoever is still open is closed: everybody has gone home."""
+def play(story: Story) -> None:
+    """Closes the sales that are still open, because all people are done, and checks the report of each sale."""
     sales = list(Sale.objects.filter(code__in=story.attendances).order_by("opens_at"))
     for sale in sales:
         if sale.phase(ms(timezone.now())) not in OVER:
             sale_control.close_early(sale=sale)
-    time.sleep(TOLD_S)
-    story.refresh()
+    time.sleep(COUNTS_WRITTEN_S)
+    story.reload_unit_history()
     for sale in sales:
-        told = fetch.document(f"{story.servers.url}/v1/sales/{sale.code}/fairness")
-        (story.out / f"fairness-{sale.code}.json").write_text(json.dumps(told, indent=1, ensure_ascii=False))
-        checks = [_kept(told), _sold(story.seen, told), _refused(story.seen, told), _cancelled(story.seen, told)]
-        for check in [*checks, _nobody(story, told)]:
+        report = fetch.document(f"{story.servers.url}/v1/sales/{sale.code}/fairness")
+        (story.out / f"fairness-{sale.code}.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
+        checks = [
+            _valid(report),
+            _sold(story.observed, report),
+            _refused(story.observed, report),
+            _cancelled(story.observed, report),
+        ]
+        for check in [*checks, _names_no_person(story, report)]:
             story.checks.append(check)
 
 
-def _kept(told: dict[str, Any]) -> Check:
-    draw, order, returned = told["draw"], told["order"], told["returned"]
-    broken = [f"{told['sale']}: {what}" for what, holds in {
-        "the draw is not verified": draw["verified"],
-        f"the order is broken: {order}": order["kept"] and not order["wrong"] and order["before_call"] == 0,
-        f"units that came back are lost: {returned}": returned["units"]
-        == returned["resting"] + returned["restored"] + sum(move["units"] for move in returned["moved"]),
-    }.items() if not holds]  # fmt: skip
-    return _check(told, "draw, order and units hold", broken, f"{order['reservations']} reservations")
+def _valid(report: dict[str, Any]) -> Check:
+    draw, order, returned = report["draw"], report["order"], report["returned"]
+    broken = [
+        f"{report['sale']}: {what}"
+        for what, holds in {
+            "the draw is not verified": draw["verified"],
+            f"the order is broken: {order}": order["kept"] and not order["wrong"] and order["before_call"] == 0,
+            f"units that came back are lost: {returned}": returned["units"]
+            == returned["resting"] + returned["restored"] + sum(move["units"] for move in returned["moved"]),
+        }.items()
+        if not holds
+    ]
+    return _check(report, "draw, order and units hold", broken, f"{order['reservations']} reservations")
 
 
-def _sold(seen: Seen, told: dict[str, Any]) -> Check:
-    bought = {reservation_of(answer) for answer in seen.journal.of("confirm", sale=told["sale"]) if answer.ok}
-    counted = sum(channel["bought"] for channel in told["channels"])
-    broken = [f"{told['sale']}: {counted} bought, {len(bought)} acknowledged"] if counted != len(bought) else []
-    return _check(told, "bought units are those acknowledged", broken, f"{counted} bought")
+def _sold(observed: Observations, report: dict[str, Any]) -> Check:
+    bought = {
+        reservation_of(answer) for answer in observed.journal.answers_to("confirm", sale=report["sale"]) if answer.ok
+    }
+    counted = sum(channel["bought"] for channel in report["channels"])
+    broken = [f"{report['sale']}: {counted} bought, {len(bought)} acknowledged"] if counted != len(bought) else []
+    return _check(report, "bought orders are those acknowledged", broken, f"{counted} bought")
 
 
-def _refused(seen: Seen, told: dict[str, Any]) -> Check:
-    """An answer that was lost on its way may have been a refusal."""
-    answers = list(seen.journal.of(*DOOR, sale=told["sale"]))
-    heard = Counter((a.verb, a.code) for a in answers if a.status and not a.ok and a.code not in NO_REFUSAL)
+def _refused(observed: Observations, report: dict[str, Any]) -> Check:
+    """The report counts the refusals that clients received. A lost answer may have been a refusal too."""
+    answers = list(observed.journal.answers_to(*DOOR, sale=report["sale"]))
+    received = Counter((a.verb, a.code) for a in answers if a.status and not a.ok and a.code not in NO_REFUSAL)
     lost = Counter(a.verb for a in answers if not a.status)
-    refused = {(row["verb"], row["reason"]): row["times"] for row in told["refused"]}
+    refused = {(row["verb"], row["reason"]): row["times"] for row in report["refused"]}
     counted = Counter({what: times for what, times in refused.items() if what[1] not in NO_REFUSAL})
     broken = [
-        f"{told['sale']}: {verb} {reason} {counted[verb, reason]} times, heard {heard[verb, reason]} times"
-        for verb, reason in sorted(heard.keys() | counted.keys())
-        if not 0 <= counted[verb, reason] - heard[verb, reason] <= lost[verb]
+        f"{report['sale']}: {verb} {reason} {counted[verb, reason]} times, received {received[verb, reason]} times"
+        for verb, reason in sorted(received.keys() | counted.keys())
+        if not 0 <= counted[verb, reason] - received[verb, reason] <= lost[verb]
     ]
-    return _check(told, "refusals at the door are those heard", broken, f"{counted.total()} refusals")
+    return _check(report, "refusals are those that clients received", broken, f"{counted.total()} refusals")
 
 
-def _cancelled(seen: Seen, told: dict[str, Any]) -> Check:
-    """Orders that an appeal restored were cancelled too, but stand in the units' ways as if nothing had happened."""
-    ended = sum(1 for way in seen.ways if way["sale"] == told["sale"] and way["cancelled_ms"])
-    total, restored = told["cancellations"]["total"], told["returned"]["restored"]
-    reasons = sum(row["orders"] for row in told["cancellations"]["reasons"])
-    broken = [f"{told['sale']}: {total}, {reasons} by reason, not {ended} and {restored} restored"]
+def _cancelled(observed: Observations, report: dict[str, Any]) -> Check:
+    """The report counts restored orders as cancelled; the history of the units has no cancellation time for them."""
+    ended = sum(1 for row in observed.unit_history if row["sale"] == report["sale"] and row["cancelled_ms"])
+    total, restored = report["cancellations"]["total"], report["returned"]["restored"]
+    reasons = sum(row["orders"] for row in report["cancellations"]["reasons"])
+    broken = [f"{report['sale']}: {total}, {reasons} by reason, not {ended} and {restored} restored"]
     right = total == reasons == ended + restored
-    return _check(told, "cancellations are those of the units' ways", [] if right else broken, f"{total} cancelled")
+    return _check(
+        report, "cancellations are those in the history of the units", [] if right else broken, f"{total} cancelled"
+    )
 
 
-def _nobody(story: Story, told: dict[str, Any]) -> Check:
-    text = json.dumps(told)
+def _names_no_person(story: Story, report: dict[str, Any]) -> Check:
+    text = json.dumps(report)
     named = [value for person in story.people for value in (person.phone, person.email, person.name) if value in text]
-    return _check(told, "the report names nobody", named, f"none of {len(story.people)} people")
+    return _check(report, "the report names no person", named, f"none of {len(story.people)} people")
 
 
-def _check(told: dict[str, Any], title: str, broken: list[str], counted: str) -> Check:
-    held = judged(0, f"fairness report: {title}", broken, counted, "what the story has seen")
-    return Check(0, held.title, held.held, held.found, held.expected, told["name"])
+def _check(report: dict[str, Any], title: str, broken: list[str], counted: str) -> Check:
+    held = make_check(0, f"fairness report: {title}", broken, counted, "what the story observed")
+    return Check(0, held.title, held.held, held.found, held.expected, report["name"])

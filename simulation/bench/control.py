@@ -1,7 +1,7 @@
-"""The control of the bench: the same reservation as one would write it plainly, a DRF view, a transaction a request.
+"""The control of the bench: a reservation in plain Django, with a DRF view and one transaction a request.
 
-It keeps the promises that the books alone can keep (limit, stock, once per key and place) and does nothing twice. Not
-part of the product: its addresses exist in the bench's own server only.
+It keeps the promises that PostgreSQL alone can keep (limit, stock, once per key and place), and does no more than
+necessary. It is not part of the product: its URLs exist only in the bench's own server.
 """
 
 import uuid
@@ -27,22 +27,22 @@ from flashsale.rules.tokens import Place
 
 
 def bare(_request: HttpRequest) -> HttpResponse:
-    """The least that Django can do."""
+    """The smallest possible Django view."""
     return HttpResponse(b"{}", content_type="application/json", headers={"Content-Length": "2"})
 
 
-class Wish(serializers.Serializer[Any]):
-    """What is asked for."""
+class ReserveBody(serializers.Serializer[Any]):
+    """The body of a request."""
 
     place = serializers.CharField(max_length=512)
     sku = serializers.CharField(max_length=40)
 
 
-class Key(BaseAuthentication):
-    """A partner's key, looked up in the books."""
+class PartnerAuthentication(BaseAuthentication):
+    """Authenticates a partner by the key in the database."""
 
     def authenticate(self, request: Request) -> tuple[PartnerKey, None]:
-        """The key's row."""
+        """The key's row, as the user of the request."""
         digest = PartnerKey.digest_of(request.headers.get("Authorization", "").removeprefix("Bearer "))
         key = PartnerKey.objects.select_related("channel").filter(digest=digest, revoked_at=None).first()
         if key is None:
@@ -51,20 +51,20 @@ class Key(BaseAuthentication):
 
 
 class Reserve(APIView):
-    """POST: one unit for a place that was called."""
+    """POST: reserves one unit for a place that was called."""
 
-    authentication_classes = [Key]
+    authentication_classes = [PartnerAuthentication]
     permission_classes = []
 
     def post(self, request: Request, line: int) -> Response:
-        """201 with the reservation, or 409 with the reason."""
-        wish = Wish(data=request.data)
-        wish.is_valid(raise_exception=True)
-        place = Place.unpack(places.keyring().open(places.PLACE, wish.validated_data["place"]))
+        """201 with the reservation, or 409 with the problem code."""
+        body = ReserveBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        place = Place.unpack(places.keyring().open(places.PLACE, body.validated_data["place"]))
         asked = request.headers["Idempotency-Key"]
         try:
             with transaction.atomic():
-                answer = _reserve(line, cast("PartnerKey", request.user), place, wish.validated_data["sku"], asked)
+                answer = _reserve(line, cast("PartnerKey", request.user), place, body.validated_data["sku"], asked)
         except IntegrityError:
             return Response({"code": "limit_reached"}, status=409)
         return Response(answer, status=201 if "reservation" in answer else 409)
@@ -91,10 +91,20 @@ def _reserve(line: int, key: PartnerKey, place: Place, sku: str, asked: str) -> 
     unit.state, unit.version = UnitState.HELD, unit.version + 1
     unit.save(update_fields=["state", "version"])
     made = Reservation.objects.create(
-        id=uuid.uuid4(), sale=sale, allocation=allocation, channel=key.channel, index=place.index, number=number,
-        asked=asked, fingerprint="", quantity=1, amount=price, epoch=sale.epoch, made_at=now,
+        id=uuid.uuid4(),
+        sale=sale,
+        allocation=allocation,
+        channel=key.channel,
+        index=place.index,
+        number=number,
+        asked=asked,
+        fingerprint="",
+        quantity=1,
+        amount=price,
+        epoch=sale.epoch,
+        made_at=now,
         deadline_ms=ms(now) + sale.hold_s * 1000,
-    )  # fmt: skip
+    )
     ReservationUnit.objects.create(reservation=made, unit=unit, sku=unit.sku, price=price)
     scope = LimitSlot.campaign_scope(sale.campaign_id)
     LimitSlot.objects.bulk_create(

@@ -1,4 +1,4 @@
-"""CPU that processes have used, as Linux counts it."""
+"""The CPU time of processes, read from /proc on Linux."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,16 @@ PROC = Path("/proc")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-class NoProc(RuntimeError):
-    """This machine does not say what its processes use."""
+class CpuTimeUnavailable(RuntimeError):
+    """This machine has no /proc, so CPU time cannot be measured."""
 
 
-def spent_s(pid: int) -> float:
-    """Seconds of CPU used by a process, by what it started and lives, and by its children that have ended."""
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds of a process, of its running descendants, and of its children that have ended."""
     if not (PROC / str(pid) / "stat").exists():
-        raise NoProc(f"no /proc/{pid}: CPU a request can be measured on Linux only, while the server runs")
+        raise CpuTimeUnavailable(
+            f"/proc/{pid} does not exist: CPU time can be measured only on Linux, while the server runs"
+        )
     family, stats = {pid}, _stats()
     while more := {child for child, (parent, *_) in stats.items() if parent in family} - family:
         family |= more
@@ -23,14 +25,14 @@ def spent_s(pid: int) -> float:
 
 
 def _stats() -> dict[int, tuple[int, int, int]]:
-    """By process: its parent, its own ticks, the ticks of its children that have ended."""
+    """By process id: the parent, its own clock ticks, and the ticks of its children that have ended."""
     found = {}
     for folder in PROC.iterdir():
         if folder.name.isdigit():
             try:
                 fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
             except OSError:
-                continue  # it has ended meanwhile
+                continue  # the process has ended meanwhile
             found[int(folder.name)] = (
                 int(fields[1]),
                 int(fields[11]) + int(fields[12]),

@@ -1,4 +1,4 @@
-"""Measurements over HTTP: the doors as granian serves them, and the controls, each with the CPU that it cost."""
+"""Measures over HTTP: the hot door as granian serves it, and the controls, each with its CPU time."""
 
 import json
 import sys
@@ -14,10 +14,10 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import places
 from flashsale.rules.identity import Axis
 from flashsale.rules.tokens import Place
-from simulation.bench import load, scene
-from simulation.bench.cpu import spent_s
-from simulation.bench.load import Heard
-from simulation.isolated_servers import Own
+from simulation.bench import fixtures, load
+from simulation.bench.cpu import cpu_seconds
+from simulation.bench.load import LoadResult
+from simulation.isolated_servers import IsolatedServers
 from simulation.processes import Process, free_port, wait_http
 from simulation.servers import HOST
 
@@ -27,108 +27,119 @@ WARM_UP = 200
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What answering a crowd cost: CPU seconds of the server, of Redis and of PostgreSQL (0 where not ours)."""
+    """The cost of a load: CPU seconds of the server, Redis and PostgreSQL (0 if the bench did not start it)."""
 
-    heard: Heard
+    load_result: LoadResult
     server_s: float
     redis_s: float
     books_s: float
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
-        return self.heard.count / self.heard.seconds
+        """Answers per second."""
+        return self.load_result.count / self.load_result.seconds
 
     @property
     def micros(self) -> float:
-        """CPU of server and Redis, µs a request."""
-        return (self.server_s + self.redis_s) / self.heard.count * 1e6
+        """CPU of server and Redis, in µs per request."""
+        return (self.server_s + self.redis_s) / self.load_result.count * 1e6
 
     @property
     def books_micros(self) -> float:
-        """CPU of PostgreSQL, µs a request."""
-        return self.books_s / self.heard.count * 1e6
+        """CPU of PostgreSQL, in µs per request."""
+        return self.books_s / self.load_result.count * 1e6
 
-    def told(self) -> str:
-        """In short, for the table."""
-        wrong = {status: count for status, count in self.heard.answers.items() if status >= 500 or status == 0}
-        return f"{self.rate:,.0f}/s, p50 {self.heard.p50:.1f} ms, p99 {self.heard.p99:.1f} ms" + (
+    def summary(self) -> str:
+        """One line for the table; names answers with status 5xx and lost answers."""
+        wrong = {status: count for status, count in self.load_result.answers.items() if status >= 500 or status == 0}
+        return f"{self.rate:,.0f}/s, p50 {self.load_result.p50:.1f} ms, p99 {self.load_result.p99:.1f} ms" + (
             f", WRONG {wrong}" if wrong else ""
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server and those it leans on."""
+    """A running web server, with the Redis and PostgreSQL that it uses."""
 
     port: int
     process: Process
-    own: Own
+    servers: IsolatedServers
 
     def cost(self, requests: Sequence[bytes], *, seconds: float, expect: int) -> Cost:
-        """Let a crowd send these requests after a few to warm up; raises Unready when they are not answered as due."""
+        """Sends some requests to warm up, then the others, and measures.
+
+        Raises FixtureError when under 99 % of the answers have the status `expect`.
+        """
         if len(requests) > WARM_UP:
             load.send(port=self.port, requests=requests[:WARM_UP], seconds=seconds)
             requests = requests[WARM_UP:]
         else:
             load.send(port=self.port, requests=requests, seconds=0.5)
         before = self._spent()
-        heard = load.send(port=self.port, requests=requests, seconds=seconds)
+        load_result = load.send(port=self.port, requests=requests, seconds=seconds)
         spent = [after - first for after, first in zip(self._spent(), before, strict=True)]
-        if heard.answers.get(expect, 0) < 0.99 * heard.count or not heard.count:
-            raise scene.Unready(f"expected {expect}, got {heard.answers}: {self.process.last_words()}")
-        return Cost(heard, *spent)
+        if load_result.answers.get(expect, 0) < 0.99 * load_result.count or not load_result.count:
+            raise fixtures.FixtureError(
+                f"expected {expect}, got {load_result.answers}: {self.process.last_log_lines()}"
+            )
+        return Cost(load_result, *spent)
 
     def _spent(self) -> tuple[float, float, float]:
-        books = self.own.postgres
-        return spent_s(self.process.pid), spent_s(self.own.redis.pid), spent_s(books.pid) if books else 0.0
+        books = self.servers.postgres
+        return (
+            cpu_seconds(self.process.pid),
+            cpu_seconds(self.servers.redis.pid),
+            cpu_seconds(books.pid) if books else 0.0,
+        )
 
 
 @contextmanager
-def doors(own: Own) -> Iterator[Server]:
-    """The product's doors, and the empty answer beside them."""
+def doors(servers: IsolatedServers) -> Iterator[Server]:
+    """Runs the hot door and the empty answer."""
     options = ["--interface", "asgi", "--loop", "uvloop", "--no-ws", "--http", "1"]
-    with _granian("doors", [*options, "simulation.bench.app:application"], "/empty", own, {}) as server:
+    with _granian("doors", [*options, "simulation.bench.asgi:application"], "/empty", servers, {}) as server:
         yield server
 
 
 @contextmanager
-def web(own: Own) -> Iterator[Server]:
-    """The product's pages and REST API beside the doors, as in production."""
+def web(servers: IsolatedServers) -> Iterator[Server]:
+    """Runs the pages and the REST API in a server of their own, as in production."""
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "8", "config.wsgi:application"]
-    with _granian("web", options, "/livez", own, {}) as server:
+    with _granian("web", options, "/livez", servers, {}) as server:
         yield server
 
 
 @contextmanager
-def control(own: Own) -> Iterator[Server]:
-    """Plain Django: a bare view, and the control's reservation."""
+def control(servers: IsolatedServers) -> Iterator[Server]:
+    """Runs plain Django: a bare view, and the control's reservation."""
     env = {"DJANGO_SETTINGS_MODULE": "simulation.bench.control_settings"}
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "1"]
     with _granian(
-        "control", [*options, "--factory", "django.core.wsgi:get_wsgi_application"], "/bare", own, env
+        "control", [*options, "--factory", "django.core.wsgi:get_wsgi_application"], "/bare", servers, env
     ) as server:
         yield server
 
 
 @contextmanager
-def _granian(name: str, options: list[str], ready: str, own: Own, env: dict[str, str]) -> Iterator[Server]:
+def _granian(
+    name: str, options: list[str], ready: str, servers: IsolatedServers, env: dict[str, str]
+) -> Iterator[Server]:
     port = free_port()
     where = ["--host", HOST, "--port", str(port), "--workers", str(WORKERS), "--no-access-log"]
     command = [sys.executable, "-m", "granian", *where, *options]
     log = Path(settings.VAR_DIR) / "log" / f"{name}.log"
     with Process(name=name, command=command, log=log, env=env, cwd=settings.BASE_DIR) as process:
         wait_http(f"http://{HOST}:{port}{ready}", process=process, seconds=60)
-        yield Server(port, process, own)
+        yield Server(port, process, servers)
 
 
 def get(path: str) -> bytes:
-    """A GET as bytes on the wire."""
+    """The bytes of a GET request."""
     return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 
 
 def post(path: str, key: str, body: dict[str, object], **headers: str) -> bytes:
-    """A partner's POST as bytes on the wire."""
+    """The bytes of a partner's POST request."""
     sent = json.dumps(body).encode()
     more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     head = (
@@ -139,44 +150,52 @@ def post(path: str, key: str, body: dict[str, object], **headers: str) -> bytes:
 
 
 def path_of(card: SaleCard, line: LineCard, verb: str) -> str:
-    """Where the hot door takes a verb."""
+    """The path of a verb at the hot door."""
     return f"/v1/sales/{card.code}/lines/{line.code}/{verb}"
 
 
 def enters(card: SaleCard, line: LineCard, key: str, *, most: int, first: int = 0) -> list[bytes]:
-    """So many new people at the door."""
+    """Requests of `most` new people who enter."""
     path = path_of(card, line, "enter")
     return [post(path, key, {"identity": identity(number)}) for number in range(first, first + most)]
 
 
 def identity(number: int) -> dict[str, str]:
-    """Raw values by axis of one of them."""
+    """The raw values of person `number`, by axis."""
     known = {Axis.PHONE: f"0812{number:08d}", Axis.EMAIL: f"b{number}@example.com", Axis.PAYMENT: f"card-{number}"}
     return {axis.value: value for axis, value in known.items()}
 
 
-def looks(card: SaleCard, line: LineCard, key: str, stood: Sequence[Place]) -> list[bytes]:
-    """People asking where they stand, each several times."""
+def looks(card: SaleCard, line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
+    """Requests of people who look at their place, ten times each."""
     path = path_of(card, line, "look")
-    return [post(path, key, {"place": places.seal(place)}) for place in stood] * 10
+    return [post(path, key, {"place": places.seal(place)}) for place in entered] * 10
 
 
-def reserves(card: SaleCard, line: LineCard, key: str, stood: Sequence[Place]) -> list[bytes]:
-    """Everybody wants one."""
-    path, items = path_of(card, line, "reserve"), [{"sku": scene.SKU, "quantity": 1}]
-    return _wishes(stood, lambda token, ask: post(path, key, {"place": token, "items": items}, Idempotency_Key=ask))
+def reserves(card: SaleCard, line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
+    """Requests to reserve one unit for each place."""
+    path, items = path_of(card, line, "reserve"), [{"sku": fixtures.SKU, "quantity": 1}]
+    return _requests(
+        entered,
+        lambda token, key_of_request: post(path, key, {"place": token, "items": items}, Idempotency_Key=key_of_request),
+    )
 
 
-def control_reserves(line: LineCard, key: str, stood: Sequence[Place]) -> list[bytes]:
-    """The same at the control."""
+def control_reserves(line: LineCard, key: str, entered: Sequence[Place]) -> list[bytes]:
+    """The same requests for the control."""
     path = f"/lines/{line.id}/reserve"
-    return _wishes(stood, lambda token, ask: post(path, key, {"place": token, "sku": scene.SKU}, Idempotency_Key=ask))
+    return _requests(
+        entered,
+        lambda token, key_of_request: post(
+            path, key, {"place": token, "sku": fixtures.SKU}, Idempotency_Key=key_of_request
+        ),
+    )
 
 
-def _wishes(stood: Sequence[Place], wish: Callable[[str, str], bytes]) -> list[bytes]:
-    return [wish(places.seal(place), f"bench-{place.line}-{place.index}") for place in stood]
+def _requests(entered: Sequence[Place], make_request: Callable[[str, str], bytes]) -> list[bytes]:
+    return [make_request(places.seal(place), f"bench-{place.line}-{place.index}") for place in entered]
 
 
 def waiting(card: SaleCard, line: LineCard, people: int) -> list[Place]:
-    """So many people with places in a line."""
-    return bridge.run(scene.fill(card, line, [scene.somebody() for _ in range(people)]))
+    """Lets `people` new people enter a line, and returns their places."""
+    return bridge.run(fixtures.fill(card, line, [fixtures.random_person() for _ in range(people)]))

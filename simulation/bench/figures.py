@@ -1,4 +1,4 @@
-"""What the bench finds, beside the budget it is held against."""
+"""The results of the bench, each with its budget."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ COLOURS = {"held": "green", "missed": "bold red", "": "dim"}
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value. `budget` in words, `held` None where there is none; `note` says how it came about."""
+    """One measured value. `budget` is a text such as "≤ 4"; without one, `held` is None. `note` explains the value."""
 
     group: str
     what: str
@@ -23,28 +23,28 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Held, missed, or nothing where there is no budget."""
+        """`held`, `missed`, or empty without a budget."""
         return "" if self.held is None else "held" if self.held else "missed"
 
 
 def at_most(group: str, what: str, value: float, *, unit: str, limit: float, note: str = "") -> Figure:
-    """A figure that should not be larger than `limit`."""
+    """A figure that is held if it is at most `limit`."""
     return Figure(group, what, value, unit, f"≤ {limit:,g}", value <= limit, note)
 
 
 def at_least(group: str, what: str, value: float, *, unit: str, limit: float, note: str = "") -> Figure:
-    """A figure that should not be smaller than `limit`."""
+    """A figure that is held if it is at least `limit`."""
     return Figure(group, what, value, unit, f"≥ {limit:,g}", value >= limit, note)
 
 
 def as_document(figures: Sequence[Figure]) -> list[dict[str, Any]]:
-    """The figures as JSON holds them."""
+    """The figures for JSON; values have four significant digits."""
     return [{**asdict(figure), "value": float(f"{figure.value:.4g}")} for figure in figures]
 
 
 def as_table(figures: Sequence[Figure]) -> Table:
-    """The figures for people."""
-    table = Table("what", "found", "unit", "budget", "", "how", header_style="bold")
+    """The figures as a table for the terminal."""
+    table = Table("what", "found", "unit", "budget", "", "details", header_style="bold")
     group = ""
     for figure in figures:
         if figure.group != group:
@@ -52,10 +52,10 @@ def as_table(figures: Sequence[Figure]) -> Table:
             table.add_section()
             table.add_row(f"[bold]{group}[/]")
         verdict = f"[{COLOURS[figure.verdict]}]{figure.verdict}[/]"
-        table.add_row(f"  {figure.what}", shown(figure.value), figure.unit, figure.budget, verdict, figure.note)
+        table.add_row(f"  {figure.what}", format_number(figure.value), figure.unit, figure.budget, verdict, figure.note)
     return table
 
 
-def shown(value: float) -> str:
-    """A number as people read it: thousands with commas, small ones with three digits that count."""
+def format_number(value: float) -> str:
+    """The number as text: from 1,000 on with commas, smaller ones with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Measurements of the gate alone: decisions, calls, draws, memory; in this process, without HTTP."""
+"""Measurements of the gate (Redis) alone: decisions, calls, draws, memory. They run in this process, without HTTP."""
 
 import asyncio
 import time
@@ -9,12 +9,12 @@ from statistics import median
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import gate
 from flashsale.gate.coalesce import BATCH_MAX
-from flashsale.gate.messages import Ask
+from flashsale.gate.held_request import HeldRequest, ReserveRequest
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import places
 from flashsale.rules import lottery
 from flashsale.rules.tokens import Place
-from simulation.bench import scene
+from simulation.bench import fixtures
 from simulation.bench.figures import Figure, at_least, at_most
 
 DECISIONS = 12_800
@@ -27,16 +27,16 @@ TIMES = 20
 
 def decisions() -> list[Figure]:
     """Decisions in batches of 64 with three hard axes, beside pipelined INCR on the same server."""
-    card = scene.sale(scene.campaign(["gate"]), units={"gate": 3 * DECISIONS})
-    stood = bridge.run(scene.fill(card, card.lines[0], [scene.somebody() for _ in range(3 * DECISIONS)]))
-    card = bridge.run(scene.open_now(card))
-    bridge.run(scene.call_all(card, card.lines[0]))
+    card = fixtures.sale(fixtures.campaign(["gate"]), units={"gate": 3 * DECISIONS})
+    stood = bridge.run(fixtures.fill(card, card.lines[0], [fixtures.random_person() for _ in range(3 * DECISIONS)]))
+    card = bridge.run(fixtures.open_now(card))
+    bridge.run(fixtures.call_all(card, card.lines[0]))
     return bridge.run(_decisions(card, card.lines[0], stood))
 
 
 async def _decisions(card: SaleCard, line: LineCard, stood: Sequence[Place]) -> list[Figure]:
-    asks = [await _ask(card, line, place) for place in stood]
-    first, second, third = (asks[at * DECISIONS : (at + 1) * DECISIONS] for at in range(3))
+    requests = [await _request(card, line, place) for place in stood]
+    first, second, third = (requests[at * DECISIONS : (at + 1) * DECISIONS] for at in range(3))
     core = DECISIONS / await _cpu_s(lambda: _decide(card, line, first))
     incr = INCRS / await _cpu_s(_count)
     everysec = DECISIONS / await _wall_s(lambda: _decide(card, line, second))
@@ -55,23 +55,25 @@ async def _decisions(card: SaleCard, line: LineCard, stood: Sequence[Place]) -> 
     ]
 
 
-async def _ask(card: SaleCard, line: LineCard, place: Place) -> tuple[Ask, str]:
+async def _request(card: SaleCard, line: LineCard, place: Place) -> tuple[ReserveRequest, str]:
     number, seed = await places.number_of(card, line, place.index)
-    limit_slots = tuple((axis.value, place.digests[axis].hex()) for axis in scene.AXES)
-    ask = Ask(
-        id=str(uuid.uuid4()), key=f"bench:{place.index}", print="0" * 64, index=place.index, number=number,
+    limit_slots = tuple((axis.value, place.digests[axis].hex()) for axis in fixtures.AXES)
+    request = ReserveRequest(
+        id=str(uuid.uuid4()), key=f"bench:{place.index}", fingerprint="0" * 64, index=place.index, number=number,
         items=((0, 1),), quantity=1, digests=tuple(digest for _, digest in limit_slots), limit=card.limit,
-        sale_limit=card.sale_limit, channel=1, line=line.line_id, limit_slots=limit_slots,
+        sale_limit=card.sale_limit, channel_id=1, line_id=line.line_id, limit_slots=limit_slots,
     )  # fmt: skip
-    return ask, seed
+    return request, seed
 
 
-async def _decide(card: SaleCard, line: LineCard, asks: Sequence[tuple[Ask, str]]) -> None:
-    for start in range(0, len(asks), BATCH_MAX):
-        batch = asks[start : start + BATCH_MAX]
-        answers = await asyncio.gather(*(scripts.reserve(card, line, seed=seed, ask=ask) for ask, seed in batch))
-        if not all(isinstance(answer, dict) for answer in answers):
-            raise scene.Unready(f"reserve: {set(map(str, answers))}")
+async def _decide(card: SaleCard, line: LineCard, requests: Sequence[tuple[ReserveRequest, str]]) -> None:
+    for start in range(0, len(requests), BATCH_MAX):
+        batch = requests[start : start + BATCH_MAX]
+        answers = await asyncio.gather(
+            *(scripts.reserve(card, line, seed=seed, request=request) for request, seed in batch)
+        )
+        if not all(isinstance(answer, HeldRequest) for answer in answers):
+            raise fixtures.FixtureError(f"reserve: {set(map(str, answers))}")
 
 
 async def _count() -> None:
@@ -83,7 +85,7 @@ async def _count() -> None:
 
 
 async def _cpu_s(work: Callable[[], Awaitable[None]]) -> float:
-    """Redis' own CPU for some work, as the server counts it."""
+    """The CPU seconds that Redis used for some work, as the server counts them."""
     before = await _redis_cpu_s()
     await work()
     return await _redis_cpu_s() - before
@@ -101,8 +103,8 @@ async def _wall_s(work: Callable[[], Awaitable[None]]) -> float:
 
 
 def line(entries: int) -> list[Figure]:
-    """What a long line costs: memory a shopper, entering on one Redis core, the draw, a wave of any size."""
-    card = scene.sale(scene.campaign(["line"]), units={"line": 1}, max_entries=entries)
+    """The cost of a long line: memory for each shopper, entering on one Redis core, the draw, a wave of any size."""
+    card = fixtures.sale(fixtures.campaign(["line"]), units={"line": 1}, max_entries=entries)
     return bridge.run(_line(card, entries))
 
 
@@ -110,19 +112,19 @@ async def _line(card: SaleCard, entries: int) -> list[Figure]:
     where = card.lines[0]
     before, cpu = await _memory(), await _redis_cpu_s()
     for start in range(0, entries, FILL_AT_ONCE):
-        await scene.fill(card, where, [scene.somebody() for _ in range(min(FILL_AT_ONCE, entries - start))])
+        await fixtures.fill(card, where, [fixtures.random_person() for _ in range(min(FILL_AT_ONCE, entries - start))])
     bytes_each, cpu = (await _memory() - before) / entries, await _redis_cpu_s() - cpu
     began = time.perf_counter()
-    card = await scene.open_now(card)
+    card = await fixtures.open_now(card)
     drawn_ms = (time.perf_counter() - began) * 1e3
-    freeze_ms = median([await _wall_s(lambda: _said(scripts.freeze(card))) * 1e3 for _ in range(TIMES)])
+    freeze_ms = median([await _wall_s(lambda: _wait_for(scripts.freeze(card))) * 1e3 for _ in range(TIMES)])
     group, people = "line", f"{entries:,} waiting"
     return [
         at_most(group, "Redis memory a shopper, 3 axes", bytes_each, unit="bytes", limit=100, note=people),
         Figure(group, "enter, Redis alone", entries / cpu, "/s and core", note="one script call each"),
         at_most(group, "fixing the cohorts (freeze.lua)", freeze_ms, unit="ms", limit=1, note=f"round trip, {people}"),
         Figure(group, "the whole draw, committed in the books", drawn_ms, "ms", note=people),
-        Figure(group, "number of a place", _number_us(entries), "µs", note="whoever asks works it out"),
+        Figure(group, "number of a place", _number_us(entries), "µs", note="computed by the caller"),
         *await _waves(card, where, entries),
     ]
 
@@ -131,7 +133,7 @@ async def _memory() -> int:
     return int((await gate().redis.info("memory"))["used_memory"])
 
 
-async def _said(call: Awaitable[object]) -> None:
+async def _wait_for(call: Awaitable[object]) -> None:
     await call
 
 
@@ -153,10 +155,10 @@ async def _waves(card: SaleCard, where: LineCard, entries: int) -> list[Figure]:
 
 
 async def _wave_ms(card: SaleCard, where: LineCard, people: int) -> float:
-    seen = await scene.survey(card, where)
+    figures = await fixtures.survey(card, where)
     began = time.perf_counter()
-    called = await scripts.call(card, where, seed=seen.seed, called=seen.called, people=people)
+    called = await scripts.call(card, where, seed=figures.seed, called=figures.called, people=people)
     spent_ms = (time.perf_counter() - began) * 1e3
-    if called != seen.called + people:
-        raise scene.Unready(f"call: {called}")
+    if called != figures.called + people:
+        raise fixtures.FixtureError(f"call: {called}")
     return spent_ms

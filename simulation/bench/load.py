@@ -1,7 +1,7 @@
-"""A crowd on one page: `python -m flashsale.stage.bench.load`, a process of its own that sends prepared requests.
+"""A load generator: `python -m simulation.bench.load`, a separate process that sends prepared requests.
 
-Each of the connections sends its next request when it has the answer to the last one. Prints one JSON object. Needs
-nothing of Django, sends to loopback only, and ends with the time or with the last request, whichever comes first.
+Each connection sends its next request when it has the answer to the last one. The process prints one JSON object. It
+does not need Django, sends only to the loopback address, and ends after the last request or when the time is over.
 """
 
 import argparse
@@ -30,8 +30,8 @@ SECONDS_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a crowd was answered. Times in seconds but for the percentiles, which are ms."""
+class LoadResult:
+    """The result of a load: answers by status, seconds, CPU seconds of the sender, and percentiles of latency in ms."""
 
     answers: dict[int, int]
     seconds: float
@@ -43,28 +43,30 @@ class Heard:
 
     @property
     def count(self) -> int:
-        """How many answers came."""
+        """The number of answers."""
         return sum(self.answers.values())
 
 
-def send(*, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32, keep: bool = False) -> Heard:
-    """Send requests from a process of its own: each one once, a single one again and again.
+def send(
+    *, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32, keep: bool = False
+) -> LoadResult:
+    """Sends requests from a separate process: each once; a single request repeatedly until the time is over.
 
-    With `keep` the bodies of the answers come back, by the position of their request.
+    With `keep`, the result has the bodies of the answers, by the position of their request.
     """
     with (
         tempfile.NamedTemporaryFile(prefix="flashsale-requests-") as file,
         tempfile.NamedTemporaryFile(prefix="flashsale-answers-") as kept,
     ):
         _write(file, requests)
-        told = [str(port), str(connections), str(seconds), file.name, *(["--keep", kept.name] if keep else [])]
+        arguments = [str(port), str(connections), str(seconds), file.name, *(["--keep", kept.name] if keep else [])]
         done = subprocess.run(
-            [sys.executable, "-m", __name__, *told], check=True, capture_output=True, timeout=SECONDS_MAX + 30
+            [sys.executable, "-m", __name__, *arguments], check=True, capture_output=True, timeout=SECONDS_MAX + 30
         )
         texts = _read(Path(kept.name))
-    said = json.loads(done.stdout)
-    return Heard(
-        **{**said, "answers": {int(status): count for status, count in said["answers"].items()}},
+    result = json.loads(done.stdout)
+    return LoadResult(
+        **{**result, "answers": {int(status): count for status, count in result["answers"].items()}},
         bodies={int(number): body for number, _, body in (text.partition(b" ") for text in texts)},
     )
 
@@ -84,17 +86,17 @@ def _read(file: Path) -> list[bytes]:
     return texts
 
 
-def _whole(heard: bytes) -> bool:
-    """Whether an answer has arrived to its end."""
-    end = heard.find(b"\r\n\r\n")
+def _is_complete(received: bytes) -> bool:
+    """Whether the whole answer has arrived."""
+    end = received.find(b"\r\n\r\n")
     if end < 0:
         return False
-    length = LENGTH.search(heard, 0, end)
-    return len(heard) >= end + 4 + int(length[1]) if length else heard.endswith(LAST_CHUNK)
+    length = LENGTH.search(received, 0, end)
+    return len(received) >= end + 4 + int(length[1]) if length else received.endswith(LAST_CHUNK)
 
 
 class Crowd:
-    """What all connections share: the requests still to be sent, and what has come back."""
+    """The state that all connections share: the requests still to send, and the answers."""
 
     def __init__(self, requests: Sequence[bytes], seconds: float, *, keep: bool) -> None:
         self.answers: Counter[int] = Counter()
@@ -106,85 +108,85 @@ class Crowd:
         self._keep = keep
 
     def next(self) -> tuple[int, bytes] | None:
-        """The next request with its position, None when it is over."""
+        """The next request and its position; None when the time is over or all requests are sent."""
         return next(self._requests, None) if time.perf_counter() < self._ends else None
 
-    def heard(self, number: int, answer: bytes, seconds: float) -> None:
-        """Notes a whole answer."""
+    def record(self, number: int, answer: bytes, seconds: float) -> None:
+        """Records a complete answer."""
         self.answers[int(answer[9:12])] += 1
         self.times.append(seconds)
         if self._keep:
             self.kept.append(b"%d %s" % (number, answer.partition(b"\r\n\r\n")[2]))
 
 
-class Visitor(asyncio.Protocol):
-    """One connection."""
+class Connection(asyncio.Protocol):
+    """One connection, with one request at a time."""
 
     def __init__(self, crowd: Crowd) -> None:
         self.gone = asyncio.get_running_loop().create_future()
         self._crowd = crowd
-        self._heard = b""
+        self._received = b""
         self._number = 0
-        self._asked = 0.0
+        self._sent_at = 0.0
         self._link = asyncio.Transport()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends the first request."""
         self._link = cast("asyncio.Transport", transport)
-        self._ask()
+        self._send_next()
 
-    def _ask(self) -> None:
-        request = self._crowd.next()
-        if request is None:
-            self._asked = 0.0
+    def _send_next(self) -> None:
+        next_request = self._crowd.next()
+        if next_request is None:
+            self._sent_at = 0.0
             self._link.close()
             return
-        self._number, wish = request
-        self._asked = time.perf_counter()
-        self._link.write(wish)
+        self._number, request = next_request
+        self._sent_at = time.perf_counter()
+        self._link.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Notes a whole answer and sends the next request."""
-        self._heard += data
-        if not _whole(self._heard):
+        """Records an answer when it is complete, and sends the next request."""
+        self._received += data
+        if not _is_complete(self._received):
             return
-        self._crowd.heard(self._number, self._heard, time.perf_counter() - self._asked)
-        self._heard = b""
-        self._ask()
+        self._crowd.record(self._number, self._received, time.perf_counter() - self._sent_at)
+        self._received = b""
+        self._send_next()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
-        """A connection that ends in the middle of an answer counts as status 0."""
-        if self._asked:
+        """Counts status 0 if the connection ends before the answer is complete."""
+        if self._sent_at:
             self._crowd.answers[0] += 1
         self.gone.set_result(None)
 
 
 async def _visit(port: int, connections: int, crowd: Crowd) -> None:
     loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(lambda: Visitor(crowd), HOST, port) for _ in range(connections)]
+    made = [await loop.create_connection(lambda: Connection(crowd), HOST, port) for _ in range(connections)]
     await asyncio.wait_for(asyncio.gather(*(visitor.gone for _, visitor in made)), SECONDS_MAX + 10)
 
 
 def main() -> None:
-    """Sends what it is told to and prints what came back."""
+    """Sends the requests in the file and prints the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("connections", type=int, choices=range(1, 257), metavar="connections")
     parser.add_argument("seconds", type=float)
     parser.add_argument("requests", type=Path)
     parser.add_argument("--keep", type=Path)
-    told = parser.parse_args()
-    requests = _read(told.requests)
-    crowd = Crowd(requests, min(told.seconds, SECONDS_MAX), keep=told.keep is not None)
+    arguments = parser.parse_args()
+    requests = _read(arguments.requests)
+    crowd = Crowd(requests, min(arguments.seconds, SECONDS_MAX), keep=arguments.keep is not None)
     before = time.process_time()
-    uvloop.run(_visit(told.port, told.connections, crowd))
+    uvloop.run(_visit(arguments.port, arguments.connections, crowd))
     seconds, times = time.perf_counter() - crowd.began, sorted(crowd.times) or [0.0]
-    said = {"answers": crowd.answers, "seconds": seconds, "cpu_s": time.process_time() - before}
-    said |= {f"p{percent}": times[len(times) * percent // 100] * 1000 for percent in (50, 95, 99)}
-    if told.keep:
-        with told.keep.open("wb") as file:
+    result = {"answers": crowd.answers, "seconds": seconds, "cpu_s": time.process_time() - before}
+    result |= {f"p{percent}": times[len(times) * percent // 100] * 1000 for percent in (50, 95, 99)}
+    if arguments.keep:
+        with arguments.keep.open("wb") as file:
             _write(file, crowd.kept)
-    print(json.dumps(said))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long a review takes: orders of a large simulated sale in the books, read, scored and made into cases."""
+"""Measures how long a review takes: reads and scores the orders of a large simulated sale, and opens cases."""
 
 import time
 import uuid
@@ -12,7 +12,7 @@ from flashsale.models.sale import ms
 from flashsale.rules import lottery
 from flashsale.rules.review.clues import BuyerContact
 from simulation import review_judging
-from simulation.bench import scene
+from simulation.bench import fixtures
 from simulation.bench.figures import Figure, at_most
 from simulation.honest_crowd import Purchase
 
@@ -23,14 +23,16 @@ WRITTEN_AT_ONCE = 5_000
 
 
 def scoring() -> list[Figure]:
-    """A review from its first order read to its last case opened, by one worker; and once more."""
-    where = scene.campaign(["review"])
-    sale = Sale.objects.get(pk=scene.sale(where, units={"review": 1}).sale)
+    """The time of a review by one worker, from the first order to the last case; then the time of a second review."""
+    where = fixtures.campaign(["review"])
+    sale = Sale.objects.get(pk=fixtures.sale(where, units={"review": 1}).sale)
     _write(sale, review_judging.purchases(seed=SEED, orders=ORDERS)[:ORDERS])
-    first_s, opened = _carried_out(sale)
-    again_s, more = _carried_out(sale)
+    first_s, opened = _time_review(sale)
+    again_s, more = _time_review(sale)
     if more or opened != Case.objects.count():
-        raise scene.Unready(f"review: {opened} cases opened, then {more} more, {Case.objects.count()} in the books")
+        raise fixtures.FixtureError(
+            f"review: {opened} cases opened, then {more} more, {Case.objects.count()} in the database"
+        )
     group = "review"
     return [
         at_most(group, f"{ORDERS:,} orders reviewed", first_s, unit="s", limit=BUDGET_S, note=f"{opened:,} cases"),
@@ -38,15 +40,15 @@ def scoring() -> list[Figure]:
     ]
 
 
-def _carried_out(sale: Sale) -> tuple[float, int]:
+def _time_review(sale: Sale) -> tuple[float, int]:
     run: ReviewRun = review.start(sale=sale)
     began = time.perf_counter()
-    opened = review.carry_on(run=run.pk)
+    opened = review.execute(run=run.pk)
     return time.perf_counter() - began, opened
 
 
 def _write(sale: Sale, made: Sequence[Purchase]) -> None:
-    """The orders as confirmations leave them, but for units and payments, which no review reads."""
+    """Writes confirmed orders to the database, without units and payments, because the review does not read them."""
     line = Allocation.objects.get(sale=sale)
     line.cohort, line.seed, line.block = len(made), "5e" * 32, len(made)
     line.save(update_fields=["cohort", "seed", "block"])
@@ -60,19 +62,35 @@ def _write(sale: Sale, made: Sequence[Purchase]) -> None:
             reserved, paid = (opened_at + timedelta(milliseconds=moment) for moment in (order.made_ms, order.paid_ms))
             rows.append(
                 Reservation(
-                    id=id_, sale=sale, allocation=line, channel=channel, index=at, asked=f"bench:{at}",
-                    number=lottery.number(at, len(made), seed), fingerprint="0" * 64, quantity=1, amount=1_799_000,
-                    epoch=1, state="confirmed", deadline_ms=ms(paid), made_at=reserved, confirmed_at=paid,
+                    id=id_,
+                    sale=sale,
+                    allocation=line,
+                    channel=channel,
+                    index=at,
+                    asked=f"bench:{at}",
+                    number=lottery.number(at, len(made), seed),
+                    fingerprint="0" * 64,
+                    quantity=1,
+                    amount=1_799_000,
+                    epoch=1,
+                    state="confirmed",
+                    deadline_ms=ms(paid),
+                    made_at=reserved,
+                    confirmed_at=paid,
                 )
-            )  # fmt: skip
+            )
         Reservation.objects.bulk_create(rows)
         traits = [
             (id_, axis, digest) for id_, order in zip(ids, orders, strict=True) for axis, digest in order.traits.items()
         ]
-        insert(Trait, {
-            "reservation_id": [id_ for id_, _, _ in traits], "axis": [axis.value for _, axis, _ in traits],
-            "digest": [digest.hex() for _, _, digest in traits],
-        })  # fmt: skip
+        insert(
+            Trait,
+            {
+                "reservation_id": [id_ for id_, _, _ in traits],
+                "axis": [axis.value for _, axis, _ in traits],
+                "digest": [digest.hex() for _, _, digest in traits],
+            },
+        )
         Contact.objects.bulk_create(
             Contact.seal(row, _contact(order.buyer), "id", opened_at + timedelta(days=90))
             for row, order in zip(rows, orders, strict=True)

@@ -1,4 +1,4 @@
-"""A real server, a real browser: what a shopper has before them."""
+"""A real server and a real browser."""
 
 import gzip
 import os
@@ -15,47 +15,47 @@ from django.db import connection
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from pytest_django import DjangoDbBlocker
 
-from simulation.outbox_page import Mail, newest
+from simulation.outbox_page import Mail, newest_mails
 from simulation.processes import Process, free_port, wait_http
 
 FLAGS = [
     "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
 ]  # fmt: skip
-# Playwright runs an event loop in the test's thread; the books are asked between its calls, never within one.
+# Playwright runs an event loop in the test's thread. Tests query PostgreSQL between its calls, never inside one.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 
 class Site:
-    """Where the server answers, and what it has sent."""
+    """The address of the server, and the mails that it has sent."""
 
     def __init__(self, url: str, outbox: Path) -> None:
         self.url = url
         self.outbox = outbox
 
     def mails(self) -> list[Mail]:
-        return newest(folder=self.outbox)
+        return newest_mails(folder=self.outbox)
 
     def code_for(self, to: str) -> str:
         """The newest one-time code sent to this address."""
         return next(mail.subject[-6:] for mail in self.mails() if mail.to.startswith(to))
 
 
-def _books() -> str:
+def _database_url() -> str:
     """The address of the database that the tests themselves use."""
     at = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{at['NAME']}"
-    who = f"{at['USER']}:{quote(at['PASSWORD'])}@" if at["USER"] else ""
-    return f"postgres://{who}{at['HOST'] or 'localhost'}:{at['PORT']}/{at['NAME']}"
+    user = f"{at['USER']}:{quote(at['PASSWORD'])}@" if at["USER"] else ""
+    return f"postgres://{user}{at['HOST'] or 'localhost'}:{at['PORT']}/{at['NAME']}"
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Site]:
-    """One process with all doors, on the books and the gate of this run."""
+    """A server process with all doors, on the PostgreSQL and the Redis of this test run."""
     port = free_port()
     env = {
-        "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": _books(),
+        "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": _database_url(),
         "EMAIL_URL": f"filemail:///{folder / 'outbox'}",
     }  # fmt: skip
     command = [
@@ -70,14 +70,14 @@ def serving(folder: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def site(transactional_db: None, gate: object, tmp_path: Path) -> Iterator[Site]:
-    """A server for this test, with empty books and an empty gate."""
+    """A server for one test, with an empty PostgreSQL and an empty Redis."""
     with serving(tmp_path) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Books that the tests of a file share with a server: what they write is committed, and erased in the end."""
+    """A database that the tests of a file share with a server: writes are committed, and erased at the end."""
     with django_db_blocker.unblock():
         yield
         call_command("flush", verbosity=0, interactive=False)
@@ -85,7 +85,7 @@ def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[No
 
 @pytest.fixture(scope="module")
 def shop(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server for all tests of a file, each with a campaign of its own: books in use cannot be emptied."""
+    """A server for all tests of a file. Each test has its own campaign, because a database in use cannot be emptied."""
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as eraser:
         eraser.flushall()
     with serving(tmp_path_factory.mktemp("shop")) as found:
@@ -102,23 +102,23 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 def _matters(message: ConsoleMessage) -> bool:
-    """Chromium also notes every refusal of a door, which is an answer like any other."""
+    """Chromium also logs every 4xx response, which is a normal answer here."""
     return message.type == "error" and not message.text.startswith("Failed to load resource")
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A cheap phone that speaks Indonesian; whatever its console complains about fails the test."""
+    """A page on a small phone in Indonesian. An error in its console fails the test."""
     context = browser.new_context(viewport={"width": 360, "height": 640}, locale="id-ID", reduced_motion="reduce")
     page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if _matters(message) else None)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if _matters(message) else None)
     yield page
     context.close()
-    assert complaints == []
+    assert errors == []
 
 
 def weight(body: bytes) -> int:
-    """Bytes on the wire."""
+    """The size after gzip, in bytes."""
     return len(gzip.compress(body, 9))

@@ -1,4 +1,4 @@
-"""A person before the page: reads headings in their language, types, and presses what is there."""
+"""A shopper at the page: reads headings in their language, types and clicks."""
 
 from axe_playwright_python.sync_playwright import Axe
 from django.utils import translation
@@ -14,7 +14,7 @@ SOON_MS = 20_000
 
 
 class Person:
-    """Somebody with a phone and a mailbox, on the waiting page of a sale."""
+    """A shopper with a phone number and an e-mail address, at the waiting page of a sale."""
 
     def __init__(self, site: Site, page: Page, sale: Sale, *, language: str = "id", name: str = "ani") -> None:
         self.site, self.page, self.sale, self.language = site, page, sale, language
@@ -23,11 +23,11 @@ class Person:
 
     @property
     def number(self) -> str:
-        """The phone as messages to it are addressed, however it is typed."""
+        """The phone number in canonical form, as messages are addressed to it."""
         return canonical_value(Axis.PHONE, self.phone)
 
     def word(self, text: str) -> str:
-        """A text of the page in this person's language."""
+        """The translation of a text to this person's language."""
         with translation.override(self.language):
             return translation.gettext(text)
 
@@ -39,7 +39,7 @@ class Person:
     def ask_for_codes(self) -> None:
         self.page.fill("#phone", self.phone)
         self.page.fill("#email", self.email)
-        self.page.click("#ask button")
+        self.page.click("#contacts button")
         self.sees("Type the codes")
 
     def type_codes(self) -> None:
@@ -53,11 +53,11 @@ class Person:
         self.sees("You are in line")
 
     def looks_up(self) -> None:
-        """Comes back to the tab: the page asks at once."""
+        """Comes back to the tab, so that the page polls at once."""
         self.page.evaluate("dispatchEvent(new Event('pageshow'))")
 
     def is_called(self) -> None:
-        """The sale opens, and it is this person's turn."""
+        """Opens the sale and waits for this person's turn."""
         open_now(self.sale)
         tend(self.sale)
         self.looks_up()
@@ -77,16 +77,16 @@ class Person:
         self.page.click("#pay button")
 
     def sees(self, heading: str) -> None:
-        """Waits for a heading."""
+        """Waits until the heading is visible."""
         shown = self.page.get_by_role("heading", name=self.word(heading), exact=True)
         expect(shown).to_be_visible(timeout=SOON_MS)
 
     def is_told(self, text: str) -> None:
-        """Waits for an alert."""
+        """Waits until the alert has this text."""
         expect(self.page.locator("#alert")).to_have_text(self.word(text), timeout=SOON_MS)
 
     def barriers(self) -> list[str]:
-        """What keeps people with disabilities out, by the rules of WCAG 2.2 AA."""
+        """Accessibility faults of the page, by the rules of WCAG 2.2 AA."""
         found = Axe().run(self.page, options=RULES).response["violations"]
         return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
 

@@ -1,4 +1,4 @@
-"""The admin in a real browser: nothing that the policy forbids, nothing that people cannot use."""
+"""The admin in a real browser: no violation of the content security policy, no barrier for people with disabilities."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -19,17 +19,19 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the browser's console has found fault with."""
+    """Errors in the browser's console."""
     return []
 
 
 @pytest.fixture
 def desk(browser: Browser, site: Any, complaints: list[str]) -> Iterator[Page]:
-    """Somebody who may do everything, logged in at a desk."""
+    """A page of a superuser who has logged in, on a desktop screen."""
     User.objects.create_superuser("root", password="correct horse battery")
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
     page = context.new_page()
-    page.on("console", lambda said: complaints.append(f"{page.url} {said.text}") if said.type == "error" else None)
+    page.on(
+        "console", lambda message: complaints.append(f"{page.url} {message.text}") if message.type == "error" else None
+    )
     page.on("pageerror", lambda error: complaints.append(f"{page.url} {error}"))
     page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
     page.goto(f"{site.url}/admin/login/")
@@ -49,7 +51,7 @@ def _addresses() -> list[str]:
     Case.objects.filter(pk=case.pk).update(evidence=evidence, score=60)
     again = review.open_case(reservation=Reservation.objects.all()[1])
     run = review.start(sale=running)
-    review.carry_on(run=run.pk)
+    review.execute(run=run.pk)
     Case.objects.update(run=run, group=1, evidence=evidence)
     draft = draft_sale(running.campaign, name="29 January")
     held = Allocation.objects.filter(sale=running).get()
@@ -68,7 +70,7 @@ def _addresses() -> list[str]:
 
 
 def _serious(page: Page) -> list[str]:
-    """What keeps people out; Django's own two-column chooser has a label that axe does not like."""
+    """Serious accessibility faults, without one of Django's own two-column chooser."""
     broken = Axe().run(page, options={"rules": {"aria-prohibited-attr": {"enabled": False}}}).response["violations"]
     return [f"{page.url} {rule['id']}: {rule['nodes'][0]['html']}" for rule in broken if rule["impact"] in SERIOUS]
 
@@ -83,6 +85,6 @@ def test_every_kind_of_page_can_be_used_by_everybody(
         desk.goto(f"{site.url}/admin/{address}")
         assert complaints == []
         found += _serious(desk)
-        # The checker itself draws with inline styles, which the policy forbids.
+        # The checker itself sets inline styles, which the policy forbids.
         complaints.clear()
     assert found == [], "\n".join(found)

@@ -1,4 +1,4 @@
-"""What changes around a person whose page stays open: others buy, the opening moves, the line rolls over."""
+"""Changes while a page stays open: other people buy, the sale is postponed, the line rolls over."""
 
 import re
 from datetime import timedelta
@@ -17,7 +17,7 @@ from tests.factories import PHONE, Shopper, lobby_sale, open_now, roll_over_now,
 pytestmark = pytest.mark.browser
 
 
-def test_what_others_only_hold_is_not_told_as_sold(shop: Site, page: Page) -> None:
+def test_units_that_others_only_hold_do_not_show_as_sold(shop: Site, page: Page) -> None:
     sale = own_page_sale(stock={PHONE: 1}, overbooking=2)
     other = Shopper(sale, "other", channel="mi.com")
     other.enter()
@@ -42,7 +42,7 @@ def test_a_postponed_sale_no_longer_shows_the_old_times(shop: Site, page: Page) 
     expect(page.locator("[data-step=enter] [data-clock]")).to_have_text(re.compile("^03:0"))
 
 
-def test_when_a_line_has_rolled_over_its_people_are_told_and_may_enter_the_next(shop: Site, page: Page) -> None:
+def test_when_a_line_has_rolled_over_the_page_says_so_and_people_may_enter_the_next(shop: Site, page: Page) -> None:
     page.on("dialog", lambda dialog: dialog.accept())
     opens = timezone.now() + timedelta(minutes=10)
     listed = [(Axis.EMAIL, f"{name}@example.com") for name in ("ani", "other")]
@@ -60,16 +60,16 @@ def test_when_a_line_has_rolled_over_its_people_are_told_and_may_enter_the_next(
     person = Person(shop, page, sale)
     page.goto(f"{shop.url}/s/{sale.code}/?line=first")
     person.enter()
-    words = "What nobody claimed here has gone to the next line. To enter that one, leave this one first."
-    told = page.get_by_text(person.word(words))
-    expect(told).to_be_hidden()
+    words = "Unclaimed units of this line have gone to the next line. To enter that line, leave this one first."
+    notice = page.get_by_text(person.word(words))
+    expect(notice).to_be_hidden()
     roll_over_now(sale)
     person.looks_up()
-    expect(told).to_be_visible(timeout=SOON_MS)
+    expect(notice).to_be_visible(timeout=SOON_MS)
     expect(page.locator("[data-when=drawn] [data-n=chance]")).to_have_text("0 %")
     page.click("#leave")
     page.click("#enter button", timeout=SOON_MS)
     person.sees("You are in line")
-    assert page.locator("#sheet").evaluate("sheet => JSON.parse(sheet.textContent).line") == "public"
-    # What the one who is called there has not claimed may still come.
+    assert page.locator("#script-data").evaluate("script => JSON.parse(script.textContent).line") == "public"
+    # The unit of the called place in the first line may still roll over.
     expect(page.locator("[data-when=drawn] [data-n=chance]")).to_have_text("–")

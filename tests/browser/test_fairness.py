@@ -1,4 +1,4 @@
-"""The fairness report in a real browser: on a cheap phone, in the light and in the dark, for everybody."""
+"""The fairness report in a real browser: on a small phone, in light and dark, without barriers."""
 
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 
 def _past(django_user_model: Any) -> Sale:
-    """A sale with everything that a report can tell of."""
+    """A sale that is over, with data in every part of the report."""
     sari, tono = (django_user_model.objects.create_user(name) for name in ("sari", "tono"))
     sale = lobby_sale(stock={PHONE: 9}, name="26 January 2021, the first flash sale of the POCO M3")
     orders = buy(sale, [f"person-{n}" for n in range(8)], device="the reseller's tablet")
@@ -31,7 +31,7 @@ def _past(django_user_model: Any) -> Sale:
     for word, times in (("limit_reached", 40), ("not_called", 12), ("not_open", 3)):
         for _ in range(times):
             refusal_counts.count(sale.code, "enter" if word == "limit_reached" else "reserve", word)
-    bridge.run(refusal_counts.tell())
+    bridge.run(refusal_counts.flush())
     return end_now(sale)
 
 

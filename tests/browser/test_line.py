@@ -1,4 +1,4 @@
-"""A person enters, is drawn, called, reserves and pays, on a phone and with all its troubles."""
+"""A shopper enters, is drawn, is called, reserves and pays on a phone, also with lost answers and lost connections."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def own_page_sale(**fields: Any) -> Sale:
 
 
 def called(person: Person) -> None:
-    """Brings a person from the door to their turn."""
+    """Brings a shopper from the first page to their turn."""
     person.come()
     person.enter()
     person.is_called()
@@ -108,7 +108,7 @@ def test_a_declined_payment_can_be_tried_again(shop: Site, page: Page) -> None:
     called(person)
     person.reserve()
     person.pay(instrument="demo-declined")
-    person.is_told("The payment was declined.")
+    person.is_told("The payment was declined. The unit stays reserved until the time to pay is over; try another way.")
     person.pay()
     person.sees("Your order")
 
@@ -121,13 +121,13 @@ def test_a_wrong_code_says_so(shop: Site, page: Page) -> None:
     page.fill("#code-phone", "000000" if right != "000000" else "111111")
     page.fill("#code-email", shop.code_for(person.email))
     page.click("#prove button")
-    person.is_told("The code is wrong or too old.")
+    person.is_told("The phone code is wrong or expired. Use the newest message.")
     expect(page.locator("#code-phone")).to_be_focused()
     person.type_codes()
     person.sees("You are in line")
 
 
-def test_who_leaves_may_come_back(shop: Site, page: Page) -> None:
+def test_a_shopper_who_leaves_may_come_back(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale())
     page.on("dialog", lambda dialog: dialog.accept())
     person.come()
@@ -138,7 +138,7 @@ def test_who_leaves_may_come_back(shop: Site, page: Page) -> None:
     person.sees("You are in line")
 
 
-def test_a_turn_that_passed_is_told(shop: Site, page: Page) -> None:
+def test_the_page_says_that_a_turn_has_passed(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale(claim_s=2))
     person.come()
     person.enter()
@@ -146,10 +146,10 @@ def test_a_turn_that_passed_is_told(shop: Site, page: Page) -> None:
     tend(person.sale)
     person.looks_up()
     person.sees("Your turn has passed")
-    expect(page.locator("#stood dd")).to_have_text(["1", "1"])
+    expect(page.locator("#last-number dd")).to_have_text(["1", "1"])
 
 
-def test_a_hold_that_ran_out_is_told(shop: Site, page: Page) -> None:
+def test_the_page_says_that_a_hold_has_expired(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale(hold_s=3))
     called(person)
     person.reserve()
@@ -157,7 +157,7 @@ def test_a_hold_that_ran_out_is_told(shop: Site, page: Page) -> None:
     person.sees("The time to pay is over")
 
 
-def test_a_pause_is_told_and_costs_nothing(shop: Site, page: Page) -> None:
+def test_the_page_shows_a_pause_and_the_place_is_kept(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale())
     called(person)
     pause(sale=person.sale, message="Server dirawat.")
@@ -169,7 +169,7 @@ def test_a_pause_is_told_and_costs_nothing(shop: Site, page: Page) -> None:
     person.sees("It is your turn")
 
 
-def test_sold_out_is_told(shop: Site, page: Page) -> None:
+def test_the_page_says_that_all_is_sold(shop: Site, page: Page) -> None:
     sale = own_page_sale(stock={PHONE: 1})
     person = Person(shop, page, sale)
     called(person)
@@ -180,7 +180,7 @@ def test_sold_out_is_told(shop: Site, page: Page) -> None:
     page.evaluate("localStorage.clear()")
     person.come()
     person.sees("Sold out")
-    expect(page.locator("#stood")).to_be_hidden()
+    expect(page.locator("#last-number")).to_be_hidden()
 
 
 def test_a_buyer_pays_on_a_second_device_and_finds_the_order_on_a_third(
@@ -219,7 +219,7 @@ def other_device(person: Person, browser: Browser) -> Iterator[Person]:
     context.close()
 
 
-def test_those_behind_see_their_number_and_who_is_ahead(shop: Site, page: Page) -> None:
+def test_people_behind_see_their_number_and_how_many_are_ahead(shop: Site, page: Page) -> None:
     sale = own_page_sale(stock={PHONE: 1})
     for n in range(30):
         Shopper(sale, f"other-{n}", channel="mi.com").enter()
@@ -229,27 +229,29 @@ def test_those_behind_see_their_number_and_who_is_ahead(shop: Site, page: Page) 
     person.enter()
     expect(page.locator(".number")).to_have_text("31")
     expect(page.locator("[data-when=drawn] [data-n=ahead]")).to_have_text("29", timeout=SOON_MS)
-    expect(page.locator("#said")).to_have_text(person.word("People ahead of you: about {n}").replace("{n}", "30"))
+    expect(page.locator("#announcement")).to_have_text(
+        person.word("People ahead of you: about {n}").replace("{n}", "30")
+    )
     assert page.title().startswith("(29) ")
     assert person.barriers() == []
 
 
-def test_a_lost_connection_is_told_and_heals(shop: Site, page: Page, browser: Browser) -> None:
+def test_the_page_shows_a_lost_connection_and_recovers(shop: Site, page: Page, browser: Browser) -> None:
     context = browser.new_context(locale="id-ID")
     own = context.new_page()
     person = Person(shop, own, own_page_sale())
     person.come()
     person.enter()
-    asked = []
+    requests = []
 
     def busy(route: Route) -> None:
-        asked.append(route)
+        requests.append(route)
         route.fulfill(status=503, headers={"Retry-After": "Wed, 27 Jan 2021 10:00:00 GMT"}, body="<h1>Busy</h1>")
 
     own.route("**/status", busy)
     person.looks_up()
     own.wait_for_timeout(1500)
-    assert len(asked) == 1
+    assert len(requests) == 1
     own.unroute("**/status")
     context.set_offline(True)
     own.evaluate("dispatchEvent(new Event('online'))")
@@ -290,11 +292,11 @@ def _forge(lie: dict[str, Any], route: Route) -> None:
     route.fulfill(json=route.fetch().json() | lie)
 
 
-def test_who_needs_more_time_gets_twice_as_much(shop: Site, page: Page) -> None:
+def test_extra_time_makes_a_turn_twice_as_long(shop: Site, page: Page) -> None:
     person = Person(shop, page, own_page_sale())
     person.come()
     person.enter()
-    page.click("#more")
-    expect(page.locator("#more")).to_have_text(person.word("Your turn will last twice as long."))
+    page.click("#extra-time")
+    expect(page.locator("#extra-time")).to_have_text(person.word("Your turn will last twice as long."))
     person.is_called()
     expect(page.locator("[data-step=offer] .clock")).to_have_text(re.compile("^(10:00|09:)"))

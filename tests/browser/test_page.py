@@ -1,4 +1,4 @@
-"""What the waiting page weighs, that it fits, and that it needs no script to keep somebody informed."""
+"""The waiting page: its size, its layout on small screens, and its content without JavaScript."""
 
 import json
 import re
@@ -21,7 +21,7 @@ SCRIPT_BYTES = 6 * 1024
 
 def test_the_whole_page_fits_into_fourteen_kilobytes(shop: Site, page: Page) -> None:
     answers: list[Response] = []
-    page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - it wants to know its arguments
+    page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - Playwright reads the number of arguments
     Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
     page.wait_for_load_state("networkidle")
     weights = {answer.url: weight(answer.body()) for answer in answers if "/status" not in answer.url}
@@ -43,15 +43,15 @@ def test_the_browser_draws_as_the_server_does(shop: Site, page: Page) -> None:
         })))""",
         VECTORS["cases"],
     )
-    wanted = [{name: case[name] for name in ("commitment", "seed", "numbers")} for case in VECTORS["cases"]]
-    assert drawn == wanted
+    expected = [{name: case[name] for name in ("commitment", "seed", "numbers")} for case in VECTORS["cases"]]
+    assert drawn == expected
 
 
 def test_the_browser_estimates_as_the_vectors_say(shop: Site, page: Page) -> None:
     Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
     shown = page.evaluate(
         """({ chance: chances, wait: waits }) => {
-            const { chance, wait } = page({ sale: "x", language: "en", currency: "IDR", words: {} });
+            const { chance, wait } = page({ sale: "x", language: "en", currency: "IDR", texts: {} });
             return {
               chance: chances.map((c) => chance({ ...c, entered: 1 }, c.ahead)),
               wait: waits.map((c) => wait(c, c.ahead, c.calls_per_s / 1000)),
@@ -109,7 +109,7 @@ def test_the_line_can_be_walked_with_the_keyboard_alone(shop: Site, page: Page) 
     person.sees("You are in line")
 
 
-def test_without_script_the_page_renews_itself(shop: Site, page: Page, browser: Browser) -> None:
+def test_without_script_the_page_reloads_itself(shop: Site, page: Page, browser: Browser) -> None:
     person = Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
     person.come()
     person.enter()

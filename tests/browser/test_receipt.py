@@ -1,4 +1,4 @@
-"""A person keeps their ticket in writing, and the writing is true."""
+"""A shopper downloads a signed receipt, and its signature is valid."""
 
 import json
 from pathlib import Path

@@ -10,16 +10,30 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import which
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from simulation.processes import NotReady, Process, free_port
+from simulation import redis_server
+from simulation.processes import Process, ServerNotReady, free_port
 from tests.deploy.compose import ROOT, example, filled, seconds, services
 
 SERVING, REDIS, CELERY = ("doors", "web"), ("redis-sales", "redis-celery"), ("worker", "beat-a", "beat-b")
 BOOKS = "deploy"
+# The part of valkey-cli that the health checks use. The wheel that brings a server brings no client.
+PING = """#!/usr/bin/env python
+import os
+import sys
+
+import redis
+
+if sys.argv[1:2] + sys.argv[3:] != ["-p", "ping"]:
+    sys.exit(f"valkey-cli of the tests knows only `-p PORT ping`, not {sys.argv[1:]}")
+with redis.Redis(port=int(sys.argv[2]), password=os.environ.get("REDISCLI_AUTH")) as client:
+    print("PONG" if client.ping() else "")
+"""
 
 
 class Host:
@@ -33,6 +47,7 @@ class Host:
         self.services: dict[str, Any] = filled(services(), self.env)
         self.ports = {name: free_port() for name in (*SERVING, *REDIS)}
         self.processes: dict[str, Process] = {}
+        self._bring_programs()
 
     def make_books(self) -> None:
         """An empty database, as the service postgres makes it."""
@@ -75,7 +90,7 @@ class Host:
             if self.healthy(name):
                 return
             time.sleep(0.2)
-        raise NotReady(f"{name} is not healthy.\n{self.processes[name].last_words(lines=40)}")
+        raise ServerNotReady(f"{name} is not healthy.\n{self.processes[name].last_log_lines(lines=40)}")
 
     def stop(self, name: str) -> int | None:
         """SIGTERM; SIGKILL when the service's grace is over. Answers the exit code."""
@@ -117,12 +132,25 @@ class Host:
     def _place(self, name: str) -> dict[str, str]:
         """What the image and the engine tell: where programs and files are, and the host's name."""
         return {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{self._programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOSTNAME": socket.gethostname(),
             "PYTHONUNBUFFERED": "1",
             "FLASHSALE_VAR": str(self._folder(name)),
             "FLASHSALE_STATIC": str(self.folder / "static"),
         }
+
+    @property
+    def _programs(self) -> Path:
+        return self.folder / "programs"
+
+    def _bring_programs(self) -> None:
+        """Puts the programs of the Redis image first on PATH: the server that the project finds, and a client."""
+        self._programs.mkdir()
+        (self._programs / "valkey-server").symlink_to(redis_server.find_program().resolve())
+        if which("valkey-cli") is None:
+            client = self._programs / "valkey-cli"
+            client.write_text(PING)
+            client.chmod(0o755)
 
     def _folder(self, name: str) -> Path:
         folder = self.folder / name

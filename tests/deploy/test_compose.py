@@ -157,9 +157,9 @@ def test_the_hot_door_stands_before_django_in_doors_alone(host: Host) -> None:
 @pytest.mark.slow
 def test_beats_send_and_the_worker_does(host: Host) -> None:
     assert _says(host, "worker", "worker@")
-    assert _says(host, "beat-a", "Scheduler: Sending due task tend running sales")
-    assert _says(host, "beat-b", "Scheduler: Sending due task tend running sales")
-    assert _says(host, "worker", "flashsale.tasks.tend")
+    assert _says(host, "beat-a", "Scheduler: Sending due task tick running sales")
+    assert _says(host, "beat-b", "Scheduler: Sending due task tick running sales")
+    assert _says(host, "worker", "flashsale.tasks.tick_sales")
     assert _says(host, "worker", "succeeded in")
 
 
@@ -170,7 +170,7 @@ def test_a_silent_gate_takes_the_service_out_of_the_rotation_with_a_reason(host:
         status, headers, body = _get(host, name, "/readyz")
         problem = json.loads(body)
         assert (status, headers["content-type"]) == (503, "application/problem+json")
-        assert (problem["code"], problem["reasons"]) == ("not_ready", ["The gate does not answer."])
+        assert (problem["code"], problem["reasons"]) == ("not_ready", ["Redis (the gate) does not answer."])
         assert _get(host, name, "/livez")[0] == 200
     host.start("redis-sales")
     host.wait_healthy("redis-sales")

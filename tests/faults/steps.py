@@ -13,7 +13,7 @@ from django.db import connection, models
 from flashsale.gate import bridge, client, inspect, scripts
 from flashsale.gate.client import GateDown, gate
 from flashsale.life import audit, expire, tick
-from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.crash_points import CRASH_POINTS
 from flashsale.models import DemoCharge, LimitSlot, Payment, Reservation, Sale, Unit
 from flashsale.providers import payments
@@ -42,7 +42,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, act: Callable[
 def dies_at(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], Any]) -> None:
     """Acts, and the process ends at this point of those that the life has declared."""
     point = next(point for point in CRASH_POINTS if point.name == name)
-    module, _, path = point.before.partition(":")
+    module, _, path = point.next_call.partition(":")
     *owners, step = path.split(".")
     where = importlib.import_module(module)
     for owner in owners:
@@ -77,7 +77,7 @@ def pay(
     return confirm(
         reservation=reservation, channel=person.channel.id,
         buyer=Buyer(identity=known | also, contact=contact, language="id"),
-        payer=Payer(price=price, method="qris", instrument=instrument),
+        payment_choice=PaymentChoice(price=price, method="qris", instrument=instrument),
     )  # fmt: skip
 
 
@@ -109,9 +109,9 @@ def in_gate(sale: Sale) -> dict[str, Any]:
     """What the gate counts: units offered, held and sold on the first line, digests with any unit."""
     card = card_of(sale)
     counted = bridge.run(inspect.counters(card, card.lines[0]))
-    used = bridge.run(inspect.used(card))
+    used = bridge.run(inspect.used_limits(card))
     return {
-        "offered": len(bridge.run(inspect.offered(card, card.lines[0]))), "held": counted["held"],
+        "offered": len(bridge.run(inspect.offered_units(card, card.lines[0]))), "held": counted["held"],
         "sold": counted["sold"], "used": sorted(count for count in used.values() if count),
     }  # fmt: skip
 

@@ -83,7 +83,7 @@ def test_books_that_go_away_refuse_in_time_stop_the_clock_and_need_no_restart_of
     monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 300)
     sale, (ani, budi) = called("ani", "budi", claim_s=4)
     stop = asyncio.Event()
-    tending = asyncio.run_coroutine_threadsafe(tick.keep_tending(stop=stop), bridge._loop())
+    tending = asyncio.run_coroutine_threadsafe(tick.run_ticks(stop=stop), bridge._loop())
     time.sleep(0.5)
     card, line = card_of(sale), ani.line
     heal = fault(own_books)

@@ -72,7 +72,7 @@ def test_a_number_shown_in_the_lost_last_second_comes_back_by_its_token_before_t
     shown |= show(sale, people, 4, 5)
     lose_everything(gate, sale)
     assert states({4: shown[4]}) == {4: "waiting"}
-    assert (carry(people[5], sale).index, carry(people[4], sale).fresh) == (5, False)
+    assert (carry(people[5], sale).index, carry(people[4], sale).created) == (5, False)
     opened(sale)
     assert states(shown) == {3: "called", 4: "called", 5: "waiting"}
 
@@ -150,7 +150,7 @@ def test_an_older_memory_of_the_gate_learns_who_was_shown_and_keeps_who_left(gat
     three, card = shown[3], card_of(sale)
     bridge.run(leave(card=three.card, line=three.line, place=three.place))
     opened(sale)
-    keys, line = scripts.keys_of(card), card.line("carried").number
+    keys, line = scripts.keys_of(card), card.line("carried").line_id
     gate.setbit(keys.seen(line), 5, 0)
     gate.setbit(keys.spent(line), 5, 1)
     gate.hset(keys.state, "run", "another run")

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from flashsale.gate import bridge
-from flashsale.gate.client import gate as redis_gate
-from flashsale.gate.keys import SaleKeys
+from flashsale.gate import bridge, inspect
 from flashsale.life import cancel, confirm, crash_points, index_blocks, reallocate, refund, settle, tick
 from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.models import Cancellation, DemoCharge, ListEntry, Move, Notice, Payment, Reservation, Sale, Unit
@@ -56,17 +54,12 @@ def test_dying_after_more_indexes_were_promised_continues_with_whoever_enters_ne
     for person in people[:-1]:
         person.enter()
     assert refusal(people[-1].enter) is Outcome.NO_ROOM
-    make_room = lambda: bridge.run(index_blocks.make_room(card=card, line=card.lines[0]))  # noqa: E731
-    dies_at(monkeypatch, "enter: room made", make_room)
+    extend_block_now = lambda: bridge.run(index_blocks.extend_block_now(card=card, line=card.lines[0]))  # noqa: E731
+    dies_at(monkeypatch, "enter: block committed", extend_block_now)
     assert sale.allocations.get().block > BLOCK_MIN
     assert refusal(people[-1].enter) is Outcome.NO_ROOM
-    make_room()
+    extend_block_now()
     assert people[-1].enter().index == BLOCK_MIN + 1
-
-
-async def people_on_list(sale: Sale, line_id: int) -> int:
-    """How many people the gate has on the list of a line."""
-    return int(await redis_gate().redis.scard(SaleKeys(sale.campaign_id, sale.pk).listed(line_id)))
 
 
 class TestDyingWhileConfirming:
@@ -88,7 +81,7 @@ class TestDyingWhileConfirming:
         dies_at(monkeypatch, "confirm: started", lambda: buy(ani))
         come_due(ani.sale)
         reap(ani.sale)
-        assert [settle.settle_left(), settle.settle_left()] == [1, 0]
+        assert [settle.settle_ended_holds(), settle.settle_ended_holds()] == [1, 0]
         assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("declined", "declined")
         assert refusal(pay, ani, Reservation.objects.get().pk) is Outcome.EXPIRED
         assert broken(ani.sale) == money_astray() == []
@@ -97,7 +90,7 @@ class TestDyingWhileConfirming:
         dies_at(monkeypatch, "confirm: charged", lambda: buy(ani))
         assert (DemoCharge.objects.get().state, Reservation.objects.get().state) == ("paid", "held")
         assert buy(ani).state == "confirmed"
-        assert [settle.settle_left(), refund.refund_due()] == [0, 0]
+        assert [settle.settle_ended_holds(), refund.refund_due()] == [0, 0]
         assert broken(ani.sale) == money_astray() == []
 
     @pytest.mark.parametrize("wanted", [False, True])
@@ -107,13 +100,13 @@ class TestDyingWhileConfirming:
         sale, people = called("ani", "budi", stock=1)
         first, second = sorted(people, key=lambda person: person.number())
         dies_at(monkeypatch, "confirm: charged", lambda: buy(first))
-        assert settle.settle_left() == 0
+        assert settle.settle_ended_holds() == 0
         come_due(sale)
         reap(sale)
         if wanted:
             tend(sale)
             buy(second)
-        assert [settle.settle_left(), refund.refund_due()] == [1, int(wanted)]
+        assert [settle.settle_ended_holds(), refund.refund_due()] == [1, int(wanted)]
         assert Payment.objects.get(reservation__number=1).state == ("refunded" if wanted else "paid")
         assert broken(sale) == money_astray() == []
 
@@ -151,12 +144,12 @@ class TestDyingWhileConfirming:
         dying(monkeypatch, confirm, "settle", lambda: buy(ani))
         come_due(ani.sale)
         reap(ani.sale)
-        dies_at(monkeypatch, "confirm: taken again", settle.settle_left)
+        dies_at(monkeypatch, "confirm: retaken", settle.settle_ended_holds)
         assert in_gate(ani.sale) == ONE_HELD
         if back:
             come_due(ani.sale)
             assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
-        assert settle.settle_left() == 1
+        assert settle.settle_ended_holds() == 1
         assert in_gate(ani.sale) == ONE_SOLD
         assert broken(ani.sale) == money_astray() == []
 
@@ -236,7 +229,7 @@ class TestDyingAfterAReallocation:
         assert (offered(follow_up, "wronged"), Unit.objects.filter(allocation=line, state="free").count()) == (0, 1)
         bridge.run(tick.mend_all())
         assert offered(follow_up, "wronged") == 1
-        assert bridge.run(people_on_list(follow_up, line.line_id)) == 2
+        assert bridge.run(inspect.list_size(card_of(follow_up), line.line_id)) == 2
         act()
         assert (offered(follow_up, "wronged"), Move.objects.count()) == (1, 1)
         assert [*broken(sale), *broken(follow_up)] == []

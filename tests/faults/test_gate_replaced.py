@@ -107,7 +107,7 @@ def test_a_door_notices_by_itself_and_the_command_does_the_same(server: RedisSer
     async def door() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().call_later(2, stop.set)
-        await tick.keep_tending(stop=stop)
+        await tick.run_ticks(stop=stop)
 
     bridge.run(door())
     assert budi.reserve().replayed is False
@@ -234,10 +234,10 @@ def test_units_on_their_way_to_the_next_line_are_offered_once_after_a_restart(
     card = card_of(sale)
     figures = bridge.run(scripts.survey(card, card.lines[0]))
     on_the_way = roll_over.roll_over(card=card, line=card.lines[0], figures=figures)
-    dying(monkeypatch, roll_over, "move_on", lambda: bridge.run(on_the_way))
+    dying(monkeypatch, roll_over, "move_units", lambda: bridge.run(on_the_way))
     server.kill()
     server.start()
     recover(sale)
-    offered = [bridge.run(inspect.offered(card, line)) for line in card.lines]
+    offered = [bridge.run(inspect.offered_units(card, line)) for line in card.lines]
     assert sorted(len(units) for units in offered) == [0, 3]
     assert broken(sale) == []

@@ -7,8 +7,9 @@ import redis
 
 from flashsale.books import reservations
 from flashsale.gate import bridge, scripts
+from flashsale.gate.held_request import HeldRequest
 from flashsale.life import db_threads, reserve, sale_control, tick
-from flashsale.life.held_request import winner_of
+from flashsale.life.held_request import new_reservation
 from flashsale.life.release import release
 from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
@@ -145,10 +146,10 @@ class TestDyingAfterTheBooksRefused:
     ) -> None:
         abandon = reserve.abandon_refused
 
-        async def late(card: Any, taken: dict[str, Any]) -> None:
-            await db_threads.in_books(books_pause, ani.sale, paused=False)
-            await db_threads.in_books(reservations.commit, [winner_of(card, taken)])
-            await abandon(card=card, taken=taken)
+        async def late(card: Any, held: HeldRequest) -> None:
+            await db_threads.run_in_db_thread(books_pause, ani.sale, paused=False)
+            await db_threads.run_in_db_thread(reservations.commit, [new_reservation(card, held)])
+            await abandon(card=card, held=held)
 
         monkeypatch.setattr(reserve, "abandon_refused", late)
         assert refusal(ani.reserve) is Outcome.PAUSED
@@ -200,14 +201,14 @@ class TestALostMessageFromTheBooks:
 
 class TestALostDecision:
     def test_to_pause_is_told_again_by_mending(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
-        dying(monkeypatch, scripts, "tell", lambda: sale_control.pause(sale=ani.sale))
+        dying(monkeypatch, scripts, "apply_decision", lambda: sale_control.pause(sale=ani.sale))
         bridge.run(tick.mend_all())
         assert refusal(ani.reserve) is Outcome.PAUSED
         assert in_books()["reservations"] == []
 
     def test_to_resume_is_told_again_by_mending(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
         sale_control.pause(sale=ani.sale)
-        dying(monkeypatch, scripts, "tell", lambda: sale_control.resume(sale=ani.sale))
+        dying(monkeypatch, scripts, "apply_decision", lambda: sale_control.resume(sale=ani.sale))
         assert refusal(ani.reserve) is Outcome.PAUSED
         bridge.run(tick.mend_all())
         assert ani.reserve().replayed is False

@@ -126,20 +126,20 @@ class TestAReview:
         with monkeypatch.context() as patch:
             patch.setattr(review, "_open_cases", dies_later)
             with pytest.raises(KeyboardInterrupt):
-                review.carry_on(run=run.pk)
+                review.execute(run=run.pk)
         some = Case.objects.count()
         assert 0 < some < 5
         assert review.start(sale=ring).pk == run.pk
-        assert review.carry_on(run=run.pk) == 5 - some
+        assert review.execute(run=run.pk) == 5 - some
         assert Case.objects.count() == 5
         run.refresh_from_db()
         assert (run.orders, run.scored, run.finished_at is not None) == (5, 5, True)
-        assert review.carry_on(run=run.pk) == 0
+        assert review.execute(run=run.pk) == 0
 
     @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has one writer at a time")
     def test_carried_on_by_three_workers_at_once_opens_each_case_once(self, ring: Sale) -> None:
         run = review.start(sale=ring).pk
-        assert sum(at_once([lambda: review.carry_on(run=run)] * 3)) == 5
+        assert sum(at_once([lambda: review.execute(run=run)] * 3)) == 5
         assert Case.objects.count() == 5
 
 
@@ -165,13 +165,13 @@ class TestACancellation:
         reap(sale)
         bridge.run(tick.mend_all())
         assert in_gate(sale)["used"] == [1, 1]
-        assert [line for line in broken(sale) if "the gate counts 0 units" in line] == []
+        assert [line for line in broken(sale) if "Redis counts 0 units" in line] == []
 
     def test_that_is_final_gives_the_limit_back_once(self) -> None:
         sale, (ani, _) = called("ani", "budi")
         by_review(buy(ani))
         Cancellation.objects.update(appeal_until=timezone.now() - timedelta(seconds=1))
-        assert [cancel.free_slots(), cancel.free_slots()] == [1, 0]
+        assert [cancel.free_limit_slots(), cancel.free_limit_slots()] == [1, 0]
         assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 0, "used": []}
         assert broken(sale) == []
 
@@ -181,7 +181,7 @@ class TestACancellation:
         sale, (ani, _) = called("ani", "budi")
         by_review(buy(ani))
         Cancellation.objects.update(appeal_until=timezone.now() - timedelta(seconds=1))
-        dying(monkeypatch, cancel, "give", cancel.free_slots)
+        dying(monkeypatch, cancel, "give_back", cancel.free_limit_slots)
         assert in_gate(sale)["used"] == [1, 1]
         bridge.run(tick.mend_all())
         assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 0, "used": []}

@@ -1,4 +1,4 @@
-"""A sale that stands in the gate alone: what the scripts are tried on, without books."""
+"""A sale in the gate (Redis) alone, without books: the tests of the scripts use it."""
 
 import time
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from flashsale.gate import bridge, client, keys, load, scripts
+from flashsale.gate.held_request import ReserveRequest
 from flashsale.gate.sale_card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
 from flashsale.rules import clock
 from flashsale.rules.identity import Axis
@@ -35,12 +36,12 @@ ENTERED = 50
 
 
 def person(name: str) -> list[bytes]:
-    """Two digests, as an identity with two proven axes has."""
+    """The two digests of a person with two proven axes."""
     return [f"{axis}:{name}".encode().ljust(16, b".")[:16] for axis in ("phone", "email")]
 
 
 def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int] | None = None, **fields: Any) -> None:
-    """Loads the sale: drawn with a cohort of 10, all of them called, unless told otherwise."""
+    """Loads the sale: drawn with a cohort of 10, all of them called, unless the arguments say otherwise."""
     in_stock = {SMALL: 3, BIG: 2} if stock is None else stock
     names = [(sku, n) for sku, quantity in in_stock.items() for n in range(quantity)]
     free: dict[tuple[int, str], dict[str, int]] = {}
@@ -51,7 +52,7 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
     cohort, seed, called = (10, SEED, fields.pop("called", 10)) if drawn else (None, "", 0)
     values: dict[str, Any] = {
         "card": card, "fresh": not drawn, "revision": 1, "state": "published", "paused_ms": 0,
-        "frozen": drawn, "units": {str(n): 1 for n in range(1, len(names) + 1)}, "free": free, "asked": {},
+        "frozen": drawn, "units": {str(n): 1 for n in range(1, len(names) + 1)}, "free": free, "held_requests": {},
         "holds": {}, "due": {}, "used_campaign": {}, "used_sale": {}, "unpaid": {},
         "lease": clock.ClockLease(NOW, NOW + 3_600_000) if drawn else clock.ClockLease(),
         "lines": [load.LineLoad(line.line_id, ENTERED, cohort, seed, called) for line in card.lines],
@@ -63,7 +64,7 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
 
 
 async def _remember_entries(card: SaleCard) -> None:
-    """Redis has been running: it knows how many have entered, so that nothing counts as lost."""
+    """Writes how many people have entered, as a Redis that was never lost knows it, so that there is no gap."""
     for line in card.lines:
         await client.gate().redis.hset(keys.SaleKeys(card.campaign, card.sale).line(line.line_id), "entered", ENTERED)
 
@@ -73,27 +74,30 @@ def changed(**fields: Any) -> SaleCard:
     return replace(CARD, **fields)
 
 
-def ask(number: int, *, who: str = "", key: str = "", items: tuple[tuple[int, int], ...] = ((0, 1),), **fields: Any):
-    """A wish of the place with this number (and index) to reserve."""
-    digests = tuple(digest.hex() for digest in person(who or f"person-{number}"))
+def request(
+    number: int, *, name: str = "", key: str = "", items: tuple[tuple[int, int], ...] = ((0, 1),), **fields: Any
+) -> ReserveRequest:
+    """A reserve request from the place with this number, which is also its index."""
+    digests = tuple(digest.hex() for digest in person(name or f"person-{number}"))
     values: dict[str, Any] = {
-        "id": f"r{number}", "key": key or f"k{number}", "print": "p", "index": number, "number": number,
+        "id": f"r{number}", "key": key or f"k{number}", "fingerprint": "p", "index": number, "number": number,
         "items": items, "quantity": sum(quantity for _, quantity in items), "digests": digests, "limit": CARD.limit,
-        "sale_limit": 0, "channel": 5, "line": 1, "limit_slots": tuple(zip(("phone", "email"), digests, strict=True)),
+        "sale_limit": 0, "channel_id": 5, "line_id": 1,
+        "limit_slots": tuple(zip(("phone", "email"), digests, strict=True)),
     } | fields  # fmt: skip
-    return scripts.Ask(**values)
+    return ReserveRequest(**values)
 
 
-def reserve(wish: scripts.Ask, card: SaleCard = CARD, *, seed: str = SEED) -> Any:
-    """What the gate says to a wish."""
-    return bridge.run(scripts.reserve(card, FIRST, seed=seed, ask=wish))
+def reserve(wish: ReserveRequest, card: SaleCard = CARD, *, seed: str = SEED) -> Any:
+    """The gate's answer to a reserve request in the first line."""
+    return bridge.run(scripts.reserve(card, FIRST, seed=seed, request=wish))
 
 
 def enter(name: str, line: LineCard = FIRST, card: SaleCard = CARD) -> Any:
-    """What the gate says to a person at the door of a line."""
+    """The gate's answer to a person who enters a line."""
     return bridge.run(scripts.enter(card, line, person(name)))
 
 
 def everything(gate: redis.Redis) -> dict[bytes, bytes | None]:
-    """All that the gate holds, byte for byte, but for how often somebody has called."""
+    """All keys of the gate, byte for byte, except the token buckets."""
     return {key: gate.dump(key) for key in gate.scan_iter() if b":pace:" not in key}

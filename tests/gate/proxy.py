@@ -1,4 +1,4 @@
-"""A wire between a client and a Redis that can be cut after the server has done what it was asked."""
+"""A TCP proxy between a client and Redis. It can cut the connection after the server has run a command."""
 
 import socket
 import threading

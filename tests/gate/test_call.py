@@ -1,4 +1,4 @@
-"""Calling past numbers that nobody claims any more: exactly as far as counting them one by one, at a steady price."""
+"""Calling passes over spent numbers: it goes exactly as far as counting one by one, with few commands."""
 
 import random
 
@@ -59,7 +59,7 @@ def test_calling_goes_exactly_as_far_as_counting_one_by_one(gate: redis.Redis, s
 
 def commands(gate: redis.Redis) -> int:
     """How many commands the server has carried out, those of scripts included."""
-    return sum(int(told["calls"]) for told in gate.info("commandstats").values())
+    return sum(int(stats["calls"]) for stats in gate.info("commandstats").values())
 
 
 @pytest.mark.parametrize("people", [1, 10, 1000, MILLION])
@@ -81,7 +81,7 @@ def test_extra_time_that_is_over_costs_a_survey_nothing(gate: redis.Redis) -> No
     stand(called=0)
     line_of(gate, spent=b"", called=20_000, entered=30_000)
     gate.zadd(KEYS.waves(1), {f"10000:{NOW - 20 * HOUR}": 10_000, f"20000:{NOW + HOUR}": 20_000})
-    gate.zadd(KEYS.patient(1), {str(number): number for number in range(1, 10_001)})
+    gate.zadd(KEYS.extra_time(1), {str(number): number for number in range(1, 10_001)})
     for _again in range(2):
         before = commands(gate)
         figures = bridge.run(scripts.survey(CARD, FIRST))

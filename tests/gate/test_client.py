@@ -1,4 +1,4 @@
-"""The one way to Redis: nothing is re-sent, scripts come by hash, and every call says which server it believes in."""
+"""The connection to Redis: no call is sent twice, scripts are called by hash, every call carries the run id."""
 
 import asyncio
 import time
@@ -9,18 +9,18 @@ import pytest
 import redis
 from pytest_django import Settings
 
-from flashsale.gate import bridge, client, scripts
+from flashsale.gate import bridge, client, messages, scripts
 from flashsale.gate.client import GateDown
 from flashsale.rules.outcomes import Outcome
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
-from tests.gate.floor import CARD, FIRST, KEYS, SEED, ask, enter, everything, person, reserve, stand
+from tests.gate.floor import CARD, FIRST, KEYS, SEED, enter, everything, person, request, reserve, stand
 from tests.gate.proxy import Proxy
 
 
 @pytest.fixture
 def wire(own_redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """A wire to a Redis of this test, which the gate uses."""
+    """A proxy in front of this test's own Redis, which the gate uses."""
     with Proxy(own_redis.port) as proxy:
         settings.REDIS_URL = proxy.url
         monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
@@ -34,30 +34,30 @@ async def _close() -> None:
 
 @pytest.fixture
 def inside(own_redis: RedisServer) -> Iterator[redis.Redis]:
-    """A plain client of the same server, beside the wire."""
+    """A plain client of the same server, without the proxy."""
     with redis.Redis.from_url(own_redis.url) as plain:
         yield plain
 
 
 def test_a_reply_that_is_lost_leaves_one_effect_and_an_error(wire: Proxy, inside: redis.Redis) -> None:
     stand()
-    reserve(ask(1))
+    reserve(request(1))
     wire.sent.clear()
     wire.drop = scripts.RESERVE.sha.encode()
     with pytest.raises(GateDown):
-        reserve(ask(2))
+        reserve(request(2))
     assert sum(b"EVAL" in request for request in wire.sent) == 1
     assert inside.hget(KEYS.line(1), "held") == b"2"
-    assert reserve(ask(2, id="again"))["ask"]["id"] == "r2"
+    assert reserve(request(2, id="again")).request.id == "r2"
     assert inside.hget(KEYS.line(1), "held") == b"2"
 
 
-@pytest.mark.parametrize("script", [scripts.ENTER, scripts.LEAVE, scripts.GIVE, scripts.CALL, scripts.CONFIRM])
+@pytest.mark.parametrize("script", [scripts.ENTER, scripts.LEAVE, scripts.GIVE_BACK, scripts.CALL, scripts.CONFIRM])
 def test_no_script_is_ever_sent_twice(wire: Proxy, script: client.Script) -> None:
     acts = {
         "enter": lambda: scripts.enter(CARD, FIRST, person("budi")),
         "leave": lambda: scripts.leave(CARD, FIRST, index=1, number=1, seed=SEED),
-        "give": lambda: scripts.give(CARD, FIRST, units=[(1, 9, "small")]),
+        "give_back": lambda: scripts.give_back(CARD, FIRST, units=[(1, 9, "small")]),
         "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
         "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
     }
@@ -81,18 +81,18 @@ def test_a_script_that_the_server_does_not_know_yet_is_sent_in_full_once(wire: P
     assert [request.split(b"\r\n")[2] for request in wire.sent] == [b"EVALSHA"]
 
 
-def test_a_restarted_server_is_not_believed_until_it_is_filled_again(
+def test_a_restarted_server_refuses_until_it_is_filled_again(
     wire: Proxy, own_redis: RedisServer, inside: redis.Redis
 ) -> None:
     stand()
-    reserve(ask(1))
+    reserve(request(1))
     before = everything(inside)
     own_redis.kill()
     own_redis.start()
     inside.close()
     for _ in range(2):
         assert _once_connected(lambda: enter("ani")) is Outcome.NOT_READY
-    assert _once_connected(lambda: reserve(ask(2))) is Outcome.NOT_READY
+    assert _once_connected(lambda: reserve(request(2))) is Outcome.NOT_READY
     assert everything(inside) == before
 
 
@@ -106,7 +106,9 @@ def _once_connected(act):
     raise AssertionError("no connection")
 
 
-def test_a_server_that_nobody_runs_is_down_within_a_second(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_run_is_down_within_a_second(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
     began = time.monotonic()
@@ -125,10 +127,10 @@ def test_a_server_that_hangs_is_down_within_two_seconds(wire: Proxy, own_redis: 
         assert time.monotonic() - began < 2
 
 
-def test_an_answer_nobody_waits_for_is_never_read_by_the_next_caller(wire: Proxy, own_redis: RedisServer) -> None:
+def test_the_answer_of_a_cancelled_call_is_never_read_by_the_next_caller(wire: Proxy, own_redis: RedisServer) -> None:
     stand(drawn=False)
 
-    async def given_up_and_asked_again() -> list[scripts.Entered | Outcome]:
+    async def cancelled_and_sent_again() -> list[messages.EnterResult | Outcome]:
         first = asyncio.create_task(scripts.enter(CARD, FIRST, person("ani")))
         await asyncio.sleep(0.05)
         first.cancel()
@@ -139,12 +141,12 @@ def test_an_answer_nobody_waits_for_is_never_read_by_the_next_caller(wire: Proxy
     enter("cici")
     with redis.Redis.from_url(own_redis.url) as inside:
         inside.client_pause(200, all=True)
-        budi, ani, budi_again = bridge.run(given_up_and_asked_again())
+        budi, ani, budi_again = bridge.run(cancelled_and_sent_again())
     assert (ani.index, budi.index) == (2, 3)
-    assert budi_again == scripts.Entered(budi.index, False, ())
+    assert budi_again == messages.EnterResult(budi.index, False, ())
 
 
-def test_all_who_wait_on_a_broken_link_learn_it_at_once_and_the_next_call_gets_another(wire: Proxy) -> None:
+def test_all_calls_on_a_broken_link_fail_at_once_and_the_next_call_gets_another_link(wire: Proxy) -> None:
     stand(drawn=False)
     enter("ani")
 
@@ -159,7 +161,7 @@ def test_all_who_wait_on_a_broken_link_learn_it_at_once_and_the_next_call_gets_a
     assert enter("budi").index == 2
 
 
-def test_all_who_wait_on_a_link_that_we_close_learn_it_at_once(wire: Proxy, inside: redis.Redis) -> None:
+def test_all_calls_on_a_link_that_is_closed_here_fail_at_once(wire: Proxy, inside: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani")
 

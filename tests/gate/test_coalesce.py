@@ -1,4 +1,4 @@
-"""Single asks travel in batches: none is lost, none waits for ever, none delays an idle line."""
+"""Single requests go in batches: no request is lost, waits for ever, or is delayed while the line is idle."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,30 +7,30 @@ from dataclasses import replace
 import pytest
 import redis
 
-from flashsale.gate import bridge, client, coalesce, scripts
+from flashsale.gate import bridge, coalesce, messages, scripts
 from flashsale.gate.coalesce import BATCH_MAX, Coalescer, TooManyWaiting
 from flashsale.rules.outcomes import Outcome
 from tests.gate.floor import CARD, FIRST, person, stand
 
 
 class Slow:
-    """Answers each ask with its double, once it is let go."""
+    """Answers each request with its double, when `go` is set."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.go = asyncio.Event()
         self.error: Exception | None = None
 
-    async def send(self, asks: Sequence[int]) -> list[int]:
-        self.batches.append(list(asks))
+    async def send(self, requests: Sequence[int]) -> list[int]:
+        self.batches.append(list(requests))
         await self.go.wait()
         if self.error:
             raise self.error
-        return [2 * ask for ask in asks]
+        return [2 * request for request in requests]
 
 
-async def _started(coalescer: Coalescer[int, int], asks: Sequence[int]) -> list[asyncio.Future[int]]:
-    answers = [coalescer.ask(ask) for ask in asks]
+async def _started(coalescer: Coalescer[int, int], requests: Sequence[int]) -> list[asyncio.Future[int]]:
+    answers = [coalescer.submit(request) for request in requests]
     await asyncio.sleep(0.01)
     return answers
 
@@ -53,13 +53,13 @@ def test_an_idle_coalescer_sends_at_once_and_again_after_a_rest() -> None:
         slow = Slow()
         slow.go.set()
         coalescer = Coalescer(slow.send)
-        assert [await coalescer.ask(1), await coalescer.ask(2)] == [2, 4]
+        assert [await coalescer.submit(1), await coalescer.submit(2)] == [2, 4]
         assert slow.batches == [[1], [2]]
 
     bridge.run(run())
 
 
-def test_who_waits_behind_a_failed_batch_fails_with_it_and_nobody_after() -> None:
+def test_requests_behind_a_failed_batch_fail_with_it_and_later_ones_do_not() -> None:
     async def run() -> None:
         slow = Slow()
         coalescer = Coalescer(slow.send)
@@ -70,12 +70,12 @@ def test_who_waits_behind_a_failed_batch_fails_with_it_and_nobody_after() -> Non
         assert [str(error) for error in await asyncio.gather(*first, *second, return_exceptions=True)] == ["lost"] * 3
         assert slow.batches == [[0]]
         slow.error = None
-        assert await coalescer.ask(3) == 6
+        assert await coalescer.submit(3) == 6
 
     bridge.run(run())
 
 
-def test_an_ask_given_up_by_its_owner_does_not_disturb_the_batch() -> None:
+def test_a_cancelled_request_does_not_disturb_its_batch() -> None:
     async def run() -> None:
         slow = Slow()
         coalescer = Coalescer(slow.send)
@@ -89,7 +89,7 @@ def test_an_ask_given_up_by_its_owner_does_not_disturb_the_batch() -> None:
     bridge.run(run())
 
 
-def test_beyond_the_bound_an_ask_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_beyond_the_bound_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coalesce, "WAITING_MAX", 2)
 
     async def run() -> None:
@@ -98,24 +98,24 @@ def test_beyond_the_bound_an_ask_is_refused_at_once(monkeypatch: pytest.MonkeyPa
         tasks = await _started(coalescer, [0])
         tasks += await _started(coalescer, [1, 2])
         with pytest.raises(TooManyWaiting):
-            await coalescer.ask(3)
+            await coalescer.submit(3)
         slow.go.set()
         assert await asyncio.gather(*tasks) == [0, 2, 4]
 
     bridge.run(run())
 
 
-def test_what_gathers_for_lines_and_epochs_that_are_over_is_not_kept(
+def test_coalescers_of_lines_and_epochs_that_are_over_are_dropped(
     gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "BATCHES_MAX", 2)
+    monkeypatch.setattr(scripts, "COALESCERS_MAX", 2)
     stand(drawn=False)
     cards = [replace(CARD, max_entries=100 + n) for n in range(10)]
 
-    async def enter_all() -> tuple[list[scripts.Entered | Outcome], int]:
+    async def enter_all() -> tuple[list[messages.EnterResult | Outcome], int]:
         enters = [scripts.enter(card, FIRST, person(f"person-{n}")) for n, card in enumerate(cards)]
-        return await asyncio.gather(*enters), len(client.gate().kept["batches"])
+        return await asyncio.gather(*enters), len(scripts.COALESCERS.entries())
 
     entered, kept = bridge.run(enter_all())
-    assert entered == [scripts.Entered(n, True, ()) for n in range(1, 11)]
+    assert entered == [messages.EnterResult(n, True, ()) for n in range(1, 11)]
     assert 1 <= kept <= 2

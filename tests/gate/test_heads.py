@@ -1,4 +1,4 @@
-"""The head of every script is its contract: what it is called with and what it answers must hold in its body."""
+"""The head of every script is its contract: keys, arguments and answers must be the same in its body."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Entering, leaving, looking, calling: what the scripts answer, and that a refusal changes nothing."""
+"""The answers of the scripts for entering, leaving, looking and calling; a refusal changes nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.gate import bridge, scripts
+from flashsale.gate import bridge, messages, scripts
 from flashsale.gate.sale_card import LineCard
 from flashsale.rules.outcomes import Outcome
 from tests.gate.floor import (
@@ -33,7 +33,7 @@ def leave(index: int, *, line: LineCard = FIRST, number: int = 0, seed: str = ""
     return bridge.run(scripts.leave(CARD, line, index=index, number=number, seed=seed))
 
 
-def look(index: int, *, number: int = 0, seed: str = "", name: str = "ani") -> scripts.Looked | Outcome:
+def look(index: int, *, number: int = 0, seed: str = "", name: str = "ani") -> messages.LookResult | Outcome:
     digests = person(name)
     return bridge.run(scripts.look(CARD, FIRST, index=index, number=number, seed=seed, digests=digests))
 
@@ -45,7 +45,7 @@ def call(people: int, *, called: int = 0, seed: str = SEED) -> int | Outcome:
 def test_each_new_identity_gets_the_next_index(gate: redis.Redis) -> None:
     stand(drawn=False)
     assert [enter(name) for name in ("ani", "budi", "ani")] == [
-        scripts.Entered(1, True, ()), scripts.Entered(2, True, ()), scripts.Entered(1, False, ()),
+        messages.EnterResult(1, True, ()), messages.EnterResult(2, True, ()), messages.EnterResult(1, False, ()),
     ]  # fmt: skip
     assert gate.hmget(KEYS.line(1), ["entered", "left"]) == [b"2", b"0"]
 
@@ -55,40 +55,40 @@ def test_proofs_that_meet_two_places_keep_the_earlier_and_void_the_other(gate: r
     enter("ani")
     enter("budi")
     both = [person("budi")[0], person("ani")[1]]
-    assert bridge.run(scripts.enter(CARD, FIRST, both)) == scripts.Entered(1, False, (2,))
+    assert bridge.run(scripts.enter(CARD, FIRST, both)) == messages.EnterResult(1, False, (2,))
     assert gate.smembers(KEYS.voided(1)) == {b"2"}
     assert look(2, name="budi").state == "voided"
 
 
-def test_a_present_place_counts_more_than_an_earlier_one_given_up_after_the_draw(gate: redis.Redis) -> None:
+def test_a_present_place_counts_more_than_an_earlier_one_left_after_the_draw(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani")
     enter("budi")
     stand(fresh=False)
     assert leave(1, number=1, seed=SEED) is Outcome.LEFT
     both = [person("ani")[0], person("budi")[1]]
-    assert bridge.run(scripts.enter(CARD, FIRST, both)) == scripts.Entered(2, False, ())
+    assert bridge.run(scripts.enter(CARD, FIRST, both)) == messages.EnterResult(2, False, ())
 
 
-def wait(index: int, *, most: int = 5) -> Outcome:
-    return bridge.run(scripts.wait(CARD, FIRST, index=index, number=0, seed="", most=most))
+def extra_time(index: int, *, most: int = 5) -> Outcome:
+    return bridge.run(scripts.extra_time(CARD, FIRST, index=index, number=0, seed="", most=most))
 
 
 def test_a_voided_place_gives_its_extra_time_back_and_gets_none(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani"), enter("budi")
-    assert wait(2, most=1) is Outcome.GRANTED
+    assert extra_time(2, most=1) is Outcome.GRANTED
     bridge.run(scripts.enter(CARD, FIRST, [person("budi")[0], person("ani")[1]]))
     before = everything(gate)
-    assert wait(2) is Outcome.PLACE_VOIDED
+    assert extra_time(2) is Outcome.PLACE_VOIDED
     assert everything(gate) == before
-    assert wait(1, most=1) is Outcome.GRANTED
+    assert extra_time(1, most=1) is Outcome.GRANTED
     gate.hset(KEYS.line(1), "lost", 2)
     look(3, name="cici"), look(4, name="dodi")
-    assert wait(4) is Outcome.GRANTED
+    assert extra_time(4) is Outcome.GRANTED
     both = [person("cici")[0], person("dodi")[1]]
     assert bridge.run(scripts.look(CARD, FIRST, index=3, number=0, seed="", digests=both)).state == "waiting"
-    assert gate.zrange(KEYS.patient(1), 0, -1) == [b"1"]
+    assert gate.zrange(KEYS.extra_time(1), 0, -1) == [b"1"]
 
 
 def test_leaving_twice_is_leaving_once(gate: redis.Redis) -> None:
@@ -107,7 +107,7 @@ def test_going_to_and_fro_between_two_lines_ends_after_three_times() -> None:
     for line in (*LINES, *LINES, *LINES):
         answer = enter("ani", line)
         given.append(answer if isinstance(answer, Outcome) else answer.index)
-        if isinstance(answer, scripts.Entered):
+        if isinstance(answer, messages.EnterResult):
             leave(answer.index, line=line)
     assert given == [1, 1, 2, 2, Outcome.PLACE_LEFT, 2]
 
@@ -115,7 +115,7 @@ def test_going_to_and_fro_between_two_lines_ends_after_three_times() -> None:
 def test_looking_with_a_token_brings_back_a_place_that_the_gate_lost(gate: redis.Redis) -> None:
     stand(drawn=False)
     assert look(4).state == "waiting"
-    assert enter("ani") == scripts.Entered(4, False, ())
+    assert enter("ani") == messages.EnterResult(4, False, ())
 
 
 def test_of_two_tokens_of_one_person_the_earlier_place_lives_and_the_later_is_not_called(gate: redis.Redis) -> None:
@@ -130,7 +130,7 @@ def test_of_two_tokens_of_one_person_the_earlier_place_lives_and_the_later_is_no
     assert call(5) == 6
 
 
-def test_calling_passes_over_numbers_that_nobody_claims(gate: redis.Redis) -> None:
+def test_calling_passes_over_numbers_that_are_spent(gate: redis.Redis) -> None:
     stand(called=0)
     gate.hset(KEYS.line(1), "entered", 10)
     assert bridge.run(scripts.void(CARD, FIRST, seed=SEED, numbers=[1, 2, 9])) is Outcome.LOOKED
@@ -176,7 +176,7 @@ def test_a_line_keeps_its_first_seed(gate: redis.Redis) -> None:
 def test_a_block_only_grows(gate: redis.Redis) -> None:
     stand(drawn=False)
     for block in (80, 60):
-        assert bridge.run(scripts.extend(CARD, FIRST, block=block)) is Outcome.LOOKED
+        assert bridge.run(scripts.extend_block(CARD, FIRST, block=block)) is Outcome.LOOKED
     assert gate.hget(KEYS.line(1), "block") == b"80"
 
 
@@ -230,7 +230,7 @@ def test_a_refusal_has_its_word_and_changes_nothing(
     assert everything(gate) == before
 
 
-def test_a_place_in_another_line_is_elsewhere_before_anything_is_said_of_the_limit(gate: redis.Redis) -> None:
+def test_a_place_in_another_line_is_answered_before_a_limit_that_is_used_up(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani", SECOND)
     gate.hset(KEYS.used_campaign, person("ani")[0].hex(), 1)
@@ -245,7 +245,7 @@ def test_a_limit_used_up_gives_back_a_place_as_it_is_but_joins_no_two(gate: redi
     enter("budi")
     gate.hset(KEYS.used_campaign, person("budi")[0].hex(), 1)
     before = everything(gate)
-    assert enter("budi") == scripts.Entered(2, False, ())
+    assert enter("budi") == messages.EnterResult(2, False, ())
     both = [person("budi")[0], person("ani")[1]]
     assert bridge.run(scripts.enter(CARD, FIRST, both)) is Outcome.LIMIT_REACHED
     assert everything(gate) == before
@@ -260,12 +260,12 @@ def test_a_sale_that_is_over_gives_back_a_place_as_it_is_and_nothing_else(gate: 
     leave(2)
     gate.hset(KEYS.state, "state", word.value)
     before = everything(gate)
-    assert enter("ani") == scripts.Entered(1, False, ())
+    assert enter("ani") == messages.EnterResult(1, False, ())
     assert [enter("budi"), enter("cici"), enter("dodi")] == [word] * 3
     assert everything(gate) == before
 
 
-def test_no_index_is_given_that_the_books_have_not_promised(gate: redis.Redis) -> None:
+def test_no_index_is_given_that_the_books_have_not_committed(gate: redis.Redis) -> None:
     stand(drawn=False)
     gate.hset(KEYS.line(1), "block", 1)
     enter("ani")
@@ -284,10 +284,10 @@ ANY_CALL: dict[str, Callable[[], Any]] = {
     "seed": lambda: scripts.seed(CARD, FIRST, cohort=1, seed="x"),
     "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
-    "give": lambda: scripts.give(CARD, FIRST, reservation="r1", frees_limit=True, units=[(1, 9, "small")]),
+    "give_back": lambda: scripts.give_back(CARD, FIRST, reservation="r1", frees_limit=True, units=[(1, 9, "small")]),
     "due": lambda: scripts.due(CARD, most=10),
-    "extend": lambda: scripts.extend(CARD, FIRST, block=10**6),
-    "tell": lambda: scripts.tell(CARD, revision=10**6, state="closed"),
+    "extend_block": lambda: scripts.extend_block(CARD, FIRST, block=10**6),
+    "apply_decision": lambda: scripts.apply_decision(CARD, revision=10**6, state="closed"),
 }
 
 

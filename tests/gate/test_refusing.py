@@ -1,4 +1,4 @@
-"""Limits count exactly, and refuse when they cannot count."""
+"""Rate limits count exactly, and refuse when Redis cannot count."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -13,7 +13,7 @@ from flashsale.gate import bridge, inspect
 from flashsale.life import cancel as cancelling
 from flashsale.life import notify, reallocate, review
 from flashsale.life.appeal import appeal
-from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.refund import refund_due
 from flashsale.models import Cancellation, Case, LimitSlot, Move, Notice, Payment, Reservation, Unit
 from flashsale.rules.identity import Axis
@@ -34,7 +34,7 @@ def buy(person: Shopper, **traits) -> Reservation:
         reservation=person.reserve().id,
         channel=person.channel.id,
         buyer=Buyer(identity=known | soft, contact=contact, language=traits.get("language", "id")),
-        payer=Payer(price=1_799_000, method="card", instrument=f"card of {person.name}"),
+        payment_choice=PaymentChoice(price=1_799_000, method="card", instrument=f"card of {person.name}"),
     )
 
 
@@ -60,7 +60,7 @@ def sold():
 @pytest.fixture
 def reviewed(sold):
     sale, rows = sold
-    review.carry_on(run=review.start(sale=sale).pk)
+    review.execute(run=review.start(sale=sale).pk)
     return sale, rows
 
 
@@ -93,10 +93,10 @@ def test_a_review_carried_out_twice_opens_each_case_once(sold):
     sale, _ = sold
     run = review.start(sale=sale)
     assert review.start(sale=sale) == run
-    assert [review.carry_on(run=run.pk), review.carry_on(run=run.pk)] == [4, 0]
+    assert [review.execute(run=run.pk), review.execute(run=run.pk)] == [4, 0]
     again = review.start(sale=sale)
     assert again != run
-    assert review.carry_on(run=again.pk) == 0
+    assert review.execute(run=again.pk) == 0
     assert Case.objects.count() == 4
 
 
@@ -121,7 +121,7 @@ def test_an_approved_case_ends_order_refund_and_notice_together(reviewed, review
     assert refusal(review.approve, case=case, by=reviewers[1]) is Outcome.FORBIDDEN
     assert refund_due() == 0, "an appeal may still restore the order with its payment"
     let_appeals_lapse()
-    assert cancelling.free_slots() == 1
+    assert cancelling.free_limit_slots() == 1
     assert refund_due() == 1
     assert Payment.objects.get(reservation=row).refund_reference == f"refund-{row.pk}/1"
 
@@ -185,7 +185,7 @@ def test_the_gate_offers_moved_units_in_the_follow_up_sale_and_nowhere_else(revi
     cancel_all(reviewers)
     let_appeals_lapse()
     reallocate.reallocate(source=sale, target=rerun.allocations.get(), reserve=None)
-    offered = [len(bridge.run(inspect.offered(card_of(x), card_of(x).lines[0]))) for x in (rerun, other, sale)]
+    offered = [len(bridge.run(inspect.offered_units(card_of(x), card_of(x).lines[0]))) for x in (rerun, other, sale)]
     assert offered == [4, 2, 0]
 
 
@@ -211,12 +211,12 @@ def test_only_those_wronged_are_invited_and_their_limit_is_free_again(reviewed, 
 def test_limits_of_final_cancellations_are_given_back(reviewed, reviewers):
     sale, _ = reviewed
     cancel_all(reviewers)
-    assert cancelling.free_slots() == 0
+    assert cancelling.free_limit_slots() == 0
     let_appeals_lapse()
-    assert cancelling.free_slots() == 4
-    assert cancelling.free_slots() == 0
+    assert cancelling.free_limit_slots() == 4
+    assert cancelling.free_limit_slots() == 0
     assert LimitSlot.objects.filter(reservation__state="cancelled").count() == 0
-    assert sorted(bridge.run(inspect.used(card_of(sale))).values()) == [0] * 8 + [1] * 4
+    assert sorted(bridge.run(inspect.used_limits(card_of(sale))).values()) == [0] * 8 + [1] * 4
 
 
 def test_buyers_cancel_only_for_reasons_of_their_own(sold):

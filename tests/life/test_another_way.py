@@ -5,14 +5,14 @@ from typing import ClassVar
 
 import pytest
 
-from flashsale.life.settle import hear
+from flashsale.life.settle import handle_callback
 from flashsale.models import Contact, DemoCharge, LimitSlot, Payment, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import money_astray
-from tests.life.test_confirm import PRICE, buyer, confirmed, payer, refusal
+from tests.life.test_confirm import PRICE, buyer, confirmed, payment_choice, refusal
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -23,7 +23,7 @@ class TestWhileABuyerPaysElsewhere:
     AXES: ClassVar = {
         Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm", Axis.ADDRESS: "soft confirm",
     }  # fmt: skip
-    LATER = payer(instrument=payments.DEMO_LATER)
+    LATER = payment_choice(instrument=payments.DEMO_LATER)
 
     @pytest.fixture
     def paying(self):
@@ -35,7 +35,7 @@ class TestWhileABuyerPaysElsewhere:
         tend(sale)
         held = ani.reserve(), budi.reserve()
         mine = buyer(payment="card-1", address="Jl. Melati No. 5")
-        assert confirmed(ani, held[0], buyer=mine, payer=self.LATER).state == "held"
+        assert confirmed(ani, held[0], buyer=mine, payment_choice=self.LATER).state == "held"
         return (ani, held[0]), (budi, held[1])
 
     @staticmethod
@@ -48,19 +48,19 @@ class TestWhileABuyerPaysElsewhere:
         (ani, held), (budi, other) = paying
         slots = LimitSlot.objects.count()
         for attempt, card in enumerate(("card-2", "card-3"), 2):
-            row = confirmed(ani, held, buyer=buyer(payment=card, address="Jl. Mawar 1"), payer=self.LATER)
+            row = confirmed(ani, held, buyer=buyer(payment=card, address="Jl. Mawar 1"), payment_choice=self.LATER)
             assert (row.state, row.payment.reference) == ("held", f"{held.id}/{attempt}")
             assert (LimitSlot.objects.count(), Contact.objects.count()) == (slots, 1)
         assert [payments.provider.pay(reference=f"{held.id}/{n}") for n in (1, 2)] == [payments.Charge.DECLINED] * 2
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
         assert payments.provider.pay(reference=f"{held.id}/3") is payments.Charge.PAID
-        assert hear(told=payments.CallBack(f"{held.id}/3", PRICE, "IDR", paid=True)) == "paid"
+        assert handle_callback(callback=payments.Callback(f"{held.id}/3", PRICE, "IDR", paid=True)) == "paid"
         assert Reservation.objects.filter(state="confirmed").count() == 2
         assert money_astray() == []
 
     def test_another_method_is_asked_with_the_same_instrument_too(self, paying):
         (ani, held), _ = paying
-        row = confirmed(ani, held, buyer=buyer(payment="card-1"), payer=payer(method="card"))
+        row = confirmed(ani, held, buyer=buyer(payment="card-1"), payment_choice=payment_choice(method="card"))
         assert (row.state, row.payment.method, row.payment.reference) == ("confirmed", "card", f"{held.id}/2")
         assert money_astray() == []
 
@@ -76,7 +76,7 @@ class TestWhileABuyerPaysElsewhere:
     def test_somebody_else_who_sends_an_instrument_closes_nothing(self, paying):
         (ani, held), _ = paying
         before = self._kept()
-        stranger = {"buyer": buyer("budi", payment="card-2"), "payer": payer(method="card")}
+        stranger = {"buyer": buyer("budi", payment="card-2"), "payment_choice": payment_choice(method="card")}
         assert refusal(confirmed, ani, held, **stranger) is Outcome.WRONG_IDENTITY
         assert self._kept() == before
 
@@ -94,7 +94,7 @@ class TestWhileABuyerPaysElsewhere:
         slots, known = LimitSlot.objects.count(), dict(Trait.objects.values_list("axis", "digest"))
         wish = buyer(payment="card-1", address="Jl. Melati No. 6")
         wish = replace(wish, contact={**wish.contact, "address": "Jl. Melati No. 6"})
-        row = confirmed(ani, held, buyer=wish, payer=self.LATER)
+        row = confirmed(ani, held, buyer=wish, payment_choice=self.LATER)
         assert (row.state, row.payment.reference) == ("held", f"{held.id}/1")
         assert (LimitSlot.objects.count(), DemoCharge.objects.count()) == (slots, 1)
         assert Contact.objects.get().read()["address"] == "Jl. Melati No. 6"
@@ -105,7 +105,7 @@ class TestWhileABuyerPaysElsewhere:
 
     def test_another_instrument_may_follow_once_the_bank_has_declined(self, paying):
         (ani, held), (budi, other) = paying
-        assert hear(told=payments.CallBack(f"{held.id}/1", PRICE, "IDR", paid=False)) == "declined"
+        assert handle_callback(callback=payments.Callback(f"{held.id}/1", PRICE, "IDR", paid=False)) == "declined"
         assert confirmed(ani, held, buyer=buyer(payment="card-2")).payment.reference == f"{held.id}/2"
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from flashsale.admin.step_forms import ReallocateForm
+from flashsale.admin.action_forms import ReallocateForm
 from flashsale.gate import bridge, inspect
 from flashsale.life import appeal as appealing
 from flashsale.life import audit, notify, reallocate, review
@@ -80,7 +80,9 @@ def held_promises() -> None:
 def counted(sale: Sale) -> tuple[int, list[int]]:
     """What the gate counts: sold in the first line, and used slots."""
     card = card_of(sale)
-    return bridge.run(inspect.counters(card, card.lines[0]))["sold"], sorted(bridge.run(inspect.used(card)).values())
+    return bridge.run(inspect.counters(card, card.lines[0]))["sold"], sorted(
+        bridge.run(inspect.used_limits(card)).values()
+    )
 
 
 @pytest.mark.books
@@ -100,7 +102,7 @@ def test_an_appeal_that_is_won_restores_order_unit_limit_and_payment(sale: Sale,
     order = fresh(order)
     assert (order.state, order.ended_at, order.payment.state, order.do_not_ship) == ("confirmed", None, "paid", False)
     assert Unit.objects.get(reservation_units__reservation=order).state == "sold"
-    assert (refund_due(), cancelling.free_slots(), order.limit_slots.count()) == (0, 0, 2)
+    assert (refund_due(), cancelling.free_limit_slots(), order.limit_slots.count()) == (0, 0, 2)
     assert counted(sale) == before == (1, [1, 1])
     notify.send_due()
     assert "Pesanan Anda dipulihkan" in mail.outbox[-1].body
@@ -124,7 +126,7 @@ def test_an_appeal_that_is_lost_frees_limit_and_refund(sale: Sale, staff: list[U
     (order,) = cancelled(sale, staff, ["ani"])
     appeal = appealing.appeal(case=order.case)
     Cancellation.objects.update(appeal_until=timezone.now() - timedelta(seconds=1))
-    assert (cancelling.free_slots(), refund_due()) == (0, 0), "it waits for the decision"
+    assert (cancelling.free_limit_slots(), refund_due()) == (0, 0), "it waits for the decision"
     appealing.decide(appeal=appeal, overturned=False, by=staff[2])
     assert (fresh(order).state, order.limit_slots.count(), counted(sale)) == ("cancelled", 0, (0, [0, 0]))
     assert refund_due() == 1
@@ -170,7 +172,7 @@ def test_the_reserve_restores_who_wins_and_beyond_it_the_next_units_are_owed(sal
         lines=[{"code": "wronged", "channels": ["lazada"], "stock": {PHONE: 1}, "listed": []}],
     )
     target = rerun.allocations.get()
-    seen = reallocate.foresee(source=sale, target=target, reserve=1)
+    seen = reallocate.forecast(source=sale, target=target, reserve=1)
     assert (seen.moves, seen.stays, seen.invited) == (2, 1, 0)
     assert not Reallocation.objects.exists(), "a dry run leaves nothing"
     reallocate.reallocate(source=sale, target=target, reserve=1)
@@ -222,11 +224,11 @@ def test_who_is_owed_a_unit_after_the_list_is_published_enters_and_nobody_else_d
     for _again in range(2):
         reallocate.reallocate(source=sale, target=rerun.allocations.get(), reserve=0)
     publish(sale=rerun)
-    assert Shopper(rerun, "ani", line="wronged").enter().fresh
+    assert Shopper(rerun, "ani", line="wronged").enter().created
     late = Shopper(rerun, "budi", line="wronged")
     assert refusal(late.enter) is Outcome.NOT_ELIGIBLE
     assert won(fresh(orders[1]), staff) == "priority"
-    assert late.enter().fresh
+    assert late.enter().created
     strangers = [Shopper(rerun, name, line="wronged") for name in ("citra", "eka")]
     assert [refusal(stranger.enter) for stranger in strangers] == [Outcome.NOT_ELIGIBLE] * 2
     open_now(rerun)

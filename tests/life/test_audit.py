@@ -11,7 +11,7 @@ from django.db.models import F
 from flashsale.gate import bridge
 from flashsale.gate.keys import SaleKeys
 from flashsale.life import audit, cancel, rebuild, sale_control
-from flashsale.life.enter import digests, enter
+from flashsale.life.enter import digest_identity, enter
 from flashsale.life.reallocate import reallocate
 from flashsale.life.release import release
 from flashsale.models import Allocation, Cancellation, LimitSlot, Reservation, ReservationUnit, Sale, Unit
@@ -26,7 +26,7 @@ CHECKED = {0, 1, 2, 3, 6, 7, 10, 11}
 @pytest.fixture(autouse=True)
 def _one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is under way in these tests that a second look would find settled."""
-    monkeypatch.setattr(audit, "LOOKS", 1)
+    monkeypatch.setattr(audit, "READS", 1)
 
 
 def broken(sale: Sale) -> dict[int, tuple[str, ...]]:
@@ -71,9 +71,9 @@ def test_a_person_who_proves_two_addresses_breaks_nothing() -> None:
     card, ani = card_of(sale), Shopper(sale, "ani")
     ani.enter()
     for email in ("a@example.com", "b@example.com", "c@example.com"):
-        proven = digests(card=card, values=identity("ani") | {Axis.EMAIL: email})
+        proven = digest_identity(card=card, values=identity("ani") | {Axis.EMAIL: email})
         entry = bridge.run(enter(card=card, line=ani.line, channel=ani.channel, digests=proven))
-        assert (entry.index, entry.fresh) == (1, False)
+        assert (entry.index, entry.created) == (1, False)
     assert broken(sale) == {}
 
 
@@ -228,7 +228,7 @@ DAMAGES: dict[Callable[[Damaged], object], set[int]] = {
 }  # fmt: skip
 REFUSED_BY = {
     two_owners: (ReservationUnit, "one_active_reservation_per_unit"),
-    one_slot_too_many: (LimitSlot, "claim_within_limit"),
+    one_slot_too_many: (LimitSlot, "limit_slot_within_limit"),
 }
 
 
@@ -247,7 +247,7 @@ def test_a_damage_breaks_its_promise_and_no_other(
 def test_what_a_message_under_way_explains_is_no_breach(gate: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     it = Damaged(gate)
     gate_counts_fewer_held(it)
-    monkeypatch.setattr(audit, "LOOKS", 2)
+    monkeypatch.setattr(audit, "READS", 2)
     monkeypatch.setattr(audit.time, "sleep", lambda _: it.gate.hincrby(it.keys.line(1), "held", 1))
     assert broken(it.sale) == {}
 

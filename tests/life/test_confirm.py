@@ -5,10 +5,10 @@ import time
 import pytest
 
 from flashsale.gate import bridge, inspect
-from flashsale.life.confirm import Buyer, Payer, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.refund import refund_due
 from flashsale.life.release import release
-from flashsale.life.settle import hear, settle_left
+from flashsale.life.settle import handle_callback, settle_ended_holds
 from flashsale.models import Contact, DemoCharge, LimitSlot, Payment, Reservation, Trait, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
@@ -37,12 +37,12 @@ def buyer(name="ani", **soft):
     )
 
 
-def payer(**fields):
-    return Payer(**{"price": PRICE, "method": "qris", "instrument": "wallet-1"} | fields)
+def payment_choice(**fields):
+    return PaymentChoice(**{"price": PRICE, "method": "qris", "instrument": "wallet-1"} | fields)
 
 
 def confirmed(person, held, **fields):
-    fields = {"channel": person.channel.id, "buyer": buyer(person.name), "payer": payer()} | fields
+    fields = {"channel": person.channel.id, "buyer": buyer(person.name), "payment_choice": payment_choice()} | fields
     return confirm(reservation=held.id, **fields)
 
 
@@ -81,10 +81,10 @@ def test_confirming_again_answers_the_same_and_charges_nothing():
 @pytest.mark.parametrize(
     ("fields", "outcome"),
     [
-        ({"payer": payer(price=1)}, Outcome.WRONG_PRICE),
-        ({"payer": payer(method="barter")}, Outcome.MALFORMED),
+        ({"payment_choice": payment_choice(price=1)}, Outcome.WRONG_PRICE),
+        ({"payment_choice": payment_choice(method="barter")}, Outcome.MALFORMED),
         ({"buyer": buyer("budi")}, Outcome.WRONG_IDENTITY),
-        ({"payer": payer(instrument="demo-declined")}, Outcome.PAYMENT_DECLINED),
+        ({"payment_choice": payment_choice(instrument="demo-declined")}, Outcome.PAYMENT_DECLINED),
         ({"channel": 10**6}, Outcome.NOT_FOUND),
     ],
 )
@@ -129,10 +129,10 @@ def test_a_payment_that_nobody_made_is_closed_once_the_hold_has_ended(monkeypatc
         patch.setattr("flashsale.providers.payments.demo.DemoProvider.charge", die)
         with pytest.raises(SystemExit):
             confirmed(ani, held)
-    assert (Payment.objects.get().state, settle_left()) == ("started", 0)
+    assert (Payment.objects.get().state, settle_ended_holds()) == ("started", 0)
     time.sleep(1.1)
     tend(sale)
-    assert [settle_left(), settle_left()] == [1, 0]
+    assert [settle_ended_holds(), settle_ended_holds()] == [1, 0]
     assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("declined", "declined")
     assert refusal(confirmed, ani, held) is Outcome.EXPIRED
     assert not Contact.objects.exists()
@@ -147,8 +147,8 @@ def test_a_released_hold_frees_unit_and_limit_at_once():
     assert (states(), LimitSlot.objects.count()) == (["free"], 0)
     assert refusal(confirmed, ani, held) is Outcome.NOT_HELD
     card = card_of(sale)
-    assert list(bridge.run(inspect.used(card)).values()) == [0, 0]
-    assert list(bridge.run(inspect.offered(card, card.lines[0])).values()) == [3]
+    assert list(bridge.run(inspect.used_limits(card)).values()) == [0, 0]
+    assert list(bridge.run(inspect.offered_units(card, card.lines[0])).values()) == [3]
 
 
 def test_an_axis_first_known_at_confirm_carries_the_limit_too():
@@ -171,10 +171,10 @@ class TestMoneyOfADeclinedAttempt:
     @pytest.fixture
     def owed(self):
         person, held = holder(lobby_sale())
-        declined = payer(instrument=payments.DEMO_DECLINED)
-        assert refusal(confirmed, person, held, payer=declined) is Outcome.PAYMENT_DECLINED
+        declined = payment_choice(instrument=payments.DEMO_DECLINED)
+        assert refusal(confirmed, person, held, payment_choice=declined) is Outcome.PAYMENT_DECLINED
         DemoCharge.objects.update(state="paid")
-        assert hear(told=payments.CallBack(f"{held.id}/1", PRICE, "IDR", paid=True)) == "refund_due"
+        assert handle_callback(callback=payments.Callback(f"{held.id}/1", PRICE, "IDR", paid=True)) == "refund_due"
         return person, held
 
     def test_goes_back_before_another_attempt_takes_its_row(self, owed):
@@ -212,9 +212,9 @@ class TestMoneyOfADeclinedAttempt:
         def meanwhile(**fields):
             """While the first is sent back, the second one is declined and paid after all, too."""
             monkeypatch.setattr(payments.provider, "refund", refund)
-            refusal(confirmed, person, held, payer=payer(instrument=payments.DEMO_DECLINED))
+            refusal(confirmed, person, held, payment_choice=payment_choice(instrument=payments.DEMO_DECLINED))
             DemoCharge.objects.filter(reference=second).update(state="paid")
-            assert hear(told=payments.CallBack(second, PRICE, "IDR", paid=True)) == "refund_due"
+            assert handle_callback(callback=payments.Callback(second, PRICE, "IDR", paid=True)) == "refund_due"
             return refund(**fields)
 
         monkeypatch.setattr(payments.provider, "refund", meanwhile)

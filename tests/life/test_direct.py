@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from flashsale.gate import bridge
-from flashsale.life.enter import digests
+from flashsale.life.enter import digest_identity
 from flashsale.life.reserve import direct_place, reserve
 from flashsale.life.schedule import publish
 from flashsale.models import Reservation, Unit
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def direct(sale, name, *, key="once", quantity=1):
     card = card_of(sale)
     where = card.line("door")
-    person = direct_place(card=card, line=where, digests=digests(card=card, values=identity(name)))
+    person = direct_place(card=card, line=where, digests=digest_identity(card=card, values=identity(name)))
     channel = channel_of(card, "lazada")
     return bridge.run(
         reserve(

@@ -43,7 +43,7 @@ def over() -> Sale:
 def cancelled(over: Sale, django_user_model: Any) -> Case:
     """One of its orders, cancelled by two people; the letter is sent."""
     sari, tono = (django_user_model.objects.create_user(name) for name in ("sari", "tono"))
-    review.carry_on(run=review.start(sale=over).pk)
+    review.execute(run=review.start(sale=over).pk)
     for case in Case.objects.order_by("pk")[1:]:
         review.dismiss(case=case, by=sari)
     case = Case.objects.order_by("pk")[0]
@@ -63,7 +63,7 @@ def final(case: Case) -> Campaign:
 def reasons(campaign: Campaign) -> list[str]:
     """Why it is refused, and that then nothing changes."""
     before = in_books()
-    with pytest.raises(erase.NotYet) as refused:
+    with pytest.raises(erase.CannotEraseYet) as refused:
         erase.erase(campaign=campaign)
     assert in_books() == before
     return list(map(str, refused.value.args))
@@ -80,7 +80,7 @@ def test_it_is_refused_while_a_sale_is_to_come_or_open() -> None:
     closes = sale.closes_at.isoformat(timespec="minutes")
     assert reasons(sale.campaign) == [
         f"the sale {sale.code} is not over (it closes at {closes})",
-        f"the sale {draft.code} is a draft: hold it, or delete it",
+        f"the sale {draft.code} is a draft: run it, or delete it",
     ]
 
 
@@ -106,7 +106,7 @@ def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate:
     mail.outbox.clear()
     counts = erase.erase(campaign=campaign)
     assert counts == {
-        "contacts": 5, "traits": 15, "claims": 8, "unpaid holds": 0, "listed people": 0, "partner calls": 0,
+        "contacts": 5, "traits": 15, "limit slots": 8, "unpaid holds": 0, "listed people": 0, "partner calls": 0,
         "request keys": 5, "traces in evidence": 4,
     }  # fmt: skip
     left = in_books().decode()
@@ -145,7 +145,7 @@ def test_doing_it_again_changes_nothing(cancelled: Case) -> None:
 
 def test_whoever_dies_in_between_is_finished_by_the_next(cancelled: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign = final(cancelled)
-    dying(monkeypatch, sale_cards, "erase", lambda: erase.erase(campaign=campaign))
+    dying(monkeypatch, sale_cards, "erase_sale", lambda: erase.erase(campaign=campaign))
     dying(monkeypatch, erase, "_without_traces", lambda: erase.erase(campaign=campaign))
     campaign.refresh_from_db()
     assert (campaign.erased_at, Contact.objects.count(), LimitSlot.objects.count() > 0) == (None, 5, True)

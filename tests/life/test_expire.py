@@ -81,7 +81,7 @@ def test_holds_that_come_due_together_end_together() -> None:
     assert len(set(Reservation.objects.values_list("ended_at", flat=True))) == 1
     assert len(set(UnpaidHold.objects.values_list("reservation", "axis", "digest"))) == 10
     card = card_of(sale)
-    assert bridge.run(inspect.offered(card, card.lines[0])) == dict(Unit.objects.values_list("pk", "version"))
+    assert bridge.run(inspect.offered_units(card, card.lines[0])) == dict(Unit.objects.values_list("pk", "version"))
     assert in_gate(sale) == freed(5)
     assert unpaid_in_gate(sale) == [1] * 10
     assert {refusal(person.reserve) for person in people} == {Outcome.EXPIRED}
@@ -187,22 +187,22 @@ def test_ends_that_the_gate_has_missed_are_told_together(monkeypatch: pytest.Mon
     sale, people = held(5)
     ids = list(Reservation.objects.values_list("pk", flat=True))
     with monkeypatch.context() as patch:
-        patch.setattr("flashsale.life.release.give", _lost)
+        patch.setattr("flashsale.life.release.give_back", _lost)
         for id_ in ids:
             release(reservation=id_, channel=people[0].channel.id)
     assert in_gate(sale) == {"offered": 0, "held": 5, "sold": 0, "used": [1] * 10}
     card = card_of(sale)
-    asked, ended = [], give_back._ended
-    monkeypatch.setattr(give_back, "_ended", lambda ids: asked.append(len(ids)) or ended(ids))
+    asked, ended = [], give_back._describe_ended
+    monkeypatch.setattr(give_back, "_describe_ended", lambda ids: asked.append(len(ids)) or ended(ids))
     monkeypatch.setattr(give_back, "AT_ONCE", 3)
-    assert [bridge.run(give_back.tell_again(card=card)) for _ in range(2)] == [5, 0]
+    assert [bridge.run(give_back.resend_ended(card=card)) for _ in range(2)] == [5, 0]
     assert asked == [3, 2]
     assert in_gate(sale) == freed(5)
     assert broken(sale) == []
 
 
 def test_a_hold_that_outlived_its_sale_ends_before_the_sale_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tick, "FORGET_MS", 0)
+    monkeypatch.setattr(tick, "CLOSE_AFTER_MS", 0)
     sale, _ = held(1)
     sale_control.close_early(sale=sale)
     tend(sale)
@@ -230,7 +230,7 @@ class TestDyingAfterTheBooksEndedABatch:
     def test_continues_with_those_that_the_gate_has_not_heard_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sale, _ = held(4)
         come_due(sale)
-        tell, told = give_back.give, []
+        tell, told = give_back.give_back, []
 
         async def two(**fields):
             told.append(fields["ended"])
@@ -239,7 +239,7 @@ class TestDyingAfterTheBooksEndedABatch:
             await tell(**fields)
 
         with monkeypatch.context() as patch:
-            patch.setattr(expire, "give", two)
+            patch.setattr(expire, "give_back", two)
             with pytest.raises(Died):
                 reap(sale)
         assert in_gate(sale) == {"offered": 2, "held": 2, "sold": 0, "used": [1] * 4}

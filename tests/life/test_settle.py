@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def told(reference: str, *, paid: bool = True, amount: int = 1_799_000) -> str:
-    return settle.hear(told=payments.CallBack(reference, amount, "IDR", paid))
+    return settle.handle_callback(callback=payments.Callback(reference, amount, "IDR", paid))
 
 
 @pytest.mark.books
@@ -59,7 +59,7 @@ def test_late_money_buys_the_unit_that_is_still_free(monkeypatch: pytest.MonkeyP
     if heard:
         reap(sale)
     else:
-        dying(monkeypatch, expire, "give", lambda: reap(sale))
+        dying(monkeypatch, expire, "give_back", lambda: reap(sale))
     assert Reservation.objects.get().state == "expired"
     assert told(reference) == told(reference) == "paid"
     assert in_books() == {"units": ["sold"], "reservations": ["confirmed"], "claims": 2}
@@ -153,8 +153,8 @@ def test_a_unit_kept_for_late_money_goes_back_when_the_books_refuse_it(monkeypat
     reference = paid_elsewhere(ani)
     end(sale)
     with monkeypatch.context() as patch:
-        patch.setattr(settle, "KEPT_FOR_LATE_MS", 0)
-        dying(monkeypatch, settle, "_conclude", lambda: told(reference))
+        patch.setattr(settle, "RETAKE_KEEP_MS", 0)
+        dying(monkeypatch, settle, "_decide_late", lambda: told(reference))
         assert in_gate(sale) == ONE_HELD | {"offered": 0}
         assert [reap(sale), reap(sale)] == [1, 0]
     assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 0, "used": []}
@@ -240,7 +240,7 @@ def test_a_number_called_at_the_last_moment_has_its_unit_and_the_money_goes_back
     async def then_called(card: Any, line: Any) -> Any:
         figures = await survey(card, line)
         monkeypatch.setattr(scripts, "survey", survey)
-        await tick.tend(card=card)
+        await tick.tick_sale(card=card)
         return figures
 
     monkeypatch.setattr(scripts, "survey", then_called)
@@ -259,7 +259,7 @@ def test_no_number_is_called_by_who_has_not_seen_that_late_money_took_the_unit()
     card = card_of(sale)
     figures = bridge.run(scripts.survey(card, card.lines[0]))
     assert told(reference) == "paid"
-    bridge.run(tick._call(card, card.lines[0], figures))
+    bridge.run(tick._call_people(card, card.lines[0], figures))
     assert second.look().state == "waiting"
 
 
@@ -269,8 +269,8 @@ def test_the_gate_of_another_run_leaves_late_money_for_later(gate: redis.Redis) 
     end(sale)
     gate.flushall()
     assert refusal(told, reference) is Outcome.UNKNOWN
-    assert settle.settle_left() == 0
+    assert settle.settle_ended_holds() == 0
     bridge.run(tick.mend_all())
-    assert settle.settle_left() == 1
+    assert settle.settle_ended_holds() == 1
     assert Reservation.objects.get().state == "confirmed"
     assert broken(sale) == money_astray() == []

@@ -17,7 +17,7 @@ def test_late_money_is_found_by_the_sweep_where_no_call_back_came() -> None:
     sale, (ani,) = called("ani", stock=1)
     paid_elsewhere(ani)
     end(sale)
-    assert [settle.settle_left(), settle.settle_left()] == [1, 0]
+    assert [settle.settle_ended_holds(), settle.settle_ended_holds()] == [1, 0]
     assert Reservation.objects.get().state == "confirmed"
     assert broken(sale) == money_astray() == []
 
@@ -32,11 +32,11 @@ def test_payments_that_cannot_be_settled_yet_keep_nobody_waiting_behind_them() -
     paid_elsewhere(cici)
     end(sale)
     # One at a time and in any order: that it is never its turn in 100 rounds is as likely as 1 in 10^17.
-    assert sum(settle.settle_left(most=1) for _ in range(100)) == 1
+    assert sum(settle.settle_ended_holds(most=1) for _ in range(100)) == 1
     states = [Reservation.objects.filter(sale=row).values_list("state", flat=True) for row in (paused, sale)]
     assert [list(found) for found in states] == [["expired", "expired"], ["confirmed"]]
     sale_control.resume(sale=paused)
-    assert settle.settle_left() == 2
+    assert settle.settle_ended_holds() == 2
     assert broken(sale) == money_astray() == []
 
 
@@ -44,7 +44,7 @@ def test_a_review_that_cannot_go_on_keeps_no_payment_waiting(monkeypatch: pytest
     def fail(*, run: int) -> NoReturn:
         raise RuntimeError(f"review {run} cannot go on")
 
-    monkeypatch.setattr(review, "carry_on", fail)
+    monkeypatch.setattr(review, "execute", fail)
     sale, (ani,) = called("ani", stock=1)
     paid_elsewhere(ani)
     end(sale)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
 from flashsale.life import audit, sale_control, status
-from flashsale.life.enter import digests, enter
+from flashsale.life.enter import digest_identity, enter
 from flashsale.life.leave import leave
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Move, Sale
@@ -51,7 +51,7 @@ def sale_of(*lines, campaign=None, **fields):
 
 def offered(sale, code):
     card = card_of(sale)
-    return len(bridge.run(inspect.offered(card, card.line(code))))
+    return len(bridge.run(inspect.offered_units(card, card.line(code))))
 
 
 def status_of(sale, code):
@@ -67,7 +67,7 @@ def held_promises():
 def test_only_people_on_the_list_enter_a_listed_line():
     ani = (Axis.EMAIL, identity("ani")[Axis.EMAIL].upper())
     sale = sale_of(line("wronged", 2, listed=[ani]))
-    assert Shopper(sale, "ani", line="wronged").enter().fresh
+    assert Shopper(sale, "ani", line="wronged").enter().created
     assert refusal(Shopper(sale, "budi", line="wronged").enter) is Outcome.NOT_ELIGIBLE
 
 
@@ -189,7 +189,7 @@ def carried_sales():
 
 def carry(person, sale, token=None):
     card = card_of(sale)
-    known = digests(card=card, values=identity(person.name))
+    known = digest_identity(card=card, values=identity(person.name))
     return bridge.run(
         enter(
             card=card,
@@ -206,7 +206,7 @@ def test_old_places_keep_their_numbers_and_those_not_shown_are_passed_over():
     winner, second, third, fourth, fifth = people
     for person in (third, fifth, fourth):
         assert carry(person, rerun).index == person.number()
-    assert carry(third, rerun).fresh is False
+    assert carry(third, rerun).created is False
     assert refusal(carry, winner, rerun) is Outcome.LIMIT_REACHED
     open_now(rerun)
     tend(rerun)

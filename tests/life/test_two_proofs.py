@@ -3,7 +3,7 @@
 import pytest
 
 from flashsale.gate import bridge, scripts
-from flashsale.life.enter import Entry, digests, enter
+from flashsale.life.enter import Entry, digest_identity, enter
 from flashsale.life.leave import leave
 from flashsale.models import Sale
 from flashsale.rules.identity import Axis
@@ -24,7 +24,7 @@ class Proof(Shopper):
         self.values = {Axis.PHONE: PHONES[phone], Axis.EMAIL: EMAILS[email]}
 
     def enter(self) -> Entry:
-        known = digests(card=self.card, values=self.values)
+        known = digest_identity(card=self.card, values=self.values)
         self.entry = bridge.run(enter(card=self.card, line=self.line, channel=self.channel, digests=known))
         return self.entry
 
@@ -49,7 +49,7 @@ def test_coming_back_by_another_proof_restores_a_place_left_before_the_draw():
     sale = lobby_sale()
     first, second = came(sale, (1, 1), (1, 2))
     second.leave()
-    assert (first.enter().index, first.entry.fresh) == (1, False)
+    assert (first.enter().index, first.entry.created) == (1, False)
     assert (first.look().state, second.look().state) == (PlaceState.WAITING, PlaceState.WAITING)
     assert bridge.run(scripts.survey(first.card, first.line)).left == 0
     open_now(sale)
@@ -64,7 +64,7 @@ def test_a_proof_that_never_heard_of_the_return_leads_to_the_place_all_the_same(
     first.enter()
     open_now(sale)
     third = Proof(sale, 2, 3)
-    assert (third.enter().index, third.entry.fresh) == (1, False)
+    assert (third.enter().index, third.entry.created) == (1, False)
 
 
 def test_a_place_left_after_the_draw_is_handed_to_none_of_its_proofs():
@@ -72,7 +72,7 @@ def test_a_place_left_after_the_draw_is_handed_to_none_of_its_proofs():
     first, second = came(sale, (1, 1), (2, 1))
     open_now(sale)
     second.leave()
-    assert (first.enter().index, first.entry.fresh) == (2, True)
+    assert (first.enter().index, first.entry.created) == (2, True)
     tend(sale)
     assert first.look().state is PlaceState.CALLED
 
@@ -84,7 +84,7 @@ def test_a_living_place_is_not_voided_for_one_that_was_left():
     second.leave()
     assert second.enter().index == 2
     tend(sale)
-    assert (first.enter().index, first.entry.fresh) == (2, False)
+    assert (first.enter().index, first.entry.created) == (2, False)
     assert (first.look().state, second.look().state) == (PlaceState.CALLED, PlaceState.CALLED)
 
 
@@ -93,7 +93,7 @@ def test_a_voided_place_is_handed_to_nobody():
     _, second, both = came(sale, (1, 1), (2, 2), (1, 2))
     assert (both.entry.index, second.look().state) == (1, PlaceState.VOIDED)
     third = Proof(sale, 2, 3)
-    assert (third.enter().index, third.entry.fresh) == (3, True)
+    assert (third.enter().index, third.entry.created) == (3, True)
     assert third.look().state is PlaceState.WAITING
 
 
@@ -102,7 +102,7 @@ def test_a_living_place_is_not_voided_for_one_that_was_voided():
     came(sale, (1, 1), (2, 2), (1, 2))
     (living,) = came(sale, (3, 3))
     other = Proof(sale, 2, 3)
-    assert (other.enter().index, other.entry.fresh) == (3, False)
+    assert (other.enter().index, other.entry.created) == (3, False)
     assert (living.look().state, other.look().state) == (PlaceState.WAITING, PlaceState.WAITING)
 
 
@@ -119,14 +119,14 @@ def test_whoever_left_may_enter_another_line_by_any_of_their_proofs(drawn: bool)
     elsewhere = other_line(2, 3, sale)
     assert refusal(elsewhere.enter) is Outcome.PLACE_ELSEWHERE
     first.leave()
-    assert (elsewhere.enter().index, elsewhere.entry.fresh) == (1, True)
+    assert (elsewhere.enter().index, elsewhere.entry.created) == (1, True)
 
 
 def test_what_led_to_a_voided_place_may_enter_another_line():
     sale = lobby_sale(channels=("lazada", "akulaku"))
     came(sale, (1, 1), (2, 2), (1, 2))
     elsewhere = other_line(2, 3, sale)
-    assert (elsewhere.enter().index, elsewhere.entry.fresh) == (1, True)
+    assert (elsewhere.enter().index, elsewhere.entry.created) == (1, True)
     assert refusal(other_line(1, 3, sale).enter) is Outcome.PLACE_ELSEWHERE
 
 
@@ -135,7 +135,7 @@ def test_nobody_whose_place_was_restored_by_another_proof_enters_a_second_line()
     first, second = came(sale, (1, 1), (1, 2))
     first.leave()
     other = Proof(sale, 3, 2)
-    assert (other.enter().index, other.entry.fresh) == (1, False)
+    assert (other.enter().index, other.entry.created) == (1, False)
     assert second.look().state is PlaceState.WAITING
     assert refusal(other_line(1, 3, sale).enter) is Outcome.PLACE_ELSEWHERE
 

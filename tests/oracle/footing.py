@@ -16,8 +16,7 @@ from django.db import connection
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect, sale_cards, scripts
-from flashsale.gate.client import gate
-from flashsale.life import schedule
+from flashsale.life import crowd_backup, schedule
 from flashsale.life.sale_card import card_of as card_in_books
 from flashsale.models import Allocation, Reservation
 from flashsale.models import Sale as Row
@@ -37,8 +36,8 @@ async def forget_kept() -> None:
 
     What they have written down of a line they write again: a step must not depend on the second it falls into.
     """
-    for name in ("draws", "crowds"):
-        gate().kept[name].clear()
+    sale_cards.DRAWS.entries().clear()
+    crowd_backup.WRITTEN.entries().clear()
 
 
 class Footing:
@@ -105,8 +104,8 @@ class Footing:
         row = self.rows[sale.name]
         row.refresh_from_db()
         card = card_of(row)
-        bridge.run(scripts.tell(card, revision=row.revision, **fields))
-        bridge.run(sale_cards.show(card_in_books(row)))
+        bridge.run(scripts.apply_decision(card, revision=row.revision, **fields))
+        bridge.run(sale_cards.store_card(card_in_books(row)))
 
     def tend(self, sale: Sale) -> None:
         row = self.rows[sale.name]

@@ -21,7 +21,7 @@ class Line:
     """A line: units free by SKU, how far it was called and when."""
 
     code: str
-    number: int
+    line_id: int
     free: dict[str, int]
     called: int = 0
     waves: list[tuple[int, int]] = field(default_factory=list)

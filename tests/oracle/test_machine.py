@@ -26,7 +26,7 @@ def _no_step_is_blurred_by_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in (clock_lease, sale_control):
         monkeypatch.setattr(verb, "CLOCK_LEASE_MS", HOUR_MS)
     monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", HOUR_MS // 2)
-    monkeypatch.setattr(crowd_backup, "REMEMBER_S", 0.0)
+    monkeypatch.setattr(crowd_backup, "BACKUP_S", 0.0)
     monkeypatch.setattr(status, "FRESH_S", 0.0)
     monkeypatch.setattr(scripts, "IDENTITY_BUCKET", UNBOUNDED_BUCKET)
     monkeypatch.setattr(scripts, "PLACE_BUCKET", UNBOUNDED_BUCKET)

@@ -133,7 +133,7 @@ def _review(sale: Sale, id_: str) -> None:
     people = [get_user_model().objects.create_user(name) for name in ("sari", "tono")]
     run = review.start(sale=sale)
     tasks.carry_on_review.delay(run=run.pk)
-    review.carry_on(run=run.pk)
+    review.execute(run=run.pk)
     case = review.open_case(reservation=Reservation.objects.get(pk=id_))
     review.propose(case=case, code="one_person_many_identities", by=people[0])
     review.approve(case=Case.objects.get(pk=case.pk), by=people[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from flashsale.models import Sale
 from tests.privacy.canary import IP
-from tests.web.asgi import Reply, ask
+from tests.web.asgi import Reply, send_request
 from tests.web.conftest import key_of
 
 LINK = re.compile(rb"(?:href|src|action|content)=\"([^\"]*)\"")
@@ -24,7 +24,7 @@ class Trail:
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
         """One request, noting every address that is asked or given out."""
         size = len(json.dumps(body)) if body is not None else 0
-        reply = ask(method, path, body, content_length=str(size), **headers)
+        reply = send_request(method, path, body, content_length=str(size), **headers)
         found = [link.decode() for link in LINK.findall(reply.body)]
         self.urls += [path, reply.headers.get("location", ""), reply.headers.get("link", ""), *found]
         return reply

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from flashsale.books import reservations
-from flashsale.books.reservations import NewReservation, SlotRequest, Taken
+from flashsale.books.reservations import NewReservation, ReservedUnit, SlotRequest
 from flashsale.models import LimitSlot, Reservation, ReservationUnit, Sale, Unit
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, lobby_sale
@@ -37,7 +37,7 @@ class LyingGate:
         values: dict[str, Any] = {
             "id": uuid.uuid4(), "sale": self.sale.pk, "epoch": self.sale.epoch, "allocation": self.line.pk,
             "channel": self.channel.pk, "index": place or n + 1, "number": place or n + 1, "asked": f"key-{n}",
-            "fingerprint": "p", "units": (Taken(piece.pk, 1, PHONE, 1),), "made_ms": 1, "deadline_ms": 2,
+            "fingerprint": "p", "units": (ReservedUnit(piece.pk, 1, PHONE, 1),), "made_ms": 1, "deadline_ms": 2,
             "limit_slots": tuple(SlotRequest(scope, axis, who or f"person-{n}", 1) for axis in ("email", "phone")),
         }  # fmt: skip
         return NewReservation(**values | fields)
@@ -90,7 +90,7 @@ def test_a_unit_given_to_many_belongs_to_one_by_its_constraint_alone(way: Way, m
 
 def test_without_its_constraint_one_person_gets_two(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = LyingGate()
-    with dropped(LimitSlot, "one_claim_per_slot"):
+    with dropped(LimitSlot, "one_use_of_a_limit_slot"):
         assert one_by_one(gate.winner(0, who="ani"), gate.winner(1, who="ani")) == [Outcome.RESERVED] * 2
         assert LimitSlot.objects.filter(digest="ani", axis="phone").count() == 2
 
@@ -146,14 +146,14 @@ def test_a_lie_is_refused_by_its_word_and_leaves_nothing(fields: dict[str, Any],
 @pytest.mark.parametrize("version", [0, 2])
 def test_a_unit_at_another_version_is_refused(version: int) -> None:
     gate = LyingGate()
-    assert commit(gate.winner(0, units=(Taken(gate.units[0].pk, version, PHONE, 1),))) == [Outcome.OFFER_GONE]
+    assert commit(gate.winner(0, units=(ReservedUnit(gate.units[0].pk, version, PHONE, 1),))) == [Outcome.OFFER_GONE]
     assert Reservation.objects.count() == 0
 
 
 def test_a_unit_of_another_line_is_refused() -> None:
     gate, other = LyingGate(), LyingGate(stock=1)
     theirs = Unit.objects.get(allocation=other.line)
-    assert commit(gate.winner(0, units=(Taken(theirs.pk, 1, PHONE, 1),))) == [Outcome.OFFER_GONE]
+    assert commit(gate.winner(0, units=(ReservedUnit(theirs.pk, 1, PHONE, 1),))) == [Outcome.OFFER_GONE]
     assert Reservation.objects.count() == 0
 
 
@@ -177,7 +177,7 @@ def test_whoever_was_given_up_cannot_be_committed_any_more() -> None:
 
 def test_two_units_under_a_limit_of_two_take_both_slots() -> None:
     gate = LyingGate()
-    two = tuple(Taken(unit.pk, 1, PHONE, 1) for unit in gate.units[:2])
+    two = tuple(ReservedUnit(unit.pk, 1, PHONE, 1) for unit in gate.units[:2])
     limit_slots = tuple(replace(claim, limit=2) for claim in gate.winner(0, who="ani").limit_slots)
     third = gate.winner(2, who="ani")
     answers = one_by_one(gate.winner(0, units=two, limit_slots=limit_slots), replace(third, limit_slots=limit_slots))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flashsale.gate import scripts
-from flashsale.gate.scripts import Entered
+from flashsale.gate.messages import EnterResult
 from flashsale.rules.outcomes import Outcome
 from tests.gate.floor import CARD, FIRST, LINES, person, stand
 from tests.races.crowd import through_doors, without
@@ -23,13 +23,13 @@ def test_without_its_look_at_other_lines_the_door_gives_one_person_many_places(m
     stand(drawn=False)
     monkeypatch.setattr(scripts, "ENTER", without(scripts.ENTER, ELSEWHERE))
     answers = through_doors(at_all_doors(4))
-    assert sum(isinstance(answer, Entered) and answer.fresh for answer in answers) > 1
+    assert sum(isinstance(answer, EnterResult) and answer.fresh for answer in answers) > 1
 
 
 def test_one_person_at_all_doors_at_once_gets_one_place() -> None:
     stand(drawn=False)
     answers = through_doors(at_all_doors(5))
-    given = [answer for answer in answers if isinstance(answer, Entered)]
+    given = [answer for answer in answers if isinstance(answer, EnterResult)]
     assert sum(answer.fresh for answer in given) == 1
     assert {answer.index for answer in given} == {1}
     assert (len(given), answers.count(Outcome.PLACE_ELSEWHERE)) == (5, 5)

@@ -19,7 +19,7 @@ from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, tend
 from tests.faults.steps import broken, called, come_due, in_gate, money_astray, pay, reap, refusal
-from tests.gate.floor import CARD, FIRST, KEYS, SMALL, ask, reserve, stand
+from tests.gate.floor import CARD, FIRST, KEYS, SMALL, request, reserve, stand
 from tests.races.crowd import at_once, through_doors, without
 from tests.races.test_books import LyingGate
 
@@ -211,22 +211,22 @@ def _write_off(rows: list[Reservation]) -> None:
 
 def _ends(times: int) -> list[Any]:
     what = {"reservation": "r1", "frees_limit": True, "units": [(1, 3, SMALL)]}
-    return [lambda: scripts.give(CARD, FIRST, **what)] * times
+    return [lambda: scripts.give_back(CARD, FIRST, **what)] * times
 
 
 def test_an_end_told_at_once_by_many_counts_more_than_once_without_its_guard(
     gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand()
-    reserve(ask(1))
-    monkeypatch.setattr(scripts, "GIVE", without(scripts.GIVE, "redis.call('HDEL', KEYS[6], ARGV[2])\n"))
+    reserve(request(1))
+    monkeypatch.setattr(scripts, "GIVE_BACK", without(scripts.GIVE_BACK, "redis.call('HDEL', KEYS[6], ARGV[2])\n"))
     through_doors(_ends(8))
     assert int(gate.hget(KEYS.line(1), "sold")) < 0
 
 
 def test_an_end_told_at_once_by_many_counts_once(gate: redis.Redis) -> None:
     stand()
-    reserve(ask(1))
+    reserve(request(1))
     through_doors(_ends(8))
     assert gate.hmget(KEYS.line(1), ["held", "sold"]) == [b"0", b"0"]
     assert set(gate.hvals(KEYS.used_campaign)) == {b"0"}

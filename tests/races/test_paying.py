@@ -49,7 +49,7 @@ class TestPayingTwiceAtOnce:
             return start(row, earlier, *rest)
 
         monkeypatch.setattr(confirm, "_start_payment", anew)
-        monkeypatch.setattr(confirm, "refund_superseded", lambda _: None)
+        monkeypatch.setattr(confirm, "refund_earlier_attempt", lambda _: None)
         self._twice(monkeypatch)
         assert DemoCharge.objects.filter(state="paid").count() == 2
         assert money_astray() != []
@@ -97,14 +97,14 @@ class TestAnotherCardWhileTheFirstIsCharged:
     def test_charges_both_where_nobody_asks_the_bank_and_nobody_looks_back(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(confirm, "_close", self._unasked)
-        monkeypatch.setattr(confirm, "refund_superseded", lambda _: None)
+        monkeypatch.setattr(confirm, "_close_attempt_before", self._unasked)
+        monkeypatch.setattr(confirm, "refund_earlier_attempt", lambda _: None)
         assert len(self._both(monkeypatch)) == 2
 
     def test_sends_the_first_money_back_where_the_bank_closes_and_charges_all_the_same(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(confirm, "_close", self._unasked)
+        monkeypatch.setattr(confirm, "_close_attempt_before", self._unasked)
         assert self._both(monkeypatch) == [f"{Reservation.objects.get().pk}/2"]
         assert money_astray() == []
 
@@ -140,14 +140,14 @@ class TestMoneyOfADeclinedAttemptThatIsToldWhileTheNextOneStarts:
             return decide(*args)
 
         monkeypatch.setattr(settle, "_decide", meanwhile)
-        said = settle.hear(told=payments.CallBack(f"{held}/1", 1_799_000, "IDR", paid=True))
+        said = settle.handle_callback(callback=payments.Callback(f"{held}/1", 1_799_000, "IDR", paid=True))
         charges = DemoCharge.objects.order_by("reference").values_list("reference", "state", "refunded")
         return said, [(reference.partition("/")[2], state, refunded) for reference, state, refunded in charges]
 
     def test_is_kept_where_nobody_sees_that_it_is_another_attempt_by_then(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(settle, "refund_superseded", lambda _told: "paid")
+        monkeypatch.setattr(settle, "refund_earlier_attempt", lambda _told: "paid")
         assert self._crossed(monkeypatch) == ("paid", [("1", "paid", False), ("2", "paid", False)])
         assert len(money_astray()) == 1
 

@@ -37,13 +37,13 @@ def withdrawn() -> tuple[Sale, Callable[[], Any]]:
     origin, target = card.lines
     units = bridge.run(scripts.withdraw(card, origin, keep=1, called=0))
     assert len(units) == 2
-    return sale, lambda: roll_over.move_on(card, origin.id, target.id, units)
+    return sale, lambda: roll_over.move_units(card, origin.id, target.id, units)
 
 
 def offered(sale: Sale) -> list[list[int]]:
     """The units that each line offers."""
     card = card_of(sale)
-    return [sorted(map(int, bridge.run(inspect.offered(card, line)))) for line in card.lines]
+    return [sorted(map(int, bridge.run(inspect.offered_units(card, line)))) for line in card.lines]
 
 
 def fill_again(sale: Sale) -> None:
@@ -92,7 +92,7 @@ def test_units_moved_while_the_gate_is_filled_are_offered_twice_without_the_lock
     assert waited is False
     first, public = offered(sale)
     assert len({*first} & {*public}) == 2
-    assert any("the gate offers unit" in line for line in broken(sale))
+    assert any("Redis offers unit" in line for line in broken(sale))
 
 
 def test_units_are_not_moved_while_the_gate_is_filled(gate: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:

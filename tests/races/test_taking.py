@@ -7,22 +7,23 @@ import pytest
 import redis
 
 from flashsale.gate import scripts
+from flashsale.gate.held_request import HeldRequest, ReserveRequest
 from flashsale.models import Reservation, Sale, Unit
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import broken
-from tests.gate.floor import CARD, FIRST, KEYS, SEED, SMALL, ask, stand
+from tests.gate.floor import CARD, FIRST, KEYS, SEED, SMALL, request, stand
 from tests.races.crowd import through_doors, wish, without, words
 
 CHANNELS = ("lazada", "akulaku", "mi.com", "mi-store")
 
 
-def wishes(*asks: scripts.Ask) -> list[Callable[[], Coroutine[Any, Any, Any]]]:
-    return [lambda one=one: scripts.reserve(CARD, FIRST, seed=SEED, ask=one) for one in asks]
+def wishes(*requests: ReserveRequest) -> list[Callable[[], Coroutine[Any, Any, Any]]]:
+    return [lambda one=one: scripts.reserve(CARD, FIRST, seed=SEED, request=one) for one in requests]
 
 
-def taken(answers: list[Any]) -> list[dict[str, Any]]:
-    return [answer for answer in answers if isinstance(answer, dict)]
+def held(answers: list[Any]) -> list[HeldRequest]:
+    return [answer for answer in answers if isinstance(answer, HeldRequest)]
 
 
 class TestTheGateAlone:
@@ -30,38 +31,38 @@ class TestTheGateAlone:
 
     def test_gives_out_more_than_there_is_without_its_look_at_the_stock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stand(stock={SMALL: 7}, called=64)
-        monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, " or stock_refused(ask)"))
-        assert len(taken(through_doors(wishes(*(ask(n) for n in range(1, 65)))))) > 7
+        monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, " or stock_refused(request)"))
+        assert len(held(through_doors(wishes(*(request(n) for n in range(1, 65)))))) > 7
 
     @pytest.mark.parametrize("stock", [1, 7, 100])
     def test_gives_each_unit_to_one_of_many(self, gate: redis.Redis, stock: int) -> None:
         stand(stock={SMALL: stock}, called=200)
-        answers = through_doors(wishes(*(ask(n) for n in range(1, 201))), doors=8)
-        units = [unit for what in taken(answers) for unit, _, _ in what["units"]]
+        answers = through_doors(wishes(*(request(n) for n in range(1, 201))), doors=8)
+        units = [unit.unit_id for one in held(answers) for unit in one.units]
         assert sorted(units) == list(range(1, stock + 1))
         assert words(a for a in answers if isinstance(a, Outcome)) == {"sold_out": 200 - stock}
         assert gate.hget(KEYS.line(1), "held") == str(stock).encode()
 
     def test_lets_one_person_take_many_without_its_look_at_the_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stand(stock={SMALL: 8})
-        monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, "limit_refused(ask) or "))
-        assert len(taken(through_doors(wishes(*(ask(n, who="ani") for n in range(1, 9)))))) == 8
+        monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, "limit_refused(request) or "))
+        assert len(held(through_doors(wishes(*(request(n, name="ani") for n in range(1, 9)))))) == 8
 
     def test_lets_one_person_take_one_however_many_places_they_come_from(self) -> None:
         stand(stock={SMALL: 8})
-        answers = through_doors(wishes(*(ask(n, who="ani") for n in range(1, 9))))
-        assert len(taken(answers)) == 1
+        answers = through_doors(wishes(*(request(n, name="ani") for n in range(1, 9))))
+        assert len(held(answers)) == 1
         assert words(a for a in answers if isinstance(a, Outcome)) == {"limit_reached": 7}
 
     def test_forgets_who_asked_without_its_memory_of_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stand()
-        monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, "if seen then", "if false then"))
-        answers = through_doors(wishes(*(ask(1, id=f"r{n}", key="k") for n in range(20))))
-        assert (len(taken(answers)), answers.count(Outcome.PLACE_SPENT)) == (1, 19)
+        monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, "if held then", "if false then"))
+        answers = through_doors(wishes(*(request(1, id=f"r{n}", key="k") for n in range(20))))
+        assert (len(held(answers)), answers.count(Outcome.PLACE_SPENT)) == (1, 19)
 
     def test_gives_a_key_pressed_twenty_times_one_answer(self, gate: redis.Redis) -> None:
         stand()
-        answers = through_doors(wishes(*(ask(1, id=f"r{n}", key="k") for n in range(20))))
+        answers = through_doors(wishes(*(request(1, id=f"r{n}", key="k") for n in range(20))))
         assert all(answer == answers[0] for answer in answers)
         assert gate.hget(KEYS.line(1), "held") == b"1"
 
@@ -101,7 +102,7 @@ class TestTheWholeWay:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sale, people = self._everywhere(4)
-        monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, "limit_refused(ask) or "))
+        monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, "limit_refused(request) or "))
         assert words(through_doors([wish(person) for person in people])) == {"reserved": 1, "limit_reached": 3}
         assert Reservation.objects.filter(state="held").count() == 1
         assert broken(sale) == []

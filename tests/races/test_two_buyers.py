@@ -11,7 +11,7 @@ from flashsale.gate import bridge, scripts
 from flashsale.gate.client import gate as redis_of
 from flashsale.life import cancel, clock_lease, expire, places, refund, release, settle
 from flashsale.models import DemoCharge, Payment, Reservation, Sale, Unit
-from flashsale.providers.payments import DEMO_LATER, CallBack, DemoProvider
+from flashsale.providers.payments import DEMO_LATER, Callback, DemoProvider
 from flashsale.rules.outcomes import Refused
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import broken, money_astray, pay
@@ -134,7 +134,7 @@ def _reference(cell: Cell, buyer: Shopper) -> str:
 
 
 def _sweep(*_: Any) -> None:
-    settle.settle_left()
+    settle.settle_ended_holds()
     refund.refund_due()
 
 
@@ -143,7 +143,9 @@ ACTS: dict[str, Callable[[Cell, Shopper], Any]] = {
     "confirm": lambda cell, buyer: pay(buyer, cell.id(buyer)).state,
     "confirm later": lambda cell, buyer: pay(buyer, cell.id(buyer), instrument=DEMO_LATER).state,
     "pay": lambda cell, buyer: DemoProvider().pay(reference=_reference(cell, buyer)) and None,
-    "call back": lambda cell, buyer: settle.hear(told=CallBack(_reference(cell, buyer), 1_799_000, "IDR", paid=True)),
+    "call back": lambda cell, buyer: settle.handle_callback(
+        callback=Callback(_reference(cell, buyer), 1_799_000, "IDR", paid=True)
+    ),
     "late": _late,
     "release": lambda cell, buyer: release.release(reservation=cell.id(buyer), channel=buyer.channel.id).state,
     "cancel": lambda cell, buyer: (
@@ -172,9 +174,9 @@ def cells() -> Iterator[Cell]:
 
 async def _run_on(sale: Sale) -> None:
     """Somebody looks after the sale, so its clock goes on."""
-    card = await places.card(code=sale.code)
+    card = await places.sale_card(code=sale.code)
     figures = await scripts.survey(card, card.lines[0])
-    await clock_lease.beat(card=card, figures=figures)
+    await clock_lease.renew_clock_lease(card=card, figures=figures)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,12 +1,12 @@
-"""The outsider's checks find what is broken, in answers made up for it, and nothing where all is well."""
+"""The outsider's checks find each broken promise in made-up answers, and find nothing in correct answers."""
 
 from dataclasses import replace
 from typing import Any
 
 from flashsale.rules import lottery
-from simulation import checks, order
+from simulation import checks, order_checks
 from simulation.journal import Answer, Journal
-from simulation.observations import Seen, reservations
+from simulation.observations import Observations, observed_reservations
 
 SECRET = bytes(range(32))
 COHORT = 4
@@ -41,131 +41,143 @@ def _way(id_: str, state: str, serial: str = "u1") -> dict[str, Any]:
     return {"serial": serial, "reservation": id_, "state": state, "cancelled_ms": ""}
 
 
-def _seen(*answers: Answer, units: int = 1, ways: tuple[dict[str, Any], ...] = ()) -> Seen:
+def _observed(*answers: Answer, units: int = 1, unit_history: tuple[dict[str, Any], ...] = ()) -> Observations:
     journal = Journal()
     for answer in answers:
         journal.add(answer)
-    return Seen(
-        journal=journal, limit=1, units={("s", "l"): units}, windows={"s": (OPENS, CLOSES, HOLD)},
-        transcripts={"s": TRANSCRIPT}, ways=list(ways),
-    )  # fmt: skip
+    return Observations(
+        journal=journal,
+        limit=1,
+        units={("s", "l"): units},
+        windows={"s": (OPENS, CLOSES, HOLD)},
+        transcripts={"s": TRANSCRIPT},
+        unit_history=list(unit_history),
+    )
 
 
-def _broken(seen: Seen) -> set[int]:
-    return {check.promise for check in checks.everything(seen) if not check.held}
+def _broken(observed: Observations) -> set[int]:
+    return {check.promise for check in checks.check_all(observed) if not check.held}
 
 
-def test_nothing_is_found_where_all_is_well() -> None:
+def test_correct_answers_break_no_promise() -> None:
     first = lottery.index_of(1, COHORT, SEED)
-    seen = _seen(
-        _enter("ani", first, "081211112222"), _status(OPENS, 1), _reserve("ani", "r1"), _reserve("ani", "r1"),
-        _confirm("ani", "r1"), _status(OPENS + 2000, 1, free=0, sold=1), ways=(_way("r1", "confirmed"),),
-    )  # fmt: skip
+    observed = _observed(
+        _enter("ani", first, "081211112222"),
+        _status(OPENS, 1),
+        _reserve("ani", "r1"),
+        _reserve("ani", "r1"),
+        _confirm("ani", "r1"),
+        _status(OPENS + 2000, 1, free=0, sold=1),
+        unit_history=(_way("r1", "confirmed"),),
+    )
 
-    assert _broken(seen) == set()
+    assert _broken(observed) == set()
 
 
 def test_more_reservations_than_units_are_found() -> None:
-    seen = _seen(_reserve("ani", "r1"), _reserve("budi", "r2"))
+    observed = _observed(_reserve("ani", "r1"), _reserve("budi", "r2"))
 
-    assert not checks.oversold(seen, list(reservations(seen))).held
+    assert not checks.oversold(observed, list(observed_reservations(observed))).held
 
 
 def test_a_unit_that_expired_may_be_held_again() -> None:
-    seen = _seen(_reserve("ani", "r1"), _reserve("budi", "r2", at_ms=OPENS + 100 + HOLD))
+    observed = _observed(_reserve("ani", "r1"), _reserve("budi", "r2", at_ms=OPENS + 100 + HOLD))
 
-    assert checks.oversold(seen, list(reservations(seen))).held
+    assert checks.oversold(observed, list(observed_reservations(observed))).held
 
 
 def test_a_unit_with_two_owners_is_found() -> None:
-    seen = _seen(units=2, ways=(_way("r1", "confirmed"), _way("r2", "held")))
+    observed = _observed(units=2, unit_history=(_way("r1", "confirmed"), _way("r2", "held")))
 
-    assert not checks.oversold(seen, []).held
+    assert not checks.oversold(observed, []).held
 
 
 def test_a_lost_unit_is_found() -> None:
-    assert not checks.conserved(_seen(_status(OPENS, 0, free=0))).held
+    assert not checks.conserved(_observed(_status(OPENS, 0, free=0))).held
 
 
 def test_one_phone_with_two_reservations_is_found() -> None:
-    seen = _seen(
-        _enter("ani", 1, "081211112222"), _enter("ani-2", 2, "+62 812 1111 2222"), _reserve("ani", "r1"),
-        _reserve("ani-2", "r2"), units=2,
-    )  # fmt: skip
+    observed = _observed(
+        _enter("ani", 1, "081211112222"),
+        _enter("ani-2", 2, "+62 812 1111 2222"),
+        _reserve("ani", "r1"),
+        _reserve("ani-2", "r2"),
+        units=2,
+    )
 
-    assert not checks.limited(seen, list(reservations(seen))).held
-    assert not order.one_place(seen).held
+    assert not checks.limited(observed, list(observed_reservations(observed))).held
+    assert not order_checks.one_place(observed).held
 
 
 def test_a_lost_acknowledgement_is_found() -> None:
-    seen = _seen(_reserve("ani", "r1"))
+    observed = _observed(_reserve("ani", "r1"))
 
-    assert not checks.committed(seen, list(reservations(seen))).held
+    assert not checks.committed(observed, list(observed_reservations(observed))).held
 
 
-def test_two_effects_of_one_key_are_found() -> None:
-    assert not checks.once(_seen(_reserve("ani", "r1"), _reserve("ani", "r2"))).held
+def test_two_reservations_of_one_key_are_found() -> None:
+    assert not checks.once(_observed(_reserve("ani", "r1"), _reserve("ani", "r2"))).held
 
 
 def test_a_number_that_does_not_follow_from_the_draw_is_found() -> None:
     wrong = lottery.number(1, COHORT, SEED) % COHORT + 1
 
-    assert not order.drawn(_seen(_answer("ani", "look", OPENS, index=1, number=wrong, state="waiting"))).held
+    assert not order_checks.drawn(_observed(_answer("ani", "look", OPENS, index=1, number=wrong, state="waiting"))).held
 
 
 def test_another_commitment_shown_before_is_found() -> None:
     shown = _status(OPENS, 0)
 
-    assert not order.drawn(_seen(replace(shown, body={**shown.body, "commitment": "00" * 32}))).held
+    assert not order_checks.drawn(_observed(replace(shown, body={**shown.body, "commitment": "00" * 32}))).held
 
 
 def test_a_reservation_before_being_called_is_found() -> None:
     last = lottery.index_of(COHORT, COHORT, SEED)
-    seen = _seen(_enter("ani", last, "081211112222"), _reserve("ani", "r1"), _status(OPENS + 1000, COHORT - 1))
+    observed = _observed(_enter("ani", last, "081211112222"), _reserve("ani", "r1"), _status(OPENS + 1000, COHORT - 1))
 
-    assert not order.called_first(seen).held
+    assert not order_checks.called_first(observed).held
 
 
-def test_somebody_passed_over_is_found() -> None:
+def test_a_person_who_is_passed_over_is_found() -> None:
     looks = (
         _answer("ani", "look", OPENS, index=1, number=2, state="called", called=2, now=OPENS),
         _answer("budi", "look", OPENS + 1, index=2, number=1, state="waiting", called=0, now=OPENS + 1),
     )
 
-    assert not order.nobody_passed_over(_seen(*looks)).held
+    assert not order_checks.none_passed_over(_observed(*looks)).held
 
 
 def test_a_late_confirmation_is_found() -> None:
-    seen = _seen(_reserve("ani", "r1"), _confirm("ani", "r1", at_ms=OPENS + 100 + HOLD + 300))
+    observed = _observed(_reserve("ani", "r1"), _confirm("ani", "r1", at_ms=OPENS + 100 + HOLD + 300))
 
-    assert not checks.late_refused(seen, list(reservations(seen))).held
+    assert not checks.late_refused(observed, list(observed_reservations(observed))).held
 
 
 def test_a_confirmation_is_late_by_the_lines_clock() -> None:
     at = OPENS + 100 + HOLD + 300
     documents = [_answer("everyone", "status", at - age, now=at - age - lag) for age, lag in ((900, 700), (400, 200))]
-    seen = _seen(_reserve("ani", "r1"), *documents, _confirm("ani", "r1", at_ms=at))
+    observed = _observed(_reserve("ani", "r1"), *documents, _confirm("ani", "r1", at_ms=at))
 
-    assert checks.late_refused(seen, list(reservations(seen))).held
+    assert checks.late_refused(observed, list(observed_reservations(observed))).held
 
 
 def test_a_confirmation_whose_answer_was_lost_may_be_repeated_late() -> None:
     lost = replace(_confirm("ani", "r1"), status=0)
-    seen = _seen(_reserve("ani", "r1"), lost, _confirm("ani", "r1", at_ms=OPENS + 100 + HOLD + 300))
+    observed = _observed(_reserve("ani", "r1"), lost, _confirm("ani", "r1", at_ms=OPENS + 100 + HOLD + 300))
 
-    assert checks.late_refused(seen, list(reservations(seen))).held
+    assert checks.late_refused(observed, list(observed_reservations(observed))).held
 
 
 def test_a_reservation_before_the_opening_is_found() -> None:
-    seen = _seen(_reserve("ani", "r1", at_ms=OPENS - 1))
+    observed = _observed(_reserve("ani", "r1", at_ms=OPENS - 1))
 
-    assert not checks.inside_window(seen, list(reservations(seen))).held
+    assert not checks.inside_window(observed, list(observed_reservations(observed))).held
 
 
-def test_a_line_that_rolls_over_may_have_fewer_units_than_before_and_never_more() -> None:
-    seen = _seen(_status(OPENS, 0, free=2), _status(OPENS + 1, 0, free=1), units=2)
-    assert not checks.conserved(seen).held
-    seen.rolling.add(("s", "l"))
-    assert checks.conserved(seen).held
-    seen.units["s", "l"] = 1
-    assert not checks.conserved(seen).held
+def test_a_line_that_rolls_over_may_have_fewer_units_but_never_more() -> None:
+    observed = _observed(_status(OPENS, 0, free=2), _status(OPENS + 1, 0, free=1), units=2)
+    assert not checks.conserved(observed).held
+    observed.rolling.add(("s", "l"))
+    assert checks.conserved(observed).held
+    observed.units["s", "l"] = 1
+    assert not checks.conserved(observed).held

@@ -1,4 +1,4 @@
-"""The line is fair to a small cohort, too, and the simulation notices when it is not."""
+"""The line is fair to a small cohort, and the simulation notices an unfair line."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from simulation import fairness_simulation
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
 
-def test_one_place_an_identity_takes_the_resellers_advantage_away():
+def test_one_place_per_identity_removes_the_resellers_advantage():
     findings = fairness_simulation.simulate(cohort=2_000, seed=26)
     assert [finding.what for finding in findings if finding.held is False] == []
     assert sum(finding.held is True for finding in findings) == 7
@@ -24,7 +24,7 @@ def test_numbers_that_follow_the_order_of_entry_are_noticed(monkeypatch: pytest.
     monkeypatch.setattr(
         fairness_simulation,
         "_as_persons",
-        lambda attempts, luck: [fairness_simulation._somebody(luck) for _ in attempts],
+        lambda attempts, luck: [fairness_simulation._random_person(luck) for _ in attempts],
     )
     monkeypatch.setattr(fairness_simulation, "_outage", lambda _: [])
     broken = [finding.what for finding in fairness_simulation.simulate(cohort=1_000, seed=26) if finding.held is False]

@@ -1,28 +1,30 @@
-"""A simulated crowd is the same for the same seed, and has everybody whom a story needs."""
+"""The same seed gives the same crowd, and a crowd has every kind of person that a story needs."""
 
 from flashsale.rules.identity import Axis, canonical_value
-from simulation.people import Kind, Town
+from simulation.people import Kind, PeopleFactory
 
 CHANNELS = {"lazada": 0.5, "mi.com": 0.5}
 
 
 def test_the_same_seed_makes_the_same_people() -> None:
-    assert Town(seed=1).crowd(size=100, channels=CHANNELS) == Town(seed=1).crowd(size=100, channels=CHANNELS)
+    assert PeopleFactory(seed=1).crowd(size=100, channels=CHANNELS) == PeopleFactory(seed=1).crowd(
+        size=100, channels=CHANNELS
+    )
 
 
-def test_everybody_has_a_phone_and_a_mailbox_of_their_own() -> None:
-    people = Town(seed=1, mark=7).crowd(size=500, channels=CHANNELS)
+def test_every_person_has_their_own_phone_and_mailbox() -> None:
+    people = PeopleFactory(seed=1, mark=7).crowd(size=500, channels=CHANNELS)
 
     assert len({canonical_value(Axis.PHONE, person.phone) for person in people}) == 500
     assert len({canonical_value(Axis.EMAIL, person.email) for person in people}) == 500
 
 
 def test_a_crowd_has_all_kinds() -> None:
-    assert {person.kind for person in Town(seed=1).crowd(size=100, channels=CHANNELS)} == set(Kind)
+    assert {person.kind for person in PeopleFactory(seed=1).crowd(size=100, channels=CHANNELS)} == set(Kind)
 
 
-def test_a_ring_shares_something_and_a_household_only_two_by_two() -> None:
-    people = Town(seed=1).crowd(size=2000, channels=CHANNELS)
+def test_a_ring_shares_a_device_and_a_card_belongs_to_two_family_members() -> None:
+    people = PeopleFactory(seed=1).crowd(size=2000, channels=CHANNELS)
     ring = [person for person in people if person.ring == "ring 1"]
     cards = [person.card for person in people if person.kind is Kind.FAMILY]
 
@@ -31,7 +33,7 @@ def test_a_ring_shares_something_and_a_household_only_two_by_two() -> None:
 
 
 def test_an_alias_keeps_the_phone_and_changes_the_mailbox() -> None:
-    person = Town(seed=1).person(Kind.RESELLER, "lazada")
+    person = PeopleFactory(seed=1).person(Kind.RESELLER, "lazada")
     alias = person.alias(3, "akulaku")
 
     assert alias.phone == person.phone

@@ -1,4 +1,4 @@
-"""Copies of the product with a guard taken out, in the script and in the books: what a story has to notice."""
+"""Copies of the product without one guard, in the Lua script and in the database. A story must notice it."""
 
 import re
 import shutil
@@ -18,25 +18,25 @@ class Migration(migrations.Migration):
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """Patterns replaced in files, and constraints (model, name) dropped from the tables."""
+    """Regular expressions to replace in files, and constraints (model, name) to drop from the tables."""
 
     edits: dict[str, list[tuple[str, str]]]
     dropped: list[tuple[str, str]] = field(default_factory=list)
 
 
-# Everybody gets a new place each time, and nothing counts what somebody has.
+# A person gets a new place with every entry, and the limit does not count units.
 LIMIT = Breakage(
     edits={
         "flashsale/gate/lua/enter.lua": [
             (r"local packed = redis\.call\(.*\)$", "local packed = false"),
-            (r"if found\.used_up and not as_it_is then return \{'limit_reached'\} end", ""),
+            (r"if found\.used_up and not unchanged then return \{'limit_reached'\} end", ""),
         ],
         "flashsale/gate/lua/reserve.lua": [(r"return 'limit_reached' end", "local _ = 0 end")],
     },
-    dropped=[("claim", "one_claim_per_slot"), ("claim", "claim_within_limit")],
+    dropped=[("limitslot", "one_use_of_a_limit_slot"), ("limitslot", "limit_slot_within_limit")],
 )
 
-# A unit is given out and stays on the shelf; the books no longer compare before they set.
+# Redis gives a unit out and keeps it as free. PostgreSQL no longer checks the number of rows that an update changed.
 STOCK = Breakage(
     edits={
         "flashsale/gate/lua/reserve.lua": [
@@ -46,16 +46,16 @@ STOCK = Breakage(
             (r"if cursor\.rowcount != len\(rows\):", "if cursor.rowcount > len(rows):")
         ],
     },
-    dropped=[("holding", "one_active_reservation_per_unit")],
+    dropped=[("reservationunit", "one_active_reservation_per_unit")],
 )
 
-# Whoever pushes in is served.
+# A person may reserve before the call.
 ORDER = Breakage(
     edits={
         "flashsale/gate/lua/reserve.lua": [
             (
-                r"if tonumber\(ask\.number\) > called then return 'not_called' end",
-                "if tonumber(ask.number) > called then return nil end",
+                r"if tonumber\(request\.number\) > called then return 'not_called' end",
+                "if tonumber(request.number) > called then return nil end",
             )
         ],
     },
@@ -63,8 +63,8 @@ ORDER = Breakage(
 
 
 def copy(folder: Path, breakage: Breakage | None = None) -> Path:
-    """The product in a folder of its own, broken as asked."""
-    for name in ("flashsale", "config"):
+    """Copies the product to `folder` and removes the guard."""
+    for name in ("flashsale", "simulation", "config"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "manage.py", folder)
     if breakage is not None:

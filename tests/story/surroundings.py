@@ -1,4 +1,4 @@
-"""The environment for programs that bring everything themselves: without the settings of the test run."""
+"""The environment for programs that start their own servers: without the settings of the test run."""
 
 import os
 
@@ -6,6 +6,6 @@ OURS = ("FLASHSALE_", "TEST_")
 NAMES = {"DATABASE_URL", "REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL", "DJANGO_SETTINGS_MODULE"}
 
 
-def bare() -> dict[str, str]:
-    """The environment as a newcomer's shell has it."""
+def clean_environment() -> dict[str, str]:
+    """The environment as it is in the shell of a newcomer."""
     return {name: value for name, value in os.environ.items() if name not in NAMES and not name.startswith(OURS)}

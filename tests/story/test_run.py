@@ -1,4 +1,4 @@
-"""`make run` for a newcomer: it comes up, says so when it is up already, ends at Ctrl-C, goes on with the same data."""
+"""`make run` for a newcomer: it starts, refuses a second copy, stops at Ctrl-C, and continues with the same data."""
 
 import json
 import signal
@@ -16,58 +16,62 @@ from simulation.processes import free_port
 from tests.story import surroundings
 from tests.story.broken import ROOT
 
-ENDS_WITHIN_S = 20
+STOPS_WITHIN_S = 20
 READY_WITHIN_S = 120
 
 pytestmark = pytest.mark.slow
 
 
 class Run:
-    """`manage.py run` with a data folder of its own."""
+    """One `manage.py run` with a new data folder."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.var = folder / "var"
         self._log = folder / "run.log"
-        self._environment = {**surroundings.bare(), "FLASHSALE_VAR": str(self.var), "PYTHONUNBUFFERED": "1"}
+        self._environment = {
+            **surroundings.clean_environment(),
+            "FLASHSALE_VAR": str(self.var),
+            "PYTHONUNBUFFERED": "1",
+        }
         self._command = [sys.executable, "manage.py", "run", "--port", str(self.port)]
-        self._started: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def said(self) -> str:
-        """What it has printed since it was started."""
+    def output(self) -> str:
+        """The output since the last start."""
         return self._log.read_text()
 
     @property
     def sales(self) -> dict[str, Any]:
-        """The sales that it shows, by code."""
-        found = fetch.document(f"http://127.0.0.1:{self.port}/v1/sales")["results"]
-        return {sale["code"]: sale for sale in found}
+        """The sales in its API, by code."""
+        sales = fetch.document(f"http://127.0.0.1:{self.port}/v1/sales")["results"]
+        return {sale["code"]: sale for sale in sales}
 
     def start(self) -> None:
-        """Start, and wait until it says that it is ready."""
+        """Starts the demo and waits until it prints `Ready.`."""
         with self._log.open("wb") as log:
-            self._started = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
-        ends = time.monotonic() + READY_WITHIN_S
-        while "Ready." not in self.said:
-            if self._started.poll() is not None or time.monotonic() > ends:
-                pytest.fail(self.said)
+            self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+        deadline = time.monotonic() + READY_WITHIN_S
+        while "Ready." not in self.output:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(self.output)
             time.sleep(0.2)
 
     def interrupt(self) -> int:
-        """Ctrl-C; the exit status."""
-        assert self._started is not None
-        self._started.send_signal(signal.SIGINT)
-        return self._started.wait(timeout=ENDS_WITHIN_S)
+        """Sends Ctrl-C. Returns the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(timeout=STOPS_WITHIN_S)
 
-    def end(self) -> None:
-        """Whatever has happened, it does not stay."""
-        if self._started is not None and self._started.poll() is None:
-            self._started.terminate()
-            self._started.wait(timeout=ENDS_WITHIN_S)
+    def terminate(self) -> None:
+        """Ends the demo if it still runs, also after a failed test."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(timeout=STOPS_WITHIN_S)
 
     def second_copy(self) -> str:
-        """What another copy says."""
+        """The error output of a second copy with the same data folder."""
         return subprocess.run(
             self._command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=60, check=False
         ).stderr
@@ -75,23 +79,23 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """One that is up."""
+    """A demo that runs."""
     running = Run(tmp_path_factory.mktemp("run"))
     try:
         running.start()
         yield running
     finally:
-        running.end()
+        running.terminate()
 
 
 def test_the_first_address_printed_answers(run: Run) -> None:
-    first = next(word for word in run.said.split() if word.startswith("http://"))
+    first = next(word for word in run.output.split() if word.startswith("http://"))
 
     assert first == f"http://127.0.0.1:{run.port}/"
     assert fetch.status(first) == 200
 
 
-def test_a_campaign_in_the_middle_of_its_life_is_there(run: Run) -> None:
+def test_the_demo_has_a_campaign_with_past_and_future_sales(run: Run) -> None:
     sales = run.sales
 
     assert {code for code in sales if not code.startswith("practice")} == {"26-january", "29-january", "2-february"}
@@ -101,24 +105,24 @@ def test_a_campaign_in_the_middle_of_its_life_is_there(run: Run) -> None:
     assert any(code.startswith("practice") for code in sales)
 
 
-def test_secrets_of_the_demo_are_private(run: Run) -> None:
+def test_only_the_owner_can_read_the_secrets_of_the_demo(run: Run) -> None:
     modes = {name: (run.var / name).stat().st_mode & 0o777 for name in ("logins.txt", "partners.json", "secrets.env")}
 
     assert modes == {"logins.txt": 0o600, "partners.json": 0o600, "secrets.env": 0o600}
     assert set(json.loads((run.var / "partners.json").read_text())["poco-m3"]) == {"lazada", "akulaku", "mi-store"}
 
 
-def test_a_second_copy_says_that_one_is_running(run: Run) -> None:
+def test_a_second_copy_says_that_a_demo_runs_already(run: Run) -> None:
     assert "A demo is running already" in run.second_copy()
 
 
-def test_it_ends_in_time_and_goes_on_with_the_same_data(run: Run) -> None:
+def test_it_stops_in_time_and_continues_with_the_same_data(run: Run) -> None:
     before = run.sales["26-january"]
 
     assert run.interrupt() == 0
-    assert "Stopped." in run.said
+    assert "Stopped." in run.output
     run.start()
 
     assert run.sales["26-january"] == before
-    assert "shown this once" not in run.said
+    assert "not printed again" not in run.output
     assert run.interrupt() == 0

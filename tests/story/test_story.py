@@ -1,4 +1,4 @@
-"""The story holds every promise, and notices when a guard is taken out."""
+"""The story keeps every promise, and it notices a missing guard."""
 
 import csv
 import json
@@ -14,59 +14,63 @@ import pytest
 from flashsale.rules import lottery
 from tests.story import broken, surroundings
 
-PATIENCE_S = 180
+STORY_S_MAX = 180
 
 pytestmark = pytest.mark.slow
 
 
-def _tell(root: Path, out: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """The exit status of a story told from a copy of the product, and its report."""
+def _run_story(root: Path, out: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Runs a story in a copy of the product. Returns its exit status and report."""
     command = [sys.executable, "manage.py", "story", "--json", "--out", str(out), *arguments]
-    told = subprocess.run(
-        command, cwd=root, env=surroundings.bare(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env=surroundings.clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=STORY_S_MAX,
+        check=False,
     )
-    assert told.stdout, told.stderr
-    return told.returncode, json.loads(told.stdout)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
 def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[tuple[int, set[int]]]]]:
-    """The broken ones, told side by side: most of a story is waiting. Exit status and the promises found broken."""
+    """Stories without a guard: exit status and broken promises. They run side by side, because a story mostly waits."""
     breakages = {"limit": (broken.LIMIT, 0.04, 3), "stock": (broken.STOCK, 0.02, 1), "order": (broken.ORDER, 0.05, 6)}
 
-    def told(name: str) -> tuple[int, set[int]]:
+    def run_without_guard(name: str) -> tuple[int, set[int]]:
         breakage, scale, promise = breakages[name]
         folder = tmp_path_factory.mktemp(name)
         copy = broken.copy(folder / "copy", breakage)
-        # A story finds what happens in it: on a busy machine it may be that nobody comes to buy twice.
-        for telling in range(3):
-            status, report = _tell(copy, folder / f"out-{telling}", "--acts", "1", "--scale", str(scale))
+        # A story finds only what happens in it. On a busy machine it may happen that no person tries to buy twice.
+        for attempt in range(3):
+            status, report = _run_story(copy, folder / f"out-{attempt}", "--acts", "1", "--scale", str(scale))
             promises = {check["promise"] for check in report["broken"]}
             if promise in promises:
                 break
         return status, promises
 
-    with ThreadPoolExecutor(len(breakages)) as tellers:
-        yield {name: tellers.submit(told, name) for name in breakages}
+    with ThreadPoolExecutor(len(breakages)) as executor:
+        yield {name: executor.submit(run_without_guard, name) for name in breakages}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, Future[tuple[int, Any]]]]]:
-    """All four days, with 29 January as it was and as it should have been, told side by side."""
+    """All four days, in both variants of 29 January, side by side."""
     outs = {rerun: tmp_path_factory.mktemp(rerun) / "out" for rerun in ("public", "tranches")}
-    with ThreadPoolExecutor(len(outs)) as tellers:
+    with ThreadPoolExecutor(len(outs)) as executor:
         yield {
-            rerun: (out, tellers.submit(_tell, broken.ROOT, out, "--scale", "0.06", "--rerun", rerun))
+            rerun: (out, executor.submit(_run_story, broken.ROOT, out, "--scale", "0.06", "--rerun", rerun))
             for rerun, out in outs.items()
         }
 
 
 @pytest.mark.parametrize("rerun", ["public", "tranches"])
-def test_all_promises_hold_from_january_to_february(
-    rerun: str, whole: dict[str, tuple[Path, Future[tuple[int, Any]]]]
-) -> None:
-    out, told = whole[rerun]
-    status, report = told.result()
+def test_all_promises_hold_on_all_four_days(rerun: str, whole: dict[str, tuple[Path, Future[tuple[int, Any]]]]) -> None:
+    out, story = whole[rerun]
+    status, report = story.result()
 
     assert report["broken"] == []
     assert status == 0
@@ -74,17 +78,19 @@ def test_all_promises_hold_from_january_to_february(
     assert ("tranches" in report["acts"][2]) == (rerun == "tranches")
     assert report == json.loads((out / "report.json").read_text())
     assert {path.name for path in out.glob("transcript-*.json")} == {
-        "transcript-26-january.json", "transcript-29-january.json", "transcript-2-february.json",
-    }  # fmt: skip
-    fair = {path.name: json.loads(path.read_text()) for path in out.glob("fairness-*.json")}
-    assert {name: told["order"]["kept"] for name, told in fair.items()} == dict.fromkeys(
+        "transcript-26-january.json",
+        "transcript-29-january.json",
+        "transcript-2-february.json",
+    }
+    fairness_reports = {path.name: json.loads(path.read_text()) for path in out.glob("fairness-*.json")}
+    assert {name: content["order"]["kept"] for name, content in fairness_reports.items()} == dict.fromkeys(
         ("fairness-26-january.json", "fairness-29-january.json", "fairness-2-february.json"), True
     )
 
 
-def test_a_stranger_can_verify_what_a_story_leaves(tmp_path: Path) -> None:
+def test_a_stranger_can_verify_the_files_of_a_story(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    _tell(broken.ROOT, out, "--acts", "1", "--scale", "0.02")
+    _run_story(broken.ROOT, out, "--acts", "1", "--scale", "0.02")
 
     transcript = out / "transcript-26-january.json"
     answers = [json.loads(line) for line in (out / "answers.ndjson").read_text().splitlines()]
@@ -100,7 +106,7 @@ def test_a_stranger_can_verify_what_a_story_leaves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("guard", "promise"), [("limit", 3), ("stock", 1), ("order", 6)])
-def test_a_broken_guard_is_noticed(guard: str, promise: int, stories: dict[str, Future[tuple[int, set[int]]]]) -> None:
+def test_a_missing_guard_is_noticed(guard: str, promise: int, stories: dict[str, Future[tuple[int, set[int]]]]) -> None:
     status, promises = stories[guard].result()
 
     assert status == 1

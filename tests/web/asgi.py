@@ -1,4 +1,4 @@
-"""One request to the whole ASGI application, in this process and without a network."""
+"""Sends a request to the whole ASGI application, in this process and without a network."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from flashsale.gate import bridge
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back."""
+    """The response."""
 
     status: int
     headers: dict[str, str]
@@ -25,15 +25,15 @@ class Reply:
 
     @property
     def code(self) -> tuple[int, str]:
-        """Status and word of a refusal."""
+        """Status and problem code of a refusal."""
         assert self.headers["content-type"] == "application/problem+json", self.body
         return self.status, self.json["code"]
 
 
-def ask(
+def send_request(
     method: str, path: str, body: object = None, *, raw: Iterable[bytes] = (), ends: bool = True, **headers: str
 ) -> Reply:
-    """Sends JSON, or `raw` pieces of bytes that never end where told so; headers by name with _ for -."""
+    """Sends JSON, or the `raw` chunks; without `ends` the body never ends. Header names have _ for -."""
     sent = {"host": "testserver", "content_type": "application/json"} | headers
     pieces = list(raw) or [b"" if body is None else json.dumps(body).encode()]
     scope = {
@@ -45,7 +45,7 @@ def ask(
 
 
 async def _run(scope: dict[str, Any], pieces: list[bytes], *, ends: bool) -> Reply:
-    said: list[Any] = []
+    messages: list[Any] = []
     more = [True] * (len(pieces) - 1) + [not ends]
     rest = [{"type": "http.request", "body": p, "more_body": m} for p, m in zip(pieces, more, strict=True)]
 
@@ -53,9 +53,11 @@ async def _run(scope: dict[str, Any], pieces: list[bytes], *, ends: bool) -> Rep
         return rest.pop(0) if rest else await asyncio.Future()  # the client waits for the answer
 
     async def send(message: Any) -> None:
-        said.append(message)
+        messages.append(message)
 
     await application(scope, receive, send)
-    headers = {name.decode().lower(): value.decode() for name, value in said[0]["headers"]}
-    cookies = tuple(value.decode() for name, value in said[0]["headers"] if name.lower() == b"set-cookie")
-    return Reply(said[0]["status"], headers, b"".join(message.get("body", b"") for message in said[1:]), cookies)
+    headers = {name.decode().lower(): value.decode() for name, value in messages[0]["headers"]}
+    cookies = tuple(value.decode() for name, value in messages[0]["headers"] if name.lower() == b"set-cookie")
+    return Reply(
+        messages[0]["status"], headers, b"".join(message.get("body", b"") for message in messages[1:]), cookies
+    )

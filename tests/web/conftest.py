@@ -22,27 +22,27 @@ from flashsale.models import (
 )
 from flashsale.web.hot import partners
 from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
-from tests.web.asgi import Reply, ask
+from tests.web.asgi import Reply, send_request
 
 _BOOKS = (Sale, Allocation, Unit, Reservation, ReservationUnit, LimitSlot)
 
 
 @pytest.fixture(autouse=True)
-def _no_partner_is_remembered() -> Iterator[None]:
-    partners.forget()
+def _empty_key_cache() -> Iterator[None]:
+    partners.forget_keys()
     yield
-    partners.forget()
+    partners.forget_keys()
 
 
 @pytest.fixture
 def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limiter's clock stands, so that no window ends in the middle of a test."""
+    """Stops the clock of the rate limits, so that no period ends during a test."""
     monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda: 1_900_000_000))
 
 
 @dataclass
 class Partner:
-    """A channel's servers."""
+    """Requests of a channel to the hot door."""
 
     key: str
     sale: Sale
@@ -50,10 +50,10 @@ class Partner:
 
     def post(self, verb: str, body: object = None, **headers: str) -> Reply:
         path = f"/v1/sales/{self.sale.code}/lines/{self.line}/{verb}"
-        return ask("POST", path, body, authorization=f"Bearer {self.key}", **headers)
+        return send_request("POST", path, body, authorization=f"Bearer {self.key}", **headers)
 
     def enter(self, name: str) -> str:
-        """The place token of a person."""
+        """Enters and returns the place token."""
         reply = self.post("enter", {"identity": {axis.value: value for axis, value in identity(name).items()}})
         assert reply.status in {200, 201}, reply.body
         return reply.json["place"]
@@ -75,7 +75,7 @@ def key_of(campaign: Campaign, code: str) -> str:
 
 @pytest.fixture
 def sale(transactional_db: None, gate: redis.Redis) -> Sale:
-    """In its lobby; ten phones each for Lazada, Akulaku and our page."""
+    """A sale in its lobby, with ten phones each for Lazada, Akulaku and our page."""
     return lobby_sale(poco_campaign(), channels=("lazada", "akulaku", "mi.com"))
 
 
@@ -100,7 +100,7 @@ def held(sale: Sale, lazada: Partner) -> dict[str, Any]:
 
 @pytest.fixture
 def snapshot(gate: redis.Redis) -> Callable[[], Any]:
-    """Everything that gate and books know, to be compared."""
+    """A function that reads all of Redis and PostgreSQL, to compare before and after."""
 
     def look() -> Any:
         books = [list(model.objects.order_by("pk").values()) for model in _BOOKS]

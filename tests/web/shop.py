@@ -1,4 +1,4 @@
-"""Somebody on our own page, without a browser: Django's views and the hot door with one set of cookies."""
+"""A shopper on our own page without a browser: Django's test client and the hot door share cookies."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from django.test import Client
 from flashsale.models import Sale
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, identity
-from tests.web.asgi import Reply, ask
+from tests.web.asgi import Reply, send_request
 
 
 class Visitor:
@@ -28,15 +28,15 @@ class Visitor:
         return self.client.post(f"/s/{self.sale.code}/{path}", text, content_type="application/json")
 
     def hot(self, verb: str, body: object = None, **headers: str) -> Reply:
-        """A verb of the hot door; what it sets as a cookie is kept."""
+        """Calls a verb of the hot door and keeps the cookies that it sets."""
         cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in self.client.cookies.items())
         path = f"/v1/sales/{self.sale.code}/lines/mi.com/{verb}"
-        reply = ask("POST", path, body or {}, origin="http://testserver", cookie=cookies, **headers)
+        reply = send_request("POST", path, body or {}, origin="http://testserver", cookie=cookies, **headers)
         self.client.cookies.load(reply.headers.get("set-cookie", ""))
         return reply
 
     def codes(self) -> dict[str, str]:
-        """Asks for codes and reads them: what `prove` wants to know."""
+        """Requests codes and reads them from the outbox: the fields for `prove`."""
         mail.outbox.clear()
         challenges = self.post("codes", self.contacts).json()["challenges"]
         read = {("email" if "example" in letter.to[0] else "phone"): letter.subject[-6:] for letter in mail.outbox}

@@ -29,7 +29,7 @@ ORDER = {
 
 
 class Shop:
-    """A channel's servers at the REST API."""
+    """Requests of a channel to the REST API."""
 
     def __init__(self, partner: Partner) -> None:
         self.client = Client(headers=partner.http)
@@ -60,7 +60,7 @@ def _refusal(reply: Any) -> tuple[int, str]:
 
 
 class TestReservations:
-    """What a channel sees."""
+    """Reading reservations."""
 
     def test_a_channel_sees_its_reservation(self, shop: Shop, held: dict[str, Any]) -> None:
         reply = shop.get(f"/{held['reservation']}")
@@ -119,7 +119,7 @@ class TestReservations:
 
 
 class TestConfirm:
-    """Held becomes confirmed."""
+    """Held → confirmed."""
 
     def test_the_right_buyer_at_the_right_price_gets_the_units(self, shop: Shop, held: dict[str, Any]) -> None:
         reply = shop.post(held["reservation"], "confirm", ORDER)
@@ -173,7 +173,7 @@ class TestConfirm:
 
 
 class TestGivingBack:
-    """Held is released, confirmed is cancelled."""
+    """Held → released, confirmed → cancelled."""
 
     def test_a_release_frees_the_units(self, shop: Shop, held: dict[str, Any]) -> None:
         assert shop.post(held["reservation"], "release").json()["state"] == "released"
@@ -234,7 +234,7 @@ class TestKeys:
 
 
 class TestHttp:
-    """Bodies, types and methods that are none."""
+    """Bodies, content types and methods that are not valid."""
 
     def _send(self, shop: Shop, body: bytes, content_type: str = "application/json") -> tuple[int, str]:
         path = f"/v1/reservations/{NOBODYS}/confirm"

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a request: a clear refusal with a stable code, nothing changed, and never a 500."""
+"""Every wrong request gets a refusal with a stable code, changes nothing, and is never a 500."""
 
 import asyncio
 from base64 import b64encode
@@ -15,7 +15,7 @@ from flashsale.life import sale_control
 from flashsale.models import Reservation, Sale
 from flashsale.web.hot import http
 from tests.factories import BIG_PHONE, PHONE, card_of, lobby_sale, open_now
-from tests.web.asgi import Reply, ask
+from tests.web.asgi import Reply, send_request
 from tests.web.conftest import Partner, key_of
 
 Snapshot = Callable[[], Any]
@@ -24,7 +24,7 @@ BUDI = {"phone": "081298765432", "email": "budi@example.com"}
 
 @pytest.fixture
 def place(sale: Sale, lazada: Partner) -> str:
-    """A place that is called: everything else about the request is what is refused."""
+    """A place that is called, so that a refusal comes from the rest of the request."""
     token = lazada.enter("ani")
     open_now(sale)
     open_now(sale)
@@ -32,14 +32,14 @@ def place(sale: Sale, lazada: Partner) -> str:
 
 
 def _close(sale: Sale) -> None:
-    """Moves the closing of a sale right behind its opening, in the gate."""
-    bridge.run(_tell_closing(card_of(sale)))
+    """Moves the closing of a sale to right after its opening, in Redis."""
+    bridge.run(_set_closing(card_of(sale)))
 
 
-async def _tell_closing(card: SaleCard) -> None:
+async def _set_closing(card: SaleCard) -> None:
     closes = card.opens_at + 1
-    await scripts.tell(card, revision=99, closes=closes)
-    await sale_cards.show(replace(card, closes_at=closes))
+    await scripts.apply_decision(card, revision=99, closes=closes)
+    await sale_cards.store_card(replace(card, closes_at=closes))
 
 
 def _path(sale: Sale, verb: str) -> str:
@@ -60,7 +60,7 @@ def one(sku: Any = PHONE, quantity: Any = 1) -> dict[str, Any]:
 
 
 class TestReserve:
-    """A wish that cannot be fulfilled."""
+    """Items that cannot be reserved."""
 
     WISHES: tuple[tuple[Any, tuple[int, str]], ...] = (
         *(([one(quantity=q)], (422, "bad_quantity")) for q in (0, -1, 2, 10**9, 10**300, True, "1", 1.0, None, [1])),
@@ -108,7 +108,7 @@ class TestReserve:
         assert reply.code == (503, "paused")
         assert reply.headers["retry-after"] == str(reply.json["retry_after_s"]) == "2"
 
-    def test_nobody_reserves_before_the_call(self, sale: Sale, lazada: Partner) -> None:
+    def test_reserving_before_the_call_is_refused(self, sale: Sale, lazada: Partner) -> None:
         places = [lazada.enter(f"shopper{n}") for n in range(12)]
         open_now(sale)
         open_now(sale)
@@ -119,7 +119,7 @@ class TestReserve:
 
 
 class TestToken:
-    """A place that is none."""
+    """Place tokens that are not valid."""
 
     @pytest.mark.parametrize("verb", ["look", "leave", "reserve"])
     def test_what_is_no_token_is_refused(self, lazada: Partner, place: str, snapshot: Snapshot, verb: str) -> None:
@@ -142,7 +142,7 @@ class TestToken:
 
 
 class TestEnter:
-    """An identity that is none."""
+    """Identities that are not valid."""
 
     MAIL, NUMBER = "a@example.com", "08123456789"
     IDENTITIES = (
@@ -162,7 +162,7 @@ class TestEnter:
 
 
 class TestHttp:
-    """A body, a type, a method, a path that is none."""
+    """Bodies, content types, methods and paths that are not valid."""
 
     BODIES = (
         b"", b"{", b"nonsense", b"[]", b"1", b"null", b'"text"', b'{"identity": NaN}', b"[" * 8000,
@@ -178,7 +178,7 @@ class TestHttp:
 
     def _send(self, lazada: Partner, *raw: bytes, **headers: str) -> Reply:
         path = _path(lazada.sale, "enter")
-        return ask("POST", path, raw=raw, authorization=f"Bearer {lazada.key}", **headers)
+        return send_request("POST", path, raw=raw, authorization=f"Bearer {lazada.key}", **headers)
 
     def test_what_is_no_json_object_in_utf8_is_refused(self, lazada: Partner, snapshot: Snapshot) -> None:
         before = snapshot()
@@ -201,27 +201,27 @@ class TestHttp:
         self, lazada: Partner, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = snapshot()
-        monkeypatch.setattr(http, "READING_S_MAX", 0.2)
-        watching = bridge.run(_started(http.end_slow_readers()))
+        monkeypatch.setattr(http, "BODY_READ_S_MAX", 0.2)
+        task = bridge.run(_started(http.end_slow_reads()))
         try:
             for raw in ((b"{",), (b"{", b'"identity"')):
-                reply = ask(
+                reply = send_request(
                     "POST", _path(lazada.sale, "enter"), raw=raw, ends=False, authorization=f"Bearer {lazada.key}"
                 )
                 assert (reply.code, reply.headers["connection"]) == ((408, "too_slow"), "close")
             assert self._send(lazada, b"{}").code == (422, "bad_identity")
         finally:
-            bridge.run(_ended(watching))
+            bridge.run(_ended(task))
         assert snapshot() == before
 
     def test_another_method_is_refused(self, sale: Sale) -> None:
         for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
-            reply = ask(method, _path(sale, "enter"), {})
+            reply = send_request(method, _path(sale, "enter"), {})
             assert (reply.code, reply.headers["allow"]) == ((405, "wrong_method"), "POST")
 
     def test_an_unknown_sale_or_line_is_not_found(self, sale: Sale) -> None:
         for path in self.PATHS:
-            assert (path, ask("GET", path.replace("{sale}", sale.code)).code) == (path, (404, "not_found"))
+            assert (path, send_request("GET", path.replace("{sale}", sale.code)).code) == (path, (404, "not_found"))
 
     def test_a_page_of_what_can_be_no_sale_is_not_there(self, sale: Sale, client: Client) -> None:
         for page in ("", "rules", "plan", "fairness", "receipt"):
@@ -237,7 +237,7 @@ class TestHttp:
 
 
 class TestKey:
-    """A partner who is none."""
+    """Partner keys that are not valid."""
 
     def test_a_wrong_key_is_refused(self, sale: Sale, lazada: Partner, snapshot: Snapshot) -> None:
         before = snapshot()
@@ -245,12 +245,12 @@ class TestKey:
             "Bearer", "Bearer ", "Bearer fs_live_", "Bearer fs_live_" + "A" * 43, "Basic dXNlcjpwYXNz", lazada.key,
             "Bearer " + "A" * 7000, "Bearer fs_live_\xff" + "A" * 43, f"Bearer {lazada.key}, Bearer {lazada.key}",
         ):  # fmt: skip
-            reply = ask("POST", _path(sale, "enter"), {}, authorization=authorization)
+            reply = send_request("POST", _path(sale, "enter"), {}, authorization=authorization)
             assert (authorization, reply.code) == (authorization, (401, "unauthenticated"))
             assert reply.headers["www-authenticate"] == "Bearer"
         assert snapshot() == before
 
     def test_a_key_of_another_campaign_is_refused(self, sale: Sale) -> None:
         stranger = key_of(lobby_sale(channels=("lazada",)).campaign, "lazada")
-        reply = ask("POST", _path(sale, "enter"), {}, authorization=f"Bearer {stranger}")
+        reply = send_request("POST", _path(sale, "enter"), {}, authorization=f"Bearer {stranger}")
         assert reply.code == (403, "forbidden")

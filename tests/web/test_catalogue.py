@@ -1,4 +1,4 @@
-"""The catalogue: what strangers may read of sales, their tranches and their draws."""
+"""The public catalogue: sales, their lines and plans, their draws."""
 
 import subprocess
 import sys
@@ -59,13 +59,13 @@ def test_a_follow_up_sale_shows_its_tranches_and_its_plans(sale: Sale, client: C
     assert again["returned"] == [{"sale": sale.code, "reserve": 2, "units": 5, "due_at": None}]
     assert everybody["returned"] == []
     page = Client(headers={"accept-language": "en"}).get(f"/s/{rerun.code}/plan").content.decode()
-    for told in ("people of the line lazada on 26 January, at their old numbers", "goes to public", "at most 5"):
+    for told in ("people of the line lazada on 26 January, at their old numbers", "go to public", "at most 5"):
         assert told in page
     assert client.get(f"/s/{sale.code}/plan").status_code == 200
     assert client.get(f"/s/{draft_sale(sale.campaign).code}/plan").status_code == 404
 
 
-def test_drafts_are_nobodys_business(sale: Sale, client: Client) -> None:
+def test_drafts_are_not_public(sale: Sale, client: Client) -> None:
     draft = draft_sale(sale.campaign)
     assert [row["code"] for row in client.get("/v1/sales").json()["results"]] == [sale.code]
     assert _refusal(client.get(f"/v1/sales/{draft.code}")) == (404, "not_found")
@@ -88,5 +88,5 @@ def test_a_stranger_can_verify_the_transcript(sale: Sale, lazada: Partner, clien
     file.write_bytes(client.get(f"/v1/sales/{sale.code}/transcript").content)
     script = settings.BASE_DIR / "flashsale" / "rules" / "lottery.py"
     command = [sys.executable, script, "verify", file, "--line", "lazada", "--index", "1"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert said.splitlines()[-1] == "number: 1"
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "number: 1"

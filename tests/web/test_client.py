@@ -1,10 +1,10 @@
-"""Whose address a limit counts."""
+"""The IP address that a limit counts."""
 
 import pytest
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from flashsale.web.client_ip import address, address_of, network, site
+from flashsale.web.client_ip import address_of, client_address, client_network, customer_network
 
 PROXIES = ["10.0.0.0/8", "fd00::/8"]
 
@@ -13,7 +13,7 @@ PROXIES = ["10.0.0.0/8", "fd00::/8"]
     ("peer", "forwarded_for", "expected"),
     [
         ("198.51.100.7", "", "198.51.100.7"),
-        ("198.51.100.7", "203.0.113.9", "198.51.100.7"),  # not our proxy: what it says does not count
+        ("198.51.100.7", "203.0.113.9", "198.51.100.7"),  # not our proxy, so its header does not count
         ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
         ("10.0.0.1", "192.0.2.66, 203.0.113.9", "203.0.113.9"),  # the left one was written by the client
         ("10.0.0.1", "203.0.113.9, 10.0.0.2", "203.0.113.9"),
@@ -24,13 +24,13 @@ PROXIES = ["10.0.0.0/8", "fd00::/8"]
         ("10.0.0.1", "::ffff:203.0.113.9", "203.0.113.9"),
         ("::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
         ("fd00::1", "2001:db8::1", "2001:db8::1"),
-        ("10.0.0.1", "203.0.113.9, unknown", "10.0.0.1"),  # somebody wrote what is no address: trust ends there
+        ("10.0.0.1", "203.0.113.9, unknown", "10.0.0.1"),  # not an address: the search stops there
         ("10.0.0.1", "' OR 1=1 --", "10.0.0.1"),
         ("", "203.0.113.9", "0.0.0.0"),
     ],
 )
 def test_the_nearest_address_that_is_not_ours_counts(peer: str, forwarded_for: str, expected: str) -> None:
-    assert address(peer=peer, forwarded_for=forwarded_for, trusted=PROXIES) == expected
+    assert client_address(peer=peer, forwarded_for=forwarded_for, trusted=PROXIES) == expected
 
 
 def test_a_request_is_believed_only_through_our_proxies(settings: Settings) -> None:
@@ -50,4 +50,4 @@ def test_a_request_is_believed_only_through_our_proxies(settings: Settings) -> N
     ],
 )
 def test_an_ipv6_client_is_a_network_and_its_customer_a_site(address: str, as_network: str, as_site: str) -> None:
-    assert (network(address), site(address)) == (as_network, as_site)
+    assert (client_network(address), customer_network(address)) == (as_network, as_site)

@@ -1,4 +1,4 @@
-"""One-time codes prove a contact, once, to the one who holds it; nobody learns anything else by them."""
+"""One-time codes prove a contact once, for the browser that requested them, and reveal nothing else."""
 
 import json
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ def test_the_same_contacts_meet_the_same_place_on_another_device(sale: Sale) -> 
     assert first.enter().json["index"] == second.enter().json["index"] == 1
 
 
-def test_without_proof_nobody_enters(sale: Sale) -> None:
+def test_entering_without_proof_is_refused(sale: Sale) -> None:
     assert Visitor(sale).hot("enter").code == (403, "unproven")
 
 
@@ -66,13 +66,13 @@ def test_a_proof_lasts_its_campaign_whatever_else_is_proven_meanwhile(sale: Sale
 
 
 def proof_cookie(campaign: int, axis: Axis, made_ms: int) -> tuple[str, str]:
-    """Name and value of a cookie that proves something."""
+    """Name and value of a valid proof cookie."""
     proof = Proof(campaign, axis, bytes(16), made_ms)
-    return proofs.cookie_of(campaign, axis), places.keyring().seal(proofs.KIND, proof.pack())
+    return proofs.cookie_name(campaign, axis), places.keyring().seal(proofs.KIND, proof.pack())
 
 
 def test_a_browser_keeps_the_proofs_of_eight_campaigns_the_newest(sale: Sale) -> None:
-    ani, given = Visitor(sale), Visitor(sale).codes()
+    ani, codes_sent = Visitor(sale), Visitor(sale).codes()
     others = [sale.campaign_id + n for n in range(1, 12)]
     for made_ms, campaign in enumerate(reversed(others)):
         for axis in (Axis.PHONE, Axis.EMAIL):
@@ -82,16 +82,19 @@ def test_a_browser_keeps_the_proofs_of_eight_campaigns_the_newest(sale: Sale) ->
     ani.client.cookies["fs_proof_phone"] = token  # under another name than its own
     ani.client.cookies["fs_proof_0_email"] = ani.client.cookies[f"fs_proof_{sale.campaign_id}_email"] = "fs1.forged"
     ani.client.cookies["fs_place_x"] = token
-    assert ani.post("prove", given).status_code == 200
+    assert ani.post("prove", codes_sent).status_code == 200
     kept = {name for name, morsel in ani.client.cookies.items() if name.startswith("fs_") and morsel.value}
     newest = [sale.campaign_id, *others[:7]]
     assert kept == {f"fs_proof_{n}_{axis}" for n in newest for axis in ("phone", "email")} | {"fs_place_x"}
 
 
 def test_a_cookie_that_can_have_no_such_name_is_left_alone(sale: Sale) -> None:
-    ani, given = Visitor(sale), Visitor(sale).codes()
+    ani, codes_sent = Visitor(sale), Visitor(sale).codes()
     answer = ani.client.post(
-        f"/s/{sale.code}/prove", json.dumps(given), content_type="application/json", headers={"cookie": "fs_proof_(=1"}
+        f"/s/{sale.code}/prove",
+        json.dumps(codes_sent),
+        content_type="application/json",
+        headers={"cookie": "fs_proof_(=1"},
     )
     assert (answer.status_code, len(answer.cookies)) == (200, 2)
 
@@ -100,7 +103,7 @@ def test_cookies_are_out_of_reach_for_scripts_and_other_sites(sale: Sale) -> Non
     ani = Visitor(sale)
     ani.get()
     ani.post("prove", ani.codes())
-    for name in (*(proofs.cookie_of(sale.campaign_id, axis) for axis in (Axis.PHONE, Axis.EMAIL)), "fs_device"):
+    for name in (*(proofs.cookie_name(sale.campaign_id, axis) for axis in (Axis.PHONE, Axis.EMAIL)), "fs_device"):
         cookie = ani.client.cookies[name]
         assert (cookie["httponly"], cookie["samesite"], cookie["secure"]) == (True, "Lax", True)
 
@@ -115,9 +118,9 @@ def test_codes_go_to_the_very_phone_and_mailbox_that_they_prove(sale: Sale) -> N
 
 def test_a_wrong_code_names_its_field_and_proves_nothing(sale: Sale) -> None:
     ani = Visitor(sale)
-    given = ani.codes()
-    wrong = "000000" if given["email_code"] != "000000" else "111111"
-    answer = ani.post("prove", given | {"email_code": wrong})
+    codes_sent = ani.codes()
+    wrong = "000000" if codes_sent["email_code"] != "000000" else "111111"
+    answer = ani.post("prove", codes_sent | {"email_code": wrong})
     assert code_of(answer) == (422, "wrong_code")
     assert answer.json()["detail"] == "email"
     assert not any(name.startswith("fs_proof") for name in ani.client.cookies)
@@ -125,28 +128,28 @@ def test_a_wrong_code_names_its_field_and_proves_nothing(sale: Sale) -> None:
 
 def test_the_sixth_guess_is_refused_even_if_right(sale: Sale) -> None:
     ani = Visitor(sale)
-    given = ani.codes()
-    wrong = given | {"phone_code": "000000" if given["phone_code"] != "000000" else "111111"}
+    codes_sent = ani.codes()
+    wrong = codes_sent | {"phone_code": "000000" if codes_sent["phone_code"] != "000000" else "111111"}
     assert [code_of(ani.post("prove", wrong)) for _ in range(5)] == [(422, "wrong_code")] * 5
-    assert code_of(ani.post("prove", given)) == (429, "too_many_requests")
+    assert code_of(ani.post("prove", codes_sent)) == (429, "too_many_requests")
     assert ani.post("prove", ani.codes()).status_code == 200
 
 
 def test_a_code_ends_after_ten_minutes(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
     ani = Visitor(sale)
-    given = ani.codes()
+    codes_sent = ani.codes()
     late = codes.time.time_ns() + codes.VALID_MS * 1_000_000
     monkeypatch.setattr(codes, "time", SimpleNamespace(time_ns=lambda: late))
-    assert code_of(ani.post("prove", given)) == (422, "wrong_code")
+    assert code_of(ani.post("prove", codes_sent)) == (422, "wrong_code")
 
 
 def test_a_challenge_fits_its_axis_and_campaign_only(sale: Sale) -> None:
     ani = Visitor(sale)
-    given = ani.codes()
-    swapped = given | {"phone": given["email"], "phone_code": given["email_code"]}
+    codes_sent = ani.codes()
+    swapped = codes_sent | {"phone": codes_sent["email"], "phone_code": codes_sent["email_code"]}
     assert code_of(ani.post("prove", swapped)) == (422, "wrong_code")
     ani.sale = lobby_sale(poco_campaign(), channels=("mi.com",), opens_in_s=600)
-    assert code_of(ani.post("prove", given)) == (422, "wrong_code")
+    assert code_of(ani.post("prove", codes_sent)) == (422, "wrong_code")
 
 
 @pytest.mark.parametrize("token", ["", "fs1.", "x" * 600, "fs1." + "A" * 100])
@@ -186,8 +189,8 @@ def test_one_browser_asks_six_times(sale: Sale) -> None:
     assert [ani.post("codes", contacts).status_code for contacts in others] == [200] * 6 + [429]
 
 
-def asked_from(sale: Sale, addresses: Iterable[str]) -> list[int]:
-    """What those get who ask for the codes of one and the same person, from these addresses in turn."""
+def statuses_from(sale: Sale, addresses: Iterable[str]) -> list[int]:
+    """Status codes of requests for codes to the same person, one from each of these IP addresses."""
     contacts = json.dumps(Visitor(sale).contacts)
     return [
         Client(REMOTE_ADDR=address)
@@ -197,33 +200,33 @@ def asked_from(sale: Sale, addresses: Iterable[str]) -> list[int]:
 
 
 def test_all_addresses_of_one_ipv6_network_are_one_asker(sale: Sale) -> None:
-    assert asked_from(sale, [f"2001:db8:1:2::{n:x}" for n in range(1, 32)]) == [200] * 5 + [429] * 26
+    assert statuses_from(sale, [f"2001:db8:1:2::{n:x}" for n in range(1, 32)]) == [200] * 5 + [429] * 26
     assert len(mail.outbox) == 5 * 2
-    assert asked_from(sale, ["198.51.100.9"]) == [200]
+    assert statuses_from(sale, ["198.51.100.9"]) == [200]
 
 
 def test_all_networks_of_one_ipv6_customer_share_an_hourly_bound(sale: Sale) -> None:
-    assert asked_from(sale, [f"2001:db8:1:{n:x}::1" for n in range(40)]) == [200] * 10 + [429] * 30
+    assert statuses_from(sale, [f"2001:db8:1:{n:x}::1" for n in range(40)]) == [200] * 10 + [429] * 30
     assert len(mail.outbox) == 10 * 2
-    assert asked_from(sale, ["2001:db8:2::1"]) == [200]
+    assert statuses_from(sale, ["2001:db8:2::1"]) == [200]
 
 
 def test_one_address_cannot_shut_an_owner_out_however_long_it_asks(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
     for ten_minutes in range(13):
         now = 1_900_000_000 + 600 * ten_minutes
         monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda now=now: now))
-        assert asked_from(sale, ["203.0.113.1"] * 6)[-1] == 429
-        assert asked_from(sale, [f"198.51.100.{ten_minutes}"]) == [200]
+        assert statuses_from(sale, ["203.0.113.1"] * 6)[-1] == 429
+        assert statuses_from(sale, [f"198.51.100.{ten_minutes}"]) == [200]
 
 
 def test_filling_the_ceiling_of_a_contact_takes_many_customers_of_providers() -> None:
-    assert limits.CODES_CEILING.period_s == limits.CODES_SITE.period_s
-    assert limits.CODES_CEILING.most >= 15 * 2 * limits.CODES_SITE.most
+    assert limits.CODES_CEILING.period_s == limits.CODES_CUSTOMER.period_s
+    assert limits.CODES_CEILING.max_calls >= 15 * 2 * limits.CODES_CUSTOMER.max_calls
 
 
 def test_a_flood_from_everywhere_ends_at_the_ceiling(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CODES_CEILING", limits.Limit("codes ceiling", 30, limits.HOUR))
-    assert asked_from(sale, [f"203.0.113.{n}" for n in range(31)]) == [200] * 30 + [429]
+    assert statuses_from(sale, [f"203.0.113.{n}" for n in range(31)]) == [200] * 30 + [429]
     assert len(mail.outbox) == 30 * 2
 
 
@@ -258,11 +261,11 @@ def test_a_body_that_cannot_be_read_is_refused_and_sets_nothing(sale: Sale, path
 
 def test_half_a_letter_for_a_code_is_refused_and_takes_no_guess(sale: Sale) -> None:
     ani = Visitor(sale)
-    given = ani.codes()
+    codes_sent = ani.codes()
     for _ in range(6):
-        assert code_of(ani.post("prove", given | {"phone_code": "\ud83d"})) == (400, "malformed")
+        assert code_of(ani.post("prove", codes_sent | {"phone_code": "\ud83d"})) == (400, "malformed")
     assert not any(name.startswith("fs_proof") for name in ani.client.cookies)
-    assert ani.post("prove", given).status_code == 200
+    assert ani.post("prove", codes_sent).status_code == 200
 
 
 def test_another_site_cannot_make_a_browser_ask(sale: Sale) -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI document tells the truth about both doors."""
+"""The OpenAPI document matches the responses of the hot door and of the REST API."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from flashsale.models import Sale
 from flashsale.web.api.document import openapi
 from flashsale.web.hot import door
 from tests.factories import end_now, identity, open_now
-from tests.web.asgi import ask
+from tests.web.asgi import send_request
 from tests.web.conftest import Partner
 
 HOT = "/v1/sales/{sale}/lines/{line}/"
@@ -24,7 +24,7 @@ def document() -> dict[str, Any]:
 
 
 def _fits(document: dict[str, Any], path: str, method: str, status: int, answer: object) -> None:
-    """Raises when an answer does not have the documented shape."""
+    """Raises if a response does not match the documented schema."""
     responses = document["paths"][path][method]["responses"]
     response = responses.get(str(status), responses["default"])
     if "$ref" in response:
@@ -65,7 +65,7 @@ def test_real_answers_of_the_hot_door_fit(document: dict[str, Any], sale: Sale, 
     place = entered.json["place"]
     _fits(document, HOT + "look", "post", 200, lazada.post("look", {"place": place}).json)
     status = f"/v1/sales/{sale.code}/lines/lazada/status"
-    _fits(document, HOT + "status", "get", 200, ask("GET", status).json)
+    _fits(document, HOT + "status", "get", 200, send_request("GET", status).json)
     open_now(sale)
     open_now(sale)
     _fits(document, HOT + "look", "post", 200, lazada.post("look", {"place": place}).json)

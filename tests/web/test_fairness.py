@@ -1,4 +1,4 @@
-"""The fairness report at its doors: for people in two languages, for programs in the documented shape."""
+"""The fairness report as a page in two languages and as JSON in the documented schema."""
 
 import re
 
@@ -14,13 +14,13 @@ INLINE = re.compile(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNOR
 
 
 def end(sale: Sale) -> str:
-    """Where the report of a sale stands that ends now."""
+    """Ends the sale now; the path of its report."""
     end_now(sale)
-    bridge.run(refusal_counts.tell())
+    bridge.run(refusal_counts.flush())
     return f"/s/{sale.code}/fairness"
 
 
-def test_there_is_none_before_the_end_nor_for_a_sale_that_nobody_knows(sale: Sale, client: Client) -> None:
+def test_there_is_no_report_before_the_end_or_of_an_unknown_sale(sale: Sale, client: Client) -> None:
     for path in (f"/s/{sale.code}/fairness", "/s/nothing/fairness"):
         assert client.get(path).status_code == 404
     for path in (f"/v1/sales/{sale.code}/fairness", "/v1/sales/nothing/fairness"):
@@ -36,8 +36,8 @@ def test_refusals_of_the_hot_door_are_counted(sale: Sale, lazada: Partner, akula
     assert lazada.reserve(place).status == 201
     again = akulaku.post("enter", {"identity": {axis.value: value for axis, value in identity("ani").items()}})
     end(sale)
-    told = client.get(f"/v1/sales/{sale.code}/fairness").json()
-    assert {(row["verb"], row["reason"], row["times"]) for row in told["refused"]} == {
+    data = client.get(f"/v1/sales/{sale.code}/fairness").json()
+    assert {(row["verb"], row["reason"], row["times"]) for row in data["refused"]} == {
         ("reserve", "not_open", 2), ("enter", "place_elsewhere", 1),
     }  # fmt: skip
     assert again.json["code"] == "place_elsewhere"
@@ -50,7 +50,7 @@ def test_refusals_of_the_hot_door_are_counted(sale: Sale, lazada: Partner, akula
         ("id", ["Laporan keadilan", "Unit per kanal", "Setiap unit tercatat."]),
     ],
 )
-def test_the_page_speaks_both_languages_and_runs_nobodys_script(
+def test_the_page_has_both_languages_and_escapes_texts(
     sale: Sale, held: object, client: Client, language: str, words: list[str]
 ) -> None:
     refusal_counts.count(sale.code, "enter", "limit_reached")

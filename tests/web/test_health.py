@@ -1,4 +1,4 @@
-"""What engines and load balancers are told; the gate's silence is shown in tests/deploy."""
+"""The health checks. tests/deploy covers a Redis that does not answer."""
 
 import pytest
 import redis
@@ -12,14 +12,14 @@ def _silent(_rows: object) -> bool:
 
 
 @pytest.mark.django_db
-def test_ready_when_books_and_gate_answer(gate: redis.Redis, client: Client) -> None:
+def test_ready_when_postgresql_and_redis_answer(gate: redis.Redis, client: Client) -> None:
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"ready": True})
     assert "no-cache" in answer["Cache-Control"]
 
 
 @pytest.mark.django_db
-def test_silent_books_are_a_problem_with_its_reason(
+def test_a_silent_database_is_a_problem_with_its_reason(
     gate: redis.Redis, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QuerySet, "exists", _silent)
@@ -30,14 +30,14 @@ def test_silent_books_are_a_problem_with_its_reason(
         "title": "The sale cannot answer right now. Please try again.",
         "status": 503,
         "code": "not_ready",
-        "detail": "The books do not answer (OperationalError).",
+        "detail": "PostgreSQL (the books) does not answer (OperationalError).",
         "request_id": "probe-1",
         "retry_after_s": 5,
-        "reasons": ["The books do not answer (OperationalError)."],
+        "reasons": ["PostgreSQL (the books) does not answer (OperationalError)."],
     }
 
 
-def test_alive_needs_neither_books_nor_gate(client: Client) -> None:
+def test_alive_needs_neither_postgresql_nor_redis(client: Client) -> None:
     assert client.get("/livez").json() == {"alive": True}
 
 

@@ -1,4 +1,4 @@
-"""The hot door, asked as the server asks it."""
+"""The hot door, called through its ASGI interface as a server calls it."""
 
 from typing import Any
 
@@ -16,25 +16,25 @@ from flashsale.rules.tokens import Proof
 from flashsale.web.hot import proofs
 from flashsale.web.hot.door import serve
 from tests.factories import PHONE, card_of, draft_sale, identity, open_now
-from tests.web.asgi import Reply, ask
+from tests.web.asgi import Reply, send_request
 from tests.web.conftest import Partner, key_of
 
 OURS = {"origin": "https://testserver", "host": "testserver"}
 
 
 def _proofs(sale: Sale, name: str) -> str:
-    """The cookies of somebody who has shown phone and e-mail."""
+    """The cookies of a shopper who has proven phone and e-mail."""
     card = card_of(sale)
-    digests = enter.digests(card=card, values=identity(name))
+    digests = enter.digest_identity(card=card, values=identity(name))
     tokens = {
         axis: places.keyring().seal(proofs.KIND, Proof(card.campaign, axis, digest, 1).pack())
         for axis, digest in digests.items()
     }
-    return "; ".join(f"{proofs.cookie_of(card.campaign, axis)}={token}" for axis, token in tokens.items())
+    return "; ".join(f"{proofs.cookie_name(card.campaign, axis)}={token}" for axis, token in tokens.items())
 
 
 def _page(sale: Sale, verb: str, body: object = None, **headers: str) -> Reply:
-    return ask("POST", f"/v1/sales/{sale.code}/lines/mi.com/{verb}", body or {}, **(OURS | headers))
+    return send_request("POST", f"/v1/sales/{sale.code}/lines/mi.com/{verb}", body or {}, **(OURS | headers))
 
 
 def _place(reply: Reply) -> str:
@@ -42,7 +42,7 @@ def _place(reply: Reply) -> str:
 
 
 class TestPartner:
-    """A partner's servers, with their key."""
+    """Requests of a partner, with its key."""
 
     def test_a_gate_that_does_not_know_the_sale_is_asked_once(
         self, gate: redis.Redis, sale: Sale, lazada: Partner, monkeypatch: pytest.MonkeyPatch
@@ -92,7 +92,7 @@ class TestPartner:
         assert (reply.status, reply.json) == (200, {"left": True})
         assert lazada.post("look", {"place": place}).json["state"] == "left"
 
-    def test_somebody_in_another_line_is_told_so(self, lazada: Partner, akulaku: Partner) -> None:
+    def test_entering_with_a_place_in_another_line_is_refused(self, lazada: Partner, akulaku: Partner) -> None:
         lazada.enter("ani")
         body = {"identity": {axis.value: value for axis, value in identity("ani").items()}}
         assert akulaku.post("enter", body).code == (409, "place_elsewhere")
@@ -105,7 +105,7 @@ class TestPartner:
 
 
 class TestOwnPage:
-    """Our page, with its cookies."""
+    """Requests of our own page, with its cookies."""
 
     def test_a_proven_shopper_gets_a_place_in_a_cookie_that_no_script_reads(self, sale: Sale) -> None:
         reply = _page(sale, "enter", cookie=_proofs(sale, "ani"))
@@ -137,7 +137,7 @@ class TestOwnPage:
         settings.CSRF_TRUSTED_ORIGINS = ["https://shop.example"]
         assert _page(sale, "enter", cookie=_proofs(sale, "ani"), origin="https://shop.example").status == 201
 
-    def test_without_proofs_nobody_enters(self, sale: Sale) -> None:
+    def test_entering_without_proofs_is_refused(self, sale: Sale) -> None:
         reply = _page(sale, "enter")
         assert reply.code == (403, "unproven")
         assert reply.json["detail"] == "To prove: email, phone."
@@ -147,21 +147,21 @@ class TestOwnPage:
         seal = places.keyring().seal
         foreign = seal(proofs.KIND, Proof(card.campaign + 1, Axis.PHONE, bytes(16), 1).pack())
         crossed = seal(proofs.KIND, Proof(card.campaign, Axis.PHONE, bytes(16), 1).pack())
-        phone, email = (proofs.cookie_of(card.campaign, axis) for axis in (Axis.PHONE, Axis.EMAIL))
+        phone, email = (proofs.cookie_name(card.campaign, axis) for axis in (Axis.PHONE, Axis.EMAIL))
         reply = _page(sale, "enter", cookie=f"{phone}={foreign}; {email}={crossed}")
         assert reply.code == (403, "unproven")
 
     def test_the_page_leads_to_its_own_line_only(self, sale: Sale) -> None:
-        reply = ask("POST", f"/v1/sales/{sale.code}/lines/lazada/enter", {}, **OURS)
+        reply = send_request("POST", f"/v1/sales/{sale.code}/lines/lazada/enter", {}, **OURS)
         assert reply.code == (401, "unauthenticated")
         assert reply.headers["www-authenticate"] == "Bearer"
 
 
 class TestStatus:
-    """The document that everybody polls."""
+    """The status document that all shoppers poll."""
 
     def _ask(self, sale: Sale, method: str = "GET", **headers: str) -> Reply:
-        return ask(method, f"/v1/sales/{sale.code}/lines/lazada/status", **headers)
+        return send_request(method, f"/v1/sales/{sale.code}/lines/lazada/status", **headers)
 
     def test_it_is_small_public_and_says_how_the_line_stands(self, sale: Sale, lazada: Partner) -> None:
         lazada.enter("ani")
@@ -199,21 +199,21 @@ class TestStatus:
 
 def test_a_request_id_is_kept_or_made(sale: Sale) -> None:
     path = f"/v1/sales/{sale.code}/lines/lazada/status"
-    assert ask("GET", path, x_request_id="abc-1").headers["x-request-id"] == "abc-1"
-    assert len(ask("GET", path, x_request_id="evil\r\nid").headers["x-request-id"]) == 16
+    assert send_request("GET", path, x_request_id="abc-1").headers["x-request-id"] == "abc-1"
+    assert len(send_request("GET", path, x_request_id="evil\r\nid").headers["x-request-id"]) == 16
 
 
 def test_everything_else_goes_to_django(sale: Sale) -> None:
-    assert ask("GET", f"/v1/sales/{sale.code}").json["code"] == sale.code
-    assert ask("GET", f"/v1/sales/{sale.code}/lines/lazada/unknown").code == (404, "not_found")
-    assert ask("GET", "/v1/nothing").code == (404, "not_found")
+    assert send_request("GET", f"/v1/sales/{sale.code}").json["code"] == sale.code
+    assert send_request("GET", f"/v1/sales/{sale.code}/lines/lazada/unknown").code == (404, "not_found")
+    assert send_request("GET", "/v1/nothing").code == (404, "not_found")
 
 
 def test_a_client_that_goes_away_is_not_answered(sale: Sale, lazada: Partner) -> None:
-    assert bridge.run(_answers_to_nobody(f"/v1/sales/{sale.code}/lines/lazada/enter", lazada.key)) == []
+    assert bridge.run(_answers_after_disconnect(f"/v1/sales/{sale.code}/lines/lazada/enter", lazada.key)) == []
 
 
-async def _answers_to_nobody(path: str, key: str) -> list[Any]:
+async def _answers_after_disconnect(path: str, key: str) -> list[Any]:
     said: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -229,7 +229,7 @@ async def _answers_to_nobody(path: str, key: str) -> list[Any]:
 
 
 class TestADoorOfTheirOwn:
-    """A direct allocation, whose partner reserves without a line."""
+    """A direct allocation: the partner reserves without a line."""
 
     @pytest.mark.usefixtures("transactional_db", "gate")
     def test_sells_as_fast_as_its_partner_asks_whatever_the_block_of_indexes_is(self) -> None:

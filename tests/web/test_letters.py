@@ -1,4 +1,4 @@
-"""The pages that letters lead to: reading changes nothing, acting needs the page's form, and links end."""
+"""The pages behind the links in letters: GET changes nothing, a change needs the page's form, and links expire."""
 
 import re
 from datetime import timedelta
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def cancel(code: str) -> Reservation:
-    """An order of Ani's, cancelled, and its letter sent."""
+    """Buys an order for Ani, cancels it and sends the letter."""
     (order,) = buy(lobby_sale(stock={PHONE: 1}), ["ani"])
     one, two = User.objects.create_user("one"), User.objects.create_user("two")
     case = review.propose(case=review.open_case(reservation=order), code=code, by=one)
@@ -41,7 +41,31 @@ def test_a_letter_goes_to_the_very_mailbox_that_the_buyer_named() -> None:
     assert mail.outbox[-1].to == ["ani@example.com"]
     for typed, sent in (("Ani@straße.example", "Ani@xn--strae-oqa.example"), ("ani at example", "ani at example")):
         Contact.objects.get(reservation=order).add(email=typed)
-        assert notify._letter(Notice.objects.latest("pk")).to == [sent]
+        assert notify._compose(Notice.objects.latest("pk")).to == [sent]
+
+
+def test_a_letter_names_shop_product_and_order_and_is_signed() -> None:
+    order = cancel("one_person_many_identities")
+    letter = mail.outbox[-1].body
+    lines = [
+        f"Nomor pesanan: {str(order.pk)[:8]}",
+        f"Produk: {order.sale.campaign.name}",
+        f"Toko: {order.channel.name}",
+    ]
+    assert [line for line in lines if line not in letter.splitlines()] == []
+    assert letter.rstrip().endswith(f"Salam,\nTim penjualan {order.sale.campaign.name}")
+    assert letter.splitlines()[2].startswith("Pesanan Anda dibatalkan pada ")
+    assert "Apakah ini keliru?" in letter
+
+
+def test_a_letter_that_admits_our_mistake_does_not_ask_whether_it_was_one(english: Client) -> None:
+    cancel("cancelled_by_mistake")
+    letter = next(letter.body for letter in mail.outbox if "/appeal/" in letter.body)
+    assert "keliru?" not in letter
+    assert "Ingin pesanan ini kembali?" in letter
+    page = english.get(path_in(letter)).content.decode()
+    assert "Is this a mistake?" not in page
+    assert "Do you want the order back?" in page
 
 
 @pytest.fixture
@@ -58,24 +82,24 @@ def test_the_letter_leads_to_the_decision_and_the_appeal_is_sent_without_a_scrip
         assert page["Cache-Control"].startswith("max-age=0, no-cache, no-store")
     assert not Appeal.objects.exists()
     strict = Client(enforce_csrf_checks=True)
-    assert strict.post(path, {"what": "appeal"}).status_code == 403
+    assert strict.post(path, {"action": "appeal"}).status_code == 403
     assert not Appeal.objects.exists()
-    said = english.post(path, {"what": "appeal", "words": "Two families."}, follow=True).content.decode()
-    assert "Your appeal has arrived" in said
-    assert "Send my refund now" not in said
-    english.post(path, {"what": "appeal", "words": "again"})
+    page = english.post(path, {"action": "appeal", "words": "Two families."}, follow=True).content.decode()
+    assert "Your appeal has arrived" in page
+    assert "Send my refund now" not in page
+    english.post(path, {"action": "appeal", "words": "again"})
     assert Contact.objects.get(reservation=order).read()["appeal"] == "Two families."
-    assert english.post(path, {"what": "waive"}).status_code == 409
+    assert english.post(path, {"action": "waive"}).status_code == 409
     assert Appeal.objects.get().state == "open"
 
 
-def test_the_refund_is_asked_for_at_once(english: Client) -> None:
+def test_the_refund_is_requested_at_once(english: Client) -> None:
     order = cancel("one_person_many_identities")
     path = path_in(mail.outbox[-1].body)
     assert "due as soon as the cancellation is final" in english.get(path).content.decode()
-    said = english.post(path, {"what": "waive"}, follow=True).content.decode()
-    assert "due now" in said
-    assert "Is this a mistake?" not in said
+    page = english.post(path, {"action": "waive"}, follow=True).content.decode()
+    assert "due now" in page
+    assert "Is this a mistake?" not in page
     assert not order.limit_slots.exists()
 
 
@@ -83,21 +107,21 @@ def test_too_late_changes_nothing_and_says_so(english: Client) -> None:
     cancel("one_person_many_identities")
     path = path_in(mail.outbox[-1].body)
     Cancellation.objects.update(appeal_until=timezone.now() - timedelta(minutes=1))
-    answer = english.post(path, {"what": "appeal"})
+    answer = english.post(path, {"action": "appeal"})
     assert (answer.status_code, Appeal.objects.count()) == (409, 0)
     assert "The time to appeal is over." in answer.content.decode()
 
 
-def test_a_link_is_made_up_by_nobody_and_ends_one_day(english: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_cannot_be_forged_and_expires(english: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     cancel("one_person_many_identities")
     path = path_in(mail.outbox[-1].body)
     swapped = path.replace("/appeal/", "/invitation/")
     for wrong in (path[:-1] + ("A" if path[-1] != "A" else "B"), "/appeal/fs1.x", swapped):
         assert english.get(wrong).status_code == 404
-        assert english.post(wrong, {"what": "appeal"}).status_code in {404, 405}
+        assert english.post(wrong, {"action": "appeal"}).status_code in {404, 405}
     monkeypatch.setattr(sealed_links, "LIFE", timedelta(seconds=-1))
     old = sealed_links.path(sealed_links.Kind.APPEAL, Reservation.objects.get().case.pk)
-    assert english.get(old).status_code == english.post(old, {"what": "appeal"}).status_code == 410
+    assert english.get(old).status_code == english.post(old, {"action": "appeal"}).status_code == 410
     assert not Appeal.objects.exists()
     assert LetterLink.unpack(LetterLink(7, 8).pack()) == LetterLink(7, 8)
 
@@ -115,7 +139,7 @@ def invited(**rules: object) -> tuple[Sale, str]:
 def test_an_invitation_shows_the_way_until_its_line_rolls_over(english: Client) -> None:
     rerun, path = invited(listed=[])
     page = english.get(path).content.decode()
-    assert "nobody else can" in page
+    assert "other people cannot enter" in page
     assert 'href="https://lazada.example/flash"' in page
     assert english.post(path).status_code == 405
     public = Allocation.objects.create(sale=rerun, code="public")
@@ -126,11 +150,11 @@ def test_an_invitation_shows_the_way_until_its_line_rolls_over(english: Client) 
 def test_an_invitation_to_an_open_line_promises_no_unit(english: Client) -> None:
     _, path = invited()
     page = english.get(path).content.decode()
-    assert "all who do are drawn together" in page
-    assert "nobody else can" not in page
+    assert "everyone who does takes part in one draw" in page
+    assert "other people cannot enter" not in page
 
 
-def test_an_invitation_leads_to_its_own_line_and_admits_nobody_else() -> None:
+def test_an_invitation_leads_to_its_own_line_and_admits_only_the_invited() -> None:
     order = cancel("cancelled_by_mistake")
     lines = [
         {"code": "public", "channels": ["mi.com"], "stock": {PHONE: 1}},
@@ -143,10 +167,10 @@ def test_an_invitation_leads_to_its_own_line_and_admits_nobody_else() -> None:
     visitors = ani, eka = Visitor(rerun, "ani"), Visitor(rerun, "eka")
     page = ani.client.get(path_in(mail.outbox[-1].body)).content.decode()
     assert f'href="/s/{rerun.code}/?line=mi.com"' in page
-    assert [visitor.get("").context["sheet"]["line"] for visitor in visitors] == ["public", "public"]
-    assert [visitor.get("?line=mi.com").context["sheet"]["line"] for visitor in visitors] == ["mi.com", "mi.com"]
+    assert [visitor.get("").context["script_data"]["line"] for visitor in visitors] == ["public", "public"]
+    assert [visitor.get("?line=mi.com").context["script_data"]["line"] for visitor in visitors] == ["mi.com", "mi.com"]
     refused = eka.enter()
     assert (refused.status, refused.json["code"]) == (403, "not_eligible")
     assert ani.enter().status == 201
-    assert [visitor.get("").context["sheet"]["line"] for visitor in visitors] == ["mi.com", "public"]
+    assert [visitor.get("").context["script_data"]["line"] for visitor in visitors] == ["mi.com", "public"]
     assert bridge.run(inspect.counters(card_of(rerun), card_of(rerun).line("mi.com")))["entered"] == 1

@@ -1,4 +1,4 @@
-"""Limits count exactly, whoever asks at the same time, and refuse when they cannot count."""
+"""Limits count exactly under concurrent requests, and refuse when they cannot count."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -29,7 +29,7 @@ THREADS, CALLS = 8, 10
 
 
 def _at_once(call: Callable[[], int]) -> Counter[int]:
-    """What so many calls answer that begin at the same moment."""
+    """The results of many calls that begin at the same time."""
     start = Barrier(THREADS)
 
     def many() -> list[int]:
@@ -44,7 +44,7 @@ def _at_once(call: Callable[[], int]) -> Counter[int]:
 
 
 def test_without_counting_first_too_many_get_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control: what a limiter that looks and then writes would let through, under the same load."""
+    """The control: a limiter that reads and then writes lets more through under the same load."""
     seen, both_have_looked = {"count": 0}, Barrier(THREADS)
 
     def look_then_write() -> int:
@@ -89,7 +89,7 @@ def test_log_in_takes_exactly_five_guesses_a_minute() -> None:
     assert _at_once(guess) == {200: 5, 429: 75}
     assert guess("right") == 429
     assert guess("right", address="198.51.100.1") == 302  # a stranger's guesses do not lock her out
-    assert guess(user="bob") == 429  # the address has used up its own budget
+    assert guess(user="bob") == 429  # the address has reached its own limit
 
 
 def test_log_in_takes_all_addresses_of_one_ipv6_network_for_one_guesser() -> None:
@@ -110,10 +110,10 @@ def test_log_in_says_when_to_come_back() -> None:
     assert Client().get("/admin/login/").status_code == 200
 
 
-def test_whoever_reads_redis_cannot_try_addresses_out(gate: redis.Redis, rf: RequestFactory) -> None:
+def test_the_keys_in_redis_do_not_reveal_addresses(gate: redis.Redis, rf: RequestFactory) -> None:
     limit, guess = limits.CODES_ADDRESS, "203.0.113.9"
-    limits.spend(rf.post("/", REMOTE_ADDR=guess), limit)
-    rate = (limit.most, limit.period_s)
+    limits.enforce(rf.post("/", REMOTE_ADDR=guess), limit)
+    rate = (limit.max_calls, limit.period_s)
     by_guess = core._make_cache_key(limit.group, core._get_window(guess, limit.period_s), rate, guess, core.ALL)
     kept = [key.decode().rpartition(":")[2] for key in gate.scan_iter("*rl:*")]
     assert len(kept) == 1
@@ -127,7 +127,7 @@ def _dead_limiter(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("_dead_limiter")
-def test_when_nothing_can_be_counted_nobody_logs_in() -> None:
+def test_when_redis_cannot_count_log_in_is_refused() -> None:
     User.objects.create_superuser("alice", password="right")
     reply = Client().post("/admin/login/", {"username": "alice", "password": "right"})
     assert (reply.status_code, reply["Retry-After"]) == (503, "2")
@@ -145,10 +145,10 @@ def test_a_code_has_no_five_guesses_more_in_its_last_minutes(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, period, minute = "a code", limits.CODE_GUESSES.period_s, 60
-    sent = 1_800_000_000 // period * period + crc32(limits._keyed(code).encode()) % period + 5 * minute
+    sent = 1_800_000_000 // period * period + crc32(limits._keyed_hash(code).encode()) % period + 5 * minute
     clock = {"now": sent}
     monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda: clock["now"]))
     over = []
     for clock["now"] in range(sent, sent + codes.VALID_MS // 1000, minute):
-        over.append(limits.count(rf.post("/"), limits.CODE_GUESSES, code).over)
+        over.append(limits.count(rf.post("/"), limits.CODE_GUESSES, code).exceeded)
     assert over == [False] * 5 + [True] * 5

@@ -1,4 +1,4 @@
-"""An order belongs to the browser whose place it was made with."""
+"""An order belongs to the browsers that have its place."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def sale(gate: redis.Redis) -> Sale:
 
 @pytest.fixture
 def ani(sale: Sale) -> Iterator[Visitor]:
-    """Somebody whose turn it is."""
+    """A visitor whose place is called."""
     visitor = Visitor(sale)
     visitor.get()
     visitor.enter()
@@ -37,7 +37,7 @@ def ani(sale: Sale) -> Iterator[Visitor]:
     return visitor
 
 
-def word(answer: object) -> tuple[int, str]:
+def code_of(answer: object) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]  # type: ignore[attr-defined]
 
 
@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_refused_and_the_hold_stays(
     ani: Visitor, changes: dict[str, str], refusal: tuple[int, str]
 ) -> None:
     reservation = ani.reserve()
-    assert word(ani.confirm(reservation, **changes)) == refusal
+    assert code_of(ani.confirm(reservation, **changes)) == refusal
     assert Reservation.objects.get().state == "held"
     assert ani.confirm(reservation).status_code == 200
 
@@ -82,8 +82,8 @@ def test_another_browser_sees_and_changes_nothing(ani: Visitor) -> None:
     for visitor in (budi, Visitor(ani.sale)):
         assert visitor.get(f"order/{reservation}").status_code == 404
         assert visitor.post(f"order/{reservation}/cancel", {}).status_code == 404
-        assert word(visitor.confirm(reservation)) == (404, "not_found")
-        assert word(visitor.post("release", {"reservation": reservation})) == (404, "not_found")
+        assert code_of(visitor.confirm(reservation)) == (404, "not_found")
+        assert code_of(visitor.post("release", {"reservation": reservation})) == (404, "not_found")
     assert Reservation.objects.get().state == "confirmed"
 
 
@@ -132,21 +132,24 @@ def test_changes_need_the_pages_own_form(ani: Visitor) -> None:
     assert Reservation.objects.get().state == "held"
 
 
-def sheet(visitor: Visitor) -> dict[str, Any]:
-    """What the waiting page's script would begin with."""
+def script_data(visitor: Visitor) -> dict[str, Any]:
+    """The data that line.js starts with."""
     return json.loads(visitor.get().content.decode().partition('type="application/json">')[2].partition("</script>")[0])
 
 
 def test_a_second_device_finds_the_hold_pays_it_and_finds_the_order(ani: Visitor) -> None:
     reservation = ani.reserve()
     phone = Visitor(ani.sale)
-    assert (phone.enter().status, "made" in sheet(Visitor(ani.sale))) == (200, False)
+    assert (phone.enter().status, "made" in script_data(Visitor(ani.sale))) == (200, False)
     row = Reservation.objects.get()
     held = {"id": reservation, "deadline": row.deadline_ms, "amount": 1_799_000}
-    assert sheet(phone)["made"] == {"reservation": held, "order": None}
+    assert script_data(phone)["made"] == {"reservation": held, "order": None}
     order = phone.confirm(reservation).json()["order"]
     for device in (ani, phone):
-        assert (sheet(device)["made"], sheet(device)["ended"]) == ({"reservation": None, "order": order}, None)
+        assert (script_data(device)["made"], script_data(device)["ended"]) == (
+            {"reservation": None, "order": order},
+            None,
+        )
         assert f'id="order" href="{order}"' in device.get().content.decode()
     assert phone.get(f"order/{reservation}").status_code == 200
 
@@ -159,14 +162,14 @@ def test_every_device_learns_how_an_order_ended_and_finds_it(ani: Visitor, how: 
     phone = Visitor(ani.sale)
     phone.enter()
     assert ani.client.post(f"/s/{ani.sale.code}/order/{reservation}/{how}").status_code == 302
-    assert (sheet(phone)["made"], sheet(phone)["ended"]) == ({"reservation": None, "order": None}, ended)
+    assert (script_data(phone)["made"], script_data(phone)["ended"]) == ({"reservation": None, "order": None}, ended)
     assert f'href="/s/{ani.sale.code}/order/{reservation}"' in phone.get().content.decode()
 
 
-def test_a_hold_past_its_time_is_no_hold_although_nobody_has_ended_it(ani: Visitor) -> None:
+def test_a_hold_past_its_deadline_has_expired_before_a_task_ends_it(ani: Visitor) -> None:
     ani.reserve()
     Reservation.objects.update(deadline_ms=1)
-    assert (sheet(ani)["made"]["reservation"], sheet(ani)["ended"]) == (None, "expired")
+    assert (script_data(ani)["made"]["reservation"], script_data(ani)["ended"]) == (None, "expired")
 
 
 def test_a_buyer_finds_the_order_in_a_sale_that_the_gate_has_forgotten(ani: Visitor) -> None:
@@ -177,7 +180,7 @@ def test_a_buyer_finds_the_order_in_a_sale_that_the_gate_has_forgotten(ani: Visi
 
 
 @pytest.mark.parametrize("state", ["held", "confirmed", "expired"])
-def test_whoever_proves_a_part_only_of_who_bought_learns_and_cancels_nothing(ani: Visitor, state: str) -> None:
+def test_proving_only_one_axis_of_the_buyer_shows_and_cancels_nothing(ani: Visitor, state: str) -> None:
     reservation = ani.reserve()
     if state == "confirmed":
         ani.confirm(reservation)
@@ -187,7 +190,7 @@ def test_whoever_proves_a_part_only_of_who_bought_learns_and_cancels_nothing(ani
     thief = Visitor(ani.sale, "thief")
     thief.contacts["phone"] = ani.contacts["phone"]
     assert (thief.enter().status, thief.hot("look").json["state"]) == (200, "spent")
-    assert ("made" in sheet(thief), "made" in sheet(ani)) == (False, True)
+    assert ("made" in script_data(thief), "made" in script_data(ani)) == (False, True)
     assert reservation not in thief.get().content.decode()
     assert thief.get(f"order/{reservation}").status_code == 404
     assert thief.client.post(f"/s/{ani.sale.code}/order/{reservation}/cancel").status_code == 404
@@ -205,5 +208,5 @@ def test_a_place_that_was_joined_to_an_earlier_one_still_leads_to_its_order(gate
     order = budi.confirm(budi.reserve()).json()["order"]
     assert both.enter().json["index"] == 1
     assert budi.hot("look").json["state"] == "voided"
-    assert sheet(budi)["made"]["order"] == order
+    assert script_data(budi)["made"]["order"] == order
     assert f'href="{order}"' in budi.get().content.decode()

@@ -1,5 +1,6 @@
-"""The pages that need no script: all sales, a sale's door, the demo's outbox."""
+"""The pages that need no JavaScript: home, a sale, the demo's outbox."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from django.utils.translation import override
 from flashsale.gate.client import GateDown
 from flashsale.life.sale_control import close_early
 from flashsale.models import Sale
-from flashsale.web.formatting import moment_ms, money
+from flashsale.rules.money import format_money
+from flashsale.web.formatting import format_time_ms
 from flashsale.web.pages import sale_page
-from simulation.outbox_page import MOST, newest
+from simulation.outbox_page import MAILS_MAX, newest_mails
 from tests.factories import PHONE, begun, draft_sale, forget, lobby_sale, open_now, poco_campaign
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,7 +47,7 @@ def test_home_shows_the_last_three_sales_that_are_over(gate: redis.Redis) -> Non
     assert text("/").count("past ") == sale_page.PAST_SHOWN
 
 
-def test_the_page_speaks_two_languages_and_local_time(gate: redis.Redis) -> None:
+def test_the_page_has_two_languages_and_local_time(gate: redis.Redis) -> None:
     sale = lobby_sale(channels=("mi.com",))
     assert "Cara kerja antrean" in text(f"/s/{sale.code}/", "id")
     assert "How the line works" in text(f"/s/{sale.code}/", "en")
@@ -59,18 +61,21 @@ def test_a_line_that_carries_an_order_over_announces_no_draw(gate: redis.Redis) 
     close_early(sale=first)
     carried = {"code": "again", "channels": ["mi.com"], "stock": {PHONE: 1}, "carries": first.allocations.get()}
     rerun = lobby_sale(campaign, lines=[carried])
-    drawn, old = "the draw at the opening decides", "nothing is drawn anew"
+    drawn, old = "the draw at the opening decides", "there is no new draw"
     pages_of = [text(f"/s/{sale.code}/") for sale in (lobby_sale(campaign, channels=("mi.com",)), rerun)]
     assert [(drawn in page, old in page) for page in pages_of] == [(True, False), (False, True)]
 
 
-def test_a_partners_sale_says_where_its_doors_are(gate: redis.Redis) -> None:
+def test_a_partners_sale_links_to_the_partners(gate: redis.Redis) -> None:
     page = text(f"/s/{lobby_sale(channels=('lazada', 'akulaku')).code}/")
-    assert "The way into this sale: Lazada, Akulaku." in page
+    assert "This sale is only on Lazada, Akulaku." in page
+    assert re.findall(r'href="(\S+)" rel="noreferrer">(.+?)<', page) == [
+        ("https://lazada.example/flash", "Open Lazada")
+    ]
     assert "line.js" not in page
 
 
-def test_a_forgotten_sale_is_shown_from_the_books(gate: redis.Redis) -> None:
+def test_a_sale_that_redis_no_longer_has_is_shown_from_postgresql(gate: redis.Redis) -> None:
     sale = open_now(lobby_sale(channels=("mi.com",)))
     forget(sale)
     page = text(f"/s/{sale.code}/")
@@ -83,7 +88,9 @@ def test_a_draft_has_no_page(gate: redis.Redis) -> None:
     assert Client().get("/s/nothing/").status_code == 404
 
 
-def test_a_gate_that_is_down_costs_nobody_a_place(gate: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_redis_is_down_the_page_reloads_and_places_are_kept(
+    gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def down(**_: str) -> None:
         raise GateDown("card")
 
@@ -98,10 +105,10 @@ def test_texts_of_others_are_escaped(gate: redis.Redis) -> None:
     page = text(f"/s/{sale.code}/")
     assert "<b>" not in page.partition("<main")[2].partition("</h1>")[0]
     assert "<img" not in page
-    assert page.count("</script>") == 4  # three files and the sheet
+    assert page.count("</script>") == 4  # three files and the JSON data
 
 
-def test_nothing_is_inline_and_nobody_else_is_asked(gate: redis.Redis) -> None:
+def test_nothing_is_inline_or_from_another_server(gate: redis.Redis) -> None:
     sale = lobby_sale(channels=("mi.com",))
     answer = Client().get(f"/s/{sale.code}/")
     page = answer.content.decode()
@@ -121,15 +128,15 @@ def test_the_outbox_is_a_demos_alone(gate: redis.Redis, settings: Any, tmp_path:
 def test_the_outbox_shows_the_newest_mails_as_text(gate: redis.Redis, settings: Any, tmp_path: Path) -> None:
     settings.FLASHSALE_DEMO, settings.EMAIL_FILE_PATH = True, str(tmp_path)
     backend = get_connection("django.core.mail.backends.filebased.EmailBackend", file_path=str(tmp_path))
-    letters = [EmailMessage(f"Nº {n}", "<b>héllo</b>", to=["a@example.com"]) for n in range(MOST + 2)]
+    letters = [EmailMessage(f"Nº {n}", "<b>héllo</b>", to=["a@example.com"]) for n in range(MAILS_MAX + 2)]
     backend.send_messages(letters)
-    mails = newest(folder=tmp_path)
-    assert (len(mails), mails[0].subject) == (MOST, f"Nº {MOST + 1}")
+    mails = newest_mails(folder=tmp_path)
+    assert (len(mails), mails[0].subject) == (MAILS_MAX, f"Nº {MAILS_MAX + 1}")
     assert "&lt;b&gt;héllo&lt;/b&gt;" in text("/outbox")
 
 
 def test_money_and_moments_are_local() -> None:
-    assert money(1_799_000, "IDR") == "Rp\u00a01.799.000"
-    assert moment_ms(1_611_889_200_000, "Asia/Makassar").endswith(" WITA")
+    assert format_money(1_799_000, "IDR") == "Rp\u00a01.799.000"
+    assert format_time_ms(1_611_889_200_000, "Asia/Makassar").endswith(" WITA")
     with override("id"):
-        assert moment_ms(1_611_889_200_000, "Asia/Jakarta") == "Jum, 29 Jan 2021, 10.00 WIB"
+        assert format_time_ms(1_611_889_200_000, "Asia/Jakarta") == "Jum, 29 Jan 2021, 10.00 WIB"

@@ -1,4 +1,4 @@
-"""Keys of partners: known within five seconds, gone within five seconds, never asked for one by one."""
+"""Partner keys: valid within five seconds, revoked within five seconds, never read one by one."""
 
 from collections.abc import Callable
 
@@ -26,14 +26,14 @@ def key(campaign: Campaign) -> str:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets so many seconds pass."""
+    """Moves the clock of the cache forward."""
     clock = {"now": 1000.0}
     monkeypatch.setattr(partners.time, "monotonic", lambda: clock["now"])
 
     def move(seconds: float) -> None:
         clock["now"] += seconds
 
-    partners.forget()
+    partners.forget_keys()
     move(100)
     return move
 
@@ -71,7 +71,7 @@ def test_a_revoked_key_works_for_five_seconds_at_most(key: str, later: Callable[
 def test_a_key_revoked_while_the_books_answer_works_for_five_seconds_at_most(
     key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = partners._read
+    read = partners._active_keys
 
     def slowly() -> dict[str, partners.Partner]:
         found = read()
@@ -80,7 +80,7 @@ def test_a_key_revoked_while_the_books_answer_works_for_five_seconds_at_most(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(partners, "_read", slowly)
+        patch.setattr(partners, "_active_keys", slowly)
         assert partners.partner_of(f"Bearer {key}").code == "lazada"
     later(1.1)
     assert _refusal(f"Bearer {key}") is Outcome.UNAUTHENTICATED
@@ -89,10 +89,10 @@ def test_a_key_revoked_while_the_books_answer_works_for_five_seconds_at_most(
 def test_of_all_spellings_of_a_header_one_is_kept(key: str) -> None:
     known = [partners.partner_of(scheme + " " * n + key) for scheme in ("Bearer", "bearer") for n in range(1, 50)]
     assert len(set(known)) == 1
-    assert list(partners._ring.headers) == [f"Bearer {key}"]
+    assert list(partners._cache.headers) == [f"Bearer {key}"]
 
 
-def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
+def test_while_postgresql_is_silent_the_last_keys_count_for_a_minute(
     key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partners.partner_of(f"Bearer {key}")
@@ -100,34 +100,34 @@ def test_while_the_books_are_silent_the_last_ring_counts_for_a_minute(
     def silent() -> dict[str, partners.Partner]:
         raise OperationalError
 
-    monkeypatch.setattr(partners, "_read", silent)
+    monkeypatch.setattr(partners, "_active_keys", silent)
     later(60)
     assert partners.partner_of(f"Bearer {key}").code == "lazada"
     later(10)
     assert _refusal(f"Bearer {key}") is Outcome.NOT_READY
 
 
-def test_books_that_did_not_answer_are_not_asked_again_for_five_seconds(
+def test_books_that_did_not_answer_are_not_queried_again_for_five_seconds(
     key: str, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    queries = []
 
     def silent() -> dict[str, partners.Partner]:
-        asked.append(1)
+        queries.append(1)
         raise OperationalError
 
     partners.partner_of(f"Bearer {key}")
     with monkeypatch.context() as patch:
-        patch.setattr(partners, "_read", silent)
+        patch.setattr(partners, "_active_keys", silent)
         later(6)
         assert [partners.partner_of(f"Bearer {key}").code for _ in range(3)] == ["lazada"] * 3
-        assert len(asked) == 1
+        assert len(queries) == 1
         later(5.1)
         partners.partner_of(f"Bearer {key}")
-        assert len(asked) == 2
+        assert len(queries) == 2
         later(60)
         assert [_refusal(f"Bearer {key}") for _ in range(3)] == [Outcome.NOT_READY] * 3
-        assert len(asked) == 3
+        assert len(queries) == 3
     assert _refusal(f"Bearer {key}") is Outcome.NOT_READY
     later(5.1)
     assert partners.partner_of(f"Bearer {key}").code == "lazada"

@@ -1,4 +1,4 @@
-"""The door for the payment provider's call-backs: only a fresh signature is believed, and everything may come twice."""
+"""Callbacks of the payment provider: only a fresh signature is accepted, and a callback may come twice."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 
 from flashsale.models import DemoCharge, Payment, Reservation, Sale, Unit
-from flashsale.providers.payments import DEMO_LATER, CallBack, DemoProvider
+from flashsale.providers.payments import DEMO_LATER, Callback, DemoProvider
 from flashsale.web import limits
 from flashsale.web.api.document import openapi
 from tests.factories import Shopper
@@ -25,18 +25,18 @@ BANK = DemoProvider()
 
 @pytest.fixture
 def reference(sale: Sale, held: dict[str, Any]) -> str:
-    """Ani is paying in the app of her bank."""
+    """The reference of a payment that waits for the bank's callback."""
     return pay(Shopper(sale, "ani"), UUID(held["reservation"]), instrument=DEMO_LATER).payment.reference
 
 
-def send(told: CallBack, *, at: int | None = None, **changed: str) -> Any:
-    body, headers = BANK.call_back(told=told, at=at)
+def send(told: Callback, *, at: int | None = None, **changed: str) -> Any:
+    body, headers = BANK.signed_callback(callback=told, at=at)
     headers |= {name.replace("_", "-"): value for name, value in changed.items()}
     return Client(headers=headers).post(DOOR, body, content_type="application/json")
 
 
-def paid(about: str, **fields: Any) -> CallBack:
-    return CallBack(**{"reference": about, "amount": 1_799_000, "currency": "IDR", "paid": True} | fields)
+def paid(about: str, **fields: Any) -> Callback:
+    return Callback(**{"reference": about, "amount": 1_799_000, "currency": "IDR", "paid": True} | fields)
 
 
 def rows() -> list[Any]:
@@ -74,7 +74,7 @@ def test_what_was_recorded_and_played_again_later_is_refused(reference: str) -> 
 def test_what_the_bank_has_not_signed_is_refused(reference: str, changed: dict[str, str]) -> None:
     reply = send(paid(reference), **changed)
     assert (reply.status_code, reply.json()["code"]) == (403, "forbidden")
-    body, headers = BANK.call_back(told=paid(reference, paid=False))
+    body, headers = BANK.signed_callback(callback=paid(reference, paid=False))
     forged = Client(headers=headers).post(DOOR, body.replace(b"false", b"true"), content_type="application/json")
     assert forged.status_code == 403
     assert (Payment.objects.get().state, Reservation.objects.get().state) == ("started", "held")
@@ -143,6 +143,6 @@ def test_the_demos_bank_pays_and_calls_back_over_http(reference: str, live_serve
 
 def test_the_demos_bank_takes_nothing_for_a_hold_that_has_ended(reference: str) -> None:
     BANK.close(reference=reference)
-    with pytest.raises(CommandError, match="its time was over"):
+    with pytest.raises(CommandError, match="its time limit is over"):
         call_command("pay", reference)
     assert DemoCharge.objects.get().state == "declined"

@@ -11,11 +11,11 @@ def test_every_refusal_is_in_the_table_and_no_effect_is() -> None:
     assert set(problems.TABLE) == (set(Outcome) - EFFECTS) | set(Fault)
 
 
-def test_the_words_of_life_and_doors_differ() -> None:
+def test_the_codes_of_outcomes_and_faults_differ() -> None:
     assert {outcome.value for outcome in Outcome} & {fault.value for fault in Fault} == set()
 
 
-def test_every_status_says_whose_move_it_is() -> None:
+def test_every_status_says_whether_the_request_may_be_repeated() -> None:
     statuses = {word: problems.status_of(word) for word in problems.REFUSALS}
     assert {word for word, status in statuses.items() if status >= 500} == {
         Outcome.NOT_READY, Outcome.NO_ROOM, Outcome.UNKNOWN, Outcome.PAUSED, Fault.INTERNAL,
@@ -23,7 +23,7 @@ def test_every_status_says_whose_move_it_is() -> None:
     assert set(statuses.values()) == {400, 401, 402, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503}
 
 
-def test_a_problem_is_told_in_two_languages() -> None:
+def test_a_problem_has_a_title_in_two_languages() -> None:
     assert problems.title(Outcome.SOLD_OUT, "en") == "No unit is free now."
     assert problems.title(Outcome.SOLD_OUT, "id") == "Saat ini tidak ada unit yang tersedia."
 
@@ -50,5 +50,5 @@ def test_the_callers_first_language_that_we_speak_is_taken(header: str, language
 @pytest.mark.parametrize(
     ("status", "word"), [(404, Outcome.NOT_FOUND), (418, Outcome.MALFORMED), (502, Fault.INTERNAL)]
 )
-def test_a_frameworks_status_becomes_a_word(status: int, word: problems.Word) -> None:
-    assert problems.word_of(status) == word
+def test_a_frameworks_status_becomes_a_problem_code(status: int, word: problems.ProblemCode) -> None:
+    assert problems.code_for_status(status) == word

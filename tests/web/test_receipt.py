@@ -1,4 +1,4 @@
-"""Anyone with a place gets it in writing, and anyone can check the writing."""
+"""A shopper with a place gets a signed receipt, and anyone can check it."""
 
 import pytest
 from django.test import Client
@@ -11,14 +11,14 @@ from flashsale.models import Sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.receipts import Signer, key_set, verify
 from tests.factories import Shopper, identity
-from tests.web.asgi import ask
+from tests.web.asgi import send_request
 from tests.web.conftest import Partner
 
 pytestmark = pytest.mark.django_db
 
 
 def keys() -> object:
-    """What everybody may read."""
+    """The public keys."""
     return Client().get("/v1/keys").json()
 
 
@@ -49,7 +49,7 @@ def test_the_same_person_keeps_their_marks_and_another_has_others(lazada: Partne
 
 
 def test_one_person_may_hold_two_receipts_of_a_ticket_with_no_mark_in_common(lazada: Partner) -> None:
-    """Why `docs/fairness.md` says that such a pair proves nothing: a third receipt links it, which may be kept back."""
+    """Two receipts alone prove nothing (docs/fairness.md): a third one, which the holder may hide, can link them."""
     ani, new = (identity(name) for name in ("ani", "sari"))
     shown = [ani, ani | {Axis.EMAIL: new[Axis.EMAIL]}, ani | new]
     places = [
@@ -73,8 +73,8 @@ def test_no_receipt_for_another_lines_place(lazada: Partner, akulaku: Partner) -
 
 def test_no_receipt_without_a_key_or_our_page(sale: Sale) -> None:
     path = f"/v1/sales/{sale.code}/lines/lazada/receipt"
-    assert ask("POST", path, {}).code == (401, "unauthenticated")
-    assert ask("GET", path).code == (405, "wrong_method")
+    assert send_request("POST", path, {}).code == (401, "unauthenticated")
+    assert send_request("GET", path).code == (405, "wrong_method")
 
 
 def test_a_receipt_needs_no_look_up(lazada: Partner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_receipt_needs_no_look_up(lazada: Partner, monkeypatch: pytest.MonkeyP
     async def no_script(*_: object) -> None:
         raise AssertionError("a script was called")
 
-    monkeypatch.setattr(bridge.run(_the_gate()), "call", no_script, raising=True)
+    monkeypatch.setattr(bridge.run(_the_gate()), "run_script", no_script, raising=True)
     assert lazada.post("receipt", {"place": place}).status == 200
 
 

@@ -1,4 +1,4 @@
-"""A code that cannot be handed over is told to whoever asked, soon, and may be asked for again."""
+"""A code that cannot be sent answers not_ready soon, and the shopper may request it again."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,17 +24,17 @@ def ani(gate: redis.Redis, stopped_clock: None) -> Visitor:
     return Visitor(lobby_sale(channels=("mi.com",), opens_in_s=600))
 
 
-def asked(ani: Visitor) -> tuple[int, str]:
+def request_codes(ani: Visitor) -> tuple[int, str]:
     answer = ani.post("codes", ani.contacts)
     return answer.status_code, answer.json()["code"]
 
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    """Somebody who listens where codes are to be handed over, and answers as told; silent unless told."""
+    """A server at the address of the code webhook. It sends the bytes in the list, or nothing if the list is empty."""
     answers: list[bytes] = []
 
-    class Hand(StreamRequestHandler):
+    class Handler(StreamRequestHandler):
         def handle(self) -> None:
             if answers:
                 self.rfile.readline()
@@ -42,14 +42,14 @@ def gateway() -> Iterator[Gateway]:
             else:
                 self.rfile.read()
 
-    with ThreadingTCPServer(("127.0.0.1", 0), Hand) as server:
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server.server_address[1], answers
         server.shutdown()
 
 
 @pytest.mark.parametrize(
-    "told",
+    "responses",
     [
         [b"nothing of HTTP\r\n\r\n"],
         [b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200],
@@ -58,32 +58,34 @@ def gateway() -> Iterator[Gateway]:
     ],
     ids=["no HTTP", "endless headers", "nothing", "another page"],
 )
-def test_a_gateway_that_talks_nonsense_is_one_that_fails(
-    ani: Visitor, gateway: Gateway, settings: Settings, told: list[bytes]
+def test_a_gateway_with_an_invalid_response_counts_as_failed(
+    ani: Visitor, gateway: Gateway, settings: Settings, responses: list[bytes]
 ) -> None:
     port, answers = gateway
-    answers += told
+    answers += responses
     settings.FLASHSALE_CODE_SENDER, settings.FLASHSALE_CODE_WEBHOOK = "webhook", f"http://127.0.0.1:{port}/"
-    assert asked(ani) == (503, "not_ready")
+    assert request_codes(ani) == (503, "not_ready")
 
 
-def test_a_mail_server_that_is_silent_holds_nobody(ani: Visitor, gateway: Gateway, settings: Settings) -> None:
+def test_a_mail_server_that_is_silent_answers_not_ready_in_time(
+    ani: Visitor, gateway: Gateway, settings: Settings
+) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", gateway[0]
     settings.EMAIL_TIMEOUT /= 20
-    assert asked(ani) == (503, "not_ready")
+    assert request_codes(ani) == (503, "not_ready")
 
 
-def test_a_sender_that_fails_is_told_and_can_be_asked_again(ani: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sender_that_fails_answers_not_ready(ani: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_message: sender.Message) -> None:
         raise sender.NotSent
 
     monkeypatch.setitem(sender.SENDERS, "email", fails)
-    assert asked(ani) == (503, "not_ready")
+    assert request_codes(ani) == (503, "not_ready")
 
 
 def test_senders_that_are_slow_leave_threads_for_buyers(ani: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is turned away has used up none of their codes."""
+    """A refused request does not count for the limit of codes."""
     waiting, answered = Semaphore(0), Event()
 
     def slow(message: sender.Message) -> None:
@@ -96,7 +98,7 @@ def test_senders_that_are_slow_leave_threads_for_buyers(ani: Visitor, monkeypatc
     with ThreadPoolExecutor(len(others)) as threads:
         asking = [threads.submit(other.post, "codes", other.contacts) for other in others]
         assert all(waiting.acquire(timeout=10) for _ in others)
-        turned_away = [ani.post("codes", ani.contacts) for _ in range(limits.CODES_CONTACT.most)]
+        turned_away = [ani.post("codes", ani.contacts) for _ in range(limits.CODES_CONTACT.max_calls)]
         answered.set()
     assert {(answer.status_code, answer["Retry-After"]) for answer in turned_away} == {(503, "2")}
     assert [answer.result().status_code for answer in asking] == [200] * len(others)

@@ -1,4 +1,4 @@
-"""Books that never answer: the hot door still answers everybody in time, and what it began ends by itself."""
+"""PostgreSQL never answers: the hot door still answers in time, and the work that it began ends in the background."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from flashsale.models import Allocation, PartnerKey, Reservation, Sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.web.hot import door, partners
 from tests.factories import identity, open_now
-from tests.web.asgi import Reply, ask
+from tests.web.asgi import Reply, send_request
 from tests.web.conftest import Partner
 
 pytestmark = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no locks that one could hold")
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite 
 
 @contextmanager
 def locked(model: type[Any]) -> Iterator[None]:
-    """Whoever asks for these rows waits for as long as we like."""
+    """Locks a table, so that queries of it wait until the block ends."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {model._meta.db_table} IN ACCESS EXCLUSIVE MODE")
@@ -47,20 +47,20 @@ def until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         time.sleep(0.05)
-    raise AssertionError("it does not come")
+    raise AssertionError("the condition did not become true")
 
 
 class TestPartnerKeys:
-    """The ring of keys is due and cannot be read."""
+    """The cached keys are too old, and PostgreSQL cannot be read."""
 
     @pytest.fixture
     def place(self, lazada: Partner) -> str:
         return lazada.enter("ani")
 
     def _let_pass(self, seconds: float) -> None:
-        partners._ring = replace(partners._ring, at=partners._ring.at - seconds)
+        partners._cache = replace(partners._cache, read_at=partners._cache.read_at - seconds)
 
-    def test_one_second_is_waited_once_and_then_the_last_ring_counts(self, lazada: Partner, place: str) -> None:
+    def test_one_second_is_waited_once_and_then_the_last_keys_count(self, lazada: Partner, place: str) -> None:
         self._let_pass(6)
         with locked(PartnerKey):
             reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
@@ -70,17 +70,17 @@ class TestPartnerKeys:
                 reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
                 assert reply.status == 200
                 assert seconds < single_flight.WAIT_S / 2
-        assert door._calls == 0
-        until(lambda: partners._ring.age_s < partners.FRESH_S)
+        assert door._running == 0
+        until(lambda: partners._cache.age_s < partners.FRESH_S)
 
-    def test_a_ring_of_more_than_a_minute_counts_no_longer(self, lazada: Partner, place: str) -> None:
+    def test_keys_of_more_than_a_minute_ago_count_no_longer(self, lazada: Partner, place: str) -> None:
         self._let_pass(66)
         with locked(PartnerKey):
             for most in (single_flight.WAIT_S + 1, single_flight.WAIT_S / 2):
                 reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
                 assert reply.code == (503, "not_ready")
                 assert seconds < most
-        until(lambda: partners._ring.age_s < partners.FRESH_S)
+        until(lambda: partners._cache.age_s < partners.FRESH_S)
         assert lazada.post("look", {"place": place}).status == 200
 
     def test_other_threads_wait_a_second_at_most_while_one_reads(self, lazada: Partner, place: str) -> None:
@@ -90,10 +90,10 @@ class TestPartnerKeys:
             began = time.monotonic()
             assert partners.partner_of(f"Bearer {lazada.key}").code == "lazada"
             assert time.monotonic() - began < single_flight.WAIT_S + 1
-        until(lambda: partners._ring.age_s < partners.FRESH_S)
+        until(lambda: partners._cache.age_s < partners.FRESH_S)
 
 
-def test_who_enters_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazada: Partner) -> None:
+def test_entering_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazada: Partner) -> None:
     for n in range(BLOCK_MIN):
         lazada.enter(f"person-{n}")
     with locked(Allocation):
@@ -101,14 +101,14 @@ def test_who_enters_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazad
             reply, seconds = timed(entering(lazada, "ani"))
             assert reply.code == (503, "not_ready")
             assert least <= seconds < most
-        status = ask("GET", f"/v1/sales/{lazada.sale.code}/lines/lazada/status")
+        status = send_request("GET", f"/v1/sales/{lazada.sale.code}/lines/lazada/status")
         assert status.json["entered"] == BLOCK_MIN
-    assert door._calls == 0
+    assert door._running == 0
     until(lambda: Allocation.objects.get(code="lazada").block > BLOCK_MIN)
     until(lambda: entering(lazada, "ani")().status == 201)
 
 
-def test_a_refusal_that_cannot_be_written_off_is_told_as_unknown_in_time_and_written_off_later(
+def test_a_refusal_that_cannot_be_written_off_answers_unknown_in_time_and_is_written_off_later(
     lazada: Partner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = lazada.enter("ani")
@@ -127,5 +127,5 @@ def test_a_refusal_that_cannot_be_written_off_is_told_as_unknown_in_time_and_wri
 
 
 def _free(lazada: Partner) -> int:
-    free: int = ask("GET", f"/v1/sales/{lazada.sale.code}/lines/lazada/status").json["free"]
+    free: int = send_request("GET", f"/v1/sales/{lazada.sale.code}/lines/lazada/status").json["free"]
     return free

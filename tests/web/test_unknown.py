@@ -1,4 +1,4 @@
-"""Whatever does not answer behind a door, the door says so, with a time to come again; nothing is lost by it."""
+"""When Redis or PostgreSQL does not answer, the response says so with Retry-After, and nothing is lost."""
 
 from typing import Any
 
@@ -42,12 +42,12 @@ def post(lazada: Partner, held: dict[str, Any], verb: str, body: object) -> Any:
         ("confirm", ORDER, confirm, "settle", InterfaceError),
         ("confirm", ORDER, payments.DemoProvider, "charge", payments.ProviderDown),
         ("release", None, release, "end", InterfaceError),
-        ("release", None, release, "give", GateDown),
+        ("release", None, release, "give_back", GateDown),
         ("cancel", {"reason": "buyer_request"}, cancel, "cancel_locked", OperationalError),
-        ("cancel", {"reason": "buyer_request"}, cancel, "give", GateDown),
+        ("cancel", {"reason": "buyer_request"}, cancel, "give_back", GateDown),
     ],
 )
-def test_a_partners_write_is_told_as_unknown_and_the_same_key_has_one_effect(
+def test_a_partners_write_answers_unknown_and_the_same_key_has_one_effect(
     *, lazada: Partner, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch, verb: str, body: Any, where: Any,
     name: str, error: type[Exception],
 ) -> None:  # fmt: skip
@@ -64,7 +64,7 @@ def test_a_partners_write_is_told_as_unknown_and_the_same_key_has_one_effect(
 
 
 @BOOKS
-def test_a_reservation_is_told_as_unknown_also_where_it_cannot_be_written_off(
+def test_a_reservation_answers_unknown_also_if_it_cannot_be_written_off(
     lazada: Partner, sale: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     place = lazada.enter("ani")

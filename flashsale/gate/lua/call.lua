@@ -1,6 +1,6 @@
--- Calls the next people of a line: one wave, whatever its size. Numbers that nobody claims any more are passed over.
--- Guarantee: a caller who decided on an older state (others were called since, or units went that no claim took) changes nothing;
---   nobody is called before a better number still present.
+-- Calls the next people of a line in one wave, whatever its size. Passes over numbers that are spent.
+-- Guarantee: a caller that decided on an older state (people were called since, or units left the offer without a claim) changes
+--   nothing; no number is called before a better number that is still present.
 -- KEYS: 1 sale  2 line  3 spent  4 waves
 -- ARGV: 1 run id  2 seed  3 the last number called, as the caller saw it  4 how many people to call
 --   5 how often units were removed from the offer, as the caller saw it
@@ -14,32 +14,34 @@ if outside then return {outside} end
 local called, entered = tonumber(line[2]), tonumber(line[3])
 if called ~= tonumber(ARGV[3]) or tonumber(line[5] or 0) ~= tonumber(ARGV[5]) then return {'looked', called} end
 
-local last, wanted = called, tonumber(ARGV[4])
+local last, people = called, tonumber(ARGV[4])
 
 local function look_one_by_one(upto)
-  while wanted > 0 and last < upto do
+  while people > 0 and last < upto do
     last = last + 1
-    wanted = wanted - 1 + redis.call('GETBIT', KEYS[3], last)
+    people = people - 1 + redis.call('GETBIT', KEYS[3], last)
   end
 end
 
--- Millions may be absent in a row (a line that carries an order over begins so): whole bytes in which fewer are present than are
--- wanted are leapt over, in leaps that double until one is too far and then halve, down to the byte that has the last one.
+-- Passes over whole bytes. A million numbers in a row may be absent, because a line that carries an order over begins so.
+-- BITCOUNT counts the people present in a leap. A leap with fewer people than are still to be called is made, and the next leap is
+-- twice as long. After a leap that would go too far, the leaps halve, down to the byte that has the last person to call:
+--     1 2 4 8 16 (too far) 8 4 (too far) 2 1
 local function leap_over_bytes()
   local byte, bytes = (last + 1) / 8, math.floor((entered + 1) / 8)
   local leap, too_far = 1, false
-  while wanted > 0 and leap >= 1 do
+  while people > 0 and leap >= 1 do
     local length = math.min(leap, bytes - byte)
     local present = length > 0 and 8 * length - redis.call('BITCOUNT', KEYS[3], byte, byte + length - 1) or 0
-    too_far = too_far or length < leap or present >= wanted
-    if present < wanted then byte, wanted = byte + length, wanted - present end
+    too_far = too_far or length < leap or present >= people
+    if present < people then byte, people = byte + length, people - present end
     leap = too_far and math.floor(leap / 2) or leap * 2
   end
   last = 8 * byte - 1
 end
 
 look_one_by_one(math.min(entered, last + 7 - last % 8))
-if wanted > 0 and last % 8 == 7 then leap_over_bytes() end
+if people > 0 and last % 8 == 7 then leap_over_bytes() end
 look_one_by_one(entered)
 if last == called then return {'looked', called} end
 redis.call('HSET', KEYS[2], 'called', string.format('%.0f', last))

@@ -1,4 +1,4 @@
--- A reservation was confirmed in the books: its hold cannot come due any more.
+-- Takes a reservation that the books have confirmed out of those that come due, and counts it as sold.
 -- Guarantee: safe to repeat.
 -- KEYS: 1 sale  2 line  3 due
 -- ARGV: 1 run id  2 reservation  3 quantity

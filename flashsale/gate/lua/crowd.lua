@@ -1,4 +1,4 @@
--- Who is out of a line and whose token was seen: what the books keep of its crowd.
+-- Which places of a line are out and which tokens were seen: the copy that the books keep of its crowd.
 -- KEYS: 1 sale  2 out  3 seen
 -- ARGV: 1 run id
 -- Answers: {'looked', out, seen}, both bitmaps by index, or {'not_ready'}

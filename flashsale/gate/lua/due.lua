@@ -1,7 +1,7 @@
--- Reservations whose deadline has passed on the line's clock, the oldest first, with what they have taken (see reserve.lua).
--- KEYS: 1 sale  2 due  3 holds  4 asked
+-- Reservations whose deadline has passed on the line's clock, the oldest first, with their held requests (see reserve.lua).
+-- KEYS: 1 sale  2 due  3 holds  4 held requests
 -- ARGV: 1 run id  2 at most so many
--- Answers: {'looked', line's clock, reservation, taken ...} or {'not_ready'}
+-- Answers: {'looked', line's clock, reservation, held request ...} or {'not_ready'}
 local sale = read_sale()
 if not sale then return {'not_ready'} end
 local answer = {'looked', sale.now}

@@ -1,43 +1,53 @@
--- Gives each identity of a batch of at most 64 its place in a line: the one it has, or the next index.
--- Whoever enters first after the opening ends the line's cohort before, so that it holds those who were there, even if
--- nobody has looked for an hour.
--- Guarantee: one place per identity and sale, whatever is sent at once or again; a refusal changes nothing, and when the sale is
---   over nothing is given but a place as it is.
+-- Gives each person of a batch of at most 64 a place in a line: the place that the person has, or the next index.
+-- The first call after the opening fixes the line's cohort before it gives an index. So the cohort holds the people who were there,
+-- even if no process has looked after the sale for an hour.
+-- Guarantee: one place per person and sale, whatever is sent at once or again; a refusal changes nothing; when the sale is over, a
+--   person only gets back an unchanged place.
+--
+-- How this works: one call serves many people, so keys and digests stand in blocks. With `count` people, `size` digests each, and
+-- L lines in the sale:
+--
+--     keys:  1 ... 10 | out of line 1 ... L | pace of person 1 ... count | pace of caller 1 ... count | bucket of each digest
+--                     ^ outs = 10           ^ pacers                                                   ^ buckets = pacers + 2 * count
+--     digests:        person 1: 1 ... size | person 2: size + 1 ... 2 * size | ...       the buckets are in the same order
+--
+-- The blocks at the end have known sizes, so `pacers` and `buckets` are found from the end. Digest number `at` of all has the bytes
+-- at * 16 - 15 to at * 16 of ARGV 11 and the hex digits at * 32 - 31 to at * 32 of ARGV 12. prelude.lua shows the packed place.
 -- KEYS: 1 sale  2 line  3 voided  4 used in campaign  5 used in sale  6 listed  7 spent  8 unpaid  9 seen
---   10 patient  11.. out of each of the sale's lines, by its number; then the pace of each identity, the pace of each one's
+--   10 extra time  11.. out of each of the sale's lines, by line id; then the pace of each person, the pace of each one's
 --   caller, and the place bucket of each digest
--- ARGV: 1 run id  2 line number  3 most entries  4 campaign limit  5 sale limit (0: none)
---   6 ms between an identity's calls  7 how many at once  8 ms between its caller's calls (0: any)  9 how many at once
---   10 how many identities  11 their digests, 16 bytes each, as many for each of them  12 the same in hex
---   13.. where the line carries an order over, the old number that each shows (0: none)
--- Answers: for each identity {'entered', index, 1 if new, voided index ...} or {word} of too_many_requests, not_ready,
+-- ARGV: 1 run id  2 line id  3 most entries  4 campaign limit  5 sale limit (0: none)
+--   6 ms between a person's calls  7 how many at once  8 ms between the caller's calls (0: any)  9 how many at once
+--   10 how many people  11 their digests, 16 bytes each, as many for each person  12 the same in hex
+--   13.. where the line carries an order over, the old number that each person shows (0: none)
+-- Answers: for each person {'entered', index, 1 if new, voided index ...} or {word} of too_many_requests, not_ready,
 --   called_off, closed, not_open, place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached,
 --   unpaid_twice, no_room
 local RETURNS_MAX = 3
 local sale = read_sale()
 local line = tonumber(ARGV[2])
 local most, limit, sale_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local identity_gap, identity_burst, caller_gap, caller_burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local person_gap, person_burst, caller_gap, caller_burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local count, raws, hexes = tonumber(ARGV[10]), ARGV[11], ARGV[12]
 local size, outs = #raws / 16 / count, 10
 local pacers = #KEYS - (2 + size) * count
 local buckets = pacers + 2 * count
 assert(pacers >= outs + line, 'one out a line, a pace, a caller and one bucket a digest')
 
-local asks, paces, digests = {}, {}, {}
+local requests, paces, digests = {}, {}, {}
 for at = 1, count do
   local first = (at - 1) * size
-  asks[at] = {pace = KEYS[pacers + at], caller = KEYS[pacers + count + at], carried = tonumber(ARGV[12 + at]), first = first}
-  paces[at], paces[count + at] = asks[at].pace, asks[at].caller
+  requests[at] = {pace = KEYS[pacers + at], caller = KEYS[pacers + count + at], carried = tonumber(ARGV[12 + at]), first = first}
+  paces[at], paces[count + at] = requests[at].pace, requests[at].caller
 end
 for at = 1, size * count do digests[at] = hexes:sub(at * 32 - 31, at * 32) end
 
--- A digest as the place buckets know it.
+-- A digest as it stands in the place buckets.
 local function raw(at) return raws:sub(at * 16 - 15, at * 16) end
 
 local full_at = paces_of(paces)
 
--- Why nobody may enter now, or nil.
+-- Why entering is refused for all, or nil.
 local function shut()
   if not sale then return 'not_ready' end
   if sale.state == 'called_off' then return 'called_off' end
@@ -61,11 +71,12 @@ end
 local entered, block = state and tonumber(state[1]), state and tonumber(state[2])
 local given = 0
 
--- What stands behind an identity's digests, and what the lists say of it.
-local function known(ask)
+-- What the place buckets and the lists say about a person's digests: `own` is the person's place in this line, `lost` the indexes
+-- of later places that are joined with it.
+local function read_person(request)
   local found = {lost = {}, returns = 0, eligible = not listed, packed = {}}
   for i = 1, size do
-    local at = ask.first + i
+    local at = request.first + i
     local hex = digests[at]
     found.used_up = found.used_up or tonumber(used[hex] or 0) >= limit
     found.used_up = found.used_up or used_in_sale and tonumber(used_in_sale[hex] or 0) >= sale_limit
@@ -74,20 +85,20 @@ local function known(ask)
     local packed = redis.call('HGET', KEYS[buckets + at], raw(at))
     found.packed[i] = packed
     if packed then
-      local place, mine = unpack_place(packed), found.mine
+      local place, own = unpack_place(packed), found.own
       local here = place.line == line
       place.left = redis.call('GETBIT', KEYS[outs + place.line], place.index) == 1
       local voided = here and place.left and redis.call('SISMEMBER', KEYS[3], place.index) == 1
-      -- Counted over all lines: going to and fro between two must not eat up their indexes.
+      -- Counted over all lines, because a person who goes to and fro between two lines must not use up their indexes.
       if place.left then found.returns = math.max(found.returns, place.returns + 1) end
       if not here then
         found.elsewhere = found.elsewhere or not place.left
       elseif voided or (place.left and sale.frozen) then
-        -- Gone for good, and nobody's: only a place still present is theirs.
-      elseif not mine or place.index < mine.index then
-        found.lost[#found.lost + 1] = mine and mine.index
-        found.mine = place
-      elseif place.index > mine.index then
+        -- Given up for good, so it is not the person's place any more.
+      elseif not own or place.index < own.index then
+        found.lost[#found.lost + 1] = own and own.index
+        found.own = place
+      elseif place.index > own.index then
         found.lost[#found.lost + 1] = place.index
       end
     end
@@ -95,11 +106,11 @@ local function known(ask)
   return found
 end
 
-local function give_index(ask, index, returns)
-  if ask.carried then
+local function give_index(request, index, returns)
+  if request.carried then
     redis.call('SETBIT', KEYS[7], index, 0)
     redis.call('SETBIT', KEYS[9], index, 1)
-    -- After a loss of the gate only the books knew that it had been left.
+    -- After a loss of the gate, the bit `out` of the last copy in the books may still be set.
     redis.call('SETBIT', KEYS[outs + line], index, 0)
   else
     entered, given = index, given + 1
@@ -107,36 +118,37 @@ local function give_index(ask, index, returns)
   return {index = index, line = line, returns = returns}
 end
 
-local function enter(ask)
-  local caller_after = pace_after(full_at[ask.caller], caller_gap, caller_burst)
-  local after = caller_after and pace_after(full_at[ask.pace], identity_gap, identity_burst)
+local function enter(request)
+  local caller_after = pace_after(full_at[request.caller], caller_gap, caller_burst)
+  local after = caller_after and pace_after(full_at[request.pace], person_gap, person_burst)
   if not after then return {'too_many_requests'} end
-  full_at[ask.caller], full_at[ask.pace] = caller_after, after
+  full_at[request.caller], full_at[request.pace] = caller_after, after
   if closed_for and not over then return {closed_for} end
-  local found = known(ask)
-  local mine, anew = found.mine, not found.mine
-  -- Whoever stands here gets back what they have, on any device, for an order may hang on it; but nothing new, and no two joined.
-  local as_it_is = not anew and not mine.left and #found.lost == 0 and not found.elsewhere
-  if over and not as_it_is then return {closed_for} end
-  local index = ask.carried or entered + 1
-  if anew and found.returns > RETURNS_MAX then return {'place_left'} end
+  local found = read_person(request)
+  local place, is_new = found.own, not found.own
+  -- A person who is present gets the unchanged place back on any device, because an order may belong to it. After the sale, or with
+  -- the limit used up, nothing new is given and no two places are joined.
+  local unchanged = not is_new and not place.left and #found.lost == 0 and not found.elsewhere
+  if over and not unchanged then return {closed_for} end
+  local index = request.carried or entered + 1
+  if is_new and found.returns > RETURNS_MAX then return {'place_left'} end
   if found.elsewhere then return {'place_elsewhere'} end
-  if anew and index > most then return {'line_full'} end
-  -- An old place is taken over at its old number until the draw; nobody else enters a line that carries an order over.
-  local eligible = found.eligible and not (anew and (ask.carried == 0 or (ask.carried and sale.frozen)))
+  if is_new and index > most then return {'line_full'} end
+  -- A line that carries an order over takes only people with an old number, and only until the draw.
+  local eligible = found.eligible and not (is_new and (request.carried == 0 or (request.carried and sale.frozen)))
   if not eligible then return {'not_eligible'} end
-  if found.used_up and not as_it_is then return {'limit_reached'} end
-  if found.unpaid and not as_it_is then return {'unpaid_twice'} end
-  -- Indexes are given only from blocks that the books know of, so that none is given twice after a loss of the gate.
-  if anew and index > block then return {'no_room'} end
+  if found.used_up and not unchanged then return {'limit_reached'} end
+  if found.unpaid and not unchanged then return {'unpaid_twice'} end
+  -- Indexes are given only from blocks that the books have committed, so that no index is given twice after a loss of the gate.
+  if is_new and index > block then return {'no_room'} end
 
-  if anew then
-    mine = give_index(ask, index, found.returns)
-    -- Once in a sale, and most people never call again: nothing to keep of their pace.
-    full_at[ask.pace] = 0
-  elseif mine.left then
-    -- Coming back before the draw: the same index, as if they had never left.
-    redis.call('SETBIT', KEYS[outs + line], mine.index, 0)
+  if is_new then
+    place = give_index(request, index, found.returns)
+    -- A new place is given once in a sale, and most people never call again, so their pace is not kept.
+    full_at[request.pace] = 0
+  elseif place.left then
+    -- The person comes back before the draw and gets the same index, as if there had been no leaving.
+    redis.call('SETBIT', KEYS[outs + line], place.index, 0)
     redis.call('HINCRBY', KEYS[2], 'left', -1)
   end
   for _, later in ipairs(found.lost) do
@@ -144,16 +156,16 @@ local function enter(ask)
     redis.call('SADD', KEYS[3], later)
     redis.call('ZREM', KEYS[10], later)
   end
-  local packed = pack_place(mine)
+  local packed = pack_place(place)
   for i = 1, size do
-    local at = ask.first + i
+    local at = request.first + i
     if found.packed[i] ~= packed then redis.call('HSET', KEYS[buckets + at], raw(at), packed) end
   end
-  return {'entered', mine.index, anew and 1 or 0, unpack(found.lost)}
+  return {'entered', place.index, is_new and 1 or 0, unpack(found.lost)}
 end
 
 local answers = {}
-for i, ask in ipairs(asks) do answers[i] = enter(ask) end
+for i, request in ipairs(requests) do answers[i] = enter(request) end
 if given > 0 then redis.call('HSET', KEYS[2], 'entered', string.format('%.0f', entered)) end
 keep_paces(full_at)
 return answers

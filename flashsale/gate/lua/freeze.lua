@@ -1,4 +1,4 @@
--- Ends the cohorts of all lines of a sale at one instant: the opening time, however late this is called (see enter.lua).
+-- Fixes the cohorts of all lines of a sale: the people who were there at the opening, however late this is called (see enter.lua).
 -- Guarantee: the first call fixes the cohorts; later calls return the same.
 -- KEYS: 1 sale  2.. the lines
 -- ARGV: 1 run id

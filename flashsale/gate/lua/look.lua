@@ -1,12 +1,23 @@
--- Where a place stands. A place whose digests the gate has lost is put back, because the token alone
--- proves the place.
--- After a loss, indexes that may have been given since the last second known are out until their token is seen, once. Of
--- two places of one person that come back, the earlier counts, whichever token is seen first; of two in different lines the one
--- that is seen first. In a line that carries an order over they are spent, as old numbers are that nobody has shown; a token of
--- this line proves that its number was.
--- KEYS: 1 sale  2 line  3 voided  4 spent  5 waves  6 patient  7 seen  8 pace of the place
---   9.. out of each of the sale's lines, by its number; then the place bucket of each digest
--- ARGV: 1 run id  2 line number  3 index  4 number (0 while not drawn)  5 seed (empty while not drawn)
+-- The state of a place. Restores a place that the gate has lost, because the token alone proves the place.
+--
+-- How this works: after a loss of the gate, the load (gate/load.py) leaves two kinds of places to be decided when their token comes:
+--
+--     the place                           loaded as              at its first look (bit `seen` is 0)
+--     index in the gap: perhaps given     out                    `seen` becomes 1, `out` 0, and `spent` 0 where it is drawn
+--     old number of a carried line        spent                  `seen` becomes 1, `spent` 0 (the index is the number)
+--     digests not in the place buckets    the person is unknown  the digests are written
+--
+-- A later look finds `seen` = 1 and changes nothing: a place that was left after its first look stays out.
+-- Then the digests show whether the person has another place. In a line that was lost, or that carries an order over:
+--
+--     in this line, another index         the earlier index counts, whichever token comes first; the later one is voided
+--     in another line                     the place whose token was seen first counts; this one is voided
+--     one that is out                     it does not count
+--     any, but this number is spent       this place is not voided, because its order stays
+--
+-- KEYS: 1 sale  2 line  3 voided  4 spent  5 waves  6 extra time  7 seen  8 pace of the place
+--   9.. out of each of the sale's lines, by line id; then the place bucket of each digest
+-- ARGV: 1 run id  2 line id  3 index  4 number (0 while not drawn)  5 seed (empty while not drawn)
 --   6 ms between a place's looks  7 how many at once  8.. digests, raw
 -- Answers: {'looked', place state, line's clock, end of the claim window or 0, called} or {word} of too_many_requests, not_ready
 local after = pace_after(tonumber(redis.call('GET', KEYS[8]) or 0), tonumber(ARGV[6]), tonumber(ARGV[7]))
@@ -24,10 +35,10 @@ local out_here = KEYS[outs + place.line]
 if redis.call('SISMEMBER', KEYS[3], index) == 1 then return {'looked', 'voided', sale.now, 0, called} end
 local out = redis.call('GETBIT', out_here, index) == 1
 if line[4] == '1' then
-  -- Its index is its number, drawn or not.
+  -- The index is the number, drawn or not.
   if redis.call('SETBIT', KEYS[7], index, 1) == 0 then redis.call('SETBIT', KEYS[4], index, 0) end
 elseif out and index <= tonumber(line[3] or 0) and redis.call('GETBIT', KEYS[7], index) == 0 then
-  -- While the line is being drawn, the numbers of those who are out are taken out of the calling.
+  -- While the line is being drawn, the numbers of places that are out are being marked as spent.
   if sale.frozen and number == 0 then return {'not_ready'} end
   out = false
   redis.call('SETBIT', KEYS[7], index, 1)
@@ -37,7 +48,8 @@ elseif out and index <= tonumber(line[3] or 0) and redis.call('GETBIT', KEYS[7],
 end
 if out then return {'looked', 'left', sale.now, 0, called} end
 local spent = number > 0 and redis.call('GETBIT', KEYS[4], number) == 1
--- Otherwise entering alone joins places: whoever left one keeps its token, and it may be somebody else's by now.
+-- Without a loss only enter.lua joins places: a person who has left a place still has its token, and the digests may belong to another
+-- person's place by now.
 local was_lost = line[3] or line[4] == '1'
 local known = {}
 for i = 8, #ARGV do
@@ -48,7 +60,7 @@ for i = 8, #ARGV do
     if redis.call('GETBIT', KEYS[outs + other.line], other.index) == 1 then
       known[i] = false
     elseif was_lost and not spent and (not here or other.index < index) then
-      -- The token of the other place was seen before this one. What was spent on an order stays its owner's.
+      -- The other place counts: it is earlier, or its token was seen before this one.
       redis.call('SETBIT', out_here, index, 1)
       redis.call('SADD', KEYS[3], index)
       redis.call('ZREM', KEYS[6], index)

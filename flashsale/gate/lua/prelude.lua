@@ -1,11 +1,23 @@
 -- Stands before every script. KEYS[1] is always the sale's hash, ARGV[1] the run id of the server that the caller is connected to.
--- Times are ms. The line's clock is Redis TIME less all time after the opening in which nobody could reserve: the sale
--- was paused, or stood still, because nobody has seen gate and books answer together (beat.lua). The same formula: rules/clock.py.
+-- Times are ms. The line's clock is Redis TIME minus all time after the opening in which people could not reserve: the sale was paused,
+-- or no process had seen gate and books answer together (extend_lease.lua). The same formula is in rules/clock.py, line_clock.
+--
+-- How places are packed
+-- Each digest of a person leads to one number in a place bucket. The number holds three values; the line is in the lowest part:
+--
+--      index * 1024          returns * 256      line
+--     +--------------------+------------------+-----------------+     index    position in the line, from 1
+--     |  the upper bits    |  2 bits, 0 to 3  |  8 bits, to 255 |     returns  how often the person came back after leaving
+--     +--------------------+------------------+-----------------+     line     the line's id in the sale
+--
+-- Example: line 2, index 5, no returns = (5 * 4 + 0) * 256 + 2 = 5122. A small number stays small in Redis' compact encoding.
+-- The packed value does not say that the person left. Only the line's bitmap `out` says it, because a place may have more digests
+-- than the token with which it was left or taken up again.
 
--- The wall clock counts as gone back when it is further than this behind what was noted of it.
+-- The wall clock has gone back when it is further than this behind a time that was noted from it.
 local SLACK_MS = 1000
 
--- A script happens at one moment, so the clock is read once.
+-- The clock is read once, because a script happens at one moment.
 local wall_ms
 local function wall_clock()
   if not wall_ms then
@@ -30,8 +42,8 @@ local function read_sale()
   return sale
 end
 
--- Lets the line's clock run from then until then, unless it may do so longer already.
-local function lend(from, upto)
+-- Lets the line's clock run from `from` to `upto`, unless it may run longer already.
+local function extend_clock(from, upto)
   local known = redis.call('HMGET', KEYS[1], 'runs_from', 'runs_until')
   local longest = {math.max(tonumber(known[1]), tonumber(from)), math.max(tonumber(known[2]), tonumber(upto))}
   redis.call('HSET', KEYS[1], 'runs_from', string.format('%.0f', longest[1]), 'runs_until', string.format('%.0f', longest[2]))
@@ -46,15 +58,15 @@ local function outside_window(sale, line_opens)
   return nil
 end
 
--- Ends a line's cohort with what had entered at the opening: whoever comes first after it calls this before it gives an index.
--- An opening that was moved since begins anew; a line that is drawn stays as it is.
+-- Fixes a line's cohort: all who had entered at the opening. The first script after the opening calls this before it gives an index.
+-- If the opening was moved since, the cohort is fixed anew; a line that is drawn stays as it is.
 local function freeze_line(sale, key)
   local line = redis.call('HMGET', key, 'seed', 'frozen_for', 'entered')
   local opens = string.format('%.0f', sale.opens)
   if not line[1] and line[2] ~= opens then redis.call('HSET', key, 'cohort', line[3], 'frozen_for', opens) end
 end
 
--- How many bits first..last are set. Redis 6.2 counts whole bytes only, so the edges are read bit by bit.
+-- How many bits from `first` to `last` are set. Redis 6.2 counts whole bytes only, so the edges are read bit by bit.
 local function count_bits(key, first, last)
   local count = 0
   while first <= last and first % 8 ~= 0 do
@@ -69,19 +81,19 @@ local function count_bits(key, first, last)
   return count
 end
 
--- When a called number's claim window ends; those who asked for it before have twice the time. A wave is
--- "last number:time called"; a number belongs to the first wave that reaches it.
-local function claim_ends(sale, waves, number, patient)
+-- When a called number's claim window ends; with extra time it is twice as long. A wave is "last number:time called";
+-- a number belongs to the first wave that reaches it.
+local function claim_ends(sale, waves, number, extra_time)
   local wave = redis.call('ZRANGEBYSCORE', waves, number, '+inf', 'LIMIT', 0, 1)[1]
   if not wave then return nil end
-  return tonumber(string.match(wave, ':(%d+)$')) + sale.claim * (patient and 2 or 1)
+  return tonumber(string.match(wave, ':(%d+)$')) + sale.claim * (extra_time and 2 or 1)
 end
 
--- When a token bucket will be full again (GCRA) after one more call, nil when that call is too fast: more than one every
--- `gap` ms with `burst` at once. `full_at` is what it was before, gap 0 lets everything through.
+-- Token bucket (GCRA): when it will be full again after one more call, or nil when that call is too fast. It allows one call every
+-- `gap` ms and `burst` calls at once. `full_at` is the time before this call; gap 0 lets everything through.
 local function pace_after(full_at, gap, burst)
   if gap == 0 then return full_at end
-  -- Longer to wait than anybody was ever made to: the wall clock has gone back.
+  -- No bucket ever needs so long to fill, so the wall clock has gone back.
   if full_at > wall_clock() + gap * burst + SLACK_MS then full_at = 0 end
   local after = math.max(full_at, wall_clock()) + gap
   if after - wall_clock() <= gap * burst then return after end
@@ -94,7 +106,7 @@ local function paces_of(keys)
   return full_at
 end
 
--- Keeps token buckets, by key, for as long as they are not full.
+-- Writes token buckets, by key; each key lives until its bucket is full.
 local function keep_paces(paces)
   for key, full_at in pairs(paces) do
     local ms = math.ceil(full_at - wall_clock())
@@ -102,7 +114,8 @@ local function keep_paces(paces)
   end
 end
 
--- What one command says of each field or member of a key (HMGET, SMISMEMBER, ZMSCORE), by field; mostly there is no such key.
+-- The answers of one command about several fields or members of a key (HMGET, SMISMEMBER, ZMSCORE), by field. EXISTS comes first,
+-- because mostly there is no such key.
 local function values_of(command, key, fields)
   local values = {}
   if #fields > 0 and redis.call('EXISTS', key) == 1 then
@@ -113,19 +126,17 @@ end
 
 -- Which bits of a bitmap are set, by position.
 local function bits_of(key, positions)
-  local wanted, bits = {}, {}
+  local gets, bits = {}, {}
   for _, position in ipairs(positions) do
-    wanted[#wanted + 1], wanted[#wanted + 2], wanted[#wanted + 3] = 'GET', 'u1', position
+    gets[#gets + 1], gets[#gets + 2], gets[#gets + 3] = 'GET', 'u1', position
   end
-  for i, bit in ipairs(redis.call('BITFIELD', key, unpack(wanted))) do bits[positions[i]] = bit == 1 end
+  for i, bit in ipairs(redis.call('BITFIELD', key, unpack(gets))) do bits[positions[i]] = bit == 1 end
   return bits
 end
 
--- So many holds that somebody let expire unpaid in a campaign, and there is no further one for them.
+-- A person whose unpaid holds have expired this often in a campaign gets no further hold.
 local UNPAID_MAX = 2
 
--- A place as it stands behind a digest: index, line, how often its owner came back. Whether they left it, only its line's bitmap
--- knows: a place may have more digests than the token that left it, or that came back to it.
 local function unpack_place(packed)
   local value = tonumber(packed)
   local line = value % 256

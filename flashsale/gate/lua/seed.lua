@@ -1,4 +1,4 @@
--- Tells a line its cohort and seed, which are in the books by now: from here on every place has a number.
+-- Writes the cohort and seed of a line, which the books have committed. After this every place has a number.
 -- Guarantee: a line that has a seed keeps it.
 -- KEYS: 1 sale  2 line
 -- ARGV: 1 run id  2 cohort  3 seed (hex)

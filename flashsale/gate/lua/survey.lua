@@ -1,16 +1,13 @@
--- The figures of a line: what the status document shows and what calling is decided on. Moves the marks of lapsed claims on.
--- KEYS: 1 sale  2 line  3 spent  4 waves  5 patient  6.. the free units of each offer
+-- The figures of a line, for the status document and for the decision how many people to call. Moves the marks of lapsed claims on.
+-- KEYS: 1 sale  2 line  3 spent  4 waves  5 extra time  6.. the free units of each offer
 -- ARGV: 1 run id
--- Answers: {'looked', wall clock, line's clock, state, frozen, entered, block, cohort or '', seed or '', called, lapsed, open claims,
---   held, sold, left, when the last wave was called or 0,
---   how many indexes were never given, until when the line's clock may run or 0,
---   how often units were removed from the offer by no claim, free of each offer ...} or {'not_ready'}
+-- Answers: {'looked', free units of each offer, name, value ...} or {'not_ready'}. The names are the fields of Survey in messages.py.
 local sale = read_sale()
 if not sale then return {'not_ready'} end
 local line = redis.call('HMGET', KEYS[2], 'entered', 'block', 'cohort', 'seed', 'called', 'lapsed', 'held', 'sold', 'left', 'gaps', 'removed', 'late')
 local called = tonumber(line[5])
 
--- Up to which number a window of this length is over: from a mark on, wave by wave.
+-- Up to which number a window of this length is over; goes on from a mark, wave by wave.
 local function over_upto(mark, window)
   while mark < called do
     local wave = redis.call('ZRANGEBYSCORE', KEYS[4], mark + 1, '+inf', 'LIMIT', 0, 1)[1]
@@ -31,10 +28,14 @@ local function last_wave()
 end
 
 local open = called - lapsed - count_bits(KEYS[3], lapsed + 1, called)
--- A capped list: those with extra time may still come until twice the window is over.
-local patient = redis.call('ZRANGEBYSCORE', KEYS[5], late + 1, lapsed, 'WITHSCORES')
-for i = 2, #patient, 2 do open = open + 1 - redis.call('GETBIT', KEYS[3], patient[i]) end
-local answer = {'looked', sale.wall, sale.now, sale.state, sale.frozen and 1 or 0, tonumber(line[1]), tonumber(line[2]), line[3] or '', line[4] or '',
-                called, lapsed, open, tonumber(line[7]), tonumber(line[8]), tonumber(line[9]), last_wave(), tonumber(line[10] or 0), sale.runs_until, tonumber(line[11] or 0)}
-for i = 6, #KEYS do answer[#answer + 1] = redis.call('ZCARD', KEYS[i]) end
-return answer
+-- With extra time a claim stays open for twice the window. There are few of these, because their count is capped.
+local extra_time = redis.call('ZRANGEBYSCORE', KEYS[5], late + 1, lapsed, 'WITHSCORES')
+for i = 2, #extra_time, 2 do open = open + 1 - redis.call('GETBIT', KEYS[3], extra_time[i]) end
+local free = {}
+for i = 6, #KEYS do free[i - 5] = redis.call('ZCARD', KEYS[i]) end
+return {'looked', free,
+  'wall', sale.wall, 'now', sale.now, 'state', sale.state, 'frozen', sale.frozen and 1 or 0, 'runs_until', sale.runs_until,
+  'entered', tonumber(line[1]), 'block', tonumber(line[2]), 'cohort', line[3] or '', 'seed', line[4] or '',
+  'called', called, 'called_at', last_wave(), 'lapsed', lapsed, 'open_claims', open,
+  'held', tonumber(line[7]), 'sold', tonumber(line[8]), 'left', tonumber(line[9]),
+  'gaps', tonumber(line[10] or 0), 'removed', tonumber(line[11] or 0)}

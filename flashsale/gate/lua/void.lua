@@ -1,6 +1,6 @@
--- Takes numbers out of the calling: of places voided or left before the draw, and of indexes never given.
--- Guarantee: who draws the line has no say any more once it was told its seed: somebody else was faster, and a place that was out
---   may have been seen since.
+-- Marks numbers as spent, so that calling passes over them: of places voided or left before the draw, and of indexes never given.
+-- Guarantee: a process that draws the line changes nothing after the line has its seed. Another process was faster then, and a place
+--   that was out may have been seen since.
 -- KEYS: 1 sale  2 line  3 spent
 -- ARGV: 1 run id  2 seed (empty while the line is being drawn)  3.. numbers
 -- Answers: {word} of looked, not_ready

@@ -1,6 +1,6 @@
--- Takes units that nobody claims out of the offer of a line whose units roll over; what open claims may still want stays.
--- Guarantee: what was withdrawn and has not arrived is answered again, until `arrived`; nothing more is withdrawn where somebody was
---   called since the claims were counted.
+-- Takes unclaimed units out of the offer of a line whose units roll over. The units that open claims may still take stay.
+-- Guarantee: units that were withdrawn and have not arrived are answered again, until units_arrived.lua; nothing more is withdrawn when
+--   people were called since the claims were counted.
 -- KEYS: 1 sale  2 line  3 moving  4.. the free units of each offer
 -- ARGV: 1 run id  2 how many units stay  3 the last number called, when the claims were counted
 -- Answers: {'looked', unit, version ...} or {'not_ready'}

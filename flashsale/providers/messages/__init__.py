@@ -1,1 +1,1 @@
-"""Messages to people: one-time codes."""
+"""Senders of messages to people: one-time codes."""

@@ -1,6 +1,6 @@
-"""How one-time codes go out: to the console, by e-mail, or to a web hook that sends SMS.
+"""How one-time codes are sent: to the console, by e-mail, or by a webhook that sends SMS.
 
-`FLASHSALE_CODE_SENDER` names the way. Nothing here keeps an address, and nothing writes one into a log.
+The setting `FLASHSALE_CODE_SENDER` chooses one. This module stores no address and logs none.
 """
 
 import json
@@ -17,17 +17,17 @@ from django.core.mail import send_mail
 from django.utils.translation import gettext
 
 WEBHOOK_TIMEOUT_S = 5.0
-# A phone cannot get mail: in a demo its messages stand in the outbox under this domain, which can belong to nobody.
+# A phone cannot get e-mail. In a demo its messages are in the outbox under this domain, which cannot be registered.
 SMS_DOMAIN = "sms.invalid"
 
 
 class NotSent(Exception):
-    """The message could not be handed over; the same may be asked again."""
+    """The message could not be handed over. The caller may try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One code on its way. `axis` is phone or email, `to` the address in clear (a phone as E.164)."""
+    """One code to send. `axis` is phone or email; `to` is the address in clear (a phone as E.164)."""
 
     axis: str
     to: str
@@ -36,13 +36,13 @@ class Message:
 
     @property
     def text(self) -> str:
-        """What the person reads, in the language of the request."""
-        told = gettext("%(code)s is your code for %(sale)s. It is valid for 10 minutes. Give it to nobody.")
-        return told % {"code": self.code, "sale": self.sale}
+        """The text that the person reads, in the language of the request."""
+        text = gettext("%(code)s is your code for %(sale)s. It is valid for 10 minutes. Do not give it to anyone.")
+        return text % {"code": self.code, "sale": self.sale}
 
 
 def send(*, message: Message) -> None:
-    """Hands the message over before it returns; raises NotSent."""
+    """Hands the message over before it returns. Raises NotSent."""
     SENDERS[settings.FLASHSALE_CODE_SENDER](message)
 
 
@@ -60,7 +60,7 @@ def _email(message: Message) -> None:
 
 
 def _webhook(message: Message) -> None:
-    """SMS by the operator's gateway; e-mail still goes as mail."""
+    """Sends an SMS through the operator's gateway. An e-mail is sent as usual."""
     if message.axis == "email":
         _email(message)
         return
@@ -68,12 +68,12 @@ def _webhook(message: Message) -> None:
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(settings.FLASHSALE_CODE_WEBHOOK, body, headers, method="POST")  # noqa: S310 - the operator's
     try:
-        with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S) as answer:  # noqa: S310 - as above
-            taken_by = answer.url
+        with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S) as response:  # noqa: S310 - as above
+            final_url = response.url
     except (URLError, HTTPException, OSError, ValueError) as error:
         raise NotSent from error
-    if taken_by != request.full_url:
-        # A page that it sent us on to, with a GET, has taken no code.
+    if final_url != request.full_url:
+        # After a redirect, urllib sends a GET without the code, so no page has accepted the code.
         raise NotSent
 
 

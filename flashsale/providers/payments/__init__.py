@@ -1,25 +1,25 @@
-"""Payment providers: `base` has the protocol, each other file one provider."""
+"""Payment providers: `base` has the protocol, each other file has one provider. `provider` is the one in use."""
 
 from flashsale.providers.payments.base import (
     METHODS,
-    CallBack,
+    Callback,
     CannotRefund,
-    Charge,
-    NotBelieved,
+    InvalidSignature,
     PaymentProvider,
     ProviderDown,
 )
 from flashsale.providers.payments.demo import DEMO_DECLINED, DEMO_LATER, DemoProvider
+from flashsale.rules.states import Charge
 
 __all__ = [
     "DEMO_DECLINED",
     "DEMO_LATER",
     "METHODS",
-    "CallBack",
+    "Callback",
     "CannotRefund",
     "Charge",
     "DemoProvider",
-    "NotBelieved",
+    "InvalidSignature",
     "PaymentProvider",
     "ProviderDown",
     "provider",

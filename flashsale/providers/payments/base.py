@@ -1,32 +1,25 @@
-"""What every payment provider does: the protocol, its answers, and its errors."""
+"""The protocol of payment providers: calls, answers and errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
+
+from flashsale.rules.states import Charge
 
 METHODS = ("qris", "va", "card")
 
 
 class ProviderDown(Exception):
-    """The provider did not answer; the same call may be made again."""
+    """The provider did not answer. The caller may repeat the call."""
 
 
-class NotBelieved(Exception):
-    """A call-back that the provider has not signed, or not lately."""
-
-
-class Charge(StrEnum):
-    """What has become of a charge. Paid and declined are final."""
-
-    PENDING = "pending"
-    PAID = "paid"
-    DECLINED = "declined"
+class InvalidSignature(Exception):
+    """A callback without a valid signature of the provider, or with an old one."""
 
 
 @dataclass(frozen=True, slots=True)
-class CallBack:
-    """What a call-back says of a reference; `amount` in whole units of the currency."""
+class Callback:
+    """What the provider reports about a reference. `amount` is in whole units of the currency."""
 
     reference: str
     amount: int
@@ -35,22 +28,25 @@ class CallBack:
 
 
 class CannotRefund(Exception):
-    """The provider will not send this money back, however often it is asked: people have to see to it."""
+    """The provider refuses to send this money back. A repeat does not help, so a person has to see to it."""
 
 
 class PaymentProvider(Protocol):
-    """What the life needs of a provider. All but `read` may raise ProviderDown."""
+    """The calls that flashsale makes to a provider. All but `parse_callback` may raise ProviderDown."""
 
     name: str
 
     def charge(self, *, reference: str, amount: int, currency: str, method: str, instrument: str) -> Charge:
-        """Charges a reference once: asked again, by another instrument too, it says what became of the first time."""
+        """Charges a reference once. A repeat, also with another instrument, returns the result of the first charge."""
 
     def close(self, *, reference: str) -> Charge:
-        """PAID when the money had come; otherwise DECLINED, and from now on this reference takes none."""
+        """PAID if the money has come. Otherwise DECLINED, and from now on the reference takes no money."""
 
     def refund(self, *, reference: str, amount: int, currency: str) -> str:
-        """The provider's reference of the refund; the same one when asked again. Raises CannotRefund."""
+        """Sends the money back once; returns the provider's reference of the refund, also to a repeat.
 
-    def read(self, *, body: bytes, headers: Mapping[str, str]) -> CallBack:
-        """What a call-back says; raises NotBelieved, and ValueError when it is signed and cannot be read."""
+        Raises CannotRefund.
+        """
+
+    def parse_callback(self, *, body: bytes, headers: Mapping[str, str]) -> Callback:
+        """Checks the signature and parses the body. Raises InvalidSignature, or ValueError for an invalid body."""

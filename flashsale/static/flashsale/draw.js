@@ -1,20 +1,20 @@
-/* The draw, as in flashsale/rules/lottery.py, on the browser's own SHA-256. */
+/* The draw of flashsale/rules/lottery.py, in the browser. */
 "use strict";
 
 const draw = (() => {
   const ROUNDS = 10;
-  const text = (words) => new TextEncoder().encode(words);
+  const utf8 = (text) => new TextEncoder().encode(text);
   const bytes = (hex) => Uint8Array.from(hex.match(/../g) || [], (pair) => parseInt(pair, 16));
   const hex = (raw) => Array.from(raw, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const big = (value, size) => bytes(BigInt(value).toString(16).padStart(2 * size, "0"));
+  const bigEndian = (value, size) => bytes(BigInt(value).toString(16).padStart(2 * size, "0"));
 
   async function sha256(...parts) {
     const joined = new Uint8Array(parts.flatMap((part) => [...part]));
     return new Uint8Array(await crypto.subtle.digest("SHA-256", joined));
   }
 
-  async function mixed(seed, round, right) {
-    const hash = await sha256(seed, [round], big(right, 8));
+  async function roundKey(seed, round, right) {
+    const hash = await sha256(seed, [round], bigEndian(right, 8));
     return BigInt("0x" + hex(hash.subarray(0, 8)));
   }
 
@@ -29,30 +29,30 @@ const draw = (() => {
     do {
       let [left, right] = [x >> half, x & mask];
       for (let round = 0; round < ROUNDS; round++) {
-        [left, right] = [right, left ^ ((await mixed(key, round, right)) & mask)];
+        [left, right] = [right, left ^ ((await roundKey(key, round, right)) & mask)];
       }
       x = (left << half) | right;
     } while (x > last);
     return Number(x) + 1;
   }
 
-  const commitment = async (secret) => hex(await sha256(text("flashsale/commit/v1"), bytes(secret)));
+  const commitment = async (secret) => hex(await sha256(utf8("flashsale/commit/v1"), bytes(secret)));
 
   async function seed(secret, line, cohort, beacon) {
-    const code = text(line);
-    const parts = [bytes(secret), big(code.length, 2), code, big(cohort, 8), bytes(beacon)];
-    return hex(await sha256(text("flashsale/seed/v1"), ...parts));
+    const code = utf8(line);
+    const parts = [bytes(secret), bigEndian(code.length, 2), code, bigEndian(cohort, 8), bytes(beacon)];
+    return hex(await sha256(utf8("flashsale/seed/v1"), ...parts));
   }
 
-  /** The number by a transcript, 0 where it does not fit what was `promised`. */
+  /** The number by a transcript, 0 if the transcript is not the one that was `promised`. */
   async function check(transcript, line, index, promised) {
     if (!transcript.lines) throw transcript;
-    const own = transcript.lines[line];
+    const drawn = transcript.lines[line];
     const fits =
-      own &&
+      drawn &&
       (await commitment(transcript.secret)) === promised &&
-      (await seed(transcript.secret, line, own.cohort, "")) === own.seed;
-    return fits ? number(index, own.cohort, own.seed) : 0;
+      (await seed(transcript.secret, line, drawn.cohort, "")) === drawn.seed;
+    return fits ? number(index, drawn.cohort, drawn.seed) : 0;
   }
 
   return { number, commitment, seed, check };

@@ -1,1 +1,1 @@
-"""The REST API of partners and of everybody who checks a sale; what the crowd does goes through the hot door."""
+"""The REST API for partners and for anyone who checks a sale. Requests of the crowd go through the hot door."""

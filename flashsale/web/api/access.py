@@ -1,4 +1,4 @@
-"""Who may call the REST API, how often, and in what form: the base of all its views."""
+"""The base of all REST views: authentication, rate limits, the JSON parser, pagination, response headers."""
 
 from datetime import UTC, datetime
 from typing import IO, Any, cast
@@ -17,16 +17,16 @@ from rest_framework.views import APIView
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import limits
 from flashsale.web.api.exceptions import request_id
-from flashsale.web.hot.http import BODY_BYTES_MAX, Misused, parse
+from flashsale.web.hot.http import BODY_BYTES_MAX, HttpFault, parse_json_object
 from flashsale.web.hot.partners import Partner, partner_of
 from flashsale.web.problems import Fault
 
 
 class BearerKey(BaseAuthentication):
-    """`Authorization: Bearer fs_live_…`, the key of a channel."""
+    """Authenticates a channel by `Authorization: Bearer fs_live_…`."""
 
     def authenticate(self, request: Request) -> tuple[Partner, Partner]:
-        """The partner; refuses UNAUTHENTICATED, also when no key was sent."""
+        """The partner as user and auth; refuses UNAUTHENTICATED, also if no key was sent."""
         partner = partner_of(request.headers.get("Authorization", ""))
         return partner, partner
 
@@ -36,43 +36,43 @@ class BearerKey(BaseAuthentication):
 
 
 class BearerKeyInDocument(OpenApiAuthenticationExtension):
-    """How the OpenAPI document names the keys."""
+    """How the OpenAPI document describes partner keys."""
 
     target_class = BearerKey
     name = "partnerKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002 - the framework's signature
-        """The security scheme."""
+        """The OpenAPI security scheme."""
         return {"type": "http", "scheme": "bearer", "description": "A channel's key: fs_live_…"}
 
 
 class Throttle(BaseThrottle):
-    """A partner by its channel, others by their address. Each call is counted in Redis before it is judged."""
+    """Counts each call in Redis: a partner by its channel, other callers by their network."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - the framework's signature
-        """Refuses TOO_MANY_REQUESTS, and NOT_READY when nothing can be counted; what only reads is let through then."""
+        """Refuses TOO_MANY_REQUESTS; refuses NOT_READY if Redis cannot count, but lets safe methods through then."""
         partner = cast("Partner | None", request.auth)
         limit = limits.API_PARTNER if partner else limits.API_ADDRESS
         usage = limits.count(request, limit, f"channel:{partner.channel}" if partner else None)
         request.META["flashsale.usage"] = (limit, usage)
-        if usage.known or request.method not in SAFE_METHODS:
-            usage.refuse()
+        if usage.counted or request.method not in SAFE_METHODS:
+            usage.raise_if_exceeded()
         return True
 
 
 class StrictJSON(JSONParser):
-    """One JSON object of bounded size, as the hot door reads it."""
+    """Parses one JSON object of limited size, as the hot door does."""
 
     def parse(self, stream: IO[Any], *_args: Any, **_kwargs: Any) -> dict[str, Any]:
-        """The object. Raises Misused; refuses MALFORMED."""
+        """The JSON object of the body. Raises HttpFault; refuses MALFORMED."""
         body = stream.read(BODY_BYTES_MAX + 1)
         if len(body) > BODY_BYTES_MAX:
-            raise Misused(Fault.TOO_LARGE, f"The body may have {BODY_BYTES_MAX} bytes.")
-        return parse(body)
+            raise HttpFault(Fault.TOO_LARGE, f"The body may have {BODY_BYTES_MAX} bytes.")
+        return parse_json_object(body)
 
 
-class Pages(CursorPagination):
-    """Newest first, by opaque cursors; `limit` up to 100."""
+class CursorPages(CursorPagination):
+    """Pages by opaque cursors, newest row first; `limit` up to 100."""
 
     page_size = 50
     page_size_query_param = "limit"
@@ -80,7 +80,7 @@ class Pages(CursorPagination):
     ordering = "-made_at"
 
     def decode_cursor(self, request: Request) -> Any:
-        """Where to go on, None at the beginning. Raises NotFound for a cursor that no page of ours gave."""
+        """The decoded cursor, None for the first page. Raises NotFound for a cursor that we did not make."""
         cursor = super().decode_cursor(request)
         try:
             if cursor and cursor.position is not None:
@@ -90,14 +90,14 @@ class Pages(CursorPagination):
         return cursor
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """A page in the OpenAPI document."""
-        address = {"type": ["string", "null"], "format": "uri"}
-        properties = {"next": address, "previous": address, "results": schema}
+        """The schema of a page for the OpenAPI document."""
+        url = {"type": ["string", "null"], "format": "uri"}
+        properties = {"next": url, "previous": url, "results": schema}
         return {"type": "object", "required": list(properties), "properties": properties}
 
 
 class PartnerView(APIView):
-    """A view for partners."""
+    """Base of views that need a partner key."""
 
     authentication_classes = [BearerKey]
     throttle_classes = [Throttle]
@@ -105,40 +105,40 @@ class PartnerView(APIView):
 
     @property
     def partner(self) -> Partner:
-        """Who is calling."""
+        """The partner of the request's key."""
         return cast("Partner", self.request.auth)
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        """Adds what every answer carries."""
+        """Adds the headers of every response: Cache-Control, X-Request-Id, RateLimit."""
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Request-Id"] = request_id(request)
         limit, usage = request.META.get("flashsale.usage", (None, None))
-        if limit and usage.known:  # fields of the IETF draft "RateLimit header fields for HTTP"
-            response.headers["RateLimit-Policy"] = f'"{limit.group}";q={usage.most};w={limit.period_s}'
-            response.headers["RateLimit"] = f'"{limit.group}";r={usage.remaining};t={usage.left_s}'
+        if limit and usage.counted:  # fields of the IETF draft "RateLimit header fields for HTTP"
+            response.headers["RateLimit-Policy"] = f'"{limit.group}";q={usage.max_calls};w={limit.period_s}'
+            response.headers["RateLimit"] = f'"{limit.group}";r={usage.remaining};t={usage.resets_in_s}'
         return response
 
 
 class PublicView(PartnerView):
-    """A view for everybody."""
+    """Base of views that need no key."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
 
 
-class Unknown(PublicView):
-    """Every other path of the API."""
+class UnknownPath(PublicView):
+    """Answers every path of the API that no other view has."""
 
     throttle_classes = []
     schema = None
 
     def initial(self, *_args: Any, **_kwargs: Any) -> None:
-        """Refuses NOT_FOUND, whatever the method."""
+        """Refuses NOT_FOUND for every method."""
         raise Refused(Outcome.NOT_FOUND)
 
 
-def fresh_for(response: Response, seconds: int) -> Response:
-    """The answer, with leave for any cache to serve it so long."""
+def cacheable(response: Response, seconds: int) -> Response:
+    """Lets any cache store the response for this many seconds."""
     response.headers["Cache-Control"] = f"public, max-age={seconds}"
     return response

@@ -1,4 +1,4 @@
-"""Sales as everybody may read them, and the transcripts by which strangers check their draws."""
+"""Published sales, their rule sets, and the transcripts by which anyone can check a draw."""
 
 from typing import Any
 
@@ -11,73 +11,78 @@ from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import SaleState
 from flashsale.web.api import serializers
-from flashsale.web.api.access import Pages, PublicView, fresh_for
-from flashsale.web.hot.http import CODE_FORM
+from flashsale.web.api.access import CursorPages, PublicView, cacheable
+from flashsale.web.hot.http import CODE_PATTERN
 
 CATALOGUE_FRESH_S = 5
 TRANSCRIPT_FRESH_S = 3600
 RULES_FRESH_S = 3600
 
 
-class SalePages(Pages):
-    """The next sale first."""
+class SalePages(CursorPages):
+    """Pages of sales, the latest opening first."""
 
     ordering = "-opens_at"
 
 
-class Sales(PublicView):
-    """The sales that are published."""
+class SaleList(PublicView):
+    """Published sales."""
 
     pagination_class = SalePages
 
-    @extend_schema(operation_id="listSales", responses=serializers.SaleShape(many=True))
+    @extend_schema(operation_id="listSales", responses=serializers.SaleSerializer(many=True))
     def get(self, request: Request) -> Response:
         """All published sales, latest opening first."""
         pages = self.pagination_class()
         rows = pages.paginate_queryset(_published(), request, self)
-        return fresh_for(pages.get_paginated_response(serializers.SaleShape(rows, many=True).data), CATALOGUE_FRESH_S)
+        return cacheable(
+            pages.get_paginated_response(serializers.SaleSerializer(rows, many=True).data), CATALOGUE_FRESH_S
+        )
 
 
-class OneSale(PublicView):
-    """A sale by its code."""
+class SaleDetail(PublicView):
+    """One published sale."""
 
-    @extend_schema(operation_id="readSale", responses=serializers.SaleShape)
+    @extend_schema(operation_id="readSale", responses=serializers.SaleSerializer)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """One published sale."""
-        return fresh_for(Response(serializers.SaleShape(published_sale(code)).data), CATALOGUE_FRESH_S)
+        return cacheable(Response(serializers.SaleSerializer(published_sale(code)).data), CATALOGUE_FRESH_S)
 
 
-class TranscriptOf(PublicView):
+class SaleTranscript(PublicView):
     """The draw of a sale."""
 
-    @extend_schema(operation_id="readTranscript", responses=serializers.Transcript)
+    @extend_schema(operation_id="readTranscript", responses=serializers.TranscriptSerializer)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """The draw, once all lines are frozen; check it with `python flashsale/rules/lottery.py verify FILE`."""
-        return fresh_for(Response(_transcript(published_sale(code))), TRANSCRIPT_FRESH_S)
+        return cacheable(Response(_transcript(published_sale(code))), TRANSCRIPT_FRESH_S)
 
 
-class RulesOf(PublicView):
-    """The rules by which a sale's orders are reviewed."""
+class SaleRuleSet(PublicView):
+    """The rule set of a sale's review."""
 
-    @extend_schema(operation_id="readRules", responses=serializers.ReviewRules)
+    @extend_schema(operation_id="readRules", responses=serializers.RuleSetSerializer)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
-        """The rule set that the sale was published with; it never changes, and its hash says so."""
+        """The rule set that the sale was published with. It never changes; anyone can check that by its hash."""
         rules = published_sale(code).rules
-        assert rules is not None, "published sales have rules"
-        return fresh_for(Response({"number": rules.version, "hash": rules.hash, "rules": rules.content}), RULES_FRESH_S)
+        assert rules is not None, "a published sale has a rule set"
+        return cacheable(Response({"number": rules.version, "hash": rules.hash, "rules": rules.content}), RULES_FRESH_S)
 
 
 def _published() -> QuerySet[Sale]:
     rows = Sale.objects.exclude(state=SaleState.DRAFT)
     return rows.select_related("campaign", "rules").prefetch_related(
-        "offers", "allocations__channels", "allocations__carries", "allocations__successor",
+        "offers",
+        "allocations__channels",
+        "allocations__carries",
+        "allocations__successor",
         "allocations__reallocations__source",
-    )  # fmt: skip
+    )
 
 
 def published_sale(code: str) -> Sale:
     """The published sale with this code; refuses NOT_FOUND."""
-    sale = _published().filter(code=code).first() if CODE_FORM.fullmatch(code) else None
+    sale = _published().filter(code=code).first() if CODE_PATTERN.fullmatch(code) else None
     if sale is None:
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
     return sale
@@ -86,7 +91,7 @@ def published_sale(code: str) -> Sale:
 def _transcript(sale: Sale) -> dict[str, Any]:
     lines = list(sale.allocations.all())
     if sale.frozen_at is None or not all(line.seed for line in lines):
-        raise Refused(Outcome.NOT_FOUND, "The lines are not drawn yet: the secret stays one until then.")
+        raise Refused(Outcome.NOT_FOUND, "The lines are not drawn yet. The secret is public after the draw.")
     return {
         "version": 1,
         "sale": sale.code,

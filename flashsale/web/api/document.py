@@ -1,4 +1,4 @@
-"""The OpenAPI document of everything that machines may call, a page to read it on, and what each refusal means."""
+"""The OpenAPI document of the whole API, a page that shows it, and a page for each problem code."""
 
 import json
 from functools import cache
@@ -16,10 +16,10 @@ from flashsale.web.api.hot_serializers import COMPONENTS, PATHS
 
 
 def add_hot_door(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
-    """drf-spectacular's last step: the hot door's operations, and problem documents as every other answer."""
+    """A post-processing hook of drf-spectacular: adds the hot door, and problem documents as the default response."""
     result["paths"].update(PATHS)
-    for kind, named in COMPONENTS.items():
-        result["components"].setdefault(kind, {}).update(named)
+    for kind, components in COMPONENTS.items():
+        result["components"].setdefault(kind, {}).update(components)
     for path in result["paths"].values():
         for operation in path.values():
             if isinstance(operation, dict) and "responses" in operation:
@@ -30,28 +30,27 @@ def add_hot_door(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
 
 @cache
 def openapi() -> bytes:
-    """The document as JSON; it does not change while a process lives."""
+    """The document as JSON. Cached, because it does not change while the process runs."""
     with override("en"):
         return json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str).encode()
 
 
 class OpenApi(View):
-    """The document."""
+    """Serves the OpenAPI document."""
 
     def get(self, _request: HttpRequest) -> HttpResponse:
-        """The same for everybody."""
+        """The document, the same for every caller."""
         return HttpResponse(openapi(), "application/json", headers={"Cache-Control": "public, max-age=300"})
 
 
-# The reader sets style attributes and draws its signs from data: addresses; it shows nothing that shoppers typed.
-reader = csp_update({"style-src": [SELF, UNSAFE_INLINE], "img-src": [SELF, "data:"]})
+# Swagger UI sets style attributes and loads icons from data: URLs. It shows no text that shoppers typed.
+allow_swagger_styles = csp_update({"style-src": [SELF, UNSAFE_INLINE], "img-src": [SELF, "data:"]})
 
 
 def problem_page(request: HttpRequest, code: str) -> JsonResponse:
-    """What the `type` of a problem document leads to."""
-    word = next((word for word in problems.REFUSALS if word.value == code), None)
-    if word is None:
+    """The page at the `type` of a problem document: its status and its titles in both languages."""
+    problem = next((problem for problem in problems.REFUSALS if problem.value == code), None)
+    if problem is None:
         raise Http404
-    status, _ = problems.TABLE[word]
-    titles = {language: problems.title(word, language) for language in ("id", "en")}
-    return JsonResponse({"type": request.path, "code": code, "status": status, "title": titles})
+    titles = {language: problems.title(problem, language) for language in ("id", "en")}
+    return JsonResponse({"type": request.path, "code": code, "status": problems.status_of(problem), "title": titles})

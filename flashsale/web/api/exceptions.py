@@ -1,4 +1,4 @@
-"""Whatever goes wrong in the REST API, as the same problem documents that the hot door gives."""
+"""Errors of the REST API as problem documents, the same as those of the hot door."""
 
 import secrets
 from typing import Any
@@ -14,37 +14,40 @@ from rest_framework.response import Response
 from flashsale.gate.client import GateDown
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
-from flashsale.web.hot.http import REQUEST_ID_FORM, Misused
+from flashsale.web.hot.http import REQUEST_ID_PATTERN, HttpFault
 
 log = structlog.get_logger(__name__)
 
 
 def request_id(request: HttpRequest | Request) -> str:
-    """The caller's X-Request-Id, or one of ours; the same for the whole request."""
+    """The caller's X-Request-Id, or a random one; the same during one request."""
     meta = request.META
     if "flashsale.request_id" not in meta:
-        given = request.headers.get("X-Request-Id", "")
-        meta["flashsale.request_id"] = given if REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(8)
+        sent = request.headers.get("X-Request-Id", "")
+        meta["flashsale.request_id"] = sent if REQUEST_ID_PATTERN.fullmatch(sent) else secrets.token_hex(8)
     return str(meta["flashsale.request_id"])
 
 
 def problem_response(
     request: Request | HttpRequest,
-    word: problems.Word,
+    code: problems.ProblemCode,
     *,
     detail: str = "",
     retry_after_s: int | None = None,
     errors: list[dict[str, str]] | None = None,
 ) -> Response:
-    """A problem document in the caller's language; `errors` names the fields at fault."""
+    """A problem document in the caller's language; `errors` names the invalid fields."""
     document = problems.problem(
-        word, language=problems.language_of(request.headers.get("Accept-Language", "")),
-        request_id=request_id(request), detail=detail, retry_after_s=retry_after_s,
-    )  # fmt: skip
+        code,
+        language=problems.language_of(request.headers.get("Accept-Language", "")),
+        request_id=request_id(request),
+        detail=detail,
+        retry_after_s=retry_after_s,
+    )
     if errors:
         document["errors"] = errors
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    if word is Outcome.UNAUTHENTICATED:
+    if code is Outcome.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(document, document["status"], headers=headers, content_type=problems.CONTENT_TYPE)
 
@@ -55,37 +58,42 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     match error:
         case Refused():
             return problem_response(request, error.outcome, detail=error.detail, retry_after_s=error.retry_after_s)
-        case Misused():
+        case HttpFault():
             return problem_response(request, error.fault, detail=error.detail)
         case Http404():
             return problem_response(request, Outcome.NOT_FOUND)
         case exceptions.APIException():
-            return _by_framework(request, error)
-    return _broken(request, error)
+            return _framework_error(request, error)
+    return _unexpected_error(request, error)
 
 
-def _by_framework(request: Request, error: exceptions.APIException) -> Response:
+def _framework_error(request: Request, error: exceptions.APIException) -> Response:
     if isinstance(error, exceptions.ValidationError):
         return problem_response(request, Outcome.MALFORMED, errors=list(_errors(error.detail)))
-    return problem_response(request, problems.word_of(error.status_code), detail=str(error.detail))
+    return problem_response(request, problems.code_for_status(error.status_code), detail=str(error.detail))
 
 
-def _broken(request: Request, error: Exception) -> Response:
+def _unexpected_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, GateDown | Error):
-        log.error("broken", path=request.path, request_id=request_id(request), exc_info=error)
+        log.error("request failed", path=request.path, request_id=request_id(request), exc_info=error)
         return problem_response(request, problems.Fault.INTERNAL)
-    log.warning("no answer", path=request.path, request_id=request_id(request), error=type(error).__name__)
-    word = Outcome.NOT_READY if request.method in SAFE_METHODS else Outcome.UNKNOWN
-    return problem_response(request, word, retry_after_s=2)
+    log.warning(
+        "Redis or PostgreSQL did not answer",
+        path=request.path,
+        request_id=request_id(request),
+        error=type(error).__name__,
+    )
+    code = Outcome.NOT_READY if request.method in SAFE_METHODS else Outcome.UNKNOWN
+    return problem_response(request, code, retry_after_s=2)
 
 
 def _errors(detail: Any, pointer: str = "#") -> Any:
-    """The fields at fault as JSON pointers (RFC 9457, 3.2)."""
+    """The invalid fields as JSON pointers (RFC 9457, section 3.2)."""
     if isinstance(detail, dict):
-        for name, below in detail.items():
-            yield from _errors(below, pointer if name == "non_field_errors" else f"{pointer}/{name}")
+        for name, nested in detail.items():
+            yield from _errors(nested, pointer if name == "non_field_errors" else f"{pointer}/{name}")
     elif isinstance(detail, list):
-        for below in detail:
-            yield from _errors(below, pointer)
+        for nested in detail:
+            yield from _errors(nested, pointer)
     else:
         yield {"pointer": pointer, "detail": str(detail)}

@@ -1,4 +1,4 @@
-"""The fairness report of a sale that is over, field by field."""
+"""The fairness report of a sale that is over: serializers and view."""
 
 from typing import Any
 
@@ -8,31 +8,31 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from flashsale.life.fairness_report import FRESH, report
-from flashsale.web.api.access import PublicView, fresh_for
+from flashsale.web.api.access import PublicView, cacheable
 from flashsale.web.api.catalogue import published_sale
-from flashsale.web.api.serializers import RulesFixed
+from flashsale.web.api.serializers import RuleSetReferenceSerializer
 
 
-class Draw(serializers.Serializer[Any]):
-    """Whether the secret is the one that the sale committed itself to."""
+class DrawSerializer(serializers.Serializer[Any]):
+    """Whether the secret is the one whose hash the sale published before."""
 
     drawn = serializers.BooleanField()
     verified = serializers.BooleanField()
-    commitment = serializers.CharField(help_text="Hex; the transcript has the secret.")
+    commitment = serializers.CharField(help_text="Hex. The secret is in the transcript.")
 
 
-class Order(serializers.Serializer[Any]):
-    """Whether numbers follow from the draw, and nobody reserved before they were called."""
+class OrderSerializer(serializers.Serializer[Any]):
+    """Whether numbers follow from the draw, and each reservation was made after its number was called."""
 
     kept = serializers.BooleanField()
     reservations = serializers.IntegerField(help_text="How many were checked.")
-    wrong = serializers.IntegerField(help_text="Numbers that do not follow, or were never called.")
+    wrong = serializers.IntegerField(help_text="Numbers that do not follow from the draw, or were never called.")
     before_call = serializers.IntegerField(
         allow_null=True, help_text="Reservations made before their number was called; null when calls are not known."
     )
 
 
-class Units(serializers.Serializer[Any]):
+class UnitsSerializer(serializers.Serializer[Any]):
     """new + moved_in - moved_out = free + held + sold + returned."""
 
     new = serializers.IntegerField()
@@ -41,39 +41,39 @@ class Units(serializers.Serializer[Any]):
     free = serializers.IntegerField()
     held = serializers.IntegerField()
     sold = serializers.IntegerField()
-    returned = serializers.IntegerField(help_text="Given back by cancellations, not moved on yet.")
+    returned = serializers.IntegerField(help_text="Given back by cancellations, not moved to another line yet.")
 
 
-class LineReport(serializers.Serializer[Any]):
-    """A line of people and its units."""
+class LineReportSerializer(serializers.Serializer[Any]):
+    """A line and its units."""
 
     line = serializers.CharField()
     name = serializers.CharField()
-    by_our_line = serializers.BooleanField(help_text="False where a partner's own door sold them.")
-    cohort = serializers.IntegerField(allow_null=True, help_text="How many were drawn together.")
+    by_our_line = serializers.BooleanField(help_text="False if a partner sold the units by its own line.")
+    cohort = serializers.IntegerField(allow_null=True, help_text="How many places took part in the draw.")
     entered = serializers.IntegerField()
     called = serializers.IntegerField()
     no_shows = serializers.IntegerField(
-        allow_null=True, help_text="Called, stayed in the line, did not reserve; null when it is not known."
+        allow_null=True, help_text="Called, did not leave the line, did not reserve; null if calls are not known."
     )
     calls = serializers.ListField(
         child=serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2),
-        help_text="How calling went on: seconds after the opening, last number called.",
+        help_text="How calling went on: pairs of seconds after the opening and last number called.",
     )
-    units = Units()
+    units = UnitsSerializer()
 
 
-class ChannelReport(serializers.Serializer[Any]):
+class ChannelReportSerializer(serializers.Serializer[Any]):
     """Units by channel."""
 
     channel = serializers.CharField()
     name = serializers.CharField()
     bought = serializers.IntegerField()
-    kept = serializers.IntegerField(help_text="Those of them that no cancellation has taken back.")
+    kept = serializers.IntegerField(help_text="Bought units that were not cancelled.")
 
 
-class Endings(serializers.Serializer[Any]):
-    """Reservations by what became of them."""
+class EndingsSerializer(serializers.Serializer[Any]):
+    """Reservations by state."""
 
     held = serializers.IntegerField()
     confirmed = serializers.IntegerField()
@@ -82,82 +82,82 @@ class Endings(serializers.Serializer[Any]):
     cancelled = serializers.IntegerField()
 
 
-class RefusalCount(serializers.Serializer[Any]):
-    """Refusals at the door: tries, not people."""
+class RefusalCountSerializer(serializers.Serializer[Any]):
+    """Refusals by verb and reason. Counts requests, not people."""
 
     verb = serializers.CharField()
     reason = serializers.CharField(help_text="The code of the problem document.")
     times = serializers.IntegerField()
 
 
-class Spread(serializers.Serializer[Any]):
-    """How units were spread over those who hold any; Gini is 0 when all hold the same."""
+class SpreadSerializer(serializers.Serializer[Any]):
+    """How units are spread over their holders; Gini is 0 if all holders have the same number."""
 
     holders = serializers.IntegerField()
     largest = serializers.IntegerField()
     gini = serializers.FloatField()
 
 
-class Concentration(serializers.Serializer[Any]):
+class ConcentrationSerializer(serializers.Serializer[Any]):
     """The spread by one axis, such as phone or delivery address."""
 
     axis = serializers.CharField()
-    limited = serializers.BooleanField(help_text="Whether the limit held on it before the sale.")
-    bought = Spread()
-    kept = Spread()
+    limited = serializers.BooleanField(help_text="Whether the limit per person counted this axis.")
+    bought = SpreadSerializer()
+    kept = SpreadSerializer()
 
 
-class ReasonCount(serializers.Serializer[Any]):
-    """Cancelled orders under a reason; "other" stands for all with fewer than five."""
+class ReasonCountSerializer(serializers.Serializer[Any]):
+    """Cancelled orders by reason; "other" is the sum of all reasons with fewer than five."""
 
     reason = serializers.CharField()
     orders = serializers.IntegerField()
 
 
-class OutcomeCount(serializers.Serializer[Any]):
-    """Appeals by what became of them; "other" stands for all with fewer than five."""
+class OutcomeCountSerializer(serializers.Serializer[Any]):
+    """Appeals by outcome; "other" is the sum of all outcomes with fewer than five."""
 
     outcome = serializers.CharField()
     orders = serializers.IntegerField()
 
 
-class RefundCount(serializers.Serializer[Any]):
-    """Payments of cancelled orders by where they stand."""
+class RefundCountSerializer(serializers.Serializer[Any]):
+    """Payments of cancelled orders by state."""
 
     state = serializers.CharField()
     orders = serializers.IntegerField()
 
 
-class Appeals(serializers.Serializer[Any]):
-    """Objections to cancellations."""
+class AppealsSerializer(serializers.Serializer[Any]):
+    """Appeals against cancellations."""
 
     received = serializers.IntegerField()
-    outcomes = OutcomeCount(many=True)
+    outcomes = OutcomeCountSerializer(many=True)
 
 
-class RuleRecord(serializers.Serializer[Any]):
-    """A reason or a rule that pointed at orders, and how often its cancellations were overturned by an appeal."""
+class RuleRecordSerializer(serializers.Serializer[Any]):
+    """A reason or a rule that found orders, and how often an appeal overturned its cancellations."""
 
     rule = serializers.CharField()
     cancelled = serializers.IntegerField()
     appealed = serializers.IntegerField()
     upheld = serializers.IntegerField()
     overturned = serializers.IntegerField()
-    precision = serializers.FloatField(help_text="Of the cancelled orders, the share that was not overturned.")
+    precision = serializers.FloatField(help_text="The share of the cancelled orders that was not overturned.")
 
 
-class Cancellations(serializers.Serializer[Any]):
-    """Confirmed orders that ended."""
+class CancellationsSerializer(serializers.Serializer[Any]):
+    """Orders that were cancelled after they were confirmed."""
 
     total = serializers.IntegerField()
-    reasons = ReasonCount(many=True)
-    appeals = Appeals()
-    ledger = RuleRecord(many=True)
-    refunds = RefundCount(many=True)
+    reasons = ReasonCountSerializer(many=True)
+    appeals = AppealsSerializer()
+    ledger = RuleRecordSerializer(many=True)
+    refunds = RefundCountSerializer(many=True)
 
 
-class MovedTo(serializers.Serializer[Any]):
-    """Units that went to one follow-up sale, and the state that each is in now."""
+class MovedToSerializer(serializers.Serializer[Any]):
+    """Units that moved to one follow-up sale, by their state now."""
 
     sale = serializers.CharField()
     name = serializers.CharField()
@@ -165,26 +165,26 @@ class MovedTo(serializers.Serializer[Any]):
     states = serializers.DictField(child=serializers.IntegerField())
 
 
-class Returned(serializers.Serializer[Any]):
+class ReturnedSerializer(serializers.Serializer[Any]):
     """Units that cancellations of this sale gave back."""
 
     units = serializers.IntegerField()
     restored = serializers.IntegerField(help_text="Given back to their buyers by an appeal.")
     resting = serializers.IntegerField(help_text="Still in this sale's pool.")
-    moved = MovedTo(many=True)
-    came_in = serializers.IntegerField(help_text="Units of this sale that earlier sales' cancellations gave back.")
+    moved = MovedToSerializer(many=True)
+    came_in = serializers.IntegerField(help_text="Units that cancellations of earlier sales brought to this sale.")
 
 
-class Trail(serializers.Serializer[Any]):
-    """The end of the audit trail when the report was made: nobody can rewrite what lies before it unseen."""
+class TrailSerializer(serializers.Serializer[Any]):
+    """The end of the audit trail when the report was made. A later change of earlier records would change it."""
 
     records = serializers.IntegerField()
     head = serializers.CharField(help_text="Hex.")
 
 
 @extend_schema_serializer(component_name="FairnessReport")
-class FairnessShape(serializers.Serializer[Any]):
-    """What everybody may know of a sale that is over. Figures from the books; no personal data."""
+class FairnessReportSerializer(serializers.Serializer[Any]):
+    """The public facts about a sale that is over. Figures from PostgreSQL (the books), without personal data."""
 
     version = serializers.IntegerField()
     sale = serializers.CharField()
@@ -193,26 +193,28 @@ class FairnessShape(serializers.Serializer[Any]):
     phase = serializers.CharField()
     opened_at = serializers.DateTimeField()
     closed_at = serializers.DateTimeField()
-    made_at = serializers.DateTimeField(help_text="The report is made anew while reviews and appeals go on.")
+    made_at = serializers.DateTimeField(help_text="The report is made again while reviews and appeals go on.")
     limit = serializers.IntegerField()
-    rebuilds = serializers.IntegerField(help_text="How often the gate lost its memory; refusals before it are lost.")
-    rules = RulesFixed(allow_null=True)
-    draw = Draw()
-    order = Order()
-    lines = LineReport(many=True)
-    channels = ChannelReport(many=True)
-    reservations = Endings()
-    refused = RefusalCount(many=True)
-    concentration = Concentration(many=True)
-    cancellations = Cancellations()
-    returned = Returned()
-    trail = Trail()
+    rebuilds = serializers.IntegerField(
+        help_text="How often Redis (the gate) was rebuilt after a loss; refusals before that are not counted."
+    )
+    rules = RuleSetReferenceSerializer(allow_null=True)
+    draw = DrawSerializer()
+    order = OrderSerializer()
+    lines = LineReportSerializer(many=True)
+    channels = ChannelReportSerializer(many=True)
+    reservations = EndingsSerializer()
+    refused = RefusalCountSerializer(many=True)
+    concentration = ConcentrationSerializer(many=True)
+    cancellations = CancellationsSerializer()
+    returned = ReturnedSerializer()
+    trail = TrailSerializer()
 
 
-class FairnessOf(PublicView):
-    """How a sale went."""
+class SaleFairnessReport(PublicView):
+    """The fairness report of a sale."""
 
-    @extend_schema(operation_id="readFairness", responses=FairnessShape)
+    @extend_schema(operation_id="readFairness", responses=FairnessReportSerializer)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
-        """The fairness report, once the sale is over."""
-        return fresh_for(Response(report(sale=published_sale(code))), int(FRESH.total_seconds()))
+        """The fairness report; 404 until the sale is over."""
+        return cacheable(Response(report(sale=published_sale(code))), int(FRESH.total_seconds()))

@@ -1,6 +1,7 @@
-"""The hot door in the OpenAPI document.
+"""The schemas of the hot door for the OpenAPI document.
 
-It has no serializers, for they would cost more than the work; tests hold its answers to these shapes.
+The hot door uses no serializers, because they would cost more than the work itself. Tests check its responses against
+these schemas.
 """
 
 from typing import Any
@@ -24,7 +25,7 @@ def _object(properties: dict[str, Schema], *, optional: tuple[str, ...] = (), **
 PLACE_TOKEN: Schema = {
     "type": "string",
     "maxLength": 512,
-    "description": "The place, sealed; partners keep it for their shopper. Our own page keeps it in a cookie.",
+    "description": "The sealed place. Partners keep it for their shopper; our own page keeps it in a cookie.",
 }
 PHASES = ["scheduled", "lobby", "open", "paused", "closed", "called_off"]
 PLACE_STATES = ["waiting", "called", "lapsed", "spent", "left", "voided"]
@@ -57,16 +58,16 @@ SCHEMAS: dict[str, Schema] = {
             "cohort": _or_null(WHOLE),
             "entered": WHOLE,
             "called": WHOLE,
-            "claims": {"type": "integer", "description": "People who are called and have not reserved yet."},
+            "claims": {"type": "integer", "description": "People who were called and have not reserved yet."},
             "free": WHOLE,
             "offers": {"type": "object", "additionalProperties": WHOLE, "description": "Free units by SKU."},
             "held": WHOLE,
             "sold": WHOLE,
             "coming": {"type": "integer", "description": "Units of other lines that may still roll over to this one."},
-            "rate": {"type": "integer", "description": "People called in a second, at most."},
+            "rate": {"type": "integer", "description": "People called per second, at most."},
             "commitment": TEXT,
             "seed": {"type": "string", "description": "Hex; empty until the draw."},
-            "poll_ms": {"type": "integer", "description": "How long to wait before asking again."},
+            "poll_ms": {"type": "integer", "description": "How long to wait before the next request."},
             "message": TEXT,
         }
     ),
@@ -75,11 +76,14 @@ SCHEMAS: dict[str, Schema] = {
             "identity": {
                 "type": "object",
                 "additionalProperties": TEXT,
-                "description": "The values that the channel has proven, by axis. They are digested and forgotten; "
-                "an account is one person's in this channel alone.",
+                "description": "The values that the channel has proven, by axis. We keep only their digests. "
+                "An account id identifies a person within this channel only.",
                 "examples": [{"phone": "+62 812-3456-7890", "email": "buyer@example.com"}],
             },
-            "carried": {**PLACE_TOKEN, "description": "An old place, where the line carries an old order over."},
+            "carried": {
+                **PLACE_TOKEN,
+                "description": "The place in the earlier line whose order this line carries over.",
+            },
         },
         optional=("identity", "carried"),
     ),
@@ -110,16 +114,19 @@ SCHEMAS: dict[str, Schema] = {
                     "sale": TEXT,
                     "line": TEXT,
                     "index": WHOLE,
-                    "time": {"type": "integer", "description": "When this token was given, in ms since 1970."},
+                    "time": {"type": "integer", "description": "When this token was made, in ms since 1970."},
                     "holder": {
                         "type": "object",
                         "additionalProperties": TEXT,
-                        "description": "A mark of each proven value, by axis.",
+                        "description": "A short mark of each proven value, by axis.",
                     },
                 }
             ),
-            "key": {"type": "string", "description": "Which of the keys at /v1/keys."},
-            "signature": {"type": "string", "description": "Ed25519, base64url; docs/fairness.md says of what."},
+            "key": {"type": "string", "description": "The kid of a key at /v1/keys."},
+            "signature": {
+                "type": "string",
+                "description": "Ed25519, base64url. docs/fairness.md says which bytes are signed.",
+            },
         }
     ),
     "ReserveRequest": _object(
@@ -179,7 +186,7 @@ def _post(verb: str, summary: str, takes: str, gives: dict[str, str], *headers: 
         "post": {
             "operationId": verb,
             "summary": summary,
-            "description": "Partners send their key; our own page is known by its cookies and its Origin.",
+            "description": "Partners send their key. Our own page sends its cookies and its Origin.",
             "tags": ["line"],
             "security": [{"partnerKey": []}, {}],
             "parameters": [*WHERE, *headers],
@@ -193,32 +200,41 @@ PATHS: dict[str, Any] = {
     f"{BASE}/status": {
         "get": {
             "operationId": "status",
-            "summary": "How the line stands: one document, the same for everyone.",
+            "summary": "The state of the line: one document, the same for all callers.",
             "tags": ["line"],
             "security": [{}],
             "parameters": WHERE,
             "responses": {
                 "200": {"description": "The figures of the line.", "content": _json("Status")},
-                "304": {"description": "Nothing but the clock has changed since the ETag in If-None-Match."},
+                "304": {"description": "Only the clock has changed since the ETag in If-None-Match."},
             },
         }
     },
     f"{BASE}/enter": _post(
-        "enter", "Enter the line; again with the same identity gives the same place.", "EnterRequest",
+        "enter",
+        "Enter the line; again with the same identity gives the same place.",
+        "EnterRequest",
         {"200": "Entered", "201": "Entered"},
     ),
-    f"{BASE}/look": _post("look", "See where a place stands.", "PlaceRequest", {"200": "Look"}),
+    f"{BASE}/look": _post("look", "Read the state of a place.", "PlaceRequest", {"200": "Look"}),
     f"{BASE}/leave": _post("leave", "Give a place up; safe to repeat.", "PlaceRequest", {"200": "Left"}),
     f"{BASE}/wait": _post(
-        "wait", "Ask for twice the time to claim, before the number is called; a few places a line.", "PlaceRequest",
+        "wait",
+        "Get twice the time to reserve. Possible before the number is called, for a limited number of places.",
+        "PlaceRequest",
         {"200": "Granted"},
     ),
     f"{BASE}/receipt": _post(
-        "receipt", "Get a signed statement of the place; always the same for one token.", "PlaceRequest",
+        "receipt",
+        "Get a signed statement of the place; always the same for one token.",
+        "PlaceRequest",
         {"200": "Receipt"},
     ),
     f"{BASE}/reserve": _post(
-        "reserve", "Hold units for a place that is called; 201 means committed.", "ReserveRequest",
-        {"201": "Reserved"}, KEY,
+        "reserve",
+        "Hold units for a place that is called; 201 means committed.",
+        "ReserveRequest",
+        {"201": "Reserved"},
+        KEY,
     ),
-}  # fmt: skip
+}

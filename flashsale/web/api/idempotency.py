@@ -1,4 +1,4 @@
-"""Idempotency-Key of partners' writes: the same request again gets the same answer, another body a refusal."""
+"""Idempotency-Key of partners' writes. The same request again gets the same response; another body is refused."""
 
 import hmac
 import json
@@ -18,35 +18,36 @@ from flashsale.web.hot.partners import Partner
 KEY_CHARS_MAX = 128
 
 
-def once(
+def run_once(
     request: Request,
     partner: Partner,
     act: Callable[[], dict[str, Any]],
     *,
     settled: Callable[[dict[str, Any]], bool] = lambda _: True,
 ) -> Response:
-    """The answer of `act`, which must be safe to repeat, kept under the request's key. Refuses KEY_MISSING, KEY_REUSED.
+    """Runs `act`, which must be safe to repeat, and stores its result under the request's key.
 
-    1. The key is bound to the body before anything happens. If we die here, the same request may come again.
-    2. The effect. If we die here, the same request acts again, which changes nothing and says the same.
-    3. The answer is kept; of two at the same time, the first.
+    1. Binds the key to the body. If the process dies after this, the caller may send the same request again.
+    2. Runs `act`. If the process dies after this, the same request runs `act` again, which changes nothing more.
+    3. Stores the result. Of two requests at the same time, the first one is stored and both return it.
 
-    A refusal keeps no answer, nor does what is not settled yet: it is judged anew.
+    A refusal is not stored, and a result is not stored while `settled` says False: the next request runs `act` again.
+    Refuses KEY_MISSING, KEY_REUSED.
     """
-    call = _bound(partner.channel, _key(request), _fingerprint(request))
+    call = _bind_key(partner.channel, _key(request), _fingerprint(request))
     if call.answer is None:
-        answer = act()
-        if not settled(answer):
-            return Response(answer)
-        text = JSONRenderer().render(answer).decode()
+        result = act()
+        if not settled(result):
+            return Response(result)
+        text = JSONRenderer().render(result).decode()
         if ApiCall.objects.filter(pk=call.pk, answer__isnull=True).update(answer=text):
-            return Response(answer)
+            return Response(result)
         call.refresh_from_db(fields=["answer"])
     return Response(json.loads(cast("str", call.answer)), headers={"Idempotency-Replayed": "true"})
 
 
-def _bound(channel: int, key: str, fingerprint: str) -> ApiCall:
-    """The call of this key. Most keys are new, so it is made first and looked for where there is one."""
+def _bind_key(channel: int, key: str, fingerprint: str) -> ApiCall:
+    """The row of this key. Inserts first and reads only after a conflict, because most keys are new."""
     try:
         with transaction.atomic():
             return ApiCall.objects.create(channel_id=channel, key=key, fingerprint=fingerprint)
@@ -65,6 +66,6 @@ def _key(request: Request) -> str:
 
 
 def _fingerprint(request: Request) -> str:
-    asked = json.dumps([request.method, request.path, request.data], sort_keys=True)
-    # With a key, for a body names people: whoever reads the books must not be able to try names out.
-    return hmac.digest(settings.FLASHSALE_PEPPER, asked.encode(), "sha256").hex()
+    content = json.dumps([request.method, request.path, request.data], sort_keys=True)
+    # A keyed hash, because the body names people. Without the key an attacker who reads PostgreSQL could test names.
+    return hmac.digest(settings.FLASHSALE_PEPPER, content.encode(), "sha256").hex()

@@ -1,17 +1,18 @@
-"""The public keys of receipts, for everybody."""
+"""The public keys that check the signatures of receipts."""
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from flashsale.life.receipt import keys
-from flashsale.web.api.access import PublicView, fresh_for
+from flashsale.life.receipt import public_keys
+from flashsale.web.api.access import PublicView, cacheable
 
 KEYS_FRESH_S = 300
 
 
-class KeyShape(serializers.Serializer[object]):
+@extend_schema_serializer(component_name="KeyShape")
+class KeySerializer(serializers.Serializer[object]):
     """An Ed25519 key as a JSON Web Key (RFC 8037)."""
 
     kty = serializers.CharField()
@@ -22,16 +23,17 @@ class KeyShape(serializers.Serializer[object]):
     x = serializers.CharField()
 
 
-class KeysShape(serializers.Serializer[object]):
-    """A JSON Web Key Set: the key that signs now comes first, then those that did before."""
+@extend_schema_serializer(component_name="KeysShape")
+class KeySetSerializer(serializers.Serializer[object]):
+    """A JSON Web Key Set: first the key that signs now, then the earlier keys."""
 
-    keys = KeyShape(many=True)
+    keys = KeySerializer(many=True)
 
 
-class Keys(PublicView):
-    """The keys by which receipts are checked."""
+class KeyList(PublicView):
+    """The public keys of receipts."""
 
-    @extend_schema(operation_id="readKeys", responses=KeysShape)
+    @extend_schema(operation_id="readKeys", responses=KeySetSerializer)
     def get(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """Public keys of receipts; check one with `python flashsale/rules/receipts.py verify RECEIPT KEYS`."""
-        return fresh_for(Response(keys()), KEYS_FRESH_S)
+        return cacheable(Response(public_keys()), KEYS_FRESH_S)

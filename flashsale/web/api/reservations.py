@@ -1,4 +1,4 @@
-"""Reservations, as the channel that made them sees and moves them; another channel's do not exist for it."""
+"""Reservations of the calling channel: read, confirm, release, cancel. Those of other channels answer 404."""
 
 from typing import Any
 from uuid import UUID
@@ -15,113 +15,113 @@ from flashsale.models import Reservation, ReservationUnit
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import ReservationState
 from flashsale.web.api import serializers
-from flashsale.web.api.access import Pages, PartnerView
-from flashsale.web.api.idempotency import once
+from flashsale.web.api.access import CursorPages, PartnerView
+from flashsale.web.api.idempotency import run_once
 from flashsale.web.hot.partners import Partner
 
 KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)
 
 
-class Reservations(PartnerView):
-    """The channel's reservations."""
+class ReservationList(PartnerView):
+    """All reservations of the channel."""
 
-    pagination_class = Pages
+    pagination_class = CursorPages
 
     @extend_schema(
         operation_id="listReservations",
-        parameters=[serializers.Filters],
-        responses=serializers.ReservationShape(many=True),
+        parameters=[serializers.FiltersSerializer],
+        responses=serializers.ReservationSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
         """All reservations of the channel, newest first."""
-        asked = serializers.Filters(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        rows = _own(self.partner).filter(**asked.validated_data)
+        filters = serializers.FiltersSerializer(data=request.query_params)
+        filters.is_valid(raise_exception=True)
+        rows = _own(self.partner).filter(**filters.validated_data)
         pages = self.pagination_class()
         page = pages.paginate_queryset(rows, request, self)
-        return pages.get_paginated_response(serializers.ReservationShape(page, many=True).data)
+        return pages.get_paginated_response(serializers.ReservationSerializer(page, many=True).data)
 
 
-class OneReservation(PartnerView):
-    """A reservation of the channel."""
+class ReservationDetail(PartnerView):
+    """One reservation of the channel."""
 
-    @extend_schema(operation_id="readReservation", responses=serializers.ReservationShape)
-    def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - named by the address
+    @extend_schema(operation_id="readReservation", responses=serializers.ReservationSerializer)
+    def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - the URL names the parameter
         """One reservation."""
         return Response(_document(self.partner, id))
 
 
-class Confirm(PartnerView):
-    """Held becomes confirmed."""
+class ConfirmReservation(PartnerView):
+    """Held → confirmed."""
 
     @extend_schema(
         operation_id="confirmReservation",
         parameters=[KEY],
-        request=serializers.Confirm,
-        responses=serializers.ReservationShape,
+        request=serializers.ConfirmSerializer,
+        responses=serializers.ReservationSerializer,
     )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
-        """Takes the payment and makes the order firm, once; still held where the buyer has yet to pay elsewhere."""
+        """Takes the payment and confirms the order, once. Still held if the buyer must first pay at the provider."""
 
         def act() -> dict[str, Any]:
-            asked = serializers.Confirm(data=request.data)
-            asked.is_valid(raise_exception=True)
-            confirm(reservation=id, channel=self.partner.channel, **asked.validated_data)
+            form = serializers.ConfirmSerializer(data=request.data)
+            form.is_valid(raise_exception=True)
+            confirm(reservation=id, channel=self.partner.channel, **form.validated_data)
             return _document(self.partner, id)
 
-        # Who pays in the app of their bank holds the units until the provider calls back.
-        return once(request, self.partner, act, settled=lambda row: row["state"] != ReservationState.HELD)
+        # A buyer who pays in the app of a bank holds the units until the provider calls back.
+        return run_once(request, self.partner, act, settled=lambda row: row["state"] != ReservationState.HELD)
 
 
-class Release(PartnerView):
-    """Held is given back."""
+class ReleaseReservation(PartnerView):
+    """Held → released."""
 
     @extend_schema(
-        operation_id="releaseReservation", parameters=[KEY], request=None, responses=serializers.ReservationShape
+        operation_id="releaseReservation", parameters=[KEY], request=None, responses=serializers.ReservationSerializer
     )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
-        """Gives the units back before the deadline; the next in line gets them."""
+        """Gives the units back before the deadline; the next person in line gets them."""
 
         def act() -> dict[str, Any]:
             release(reservation=id, channel=self.partner.channel)
             return _document(self.partner, id)
 
-        return once(request, self.partner, act)
+        return run_once(request, self.partner, act)
 
 
-class Cancel(PartnerView):
-    """Confirmed is cancelled."""
+class CancelReservation(PartnerView):
+    """Confirmed → cancelled."""
 
     @extend_schema(
         operation_id="cancelReservation",
         parameters=[KEY],
-        request=serializers.Cancel,
-        responses=serializers.ReservationShape,
+        request=serializers.CancelSerializer,
+        responses=serializers.ReservationSerializer,
     )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
-        """Cancels an order at the buyer's wish, or because the payment failed, once."""
+        """Cancels an order once, because the buyer asked or because the payment failed."""
 
         def act() -> dict[str, Any]:
-            asked = serializers.Cancel(data=request.data)
-            asked.is_valid(raise_exception=True)
-            cancel(reservation=id, channel=self.partner.channel, code=asked.validated_data["reason"])
+            form = serializers.CancelSerializer(data=request.data)
+            form.is_valid(raise_exception=True)
+            cancel(reservation=id, channel=self.partner.channel, code=form.validated_data["reason"])
             return _document(self.partner, id)
 
-        return once(request, self.partner, act)
+        return run_once(request, self.partner, act)
 
 
 def _own(partner: Partner) -> QuerySet[Reservation]:
     rows = Reservation.objects.filter(channel_id=partner.channel).exclude(state=ReservationState.ABANDONED)
-    held = ReservationUnit.objects.select_related("unit").only("reservation_id", "sku", "price", "unit__serial")
+    units = ReservationUnit.objects.select_related("unit").only("reservation_id", "sku", "price", "unit__serial")
     rows = rows.select_related(
         "sale__campaign", "allocation", "channel", "payment", "cancellation", "case__appeal"
-    ).prefetch_related(Prefetch("reservation_units", held))
-    return rows.only(*serializers.RESERVATION_READS)
+    ).prefetch_related(Prefetch("reservation_units", units))
+    return rows.only(*serializers.RESERVATION_COLUMNS)
 
 
 def _document(partner: Partner, id_: UUID) -> dict[str, Any]:
-    """The reservation as the channel sees it; refuses NOT_FOUND, also for one that belongs to somebody else."""
+    """The reservation as JSON; refuses NOT_FOUND, also for a reservation of another channel."""
     row = _own(partner).filter(pk=id_).first()
     if row is None:
         raise Refused(Outcome.NOT_FOUND, "There is no reservation with this id.")
-    return dict(serializers.ReservationShape(row).data)
+    return dict(serializers.ReservationSerializer(row).data)

@@ -1,1 +1,1 @@
-"""The hot door: raw ASGI in front of Django for what the whole crowd asks (enter, look, leave, status, reserve)."""
+"""The hot door: raw ASGI in front of Django for the requests that a whole crowd sends."""

@@ -1,8 +1,9 @@
-"""The hot door: enter, look, leave, wait, receipt, reserve, status; raw ASGI before Django, for all who call.
+"""The hot door: enter, look, leave, wait, receipt, reserve and status, as raw ASGI before Django.
 
-What Django's middleware would do is done here on purpose: our page is known by a SameSite cookie, its Origin and JSON
-alone; a partner by its key. Every request is bounded in size, in time and in number: its body has ten seconds, each
-call of the gate one, each question to the books two at most.
+Both our own page and partners call it. Django's middleware does not run here, so this module does its work: it accepts
+our page by a SameSite cookie, the Origin header and a JSON body, and a partner by its key. Each request has limits: the
+size of the body, the number of requests at once in a process, 10 s to send the body, 1 s for each call of Redis (the
+gate) and 2 s for each query of PostgreSQL (the books).
 """
 
 import hashlib
@@ -25,219 +26,246 @@ from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.hot import partners, proofs
 from flashsale.web.hot.http import (
-    CODE_FORM,
-    Answer,
-    Call,
-    Disconnected,
-    Misused,
+    CODE_PATTERN,
+    ClientDisconnected,
+    HotRequest,
+    HotResponse,
+    HttpFault,
     Receive,
     Scope,
     Send,
-    answer,
-    encode,
-    refusal,
-    send_answer,
+    json_response,
+    problem_response,
+    send_response,
+    to_json,
 )
-from flashsale.web.hot.request import Visit
+from flashsale.web.hot.request import LineRequest
 
-Given = TypeVar("Given")
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-# Beyond this many at once in a process, waiting would only make all of them late.
-CALLS_MAX = 4096
-# A line that doubles with each block takes a crowd of thousands in a few.
-ROOMS_MADE_MAX = 4
+# Requests at once in a process. With more, each of them would only be late.
+REQUESTS_MAX = 4096
+# Each block of indexes doubles the size of a line, so a few blocks are enough for thousands of people.
+BLOCKS_ADDED_MAX = 4
 COOKIE_S = 30 * 24 * 3600
 STATUS_CACHE = b"public, max-age=1"
-LINES_SHOWN_MAX = 10_000
+STATUS_CACHED_MAX = 10_000
 
-_shown: dict[tuple[int, int], tuple[dict[str, Any], bytes, bytes]] = {}
-_calls = 0
+# By sale and line: the status document, its JSON, its ETag.
+_status_cache: dict[tuple[int, int], tuple[dict[str, Any], bytes, bytes]] = {}
+_running = 0
 
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Answers a request to one of the seven verbs; false, with nothing done, for any other path."""
+    """Answers a request to one of the seven verbs. Returns False and does nothing for any other path."""
     _, *path = scope["path"].split("/")
     if len(path) != 6 or path[:2] != ["v1", "sales"] or path[3] != "lines" or path[5] not in METHODS:
         return False
-    call = Call(scope, receive)
+    request = HotRequest(scope, receive)
     try:
-        given = await _guarded(call, sale=path[2], line=path[4], verb=path[5])
-    except Disconnected:
+        response = await _respond(request, sale=path[2], line=path[4], verb=path[5])
+    except ClientDisconnected:
         return True
-    await send_answer(send, call, given)
+    await send_response(send, request, response)
     return True
 
 
-async def _guarded(call: Call, *, sale: str, line: str, verb: str) -> Answer:
-    """The verb's answer within the bounds; whatever goes wrong, as a problem document."""
-    global _calls  # noqa: PLW0603 - the bound is the process's
-    if _calls >= CALLS_MAX:
-        return refusal(call, Outcome.NOT_READY, "Too many requests at once.", 1)
-    _calls += 1
+async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> HotResponse:
+    """Runs the verb, with a limit on requests at once. Turns every error into a problem document."""
+    global _running  # noqa: PLW0603 - the limit is for the whole process
+    if _running >= REQUESTS_MAX:
+        return problem_response(request, Outcome.NOT_READY, "Too many requests at once.", 1)
+    _running += 1
     try:
-        return await _act(call, sale=sale, line=line, verb=verb)
-    except Disconnected:
+        return await _dispatch(request, sale=sale, line=line, verb=verb)
+    except ClientDisconnected:
         raise
     except Refused as refused:
-        if refused.outcome is not Outcome.NOT_FOUND:  # who asks for a sale that does not exist may ask for anything
+        # Not counted for an unknown sale, because a caller can invent any number of sale codes.
+        if refused.outcome is not Outcome.NOT_FOUND:
             refusal_counts.count(sale, verb, refused.outcome.value)
-        return refusal(call, refused.outcome, refused.detail, refused.retry_after_s)
-    except Misused as misused:
-        return refusal(call, misused.fault, misused.detail, None, *misused.headers)
+        return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s)
+    except HttpFault as error:
+        return problem_response(request, error.fault, error.detail, None, *error.headers)
     except (GateDown, Error, TimeoutError) as error:
-        log.warning("no answer", verb=verb, sale=sale, request_id=call.request_id, error=repr(error))
-        return refusal(call, Outcome.UNKNOWN if verb == "reserve" else Outcome.NOT_READY, "", 2)
-    except Exception:  # a door never shows a stack
-        log.exception("broken", verb=verb, sale=sale, request_id=call.request_id)
-        return refusal(call, problems.Fault.INTERNAL)
+        log.warning(
+            "Redis or PostgreSQL did not answer", verb=verb, sale=sale, request_id=request.request_id, error=repr(error)
+        )
+        return problem_response(request, Outcome.UNKNOWN if verb == "reserve" else Outcome.NOT_READY, "", 2)
+    except Exception:  # a caller must never see a stack trace
+        log.exception("request failed", verb=verb, sale=sale, request_id=request.request_id)
+        return problem_response(request, problems.Fault.INTERNAL)
     finally:
-        _calls -= 1
+        _running -= 1
 
 
-async def _act(call: Call, *, sale: str, line: str, verb: str) -> Answer:
-    if call.method not in METHODS[verb]:
-        raise Misused(problems.Fault.WRONG_METHOD, "", ((b"allow", ", ".join(METHODS[verb]).encode()),))
-    if not CODE_FORM.fullmatch(sale):
+async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> HotResponse:
+    if request.method not in METHODS[verb]:
+        raise HttpFault(problems.Fault.WRONG_METHOD, "", ((b"allow", ", ".join(METHODS[verb]).encode()),))
+    if not CODE_PATTERN.fullmatch(sale):
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
-    card = await places.card(code=sale)
+    card = await places.sale_card(code=sale)
     found = places.line(card=card, code=line)
     if verb == "status":
-        return await _status(call, card, found)
-    channel, partner = await _channel(call, card, found)
-    return await VERBS[verb](Visit(call, card, found, channel, partner, await call.document()))
+        return await _status(request, card, found)
+    channel, is_partner = await _authenticate(request, card, found)
+    return await VERBS[verb](LineRequest(request, card, found, channel, is_partner, await request.json()))
 
 
-async def _channel(call: Call, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
-    """Who is calling, and whether it is a partner; refuses UNAUTHENTICATED, FORBIDDEN."""
-    if authorization := call.header(b"authorization"):
+async def _authenticate(request: HotRequest, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
+    """The caller's channel, and whether the caller is a partner; refuses UNAUTHENTICATED, FORBIDDEN."""
+    if authorization := request.header(b"authorization"):
         partner = await partners.partner_of_async(authorization)
-        known = card.channel_ids.get(partner.channel)
-        if known is None or known.code not in line.channels:
+        channel = card.channel_ids.get(partner.channel)
+        if channel is None or channel.code not in line.channels:
             raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
-        return known, True
-    own = (channel for channel in card.channels if channel.kind == "own page" and channel.code in line.channels)
-    page = next(own, None)
-    if page is None or not call.header(b"origin"):
-        raise Refused(Outcome.UNAUTHENTICATED, partners.DETAIL)
-    if not call.same_origin:
+        return channel, True
+    pages = (channel for channel in card.channels if channel.kind == "own page" and channel.code in line.channels)
+    own_page = next(pages, None)
+    if own_page is None or not request.header(b"origin"):
+        raise Refused(Outcome.UNAUTHENTICATED, partners.KEY_REQUIRED)
+    if not request.is_same_origin:
         raise Refused(Outcome.FORBIDDEN, "Only this site's own page may call without a key.")
-    return page, False
+    return own_page, False
 
 
-async def _status(call: Call, card: SaleCard, line: LineCard) -> Answer:
+async def _status(request: HotRequest, card: SaleCard, line: LineCard) -> HotResponse:
     document = await status.status(card=card, line=line)
-    known = _shown.get((card.sale, line.line_id))
-    if known is None or known[0] is not document:
-        known = (document, encode(document), _etag(document))
-        if len(_shown) > LINES_SHOWN_MAX:
-            _shown.clear()
-        _shown[card.sale, line.line_id] = known
-    _, body, etag = known
-    fresh = etag[2:].decode() in call.header(b"if-none-match")
-    return Answer(304 if fresh else 200, b"" if fresh else body, cache=STATUS_CACHE, headers=((b"etag", etag),))
+    cached = _status_cache.get((card.sale, line.line_id))
+    if cached is None or cached[0] is not document:
+        cached = (document, to_json(document), _etag(document))
+        if len(_status_cache) > STATUS_CACHED_MAX:
+            _status_cache.clear()
+        _status_cache[card.sale, line.line_id] = cached
+    _, body, etag = cached
+    unchanged = etag[2:].decode() in request.header(b"if-none-match")
+    return HotResponse(
+        304 if unchanged else 200, b"" if unchanged else body, cache=STATUS_CACHE, headers=((b"etag", etag),)
+    )
 
 
 def _etag(document: dict[str, Any]) -> bytes:
-    """Weak: it stands for everything but the clock, so a line in which nothing happened is not sent again."""
-    content = encode({name: value for name, value in document.items() if name != "now"})
+    """A weak ETag over everything but the clock, so that an unchanged line answers 304."""
+    content = to_json({name: value for name, value in document.items() if name != "now"})
     return b'W/"%s"' % hashlib.sha256(content).hexdigest()[:20].encode()
 
 
-async def _enter(visit: Visit) -> Answer:
-    card, line = visit.card, visit.line
-    if visit.partner:
-        digests = enter.digests(card=card, values=visit.identity(), channel=visit.channel.id)
+async def _enter(request: LineRequest) -> HotResponse:
+    card, line = request.card, request.line
+    if request.is_partner:
+        digests = enter.digest_identity(card=card, values=request.identity(), channel=request.channel.id)
     else:
-        digests = proofs.proven(card=card, cookies=visit.call.cookies)
-    entry = await _place(visit, digests)
-    code = 201 if entry.fresh else 200
-    if visit.partner:
-        return answer(code, {"place": entry.token, "line": line.code, "index": entry.index, "entered": True})
-    return answer(code, {"line": line.code, "index": entry.index}, _cookie(visit, entry.token, COOKIE_S))
+        digests = proofs.proven_digests(card=card, cookies=request.http.cookies)
+    entry = await _enter_line(request, digests)
+    http_status = 201 if entry.created else 200
+    if request.is_partner:
+        document = {"place": entry.token, "line": line.code, "index": entry.index, "entered": True}
+        return json_response(http_status, document)
+    cookie = _place_cookie(request, entry.token, COOKIE_S)
+    return json_response(http_status, {"line": line.code, "index": entry.index}, cookie)
 
 
-def _cookie(visit: Visit, token: str, seconds: int) -> tuple[bytes, bytes]:
+def _place_cookie(request: LineRequest, token: str, max_age_s: int) -> tuple[bytes, bytes]:
     secure = "" if settings.FLASHSALE_DEMO else "; Secure"
-    cookie = f"{visit.cookie}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+    cookie = f"{request.cookie_name}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}"
     return b"set-cookie", cookie.encode()
 
 
-async def _place(visit: Visit, digests: dict[Axis, bytes]) -> enter.Entry:
+async def _enter_line(request: LineRequest, digests: dict[Axis, bytes]) -> enter.Entry:
     attempt = partial(
-        enter.enter, card=visit.card, line=visit.line, channel=visit.channel, digests=digests, carried=visit.carried(),
-        address="" if visit.partner else visit.call.address,
-    )  # fmt: skip
-    return await _with_room(visit, attempt)
+        enter.enter,
+        card=request.card,
+        line=request.line,
+        channel=request.channel,
+        digests=digests,
+        carried=request.carried_token(),
+        address="" if request.is_partner else request.http.address,
+    )
+    return await _with_index_blocks(request, attempt)
 
 
-async def _with_room(visit: Visit, attempt: Callable[[], Awaitable[Given]]) -> Given:
-    """What a call comes to that gives an index; a crowd may have used up those that the books know of."""
-    for _again in range(ROOMS_MADE_MAX):
+async def _with_index_blocks(request: LineRequest, attempt: Callable[[], Awaitable[T]]) -> T:
+    """The result of `attempt`, which takes an index of the line. Adds blocks of indexes while NO_ROOM comes back.
+
+    A crowd can use all indexes that PostgreSQL has committed before the next tick adds a block.
+    """
+    for _ in range(BLOCKS_ADDED_MAX):
         try:
             return await attempt()
         except Refused as refused:
             if refused.outcome is not Outcome.NO_ROOM:
                 raise
-        # The tending has not come by yet.
-        await index_blocks.make_room(card=visit.card, line=visit.line)
+        await index_blocks.extend_block_now(card=request.card, line=request.line)
     return await attempt()
 
 
-async def _look(visit: Visit) -> Answer:
-    view = await look.look(card=visit.card, line=visit.line, place=visit.place())
-    return answer(
-        200,
-        {
-            "line": visit.line.code, "index": view.index, "number": view.number, "state": view.state, "now": view.now,
-            "claim_ends": view.claim_ends, "called": view.called, "cohort": view.cohort,
-        },
-    )  # fmt: skip
+async def _look(request: LineRequest) -> HotResponse:
+    view = await look.look(card=request.card, line=request.line, place=request.place())
+    document = {
+        "line": request.line.code,
+        "index": view.index,
+        "number": view.number,
+        "state": view.state,
+        "now": view.now,
+        "claim_ends": view.claim_ends,
+        "called": view.called,
+        "cohort": view.cohort,
+    }
+    return json_response(200, document)
 
 
-async def _leave(visit: Visit) -> Answer:
-    await leave.leave(card=visit.card, line=visit.line, place=visit.place())
-    # A browser that keeps the place is led to its line, and could enter no other.
-    return answer(200, {"left": True}, *([] if visit.partner else [_cookie(visit, "", 0)]))
+async def _leave(request: LineRequest) -> HotResponse:
+    await leave.leave(card=request.card, line=request.line, place=request.place())
+    # Deletes the cookie, because our page leads a browser with a place to that place's line and to no other.
+    return json_response(200, {"left": True}, *([] if request.is_partner else [_place_cookie(request, "", 0)]))
 
 
-async def _wait(visit: Visit) -> Answer:
-    await extra_time.wait(card=visit.card, line=visit.line, place=visit.place())
-    return answer(200, {"granted": True})
+async def _wait(request: LineRequest) -> HotResponse:
+    await extra_time.extra_time(card=request.card, line=request.line, place=request.place())
+    return json_response(200, {"granted": True})
 
 
-async def _receipt(visit: Visit) -> Answer:
-    return answer(200, receipt.receipt(card=visit.card, line=visit.line, place=visit.place()))
+async def _receipt(request: LineRequest) -> HotResponse:
+    return json_response(200, receipt.receipt(card=request.card, line=request.line, place=request.place()))
 
 
-def _buyer(visit: Visit) -> Place:
-    """Whoever reserves: a place in the line, or a person by a partner's word where there is none."""
-    if visit.line.mode != AllocationMode.DIRECT:
-        return visit.place()
-    known = enter.digests(card=visit.card, values=visit.identity(), channel=visit.channel.id)
-    return reserve.direct_place(card=visit.card, line=visit.line, digests=known)
+def _buying_place(request: LineRequest) -> Place:
+    """The place that reserves. A direct allocation has no line, so there it is made from the partner's identity."""
+    if request.line.mode != AllocationMode.DIRECT:
+        return request.place()
+    digests = enter.digest_identity(card=request.card, values=request.identity(), channel=request.channel.id)
+    return reserve.direct_place(card=request.card, line=request.line, digests=digests)
 
 
-async def _reserve(visit: Visit) -> Answer:
-    key = visit.call.header(b"idempotency-key")
+async def _reserve(request: LineRequest) -> HotResponse:
+    key = request.http.header(b"idempotency-key")
     if not key:
         raise Refused(Outcome.KEY_MISSING)
     attempt = partial(
-        reserve.reserve, card=visit.card, line=visit.line, channel=visit.channel, place=_buyer(visit),
-        items=visit.items(), key=key, key_owner=f"channel:{visit.channel.id}" if visit.partner else "place",
-    )  # fmt: skip
-    made = await (_with_room(visit, attempt) if visit.line.mode == AllocationMode.DIRECT else attempt())
+        reserve.reserve,
+        card=request.card,
+        line=request.line,
+        channel=request.channel,
+        place=_buying_place(request),
+        items=request.items(),
+        key=key,
+        key_owner=f"channel:{request.channel.id}" if request.is_partner else "place",
+    )
+    made = await (_with_index_blocks(request, attempt) if request.line.mode == AllocationMode.DIRECT else attempt())
     document = {
-        "reservation": str(made.id), "deadline": made.deadline_ms, "amount": made.amount,
-        "currency": visit.card.currency,
+        "reservation": str(made.id),
+        "deadline": made.deadline_ms,
+        "amount": made.amount,
+        "currency": request.card.currency,
         "items": [{"sku": unit.sku, "price": unit.price} for unit in made.units],
-    }  # fmt: skip
+    }
     replayed = ((b"idempotency-replayed", b"true"),) if made.replayed else ()
-    return answer(201, document, *replayed)
+    return json_response(201, document, *replayed)
 
 
-VERBS: dict[str, Callable[[Visit], Awaitable[Answer]]] = {
+VERBS: dict[str, Callable[[LineRequest], Awaitable[HotResponse]]] = {
     "enter": _enter,
     "look": _look,
     "leave": _leave,

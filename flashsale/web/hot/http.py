@@ -1,4 +1,4 @@
-"""HTTP as the hot door speaks it: how it reads a request and writes an answer, without a framework's costs."""
+"""HTTP for the hot door: reads an ASGI request and writes the response, without the costs of a framework."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from django.http.cookie import parse_cookie
 
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
-from flashsale.web.client_ip import address, network
+from flashsale.web.client_ip import client_address, client_network
 
 Message = Mapping[str, Any]
 Scope = dict[str, Any]
@@ -24,16 +24,16 @@ Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
-CLOSING: Header = (b"connection", b"close")
+CLOSE: Header = (b"connection", b"close")
 
 BODY_BYTES_MAX = 8 * 1024
-READING_S_MAX = 10.0
-CODE_FORM = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
-REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+BODY_READ_S_MAX = 10.0
+CODE_PATTERN = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 
-class Misused(Exception):
-    """HTTP itself was used wrongly."""
+class HttpFault(Exception):
+    """The caller used HTTP wrongly; `headers` are sent with the problem document."""
 
     def __init__(self, fault: problems.Fault, detail: str = "", headers: tuple[Header, ...] = ()) -> None:
         super().__init__(fault, detail)
@@ -42,12 +42,12 @@ class Misused(Exception):
         self.headers = headers
 
 
-class Disconnected(Exception):
-    """The client went away before it had said everything."""
+class ClientDisconnected(Exception):
+    """The client closed the connection before it had sent the whole body."""
 
 
-class Answer(NamedTuple):
-    """What goes back; `cache` is the Cache-Control of an answer that is not for this caller alone."""
+class HotResponse(NamedTuple):
+    """A response. `cache` is its Cache-Control: no-store, unless the response is the same for all callers."""
 
     status: int
     body: bytes
@@ -56,69 +56,71 @@ class Answer(NamedTuple):
     headers: tuple[Header, ...] = ()
 
 
-class Call:
-    """One HTTP request."""
+class HotRequest:
+    """One HTTP request, from its ASGI scope."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self._receive = receive
         self._peer: tuple[str, int] | None = scope.get("client")
-        self._headers = _by_name(scope["headers"])
+        self._headers = _merge_headers(scope["headers"])
         self._request_id = ""
 
     def header(self, name: bytes) -> str:
-        """A header in one piece, empty when it was not sent."""
+        """The value of a header by its lower-case name, "" if it was not sent."""
         return self._headers.get(name, b"").decode("latin-1")
 
     @property
     def request_id(self) -> str:
-        """The caller's X-Request-Id, or one of ours."""
+        """The caller's X-Request-Id, or a random one if it sent none or an invalid one."""
         if not self._request_id:
-            given = self.header(b"x-request-id")
-            # No secret: it only has to be another one than the others in the logs.
-            self._request_id = given if REQUEST_ID_FORM.fullmatch(given) else f"{random.getrandbits(64):016x}"
+            sent = self.header(b"x-request-id")
+            # Not a secret: it only has to differ from other ids in the logs.
+            self._request_id = sent if REQUEST_ID_PATTERN.fullmatch(sent) else f"{random.getrandbits(64):016x}"
         return self._request_id
 
     @property
     def address(self) -> str:
-        """The client's address, or its /64 network: an IPv6 client has as many addresses as it likes."""
+        """The client's IPv4 address, or its IPv6 /64 network, because an IPv6 client can use any address in it."""
         peer = self._peer[0] if self._peer else ""
         forwarded = self.header(b"x-forwarded-for")
-        return network(address(peer=peer, forwarded_for=forwarded, trusted=settings.FLASHSALE_TRUSTED_PROXIES))
+        trusted = settings.FLASHSALE_TRUSTED_PROXIES
+        return client_network(client_address(peer=peer, forwarded_for=forwarded, trusted=trusted))
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies; what cannot be read counts as not sent."""
+        """The cookies by name; none if the header cannot be parsed."""
         try:
             return parse_cookie(self.header(b"cookie"))
         except (CookieError, ValueError):
             return {}
 
     @property
-    def same_origin(self) -> bool:
-        """Whether a page of ours sent this: a browser says where a POST comes from, and cannot be made to lie."""
+    def is_same_origin(self) -> bool:
+        """Whether our own page sent this request. Browsers set Origin on each POST, and a page cannot change it."""
         origin = self.header(b"origin")
-        return urlsplit_host(origin) == self.header(b"host") or origin in settings.CSRF_TRUSTED_ORIGINS
+        return origin_host(origin) == self.header(b"host") or origin in settings.CSRF_TRUSTED_ORIGINS
 
-    async def document(self) -> dict[str, Any]:
-        """The body, one JSON object. Raises Misused, Disconnected; refuses MALFORMED."""
+    async def json(self) -> dict[str, Any]:
+        """Reads the body, which must be one JSON object. Raises HttpFault, ClientDisconnected; refuses MALFORMED."""
         if self.header(b"content-type").partition(";")[0].strip().lower() != "application/json":
-            raise Misused(problems.Fault.WRONG_TYPE)
+            raise HttpFault(problems.Fault.WRONG_TYPE)
         reader = asyncio.current_task()
         assert reader is not None, "a server runs each request in a task"
-        _reading[reader] = time.monotonic()
+        _reads[reader] = time.monotonic()
         try:
-            body = await self._body()
+            body = await self._read_body()
         except asyncio.CancelledError:
-            if reader in _reading:
+            if reader in _reads:
                 raise
+            # end_slow_reads() removed the task and cancelled it.
             reader.uncancel()
-            raise Misused(problems.Fault.TOO_SLOW, "", (CLOSING,)) from None
+            raise HttpFault(problems.Fault.TOO_SLOW, "", (CLOSE,)) from None
         finally:
-            _reading.pop(reader, None)
-        return parse(body)
+            _reads.pop(reader, None)
+        return parse_json_object(body)
 
-    async def _body(self) -> bytes:
+    async def _read_body(self) -> bytes:
         declared = self.header(b"content-length")
         if declared.isdigit() and (len(declared) > 9 or int(declared) > BODY_BYTES_MAX):
             raise _too_large()
@@ -126,7 +128,7 @@ class Call:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise Disconnected
+                raise ClientDisconnected
             body += message.get("body", b"")
             if len(body) > BODY_BYTES_MAX:
                 raise _too_large()
@@ -134,47 +136,48 @@ class Call:
                 return body
 
 
-def _by_name(pairs: Iterable[Header]) -> dict[bytes, bytes]:
+def _merge_headers(pairs: Iterable[Header]) -> dict[bytes, bytes]:
     pairs = list(pairs)
     headers = dict(pairs)
     if len(headers) < len(pairs):
         headers = {}
         for name, value in pairs:
-            before = headers.get(name)
-            # Cookies may come in pieces (HTTP/2); any other header given twice becomes a value that fits nowhere.
-            headers[name] = value if before is None else before + (b"; " if name == b"cookie" else b", ") + value
+            earlier = headers.get(name)
+            # HTTP/2 may split the cookies over several headers. Any other header that is sent twice becomes a value
+            # with a comma, which no check accepts.
+            headers[name] = value if earlier is None else earlier + (b"; " if name == b"cookie" else b", ") + value
     return headers
 
 
-# Whose bodies are being read, and since when, the oldest first.
-_reading: dict[asyncio.Task[Any], float] = {}
+# Tasks that read a body, with the time at which they began (time.monotonic), the oldest first.
+_reads: dict[asyncio.Task[Any], float] = {}
 
 
-async def end_slow_readers() -> None:
-    """Ends, until cancelled, the requests whose clients take too long to say everything.
+async def end_slow_reads() -> None:
+    """Cancels requests whose body takes longer than BODY_READ_S_MAX; runs until it is cancelled itself.
 
-    One task looks after all of them: a timer for each would cost as much as its answer.
+    One task watches all requests, because a timer for each request would cost as much as the response.
     """
     while True:
-        await asyncio.sleep(READING_S_MAX / 10)
-        began_before = time.monotonic() - READING_S_MAX
-        for reader, began in list(_reading.items()):
+        await asyncio.sleep(BODY_READ_S_MAX / 10)
+        began_before = time.monotonic() - BODY_READ_S_MAX
+        for reader, began in list(_reads.items()):
             if began > began_before:
                 break
-            del _reading[reader]
+            del _reads[reader]
             reader.cancel()
 
 
-def urlsplit_host(origin: str) -> str:
-    """The host and port of an origin; a space, which no Host header can be, when there are none."""
+def origin_host(origin: str) -> str:
+    """Host and port of an Origin header. A space if it has none, because no Host header equals a space."""
     try:
         return urlsplit(origin).netloc or " "
     except ValueError:
         return " "
 
 
-def parse(body: bytes) -> dict[str, Any]:
-    """A JSON object in UTF-8; refuses MALFORMED."""
+def parse_json_object(body: bytes) -> dict[str, Any]:
+    """Parses a JSON object in UTF-8; refuses MALFORMED."""
     try:
         document = orjson.loads(body)
     except ValueError as error:
@@ -184,48 +187,55 @@ def parse(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _too_large() -> Misused:
-    # What is left of the body is not read, so the connection cannot carry another request.
+def _too_large() -> HttpFault:
+    # The rest of the body is not read, so the connection cannot be used for another request.
     detail = f"The body may have {BODY_BYTES_MAX} bytes."
-    return Misused(problems.Fault.TOO_LARGE, detail, (CLOSING,))
+    return HttpFault(problems.Fault.TOO_LARGE, detail, (CLOSE,))
 
 
-def encode(document: dict[str, Any]) -> bytes:
-    """A document as compact JSON."""
+def to_json(document: dict[str, Any]) -> bytes:
+    """Compact JSON in UTF-8."""
     return orjson.dumps(document)
 
 
-def answer(status: int, document: dict[str, Any], *headers: Header) -> Answer:
-    """A JSON answer for this caller alone."""
-    return Answer(status, encode(document), headers=headers)
+def json_response(status: int, document: dict[str, Any], *headers: Header) -> HotResponse:
+    """A JSON response for this caller only: no cache may store it."""
+    return HotResponse(status, to_json(document), headers=headers)
 
 
-def refusal(
-    call: Call, word: problems.Word, detail: str = "", retry_after_s: int | None = None, *headers: Header
-) -> Answer:
-    """A problem document in the caller's language."""
+def problem_response(
+    request: HotRequest,
+    code: problems.ProblemCode,
+    detail: str = "",
+    retry_after_s: int | None = None,
+    *headers: Header,
+) -> HotResponse:
+    """A problem document in the caller's language, with Retry-After and WWW-Authenticate where they belong."""
     document = problems.problem(
-        word, language=problems.language_of(call.header(b"accept-language")), request_id=call.request_id,
-        detail=detail, retry_after_s=retry_after_s,
-    )  # fmt: skip
+        code,
+        language=problems.language_of(request.header(b"accept-language")),
+        request_id=request.request_id,
+        detail=detail,
+        retry_after_s=retry_after_s,
+    )
     if retry_after_s is not None:
         headers = (*headers, (b"retry-after", str(retry_after_s).encode()))
-    if word is Outcome.UNAUTHENTICATED:
+    if code is Outcome.UNAUTHENTICATED:
         headers = (*headers, (b"www-authenticate", b"Bearer"))
-    return Answer(document["status"], encode(document), problems.CONTENT_TYPE.encode(), headers=headers)
+    return HotResponse(document["status"], to_json(document), problems.CONTENT_TYPE.encode(), headers=headers)
 
 
-async def send_answer(send: Send, call: Call, given: Answer) -> None:
-    """Writes an answer; for HEAD without its body."""
+async def send_response(send: Send, request: HotRequest, response: HotResponse) -> None:
+    """Sends the response; without the body for HEAD, and without type and length for 304."""
     headers = [
-        (b"content-type", given.content_type),
-        (b"content-length", b"%d" % len(given.body)),
-        (b"cache-control", given.cache),
+        (b"content-type", response.content_type),
+        (b"content-length", b"%d" % len(response.body)),
+        (b"cache-control", response.cache),
         NOSNIFF,
-        (b"x-request-id", call.request_id.encode()),
-        *given.headers,
+        (b"x-request-id", request.request_id.encode()),
+        *response.headers,
     ]
-    if given.status == 304:
+    if response.status == 304:
         headers = [pair for pair in headers if pair[0] not in {b"content-type", b"content-length"}]
-    await send({"type": "http.response.start", "status": given.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if call.method == "HEAD" else given.body})
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})

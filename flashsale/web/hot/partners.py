@@ -1,8 +1,9 @@
-"""Who a partner key belongs to: the ring of all active keys, read from the books every five seconds.
+"""Partner keys: which channel an Authorization header belongs to.
 
-Reading all of them at once makes a wrong key cost nothing, however many are tried. A revoked key works for five seconds
-at most; while the books are silent nobody can revoke one, so the last ring counts for another minute. Nobody waits for
-silent books longer than a second: they are not asked again for five seconds, nor while an earlier question hangs.
+A process reads all active keys from PostgreSQL (the books) at most every 5 s and keeps them in memory. So a wrong key
+costs no query, however many an attacker tries. A revoked key works for at most 5 s. While PostgreSQL does not answer,
+no admin can revoke a key, so the last keys stay valid for another minute. A request waits at most 1 s for PostgreSQL:
+after a failure it is not queried again for 5 s, and never while an earlier query still runs.
 """
 
 import asyncio
@@ -26,13 +27,13 @@ log = structlog.get_logger(__name__)
 
 FRESH_S = 5.0
 STALE_S = 65.0
-KEY_FORM = re.compile(r"fs_(?:live|test)_[A-Za-z0-9_\-]{20,100}")
-DETAIL = "Send Authorization: Bearer fs_live_… with a key that is not revoked."
+KEY_PATTERN = re.compile(r"fs_(?:live|test)_[A-Za-z0-9_\-]{20,100}")
+KEY_REQUIRED = "Send Authorization: Bearer fs_live_… with a key that is not revoked."
 
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """A channel as its servers show themselves."""
+    """The channel that a key belongs to."""
 
     channel: int
     code: str
@@ -41,111 +42,111 @@ class Partner:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ring:
-    """All active keys by digest, and the headers that showed one of them: a call costs a look, not a hash."""
+class _KeyCache:
+    """All active keys by digest. `headers` has the headers that were valid before, so that they need no hash again."""
 
-    at: float
+    read_at: float
     partners: Mapping[str, Partner]
     headers: dict[str, Partner] = field(default_factory=dict)
 
     @property
     def age_s(self) -> float:
-        return time.monotonic() - self.at
+        return time.monotonic() - self.read_at
 
 
-_ring = _Ring(-STALE_S, {})
-# When the books last did not answer.
-_silent_at = -STALE_S
-_reading = threading.Lock()
+_cache = _KeyCache(-STALE_S, {})
+# When PostgreSQL last did not answer.
+_failed_at = -STALE_S
+_read_lock = threading.Lock()
 _renewals: WeakKeyDictionary[asyncio.AbstractEventLoop, SingleFlight] = WeakKeyDictionary()
 
 
 def partner_of(authorization: str) -> Partner:
-    """The partner behind an Authorization header; refuses UNAUTHENTICATED, NOT_READY."""
-    if _ring.age_s > FRESH_S:
-        if _may_ask():
+    """The partner of an Authorization header; refuses UNAUTHENTICATED, NOT_READY."""
+    if _cache.age_s > FRESH_S:
+        if _may_read():
             _renew()
         _refuse_stale()
     return _find(authorization)
 
 
 async def partner_of_async(authorization: str) -> Partner:
-    """The same for event loops: the books are asked in a thread, by one caller for all, who wait a second at most."""
-    if _ring.age_s > FRESH_S:
-        if _may_ask():
+    """As :func:`partner_of`, for event loops. One caller reads in a thread; the others wait for it, 1 s at most."""
+    if _cache.age_s > FRESH_S:
+        if _may_read():
             renewal = _renewals.setdefault(asyncio.get_running_loop(), SingleFlight())
             with suppress(TimeoutError):
-                await renewal.run(_renew_apart)
+                await renewal.run(_renew_in_thread)
         _refuse_stale()
     return _find(authorization)
 
 
-def forget() -> None:
-    """The next caller reads the books."""
-    global _ring, _silent_at  # one of each for the whole process
-    _ring, _silent_at = _Ring(-STALE_S, {}), -STALE_S
+def forget_keys() -> None:
+    """Empties the cache, so that the next caller reads the keys again."""
+    global _cache, _failed_at  # one of each in a process
+    _cache, _failed_at = _KeyCache(-STALE_S, {}), -STALE_S
 
 
-def _may_ask() -> bool:
-    """Not right after they did not answer: each caller would wait for that again."""
-    return time.monotonic() - _silent_at > FRESH_S
+def _may_read() -> bool:
+    # After a failure callers do not try again at once, because each of them would wait for PostgreSQL again.
+    return time.monotonic() - _failed_at > FRESH_S
 
 
 def _refuse_stale() -> None:
-    if _ring.age_s > STALE_S:
+    if _cache.age_s > STALE_S:
         raise Refused(Outcome.NOT_READY, "Partner keys cannot be checked right now.")
 
 
 def _find(authorization: str) -> Partner:
-    ring = _ring
-    if known := ring.headers.get(authorization):
-        return known
+    cache = _cache
+    if partner := cache.headers.get(authorization):
+        return partner
     scheme, _, key = authorization.partition(" ")
     key = key.strip()
-    if scheme.lower() != "bearer" or not KEY_FORM.fullmatch(key):
-        raise Refused(Outcome.UNAUTHENTICATED, DETAIL)
-    partner = ring.partners.get(PartnerKey.digest_of(key))
-    if partner is None:
-        raise Refused(Outcome.UNAUTHENTICATED, DETAIL)
-    if authorization == f"Bearer {key}":  # one spelling a key, so there are never more of them than keys
-        ring.headers[authorization] = partner
-    return partner
+    if scheme.lower() != "bearer" or not KEY_PATTERN.fullmatch(key):
+        raise Refused(Outcome.UNAUTHENTICATED, KEY_REQUIRED)
+    found = cache.partners.get(PartnerKey.digest_of(key))
+    if found is None:
+        raise Refused(Outcome.UNAUTHENTICATED, KEY_REQUIRED)
+    if authorization == f"Bearer {key}":  # only this spelling, so that there are at most as many headers as keys
+        cache.headers[authorization] = found
+    return found
 
 
 def _renew() -> None:
-    if not _reading.acquire(timeout=WAIT_S):
-        return  # another thread has been at it for long: the books hang
+    if not _read_lock.acquire(timeout=WAIT_S):
+        return  # another thread still waits for PostgreSQL
     try:
-        if _ring.age_s > FRESH_S and _may_ask():
-            _ask()
+        if _cache.age_s > FRESH_S and _may_read():
+            _replace_cache()
     finally:
-        _reading.release()
+        _read_lock.release()
 
 
-def _ask() -> None:
-    global _ring, _silent_at  # noqa: PLW0603
-    # As old as the question: what was revoked while the books answered may be in the answer.
-    asked_at = time.monotonic()
+def _replace_cache() -> None:
+    global _cache, _failed_at  # noqa: PLW0603
+    # The age counts from before the query, because the result may hold a key that was revoked while the query ran.
+    queried_at = time.monotonic()
     try:
-        _ring = _Ring(asked_at, _read())
+        _cache = _KeyCache(queried_at, _active_keys())
     except Error as error:
-        _silent_at = time.monotonic()
+        _failed_at = time.monotonic()
         log.warning("partner keys could not be read", error=repr(error))
 
 
-async def _renew_apart() -> None:
+async def _renew_in_thread() -> None:
     await asyncio.to_thread(_renew_and_close)
 
 
 def _renew_and_close() -> None:
-    """As :func:`_renew`, in a thread of its own, which must not keep a connection of the pool."""
+    # This thread must not keep a database connection of the pool.
     try:
         _renew()
     finally:
         connection.close()
 
 
-def _read() -> dict[str, Partner]:
+def _active_keys() -> dict[str, Partner]:
     rows = PartnerKey.objects.filter(revoked_at=None).values_list(
         "digest", "channel_id", "channel__code", "channel__campaign_id"
     )

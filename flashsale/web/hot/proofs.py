@@ -11,35 +11,39 @@ from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import Proof, TokenRefused
 
 KIND = "proof"
-
-
-# A cookie is 110 bytes and a proxy takes 8 kB of them, beside those of the places and of the rest of the shop.
+# A cookie has 110 bytes and a proxy accepts 8 kB of cookies, shared with places and with the rest of the shop.
 CAMPAIGNS_KEPT = 8
-_NAME = re.compile(r"fs_proof_[a-z0-9_]{1,40}")
+_COOKIE_PATTERN = re.compile(r"fs_proof_[a-z0-9_]{1,40}")
 
 
-def cookie_of(campaign: int, axis: Axis) -> str:
-    """The name of the cookie that carries the proof of an axis in a campaign."""
+def cookie_name(campaign: int, axis: Axis) -> str:
+    """The name of the cookie that holds the proof of an axis in a campaign."""
     return f"fs_proof_{campaign}_{axis.value}"
 
 
-def outworn(*, campaign: int, cookies: Mapping[str, str]) -> list[str]:
-    """The cookies to take away when this campaign's are set: what proves nothing, and all but the newest campaigns'."""
-    found = {name: _proof(token) for name, token in cookies.items() if _NAME.fullmatch(name)}
-    made: dict[int, int] = {}
-    for proof in filter(None, found.values()):
+def stale_cookies(*, campaign: int, cookies: Mapping[str, str]) -> list[str]:
+    """Names of proof cookies to delete when this campaign's are set: invalid ones, and those of older campaigns.
+
+    This campaign and the CAMPAIGNS_KEPT - 1 others with the newest proofs keep theirs.
+    """
+    proofs = {name: _proof(token) for name, token in cookies.items() if _COOKIE_PATTERN.fullmatch(name)}
+    newest_ms: dict[int, int] = {}
+    for proof in filter(None, proofs.values()):
         if proof.campaign != campaign:
-            made[proof.campaign] = max(proof.made_ms, made.get(proof.campaign, 0))
-    kept = {campaign, *nlargest(CAMPAIGNS_KEPT - 1, made, key=lambda other: made[other])}
+            newest_ms[proof.campaign] = max(proof.made_ms, newest_ms.get(proof.campaign, 0))
+    kept = {campaign, *nlargest(CAMPAIGNS_KEPT - 1, newest_ms, key=lambda other: newest_ms[other])}
     return [
-        name for name, proof in found.items()
-        if proof is None or proof.campaign not in kept or name != cookie_of(proof.campaign, proof.axis)
-    ]  # fmt: skip
+        name
+        for name, proof in proofs.items()
+        if proof is None or proof.campaign not in kept or name != cookie_name(proof.campaign, proof.axis)
+    ]
 
 
-def proven(*, card: SaleCard, cookies: Mapping[str, str]) -> dict[Axis, bytes]:
-    """The digests that these cookies prove in the sale's campaign; refuses UNPROVEN, naming the axes that lack."""
-    found = {axis: _digest(card, axis, cookies.get(cookie_of(card.campaign, axis), "")) for axis in card.hard_at_enter}
+def proven_digests(*, card: SaleCard, cookies: Mapping[str, str]) -> dict[Axis, bytes]:
+    """The digests that these cookies prove in the sale's campaign; refuses UNPROVEN and names the missing axes."""
+    found = {
+        axis: _digest(card, axis, cookies.get(cookie_name(card.campaign, axis), "")) for axis in card.hard_at_enter
+    }
     missing = [axis.value for axis, digest in found.items() if digest is None]
     if missing:
         raise Refused(Outcome.UNPROVEN, f"To prove: {', '.join(missing)}.")

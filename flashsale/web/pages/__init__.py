@@ -1,1 +1,1 @@
-"""Pages for shoppers in Indonesian and English: the sale, codes, orders, letters, reports."""
+"""Pages for shoppers in Indonesian and English: the sale, codes, orders, links of letters, reports."""

@@ -1,7 +1,8 @@
-"""One-time codes: how a shopper shows to be reached at a phone and a mailbox, while we keep neither.
+"""One-time codes: a shopper proves a phone number and an e-mail address, and we store neither.
 
-What is to be proven travels sealed, with the shopper. We remember only counts: how often a browser, an address and a
-contact asked (by its digest), and how often a code was guessed. Answers are the same whether a contact is known or not.
+The browser keeps a sealed challenge, and after the right code a sealed proof. We store only counts: how many codes a
+browser, an IP address and a contact (by its digest) requested, and how often a code was guessed. The response is the
+same for a known and an unknown contact.
 """
 
 import hmac
@@ -17,66 +18,67 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from flashsale.gate import bridge
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life import places
-from flashsale.life.enter import digests as digests_of
+from flashsale.life.enter import digest_identity
 from flashsale.providers.messages import codes as sender
 from flashsale.rules.identity import Axis, message_address
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
 from flashsale.web import browser_cookie, limits
-from flashsale.web.client_ip import address_of, network, site
+from flashsale.web.client_ip import address_of, client_network, customer_network
 from flashsale.web.hot import proofs
-from flashsale.web.pages.json_views import fields_of, json_post
+from flashsale.web.pages.json_views import json_post, text_fields
 
 KIND = "challenge"
 VALID_MS = 10 * 60 * 1000
 PROOF_S = 30 * 24 * 60 * 60
-# Sending waits for servers of others, on threads that also confirm orders: so many of a process's eight and no more.
+# Sending waits for the servers of other companies. It may take at most this many of a process's eight threads, because
+# the same threads also confirm orders.
 SENDING_MAX = 4
-SENDING_AGAIN_S = 2
-_sending = BoundedSemaphore(SENDING_MAX)
+RETRY_SENDING_S = 2
+_sending_slots = BoundedSemaphore(SENDING_MAX)
 PROVABLE = frozenset({Axis.PHONE, Axis.EMAIL})
 
 
-def provable(*, card: SaleCard) -> bool:
-    """Whether our page can prove all that this sale demands at the door."""
+def can_prove(*, card: SaleCard) -> bool:
+    """Whether our page can prove every axis that this sale requires to enter: phone and e-mail only."""
     return set(card.hard_at_enter) <= PROVABLE
 
 
 @json_post
 def send(request: HttpRequest, code: str) -> HttpResponse:
-    """Sends a code to each contact of the body and answers the sealed challenges, by axis."""
-    card = bridge.run(places.card(code=code))
-    if not provable(card=card):
+    """Sends a code to each contact of the body; responds with the sealed challenges by axis."""
+    card = bridge.run(places.sale_card(code=code))
+    if not can_prove(card=card):
         raise Refused(Outcome.FORBIDDEN, "This sale cannot be entered by our page.")
-    contacts = fields_of(request, *(axis.value for axis in card.hard_at_enter))
-    digests = digests_of(card=card, values={Axis(name): value for name, value in contacts.items()})
-    with _turn():
-        _spend(request, [digest.hex() for digest in digests.values()])
+    contacts = text_fields(request, *(axis.value for axis in card.hard_at_enter))
+    digests = digest_identity(card=card, values={Axis(name): value for name, value in contacts.items()})
+    with _sending_slot():
+        _enforce_limits(request, [digest.hex() for digest in digests.values()])
         sent = {axis.value: _challenge(card, axis, digest, contacts[axis]) for axis, digest in digests.items()}
     return JsonResponse({"challenges": sent})
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
-    """Refuses NOT_READY to one too many at once."""
-    if not _sending.acquire(blocking=False):
-        raise Refused(Outcome.NOT_READY, "Too many codes are being sent.", SENDING_AGAIN_S)
+def _sending_slot() -> Iterator[None]:
+    """Holds one of the slots for sending; refuses NOT_READY if all are taken."""
+    if not _sending_slots.acquire(blocking=False):
+        raise Refused(Outcome.NOT_READY, "Too many codes are being sent.", RETRY_SENDING_S)
     try:
         yield
     finally:
-        _sending.release()
+        _sending_slots.release()
 
 
-def _spend(request: HttpRequest, contacts: list[str]) -> None:
-    """Counts by address, by browser (who throws its cookie away has only the address left), and by contact."""
+def _enforce_limits(request: HttpRequest, contacts: list[str]) -> None:
+    """Counts by IP address, by browser, and by contact. The IP address still counts if the cookie was deleted."""
     address = address_of(request)
-    limits.spend(request, limits.CODES_ADDRESS)
-    if known := browser_cookie.of(request):
-        limits.spend(request, limits.CODES_BROWSER, known)
+    limits.enforce(request, limits.CODES_ADDRESS)
+    if browser := browser_cookie.browser_id(request):
+        limits.enforce(request, limits.CODES_BROWSER, browser)
     for contact in contacts:
-        limits.spend(request, limits.CODES_CONTACT, f"{network(address)} {contact}")
-        limits.spend(request, limits.CODES_SITE, f"{site(address)} {contact}")
-        limits.spend(request, limits.CODES_CEILING, contact)
+        limits.enforce(request, limits.CODES_CONTACT, f"{client_network(address)} {contact}")
+        limits.enforce(request, limits.CODES_CUSTOMER, f"{customer_network(address)} {contact}")
+        limits.enforce(request, limits.CODES_CEILING, contact)
 
 
 def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
@@ -94,20 +96,20 @@ def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
 
 @json_post
 def prove(request: HttpRequest, code: str) -> HttpResponse:
-    """Takes challenge and code of every axis ("phone", "phone_code", …) and sets the proofs as cookies: all or none."""
-    card = bridge.run(places.card(code=code))
+    """Checks challenge and code of each axis ("phone", "phone_code", …). If all are right, sets the proof cookies."""
+    card = bridge.run(places.sale_card(code=code))
     axes = [axis.value for axis in card.hard_at_enter]
-    given = fields_of(request, *axes, *(f"{axis}_code" for axis in axes))
-    proven = [_proof(request, card, axis, given[axis], given[f"{axis}_code"]) for axis in card.hard_at_enter]
-    answer = JsonResponse({"proven": axes})
-    for name in proofs.outworn(campaign=card.campaign, cookies=request.COOKIES):
-        answer.delete_cookie(name, samesite="Lax")
+    fields = text_fields(request, *axes, *(f"{axis}_code" for axis in axes))
+    proven = [_proof(request, card, axis, fields[axis], fields[f"{axis}_code"]) for axis in card.hard_at_enter]
+    response = JsonResponse({"proven": axes})
+    for name in proofs.stale_cookies(campaign=card.campaign, cookies=request.COOKIES):
+        response.delete_cookie(name, samesite="Lax")
     for proof in proven:
-        name, token = proofs.cookie_of(proof.campaign, proof.axis), places.keyring().seal(proofs.KIND, proof.pack())
-        answer.set_cookie(
+        name, token = proofs.cookie_name(proof.campaign, proof.axis), places.keyring().seal(proofs.KIND, proof.pack())
+        response.set_cookie(
             name, token, max_age=PROOF_S, secure=not settings.FLASHSALE_DEMO, httponly=True, samesite="Lax"
         )
-    return answer
+    return response
 
 
 def _proof(request: HttpRequest, card: SaleCard, axis: Axis, token: str, code: str) -> Proof:
@@ -118,7 +120,7 @@ def _proof(request: HttpRequest, card: SaleCard, axis: Axis, token: str, code: s
         raise wrong from error
     if (challenge.campaign, challenge.axis) != (card.campaign, axis) or _now_ms() >= challenge.expires_ms:
         raise wrong
-    limits.spend(request, limits.CODE_GUESSES, challenge.nonce.hex())
+    limits.enforce(request, limits.CODE_GUESSES, challenge.nonce.hex())
     typed = code_mac(settings.FLASHSALE_PEPPER, code.strip(), challenge.nonce)
     if not hmac.compare_digest(typed, challenge.code_mac):
         raise wrong

@@ -1,4 +1,4 @@
-"""JSON posts of our own page: the body read, the answer or the refusal written; CSRF is checked by Django before."""
+"""JSON views of our own page: read the body, and turn refusals into problem documents. Django checks CSRF before."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,44 +13,49 @@ from django.views.decorators.http import require_POST
 from flashsale.gate.client import GateDown
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
-from flashsale.web.hot.http import parse
+from flashsale.web.hot.http import parse_json_object
+from flashsale.web.pages import texts
 
 View = Callable[..., HttpResponse]
 
 
 def json_post(view: View) -> View:
-    """A view that takes POST only, and whose refusals become problem documents."""
+    """Decorates a view: it accepts only POST, and its refusals become problem documents."""
 
     @require_POST
     @wraps(view)
-    def door(request: HttpRequest, **named: Any) -> HttpResponse:
+    def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         try:
-            return view(request, **named)
+            return view(request, **kwargs)
         except Refused as refused:
-            return _refusal(refused)
+            return _problem_response(request, refused)
         except (GateDown, Error):
-            return _refusal(Refused(Outcome.NOT_READY))
+            return _problem_response(request, Refused(Outcome.NOT_READY))
 
-    return door
-
-
-def fields_of(request: HttpRequest, *names: str) -> dict[str, str]:
-    """These fields of the body, each a text; a missing one is empty. Refuses MALFORMED."""
-    # Not Python's own reader: it gives out on deep nests, and lets through halves of letters that nothing can write.
-    body = parse(request.body)
-    found = {name: body.get(name, "") for name in names}
-    if not all(isinstance(value, str) for value in found.values()):
-        raise Refused(Outcome.MALFORMED, f"Texts are expected: {', '.join(names)}.")
-    return found
+    return wrapper
 
 
-def _refusal(refused: Refused) -> HttpResponse:
-    word = refused.outcome
+def text_fields(request: HttpRequest, *names: str) -> dict[str, str]:
+    """These fields of the JSON body, which must be strings; "" for a missing one. Refuses MALFORMED."""
+    # Not Python's json module: it fails on deep nesting, and it accepts lone surrogates, which cannot be encoded again.
+    body = parse_json_object(request.body)
+    fields = {name: body.get(name, "") for name in names}
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise Refused(Outcome.MALFORMED, f"These fields must be strings: {', '.join(names)}.")
+    return fields
+
+
+def _problem_response(request: HttpRequest, refused: Refused) -> HttpResponse:
     document = problems.problem(
-        word, language=(get_language() or "id")[:2], request_id=uuid4().hex, detail=refused.detail,
+        refused.outcome,
+        language=(get_language() or "id")[:2],
+        request_id=uuid4().hex,
+        detail=refused.detail,
         retry_after_s=refused.retry_after_s,
-    )  # fmt: skip
-    answer = JsonResponse(document, status=document["status"], content_type=problems.CONTENT_TYPE)
+    )
+    has_place = any(name.startswith("fs_place_") for name in request.COOKIES)
+    document["title"] = texts.refusal(refused, has_place=has_place)
+    response = JsonResponse(document, status=document["status"], content_type=problems.CONTENT_TYPE)
     if refused.retry_after_s is not None:
-        answer["Retry-After"] = str(refused.retry_after_s)
-    return answer
+        response["Retry-After"] = str(refused.retry_after_s)
+    return response

@@ -1,7 +1,7 @@
-"""Pages that the links of letters lead to: the decision about an order with its appeal, and invitations.
+"""The pages behind the links in letters: the decision about an order with its appeal, and invitations.
 
-The sealed link is all that a buyer needs, whichever channel they bought through. Reading changes nothing: acting is a
-POST of the page's own form.
+The sealed link is enough to open a page, so buyers of every channel can use it. GET changes nothing. A change is a POST
+of the page's own form.
 """
 
 from http import HTTPStatus
@@ -15,77 +15,85 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from flashsale.gate.client import GateDown
-from flashsale.life import appeal as appealing
+from flashsale.life import appeal as appeals
 from flashsale.life import sealed_links
-from flashsale.life.notify import facts_of, is_by_machine, outcome_of
+from flashsale.life.notify import appeal_outcome_text, evidence_texts, is_by_machine
 from flashsale.models import Case, Channel, Notice
+from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.reasons import cancel_reason
+from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.web import limits, problems
-from flashsale.web.formatting import moment, money
+from flashsale.web.formatting import format_time
 from flashsale.web.pages import texts
-from flashsale.web.pages.sale_page import tongues
+from flashsale.web.pages.sale_page import page_context
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def appeal(request: HttpRequest, token: str) -> HttpResponse:
-    """Why an order was cancelled, what became of the money, and the appeal; POST appeals, or waives it."""
+    """Shows why an order was cancelled, where the money is, and the appeal. POST appeals, or waives the appeal."""
     alert, status = "", 200
     try:
-        case = appealing.case_of(token=token)
+        case = appeals.case_from_link(token=token)
         if request.method == "POST":
-            limits.spend(request, limits.LETTERS)
+            limits.enforce(request, limits.LETTERS)
             _act(request, case)
             return redirect("appeal", token)
     except Refused as refused:
         if refused.outcome is Outcome.NOT_FOUND:
             raise Http404 from refused
         if refused.outcome is Outcome.EXPIRED:
-            return _over(request, gettext("This link is too old."))
+            return _gone(request, gettext("This link is too old."))
         alert = problems.title(refused.outcome, (get_language() or "id")[:2])
         status = problems.status_of(refused.outcome)
     except GateDown:
-        return redirect("appeal", token)  # the books have it; the gate is told by whoever comes next
-    shown = tongues(request) | {"case": _shown(case), "alert": alert, "words_max": appealing.WORDS_MAX}
-    return render(request, "flashsale/appeal.html", shown, status=status)
+        # PostgreSQL has committed the change. A later tick updates Redis.
+        return redirect("appeal", token)
+    context = page_context(request) | {"case": _case_context(case), "alert": alert, "words_max": appeals.WORDS_MAX}
+    return render(request, "flashsale/appeal.html", context, status=status)
 
 
 def _act(request: HttpRequest, case: Case) -> None:
-    if request.POST.get("what") == "waive":
-        appealing.waive(case=case)
+    if request.POST.get("action") == "waive":
+        appeals.waive(case=case)
     else:
-        appealing.appeal(case=case, words=request.POST.get("words", ""))
+        appeals.appeal(case=case, words=request.POST.get("words", ""))
 
 
-def _shown(case: Case) -> dict[str, Any]:
+def _case_context(case: Case) -> dict[str, Any]:
     order, language = case.reservation, (get_language() or "id")[:2]
-    zone, ended = order.sale.campaign.time_zone, order.cancellation
-    why, heard = cancel_reason(case.reason), getattr(case, "appeal", None)
+    zone, cancellation = order.sale.campaign.time_zone, order.cancellation
+    why, filed = cancel_reason(case.reason), getattr(case, "appeal", None)
     return {
-        "order": order.pk, "sale": order.sale.name, "title": why.title.in_language(language),
-        "explanation": why.explanation.in_language(language), "facts": facts_of(case),
-        "by_machine": is_by_machine(case), "rules_version": case.rules_version,
-        "cancelled": moment(case.decided_at or ended.at, zone),
-        "amount": money(order.amount, order.sale.campaign.currency), "refund": texts.refund(order),
-        "until": moment(ended.appeal_until, zone) if ended.appeal_until else "",
-        "possible": appealing.is_possible(case=case, now=timezone.now()),
+        "order": texts.order_number(order.pk),
+        "sale": order.sale.name,
+        "title": why.title.in_language(language),
+        "explanation": why.explanation.in_language(language),
+        "facts": evidence_texts(case),
+        "our_mistake": case.reason == ReasonCode.CANCELLED_BY_MISTAKE,
+        "by_machine": is_by_machine(case),
+        "rules_version": case.rules_version,
+        "cancelled": format_time(case.decided_at or cancellation.at, zone),
+        "amount": format_money(order.amount, order.sale.campaign.currency),
+        "refund": texts.refund(order),
+        "until": format_time(cancellation.appeal_until, zone) if cancellation.appeal_until else "",
+        "possible": appeals.is_possible(case=case, now=timezone.now()),
         "refund_waits": order.limit_slots.exists(),
-        "received": moment(heard.received_at, zone) if heard else "",
-        "decided": moment(heard.decided_at, zone) if heard and heard.decided_at else "",
-        "outcome": outcome_of(heard) if heard else "",
-    }  # fmt: skip
+        "received": format_time(filed.received_at, zone) if filed else "",
+        "decided": format_time(filed.decided_at, zone) if filed and filed.decided_at else "",
+        "outcome": appeal_outcome_text(filed) if filed else "",
+    }
 
 
 @never_cache
 @require_safe
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
-    """The way to a follow-up sale. It opens nothing by itself: the line asks who comes."""
+    """Shows the way to a follow-up sale. The link grants nothing: the line checks the identity of each shopper."""
     try:
-        row = sealed_links.row_of(sealed_links.Kind.INVITATION, token)
+        row = sealed_links.row_id_of(sealed_links.Kind.INVITATION, token)
     except Refused as refused:
         if refused.outcome is Outcome.EXPIRED:
-            return _over(request, gettext("This invitation has ended."))
+            return _gone(request, gettext("This invitation has ended."))
         raise Http404 from refused
     invited = Notice.objects.select_related("sale__campaign", "line__sale", "reservation__channel").filter(
         pk=row, kind=Notice.Kind.INVITED
@@ -94,28 +102,31 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     if notice is None or notice.line is None:
         raise Http404
     if notice.line.ends_at <= timezone.now():
-        return _over(request, gettext("This invitation has ended."))
-    zone, channel = notice.sale.campaign.time_zone, _way_in(notice)
-    shown = {
-        "sale": notice.sale, "line": notice.line.code, "kept": notice.line.listed_only,
-        "opens": moment(notice.line.opens_at or notice.sale.opens_at, zone),
-        "until": moment(notice.line.ends_at, zone), "channel": channel,
+        return _gone(request, gettext("This invitation has ended."))
+    zone, channel = notice.sale.campaign.time_zone, _entry_channel(notice)
+    context = {
+        "sale": notice.sale,
+        "line": notice.line.code,
+        "kept": notice.line.listed_only,
+        "opens": format_time(notice.line.opens_at or notice.sale.opens_at, zone),
+        "until": format_time(notice.line.ends_at, zone),
+        "channel": channel,
         "own": channel.kind == Channel.Kind.OWN_PAGE,
-    }  # fmt: skip
-    return render(request, "flashsale/invitation.html", tongues(request) | shown)
+    }
+    return render(request, "flashsale/invitation.html", page_context(request) | context)
 
 
-def _way_in(notice: Notice) -> Channel:
-    """The buyer's own channel where it leads to the line, else our page, else the first that does."""
+def _entry_channel(notice: Notice) -> Channel:
+    """The channel to enter the line: the buyer's own channel if it leads there, else our page, else the first one."""
     assert notice.line is not None
-    ways = list(notice.line.channels.order_by("pk"))
-    wanted = (
-        [way for way in ways if way.pk == notice.reservation.channel_id]
-        + [way for way in ways if way.kind == Channel.Kind.OWN_PAGE]
-        + ways
+    channels = list(notice.line.channels.order_by("pk"))
+    by_preference = (
+        [channel for channel in channels if channel.pk == notice.reservation.channel_id]
+        + [channel for channel in channels if channel.kind == Channel.Kind.OWN_PAGE]
+        + channels
     )
-    return wanted[0]
+    return by_preference[0]
 
 
-def _over(request: HttpRequest, what: str) -> HttpResponse:
-    return render(request, "flashsale/over.html", tongues(request) | {"what": what}, status=HTTPStatus.GONE)
+def _gone(request: HttpRequest, message: str) -> HttpResponse:
+    return render(request, "flashsale/over.html", page_context(request) | {"message": message}, status=HTTPStatus.GONE)

@@ -1,4 +1,4 @@
-"""A buyer's own order on our page; the cookie of the place shows whose it is, and the books alone are asked."""
+"""A buyer's order on our page. The place cookie identifies the buyer; the page reads PostgreSQL (the books) only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,49 +16,53 @@ from django.views.decorators.http import require_POST, require_safe
 
 from flashsale.gate.client import GateDown
 from flashsale.life import appeal, sealed_links
-from flashsale.life import release as giving_back
+from flashsale.life import release as releasing
 from flashsale.life.cancel import cancel
-from flashsale.life.confirm import Buyer, Payer
+from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.confirm import confirm as confirm_order
-from flashsale.life.notify import outcome_of
+from flashsale.life.notify import appeal_outcome_text
 from flashsale.models import Cancellation, Payment, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
+from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.rules.states import ReservationState
 from flashsale.web import browser_cookie, client_ip, problems
-from flashsale.web.formatting import moment, money
+from flashsale.web.formatting import format_time
 from flashsale.web.pages import own_orders, texts
-from flashsale.web.pages.json_views import fields_of, json_post
-from flashsale.web.pages.sale_page import busy, tongues
+from flashsale.web.pages.json_views import json_post, text_fields
+from flashsale.web.pages.sale_page import busy_page, page_context
 
 BUYER = ("name", "address", "phone", "email")
 
 
 @json_post
 def confirm(request: HttpRequest, code: str) -> HttpResponse:
-    """Pays the reservation of this browser's place and answers where its order stands."""
-    given = fields_of(request, "reservation", "amount", "method", "instrument", *BUYER)
-    missing = [name for name in BUYER if not given[name].strip()]
+    """Pays the reservation of this browser's place; responds with the address of the order page."""
+    fields = text_fields(request, "reservation", "amount", "method", "instrument", *BUYER)
+    missing = [name for name in BUYER if not fields[name].strip()]
     if missing:
         raise Refused(Outcome.BAD_IDENTITY, f"Missing: {', '.join(missing)}.")
-    row = _own(request, code, _uuid(given["reservation"]))
+    row = _own(request, code, _uuid(fields["reservation"]))
     identity = {
-        Axis.PHONE: given["phone"], Axis.EMAIL: given["email"], Axis.ADDRESS: given["address"],
-        Axis.PAYMENT: given["instrument"], Axis.DEVICE: browser_cookie.of(request),
+        Axis.PHONE: fields["phone"],
+        Axis.EMAIL: fields["email"],
+        Axis.ADDRESS: fields["address"],
+        Axis.PAYMENT: fields["instrument"],
+        Axis.DEVICE: browser_cookie.browser_id(request),
         Axis.NETWORK: client_ip.address_of(request),
-    }  # fmt: skip
-    buyer = Buyer(identity, {name: given[name] for name in BUYER}, (get_language() or "id")[:2])
-    payer = Payer(_amount(given["amount"]), given["method"], given["instrument"])
-    confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payer=payer)
+    }
+    buyer = Buyer(identity, {name: fields[name] for name in BUYER}, (get_language() or "id")[:2])
+    payment_choice = PaymentChoice(_amount(fields["amount"]), fields["method"], fields["instrument"])
+    confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice)
     return JsonResponse({"order": reverse("order", args=[code, row.pk])})
 
 
 @json_post
 def release(request: HttpRequest, code: str) -> HttpResponse:
-    """Gives the held reservation of this browser's place back."""
-    row = _own(request, code, _uuid(fields_of(request, "reservation")["reservation"]))
-    giving_back.release(reservation=row.pk, channel=row.channel_id)
+    """Gives back the units of the held reservation of this browser's place."""
+    row = _own(request, code, _uuid(text_fields(request, "reservation")["reservation"]))
+    releasing.release(reservation=row.pk, channel=row.channel_id)
     return JsonResponse({"released": True})
 
 
@@ -71,12 +75,12 @@ def _uuid(text: str) -> UUID:
 
 def _amount(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise Refused(Outcome.MALFORMED, "amount: digits, in whole units of the currency.")
+        raise Refused(Outcome.MALFORMED, "amount must be digits, in whole units of the currency.")
     return int(text)
 
 
 def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
-    """The reservation, if it was made with the place in this browser's cookie; refuses NOT_FOUND."""
+    """The reservation, if the place in this browser's cookie made it; refuses NOT_FOUND."""
     row = (
         own_orders.reservations(request, code=code)
         .filter(pk=reservation)
@@ -94,18 +98,18 @@ def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
 @never_cache
 @require_safe
 def order(request: HttpRequest, code: str, reservation: UUID) -> HttpResponse:
-    """One order, for the browser that made it; it needs no gate."""
+    """Shows one order to the browser that made it. Works without Redis."""
     try:
         return _page(request, _own(request, code, reservation))
     except Refused as refused:
         raise Http404 from refused
     except Error:
-        return busy(request)
+        return busy_page(request)
 
 
 @require_POST
-def act(request: HttpRequest, code: str, reservation: UUID, what: str) -> HttpResponse:
-    """Cancels or gives back, and shows the order again."""
+def act(request: HttpRequest, code: str, reservation: UUID, action: str) -> HttpResponse:
+    """Cancels the order or releases the reservation, and shows the order again."""
     try:
         row = _own(request, code, reservation)
     except Refused:
@@ -113,69 +117,71 @@ def act(request: HttpRequest, code: str, reservation: UUID, what: str) -> HttpRe
     except Error:
         return redirect("order", code, reservation)
     try:
-        ACTS[what](row)
+        ACTIONS[action](row)
     except Refused as refused:
         language = (get_language() or "id")[:2]
         return _page(request, row, problems.title(refused.outcome, language), problems.status_of(refused.outcome))
     except (GateDown, Error):
-        pass  # the order itself tells what became of it; the gate is told by whoever comes next
+        pass  # the order page shows what PostgreSQL has committed; a later tick updates Redis
     return redirect("order", code, reservation)
 
 
-ACTS: dict[str, Callable[[Reservation], object]] = {
+ACTIONS: dict[str, Callable[[Reservation], object]] = {
     "cancel": lambda row: cancel(reservation=row.pk, channel=row.channel_id, code=ReasonCode.BUYER_REQUEST),
-    "release": lambda row: giving_back.release(reservation=row.pk, channel=row.channel_id),
+    "release": lambda row: releasing.release(reservation=row.pk, channel=row.channel_id),
 }
 
 
 def _page(request: HttpRequest, row: Reservation, alert: str = "", status: int = 200) -> HttpResponse:
-    shown = tongues(request) | {"sale": row.sale, "order": _shown(row), "alert": alert}
-    return render(request, "flashsale/order.html", shown, status=status)
+    context = page_context(request) | {"sale": row.sale, "order": _order_context(row), "alert": alert}
+    return render(request, "flashsale/order.html", context, status=status)
 
 
-def _shown(row: Reservation) -> dict[str, Any]:
+def _order_context(row: Reservation) -> dict[str, Any]:
     zone, currency = row.sale.campaign.time_zone, row.sale.campaign.currency
     names = {offer.sku: offer.name for offer in row.sale.offers.all()}
-    paid: Payment | None = getattr(row, "payment", None)
+    payment: Payment | None = getattr(row, "payment", None)
     return {
-        "id": row.pk,
+        "number": texts.order_number(row.pk),
         "state": texts.order_states()[row.state],
         "items": [
-            {"name": names[held.sku], "serial": held.unit.serial, "price": money(held.price, currency)}
-            for held in row.items
+            {"name": names[item.sku], "serial": item.unit.serial, "price": format_money(item.price, currency)}
+            for item in row.items
         ],
-        "amount": money(row.amount, currency),
-        "payment": f"{dict(texts.methods())[paid.method]}: {texts.payment_states()[paid.state]}" if paid else "–",
-        "made": moment(row.made_at, zone),
-        "confirmed": moment(row.confirmed_at, zone) if row.confirmed_at else "",
+        "amount": format_money(row.amount, currency),
+        "payment": f"{dict(texts.methods())[payment.method]}: {texts.payment_states()[payment.state]}"
+        if payment
+        else "–",
+        "made": format_time(row.made_at, zone),
+        "confirmed": format_time(row.confirmed_at, zone) if row.confirmed_at else "",
         "refund": texts.refund(row) if row.state == ReservationState.CANCELLED else "",
         "notes": _notes(row),
-        "more": _more(row),
-        "acts": _acts(row),
-    }  # fmt: skip
+        "decision_link": _decision_link(row),
+        "actions": _actions(row),
+    }
 
 
 def _notes(row: Reservation) -> list[str]:
     case, language = getattr(row, "case", None), (get_language() or "id")[:2]
-    heard = getattr(case, "appeal", None)
+    filed = getattr(case, "appeal", None)
     if row.state != ReservationState.CANCELLED:
         if case is not None and case.is_open:
             text = gettext("People are looking at this order. Nothing is decided; it is sent as soon as they are done.")
             return [text]
-        return [outcome_of(heard)] if heard else []
-    ended: Cancellation = row.cancellation
-    why = cancel_reason(ended.reason)
+        return [appeal_outcome_text(filed)] if filed else []
+    cancellation: Cancellation = row.cancellation
+    why = cancel_reason(cancellation.reason)
     notes = [why.title.in_language(language), why.explanation.in_language(language)]
-    if heard and ended.case_id:
-        notes.append(outcome_of(heard) or gettext("Your appeal has arrived. Somebody else decides it."))
-    elif ended.appeal_until and ended.appeal_until >= timezone.now():
-        until = moment(ended.appeal_until, row.sale.campaign.time_zone)
+    if filed and cancellation.case_id:
+        notes.append(appeal_outcome_text(filed) or gettext("Your appeal has arrived. Somebody else decides it."))
+    elif cancellation.appeal_until and cancellation.appeal_until >= timezone.now():
+        until = format_time(cancellation.appeal_until, row.sale.campaign.time_zone)
         notes.append(gettext("You can appeal until %(until)s.") % {"until": until})
     return notes
 
 
-def _more(row: Reservation) -> dict[str, str] | None:
-    """The way to the page of the decision, where one appeals."""
+def _decision_link(row: Reservation) -> dict[str, str] | None:
+    """The link to the page that explains the decision and takes the appeal; None without a case."""
     if row.state != ReservationState.CANCELLED or row.cancellation.case is None:
         return None
     case = row.cancellation.case
@@ -184,12 +190,12 @@ def _more(row: Reservation) -> dict[str, str] | None:
     return {"url": sealed_links.path(sealed_links.Kind.APPEAL, case.pk), "name": name}
 
 
-def _acts(row: Reservation) -> list[dict[str, str]]:
-    def one(what: str, name: str, sure: str) -> list[dict[str, str]]:
-        return [{"url": reverse("act", args=[row.sale.code, row.pk, what]), "name": name, "sure": sure}]
+def _actions(row: Reservation) -> list[dict[str, str]]:
+    def action(verb: str, name: str, sure: str) -> list[dict[str, str]]:
+        return [{"url": reverse("act", args=[row.sale.code, row.pk, verb]), "name": name, "sure": sure}]
 
     if row.state == ReservationState.HELD:
-        return one("release", gettext("Give it back"), gettext("Yes, my turn is over then."))
+        return action("release", gettext("Cancel reservation"), gettext("Yes, my turn is over then."))
     if row.state == ReservationState.CONFIRMED:
-        return one("cancel", gettext("Cancel this order"), gettext("Yes, cancel it and refund me."))
+        return action("cancel", gettext("Cancel this order"), gettext("Yes, cancel it and refund me."))
     return []

@@ -1,4 +1,4 @@
-"""What was reserved with the place that this browser keeps, on whichever device; the books alone are asked."""
+"""Reservations of the place in this browser's cookie, made on any device. Reads PostgreSQL (the books) only."""
 
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
@@ -12,25 +12,28 @@ from flashsale.rules.tokens import Place
 
 def place(request: HttpRequest, *, code: str) -> Place:
     """The place in this browser's cookie; refuses BAD_TOKEN."""
-    return places.read(request.COOKIES.get(f"fs_place_{code}", ""))
+    return places.open_token(request.COOKIES.get(f"fs_place_{code}", ""))
 
 
 def reservations(request: HttpRequest, *, code: str) -> QuerySet[Reservation]:
-    """What was made with the place on our own page: one, but for those that never came about; refuses NOT_FOUND.
+    """The reservation that was made with this place on our own page, without abandoned ones; refuses NOT_FOUND.
 
-    A part of what somebody is known by leads to their place, but only all of it to their order: whoever has got hold of
-    a mailbox alone must not cancel what was bought with it.
+    One axis of an identity (phone or e-mail) is enough to find a place again, but an order needs all axes to match. So
+    an attacker who controls only the mailbox of a buyer cannot cancel the buyer's order.
     """
     try:
-        mine = place(request, code=code)
+        own_place = place(request, code=code)
     except Refused as refused:
         raise Refused(Outcome.NOT_FOUND, "This browser has no place in this sale.") from refused
     found = Reservation.objects.exclude(state=ReservationState.ABANDONED).filter(
-        sale__code=code, sale_id=mine.sale, allocation__line_id=mine.line, index=mine.index,
+        sale__code=code,
+        sale_id=own_place.sale,
+        allocation__line_id=own_place.line,
+        index=own_place.index,
         channel__kind=Channel.Kind.OWN_PAGE,
-    )  # fmt: skip
-    for known in (LimitSlot, Trait, UnpaidHold):
-        for axis, digest in mine.digests.items():
-            others = known.objects.filter(reservation=OuterRef("pk"), axis=axis.value).exclude(digest=digest.hex())
+    )
+    for model in (LimitSlot, Trait, UnpaidHold):
+        for axis, digest in own_place.digests.items():
+            others = model.objects.filter(reservation=OuterRef("pk"), axis=axis.value).exclude(digest=digest.hex())
             found = found.exclude(Exists(others))
     return found

@@ -1,4 +1,4 @@
-"""The page that says how a sale's units are shared out: its tranches, and the plans by which returned units come."""
+"""The page that shows how a sale's units are shared: its lines, and the plans that bring returned units."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from django.views.decorators.vary import vary_on_cookie, vary_on_headers
 
 from flashsale.models import Allocation, Reallocation, Sale
 from flashsale.rules.states import SaleState
-from flashsale.web.formatting import moment
-from flashsale.web.pages.sale_page import tongues
+from flashsale.web.formatting import format_time
+from flashsale.web.pages.sale_page import page_context
 
 FRESH_S = 60
 
@@ -25,17 +25,18 @@ FRESH_S = 60
 @vary_on_headers("Accept-Language")
 @require_safe
 def plan(request: HttpRequest, code: str) -> HttpResponse:
-    """Who is served first, and how many units wait for appeals; as it was published."""
+    """Shows which people come first and how many units are kept for appeals, as published."""
     sale = Sale.objects.exclude(state=SaleState.DRAFT).select_related("campaign").filter(code=code).first()
     if sale is None:
         raise Http404
     zone = sale.campaign.time_zone
     lines = sale.allocations.select_related("successor", "carries__sale").order_by("line_id")
-    shown = {
-        "sale": sale, "tranches": [_tranche(line, sale, zone) for line in lines],
+    context = {
+        "sale": sale,
+        "tranches": [_tranche(line, sale, zone) for line in lines],
         "plans": [_plan(row, zone) for row in _plans(sale)],
-    }  # fmt: skip
-    return render(request, "flashsale/plan.html", shown | tongues(request))
+    }
+    return render(request, "flashsale/plan.html", context | page_context(request))
 
 
 def _plans(sale: Sale) -> "QuerySet[Reallocation]":
@@ -44,22 +45,28 @@ def _plans(sale: Sale) -> "QuerySet[Reallocation]":
 
 def _tranche(line: Allocation, sale: Sale, zone: str) -> dict[str, Any]:
     if line.listed_only:
-        whom = gettext("people on its list; those who lost an order through no fault of theirs are put on it")
+        people = gettext("people on its list; those who lost an order through no fault of theirs are put on it")
     elif line.carries:
-        whom = gettext("people of the line %(line)s on %(sale)s, at their old numbers") % {
-            "line": line.carries.name or line.carries.code, "sale": line.carries.sale.name,
-        }  # fmt: skip
+        people = gettext("people of the line %(line)s on %(sale)s, at their old numbers") % {
+            "line": line.carries.name or line.carries.code,
+            "sale": line.carries.sale.name,
+        }
     else:
-        whom = gettext("everybody")
+        people = gettext("everybody")
     return {
-        "name": line.name or line.code, "whom": whom, "opens": moment(line.opens_at or sale.opens_at, zone),
+        "name": line.name or line.code,
+        "people": people,
+        "opens": format_time(line.opens_at or sale.opens_at, zone),
         "then": (line.successor.name or line.successor.code) if line.successor else "",
-        "rolls": moment(line.rolls_over_at, zone) if line.rolls_over_at else "",
-    }  # fmt: skip
+        "rolls": format_time(line.rolls_over_at, zone) if line.rolls_over_at else "",
+    }
 
 
 def _plan(row: Reallocation, zone: str) -> dict[str, Any]:
     return {
-        "source": row.source.name, "line": row.target.name or row.target.code, "units": row.units,
-        "reserve": row.reserve, "due": moment(row.due_at, zone) if row.due_at else "",
-    }  # fmt: skip
+        "source": row.source.name,
+        "line": row.target.name or row.target.code,
+        "units": row.units,
+        "reserve": row.reserve,
+        "due": format_time(row.due_at, zone) if row.due_at else "",
+    }

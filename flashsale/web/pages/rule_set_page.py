@@ -1,4 +1,4 @@
-"""The page that says, before a sale, by which rules its orders are reviewed afterwards."""
+"""The page that shows, before a sale, the rules by which its orders are reviewed afterwards."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -7,10 +7,10 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_cookie, vary_on_headers
 
-from flashsale.life.rule_set_text import in_words
+from flashsale.life.rule_set_text import describe_rules
 from flashsale.models import Sale
 from flashsale.rules.states import SaleState
-from flashsale.web.pages.sale_page import tongues
+from flashsale.web.pages.sale_page import page_context
 
 FRESH_S = 300
 
@@ -21,10 +21,10 @@ FRESH_S = 300
 @vary_on_headers("Accept-Language")
 @require_safe
 def rules(request: HttpRequest, code: str) -> HttpResponse:
-    """The rule set that a sale was published with, in words."""
+    """Shows the rule set that the sale was published with, as sentences and tables."""
     sale = Sale.objects.exclude(state=SaleState.DRAFT).select_related("rules", "campaign").filter(code=code).first()
     if sale is None or sale.rules is None:
         raise Http404
-    known = sale.rules.read()
-    shown = {"sale": sale, "published": sale.rules, "known": known, "parts": in_words(known)}
-    return render(request, "flashsale/rules.html", shown | tongues(request))
+    rule_set = sale.rules.read()
+    context = {"sale": sale, "published": sale.rules, "rule_set": rule_set, "parts": describe_rules(rule_set)}
+    return render(request, "flashsale/rules.html", context | page_context(request))

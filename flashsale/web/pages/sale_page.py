@@ -1,6 +1,7 @@
-"""Pages for shoppers: all sales, and one sale's waiting page. Orders stand in orders.py, codes in codes.py.
+"""The home page, and the waiting page of a sale. Orders are in orders.py, codes in codes.py.
 
-A crowd reloads the waiting page, so it is made from the gate alone; the books are asked only for a sale that is over.
+A whole crowd reloads the waiting page, so it reads only Redis (the gate). It reads PostgreSQL (the books) for a sale
+that is over, and for the reservation of a browser that has a place.
 """
 
 import time
@@ -8,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -23,51 +25,56 @@ from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import LineCard, OfferCard, SaleCard
 from flashsale.life import look, places, status
 from flashsale.life import receipt as receipts
-from flashsale.models import Reservation, Sale
+from flashsale.models import Channel, Reservation, Sale
 from flashsale.rules.calling import people_ahead
+from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AllocationMode, Phase, PlaceState, ReservationState, SaleState
 from flashsale.web import browser_cookie
-from flashsale.web.formatting import moment, moment_ms, money
+from flashsale.web.formatting import format_time, format_time_ms
 from flashsale.web.hot import proofs
 from flashsale.web.pages import codes, own_orders, texts
 
 PAST_SHOWN = 3
 SALES_READ = 200
+ENTRY_URLS_FRESH_S = 60
 LIVELY = {Phase.LOBBY, Phase.OPEN, Phase.PAUSED}
 OVER = {Phase.CLOSED, Phase.CALLED_OFF}
-# A voided place may have been used before it was joined to an earlier one.
+# A place may have been used before it was merged into an earlier one and voided.
 USED = {PlaceState.SPENT, PlaceState.VOIDED}
 
 
-def tongues(_request: HttpRequest) -> dict[str, Any]:
-    """What every page's head needs: the languages, and whether this is a demo."""
-    return {"tongues": [("id", "Indonesia"), ("en", "English")], "outbox_url": settings.FLASHSALE_OUTBOX_URL}
+def page_context(_request: HttpRequest) -> dict[str, Any]:
+    """The template context that every page needs: the languages, and the address of the demo's outbox."""
+    return {"languages": [("id", "Indonesia"), ("en", "English")], "outbox_url": settings.FLASHSALE_OUTBOX_URL}
 
 
 @gzip_page
 @never_cache
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """All sales by campaign: what runs or comes, and the last few that are over."""
+    """Lists sales by campaign: all that run or come, and the last few that are over."""
     sales = (
         Sale.objects.exclude(state=SaleState.DRAFT)
         .select_related("campaign", "clock")
         .order_by("-opens_at")[:SALES_READ]
     )
-    return render(request, "flashsale/home.html", tongues(request) | {"campaigns": _by_campaign(sales)})
+    return render(request, "flashsale/home.html", page_context(request) | {"campaigns": _by_campaign(sales)})
 
 
 def _by_campaign(sales: Any) -> list[dict[str, Any]]:
     campaigns: dict[int, dict[str, Any]] = {}
     for sale in sales:
         campaign = campaigns.setdefault(sale.campaign_id, {"name": sale.campaign.name, "coming": [], "past": []})
-        stands = sale.phase(_now_ms())
+        phase = sale.phase(_now_ms())
         row = {
-            "code": sale.code, "name": sale.name, "phase": texts.phases()[stands], "lively": stands in LIVELY,
-            "opens": moment(sale.opens_at, sale.campaign.time_zone),
-        }  # fmt: skip
-        campaign["past" if stands in OVER else "coming"].append(row)
+            "code": sale.code,
+            "name": sale.name,
+            "phase": texts.phases()[phase],
+            "lively": phase in LIVELY,
+            "opens": format_time(sale.opens_at, sale.campaign.time_zone),
+        }
+        campaign["past" if phase in OVER else "coming"].append(row)
     return [{"name": c["name"], "sales": [*reversed(c["coming"]), *c["past"][:PAST_SHOWN]]} for c in campaigns.values()]
 
 
@@ -78,21 +85,21 @@ def _by_campaign(sales: Any) -> list[dict[str, Any]]:
 def sale(request: HttpRequest, code: str) -> HttpResponse:
     """The waiting page of a sale."""
     try:
-        answer = _waiting(request, bridge.run(places.card(code=code)))
+        response = _waiting_page(request, bridge.run(places.sale_card(code=code)))
     except Refused as refused:
-        answer = _finished(request, code) if refused.outcome is Outcome.NOT_FOUND else busy(request)
+        response = _over_page(request, code) if refused.outcome is Outcome.NOT_FOUND else busy_page(request)
     except GateDown:
-        answer = busy(request)
-    browser_cookie.remember(request, answer)
-    return answer
+        response = busy_page(request)
+    browser_cookie.set_browser_id(request, response)
+    return response
 
 
 @never_cache
 @require_safe
 def receipt(request: HttpRequest, code: str) -> HttpResponse:
-    """The receipt of this browser's place, as a file to keep; needs no script."""
+    """The receipt of this browser's place, as a download that works without JavaScript."""
     try:
-        card = bridge.run(places.card(code=code))
+        card = bridge.run(places.sale_card(code=code))
         line = own_line(request, card=card)
         if line is None:
             raise Http404
@@ -100,72 +107,98 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
     except Refused as refused:
         raise Http404 from refused
     except GateDown:
-        return busy(request)
+        return busy_page(request)
     headers = {"Content-Disposition": f'attachment; filename="{code}-receipt.json"'}
     return JsonResponse(receipts.receipt(card=card, line=line, place=place), headers=headers)
 
 
-def _waiting(request: HttpRequest, card: SaleCard) -> HttpResponse:
+def _waiting_page(request: HttpRequest, card: SaleCard) -> HttpResponse:
     line = own_line(request, card=card)
     document = bridge.run(status.status(card=card, line=line or card.lines[0]))
-    shown = _shown(card) | tongues(request) | {"report": document["phase"] in OVER}
-    if line is None or not codes.provable(card=card):
-        leading = {code for line in card.lines for code in line.channels}
-        names = ", ".join(channel.name for channel in card.channels if channel.code in leading)
-        shown["closed_door"] = gettext("The way into this sale: %(channels)s.") % {"channels": names}
-        return render(request, "flashsale/sale.html", shown)
-    view = _place(request, card, line)
-    made = _made(request, card.code) if view and view.state in USED else None
-    shown["sale"] |= {"phase": texts.phases()[document["phase"]], "over": line.name or line.code}
-    shown |= {
+    context = _sale_context(card) | page_context(request) | {"report": document["phase"] in OVER}
+    if line is None or not codes.can_prove(card=card):
+        return render(request, "flashsale/sale.html", context | _partners_only(card))
+    view = _look(request, card, line)
+    reservation = _own_reservation(request, card.code) if view and view.state in USED else None
+    context["sale"] |= {"phase": texts.phases()[document["phase"]], "over": line.name or line.code}
+    context |= {
         "axes": [axis.value for axis in card.hard_at_enter],
         "line_offers": [_offer(offer, card.currency) for offer in card.offers if offer.sku in line.skus],
-        "methods": texts.methods(), "carried": line.carries is not None,
+        "methods": texts.methods(),
+        "carried": line.carries is not None,
         "place": texts.place(view.number, people_ahead(number=view.number or 0, called=view.called)) if view else "",
-        "sheet": _sheet(request, card, line, document, view) | _kept(made, document["now"]),
-        "order": made and _order_url(made, card.code),
-    }  # fmt: skip
-    return render(request, "flashsale/sale.html", shown)
+        "script_data": _script_data(request, card, line, document, view)
+        | _reservation_data(reservation, document["now"]),
+        "order": reservation and _order_url(reservation, card.code),
+    }
+    return render(request, "flashsale/sale.html", context)
+
+
+def _partners_only(card: SaleCard) -> dict[str, Any]:
+    """The context for a sale that our page cannot enter: the channels that can, with their links."""
+    codes_of_lines = {code for line in card.lines for code in line.channels}
+    channels = [channel for channel in card.channels if channel.code in codes_of_lines]
+    names = ", ".join(channel.name for channel in channels)
+    urls = _entry_urls(card)
+    return {
+        "notice": gettext("This sale is only on %(channels)s.") % {"channels": names},
+        "channel_links": [(channel.name, urls[channel.code]) for channel in channels if urls.get(channel.code)],
+    }
+
+
+def _entry_urls(card: SaleCard) -> dict[str, str]:
+    """Entry addresses of the campaign's channels by code. Only PostgreSQL has them, so they are cached for a minute."""
+
+    def read() -> dict[str, str]:
+        try:
+            return dict(Channel.objects.filter(campaign_id=card.campaign).values_list("code", "entry_url"))
+        except Error:
+            return {}  # the page works without the links
+
+    return cache.get_or_set(f"entry-urls/{card.campaign}", read, ENTRY_URLS_FRESH_S) or {}
 
 
 def own_line(request: HttpRequest, *, card: SaleCard) -> LineCard | None:
-    """The line that our own page leads this browser to, if any.
+    """The line that our own page leads this browser to, None if there is none.
 
-    Where it has a place; else to none that has rolled over, if there is another: where it was sent by an invitation, or
-    had a place in the line that is carried over; else the line that is open to everybody.
+    A browser with a place goes to the line of that place. For others the order of preference is: a line that has not
+    rolled over; the line of the invitation in the query string; the line that carries over the line of an old place;
+    the line that is open to everybody.
     """
-    own_orders = {channel.code for channel in card.channels if channel.kind == "own page"}
-    lines = [line for line in card.lines if own_orders & set(line.channels) and line.mode == AllocationMode.LINE]
+    own_channels = {channel.code for channel in card.channels if channel.kind == "own page"}
+    lines = [line for line in card.lines if own_channels & set(line.channels) and line.mode == AllocationMode.LINE]
     kept = _kept_places(request)
     for line in lines:
         if (card.sale, line.line_id) in kept:
             return line
-    # By the line's clock, which the whole sale shares.
+    # The time of the line's clock, which all lines of a sale share.
     rolling = any(line.rolls_over_at for line in lines)
     now = bridge.run(status.status(card=card, line=lines[0]))["now"] if rolling else 0
 
-    def fits(line: LineCard) -> tuple[bool, bool, bool, bool]:
+    def preference(line: LineCard) -> tuple[bool, bool, bool, bool]:
         old = line.carries
         return (
-            not 0 < line.rolls_over_at <= now, request.GET.get("line") == line.code,
-            old is not None and (old.sale, old.line) in kept, old is None and not line.listed_only,
-        )  # fmt: skip
+            not 0 < line.rolls_over_at <= now,
+            request.GET.get("line") == line.code,
+            old is not None and (old.sale, old.line) in kept,
+            old is None and not line.listed_only,
+        )
 
-    return max(lines, key=fits, default=None)
+    return max(lines, key=preference, default=None)
 
 
 def _kept_places(request: HttpRequest) -> set[tuple[int, int]]:
-    """Sale and line of every place that this browser keeps."""
+    """Sale and line id of each place in this browser's cookies."""
     kept = set()
     for name, token in request.COOKIES.items():
         if name.startswith("fs_place_"):
             with suppress(Refused):
-                place = places.read(token)
+                place = places.open_token(token)
                 kept.add((place.sale, place.line))
     return kept
 
 
-def _place(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | None:
+def _look(request: HttpRequest, card: SaleCard, line: LineCard) -> look.PlaceView | None:
     token = request.COOKIES.get(f"fs_place_{card.code}", "")
     if not token:
         return None
@@ -176,94 +209,115 @@ def _place(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | 
         return None
 
 
-def _sheet(
-    request: HttpRequest, card: SaleCard, line: LineCard, document: dict[str, Any], view: look.View | None
+def _script_data(
+    request: HttpRequest, card: SaleCard, line: LineCard, document: dict[str, Any], view: look.PlaceView | None
 ) -> dict[str, Any]:
-    """What the page's script starts with."""
+    """The data that line.js starts with."""
     return {
-        "sale": card.code, "line": line.code, "language": get_language(), "currency": card.currency,
-        "hot": f"/v1/sales/{card.code}/lines/{line.code}/", "here": reverse("sale", args=[card.code]),
+        "sale": card.code,
+        "line": line.code,
+        "language": get_language(),
+        "currency": card.currency,
+        "hot": f"/v1/sales/{card.code}/lines/{line.code}/",
+        "here": reverse("sale", args=[card.code]),
         "transcript": f"/v1/sales/{card.code}/transcript",
-        "axes": [axis.value for axis in card.hard_at_enter], "lobby_at": card.lobby_at,
-        "proven": _proven(request, card), "status": document, "words": texts.script(),
-        "place": view and {
-            "index": view.index, "number": view.number, "state": view.state, "claim_ends": view.claim_ends,
-        },
-    }  # fmt: skip
+        "axes": [axis.value for axis in card.hard_at_enter],
+        "lobby_at": card.lobby_at,
+        "proven": _is_proven(request, card),
+        "status": document,
+        "texts": texts.script(limit=card.weight),
+        "place": view
+        and {"index": view.index, "number": view.number, "state": view.state, "claim_ends": view.claim_ends},
+    }
 
 
-def _made(request: HttpRequest, code: str) -> Reservation | None:
-    """What was reserved with this browser's place; the page does without when the books do not answer."""
+def _own_reservation(request: HttpRequest, code: str) -> Reservation | None:
+    """The reservation of this browser's place; None also if PostgreSQL does not answer."""
     try:
         return own_orders.reservations(request, code=code).first()
     except (Refused, Error):
         return None
 
 
-def _order_url(made: Reservation, code: str) -> str:
-    return reverse("order", args=[code, made.pk])
+def _order_url(reservation: Reservation, code: str) -> str:
+    return reverse("order", args=[code, reservation.pk])
 
 
-def _kept(made: Reservation | None, now: int) -> dict[str, Any]:
-    """What the browser in which it was reserved would remember of it, for any other of the same person."""
-    if made is None:
+def _reservation_data(reservation: Reservation | None, now: int) -> dict[str, Any]:
+    """What line.js keeps in local storage after a reservation, for the other devices of the same person."""
+    if reservation is None:
         return {}
     hold = order = ended = None
-    if made.state == ReservationState.CONFIRMED:
-        order = _order_url(made, made.sale.code)
-    elif made.state == ReservationState.HELD and now < made.deadline_ms:
-        hold = {"id": made.pk, "deadline": made.deadline_ms, "amount": made.amount}
+    if reservation.state == ReservationState.CONFIRMED:
+        order = _order_url(reservation, reservation.sale.code)
+    elif reservation.state == ReservationState.HELD and now < reservation.deadline_ms:
+        hold = {"id": reservation.pk, "deadline": reservation.deadline_ms, "amount": reservation.amount}
     else:
-        ended = ReservationState.EXPIRED if made.state == ReservationState.HELD else made.state
+        held = reservation.state == ReservationState.HELD
+        ended = ReservationState.EXPIRED if held else reservation.state
     return {"made": {"reservation": hold, "order": order}, "ended": ended}
 
 
-def _proven(request: HttpRequest, card: SaleCard) -> bool:
+def _is_proven(request: HttpRequest, card: SaleCard) -> bool:
     try:
-        return bool(proofs.proven(card=card, cookies=request.COOKIES))
+        return bool(proofs.proven_digests(card=card, cookies=request.COOKIES))
     except Refused:
         return False
 
 
-def _shown(card: SaleCard) -> dict[str, Any]:
+def _sale_context(card: SaleCard) -> dict[str, Any]:
     return {
         "sale": {
-            "name": card.name, "message": card.message, "commitment": card.commitment, "weight": card.weight,
-            "limit": card.weight, "phase": "", "over": "", "code": card.code,
-            "opens": moment_ms(card.opens_at, card.time_zone), "closes": moment_ms(card.closes_at, card.time_zone),
+            "name": card.name,
+            "message": card.message,
+            "commitment": card.commitment,
+            "weight": card.weight,
+            "limit": card.weight,
+            "phase": "",
+            "over": "",
+            "code": card.code,
+            "opens": format_time_ms(card.opens_at, card.time_zone),
+            "closes": format_time_ms(card.closes_at, card.time_zone),
         },
         "offers": [_offer(offer, card.currency) for offer in card.offers],
-    }  # fmt: skip
+    }
 
 
 def _offer(offer: OfferCard, currency: str) -> dict[str, str]:
-    return {"sku": offer.sku, "name": offer.name, "price": money(offer.price, currency)}
+    return {"sku": offer.sku, "name": offer.name, "price": format_money(offer.price, currency)}
 
 
-def _finished(request: HttpRequest, code: str) -> HttpResponse:
-    """A sale that the gate has forgotten; the books have not."""
-    over = Sale.objects.exclude(state=SaleState.DRAFT).filter(code=code).select_related("campaign").first()
-    if over is None:
+def _over_page(request: HttpRequest, code: str) -> HttpResponse:
+    """The page of a sale that Redis no longer has, from PostgreSQL."""
+    sale = Sale.objects.exclude(state=SaleState.DRAFT).filter(code=code).select_related("campaign").first()
+    if sale is None:
         raise Http404
-    zone, currency = over.campaign.time_zone, over.campaign.currency
-    shown = {
+    zone, currency, phase = sale.campaign.time_zone, sale.campaign.currency, sale.phase(_now_ms())
+    reservation = _own_reservation(request, code)
+    context = {
         "sale": {
-            "name": over.name, "over": over.campaign.name, "commitment": over.commitment, "code": over.code,
-            "limit": over.limit or over.campaign.limit, "phase": texts.phases()[over.phase(_now_ms())],
-            "opens": moment(over.opens_at, zone), "closes": moment(over.closes_at, zone),
+            "name": sale.name,
+            "over": sale.campaign.name,
+            "commitment": sale.commitment,
+            "code": sale.code,
+            "limit": sale.limit or sale.campaign.limit,
+            "phase": texts.phases()[phase],
+            "opens": format_time(sale.opens_at, zone),
+            "closes": format_time(sale.closes_at, zone),
         },
-        "offers": [{"name": offer.name, "price": money(offer.price, currency)} for offer in over.offers.all()],
-        "closed_door": texts.phases()[over.phase(_now_ms())], "report": over.phase(_now_ms()) in OVER,
-        "order": (made := _made(request, code)) and _order_url(made, code),
-    }  # fmt: skip
-    return render(request, "flashsale/sale.html", shown | tongues(request))
+        "offers": [{"name": offer.name, "price": format_money(offer.price, currency)} for offer in sale.offers.all()],
+        "notice": texts.phases()[phase],
+        "report": phase in OVER,
+        "order": reservation and _order_url(reservation, code),
+    }
+    return render(request, "flashsale/sale.html", context | page_context(request))
 
 
-def busy(request: HttpRequest) -> HttpResponse:
-    """Nobody loses a place by this: the page asks again by itself."""
-    answer = render(request, "flashsale/busy.html", tongues(request), status=503)
-    answer["Retry-After"] = answer["Refresh"] = "20"
-    return answer
+def busy_page(request: HttpRequest) -> HttpResponse:
+    """503: Redis or PostgreSQL does not answer. The page reloads itself; all places are kept."""
+    response = render(request, "flashsale/busy.html", page_context(request), status=503)
+    response["Retry-After"] = response["Refresh"] = "20"
+    return response
 
 
 def _now_ms() -> int:

@@ -1,18 +1,24 @@
-"""Words of our own pages that do not stand in a template: names of states, and what the waiting page's script says."""
+"""Texts of our pages that are not in a template: names of states, and the texts that line.js shows."""
 
+from math import ceil
+from uuid import UUID
+
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from flashsale.models import Payment, Reservation
 from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PaymentState, Phase, ReservationState
+from flashsale.web import problems
 
 
 def phases() -> dict[str, str]:
-    """The phases of a sale."""
+    """Names of a sale's phases."""
     return {
         Phase.SCHEDULED: _("Soon"),
         Phase.LOBBY: _("You can enter the line"),
-        Phase.OPEN: _("Open"),
+        Phase.OPEN: _("Open now"),
         Phase.PAUSED: _("Paused"),
         Phase.CLOSED: _("Over"),
         Phase.CALLED_OFF: _("Called off"),
@@ -20,74 +26,71 @@ def phases() -> dict[str, str]:
 
 
 def methods() -> list[tuple[str, str]]:
-    """How one can pay; nothing is chosen for anybody."""
+    """Payment methods as (code, name). The form selects none, because the buyer must choose."""
     return [("qris", "QRIS"), ("va", _("Virtual account (bank transfer)")), ("card", _("Card"))]
 
 
 def place(number: int | None, ahead: int) -> str:
-    """Where a place stands, for browsers without script."""
+    """Where a place is in the line, for browsers without JavaScript."""
     if number is None:
         return _("You take part in the draw at the opening.")
     return _("Your number is %(number)d; people ahead of you: %(ahead)d.") % {"number": number, "ahead": ahead}
 
 
 def order_states() -> dict[str, str]:
-    """The states of a reservation as its buyer sees them."""
+    """States of a reservation as the buyer reads them."""
     return {
         ReservationState.HELD: _("Reserved, not paid yet"),
         ReservationState.CONFIRMED: _("Confirmed"),
         ReservationState.EXPIRED: _("Expired: it was not paid in time"),
-        ReservationState.RELEASED: _("Given back"),
+        ReservationState.RELEASED: _("Reservation cancelled"),
         ReservationState.CANCELLED: _("Cancelled"),
-        ReservationState.ABANDONED: _("Never came about"),
+        ReservationState.ABANDONED: _("Never completed"),
     }
 
 
-def axes() -> dict[str, str]:
-    """By what people are known."""
-    return {
-        Axis.PHONE: _("phone"),
-        Axis.EMAIL: _("e-mail"),
-        Axis.PAYMENT: _("payment"),
-        Axis.ACCOUNT: _("account"),
-        Axis.NATIONAL_ID: _("national id"),
-        Axis.ADDRESS: _("delivery address"),
-        Axis.DEVICE: _("device"),
-        Axis.NETWORK: _("network"),
-    }
+def order_number(reservation: UUID) -> str:
+    """The number of an order that a person can read out: the first eight characters of its id.
+
+    The admin finds an order by it.
+    """
+    return str(reservation)[:8]
 
 
 def payment_states() -> dict[str, str]:
-    """The states of a payment as its buyer sees them."""
+    """States of a payment as the buyer reads them."""
     return {
         PaymentState.STARTED: _("started"),
         PaymentState.PAID: _("paid"),
         PaymentState.DECLINED: _("declined"),
         PaymentState.REFUND_DUE: _("to be refunded"),
         PaymentState.REFUNDED: _("refunded"),
-        PaymentState.REFUND_FAILED: _("refund failed; we see to it"),
+        PaymentState.REFUND_FAILED: _("refund failed; our staff take care of it"),
     }
 
 
 def refund(order: Reservation) -> str:
-    """Where the money of a cancelled order stands."""
-    paid: Payment | None = getattr(order, "payment", None)
-    if paid is None:
+    """Where the money of a cancelled order is now."""
+    payment: Payment | None = getattr(order, "payment", None)
+    if payment is None:
         return "–"
-    match paid.state:
+    match payment.state:
         case PaymentState.REFUND_DUE if order.limit_slots.exists():
             return _("due as soon as the cancellation is final")
         case PaymentState.REFUND_DUE:
             return _("due now; it goes back the way you paid")
         case PaymentState.REFUNDED:
-            return _("sent, reference %(reference)s") % {"reference": paid.refund_reference}
+            return _("sent, reference %(reference)s") % {"reference": payment.refund_reference}
         case PaymentState.REFUND_FAILED:
-            return _("failed; people see to it")
+            return _("failed; our staff take care of it")
     return _("none: your payment stands")
 
 
-def script() -> dict[str, object]:
-    """What the waiting page's script says, and why a line may end for somebody: (heading, explanation)."""
+def script(*, limit: int) -> dict[str, object]:
+    """The texts that line.js shows, by name. `limit` is how many units a person may buy.
+
+    line.js fills in {n}.
+    """
     return {
         "phase": phases(),
         "turn": _("It is your turn now!"),
@@ -97,39 +100,67 @@ def script() -> dict[str, object]:
         "wait": _("Sending… your choice is kept, please wait."),
         "granted": _("Your turn will last twice as long."),
         "leave": _("Really leave the line? After the draw you would start again at its end."),
-        "back": _("Really give your reservation back? Your turn is over then."),
+        "back": _("Cancel your reservation? Your turn is over then."),
         "error": _("That did not work. Please try again."),
         "true": _("Checked: the fingerprint fits, and your number {n} follows from it."),
         "fits": _("Checked: the fingerprint fits the secret of this draw."),
         "false": _("This does NOT fit the fingerprint shown before. Keep this page and tell the seller."),
-        "over": endings(),
+        "over": endings(limit=limit),
     }
 
 
-def endings() -> dict[str, tuple[str, str]]:
-    """Why it goes no further, by word."""
+def refusal(refused: Refused, *, has_place: bool) -> str:
+    """What a shopper reads after a refusal; says more than the title of the problem where it can."""
+    language = (get_language() or "id")[:2]
+    match refused.outcome, refused.detail:
+        case Outcome.TOO_MANY_REQUESTS, _detail if refused.retry_after_s:
+            minutes = ceil(refused.retry_after_s / 60)
+            text = ngettext("Try again in %(count)d minute.", "Try again in %(count)d minutes.", minutes)
+            safe = _("Your place is safe.") if has_place else ""
+            return f"{text % {'count': minutes}} {safe}".strip()
+        case Outcome.WRONG_CODE, Axis.PHONE:
+            return _("The phone code is wrong or expired. Use the newest message.")
+        case Outcome.WRONG_CODE, Axis.EMAIL:
+            return _("The e-mail code is wrong or expired. Use the newest message.")
+    return problems.title(refused.outcome, language)
+
+
+def endings(*, limit: int) -> dict[str, tuple[str, str]]:
+    """Why a shopper cannot go on, by state of the place, phase of the sale or problem code: (heading, explanation)."""
     return {
         "gone": (_("Sold out"), _("All units are sold and paid for. Thank you for standing in line.")),
         "closed": (_("The sale is over"), _("No reservation can be made any more.")),
-        "called_off": (_("The sale was called off"), _("What is held may still be paid, and orders stand.")),
-        "paused": (_("The sale is paused"), _("The clock stands still and every place is kept. It goes on soon.")),
-        "lapsed": (_("Your turn has passed"), _("You did not reserve within your time, so the unit went to the next.")),
+        "called_off": (
+            _("The sale was called off"),
+            _("You were not charged. A reservation can still be paid; paid orders stand."),
+        ),
+        "paused": (
+            _("The sale is paused"),
+            _("Your time is stopped too and your place is kept; this page goes on by itself."),
+        ),
+        "lapsed": (_("Your turn has passed"), _("Time ran out and the turn moved on. You may join again at the end.")),
         "left": (_("You have left the line"), _("You may come back while the sale runs.")),
         "voided": (_("You have an earlier place"), _("These contacts met two places; the earlier one counts.")),
         "spent": (_("Your place has been used"), _("A reservation was made with it, perhaps on another device.")),
         "expired": (
             _("The time to pay is over"),
-            _("If your payment comes after all, you get the unit if it is still free, else your money back."),
+            _("Your reservation ended unpaid. Already paid? You get the unit if one is free, else your money back."),
         ),
-        "released": (_("Given back"), _("Your reservation has ended. Nothing was charged.")),
-        "cancelled": (_("Cancelled"), _("Your order says why, and where your money is.")),
+        "released": (_("Reservation cancelled"), _("Your reservation has ended. You were not charged.")),
+        "cancelled": (_("Cancelled"), _("The page of your order says why, and where your money is.")),
         "done": (_("You have bought"), _("Your order is confirmed.")),
-        "limit_reached": (_("Limit reached"), _("With these contacts the limit per person has been used already.")),
-        "unpaid_twice": (_("Not paid twice"), _("Two reservations of yours were not paid in time. There is no third.")),
+        "limit_reached": (
+            _("Limit reached"),
+            _("The limit is %(limit)d per person; what you have already bought or reserved counts.") % {"limit": limit},
+        ),
+        "unpaid_twice": (
+            _("Twice unpaid"),
+            _("You did not pay in time twice: no further reservation in this campaign."),
+        ),
         "place_elsewhere": (
             _("You stand in another line"),
-            _("You have a place in another line of this sale. One place per person."),
+            _("One place per person. Stay in the other line, or leave it first and try again."),
         ),
-        "place_left": (_("This place was given up"), _("It cannot be taken up again.")),
+        "place_left": (_("This place was given up"), _("It cannot be used again.")),
         "line_full": (_("The line is full"), _("No more places can be given in this sale.")),
     }

@@ -1,19 +1,19 @@
-"""Addresses of the pages for shoppers."""
+"""URLs of the pages for shoppers."""
 
 from django.urls import include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from flashsale.web.hot.http import CODE_FORM
+from flashsale.web.hot.http import CODE_PATTERN
 from flashsale.web.pages import codes, fairness_page, letter_pages, orders, plan_page, rule_set_page, sale_page
 
 
-class Code(StringConverter):
-    """A sale's code: neither gate nor books are asked for what cannot be one."""
+class SaleCode(StringConverter):
+    """A sale's code. Other strings do not match, so they cost no call of Redis or PostgreSQL."""
 
-    regex = CODE_FORM.pattern
+    regex = CODE_PATTERN.pattern
 
 
-register_converter(Code, "code")
+register_converter(SaleCode, "code")
 
 urlpatterns = [
     path("", sale_page.home, name="home"),
@@ -31,7 +31,7 @@ urlpatterns = [
     path("appeal/<str:token>", letter_pages.appeal, name="appeal"),
     path("invitation/<str:token>", letter_pages.invitation, name="invitation"),
     re_path(
-        rf"^s/(?P<code>{CODE_FORM.pattern})/order/(?P<reservation>[0-9a-f-]{{36}})/(?P<what>cancel|release)$",
+        rf"^s/(?P<code>{CODE_PATTERN.pattern})/order/(?P<reservation>[0-9a-f-]{{36}})/(?P<action>cancel|release)$",
         orders.act,
         name="act",
     ),

@@ -1,4 +1,4 @@
-"""`manage.py bench`: what a request costs, as ratios to controls in the same run, on servers of its own."""
+"""`manage.py bench`: measures what a request costs, relative to control measurements of the same run."""
 
 import json
 import os
@@ -11,49 +11,55 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from flashsale.models.sale import ENTRIES_MAX
-from simulation.bench import books, crowd, gate, loss, review, whole
-from simulation.bench.cpu import NoProc
+from simulation.bench import books, door_budgets, gate, loss, review, whole_sale
+from simulation.bench.cpu import CpuTimeUnavailable
 from simulation.bench.figures import Figure, as_document, as_table
-from simulation.bench.scene import Unready
-from simulation.isolated_servers import Own, own_servers, step_inside
-from simulation.postgres_server import NoPostgres
-from simulation.processes import NotReady
-from simulation.redis_server import NoRedis
+from simulation.bench.fixtures import FixtureError
+from simulation.isolated_servers import IsolatedServers, restart_isolated, start_isolated_servers
+from simulation.postgres_server import PostgresNotFound
+from simulation.processes import ServerNotReady
+from simulation.redis_server import RedisNotFound
 
-NAMES = (*crowd.NAMES, "gate", "line", "books", "loss", "review")
-# Minutes long, so only where it is asked for.
+NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
+# Takes minutes, so it runs only when --only names it.
 LONG = ("sale",)
 
 
 class Command(BaseCommand):
-    """Starts Redis, PostgreSQL and granian, measures, compares with the budgets."""
+    """Starts Redis, PostgreSQL and granian, measures, and compares the results with the budgets."""
 
-    help = "Measure what requests cost, beside controls in the same run and against the budgets."
+    help = "Measure what requests cost, relative to controls in the same run, and compare with the budgets."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """What to measure, how large, in what form."""
+        """Parts to measure, size and output format."""
         every = (*NAMES, *LONG)
         parser.add_argument(
-            "--only", nargs="+", choices=every, default=NAMES, metavar="NAME",
-            help=f"{', '.join(every)}; all but {', '.join(LONG)} unless told",
-        )  # fmt: skip
+            "--only",
+            nargs="+",
+            choices=every,
+            default=NAMES,
+            metavar="NAME",
+            help=f"{', '.join(every)}; the default is all except {', '.join(LONG)}",
+        )
         parser.add_argument(
-            "--entries", type=int, default=100_000,
-            help="how many wait in the line whose memory counts, in the one that is lost, and in the whole sale",
-        )  # fmt: skip
+            "--entries",
+            type=int,
+            default=100_000,
+            help="number of people in the measurements `line`, `loss` and `sale` (default: %(default)s)",
+        )
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, **options: Any) -> None:
-        """Measures and tells."""
+        """Measures and prints the figures."""
         if not 100 <= options["entries"] <= ENTRIES_MAX:
-            raise CommandError(f"--entries lies between 100 and {ENTRIES_MAX:,}.")
-        step_inside(postgres=True)
+            raise CommandError(f"--entries must be between 100 and {ENTRIES_MAX:,}.")
+        restart_isolated(postgres=True)
         console = Console(stderr=options["json"], highlight=False)
         try:
-            with own_servers() as own:
-                figures = _measure(own, options["only"], options["entries"], console)
-        except (NotReady, NoRedis, NoPostgres, NoProc, Unready) as error:
+            with start_isolated_servers() as servers:
+                figures = _measure(servers, options["only"], options["entries"], console)
+        except (ServerNotReady, RedisNotFound, PostgresNotFound, CpuTimeUnavailable, FixtureError) as error:
             raise CommandError(str(error)) from error
         machine = (
             f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
@@ -65,23 +71,27 @@ class Command(BaseCommand):
             console.print(machine)
 
 
-def _measure(own: Own, wanted: Sequence[str], entries: int, console: Console) -> list[Figure]:
+def _measure(servers: IsolatedServers, names: Sequence[str], entries: int, console: Console) -> list[Figure]:
     parts: list[tuple[set[str], str, Callable[[], list[Figure]]]] = [
-        (set(crowd.NAMES), "the doors (two minutes)", lambda: crowd.measure(own, wanted)),
-        ({"gate"}, "the gate", gate.decisions),
+        (set(door_budgets.NAMES), "the hot door (two minutes)", lambda: door_budgets.measure(servers, names)),
+        ({"gate"}, "Redis (the gate)", gate.decisions),
         ({"line"}, f"a line of {entries:,}", lambda: gate.line(entries)),
-        ({"books"}, "the books", lambda: books.commits(own)),
-        ({"loss"}, f"a loss of the gate with {entries:,} entries", lambda: loss.rebuilds(own, entries)),
+        ({"books"}, "PostgreSQL (the books)", lambda: books.commits(servers)),
+        (
+            {"loss"},
+            f"the recovery from a loss of Redis with {entries:,} entries",
+            lambda: loss.rebuilds(servers, entries),
+        ),
         (
             {"sale"},
-            f"a whole sale of {entries:,} people (some minutes)",
-            lambda: whole.sale(own, entries, console.print),
+            f"a whole sale with {entries:,} people (some minutes)",
+            lambda: whole_sale.sale(servers, entries, console.print),
         ),
         ({"review"}, f"a review of {review.ORDERS:,} orders", review.scoring),
     ]
     figures = []
-    for names, words, measure in parts:
-        if names & set(wanted):
-            console.print(f"Measuring {words} ...")
+    for part_names, description, measure in parts:
+        if part_names & set(names):
+            console.print(f"Measuring {description} ...")
             figures += measure()
     return figures

@@ -1,4 +1,4 @@
-"""manage.py pay: play the bank of the demo provider."""
+"""`manage.py pay`: pays a pending demo payment, as the buyer's bank would."""
 
 import urllib.request
 from typing import Any
@@ -9,38 +9,41 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 
 from flashsale.models import Payment
-from flashsale.providers.payments import CallBack, Charge, DemoProvider
+from flashsale.providers.payments import Callback, Charge, DemoProvider
 
 ANSWER_S_MAX = 15.0
 
 
 class Command(BaseCommand):
-    """A buyer who chose "demo-later" pays in the app of their bank, and the bank calls back, signed, over HTTP."""
+    """Pays for a buyer who chose the instrument "demo-later", and sends the signed call-back over HTTP."""
 
-    help = "Pay what a buyer left pending with the demo provider (instrument demo-later), and call back."
+    help = "Pay a pending payment of the demo provider (instrument demo-later) and send the bank's call-back."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """What may be asked."""
-        parser.add_argument("reference", help="of the payment, as the reservation shows it; again sends it again")
-        parser.add_argument("--url", default=settings.FLASHSALE_URL, help="where the site is (default: %(default)s)")
+        """The payment and the site."""
+        parser.add_argument(
+            "reference",
+            help="reference of the payment, as the reservation shows it; a second run sends the call-back again",
+        )
+        parser.add_argument("--url", default=settings.FLASHSALE_URL, help="address of the site (default: %(default)s)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Pays, calls back, and says what came of it."""
+        """Pays, sends the call-back, and prints the site's answer."""
         reference = options["reference"]
-        paying = Payment.objects.select_related("reservation__sale__campaign").filter(reference=reference).first()
-        if paying is None:
+        payment = Payment.objects.select_related("reservation__sale__campaign").filter(reference=reference).first()
+        if payment is None:
             raise CommandError(f"There is no payment {reference!r}.")
         bank = DemoProvider()
         if bank.pay(reference=reference) is not Charge.PAID:
-            raise CommandError(f"The bank takes no money for {reference} any more: its time was over.")
-        currency = paying.reservation.sale.campaign.currency
-        body, headers = bank.call_back(told=CallBack(reference, paying.amount, currency, paid=True))
+            raise CommandError(f"The bank refuses payment {reference}, because its time limit is over.")
+        currency = payment.reservation.sale.campaign.currency
+        body, headers = bank.signed_callback(callback=Callback(reference, payment.amount, currency, paid=True))
         address = options["url"].rstrip("/") + reverse("demo-call-back")
-        request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - the operator's own
+        request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - the operator chose the address
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as answer:  # noqa: S310
                 self.stdout.write(answer.read().decode())
         except HTTPError as error:
             raise CommandError(f"{address} answered {error.code}: {error.read().decode()[:500]}") from error
         except (URLError, TimeoutError) as error:
-            raise CommandError(f"{address} does not answer ({error}); run it again.") from error
+            raise CommandError(f"{address} does not answer ({error}). Run the command again.") from error

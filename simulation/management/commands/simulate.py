@@ -1,4 +1,4 @@
-"""`manage.py simulate`: how fair the line is to a cohort with resellers, leavers, an outage; exits 1 if it is not."""
+"""`manage.py simulate`: measures how fair the line is to a simulated crowd. Exits 1 when a result is unfair."""
 
 import json
 import sys
@@ -11,39 +11,41 @@ from rich.console import Console
 from rich.table import Table
 
 from simulation import fairness_simulation
-from simulation.bench.scene import Unready
-from simulation.isolated_servers import own_servers, step_inside
-from simulation.processes import NotReady
-from simulation.redis_server import NoRedis
+from simulation.bench.fixtures import FixtureError
+from simulation.isolated_servers import restart_isolated, start_isolated_servers
+from simulation.processes import ServerNotReady
+from simulation.redis_server import RedisNotFound
 
 SMALL, LARGE = 1_000, 500_000
 VERDICTS = {True: "[green]held[/]", False: "[bold red]broken[/]", None: ""}
 
 
 class Command(BaseCommand):
-    """Simulates on a gate of its own and prints a table."""
+    """Simulates a crowd on a new Redis and prints a table of findings."""
 
-    help = "Simulate a cohort with resellers, leavers and an outage on a gate of its own. Exit 1 when it is unfair."
+    help = "Simulate a crowd with resellers, leavers and an outage on a new Redis. Exit 1 when the line is unfair."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """How many, who, in what form."""
-        parser.add_argument("--cohort", type=int, default=100_000, help="how many people (a minute or two for 100,000)")
+        """Size of the crowd, seed and output format."""
+        parser.add_argument(
+            "--cohort", type=int, default=100_000, help="number of people (100,000, the default, take a minute or two)"
+        )
         parser.add_argument("--seed", type=int, default=26, help="the same seed simulates the same people")
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, **options: Any) -> None:
-        """Simulates and tells."""
+        """Simulates, prints the findings, and exits 1 if one is broken."""
         if not SMALL <= options["cohort"] <= LARGE:
-            raise CommandError(f"--cohort lies between {SMALL:,} and {LARGE:,}.")
-        step_inside(postgres=False)
+            raise CommandError(f"--cohort must be between {SMALL:,} and {LARGE:,}.")
+        restart_isolated(postgres=False)
         console = Console(stderr=options["json"], highlight=False)
         try:
-            with own_servers():
+            with start_isolated_servers():
                 findings = fairness_simulation.simulate(
-                    cohort=options["cohort"], seed=options["seed"], say=console.print
+                    cohort=options["cohort"], seed=options["seed"], show_progress=console.print
                 )
-        except (NotReady, NoRedis, Unready) as error:
+        except (ServerNotReady, RedisNotFound, FixtureError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             print(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
@@ -54,7 +56,7 @@ class Command(BaseCommand):
 
 
 def _table(findings: list[fairness_simulation.Finding]) -> Table:
-    table = Table("what", "found", "fair is", "", header_style="bold")
+    table = Table("what", "found", "fair value", "", header_style="bold")
     for finding in findings:
         table.add_row(finding.what, finding.found, finding.expected, VERDICTS[finding.held])
     return table

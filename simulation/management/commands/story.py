@@ -1,4 +1,4 @@
-"""`manage.py story`: the campaign of January 2021 in a minute or two, every promise checked; exits 1 if one broke."""
+"""`manage.py story` (`make story`): plays the campaign of January 2021. Exits 1 if a promise is broken."""
 
 import json
 import logging
@@ -17,50 +17,59 @@ from django.db import connection
 from rich.console import Console
 
 from simulation import report, run_story
-from simulation.processes import NotReady, free_port
-from simulation.redis_server import NoRedis
+from simulation.processes import ServerNotReady, free_port
+from simulation.redis_server import RedisNotFound
 
-# Set for the process that finds its settings in a data folder of the story's own.
-INSIDE = "FLASHSALE_STORY"
-# A Redis, broker or mailbox that somebody uses has no place in a story.
-NOT_OURS = ("REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL")
+# Set in the restarted process, whose settings use a new data folder.
+RESTARTED = "FLASHSALE_STORY"
+# The story must not use a Redis, broker or mail server that other programs use.
+DROPPED_SETTINGS = ("REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL")
 
 
 class Command(BaseCommand):
-    """Plays the story on servers of its own and leaves what an outsider needs to recompute it."""
+    """Plays the story on servers that it starts, and writes the files from which an outsider can recompute it."""
 
-    help = "The campaign of January 2021 on servers of its own, over real HTTP, with every promise checked."
+    help = "Play the campaign of January 2021 over real HTTP on new servers, and check every promise."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """How large, where to, in what form."""
-        parser.add_argument("--scale", type=float, default=1.0, help="1 (the default) is 500 units and 2,000 shoppers")
-        parser.add_argument("--out", type=Path, help=f"folder for {report.FILES}")
+        """Size, output and variant of the story."""
+        parser.add_argument(
+            "--scale",
+            type=float,
+            default=1.0,
+            help="size of the story; 1 (the default) is 500 units and 2,000 shoppers",
+        )
+        parser.add_argument("--out", type=Path, help=f"folder for {report.FILES} (default: a new folder)")
         parser.add_argument("--json", action="store_true", help="print report.json instead of tables")
         parser.add_argument("--seed", type=int, default=26, help="the same seed simulates the same people")
         parser.add_argument(
-            "--acts", type=int, default=run_story.ACTS, choices=range(1, 5), help="stop after so many days"
+            "--acts", type=int, default=run_story.ACTS, choices=range(1, 5), help="play only the first N days"
         )
 
         parser.add_argument(
-            "--rerun", choices=run_story.RERUNS, default="public",
-            help="29 January as it was (public, on Lazada), or as it should have been (tranches)",
-        )  # fmt: skip
+            "--rerun",
+            choices=run_story.RERUNS,
+            default="public",
+            help="29 January as it was (public, on Lazada; the default) or as it should have been (tranches)",
+        )
 
     def handle(self, **options: Any) -> None:
-        """Play and judge."""
+        """Plays the story, prints or writes the report, and exits 1 if a check failed."""
         if not 0.01 <= options["scale"] <= 20:
-            raise CommandError("--scale lies between 0.01 and 20.")
-        logging.getLogger().setLevel(logging.WARNING)  # what the servers do stands in their own logs
-        if INSIDE not in os.environ:
-            _step_inside()
+            raise CommandError("--scale must be between 0.01 and 20.")
+        logging.getLogger().setLevel(logging.WARNING)  # the servers write their own logs
+        if RESTARTED not in os.environ:
+            _restart_with_new_data_folder()
         if "flashsale_campaign" in connection.introspection.table_names():
-            raise CommandError("The story needs an empty database; the one that DATABASE_URL names is in use.")
+            raise CommandError(
+                "The story needs an empty database, but the database in DATABASE_URL has tables already."
+            )
         out: Path = options["out"] or Path(tempfile.mkdtemp(prefix="flashsale-story-"))
         out.mkdir(parents=True, exist_ok=True)
         try:
             held = _play(out.resolve(), options)
-        except (NotReady, NoRedis) as error:
+        except (ServerNotReady, RedisNotFound) as error:
             raise CommandError(str(error)) from error
         finally:
             shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
@@ -68,27 +77,31 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def _step_inside() -> None:
-    """Begin again as the same process with a data folder of the story's own: settings are read once, at the start."""
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+def _restart_with_new_data_folder() -> None:
+    """Replaces this process by the same command with a new data folder, because settings are read only at the start."""
+    environment = {name: value for name, value in os.environ.items() if name not in DROPPED_SETTINGS}
     folder = tempfile.mkdtemp(prefix="flashsale-")
-    environment |= {INSIDE: "1", "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": folder}
-    os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606 - ourselves
+    environment |= {RESTARTED: "1", "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": folder}
+    os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606 - the same program again
 
 
 def _play(out: Path, options: dict[str, Any]) -> bool:
     console = Console(stderr=options["json"], highlight=False, width=None if sys.stdout.isatty() else 120)
     started = time.monotonic()
-    story = run_story.tell(
-        scale=options["scale"], seed=options["seed"], out=out, port=free_port(), acts=options["acts"],
+    story = run_story.play(
+        scale=options["scale"],
+        seed=options["seed"],
+        out=out,
+        port=free_port(),
+        acts=options["acts"],
         rerun=options["rerun"],
-        say=lambda words: console.print(words, markup=False),
-    )  # fmt: skip
+        show_progress=lambda line: console.print(line, markup=False),
+    )
     document = report.as_document(story, seconds=time.monotonic() - started)
     report.write(story, document, out)
     if options["json"]:
         print(json.dumps(document, indent=1, default=str, ensure_ascii=False))
     else:
-        report.show(story, document, console)
-    console.print(f"To recompute it: {out}/ has {report.FILES}", markup=False)
+        report.print_tables(story, document, console)
+    console.print(f"Files to recompute the checks from: {report.FILES} in {out}/", markup=False)
     return bool(document["held"])

@@ -1,7 +1,0 @@
--- Units that the books have moved on are no longer on their way.
--- KEYS: 1 sale  2 moving
--- ARGV: 1 run id  2.. units
--- Answers: {word} of looked, not_ready
-if not read_sale() then return {'not_ready'} end
-if #ARGV > 1 then redis.call('ZREM', KEYS[2], unpack(ARGV, 2)) end
-return {'looked'}

@@ -1,0 +1,54 @@
+"""The words for states as people read them, and the choices of every state field.
+
+The enums in rules/states.py are pure Python, so they carry no labels. The admin takes its words from here too.
+"""
+
+from enum import StrEnum
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# By the state's value: a value that several enums share has one label.
+STATE_LABELS: dict[str, Promise] = {
+    "draft": _("draft"),
+    "scheduled": _("scheduled"),
+    "lobby": _("lobby open"),
+    "published": _("published"),
+    "open": _("open"),
+    "paused": _("paused"),
+    "closed": _("closed"),
+    "called_off": _("called off"),
+    "line": _("one line of people"),
+    "direct": _("direct: a partner's door, not by our line"),
+    "free": _("free"),
+    "held": _("held"),
+    "sold": _("sold"),
+    "returned": _("returned"),
+    "confirmed": _("confirmed"),
+    "expired": _("expired"),
+    "released": _("given back"),
+    "cancelled": _("cancelled"),
+    "abandoned": _("never came about"),
+    "started": _("payment started"),
+    "pending": _("pending"),
+    "paid": _("paid"),
+    "declined": _("declined"),
+    "refund_due": _("refund due"),
+    "refunded": _("refunded"),
+    "refund_failed": _("refund failed"),
+    "upheld": _("upheld"),
+    "overturned": _("overturned"),
+    "restored": _("order restored"),
+    "priority": _("first unit of the next sale"),
+    "proposed": _("proposed"),
+    "approved": _("approved, can be undone"),
+    "dismissed": _("dismissed"),
+    "due": _("due"),
+    "sent": _("sent"),
+    "failed": _("failed"),
+}
+
+
+def choices(states: type[StrEnum]) -> list[tuple[str, Promise]]:
+    """The choices of a field that holds one of these states. Raises KeyError for a state without a label."""
+    return [(state.value, STATE_LABELS[state.value]) for state in states]

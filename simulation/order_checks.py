@@ -1,0 +1,113 @@
+"""Checks of order and places, as an outsider makes them: the draw, the order of calls, one place a person."""
+
+from collections import defaultdict
+
+from flashsale.rules import lottery
+from simulation.journal import Answer
+from simulation.observations import Check, Observations, identities, make_check
+
+
+def drawn(observed: Observations) -> Check:
+    """The transcripts are valid, match the commitments shown before, and give the numbers that people saw."""
+    broken, verified = [], 0
+    for sale, transcript in observed.transcripts.items():
+        draw = lottery.Transcript(
+            sale=transcript["sale"],
+            commitment=bytes.fromhex(transcript["commitment"]),
+            secret=bytes.fromhex(transcript["secret"]),
+            beacon=bytes.fromhex(transcript["beacon"]),
+            lines={
+                code: lottery.Line(int(line["cohort"]), bytes.fromhex(line["seed"]))
+                for code, line in transcript["lines"].items()
+            },
+        )
+        broken += [f"{sale}: not true that {check.statement}" for check in lottery.checks(draw) if not check.holds]
+        shown = {
+            str(answer.body["commitment"])
+            for answer in observed.journal.answers_to("status", sale=sale)
+            if answer.status == 200
+        }
+        if shown != {transcript["commitment"]}:
+            broken.append(f"{sale}: {len(shown)} commitments shown")
+        for answer in observed.journal.answers_to("look", sale=sale):
+            if answer.ok and answer.body["number"] is not None:
+                verified += 1
+                number = lottery.number_in(draw, line=answer.line, index=int(answer.body["index"]))
+                if number != answer.body["number"]:
+                    broken.append(
+                        f"{sale}: index {answer.body['index']} got number {answer.body['number']}, not {number}"
+                    )
+    return make_check(
+        6,
+        "numbers follow from the draw (order)",
+        broken,
+        f"{verified} numbers verified",
+        "number(index) of the transcript",
+    )
+
+
+def numbers(observed: Observations) -> dict[tuple[str, str, str], int]:
+    """The number of each place, by (sale, line, person), computed from the transcripts."""
+    found = {}
+    for answer in observed.journal.answers_to("enter"):
+        line = observed.transcripts.get(answer.sale, {}).get("lines", {}).get(answer.line)
+        if answer.ok and line:
+            number = lottery.number(int(answer.body["index"]), int(line["cohort"]), bytes.fromhex(line["seed"]))
+            found[answer.sale, answer.line, answer.who] = number
+    return found
+
+
+def called_first(observed: Observations) -> Check:
+    """A person with a reservation was called before: the next status document of the line shows it."""
+    numbers_drawn = numbers(observed)
+    documents: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+    for answer in observed.journal.answers_to("status"):
+        if answer.status == 200:
+            documents[answer.sale, answer.line].append(answer)
+    broken, in_turn = [], 0
+    for answer in observed.journal.answers_to("reserve"):
+        number = numbers_drawn.get((answer.sale, answer.line, answer.who))
+        if not answer.ok or number is None:
+            continue
+        in_turn += 1
+        # A status document may be half a second old when it is served.
+        after = (doc for doc in documents[answer.sale, answer.line] if doc.asked_ms > answer.at_ms + 750)
+        shown = next(after, None)
+        if shown is not None and int(shown.body["called"]) < number:
+            broken.append(f"{answer.sale}/{answer.line}: {number} reserved while {shown.body['called']} were called")
+    return make_check(6, "no reservation before the call (order)", broken, f"{in_turn} in turn", "number ≤ called")
+
+
+def none_passed_over(observed: Observations) -> Check:
+    """No person still waits when a later number has been called already."""
+    broken, looks = [], 0
+    highest_called: dict[tuple[str, str], int] = defaultdict(int)
+    for answer in sorted(
+        observed.journal.answers_to("look"), key=lambda one: (one.sale, one.line, int(one.body.get("now", 0)))
+    ):
+        if not answer.ok or answer.body["number"] is None:
+            continue
+        looks += 1
+        number, state, line = int(answer.body["number"]), answer.body["state"], (answer.sale, answer.line)
+        if state == "waiting" and number <= max(highest_called[line], int(answer.body["called"])):
+            broken.append(f"{answer.sale}/{answer.line}: {number} waits though {answer.body['called']} were called")
+        if state == "called":
+            highest_called[line] = max(highest_called[line], number)
+    return make_check(
+        6, "no person is passed over (order)", broken, f"{looks} looks", "waiting only behind the last one called"
+    )
+
+
+def one_place(observed: Observations) -> Check:
+    """Each phone and each e-mail has one place in a sale. Places of people who left do not count."""
+    people, broken = identities(observed), []
+    left = {(answer.sale, answer.who) for answer in observed.journal.answers_to("leave") if answer.ok}
+    places: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
+    for answer in observed.journal.answers_to("enter"):
+        if answer.ok and answer.who in people and (answer.sale, answer.who) not in left:
+            for value in people[answer.who]:
+                places[answer.sale, value].add((answer.line, int(answer.body["index"])))
+    broken = [f"{sale}: {who} has {len(found)} places" for (sale, who), found in places.items() if len(found) > 1]
+    return make_check(
+        7, "one place per identity (limit)", broken, f"{len(places)} phones and mailboxes", "one place each"
+    )

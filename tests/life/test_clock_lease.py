@@ -1,0 +1,290 @@
+"""The line's clock runs only while somebody sees gate and books answer; what stood still costs nobody anything."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from flashsale.gate import bridge, scripts
+from flashsale.gate.client import GateDown, gate
+from flashsale.gate.keys import SaleKeys
+from flashsale.life import clock_lease, sale_control, tick
+from flashsale.models import Clock, Reservation, Sale
+from flashsale.models.sale import ms
+from flashsale.rules.outcomes import Outcome
+from tests.factories import Shopper, card_of, lobby_sale, move_opening, tend
+from tests.faults.steps import broken, buy, called, dying, refusal
+from tests.races.crowd import at_once
+from tests.races.test_expiry import closing
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+@pytest.fixture(autouse=True)
+def _short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb in (clock_lease, sale_control):
+        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", 400)
+    monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 100)
+
+
+def clocks(sale: Sale) -> tuple[int, int]:
+    """What the line's clock shows in the gate and in the books."""
+    card = card_of(sale)
+    figures = bridge.run(scripts.survey(card, card.lines[0]))
+    assert not isinstance(figures, Outcome)
+    return figures.now, Sale.objects.get(pk=sale.pk).line_ms(figures.wall)
+
+
+def stopped(sale: Sale) -> int:
+    """Waits until the clock stands, and long enough that a window would have passed; what it shows."""
+    time.sleep(0.5)
+    first = clocks(sale)
+    time.sleep(0.2)
+    assert first == clocks(sale)
+    assert first[0] == first[1]
+    return first[0]
+
+
+def went_back(sale: Sale, ms: int) -> None:
+    """The gate's wall clock has gone back so far: whatever the sale has noted of it was noted by a later clock."""
+    Sale.objects.filter(pk=sale.pk).update(paused_ms=F("paused_ms") + ms)
+    Clock.objects.filter(sale=sale).update(runs_from_ms=F("runs_from_ms") + ms, runs_until_ms=F("runs_until_ms") + ms)
+    bridge.run(_gate_went_back(SaleKeys(sale.campaign_id, sale.pk).state, ms))
+
+
+async def _gate_went_back(key: str, ms: int) -> None:
+    for field in ("paused_ms", "runs_from", "runs_until"):
+        await gate().redis.hincrby(key, field, ms)
+
+
+def test_nobody_looks_and_the_clock_stands_for_gate_and_books_and_nothing_is_reserved():
+    sale, (ani, budi) = called("ani", "budi")
+    ani.reserve()
+    stopped(sale)
+    assert refusal(budi.reserve) is Outcome.NOT_READY
+
+
+def test_the_clock_goes_on_from_where_it_stood_so_that_windows_and_holds_keep_their_time():
+    sale, (ani, budi) = called("ani", "budi", claim_s=1, hold_s=1)
+    held = ani.reserve()
+    stood = stopped(sale)
+    tend(sale)
+    gate, books = clocks(sale)
+    assert gate == books
+    assert stood <= gate < stood + 300
+    assert held.deadline_ms > gate
+    assert budi.reserve().replayed is False
+    assert buy(ani).state == "confirmed"
+    assert broken(sale) == []
+
+
+@pytest.mark.parametrize("looked_after", [True, False])
+def test_an_outage_and_a_pause_at_once_are_not_taken_off_twice(looked_after: bool):
+    sale, _ = called("ani")
+    before, _ = clocks(sale)
+    sale_control.pause(sale=sale)
+    stood = stopped(sale)
+    assert stood - before < 300
+    if looked_after:
+        tend(sale)
+        assert stopped(sale) == stood
+    sale_control.resume(sale=sale)
+    assert stopped(sale) - stood < 700
+    tend(sale)
+    gate, books = clocks(sale)
+    assert gate == books >= stood
+
+
+def test_a_beat_whose_message_to_the_gate_was_lost_is_told_by_the_next_and_the_clock_never_goes_back(monkeypatch):
+    sale, _ = called("ani")
+    stood = stopped(sale)
+    dying(monkeypatch, scripts, "extend_lease", lambda: tend(sale))
+    assert clocks(sale)[0] == stood
+    time.sleep(0.2)
+    tend(sale)
+    gate, books = clocks(sale)
+    assert gate == books >= stood
+
+
+@pytest.mark.parametrize("back_ms", [1_500, 3_600_000])
+def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_than_its_last_beat(
+    back_ms: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    for verb in (clock_lease, sale_control):
+        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", 5000)
+    sale, (ani, budi) = called("ani", "budi", claim_s=2, hold_s=2)
+    first = ani.reserve()
+    at_beat, _ = clocks(sale)
+    went_back(sale, back_ms)
+    gate_now, books_now = clocks(sale)
+    assert gate_now == books_now
+    assert at_beat - 500 < gate_now <= at_beat
+    assert (ani.look().state, budi.look().state) == ("spent", "called")
+    assert budi.reserve().deadline_ms >= first.deadline_ms - 500
+    tend(sale)
+    tend(sale)
+    assert "wall clock of Redis went back" in caplog.text
+    stood, _ = clocks(sale)
+    time.sleep(0.1)
+    gate_now, books_now = clocks(sale)
+    assert gate_now == books_now
+    assert stood < gate_now < at_beat + 1000
+    assert Clock.objects.get(sale=sale).runs_until_ms <= time.time() * 1000 + 5000
+    assert broken(sale) == []
+
+
+@contextmanager
+def host_that_is_off(by: timedelta) -> Iterator[None]:
+    """Whoever acts here does so on a machine whose wall clock is wrong; the gate's is right."""
+    right = timezone.now
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timezone, "now", lambda: right() + by)
+        yield
+
+
+@pytest.mark.parametrize("gate_answers", [True, False])
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_an_admin_whose_machines_clock_is_wrong_pauses_and_resumes_and_the_lines_clock_does_not_move(
+    hours: int, gate_answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sale_control, "CLOCK_LEASE_MS", 5000)
+    sale, (ani, budi) = called("ani", "budi", claim_s=10, hold_s=10)
+    held = ani.reserve()
+    before, _ = clocks(sale)
+    if not gate_answers:
+        monkeypatch.setattr(sale_control, "wall_ms", _no_answer)
+    for decide in (sale_control.pause, sale_control.resume):
+        with host_that_is_off(timedelta(hours=hours)):
+            decide(sale=sale)
+        gate_now, books_now = clocks(sale)
+        assert gate_now == books_now
+        assert abs(gate_now - before) < 6000
+        assert (ani.look().state, budi.look().state) == ("spent", "called")
+    tend(sale)
+    gate_now, books_now = clocks(sale)
+    assert gate_now == books_now < held.deadline_ms
+    assert budi.reserve().replayed is False
+    assert Reservation.objects.filter(state="held").count() == 2
+    assert broken(sale) == []
+
+
+async def _no_answer() -> int:
+    raise GateDown
+
+
+def test_a_beat_that_was_held_up_at_the_books_for_longer_than_a_lease_moves_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sale, _ = called("ani")
+    stood = stopped(sale)
+    lock, late = clock_lease.lock_sale, []
+
+    def held_up(*args: Any, **fields: Any) -> Any:
+        """The row was somebody else's for long; meanwhile another door's beat has let the clock go on."""
+        monkeypatch.setattr(clock_lease, "lock_sale", lock)
+        late.append(1)
+        at_once([lambda: [tend(sale) or time.sleep(0.1) for _ in range(20)]])
+        return lock(*args, **fields)
+
+    monkeypatch.setattr(clock_lease, "lock_sale", held_up)
+    tend(sale)
+    assert late == [1]
+    assert "went back" not in caplog.text
+    gate_now, books_now = clocks(sale)
+    assert gate_now == books_now < stood + 3000
+
+
+def test_what_was_lent_before_a_decision_is_not_lent_after_it() -> None:
+    sale, _ = called("ani")
+    card, row = card_of(sale), Sale.objects.get(pk=sale.pk)
+    stale = {"revision": row.revision, "lease": row.lease._replace(until=row.lease.until + 60_000)}
+    sale_control.pause(sale=sale)
+    stood = clocks(sale)
+    bridge.run(scripts.extend_lease(card, **stale))
+    time.sleep(0.1)
+    assert clocks(sale) == stood
+    clock_lease._renew_in_books(sale.pk, int(time.time() * 1000), time.monotonic())
+    assert clocks(sale) == stood
+
+
+def test_what_was_paused_and_called_off_goes_on_from_where_it_stood() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    held = ani.reserve()
+    sale_control.pause(sale=sale)
+    stood = stopped(sale)
+    sale_control.call_off(sale=sale, message="No phones.")
+    assert clocks(sale) == (stood, stood)
+    tend(sale)
+    gate_now, books_now = clocks(sale)
+    assert stood <= gate_now == books_now < stood + 300 < held.deadline_ms
+
+
+def test_whoever_resumes_and_has_to_wait_for_it_takes_that_time_from_nobody() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no row locks")
+    sale, _ = called("ani")
+    sale_control.pause(sale=sale)
+    stood = clocks(sale)
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            Sale.objects.select_for_update().get(pk=sale.pk)
+            resumed = thread.submit(closing(lambda sale: sale_control.resume(sale=sale)), Sale.objects.get(pk=sale.pk))
+            time.sleep(0.6)
+        resumed.result(timeout=20)
+    assert clocks(sale)[0] < stood[0] + 400
+
+
+def test_a_sale_paused_over_its_opening_opens_when_it_goes_on_and_may_be_closed_at_once() -> None:
+    opens = timezone.now() + timedelta(seconds=1.5)
+    sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
+    Shopper(sale, "ani").enter()
+    sale_control.pause(sale=sale)
+    time.sleep(1.6)
+    tend(sale)
+    assert clocks(sale) == (ms(opens), ms(opens))
+    for decide in (sale_control.resume, sale_control.close_early):
+        decide(sale=sale)
+    assert ms(sale.closes_at) >= ms(opens) + 1
+    assert sale.is_over(timezone.now())
+
+
+@pytest.mark.parametrize("gate_answers", [True, False])
+def test_a_sale_that_has_opened_is_not_postponed_by_an_admin_whose_clock_is_behind(
+    gate_answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale, _ = called("ani")
+    if not gate_answers:
+        monkeypatch.setattr(sale_control, "wall_ms", _no_answer)
+    with host_that_is_off(timedelta(hours=-1)), pytest.raises(ValidationError):
+        sale_control.postpone(sale=sale, opens_at=timezone.now() + timedelta(hours=3))
+
+
+def test_a_door_that_has_not_heard_of_a_later_opening_does_not_start_the_clock():
+    opens = timezone.now() + timedelta(seconds=1.5)
+    sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
+    stale = card_of(sale)
+    sale_control.postpone(sale=sale, opens_at=opens + timedelta(hours=1))
+    time.sleep(1.6)
+    bridge.run(tick.tick_sale(card=stale))
+    assert not Clock.objects.filter(sale=sale, runs_until_ms__gt=0).exists()
+    assert Sale.objects.get(pk=sale.pk).paused_ms == 0
+
+
+def test_an_outage_over_the_opening_costs_nobody_the_sale() -> None:
+    sale = lobby_sale()
+    ani = Shopper(sale, "ani")
+    ani.enter()
+    move_opening(sale, timezone.now() - timedelta(hours=3))
+    assert clocks(sale) == (ms(sale.opens_at),) * 2
+    for _again in range(2):
+        tend(sale)
+    assert 0 <= clocks(sale)[0] - ms(sale.opens_at) < 60_000
+    assert (ani.look().state, ani.reserve().replayed) == ("called", False)
