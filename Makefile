@@ -8,8 +8,16 @@ NEWEST := python3 python3.14 python3.13 python3.12 python3.11
 PYTHON ?= $(shell for p in $(NEWEST); do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 SEED ?= $(shell date +%s)
+CORES := $(shell getconf _NPROCESSORS_ONLN)
 # Many tests wait for a clock or a browser: one worker more than there are cores.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+WORKERS ?= $(shell expr $(CORES) + 1)
+# What `make quick` runs, without the tests that are marked slow. The rest is for `make test`.
+QUICK := tests/rules tests/house tests/gate tests/config tests/simulation \
+	$(addprefix tests/life/test_,reserve.py confirm.py expire.py line.py) \
+	$(addprefix tests/web/test_,api.py hot.py pages.py document.py problems.py health.py)
+
+# Each run of the tests adds here what it skipped; `make test` prints it once, at its end.
+SKIPS := var/check/skips
 
 # Checks read the settings, too; they get a demo's, in a folder of their own.
 CHECKING := FLASHSALE_DEMO=1 FLASHSALE_VAR=var/check
@@ -17,7 +25,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --pytho
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check story soak lock messages clean
+.PHONY: help run quick test check story soak lock messages clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,9 +36,20 @@ run: $(VENV)/.runs $(MO)  ## a demo with all its parts; Ctrl-C ends it, again co
 story: $(VENV)/.runs $(MO)  ## the campaign of January 2021 again, in a minute or two, with every promise checked
 	@FLASHSALE_DEMO=1 $(PY) manage.py story $(ARGS)
 
+quick: $(VENV)/.tests $(MO)  ## after each edit, in a minute: format, lint, types, imports, the fast tests of most parts
+	$(VENV)/bin/ruff format --check --quiet
+	$(VENV)/bin/ruff check --quiet
+	$(CHECKING) $(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+	$(PY) -m pytest -q -n $(CORES) -m "not slow and not browser" $(QUICK) $(ARGS)
+
 test: check  ## checks, then the whole suite on PostgreSQL and the books once more on SQLite
-	$(PY) -m pytest -n $(WORKERS) $(ARGS)
-	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest -n $(WORKERS) -m books $(ARGS)
+	@mkdir -p var/check && rm -f $(SKIPS)
+	@result=0; export FLASHSALE_TEST_SKIPS=$(SKIPS); \
+	$(PY) -m pytest -n $(WORKERS) $(ARGS) && \
+	FLASHSALE_TEST_DB=sqlite $(PY) -m pytest -n $(WORKERS) -m books $(ARGS) || result=$$?; \
+	test ! -e $(SKIPS) || $(PY) -m tests.skips $(SKIPS); \
+	exit $$result
 
 soak: $(VENV)/.tests $(MO)  ## random steps, races and faults in their long forms; SEED=, STEPS=, ROUNDS=
 	FLASHSALE_SOAK=$(SEED) FLASHSALE_SOAK_STEPS=$(STEPS) FLASHSALE_SOAK_ROUNDS=$(ROUNDS) $(PY) -m pytest -q -n auto -p tests.soak tests/oracle tests/races tests/faults $(ARGS)
@@ -60,13 +79,13 @@ $(VENV)/bin/pip:
 
 $(VENV)/.runs: requirements.txt requirements-demo.txt | $(VENV)/bin/pip
 	@echo "Installing into $(VENV) (the first time takes a minute) ..."
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-demo.txt
+	@$(PY) .ci/install.py requirements.txt requirements-demo.txt
 	@touch $@
 
 # The path file lets a bare `pytest` find the project, like `python -m pytest`.
 $(VENV)/.tests: requirements-dev.txt | $(VENV)/bin/pip
 	@echo "Installing into $(VENV), with what tests and checks need (the first time takes a minute or two) ..."
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(PY) .ci/install.py requirements-dev.txt
 	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "project.pth").write_text(str(pathlib.Path.cwd()))'
 	@touch $(VENV)/.runs $@
 

@@ -67,7 +67,7 @@ def chromium() -> str:
         found = os.environ.get("CHROMIUM") or shutil.which(name)
         if found:
             return found
-    pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM=/path/to/it")
+    pytest.skip("no Chromium")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,7 +21,7 @@ BLOCK_MAX = 10_000
 BLOCK_MIN = 50
 
 # By the line's id in the books.
-MAKING_ROOM: GateCache[int, SingleFlight] = GateCache()
+EXTENSIONS: GateCache[int, SingleFlight] = GateCache()
 
 
 async def extend_block(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
@@ -41,7 +41,7 @@ async def extend_block_now(*, card: SaleCard, line: LineCard) -> None:
 
     Raises TimeoutError when PostgreSQL hangs. The block may still be committed, and then a tick sends it to Redis.
     """
-    running = MAKING_ROOM.entries().setdefault(line.id, SingleFlight())
+    running = EXTENSIONS.entries().setdefault(line.id, SingleFlight())
     await running.run(partial(_extend_from_survey, card, line))
 
 

@@ -157,7 +157,7 @@ _REASONS = (
     ),
 )
 
-REASONS: dict[ReasonCode, CancelReason] = {reason.code: reason for reason in _REASONS}
+REASONS: dict[ReasonCode, CancelReason] = {cancel_reason.code: cancel_reason for cancel_reason in _REASONS}
 
 
 def cancel_reason(code: str) -> CancelReason:

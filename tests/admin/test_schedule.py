@@ -223,7 +223,7 @@ def test_pages_say_when_redis_does_not_answer(alice: Client, monkeypatch: pytest
     async def down(*, code: str) -> Any:
         raise GateDown(code)
 
-    monkeypatch.setattr(places, "card", down)
+    monkeypatch.setattr(places, "sale_card", down)
     for url in (_change_url(sale), "/admin/"):
         assert "Redis (the gate) does not answer" in alice.get(url).content.decode()
 

@@ -86,7 +86,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """Everything runs, as after `docker compose up`."""
     books = os.environ.get("TEST_DATABASE_URL", "")
     if not books:
-        pytest.skip("the services want PostgreSQL; this run has SQLite")
+        pytest.skip("SQLite is not what the services use")
     running = Host(folder=tmp_path_factory.mktemp("deploy"), books_url=books)
     try:
         _start(running)

@@ -37,7 +37,7 @@ def nginx() -> str:
     """Path of the machine's nginx; the tests are skipped where there is none."""
     found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if not found:
-        pytest.skip("no nginx: apt-get install nginx-light")
+        pytest.skip("no nginx")
     return found
 
 
@@ -109,7 +109,7 @@ def test_sixty_four_clients_cost_the_door_what_one_costs(edge: Edge) -> None:
     assert all(1 < times <= POLLING_S * PER_LINE_AND_S for times in asked.values()), asked
 
 
-@pytest.mark.skipif("sys.platform != 'linux'")
+@pytest.mark.skipif("sys.platform != 'linux'", reason="not Linux: the scheduling policy of threads")
 def test_no_thread_of_a_door_takes_the_core_from_another_that_works(granian: tuple[Process, int]) -> None:
     keeper = Path(f"/proc/{granian[0].pid}/task")
     doors = [pid for task in keeper.iterdir() for pid in (task / "children").read_text().split()]

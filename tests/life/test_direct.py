@@ -1,4 +1,4 @@
-"""A partner's own door: it reserves straight from an allocation, within stock and limit, and nobody stands in line."""
+"""Direct allocations: a partner reserves without a line, within stock and limit."""
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -35,7 +35,7 @@ def direct(sale, name, *, key="once", quantity=1):
     )
 
 
-def test_a_partners_own_door_reserves_directly_within_stock_and_limit():
+def test_a_partner_reserves_directly_within_stock_and_limit():
     sale = sale_of(line("door", 2, mode=AllocationMode.DIRECT))
     assert refusal(direct, sale, "ani") is Outcome.NOT_OPEN
     open_now(sale)
@@ -67,7 +67,7 @@ def test_a_direct_allocation_sells_on_after_more_holds_than_a_line_may_have_entr
     held_promises()
 
 
-def test_a_direct_allocation_has_no_line_to_stand_in():
+def test_entering_a_direct_allocation_is_refused():
     sale = sale_of(line("door", 2, mode=AllocationMode.DIRECT))
     assert refusal(Shopper(sale, "ani", line="door").enter) is Outcome.FORBIDDEN
     with pytest.raises(ValidationError):

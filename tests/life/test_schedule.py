@@ -1,4 +1,4 @@
-"""Plans that cannot work are refused when the sale is to be published, in words, and nothing comes into being."""
+"""Publication refuses plans that cannot work, says why in both languages, and changes nothing."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ def draft_of(*lines, campaign=None, **fields):
 
 
 def refused(sale):
-    """Why the sale cannot be published, in both languages, after it was tried; nothing has changed."""
+    """Tries to publish the sale and checks that nothing has changed. Returns the reasons in both languages."""
     before = list(Sale.objects.values()), Record.objects.count(), Unit.objects.count()
     with translation.override("en"), pytest.raises(ValidationError) as error:
         publish(sale=sale)
@@ -60,7 +60,7 @@ def test_lines_that_roll_over_in_a_circle_are_refused_by_name():
     ]
 
 
-def test_a_line_that_gets_its_units_when_it_has_rolled_over_itself_is_refused_by_name():
+def test_a_line_that_rolls_over_to_a_line_that_has_rolled_over_is_refused_by_name():
     at = {"rolls_over_at": OPENS + HALF_AN_HOUR}
     first, second = line("one", successor="two", **at), line("two", channel="akulaku", successor="three", **at)
     english, indonesian = refused(draft_of(first, second, line("three", channel="mi.com")))
@@ -73,9 +73,9 @@ def test_a_line_that_gets_its_units_when_it_has_rolled_over_itself_is_refused_by
 @pytest.mark.parametrize(
     "rules", [{"successor": "two", "rolls_over_at": OPENS + HALF_AN_HOUR}, {"opens_at": OPENS + HALF_AN_HOUR}]
 )
-def test_a_line_whose_own_time_comes_after_the_closing_is_refused_by_name(rules):
+def test_a_line_with_an_own_time_after_the_closing_is_refused_by_name(rules):
     sale = draft_of(line("one", **rules), line("two", channel="akulaku"))
-    # A draft's closing may be changed when its lines are planned already.
+    # The closing of a draft may change after its lines are planned.
     Sale.objects.filter(pk=sale.pk).update(closes_at=OPENS + HALF_AN_HOUR)
     sale.refresh_from_db()
     english, _ = refused(Sale.objects.get(pk=sale.pk))
@@ -104,7 +104,7 @@ def test_a_line_that_rolls_over_before_it_opens_is_refused(opens, rolls):
 
 
 def source_sale(campaign, *, max_entries=1000):
-    """A sale that is open, in which one person stands."""
+    """An open sale with one person in its line."""
     sale = lobby_sale(campaign, stock={PHONE: 1}, max_entries=max_entries)
     Shopper(sale, "ani").enter()
     return open_now(sale)
@@ -165,7 +165,7 @@ def test_units_have_serial_numbers_however_long_the_codes_are():
 
 
 def offering(count):
-    """A draft with a line that offers so many things."""
+    """A draft with one line that sells `count` offers."""
     skus = [f"phone-{number:03}" for number in range(count)]
     offers = [{"sku": sku, "name": "Phone", "price": 1} for sku in skus]
     return draft_of({"code": "first", "channels": ["lazada"], "stock": dict.fromkeys(skus, 1)}, offers=offers, code="s")
@@ -191,7 +191,7 @@ def test_a_line_offers_as_much_as_its_public_status_can_say_at_its_longest():
 
 
 class Account(Shopper):
-    """Somebody whom their partner knows by the name of an account."""
+    """A shopper whom the partner identifies by an account."""
 
     def enter(self):
         known = digest_identity(card=self.card, values={Axis.ACCOUNT: self.name}, channel=self.channel.id)
@@ -219,7 +219,7 @@ def test_an_account_is_one_person_at_one_partner_only():
     assert stranger.value.outcome is Outcome.NOT_ELIGIBLE
 
 
-def test_a_list_of_accounts_says_whose_they_are():
+def test_a_list_of_accounts_names_the_channel_of_the_accounts():
     where = line("both") | {"channels": ["lazada", "akulaku"], "listed": [(Axis.ACCOUNT, "budi")]}
     with translation.override("en"), pytest.raises(ValidationError) as error:
         draft_of(where)
@@ -228,7 +228,7 @@ def test_a_list_of_accounts_says_whose_they_are():
     ]
 
 
-def test_a_list_of_accounts_is_refused_where_their_partner_no_longer_leads_to_it():
+def test_a_list_of_accounts_is_refused_when_their_channel_no_longer_leads_to_the_line():
     campaign = poco_campaign(axes={Axis.ACCOUNT: "hard enter"})
     sale = draft_of(line("loyal", listed=[(Axis.ACCOUNT, "budi")]), campaign=campaign)
     channels = sale.allocations.get().channels

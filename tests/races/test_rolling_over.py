@@ -128,7 +128,7 @@ def doors_that_saw_the_same() -> tuple[Shopper, Callable[[], None], Callable[[],
     bridge.run(draw.draw(card=card_of(sale)))
     card = card_of(sale)
     figures = bridge.run(scripts.survey(card, card.lines[0]))
-    calls = partial(bridge.run, tick._call(card, card.lines[0], figures))
+    calls = partial(bridge.run, tick._call_people(card, card.lines[0], figures))
     rolls = partial(bridge.run, roll_over.roll_over(card=card, line=card.lines[0], figures=figures))
     return ani, calls, rolls
 

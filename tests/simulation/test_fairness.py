@@ -7,6 +7,7 @@ from simulation import fairness_simulation
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
 
+@pytest.mark.slow
 def test_one_place_per_identity_removes_the_resellers_advantage():
     findings = fairness_simulation.simulate(cohort=2_000, seed=26)
     assert [finding.what for finding in findings if finding.held is False] == []
@@ -20,6 +21,7 @@ def test_an_order_of_calls_that_differs_from_the_numbers_is_noticed():
     assert fairness_simulation._kendall([(1, 1), (2, 1)]) == 1.0
 
 
+@pytest.mark.slow
 def test_numbers_that_follow_the_order_of_entry_are_noticed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         fairness_simulation,

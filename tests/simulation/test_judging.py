@@ -1,5 +1,7 @@
 """Simulated households and rings: the same seed gives the same ones, and the rules separate them well enough."""
 
+import pytest
+
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from simulation import review_judging
 from simulation.honest_crowd import HOUSEHOLDS
@@ -15,6 +17,7 @@ def test_the_same_seed_makes_the_same_sale_with_one_order_in_twenty_of_a_ring() 
         assert len(values) == len(made), "the limit refuses a second order with the same value"
 
 
+@pytest.mark.slow
 def test_rings_are_found_and_no_kind_of_household_suffers() -> None:
     """The lowest acceptable values of the results in docs/review.md, on seeds that the rules were not made with."""
     judged = review_judging.judge(seeds=[2001, 2002], orders=8000, rules=DEFAULT_RULE_SET)

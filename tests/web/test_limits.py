@@ -79,6 +79,7 @@ def test_a_refusal_says_when_to_come_back(lazada: Partner, monkeypatch: pytest.M
     assert 1 <= int(second["Retry-After"]) == second.json()["retry_after_s"] <= 60
 
 
+@pytest.mark.slow
 def test_log_in_takes_exactly_five_guesses_a_minute() -> None:
     User.objects.create_superuser("alice", password="right")
 
@@ -92,6 +93,7 @@ def test_log_in_takes_exactly_five_guesses_a_minute() -> None:
     assert guess(user="bob") == 429  # the address has reached its own limit
 
 
+@pytest.mark.slow
 def test_log_in_takes_all_addresses_of_one_ipv6_network_for_one_guesser() -> None:
     User.objects.create_superuser("alice", password="right")
 
@@ -104,6 +106,7 @@ def test_log_in_takes_all_addresses_of_one_ipv6_network_for_one_guesser() -> Non
     assert guess("right", "2001:db8:1:3::1") == 302
 
 
+@pytest.mark.slow
 def test_log_in_says_when_to_come_back() -> None:
     replies = [Client().post("/admin/login/", {"username": "alice", "password": "x"}) for _ in range(6)]
     assert 1 <= int(replies[5]["Retry-After"]) <= 60

@@ -20,7 +20,10 @@ from tests.factories import identity, open_now
 from tests.web.asgi import Reply, send_request
 from tests.web.conftest import Partner
 
-pytestmark = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no locks that one could hold")
+pytestmark = [
+    pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no locks that one could hold"),
+    pytest.mark.slow,
+]
 
 
 @contextmanager
