@@ -94,7 +94,7 @@ def test_when_redis_is_down_the_page_reloads_and_places_are_kept(
     async def down(**_: str) -> None:
         raise GateDown("card")
 
-    monkeypatch.setattr(sale_page.places, "card", down)
+    monkeypatch.setattr(sale_page.places, "sale_card", down)
     answer = Client(headers={"accept-language": "en"}).get("/s/sale/")
     assert (answer.status_code, answer["Retry-After"], answer["Refresh"]) == (503, "20", "20")
     assert "Your place is safe" in answer.content.decode()
