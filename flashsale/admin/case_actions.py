@@ -15,14 +15,13 @@ from flashsale.admin.evidence import evidence_summary, evidence_table
 from flashsale.admin.labels import local_time
 from flashsale.life import appeal, review
 from flashsale.models import Case
-from flashsale.rules.reasons import REASONS
-from flashsale.rules.reasons import cancel_reason as reason_of
+from flashsale.rules.reasons import REASONS, cancel_reason
 from flashsale.rules.states import CaseState
 
 
 def reason_title(code: str) -> str:
     """A reason's title in the reader's language; a dash for an empty code."""
-    return reason_of(code).title.in_language(get_language() or "id") if code else "–"
+    return cancel_reason(code).title.in_language(get_language() or "id") if code else "–"
 
 
 def evidence_tables(cases: Sequence[Case]) -> list[Table]:

@@ -112,7 +112,7 @@ def summary(found: Sequence[Finding], rules: RuleSet) -> dict[str, Any]:
         "flagged": len(flagged),
         "groups": len({finding.group for finding in flagged}),
         "homes": {home: [orders[home], flagged_homes[home]] for home in HOMES},
-        "reasons": dict(Counter(reason.kind.value for finding in flagged for reason in finding.shared)),
+        "reasons": dict(Counter(value.kind.value for finding in flagged for value in finding.shared)),
         "marks": dict(Counter(mark.value for finding in flagged for mark in finding.marks)),
         "scores": [spread[low] for low in range(0, SCORE_MAX, 10)],
     }

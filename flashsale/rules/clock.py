@@ -1,7 +1,7 @@
-"""The line's clock: wall time minus all time after the opening in which nobody could reserve.
+"""The line's clock: wall time minus all time after the opening in which people could not reserve.
 
-Claim windows and holds end by this clock, so an outage or a pause costs nobody their time. The clock runs only while a
-lease lasts; flashsale/life/clock_lease.py renews the lease. The gate (Redis) computes the same time in
+Claim windows and holds end by this clock, so an outage or a pause takes no time from shoppers. The clock runs only
+while a lease lasts; flashsale/life/clock_lease.py renews the lease. The gate (Redis) computes the same time in
 flashsale/gate/lua/prelude.lua; tests/rules/estimate-vectors.json holds both to one formula.
 """
 

@@ -86,7 +86,7 @@ def message_address(axis: Axis, raw: str) -> str:
     return "".join(mailbox.split(raw.strip())) if axis is Axis.EMAIL else value
 
 
-# Types of numbers that a code may go to. Some countries, such as the USA, do not tell mobiles from fixed lines.
+# Types of numbers that a code may go to. Some countries, such as the USA, do not distinguish mobiles from fixed lines.
 _MOBILE_TYPES = frozenset({phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE})
 COUNTRIES = frozenset(phonenumbers.SUPPORTED_REGIONS)
 
@@ -120,21 +120,22 @@ def _phone(text: str) -> str:
     return _any_phone(digits)
 
 
-# What stands around a phone number that was copied from a spreadsheet (an apostrophe) or a link.
+# A phone number that was copied from a spreadsheet (an apostrophe) or from a link begins with this.
 _AROUND = re.compile(r"\A(?:['’]|tel:)")
 # A number cell of a spreadsheet comes as 6281234567011.0; read as a digit, the zero makes the phone of another person.
 _DECIMALS = re.compile(r"[^.]*\.\W*(?:\d\d|0+)\W*|.*\.\W*\d\W*")
 
 
 def _any_phone(digits: str) -> str:
-    # A number copied from a list of contacts comes between marks of direction, which are invisible.
-    shown = (character for character in digits if unicodedata.category(character) != "Cf")
-    digits = "".join(str(unicodedata.decimal(character, character)) for character in shown)
+    # A number copied from a contact list may stand between invisible marks of text direction (category Cf).
+    visible = (character for character in digits if unicodedata.category(character) != "Cf")
+    digits = "".join(str(unicodedata.decimal(character, character)) for character in visible)
     digits = _AROUND.sub("", digits).translate(_BRACKETS)
     if _DECIMALS.fullmatch(digits):
         return ""
-    # No number at home begins with 00, which many write for the plus. With neither, 62 is the country to everybody but
-    # the library: it takes 62 811 123 456 for a landline without its zero, the phone of somebody else.
+    # No number of the home region begins with 00, so 00 stands for the plus. People also write 62 for the country
+    # without plus or 00. The library would read 62 811 123 456 as a landline without its zero: the phone of another
+    # person.
     digits = re.sub(r"^\W*(?:0\W*0\W*)?6\W*2", "+62", digits)
     # The library finds a number in any sentence. A typing error must not become the phone of another person.
     if not re.fullmatch(r"\+?[\d\s().\-‐-―−]+", digits):

@@ -49,14 +49,20 @@ def test_the_browser_draws_as_the_server_does(shop: Site, page: Page) -> None:
 
 def test_the_browser_estimates_as_the_vectors_say(shop: Site, page: Page) -> None:
     Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
-    chances = page.evaluate(
-        """(cases) => {
-            const { chance } = page({ sale: "x", language: "en", currency: "IDR", texts: {} });
-            return cases.map((c) => chance({ ...c, entered: 1 }, c.ahead));
+    shown = page.evaluate(
+        """({ chance: chances, wait: waits }) => {
+            const { chance, wait } = page({ sale: "x", language: "en", currency: "IDR", texts: {} });
+            return {
+              chance: chances.map((c) => chance({ ...c, entered: 1 }, c.ahead)),
+              wait: waits.map((c) => wait(c, c.ahead, c.calls_per_s / 1000)),
+            };
         }""",
-        ESTIMATES["chance"],
+        ESTIMATES,
     )
-    assert chances == [f"{100 * case['chance']:.0f} %" for case in ESTIMATES["chance"]]
+    assert shown["chance"] == [f"{100 * case['chance']:.0f} %" for case in ESTIMATES["chance"]]
+    for case, wait in zip(ESTIMATES["wait"], shown["wait"], strict=True):
+        # The vectors are rounded up to a whole millisecond.
+        assert wait == (False if case["wait_ms"] is None else pytest.approx(case["wait_ms"], abs=1)), case
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

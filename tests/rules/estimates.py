@@ -1,4 +1,4 @@
-"""What the waiting page tells about the future, as a reference in Python for its script (static/flashsale/page.js).
+"""What the waiting page says about the future, as a reference in Python for its script (static/flashsale/page.js).
 
 Production computes these only in the browser. Here they are simulated in thousands of lines (test_estimates.py), and
 `estimate-vectors.json` holds both languages to the same results. After a change of a formula, write it again:

@@ -1,4 +1,4 @@
-"""An address typed by two members of a family is one; the house next door is another."""
+"""Two spellings of one address are one value. The address of the house next door is another value."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from flashsale.rules.identity import Axis, canonical_value
         "Ｊｌ．Ｍｅｌａｔｉ Ｒａｙａ １２ RT3/RW5 Sukajadi Cibeunying Bandung 40123",
     ],
 )
-def test_spellings_of_one_door_are_one(spelling: str) -> None:
+def test_spellings_of_one_address_are_one(spelling: str) -> None:
     assert canonical_value(Axis.ADDRESS, spelling) == "melati raya 12 rt 3 rw 5 sukajadi cibeunying bandung 40123"
 
 
@@ -57,5 +57,5 @@ def test_words_for_one_thing_are_one(one: str, other: str) -> None:
         ("Jl. Melati 3, 001/002", "Jl. Melati 3, 002/001"),
     ],
 )
-def test_two_doors_stay_two(one: str, other: str) -> None:
+def test_two_addresses_stay_two(one: str, other: str) -> None:
     assert canonical_value(Axis.ADDRESS, one) != canonical_value(Axis.ADDRESS, other)

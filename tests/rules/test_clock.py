@@ -1,4 +1,4 @@
-"""The line's clock stands still while nobody can reserve, and never goes back."""
+"""The line's clock stands still while people cannot reserve, and never goes back."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the page tells waiting people comes true at least as often as it says, in thousands of simulated lines."""
+"""What the page says to waiting people comes true at least as often as it says, in thousands of simulated lines."""
 
 import heapq
 import json
@@ -118,7 +118,7 @@ def _estimate(line: Line) -> tuple[int, float]:
     return number, chance(ahead=ahead, claims=line.claims, free=line.free, held=line.held)
 
 
-@pytest.mark.parametrize("all_pay", [False, True], ids=["some do not pay", "everybody pays"])
+@pytest.mark.parametrize("all_pay", [False, True], ids=["some do not pay", "all pay"])
 def test_no_chance_comes_true_five_points_more_rarely_than_estimated(all_pay: bool) -> None:
     came: dict[float, list[bool]] = defaultdict(list)
     for line in _lines(random.Random(20210126), all_pay=all_pay):

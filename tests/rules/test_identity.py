@@ -1,4 +1,4 @@
-"""One person, one canonical value for each axis, however it is typed; two people, two."""
+"""One person has one canonical value on each axis in every spelling. Two people have two."""
 
 import hmac
 import time
@@ -82,12 +82,12 @@ def test_spellings_of_one_value_are_one(axis: Axis, spellings: list[str], value:
         (Axis.EMAIL, "poco@siti.fastmail.fm", "poco@siti.fastmail.fm"),
     ],
 )
-def test_a_value_is_reached_where_its_digest_says(axis: Axis, raw: str, reached: str) -> None:
+def test_a_message_goes_to_the_value_of_the_digest(axis: Axis, raw: str, reached: str) -> None:
     assert message_address(axis, raw) == reached
     assert canonical_value(axis, reached) == canonical_value(axis, raw)
 
 
-def test_what_is_no_value_is_reached_nowhere() -> None:
+def test_a_message_to_a_wrong_value_is_refused() -> None:
     for axis, raw in ((Axis.PHONE, "0812"), (Axis.EMAIL, "anna@"), (Axis.EMAIL, "a" * 257)):
         with pytest.raises(BadValue):
             message_address(axis, raw)
@@ -182,7 +182,7 @@ def test_any_text_is_refused_or_has_one_canonical_value(axis: Axis, raw: str) ->
         assert canonical_value(axis, value) == value
 
 
-def test_numbers_of_the_axes_never_change() -> None:
+def test_ids_of_the_axes_never_change() -> None:
     assert {axis.value: number for axis, number in AXIS_ID.items()} == {
         "phone": 1,
         "email": 2,

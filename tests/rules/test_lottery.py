@@ -1,4 +1,4 @@
-"""The draw: fixed by vectors, a true permutation, and checkable by strangers with one plain script."""
+"""The draw agrees with the vectors, is a permutation, and can be checked by anyone with one script."""
 
 import json
 import subprocess
@@ -47,7 +47,7 @@ def test_those_who_enter_after_the_freeze_stand_behind_in_order_of_entry(seed: b
 
 
 @pytest.mark.parametrize("answer", [lottery.number, lottery.index_of])
-def test_nothing_stands_before_the_first(answer: Callable[[int, int, bytes], int]) -> None:
+def test_indexes_and_numbers_start_at_one(answer: Callable[[int, int, bytes], int]) -> None:
     with pytest.raises(ValueError, match="start at 1"):
         answer(0, 10, SECRET)
 
@@ -82,9 +82,9 @@ def verify_json(tmp_path: Path, data: object, *question: str) -> tuple[int, list
 
 
 def test_verifier_accepts_a_true_transcript_and_says_what_it_checked(tmp_path: Path) -> None:
-    status, said, _ = verify_json(tmp_path, published() | {"note": "more fields are allowed"})
+    status, lines, _ = verify_json(tmp_path, published() | {"note": "more fields are allowed"})
     assert status == 0
-    assert said == [
+    assert lines == [
         "sale 'poco-m3', 2 lines",
         "ok     the secret is the one committed to",
         "ok     line 'lazada': the seed follows from the secret, the beacon 00ff (announced?) and a cohort of 1,000",
@@ -93,10 +93,10 @@ def test_verifier_accepts_a_true_transcript_and_says_what_it_checked(tmp_path: P
     ]
 
 
-def test_verifier_ends_with_the_number_that_was_asked_for(tmp_path: Path) -> None:
-    status, said, _ = verify_json(tmp_path, published(), "--line", "lazada", "--index", "7")
+def test_verifier_ends_with_the_requested_number(tmp_path: Path) -> None:
+    status, lines, _ = verify_json(tmp_path, published(), "--line", "lazada", "--index", "7")
     seed = lottery.seed(SECRET, "lazada", 1000, b"\x00\xff")
-    assert (status, said[-1]) == (0, f"number: {lottery.number(7, 1000, seed)}")
+    assert (status, lines[-1]) == (0, f"number: {lottery.number(7, 1000, seed)}")
     assert verify_json(tmp_path, published(), "--line", "mi.com", "--index", "7")[1][-1] == "number: 7"
 
 
@@ -118,10 +118,10 @@ LIES = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_verifier_finds_a_lie_about_the(lie: str, tmp_path: Path) -> None:
-    status, said, _ = verify_json(tmp_path, LIES[lie], "--line", "lazada", "--index", "7")
+    status, lines, _ = verify_json(tmp_path, LIES[lie], "--line", "lazada", "--index", "7")
     assert status == 1
-    assert said[-2].startswith("the transcript is FALSE")
-    assert said[-1].startswith("number: ")
+    assert lines[-2].startswith("the transcript is FALSE")
+    assert lines[-1].startswith("number: ")
 
 
 UNUSABLE = {
@@ -145,9 +145,9 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("fault", UNUSABLE)
 def test_verifier_calls_unusable_a_transcript_with(fault: str, tmp_path: Path) -> None:
-    status, said, complaint = verify_json(tmp_path, UNUSABLE[fault])
-    assert (status, said) == (2, [])
-    assert complaint.startswith("unusable: ")
+    status, lines, error = verify_json(tmp_path, UNUSABLE[fault])
+    assert (status, lines) == (2, [])
+    assert error.startswith("unusable: ")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One catalogue of reasons, whole in both languages."""
+"""The catalogue of reasons is complete in both languages."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A receipt says what was signed and nothing else, and a stranger can check it."""
+"""A receipt has exactly the signed content, and anyone can check it."""
 
 import copy
 import json
@@ -27,13 +27,13 @@ def sign(index: int = 7) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_receipts_of_known_places_never_change(case: dict[str, Any]) -> None:
-    said, signer = case["signed"]["receipt"], Signer(bytes.fromhex(case["seed"]))
+    content, signer = case["signed"]["receipt"], Signer(bytes.fromhex(case["seed"]))
     digests = {axis: bytes.fromhex(digest) for axis, digest in case["digests"].items()}
-    assert said == statement(
-        sale=said["sale"], line=said["line"], index=said["index"], time_ms=said["time"], digests=digests
+    assert content == statement(
+        sale=content["sale"], line=content["line"], index=content["index"], time_ms=content["time"], digests=digests
     )
-    assert signed_bytes(said).hex() == case["bytes"]
-    assert (signer.public.hex(), signer.sign(said)) == (case["public"], case["signed"])
+    assert signed_bytes(content).hex() == case["bytes"]
+    assert (signer.public.hex(), signer.sign(content)) == (case["public"], case["signed"])
     assert verify(case["signed"], key_set([signer.public]))
 
 
@@ -43,14 +43,14 @@ def test_the_id_of_a_key_is_the_thumbprint_of_rfc_8037() -> None:
 
 
 def test_the_signed_bytes_are_what_the_documentation_says() -> None:
-    said = statement(sale="s", line="é", index=1, time_ms=2, digests={"phone": bytes(16)})
+    content = statement(sale="s", line="é", index=1, time_ms=2, digests={"phone": bytes(16)})
     held = receipts.holder_mark("phone", bytes(16))
-    assert signed_bytes(said).decode() == (
+    assert signed_bytes(content).decode() == (
         f'flashsale/receipt/v1\n{{"holder":{{"phone":"{held}"}},"index":1,"line":"é","sale":"s","time":2,"version":1}}'
     )
 
 
-def test_a_receipt_tells_no_digest() -> None:
+def test_a_receipt_contains_no_digest() -> None:
     text = json.dumps(sign())
     assert bytes(range(16)).hex() not in text
     assert receipts.holder_mark("phone", bytes(16)) != receipts.holder_mark("email", bytes(16))
@@ -108,7 +108,7 @@ def test_what_is_no_receipt_or_no_keys_is_unusable(signed: object, keys: object)
 
 
 def run(folder: Path, signed: object, keys: object) -> tuple[int, str]:
-    """Exit status and last line of the plain script, started elsewhere, on these two files (a text as it is)."""
+    """Exit status and output of the script in another folder, for these two files (a string is written as it is)."""
     for name, content in (("receipt.json", signed), ("keys.json", keys)):
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     script = Path(receipts.__file__).resolve()
@@ -119,7 +119,7 @@ def run(folder: Path, signed: object, keys: object) -> tuple[int, str]:
     return done.returncode, (done.stdout + done.stderr).strip()
 
 
-def test_the_plain_script_tells_true_false_and_unusable_apart(tmp_path: Path) -> None:
+def test_the_script_distinguishes_true_false_and_unusable(tmp_path: Path) -> None:
     assert run(tmp_path, sign(), KEYS) == (0, "ok     the receipt was signed by one of these keys")
     changed = sign()
     changed["receipt"]["index"] = 1
@@ -128,13 +128,13 @@ def test_the_plain_script_tells_true_false_and_unusable_apart(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("field", ['"index": 7', '"receipt": {', '"phone": "'])
-def test_a_receipt_that_says_two_things_under_one_name_is_unusable(tmp_path: Path, field: str) -> None:
+def test_a_receipt_with_a_name_twice_is_unusable(tmp_path: Path, field: str) -> None:
     name = field.partition(":")[0]
     text = json.dumps(sign()).replace(field, f"{name}: 9, {field}")
     assert run(tmp_path, text, KEYS) == (2, "unusable: cannot read receipt.json: a name appears twice in one object")
 
 
-def test_keys_that_say_two_things_under_one_name_are_unusable(tmp_path: Path) -> None:
+def test_keys_with_a_name_twice_are_unusable(tmp_path: Path) -> None:
     text = json.dumps(KEYS).replace('"x": ', '"x": "AA", "x": ')
     assert run(tmp_path, sign(), text) == (2, "unusable: cannot read keys.json: a name appears twice in one object")
 
@@ -143,13 +143,13 @@ def test_keys_that_say_two_things_under_one_name_are_unusable(tmp_path: Path) ->
 def test_a_receipt_nested_deeper_than_any_is_unusable(tmp_path: Path, depth: int) -> None:
     nest = '{"a": ' * depth + "1" + "}" * depth
     text = f'{{"receipt": {nest}, "key": "{SIGNER.key_id}", "signature": "AA"}}'
-    status, said = run(tmp_path, text, KEYS)
-    assert (status, said.startswith("unusable: "), "\n" in said) == (2, True, False)
+    status, output = run(tmp_path, text, KEYS)
+    assert (status, output.startswith("unusable: "), "\n" in output) == (2, True, False)
 
 
 @pytest.mark.parametrize("place", ["key", "signature", "more"])
 def test_a_nest_beside_the_receipt_never_ends_in_a_traceback(tmp_path: Path, place: str) -> None:
     nest = "[" * 985 + "]" * 985
     text = json.dumps({**sign(), place: "NEST"}).replace('"NEST"', nest)
-    status, said = run(tmp_path, text, KEYS)
-    assert (status, "\n" in said) == (0 if place == "more" else 2, False)
+    status, output = run(tmp_path, text, KEYS)
+    assert (status, "\n" in output) == (0 if place == "more" else 2, False)

@@ -1,4 +1,4 @@
-"""A rule set is data: read back as it was published, known by its hash, refused when it is none."""
+"""A rule set is data: it is read as it was published, known by its hash, and refused when it is wrong."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "a missing field": {name: value for name, value in DEFAULT_RULE_SET.published().items() if name != "threshold"},
     "an unknown field": DEFAULT_RULE_SET.published() | {"cancel_at": 90},
     "a word for a number": DEFAULT_RULE_SET.published() | {"threshold": "60"},
-    "a threshold that everybody reaches": DEFAULT_RULE_SET.published() | {"threshold": 0},
+    "a threshold that every order reaches": DEFAULT_RULE_SET.published() | {"threshold": 0},
     "fewer points for more people": DEFAULT_RULE_SET.published() | {"linked": [10, 5]},
     "an unknown mark": DEFAULT_RULE_SET.published() | {"marks": {"long_nose": 5}},
     "a hard fact that does not suffice": DEFAULT_RULE_SET.published()

@@ -1,4 +1,4 @@
-"""However one value is typed, it is one; whatever differs in a digit or a door is two."""
+"""All spellings of one value are one value. Two values that differ in a digit or a house stay two."""
 
 import re
 import unicodedata
@@ -14,7 +14,7 @@ STARTS = st.sampled_from(["811", "812", "813", "821", "852", "857", "878", "895"
 MOBILES = st.tuples(STARTS, st.text("0123456789", min_size=6, max_size=9)).map("".join)
 WORDS = st.text("abcdefghijklmnopqrstuvwxyz", min_size=3, max_size=9).map(lambda word: f"q{word}")
 NUMBERS = st.integers(1, 999)
-DOORS = st.tuples(NUMBERS, NUMBERS, NUMBERS)
+HOUSES = st.tuples(NUMBERS, NUMBERS, NUMBERS)
 QUARTERS = st.sampled_from(
     ["RT {0}/RW {1}", "RT.{0} RW.{1}", "rt{0}/{1}", "RT/RW {0}/{1}", "RW {1} RT {0}", "RT {0} - RW {1}"]
 )
@@ -83,7 +83,7 @@ def test_letters_that_look_alike_are_other_domains() -> None:
 
 @st.composite
 def address_spellings(draw: st.DrawFn, street: str, house: int, rt: int, rw: int) -> str:
-    """A way to write a door in a street of a neighbourhood."""
+    """A way to write the address of a house in a street of a neighbourhood."""
     road = draw(st.sampled_from(["Jl.", "Jln ", "Jalan ", "JL ", "jl. "]))
     number = draw(st.sampled_from(["No. ", "No.", "no ", "Nomor ", "#", ""])) + draw(zeros(house))
     neighbourhood = draw(QUARTERS).format(draw(zeros(rt)), draw(zeros(rw)))
@@ -99,17 +99,17 @@ def zeros(draw: st.DrawFn, number: int) -> str:
 
 
 @given(data=st.data(), street=WORDS, house=NUMBERS, rt=NUMBERS, rw=NUMBERS)
-def test_a_door_is_one_in_all_its_spellings(data: st.DataObject, street: str, house: int, rt: int, rw: int) -> None:
+def test_an_address_is_one_in_all_its_spellings(data: st.DataObject, street: str, house: int, rt: int, rw: int) -> None:
     typed = data.draw(address_spellings(street, house, rt, rw))
     assert canonical_value(Axis.ADDRESS, typed) == f"{street} {house} rt {rt} rw {rw} qsari"
 
 
-@given(data=st.data(), street=WORDS, door=DOORS, other=DOORS)
-def test_a_door_with_another_number_is_another_door(
-    data: st.DataObject, street: str, door: tuple[int, int, int], other: tuple[int, int, int]
+@given(data=st.data(), street=WORDS, house=HOUSES, other=HOUSES)
+def test_a_house_with_another_number_is_another_house(
+    data: st.DataObject, street: str, house: tuple[int, int, int], other: tuple[int, int, int]
 ) -> None:
-    assume(door != other)
+    assume(house != other)
     one, two = (
-        canonical_value(Axis.ADDRESS, data.draw(address_spellings(street, *numbers))) for numbers in (door, other)
+        canonical_value(Axis.ADDRESS, data.draw(address_spellings(street, *numbers))) for numbers in (house, other)
     )
     assert one != two

@@ -1,4 +1,4 @@
-"""Rings are put before people; families, boarding houses and offices are left in peace."""
+"""People look at rings. They do not look at families, boarding houses and offices."""
 
 import json
 import random
@@ -20,7 +20,7 @@ FAST = 900
 def order(
     name: str, *, at: str = "", phone: str = "", mail: str = "", who: str = "", took_ms: int = 40_000, **traits: str
 ) -> Order:
-    """Somebody with everything of their own, unless told otherwise; `at` is their address."""
+    """The order of a person who shares nothing, except for the values that are given; `at` is the address."""
     number = int.from_bytes(sha256(name.encode()).digest()[:3])
     letters = "".join("bcdfghklmn"[int(digit)] for digit in str(number))
     buyer = BuyerContact(
@@ -55,7 +55,7 @@ LEFT_IN_PEACE = {
     "strangers": STRANGERS,
     "a couple with one tablet and one card": [order(f"c{n}", at=HOME, device="t", payment="p") for n in range(2)],
     "a family of eight on one card": [order(f"f{n}", at=HOME, payment="p") for n in range(8)],
-    "somebody who gives phones to three relatives": [order(f"g{n}", payment="p") for n in range(4)],
+    "a person who gives phones to three relatives": [order(f"g{n}", payment="p") for n in range(4)],
     "a boarding house of sixty": [order(f"k{n}", at=f"{HOME}, kamar {n}", network="wifi") for n in range(60)],
     "a boarding house in which four couples share a card": [
         order(f"k{n}", at=HOME, payment=f"p{n // 2}" if n < 8 else f"own{n}") for n in range(20)
@@ -70,8 +70,8 @@ LEFT_IN_PEACE = {
     "one buyer with three orders within the limit": [
         order(f"o{n}", phone="0812", mail="a@b.id", device="d", payment="p", at=HOME) for n in range(3)
     ],
-    "somebody fast": [order("fast", took_ms=FAST)],
-    "somebody fast who hides their mailbox": [order("shy", took_ms=FAST, mail="a@yopmail.com")],
+    "a fast person": [order("fast", took_ms=FAST)],
+    "a fast person who hides their mailbox": [order("shy", took_ms=FAST, mail="a@yopmail.com")],
 }
 
 PUT_BEFORE_PEOPLE = {
@@ -92,7 +92,7 @@ PUT_BEFORE_PEOPLE = {
 
 
 @pytest.mark.parametrize("people", LEFT_IN_PEACE)
-def test_nobody_looks_at(people: str) -> None:
+def test_people_do_not_look_at(people: str) -> None:
     assert suspicious(score_orders([*STRANGERS, *LEFT_IN_PEACE[people]] if people != "strangers" else STRANGERS)) == []
 
 
@@ -104,7 +104,7 @@ def test_people_look_at(name: str) -> None:
     assert len({finding.group for finding in found}) == 1
 
 
-def test_a_hard_fact_suffices_by_itself() -> None:
+def test_a_hard_fact_is_enough_by_itself() -> None:
     (found,) = score_orders([replace(order("r"), bypassed_line=True)])
     assert (found.score, found.marks, found.people) == (100, (Mark.BYPASSED_LINE,), 1)
     over = score_orders([order(f"t{n}", mail=f"order+{n}@ring.my.id") for n in range(2)], limit=1)
@@ -113,7 +113,7 @@ def test_a_hard_fact_suffices_by_itself() -> None:
     assert {finding.marks for finding in within} == {()}
 
 
-def test_score_adds_the_group_and_what_was_seen_on_the_order() -> None:
+def test_the_score_adds_the_points_of_the_group_and_of_the_marks() -> None:
     found = score_orders([order("a", device="d"), order("b", device="d", took_ms=FAST)])
     assert [(finding.order_id, finding.score) for finding in found] == [("b", 40), ("a", 10)]
     assert found[0] == Finding(
@@ -128,7 +128,7 @@ def test_score_adds_the_group_and_what_was_seen_on_the_order() -> None:
     )
 
 
-def test_a_neighbour_of_a_ring_is_not_drawn_in_beyond_the_growth() -> None:
+def test_neighbours_join_a_ring_only_up_to_the_growth() -> None:
     many = [order(f"r{n}", at=HOME, payment="one") for n in range(9)]
     neighbours = [order(f"z{n}", at=HOME) for n in range(6)]
     found = {finding.order_id for finding in suspicious(score_orders([*many, *neighbours]))}
@@ -163,11 +163,11 @@ def test_findings_do_not_depend_on_the_sequence_of_orders(chance: random.Random)
     assert score_orders(chance.sample(orders, len(orders))) == score_orders(orders)
 
 
-def test_evidence_has_categories_and_counts_and_nothing_of_anybody_else() -> None:
+def test_evidence_has_categories_and_counts_and_no_data_of_others() -> None:
     members = ring(8, payment="one-card", at=HOME, took_ms=FAST)
     evidence = score_orders(members)[0].evidence(DEFAULT_RULE_SET, "1")
     assert evidence["rules"] == {"version": "1", "hash": DEFAULT_RULE_SET.content_hash(), "threshold": 60}
-    assert [(seen["axis"], seen["people"]) for seen in evidence["shared"]] == [("payment", 7), ("address", 7)]
+    assert [(value["axis"], value["people"]) for value in evidence["shared"]] == [("payment", 7), ("address", 7)]
     assert evidence["linked"] == {"people": 7, "points": 55}
     assert evidence["marks"] == [{"mark": "inhuman_speed", "points": 30}]
     text = json.dumps(evidence)

@@ -1,4 +1,4 @@
-"""A token opens as what was sealed, or not at all."""
+"""A token opens as the data that was sealed, or it is refused."""
 
 from base64 import urlsafe_b64encode
 
@@ -64,7 +64,7 @@ def test_token_with_one_bit_flipped_is_refused(bit: int) -> None:
 
 
 @given(st.text(max_size=600).map(lambda text: f"fs1.{text}"))
-def test_anything_else_is_refused(token: str) -> None:
+def test_any_other_text_is_refused(token: str) -> None:
     with pytest.raises(TokenRefused):
         RING.open("place", token)
 
@@ -168,7 +168,7 @@ def test_digest_of_another_size_is_never_packed(size: int) -> None:
             thing.pack()
 
 
-def test_code_is_known_again_only_with_its_key_and_nonce() -> None:
+def test_code_is_recognised_only_with_its_key_and_nonce() -> None:
     mac = code_mac(OLD, "123456", b"nonce..8")
     assert mac.hex() == "138d0bd6d83003ef1e7e8def4b124a7f"
     assert mac not in {

@@ -1,4 +1,4 @@
-"""The chain's formula is a contract: auditors compute it without us."""
+"""The formula of the chain is a contract, because auditors compute it with their own programs."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_content_has_one_spelling() -> None:
         canonical_json({"a": float("nan")})
 
 
-def test_words_that_people_wrote_are_told_by_their_digest() -> None:
+def test_a_text_that_people_wrote_appears_as_its_digest() -> None:
     assert text_digest("x") == "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 
 

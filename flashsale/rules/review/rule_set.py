@@ -92,7 +92,7 @@ class RuleSet:
     crowded: Mapping[Kind, int]
     """A value that more people than this share does not link them: a carrier's network, a public mail provider."""
     crowd_share: int
-    """A network or a mail domain also links nobody when its people are more than this percentage of all orders."""
+    """A network or a mail domain does not link either when its people are more than this percentage of all orders."""
     majority: int
     """The groups at an address are joined when at least this percentage of its orders is linked."""
     growth: int

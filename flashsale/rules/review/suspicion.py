@@ -6,7 +6,7 @@ A score decides nothing: people look at every order that reaches the threshold. 
 2. Orders are linked into groups. A strong value (device, payment card, mailbox) links all orders that share it. A weak
    value, which neighbours share too (an address, a network, a firm's phone numbers in a row), links two orders only
    together with a second weak value or a habit: a similar name, mailboxes with one pattern, a payment faster than a
-   person. A value that a whole crowd shares links nobody. So a boarding house, a campus, an office, a pick-up point or
+   person. A value that a whole crowd shares does not link. So a boarding house, a campus, an office, a pick-up point or
    a mobile network is not taken for one person.
 3. Where most orders at an address or mail domain are linked, their groups become one group, with a few more orders of
    that address or domain.

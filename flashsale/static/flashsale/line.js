@@ -6,7 +6,7 @@
   const queryAll = (selector) => document.querySelectorAll(selector);
   const data = JSON.parse(byId("script-data").textContent);
   const { texts } = data;
-  const { stored, store, timeout, post, count, money, duration, chance } = page(data);
+  const { stored, store, timeout, post, count, money, duration, wait, chance } = page(data);
   const MINUTE = 60000;
 
   let doc = data.status, receivedAt = performance.now();
@@ -125,7 +125,7 @@
     const number = place?.number;
     const ahead = number ? Math.max(0, number - doc.called - 1) : undefined;
     const [from, first] = calls[0];
-    const rate = (doc.called - first) / (doc.now - from);
+    const left = !rolled() && wait(doc, ahead, (doc.called - first) / (doc.now - from));
     const values = {
       index: place && count(place.index),
       entered: count(doc.entered),
@@ -134,7 +134,7 @@
       number: number && count(number),
       called: count(doc.called),
       ahead: number && count(ahead),
-      wait: rate > 0 && ahead < doc.free - doc.claims && !rolled() && duration((ahead + 1) / rate),
+      wait: left && duration(left),
       chance: rolled() ? "0 %" : chance(doc, ahead),
       amount: stored.reservation && money(stored.reservation.amount),
     };

@@ -1,4 +1,4 @@
-/* Requests, local storage (no personal data), numbers for people. */
+/* Requests, local storage (no personal data), numbers. */
 "use strict";
 
 const page = ({ sale, language, currency, texts }) => {
@@ -42,7 +42,7 @@ const page = ({ sale, language, currency, texts }) => {
     return (parts[0] ? parts : parts.slice(1)).map((part) => String(part).padStart(2, "0")).join(":");
   }
 
-  /** One person in ten does not come. */
+  /** As tests/rules/estimates.py. */
   function rawChance({ free, held, claims, entered }, ahead) {
     if (ahead === undefined) return free / Math.max(1, entered); // before the draw
     const takers = ahead + claims + held / 2;
@@ -51,10 +51,12 @@ const page = ({ sale, language, currency, texts }) => {
     return 1 / (1 + Math.exp(-1.702 * Math.max(-10, Math.min(10, margin / spread || margin * 100))));
   }
 
+  const wait = (doc, ahead, rate) => rate > 0 && ahead < doc.free - doc.claims && (ahead + 1) / rate;
+
   function chance(doc, ahead) {
     if (doc.free + doc.held === 0) return !doc.coming && "0 %";
     return Math.min(95, Math.max(5, 5 * Math.floor(20 * rawChance(doc, ahead)))) + " %";
   }
 
-  return { stored, store, timeout, post, count, money, duration, chance };
+  return { stored, store, timeout, post, count, money, duration, wait, chance };
 };

@@ -18,8 +18,7 @@ from flashsale.life.fairness_report import FRESH, report
 from flashsale.life.rule_set_text import KIND_LABELS
 from flashsale.rules.gini import OTHER
 from flashsale.rules.outcomes import Refused
-from flashsale.rules.reasons import REASONS
-from flashsale.rules.reasons import cancel_reason as reason_of
+from flashsale.rules.reasons import REASONS, cancel_reason
 from flashsale.web import problems
 from flashsale.web.api.catalogue import published_sale
 from flashsale.web.formatting import format_time
@@ -186,7 +185,10 @@ def _endings(data: Mapping[str, Any]) -> Table:
 def _cancelled(data: Mapping[str, Any]) -> Table:
     language = get_language() or "id"
     rows = [
-        (reason_of(row["reason"]).title.in_language(language) if row["reason"] in REASONS else _other(), row["orders"])
+        (
+            cancel_reason(row["reason"]).title.in_language(language) if row["reason"] in REASONS else _other(),
+            row["orders"],
+        )
         for row in data["cancellations"]["reasons"]
     ]
     note = _("Reasons with fewer than five orders are counted together, so that no person can be recognised.")
