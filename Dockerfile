@@ -1,28 +1,33 @@
-# One image for every service of docker-compose.yml that is ours.
+# The image of all our services in docker-compose.yml.
+#
+# Both stages name a full version, so that a build does not change without an edit of this file. A registry may still
+# replace the image behind a tag: to exclude that, add the digest that your registry shows (python:...@sha256:...).
 
-FROM python:3.11-slim-bookworm AS installed
+FROM python:3.13.14-slim-bookworm AS installed
 COPY requirements.txt .
 RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
 
-FROM python:3.11-slim-bookworm
+FROM python:3.13.14-slim-bookworm
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     FLASHSALE_VAR=/var/lib/flashsale \
     FLASHSALE_STATIC=/app/static
 COPY --from=installed /venv /venv
 WORKDIR /app
-COPY manage.py ./
+# `manage.py doctor` compares the installed packages with requirements.txt.
+COPY manage.py requirements.txt ./
 COPY config config
 COPY flashsale flashsale
-# Texts and files for browsers are made now; the throw-away secrets that Django wants for it stay in /tmp/build.
+# The build compiles the translations and collects the static files. Django needs secrets for this: a demo makes them in
+# /tmp/build, and they are deleted with it.
 RUN pybabel compile --directory flashsale/locale --domain django \
  && python -m compileall -q config flashsale \
  && FLASHSALE_DEMO=1 FLASHSALE_HASHED_STATIC=1 FLASHSALE_VAR=/tmp/build python manage.py collectstatic --noinput \
  && rm -rf /tmp/build \
  && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin flashsale \
  && install --directory --owner flashsale --group flashsale --mode 0700 "$FLASHSALE_VAR"
-# No process writes below /app; the services of docker-compose.yml make the whole image read-only.
+# No process writes below /app. The services of docker-compose.yml make the whole file system read-only.
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 EXPOSE 8000

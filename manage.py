@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Commands of the project: `python manage.py help`."""
+"""Runs the project's commands: `python manage.py help` lists them."""
 
 import os
 import sys
@@ -7,7 +7,8 @@ from importlib.util import find_spec
 
 from django.core.management import execute_from_command_line
 
-# The commands of the simulation. Those of a demo start servers of their own, with secrets that they make.
+# The commands of `simulation/`, which need its settings. Those in DEMO start their own servers with secrets that a demo
+# makes. All other commands, doctor too, run under the product's settings.
 SIMULATION = ("run", "story", "bench", "simulate", "crowd", "judge_review", "pay")
 DEMO = SIMULATION[:4]
 
@@ -17,7 +18,7 @@ if __name__ == "__main__":
         if sys.argv[1] in DEMO:
             os.environ.setdefault("FLASHSALE_DEMO", "1")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from config.secrets import SecretsMissing  # after the environment: config imports Celery, which reads it
+    from config.secrets import SecretsMissing  # after the environment is set: config imports Celery, which reads it
 
     try:
         execute_from_command_line(sys.argv)

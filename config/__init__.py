@@ -1,4 +1,4 @@
-"""How the project is put together: settings, the beat table, addresses and entry points."""
+"""The Django project: settings, URLs, Celery and its beat table, and the entry points for servers."""
 
 from config.celery import app as celery_app
 

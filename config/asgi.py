@@ -1,4 +1,4 @@
-"""Entry point for ASGI servers: the hot door, and Django behind it."""
+"""The entry point for ASGI servers: the hot door, and Django behind it."""
 
 import os
 from contextlib import suppress
@@ -6,11 +6,12 @@ from contextlib import suppress
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-# Whoever serves never needs a statement that takes so long; migrations, audits and Celery's work have no such end.
+# Web processes end statements after 30 s. Migrations, audits and Celery's tasks may take longer, so they have no limit.
 os.environ.setdefault("FLASHSALE_DB_STATEMENT_S", "30")
 
-# A door's threads wake one another several times a request. As Linux schedules them, whoever is woken takes the core
-# from whoever runs, often the one that woke it; in this class it waits for its turn (ADR 17). Its threads inherit that.
+# The threads of this process wake one another several times a request. By default, Linux lets a woken thread take the
+# core from the running thread, which is often the one that woke it. In the class SCHED_BATCH, the woken thread waits
+# for its turn (ADR 17). Threads that start later inherit the class.
 if hasattr(os, "SCHED_BATCH"):
     with suppress(OSError):  # a sandbox may forbid it
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

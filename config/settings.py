@@ -1,6 +1,7 @@
-"""All settings, in one file. What differs between machines is read from the environment; docs/operate.md lists it.
+"""All settings of the product. Values that differ between machines come from the environment (see docs/operate.md).
 
-A data folder (`FLASHSALE_VAR`, default `var/`) holds what a machine writes: books, Redis files, logs, secrets.env.
+The data folder (`FLASHSALE_VAR`, default `var/`) holds the files that a machine writes: beat's schedule, and in a demo
+also the SQLite database, the files of Redis, the logs and secrets.env.
 """
 
 import hashlib
@@ -16,46 +17,47 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import books, secrets
+from config import database, secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
 
 def _list(name: str, default: Sequence[str] = ()) -> list[str]:
-    """Words between commas, and spaces where somebody wrote them."""
-    return [word for given in env.list(name, default=list(default)) if (word := given.strip())]
+    """A list of comma-separated values. Spaces around a value and empty values do not count."""
+    return [stripped for value in env.list(name, default=list(default)) if (stripped := value.strip())]
 
 
-# --- Where and as what we run -----------------------------------------------------------------------------------------
+# --- Data folder and mode ---------------------------------------------------------------------------------------------
 
 VAR_DIR = Path(env.str("FLASHSALE_VAR", default=str(BASE_DIR / "var"))).resolve()
 VAR_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-# A demo makes its own secrets, which then mark the folder as a demo's; production has them in its environment.
+# A demo makes its own secrets.env. The file also has FLASHSALE_DEMO=1, so that a demo's folder always runs as a demo.
+# In production the secrets come from the environment.
 secrets.load(path=VAR_DIR / "secrets.env", make=env.bool("FLASHSALE_DEMO", default=False))
 FLASHSALE_DEMO = env.bool("FLASHSALE_DEMO", default=False)
 
 DEBUG = env.bool("FLASHSALE_DEBUG", default=False)
 ALLOWED_HOSTS = _list("FLASHSALE_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = _list("FLASHSALE_ORIGINS")
-# Where the links of letters lead.
+# The start of the links in e-mails.
 FLASHSALE_URL = env.str("FLASHSALE_URL", default=[*CSRF_TRUSTED_ORIGINS, "http://127.0.0.1:8000"][0])
 
-# Networks of our own reverse proxies, as CIDR; only they are believed when they say who the client is.
+# Networks of our own reverse proxies, as CIDR. X-Forwarded-For and X-Forwarded-Proto count only from these.
 FLASHSALE_TRUSTED_PROXIES = [str(ip_network(cidr, strict=False)) for cidr in _list("FLASHSALE_TRUSTED_PROXIES")]
 
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 
 SECRET_KEY = env.str("FLASHSALE_SECRET_KEY")
-FLASHSALE_PEPPER = secrets.key("FLASHSALE_PEPPER", env.str("FLASHSALE_PEPPER"))
-FLASHSALE_TOKEN_KEYS = secrets.token_keys(env.str("FLASHSALE_TOKEN_KEYS"))
-FLASHSALE_CONTACT_KEY = secrets.key("FLASHSALE_CONTACT_KEY", env.str("FLASHSALE_CONTACT_KEY"))
-FLASHSALE_RECEIPT_KEY = secrets.key("FLASHSALE_RECEIPT_KEY", env.str("FLASHSALE_RECEIPT_KEY"))
-# Public keys that signed receipts before this one did, so that those stay checkable.
-FLASHSALE_RECEIPT_OLD_KEYS = secrets.public_keys(env.str("FLASHSALE_RECEIPT_OLD_KEYS", default=""))
+FLASHSALE_PEPPER = secrets.parse_key("FLASHSALE_PEPPER", env.str("FLASHSALE_PEPPER"))
+FLASHSALE_TOKEN_KEYS = secrets.parse_token_keys(env.str("FLASHSALE_TOKEN_KEYS"))
+FLASHSALE_CONTACT_KEY = secrets.parse_key("FLASHSALE_CONTACT_KEY", env.str("FLASHSALE_CONTACT_KEY"))
+FLASHSALE_RECEIPT_KEY = secrets.parse_key("FLASHSALE_RECEIPT_KEY", env.str("FLASHSALE_RECEIPT_KEY"))
+# Earlier public keys, so that the receipts that they signed can still be verified.
+FLASHSALE_RECEIPT_OLD_KEYS = secrets.parse_public_keys(env.str("FLASHSALE_RECEIPT_OLD_KEYS", default=""))
 
-# --- The house --------------------------------------------------------------------------------------------------------
+# --- Apps and middleware ----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "flashsale",
@@ -102,10 +104,10 @@ TEMPLATES = [
     },
 ]
 
-# --- The books --------------------------------------------------------------------------------------------------------
+# --- PostgreSQL (the books) -------------------------------------------------------------------------------------------
 
 DATABASES = {
-    "default": books.database(
+    "default": database.database_settings(
         env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'books.sqlite3'}"),
         pool=env.int("FLASHSALE_DB_POOL", default=8),
         statement_s=env.int("FLASHSALE_DB_STATEMENT_S", default=0),
@@ -114,11 +116,11 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- The gate, the limits and the broker: Redis -----------------------------------------------------------------------
+# --- Redis: the gate, the rate limits and the broker ------------------------------------------------------------------
 
 
 def _socket(name: str) -> Path:
-    """A socket's path in the data folder; a deep folder (paths end at 107 bytes) gets one in the temporary folder."""
+    """The path of a socket in the data folder. A path over Linux' limit of 107 bytes moves to the temporary folder."""
     path = VAR_DIR / name
     if len(str(path).encode()) < 100:
         return path
@@ -126,7 +128,7 @@ def _socket(name: str) -> Path:
 
 
 def _broker_of(url: str) -> str:
-    """The same server's second database; production gives the broker a Redis of its own (BROKER_URL)."""
+    """The default broker: database 1 of the same server. In production BROKER_URL names a server of its own."""
     if url.startswith("unix://"):
         return "redis+socket://" + url.removeprefix("unix://").partition("?")[0] + "?virtual_host=1"
     return url.partition("?")[0].rstrip("/").removesuffix("/0") + "/1"
@@ -150,15 +152,16 @@ def _cache(prefix: str) -> dict[str, Any]:
 CACHES = {"default": _cache("cache"), "limits": _cache("limits")}
 
 RATELIMIT_USE_CACHE = "limits"
-RATELIMIT_FAIL_OPEN = False  # when the limiter cannot answer, nobody gets in by that
-SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]  # Django's own Redis back end counts exactly; a test shows it
+RATELIMIT_FAIL_OPEN = False  # refuse requests when Redis cannot count them
+# W001 warns about caches that may miscount. Django's Redis backend, which ours extends, counts exactly; tested.
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
 
 CELERY_BROKER_URL = BROKER_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
-CELERY_TASK_ACKS_LATE = True  # a worker that dies gives its message back
+CELERY_TASK_ACKS_LATE = True  # the broker delivers the message again when a worker dies
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_TIME_LIMIT = 90
 CELERY_TASK_SOFT_TIME_LIMIT = 60
@@ -167,7 +170,7 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = env.int("FLASHSALE_WORKER_SHUTDOWN", defau
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # never give a Redis up
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # try to reconnect for ever
 CELERY_VISIBILITY_TIMEOUT = 300
 CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {"visibility_timeout": 300}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -180,14 +183,14 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat")
 
-# --- Doors ------------------------------------------------------------------------------------------------------------
+# --- REST API, headers, cookies, static files -------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": [],  # the stock ones let extra requests through under load; ours count in Redis
+    "DEFAULT_THROTTLE_CLASSES": [],  # DRF's own let extra requests through under load; ours count in Redis
     "EXCEPTION_HANDLER": "flashsale.web.api.exceptions.handle",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
@@ -246,29 +249,30 @@ STORAGES = {
     },
 }
 
-# --- Words, times, mail -----------------------------------------------------------------------------------------------
+# --- Language, time zone, mail ----------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "id"
 LANGUAGES = [("id", _("Indonesian")), ("en", _("English"))]
 USE_I18N = True
 USE_TZ = True
-TIME_ZONE = "Asia/Jakarta"  # how times are shown; the books keep UTC
+TIME_ZONE = "Asia/Jakarta"  # the default zone for display; PostgreSQL stores UTC
 
 EMAIL_FILE_PATH = str(VAR_DIR / "outbox")
 vars().update(
     env.email_url("EMAIL_URL", default=f"filemail:///{EMAIL_FILE_PATH}" if FLASHSALE_DEMO else "smtp://localhost:25")
 )
-EMAIL_TIMEOUT = 5  # seconds; a mail server that is silent must not hold whoever asks for a code, or a row of the books
+# Seconds. While the mail server does not answer, a shopper waits for a code, and the worker keeps a row locked.
+EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost")
 
-# A link to the page with a demo's mails; only the simulation's settings have such a page.
+# The address of the page with a demo's mails. Only the simulation's settings set it.
 FLASHSALE_OUTBOX_URL = ""
 
-# One-time codes go out by "email", to the "console", or (SMS) to an operator's "webhook".
+# How one-time codes are sent: "email", "console", or "webhook" (the operator's SMS gateway).
 FLASHSALE_CODE_SENDER = env.str("FLASHSALE_CODE_SENDER", default="email")
 FLASHSALE_CODE_WEBHOOK = env.str("FLASHSALE_CODE_WEBHOOK", default="")
 
-# --- Logs: one JSON object a line, on standard error ------------------------------------------------------------------
+# --- Logs: one JSON object per line, on standard error ----------------------------------------------------------------
 
 _BEFORE_RENDERING: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,

@@ -1,4 +1,4 @@
-"""Addresses of the Django side; the hot door stands before it (config/asgi.py)."""
+"""The URLs of the Django side. The hot door answers its own URLs before Django (config/asgi.py)."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,11 +1,11 @@
-"""Entry point for WSGI servers: everything but the hot door."""
+"""The entry point for WSGI servers: pages, REST API and admin, without the hot door."""
 
 import os
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-# Whoever serves never needs a statement that takes so long; migrations, audits and Celery's work have no such end.
+# Web processes end statements after 30 s. Migrations, audits and Celery's tasks may take longer, so they have no limit.
 os.environ.setdefault("FLASHSALE_DB_STATEMENT_S", "30")
 
 application = get_wsgi_application()

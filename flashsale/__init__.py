@@ -1,13 +1,14 @@
-"""Flash sales in which the limit holds before the sale, and anyone can check the line.
+"""Flash sales in which the limit per person is enforced before units are sold, and in which anyone can check the line.
 
-The life of a sale, step by step; each step is one file in `life/`:
+The steps in the life of a sale. Each step is one file in `life/`:
 
-    schedule -> enter -> draw -> admit -> reserve -> confirm -> review -> cancel -> reallocate -> (a follow-up sale)
+    schedule -> enter -> draw -> tick -> reserve -> confirm -> review -> cancel -> reallocate -> (a follow-up sale)
 
-The floors; each knows those below it and none above:
+The floors. The code of a floor may use the floors below it, and never a floor above it:
 
-    4  web, admin, tasks, management, stage    doors translate
-    3  life                                    only the life knows both gate and books
-    2  gate | models, then providers           Redis: what is true this second | PostgreSQL: what is true for ever
-    1  rules                                   know neither
+    4  web, admin, tasks, management           receive requests and commands, and translate the answers
+    3  life                                    the steps; the only floor that uses both Redis and PostgreSQL
+    2  gate | books, models, then providers    gate = Redis: what is true this second
+                                               books, models = PostgreSQL: what stays true
+    1  rules                                   pure Python: uses neither
 """

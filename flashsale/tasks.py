@@ -1,6 +1,6 @@
-"""Hints that something in the books may be due; Celery carries them, the rows are the work.
+"""Celery tasks. A task is a hint that rows in PostgreSQL may be due; the rows themselves are the list of work.
 
-Every task may be lost, repeated, or run beside itself: it looks at the rows and does what is due.
+So a task may be lost, repeated, or run twice at once without harm: it reads the rows and does what is due.
 """
 
 from typing import Any
@@ -10,10 +10,10 @@ from celery import shared_task
 from flashsale.life import cancel, erase, notify, reallocate, refund, retention, review, settle, tick
 
 
-@shared_task(name="flashsale.tasks.tend")
-def tend(**_: Any) -> None:
-    """Looks after running sales, as every door does."""
-    tick.tend_once()
+@shared_task(name="flashsale.tasks.tick_sales")
+def tick_sales(**_: Any) -> None:
+    """One tick of every running sale, as in each web process."""
+    tick.tick_once()
 
 
 @shared_task(name="flashsale.tasks.send_notices")
@@ -24,17 +24,17 @@ def send_notices(**_: Any) -> int:
 
 @shared_task(name="flashsale.tasks.carry_on_review")
 def carry_on_review(*, run: int, **_: Any) -> int:
-    """Scores a sale's orders and opens the cases."""
+    """Goes on with a review run: scores the orders of a sale and opens the cases."""
     return review.execute(run=run)
 
 
-# The sweep: what a lost message or a dead worker left. A task for each kind of row, for one that fails must not keep
-# other people's money and units waiting.
+# The sweeps find rows that a lost message or a dead worker left undone. Each kind of row has its own task, because a
+# task that fails must not delay the money and the units of other people.
 
 
 @shared_task(name="flashsale.tasks.sweep_reviews")
 def sweep_reviews(**_: Any) -> None:
-    """Goes on with reviews, and carries out cancellations whose time to undo is over."""
+    """Goes on with review runs, and carries out cancellations that can no longer be undone."""
     review.carry_out_due()
     for run in review.unfinished_runs():
         review.execute(run=run)
@@ -42,35 +42,35 @@ def sweep_reviews(**_: Any) -> None:
 
 @shared_task(name="flashsale.tasks.sweep_payments")
 def sweep_payments(**_: Any) -> int:
-    """Settles payments whose hold has ended."""
+    """Settles open payments of holds that have ended: confirms the order or sends the money back."""
     return settle.settle_ended_holds()
 
 
 @shared_task(name="flashsale.tasks.sweep_limits")
 def sweep_limits(**_: Any) -> int:
-    """Gives back the limits of cancellations that are final."""
+    """Frees the limit slots of cancellations by review whose time to appeal is over."""
     return cancel.free_limit_slots()
 
 
 @shared_task(name="flashsale.tasks.sweep_refunds")
 def sweep_refunds(**_: Any) -> int:
-    """Sends back the money that is due."""
+    """Sends the refunds that are due."""
     return refund.refund_due()
 
 
 @shared_task(name="flashsale.tasks.sweep_units")
 def sweep_units(**_: Any) -> int:
-    """Carries out the reallocations whose time has come."""
+    """Carries out the reallocation plans whose time has come."""
     return reallocate.carry_out_due()
 
 
 @shared_task(name="flashsale.tasks.sweep_contacts")
 def sweep_contacts(**_: Any) -> int:
-    """Forgets what has been kept long enough."""
+    """Deletes contact data and the answers kept for idempotency keys when their retention time is over."""
     return retention.forget_due()
 
 
 @shared_task(name="flashsale.tasks.erase_due")
 def erase_due(**_: Any) -> list[str]:
-    """Erases the people of campaigns that have been over for long enough."""
+    """Erases the people of campaigns that ended long enough ago. Returns the codes of the campaigns."""
     return erase.erase_due()

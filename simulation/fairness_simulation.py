@@ -16,7 +16,7 @@ from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import sale_control
 from flashsale.life.leave import leave
-from flashsale.life.look import View, look
+from flashsale.life.look import PlaceView, look
 from flashsale.models import Sale
 from flashsale.rules import lottery
 from flashsale.rules.identity import DIGEST_BYTES, Axis
@@ -148,7 +148,7 @@ async def _called_in_order(line: Line, rng: random.Random) -> list[Finding]:
     ]
 
 
-async def _looks(line: Line, places: Sequence[Place]) -> list[tuple[Place, View]]:
+async def _looks(line: Line, places: Sequence[Place]) -> list[tuple[Place, PlaceView]]:
     views = [await look(card=line.card, line=line.line, place=place) for place in places]
     return list(zip(places, views, strict=True))
 

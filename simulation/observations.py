@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flashsale.rules.identity import Axis, canonical
+from flashsale.rules.identity import Axis, canonical_value
 from simulation.journal import Answer, Journal
 
 FOREVER = 1 << 62
@@ -109,5 +109,8 @@ def identities(observed: Observations) -> dict[str, tuple[str, str]]:
     for answer in observed.journal.answers_to("enter", "codes"):
         identity = answer.sent.get("identity", answer.sent)
         if identity.get("phone"):
-            people[answer.who] = (canonical(Axis.PHONE, identity["phone"]), canonical(Axis.EMAIL, identity["email"]))
+            people[answer.who] = (
+                canonical_value(Axis.PHONE, identity["phone"]),
+                canonical_value(Axis.EMAIL, identity["email"]),
+            )
     return people

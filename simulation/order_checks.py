@@ -21,7 +21,7 @@ def drawn(observed: Observations) -> Check:
                 for code, line in transcript["lines"].items()
             },
         )
-        broken += [f"{sale}: not true that {check.says}" for check in lottery.checks(draw) if not check.holds]
+        broken += [f"{sale}: not true that {check.statement}" for check in lottery.checks(draw) if not check.holds]
         shown = {
             str(answer.body["commitment"])
             for answer in observed.journal.answers_to("status", sale=sale)

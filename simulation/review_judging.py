@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from flashsale.rules.identity import Axis, canonical
-from flashsale.rules.review.clues import Buyer
+from flashsale.rules.identity import Axis, canonical_value
+from flashsale.rules.review.clues import BuyerContact
 from flashsale.rules.review.rule_set import RuleSet
-from flashsale.rules.review.suspicion import Order, score, suspicious
+from flashsale.rules.review.suspicion import Order, score_orders, suspicious
 from simulation.honest_crowd import HouseholdFactory, Purchase
 from simulation.reseller_rings import RingFactory
 
@@ -50,8 +50,8 @@ def as_orders(made: Sequence[Purchase]) -> Iterator[Order]:
             Axis.ADDRESS: one.address,
             Axis.NETWORK: one.network,
         }
-        traits = {axis: sha256(canonical(axis, value).encode()).digest()[:16] for axis, value in values.items()}
-        buyer = Buyer(one.name, one.address, one.phone, one.email)
+        traits = {axis: sha256(canonical_value(axis, value).encode()).digest()[:16] for axis, value in values.items()}
+        buyer = BuyerContact(one.name, one.address, one.phone, one.email)
         yield Order(f"{at:06d}", traits, buyer, made_ms=1 + one.reserved_ms, paid_ms=1 + one.paid_ms)
 
 
@@ -88,7 +88,7 @@ class JudgingResult:
         self.orders.update((one.ring, one.kind) for one in made)
         scored = list(as_orders(made))
         began = time.perf_counter()
-        found = suspicious(score(scored, rules), rules)
+        found = suspicious(score_orders(scored, rules), rules)
         self.score_s += time.perf_counter() - began
         self.flagged.update((made[int(one.order_id)].ring, made[int(one.order_id)].kind) for one in found)
 

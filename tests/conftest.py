@@ -25,7 +25,7 @@ def redis_url() -> str:
 def _nobody_tends_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests look after a sale when they want to; on a busy machine its clock must not stop in between."""
     for verb in ("clock_lease", "sale_control"):
-        monkeypatch.setattr(f"flashsale.life.{verb}.LEASE_MS", 60_000)
+        monkeypatch.setattr(f"flashsale.life.{verb}.CLOCK_LEASE_MS", 60_000)
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from django.utils import timezone
 from flashsale.gate import bridge, sale_cards, scripts
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places, tick
-from flashsale.life.enter import Entry, digests, enter
-from flashsale.life.look import View, look
+from flashsale.life.enter import Entry, digest_identity, enter
+from flashsale.life.look import PlaceView, look
 from flashsale.life.reserve import Reserved, reserve
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
 from flashsale.models import Campaign, Clock, Sale
@@ -92,7 +92,7 @@ def move_opening(sale: Sale, opens_at: datetime | None = None) -> None:
 
 
 async def _move_opening(sale: Sale) -> None:
-    card = await places.card(code=sale.code)
+    card = await places.sale_card(code=sale.code)
     opens = int(sale.opens_at.timestamp() * 1000)
     await scripts.apply_decision(card, revision=sale.revision, opens=opens)
     await sale_cards.store_card(replace(card, opens_at=opens))
@@ -125,7 +125,7 @@ async def _forget(card: SaleCard) -> None:
 
 def card_of(sale: Sale) -> SaleCard:
     """The sale's card, as doors see it."""
-    return bridge.run(places.card(code=sale.code))
+    return bridge.run(places.sale_card(code=sale.code))
 
 
 def channel_of(card: SaleCard, code: str) -> ChannelCard:
@@ -135,7 +135,7 @@ def channel_of(card: SaleCard, code: str) -> ChannelCard:
 
 def tend(sale: Sale) -> None:
     """One look at the sale."""
-    bridge.run(tick.tend(card=card_of(sale)))
+    bridge.run(tick.tick_sale(card=card_of(sale)))
 
 
 def roll_over_now(sale: Sale) -> None:
@@ -172,7 +172,7 @@ class Shopper:
         return channel_of(self.card, self.channel_code)
 
     def enter(self) -> Entry:
-        known = digests(card=self.card, values=identity(self.name))
+        known = digest_identity(card=self.card, values=identity(self.name))
         self.entry = bridge.run(enter(card=self.card, line=self.line, channel=self.channel, digests=known))
         return self.entry
 
@@ -186,7 +186,7 @@ class Shopper:
         where = {"card": self.card, "line": self.line, "channel": self.channel, "place": self.place}
         return bridge.run(reserve(**where, items=wanted, key=key, key_owner="place"))
 
-    def look(self) -> View:
+    def look(self) -> PlaceView:
         return bridge.run(look(card=self.card, line=self.line, place=self.place))
 
     def number(self) -> int:

@@ -57,7 +57,7 @@ def start() -> None:
     global folder  # noqa: PLW0603 - one for the whole run
     folder = Path(tempfile.mkdtemp(prefix="flashsale-tests-"))
     folder.chmod(0o711)  # PostgreSQL may run as another user, who has to pass
-    os.environ.update(secrets.fresh())
+    os.environ.update(secrets.generate())
     os.environ.update(
         FLASHSALE_VAR=str(folder / "var"),
         FLASHSALE_HASHED_STATIC="0",

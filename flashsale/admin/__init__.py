@@ -1,4 +1,7 @@
-"""Doors for the people who run sales: stock Django admin, one noun a file."""
+"""The admin: Django's own, with pages for the people who run sales. One model a file.
+
+`action_page.py` has the base classes: rows change through actions that have a page which says what will happen.
+"""
 
 from flashsale.admin import (
     appeal,

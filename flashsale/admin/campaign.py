@@ -1,4 +1,4 @@
-"""Campaigns with their axes and channels, and the keys of partners."""
+"""Campaigns with their axes and channels, and the API keys of partners."""
 
 from typing import Any
 
@@ -11,42 +11,42 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from flashsale.admin.action_page import Action, ActionAdmin, ReadOnlyAdmin
 from flashsale.admin.inline import EditedInline, ReadOnlyInline
-from flashsale.admin.step import ReadOnlyAdmin, Step, StepAdmin
-from flashsale.admin.words import local
+from flashsale.admin.labels import local_time
 from flashsale.models import Campaign, CampaignAxis, Channel, PartnerKey
 from flashsale.models.partner_key import KEYS_MAX
 from flashsale.rules.states import SaleState
 
-SECURE: dict[Any, Any] = {models.URLField: {"assume_scheme": "https"}}
+HTTPS_URLS: dict[Any, Any] = {models.URLField: {"assume_scheme": "https"}}
 
 
-def frozen(campaign: Campaign | None) -> bool:
-    """Whether a sale of the campaign is published."""
+def is_frozen(campaign: Campaign | None) -> bool:
+    """Whether a sale of the campaign was published: the publication freezes axes, limit and time zone."""
     return campaign is not None and campaign.frozen_at is not None
 
 
-class MakeKey(Step):
-    """A new Bearer key, shown once."""
+class MakeKey(Action):
+    """Makes a Bearer key for a partner and shows it once."""
 
     name = "make-key"
     title = gettext_lazy("Make a key")
     permission = "flashsale.add_partnerkey"
 
-    def offered(self, row: Channel) -> bool:
-        """Partners call the API; our own page does not."""
+    def is_available(self, row: Channel) -> bool:
+        """For a partner with fewer than KEYS_MAX active keys. The own page does not call the API."""
         return row.kind == Channel.Kind.PARTNER and row.keys.filter(revoked_at=None).count() < KEYS_MAX
 
-    def foretell(self, rows: Any) -> list[str]:
-        """The key is seen once."""
+    def consequences(self, rows: Any) -> list[str]:
+        """The key is shown once."""
         return [
             _("A key for %(channel)s is made and shown once, on the next page. Only its hash is kept.")
             % {"channel": rows[0].name},
-            _("Two keys may be active, so that a partner can change over without a gap."),
+            _("A channel may have two active keys, so that a partner can change keys without an interruption."),
         ]
 
-    def take(self, *, row: Channel, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:  # noqa: ARG002
-        """The key goes into this answer and nowhere else: messages would leave it in a cookie."""
+    def perform(self, *, row: Channel, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:  # noqa: ARG002
+        """Returns the page with the key. A Django message would leave the key in a cookie."""
         stored, key = PartnerKey.make(row, by=request.user)
         context = {
             **admin.site.each_context(request),
@@ -58,76 +58,76 @@ class MakeKey(Step):
         return TemplateResponse(request, "admin/flashsale/key.html", context)
 
 
-class RevokeKey(Step):
-    """The end of a key."""
+class RevokeKey(Action):
+    """Ends a partner's key."""
 
     name = "revoke"
     title = gettext_lazy("Revoke")
     permission = "flashsale.change_partnerkey"
     bulk = True
 
-    def offered(self, row: PartnerKey) -> bool:
-        """A key ends once."""
+    def is_available(self, row: PartnerKey) -> bool:
+        """For an active key."""
         return row.revoked_at is None
 
-    def foretell(self, rows: Any) -> list[str]:  # noqa: ARG002
-        """When it takes effect."""
+    def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
+        """When the key stops working."""
         return [
-            _("Requests with this key are refused within five seconds. This cannot be undone; a new key can be made.")
+            _("Within five seconds, requests with this key are refused. This cannot be undone. You can make a new key.")
         ]
 
-    def take(self, *, row: PartnerKey, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """A second revocation keeps the time of the first."""
+    def perform(self, *, row: PartnerKey, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Raises ValidationError for a key that is revoked already, which keeps its first time."""
         if not row.revoke(by=request.user):
             raise ValidationError(_("This key was revoked before."))
         return _("The key %(key)s is revoked.") % {"key": row}
 
 
 class AxisInline(EditedInline):
-    """By what people are known; fixed with the first publication."""
+    """The campaign's axes. They cannot change after the first publication."""
 
     model = CampaignAxis
 
     def has_add_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
-        """Not once frozen."""
-        return not frozen(obj) and super().has_add_permission(request, obj)
+        """False for a frozen campaign."""
+        return not is_frozen(obj) and super().has_add_permission(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
-        """Not once frozen."""
-        return not frozen(obj) and super().has_change_permission(request, obj)
+        """False for a frozen campaign."""
+        return not is_frozen(obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
-        """Not once frozen."""
-        return not frozen(obj) and super().has_delete_permission(request, obj)
+        """False for a frozen campaign."""
+        return not is_frozen(obj) and super().has_delete_permission(request, obj)
 
 
 class ChannelForm(forms.ModelForm):
-    """A channel whose code and kind stand in a published sale keeps them."""
+    """The form of a channel. Code and kind cannot change once a published sale uses the channel."""
 
     def clean(self) -> dict[str, Any]:
-        """Names the field that can no longer change."""
+        """Adds an error to each field that can no longer change."""
         data: dict[str, Any] = super().clean() or {}
         published = self.instance.pk and self.instance.allocations.exclude(sale__state=SaleState.DRAFT).exists()
         for field in {"code", "kind"} & set(self.changed_data) if published else ():
-            self.add_error(field, _("A published sale names this channel: this can no longer change."))
+            self.add_error(field, _("A published sale names this channel, so this can no longer change."))
         return data
 
 
 class ChannelInline(EditedInline):
-    """Channels; the link leads to a channel's keys."""
+    """The campaign's channels. The link of a row leads to the channel's page, which has its keys."""
 
     model = Channel
     form = ChannelForm
-    formfield_overrides = SECURE
+    formfield_overrides = HTTPS_URLS
     show_change_link = True
 
     def has_delete_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
-        """Not once frozen."""
-        return not frozen(obj) and super().has_delete_permission(request, obj)
+        """False for a frozen campaign."""
+        return not is_frozen(obj) and super().has_delete_permission(request, obj)
 
 
 class KeyInline(ReadOnlyInline):
-    """A channel's keys, to look at; the link leads to where one is revoked."""
+    """A channel's keys, read only. The link of a row leads to the key's page, where it can be revoked."""
 
     model = PartnerKey
     fields = readonly_fields = ("prefix", "made_at", "revoked_at")
@@ -135,8 +135,8 @@ class KeyInline(ReadOnlyInline):
 
 
 @admin.register(Campaign)
-class CampaignAdmin(StepAdmin):
-    """A product launch."""
+class CampaignAdmin(ActionAdmin):
+    """Campaigns: a campaign is one product launch."""
 
     list_display = ["name", "code", "time_zone", "currency", "limit", "frozen"]
     search_fields = ["name", "code"]
@@ -144,45 +144,45 @@ class CampaignAdmin(StepAdmin):
 
     @admin.display(description=gettext_lazy("frozen since"), ordering="frozen_at")
     def frozen(self, campaign: Campaign) -> str:
-        """The first publication, in the campaign's zone."""
-        return local(campaign.frozen_at, campaign.zone)
+        """The time of the first publication, in the campaign's zone."""
+        return local_time(campaign.frozen_at, campaign.zone)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> list[str]:  # noqa: ARG002
-        """What the first publication froze."""
-        return ["code", "time_zone", "currency", "limit", "frozen"] if frozen(obj) else ["frozen"]
+        """For a frozen campaign also the fields that the first publication froze."""
+        return ["code", "time_zone", "currency", "limit", "frozen"] if is_frozen(obj) else ["frozen"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
-        """Not once frozen."""
-        return not frozen(obj) and super().has_delete_permission(request, obj)
+        """False for a frozen campaign."""
+        return not is_frozen(obj) and super().has_delete_permission(request, obj)
 
 
 @admin.register(Channel)
-class ChannelAdmin(StepAdmin):
-    """A channel and its keys; it is made in its campaign."""
+class ChannelAdmin(ActionAdmin):
+    """Channels with their keys."""
 
     form = ChannelForm
-    formfield_overrides = SECURE
+    formfield_overrides = HTTPS_URLS
     list_display = ["name", "code", "kind", "campaign"]
     list_filter = ["campaign", "kind"]
     readonly_fields = ["campaign"]
     inlines = [KeyInline]
-    steps = (MakeKey(),)
+    row_actions = (MakeKey(),)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
-        """Channels are made on the campaign's page."""
+        """Always False: a channel is added on its campaign's page."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
-        """Not once the campaign is frozen."""
-        return not (obj and frozen(obj.campaign)) and super().has_delete_permission(request, obj)
+        """False for a channel of a frozen campaign."""
+        return not (obj and is_frozen(obj.campaign)) and super().has_delete_permission(request, obj)
 
 
 @admin.register(PartnerKey)
 class PartnerKeyAdmin(ReadOnlyAdmin):
-    """Partner keys: made on the channel's page, ended here."""
+    """Partners' keys. A key is made on its channel's page and revoked here."""
 
     list_display = ["prefix", "channel", "made_at", "revoked_at"]
     list_filter = ["channel__campaign", "channel"]
     list_select_related = ["channel"]
     fields = ["channel", "prefix", "made_at", "revoked_at"]
-    steps = (RevokeKey(),)
+    row_actions = (RevokeKey(),)

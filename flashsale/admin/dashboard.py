@@ -1,4 +1,4 @@
-"""The first page of the admin: sales that run or come, cases and notices that wait."""
+"""The first page of the admin: sales that run or come, and the cases, appeals and notices that wait."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,19 +8,23 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from flashsale.admin import figures, words
+from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.live_figures import live_figures, total
 from flashsale.models import Appeal, Case, Notice, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.states import AppealState, CaseState, NoticeState, SaleState
 
 SALES_MAX = 8
-ENDED_LATELY = timedelta(hours=24)
+SHOWN_AFTER_END = timedelta(hours=24)
 BAR_WIDTH = 300
 
 
 @dataclass(frozen=True, slots=True)
-class SaleCard:
-    """A sale in one card; `bar` are (class, x, width) of a drawn bar, None when the gate does not answer."""
+class SaleTile:
+    """A sale on the first page.
+
+    `figures` is None if Redis does not answer. `bar` has (CSS class, x, width) of each part of the drawn bar.
+    """
 
     sale: Sale
     phase: str
@@ -31,11 +35,11 @@ class SaleCard:
 
 
 def content(user: User | AnonymousUser) -> dict[str, Any]:
-    """What this person may see."""
+    """The template's context. A part that the user may not see is None."""
     may = user.has_perm
     cases, notices = Case.objects.order_by(), Notice.objects.order_by()
     return {
-        "sales": _sales() if may("flashsale.view_sale") else None,
+        "sales": _sale_tiles() if may("flashsale.view_sale") else None,
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
         "appeals": _counts(Appeal.objects.order_by(), AppealState.OPEN) if may("flashsale.view_appeal") else None,
         "notices": _counts(notices, NoticeState.DUE, NoticeState.FAILED) if may("flashsale.view_notice") else None,
@@ -44,36 +48,35 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
 
 def _counts(rows: "QuerySet[Any]", *states: str) -> list[tuple[str, str, int]]:
     found = dict(rows.filter(state__in=states).values_list("state").annotate(count=Count("pk")))
-    return [(state, words.state(state), found.get(state, 0)) for state in states]
+    return [(state, state_label(state), found.get(state, 0)) for state in states]
 
 
-def _sales() -> list[SaleCard]:
+def _sale_tiles() -> list[SaleTile]:
     shown = Sale.objects.filter(
-        state__in=[SaleState.PUBLISHED, SaleState.PAUSED], closes_at__gt=timezone.now() - ENDED_LATELY
+        state__in=[SaleState.PUBLISHED, SaleState.PAUSED], closes_at__gt=timezone.now() - SHOWN_AFTER_END
     )
     sales = shown.select_related("campaign").order_by("opens_at")[:SALES_MAX]
-    lines = figures.many([sale.code for sale in sales])
-    return [_card(sale, figures.total(lines[sale.code]) if sale.code in lines else None) for sale in sales]
+    figures = live_figures([sale.code for sale in sales])
+    return [_tile(sale, total(figures[sale.code]) if sale.code in figures else None) for sale in sales]
 
 
-def _card(sale: Sale, sums: dict[str, int] | None) -> SaleCard:
+def _tile(sale: Sale, sums: dict[str, int] | None) -> SaleTile:
     zone = sale.campaign.zone
-    phase = words.state(sale.phase(ms(timezone.now())))
-    return SaleCard(
-        sale,
-        phase,
-        words.local(sale.opens_at, zone),
-        words.local(sale.closes_at, zone),
-        sums,
-        _bar(sums) if sums else [],
+    return SaleTile(
+        sale=sale,
+        phase=state_label(sale.phase(ms(timezone.now()))),
+        opens=local_time(sale.opens_at, zone),
+        closes=local_time(sale.closes_at, zone),
+        figures=sums,
+        bar=_bar(sums) if sums else [],
     )
 
 
 def _bar(sums: dict[str, int]) -> list[tuple[str, int, int]]:
     units = sum(sums[name] for name in ("sold", "held", "free")) or 1
-    parts, at = [], 0
+    parts, x = [], 0
     for name in ("sold", "held", "free"):
         width = round(BAR_WIDTH * sums[name] / units)
-        parts.append((name, at, width))
-        at += width
+        parts.append((name, x, width))
+        x += width
     return parts

@@ -1,45 +1,53 @@
-"""The frozen evidence of a case in words: categories and counts, nothing of other buyers."""
+"""The evidence of a case as text: kinds of clues and counts, with no data of other buyers."""
 
 from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from flashsale.admin.step import Table
-from flashsale.life.rule_set_text import KINDS, MARKS
+from flashsale.admin.action_page import Table
+from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 
 
-def summary(evidence: dict[str, Any]) -> str:
-    """In one line: device ×5, paid only seconds after reserving."""
-    shared = [f"{KINDS.get(seen['axis'], seen['axis'])} ×{seen['people']}" for seen in evidence.get("shared", ())]
-    marks = [str(MARKS.get(seen["mark"], seen["mark"])) for seen in evidence.get("marks", ())]
-    return ", ".join([*shared, *marks]) or "–"
+def evidence_summary(evidence: dict[str, Any]) -> str:
+    """All clues in one line: device ×5, disposable e-mail address."""
+    shared = [f"{kind_label(clue['axis'])} ×{clue['people']}" for clue in evidence.get("shared", ())]
+    return ", ".join([*shared, *mark_labels(evidence)]) or "–"
 
 
-def table(evidence: dict[str, Any]) -> Table:
-    """One row for each thing seen, with the points it gives."""
-    rows = [*_shared(evidence), *_linked(evidence), *_marks(evidence)]
-    return Table(
-        _("Evidence"), [_("seen"), _("how often"), _("trace"), _("points")], rows,
-        [_("total"), "", "", evidence.get("score", 0)],
-    )  # fmt: skip
+def evidence_table(evidence: dict[str, Any]) -> Table:
+    """One row for each clue, with its points."""
+    rows = [*_shared_rows(evidence), *_linked_rows(evidence), *_mark_rows(evidence)]
+    head = [_("clue"), _("how often"), _("trace"), _("points")]
+    return Table(_("Evidence"), head, rows, [_("total"), "", "", evidence.get("score", 0)])
 
 
-def _shared(evidence: dict[str, Any]) -> list[list[Any]]:
+def kind_label(kind: str) -> str:
+    """The name of a kind of shared value; the stored value if it has no label."""
+    return str(KIND_LABELS.get(kind, kind))
+
+
+def mark_labels(evidence: dict[str, Any]) -> list[str]:
+    """The names of the marks of the order itself, such as a disposable e-mail address."""
+    return [str(MARK_LABELS.get(clue["mark"], clue["mark"])) for clue in evidence.get("marks", ())]
+
+
+def _shared_rows(evidence: dict[str, Any]) -> list[list[Any]]:
     same = _("same %(axis)s")
     return [
-        [same % {"axis": KINDS.get(seen["axis"], seen["axis"])}, _people(seen["people"]), seen.get("trace", ""), ""]
-        for seen in evidence.get("shared", ())
+        [same % {"axis": kind_label(clue["axis"])}, _people(clue["people"]), clue.get("trace", ""), ""]
+        for clue in evidence.get("shared", ())
     ]
 
 
-def _linked(evidence: dict[str, Any]) -> list[list[Any]]:
+def _linked_rows(evidence: dict[str, Any]) -> list[list[Any]]:
     linked = evidence.get("linked") or {}
     return [[_("linked group"), _people(linked["people"]), "", linked["points"]]] if linked.get("people") else []
 
 
-def _marks(evidence: dict[str, Any]) -> list[list[Any]]:
-    return [[MARKS.get(seen["mark"], seen["mark"]), "", "", seen["points"]] for seen in evidence.get("marks", ())]
+def _mark_rows(evidence: dict[str, Any]) -> list[list[Any]]:
+    clues = zip(mark_labels(evidence), evidence.get("marks", ()), strict=True)
+    return [[label, "", "", clue["points"]] for label, clue in clues]
 
 
 def _people(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Rows of another table on a row's page."""
+"""Base classes for rows of another table on a row's page."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from django.http import HttpRequest
 
 
 class LabelledFormSet(forms.BaseInlineFormSet):
-    """Names every field for those who do not see the head of its column."""
+    """Gives every field an accessible name: in a table, only the head of the column shows one."""
 
     def add_fields(self, form: forms.ModelForm, index: int | None) -> None:
-        """Groups of boxes have a label each."""
+        """Adds `aria-label`, except to groups of boxes: each box has its own label."""
         super().add_fields(form, index)
         for field in form.fields.values():
             if not field.widget.is_hidden and not field.widget.use_fieldset:
@@ -19,22 +19,22 @@ class LabelledFormSet(forms.BaseInlineFormSet):
 
 
 class EditedInline(admin.TabularInline):
-    """Rows that are entered here."""
+    """Rows that the page can add and change."""
 
     formset = LabelledFormSet
     extra = 0
 
 
 class ReadOnlyInline(admin.TabularInline):
-    """Rows of another table, to look at."""
+    """Rows that the page only shows."""
 
     extra = 0
     can_delete = False
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Never."""
+        """Always False."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Never."""
+        """Always False."""
         return False

@@ -1,4 +1,4 @@
-"""Reservations: found by their number, shown without personal data unless one may see it."""
+"""Reservations, searched by their id. Personal data is shown only to users who may see contacts."""
 
 from typing import Any
 
@@ -11,81 +11,82 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.admin.step import ReadOnlyAdmin, Step
-from flashsale.admin.words import local, money, state
+from flashsale.admin.action_page import Action, ReadOnlyAdmin
+from flashsale.admin.labels import local_time, state_label
 from flashsale.life import refund, review
 from flashsale.models import Reservation
 from flashsale.models.sale import moment
+from flashsale.rules.money import format_money
 from flashsale.rules.states import PaymentState, ReservationState
 
 
-class OpenCase(Step):
-    """A case opened by hand."""
+class OpenCase(Action):
+    """Opens a case for an order that no rule found."""
 
     name = "open-case"
     title = gettext_lazy("Open a case")
     permission = "flashsale.add_case"
     bulk = True
 
-    def offered(self, row: Reservation) -> bool:
-        """Confirmed orders, once each."""
+    def is_available(self, row: Reservation) -> bool:
+        """For a confirmed order without a case."""
         return row.state == ReservationState.CONFIRMED and not hasattr(row, "case")
 
-    def foretell(self, rows: Any) -> list[str]:  # noqa: ARG002
-        """The shop waits."""
+    def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
+        """The shop waits with the parcel."""
         return [
-            _("The order is put before people; it is not shipped until they have decided."),
-            _("Nothing is cancelled by it."),
+            _("People review the order. It is not shipped until they have decided."),
+            _("This alone cancels nothing."),
         ]
 
-    def take(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """By hand, so without a score."""
+    def perform(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Opens the case, without a score."""
         review.open_case(reservation=row, by=request.user)
         return _("A case is open for %(order)s.") % {"order": row}
 
 
-class RefundAgain(Step):
-    """A refund that failed, once more."""
+class RefundAgain(Action):
+    """Tries a failed refund again."""
 
     name = "refund-again"
     title = gettext_lazy("Try the refund again")
     permission = "flashsale.change_case"
 
-    def offered(self, row: Reservation) -> bool:
-        """Where it failed."""
+    def is_available(self, row: Reservation) -> bool:
+        """For an order whose refund failed."""
         return hasattr(row, "payment") and row.payment.state == PaymentState.REFUND_FAILED
 
-    def foretell(self, rows: Any) -> list[str]:  # noqa: ARG002
-        """The provider is asked."""
-        return [_("The provider is asked once more; it refunds a payment once, however often it is asked.")]
+    def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
+        """The payment provider gets the request again."""
+        return [_("The payment provider gets the request again. It refunds a payment only once.")]
 
-    def take(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """Soon, in the background."""
+    def perform(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Makes the refund due. A Celery task sends it."""
         refund.refund_again(reservation=row.pk)
         return _("The refund is due again.")
 
 
 @admin.register(Reservation)
 class ReservationAdmin(ReadOnlyAdmin):
-    """Orders and what became of them."""
+    """Reservations with their units, payment, case and buyer. The newest first."""
 
-    list_display = ["id", "sale", "allocation", "channel", "number", "quantity", "state_word", "paid", "ships"]
+    list_display = ["id", "sale", "allocation", "channel", "number", "quantity", "state_name", "paid", "ships"]
     list_filter = ["state", "sale", "channel"]
     list_select_related = ["sale", "allocation", "channel", "payment", "case"]
     search_fields = ["id__startswith"]
-    search_help_text = gettext_lazy("The beginning of the reservation's number.")
+    search_help_text = gettext_lazy("The first characters of the reservation's id.")
     show_full_result_count = False
     ordering = ["-made_at"]
-    steps = (OpenCase(), RefundAgain())
+    row_actions = (OpenCase(), RefundAgain())
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """With what every page shows."""
+        """Joins the rows that every page shows."""
         return (
             super().get_queryset(request).select_related("sale__campaign", "allocation", "channel", "payment", "case")
         )
 
     def get_fieldsets(self, request: HttpRequest, obj: Reservation | None = None) -> Any:  # noqa: ARG002
-        """Personal data only for whom it concerns."""
+        """Shows the buyer only to users who may see contacts."""
         order = [
             "id",
             "sale",
@@ -95,92 +96,94 @@ class ReservationAdmin(ReadOnlyAdmin):
             "number",
             "units",
             "total",
-            "state_word",
+            "state_name",
             "ships",
             "case_link",
         ]
-        shown: list[tuple[Any, Any]] = [
+        fieldsets: list[tuple[Any, Any]] = [
             (None, {"fields": order}),
             (_("Times"), {"fields": ["made", "deadline", "confirmed", "ended"]}),
             (_("Payment"), {"fields": ["paid", "payment_method", "payment_reference", "refund_reference"]}),
         ]
         if request.user.has_perm("flashsale.view_contact"):
-            shown.append((_("Buyer"), {"fields": ["buyer"]}))
-        return shown
+            fieldsets.append((_("Buyer"), {"fields": ["buyer"]}))
+        return fieldsets
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
-    def state_word(self, order: Reservation) -> str:
-        """In the reader's language."""
-        return state(order.state)
+    def state_name(self, order: Reservation) -> str:
+        """The state in the reader's language."""
+        return state_label(order.state)
 
     @admin.display(description=gettext_lazy("payment"))
     def paid(self, order: Reservation) -> str:
-        """The payment's state."""
-        return state(order.payment.state) if hasattr(order, "payment") else "–"
+        """The state of the payment in the reader's language."""
+        return state_label(order.payment.state) if hasattr(order, "payment") else "–"
 
     @admin.display(description=gettext_lazy("may be shipped"), boolean=True)
     def ships(self, order: Reservation) -> bool:
-        """What the shop asks."""
+        """Whether the shop may ship the order now."""
         return not order.do_not_ship
 
     @admin.display(description=gettext_lazy("units"))
     def units(self, order: Reservation) -> SafeString:
-        """Serial numbers, each a link to its way."""
-        held = order.items
-        links = ((reverse("admin:flashsale_unit_change", args=[h.unit_id]), h.unit.serial, h.sku) for h in held)
+        """Serial numbers, each with a link to the unit's history."""
+        links = (
+            (reverse("admin:flashsale_unit_change", args=[item.unit_id]), item.unit.serial, item.sku)
+            for item in order.items
+        )
         return format_html_join(", ", '<a href="{}">{}</a> ({})', links)
 
     @admin.display(description=gettext_lazy("amount"))
     def total(self, order: Reservation) -> str:
-        """With its currency."""
-        return money(order.amount, order.sale.campaign.currency)
+        """The amount with its currency."""
+        return format_money(order.amount, order.sale.campaign.currency)
 
     @admin.display(description=gettext_lazy("case"))
     def case_link(self, order: Reservation) -> str:
-        """To the case, if there is one."""
+        """A link to the case, if there is one."""
         if not hasattr(order, "case"):
             return "–"
         url = reverse("admin:flashsale_case_change", args=[order.case.pk])
-        return format_html('<a href="{}">{}</a>', url, state(order.case.state))
+        return format_html('<a href="{}">{}</a>', url, state_label(order.case.state))
 
     @admin.display(description=gettext_lazy("reserved"))
     def made(self, order: Reservation) -> str:
-        """On the line's clock."""
-        return local(order.made_at, order.sale.campaign.zone)
+        """The time of the reservation on the line's clock."""
+        return local_time(order.made_at, order.sale.campaign.zone)
 
     @admin.display(description=gettext_lazy("held until"))
     def deadline(self, order: Reservation) -> str:
-        """On the line's clock."""
-        return local(moment(order.deadline_ms), order.sale.campaign.zone)
+        """The end of the hold on the line's clock."""
+        return local_time(moment(order.deadline_ms), order.sale.campaign.zone)
 
     @admin.display(description=gettext_lazy("confirmed"))
     def confirmed(self, order: Reservation) -> str:
-        """If it was."""
-        return local(order.confirmed_at, order.sale.campaign.zone)
+        """When it was confirmed; a dash if it was not."""
+        return local_time(order.confirmed_at, order.sale.campaign.zone)
 
     @admin.display(description=gettext_lazy("ended"))
     def ended(self, order: Reservation) -> str:
-        """If it has."""
-        return local(order.ended_at, order.sale.campaign.zone)
+        """When it ended; a dash if it has not."""
+        return local_time(order.ended_at, order.sale.campaign.zone)
 
     @admin.display(description=gettext_lazy("method"))
     def payment_method(self, order: Reservation) -> str:
-        """As the buyer chose it."""
+        """The payment method that the buyer chose."""
         return order.payment.method if hasattr(order, "payment") else "–"
 
     @admin.display(description=gettext_lazy("reference"))
     def payment_reference(self, order: Reservation) -> str:
-        """Ours, with the provider."""
+        """The reference by which the payment provider knows the payment."""
         return order.payment.reference if hasattr(order, "payment") else "–"
 
     @admin.display(description=gettext_lazy("refund reference"))
     def refund_reference(self, order: Reservation) -> str:
-        """Once the money went back."""
+        """The provider's reference of the refund; a dash before the refund is sent."""
         return (order.payment.refund_reference if hasattr(order, "payment") else "") or "–"
 
     @admin.display(description=gettext_lazy("contact"))
     def buyer(self, order: Reservation) -> str:
-        """Name, address, phone, e-mail."""
+        """Name, address, phone, e-mail, and the statement of an appeal."""
         if not hasattr(order, "contact"):
             return _("none, or erased")
         try:

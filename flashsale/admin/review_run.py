@@ -1,4 +1,4 @@
-"""Reviews and dry runs: how far they are, and what they found."""
+"""Reviews and dry runs: their progress and their results."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.admin.step import ReadOnlyAdmin, Table
-from flashsale.admin.words import local
-from flashsale.life.rule_set_text import KINDS, MARKS
+from flashsale.admin.action_page import ReadOnlyAdmin, Table
+from flashsale.admin.labels import local_time
+from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 from flashsale.models import ReviewRun
 
-RENEWED_S = 3
+REFRESH_S = 3
 
 
-def found(run: ReviewRun) -> list[Table]:
-    """What a run found: by kind of household, by what was seen, and how the scores spread."""
+def result_tables(run: ReviewRun) -> list[Table]:
+    """Flagged orders by kind of household, the clues, and the scores in steps of ten. Empty before the end."""
     summary = run.summary
     if not summary:
         return []
@@ -26,33 +26,43 @@ def found(run: ReviewRun) -> list[Table]:
         "house": _("5 to 19: boarding house, office"),
         "crowd": _("20 or more: campus, pick-up point"),
     }
-    by_home = [
+    home_rows = [
         [homes[home], orders, flagged, f"{100 * flagged / orders:.1f} %" if orders else "–"]
         for home, (orders, flagged) in ((home, summary["homes"][home]) for home in homes)
     ]
-    seen = {**summary["reasons"], **summary["marks"]}
-    words = {**KINDS, **MARKS}
+    home_totals = [
+        _("total"),
+        summary["orders"],
+        summary["flagged"],
+        _("groups: %(count)d") % {"count": summary["groups"]},
+    ]
+    counts = sorted({**summary["reasons"], **summary["marks"]}.items(), key=lambda item: -item[1])
+    labels = {**KIND_LABELS, **MARK_LABELS}
     return [
         Table(
-            _("Who is looked at"), [_("kind of household"), _("orders"), _("looked at"), _("share")], by_home,
-            [_("total"), summary["orders"], summary["flagged"], _("groups: %(count)d") % {"count": summary["groups"]}],
+            _("Flagged orders by household"),
+            [_("kind of household"), _("orders"), _("flagged"), _("share")],
+            home_rows,
+            home_totals,
         ),
         Table(
-            _("What was seen on them"), [_("what"), _("orders")],
-            [[words.get(word, word), count] for word, count in sorted(seen.items(), key=lambda one: -one[1])],
+            _("Clues on the flagged orders"),
+            [_("clue"), _("orders")],
+            [[labels.get(clue, clue), count] for clue, count in counts],
         ),
         Table(
-            _("Scores of all orders"), [f"{low}–{low + 9 if low < 90 else 100}" for low in range(0, 100, 10)],
+            _("Scores of all orders"),
+            [f"{low}–{low + 9 if low < 90 else 100}" for low in range(0, 100, 10)],
             [summary["scores"]],
         ),
-    ]  # fmt: skip
+    ]
 
 
 @admin.register(ReviewRun)
 class ReviewRunAdmin(ReadOnlyAdmin):
-    """The newest first; a page of one that is under way renews itself."""
+    """Review runs, newest first. The page of a run that is not finished reloads itself."""
 
-    list_display = ["sale", "rules", "dry", "progress", "looked_at", "asked", "finished"]
+    list_display = ["sale", "rules", "dry", "progress", "flagged", "asked", "finished"]
     list_filter = ["sale", "dry"]
     list_select_related = ["sale__campaign", "rules"]
     ordering = ["-asked_at"]
@@ -60,37 +70,36 @@ class ReviewRunAdmin(ReadOnlyAdmin):
     panel_template = "admin/flashsale/run_panel.html"
 
     def panel(self, row: ReviewRun) -> dict[str, Any]:
-        """Progress as a bar, then what was found."""
-        steps = row.orders * 2
-        done = 1.0 if row.finished_at else (row.read + row.scored) / steps if steps else 0.0
-        return {"tables": found(row), "run": row, "width": round(300 * done), "percent": round(100 * done)}
+        """The progress as a bar (width in units of its viewBox), then the results."""
+        work = row.orders * 2  # each order is read, then scored
+        done = 1.0 if row.finished_at else (row.read + row.scored) / work if work else 0.0
+        return {"tables": result_tables(row), "run": row, "width": round(300 * done), "percent": round(100 * done)}
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Looks again by itself while the run is under way."""
-        answer = super().change_view(request, *args, **kwargs)
-        run = getattr(answer, "context_data", {}).get("original") if request.method == "GET" else None
+        """Adds a `Refresh` header until the run is finished."""
+        response = super().change_view(request, *args, **kwargs)
+        run = getattr(response, "context_data", {}).get("original") if request.method == "GET" else None
         if run is not None and run.finished_at is None:
-            answer["Refresh"] = str(RENEWED_S)
-        return answer
+            response["Refresh"] = str(REFRESH_S)
+        return response
 
     @admin.display(description=gettext_lazy("progress"))
     def progress(self, run: ReviewRun) -> str:
-        """Read, then scored, of how many."""
-        return _("%(read)d read, %(scored)d scored of %(orders)d") % {
-            "read": run.read, "scored": run.scored, "orders": run.orders,
-        }  # fmt: skip
+        """How many orders are read, how many are scored, how many there are."""
+        counts = {"read": run.read, "scored": run.scored, "orders": run.orders}
+        return _("%(read)d read, %(scored)d scored of %(orders)d") % counts
 
-    @admin.display(description=gettext_lazy("looked at"))
-    def looked_at(self, run: ReviewRun) -> str:
-        """Once it is over."""
+    @admin.display(description=gettext_lazy("flagged"))
+    def flagged(self, run: ReviewRun) -> str:
+        """How many orders the rules flagged; a dash before the end."""
         return str(run.summary["flagged"]) if run.summary else "–"
 
     @admin.display(description=gettext_lazy("asked for"), ordering="asked_at")
     def asked(self, run: ReviewRun) -> str:
-        """In the campaign's zone."""
-        return local(run.asked_at, run.sale.campaign.zone)
+        """When the run was requested, in the campaign's zone."""
+        return local_time(run.asked_at, run.sale.campaign.zone)
 
     @admin.display(description=gettext_lazy("finished"), ordering="finished_at")
     def finished(self, run: ReviewRun) -> str:
-        """In the campaign's zone."""
-        return local(run.finished_at, run.sale.campaign.zone)
+        """When it finished, in the campaign's zone."""
+        return local_time(run.finished_at, run.sale.campaign.zone)

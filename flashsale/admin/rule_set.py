@@ -1,4 +1,4 @@
-"""Rule sets of the review: read in words, replaced by new ones, never changed."""
+"""Rule sets of the review: shown in words. A published set never changes; a new version replaces it."""
 
 import json
 from typing import Any
@@ -10,74 +10,74 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.admin.step import ReadOnlyAdmin, Table
+from flashsale.admin.action_page import ReadOnlyAdmin, Table
 from flashsale.life.rule_set_text import describe_rules
 from flashsale.models import PublishedRuleSet, Record
-from flashsale.rules.review.rule_set import BadRules, read
+from flashsale.rules.review.rule_set import InvalidRuleSet, parse_rule_set
 
 
-class RulesForm(forms.ModelForm):
-    """The whole rule set as its JSON; the newest one to begin with."""
+class RuleSetForm(forms.ModelForm):
+    """A rule set as JSON. The form starts with the newest set."""
 
     class Meta:
         model = PublishedRuleSet
         fields = ["content", "note"]
         widgets = {"content": forms.Textarea(attrs={"rows": 30, "cols": 90, "spellcheck": "false"})}
-        help_texts = {"content": gettext_lazy("As it is published. Sales that are published already keep theirs.")}
+        help_texts = {"content": gettext_lazy("As it is published. Sales that are already published keep their set.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["initial"] = {"content": PublishedRuleSet.newest().content, **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
         if "content" in self.fields:
-            self.fields["content"].encoder = _Pretty  # type: ignore[attr-defined]
+            self.fields["content"].encoder = _IndentedJSON  # type: ignore[attr-defined]
 
     def clean_content(self) -> Any:
-        """A rule set that is new and complete."""
+        """The set in its canonical form. Raises ValidationError for a set that is not valid or not new."""
         try:
-            rules = read(self.cleaned_data["content"])
-        except BadRules as error:
+            rules = parse_rule_set(self.cleaned_data["content"])
+        except InvalidRuleSet as error:
             raise ValidationError(str(error)) from error
         known = PublishedRuleSet.objects.filter(hash=rules.content_hash()).first()
         if known is not None:
-            raise ValidationError(_("These are the rules of set %(number)d already.") % {"number": known.version})
+            raise ValidationError(_("Rule set %(number)d already has these rules.") % {"number": known.version})
         return rules.published()
 
 
-class _Pretty(json.JSONEncoder):
+class _IndentedJSON(json.JSONEncoder):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "indent": 1, "sort_keys": True})
 
 
 @admin.register(PublishedRuleSet)
-class RulesAdmin(ReadOnlyAdmin):
-    """The newest first."""
+class RuleSetAdmin(ReadOnlyAdmin):
+    """Rule sets, newest first. A set can be added, but not changed."""
 
-    form = RulesForm
+    form = RuleSetForm
     list_display = ["version", "hash", "note", "made_by", "made_at", "sales_count"]
-    panel_template = "admin/flashsale/case_panel.html"
+    panel_template = "admin/flashsale/tables_panel.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """A new rule set is made, by whoever may."""
+        """Unlike other read-only rows, a user with the permission may add a set."""
         return request.user.has_perm("flashsale.add_publishedruleset")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
-        """What is entered, or what has become of it."""
+        """The fields of the form for a new set; version and hash for a published one."""
         return ["version", "hash", "note", "made_by", "made_at"] if obj else ["content", "note"]
 
     def panel(self, row: PublishedRuleSet) -> dict[str, Any]:
-        """As the sale's page shows it."""
+        """The rules in words, as the sale's page shows them."""
         return {"tables": [Table(part.title, part.head, part.rows) for part in describe_rules(row.read())]}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: ARG002
-        """Under the next version."""
-        made = PublishedRuleSet.make(read(obj.content), by=request.user, note=obj.note)
+        """Publishes the set under the next version."""
+        made = PublishedRuleSet.make(parse_rule_set(obj.content), by=request.user, note=obj.note)
         obj.__dict__.update(made.__dict__)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:  # noqa: ARG002
-        """Who made them stands in the audit trail."""
+        """Records in the audit trail who published which set."""
         Record.write("rules", by=request.user, subject=obj, facts={"number": obj.version, "rules": obj.hash})
 
     @admin.display(description=gettext_lazy("sales"))
     def sales_count(self, row: PublishedRuleSet) -> int:
-        """How many sales were published with it."""
+        """How many sales were published with this set."""
         return row.sales.count()

@@ -1,4 +1,4 @@
-"""Sales: planned through forms, published after a summary, watched while they run."""
+"""Sales: planned with forms, published after a summary, then changed only through actions."""
 
 from typing import Any
 
@@ -9,33 +9,58 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.admin import figures
+from flashsale.admin.action_page import ActionAdmin, Table
 from flashsale.admin.inline import EditedInline
-from flashsale.admin.sale_control import AddUnits, Brake, CallOff, CloseEarly, Pause, Postpone, Resume, phase
-from flashsale.admin.sale_forms import LINE, TRANCHE, UNITS, SaleForm, line_form
-from flashsale.admin.sale_steps import Publish, PutOnList, Reallocate, Review, TryOut, times, units
-from flashsale.admin.step import StepAdmin, Table
-from flashsale.admin.words import local, state
+from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.live_figures import COLUMNS, live_figures, total
+from flashsale.admin.published_sale_actions import (
+    AddUnits,
+    Brake,
+    CallOff,
+    CloseEarly,
+    Pause,
+    Postpone,
+    Resume,
+    current_phase,
+)
+from flashsale.admin.sale_actions import (
+    Publish,
+    PutOnList,
+    Reallocate,
+    Review,
+    TryOut,
+    times_table,
+    units_table,
+)
+from flashsale.admin.sale_forms import LINE_FIELDS, TRANCHE_FIELDS, UNITS_PREFIX, SaleForm, line_form
 from flashsale.models import Allocation, Offer, Sale
 from flashsale.rules.states import SaleState
 
 IDENTITY = ["campaign", "code", "name"]
 TIMES = ["lobby_at", "opens_at", "closes_at"]
 RULES = [
-    "limit", "claim_s", "hold_s", "overbooking", "rate_per_s", "claims_max", "extra_time_max", "poll_ms", "max_entries",
+    "limit",
+    "claim_s",
+    "hold_s",
+    "overbooking",
+    "rate_per_s",
+    "claims_max",
+    "extra_time_max",
+    "poll_ms",
+    "max_entries",
     "rules",
-]  # fmt: skip
+]
 
 
 class OfferInline(EditedInline):
-    """What is sold."""
+    """The offers of a sale: SKU, name and price."""
 
     model = Offer
     extra = 1
 
 
 class LineInline(admin.StackedInline):
-    """Who sells how many of it."""
+    """The lines of a sale: their channels, and the units of each offer."""
 
     model = Allocation
     extra = 1
@@ -43,59 +68,69 @@ class LineInline(admin.StackedInline):
     verbose_name_plural = gettext_lazy("lines and their units")
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        """One field of units per offer, channels of this campaign."""
+        """Uses the form that is made for this sale."""
         form = line_form(obj)
         return super().get_formset(request, obj, **{**kwargs, "form": form, "fields": [*form.base_fields]})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
-        """What every line has; what only tranches have is folded away."""
-        units_of = [f"{UNITS}{offer.pk}" for offer in obj.offers.all()]
-        tranche = (_("Tranche: opening, list, roll-over"), {"fields": TRANCHE, "classes": ["collapse"]})
-        return [(None, {"fields": [*LINE, *units_of]}), tranche]
+        """The fields of every line; those of a tranche are collapsed."""
+        units = [f"{UNITS_PREFIX}{offer.pk}" for offer in obj.offers.all()]
+        tranche = (_("Tranche: opening, list, roll-over"), {"fields": TRANCHE_FIELDS, "classes": ["collapse"]})
+        return [(None, {"fields": [*LINE_FIELDS, *units]}), tranche]
 
 
 @admin.register(Sale)
-class SaleAdmin(StepAdmin):
-    """A sale; once published only its name changes by hand, everything else through steps."""
+class SaleAdmin(ActionAdmin):
+    """Sales. The form of a published sale can change only its name."""
 
     form = SaleForm
-    list_display = ["name", "code", "campaign", "opens", "closes", "planned_units", "state_word"]
+    list_display = ["name", "code", "campaign", "opens", "closes", "planned_units", "phase"]
     list_filter = ["campaign"]
     list_select_related = ["campaign"]
     search_fields = ["name", "code"]
     ordering = ["-opens_at"]
-    steps = (
-        PutOnList(), Publish(), Pause(), Resume(), Postpone(), AddUnits(), Brake(), CloseEarly(), CallOff(),
-        Review(), TryOut(), Reallocate(),
-    )  # fmt: skip
+    row_actions = (
+        PutOnList(),
+        Publish(),
+        Pause(),
+        Resume(),
+        Postpone(),
+        AddUnits(),
+        Brake(),
+        CloseEarly(),
+        CallOff(),
+        Review(),
+        TryOut(),
+        Reallocate(),
+    )
     panel_template = "admin/flashsale/sale_panel.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """With the units planned."""
+        """Adds the sum of the planned units."""
         return super().get_queryset(request).annotate(planned=Sum("allocations__stock__quantity"))
 
     @admin.display(description=gettext_lazy("opens"), ordering="opens_at")
     def opens(self, sale: Sale) -> str:
-        """In the campaign's zone."""
-        return local(sale.opens_at, sale.campaign.zone)
+        """The opening in the campaign's zone."""
+        return local_time(sale.opens_at, sale.campaign.zone)
 
     @admin.display(description=gettext_lazy("closes"), ordering="closes_at")
     def closes(self, sale: Sale) -> str:
-        """In the campaign's zone."""
-        return local(sale.closes_at, sale.campaign.zone)
+        """The closing in the campaign's zone."""
+        return local_time(sale.closes_at, sale.campaign.zone)
 
     @admin.display(description=gettext_lazy("units"), ordering="planned")
     def planned_units(self, sale: Sale) -> int:
-        """New units, over all lines."""
+        """New units of all lines; units from cancelled orders do not count."""
         return int(getattr(sale, "planned", 0) or 0)
 
     @admin.display(description=gettext_lazy("phase"))
-    def state_word(self, sale: Sale) -> str:
-        """Where it stands now."""
-        return state(phase(sale))
+    def phase(self, sale: Sale) -> str:
+        """The present phase in the reader's language."""
+        return state_label(current_phase(sale))
 
     def get_fieldsets(self, request: HttpRequest, obj: Sale | None = None) -> Any:  # noqa: ARG002
-        """A published sale shows its times and rules in the panel."""
+        """Without the times for a published sale, because the panel shows them."""
         if obj and obj.state != SaleState.DRAFT:
             return [(None, {"fields": [*IDENTITY, *RULES]})]
         return [
@@ -105,53 +140,57 @@ class SaleAdmin(StepAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Sale | None = None) -> list[str]:  # noqa: ARG002
-        """The campaign once chosen; nearly everything once published."""
+        """The campaign cannot change after the first save; only the name can change after the publication."""
         if obj is None:
             return []
         return ["campaign"] if obj.state == SaleState.DRAFT else ["campaign", "code", *TIMES, *RULES]
 
     def get_inlines(self, request: HttpRequest, obj: Sale | None) -> list[Any]:  # noqa: ARG002
-        """Offers first; lines when the offers are known; neither once published."""
+        """Only offers for a new sale, because lines need saved offers; none for a published sale."""
         if obj is None:
             return [OfferInline]
         return [OfferInline, LineInline] if obj.state == SaleState.DRAFT else []
 
     def has_delete_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
-        """Drafts only."""
+        """False for a published sale."""
         return (obj is None or obj.state == SaleState.DRAFT) and super().has_delete_permission(request, obj)
 
     def view_on_site(self, obj: Sale) -> str | None:
-        """The public page."""
+        """The sale's public page; None for a draft."""
         return f"/s/{obj.code}/" if obj.state != SaleState.DRAFT else None
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Lines with their units."""
+        """Saves the units of each line after the lines."""
         super().save_formset(request, form, formset, change)
         for line in formset.forms if formset.model is Allocation else ():
             if line.instance.pk and line not in formset.deleted_forms:
                 line.save_stock()
 
     def response_add(self, request: HttpRequest, obj: Sale, post_url_continue: str | None = None) -> HttpResponse:
-        """On to the lines, which need the offers just saved."""
+        """Leads to the sale's page, where lines can now be added."""
         if "_addanother" in request.POST or "_popup" in request.POST:
             return super().response_add(request, obj, post_url_continue)
         self.message_user(request, _("Saved. Now say which channels sell how many units, then publish."))
         return HttpResponseRedirect(reverse("admin:flashsale_sale_change", args=[obj.pk]))
 
     def panel(self, row: Sale) -> dict[str, Any]:
-        """State, times, units; the gate's figures once published."""
+        """State, times and units; for a published sale also the figures from Redis (the gate)."""
         published = row.state != SaleState.DRAFT
         return {
-            "sale": row, "phase": state(phase(row)), "state": state(row.state),
-            "published": published, "figures": self._figures(row) if published else None,
-            "tables": [times(row), units(row)],
-        }  # fmt: skip
+            "sale": row,
+            "phase": state_label(current_phase(row)),
+            "state": state_label(row.state),
+            "published": published,
+            "figures": self._figures_table(row) if published else None,
+            "tables": [times_table(row), units_table(row)],
+        }
 
     @staticmethod
-    def _figures(sale: Sale) -> Table | None:
-        lines = figures.many([sale.code]).get(sale.code)
-        if lines is None:
+    def _figures_table(sale: Sale) -> Table | None:
+        """The figures of each line; None if Redis does not answer."""
+        figures = live_figures([sale.code]).get(sale.code)
+        if figures is None:
             return None
         head = [_("line"), _("entered"), _("called"), _("free"), _("held"), _("sold")]
-        rows = [[code, *(document[column] for column in figures.COLUMNS)] for code, document in lines.items()]
-        return Table(_("This second"), head, rows, [_("total"), *figures.total(lines).values()])
+        rows = [[code, *(document[column] for column in COLUMNS)] for code, document in figures.items()]
+        return Table(_("Now"), head, rows, [_("total"), *total(figures).values()])

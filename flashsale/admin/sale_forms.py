@@ -1,4 +1,4 @@
-"""Forms of the sale's page: times in the campaign's zone, and units per offer in each line."""
+"""The forms of a sale's page: times in the campaign's zone, and for each line the units of each offer."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -15,52 +15,65 @@ from django.utils.translation import gettext_lazy
 from flashsale.models import Allocation, Campaign, Sale, Stock
 from flashsale.models.sale import UNITS_MAX
 
-UNITS = "units_"
-LINE = ["code", "name", "channels"]
-TRANCHE = ["mode", "opens_at", "listed_only", "successor", "rolls_over_at", "carries"]
+UNITS_PREFIX = "units_"
+LINE_FIELDS = ["code", "name", "channels"]
+TRANCHE_FIELDS = ["mode", "opens_at", "listed_only", "successor", "rolls_over_at", "carries"]
 
 
-class WallTimeField(forms.DateTimeField):
-    """A time as it hangs on the wall in `zone`."""
+class ZonedDateTimeField(forms.DateTimeField):
+    """A date and time that is shown and typed in `zone`."""
 
     zone: ZoneInfo | None = None
     widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": 1}, format="%Y-%m-%dT%H:%M:%S")
 
     def prepare_value(self, value: Any) -> Any:
-        """Shown in the zone."""
+        """Converts to the zone."""
         with timezone.override(self.zone):
             return super().prepare_value(value)
 
     def to_python(self, value: Any) -> datetime | None:
-        """Read in the zone."""
+        """Reads the typed time as a time in the zone."""
         with timezone.override(self.zone):
             return super().to_python(value)
 
 
 class SaleForm(forms.ModelForm):
-    """A sale; its times are entered and shown in its campaign's zone."""
+    """A sale. Its times are typed and shown in its campaign's zone."""
 
-    lobby_at = WallTimeField(label=gettext_lazy("lobby opens"), required=False)
-    opens_at = WallTimeField(label=gettext_lazy("opens"))
-    closes_at = WallTimeField(label=gettext_lazy("closes"))
+    lobby_at = ZonedDateTimeField(label=gettext_lazy("lobby opens"), required=False)
+    opens_at = ZonedDateTimeField(label=gettext_lazy("opens"))
+    closes_at = ZonedDateTimeField(label=gettext_lazy("closes"))
 
     class Meta:
         model = Sale
         fields = (
-            "campaign", "code", "name", "lobby_at", "opens_at", "closes_at", "limit", "claim_s", "hold_s",
-            "overbooking", "rate_per_s", "claims_max", "extra_time_max", "poll_ms", "max_entries",
-        )  # fmt: skip
+            "campaign",
+            "code",
+            "name",
+            "lobby_at",
+            "opens_at",
+            "closes_at",
+            "limit",
+            "claim_s",
+            "hold_s",
+            "overbooking",
+            "rate_per_s",
+            "claims_max",
+            "extra_time_max",
+            "poll_ms",
+            "max_entries",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         campaign = self._campaign()
         for name, field in self.fields.items():
-            if isinstance(field, WallTimeField):
+            if isinstance(field, ZonedDateTimeField):
                 field.label = capfirst(field.label)
                 field.zone = campaign.zone if campaign else None
-                field.help_text = self._help(campaign, name)
+                field.help_text = self._help_text(campaign, name)
         if "campaign" in self.fields:
-            self.fields["campaign"].label_from_instance = _with_zone  # type: ignore[attr-defined]
+            self.fields["campaign"].label_from_instance = _campaign_with_zone  # type: ignore[attr-defined]
 
     def _campaign(self) -> Campaign | None:
         if self.instance.campaign_id:
@@ -69,44 +82,44 @@ class SaleForm(forms.ModelForm):
         return Campaign.objects.filter(pk=chosen).first() if chosen.isdecimal() else None
 
     @staticmethod
-    def _help(campaign: Campaign | None, name: str) -> str:
-        zone = _("In the time zone of the campaign, which stands beside its name.")
+    def _help_text(campaign: Campaign | None, name: str) -> str:
+        zone = _("In the campaign's time zone, which is shown beside the campaign's name.")
         if campaign:
             now = timezone.now().astimezone(campaign.zone)
             zone = _("Time in %(zone)s (%(short)s).") % {"zone": campaign.time_zone, "short": now.tzname()}
         return f"{zone} {_('Empty: 24 hours before the opening.')}" if name == "lobby_at" else zone
 
 
-def _with_zone(campaign: Campaign) -> str:
+def _campaign_with_zone(campaign: Campaign) -> str:
     return f"{campaign.name} ({campaign.time_zone})"
 
 
 class LineField(forms.ModelChoiceField):
-    """A line with its sale, by their names."""
+    """The choice of a line."""
 
     def label_from_instance(self, obj: Allocation) -> str:
-        """As people speak of it."""
+        """The sale's name, then the line's name, or its code if it has no name."""
         return f"{obj.sale.name} – {obj.name or obj.code}"
 
 
 class LineForm(forms.ModelForm):
-    """A line; :func:`line_form` adds what depends on the sale, and a field of units per offer."""
+    """A line. :func:`line_form` adds the fields that depend on the sale, such as the units of each offer."""
 
     class Meta:
         model = Allocation
-        fields = LINE + TRANCHE
+        fields = LINE_FIELDS + TRANCHE_FIELDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             for offer, quantity in self.instance.stock.values_list("offer", "quantity"):
-                self.initial[f"{UNITS}{offer}"] = quantity
+                self.initial[f"{UNITS_PREFIX}{offer}"] = quantity
 
     def save_stock(self) -> None:
-        """Writes the units of each offer; an offer without a number is not sold in this line."""
+        """Saves the units of each offer. An empty field means that the line does not sell the offer."""
         for name in self.fields:
-            if name.startswith(UNITS):
-                self._save_units(int(name.removeprefix(UNITS)), self.cleaned_data.get(name))
+            if name.startswith(UNITS_PREFIX):
+                self._save_units(int(name.removeprefix(UNITS_PREFIX)), self.cleaned_data.get(name))
 
     def _save_units(self, offer: int, quantity: int | None) -> None:
         stock = Stock.objects.filter(allocation=self.instance, offer=offer)
@@ -117,33 +130,36 @@ class LineForm(forms.ModelForm):
 
 
 def line_form(sale: Sale) -> type[LineForm]:
-    """The form of this sale's lines: its campaign's channels and lines, its offers, times in its zone."""
+    """The form for the lines of this sale: its campaign's channels and lines, its offers, times in its zone."""
     others = Allocation.objects.filter(sale__campaign=sale.campaign).exclude(sale=sale).select_related("sale")
     fields: dict[str, Any] = {
         "channels": forms.ModelMultipleChoiceField(
             sale.campaign.channels.all(), label=capfirst(_("channels")), widget=forms.CheckboxSelectMultiple
         ),
-        "successor": _like("successor", LineField, queryset=sale.allocations.select_related("sale")),
-        "carries": _like("carries", LineField, queryset=others),
-        "opens_at": _like("opens_at", WallTimeField),
-        "rolls_over_at": _like("rolls_over_at", WallTimeField),
+        "successor": _optional("successor", LineField, queryset=sale.allocations.select_related("sale")),
+        "carries": _optional("carries", LineField, queryset=others),
+        "opens_at": _optional("opens_at", ZonedDateTimeField),
+        "rolls_over_at": _optional("rolls_over_at", ZonedDateTimeField),
     }
     for name in ("opens_at", "rolls_over_at"):
         fields[name].zone = sale.campaign.zone
     for offer in sale.offers.all():
-        fields[f"{UNITS}{offer.pk}"] = _units_field(offer.sku)
+        fields[f"{UNITS_PREFIX}{offer.pk}"] = _units_field(offer.sku)
     return type("LineForm", (LineForm,), fields)
 
 
-def _like(name: str, kind: Callable[..., forms.Field], **options: Any) -> forms.Field:
-    """An optional field with the words of the table's own."""
-    column = Allocation._meta.get_field(name)  # noqa: SLF001 - Django's documented way to a column
+def _optional(name: str, kind: Callable[..., forms.Field], **options: Any) -> forms.Field:
+    """An optional form field of this kind, with label and help text of the model's field."""
+    column = Allocation._meta.get_field(name)  # noqa: SLF001 - Django's documented way to a field
     assert isinstance(column, models.Field)
     return kind(label=capfirst(column.verbose_name), help_text=column.help_text, required=False, **options)
 
 
 def _units_field(sku: str) -> forms.IntegerField:
     return forms.IntegerField(
-        label=capfirst(_("units of %(sku)s") % {"sku": sku}), min_value=0, max_value=UNITS_MAX, required=False,
+        label=capfirst(_("units of %(sku)s") % {"sku": sku}),
+        min_value=0,
+        max_value=UNITS_MAX,
+        required=False,
         help_text=_("Empty: not sold here. 0: only units from cancelled orders."),
-    )  # fmt: skip
+    )

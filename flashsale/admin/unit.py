@@ -1,4 +1,4 @@
-"""Units: where each piece is, and the way it went."""
+"""Units: where each one is, and its history."""
 
 from typing import Any
 
@@ -6,44 +6,44 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import get_language, gettext_lazy
 
-from flashsale.admin.step import ReadOnlyAdmin
-from flashsale.admin.way import way
-from flashsale.admin.words import local, state
+from flashsale.admin.action_page import ReadOnlyAdmin
+from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.unit_history import unit_history
 from flashsale.models import Unit
 
 
 @admin.register(Unit)
 class UnitAdmin(ReadOnlyAdmin):
-    """To look at only: units change through the life."""
+    """Units, read only: `flashsale/life` changes them."""
 
-    list_display = ["serial", "sku", "state_word", "sale", "line"]
+    list_display = ["serial", "sku", "state_name", "sale", "line"]
     list_filter = ["state", "campaign", "sku", "allocation__sale"]
     list_select_related = ["allocation__sale"]
     search_fields = ["serial"]
     show_full_result_count = False
-    fields = ["serial", "sku", "campaign", "sale", "line", "state_word", "version"]
+    fields = ["serial", "sku", "campaign", "sale", "line", "state_name", "version"]
     panel_template = "admin/flashsale/unit_panel.html"
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
-    def state_word(self, unit: Unit) -> str:
-        """In the reader's language."""
-        return state(unit.state)
+    def state_name(self, unit: Unit) -> str:
+        """The state in the reader's language."""
+        return state_label(unit.state)
 
     @admin.display(description=gettext_lazy("sale"))
     def sale(self, unit: Unit) -> str:
-        """Where it is sold, or was last."""
+        """The sale that sells the unit, or sold it last."""
         return unit.allocation.sale.name
 
     @admin.display(description=gettext_lazy("line"))
     def line(self, unit: Unit) -> str:
-        """The line it belongs to."""
+        """The name of the line, or its code if it has no name."""
         return unit.allocation.name or unit.allocation.code
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """With what every page shows."""
+        """Joins the rows that every page shows."""
         return super().get_queryset(request).select_related("allocation__sale", "campaign")
 
     def panel(self, row: Unit) -> dict[str, Any]:
-        """The way."""
-        stations = way(row, get_language() or "id")
-        return {"way": [(local(s.at, row.campaign.zone), s.what, s.where, s.link) for s in stations]}
+        """The history of the unit."""
+        events = unit_history(row, get_language() or "id")
+        return {"history": [(local_time(e.at, row.campaign.zone), e.what, e.where, e.link) for e in events]}

@@ -37,7 +37,7 @@ from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import SaleCard
 from flashsale.gate.sale_cards import store_card
-from flashsale.rules.pace import Lease, line_clock
+from flashsale.rules.clock import ClockLease, line_clock
 
 Item = TypeVar("Item")
 CHUNK = 1000
@@ -84,7 +84,7 @@ class SaleLoad:
     revision: int
     state: str
     paused_ms: int
-    lease: Lease
+    lease: ClockLease
     frozen: bool
     lines: list[LineLoad]
     units: dict[str, int]
@@ -156,7 +156,7 @@ async def _count(keys: SaleKeys, counts: Counts) -> None:
 
 
 async def _line_clock(sale: SaleLoad) -> int:
-    return line_clock(wall=await wall_ms(), opens=sale.card.opens_at, lease=sale.lease, stood=sale.paused_ms)
+    return line_clock(wall=await wall_ms(), opens=sale.card.opens_at, lease=sale.lease, stopped=sale.paused_ms)
 
 
 async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flashsale.rules.pace import UNBOUNDED, Bucket
 from flashsale.rules.states import PlaceState
+from flashsale.rules.token_buckets import UNBOUNDED_BUCKET, TokenBucket
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Caller(NamedTuple):
     """The client that enters people (a partner's channel, or an internet address), and its token bucket."""
 
     name: str
-    bucket: Bucket
+    bucket: TokenBucket
 
 
 class EntryRequest(NamedTuple):
@@ -89,4 +89,4 @@ class EntryRequest(NamedTuple):
     caller: str
 
 
-UNLIMITED_CALLER = Caller("any", UNBOUNDED)
+UNLIMITED_CALLER = Caller("any", UNBOUNDED_BUCKET)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from flashsale.rules.identity import Axis
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 
 # A direct line has no crowd, but each reservation uses an index: as many as a sale may have units, and a million more.
 DIRECT_MAX = 2_000_000
@@ -53,7 +53,7 @@ class LineCard:
     name: str
     channels: tuple[str, ...]
     skus: tuple[str, ...]
-    mode: str = Mode.LINE
+    mode: str = AllocationMode.LINE
     opens_at: int = 0
     listed_only: bool = False
     successor: int = 0
@@ -107,7 +107,7 @@ class SaleCard:
 
     def most_indexes(self, line: LineCard) -> int:
         """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""
-        return DIRECT_MAX if line.mode == Mode.DIRECT else self.max_entries
+        return DIRECT_MAX if line.mode == AllocationMode.DIRECT else self.max_entries
 
     def line(self, code: str) -> LineCard | None:
         """The line with this code, or None."""

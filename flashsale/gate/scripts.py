@@ -12,9 +12,10 @@ from flashsale.gate.held_request import HeldRequest, ReserveRequest
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import UNLIMITED_CALLER, Caller, EnterResult, EntryRequest, LookResult, Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import IDENTITY, PLACE, Bucket, Lease
 from flashsale.rules.states import PlaceState
+from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBucket
 
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
@@ -70,7 +71,9 @@ def _out_bitmaps(card: SaleCard) -> list[str]:
     return [keys.out(line_id) for line_id in range(1, card.lines[-1].line_id + 1)]
 
 
-async def _enter_batch(card: SaleCard, line: LineCard, bucket: Bucket, requests: Sequence[EntryRequest]) -> list[Any]:
+async def _enter_batch(
+    card: SaleCard, line: LineCard, bucket: TokenBucket, requests: Sequence[EntryRequest]
+) -> list[Any]:
     keys, n = keys_of(card), line.line_id
     digests = [digest for request in requests for digest in request.digests]
     raw = b"".join(digests)
@@ -80,7 +83,7 @@ async def _enter_batch(card: SaleCard, line: LineCard, bucket: Bucket, requests:
          keys.unpaid, keys.seen(n), keys.extra_time(n), *_out_bitmaps(card),
          *keys.paces([request.digests[0].hex() for request in requests]),
          *keys.paces([request.caller for request in requests]), *keys.places(digests, card.buckets)],
-        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY, *bucket, len(requests), raw, raw.hex(),
+        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(requests), raw, raw.hex(),
          *(request.carried for request in requests if line.carries)],
     )  # fmt: skip
     return list(reply)
@@ -135,7 +138,7 @@ async def look(
         LOOK,
         [keys.state, keys.line(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.extra_time(n), keys.seen(n),
          *keys.paces([f"look:{n}:{index}"]), *_out_bitmaps(card), *keys.places(digests, card.buckets)],
-        [n, index, number, seed, *PLACE, *digests],
+        [n, index, number, seed, *PLACE_BUCKET, *digests],
     )  # fmt: skip
     word = _word(reply)
     return LookResult(PlaceState(_text(reply[1])), reply[2], reply[3], reply[4]) if word is Outcome.LOOKED else word
@@ -210,7 +213,7 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, requests: Se
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
          keys.used_sale, keys.held_requests, keys.holds, keys.due, keys.listed(n), keys.extra_time(n), keys.unpaid,
          *(keys.free(n, sku) for sku in line.skus), *keys.paces([request.bucket_name for request in requests])],
-        [seed, *PLACE, len(line.skus), card.most_indexes(line),
+        [seed, *PLACE_BUCKET, len(line.skus), card.most_indexes(line),
          *(value for request in requests for value in request.to_args())],
     )  # fmt: skip
     return list(reply)
@@ -331,6 +334,6 @@ async def apply_decision(card: SaleCard, *, revision: int, **fields: str | int) 
     return _word(reply)
 
 
-async def extend_lease(card: SaleCard, *, revision: int, lease: Lease) -> Outcome:
+async def extend_lease(card: SaleCard, *, revision: int, lease: ClockLease) -> Outcome:
     """Lets the line's clock run until the lease ends. NOT_READY also where the gate has not applied the revision."""
     return _word(await gate().run_script(EXTEND_LEASE, [keys_of(card).state], [revision, *lease]))

@@ -1,6 +1,8 @@
-"""The life of a sale, one verb a file:
-schedule → enter → draw → admit → reserve → confirm → review → cancel → reallocate (→ schedule …).
+"""The steps in the life of a sale, one verb in each file:
+schedule → enter → draw → tick (which calls people) → reserve → confirm → review → cancel → reallocate (→ schedule …).
 
-The gate decides, the books remember, the rules know neither; only the life knows both. Taking is gate first, then
-books; giving back is books first, then gate. Crowd-sized verbs (enter, look, leave, status) never touch the books.
+The gate (Redis) decides, the books (PostgreSQL) remember, and the rules use neither. Only this package uses both.
+Taking changes the gate first and the books second. Giving back changes the books first and the gate second. So the gate
+never offers more than the books have. The verbs of the crowd (enter, look, leave, extra_time, status) do not read or
+write PostgreSQL.
 """

@@ -1,4 +1,4 @@
-"""Advisory locks of PostgreSQL: work that only one process may do at a time."""
+"""Advisory locks of PostgreSQL, for work that only one process may do at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +7,12 @@ from django.db import connection
 
 
 @contextmanager
-def alone(work: int, row: int, *, wait: bool) -> Iterator[bool]:
-    """Whether nobody else is at this work for this row; with `wait` it is, sooner or later.
+def advisory_lock(work: int, row: int, *, wait: bool) -> Iterator[bool]:
+    """Takes the lock of a kind of work and a row. Yields whether this process has it.
 
-    PostgreSQL knows (advisory locks: `work` tells kinds of work apart), and forgets whoever dies with their connection.
-    SQLite does not know: there several may be at it at once.
+    `work` tells kinds of work apart. With `wait`, the call blocks until the lock is free, and always yields True.
+    The lock belongs to the connection: PostgreSQL frees it when the process dies.
+    SQLite has no such locks. There it always yields True, and several processes may do the work at once.
     """
     if connection.vendor != "postgresql":
         yield True
@@ -19,9 +20,9 @@ def alone(work: int, row: int, *, wait: bool) -> Iterator[bool]:
     lock = "pg_advisory_lock(%s, %s) IS NOT NULL" if wait else "pg_try_advisory_lock(%s, %s)"
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {lock}", [work, row])
-        mine = bool(cursor.fetchone()[0])
+        acquired = bool(cursor.fetchone()[0])
         try:
-            yield mine
+            yield acquired
         finally:
-            if mine:
+            if acquired:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [work, row])

@@ -1,4 +1,4 @@
-"""Audit: the promises that can be checked on live data, gate against books; nothing is changed."""
+"""Audit: checks the promises on live data, Redis (the gate) against PostgreSQL (the books). It changes nothing."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ from flashsale.rules.states import ReservationState, SaleState, UnitState
 
 
 class Verdict(StrEnum):
-    """What an audit can say of a promise."""
+    """The result of an audit for one promise. Promises about behaviour cannot be checked on data: tests check them."""
 
     HELD = "held"
     BROKEN = "broken"
@@ -38,7 +38,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One promise (0: the audit trail): its verdict, and what was found where it is broken."""
+    """The verdict for one promise (0: the audit trail). `broken` has one line of text for each fault."""
 
     promise: int
     title: str
@@ -53,16 +53,17 @@ TITLES = {
     12: "Degrades closed", 13: "No raw personal data", 14: "Hard bounds",
 }  # fmt: skip
 ACTIVE = [ReservationState.HELD, ReservationState.CONFIRMED]
-# A difference that a message under way explains is gone a moment later; a broken promise stays.
-LOOKS = 4
-PAUSE_S = 0.5
+# A message that is on its way to Redis causes a difference that is gone a moment later. A broken promise stays. So only
+# a fault that is there in every one of these reads counts.
+READS = 4
+READ_AGAIN_S = 0.5
 
 
 def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
-    """Every promise with its verdict, over one campaign (its code) or all, and the audit trail's, which is one for all.
+    """Checks every promise, in one campaign (by its code) or in all, and the audit trail, which all campaigns share.
 
-    `head` ("position:hash") is the trail's end as somebody noted it earlier: it must still be there.
-    Raises GateDown and DatabaseError.
+    `head` ("position:hash") is the end of the trail as an operator noted it earlier (`trail_head`). It must still be in
+    it. Raises GateDown and DatabaseError.
     """
     campaigns = Campaign.objects.filter(code=campaign) if campaign else Campaign.objects.all()
     checks = {
@@ -74,46 +75,49 @@ def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
         if promise not in checks:
             findings.append(Finding(promise, title, Verdict.NOT_CHECKABLE))
             continue
-        broken = tuple(_lasting(checks[promise], list(campaigns)))
-        findings.append(_judged(promise, title, broken))
-    return [*findings, _judged(0, "Audit trail", tuple(_trail_broken(list(campaigns), head)))]
+        broken = tuple(_persistent(checks[promise], list(campaigns)))
+        findings.append(_finding(promise, title, broken))
+    return [*findings, _finding(0, "Audit trail", tuple(_trail_broken(list(campaigns), head)))]
 
 
-def _judged(promise: int, title: str, broken: tuple[str, ...]) -> Finding:
+def _finding(promise: int, title: str, broken: tuple[str, ...]) -> Finding:
     return Finding(promise, title, Verdict.BROKEN if broken else Verdict.HELD, broken)
 
 
 def trail_head() -> str:
-    """The audit trail's end, "position:hash": note it somewhere else, and nobody can cut the trail short unseen."""
+    """The end of the audit trail, as "position:hash".
+
+    Note it in another place: it shows later whether records at the end were deleted.
+    """
     last = Record.objects.order_by("-position").first()
     return f"{last.position}:{last.hash}" if last else f"0:{trail.GENESIS}"
 
 
 def _trail_broken(campaigns: list[Campaign], head: str) -> Iterator[str]:
-    """The chain holds from its first record on, up to and behind a head noted earlier; every cancellation has a record.
+    """The chain of hashes holds from the first record on, the noted head is in it, and every cancellation has a record.
 
-    One query reads the chain, so that what is written meanwhile is not seen in halves.
+    One query reads the chain, so that records written meanwhile are either all in it or all missing.
     """
     chain = Record.objects.order_by("position").iterator(chunk_size=2000)
-    if broken := trail.first_break((record.content(), record.previous, record.hash) for record in chain):
+    if broken := trail.first_broken_record((record.content(), record.previous, record.hash) for record in chain):
         yield broken
     position, _, hash_ = head.partition(":")
     if int(position or 0) and not Record.objects.filter(position=int(position), hash=hash_).exists():
         yield f"record {position} is not the one that was noted as the head"
-    told = Record.objects.filter(what="cancel", campaign__in=campaigns).values_list("subject", flat=True)
-    known = set(told)
+    records = Record.objects.filter(what="cancel", campaign__in=campaigns).values_list("subject", flat=True)
+    recorded = set(records)
     for id_ in Cancellation.objects.filter(reservation__sale__campaign__in=campaigns).values_list("reservation_id"):
-        if f"reservation:{id_[0]}" not in known:
+        if f"reservation:{id_[0]}" not in recorded:
             yield f"the cancellation of reservation {id_[0]} has no record"
 
 
-def _lasting(check: Callable[[Campaign], Iterator[str]], campaigns: list[Campaign]) -> list[str]:
-    """What a check finds broken at every one of a few looks."""
+def _persistent(check: Callable[[Campaign], Iterator[str]], campaigns: list[Campaign]) -> list[str]:
+    """The faults that a check finds in every one of `READS` reads."""
     broken = [line for campaign in campaigns for line in check(campaign)]
-    for _look in range(LOOKS - 1):
+    for _read in range(READS - 1):
         if not broken:
             break
-        time.sleep(PAUSE_S)
+        time.sleep(READ_AGAIN_S)
         again = {line for campaign in campaigns for line in check(campaign)}
         broken = [line for line in broken if line in again]
     return broken
@@ -124,7 +128,7 @@ def _sales(campaign: Campaign) -> list[Sale]:
 
 
 def _oversold(campaign: Campaign) -> Iterator[str]:
-    """Every unit has one state and one owner, in the books; the gate offers only what the books have free."""
+    """Promise 1. In PostgreSQL every unit has one state and one owner. Redis offers only units that are free there."""
     units = Unit.objects.filter(campaign=campaign)
     owners = Count("reservation_units", filter=Q(reservation_units__active=True))
     taken = [UnitState.HELD, UnitState.SOLD]
@@ -132,12 +136,12 @@ def _oversold(campaign: Campaign) -> Iterator[str]:
         Q(state__in=taken) & ~Q(owners=1) | ~Q(state__in=taken) & Q(owners__gt=0)
     ):
         yield f"unit {unit.serial} is {unit.state} and has {unit.owners} active reservations"
-    stray = ReservationUnit.objects.filter(unit__campaign=campaign, active=True).exclude(reservation__state__in=ACTIVE)
-    for holding in stray:
-        yield f"unit {holding.unit_id} belongs to reservation {holding.reservation_id}, which has ended"
-    short = Reservation.objects.filter(sale__campaign=campaign, state__in=ACTIVE)
+    of_ended = ReservationUnit.objects.filter(unit__campaign=campaign, active=True)
+    for row in of_ended.exclude(reservation__state__in=ACTIVE):
+        yield f"unit {row.unit_id} belongs to reservation {row.reservation_id}, which has ended"
+    active = Reservation.objects.filter(sale__campaign=campaign, state__in=ACTIVE)
     owned = Count("reservation_units", filter=Q(reservation_units__active=True))
-    for reservation in short.annotate(owned=owned).exclude(owned=F("quantity")):
+    for reservation in active.annotate(owned=owned).exclude(owned=F("quantity")):
         yield f"reservation {reservation.pk} of {reservation.quantity} has {reservation.owned} units"
     for sale in _sales(campaign):
         yield from _offered_wrongly(sale)
@@ -152,17 +156,20 @@ def _offered_wrongly(sale: Sale) -> Iterator[str]:
         )
         for unit, version in offered.items():
             if free.get(unit) != version:
-                yield f"the gate offers unit {unit} at version {version} in {sale.code}/{line.code}, the books do not"
+                yield f"Redis offers unit {unit} at version {version} in {sale.code}/{line.code}, PostgreSQL does not"
 
 
 def _unbalanced(campaign: Campaign) -> Iterator[str]:
-    """free + held + sold + returned + moved out = allocated + moved in, per allocation; the gate's counters agree."""
+    """Promise 2. In each allocation: free + held + sold + returned + moved out = allocated + moved in.
+
+    The counters of Redis agree with PostgreSQL.
+    """
     for line in Allocation.objects.filter(sale__in=_sales(campaign)).select_related("sale"):
-        here = Unit.objects.filter(allocation=line).count()
+        present = Unit.objects.filter(allocation=line).count()
         allocated = Stock.objects.filter(allocation=line).aggregate(total=Sum("quantity"))["total"] or 0
-        gone, come = Move.objects.filter(origin=line).count(), Move.objects.filter(target=line).count()
-        if here + gone != allocated + come:
-            yield f"{line}: {here} here + {gone} moved out, but {allocated} allocated + {come} moved in"
+        moved_out, moved_in = Move.objects.filter(origin=line).count(), Move.objects.filter(target=line).count()
+        if present + moved_out != allocated + moved_in:
+            yield f"{line}: {present} present + {moved_out} moved out, but {allocated} allocated + {moved_in} moved in"
     for sale in _sales(campaign):
         yield from _counted_wrongly(sale)
 
@@ -173,18 +180,19 @@ def _counted_wrongly(sale: Sale) -> Iterator[str]:
         return
     for line in card.lines:
         gate = bridge.run(inspect.counters(card, line))
-        using = Reservation.objects.filter(allocation=line.id, limit_slots__isnull=False).distinct()
-        held = sum(r.quantity for r in using if r.state == ReservationState.HELD)
-        sold = sum(r.quantity for r in using if r.state != ReservationState.HELD)
+        rows = Reservation.objects.filter(allocation=line.id, limit_slots__isnull=False).distinct()
+        held = sum(row.quantity for row in rows if row.state == ReservationState.HELD)
+        sold = sum(row.quantity for row in rows if row.state != ReservationState.HELD)
         if (gate["held"], gate["sold"]) != (held, sold):
             where = f"{sale.code}/{line.code}"
-            yield f"{where}: the gate counts {gate['held']} held and {gate['sold']} sold, the books {held} and {sold}"
+            yield f"{where}: Redis counts {gate['held']} held and {gate['sold']} sold, PostgreSQL {held} and {sold}"
 
 
 def _over_limit(campaign: Campaign) -> Iterator[str]:
-    """Nobody has more slots than the limit; every active reservation has all its slots; the gate counts no less.
+    """Promise 3.
 
-    Once a campaign's people are erased there is nobody left to count.
+    No digest has more slots than the limit, every active reservation has all its slots, and Redis counts no fewer. In
+    an erased campaign there is nothing to count, because erasing deletes the digests.
     """
     if campaign.erased_at:
         return
@@ -195,8 +203,8 @@ def _over_limit(campaign: Campaign) -> Iterator[str]:
         for row in people.filter(slots__gt=limit):
             yield f"{scope}: {row['axis']} {row['digest'][:8]} has {row['slots']} units, the limit is {limit}"
         yield from (
-            f"{scope}: a claim of reservation {claim.reservation_id} says limit {claim.limit}, not {limit}"
-            for claim in LimitSlot.objects.filter(scope=scope).exclude(limit=limit)
+            f"{scope}: a limit slot of reservation {slot.reservation_id} has limit {slot.limit}, not {limit}"
+            for slot in LimitSlot.objects.filter(scope=scope).exclude(limit=limit)
         )
     axes = list(campaign.axes.filter(hard=True, checked_at="enter").values_list("axis", flat=True))
     scope = LimitSlot.campaign_scope(campaign.pk)
@@ -214,11 +222,11 @@ def _counted_too_low(campaign: Campaign, scope: str, axes: list[str]) -> Iterato
     gate = bridge.run(inspect.used_limits(card_of(known)))
     for row in LimitSlot.objects.filter(scope=scope, axis__in=axes).values("digest").annotate(slots=Count("id")):
         if gate.get(row["digest"], 0) < row["slots"]:
-            yield f"the gate counts {gate.get(row['digest'], 0)} units of {row['digest'][:8]}, the books {row['slots']}"
+            yield f"Redis counts {gate.get(row['digest'], 0)} units of {row['digest'][:8]}, PostgreSQL {row['slots']}"
 
 
 def _out_of_order(campaign: Campaign) -> Iterator[str]:
-    """Numbers follow from the committed secret, and nobody reserved whose number had not been called."""
+    """Promise 6. Numbers follow from the committed secret, and each reservation has a number that was called."""
     for sale in _sales(campaign):
         if not commitment_holds(sale):
             yield f"{sale.code}: the secret does not match the commitment"
@@ -227,12 +235,12 @@ def _out_of_order(campaign: Campaign) -> Iterator[str]:
 
 
 def commitment_holds(sale: Sale) -> bool:
-    """Whether the secret is the one that the sale committed itself to."""
+    """Whether the commitment that the sale published belongs to its secret."""
     return lottery.commitment(bytes(sale.secret or b"")).hex() == sale.commitment
 
 
 def out_of_order(sale: Sale, line: Allocation, *, called: int) -> Iterator[str]:
-    """What is wrong with the order of a line that is drawn and called up to a number, by the books."""
+    """The faults in the order of a line that is drawn and called up to the number `called`, by PostgreSQL."""
     seed = lottery.seed(bytes(sale.secret or b""), line.code, line.cohort or 0)
     if seed.hex() != line.seed:
         yield f"{line}: the seed does not follow from secret and cohort"
@@ -250,35 +258,43 @@ def _called(sale: Sale, line: Allocation) -> int:
 
 
 def _two_places(campaign: Campaign) -> Iterator[str]:
-    """A digest leads to one place by its nature; none may lead to a place that was never given."""
+    """Promise 7.
+
+    Redis stores one place for each digest, so a person cannot have two. No place has an index that was not given.
+    """
     for sale in _sales(campaign):
         card = card_of(sale)
         entered = {line.line_id: bridge.run(inspect.counters(card, line))["entered"] for line in card.lines}
-        for number, index in bridge.run(inspect.places(card)):
-            if index > entered.get(number, 0):
-                yield f"{sale.code}: index {index} of line {number} was never given"
+        for line_id, index in bridge.run(inspect.places(card)):
+            if index > entered.get(line_id, 0):
+                yield f"{sale.code}: index {index} of line {line_id} was never given"
 
 
 def _without_due_process(campaign: Campaign) -> Iterator[str]:
-    """Who lost an order under a reason that needs a case has one, decided by two people, a notice and an appeal."""
-    needing = [code for code, why in REASONS.items() if why.needs_case]
-    rows = Cancellation.objects.filter(reservation__sale__campaign=campaign, reason__in=needing)
-    told = Q(reservation__notices__kind=Notice.Kind.CANCELLED)
-    for row in rows.select_related("case").annotate(letters=Count("reservation__notices", filter=told)):
+    """Promise 11.
+
+    A cancellation whose reason needs a case was decided by two people, with a notice and a time to appeal.
+    """
+    reasons = [code for code, reason in REASONS.items() if reason.needs_case]
+    rows = Cancellation.objects.filter(reservation__sale__campaign=campaign, reason__in=reasons)
+    cancelled = Q(reservation__notices__kind=Notice.Kind.CANCELLED)
+    for row in rows.select_related("case").annotate(notices=Count("reservation__notices", filter=cancelled)):
         people = {row.case.proposed_by_id, row.case.decided_by_id} - {None} if row.case else set()
-        lacks = [
-            what
-            for what, there in {
-                "two people": len(people) == 2, "a notice": row.letters == 1, "a way to appeal": row.appeal_until,
-            }.items()
-            if not there
-        ]  # fmt: skip
-        if lacks:
-            yield f"reservation {row.reservation_id} was cancelled without {' and '.join(lacks)}"
+        required = {
+            "two people": len(people) == 2,
+            "a notice": row.notices == 1,
+            "a way to appeal": row.appeal_until,
+        }
+        missing = [name for name, present in required.items() if not present]
+        if missing:
+            yield f"reservation {row.reservation_id} was cancelled without {' and '.join(missing)}"
 
 
 def _moved_wrongly(campaign: Campaign) -> Iterator[str]:
-    """Each move names the cancellation that freed its unit; a unit is where its last move took it."""
+    """Promise 10.
+
+    Each move names the cancellation that freed its unit, and each unit is where its last move took it.
+    """
     moves = Move.objects.filter(unit__campaign=campaign).select_related("unit", "cancellation")
     for move in moves:
         if (

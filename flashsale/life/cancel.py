@@ -17,7 +17,7 @@ from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Cancellation, Case, Notice, Payment, Record, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.reasons import ReasonCode, reason
+from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.rules.states import PaymentState, ReservationState
 
 # The time to appeal ends this long before the planned reallocation, so that appeals can be decided before it.
@@ -52,7 +52,7 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
         return describe_ended(row)
     if row.state != ReservationState.CONFIRMED:
         raise Refused(Outcome.NOT_CANCELLABLE, f"The reservation is {row.state}.")
-    why = reason(code)
+    why = cancel_reason(code)
     against_wish = why.needs_case and not why.invite
     ended = end(row, state=ReservationState.CANCELLED, now=now, keep_slots=against_wish)
     # An order that an appeal restored may end again because its buyer wishes it. Case and appeal keep the history.

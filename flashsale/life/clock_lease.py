@@ -1,9 +1,29 @@
-"""Beat: gate and books have answered together, so the line's clock may run on for a moment.
+"""Clock lease: the line's clock runs for 5 s at a time, and only while Redis and PostgreSQL both answer.
 
-Nobody can reserve while either is away or nobody looks after the sale. Then no beat comes, and the clock stops by
-itself, in both: claim windows and holds cost nobody their place. The first beat after it lets the clock go on from
-where it stopped (DESIGN 7). A wall clock that jumps is met by the same: forward it looks like an outage, backward the
-line's clock stays at the last beat until the next one has found out.
+How this works
+--------------
+Claim windows, holds and the opening hours of a sale run on the line's clock. It must stand while shoppers cannot
+reserve, because an outage must not cost them their turn. So the clock runs on a lease, from `since` to `until` (ms,
+wall clock of Redis). Both stores keep the lease and compute the same clock (rules/clock.py and gate/lua/prelude.lua):
+
+    line's clock = wall time, not before `since` and not after `until`, less all time that it has stood (`paused_ms`)
+
+The ticks renew the lease once a second, first in PostgreSQL and then in Redis. Here Redis is away from second 4 to 9:
+
+    wall time       0   1   2   3   4   5   6   7   8   9  10  11  12
+    renewals        R   R   R   R                           R   R   R
+    last lease                  since...............until
+    line's clock    0   1   2   3   4   5   6   7   8   8   8   9  10
+
+* Redis or PostgreSQL does not answer, or no process ticks: no renewal comes. The lease ends, and the clock stands in
+  both stores without any message.
+* The first renewal afterwards adds the time since `until` to `paused_ms` and starts a new lease. The clock goes on from
+  where it stood.
+* The wall clock jumps forward, beyond `until`: this looks like an outage and is handled as one.
+* The wall clock jumps back: the line's clock stands at `since` until the next renewal, which starts a new lease.
+* A pause ends the lease in PostgreSQL (`Sale.stop_clock`), and a renewal never extends a lease that has ended.
+* A process dies after its commit and before its message to Redis: Redis has the older lease, so its clock stops no
+  later than that of PostgreSQL. The next tick sends the new lease.
 """
 
 import logging
@@ -18,68 +38,72 @@ from flashsale.gate import scripts
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life import sale_control
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Clock, Sale
 from flashsale.models.sale import ms
+from flashsale.rules.clock import CLOCK_LEASE_MS, CLOCK_RENEWAL_MS, ClockLease
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import BEAT_MS, LEASE_MS, Lease
 from flashsale.rules.states import SaleState
 
 log = logging.getLogger(__name__)
 
 
-async def beat(*, card: SaleCard, figures: Survey) -> None:
-    """Lets the clock run for a few seconds more, once a second; before the opening and in a pause there is no need.
+async def renew_clock_lease(*, card: SaleCard, figures: Survey) -> None:
+    """Renews the lease when a second of it is used. Does nothing before the opening and in a pause.
 
-    If we die between books and gate, the gate's clock stops, and the next beat tells it.
+    `figures` have just been read from Redis, so Redis answers.
     """
-    seen_at = time.monotonic()
+    read_at = time.monotonic()
     if figures.state == SaleState.PAUSED or (figures.wall < card.opens_at and not figures.runs_until):
         return
-    if LEASE_MS - BEAT_MS < figures.runs_until - figures.wall <= LEASE_MS + BEAT_MS:
+    if CLOCK_LEASE_MS - CLOCK_RENEWAL_MS < figures.runs_until - figures.wall <= CLOCK_LEASE_MS + CLOCK_RENEWAL_MS:
         return
-    revision, lease = await in_books(_beat, card.sale, figures.wall, seen_at)
+    revision, lease = await run_in_db_thread(_renew_in_books, card.sale, figures.wall, read_at)
     answer = await scripts.extend_lease(card, revision=revision, lease=lease)
     if answer is Outcome.NOT_READY:
-        await sale_control.tell_again(card=card)
+        await sale_control.resend_decision(card=card)
 
 
-def _beat(sale: int, wall_ms: int, seen_at: float) -> tuple[int, Lease]:
-    """Revision of the sale in the books, and how long its clock may run there.
+def _renew_in_books(sale: int, wall_ms: int, read_at: float) -> tuple[int, ClockLease]:
+    """Renews the lease in PostgreSQL. Returns the sale's revision and the lease as they stand there now.
 
-    The wall clock was seen at `seen_at` (monotonic): somebody who had to wait for the books takes none for gone back.
+    `wall_ms` was read at `read_at` (monotonic clock). The time since then is added, because a process that waited for
+    PostgreSQL would otherwise believe that the wall clock has gone back.
     """
-    now_ms = _since(wall_ms, seen_at)
-    # Only a clock that runs runs on by this: one that was stopped meanwhile may stand for a pause.
-    running = Clock.objects.filter(runs_from_ms__lte=now_ms + BEAT_MS, runs_until_ms__gte=wall_ms)
+    now_ms = _wall_now(wall_ms, read_at)
+    # Extends the lease only if it has not ended. An ended lease may belong to a pause: `_restart_clock` finds out under
+    # the lock of the sale's row.
+    running = Clock.objects.filter(runs_from_ms__lte=now_ms + CLOCK_RENEWAL_MS, runs_until_ms__gte=wall_ms)
     running = running.filter(sale=sale, runs_until_ms__gt=F("runs_from_ms"))
-    longest = {"runs_from_ms": wall_ms, "runs_until_ms": wall_ms + LEASE_MS}
+    longest = {"runs_from_ms": wall_ms, "runs_until_ms": wall_ms + CLOCK_LEASE_MS}
     if not running.update(**{name: Greatest(name, value) for name, value in longest.items()}):
-        _start(sale, wall_ms, seen_at)
+        _restart_clock(sale, wall_ms, read_at)
     row = Sale.objects.select_related("clock").get(pk=sale)
     return row.revision, row.lease
 
 
-def _since(wall_ms: int, seen_at: float) -> int:
-    """What the wall clock shows by now."""
-    return wall_ms + int((time.monotonic() - seen_at) * 1000)
+def _wall_now(wall_ms: int, read_at: float) -> int:
+    """The wall clock of Redis now, in ms, when it showed `wall_ms` at `read_at`."""
+    return wall_ms + int((time.monotonic() - read_at) * 1000)
 
 
 @transaction.atomic
-def _start(sale: int, wall_ms: int, seen_at: float) -> None:
-    """The clock of an open sale has never run, or has stopped, or the wall clock has gone back."""
+def _restart_clock(sale: int, wall_ms: int, read_at: float) -> None:
+    """Starts a new lease if the clock has never run, if its lease has ended, or if the wall clock has gone back."""
     lock_sale(sale, exclusive=True)
     row = Sale.objects.get(pk=sale)
-    # By now somebody else may have started it.
-    wall_ms, lease = _since(wall_ms, seen_at), row.lease
-    # Whoever sends the first beat may not have heard yet that the opening was moved.
+    # Waiting for the lock takes time. Another process may have started the clock meanwhile.
+    wall_ms, lease = _wall_now(wall_ms, read_at), row.lease
+    # Redis may still have the old opening when an admin has just moved it.
     too_soon = not lease.until and wall_ms < ms(row.opens_at)
-    if row.state == SaleState.PAUSED or too_soon or lease.runs(wall_ms):
+    if row.state == SaleState.PAUSED or too_soon or lease.is_running(wall_ms):
         return
-    if (back_ms := lease.since - wall_ms) > BEAT_MS:
-        log.error("the gate's wall clock went back by %d ms; the clock of %s goes on from its last beat", back_ms, row)
+    if (back_ms := lease.since - wall_ms) > CLOCK_RENEWAL_MS:
+        log.error(
+            "the wall clock of Redis went back by %d ms; the clock of %s goes on from its last lease", back_ms, row
+        )
     elif lease.since < lease.until:
         log.warning("the clock of %s had stopped and goes on after %d ms", row, wall_ms - lease.until)
-    row.run_clock(wall_ms, for_ms=LEASE_MS)
+    row.run_clock(wall_ms, for_ms=CLOCK_LEASE_MS)
     row.revision += 1
     row.save(update_fields=["paused_ms", "revision"])

@@ -1,4 +1,4 @@
-"""Close: a sale that is over leaves the gate; the books keep it. What is still held has to end first."""
+"""Close: removes a sale that is over from Redis. PostgreSQL keeps it. All holds must have ended first."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -13,9 +13,9 @@ from flashsale.rules.states import Phase, ReservationState, SaleState
 
 
 def close(*, sale: int) -> bool:
-    """Whether the sale is closed now; it stays as it is while it runs or something is held. Safe to repeat.
+    """Closes a sale that is over and has no held units. Returns whether it is closed. Safe to repeat.
 
-    Raises GateDown when the gate could not be told: the books have closed it then, and repeating the call tells it.
+    Raises GateDown when Redis does not answer. PostgreSQL has closed the sale then. Repeat the call to update Redis.
     """
     with transaction.atomic():
         lock_sale(sale, exclusive=True)

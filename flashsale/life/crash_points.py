@@ -1,128 +1,202 @@
-"""Where a process may die between gate and books, by name: what was done, who goes on, how soon.
+"""The points between Redis and PostgreSQL at which a process may die: what is done, who continues, and how soon.
 
-`python -m flashsale.life.crash_points > docs/crash-points.md` writes the table; a test kills at every point.
+`python -m flashsale.life.crash_points > docs/crash-points.md` writes the table. A test kills the process at each point.
 """
 
 import sys
 from dataclasses import dataclass
 
-# What is found by whoever looks next is found within these: admit.TICK_S, admit.MEND_S, the beat table of Celery.
-LOOK, MENDING, SWEEP = "a quarter of a second", "10 s", "5 s"
+# The periods in which others find the work: tick.TICK_S, tick.MEND_S, and the beat table of Celery.
+TICK, MENDING, SWEEP = "a quarter of a second", "10 s", "5 s"
 
 
 @dataclass(frozen=True, slots=True)
 class CrashPoint:
-    """A death after `done` and before `before` (module:attribute) is called; `asked` whether the same request goes on
-    at once, `left_to` who does when nobody asks again, and how soon."""
+    """A death after `done` and before the function `next_call` ("module:attribute") is called.
+
+    `retry_continues`: whether the same request, sent again, continues at once. `otherwise` says who continues when it
+    is not sent again, and `within` how soon.
+    """
 
     name: str
     done: str
-    before: str
-    asked: bool
-    left_to: str
+    next_call: str
+    retry_continues: bool
+    otherwise: str
     within: str
 
 
 CRASH_POINTS = (
     CrashPoint(
-        "enter: room made", "The books promise more indexes.", "flashsale.gate.scripts:extend_block",
-        True, "The tending, once half of what the gate knows is given.", LOOK,
+        "enter: block committed",
+        "PostgreSQL committed a block of indexes.",
+        "flashsale.gate.scripts:extend_block",
+        True,
+        "A tick sends the block to Redis, when half of the block that Redis knows is given.",
+        TICK,
     ),
     CrashPoint(
-        "reserve: taken", "The gate took units, limit, place and key.", "flashsale.books.writer_threads:Writer.submit",
-        True, "The reaper writes it off in the books; the gate gives everything back.", "the hold's deadline",
+        "reserve: taken",
+        "Redis took units, limit, place and key.",
+        "flashsale.books.writer_threads:Writer.submit",
+        True,
+        "The reaper writes the reservation as abandoned in PostgreSQL, then Redis gives everything back.",
+        "the hold's deadline",
     ),
     CrashPoint(
-        "reserve: committed", "The books have committed; nobody was told.", "flashsale.life.reserve:Reserved",
-        True, "It is held like any other and expires.", "the hold's deadline",
+        "reserve: committed",
+        "PostgreSQL committed the reservation. The caller got no answer.",
+        "flashsale.life.reserve:Reserved",
+        True,
+        "The reservation is held like any other, and expires.",
+        "the hold's deadline",
     ),
     CrashPoint(
-        "reserve: refused", "The books refused what the gate took.", "flashsale.life.reserve:abandon_refused",
-        True, "As taken; the same request is judged by the books again.", "the hold's deadline",
+        "reserve: refused",
+        "PostgreSQL refused what Redis took.",
+        "flashsale.life.reserve:abandon_refused",
+        True,
+        "As after *reserve: taken*. A repeated request is checked by PostgreSQL again.",
+        "the hold's deadline",
     ),
     CrashPoint(
-        "reserve: written off", "The books wrote off what they had refused.", "flashsale.life.expire:give_back",
-        True, "Mending tells the gate, which gives units, limit, place and key back.", MENDING,
+        "reserve: written off",
+        "PostgreSQL has the refused reservation as abandoned.",
+        "flashsale.life.expire:give_back",
+        True,
+        "Mending sends this to Redis, which gives units, limit, place and key back.",
+        MENDING,
     ),
     CrashPoint(
-        "expire: ended", "The books ended the holds that were due.", "flashsale.life.expire:give_back",
-        False, "They are still due in the gate: the next look tells it of each.", LOOK,
+        "expire: ended",
+        "PostgreSQL ended the holds that were due.",
+        "flashsale.life.expire:give_back",
+        False,
+        "The holds are still due in Redis. The next tick sends the end of each.",
+        TICK,
     ),
     CrashPoint(
-        "release: ended", "The books ended a hold at its owner's wish.", "flashsale.life.release:give_back",
-        True, "Mending.", MENDING,
+        "release: ended",
+        "PostgreSQL ended a hold that its owner gave back.",
+        "flashsale.life.release:give_back",
+        True,
+        "Mending sends the end to Redis.",
+        MENDING,
     ),
     CrashPoint(
-        "confirm: started", "The books know who buys and that a payment starts.",
+        "confirm: started",
+        "PostgreSQL has the buyer's data and the start of a payment.",
         "flashsale.providers.payments.demo:DemoProvider.charge",
-        True, "The sweep closes the reference once the hold has ended.", SWEEP,
+        True,
+        "The sweep closes the payment at the provider once the hold has ended.",
+        SWEEP,
     ),
     CrashPoint(
-        "confirm: charged", "The provider has the money.", "flashsale.life.confirm:settle",
-        True, "The provider's call-back; else the sweep asks once the hold has ended: honoured or refunded.", SWEEP,
-    ),
-    CrashPoint(
-        "confirm: closed", "The provider has closed a payment, for its buyer pays another way.",
+        "confirm: charged",
+        "The provider has the money.",
         "flashsale.life.confirm:settle",
-        True, "The sweep asks once the hold has ended.", SWEEP,
+        True,
+        "The provider's call-back settles the payment. Without a call-back, the sweep asks the provider once the hold "
+        "has ended, and the order is honoured or the money refunded.",
+        SWEEP,
     ),
     CrashPoint(
-        "confirm: confirmed", "The books have the order.", "flashsale.gate.scripts:confirm",
-        True, "It is still due in the gate: the reaper tells it.", "the hold's deadline",
+        "confirm: closed",
+        "The provider has closed a payment, because its buyer pays another way.",
+        "flashsale.life.confirm:settle",
+        True,
+        "The sweep asks the provider once the hold has ended.",
+        SWEEP,
     ),
     CrashPoint(
-        "confirm: retaken", "Money came late; the gate keeps the units for it.", "flashsale.life.settle:_decide_late",
-        True, "The call-back or the sweep; else the units come due in the gate after 10 s and go back.", SWEEP,
+        "confirm: confirmed",
+        "PostgreSQL has the order.",
+        "flashsale.gate.scripts:confirm",
+        True,
+        "The hold is still due in Redis, and the reaper sends the confirmation.",
+        "the hold's deadline",
     ),
     CrashPoint(
-        "confirm: refund due", "Money came too late; the books owe it.", "flashsale.life.confirm:refund",
-        True, "The sweep sends it back, once.", SWEEP,
+        "confirm: retaken",
+        "Money came late. Redis holds the same units for it again.",
+        "flashsale.life.settle:_decide_late",
+        True,
+        "The call-back or the sweep settles the payment. If neither does, the units come due in Redis after 10 s and "
+        "go back.",
+        SWEEP,
     ),
     CrashPoint(
-        "cancel: ended", "The books cancelled an order.", "flashsale.life.cancel:give_back",
-        True, "Mending.", MENDING,
+        "confirm: refund due",
+        "Money came too late. PostgreSQL has the refund as due.",
+        "flashsale.life.confirm:refund",
+        True,
+        "The sweep sends the money back, once.",
+        SWEEP,
     ),
     CrashPoint(
-        "roll over: withdrawn", "The gate offers the units no more.", "flashsale.life.roll_over:move_on",
-        False, "The next look gets the same units again.", LOOK,
+        "cancel: ended",
+        "PostgreSQL cancelled an order.",
+        "flashsale.life.cancel:give_back",
+        True,
+        "Mending sends the end to Redis.",
+        MENDING,
     ),
     CrashPoint(
-        "roll over: moved", "The books moved the units to the successor.", "flashsale.gate.scripts:give_back",
-        False, "The next look finds them moved.", LOOK,
+        "roll over: withdrawn",
+        "Redis no longer offers the units.",
+        "flashsale.life.roll_over:move_units",
+        False,
+        "The next tick gets the same units again.",
+        TICK,
     ),
     CrashPoint(
-        "roll over: offered", "The successor offers the units.", "flashsale.gate.scripts:units_arrived",
-        False, "The next look offers nothing twice, and says that they have arrived.", LOOK,
+        "roll over: moved",
+        "PostgreSQL moved the units to the successor line.",
+        "flashsale.gate.scripts:give_back",
+        False,
+        "The next tick finds the units moved, and offers them.",
+        TICK,
     ),
     CrashPoint(
-        "reallocate: moved", "The books moved returned units and wrote who is on the list.",
+        "roll over: offered",
+        "Redis offers the units in the successor line.",
+        "flashsale.gate.scripts:units_arrived",
+        False,
+        "The next tick offers no unit twice, and removes the units from the list of moving units.",
+        TICK,
+    ),
+    CrashPoint(
+        "reallocate: moved",
+        "PostgreSQL moved returned units and wrote the list of people who may enter.",
         "flashsale.life.reallocate:mend",
-        True, "Mending offers the units and tells the gate the list.", MENDING,
+        True,
+        "Mending sends the units and the list to Redis.",
+        MENDING,
     ),
-)  # fmt: skip
+)
 
 HEAD = """\
 # Where a process may die
 
-Between two steps of which one is the gate's and one the books', a process may be killed. Each such point has a name;
-a test in `tests/faults/` ends the process there, sends the same request again or lets nobody ask, and audits.
-This table is written by `python -m flashsale.life.crash_points`.
+A process may be killed between a change in Redis (the gate) and a change in PostgreSQL (the books). Each such point has
+a name. For each point a test in `tests/faults/` ends the process there, then sends the same request again or sends
+nothing, and runs an audit. `python -m flashsale.life.crash_points` writes this table.
 
-"At once" means that the same request (same key) goes on from there and gets the true answer.
+"At once" means that the same request (with the same key) continues from there and gets the true answer.
 
-| point | what was done | who goes on | how soon |
+| point | what is done | who continues | how soon |
 |---|---|---|---|
 """
 
 
 def table() -> str:
-    """The document."""
+    """The text of docs/crash-points.md."""
     return HEAD + "".join(_row(point) for point in CRASH_POINTS)
 
 
 def _row(point: CrashPoint) -> str:
-    who = f"The same request. Otherwise: {point.left_to}" if point.asked else point.left_to
-    within = f"at once; {point.within}" if point.asked else point.within
+    who = f"The same request. Otherwise: {point.otherwise}" if point.retry_continues else point.otherwise
+    within = f"at once; {point.within}" if point.retry_continues else point.within
     return f"| {point.name} | {point.done} | {who} | {within} |\n"
 
 

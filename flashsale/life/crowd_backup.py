@@ -1,4 +1,23 @@
-"""Crowd backup: PostgreSQL keeps a recent copy of what only the gate knows of a line's people."""
+"""Crowd backup: a recent copy in PostgreSQL of the crowd data that only Redis has.
+
+How this works
+--------------
+Entering, leaving and calling change Redis alone, because a crowd of a million must not write to PostgreSQL. If Redis
+loses its memory, this copy and the place tokens bring the crowd back. Each process copies in its ticks, when something
+has changed:
+
+    what                                            how often                       where in PostgreSQL
+    counts: entered, called, lapsed                 once a second                   Allocation
+    bitmaps: who is out of the line, who was seen   as 32 KiB a second allow        CrowdBackup
+    (1 bit for each index)
+
+* Counts never shrink: of two processes, the greater count stays, whichever writes last.
+* A copy is written only while the sale's epoch is still the one that was read. A rebuild raises the epoch, so a slow
+  process cannot write what an older Redis knew over what the new one knows.
+* After a loss, the rebuild loads the counts and the bitmaps (snapshot.py, gate/load.py). No number is called a second
+  time, and a person who left stays out. Events of the last moment before the loss are missing: an index beyond
+  `entered` counts as out until its owner shows the token.
+"""
 
 import time
 from collections.abc import Mapping
@@ -14,18 +33,18 @@ from flashsale.gate import sale_cards
 from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Crowd, Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Allocation, CrowdBackup
 from flashsale.rules.outcomes import Outcome
 
-REMEMBER_S = 1.0
-# A million places weigh a quarter of a megabyte: written whenever somebody has left, that would be gigabytes an hour.
+BACKUP_S = 1.0
+# The bitmaps of a million places are a quarter of a megabyte. Written at each change, they would be gigabytes an hour.
 CROWD_BYTES_PER_S = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What this process wrote down last of a line, and when; times on its monotonic clock."""
+    """The last backup of a line by this process. `at` and `crowd_at` are times of its monotonic clock."""
 
     at: float = -inf
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -37,38 +56,38 @@ class _Written:
 WRITTEN: GateCache[tuple[str, int], _Written] = GateCache()
 
 
-async def remember(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
-    """Writes down what else only the gate knows of a line's crowd, where it has changed: its counts once a second and
-    process, who is out of it as often as its bitmaps may weigh."""
+async def back_up_crowd(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
+    """Copies what has changed: counts once a second, bitmaps as often as `CROWD_BYTES_PER_S` allows."""
     written = WRITTEN.entries()
     last = written.get((card.commitment, line.line_id), _Written())
     now = time.monotonic()
-    if now - last.at <= REMEMBER_S:
+    if now - last.at <= BACKUP_S:
         return
     counts = {"entered": figures.entered, "called": figures.called, "lapsed": figures.lapsed}
     crowd, crowd_at = last.crowd, last.crowd_at
     if (now - crowd_at) * CROWD_BYTES_PER_S > len(crowd.out) + len(crowd.seen):
-        found = await sale_cards.crowd(card, line)
-        if isinstance(found, Outcome):
+        answer = await sale_cards.crowd(card, line)
+        if isinstance(answer, Outcome):
             return
-        crowd, crowd_at = found, now
+        crowd, crowd_at = answer, now
     if crowd != last.crowd or counts != last.counts:
-        await in_books(write_crowd, card, line.id, counts, crowd if crowd != last.crowd else None)
+        await run_in_db_thread(write_crowd_backup, card, line.id, counts, crowd if crowd != last.crowd else None)
     written[card.commitment, line.line_id] = _Written(now, counts, crowd_at, crowd)
 
 
 @transaction.atomic
-def write_crowd(card: SaleCard, allocation: int, counts: Mapping[str, int], crowd: Crowd | None) -> None:
-    """How many have entered, were called and have lapsed, which never shrinks, and who is out (None: as known).
+def write_crowd_backup(card: SaleCard, allocation: int, counts: Mapping[str, int], crowd: Crowd | None) -> None:
+    """Writes the counts of a line, which never shrink, and its bitmaps (None: unchanged).
 
-    Nothing that a gate said which is no more: the one filled since knows better.
+    Does nothing when the epoch has changed, because a rebuild has loaded Redis since and Redis knows better now.
     """
     if lock_sale(card.sale)[0] == card.epoch:
         most: dict[str, Any] = {name: Greatest(name, count) for name, count in counts.items()}
         Allocation.objects.filter(pk=allocation).update(**most)
         if crowd:
-            _keep(allocation, crowd)
+            store_crowd(allocation, crowd)
 
 
-def _keep(allocation: int, crowd: Crowd) -> None:
+def store_crowd(allocation: int, crowd: Crowd) -> None:
+    """Writes the bitmaps of a line. The caller's transaction must have locked the sale's row."""
     CrowdBackup.objects.update_or_create(allocation_id=allocation, defaults={"out": crowd.out, "seen": crowd.seen})

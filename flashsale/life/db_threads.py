@@ -1,4 +1,4 @@
-"""Runs database work of coroutines in a few threads, because the event loop must never wait for a query."""
+"""Runs the database work of coroutines in a few threads, because the event loop must never wait for a query."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,8 +12,8 @@ Result = TypeVar("Result")
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="books")
 
 
-async def in_books(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
-    """The result of `work`, done in a thread with a connection of its own. Raises what it raises."""
+async def run_in_db_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """Calls `work` in a thread that has its own database connection. Returns its result or raises its exception."""
 
     def run() -> Result:
         try:

@@ -22,7 +22,7 @@ from flashsale.gate import scripts
 from flashsale.gate.client import GateCache
 from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.give_back import AT_ONCE, give_back
 from flashsale.life.held_request import new_reservation
 from flashsale.models import Reservation
@@ -69,7 +69,7 @@ async def expire(*, card: SaleCard) -> int:
         batch = islice(((uuid.UUID(id_), held) for id_, held in due[1].items() if id_ not in refused), AT_ONCE)
         if not (requests := dict(batch)):
             return done
-        result = await in_books(end_in_books, card, requests, due[0])
+        result = await run_in_db_thread(end_in_books, card, requests, due[0])
         refused |= {str(id_): time.monotonic() + REFUSED_S for id_ in result.refused}
         await asyncio.gather(
             *(give_back(card=card, ended=one) for one in result.ended), *(_confirm(card, sold) for sold in result.sold)
@@ -158,7 +158,7 @@ async def abandon_refused(*, card: SaleCard, held: HeldRequest) -> None:
     Units, limit, place and key go back at once. Does nothing when a repeated request has committed it meanwhile,
     because the cause of the refusal is gone, or when another transaction has locked it. The reaper ends it then.
     """
-    for ended in await in_books(write_off, card, {uuid.UUID(held.request.id): held}):
+    for ended in await run_in_db_thread(write_off, card, {uuid.UUID(held.request.id): held}):
         await give_back(card=card, ended=ended)
 
 

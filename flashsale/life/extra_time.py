@@ -1,4 +1,4 @@
-"""Wait: a place gets twice the time to claim, for whoever needs it, asked for before it is called."""
+"""Extra time: a person who needs longer asks for it before being called, and gets twice the claim window."""
 
 from flashsale.gate import scripts
 from flashsale.gate.sale_card import LineCard, SaleCard
@@ -7,8 +7,8 @@ from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import Place
 
 
-async def wait(*, card: SaleCard, line: LineCard, place: Place) -> None:
-    """Grants the time, as long as the sale has any; safe to repeat.
+async def extra_time(*, card: SaleCard, line: LineCard, place: Place) -> None:
+    """Doubles the claim window of a place. Safe to repeat. Each line grants it to `extra_time_max` places at most.
 
     Refuses NOT_READY, PLACE_VOIDED, PLACE_LEFT, ALREADY_CALLED and NO_MORE_TIME.
     """

@@ -35,9 +35,9 @@ from flashsale.models import (
     Unit,
 )
 from flashsale.models.sale import ms
-from flashsale.rules.gini import GROUP_MIN, folded, gini
+from flashsale.rules.gini import GROUP_MIN, gini, merge_small_groups
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Mode, Phase, ReservationState, UnitState
+from flashsale.rules.states import AllocationMode, Phase, ReservationState, UnitState
 
 # A crowd may read the report, so it is computed at most once in this time.
 FRESH = timedelta(seconds=30)
@@ -97,7 +97,9 @@ async def _counted(card: SaleCard) -> dict[str, Any]:
         return {}
     return {
         "refused": await inspect.refusals(card),
-        "lines": {line.code: await _line_counted(card, line) for line in card.lines if line.mode == Mode.LINE},
+        "lines": {
+            line.code: await _line_counted(card, line) for line in card.lines if line.mode == AllocationMode.LINE
+        },
     }
 
 
@@ -170,7 +172,7 @@ def _order(sale: Sale, lines: list[Allocation], known: dict[str, Any]) -> dict[s
     for line in lines:
         figures = known.get(line.code, {})
         called = max(line.called, figures.get("called", 0))
-        if line.cohort is not None and line.mode == Mode.LINE:
+        if line.cohort is not None and line.mode == AllocationMode.LINE:
             wrong += sum(1 for _ in out_of_order(sale, line, called=called))
         early += figures.get("before_call", 0)
     return {
@@ -187,7 +189,7 @@ def _line(line: Allocation, figures: dict[str, Any]) -> dict[str, Any]:
     return {
         "line": line.code,
         "name": line.name or line.code,
-        "by_our_line": line.mode == Mode.LINE,
+        "by_our_line": line.mode == AllocationMode.LINE,
         "cohort": line.cohort,
         "entered": max(line.entered, figures.get("entered", 0)),
         "called": max(line.called, figures.get("called", 0)),
@@ -262,7 +264,7 @@ def _cancellations(sale: Sale) -> dict[str, Any]:
     refunds = Payment.objects.filter(reservation__cancellation__in=rows).order_by()
     return {
         "total": rows.count(),
-        "reasons": _as_rows(folded(reasons), "reason"),
+        "reasons": _as_rows(merge_small_groups(reasons), "reason"),
         "appeals": _appeals(sale),
         "ledger": _ledger(sale),
         "refunds": _as_rows(dict(refunds.values_list("state").annotate(count=Count("pk"))), "state"),
@@ -278,7 +280,7 @@ def _ledger(sale: Sale) -> list[dict[str, Any]]:
 def _appeals(sale: Sale) -> dict[str, Any]:
     """How many appeals came, and their outcomes; small groups are folded, so that no person can be identified."""
     outcomes = Counter(Appeal.objects.filter(case__reservation__sale=sale).values_list("state", flat=True))
-    return {"received": outcomes.total(), "outcomes": _as_rows(folded(outcomes), "outcome")}
+    return {"received": outcomes.total(), "outcomes": _as_rows(merge_small_groups(outcomes), "outcome")}
 
 
 def _as_rows(counts: dict[str, int], name: str) -> list[dict[str, Any]]:

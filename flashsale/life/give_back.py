@@ -12,7 +12,7 @@ from django.utils import timezone
 from flashsale.books.endings import EndedReservation, describe_all_ended
 from flashsale.gate import inspect, scripts
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Reservation
 from flashsale.rules.states import ReservationState
 
@@ -28,10 +28,10 @@ async def resend_ended(*, card: SaleCard) -> int:
 
     The first message of these was lost.
     """
-    ended = await in_books(_ended_lately, card.sale, timezone.now())
+    ended = await run_in_db_thread(_ended_lately, card.sale, timezone.now())
     missed = await inspect.still_held(card, [str(id_) for id_ in ended])
     for start in range(0, len(missed), AT_ONCE):
-        batch = await in_books(_describe_ended, missed[start : start + AT_ONCE])
+        batch = await run_in_db_thread(_describe_ended, missed[start : start + AT_ONCE])
         await asyncio.gather(*(give_back(card=card, ended=one) for one in batch))
     return len(missed)
 

@@ -1,4 +1,8 @@
-"""Index blocks: PostgreSQL commits indexes ahead, so that a gate without memory never gives one twice."""
+"""Index blocks: PostgreSQL commits indexes ahead of their use, so that a Redis without memory never gives one twice.
+
+After a loss, a rebuild lets Redis go on behind the last committed block (`Allocation.block`), whatever it has given of
+it.
+"""
 
 from functools import partial
 
@@ -6,45 +10,48 @@ from flashsale.gate import scripts
 from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.single_flight import SingleFlight
 from flashsale.models import Allocation
 from flashsale.rules.outcomes import Outcome
 
-# Indexes are promised to the gate in blocks, so that a gate without memory never gives one twice.
+# Large blocks, because a crowd enters at once and PostgreSQL must see one write for thousands of entries.
 BLOCK_MAX = 10_000
-# A small line gets small blocks: after a loss of the gate its indexes go on not far behind.
+# A small line gets small blocks, so that after a loss of Redis its indexes go on not far behind those given.
 BLOCK_MIN = 50
 
 # By the line's id in the books.
-MAKING_ROOM: GateCache[int, SingleFlight] = GateCache()
+EXTENSIONS: GateCache[int, SingleFlight] = GateCache()
 
 
-async def extend(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
-    """Commits the next block of indexes when half of the last one is given; a carried line gives none."""
+async def extend_block(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
+    """Commits the next block when half of the last one is given.
+
+    Does nothing in a carried line, which gives no indexes.
+    """
     ahead = min(BLOCK_MAX, max(BLOCK_MIN, figures.entered // 2))
     most = card.most_indexes(line)
     if figures.block - figures.entered < ahead // 2 and figures.block < most and not line.carries:
-        block = await in_books(write_block, line.id, min(most, figures.entered + ahead))
+        block = await run_in_db_thread(write_block, line.id, min(most, figures.entered + ahead))
         await scripts.extend_block(card, line, block=block)
 
 
-async def make_room(*, card: SaleCard, line: LineCard) -> None:
-    """Commits the next block at once, for a crowd faster than the tending; one caller a line does it for all.
+async def extend_block_now(*, card: SaleCard, line: LineCard) -> None:
+    """Commits the next block now, because the crowd was faster than the ticks. One run for all callers of a line.
 
-    Raises TimeoutError when the books hang: the block may yet be written, and the tending tells it to the gate.
+    Raises TimeoutError when PostgreSQL hangs. The block may still be committed, and then a tick sends it to Redis.
     """
-    making = MAKING_ROOM.entries().setdefault(line.id, SingleFlight())
-    await making.run(partial(_make_room, card, line))
+    running = EXTENSIONS.entries().setdefault(line.id, SingleFlight())
+    await running.run(partial(_extend_from_survey, card, line))
 
 
-async def _make_room(card: SaleCard, line: LineCard) -> None:
+async def _extend_from_survey(card: SaleCard, line: LineCard) -> None:
     figures = await scripts.survey(card, line)
     if not isinstance(figures, Outcome):
-        await extend(card=card, line=line, figures=figures)
+        await extend_block(card=card, line=line, figures=figures)
 
 
 def write_block(allocation: int, block: int) -> int:
-    """The last index that may be given, which never shrinks."""
+    """Commits that indexes up to `block` may be given. Returns the last index that may be given; it never shrinks."""
     Allocation.objects.filter(pk=allocation, block__lt=block).update(block=block)
     return Allocation.objects.values_list("block", flat=True).get(pk=allocation)

@@ -1,4 +1,7 @@
-"""Leave: a place is given up. Before the draw, entering again brings it back; after it, one starts at the end."""
+"""Leave: a person gives up a place.
+
+Entering again brings it back before the draw, and gives a place at the end after.
+"""
 
 from flashsale.gate import scripts
 from flashsale.gate.sale_card import LineCard, SaleCard
@@ -8,7 +11,7 @@ from flashsale.rules.tokens import Place
 
 
 async def leave(*, card: SaleCard, line: LineCard, place: Place) -> None:
-    """Gives the place up; safe to repeat. Refuses NOT_READY and PLACE_SPENT."""
+    """Gives the place up. Safe to repeat. Refuses NOT_READY and PLACE_SPENT."""
     number, seed = await places.number_of(card, line, place.index)
     answer = await scripts.leave(card, line, index=place.index, number=number, seed=seed)
     if answer is not Outcome.LEFT:

@@ -1,4 +1,4 @@
-"""Look: where a place stands, as its owner sees it."""
+"""Look: the state of one place, for its owner."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,12 @@ from flashsale.rules.tokens import Place
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A place: `number` is None until the draw; `claim_ends` in ms on the line's clock `now`, None while not called."""
+class PlaceView:
+    """The state of a place. `number` and `cohort` are None until the draw.
+
+    `now` and `claim_ends` are ms on the line's clock. `claim_ends` is None while the place is not called. `called` is
+    the last number that the line has called.
+    """
 
     index: int
     number: int | None
@@ -23,8 +27,11 @@ class View:
     cohort: int | None
 
 
-async def look(*, card: SaleCard, line: LineCard, place: Place) -> View:
-    """Where the place stands; refuses NOT_READY."""
+async def look(*, card: SaleCard, line: LineCard, place: Place) -> PlaceView:
+    """Reads the state of the place. A place that Redis has lost is stored again, because its token proves it.
+
+    Refuses NOT_READY.
+    """
     number, seed = await places.number_of(card, line, place.index)
     answer = await scripts.look(
         card, line, index=place.index, number=number, seed=seed, digests=places.digests_of(place)
@@ -32,7 +39,12 @@ async def look(*, card: SaleCard, line: LineCard, place: Place) -> View:
     if isinstance(answer, Outcome):
         raise Refused(answer)
     cohort = (await sale_cards.draw_of(card, line))[0] if number else None
-    return View(
-        index=place.index, number=number or None, state=answer.state, now=answer.now,
-        claim_ends=answer.claim_ends or None, called=answer.called, cohort=cohort,
-    )  # fmt: skip
+    return PlaceView(
+        index=place.index,
+        number=number or None,
+        state=answer.state,
+        now=answer.now,
+        claim_ends=answer.claim_ends or None,
+        called=answer.called,
+        cohort=cohort,
+    )

@@ -1,26 +1,26 @@
-"""Mend: offers the gate the units that PostgreSQL has free and the gate does not know."""
+"""Mend: sends Redis the free units and the list entries that PostgreSQL has and Redis does not."""
 
 from flashsale.gate import load, scripts
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import ListEntry, Unit
 from flashsale.rules.states import UnitState
 
 
 async def mend(*, card: SaleCard) -> int:
-    """Offers every unit to the gate that is free in the books and not known there; how many were missing. It hears
-    who is on a line's list, too.
+    """Sends Redis all free units and list entries of a sale. Returns how many units Redis did not offer before.
 
-    A message from the books may be lost with the process that carried it; this finds what it said.
+    A process may die after its commit in PostgreSQL and before its message to Redis. This sends what was lost. It is
+    safe to repeat, because Redis applies only a newer version of a unit.
     """
     offered = 0
     for line in card.lines:
-        free = await in_books(_free_units, line.id)
+        free = await run_in_db_thread(_free_units, line.id)
         for start in range(0, len(free), load.CHUNK):
             answer = await scripts.give_back(card, line, units=free[start : start + load.CHUNK])
             offered += answer if isinstance(answer, int) else 0
         if line.listed_only:
-            await load.put_on_list(card, line=line.line_id, digests=await in_books(_listed, line.id))
+            await load.put_on_list(card, line=line.line_id, digests=await run_in_db_thread(_listed, line.id))
     return offered
 
 

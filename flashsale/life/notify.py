@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from flashsale.life import sealed_links
-from flashsale.life.rule_set_text import KINDS, MARKS
+from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 from flashsale.models import Appeal, Case, Contact, Notice
-from flashsale.rules.identity import Axis, BadValue, reach
-from flashsale.rules.reasons import reason
+from flashsale.rules.identity import Axis, BadValue, message_address
+from flashsale.rules.reasons import cancel_reason
 from flashsale.rules.states import AppealState, NoticeState, Remedy
 
 ATTEMPTS_MAX = 8
@@ -79,7 +79,7 @@ def _mailbox(typed: str) -> str:
     A mail server that reads an international domain by older rules would send the e-mail to another domain.
     """
     try:
-        return reach(Axis.EMAIL, typed)
+        return message_address(Axis.EMAIL, typed)
     except BadValue:
         return typed
 
@@ -90,10 +90,10 @@ def evidence_texts(case: Case | None) -> list[str]:
         return []
     shared = [
         ngettext("%(axis)s: also in %(count)d other order", "%(axis)s: also in %(count)d other orders", entry["people"])
-        % {"axis": KINDS.get(entry["axis"], entry["axis"]), "count": entry["people"]}
+        % {"axis": KIND_LABELS.get(entry["axis"], entry["axis"]), "count": entry["people"]}
         for entry in case.evidence.get("shared", ())
     ]
-    return [*shared, *(str(MARKS.get(entry["mark"], entry["mark"])) for entry in case.evidence.get("marks", ()))]
+    return [*shared, *(str(MARK_LABELS.get(entry["mark"], entry["mark"])) for entry in case.evidence.get("marks", ()))]
 
 
 def is_by_machine(case: Case | None) -> bool:
@@ -133,7 +133,7 @@ def _words(notice: Notice) -> tuple[str, dict[str, object]]:
 def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:
     order = notice.reservation
     cancellation, language = order.cancellation, translation.get_language() or "id"
-    why, case = reason(cancellation.reason), cancellation.case
+    why, case = cancel_reason(cancellation.reason), cancellation.case
     return _("Your order was cancelled: %(title)s") % {"title": why.title.in_language(language)}, {
         "title": why.title.in_language(language),
         "explanation": why.explanation.in_language(language),

@@ -1,4 +1,4 @@
-"""What every verb of the line needs: the sale's card, the place token, the number that follows from a place."""
+"""What the verbs of a line share: finding the sale card, opening place tokens, and computing a place's number."""
 
 from functools import cache
 
@@ -15,13 +15,13 @@ PLACE = "place"
 
 @cache
 def keyring() -> Keyring:
-    """The keys that seal tokens: the highest id seals, all open."""
+    """The keys of all tokens. The key with the highest id seals new tokens; every key opens tokens."""
     keys: dict[int, bytes] = settings.FLASHSALE_TOKEN_KEYS
     return Keyring(keys, max(keys))
 
 
-async def card(*, code: str) -> SaleCard:
-    """The card of a published sale; refuses NOT_FOUND."""
+async def sale_card(*, code: str) -> SaleCard:
+    """The sale card of a published sale, by the sale's code. Refuses NOT_FOUND."""
     found = await sale_cards.card_of(code)
     if found is None:
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
@@ -29,7 +29,7 @@ async def card(*, code: str) -> SaleCard:
 
 
 def line(*, card: SaleCard, code: str) -> LineCard:
-    """The line of a sale by its code; refuses NOT_FOUND."""
+    """A line of the sale, by the line's code. Refuses NOT_FOUND."""
     found = card.line(code)
     if found is None:
         raise Refused(Outcome.NOT_FOUND, "This sale has no line with this code.")
@@ -37,12 +37,12 @@ def line(*, card: SaleCard, code: str) -> LineCard:
 
 
 def seal(place: Place) -> str:
-    """The token that is the place."""
+    """The token of a place. It holds the whole place, so that opening it needs no look-up."""
     return keyring().seal(PLACE, place.pack())
 
 
-def read(token: str) -> Place:
-    """The place behind a token of any line; refuses BAD_TOKEN."""
+def open_token(token: str) -> Place:
+    """The place in a token of any sale and line. Refuses BAD_TOKEN."""
     try:
         return Place.unpack(keyring().open(PLACE, token))
     except TokenRefused as error:
@@ -50,19 +50,19 @@ def read(token: str) -> Place:
 
 
 def open_place(*, card: SaleCard, line: LineCard, token: str) -> Place:
-    """The place behind a token of this line; refuses BAD_TOKEN and FOREIGN_TOKEN."""
-    place = read(token)
+    """The place in a token of this line. Refuses BAD_TOKEN, and FOREIGN_TOKEN for a token of another line."""
+    place = open_token(token)
     if place.sale != card.sale or place.line != line.line_id:
         raise Refused(Outcome.FOREIGN_TOKEN, "The place token belongs to another line.")
     return place
 
 
 async def number_of(card: SaleCard, line: LineCard, index: int) -> tuple[int, str]:
-    """The number of an index and the seed (hex) it was drawn with; (0, "") while the line is not drawn."""
+    """The number of an index, and the seed (hex) of the draw that gave it. (0, "") while the line is not drawn."""
     cohort, seed = await sale_cards.draw_of(card, line)
     return (lottery.number(index, cohort, bytes.fromhex(seed)), seed) if seed else (0, "")
 
 
 def digests_of(place: Place) -> list[bytes]:
-    """The digests a place is known by, in the fixed order of axes."""
+    """The digests of the person at a place, in the order of the axes that the Lua scripts expect."""
     return [place.digests[axis] for axis in sorted(place.digests)]

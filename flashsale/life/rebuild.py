@@ -1,4 +1,32 @@
-"""Rebuild: the gate is filled from the books under a new epoch, at publication and whenever it has lost its memory."""
+"""Rebuild: loads sales into Redis from PostgreSQL, at publication and after Redis has lost its memory.
+
+How this works
+--------------
+Each sale in Redis stores the run id of the Redis server that was loaded. Each script compares it with the run id of the
+server that it runs on. After a restart, a restore or a failover they differ, and every script refuses (NOT_READY). The
+next tick calls `rebuild`. `rebuild_missing_sales` does it for sales that Redis does not list at all.
+
+All sales of a campaign that Redis does not know are rebuilt together, because they count against one limit.
+
+    1. advisory lock     one process rebuilds a campaign; the others wait, then find nothing to do
+    2. transaction A     lock the rows of the sales; epoch + 1; commit
+    3. transaction B     lock the rows of the sales again
+                           read units, holds, limits, cohorts, crowd backup    (snapshot.py)
+                           load all of it into Redis                           (gate/load.py)
+                           write the run id: the last write, one for all sales
+                         commit
+
+* A reservation that an older Redis decided cannot be committed: every commit carries the epoch of its decision, and
+  transaction A has raised the epoch. That is also why the epoch is committed before the load and not with it: if the
+  process dies after the last write, Redis answers under an epoch that PostgreSQL already demands.
+* No reservation is committed and none ends during the load, because every commit and every end takes the sale's row in
+  share mode. So the snapshot is still true at the last write.
+* The process dies anywhere before the last write: Redis goes on refusing, and the next tick begins again. Loading again
+  is safe.
+* Redis restarts during the load: the run id was read before the load, so the last write names a server that is gone.
+* Crowd data (who entered, who left, who was called) comes from what Redis still has, from the crowd backup, and from
+  the place tokens as people return (crowd_backup.py).
+"""
 
 import logging
 from collections.abc import Mapping
@@ -12,33 +40,28 @@ from flashsale.gate import bridge, load, sale_cards, scripts
 from flashsale.gate.sale_card import SaleCard
 from flashsale.gate.sale_cards import KEPT_AFTER_END
 from flashsale.life import snapshot
-from flashsale.life.advisory_lock import alone
-from flashsale.life.db_threads import in_books
+from flashsale.life.advisory_lock import advisory_lock
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.sale_card import card_of
 from flashsale.models import Campaign, Record, Reservation, Sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState
 
 log = logging.getLogger(__name__)
-# Of PostgreSQL's advisory locks ("fill" in ASCII).
-FILLING_LOCK = int.from_bytes(b"fill")
+# The kind of work of the advisory lock ("fill" in ASCII).
+REBUILD_LOCK = int.from_bytes(b"fill")
 
 
 def rebuild(*, sale: int) -> SaleCard:
-    """Fills the gate for a published sale, and all others of its campaign, that it does not know; safe to repeat.
+    """Loads into Redis the sales of this sale's campaign that Redis does not know. Returns the card of this sale.
 
-    Sales of a campaign count against one limit and are lost together, so they come back together: none of them takes
-    before all that was counted is there, and nobody commits meanwhile what an older gate decided for one of them.
-    Raises GateDown; the sales then stay closed.
+    Safe to repeat: does nothing when Redis knows them all. Raises GateDown; Redis then goes on refusing their requests.
 
-    Whoever comes meanwhile waits: an epoch raised twice looks like a loss, and a line that has lost its memory begins
-    behind all indexes that may have been given.
-
-    1. The books raise the epochs. If we die after this, the next one begins again.
-    2. The sales' rows stay locked while the gate is filled, so that one process does it and nothing ends meanwhile.
+    A second caller waits for the first one. Without the lock it would raise the epoch twice, and that looks like a
+    second loss: at publication, Redis would then give indexes only behind the first block.
     """
     campaign = Sale.objects.values_list("campaign_id", flat=True).get(pk=sale)
-    with alone(FILLING_LOCK, campaign, wait=True):
+    with advisory_lock(REBUILD_LOCK, campaign, wait=True):
         raised = _raise_epochs(campaign)
         if raised:
             _fill_gate(campaign, raised)
@@ -49,7 +72,10 @@ def rebuild(*, sale: int) -> SaleCard:
 
 @transaction.atomic
 def _raise_epochs(campaign: int) -> dict[str, int]:
-    """Code and new epoch of the sales that the gate does not know; their clocks go on by the next beat."""
+    """Raises the epochs of the sales that Redis does not know. Returns code and new epoch.
+
+    The clocks of these sales stand until the next tick after the load renews their leases.
+    """
     rows, _ = _lock_unknown(campaign)
     for row in rows:
         row.epoch += 1
@@ -62,40 +88,43 @@ def _raise_epochs(campaign: int) -> dict[str, int]:
 @transaction.atomic
 def _fill_gate(campaign: int, raised: Mapping[str, int]) -> None:
     rows, others = _lock_unknown(campaign)
-    # Somebody else may have raised them further meanwhile, for the same loss.
+    # Another process may have raised the epochs since, for the same loss. SQLite has no advisory locks.
     rows = [row for row in rows if row.code in raised and row.epoch >= raised[row.code]]
     if rows:
-        # Where another sale is taking, the campaign's counts are there and go on without us.
+        # When Redis knows another sale of the campaign, it has the campaign's counts, and they are newer than a
+        # snapshot.
         counts = None if others else snapshot.counts_of(campaign, card_of(rows[0]))
         bridge.run(load.load([snapshot.sale_of(row, card_of(row)) for row in rows], counts))
 
 
 def _lock_unknown(campaign: int) -> tuple[list[Sale], int]:
-    """The campaign's sales that the gate does not know, locked, and how many it knows."""
+    """Locks the rows of the campaign's sales that Redis does not know. Returns them, and how many Redis knows."""
     Campaign.objects.select_for_update(no_key=True).get(pk=campaign)
     published = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).order_by("pk")
-    ids = [row.pk for row in published.select_related("campaign") if not bridge.run(_answers(card_of(row)))]
+    ids = [row.pk for row in published.select_related("campaign") if not bridge.run(_known_to_gate(card_of(row)))]
     for id_ in ids:
         lock_sale(id_, exclusive=True)
     return list(published.filter(pk__in=ids).select_related("campaign")), published.count() - len(ids)
 
 
-async def _answers(card: SaleCard) -> bool:
+async def _known_to_gate(card: SaleCard) -> bool:
     return not isinstance(await scripts.due(card, most=0), Outcome)
 
 
 def live_sales() -> dict[str, int]:
-    """Code and id of every sale that doors must know: published and not closed, called off lately, or with something
-    held. By its state: when it is over says the line's clock, which may have stood for days."""
+    """Code and id of every sale that Redis must list: published and not closed, called off lately, or with a hold.
+
+    A published sale counts by its state and not by its closing time, because the line's clock may have stood for days.
+    """
     live = Q(state__in=[SaleState.PUBLISHED, SaleState.PAUSED])
     live |= Q(state=SaleState.CALLED_OFF, closes_at__gt=timezone.now() - KEPT_AFTER_END)
     live |= Q(pk__in=Reservation.objects.filter(state=ReservationState.HELD).values("sale"))
     return dict(Sale.objects.filter(live).values_list("code", "id"))
 
 
-async def find_lost() -> None:
-    """Rebuilds sales that the books have published and the gate has never heard of."""
-    known = set(await sale_cards.sale_codes())
-    for code, sale in (await in_books(live_sales)).items():
-        if code not in known:
-            await in_books(rebuild, sale=sale)
+async def rebuild_missing_sales() -> None:
+    """Rebuilds the live sales of PostgreSQL that Redis does not list."""
+    listed = set(await sale_cards.sale_codes())
+    for code, sale in (await run_in_db_thread(live_sales)).items():
+        if code not in listed:
+            await run_in_db_thread(rebuild, sale=sale)

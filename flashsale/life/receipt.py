@@ -1,4 +1,4 @@
-"""Receipt: a signed statement of which place was given, so that it cannot be given twice unnoticed."""
+"""Receipt: a signed statement that a person got an index, so that giving the index to two people can be proven."""
 
 from functools import cache
 from typing import Any
@@ -12,19 +12,22 @@ from flashsale.rules.tokens import Place
 
 @cache
 def signer() -> receipts.Signer:
-    """The key that signs now."""
+    """The key that signs new receipts."""
     return receipts.Signer(settings.FLASHSALE_RECEIPT_KEY)
 
 
 def receipt(*, card: SaleCard, line: LineCard, place: Place) -> dict[str, Any]:
-    """The receipt of a place with its signature: always the same for one token, and nothing is looked up for it."""
+    """The receipt of a place, with its signature.
+
+    It follows from the token alone: the same token gives the same receipt while the key stays, without a look-up.
+    """
     digests = {axis.value: digest for axis, digest in place.digests.items()}
-    said = receipts.statement(
+    statement = receipts.statement(
         sale=card.code, line=line.code, index=place.index, time_ms=place.made_ms, digests=digests
-    )  # fmt: skip
-    return signer().sign(said)
+    )
+    return signer().sign(statement)
 
 
-def keys() -> dict[str, Any]:
-    """The public keys by which receipts are checked: the one that signs now, then those that did before."""
+def public_keys() -> dict[str, Any]:
+    """The public keys that check receipts, as a JSON Web Key Set: the present key first, then the earlier ones."""
     return receipts.key_set([signer().public, *settings.FLASHSALE_RECEIPT_OLD_KEYS])

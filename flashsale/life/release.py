@@ -1,4 +1,4 @@
-"""Release: a buyer gives a held reservation back before paying."""
+"""Release: a buyer gives a held reservation back instead of paying."""
 
 import uuid
 
@@ -15,10 +15,11 @@ from flashsale.rules.states import ReservationState
 
 
 def release(*, reservation: uuid.UUID, channel: int) -> Reservation:
-    """Ends a hold at its owner's wish; its units go to the next number. Safe to repeat.
+    """Ends a hold because its owner asks for it. Its units go to the next number. Safe to repeat.
 
-    Refuses NOT_FOUND and NOT_HELD. The books end it first; if we die before the gate hears, the reaper tells it at the
-    deadline, and a retry at once. Raises GateDown when the gate does not answer.
+    PostgreSQL ends the hold first. If the process dies before Redis gets the end, a retry sends it at once; otherwise
+    mending sends it, or the reaper at the deadline.
+    Refuses NOT_FOUND and NOT_HELD. Raises GateDown when Redis does not answer.
     """
     with transaction.atomic():
         row = (

@@ -21,7 +21,7 @@ from flashsale.life.status import status
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Mode, Phase, PlaceState
+from flashsale.rules.states import AllocationMode, Phase, PlaceState
 from flashsale.rules.tokens import Place
 
 KEY_CHARS_MAX = 128
@@ -57,7 +57,7 @@ def direct_place(*, card: SaleCard, line: LineCard, digests: Mapping[Axis, bytes
 
     The partner proves the person by contract. Refuses FORBIDDEN where the allocation has a line.
     """
-    if line.mode != Mode.DIRECT:
+    if line.mode != AllocationMode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has a line: enter it.")
     return Place(card.sale, line.line_id, 0, 0, dict(digests))
 

@@ -15,13 +15,13 @@ from flashsale.books.endings import EndedReservation
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import score
-from flashsale.life.advisory_lock import alone
+from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.cancel import cancel_locked
 from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Case, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, Sale
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.reasons import reason
+from flashsale.rules.reasons import cancel_reason
 from flashsale.rules.review.suspicion import Finding, suspicious
 from flashsale.rules.states import CaseState, ReservationState
 
@@ -65,7 +65,7 @@ def execute(*, run: int) -> int:
     Safe to repeat and to run in parallel. A worker that dies leaves the cases that it has opened. The next worker
     scores again by the same rules and opens the rest.
     """
-    with alone(RUN_LOCK, run, wait=False) as locked:
+    with advisory_lock(RUN_LOCK, run, wait=False) as locked:
         row = ReviewRun.objects.select_related("sale__campaign", "rules").get(pk=run)
         return 0 if row.finished_at or not locked else _execute(row)
 
@@ -157,7 +157,7 @@ def _locked(case: Case, *states: CaseState) -> Case:
 def propose(*, case: Case, code: str, by: Any) -> Case:
     """Proposes to cancel the order under a reason of the catalogue. Refuses FORBIDDEN when the case is not open."""
     row = _locked(case, CaseState.OPEN)
-    row.state, row.reason = CaseState.PROPOSED, reason(code).code
+    row.state, row.reason = CaseState.PROPOSED, cancel_reason(code).code
     row.proposed_by, row.proposed_at = by, timezone.now()
     row.save()
     _note("propose", row, by, why=row.reason)

@@ -1,7 +1,7 @@
-"""Roll over: what nobody has claimed in time goes to the successor line, once, by whoever notices.
+"""Roll over: after `rolls_over_at`, units of a line that are not claimed move to its successor line.
 
-Taking is gate first, then books: units are withdrawn from the offer, the books move them, the successor offers them.
-Units that open claims may still want stay, and follow as those claims end.
+Taking changes the gate first: Redis withdraws the units from the offer, PostgreSQL moves them, and Redis offers them in
+the successor. Units that people with an open claim window may still reserve stay, and move when those windows end.
 """
 
 from django.db import transaction
@@ -10,18 +10,19 @@ from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.gate import scripts
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Move, Unit
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import UnitState
 
 
 async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
-    """Moves the line's unclaimed units on; safe to repeat and to run beside itself.
+    """Moves the unclaimed units of the line to its successor. Safe to repeat, and in several processes at once.
 
-    1. The gate withdraws. If we die after this, the next call gets the same units again.
-    2. The books move them. If we die after this, the next call finds them moved.
-    3. The successor offers them, then they are no longer on their way.
+    1. Redis withdraws the units and lists them as moving. If the process dies after this, the next tick gets the same
+       units.
+    2. PostgreSQL moves them. If the process dies after this, the next tick finds them moved.
+    3. Redis offers them in the successor, then removes them from the list of moving units.
     """
     target = card.line_by_id(line.successor)
     if target is None:
@@ -30,7 +31,7 @@ async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     withdrawn = await scripts.withdraw(card, line, keep=keep, called=figures.called)
     if isinstance(withdrawn, Outcome) or not withdrawn:
         return
-    free = await in_books(move_on, card, line.id, target.id, withdrawn)
+    free = await run_in_db_thread(move_units, card, line.id, target.id, withdrawn)
     if free is None:
         return
     await scripts.give_back(card, target, units=free)
@@ -38,12 +39,15 @@ async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
 
 
 @transaction.atomic
-def move_on(card: SaleCard, origin: int, target: int, units: dict[int, int]) -> list[tuple[int, int, str]] | None:
-    """Moves units (id → version) still free in `origin`; those free in `target` now, as (id, version, SKU).
+def move_units(card: SaleCard, origin: int, target: int, units: dict[int, int]) -> list[tuple[int, int, str]] | None:
+    """Moves units (id → version) that are still free in `origin`.
 
-    None when the gate that withdrew them is no more: the one filled since offers them in `origin` again.
+    Returns those free in `target` now: (id, version, SKU).
+
+    Returns None when the epoch has changed: a rebuild has loaded Redis since, and Redis offers the units in `origin`
+    again.
     """
-    # Shared with everybody but a rebuild, which must not read where the units are while they move.
+    # A lock in share mode. It excludes a rebuild, which must not read the units while they move.
     epoch, _ = lock_sale(card.sale)
     if epoch != card.epoch:
         return None

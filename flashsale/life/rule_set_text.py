@@ -12,7 +12,7 @@ from flashsale.rules.review.rule_set import STRONG, Kind, Mark, RuleSet
 
 Words = str | Promise
 
-KINDS: dict[str, Words] = {
+KIND_LABELS: dict[str, Words] = {
     Kind.PHONE: gettext_lazy("phone"),
     Kind.EMAIL: gettext_lazy("e-mail"),
     Kind.PAYMENT: gettext_lazy("payment"),
@@ -27,7 +27,7 @@ KINDS: dict[str, Words] = {
     Kind.MAIL_PATTERN: gettext_lazy("pattern of mailboxes"),
     Kind.MAIL_DOMAIN: gettext_lazy("mail domain"),
 }
-MARKS: dict[str, Words] = {
+MARK_LABELS: dict[str, Words] = {
     Mark.BYPASSED_LINE: gettext_lazy("bypassed the line"),
     Mark.OVER_LIMIT: gettext_lazy("one mailbox over the limit"),
     Mark.INHUMAN_SPEED: gettext_lazy("paid only seconds after reserving"),
@@ -35,7 +35,7 @@ MARKS: dict[str, Words] = {
     Mark.DISPOSABLE_MAIL: gettext_lazy("disposable e-mail address"),
     Mark.ODD_ADDRESS: gettext_lazy("address with a word that no other has"),
 }
-_ALL = {**KINDS, **MARKS}
+_ALL = {**KIND_LABELS, **MARK_LABELS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def describe_rules(rules: RuleSet) -> list[Part]:
         Part(
             _("People who share one of these are linked"),
             [_("what")],
-            [[KINDS[kind]] for kind in Kind if kind in STRONG],
+            [[KIND_LABELS[kind]] for kind in Kind if kind in STRONG],
         ),
         Part(_("Neighbours share these, so only both together link"), [_("what"), _("together with")], pairs),
         Part(
@@ -71,7 +71,7 @@ def describe_rules(rules: RuleSet) -> list[Part]:
             [
                 *([_mark(mark, rules), points] for mark, points in sorted(rules.marks.items(), key=lambda m: -m[1])),
                 *(
-                    [_("in common with the group: %(what)s") % {"what": KINDS[kind]}, points]
+                    [_("in common with the group: %(what)s") % {"what": KIND_LABELS[kind]}, points]
                     for kind, points in rules.besides.items()
                 ),
             ],
@@ -85,7 +85,7 @@ def _more(count: int, rules: RuleSet) -> str:
 
 
 def _mark(mark: Mark, rules: RuleSet) -> str:
-    text = str(MARKS[mark])
+    text = str(MARK_LABELS[mark])
     if mark is Mark.INHUMAN_SPEED:
         text += " " + _("(within %(seconds)s s)") % {"seconds": f"{rules.inhuman_ms / 1000:g}"}
     if mark is Mark.MINUTE_BURST:

@@ -8,7 +8,7 @@ from flashsale.rules.identity import Axis
 
 
 def card_of(sale: Sale) -> SaleCard:
-    """What doors need to know of a sale, as the books have it."""
+    """The sale card as PostgreSQL has it now: all that the web processes need to serve the sale without PostgreSQL."""
     campaign = sale.campaign
     axes = tuple(AxisCard(Axis(a.axis), a.hard, a.checked_at) for a in campaign.axes.order_by("axis"))
     return SaleCard(

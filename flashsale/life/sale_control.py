@@ -1,10 +1,14 @@
-"""Control: what an admin may still decide about a published sale. Each is safe at any moment and to repeat.
+"""Sale control: the decisions that an admin may take about a published sale.
 
-The books decide under an exclusive lock of the sale's row, which every reservation's commit shares; then the gate is
-told, with a revision, so that an older decision never replaces a newer one. When the gate could not be told (GateDown),
-the books refuse what the decision forbids all the same, and deciding the same again tells it.
+Each is safe at any time and safe to repeat.
 
-`by` is who decides, for the audit trail (models/record.py).
+PostgreSQL stores the decision under an exclusive lock of the sale's row. Every commit of a reservation takes the same
+lock in share mode, so no reservation slips past a decision. Then the decision goes to Redis with a revision, so that an
+older decision never replaces a newer one. When Redis does not answer (GateDown), the decision holds all the same,
+because PostgreSQL refuses what it forbids. Repeat the call to update Redis; otherwise the web processes do it, within
+10 s.
+
+`by` is the person who decides, for the audit trail (models/record.py).
 """
 
 import time
@@ -23,30 +27,30 @@ from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, inspect, sale_cards, scripts
 from flashsale.gate.client import GateDown, wall_ms
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.mend import mend
 from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms, short_enough
-from flashsale.rules.pace import LEASE_MS, Lease
+from flashsale.rules.clock import CLOCK_LEASE_MS, ClockLease
 from flashsale.rules.states import Phase, SaleState
-from flashsale.rules.trail import digest_of
+from flashsale.rules.trail import text_digest
 
 RUNNING = (SaleState.PUBLISHED, SaleState.PAUSED)
-# What a decision may change, as the audit trail names it.
-DECIDED = ("state", "opens_at", "closes_at", "paused_ms", "rate_per_s", "poll_ms")
+# The fields that a decision may change. The audit trail records these.
+DECISION_FIELDS = ("state", "opens_at", "closes_at", "paused_ms", "rate_per_s", "poll_ms")
 
 
 def pause(*, sale: Sale, message: str = "", by: Any = None) -> Sale:
-    """Stops reserving; once this returns no new reservation is made, and the line's clock stands.
+    """Pauses a sale. Once this returns, no new reservation is made, and the line's clock stands.
 
-    Raises ValidationError when the sale is not published, or over.
+    Raises ValidationError when the sale is not published or is over.
     """
 
     def change(now: datetime) -> None:
         if sale.state != SaleState.PAUSED:
             running = sale.state == SaleState.PUBLISHED and _phase(sale, now) is not Phase.CLOSED
-            _demand(running, _("Only a published sale can be paused."))
+            _require(running, _("Only a published sale can be paused."))
             sale.state, sale.paused_at, sale.message = SaleState.PAUSED, now, message
             sale.stop_clock(ms(now))
 
@@ -54,104 +58,107 @@ def pause(*, sale: Sale, message: str = "", by: Any = None) -> Sale:
 
 
 def resume(*, sale: Sale, by: Any = None) -> Sale:
-    """Goes on where the pause stopped: claim windows, holds and the closing time move by its length.
+    """Ends a pause. Claim windows, holds and the closing time move by its length. Does nothing in a running sale.
 
-    Raises ValidationError when the sale is not paused.
+    Raises ValidationError when the sale is neither paused nor published.
     """
 
     def change(now: datetime) -> None:
         if sale.state == SaleState.PAUSED:
             if now >= sale.opens_at:
-                sale.run_clock(ms(now), for_ms=LEASE_MS)
+                sale.run_clock(ms(now), for_ms=CLOCK_LEASE_MS)
             sale.state, sale.paused_at, sale.message = SaleState.PUBLISHED, None, ""
         else:
-            _demand(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
+            _require(sale.state == SaleState.PUBLISHED, _("Only a paused sale can be resumed."))
 
     return _decide(sale, change, "resume", by)
 
 
 def postpone(*, sale: Sale, opens_at: datetime, message: str = "", by: Any = None) -> Sale:
-    """Moves a later opening, and the closing and the lines' own times by as much; places are kept, the lobby goes on.
+    """Moves the opening to a later time, and the closing and the lines' own times by the same amount.
 
-    Raises ValidationError once the opening has passed, and for one that is not later than the present one.
+    People keep their places, and the lobby stays open.
+    Raises ValidationError once the opening has passed, and when `opens_at` is not later than the present opening.
     """
 
     def change(now: datetime) -> None:
         if opens_at == sale.opens_at:
             return
-        _demand(sale.is_before_opening(ms(now)), _("The opening has passed: it cannot be moved any more."))
-        _demand(opens_at > max(sale.opens_at, now), _("The new opening must be later than the present one."))
-        later = opens_at - sale.opens_at
-        for own in ("opens_at", "rolls_over_at"):
-            sale.allocations.exclude(**{own: None}).update(**{own: F(own) + later})
-        sale.closes_at += later
+        _require(sale.is_before_opening(ms(now)), _("The opening has passed: it cannot be moved any more."))
+        _require(opens_at > max(sale.opens_at, now), _("The new opening must be later than the present one."))
+        delay = opens_at - sale.opens_at
+        for field in ("opens_at", "rolls_over_at"):
+            sale.allocations.exclude(**{field: None}).update(**{field: F(field) + delay})
+        sale.closes_at += delay
         sale.opens_at, sale.message = opens_at, message
 
     return _decide(sale, change, "postpone", by)
 
 
 def call_off(*, sale: Sale, message: str, by: Any = None) -> Sale:
-    """Ends a sale for good, with a message: nothing more is reserved; what is held may be paid, orders stand.
+    """Ends a sale for ever, with a message to the shoppers.
 
-    Raises ValidationError when it is over or was never published, or without a message.
+    No more units are reserved; held units may be paid; orders stay.
+
+    Raises ValidationError when the sale is over or was never published, or when the message is empty.
     """
 
     def change(now: datetime) -> None:
         if sale.state != SaleState.CALLED_OFF:
-            _demand(bool(message.strip()), _("Tell the shoppers why."))
-            _demand(sale.state in RUNNING, _("Only a published sale can be called off."))
-            _demand(_phase(sale, now) is not Phase.CLOSED, _("The sale is over."))
+            _require(bool(message.strip()), _("Tell the shoppers why."))
+            _require(sale.state in RUNNING, _("Only a published sale can be called off."))
+            _require(_phase(sale, now) is not Phase.CLOSED, _("The sale is over."))
             sale.state, sale.paused_at, sale.message = SaleState.CALLED_OFF, None, message
 
     return _decide(sale, change, "call_off", by)
 
 
 def close_early(*, sale: Sale, by: Any = None) -> Sale:
-    """Closes an open sale now: nothing more is reserved, what is held may still be paid. A closed one stays as it is.
+    """Closes an open sale now. No more units are reserved; held units may be paid. Does nothing in a closed sale.
 
-    Raises ValidationError when it has not opened or is paused.
+    Raises ValidationError when the sale has not opened or is paused.
     """
 
     def change(now: datetime) -> None:
         phase = _phase(sale, now)
         if phase is not Phase.CLOSED:
-            _demand(phase is Phase.OPEN, _("Only an open sale can be closed early."))
-            # Its clock may still stand at the opening, and no sale closes before it has opened.
+            _require(phase is Phase.OPEN, _("Only an open sale can be closed early."))
+            # The line's clock may still stand at the opening, and the table refuses a closing that is not after it.
             sale.closes_at = moment(max(sale.line_ms(ms(now)), ms(sale.opens_at) + 1))
 
     return _decide(sale, change, "close_early", by)
 
 
 def brake(*, sale: Sale, rate_per_s: int, poll_ms: int, by: Any = None) -> Sale:
-    """Sets how many are called a second at most, and how often pages ask (0: as the phase wants).
+    """Sets how many people are called in a second at most, and how often pages poll, in ms (0: by the phase).
 
-    Raises ValidationError out of bounds, and when the sale is over.
+    Raises ValidationError for a value out of bounds, and when the sale is called off or closed.
     """
 
-    def change(now: datetime) -> None:  # noqa: ARG001 - every decision gets the time
-        _demand(sale.state in RUNNING, _("Only a published sale has a brake."))
-        _demand(1 <= rate_per_s <= 100_000, _("From 1 to 100,000 people a second."))
-        _demand(0 <= poll_ms <= POLL_MS_MAX, _("At most %(most)d ms.") % {"most": POLL_MS_MAX})
+    def change(now: datetime) -> None:  # noqa: ARG001 - `_decide` passes the time to every decision
+        _require(sale.state in RUNNING, _("Only a published sale has a brake."))
+        _require(1 <= rate_per_s <= 100_000, _("From 1 to 100,000 people a second."))
+        _require(0 <= poll_ms <= POLL_MS_MAX, _("At most %(most)d ms.") % {"most": POLL_MS_MAX})
         sale.rate_per_s, sale.poll_ms = rate_per_s, poll_ms
 
     return _decide(sale, change, "brake", by)
 
 
 def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
-    """Raises an allocation's new units of an offer to `quantity`, before the opening; the same total does nothing.
+    """Raises the number of an allocation's own units of an offer to `quantity`. The same number does nothing.
 
-    Raises ValidationError once the sale has opened, and for less than there are.
+    Raises ValidationError once the sale has opened, and for fewer units than there are.
     """
     with _locked(stock.allocation.sale_id) as now:
         stock.refresh_from_db()
         sale = Sale.objects.select_related("campaign").get(pk=stock.allocation.sale_id)
         if quantity != stock.quantity:
-            _demand(sale.is_before_opening(ms(now)), _("Units can be added until the sale opens."))
-            _demand(
+            _require(sale.is_before_opening(ms(now)), _("Units can be added until the sale opens."))
+            _require(
                 stock.quantity < quantity <= UNITS_MAX,
                 _("There are %(count)d units already.") % {"count": stock.quantity},
             )
-            make_units(stock, first=stock.quantity + 1, last=quantity)
+            create_units(stock, first=stock.quantity + 1, last=quantity)
             line, sku = stock.allocation.code, stock.offer.sku
             facts = {"line": line, "sku": sku, "was": stock.quantity, "units": quantity}
             stock.quantity = quantity
@@ -161,17 +168,20 @@ def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
     return stock
 
 
-def make_units(stock: Stock, *, first: int, last: int) -> None:
-    """Gives serial numbers to new units of an allocation. Must run in a transaction that holds the sale's row."""
+def create_units(stock: Stock, *, first: int, last: int) -> None:
+    """Creates units with the serial numbers `first` to `last`.
+
+    The caller's transaction must have locked the sale's row.
+    """
     line, sku = stock.allocation, stock.offer.sku
     serials = (f"{line.sale.code}/{line.code}/{sku}/{n:06d}" for n in range(first, last + 1))
     units = (Unit(campaign_id=line.sale.campaign_id, serial=x, sku=sku, allocation=line) for x in serials)
     Unit.objects.bulk_create(units, batch_size=1000)
 
 
-def _demand(condition: bool, words: str) -> None:
+def _require(condition: bool, error: str) -> None:
     if not condition:
-        raise ValidationError(words)
+        raise ValidationError(error)
 
 
 def _phase(sale: Sale, now: datetime) -> Phase:
@@ -179,7 +189,7 @@ def _phase(sale: Sale, now: datetime) -> Phase:
 
 
 def _now() -> datetime:
-    """By the gate's wall clock, on which sales run; by our own while it does not answer."""
+    """The time by the wall clock of Redis, on which sales run; by this machine's clock while Redis does not answer."""
     try:
         return moment(bridge.run(wall_ms()))
     except GateDown:
@@ -188,39 +198,43 @@ def _now() -> datetime:
 
 @contextmanager
 def _locked(sale: int) -> Iterator[datetime]:
-    """A transaction that holds the sale's row; the time since when, for a commit or a rebuild may keep it waiting."""
-    now, seen_at = _now(), time.monotonic()
+    """Opens a transaction and locks the sale's row. Yields the time at which it got the lock.
+
+    A commit or a rebuild may keep it waiting, so the time that it waited is added to the time of Redis.
+    """
+    now, read_at = _now(), time.monotonic()
     with transaction.atomic():
         lock_sale(sale, exclusive=True)
-        yield now + timedelta(seconds=time.monotonic() - seen_at)
+        yield now + timedelta(seconds=time.monotonic() - read_at)
 
 
 def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) -> Sale:
     with _locked(sale.pk) as now:
         sale.refresh_from_db()
-        message, before = sale.message, {name: getattr(sale, name) for name in DECIDED}
+        message, before = sale.message, {name: getattr(sale, name) for name in DECISION_FIELDS}
         change(now)
         if sale.message != message:
             short_enough(sale.message)
         sale.revision += 1
         sale.save()
-        # A decision that is repeated changes nothing, so there is nothing to tell.
-        facts = {name: _told(after) for name in DECIDED if (after := getattr(sale, name)) != before[name]}
+        # A decision that is repeated changes nothing, so the audit trail gets no record.
+        facts = {name: _json_value(after) for name in DECISION_FIELDS if (after := getattr(sale, name)) != before[name]}
         if facts:
-            why = digest_of(sale.message) if sale.message not in {"", message} else ""
+            why = text_digest(sale.message) if sale.message not in {"", message} else ""
             Record.write(what, by=by, sale=sale, why=why, facts=facts)
-        # As long as the row is locked the clock cannot be moved, and what is told of it belongs together.
+        # Read under the lock of the row: the lease and `paused_ms` must belong together, and a renewal could change
+        # both.
         lease = sale.lease
-    bridge.run(_tell(card_of(sale), sale, lease))
+    bridge.run(_send_decision(card_of(sale), sale, lease))
     return sale
 
 
-def _told(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-async def _tell(card: SaleCard, sale: Sale, lease: Lease) -> None:
-    # A cohort that was frozen by an opening which the books have since moved was never drawn: it freezes again.
+async def _send_decision(card: SaleCard, sale: Sale, lease: ClockLease) -> None:
+    # Redis may have frozen a cohort at an opening that has been moved since. It was not drawn, so it freezes again.
     frozen = {} if sale.frozen_at else {"frozen": 0}
     await scripts.apply_decision(
         card, revision=sale.revision, state=sale.state, opens=card.opens_at, closes=card.closes_at,
@@ -229,16 +243,16 @@ async def _tell(card: SaleCard, sale: Sale, lease: Lease) -> None:
     sale_cards.drop_cached_card(card)
 
 
-async def tell_again(*, card: SaleCard) -> bool:
-    """Tells the gate a decision that it has not heard of although the books have it; whether there was one."""
-    sale, fresh, lease = await in_books(_as_decided, card.sale)
-    heard = await inspect.revision(card)
-    if heard is None or heard >= sale.revision:
+async def resend_decision(*, card: SaleCard) -> bool:
+    """Sends the last decision to Redis if Redis has an older revision. Returns whether it did."""
+    sale, new_card, lease = await run_in_db_thread(_read_decision, card.sale)
+    gate_revision = await inspect.revision(card)
+    if gate_revision is None or gate_revision >= sale.revision:
         return False
-    await _tell(fresh, sale, lease)
+    await _send_decision(new_card, sale, lease)
     return True
 
 
-def _as_decided(sale: int) -> tuple[Sale, SaleCard, Lease]:
+def _read_decision(sale: int) -> tuple[Sale, SaleCard, ClockLease]:
     row = Sale.objects.select_related("campaign", "clock").get(pk=sale)
     return row, card_of(row), row.lease

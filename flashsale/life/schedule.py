@@ -1,4 +1,4 @@
-"""Schedule: campaigns and sales are planned, then published once, with their draw committed."""
+"""Schedule: plans campaigns and sales as drafts, and publishes a sale, with the commitment to its draw."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from flashsale.life.enter import digester
 from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.rebuild import rebuild
 from flashsale.life.sale_card import card_of
-from flashsale.life.sale_control import make_units
+from flashsale.life.sale_control import create_units
 from flashsale.life.status import BYTES_MAX, bytes_at_most
 from flashsale.models import (
     Allocation,
@@ -33,7 +33,7 @@ from flashsale.models import (
 from flashsale.models.sale import LOBBY, MESSAGE_BYTES_MAX, UNITS_MAX, ms
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue
-from flashsale.rules.states import Mode, Phase, SaleState
+from flashsale.rules.states import AllocationMode, Phase, SaleState
 
 SECRET_BYTES = 32
 
@@ -48,19 +48,23 @@ def plan_campaign(
     by: Any = None,
     **fields: Any,
 ) -> Campaign:
-    """A campaign with channels and axes ("hard enter", "hard confirm" or "soft"). Raises ValidationError in words."""
+    """Creates a campaign with its channels and axes.
+
+    `axes` says of each axis whether it is "hard enter", "hard confirm" or "soft". Each channel is the fields of a
+    Channel. Raises ValidationError.
+    """
     campaign = Campaign(code=code, name=name, **fields)
     campaign.full_clean()
     campaign.save()
     for axis, kind in axes.items():
-        hard, _, at = kind.partition(" ")
-        row = CampaignAxis(campaign=campaign, axis=axis, hard=hard == "hard", checked_at=at or "confirm")
+        hardness, _, checked_at = kind.partition(" ")
+        row = CampaignAxis(campaign=campaign, axis=axis, hard=hardness == "hard", checked_at=checked_at or "confirm")
         row.full_clean()
         row.save()
-    for channel in channels:
-        row_channel = Channel(campaign=campaign, **channel)
-        row_channel.full_clean()
-        row_channel.save()
+    for channel_fields in channels:
+        channel = Channel(campaign=campaign, **channel_fields)
+        channel.full_clean()
+        channel.save()
     Record.write("plan", by=by, campaign=campaign)
     return campaign
 
@@ -78,53 +82,54 @@ def plan_sale(
     by: Any = None,
     **fields: Any,
 ) -> Sale:
-    """A draft sale. Raises ValidationError in words.
+    """Creates a draft sale with its offers and lines. Raises ValidationError.
 
-    Lines are {"code", "channels": [codes], "stock": {SKU: units}} and, for tranches, any of "name", "mode", "opens_at",
-    "listed" ([(axis, raw value)]), "successor" (code of a line that stands later in the list's order or earlier),
-    "rolls_over_at", "carries" (an allocation of an earlier sale).
+    A line is {"code", "channels": [codes], "stock": {SKU: units}}. A tranche may also have "name", "mode", "opens_at",
+    "listed" ([(axis, raw value)]), "successor" (the code of another line in `lines`), "rolls_over_at", and "carries"
+    (an allocation of an earlier sale).
     """
     fields.setdefault("lobby_at", opens_at - LOBBY)
     sale = Sale(campaign=campaign, code=code, name=name, opens_at=opens_at, closes_at=closes_at, **fields)
     sale.full_clean()
     sale.save()
     by_sku = {}
-    for wanted in offers:
-        offer = Offer(sale=sale, **wanted)
+    for offer_fields in offers:
+        offer = Offer(sale=sale, **offer_fields)
         offer.full_clean()
         offer.save()
         by_sku[offer.sku] = offer
-    planned = {wanted["code"]: _plan_line(sale, wanted, by_sku) for wanted in lines}
-    for wanted in lines:
-        if "successor" in wanted:
-            line = planned[wanted["code"]]
-            line.successor, line.rolls_over_at = planned[wanted["successor"]], wanted["rolls_over_at"]
+    by_code = {plan["code"]: _plan_line(sale, plan, by_sku) for plan in lines}
+    for plan in lines:
+        if "successor" in plan:
+            line = by_code[plan["code"]]
+            line.successor, line.rolls_over_at = by_code[plan["successor"]], plan["rolls_over_at"]
             line.full_clean()
             line.save()
     Record.write("plan", by=by, sale=sale)
     return sale
 
 
-def _plan_line(sale: Sale, wanted: Mapping[str, Any], offers: Mapping[str, Offer]) -> Allocation:
-    fields = {name: wanted[name] for name in ("code", "name", "mode", "opens_at", "carries") if name in wanted}
-    line = Allocation(sale=sale, listed_only="listed" in wanted, **fields)
+def _plan_line(sale: Sale, plan: Mapping[str, Any], offers: Mapping[str, Offer]) -> Allocation:
+    fields = {name: plan[name] for name in ("code", "name", "mode", "opens_at", "carries") if name in plan}
+    line = Allocation(sale=sale, listed_only="listed" in plan, **fields)
     line.full_clean(exclude=["line_id"])
     line.save()
-    line.channels.set(Channel.objects.filter(campaign=sale.campaign, code__in=wanted["channels"]))
+    line.channels.set(Channel.objects.filter(campaign=sale.campaign, code__in=plan["channels"]))
     Stock.objects.bulk_create(
-        Stock(allocation=line, offer=offers[sku], quantity=quantity) for sku, quantity in wanted["stock"].items()
+        Stock(allocation=line, offer=offers[sku], quantity=quantity) for sku, quantity in plan["stock"].items()
     )
-    if "listed" in wanted:
-        put_on_list(line=line, people=wanted["listed"])
+    if "listed" in plan:
+        put_on_list(line=line, people=plan["listed"])
     return line
 
 
 @transaction.atomic
 def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any = None) -> int:
-    """Puts people on an allocation's list by one raw value each, which is digested and forgotten; how many are new.
+    """Puts people on the list of an allocation, by one (axis, raw value) each. Returns how many are new.
 
-    Raises ValidationError in words for a value that cannot be read, for accounts where the line has several channels,
-    and once the sale is published.
+    The list keeps a digest of each value and not the value.
+    Raises ValidationError for a value that cannot be read, for an account in a line with several channels, and once the
+    sale is published.
     """
     if line.sale.state != SaleState.DRAFT:
         raise ValidationError(_("The sale is published: its lists can no longer change."))
@@ -137,7 +142,7 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any
         raise ValidationError(
             _("An account is known to one partner: a list of accounts needs a line with one channel.")
         )
-    before = line.list_entries.count()
+    count_before = line.list_entries.count()
     try:
         rows = [
             ListEntry(
@@ -151,14 +156,14 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any
     except BadValue as error:
         raise ValidationError(_("A value of %(axis)s cannot be read.") % {"axis": error.axis.value}) from error
     ListEntry.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
-    fresh = line.list_entries.count() - before
-    if fresh:
-        Record.write("list", by=by, sale=line.sale, facts={"line": line.code, "people": fresh})
-    return fresh
+    added = line.list_entries.count() - count_before
+    if added:
+        Record.write("list", by=by, sale=line.sale, facts={"line": line.code, "people": added})
+    return added
 
 
 def problems_of(*, sale: Sale, now: datetime) -> list[str]:
-    """Why a draft cannot be published, in words; empty when it can."""
+    """The reasons why a draft cannot be published, as texts for the admin. Empty when it can be published."""
     lines = list(sale.allocations.prefetch_related("channels", "stock"))
     problems = []
     if sale.opens_at <= now:
@@ -171,13 +176,14 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
         problems.append(_("The sale has no line yet: add an allocation."))
     problems += [_("The line %(line)s has no channel.") % {"line": x.code} for x in lines if not x.channels.all()]
     problems += [_("The line %(line)s sells nothing.") % {"line": x.code} for x in lines if not x.stock.all()]
-    # Whoever is on a list or holds an old place knows which line is theirs; everybody else must find one.
-    served = [channel.pk for x in lines if not (x.listed_only or x.carries_id) for channel in x.channels.all()]
-    if len(served) != len(set(served)):
+    # People on a list and holders of an old place know their line. All others must find one line through their channel.
+    open_to_all = [x for x in lines if not (x.listed_only or x.carries_id)]
+    channels = [channel.pk for x in open_to_all for channel in x.channels.all()]
+    if len(channels) != len(set(channels)):
         problems.append(_("A channel leads to two lines that are open to everybody; it must lead to one."))
     if sum(stock.quantity for line in lines for stock in line.stock.all()) > UNITS_MAX:
         problems.append(_("More than %(most)d units.") % {"most": UNITS_MAX})
-    problems += [words for line in lines for words in (*_tranche_problems(line), *_carry_problems(line, now))]
+    problems += [text for line in lines for text in (*_tranche_problems(line), *_carry_problems(line, now))]
     problems += _status_problems(sale)
     if not sale.campaign.axes.filter(hard=True, checked_at="enter").exists():
         problems.append(_("The campaign needs a hard axis that is checked when entering."))
@@ -187,14 +193,12 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
 def _status_problems(sale: Sale) -> list[str]:
     card = replace(card_of(sale), message="-" * MESSAGE_BYTES_MAX)
     longest = {line.code: bytes_at_most(card, line) for line in card.lines}
-    words = _(
+    text = _(
         "The public status of the line %(line)s could take %(found)d bytes, %(most)d at most: offer less in it, "
         "or give the sale, the line or the SKUs shorter codes."
     )
     return [
-        words % {"line": line, "found": found, "most": BYTES_MAX}
-        for line, found in longest.items()
-        if found > BYTES_MAX
+        text % {"line": line, "found": found, "most": BYTES_MAX} for line, found in longest.items() if found > BYTES_MAX
     ]
 
 
@@ -202,76 +206,78 @@ def _tranche_problems(line: Allocation) -> list[str]:
     named = {"line": line.code}
     problems = []
     try:
-        # The sale's own times may have been changed since the line was planned.
+        # The times of the sale may have changed since the line was planned.
         line.clean()
     except ValidationError as error:
-        problems += [f"{line.code}: {words}" for words in error.messages]
-    if line.mode == Mode.DIRECT and line.channels.exclude(kind=Channel.Kind.PARTNER).exists():
-        problems.append(_("The line %(line)s is direct; only a partner has a door of its own.") % named)
-    proven = line.sale.campaign.axes.filter(hard=True, checked_at="enter").values("axis")
-    if line.listed_only and not line.list_entries.filter(axis__in=proven).exists():
-        problems.append(_("The list of the line %(line)s is empty: nobody could enter.") % named)
-    strangers = line.list_entries.exclude(channel=None).exclude(channel__in=line.channels.all())
-    for code in strangers.values_list("channel__code", flat=True).distinct():
-        words = _("The list of the line %(line)s has accounts of %(channel)s, which does not lead to it.")
-        problems.append(words % {"channel": code, **named})
+        problems += [f"{line.code}: {text}" for text in error.messages]
+    if line.mode == AllocationMode.DIRECT and line.channels.exclude(kind=Channel.Kind.PARTNER).exists():
+        problems.append(_("The line %(line)s is direct: only a partner's channel may lead to it.") % named)
+    proven_axes = line.sale.campaign.axes.filter(hard=True, checked_at="enter").values("axis")
+    if line.listed_only and not line.list_entries.filter(axis__in=proven_axes).exists():
+        problems.append(_("The list of the line %(line)s is empty: no person could enter.") % named)
+    unreachable = line.list_entries.exclude(channel=None).exclude(channel__in=line.channels.all())
+    for code in unreachable.values_list("channel__code", flat=True).distinct():
+        text = _("The list of the line %(line)s has accounts of %(channel)s, which does not lead to it.")
+        problems.append(text % {"channel": code, **named})
     if line.successor:
         opens_at = max(line.sale.opens_at, line.opens_at or line.sale.opens_at)
         if line.rolls_over_at and line.rolls_over_at <= opens_at:
-            problems.append(_("The line %(line)s rolls over before it opens: nobody could be called.") % named)
-        further = line.successor.rolls_over_at
-        if _comes_back(line):
-            words = _("The line %(line)s rolls over in a circle: what it hands on would come back to it.")
-            problems.append(words % named)
-        elif further and line.rolls_over_at and further <= line.rolls_over_at:
-            words = _("The line %(line)s rolls over to one that has rolled over by then: nobody there could be called.")
-            problems.append(words % named)
-        sold = set(line.successor.stock.values_list("offer__sku", flat=True))
-        missing = sorted(set(line.stock.values_list("offer__sku", flat=True)) - sold)
+            problems.append(_("The line %(line)s rolls over before it opens: it could not call people.") % named)
+        next_roll_over = line.successor.rolls_over_at
+        if _rolls_over_in_circle(line):
+            text = _("The line %(line)s rolls over in a circle: its units would come back to it.")
+            problems.append(text % named)
+        elif next_roll_over and line.rolls_over_at and next_roll_over <= line.rolls_over_at:
+            text = _(
+                "The line %(line)s rolls over to a line that has rolled over by then: that line could not call people."
+            )
+            problems.append(text % named)
+        sold_skus = set(line.successor.stock.values_list("offer__sku", flat=True))
+        missing = sorted(set(line.stock.values_list("offer__sku", flat=True)) - sold_skus)
         if missing:
             skus = {"skus": ", ".join(missing), **named}
             problems.append(_("The successor of the line %(line)s does not sell %(skus)s.") % skus)
     return problems
 
 
-def _comes_back(line: Allocation) -> bool:
-    """Whether units that the line hands on would be handed on to it again, without end."""
-    passed: set[int] = set()
-    at = line.successor
-    while at and at.pk != line.pk and at.pk not in passed:
-        passed.add(at.pk)
-        at = at.successor
-    return at is not None and at.pk == line.pk
+def _rolls_over_in_circle(line: Allocation) -> bool:
+    """Whether units of the line would come back to it over its successors."""
+    visited: set[int] = set()
+    successor = line.successor
+    while successor and successor.pk != line.pk and successor.pk not in visited:
+        visited.add(successor.pk)
+        successor = successor.successor
+    return successor is not None and successor.pk == line.pk
 
 
 def _carry_problems(line: Allocation, now: datetime) -> list[str]:
     old, named = line.carries, {"line": line.code}
     if old is None:
         return []
-    # Whoever entered the old line after this publication would hold a number that this line does not know.
+    # A person who enters the old line after this publication would have a number that this line does not know.
     if old.sale.phase(ms(now)) not in {Phase.CLOSED, Phase.CALLED_OFF}:
         return [_("The line %(line)s carries over the order of a sale that is not over yet.") % named]
     if old.cohort is None:
         return [_("The line %(line)s carries an order over that is not drawn yet.") % named]
     if old.block > line.sale.max_entries:
-        words = _("The line %(line)s carries numbers up to %(last)d over: the sale must allow as many entries.")
-        return [words % {**named, "last": old.block}]
+        text = _("The line %(line)s carries numbers up to %(last)d over: the sale must allow as many entries.")
+        return [text % {**named, "last": old.block}]
     return []
 
 
 def publish(*, sale: Sale, by: Any = None) -> Sale:
-    """Publishes a draft: its units come into being, its draw is committed, the gate is told. Safe to repeat.
+    """Publishes a draft: creates its units, commits it to its draw, and loads it into Redis. Safe to repeat.
 
-    `by` is who decides, for the audit trail.
-    Raises ValidationError in words when the draft is not ready, GateDown when the gate could not be told: the sale is
-    published then, and the doors tell the gate as soon as it answers.
+    `by` is the person who decides, for the audit trail. Raises ValidationError when the draft is not ready, with all
+    reasons. Raises GateDown when Redis does not answer: the sale is published then, and the web processes load it as
+    soon as Redis answers.
     """
     with transaction.atomic():
         lock_sale(sale.pk, exclusive=True)
         sale.refresh_from_db()
         if sale.state == SaleState.DRAFT:
             _publish(sale, timezone.now())
-            Record.write("publish", by=by, sale=sale, facts=_promised(sale))
+            Record.write("publish", by=by, sale=sale, facts=_published_terms(sale))
     if sale.epoch == 0:
         rebuild(sale=sale.pk)
         sale.refresh_from_db()
@@ -279,7 +285,7 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
 
 
 def _publish(sale: Sale, now: datetime) -> None:
-    # An erasure takes this lock too: either it sees the sale, or the sale sees that it is done.
+    # An erasure takes this lock too. So either the erasure finds this sale, or this finds the campaign erased.
     sale.campaign = Campaign.objects.select_for_update(no_key=True).get(pk=sale.campaign_id)
     problems = problems_of(sale=sale, now=now)
     if problems:
@@ -295,11 +301,11 @@ def _publish(sale: Sale, now: datetime) -> None:
         line.block = line.carries.block if line.carries else min(BLOCK_MIN, sale.max_entries)
         line.save(update_fields=["block"])
     for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation__sale", "offer"):
-        make_units(stock, first=1, last=stock.quantity)
+        create_units(stock, first=1, last=stock.quantity)
 
 
-def _promised(sale: Sale) -> dict[str, Any]:
-    """What shoppers and partners rely on from now on, as the audit trail keeps it."""
+def _published_terms(sale: Sale) -> dict[str, Any]:
+    """The terms that shoppers and partners rely on from now on. The audit trail keeps them."""
     units: dict[str, dict[str, int]] = {}
     for stock in Stock.objects.filter(allocation__sale=sale).select_related("allocation", "offer"):
         units.setdefault(stock.allocation.code, {})[stock.offer.sku] = stock.quantity

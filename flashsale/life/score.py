@@ -13,10 +13,10 @@ from flashsale.models.sale import ms
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
 from flashsale.rules.review import suspicion
-from flashsale.rules.review.clues import Buyer
+from flashsale.rules.review.clues import BuyerContact
 from flashsale.rules.review.rule_set import SCORE_MAX, RuleSet
 from flashsale.rules.review.suspicion import Finding, Order
-from flashsale.rules.states import Mode, ReservationState
+from flashsale.rules.states import AllocationMode, ReservationState
 
 READ_AT_ONCE = 1_000
 # The kind of household at an address, by the smallest number of people there.
@@ -31,7 +31,7 @@ def findings(*, sale: Sale, rules: RuleSet, on_progress: Callable[[int, int], An
     """
     orders = _orders(sale, on_progress)
     own = {order.id for order, sale_id in orders if sale_id == sale.pk}
-    found = suspicion.score((order for order, _ in orders), rules, limit=sale.campaign.limit)
+    found = suspicion.score_orders((order for order, _ in orders), rules, limit=sale.campaign.limit)
     return [finding for finding in found if finding.order_id in own]
 
 
@@ -61,7 +61,7 @@ def _read(ids: Sequence[uuid.UUID]) -> list[tuple[Order, int]]:
                 made_ms=ms(row.made_at),
                 paid_ms=ms(row.confirmed_at) if row.confirmed_at else 0,
                 quantity=row.quantity,
-                bypassed=_bypassed(row, row.allocation),
+                bypassed_line=_bypassed(row, row.allocation),
             ),
             row.sale_id,
         )
@@ -69,13 +69,13 @@ def _read(ids: Sequence[uuid.UUID]) -> list[tuple[Order, int]]:
     ]
 
 
-def _buyer(contact: Contact) -> Buyer | None:
+def _buyer(contact: Contact) -> BuyerContact | None:
     try:
         known: Mapping[str, str] = contact.read()
     except InvalidToken:
         # Encrypted with another key. The review still has the digests.
         return None
-    return Buyer(known["name"], known["address"], known["phone"], known["email"])
+    return BuyerContact(known["name"], known["address"], known["phone"], known["email"])
 
 
 def _bypassed(row: Reservation, line: Allocation) -> bool:
@@ -83,7 +83,7 @@ def _bypassed(row: Reservation, line: Allocation) -> bool:
 
     Its index was never given, or its number is not the one that the draw gives to the index.
     """
-    if line.mode != Mode.LINE or line.cohort is None:
+    if line.mode != AllocationMode.LINE or line.cohort is None:
         return False
     if row.index > line.block:
         return True
@@ -112,11 +112,11 @@ def summary(found: Sequence[Finding], rules: RuleSet) -> dict[str, Any]:
         "flagged": len(flagged),
         "groups": len({finding.group for finding in flagged}),
         "homes": {home: [orders[home], flagged_homes[home]] for home in HOMES},
-        "reasons": dict(Counter(reason.kind.value for finding in flagged for reason in finding.reasons)),
+        "reasons": dict(Counter(reason.kind.value for finding in flagged for reason in finding.shared)),
         "marks": dict(Counter(mark.value for finding in flagged for mark in finding.marks)),
         "scores": [spread[low] for low in range(0, SCORE_MAX, 10)],
     }
 
 
 def _home(finding: Finding) -> str:
-    return next(home for home, people in reversed(HOMES.items()) if finding.at_address >= people)
+    return next(home for home, people in reversed(HOMES.items()) if finding.people_at_address >= people)

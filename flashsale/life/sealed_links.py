@@ -9,7 +9,7 @@ from django.utils import timezone
 from flashsale.life import places
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.tokens import Link, TokenRefused
+from flashsale.rules.tokens import LetterLink, TokenRefused
 
 # Long enough to read the decision after the time to appeal is over.
 LIFE = timedelta(days=180)
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 def path(kind: Kind, row: int) -> str:
     """The path of a link to this row. It works for LIFE from now."""
     until = ms(timezone.now() + LIFE)
-    return f"/{kind}/{places.keyring().seal(kind, Link(row, until).pack())}"
+    return f"/{kind}/{places.keyring().seal(kind, LetterLink(row, until).pack())}"
 
 
 def url(kind: Kind, row: int) -> str:
@@ -37,7 +37,7 @@ def url(kind: Kind, row: int) -> str:
 def row_id_of(kind: Kind, token: str) -> int:
     """The id of the row that a link leads to. Refuses NOT_FOUND, and EXPIRED for a link after its time."""
     try:
-        link = Link.unpack(places.keyring().open(kind, token))
+        link = LetterLink.unpack(places.keyring().open(kind, token))
     except TokenRefused as error:
         raise Refused(Outcome.NOT_FOUND, "This link is not one of ours.") from error
     if link.until_ms < ms(timezone.now()):

@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-# Longer than healthy books take for anything small; no door lets anybody wait longer for books that hang.
+# Healthy PostgreSQL needs less than this for small work. When PostgreSQL hangs, no caller waits longer than this.
 WAIT_S = 1.0
 
 
 class SingleFlight:
-    """Work at the books that is done once for all who come to an event loop meanwhile.
+    """Database work that runs once for all callers of an event loop that come while it runs.
 
-    Nobody waits for it past a second after it began, else books that hang would fill the doors; nor is it broken off
-    then: it ends by itself, and until it does no second thread hangs beside it.
+    A caller waits until 1 s after the work began, at most. Otherwise a PostgreSQL that hangs would fill the process
+    with waiting requests. The work is not cancelled then: it goes on in the background, and until it ends no second
+    thread starts and hangs beside it.
     """
 
     def __init__(self) -> None:
@@ -20,7 +21,7 @@ class SingleFlight:
         self._task: asyncio.Task[None] | None = None
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begins the work unless it is under way, and waits for it. Raises what it raises, and TimeoutError."""
+        """Starts the work unless it runs already, and waits for it. Raises what the work raises, or TimeoutError."""
         loop = asyncio.get_running_loop()
         if self._task is None:
             self._began, self._task = loop.time(), loop.create_task(work())
@@ -29,10 +30,11 @@ class SingleFlight:
         if left > 0:
             await asyncio.wait({task}, timeout=left)
         if not task.done():
-            raise TimeoutError(f"the books have not answered for {WAIT_S} s")
+            raise TimeoutError(f"PostgreSQL has not answered for {WAIT_S} s")
         task.result()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if not task.cancelled():
-            task.exception()  # where nobody waits any more it is nobody's
+            # Marks the exception as read. Otherwise asyncio logs it when all callers have stopped waiting.
+            task.exception()

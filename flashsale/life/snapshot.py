@@ -18,7 +18,7 @@ from flashsale.gate.sale_card import SaleCard
 from flashsale.life.held_request import items_of
 from flashsale.models import Allocation, CrowdBackup, LimitSlot, Reservation, ReservationUnit, Sale, Unit, UnpaidHold
 from flashsale.rules import lottery
-from flashsale.rules.states import Mode, ReservationState, UnitState
+from flashsale.rules.states import AllocationMode, ReservationState, UnitState
 
 FETCHED_AT_ONCE = 5000
 
@@ -154,6 +154,6 @@ def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) ->
         line_id=line.line_id, block=line.block, cohort=line.cohort, seed=line.seed, called=called,
         held=by_state.pop(ReservationState.HELD, 0), sold=by_state.total(), spent=[row.number for row in reserved],
         entered=entered, listed=list(line.list_entries.values_list("digest", flat=True)),
-        direct=line.mode == Mode.DIRECT, carried=line.block if line.carries_id else 0, lapsed=line.lapsed,
+        direct=line.mode == AllocationMode.DIRECT, carried=line.block if line.carries_id else 0, lapsed=line.lapsed,
         crowd=crowd, absent=[lottery.number(index, line.cohort or 0, seed) for index in crowd.absent() if seed],
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Status: one public document per line, the same for everyone, so that any cache can serve it."""
+"""Status: one public document for each line. It is the same for all callers, so that any cache can serve it."""
 
 import json
 import time
@@ -10,16 +10,16 @@ from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Phase, SaleState, phase
+from flashsale.rules.states import Phase, SaleState, sale_phase
 
-# However many ask, a line is surveyed twice a second and process at most.
+# Each process reads a line from Redis twice a second at most, however many requests come.
 FRESH_S = 0.5
 POLL_CALM_MS = 10_000
 POLL_SOON_MS = 2_000
 SOON_MS = 60_000
-# It goes to everybody every few seconds: with its headers it fits into one packet.
+# All waiting shoppers fetch it every few seconds. With its headers it fits into one network packet.
 BYTES_MAX = 1024
-# As long as any count or moment can become: a direct line counts to two million, and moments have 13 digits until 2286.
+# The longest count and time that can occur. A direct line counts to two million; times in ms have 13 digits until 2286.
 _COUNT, _MOMENT = 9_999_999, 9_999_999_999_999
 
 # By sale and line id: when the document was made (monotonic clock), and the document.
@@ -27,18 +27,19 @@ DOCUMENTS: GateCache[tuple[int, int], tuple[float, dict[str, Any]]] = GateCache(
 
 
 async def status(*, card: SaleCard, line: LineCard) -> dict[str, Any]:
-    """The document of a line, at most half a second old; refuses NOT_READY."""
-    documents = DOCUMENTS.entries()
-    at, document = documents.get((card.sale, line.line_id), (0.0, {}))
+    """The status document of a line, at most `FRESH_S` old. Refuses NOT_READY."""
+    shown = DOCUMENTS.entries()
+    at, document = shown.get((card.sale, line.line_id), (0.0, {}))
     if time.monotonic() - at > FRESH_S:
-        document = await _survey(card, line)
-        documents[card.sale, line.line_id] = (time.monotonic(), document)
+        document = await _read_document(card, line)
+        shown[card.sale, line.line_id] = (time.monotonic(), document)
     return document
 
 
-async def _survey(card: SaleCard, line: LineCard) -> dict[str, Any]:
-    # Before the line itself: what comes over meanwhile counts twice for a moment, and never as gone.
-    coming = sum([await _left(card, feeder) for feeder in card.feeders(line)])
+async def _read_document(card: SaleCard, line: LineCard) -> dict[str, Any]:
+    # Read before the line itself: a unit that moves between the two reads counts twice for a moment, and is never
+    # missing.
+    coming = sum([await _units_left(card, feeder) for feeder in card.feeders(line)])
     return _document(card, line, await _figures(card, line), coming)
 
 
@@ -49,14 +50,14 @@ async def _figures(card: SaleCard, line: LineCard) -> Survey:
     return figures
 
 
-async def _left(card: SaleCard, line: LineCard) -> int:
-    """How many units of a line may still roll over."""
+async def _units_left(card: SaleCard, line: LineCard) -> int:
+    """The number of units of a line that may still roll over: free, held, or on their way."""
     figures = await _figures(card, line)
     return sum(figures.free.values()) + figures.held + await inspect.count_moving_units(card, line)
 
 
 def bytes_at_most(card: SaleCard, line: LineCard) -> int:
-    """How long the line's document may become with the card's message, whatever is counted and set later."""
+    """The greatest length of the line's document, with the card's message and any later counts and settings."""
     figures = Survey(
         wall=_MOMENT, now=_MOMENT, state=SaleState.CALLED_OFF, frozen=True, entered=_COUNT, block=_COUNT,
         cohort=_COUNT, seed="0" * 64, called=_COUNT, lapsed=_COUNT, open_claims=_COUNT, held=_COUNT, sold=_COUNT,
@@ -69,29 +70,29 @@ def bytes_at_most(card: SaleCard, line: LineCard) -> int:
 
 
 def _document(card: SaleCard, line: LineCard, figures: Survey, coming: int) -> dict[str, Any]:
-    stands = phase_of(card, figures)
+    current_phase = phase_of(card, figures)
     return {
-        "sale": card.code, "line": line.code, "mode": line.mode, "phase": stands, "now": figures.now,
+        "sale": card.code, "line": line.code, "mode": line.mode, "phase": current_phase, "now": figures.now,
         "opens_at": max(card.opens_at, line.opens_at), "rolls_over_at": line.rolls_over_at or None,
         "closes_at": card.closes_at, "claim_ms": card.claim_ms, "cohort": figures.cohort if figures.seed else None,
         "entered": figures.entered - figures.gaps, "called": figures.called, "claims": figures.open_claims,
         "free": sum(figures.free.values()), "offers": figures.free, "held": figures.held, "sold": figures.sold,
         "coming": coming, "rate": card.rate_per_s, "commitment": card.commitment, "seed": figures.seed,
-        "poll_ms": _poll_ms(card, figures, stands), "message": card.message,
+        "poll_ms": _poll_ms(card, figures, current_phase), "message": card.message,
     }  # fmt: skip
 
 
 def phase_of(card: SaleCard, figures: Survey) -> Phase:
-    """Where the sale stands, by the gate's state and the line's clock."""
-    return phase(
+    """The phase of the sale, from its state in Redis and the line's clock."""
+    return sale_phase(
         state=SaleState(figures.state), lobby_at=card.lobby_at, opens_at=card.opens_at, closes_at=card.closes_at,
         now=figures.now,
     )  # fmt: skip
 
 
-def _poll_ms(card: SaleCard, figures: Survey, stands: Phase) -> int:
-    """Calm while nothing can happen soon; every two seconds around the opening and while people are called."""
+def _poll_ms(card: SaleCard, figures: Survey, current_phase: Phase) -> int:
+    """How often pages should poll: fast shortly before the opening and in an open sale, else slowly."""
     if card.poll_ms:
         return card.poll_ms
-    soon = stands is Phase.OPEN or (stands is Phase.LOBBY and card.opens_at - figures.now < SOON_MS)
-    return POLL_SOON_MS if soon else POLL_CALM_MS
+    about_to_open = current_phase is Phase.LOBBY and card.opens_at - figures.now < SOON_MS
+    return POLL_SOON_MS if current_phase is Phase.OPEN or about_to_open else POLL_CALM_MS

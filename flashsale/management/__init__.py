@@ -1,1 +1,1 @@
-"""Commands."""
+"""Management commands, and the checks of `manage.py doctor`."""

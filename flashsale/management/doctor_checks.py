@@ -1,4 +1,4 @@
-"""What this machine has and what it should have, each with the command that puts it right."""
+"""The checks of `manage.py doctor`: what was found, what is expected, and the command that fixes a problem."""
 
 import shutil
 import socket
@@ -19,26 +19,26 @@ from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
 
 FREE_MB = 500
-# Closer than anybody notices, and than clocks kept by NTP ever are apart.
-APART_MS = 500
+# People do not notice a smaller difference. Clocks that NTP sets differ by less.
+CLOCK_DIFFERENCE_MAX_MS = 500
 PYTHON = (3, 11)
 SQLITE = (3, 35)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look: whether it is well, what was found, what was expected, what helps."""
+    """The result of one check. `fix` is the command, or the advice, that solves a problem."""
 
-    what: str
-    well: bool
+    name: str
+    ok: bool
     found: str
     expected: str
     fix: str = ""
 
 
-def look() -> list[Check]:
-    """Everything that can be wrong before a sale even starts."""
-    return [probe() for probe in _PROBES]
+def run_checks() -> list[Check]:
+    """Runs all checks. They change nothing."""
+    return [check() for check in _CHECKS]
 
 
 def _python() -> Check:
@@ -55,15 +55,17 @@ def _packages() -> Check:
         try:
             found = metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue  # not for this platform, or the next look says so
+            continue  # the package is for another platform, or `missing` has it
         if found != version:
             wrong.append(f"{name} {found}")
     missing = [name for name in ("django", "granian", "celery", "redis") if not _is_installed(name)]
-    faults = ", ".join([*(f"{name} missing" for name in missing), *wrong])
-    return Check("packages", not faults, faults or f"{len(pinned)} as locked", "as locked", "make run")
+    problems = ", ".join([*(f"{name} missing" for name in missing), *wrong])
+    found = problems or f"{len(pinned)} as locked"
+    return Check("packages", not problems, found, "the versions of requirements.txt", "make run")
 
 
 def _pinned(path: Path) -> dict[str, str]:
+    """The pinned version by package; empty if there is no file."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     pairs = (line.split(" ")[0].partition("==") for line in lines if "==" in line and not line.startswith((" ", "#")))
     return {name.partition("[")[0]: version for name, _, version in pairs}
@@ -77,66 +79,74 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def _gate() -> Check:
-    expected, fix = f"an answer at {_plain(settings.REDIS_URL)}", "make run   (or set REDIS_URL)"
+def _redis() -> Check:
+    expected, fix = f"an answer from {_without_password(settings.REDIS_URL)}", "make run   (or set REDIS_URL)"
     try:
         run_id = bridge.run(_run_id())
     except GateDown:
-        return Check("gate", False, "no answer", expected, fix)
-    return Check("gate", True, f"answers (run {run_id[:8]})", expected)
+        return Check("Redis (gate)", False, "no answer", expected, fix)
+    return Check("Redis (gate)", True, f"answers (run {run_id[:8]})", expected)
 
 
 async def _run_id() -> str:
     return await gate().run_id()
 
 
-def _plain(url: str) -> str:
-    """An address without its password."""
+def _without_password(url: str) -> str:
     head, _, tail = url.rpartition("@")
     return f"{head.partition('://')[0]}://…@{tail}" if head else url
 
 
-def _books() -> Check:
-    expected, fix = "tables up to date", "python manage.py migrate"
+def _database() -> Check:
+    expected, fix = "all migrations applied", "python manage.py migrate"
     try:
         executor = MigrationExecutor(connection)
-        behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except (DatabaseError, ImproperlyConfigured) as error:
-        return Check("books", False, f"no answer: {type(error).__name__}", expected, "set DATABASE_URL")
-    found = f"{len(behind)} migrations behind" if behind else f"up to date, {connection.vendor}"
-    return Check("books", not behind, found, expected, fix)
+        found = f"no answer: {type(error).__name__}"
+        return Check("database (books)", False, found, expected, "set DATABASE_URL")
+    found = f"{len(missing)} migrations missing" if missing else f"all applied, {connection.vendor}"
+    return Check("database (books)", not missing, found, expected, fix)
 
 
 def _clocks() -> Check:
-    """Sales go by the gate's clock; pages, notices and admins' times by those of the machines they are made on."""
-    asks = {"gate": _gate_ms} | ({"books": _books_ms} if connection.vendor == "postgresql" else {})
-    apart, silent = {}, []
-    for name, ask in asks.items():
+    """Compares the clocks of Redis and PostgreSQL with the clock of this machine.
+
+    Sales run on the clock of Redis. Pages, notices and the times in the admin use the clocks of their machines.
+    """
+    clocks = {"Redis": _redis_ms} | ({"PostgreSQL": _postgresql_ms} if connection.vendor == "postgresql" else {})
+    differences, silent = {}, []
+    for name, read_ms in clocks.items():
         try:
-            apart[name] = _apart_ms(ask)
+            differences[name] = _difference_ms(read_ms)
         except (GateDown, DatabaseError):
             silent.append(name)
-    found = [f"{name} {ms:+,d} ms" for name, ms in apart.items()] + [f"{name} no answer" for name in silent]
-    off = any(abs(ms) > APART_MS for ms in apart.values())
+    found = [f"{name} {ms:+,d} ms" for name, ms in differences.items()] + [f"{name} no answer" for name in silent]
+    wrong = any(abs(ms) > CLOCK_DIFFERENCE_MAX_MS for ms in differences.values())
     return Check(
-        "clocks", not off and not silent, ", ".join(found), f"within {APART_MS} ms of this machine's",
-        "chronyc makestep   (where it is off; or timedatectl set-ntp true)" if off else "bring back what is silent",
-    )  # fmt: skip
+        "clocks",
+        not wrong and not silent,
+        ", ".join(found),
+        f"within {CLOCK_DIFFERENCE_MAX_MS} ms of this machine's",
+        "chronyc makestep   (on the machine that is wrong; or timedatectl set-ntp true)"
+        if wrong
+        else "start the server that does not answer",
+    )
 
 
-def _apart_ms(ask: Callable[[], int]) -> int:
-    """How far that clock is ahead of ours, to half of the time that the answer takes."""
-    ask()  # who connects first takes longer
+def _difference_ms(read_ms: Callable[[], int]) -> int:
+    """How far that clock is ahead of ours. The error is at most half of the time that the answer takes."""
+    read_ms()  # the first call also connects, which would make the measurement less exact
     before = time.time()
-    there = ask()
+    there = read_ms()
     return round(there - (before + time.time()) / 2 * 1000)
 
 
-def _gate_ms() -> int:
+def _redis_ms() -> int:
     return bridge.run(wall_ms())
 
 
-def _books_ms() -> int:
+def _postgresql_ms() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp()) * 1000")
         return int(cursor.fetchone()[0])
@@ -144,16 +154,18 @@ def _books_ms() -> int:
 
 def _sqlite() -> Check:
     found = sqlite3.sqlite_version
-    well = tuple(map(int, found.split(".")[:2])) >= SQLITE
-    return Check("SQLite", well or connection.vendor != "sqlite", found, "3.35 or newer", "set DATABASE_URL")
+    new_enough = tuple(map(int, found.split(".")[:2])) >= SQLITE
+    return Check("SQLite", new_enough or connection.vendor != "sqlite", found, "3.35 or newer", "set DATABASE_URL")
 
 
 def _disk() -> Check:
     free = shutil.disk_usage(settings.VAR_DIR).free // 2**20
-    return Check("disk", free >= FREE_MB, f"{free:,} MB free", f"{FREE_MB} MB", f"make room in {settings.VAR_DIR}")
+    return Check(
+        "disk", free >= FREE_MB, f"{free:,} MB free", f"{FREE_MB} MB", f"free some space in {settings.VAR_DIR}"
+    )
 
 
-def _private() -> Check:
+def _secrets() -> Check:
     path = Path(settings.VAR_DIR) / "secrets.env"
     if not path.exists():
         return Check("secrets", True, "in the environment", "private")
@@ -162,15 +174,23 @@ def _private() -> Check:
 
 
 def _loopback() -> Check:
-    """Loopback is where everything of a demo speaks."""
-    with socket.socket() as probe:
+    """The servers of a demo listen on the loopback interface."""
+    with socket.socket() as listener:
         try:
-            probe.bind(("127.0.0.1", 0))
+            listener.bind(("127.0.0.1", 0))
         except OSError as error:
             return Check("loopback", False, str(error), "127.0.0.1 can be bound", "ip link set lo up")
     return Check("loopback", True, "127.0.0.1", "127.0.0.1 can be bound")
 
 
-_PROBES: tuple[Callable[[], Check], ...] = (
-    _python, _packages, _loopback, _disk, _private, _sqlite, _books, _gate, _clocks,
-)  # fmt: skip
+_CHECKS: tuple[Callable[[], Check], ...] = (
+    _python,
+    _packages,
+    _loopback,
+    _disk,
+    _secrets,
+    _sqlite,
+    _database,
+    _redis,
+    _clocks,
+)

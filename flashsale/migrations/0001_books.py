@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('number', models.PositiveSmallIntegerField(editable=False, verbose_name='number')),
                 ('code', models.CharField(max_length=40, validators=[django.core.validators.RegexValidator('\\A[a-z0-9][a-z0-9.\\-]{0,39}\\Z', 'Use lower-case letters, digits, dots and hyphens, 40 at most.')], verbose_name='line')),
                 ('name', models.CharField(blank=True, max_length=80, verbose_name='name')),
-                ('mode', models.CharField(choices=[(flashsale.rules.states.Mode['LINE'], 'one line of people'), (flashsale.rules.states.Mode['DIRECT'], "direct: a partner's door, not by our line")], default=flashsale.rules.states.Mode['LINE'], max_length=8, verbose_name='mode')),
+                ('mode', models.CharField(choices=[(flashsale.rules.states.AllocationMode['LINE'], 'one line of people'), (flashsale.rules.states.AllocationMode['DIRECT'], "direct: a partner's door, not by our line")], default=flashsale.rules.states.AllocationMode['LINE'], max_length=8, verbose_name='mode')),
                 ('opens_at', models.DateTimeField(blank=True, help_text="Empty: with the sale. Its draw is the sale's all the same.", null=True, verbose_name='opens later')),
                 ('listed_only', models.BooleanField(default=False, help_text='Others are refused at the door.', verbose_name='only for people on its list')),
                 ('rolls_over_at', models.DateTimeField(blank=True, null=True, verbose_name='rolls over at')),
@@ -618,7 +618,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='allocation',
-            constraint=models.CheckConstraint(condition=models.Q(('carries', None), ('mode', flashsale.rules.states.Mode['LINE']), _connector='OR'), name='only_lines_carry'),
+            constraint=models.CheckConstraint(condition=models.Q(('carries', None), ('mode', flashsale.rules.states.AllocationMode['LINE']), _connector='OR'), name='only_lines_carry'),
         ),
         migrations.AddConstraint(
             model_name='allocation',

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.models.campaign import CODE, Channel
 from flashsale.models.sale import Sale
 from flashsale.models.state_choices import choices
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 
 
 class Allocation(models.Model):
@@ -22,7 +22,7 @@ class Allocation(models.Model):
     code = models.CharField(_("line"), max_length=40, validators=[CODE])
     name = models.CharField(_("name"), max_length=80, blank=True)
     channels = models.ManyToManyField(Channel, related_name="allocations", verbose_name=_("channels"))
-    mode = models.CharField(_("mode"), max_length=8, default=Mode.LINE, choices=choices(Mode))
+    mode = models.CharField(_("mode"), max_length=8, default=AllocationMode.LINE, choices=choices(AllocationMode))
     opens_at = models.DateTimeField(
         _("opens later"),
         null=True,
@@ -74,7 +74,7 @@ class Allocation(models.Model):
                 | (Q(successor__isnull=False, rolls_over_at__isnull=False) & ~Q(successor=F("id"))),
                 name="roll_over_has_a_time",
             ),
-            models.CheckConstraint(condition=Q(carries=None) | Q(mode=Mode.LINE), name="only_lines_carry"),
+            models.CheckConstraint(condition=Q(carries=None) | Q(mode=AllocationMode.LINE), name="only_lines_carry"),
             models.CheckConstraint(
                 condition=Q(cohort=None, seed="") | (Q(cohort__isnull=False) & ~Q(seed="")), name="cohort_with_seed"
             ),

@@ -136,10 +136,10 @@ class Record(models.Model):
             sale=sale,
             subject=_name_of(subject or sale or campaign),
             why=why,
-            facts=trail.canonical(dict(facts)),
+            facts=trail.canonical_json(dict(facts)),
             previous=head.hash if head else trail.GENESIS,
         )
-        record.hash = trail.link(record.previous, record.content())
+        record.hash = trail.chain_hash(record.previous, record.content())
         record.save(force_insert=True)
         return record
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from flashsale.rules.review.rule_set import RULES, RuleSet, read
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, RuleSet, parse_rule_set
 
 
 class RuleSetChanged(RuntimeError):
@@ -41,7 +41,7 @@ class PublishedRuleSet(models.Model):
 
     def read(self) -> RuleSet:
         """The rules. Raises RuleSetChanged when the content does not match the hash."""
-        rules = read(self.content)
+        rules = parse_rule_set(self.content)
         if rules.content_hash() != self.hash:
             raise RuleSetChanged(f"rule set {self.version} does not have the hash it was published with")
         return rules
@@ -62,4 +62,4 @@ class PublishedRuleSet(models.Model):
     @classmethod
     def newest(cls) -> "PublishedRuleSet":
         """The default for a sale that is published: the newest rule set. A new installation makes one here."""
-        return cls.objects.first() or cls.make(RULES)
+        return cls.objects.first() or cls.make(DEFAULT_RULE_SET)

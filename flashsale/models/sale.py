@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
 from flashsale.models.rule_set import PublishedRuleSet
 from flashsale.models.state_choices import choices
-from flashsale.rules.pace import Lease, line_clock
-from flashsale.rules.states import Phase, SaleState, phase
+from flashsale.rules.clock import ClockLease, line_clock
+from flashsale.rules.states import Phase, SaleState, sale_phase
 
 CLAIM_S = 5 * 60
 HOLD_S = 15 * 60
@@ -191,25 +191,25 @@ class Sale(models.Model):
 
     def line_ms(self, wall_ms: int) -> int:
         """The line's clock: wall time minus all time after the opening in which reserving was impossible, in ms."""
-        return line_clock(wall=wall_ms, opens=ms(self.opens_at), lease=self.lease, stood=self.paused_ms)
+        return line_clock(wall=wall_ms, opens=ms(self.opens_at), lease=self.lease, stopped=self.paused_ms)
 
     @property
-    def lease(self) -> Lease:
+    def lease(self) -> ClockLease:
         """From when until when the line's clock may run: see :class:`Clock`."""
-        return Lease(self.clock.runs_from_ms, self.clock.runs_until_ms) if hasattr(self, "clock") else Lease()
+        return ClockLease(self.clock.runs_from_ms, self.clock.runs_until_ms) if hasattr(self, "clock") else ClockLease()
 
     def run_clock(self, wall_ms: int, *, for_ms: int) -> None:
         """Lets the line's clock go on from where it stands, for `for_ms`. The row must be locked; the caller saves."""
         self.paused_ms = wall_ms - self.line_ms(wall_ms)
-        self._save_lease(Lease(wall_ms, wall_ms + for_ms))
+        self._save_lease(ClockLease(wall_ms, wall_ms + for_ms))
 
     def stop_clock(self, wall_ms: int) -> None:
         """Stops the line's clock until `run_clock`. The row must be locked."""
         if self.lease.until:
             stands_at = self.line_ms(wall_ms) + self.paused_ms
-            self._save_lease(Lease(stands_at, stands_at))
+            self._save_lease(ClockLease(stands_at, stands_at))
 
-    def _save_lease(self, lease: Lease) -> None:
+    def _save_lease(self, lease: ClockLease) -> None:
         fields = {"runs_from_ms": lease.since, "runs_until_ms": lease.until}
         self.clock, _ = Clock.objects.update_or_create(sale=self, defaults=fields)
 
@@ -227,7 +227,7 @@ class Sale(models.Model):
 
     def phase(self, wall_ms: int) -> Phase:
         """The phase of the sale at `wall_ms` (ms since 1970)."""
-        return phase(
+        return sale_phase(
             state=SaleState(self.state),
             lobby_at=ms(self.lobby_at),
             opens_at=ms(self.opens_at),

@@ -1,1 +1,1 @@
-"""The rules: pure Python that knows neither the gate, the books, the settings nor the time."""
+"""The rules: pure Python without the gate (Redis), the books (PostgreSQL), the settings and the current time."""

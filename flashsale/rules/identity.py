@@ -1,7 +1,8 @@
-"""Who a person is, as far as a sale may know: canonical values of the axes, and their keyed digests.
+"""How a sale knows a person: by the canonical values of some axes (phone, e-mail, …) and their keyed digests.
 
-Two spellings of one phone, mailbox or address get one canonical value, so one digest and one place. A digest tells
-nothing without the pepper, and nothing across campaigns, whose salts differ.
+Two spellings of one phone, mailbox or address have the same canonical value, so they have the same digest and the same
+place. Without the pepper, a digest does not reveal its value. Digests of two campaigns cannot be compared, because
+each campaign has its own salt.
 """
 
 import ipaddress
@@ -21,7 +22,7 @@ from flashsale.rules.address import canonical_address
 
 DIGEST_BYTES = 16
 PEPPER_BYTES_MIN = 16
-# Raise it when a canonical form changes: digests of both versions then never meet by accident.
+# Raise it when a canonical form changes, so that digests of the old and the new form are never equal by accident.
 CANON_VERSION = 1
 VALUE_CHARS_MAX = 256
 ADDRESS_CHARS_MAX = 512
@@ -29,7 +30,7 @@ HOME_REGION = "ID"
 
 
 class Axis(StrEnum):
-    """One thing that a person has few of."""
+    """One property by which a sale knows people. A person has only a few values of each."""
 
     PHONE = "phone"
     EMAIL = "email"
@@ -41,12 +42,12 @@ class Axis(StrEnum):
     NETWORK = "network"
 
 
-AXIS_NUMBER: dict[Axis, int] = {axis: number for number, axis in enumerate(Axis, start=1)}
-"""The axis on the wire. Tokens live for weeks: append, never renumber."""
+AXIS_ID: dict[Axis, int] = {axis: number for number, axis in enumerate(Axis, start=1)}
+"""The byte that stands for an axis in tokens. Tokens live for weeks: add ids, never change one."""
 
 
 class BadValue(ValueError):
-    """The value cannot be one of its axis. `why` is empty, too_long or malformed; the value itself is never kept."""
+    """The value is not possible for its axis. `why` is empty, too_long or malformed. The value itself is not kept."""
 
     def __init__(self, axis: Axis, why: str) -> None:
         super().__init__(f"{axis.value} is {why}")
@@ -54,8 +55,8 @@ class BadValue(ValueError):
         self.why = why
 
 
-def canonical(axis: Axis, raw: str) -> str:
-    """The one spelling of a value. Raises BadValue."""
+def canonical_value(axis: Axis, raw: str) -> str:
+    """The one spelling of a value, from which its digest is computed. Raises BadValue."""
     bound = ADDRESS_CHARS_MAX if axis is Axis.ADDRESS else VALUE_CHARS_MAX
     if len(raw) > bound:
         raise BadValue(axis, "too_long")
@@ -68,20 +69,22 @@ def canonical(axis: Axis, raw: str) -> str:
     return value
 
 
-def reach(axis: Axis, raw: str) -> str:
-    """Where a message goes that is for the very person whose digest the value gives. Raises BadValue.
+def message_address(axis: Axis, raw: str) -> str:
+    """The phone number or mail address to which a message for this value is sent. Raises BadValue.
 
-    A mail server has its own say about case, dots and tags, so a mailbox keeps its name; but whoever sends must not
-    read the domain by other rules than :func:`canonical`, or a code proves the mailbox of somebody else.
+    The name of a mailbox stays as the person wrote it, because its mail server decides about case, dots and tags. The
+    domain is the canonical one. If sending and :func:`canonical_value` read the domain by different rules, a one-time
+    code could prove the mailbox of another person.
     """
-    value = canonical(axis, raw)
+    value = canonical_value(axis, raw)
     if axis is not Axis.EMAIL:
         return value
     local = unicodedata.normalize("NFKC", raw.strip()).rpartition("@")[0]
     return f"{local}@{value.rpartition('@')[2]}"
 
 
-# A mobile number of the home region typed plainly, as most are: the library's own pattern, without its forty steps.
+# Most people type a mobile number of the home region without decoration. For these the library's own pattern is used
+# directly, because its parser is much slower.
 _HOME: Any = phonenumbers.PhoneMetadata.metadata_for_region(HOME_REGION)
 _HOME_MOBILE = re.compile(rf"(?:\+?62|0)({_HOME.mobile.national_number_pattern})", re.ASCII)
 
@@ -94,13 +97,14 @@ def _phone(text: str) -> str:
 
 
 def _any_phone(digits: str) -> str:
-    # A number copied from a list of contacts comes between marks of direction, which nobody sees.
-    shown = (character for character in digits if unicodedata.category(character) != "Cf")
-    digits = "".join(str(unicodedata.decimal(character, character)) for character in shown)
-    # No number at home begins with 00, which many write for the plus. With neither, 62 is the country to everybody but
-    # the library: it takes 62 811 123 456 for a landline without its zero, the phone of somebody else.
+    # A number copied from a contact list may stand between invisible marks of text direction (category Cf).
+    visible = (character for character in digits if unicodedata.category(character) != "Cf")
+    digits = "".join(str(unicodedata.decimal(character, character)) for character in visible)
+    # No number of the home region begins with 00, so 00 stands for the plus. People also write 62 for the country
+    # without plus or 00. The library would read 62 811 123 456 as a landline without its zero: the phone of another
+    # person.
     digits = re.sub(r"^\W*(?:0\W*0\W*)?6\W*2", "+62", digits)
-    # The library would pick a number out of any sentence; a typing error must not become somebody's phone.
+    # The library finds a number in any sentence. A typing error must not become the phone of another person.
     if not re.fullmatch(r"\+?[\d\s().\-‐-―−]+", digits):
         return ""
     try:
@@ -112,7 +116,7 @@ def _any_phone(digits: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-# Only where the provider keeps a name for one owner in all of them.
+# Domains are the same mailbox only where the provider gives a name to one owner in all of them.
 _DOMAINS_OF_ONE = {
     "gmail.com": "googlemail.com",
     "icloud.com": "me.com mac.com",
@@ -121,7 +125,8 @@ _DOMAINS_OF_ONE = {
 }
 _SAME_MAILBOXES = {other: domain for domain, others in _DOMAINS_OF_ONE.items() for other in others.split()}
 _DOTS_IGNORED = {"gmail.com"}
-# Only where the provider itself delivers `name+anything` to `name`; elsewhere two people may differ by it.
+# A tag is removed only where the provider delivers `name+anything` to `name`. At other providers these may be two
+# people.
 _TAG_MARK = {
     "gmail.com": "+",
     "icloud.com": "+",
@@ -133,7 +138,7 @@ _TAG_MARK = {
     "proton.me": "+",
     "yandex.com": "+",
     "fastmail.com": "+",
-    # Yahoo's disposable addresses are `base-anything`; its ordinary names have no hyphen.
+    # Yahoo's disposable addresses are `base-anything`. Its ordinary names have no hyphen.
     "yahoo.com": "-",
     "yahoo.co.id": "-",
     "ymail.com": "-",
@@ -157,7 +162,10 @@ def _email(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _mail_domain(domain: str) -> str:
-    """The one spelling of a mail domain, empty when it can be none; most people's mail is with a few providers."""
+    """The one spelling of a mail domain; empty when it is not possible.
+
+    Cached, because most people use a few providers.
+    """
     labels = domain.replace("。", ".").removesuffix(".").split(".")
     plain = ".".join(_ascii_label(label) for label in labels)
     plain = _SAME_MAILBOXES.get(plain, plain)
@@ -167,19 +175,22 @@ def _mail_domain(domain: str) -> str:
 def _ascii_label(label: str) -> str:
     if label.isascii():
         return label
-    # As browsers and mail programs do it today. Python's own codec follows older rules, by which straße is strasse:
-    # the mailbox of somebody else.
+    # Encodes as browsers and mail programs do today. Python's own codec follows older rules, in which straße is
+    # strasse: the mailbox of another person.
     return f"xn--{label.encode('punycode').decode()}" if label.isprintable() else ""
 
 
 def _payment(text: str) -> str:
-    """A provider's token as it is; a card's or an account's number, which people group as they like, by its digits."""
+    """A provider's token stays as it is.
+
+    Of a card or account number only the digits stay, because people group them.
+    """
     digits = re.sub(r"[\s.‐-―-]", "", unicodedata.normalize("NFKC", text))
     return digits if re.fullmatch(r"[0-9]+", digits) else _opaque(text)
 
 
 def _account(text: str) -> str:
-    # Folding case can undo a normal form, so the normal form is taken again.
+    # Folding the case can undo the normal form, so the text is normalised again.
     folded = unicodedata.normalize("NFKC", text).casefold()
     return _opaque(unicodedata.normalize("NFKC", folded).strip())
 
@@ -190,7 +201,7 @@ def _national_id(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    """The block of addresses that one place or one carrier hands out: 24 bits of IPv4, 64 of IPv6."""
+    """The block of addresses that one site or one carrier gives to its users: 24 bits of IPv4, 64 bits of IPv6."""
     try:
         known = ipaddress.ip_address(text)
     except ValueError:
@@ -200,7 +211,10 @@ def _network(text: str) -> str:
 
 
 def _opaque(text: str) -> str:
-    """A value that somebody else made: kept as it is, unless it cannot have been typed."""
+    """A value that another system made.
+
+    It stays as it is; a value with characters that cannot be printed is refused.
+    """
     return text if text.isprintable() else ""
 
 
@@ -217,7 +231,10 @@ _CANONICAL: dict[Axis, Callable[[str], str]] = {
 
 
 def digest_key(pepper: bytes, salt: bytes, axis: Axis, version: int = CANON_VERSION) -> bytes:
-    """The 32-byte key of one axis in one campaign. Raises ValueError when the pepper is too short to be a secret."""
+    """The 32-byte HMAC key of one axis in one campaign.
+
+    Raises ValueError when the pepper is too short to be a secret.
+    """
     if len(pepper) < PEPPER_BYTES_MIN:
         raise ValueError(f"the pepper needs at least {PEPPER_BYTES_MIN} bytes")
     info = f"flashsale/identity/v{version}/{axis.value}".encode()
@@ -225,17 +242,21 @@ def digest_key(pepper: bytes, salt: bytes, axis: Axis, version: int = CANON_VERS
 
 
 class Digester:
-    """Digests for one campaign: the 16 bytes by which a value is known everywhere."""
+    """Makes the digests of one campaign: the 16 bytes by which all parts of the product know a value."""
 
     def __init__(self, pepper: bytes, salt: bytes) -> None:
-        # Prepared once and copied: deriving a key costs more than using it, and the standard library's one-shot HMAC
-        # lets go of the interpreter's lock each time, for which the server's other threads wait.
+        # The HMAC objects are made once and copied, because deriving a key costs more than using it. The standard
+        # library's one-shot HMAC is not used: it releases the interpreter's lock at each call, and then the server's
+        # other threads take it.
         self._keyed = {axis: HMAC(digest_key(pepper, salt, axis), SHA256()) for axis in Axis}
 
     def digest(self, axis: Axis, raw: str, *, channel: int = 0) -> bytes:
-        """The digest of a value as somebody typed it, or as a channel (its id) knows it. Raises BadValue."""
+        """The digest of a value as a person typed it.
+
+        `channel` (an id) counts only for account names. Raises BadValue.
+        """
         keyed = self._keyed[axis].copy()
-        value = canonical(axis, raw)
-        # An account's name is one person's at one partner only: Budi here and Budi there may be two people.
+        value = canonical_value(axis, raw)
+        # An account name belongs to one person only within its channel: Budi in two channels may be two people.
         keyed.update((f"{channel}/{value}" if axis is Axis.ACCOUNT else value).encode())
         return keyed.finalize()[:DIGEST_BYTES]

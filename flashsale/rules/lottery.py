@@ -1,11 +1,10 @@
-"""The draw: who stands where in a line, as a public function of a secret fixed before anyone entered.
+"""The draw: the number of each index in a line, as a public function of a secret that is fixed before people enter.
 
-Nothing here needs a list of entries or the rest of the package. Strangers run this file as a plain script to check a
-finished sale:
+This file needs no list of entries and no other file of the package. Anyone can run it as a script to check a sale:
 
     python flashsale/rules/lottery.py verify FILE [--line LINE --index INDEX]
 
-Exit status 0: everything holds. 1: something in the file is false. 2: the file or the question is unusable.
+Exit status 0: every statement is true. 1: a statement in the file is false. 2: the file or the options are unusable.
 """
 
 import argparse
@@ -23,21 +22,21 @@ SECRET_BYTES = 32
 DIGEST_BYTES = 32
 VERSION = 1
 
-# Four rounds already give a sound permutation on paper; ten cost microseconds and leave no room for argument.
+# In theory four rounds give a sound permutation. Ten rounds cost only microseconds and end the discussion.
 ROUNDS = 10
 _ROUND_BYTES = tuple(bytes([number]) for number in range(ROUNDS))
 _COUNT_MAX = 2**64 - 1
-# A transcript of a thousand lines is about 200 kB; anything far larger is not one of ours.
+# A transcript of a thousand lines is about 200 kB. A much larger file is not a transcript of ours.
 _FILE_BYTES_MAX = 16 * 1024 * 1024
 
 
 def commitment(secret: bytes) -> bytes:
-    """What is shown from publication on, so that the secret cannot be changed afterwards."""
+    """The hash of the secret. It is public from the publication of the sale, so the secret cannot change later."""
     return sha256(COMMIT_TAG + secret).digest()
 
 
 def seed(secret: bytes, line: str, cohort: int, beacon: bytes = b"") -> bytes:
-    """The 32 bytes that order one line, known to nobody before its cohort is frozen.
+    """The 32 bytes that order one line. They depend on the cohort, so they exist only after the cohort is frozen.
 
     Raises OverflowError when the line code is longer than 65,535 bytes or the cohort negative or beyond 64 bits.
     """
@@ -47,7 +46,7 @@ def seed(secret: bytes, line: str, cohort: int, beacon: bytes = b"") -> bytes:
 
 
 def number(index: int, cohort: int, seed: bytes) -> int:
-    """The place, from 1, of the entry with this index. Those beyond the cohort keep their index: first come.
+    """The number, from 1, of the entry with this index. Beyond the cohort it is the index: first come, first served.
 
     Raises ValueError when the index is below 1.
     """
@@ -63,7 +62,7 @@ def number(index: int, cohort: int, seed: bytes) -> int:
 
 
 def index_of(number: int, cohort: int, seed: bytes) -> int:
-    """The index that stands at this number: the inverse of `number`.
+    """The index that has this number: the inverse of :func:`number`.
 
     Raises ValueError when the number is below 1.
     """
@@ -88,7 +87,7 @@ def _half_bits(cohort: int) -> int:
 
 
 class _Round(dict[int, int]):
-    """The function of one round, each value worked out once: a million places share ten times 1,024 of them."""
+    """The function of one round. Each value is computed once: a million places need only 1,024 values a round."""
 
     def __init__(self, key: bytes, half: int) -> None:
         self._key, self._mask = key, (1 << half) - 1
@@ -118,16 +117,18 @@ def _backward(position: int, half: int, rounds: Sequence[_Round]) -> int:
 
 
 class Unusable(ValueError):
-    """The file is not a transcript, or the question cannot be put to it."""
+    """The file is not a transcript, or it cannot answer the question."""
 
 
 class Line(NamedTuple):
+    """A line of a transcript: how many entries were drawn, and the seed that orders them."""
+
     cohort: int
     seed: bytes
 
 
 class Transcript(NamedTuple):
-    """What a sale publishes once all its lines are frozen."""
+    """What a sale publishes when all its lines are frozen."""
 
     sale: str | int
     commitment: bytes
@@ -140,11 +141,11 @@ class Check(NamedTuple):
     """One statement of a transcript and whether it is true."""
 
     holds: bool
-    says: str
+    statement: str
 
 
 def transcript(*, sale: str | int, secret: bytes, cohorts: Mapping[str, int], beacon: bytes = b"") -> dict[str, Any]:
-    """The public transcript of a sale, ready for JSON. `cohorts` has the frozen cohort of every line by its code."""
+    """The public transcript of a sale, ready for JSON. `cohorts` maps the code of each line to its frozen cohort."""
     lines = {code: {"cohort": size, "seed": seed(secret, code, size, beacon).hex()} for code, size in cohorts.items()}
     return {
         "version": VERSION,
@@ -177,7 +178,7 @@ def read(text: str) -> Transcript:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    # Two readers may keep different ones of two equal names, and so verify different sales.
+    # Of two equal names, one program may keep the first and another the last. They would verify different sales.
     if len(found) != len(pairs):
         raise Unusable("a name appears twice in one object")
     return found
@@ -221,13 +222,14 @@ def _line(code: str, line: object) -> Line:
 
 
 def checks(sale: Transcript) -> Iterator[Check]:
-    """Every statement of the transcript, checked: the commitment, then each line's seed."""
+    """Checks every statement of the transcript: first the commitment, then the seed of each line."""
     yield Check(commitment(sale.secret) == sale.commitment, "the secret is the one committed to")
-    # Whoever chooses a beacon after the entries chooses the order, and no file shows when it was chosen.
+    # A person who chooses the beacon after the entries chooses the order. The file does not show when it was chosen, so
+    # the reader is asked to compare it with the announcement.
     beacon = f", the beacon {sale.beacon.hex()} (announced?)" if sale.beacon else ""
     for code, line in sale.lines.items():
-        says = f"line {code!r}: the seed follows from the secret{beacon} and a cohort of {line.cohort:,}"
-        yield Check(seed(sale.secret, code, line.cohort, sale.beacon) == line.seed, says)
+        statement = f"line {code!r}: the seed follows from the secret{beacon} and a cohort of {line.cohort:,}"
+        yield Check(seed(sale.secret, code, line.cohort, sale.beacon) == line.seed, statement)
 
 
 def number_in(sale: Transcript, *, line: str, index: int) -> int:
@@ -240,15 +242,15 @@ def number_in(sale: Transcript, *, line: str, index: int) -> int:
 
 def _verify(path: str, line: str | None, index: int | None) -> int:
     sale = _read_file(path)
-    asked = number_in(sale, line=line, index=index) if line is not None and index is not None else None
+    requested = number_in(sale, line=line, index=index) if line is not None and index is not None else None
     print(f"sale {sale.sale!r}, {len(sale.lines)} lines")
     true = True
     for check in checks(sale):
         true = true and check.holds
-        print(f"{'ok   ' if check.holds else 'FALSE'}  {check.says}")
+        print(f"{'ok   ' if check.holds else 'FALSE'}  {check.statement}")
     print("the transcript is true" if true else "the transcript is FALSE: its order was not fixed by its commitment")
-    if asked is not None:
-        print(f"number: {asked}")
+    if requested is not None:
+        print(f"number: {requested}")
     return 0 if true else 1
 
 
@@ -285,7 +287,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the verifier and return its exit status: 0 true, 1 false, 2 unusable."""
-    # A line code may hold letters that the reader's terminal cannot show; that is no reason to stop.
+    # A line code may have letters that the terminal cannot show. They are printed as escapes, so the check goes on.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments = _arguments(argv)

@@ -1,12 +1,15 @@
-"""Every answer of the life, as one word. Where two are true at once, the one that stands earlier here is given."""
+"""Every answer of the product to a request, as one word.
+
+The order is the precedence: when several words are true at once, the answer is the one that stands first here.
+"""
 
 from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The words of the gate's scripts, the verbs of the life and the `code` of the doors' problem documents."""
+    """The same words in the Lua scripts (Redis), the verbs in `life/` and the `code` of problem documents (HTTP)."""
 
-    # The request itself cannot be understood; nothing was looked up.
+    # The request itself is wrong. Nothing was looked up in Redis or PostgreSQL.
     MALFORMED = "malformed"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
@@ -21,10 +24,10 @@ class Outcome(StrEnum):
     DUPLICATE_OFFER = "duplicate_offer"
     BAD_QUANTITY = "bad_quantity"
     UNKNOWN_OFFER = "unknown_offer"
-    # The gate or the books cannot answer for this sale now; the same request may be sent again.
+    # Redis or PostgreSQL cannot answer for this sale now. The caller may send the same request again.
     NOT_READY = "not_ready"
     UNKNOWN = "unknown"
-    # The same request was seen before.
+    # The idempotency key was used before with another body.
     KEY_REUSED = "key_reused"
     # The sale's window.
     CALLED_OFF = "called_off"
@@ -48,7 +51,7 @@ class Outcome(StrEnum):
     # The stock.
     SOLD_OUT = "sold_out"
     OFFER_GONE = "offer_gone"
-    # The books know of no further index yet; the same request may be sent again.
+    # PostgreSQL has not committed further indexes yet. The caller may send the same request again.
     NO_ROOM = "no_room"
     # A reservation.
     EXPIRED = "expired"
@@ -58,11 +61,11 @@ class Outcome(StrEnum):
     WRONG_PRICE = "wrong_price"
     WRONG_IDENTITY = "wrong_identity"
     PAYMENT_DECLINED = "payment_declined"
-    # Effects.
+    # The request was accepted.
     ENTERED = "entered"
     LOOKED = "looked"
     LEFT = "left"
-    GRANTED = "granted"
+    GRANTED = "granted"  # extra claim time
     RESERVED = "reserved"
     CONFIRMED = "confirmed"
     RELEASED = "released"
@@ -75,7 +78,11 @@ RETRYABLE = frozenset({Outcome.NOT_READY, Outcome.NO_ROOM, Outcome.UNKNOWN, Outc
 
 
 class Refused(Exception):
-    """The life says no: `outcome` is the word, `detail` what a developer may want to know (never personal data)."""
+    """The product refuses a request.
+
+    `detail` helps a developer; it never holds personal data. `retry_after_s` is None when the same request would be
+    refused again.
+    """
 
     def __init__(self, outcome: Outcome, detail: str = "", retry_after_s: int | None = None) -> None:
         super().__init__(outcome, detail)

@@ -1,16 +1,16 @@
-"""Receipts: a signed statement of which place was given to whom and when, which the giver cannot take back.
+"""Receipts: a signed statement that a place was given to a person at a time. The operator cannot deny it later.
 
     {"receipt": {"version": 1, "sale": code, "line": code, "index": 7, "time": ms since 1970, "holder": {axis: mark}},
      "key": id of the public key, "signature": base64url}
 
 Signed (Ed25519) are the bytes of "flashsale/receipt/v1", a line feed, and the receipt as JSON by RFC 8785: names
-sorted, no spaces, UTF-8. A mark stands for a proven value without telling it. The id of a key is its RFC 7638
-thumbprint. Strangers need the Python package `cryptography` and this file alone:
+sorted, no spaces, UTF-8. A mark stands for a proven value and does not reveal it. The id of a key is its RFC 7638
+thumbprint. To check a receipt, anyone needs only this file and the Python package `cryptography`:
 
     python flashsale/rules/receipts.py verify RECEIPT KEYS
 
-RECEIPT is what the shopper downloaded, KEYS what /v1/keys answers. Exit status 0: signed by one of these keys. 1: not.
-2: a file is unusable.
+RECEIPT is the file that the shopper downloaded, KEYS the answer of /v1/keys. Exit status 0: the receipt was signed by
+one of these keys. 1: it was not. 2: a file is unusable.
 """
 
 import argparse
@@ -30,32 +30,32 @@ MARK_TAG = b"flashsale/holder/v1"
 VERSION = 1
 MARK_BYTES = 8
 KEY_BYTES = 32
-DEPTH_MAX = 4  # a receipt, its holder and a mark are three; a nest without end would be the end of the reader
+DEPTH_MAX = 4  # a receipt, its holder and a mark are three levels; deeper nesting could exhaust the stack of the reader
 
 
 class Unusable(ValueError):
-    """What was given is no receipt or no list of keys."""
+    """A file is not a receipt or not a list of keys."""
 
 
 def statement(*, sale: str, line: str, index: int, time_ms: int, digests: Mapping[str, bytes]) -> dict[str, Any]:
-    """What a receipt says; `digests` are the holder's by axis, `time_ms` is when the place was handed out."""
+    """The content of a receipt. `digests` are those of the holder by axis, `time_ms` is when the place was given."""
     return {
         "version": VERSION,
         "sale": sale,
         "line": line,
         "index": index,
         "time": time_ms,
-        "holder": {axis: mark(axis, digest) for axis, digest in digests.items()},
+        "holder": {axis: holder_mark(axis, digest) for axis, digest in digests.items()},
     }
 
 
-def mark(axis: str, digest: bytes) -> str:
-    """What stands for a digest in public: the same value gives the same mark, and the mark leads back to nothing."""
+def holder_mark(axis: str, digest: bytes) -> str:
+    """The public mark of a digest: the same value has the same mark, and the value cannot be computed from the mark."""
     return sha256(b"\0".join((MARK_TAG, axis.encode(), digest))).digest()[:MARK_BYTES].hex()
 
 
-def canonical(receipt: Mapping[str, Any]) -> bytes:
-    """The bytes that are signed. Raises Unusable when the receipt is not of strings, whole numbers and objects."""
+def signed_bytes(receipt: Mapping[str, Any]) -> bytes:
+    """The bytes that are signed. Raises Unusable when the receipt has more than strings, whole numbers and objects."""
     _refuse_other_types(receipt)
     try:
         return TAG + json.dumps(receipt, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -65,8 +65,8 @@ def canonical(receipt: Mapping[str, Any]) -> bytes:
 
 def _refuse_other_types(value: object, depth: int = 1) -> None:
     if depth > DEPTH_MAX:
-        raise Unusable("a receipt is not nested so deep")
-    # For these alone Python's JSON and RFC 8785 agree byte by byte.
+        raise Unusable("the receipt is nested too deep")
+    # Only for these types do Python's JSON and RFC 8785 give the same bytes.
     if isinstance(value, Mapping) and all(isinstance(name, str) and name.isascii() for name in value):
         for part in value.values():
             _refuse_other_types(part, depth + 1)
@@ -75,7 +75,7 @@ def _refuse_other_types(value: object, depth: int = 1) -> None:
 
 
 class Signer:
-    """The key that signs now. Raises ValueError when the seed is not 32 bytes."""
+    """The key that signs new receipts. Raises ValueError when the seed does not have 32 bytes."""
 
     def __init__(self, seed: bytes) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
@@ -83,8 +83,8 @@ class Signer:
         self.key_id = key_id(self.public)
 
     def sign(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
-        """The receipt with key and signature; the same receipt always gets the same."""
-        signature = self._key.sign(canonical(receipt))
+        """The receipt with key id and signature. The same receipt always has the same signature."""
+        signature = self._key.sign(signed_bytes(receipt))
         return {"receipt": dict(receipt), "key": self.key_id, "signature": _text(signature)}
 
 
@@ -105,7 +105,7 @@ def key_set(publics: Iterable[bytes]) -> dict[str, Any]:
 
 
 def verify(signed: object, keys: object) -> bool:
-    """Whether a receipt with its signature was signed by one of the keys of a key set. Raises Unusable."""
+    """Whether a signed receipt was signed by one of the keys of a key set. Raises Unusable."""
     if not isinstance(signed, dict) or not isinstance(signed.get("receipt"), dict):
         raise Unusable("no receipt")
     key = signed.get("key")
@@ -115,14 +115,16 @@ def verify(signed: object, keys: object) -> bool:
     if public is None:
         return False
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(_bytes(signed.get("signature")), canonical(signed["receipt"]))
+        Ed25519PublicKey.from_public_bytes(public).verify(
+            _bytes(signed.get("signature")), signed_bytes(signed["receipt"])
+        )
     except InvalidSignature:
         return False
     return True
 
 
 def _publics(keys: object) -> dict[str, bytes]:
-    """The Ed25519 keys of a key set by their true ids, whatever they are called there."""
+    """The Ed25519 keys of a key set by their ids. The ids are computed here, not taken from the file."""
     listed = keys.get("keys") if isinstance(keys, dict) else None
     if not isinstance(listed, list):
         raise Unusable("no list of keys")
@@ -142,7 +144,7 @@ def _bytes(text: object) -> bytes:
         raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError as error:
         raise Unusable("a key or a signature is not base64url") from error
-    # The decoder skips foreign characters and spare bits; one signature must have one spelling.
+    # The decoder ignores foreign characters and unused bits. Each signature must have only one spelling.
     if _text(raw) != text:
         raise Unusable("a key or a signature is not base64url")
     return raw
@@ -157,7 +159,7 @@ def _read(path: str) -> object:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    # Two readers may keep different ones of two equal names, and so verify different receipts.
+    # Of two equal names, one program may keep the first and another the last. They would verify different receipts.
     if len(found) != len(pairs):
         raise Unusable("a name appears twice in one object")
     return found

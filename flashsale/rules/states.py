@@ -1,10 +1,13 @@
-"""Every state of a thing of the sale, one word each; the same words stand in the books, the gate and the API."""
+"""The states of sales, places, units, reservations, payments, cases, appeals and notices.
+
+The same words stand in PostgreSQL, in Redis and in the API.
+"""
 
 from enum import StrEnum
 
 
 class SaleState(StrEnum):
-    """What an admin has made of a sale; whether it is in its lobby or open follows from the clock (:func:`phase`)."""
+    """What an admin has decided about a sale. Whether its lobby or the sale is open follows from :func:`sale_phase`."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
@@ -14,7 +17,7 @@ class SaleState(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where a sale stands in time, as shoppers see it."""
+    """Where a sale stands, as shoppers see it: the admin's decision and the time together."""
 
     DRAFT = "draft"
     SCHEDULED = "scheduled"
@@ -25,15 +28,15 @@ class Phase(StrEnum):
     CALLED_OFF = "called_off"
 
 
-class Mode(StrEnum):
-    """How an allocation is sold: through one line of people, or straight to a partner with a door of its own."""
+class AllocationMode(StrEnum):
+    """How an allocation is sold: through a line of people, or by a partner whose buyers do not stand in line."""
 
     LINE = "line"
     DIRECT = "direct"
 
 
 class PlaceState(StrEnum):
-    """Where one place stands, as `look` answers it."""
+    """The state of one place in a line, as `look` answers it."""
 
     WAITING = "waiting"
     CALLED = "called"
@@ -44,7 +47,10 @@ class PlaceState(StrEnum):
 
 
 class UnitState(StrEnum):
-    """free → held → sold → returned → free (in another allocation); held → free; free → sold for late money."""
+    """free → held → sold → returned → free (in another allocation).
+
+    Also held → free when a hold ends, free → sold for a late payment, and returned → sold when an appeal is won.
+    """
 
     FREE = "free"
     HELD = "held"
@@ -53,8 +59,11 @@ class UnitState(StrEnum):
 
 
 class ReservationState(StrEnum):
-    """held → confirmed → cancelled, or held → expired | released; expired → confirmed, where money came late;
-    abandoned: refused before its commit."""
+    """held → confirmed → cancelled, or held → expired | released.
+
+    Also expired → confirmed for a late payment, and cancelled → confirmed when an appeal is won. `abandoned`: Redis
+    took the units, but PostgreSQL refused or never committed the reservation.
+    """
 
     HELD = "held"
     CONFIRMED = "confirmed"
@@ -65,7 +74,10 @@ class ReservationState(StrEnum):
 
 
 class PaymentState(StrEnum):
-    """started → paid | declined | refund_due; paid → refund_due → refunded | refund_failed (due again by people)."""
+    """started → paid | declined | refund_due; paid → refund_due → refunded | refund_failed.
+
+    People make a failed refund due again.
+    """
 
     STARTED = "started"
     PAID = "paid"
@@ -84,9 +96,9 @@ class Charge(StrEnum):
 
 
 class CaseState(StrEnum):
-    """open → proposed → approved → cancelled, or dismissed; an approver may send a proposal back to open.
+    """open → proposed → approved → cancelled, or dismissed. The approver may send a proposal back to open.
 
-    An approved case waits until the time to undo is over; then the order is cancelled and its buyer told.
+    An approved case waits until the time to undo is over. Then the order is cancelled and its buyer gets a notice.
     """
 
     OPEN = "open"
@@ -97,7 +109,7 @@ class CaseState(StrEnum):
 
 
 class AppealState(StrEnum):
-    """open → upheld (the cancellation stands) | overturned (it was wrong)."""
+    """open → upheld (the cancellation stands) | overturned (the cancellation was wrong)."""
 
     OPEN = "open"
     UPHELD = "upheld"
@@ -105,22 +117,22 @@ class AppealState(StrEnum):
 
 
 class Remedy(StrEnum):
-    """What an appeal that was won brings: the order again, or the refund and the first unit of the next sale."""
+    """What a buyer gets who wins an appeal: the order again, or the refund and the first unit of the next sale."""
 
     RESTORED = "restored"
     PRIORITY = "priority"
 
 
 class NoticeState(StrEnum):
-    """A message to a buyer: due until it was handed to the mail server, failed after the last attempt."""
+    """A message to a buyer: due until the mail server accepts it, failed after the last attempt."""
 
     DUE = "due"
     SENT = "sent"
     FAILED = "failed"
 
 
-def phase(*, state: SaleState, lobby_at: int, opens_at: int, closes_at: int, now: int) -> Phase:
-    """The phase of a sale at `now`; all times in the same unit, `now` on the line's clock."""
+def sale_phase(*, state: SaleState, lobby_at: int, opens_at: int, closes_at: int, now: int) -> Phase:
+    """The phase of a sale at `now`, a time on the line's clock. All times have the same unit."""
     if state is SaleState.DRAFT:
         return Phase.DRAFT
     if state is SaleState.CALLED_OFF:

@@ -1,7 +1,8 @@
-"""Sealed tokens: what a shopper carries so that the servers need not remember it.
+"""Sealed tokens: data that a shopper carries, so that the servers need not store it.
 
 A token is "fs1." and base64url of: key id (1 byte), nonce (12), AES-256-GCM ciphertext with its tag. The format, the
-key id and the kind are authenticated with it, so a token of one kind never opens as another. Payloads are big-endian.
+key id and the kind are authenticated too, so a token of one kind never opens as another kind. Numbers in payloads are
+big-endian.
 """
 
 import hmac
@@ -17,7 +18,7 @@ from typing import Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from flashsale.rules.identity import AXIS_NUMBER, DIGEST_BYTES, Axis
+from flashsale.rules.identity import AXIS_ID, DIGEST_BYTES, Axis
 
 PREFIX = "fs1."
 TOKEN_CHARS_MAX = 512
@@ -26,16 +27,19 @@ NONCE_BYTES = 12
 CODE_MAC_BYTES = 16
 CODE_NONCE_BYTES = 8
 _CODE_TAG = b"flashsale/code/v1"
-_AXIS = {number: axis for axis, number in AXIS_NUMBER.items()}
-_MARK = {axis: bytes([number]) for axis, number in AXIS_NUMBER.items()}
+_AXIS = {number: axis for axis, number in AXIS_ID.items()}
+_MARK = {axis: bytes([number]) for axis, number in AXIS_ID.items()}
 
 
 class TokenRefused(ValueError):
-    """The token is not one of ours, or not of this kind. Why is nobody's business."""
+    """The token was not made by us, or is of another kind. The error does not say which: it could help an attacker."""
 
 
 class Keyring:
-    """The keys by id, and the one that seals. Keys that no longer seal still open, until they are taken out."""
+    """The keys by id.
+
+    The current key seals; all keys of the ring open, so that older tokens stay valid after a rotation.
+    """
 
     def __init__(self, keys: Mapping[int, bytes], current: int) -> None:
         if current not in keys:
@@ -46,8 +50,9 @@ class Keyring:
         self._current = current
 
     def seal(self, kind: str, payload: bytes) -> str:
-        """A token of this kind. Raises ValueError when the payload does not fit into 512 characters."""
-        # OpenSSL's generator: the system's makes a door's thread give way to others for each token.
+        """Makes a token of this kind. Raises ValueError when the token would be longer than 512 characters."""
+        # OpenSSL's generator is used, because the system's (os.urandom) releases the interpreter's lock for each token
+        # and the thread of the hot door then waits for other threads.
         nonce = RAND_bytes(NONCE_BYTES)
         sealed = self._ciphers[self._current].encrypt(nonce, payload, _bound(kind, self._current))
         token = PREFIX + _encode(bytes([self._current]) + nonce + sealed)
@@ -56,7 +61,7 @@ class Keyring:
         return token
 
     def open(self, kind: str, token: str) -> bytes:
-        """The payload of a token of this kind. Raises TokenRefused for anything else."""
+        """The payload of a token of this kind. Raises TokenRefused for any other text."""
         sealed = _decode(token)
         kid, nonce, ciphertext = sealed[0], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
         try:
@@ -82,7 +87,7 @@ def _decode(token: str) -> bytes:
         sealed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (NotBase64, ValueError) as error:
         raise TokenRefused from error
-    # The decoder skips foreign characters and spare bits; one token must have one spelling.
+    # The decoder ignores foreign characters and unused bits. Each token must have only one spelling.
     if len(sealed) <= NONCE_BYTES or _encode(sealed) != text:
         raise TokenRefused
     return sealed
@@ -90,7 +95,7 @@ def _decode(token: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a line: whose it is, where it stands, and when it was given (Unix time in ms)."""
+    """A place in a line: sale, line, index, the digests of its owner, and when it was given (Unix time in ms)."""
 
     sale: int
     line: int
@@ -101,7 +106,7 @@ class Place:
     def pack(self) -> bytes:
         """The payload of a place token."""
         head = _PLACE.pack(self.sale, self.line, self.index, self.made_ms)
-        # Sorted by the axis' number, which stands first.
+        # Sorted by the axis id, which is the first byte of each part.
         return head + b"".join(sorted([_MARK[axis] + _sized(digest) for axis, digest in self.digests.items()]))
 
     @classmethod
@@ -120,7 +125,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """That somebody has shown, in this campaign, to be reached at a value (when: Unix time in ms)."""
+    """A person has proven by a one-time code, in this campaign, that a value is theirs (`made_ms`: Unix time in ms)."""
 
     campaign: int
     axis: Axis
@@ -129,7 +134,7 @@ class Proof:
 
     def pack(self) -> bytes:
         """The payload of a proof token."""
-        return _PROOF.pack(self.campaign, AXIS_NUMBER[self.axis], _sized(self.digest), self.made_ms)
+        return _PROOF.pack(self.campaign, AXIS_ID[self.axis], _sized(self.digest), self.made_ms)
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
@@ -143,7 +148,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A one-time code on its way: what it will prove, how to know it again, until when (Unix time in ms)."""
+    """A one-time code that was sent: what it proves, how to recognise it, until when it is valid (Unix time in ms)."""
 
     campaign: int
     axis: Axis
@@ -156,7 +161,7 @@ class Challenge:
         """The payload of a challenge token."""
         if len(self.code_mac) != CODE_MAC_BYTES or len(self.nonce) != CODE_NONCE_BYTES:
             raise ValueError("a code's mac has 16 bytes and its nonce 8")
-        axis = AXIS_NUMBER[self.axis]
+        axis = AXIS_ID[self.axis]
         return _CHALLENGE.pack(self.campaign, axis, _sized(self.digest), self.code_mac, self.expires_ms, self.nonce)
 
     @classmethod
@@ -170,19 +175,19 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """What a letter's link leads to: the row it is about, and until when it does (Unix time in ms)."""
+class LetterLink:
+    """The content of the link in a letter: the id of a row, and until when the link is valid (Unix time in ms)."""
 
     row: int
     until_ms: int
 
     def pack(self) -> bytes:
-        """The payload of a link's token."""
+        """The payload of a letter link's token."""
         return _LINK.pack(self.row, self.until_ms)
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
-        """The link in a payload. Raises TokenRefused."""
+        """The letter link in a payload. Raises TokenRefused."""
         try:
             return cls(*_LINK.unpack(payload))
         except struct.error as error:
@@ -197,12 +202,12 @@ _CHALLENGE = struct.Struct(f">QB{DIGEST_BYTES}s{CODE_MAC_BYTES}sQ{CODE_NONCE_BYT
 
 
 def _sized(digest: bytes) -> bytes:
-    # struct would silently cut or pad it, and so make another identity.
+    # struct cuts or pads a digest of another length without an error, and that would be another identity.
     if len(digest) != DIGEST_BYTES:
         raise ValueError(f"a digest has {DIGEST_BYTES} bytes")
     return digest
 
 
 def code_mac(key: bytes, code: str, nonce: bytes) -> bytes:
-    """The 16 bytes by which a one-time code is known again without being kept."""
+    """The 16 bytes by which a one-time code is recognised. The code itself is not stored."""
     return hmac.digest(key, _CODE_TAG + nonce + code.encode(), "sha256")[:CODE_MAC_BYTES]

@@ -1,10 +1,11 @@
-"""The audit trail's chain: each record's hash covers the record before it, so that nobody changes the past unseen.
+"""The audit trail is a hash chain: each record's hash covers the record before it, so a changed record is found.
 
     content = the record as JSON: keys sorted, no spaces, UTF-8
     hash(n) = SHA-256("flashsale/trail/v1" ‖ hash(n−1) ‖ SHA-256(content(n))),  hash(0) = 32 zero bytes
 
-An auditor who may see only some records gets the digests of the others' content, and checks the whole chain with them.
-What a chain cannot show by itself is that its last records were cut off: whoever noted an earlier head sees that.
+An auditor who may see only some records gets the digest of the content of each other record, and checks the whole
+chain with them. A chain alone does not show that its last records were deleted. An auditor who noted an earlier head
+(position and hash of the last record) sees that.
 """
 
 import hashlib
@@ -15,31 +16,34 @@ from typing import Any
 GENESIS = "0" * 64
 
 
-def canonical(value: Any) -> str:
-    """JSON in the one spelling that is hashed. Raises ValueError for NaN, TypeError for what JSON does not know."""
+def canonical_json(value: Any) -> str:
+    """The JSON text that is hashed. Raises ValueError for NaN, TypeError for a value that JSON does not know."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def digest_of(text: str) -> str:
-    """What stands in a record for words that people wrote: they may name somebody."""
+def text_digest(text: str) -> str:
+    """The digest that a record holds in place of a text that people wrote, because such a text may name a person."""
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def link(previous: str, content: Mapping[str, Any]) -> str:
-    """The hash of a record (lower-case hex) behind the one whose hash is `previous`."""
-    inner = hashlib.sha256(canonical(content).encode()).digest()
+def chain_hash(previous: str, content: Mapping[str, Any]) -> str:
+    """The hash (lower-case hex) of a record that follows the record with the hash `previous`."""
+    inner = hashlib.sha256(canonical_json(content).encode()).digest()
     return hashlib.sha256(b"flashsale/trail/v1" + bytes.fromhex(previous) + inner).hexdigest()
 
 
-def first_break(records: Iterable[tuple[Mapping[str, Any], str, str]]) -> str | None:
-    """What is wrong with the first broken record of (content, previous, hash), from position 1 on; None if nothing."""
+def first_broken_record(records: Iterable[tuple[Mapping[str, Any], str, str]]) -> str | None:
+    """Says what is wrong with the first broken record; None when the chain holds.
+
+    `records` are (content, previous hash, own hash), from position 1 on.
+    """
     last = GENESIS
     for position, (content, previous, known) in enumerate(records, start=1):
         if content["position"] != position:
             return f"record {position} is missing"
         if previous != last:
             return f"record {position} does not follow the one before it"
-        if link(previous, content) != known:
+        if chain_hash(previous, content) != known:
             return f"record {position} is not what was written"
         last = known
     return None

@@ -50,7 +50,7 @@ async def _keep_ticking(stop: asyncio.Event) -> None:
     """Ticks until `stop` is set. Continues after any error, because a sale without ticks calls no people."""
     while not stop.is_set():
         try:
-            await tick.keep_tending(stop=stop)
+            await tick.run_ticks(stop=stop)
         except Exception:  # a process that serves requests must also tick
             log.exception("ticking failed and starts again")
             await asyncio.sleep(tick.TICK_S)

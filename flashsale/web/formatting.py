@@ -1,17 +1,10 @@
-"""Amounts of money and points in time as people read them."""
+"""Points in time as people read them."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from babel.numbers import format_currency
 from django.utils import formats
 from django.utils.translation import get_language
-
-
-def format_money(amount: int, currency: str) -> str:
-    """An amount in whole units of the currency, as its country writes it: Rp 1.799.000."""
-    country = "id_ID" if currency == "IDR" else "en"
-    return format_currency(amount, currency, "¤\u00a0#,##0", locale=country, currency_digits=False)
 
 
 def format_time(at: datetime, zone: str) -> str:

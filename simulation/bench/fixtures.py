@@ -15,7 +15,7 @@ from flashsale.gate import bridge, sale_cards, scripts
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import draw, index_blocks, places, schedule
-from flashsale.life.db_threads import in_books
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Allocation, Campaign, Channel, PartnerKey, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.identity import DIGEST_BYTES, Axis
@@ -63,7 +63,7 @@ def sale(where: Campaign, *, units: Mapping[str, int], **fields: Any) -> SaleCar
 
 def sale_card(row: Sale) -> SaleCard:
     """The sale card of a sale, as the hot door uses it."""
-    return bridge.run(places.card(code=row.code))
+    return bridge.run(places.sale_card(code=row.code))
 
 
 def line_of(card: SaleCard, code: str) -> LineCard:
@@ -106,14 +106,16 @@ async def survey(card: SaleCard, line: LineCard) -> Survey:
 async def _extend(card: SaleCard, line: LineCard, people: int) -> None:
     figures = await survey(card, line)
     if figures.block < figures.entered + people:
-        block = await in_books(index_blocks.write_block, line.id, min(card.max_entries, figures.entered + people))
+        block = await run_in_db_thread(
+            index_blocks.write_block, line.id, min(card.max_entries, figures.entered + people)
+        )
         await scripts.extend_block(card, line, block=block)
 
 
 async def open_now(card: SaleCard) -> SaleCard:
     """Moves the opening to now, in PostgreSQL and in Redis, and draws all lines. Returns the new sale card."""
     moved = datetime.now(UTC)
-    revision = await in_books(_move_opening, card.sale, moved)
+    revision = await run_in_db_thread(_move_opening, card.sale, moved)
     await scripts.apply_decision(card, revision=revision, opens=ms(moved))
     card = replace(card, opens_at=ms(moved))
     await sale_cards.store_card(card)
@@ -134,4 +136,4 @@ async def call_all(card: SaleCard, line: LineCard) -> None:
     called = await scripts.call(card, line, seed=figures.seed, called=figures.called, people=waiting)
     if called != figures.entered:
         raise FixtureError(f"call: {called}")
-    await in_books(Allocation.objects.filter(pk=line.id).update, called=figures.entered)
+    await run_in_db_thread(Allocation.objects.filter(pk=line.id).update, called=figures.entered)

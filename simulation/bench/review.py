@@ -10,7 +10,7 @@ from flashsale.life import review
 from flashsale.models import Allocation, Case, Channel, Contact, Reservation, ReviewRun, Sale, Trait
 from flashsale.models.sale import ms
 from flashsale.rules import lottery
-from flashsale.rules.review.clues import Buyer
+from flashsale.rules.review.clues import BuyerContact
 from simulation import review_judging
 from simulation.bench import fixtures
 from simulation.bench.figures import Figure, at_most
@@ -97,6 +97,6 @@ def _write(sale: Sale, made: Sequence[Purchase]) -> None:
         )
 
 
-def _contact(buyer: Buyer | None) -> dict[str, str]:
+def _contact(buyer: BuyerContact | None) -> dict[str, str]:
     assert buyer is not None, "simulated people have contact data"
     return {"name": buyer.name, "address": buyer.address, "phone": buyer.phone, "email": buyer.email}

@@ -1,4 +1,4 @@
-"""People who use the admin: Alice schedules, Bob and Carol review, Dave looks."""
+"""Users of the admin, logged in: Alice is a scheduler, Bob and Carol are reviewers, Dave is a viewer."""
 
 from collections.abc import Callable
 
@@ -15,8 +15,8 @@ def _login(user: User) -> Client:
 
 
 @pytest.fixture
-def person() -> Callable[..., Client]:
-    """Makes somebody with a role (scheduler, reviewer or viewer), logged in."""
+def make_user() -> Callable[..., Client]:
+    """A function that makes a user with a role (scheduler, reviewer or viewer) and logs the user in."""
 
     def make(name: str, role: str) -> Client:
         call_command("roles")
@@ -28,26 +28,26 @@ def person() -> Callable[..., Client]:
 
 
 @pytest.fixture
-def alice(person: Callable[..., Client]) -> Client:
-    return person("alice", "scheduler")
+def alice(make_user: Callable[..., Client]) -> Client:
+    return make_user("alice", "scheduler")
 
 
 @pytest.fixture
-def bob(person: Callable[..., Client]) -> Client:
-    return person("bob", "reviewer")
+def bob(make_user: Callable[..., Client]) -> Client:
+    return make_user("bob", "reviewer")
 
 
 @pytest.fixture
-def carol(person: Callable[..., Client]) -> Client:
-    return person("carol", "reviewer")
+def carol(make_user: Callable[..., Client]) -> Client:
+    return make_user("carol", "reviewer")
 
 
 @pytest.fixture
-def dave(person: Callable[..., Client]) -> Client:
-    return person("dave", "viewer")
+def dave(make_user: Callable[..., Client]) -> Client:
+    return make_user("dave", "viewer")
 
 
 @pytest.fixture
 def root(db: None) -> Client:
-    """Somebody who may do everything."""
+    """A superuser."""
     return _login(User.objects.create_superuser("root"))

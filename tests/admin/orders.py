@@ -1,4 +1,4 @@
-"""Confirmed orders to review, made through the life."""
+"""Makes confirmed orders through `flashsale/life`, as the review needs them."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ EVIL = "<script>alert(1)</script>\"'&"
 
 
 def buy(sale: Sale, names: Sequence[str], *, device: str = "", buyer: str = "Ani") -> list[Reservation]:
-    """Orders of these people, confirmed; with `device` they all use the same one."""
+    """Confirmed orders of these people. With `device`, they all use this device."""
     people = [Shopper(sale, name) for name in names]
     for person in people:
         person.enter()
@@ -22,28 +22,29 @@ def buy(sale: Sale, names: Sequence[str], *, device: str = "", buyer: str = "Ani
 
 
 def _confirmed(person: Shopper, device: str, buyer: str) -> Reservation:
-    held = person.reserve()
-    known = identity(person.name)
+    reservation = person.reserve()
+    values = identity(person.name)
     contact = {
         "name": buyer,
         "address": f"Jl. Mawar 1{sum(map(ord, person.name)):04d}",
-        "phone": known[Axis.PHONE],
-        "email": known[Axis.EMAIL],
+        "phone": values[Axis.PHONE],
+        "email": values[Axis.EMAIL],
     }
     return confirm(
-        reservation=held.id, channel=person.channel.id,
-        buyer=Buyer(identity={**known, Axis.DEVICE: device}, contact=contact, language="id"),
-        payment_choice=PaymentChoice(price=held.amount, method="qris", instrument="demo"),
-    )  # fmt: skip
+        reservation=reservation.id,
+        channel=person.channel.id,
+        buyer=Buyer(identity={**values, Axis.DEVICE: device}, contact=contact, language="id"),
+        payment_choice=PaymentChoice(price=reservation.amount, method="qris", instrument="demo"),
+    )
 
 
 def follow_up(sale: Sale, campaign: Campaign) -> Sale:
-    """A sale that gets the returned units of another and nothing else."""
+    """A follow-up sale that has only the returned units of `sale`."""
     later = lobby_sale(campaign, stock={PHONE: 0}, name="29 January")
     reallocate(source=sale, target=later.allocations.get(), reserve=0)
     return later
 
 
 def cases() -> list[Case]:
-    """All cases, the most suspicious first."""
+    """All cases, the highest score first."""
     return list(Case.objects.order_by("-score", "pk"))

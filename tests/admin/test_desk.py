@@ -1,4 +1,4 @@
-"""The reviewers' desk: rules tried out and made anew but never changed, approvals that can be undone."""
+"""Dry runs, new rule sets that leave the old ones unchanged, and approvals that can be undone."""
 
 import json
 from datetime import timedelta
@@ -20,8 +20,8 @@ from flashsale.models import (
     RuleSetChanged,
     Sale,
 )
-from flashsale.rules.review.rule_set import RULES, read
-from tests.admin.forms import links, said, send
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, parse_rule_set
+from tests.admin.forms import action_links, messages_on, submit
 from tests.admin.orders import buy, cases
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
 
@@ -30,55 +30,55 @@ REASON = "one_person_many_identities"
 
 
 @pytest.fixture
-def sold() -> Sale:
-    """Three orders from one device, of a campaign in which an approval can be undone."""
+def sold_sale() -> Sale:
+    """Three orders from one device, in a campaign whose approvals can be undone for 600 s."""
     sale = lobby_sale(poco_campaign(undo_s=600), stock={PHONE: 4})
     buy(sale, ["ani", "budi", "citra"], device="one")
     return sale
 
 
 def _stricter() -> PublishedRuleSet:
-    return PublishedRuleSet.make(read(RULES.published() | {"threshold": 61}))
+    return PublishedRuleSet.make(parse_rule_set(DEFAULT_RULE_SET.published() | {"threshold": 61}))
 
 
-def test_a_dry_run_tells_what_rules_would_look_at_and_opens_nothing(sold: Sale, bob: Client) -> None:
-    (url,) = links(bob.get(reverse("admin:flashsale_sale_change", args=[sold.pk])), "try-out")
+def test_a_dry_run_counts_the_flagged_orders_and_opens_no_case(sold_sale: Sale, bob: Client) -> None:
+    (url,) = action_links(bob.get(reverse("admin:flashsale_sale_change", args=[sold_sale.pk])), "try-out")
     other = _stricter()
-    for rules, flagged in ((sold.rules, 3), (other, 0)):
-        page = send(bob, url, rules=rules.pk)
-        assert said(page) == ["The dry run has begun."]
+    for rules, flagged in ((sold_sale.rules, 3), (other, 0)):
+        page = submit(bob, url, rules=rules.pk)
+        assert messages_on(page) == ["The dry run has begun."]
         run = ReviewRun.objects.latest("asked_at")
-        assert page["Refresh"] == "3", "the page of a run that is under way looks again"
+        assert page["Refresh"] == "3", "the page of an unfinished run reloads itself"
         review.execute(run=run.pk)
         run.refresh_from_db()
         assert (run.dry, run.rules, run.summary["orders"], run.summary["flagged"]) == (True, rules, 3, flagged)
         assert sum(run.summary["scores"]) == 3
         assert run.summary["homes"]["one"] == [3, flagged]
     page = bob.get(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
-    assert "Who is looked at" in page.content.decode()
+    assert "Flagged orders by household" in page.content.decode()
     assert not Case.objects.exists()
 
 
-def test_a_review_uses_the_rules_that_the_sale_was_published_with(sold: Sale) -> None:
+def test_a_review_uses_the_rules_that_the_sale_was_published_with(sold_sale: Sale) -> None:
     newer = _stricter()
     assert PublishedRuleSet.newest() == newer
-    review.execute(run=review.start(sale=sold).pk)
-    assert {case.rules_hash for case in cases()} == {sold.rules.hash} != {newer.hash}
+    review.execute(run=review.start(sale=sold_sale).pk)
+    assert {case.rules_hash for case in cases()} == {sold_sale.rules.hash} != {newer.hash}
     assert len(cases()) == 3
 
 
-def test_an_approval_can_be_undone_until_it_is_carried_out(sold: Sale, bob: Client, carol: Client) -> None:
-    review.execute(run=review.start(sale=sold).pk)
+def test_an_approval_can_be_undone_until_it_is_carried_out(sold_sale: Sale, bob: Client, carol: Client) -> None:
+    review.execute(run=review.start(sale=sold_sale).pk)
     case = cases()[0]
-    for client, step, typed in ((bob, "propose", {"reason": REASON}), (carol, "approve", {})):
-        (url,) = links(client.get(reverse("admin:flashsale_case_change", args=[case.pk])), step)
-        page = send(client, url, **typed)
-    assert "can be undone" in said(page)[0]
+    for client, action, typed in ((bob, "propose", {"reason": REASON}), (carol, "approve", {})):
+        (url,) = action_links(client.get(reverse("admin:flashsale_case_change", args=[case.pk])), action)
+        page = submit(client, url, **typed)
+    assert "can be undone" in messages_on(page)[0]
     assert review.carry_out_due() == 0
     assert (Reservation.objects.get(pk=case.reservation_id).state, Notice.objects.count()) == ("confirmed", 0)
     assert Reservation.objects.get(pk=case.reservation_id).do_not_ship
-    (url,) = links(bob.get(reverse("admin:flashsale_case_change", args=[case.pk])), "undo")
-    assert said(send(bob, url)) == ["Undone: the case is open again."]
+    (url,) = action_links(bob.get(reverse("admin:flashsale_case_change", args=[case.pk])), "undo")
+    assert messages_on(submit(bob, url)) == ["Undone: the case is open again."]
     case.refresh_from_db()
     assert (case.state, case.reason, case.proposed_by, case.decided_by, case.due_at) == ("open", "", None, None, None)
     assert list(Record.objects.order_by("position").values_list("what", flat=True))[-3:] == [
@@ -86,8 +86,10 @@ def test_an_approval_can_be_undone_until_it_is_carried_out(sold: Sale, bob: Clie
     ]  # fmt: skip
 
 
-def test_an_approval_is_carried_out_once_when_the_time_to_undo_is_over(sold: Sale, bob: Client, carol: Client) -> None:
-    review.execute(run=review.start(sale=sold).pk)
+def test_an_approval_is_carried_out_once_when_the_time_to_undo_is_over(
+    sold_sale: Sale, bob: Client, carol: Client
+) -> None:
+    review.execute(run=review.start(sale=sold_sale).pk)
     staff = [client.get("/admin/").wsgi_request.user for client in (bob, carol)]
     first, second, _ = cases()
     for case in (first, second):
@@ -101,23 +103,23 @@ def test_an_approval_is_carried_out_once_when_the_time_to_undo_is_over(sold: Sal
     assert Notice.objects.count() == 1
 
 
-def test_changing_the_rules_makes_another_set_and_says_who_did(bob: Client) -> None:
+def test_new_rules_become_a_new_set_and_the_audit_trail_says_who_made_it(bob: Client) -> None:
     first = PublishedRuleSet.newest()
     url = reverse("admin:flashsale_publishedruleset_add")
-    content = json.dumps(RULES.published() | {"threshold": 70})
-    send(bob, url, content=content, note="fewer false alarms")
+    content = json.dumps(DEFAULT_RULE_SET.published() | {"threshold": 70})
+    submit(bob, url, content=content, note="fewer false alarms")
     made = PublishedRuleSet.newest()
     assert (made.version, made.note, made.made_by.username, made.read().threshold) == (
         first.version + 1, "fewer false alarms", "bob", 70,
     )  # fmt: skip
     assert Record.objects.get(what="rules").facts == f'{{"number":{made.version},"rules":"{made.hash}"}}'
-    for broken in (content, "{}", json.dumps(RULES.published() | {"threshold": 0})):
-        assert send(bob, url, content=broken).context["errors"]
+    for broken in (content, "{}", json.dumps(DEFAULT_RULE_SET.published() | {"threshold": 0})):
+        assert submit(bob, url, content=broken).context["errors"]
     assert PublishedRuleSet.objects.count() == 2
     assert bob.get(reverse("admin:flashsale_publishedruleset_change", args=[made.pk])).status_code == 200
 
 
-def test_a_rule_set_that_somebody_changed_by_hand_is_refused() -> None:
+def test_a_rule_set_that_was_changed_in_the_database_is_refused() -> None:
     rules = PublishedRuleSet.newest()
     with pytest.raises(RuleSetChanged):
         rules.save()
@@ -134,20 +136,24 @@ def test_a_draft_takes_the_newest_rules_when_it_is_published_and_keeps_them() ->
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "Points for a linked group"), ("id", "Poin untuk kelompok")])
-def test_the_sales_page_leads_to_its_rules_before_the_sale(client: Client, language: str, words: str) -> None:
+def test_the_sales_page_links_to_its_rules_before_the_sale(client: Client, language: str, words: str) -> None:
     sale = lobby_sale(channels=("mi.com",))
     assert 'href="rules"' in client.get(f"/s/{sale.code}/").content.decode()
     page = client.get(f"/s/{sale.code}/rules", headers={"accept-language": language}).content.decode()
     assert words in page
     assert sale.rules is not None
     assert sale.rules.hash in page
-    told = client.get(f"/v1/sales/{sale.code}/rules").json()
-    assert told == {"number": sale.rules.version, "hash": sale.rules.hash, "rules": RULES.published()}
-    assert read(told["rules"]).content_hash() == told["hash"] == client.get(f"/v1/sales/{sale.code}").json()["rules"]
+    response = client.get(f"/v1/sales/{sale.code}/rules").json()
+    assert response == {"number": sale.rules.version, "hash": sale.rules.hash, "rules": DEFAULT_RULE_SET.published()}
+    assert (
+        parse_rule_set(response["rules"]).content_hash()
+        == response["hash"]
+        == client.get(f"/v1/sales/{sale.code}").json()["rules"]
+    )
     assert client.get(f"/s/{draft_sale(sale.campaign).code}/rules").status_code == 404
 
 
-def test_the_books_themselves_show_an_order_that_cannot_have_stood_in_its_line() -> None:
+def test_an_order_with_an_impossible_place_is_flagged_from_postgresql_alone() -> None:
     sale = lobby_sale(stock={PHONE: 6})
     first, second, third, _ = buy(sale, ["ani", "budi", "citra", "dewi"])
     Reservation.objects.filter(pk=first.pk).update(number=9)

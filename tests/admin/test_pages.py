@@ -1,4 +1,4 @@
-"""Every page answers, in both languages, keeps personal data to whom it concerns, and runs nobody's script."""
+"""Every page works in both languages, shows personal data only to reviewers, and runs no injected script."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ from django.urls import reverse
 from flashsale.life import appeal as appeals
 from flashsale.life import review
 from flashsale.models import Case, Notice, PartnerKey, Reallocation, Reservation
-from tests.admin.forms import send
+from tests.admin.forms import submit
 from tests.admin.orders import EVIL, buy, cases, follow_up
 from tests.factories import PHONE, lobby_sale, poco_campaign
 
@@ -24,8 +24,8 @@ INLINE = re.compile(
 
 
 @pytest.fixture
-def told(bob: Client, carol: Client) -> None:
-    """A row in every table, with texts that want to be scripts."""
+def hostile_rows(bob: Client, carol: Client) -> None:
+    """A row in every table, with texts that contain a script."""
     campaign = poco_campaign(name=EVIL)
     sale = lobby_sale(campaign, stock={PHONE: 3}, name=EVIL)
     PartnerKey.make(campaign.channels.get(code="lazada"))
@@ -35,8 +35,8 @@ def told(bob: Client, carol: Client) -> None:
     Case.objects.filter(pk=case.pk).update(
         evidence={"shared": [{"axis": EVIL, "people": 1, "points": 5, "trace": EVIL}]}
     )
-    for client, step, typed in ((bob, "propose", {"reason": "unit_unavailable"}), (carol, "approve", {})):
-        send(client, reverse(f"admin:flashsale_case_{step}") + f"?id={case.pk}", **typed)
+    for client, action, typed in ((bob, "propose", {"reason": "unit_unavailable"}), (carol, "approve", {})):
+        submit(client, reverse(f"admin:flashsale_case_{action}") + f"?id={case.pk}", **typed)
     appeals.appeal(case=Case.objects.get(pk=case.pk))
     follow_up(sale, campaign)
 
@@ -54,7 +54,7 @@ def _pages() -> list[str]:
 
 
 @pytest.mark.parametrize("language", ["id", "en"])
-def test_every_page_answers_and_holds_no_script_of_anybody(told: None, root: Client, language: str) -> None:
+def test_every_page_answers_and_contains_no_injected_script(hostile_rows: None, root: Client, language: str) -> None:
     for url in _pages():
         page = root.get(url, headers={"accept-language": language})
         html = page.content.decode()
@@ -65,21 +65,21 @@ def test_every_page_answers_and_holds_no_script_of_anybody(told: None, root: Cli
         assert f'lang="{language}"' in html, url
 
 
-def test_every_page_for_those_who_only_look(told: None, dave: Client) -> None:
+def test_viewers_can_open_every_page(hostile_rows: None, dave: Client) -> None:
     pages = [url for url in _pages() if "/auth/" not in url]
     assert {url: dave.get(url).status_code for url in pages} == dict.fromkeys(pages, 200)
 
 
-def test_steps_show_hostile_text_as_text(told: None, root: Client) -> None:
-    for model, step in (("case", "propose"), ("reservation", "open-case"), ("sale", "pause"), ("sale", "reallocate")):
+def test_action_pages_escape_hostile_text(hostile_rows: None, root: Client) -> None:
+    for model, action in (("case", "propose"), ("reservation", "open-case"), ("sale", "pause"), ("sale", "reallocate")):
         row = {"case": Case, "reservation": Reservation}.get(model, Reallocation).objects.first()
         pk = row.source_id if isinstance(row, Reallocation) else row.pk
-        page = root.get(reverse(f"admin:flashsale_{model}_{step}") + f"?id={pk}")
+        page = root.get(reverse(f"admin:flashsale_{model}_{action}") + f"?id={pk}")
         assert page.status_code == 200
         assert EVIL not in page.content.decode()
 
 
-def test_contact_data_is_for_those_who_review(told: None, bob: Client, dave: Client) -> None:
+def test_only_reviewers_see_contacts(hostile_rows: None, bob: Client, dave: Client) -> None:
     order = Reservation.objects.filter(contact__isnull=False).first()
     assert order is not None
     url = reverse("admin:flashsale_reservation_change", args=[order.pk])
@@ -87,25 +87,25 @@ def test_contact_data_is_for_those_who_review(told: None, bob: Client, dave: Cli
     assert "Jl. Mawar 1" not in dave.get(url).content.decode()
 
 
-def test_a_reservation_is_found_by_the_beginning_of_its_number(told: None, dave: Client) -> None:
+def test_a_reservation_is_found_by_the_first_characters_of_its_id(hostile_rows: None, dave: Client) -> None:
     order = Reservation.objects.first()
     assert order is not None
     page = dave.get("/admin/flashsale/reservation/", {"q": str(order.pk)[:8]})
     assert [row.pk for row in page.context["cl"].result_list] == [order.pk]
 
 
-def test_the_first_page_counts_what_waits(told: None, dave: Client) -> None:
-    lists = dave.get("/admin/").content.decode()
-    assert f'<a href="/admin/flashsale/notice/?state__exact=due">due</a></dt><dd>{Notice.objects.count()}</dd>' in lists
+def test_the_first_page_counts_cases_and_notices(hostile_rows: None, dave: Client) -> None:
+    page = dave.get("/admin/").content.decode()
+    assert f'<a href="/admin/flashsale/notice/?state__exact=due">due</a></dt><dd>{Notice.objects.count()}</dd>' in page
     assert len(cases()) == 1
-    assert '?state__exact=open">open</a></dt><dd>0</dd>' in lists
+    assert '?state__exact=open">open</a></dt><dd>0</dd>' in page
 
 
-def test_the_roles_can_be_made_again(db: Any) -> None:
+def test_the_command_roles_can_be_repeated(db: Any) -> None:
     call_command("roles")
     call_command("roles")
 
 
-def test_nobody_gets_in_without_a_login(client: Client) -> None:
+def test_every_page_requires_a_login(client: Client) -> None:
     for url in ("/admin/", "/admin/flashsale/case/", reverse("admin:flashsale_sale_publish") + "?id=1"):
         assert client.get(url).status_code == 302

@@ -5,7 +5,7 @@ from django.utils import translation
 from playwright.sync_api import Page, expect
 
 from flashsale.models import Sale
-from flashsale.rules.identity import Axis, canonical
+from flashsale.rules.identity import Axis, canonical_value
 from tests.browser.conftest import Site
 from tests.factories import open_now, tend
 
@@ -24,7 +24,7 @@ class Person:
     @property
     def number(self) -> str:
         """The phone number in canonical form, as messages are addressed to it."""
-        return canonical(Axis.PHONE, self.phone)
+        return canonical_value(Axis.PHONE, self.phone)
 
     def word(self, text: str) -> str:
         """The translation of a text to this person's language."""

@@ -2,19 +2,19 @@
 
 import json
 import re
-from itertools import product
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
-from flashsale.rules import pace
 from tests.browser.conftest import Site, weight
 from tests.browser.person import Person
 from tests.factories import lobby_sale
 
 pytestmark = pytest.mark.browser
-VECTORS = json.loads((Path(__file__).parents[1] / "rules" / "draw-vectors.json").read_text(encoding="utf-8"))
+RULES = Path(__file__).parents[1] / "rules"
+VECTORS = json.loads((RULES / "draw-vectors.json").read_text(encoding="utf-8"))
+ESTIMATES = json.loads((RULES / "estimate-vectors.json").read_text(encoding="utf-8"))
 PAGE_BYTES = 14 * 1024
 SCRIPT_BYTES = 6 * 1024
 
@@ -47,21 +47,16 @@ def test_the_browser_draws_as_the_server_does(shop: Site, page: Page) -> None:
     assert drawn == expected
 
 
-def test_the_browser_shows_the_chance_of_the_rules(shop: Site, page: Page) -> None:
+def test_the_browser_estimates_as_the_vectors_say(shop: Site, page: Page) -> None:
     Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
-    sizes = [0, 1, 7, 60, 500]
-    cases = [
-        {"free": free, "held": held, "claims": claims, "ahead": ahead}
-        for free, held, claims, ahead in product(sizes, sizes, [0, 5], [*sizes, 9000])
-    ]
-    shown = page.evaluate(
+    chances = page.evaluate(
         """(cases) => {
             const { chance } = page({ sale: "x", language: "en", currency: "IDR", texts: {} });
             return cases.map((c) => chance({ ...c, entered: 1 }, c.ahead));
         }""",
-        cases,
+        ESTIMATES["chance"],
     )
-    assert shown == [f"{100 * pace.chance(**case, no_show_rate=0.1):.0f} %" for case in cases]
+    assert chances == [f"{100 * case['chance']:.0f} %" for case in ESTIMATES["chance"]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

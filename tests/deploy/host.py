@@ -22,7 +22,7 @@ from tests.deploy.compose import ROOT, example, filled, seconds, services
 
 SERVING, REDIS, CELERY = ("doors", "web"), ("redis-sales", "redis-celery"), ("worker", "beat-a", "beat-b")
 BOOKS = "deploy"
-# The part of redis-cli that the health checks use. The wheel that brings a server brings no client.
+# The part of valkey-cli that the health checks use. The wheel that brings a server brings no client.
 PING = """#!/usr/bin/env python
 import os
 import sys
@@ -30,7 +30,7 @@ import sys
 import redis
 
 if sys.argv[1:2] + sys.argv[3:] != ["-p", "ping"]:
-    sys.exit(f"redis-cli of the tests knows only `-p PORT ping`, not {sys.argv[1:]}")
+    sys.exit(f"valkey-cli of the tests knows only `-p PORT ping`, not {sys.argv[1:]}")
 with redis.Redis(port=int(sys.argv[2]), password=os.environ.get("REDISCLI_AUTH")) as client:
     print("PONG" if client.ping() else "")
 """
@@ -146,9 +146,9 @@ class Host:
     def _bring_programs(self) -> None:
         """Puts the programs of the Redis image first on PATH: the server that the project finds, and a client."""
         self._programs.mkdir()
-        (self._programs / "redis-server").symlink_to(redis_server.find_program().resolve())
-        if which("redis-cli") is None:
-            client = self._programs / "redis-cli"
+        (self._programs / "valkey-server").symlink_to(redis_server.find_program().resolve())
+        if which("valkey-cli") is None:
+            client = self._programs / "valkey-cli"
             client.write_text(PING)
             client.chmod(0o755)
 

@@ -157,9 +157,9 @@ def test_the_hot_door_stands_before_django_in_doors_alone(host: Host) -> None:
 @pytest.mark.slow
 def test_beats_send_and_the_worker_does(host: Host) -> None:
     assert _says(host, "worker", "worker@")
-    assert _says(host, "beat-a", "Scheduler: Sending due task tend running sales")
-    assert _says(host, "beat-b", "Scheduler: Sending due task tend running sales")
-    assert _says(host, "worker", "flashsale.tasks.tend")
+    assert _says(host, "beat-a", "Scheduler: Sending due task tick running sales")
+    assert _says(host, "beat-b", "Scheduler: Sending due task tick running sales")
+    assert _says(host, "worker", "flashsale.tasks.tick_sales")
     assert _says(host, "worker", "succeeded in")
 
 

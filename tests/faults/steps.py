@@ -42,7 +42,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, act: Callable[
 def dies_at(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], Any]) -> None:
     """Acts, and the process ends at this point of those that the life has declared."""
     point = next(point for point in CRASH_POINTS if point.name == name)
-    module, _, path = point.before.partition(":")
+    module, _, path = point.next_call.partition(":")
     *owners, step = path.split(".")
     where = importlib.import_module(module)
     for owner in owners:

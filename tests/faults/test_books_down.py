@@ -104,8 +104,8 @@ def _answer(person: Shopper) -> Any:
 def test_a_sale_whose_row_somebody_holds_for_long_stops_neither_the_clocks_nor_the_commits_of_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(clock_lease, "LEASE_MS", 2000)
-    monkeypatch.setattr(clock_lease, "BEAT_MS", 300)
+    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 2000)
+    monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 300)
     stuck, (ani, budi) = called("ani", "budi")
     other, (cici, _) = called("cici", "dodi")
     ani.reserve()
@@ -130,7 +130,7 @@ def test_a_sale_whose_row_somebody_holds_for_long_stops_neither_the_clocks_nor_t
 async def _tended(*, seconds: float) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(seconds, stop.set)
-    await asyncio.wait_for(tick.keep_tending(stop=stop), seconds + 2)
+    await asyncio.wait_for(tick.run_ticks(stop=stop), seconds + 2)
 
 
 def test_a_batch_that_breaks_the_writer_is_answered_at_once_and_the_thread_lives_on(

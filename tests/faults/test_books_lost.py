@@ -79,11 +79,11 @@ def answer(person: Shopper) -> Any:
 def test_books_that_go_away_refuse_in_time_stop_the_clock_and_need_no_restart_of_ours(
     own_books: PostgresServer, fault: Callable[[PostgresServer], Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clock_lease, "LEASE_MS", 1500)
-    monkeypatch.setattr(clock_lease, "BEAT_MS", 300)
+    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 1500)
+    monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 300)
     sale, (ani, budi) = called("ani", "budi", claim_s=4)
     stop = asyncio.Event()
-    tending = asyncio.run_coroutine_threadsafe(tick.keep_tending(stop=stop), bridge._loop())
+    tending = asyncio.run_coroutine_threadsafe(tick.run_ticks(stop=stop), bridge._loop())
     time.sleep(0.5)
     card, line = card_of(sale), ani.line
     heal = fault(own_books)

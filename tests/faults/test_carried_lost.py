@@ -72,7 +72,7 @@ def test_a_number_shown_in_the_lost_last_second_comes_back_by_its_token_before_t
     shown |= show(sale, people, 4, 5)
     lose_everything(gate, sale)
     assert states({4: shown[4]}) == {4: "waiting"}
-    assert (carry(people[5], sale).index, carry(people[4], sale).fresh) == (5, False)
+    assert (carry(people[5], sale).index, carry(people[4], sale).created) == (5, False)
     opened(sale)
     assert states(shown) == {3: "called", 4: "called", 5: "waiting"}
 

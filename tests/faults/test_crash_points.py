@@ -54,11 +54,11 @@ def test_dying_after_more_indexes_were_promised_continues_with_whoever_enters_ne
     for person in people[:-1]:
         person.enter()
     assert refusal(people[-1].enter) is Outcome.NO_ROOM
-    make_room = lambda: bridge.run(index_blocks.make_room(card=card, line=card.lines[0]))  # noqa: E731
-    dies_at(monkeypatch, "enter: room made", make_room)
+    extend_block_now = lambda: bridge.run(index_blocks.extend_block_now(card=card, line=card.lines[0]))  # noqa: E731
+    dies_at(monkeypatch, "enter: block committed", extend_block_now)
     assert sale.allocations.get().block > BLOCK_MIN
     assert refusal(people[-1].enter) is Outcome.NO_ROOM
-    make_room()
+    extend_block_now()
     assert people[-1].enter().index == BLOCK_MIN + 1
 
 

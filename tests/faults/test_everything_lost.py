@@ -55,7 +55,7 @@ def open_claims(sale: Sale) -> int:
 
 def remembering(monkeypatch, **fields) -> Sale:
     """A sale of which every look writes down what the gate knows."""
-    monkeypatch.setattr(crowd_backup, "REMEMBER_S", 0.0)
+    monkeypatch.setattr(crowd_backup, "BACKUP_S", 0.0)
     return lobby_sale(**fields)
 
 
@@ -92,7 +92,7 @@ def test_who_left_in_the_lobby_is_not_called_after_a_loss_in_the_middle_of_the_d
     gone, *people = crowd(sale)
     bridge.run(leave(card=gone.card, line=gone.line, place=gone.place))
     move_opening(sale)
-    dying(monkeypatch, draw, "_mark_absent", lambda: tend(sale))
+    dying(monkeypatch, draw, "_void_absent", lambda: tend(sale))
     lose_everything(gate, sale)
     tend(sale)
     assert (open_claims(sale), states(people), gone.look().state) == (4, ["called"] * 4, "left")

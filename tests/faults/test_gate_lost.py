@@ -73,7 +73,7 @@ def test_acknowledged_reservations_outlive_the_gate(
     assert (again.id, again.made_ms, again.deadline_ms) == (held.id, held.made_ms, held.deadline_ms)
     assert refusal(ani.reserve, key="another") is Outcome.PLACE_SPENT
     assert refusal(budi.reserve, key="another") is Outcome.PLACE_SPENT
-    assert (ani.look().state, ani.enter().fresh) == (PlaceState.SPENT, False)
+    assert (ani.look().state, ani.enter().created) == (PlaceState.SPENT, False)
     for person in (cici, dodi, edi):
         assert person.reserve().replayed is False
     assert sorted(Reservation.objects.values_list("state", flat=True)) == ["confirmed", *["held"] * 4]
@@ -99,7 +99,7 @@ def test_whoever_shows_their_token_after_a_loss_stands_at_their_place_again(serv
     wipe(server.port)
     recover(sale)
     ani.look()
-    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+    assert (ani.enter().index, ani.entry.created) == (1, False)
 
 
 def test_no_index_is_given_twice_after_a_loss(server: RedisServer) -> None:
@@ -116,7 +116,7 @@ def test_reservations_made_outlive_a_loss_of_how_far_was_called(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(tick, "_remember_called", lambda *_: None)
+        patch.setattr(tick, "_store_called", lambda *_: None)
         sale, people = called(*NAMES, stock=3)
     for person in people:
         if person.look().state == "called":
@@ -196,7 +196,7 @@ class TestTwoAtOnce:
         return sale, at_once([lambda: rebuild.rebuild(sale=sale.pk).epoch] * 2)
 
     def test_control_without_turns_the_line_begins_as_after_a_loss(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rebuild, "alone", lambda *_, **__: nullcontext(True))
+        monkeypatch.setattr(rebuild, "advisory_lock", lambda *_, **__: nullcontext(True))
         sale, epochs = self._publish_beside_a_door(monkeypatch)
         assert max(epochs) == 2
         assert refusal(Shopper(sale, "ani").enter) is Outcome.NO_ROOM

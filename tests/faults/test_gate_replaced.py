@@ -107,7 +107,7 @@ def test_a_door_notices_by_itself_and_the_command_does_the_same(server: RedisSer
     async def door() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().call_later(2, stop.set)
-        await tick.keep_tending(stop=stop)
+        await tick.run_ticks(stop=stop)
 
     bridge.run(door())
     assert budi.reserve().replayed is False
@@ -119,8 +119,8 @@ def test_a_door_notices_by_itself_and_the_command_does_the_same(server: RedisSer
 def test_an_outage_uses_up_neither_claim_window_nor_hold(
     server: RedisServer, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clock_lease, "LEASE_MS", 1500)
-    monkeypatch.setattr(clock_lease, "BEAT_MS", 300)
+    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 1500)
+    monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 300)
     sale, (ani, budi) = called("ani", "budi", claim_s=4, hold_s=4)
     held = ani.reserve()
     tend(sale)
@@ -129,7 +129,7 @@ def test_an_outage_uses_up_neither_claim_window_nor_hold(
     server.start()
     if fault == "emptied":
         wipe(server.port)
-    monkeypatch.setattr(clock_lease, "LEASE_MS", 60_000)
+    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 60_000)
     recover(sale)
     assert budi.look().state == "called"
     assert ani.reserve().id == held.id
@@ -234,7 +234,7 @@ def test_units_on_their_way_to_the_next_line_are_offered_once_after_a_restart(
     card = card_of(sale)
     figures = bridge.run(scripts.survey(card, card.lines[0]))
     on_the_way = roll_over.roll_over(card=card, line=card.lines[0], figures=figures)
-    dying(monkeypatch, roll_over, "move_on", lambda: bridge.run(on_the_way))
+    dying(monkeypatch, roll_over, "move_units", lambda: bridge.run(on_the_way))
     server.kill()
     server.start()
     recover(sale)

@@ -147,8 +147,8 @@ class TestDyingAfterTheBooksRefused:
         abandon = reserve.abandon_refused
 
         async def late(card: Any, held: HeldRequest) -> None:
-            await db_threads.in_books(books_pause, ani.sale, paused=False)
-            await db_threads.in_books(reservations.commit, [new_reservation(card, held)])
+            await db_threads.run_in_db_thread(books_pause, ani.sale, paused=False)
+            await db_threads.run_in_db_thread(reservations.commit, [new_reservation(card, held)])
             await abandon(card=card, held=held)
 
         monkeypatch.setattr(reserve, "abandon_refused", late)

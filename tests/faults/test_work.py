@@ -165,7 +165,7 @@ class TestACancellation:
         reap(sale)
         bridge.run(tick.mend_all())
         assert in_gate(sale)["used"] == [1, 1]
-        assert [line for line in broken(sale) if "the gate counts 0 units" in line] == []
+        assert [line for line in broken(sale) if "Redis counts 0 units" in line] == []
 
     def test_that_is_final_gives_the_limit_back_once(self) -> None:
         sale, (ani, _) = called("ani", "budi")

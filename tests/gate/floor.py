@@ -10,7 +10,7 @@ import redis
 from flashsale.gate import bridge, client, keys, load, scripts
 from flashsale.gate.held_request import ReserveRequest
 from flashsale.gate.sale_card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
-from flashsale.rules import pace
+from flashsale.rules import clock
 from flashsale.rules.identity import Axis
 
 SMALL, BIG = "small", "big"
@@ -54,7 +54,7 @@ def stand(card: SaleCard = CARD, *, drawn: bool = True, stock: Mapping[str, int]
         "card": card, "fresh": not drawn, "revision": 1, "state": "published", "paused_ms": 0,
         "frozen": drawn, "units": {str(n): 1 for n in range(1, len(names) + 1)}, "free": free, "held_requests": {},
         "holds": {}, "due": {}, "used_campaign": {}, "used_sale": {}, "unpaid": {},
-        "lease": pace.Lease(NOW, NOW + 3_600_000) if drawn else pace.Lease(),
+        "lease": clock.ClockLease(NOW, NOW + 3_600_000) if drawn else clock.ClockLease(),
         "lines": [load.LineLoad(line.line_id, ENTERED, cohort, seed, called) for line in card.lines],
     } | fields  # fmt: skip
     if drawn:

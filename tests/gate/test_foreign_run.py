@@ -8,15 +8,15 @@ import redis
 
 from flashsale.gate import bridge, sale_cards, scripts
 from flashsale.gate.held_request import HeldRequest
+from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.pace import Lease
 from tests.gate.floor import CARD, FIRST, KEYS, SEED, everything, person, request, reserve, stand
 from tests.gate.test_heads import SCRIPTS
 
 HELD = HeldRequest(request(2), (), 1, 2)
 ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "units_arrived": lambda: scripts.units_arrived(CARD, FIRST, units=[1]),
-    "extend_lease": lambda: scripts.extend_lease(CARD, revision=1, lease=Lease(4, 9)),
+    "extend_lease": lambda: scripts.extend_lease(CARD, revision=1, lease=ClockLease(4, 9)),
     "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
     "due": lambda: scripts.due(CARD, most=9),

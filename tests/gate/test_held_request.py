@@ -10,7 +10,7 @@ import redis
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import LUA
 from flashsale.gate.held_request import HeldRequest, HeldUnit, ReserveRequest
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 from tests.gate.floor import FIRST, KEYS, SECOND, SEED, changed, request, reserve, stand
 
 FIELDS = {field.name for field in fields(ReserveRequest)}
@@ -38,7 +38,7 @@ def test_a_script_writes_byte_for_byte_what_python_writes(gate: redis.Redis) -> 
 
 
 def test_a_direct_line_writes_the_index_that_it_gives_into_the_request(gate: redis.Redis) -> None:
-    card = changed(lines=(replace(FIRST, mode=Mode.DIRECT), SECOND))
+    card = changed(lines=(replace(FIRST, mode=AllocationMode.DIRECT), SECOND))
     stand(card)
     gate.hset(KEYS.line(1), mapping={"entered": 6, "block": 8})
     wish = request(0, limit_slots=())

@@ -10,7 +10,7 @@ from flashsale.gate import bridge, coalesce, scripts
 from flashsale.gate.held_request import HeldRequest, HeldUnit, ReserveRequest
 from flashsale.gate.sale_card import DIRECT_MAX
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 from tests.gate.floor import (
     BIG,
     CARD,
@@ -248,7 +248,7 @@ def test_a_request_beyond_the_bound_of_waiting_ones_is_refused_as_too_many(
     assert everything(gate) == before
 
 
-DIRECT = changed(lines=(replace(FIRST, mode=Mode.DIRECT), SECOND), max_entries=5)
+DIRECT = changed(lines=(replace(FIRST, mode=AllocationMode.DIRECT), SECOND), max_entries=5)
 
 
 def reserve_directly(name: str, **fields: Any) -> Any:

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from flashsale.admin.step_forms import ReallocateForm
+from flashsale.admin.action_forms import ReallocateForm
 from flashsale.gate import bridge, inspect
 from flashsale.life import appeal as appealing
 from flashsale.life import audit, notify, reallocate, review
@@ -224,11 +224,11 @@ def test_who_is_owed_a_unit_after_the_list_is_published_enters_and_nobody_else_d
     for _again in range(2):
         reallocate.reallocate(source=sale, target=rerun.allocations.get(), reserve=0)
     publish(sale=rerun)
-    assert Shopper(rerun, "ani", line="wronged").enter().fresh
+    assert Shopper(rerun, "ani", line="wronged").enter().created
     late = Shopper(rerun, "budi", line="wronged")
     assert refusal(late.enter) is Outcome.NOT_ELIGIBLE
     assert won(fresh(orders[1]), staff) == "priority"
-    assert late.enter().fresh
+    assert late.enter().created
     strangers = [Shopper(rerun, name, line="wronged") for name in ("citra", "eka")]
     assert [refusal(stranger.enter) for stranger in strangers] == [Outcome.NOT_ELIGIBLE] * 2
     open_now(rerun)

@@ -1,4 +1,4 @@
-"""The audit calls a healthy sale held in every phase, and names the promise that a damage breaks."""
+"""The audit finds every promise held in a healthy sale, in every phase, and names the promise that a damage breaks."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -11,7 +11,7 @@ from django.db.models import F
 from flashsale.gate import bridge
 from flashsale.gate.keys import SaleKeys
 from flashsale.life import audit, cancel, rebuild, sale_control
-from flashsale.life.enter import digests, enter
+from flashsale.life.enter import digest_identity, enter
 from flashsale.life.reallocate import reallocate
 from flashsale.life.release import release
 from flashsale.models import Allocation, Cancellation, LimitSlot, Reservation, ReservationUnit, Sale, Unit
@@ -24,9 +24,9 @@ CHECKED = {0, 1, 2, 3, 6, 7, 10, 11}
 
 
 @pytest.fixture(autouse=True)
-def _one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is under way in these tests that a second look would find settled."""
-    monkeypatch.setattr(audit, "LOOKS", 1)
+def _one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One read is enough, because no message to Redis is on its way in these tests."""
+    monkeypatch.setattr(audit, "READS", 1)
 
 
 def broken(sale: Sale) -> dict[int, tuple[str, ...]]:
@@ -71,14 +71,14 @@ def test_a_person_who_proves_two_addresses_breaks_nothing() -> None:
     card, ani = card_of(sale), Shopper(sale, "ani")
     ani.enter()
     for email in ("a@example.com", "b@example.com", "c@example.com"):
-        proven = digests(card=card, values=identity("ani") | {Axis.EMAIL: email})
+        proven = digest_identity(card=card, values=identity("ani") | {Axis.EMAIL: email})
         entry = bridge.run(enter(card=card, line=ani.line, channel=ani.channel, digests=proven))
-        assert (entry.index, entry.fresh) == (1, False)
+        assert (entry.index, entry.created) == (1, False)
     assert broken(sale) == {}
 
 
 class Damaged:
-    """A sale with one unit bought, one held, two free; what a test then breaks directly."""
+    """A sale with one unit bought, one held and two free. A test then damages it in Redis or PostgreSQL."""
 
     def __init__(self, gate: redis.Redis) -> None:
         self.sale, (self.ani, self.budi, _) = called("ani", "budi", "cici", stock=4, max_entries=500)
@@ -192,7 +192,7 @@ def returned_without_a_cancellation(it: Damaged) -> None:
 
 
 def moved(it: Damaged) -> Unit:
-    """The bought unit, cancelled and moved to a follow-up sale as it should be."""
+    """The bought unit, correctly cancelled and moved to a follow-up sale."""
     cancel.cancel(reservation=it.bought.pk, channel=it.ani.channel.id, code="buyer_request")
     follow_up = lobby_sale(it.sale.campaign, stock={PHONE: 0}, max_entries=500)
     reallocate(source=it.sale, target=follow_up.allocations.get(), reserve=0)
@@ -244,27 +244,29 @@ def test_a_damage_breaks_its_promise_and_no_other(
     assert all(found.values())
 
 
-def test_what_a_message_under_way_explains_is_no_breach(gate: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_that_is_gone_at_the_next_read_breaks_no_promise(
+    gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     it = Damaged(gate)
     gate_counts_fewer_held(it)
-    monkeypatch.setattr(audit, "LOOKS", 2)
+    monkeypatch.setattr(audit, "READS", 2)
     monkeypatch.setattr(audit.time, "sleep", lambda _: it.gate.hincrby(it.keys.line(1), "held", 1))
     assert broken(it.sale) == {}
 
 
 def test_an_audit_changes_nothing(gate: redis.Redis) -> None:
     it = Damaged(gate)
-    before = lasting(gate)
+    before = lasting_keys(gate)
     broken(it.sale)
-    assert lasting(gate) == before
+    assert lasting_keys(gate) == before
 
 
-def lasting(gate: redis.Redis) -> dict[bytes, bytes | None]:
-    """All that the gate holds, but for what goes by itself within seconds."""
+def lasting_keys(gate: redis.Redis) -> dict[bytes, bytes | None]:
+    """All keys of Redis with their values, without the keys that expire within seconds."""
     return {key: gate.dump(key) for key in gate.scan_iter() if gate.ttl(key) == -1}
 
 
-def test_a_sale_that_the_gate_has_to_be_told_again_is_sound_before_and_after(gate: redis.Redis) -> None:
+def test_a_sale_that_is_rebuilt_is_sound_before_and_after(gate: redis.Redis) -> None:
     it = Damaged(gate)
     gate.flushall()
     assert broken(it.sale) == {}

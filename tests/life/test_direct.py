@@ -1,15 +1,15 @@
-"""A partner's own door: it reserves straight from an allocation, within stock and limit, and nobody stands in line."""
+"""Direct allocations: a partner reserves without a line, within stock and limit."""
 
 import pytest
 from django.core.exceptions import ValidationError
 
 from flashsale.gate import bridge
-from flashsale.life.enter import digests
+from flashsale.life.enter import digest_identity
 from flashsale.life.reserve import direct_place, reserve
 from flashsale.life.schedule import publish
 from flashsale.models import Reservation, Unit
 from flashsale.rules.outcomes import Outcome
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 from tests.factories import PHONE, Shopper, card_of, channel_of, draft_sale, identity, open_now, tend
 from tests.faults.steps import come_due, reap
 from tests.life.test_tranches import held_promises, line, refusal, sale_of
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def direct(sale, name, *, key="once", quantity=1):
     card = card_of(sale)
     where = card.line("door")
-    person = direct_place(card=card, line=where, digests=digests(card=card, values=identity(name)))
+    person = direct_place(card=card, line=where, digests=digest_identity(card=card, values=identity(name)))
     channel = channel_of(card, "lazada")
     return bridge.run(
         reserve(
@@ -35,8 +35,8 @@ def direct(sale, name, *, key="once", quantity=1):
     )
 
 
-def test_a_partners_own_door_reserves_directly_within_stock_and_limit():
-    sale = sale_of(line("door", 2, mode=Mode.DIRECT))
+def test_a_partner_reserves_directly_within_stock_and_limit():
+    sale = sale_of(line("door", 2, mode=AllocationMode.DIRECT))
     assert refusal(direct, sale, "ani") is Outcome.NOT_OPEN
     open_now(sale)
     first = direct(sale, "ani", key="k1")
@@ -51,7 +51,7 @@ def test_a_partners_own_door_reserves_directly_within_stock_and_limit():
 
 
 def test_a_direct_allocation_sells_on_after_more_holds_than_a_line_may_have_entries():
-    sale = sale_of(line("door", 2, mode=Mode.DIRECT), max_entries=2)
+    sale = sale_of(line("door", 2, mode=AllocationMode.DIRECT), max_entries=2)
     open_now(sale)
     for name in ("ani", "budi"):
         direct(sale, name, key=name)
@@ -67,8 +67,8 @@ def test_a_direct_allocation_sells_on_after_more_holds_than_a_line_may_have_entr
     held_promises()
 
 
-def test_a_direct_allocation_has_no_line_to_stand_in():
-    sale = sale_of(line("door", 2, mode=Mode.DIRECT))
+def test_entering_a_direct_allocation_is_refused():
+    sale = sale_of(line("door", 2, mode=AllocationMode.DIRECT))
     assert refusal(Shopper(sale, "ani", line="door").enter) is Outcome.FORBIDDEN
     with pytest.raises(ValidationError):
-        publish(sale=draft_sale(lines=[line("door", 1, channel="mi.com", mode=Mode.DIRECT)]))
+        publish(sale=draft_sale(lines=[line("door", 1, channel="mi.com", mode=AllocationMode.DIRECT)]))

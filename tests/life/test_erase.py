@@ -114,7 +114,7 @@ def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate:
     assert not any(_traces())
     campaign.refresh_from_db()
     assert bytes(campaign.salt) == b""
-    assert [key for key in gate.scan_iter("fs:{*") if b":pace:" not in key and b":tend:" not in key] == []
+    assert [key for key in gate.scan_iter("fs:{*") if b":pace:" not in key and b":tick:" not in key] == []
     assert {finding.broken for finding in audit.audit(campaign=campaign.code)} == {()}
     for page in (f"case/{cancelled.pk}", f"reservation/{cancelled.reservation_id}", f"campaign/{campaign.pk}"):
         assert admin_client.get(f"/admin/flashsale/{page}/change/").status_code == 200

@@ -202,7 +202,7 @@ def test_ends_that_the_gate_has_missed_are_told_together(monkeypatch: pytest.Mon
 
 
 def test_a_hold_that_outlived_its_sale_ends_before_the_sale_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tick, "FORGET_MS", 0)
+    monkeypatch.setattr(tick, "CLOSE_AFTER_MS", 0)
     sale, _ = held(1)
     sale_control.close_early(sale=sale)
     tend(sale)

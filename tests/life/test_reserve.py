@@ -9,7 +9,7 @@ from tests.factories import PHONE, Shopper, lobby_sale, open_now
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
 
-def test_whoever_is_called_gets_a_unit_and_the_books_have_it():
+def test_a_person_who_is_called_gets_a_unit_and_postgresql_has_it():
     sale = lobby_sale(stock={PHONE: 2})
     ani = Shopper(sale, "ani")
     ani.enter()

@@ -240,7 +240,7 @@ def test_a_number_called_at_the_last_moment_has_its_unit_and_the_money_goes_back
     async def then_called(card: Any, line: Any) -> Any:
         figures = await survey(card, line)
         monkeypatch.setattr(scripts, "survey", survey)
-        await tick.tend(card=card)
+        await tick.tick_sale(card=card)
         return figures
 
     monkeypatch.setattr(scripts, "survey", then_called)
@@ -259,7 +259,7 @@ def test_no_number_is_called_by_who_has_not_seen_that_late_money_took_the_unit()
     card = card_of(sale)
     figures = bridge.run(scripts.survey(card, card.lines[0]))
     assert told(reference) == "paid"
-    bridge.run(tick._call(card, card.lines[0], figures))
+    bridge.run(tick._call_people(card, card.lines[0], figures))
     assert second.look().state == "waiting"
 
 

@@ -1,4 +1,4 @@
-"""The sweep takes up what a lost message or a dead worker left, and nobody's rows wait behind another's."""
+"""The sweep finishes what a lost message or a dead worker left. A row that fails does not delay the others."""
 
 from typing import NoReturn
 
@@ -13,7 +13,7 @@ from tests.faults.steps import broken, called, end, money_astray, paid_elsewhere
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
 
-def test_late_money_is_found_by_the_sweep_where_no_call_back_came() -> None:
+def test_the_sweep_finds_late_money_without_a_call_back() -> None:
     sale, (ani,) = called("ani", stock=1)
     paid_elsewhere(ani)
     end(sale)
@@ -22,7 +22,7 @@ def test_late_money_is_found_by_the_sweep_where_no_call_back_came() -> None:
     assert broken(sale) == money_astray() == []
 
 
-def test_payments_that_cannot_be_settled_yet_keep_nobody_waiting_behind_them() -> None:
+def test_payments_that_cannot_be_settled_yet_do_not_delay_others() -> None:
     paused, people = called("ani", "budi")
     for person in people:
         paid_elsewhere(person)
@@ -31,7 +31,7 @@ def test_payments_that_cannot_be_settled_yet_keep_nobody_waiting_behind_them() -
     sale, (cici,) = called("cici", stock=1)
     paid_elsewhere(cici)
     end(sale)
-    # One at a time and in any order: that it is never its turn in 100 rounds is as likely as 1 in 10^17.
+    # Each round takes one payment at random. The chance that it is never this one in 100 rounds is 1 in 10^17.
     assert sum(settle.settle_ended_holds(most=1) for _ in range(100)) == 1
     states = [Reservation.objects.filter(sale=row).values_list("state", flat=True) for row in (paused, sale)]
     assert [list(found) for found in states] == [["expired", "expired"], ["confirmed"]]
@@ -40,7 +40,7 @@ def test_payments_that_cannot_be_settled_yet_keep_nobody_waiting_behind_them() -
     assert broken(sale) == money_astray() == []
 
 
-def test_a_review_that_cannot_go_on_keeps_no_payment_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_review_that_fails_does_not_delay_payments(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*, run: int) -> NoReturn:
         raise RuntimeError(f"review {run} cannot go on")
 

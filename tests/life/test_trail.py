@@ -1,4 +1,4 @@
-"""The audit trail tells who did what in the change's own transaction; nobody changes it, and whoever does is found."""
+"""The audit trail: each change writes its record in one transaction. Tables refuse edits, and the audit finds them."""
 
 import json
 from functools import partial
@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from flashsale.life import audit, cancel, review, sale_control
 from flashsale.life.appeal import appeal
 from flashsale.models import Record
-from flashsale.rules.trail import digest_of
+from flashsale.rules.trail import text_digest
 from tests import guard
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import buy
@@ -20,13 +20,13 @@ from tests.races.crowd import at_once
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
 
-def told(*names: str) -> list[tuple[Any, ...]]:
+def records(*names: str) -> list[tuple[Any, ...]]:
     return list(Record.objects.order_by("position").values_list(*names))
 
 
 @pytest.fixture
 def decided(admin_user: Any) -> Any:
-    """A published sale with a pause and its end: six records."""
+    """A published sale that was paused and resumed: six records."""
     sale = lobby_sale(poco_campaign())
     sale_control.pause(sale=sale, message="Ani asked us to wait", by=admin_user)
     sale_control.pause(sale=sale, message="again", by=admin_user)
@@ -34,21 +34,21 @@ def decided(admin_user: Any) -> Any:
     return sale
 
 
-def test_every_decision_is_told_once_with_who_and_why_and_no_word_of_anybody(decided: Any, admin_user: Any) -> None:
+def test_every_decision_has_one_record_with_who_and_why_and_no_personal_data(decided: Any, admin_user: Any) -> None:
     staff = f"staff:{admin_user.pk}"
-    assert told("who", "what", "subject", "why") == [
+    assert records("who", "what", "subject", "why") == [
         ("shell", "plan", f"campaign:{decided.campaign_id}", ""),
         ("shell", "plan", f"sale:{decided.pk}", ""),
         ("shell", "publish", f"sale:{decided.pk}", ""),
         ("clock", "rebuild", f"sale:{decided.pk}", ""),
-        (staff, "pause", f"sale:{decided.pk}", digest_of("Ani asked us to wait")),
+        (staff, "pause", f"sale:{decided.pk}", text_digest("Ani asked us to wait")),
         (staff, "resume", f"sale:{decided.pk}", ""),
     ]
     published = json.loads(Record.objects.get(what="publish").facts)
     assert published["commitment"] == decided.commitment
     assert published["units"] == {"lazada": {PHONE: 10}}
     assert json.loads(Record.objects.get(what="pause").facts) == {"state": "paused"}
-    assert "Ani" not in str(told("facts", "why"))
+    assert "Ani" not in str(records("facts", "why"))
 
 
 def test_a_change_that_fails_leaves_no_record(decided: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,10 +70,10 @@ def test_a_change_that_fails_leaves_no_record(decided: Any, monkeypatch: pytest.
     ],
 )
 def test_the_database_refuses_to_change_the_past(decided: Any, statement: str) -> None:
-    before = told("position", "who", "hash")
+    before = records("position", "who", "hash")
     with pytest.raises(DatabaseError, match="records are only added"), transaction.atomic(), connection.cursor() as sql:
         sql.execute(statement)
-    assert told("position", "who", "hash") == before
+    assert records("position", "who", "hash") == before
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_database_refuses_to_change_the_past(decided: Any, statement: str) -
         ("UPDATE flashsale_record SET facts = '{}' WHERE position = 3", "record 3 is not what was written"),
     ],
 )
-def test_the_audit_names_the_first_record_that_somebody_changed(decided: Any, statement: str, found: str) -> None:
+def test_the_audit_names_the_first_record_that_was_changed(decided: Any, statement: str, found: str) -> None:
     finding = audit.audit(campaign=decided.campaign.code)[-1]
     assert (finding.promise, finding.verdict) == (0, audit.Verdict.HELD)
     with guard.taken_off() as sql:
@@ -93,7 +93,7 @@ def test_the_audit_names_the_first_record_that_somebody_changed(decided: Any, st
     assert audit.audit(campaign=decided.campaign.code)[-1].broken == (found,)
 
 
-def test_a_trail_that_was_cut_short_is_found_by_the_head_that_somebody_noted(decided: Any, capsys: Any) -> None:
+def test_a_trail_that_was_cut_short_is_found_by_the_noted_head(decided: Any, capsys: Any) -> None:
     head = audit.trail_head()
     sale_control.brake(sale=decided, rate_per_s=7, poll_ms=0)
     call_command("audit", head=head, json=True)
@@ -109,7 +109,7 @@ def test_a_trail_that_was_cut_short_is_found_by_the_head_that_somebody_noted(dec
         call_command("audit", head="6")
 
 
-def test_a_cancellation_written_past_the_trail_is_found() -> None:
+def test_a_cancellation_without_a_record_is_found() -> None:
     sale = lobby_sale(poco_campaign(), stock={PHONE: 1})
     ani = Shopper(sale, "ani")
     ani.enter()
@@ -126,8 +126,8 @@ def test_a_cancellation_written_past_the_trail_is_found() -> None:
 
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has one writer anyway")
-def test_writers_at_once_make_one_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the lock they fork it, which the table refuses; with it all are told in one order."""
+def test_concurrent_writers_make_one_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the lock, writers fork the chain, and the table refuses that. With it, all records are in one order."""
     sales = [lobby_sale(poco_campaign()) for _ in range(4)]
 
     def brake_all(rate: int) -> list[Any]:
@@ -143,7 +143,7 @@ def test_writers_at_once_make_one_chain(monkeypatch: pytest.MonkeyPatch) -> None
     assert audit.audit()[-1].broken == ()
 
 
-def test_a_case_is_told_from_its_opening_to_its_end(decided: Any, admin_user: Any, django_user_model: Any) -> None:
+def test_a_case_has_records_from_its_opening_to_its_end(decided: Any, admin_user: Any, django_user_model: Any) -> None:
     dewi = django_user_model.objects.create_user("dewi")
     sale = lobby_sale(decided.campaign, stock={PHONE: 1})
     ani = Shopper(sale, "ani")

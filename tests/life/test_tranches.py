@@ -1,4 +1,4 @@
-"""Tranches: lists, later openings, units that roll over, old numbers carried over, and a partner's own door."""
+"""Tranches: lists, later openings, units that roll over, and old numbers that are carried over."""
 
 import time
 from datetime import timedelta
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
 from flashsale.life import audit, sale_control, status
-from flashsale.life.enter import digests, enter
+from flashsale.life.enter import digest_identity, enter
 from flashsale.life.leave import leave
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Move, Sale
@@ -67,12 +67,12 @@ def held_promises():
 def test_only_people_on_the_list_enter_a_listed_line():
     ani = (Axis.EMAIL, identity("ani")[Axis.EMAIL].upper())
     sale = sale_of(line("wronged", 2, listed=[ani]))
-    assert Shopper(sale, "ani", line="wronged").enter().fresh
+    assert Shopper(sale, "ani", line="wronged").enter().created
     assert refusal(Shopper(sale, "budi", line="wronged").enter) is Outcome.NOT_ELIGIBLE
 
 
 @pytest.mark.parametrize("listed", [[], [(Axis.DEVICE, "nobody proves it at the door")]])
-def test_a_list_by_which_nobody_can_enter_cannot_be_published(listed):
+def test_a_list_with_no_person_who_can_enter_cannot_be_published(listed):
     with pytest.raises(ValidationError):
         publish(sale=draft_sale(lines=[line("wronged", 2, listed=listed)]))
 
@@ -81,7 +81,7 @@ def sleep_until(moment):
     time.sleep(max(0, (moment - timezone.now()).total_seconds()) + 0.1)
 
 
-def test_postponing_moves_a_roll_over_too_so_that_the_people_on_the_list_come_first():
+def test_postponing_also_moves_a_roll_over_so_that_people_on_the_list_still_come_first():
     opens = timezone.now() + timedelta(hours=1)
     listed = [(Axis.EMAIL, identity("ani")[Axis.EMAIL])]
     first = line("wronged", 1, listed=listed, successor="public", rolls_over_at=opens + timedelta(hours=1))
@@ -112,7 +112,7 @@ def test_a_line_that_opens_later_calls_later_but_is_drawn_with_the_sale():
     assert (ani.look().state, budi.look().state) == (PlaceState.CALLED, PlaceState.WAITING)
     assert budi.number() == 1
     assert refusal(budi.reserve) in {Outcome.NOT_OPEN, Outcome.NOT_CALLED}
-    # The line's clock began with the first look at the sale, which came a little after the opening.
+    # The line's clock began with the first tick of the sale, a little after the opening.
     sleep_until(opens + timedelta(seconds=4, milliseconds=Sale.objects.get(pk=sale.pk).paused_ms))
     tend(sale)
     assert budi.look().state is PlaceState.CALLED
@@ -127,7 +127,7 @@ def rolling_sale(units, **fields):
     )
 
 
-def test_what_nobody_claims_rolls_over_once_and_open_claims_keep_their_unit():
+def test_unclaimed_units_roll_over_once_and_open_claims_keep_their_unit():
     sale = rolling_sale(4)
     ani, budi = Shopper(sale, "ani", line="first"), Shopper(sale, "budi", channel="akulaku", line="public")
     ani.enter(), budi.enter()
@@ -144,7 +144,7 @@ def test_what_nobody_claims_rolls_over_once_and_open_claims_keep_their_unit():
     held_promises()
 
 
-def test_units_follow_when_the_claims_that_kept_them_end():
+def test_kept_units_roll_over_when_their_claims_end():
     sale = rolling_sale(1, claim_s=3)
     Shopper(sale, "ani", line="first").enter()
     budi = Shopper(sale, "budi", channel="akulaku", line="public")
@@ -172,7 +172,7 @@ def test_a_successor_must_sell_the_same():
 
 
 def carried_sales():
-    """A sold-out sale of one unit with five people, and its follow-up that carries the order over."""
+    """A sold-out sale of one unit with five people, and a follow-up sale that carries its order over."""
     campaign = poco_campaign()
     first = lobby_sale(campaign, stock={PHONE: 1})
     people = [Shopper(first, f"person-{n}") for n in range(5)]
@@ -189,7 +189,7 @@ def carried_sales():
 
 def carry(person, sale, token=None):
     card = card_of(sale)
-    known = digests(card=card, values=identity(person.name))
+    known = digest_identity(card=card, values=identity(person.name))
     return bridge.run(
         enter(
             card=card,
@@ -201,12 +201,12 @@ def carry(person, sale, token=None):
     )
 
 
-def test_old_places_keep_their_numbers_and_those_not_shown_are_passed_over():
+def test_old_places_keep_their_numbers_and_calling_skips_those_not_shown():
     people, rerun = carried_sales()
     winner, second, third, fourth, fifth = people
     for person in (third, fifth, fourth):
         assert carry(person, rerun).index == person.number()
-    assert carry(third, rerun).fresh is False
+    assert carry(third, rerun).created is False
     assert refusal(carry, winner, rerun) is Outcome.LIMIT_REACHED
     open_now(rerun)
     tend(rerun)
@@ -243,7 +243,7 @@ def test_a_place_given_up_after_the_draw_carries_only_the_number_at_the_end(forg
     assert carry(again, rerun, given_up).index == 4
 
 
-def test_a_carried_line_takes_nobody_without_an_old_place_of_their_own():
+def test_a_carried_line_refuses_people_without_an_old_place_of_their_own():
     people, rerun = carried_sales()
     assert refusal(Shopper(rerun, "stranger", line="carried").enter) is Outcome.NOT_ELIGIBLE
     assert refusal(carry, people[1], rerun, people[2].entry.token) is Outcome.FOREIGN_TOKEN

@@ -1,4 +1,4 @@
-"""Holds that nobody paid for: they spend the place, and after two of them there is no third in the campaign."""
+"""Holds that expire unpaid: each spends its place, and after two of them a person gets no third in the campaign."""
 
 import pytest
 import redis
@@ -33,7 +33,7 @@ def test_an_expired_hold_spends_the_place(gate: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("forgets", [False, True], ids=["while the gate lives", "after the gate lost everything"])
-def test_whoever_let_two_holds_expire_gets_no_third_in_the_campaign(gate: redis.Redis, forgets: bool) -> None:
+def test_after_two_expired_holds_there_is_no_third_in_the_campaign(gate: redis.Redis, forgets: bool) -> None:
     campaign = poco_campaign()
     first, second, third, fourth = (lobby_sale(campaign, max_entries=1000) for _ in range(4))
     early = Shopper(third, "ani")
@@ -56,7 +56,7 @@ def test_whoever_let_two_holds_expire_gets_no_third_in_the_campaign(gate: redis.
     assert [line for sale in (first, second, third) for line in broken(sale)] == []
 
 
-def test_one_hold_that_expired_costs_no_later_order(gate: redis.Redis) -> None:
+def test_one_expired_hold_does_not_prevent_a_later_order(gate: redis.Redis) -> None:
     campaign = poco_campaign()
     let_expire(lobby_sale(campaign, max_entries=1000))
     later = lobby_sale(campaign, max_entries=1000)

@@ -11,7 +11,7 @@ from flashsale.gate import scripts
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life import audit, clock_lease, crowd_backup, reserve, sale_control, schedule, status
 from flashsale.models import Sale
-from flashsale.rules.pace import UNBOUNDED
+from flashsale.rules.token_buckets import UNBOUNDED_BUCKET
 from tests import soak
 from tests.oracle.machine import Machine
 
@@ -24,12 +24,12 @@ A_PART = 1_000_003
 @pytest.fixture(autouse=True)
 def _no_step_is_blurred_by_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in (clock_lease, sale_control):
-        monkeypatch.setattr(verb, "LEASE_MS", HOUR_MS)
-    monkeypatch.setattr(clock_lease, "BEAT_MS", HOUR_MS // 2)
-    monkeypatch.setattr(crowd_backup, "REMEMBER_S", 0.0)
+        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", HOUR_MS)
+    monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", HOUR_MS // 2)
+    monkeypatch.setattr(crowd_backup, "BACKUP_S", 0.0)
     monkeypatch.setattr(status, "FRESH_S", 0.0)
-    monkeypatch.setattr(scripts, "IDENTITY", UNBOUNDED)
-    monkeypatch.setattr(scripts, "PLACE", UNBOUNDED)
+    monkeypatch.setattr(scripts, "IDENTITY", UNBOUNDED_BUCKET)
+    monkeypatch.setattr(scripts, "PLACE", UNBOUNDED_BUCKET)
     monkeypatch.setattr(reserve, "COMMIT_TIMEOUT_S", 0.5)
     monkeypatch.setattr(schedule, "os", schedule.os)  # the machine puts its own secrets there
 

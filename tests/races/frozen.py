@@ -27,7 +27,7 @@ def main() -> None:
     writer_threads.Writer.submit = submit  # type: ignore[method-assign]
     if not told["guarded"]:
         reservations.lock_sale = lambda *_, **__: (told["epoch"], "published")  # type: ignore[assignment]
-    card = bridge.run(places.card(code=told["sale"]))
+    card = bridge.run(places.sale_card(code=told["sale"]))
     line = card.lines[0]
     place = places.open_place(card=card, line=line, token=told["token"])
     channel = next(channel for channel in card.channels if channel.code == line.channels[0])

@@ -188,4 +188,4 @@ def test_two_units_under_a_limit_of_two_take_both_slots() -> None:
 def test_what_the_books_take_keeps_their_own_promises() -> None:
     gate = LyingGate()
     commit(*(gate.winner(n, unit=n % 3, who=f"person-{n % 4}") for n in range(8)))
-    assert [line for line in broken(gate.sale) if "the gate" not in line and "called" not in line] == []
+    assert [line for line in broken(gate.sale) if "Redis" not in line and "called" not in line] == []

@@ -87,7 +87,7 @@ def test_ten_at_once_draw_one_and_the_same():
     assert sorted(person.number() for person in people) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("step", ["write_cohorts", "_mark_absent"])
+@pytest.mark.parametrize("step", ["write_cohorts", "_void_absent"])
 def test_a_draw_goes_on_where_the_last_one_died(step, monkeypatch):
     sale = lobby_sale()
     people = crowd(sale, "ani budi cici")
@@ -117,13 +117,13 @@ def test_who_is_first_seen_in_the_middle_of_the_draw_is_called(gate, monkeypatch
     lose_everything(gate, sale)
     move_opening(sale)
     where, said = {"card": card_of(sale), "line": person.line, "place": person.place}, []
-    marks = draw._mark_absent
+    marks = draw._void_absent
 
     async def then_looks(*line):
         await marks(*line)
         said.extend(await asyncio.gather(look(**where), return_exceptions=True))
 
-    monkeypatch.setattr(draw, "_mark_absent", then_looks)
+    monkeypatch.setattr(draw, "_void_absent", then_looks)
     tend(sale)
     assert said[0].outcome is Outcome.NOT_READY
     assert person.look().state is PlaceState.WAITING

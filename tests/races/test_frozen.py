@@ -77,7 +77,7 @@ def test_after_a_pause_it_is_refused(gate: redis.Redis) -> None:
 def test_without_the_books_look_at_the_epoch_the_gate_offers_what_it_has_taken(gate: redis.Redis) -> None:
     word, sale, _ = wakes_up_after(rebuilt, gate, guarded=False)
     assert word == "reserved"
-    assert any("the gate offers unit" in line for line in broken(sale))
+    assert any("Redis offers unit" in line for line in broken(sale))
 
 
 def test_after_a_rebuild_it_is_refused_and_asking_again_succeeds(gate: redis.Redis) -> None:

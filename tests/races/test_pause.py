@@ -65,7 +65,7 @@ def test_reserving_goes_on_after_a_pause_where_neither_gate_nor_books_look_at_it
     sale_and_people: tuple[Sale, list[Shopper]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale, people = sale_and_people
-    monkeypatch.setattr(sale_control, "_tell", unheard)
+    monkeypatch.setattr(sale_control, "_send_decision", unheard)
     monkeypatch.setattr(
         reservations, "lock_sale", lambda sale, **_: (Sale.objects.values_list("epoch").get(pk=sale)[0], "published")
     )
@@ -79,7 +79,7 @@ def test_nothing_is_reserved_after_a_pause_even_if_the_gate_never_hears_of_it(
 ) -> None:
     sale, people = sale_and_people
     if not heard:
-        monkeypatch.setattr(sale_control, "_tell", unheard)
+        monkeypatch.setattr(sale_control, "_send_decision", unheard)
     answers, then, after = rush(sale, people)
     assert words(answers) == {"reserved": then, "paused": PEOPLE - then}
     assert then == after < PEOPLE

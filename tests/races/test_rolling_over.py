@@ -37,7 +37,7 @@ def withdrawn() -> tuple[Sale, Callable[[], Any]]:
     origin, target = card.lines
     units = bridge.run(scripts.withdraw(card, origin, keep=1, called=0))
     assert len(units) == 2
-    return sale, lambda: roll_over.move_on(card, origin.id, target.id, units)
+    return sale, lambda: roll_over.move_units(card, origin.id, target.id, units)
 
 
 def offered(sale: Sale) -> list[list[int]]:
@@ -92,7 +92,7 @@ def test_units_moved_while_the_gate_is_filled_are_offered_twice_without_the_lock
     assert waited is False
     first, public = offered(sale)
     assert len({*first} & {*public}) == 2
-    assert any("the gate offers unit" in line for line in broken(sale))
+    assert any("Redis offers unit" in line for line in broken(sale))
 
 
 def test_units_are_not_moved_while_the_gate_is_filled(gate: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def doors_that_saw_the_same() -> tuple[Shopper, Callable[[], None], Callable[[],
     bridge.run(draw.draw(card=card_of(sale)))
     card = card_of(sale)
     figures = bridge.run(scripts.survey(card, card.lines[0]))
-    calls = partial(bridge.run, tick._call(card, card.lines[0], figures))
+    calls = partial(bridge.run, tick._call_people(card, card.lines[0], figures))
     rolls = partial(bridge.run, roll_over.roll_over(card=card, line=card.lines[0], figures=figures))
     return ani, calls, rolls
 

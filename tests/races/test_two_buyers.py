@@ -174,9 +174,9 @@ def cells() -> Iterator[Cell]:
 
 async def _run_on(sale: Sale) -> None:
     """Somebody looks after the sale, so its clock goes on."""
-    card = await places.card(code=sale.code)
+    card = await places.sale_card(code=sale.code)
     figures = await scripts.survey(card, card.lines[0])
-    await clock_lease.beat(card=card, figures=figures)
+    await clock_lease.renew_clock_lease(card=card, figures=figures)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsale.rules import identity
-from flashsale.rules.identity import AXIS_NUMBER, Axis, BadValue, Digester, canonical, digest_key, reach
+from flashsale.rules.identity import AXIS_ID, Axis, BadValue, Digester, canonical_value, digest_key, message_address
 
 PEPPER = b"pepper of at least sixteen bytes"
 SALT = b"salt of campaign"
@@ -57,7 +57,7 @@ SALT = b"salt of campaign"
     ids=lambda part: part if isinstance(part, str) else "",
 )
 def test_spellings_of_one_value_are_one(axis: Axis, spellings: list[str], value: str) -> None:
-    assert [canonical(axis, spelling) for spelling in spellings] == [value] * len(spellings)
+    assert [canonical_value(axis, spelling) for spelling in spellings] == [value] * len(spellings)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_spellings_of_one_value_are_one(axis: Axis, spellings: list[str], value:
     ],
 )
 def test_a_value_is_reached_where_its_digest_says(axis: Axis, raw: str, reached: str) -> None:
-    assert reach(axis, raw) == reached
-    assert canonical(axis, reached) == canonical(axis, raw)
+    assert message_address(axis, raw) == reached
+    assert canonical_value(axis, reached) == canonical_value(axis, raw)
 
 
 def test_what_is_no_value_is_reached_nowhere() -> None:
     for axis, raw in ((Axis.PHONE, "0812"), (Axis.EMAIL, "anna@"), (Axis.EMAIL, "a" * 257)):
         with pytest.raises(BadValue):
-            reach(axis, raw)
+            message_address(axis, raw)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_is_no_value_is_reached_nowhere() -> None:
     ],
 )
 def test_values_of_two_people_stay_two(axis: Axis, one: str, other: str) -> None:
-    assert canonical(axis, one) != canonical(axis, other)
+    assert canonical_value(axis, one) != canonical_value(axis, other)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_values_of_two_people_stay_two(axis: Axis, one: str, other: str) -> None
 )
 def test_value_is_refused_as_malformed(axis: Axis, raw: str) -> None:
     with pytest.raises(BadValue) as refused:
-        canonical(axis, raw)
+        canonical_value(axis, raw)
     assert (refused.value.axis, refused.value.why) == (axis, "malformed")
     assert str(refused.value) == f"{axis} is malformed"
 
@@ -146,22 +146,22 @@ def test_value_is_refused_when_empty_or_beyond_its_bound(axis: Axis) -> None:
     bound = 512 if axis is Axis.ADDRESS else 256
     for raw, why in ((" \t", "empty"), ("1" * (bound + 1), "too_long")):
         with pytest.raises(BadValue) as refused:
-            canonical(axis, raw)
+            canonical_value(axis, raw)
         assert (refused.value.axis, refused.value.why) == (axis, why)
 
 
 @given(axis=st.sampled_from(Axis), raw=st.text(max_size=600))
 def test_any_text_is_refused_or_has_one_canonical_value(axis: Axis, raw: str) -> None:
     try:
-        value = canonical(axis, raw)
+        value = canonical_value(axis, raw)
     except BadValue:
         return
     if len(value) <= 256:
-        assert canonical(axis, value) == value
+        assert canonical_value(axis, value) == value
 
 
 def test_numbers_of_the_axes_never_change() -> None:
-    assert {axis.value: number for axis, number in AXIS_NUMBER.items()} == {
+    assert {axis.value: number for axis, number in AXIS_ID.items()} == {
         "phone": 1,
         "email": 2,
         "payment": 3,

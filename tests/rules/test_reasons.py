@@ -2,17 +2,17 @@
 
 import pytest
 
-from flashsale.rules.reasons import REASONS, ReasonCode, Text, reason
+from flashsale.rules.reasons import REASONS, ReasonCode, TranslatedText, cancel_reason
 
 
 def test_every_code_has_its_reason() -> None:
     assert list(REASONS) == list(ReasonCode)
-    assert [reason(code.value).code for code in ReasonCode] == list(ReasonCode)
+    assert [cancel_reason(code.value).code for code in ReasonCode] == list(ReasonCode)
 
 
 def test_reason_that_is_not_in_the_catalogue_is_refused() -> None:
     with pytest.raises(ValueError, match="unusual"):
-        reason("unusual")
+        cancel_reason("unusual")
 
 
 def test_only_buyer_and_payment_end_an_order_without_a_case() -> None:
@@ -37,4 +37,4 @@ def test_texts_differ_between_reasons_and_languages() -> None:
     ("language", "text"), [("id", "halo"), ("id-ID", "halo"), ("en", "hello"), ("EN-gb", "hello"), ("jv", "halo")]
 )
 def test_buyer_reads_the_language(language: str, text: str) -> None:
-    assert Text(id="halo", en="hello").in_language(language) == text
+    assert TranslatedText(id="halo", en="hello").in_language(language) == text

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsale.rules.identity import Axis
-from flashsale.rules.review.clues import Buyer
-from flashsale.rules.review.rule_set import RULES, Kind, Mark
-from flashsale.rules.review.suspicion import Finding, Order, Reason, score, suspicious
+from flashsale.rules.review.clues import BuyerContact
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, Kind, Mark
+from flashsale.rules.review.suspicion import Finding, Order, SharedValue, score_orders, suspicious
 
 FAST = 900
 
@@ -23,7 +23,7 @@ def order(
     """Somebody with everything of their own, unless told otherwise; `at` is their address."""
     number = int.from_bytes(sha256(name.encode()).digest()[:3])
     letters = "".join("bcdfghklmn"[int(digit)] for digit in str(number))
-    buyer = Buyer(
+    buyer = BuyerContact(
         who or letters,
         at or f"Jl. Melati No. {number}, Bandung",
         phone or f"0812{number:08d}",
@@ -87,47 +87,53 @@ PUT_BEFORE_PEOPLE = {
     "one mailbox under two tags of a domain of its own": [
         order(f"t{n}", mail=f"order+{n}@ring.my.id") for n in range(2)
     ],
-    "an order that bypassed the line": [replace(order("r"), bypassed=True)],
+    "an order that bypassed the line": [replace(order("r"), bypassed_line=True)],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("people", LEFT_IN_PEACE)
 def test_nobody_looks_at(people: str) -> None:
-    assert suspicious(score([*STRANGERS, *LEFT_IN_PEACE[people]] if people != "strangers" else STRANGERS)) == []
+    assert suspicious(score_orders([*STRANGERS, *LEFT_IN_PEACE[people]] if people != "strangers" else STRANGERS)) == []
 
 
 @pytest.mark.parametrize("name", PUT_BEFORE_PEOPLE)
 def test_people_look_at(name: str) -> None:
     members = PUT_BEFORE_PEOPLE[name]
-    found = suspicious(score([*STRANGERS, *members]))
+    found = suspicious(score_orders([*STRANGERS, *members]))
     assert {finding.order_id for finding in found} == {member.id for member in members}
     assert len({finding.group for finding in found}) == 1
 
 
 def test_a_hard_fact_suffices_by_itself() -> None:
-    (found,) = score([replace(order("r"), bypassed=True)])
+    (found,) = score_orders([replace(order("r"), bypassed_line=True)])
     assert (found.score, found.marks, found.people) == (100, (Mark.BYPASSED_LINE,), 1)
-    over = score([order(f"t{n}", mail=f"order+{n}@ring.my.id") for n in range(2)], limit=1)
+    over = score_orders([order(f"t{n}", mail=f"order+{n}@ring.my.id") for n in range(2)], limit=1)
     assert {finding.marks for finding in over} == {(Mark.OVER_LIMIT,)}
-    within = score([order(f"t{n}", mail=f"order+{n}@ring.my.id") for n in range(2)], limit=2)
+    within = score_orders([order(f"t{n}", mail=f"order+{n}@ring.my.id") for n in range(2)], limit=2)
     assert {finding.marks for finding in within} == {()}
 
 
 def test_score_adds_the_group_and_what_was_seen_on_the_order() -> None:
-    found = score([order("a", device="d"), order("b", device="d", took_ms=FAST)])
+    found = score_orders([order("a", device="d"), order("b", device="d", took_ms=FAST)])
     assert [(finding.order_id, finding.score) for finding in found] == [("b", 40), ("a", 10)]
     assert found[0] == Finding(
-        order_id="b", score=40, points=10, reasons=(Reason(Kind.DEVICE, people=1, trace=found[1].reasons[0].trace),),
-        marks=(Mark.INHUMAN_SPEED,), group=found[1].group, people=2, at_address=1,
-    )  # fmt: skip
+        order_id="b",
+        score=40,
+        points=10,
+        shared=(SharedValue(Kind.DEVICE, people=1, trace=found[1].shared[0].trace),),
+        marks=(Mark.INHUMAN_SPEED,),
+        group=found[1].group,
+        people=2,
+        people_at_address=1,
+    )
 
 
 def test_a_neighbour_of_a_ring_is_not_drawn_in_beyond_the_growth() -> None:
     many = [order(f"r{n}", at=HOME, payment="one") for n in range(9)]
     neighbours = [order(f"z{n}", at=HOME) for n in range(6)]
-    found = {finding.order_id for finding in suspicious(score([*many, *neighbours]))}
+    found = {finding.order_id for finding in suspicious(score_orders([*many, *neighbours]))}
     assert found == {one.id for one in many} | {"z0", "z1"}
-    assert len(found) - 9 == 9 * RULES.growth // 100
+    assert len(found) - 9 == 9 * DEFAULT_RULE_SET.growth // 100
 
 
 @pytest.mark.parametrize(
@@ -140,25 +146,27 @@ def test_a_neighbour_of_a_ring_is_not_drawn_in_beyond_the_growth() -> None:
     ],
 )
 def test_numbers_are_compared_before_words(doors: tuple[str, ...]) -> None:
-    assert {finding.at_address for finding in score([order(f"d{n}", at=at) for n, at in enumerate(doors)])} == {1}
+    assert {
+        finding.people_at_address for finding in score_orders([order(f"d{n}", at=at) for n, at in enumerate(doors)])
+    } == {1}
 
 
 def test_without_contact_data_the_digests_still_link() -> None:
     erased = [replace(one, buyer=None) for one in ring(9, payment="one", address="somewhere")]
-    assert len(suspicious(score(erased))) == 9
+    assert len(suspicious(score_orders(erased))) == 9
 
 
 @given(st.randoms(use_true_random=False))
 def test_findings_do_not_depend_on_the_sequence_of_orders(chance: random.Random) -> None:
     some = [PUT_BEFORE_PEOPLE["one card at five addresses"], jigged(6, took_ms=FAST), LEFT_IN_PEACE["strangers"]]
     orders = [member for members in some for member in members]
-    assert score(chance.sample(orders, len(orders))) == score(orders)
+    assert score_orders(chance.sample(orders, len(orders))) == score_orders(orders)
 
 
 def test_evidence_has_categories_and_counts_and_nothing_of_anybody_else() -> None:
     members = ring(8, payment="one-card", at=HOME, took_ms=FAST)
-    evidence = score(members)[0].evidence(RULES, "1")
-    assert evidence["rules"] == {"version": "1", "hash": RULES.content_hash(), "threshold": 60}
+    evidence = score_orders(members)[0].evidence(DEFAULT_RULE_SET, "1")
+    assert evidence["rules"] == {"version": "1", "hash": DEFAULT_RULE_SET.content_hash(), "threshold": 60}
     assert [(seen["axis"], seen["people"]) for seen in evidence["shared"]] == [("payment", 7), ("address", 7)]
     assert evidence["linked"] == {"people": 7, "points": 55}
     assert evidence["marks"] == [{"mark": "inhuman_speed", "points": 30}]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flashsale.rules.review.rule_set import RULES
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from simulation import review_judging
 from simulation.honest_crowd import HOUSEHOLDS
 from simulation.reseller_rings import RINGS
@@ -20,7 +20,7 @@ def test_the_same_seed_makes_the_same_sale_with_one_order_in_twenty_of_a_ring() 
 @pytest.mark.slow
 def test_rings_are_found_and_no_kind_of_household_suffers() -> None:
     """The lowest acceptable values of the results in docs/review.md, on seeds that the rules were not made with."""
-    judged = review_judging.judge(seeds=[2001, 2002], orders=8000, rules=RULES)
+    judged = review_judging.judge(seeds=[2001, 2002], orders=8000, rules=DEFAULT_RULE_SET)
     assert {row.kind for row in judged.rows} == {*HOUSEHOLDS, *RINGS}
     assert {row.kind: row.share for row in judged.rows if row.held is False} == {}
     assert judged.precision >= 0.95

@@ -24,16 +24,16 @@ from simulation.redis_server import RedisNotFound, RedisServer
 @pytest.mark.django_db
 @pytest.mark.usefixtures("gate")
 @pytest.mark.parametrize(
-    ("ahead_s", "well", "seen"),
+    ("ahead_s", "ok", "found"),
     [(0, True, r"[+-]\d{1,2}"), (2, False, r"-[12],\d{3}"), (-3600, False, r"\+3,\d{3},\d{3}")],
 )
 def test_the_doctor_sees_that_a_clock_is_off(
-    ahead_s: float, well: bool, seen: str, monkeypatch: pytest.MonkeyPatch
+    ahead_s: float, ok: bool, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor_checks.time, "time", lambda now=time.time: now() + ahead_s)
     check = doctor_checks._clocks()
-    assert check.well is well
-    assert re.fullmatch(f"gate {seen} ms(, books {seen} ms)?", check.found)
+    assert check.ok is ok
+    assert re.fullmatch(f"Redis {found} ms(, PostgreSQL {found} ms)?", check.found)
 
 
 @pytest.mark.django_db
@@ -43,8 +43,8 @@ def test_the_doctor_does_not_call_a_clock_well_that_nobody_could_read(
     monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     check = doctor_checks._clocks()
-    assert (check.well, check.fix) == (False, "bring back what is silent")
-    assert re.fullmatch(r"(books [+-]\d{1,2} ms, )?gate no answer", check.found)
+    assert (check.ok, check.fix) == (False, "start the server that does not answer")
+    assert re.fullmatch(r"(PostgreSQL [+-]\d{1,2} ms, )?Redis no answer", check.found)
 
 
 def test_redis_keeps_its_data_over_a_crash(own_redis: RedisServer) -> None:

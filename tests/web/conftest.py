@@ -104,6 +104,6 @@ def snapshot(gate: redis.Redis) -> Callable[[], Any]:
 
     def look() -> Any:
         books = [list(model.objects.order_by("pk").values()) for model in _BOOKS]
-        return {key: gate.dump(key) for key in gate.scan_iter() if b"tend" not in key and b":pace:" not in key}, books
+        return {key: gate.dump(key) for key in gate.scan_iter() if b":tick:" not in key and b":pace:" not in key}, books
 
     return look

@@ -25,7 +25,7 @@ OURS = {"origin": "https://testserver", "host": "testserver"}
 def _proofs(sale: Sale, name: str) -> str:
     """The cookies of a shopper who has proven phone and e-mail."""
     card = card_of(sale)
-    digests = enter.digests(card=card, values=identity(name))
+    digests = enter.digest_identity(card=card, values=identity(name))
     tokens = {
         axis: places.keyring().seal(proofs.KIND, Proof(card.campaign, axis, digest, 1).pack())
         for axis, digest in digests.items()

@@ -13,7 +13,7 @@ from flashsale.gate import bridge, inspect
 from flashsale.life import notify, reallocate, review, sealed_links
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Appeal, Cancellation, Contact, Notice, Reservation, Sale
-from flashsale.rules.tokens import Link
+from flashsale.rules.tokens import LetterLink
 from tests.admin.orders import buy
 from tests.factories import PHONE, card_of, draft_sale, lobby_sale
 from tests.web.shop import Visitor
@@ -123,7 +123,7 @@ def test_a_link_cannot_be_forged_and_expires(english: Client, monkeypatch: pytes
     old = sealed_links.path(sealed_links.Kind.APPEAL, Reservation.objects.get().case.pk)
     assert english.get(old).status_code == english.post(old, {"action": "appeal"}).status_code == 410
     assert not Appeal.objects.exists()
-    assert Link.unpack(Link(7, 8).pack()) == Link(7, 8)
+    assert LetterLink.unpack(LetterLink(7, 8).pack()) == LetterLink(7, 8)
 
 
 def invited(**rules: object) -> tuple[Sale, str]:

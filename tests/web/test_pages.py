@@ -15,7 +15,8 @@ from django.utils.translation import override
 from flashsale.gate.client import GateDown
 from flashsale.life.sale_control import close_early
 from flashsale.models import Sale
-from flashsale.web.formatting import format_money, format_time_ms
+from flashsale.rules.money import format_money
+from flashsale.web.formatting import format_time_ms
 from flashsale.web.pages import sale_page
 from simulation.outbox_page import MAILS_MAX, newest_mails
 from tests.factories import PHONE, begun, draft_sale, forget, lobby_sale, open_now, poco_campaign

@@ -1,6 +1,6 @@
 -- Stands before every script. KEYS[1] is always the sale's hash, ARGV[1] the run id of the server that the caller is connected to.
 -- Times are ms. The line's clock is Redis TIME minus all time after the opening in which people could not reserve: the sale was paused,
--- or no process had seen gate and books answer together (extend_lease.lua). The same formula is in rules/pace.py, line_clock.
+-- or no process had seen gate and books answer together (extend_lease.lua). The same formula is in rules/clock.py, line_clock.
 --
 -- How places are packed
 -- Each digest of a person leads to one number in a place bucket. The number holds three values; the line is in the lowest part:

@@ -1,1 +1,1 @@
-"""Commands: `python manage.py NAME`."""
+"""The commands of `python manage.py NAME`, one file each."""

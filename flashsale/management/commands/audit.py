@@ -1,4 +1,4 @@
-"""manage.py audit: are the promises held, right now?"""
+"""`manage.py audit`: checks whether the promises hold now, on live data."""
 
 import json
 import re
@@ -16,30 +16,32 @@ COLOURS = {Verdict.HELD: "green", Verdict.BROKEN: "bold red", Verdict.NOT_CHECKA
 
 
 class Command(BaseCommand):
-    """Checks the state promises on live data, gate against books; exit 1 when one is broken."""
+    """Compares Redis (the gate) with PostgreSQL (the books). Exit 1 if a promise is broken, 2 if it cannot run."""
 
-    help = "Check the promises on live data, gate against books. Exit 1 when one is broken."
+    help = "Check the promises on live data, Redis against PostgreSQL. Exit 1 if one is broken, 2 if it cannot run."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """What may be asked."""
-        parser.add_argument("--campaign", help="code of one campaign; all unless given")
-        parser.add_argument("--head", default="", help="POSITION:HASH of the audit trail's end, as noted earlier")
+        """The campaign, the noted head of the audit trail, --json."""
+        parser.add_argument("--campaign", help="code of one campaign; the default is all campaigns")
+        parser.add_argument(
+            "--head", default="", help="POSITION:HASH of the audit trail's end, as an earlier audit printed it"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Runs the audit and prints it."""
+        """Runs the audit and prints the findings."""
         code = options["campaign"]
         if code and not Campaign.objects.filter(code=code).exists():
             known = ", ".join(Campaign.objects.values_list("code", flat=True)) or "none"
             raise CommandError(f"There is no campaign {code!r}. Known: {known}.", returncode=2)
         if options["head"] and not re.fullmatch(r"[1-9][0-9]{0,17}:[0-9a-f]{64}", options["head"]):
-            raise CommandError("--head is POSITION:HASH, as an earlier audit printed it.", returncode=2)
+            raise CommandError("--head must be POSITION:HASH, as an earlier audit printed it.", returncode=2)
         try:
             findings = audit(campaign=code, head=options["head"])
         except GateDown as error:
-            raise CommandError(f"The gate does not answer ({error}). Is Redis running?", returncode=2) from error
+            raise CommandError(f"Redis (the gate) does not answer ({error}). Is it running?", returncode=2) from error
         (self._print_json if options["json"] else self._print_table)(findings)
-        broken = [_name(finding) for finding in findings if finding.verdict is Verdict.BROKEN]
+        broken = [_title(finding) for finding in findings if finding.verdict is Verdict.BROKEN]
         if broken:
             raise CommandError(f"Broken: {', '.join(broken)}.", returncode=1)
 
@@ -60,5 +62,5 @@ class Command(BaseCommand):
         self.stdout.write(f"The audit trail ends at {trail_head()}")
 
 
-def _name(finding: Finding) -> str:
+def _title(finding: Finding) -> str:
     return f"promise {finding.promise}" if finding.promise else "the audit trail"

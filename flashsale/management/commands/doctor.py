@@ -1,4 +1,4 @@
-"""`manage.py doctor`: what is wrong with this machine's set-up, and the command that helps; exits 1 if anything is."""
+"""`manage.py doctor`: checks the set-up and prints the command that fixes each problem. Exit 1 if there is one."""
 
 import sys
 from typing import Any
@@ -12,22 +12,24 @@ from flashsale.management import doctor_checks
 
 
 class Command(BaseCommand):
-    """Looks and tells; changes nothing."""
+    """Prints a table of all checks. Changes nothing."""
 
-    help = "Check the set-up: what was found, what is expected, the command that fixes it."
+    help = (
+        "Check the set-up: what was found, what is expected, the command that fixes it. Exit 1 if there is a problem."
+    )
     requires_system_checks = []
 
     def handle(self, **_: Any) -> None:
-        """A row for each look."""
+        """Prints one row for each check."""
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         table = Table()
-        for heading in ("", "what", "found", "expected", "what helps"):
+        for heading in ("", "check", "found", "expected", "fix"):
             table.add_column(heading)
-        found = doctor_checks.look()
-        for check in found:
-            sign = Text("well", style="green") if check.well else Text("ill", style="bold red")
-            fix = "" if check.well else check.fix
-            table.add_row(sign, check.what, Text(check.found), Text(check.expected), Text(fix, style="bold"))
+        checks = doctor_checks.run_checks()
+        for check in checks:
+            mark = Text("ok", style="green") if check.ok else Text("problem", style="bold red")
+            fix = "" if check.ok else check.fix
+            table.add_row(mark, check.name, Text(check.found), Text(check.expected), Text(fix, style="bold"))
         console.print(table)
-        if not all(check.well for check in found):
+        if not all(check.ok for check in checks):
             sys.exit(1)

@@ -1,4 +1,4 @@
-"""manage.py rebuild: fill the gate from the books."""
+"""`manage.py rebuild`: fills Redis (the gate) from PostgreSQL (the books)."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from flashsale.life.rebuild import live_sales, rebuild
 
 
 class Command(BaseCommand):
-    """Fills the gate for sales that it does not know (any more); one that it knows is left alone."""
+    """Fills Redis for sales that it does not know or has lost. It does not touch a sale that Redis knows."""
 
-    help = "Fill the gate from the books for every published sale it does not know. Safe to run at any moment."
+    help = "Fill Redis from PostgreSQL for each published sale that Redis does not know. Safe to run at any time."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """What may be asked."""
-        parser.add_argument("sale", nargs="?", help="code of one sale; all published ones unless given")
+        """The sale."""
+        parser.add_argument("sale", nargs="?", help="code of one sale; the default is all published sales")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Rebuilds and says the epoch of each sale."""
+        """Rebuilds the sales and prints the epoch of each one."""
         sales = live_sales()
         if options["sale"] and options["sale"] not in sales:
             raise CommandError(
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         for code, sale in sales.items():
             if options["sale"] in {None, code}:
                 try:
-                    card = rebuild(sale=sale)
+                    sale_card = rebuild(sale=sale)
                 except GateDown as error:
-                    raise CommandError(f"The gate does not answer ({error}). Is Redis running?") from error
-                self.stdout.write(f"{code}: the gate answers, epoch {card.epoch}")
+                    raise CommandError(f"Redis (the gate) does not answer ({error}). Is it running?") from error
+                self.stdout.write(f"{code}: Redis knows the sale, epoch {sale_card.epoch}")

@@ -1,34 +1,48 @@
-"""Makes the groups of people who use the admin: schedulers, reviewers, viewers. Safe to repeat."""
+"""Make the groups of the admin: scheduler, reviewer, viewer. Safe to repeat."""
 
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand
 
-VIEWED = (
-    "campaign", "campaignaxis", "channel", "partnerkey", "sale", "offer", "allocation", "unit", "reservation", "case",
-    "notice", "reallocation", "record", "reviewrun", "appeal", "publishedruleset",
-)  # fmt: skip
-PLANNED = ("campaign", "campaignaxis", "channel", "sale", "offer", "allocation")
-VIEWER = frozenset(f"view_{model}" for model in VIEWED)
+VIEWED_MODELS = (
+    "campaign",
+    "campaignaxis",
+    "channel",
+    "partnerkey",
+    "sale",
+    "offer",
+    "allocation",
+    "unit",
+    "reservation",
+    "case",
+    "notice",
+    "reallocation",
+    "record",
+    "reviewrun",
+    "appeal",
+    "publishedruleset",
+)
+PLANNED_MODELS = ("campaign", "campaignaxis", "channel", "sale", "offer", "allocation")
+VIEWER = frozenset(f"view_{model}" for model in VIEWED_MODELS)
 ROLES = {
     "viewer": VIEWER,
     "scheduler": VIEWER
-    | {f"{verb}_{model}" for model in PLANNED for verb in ("add", "change", "delete")}
+    | {f"{verb}_{model}" for model in PLANNED_MODELS for verb in ("add", "change", "delete")}
     | {"add_partnerkey", "change_partnerkey", "add_reallocation"},
-    # Whoever decides about a person's order sees whom it concerns; nobody else does.
+    # Only reviewers may see contacts, because they decide about the orders of these people.
     "reviewer": VIEWER
     | {"add_reviewrun", "add_publishedruleset", "add_case", "change_case", "change_appeal", "view_contact"},
 }
 
 
 class Command(BaseCommand):
-    """The groups get exactly these permissions; people are put into them in the admin."""
+    """Gives each group exactly the permissions of ROLES. An admin adds the users to the groups."""
 
     help = __doc__ or ""
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """A group that exists is set right."""
+        """Creates missing groups and corrects the permissions of existing ones."""
         for role, codenames in ROLES.items():
             group, _ = Group.objects.get_or_create(name=role)
             known = Permission.objects.filter(content_type__app_label="flashsale", codename__in=codenames)

@@ -1,7 +1,7 @@
-"""A rule set of the review: data that is published before a sale, by which its orders are scored afterwards.
+"""A rule set of the review: numbers that are published before a sale and by which its orders are scored afterwards.
 
-It is told by a number and by the hash of its content. Changing it makes another one; a sale keeps the one it was
-published with.
+A rule set is named by a version and by the hash of its content. A changed rule set is a new one. A sale keeps the rule
+set with which it was published. suspicion.py uses the numbers; docs/review.md explains the scoring.
 """
 
 import json
@@ -17,7 +17,7 @@ COUNT_MAX = 1_000_000
 
 
 class Kind(StrEnum):
-    """A value that orders can have in common."""
+    """A kind of value that orders can have in common."""
 
     DEVICE = "device"
     PAYMENT = "payment"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 class Mark(StrEnum):
-    """Something seen on one order alone. The first two are hard facts: each suffices to look at the order."""
+    """A fact about a single order. The first two are hard facts: one of them is enough to look at the order."""
 
     BYPASSED_LINE = "bypassed_line"
     OVER_LIMIT = "over_limit"
@@ -46,64 +46,68 @@ class Mark(StrEnum):
 
 
 STRONG = frozenset({Kind.DEVICE, Kind.PAYMENT, Kind.NATIONAL_ID, Kind.MAILBOX, Kind.PHONE, Kind.EMAIL, Kind.ACCOUNT})
-"""A person has these for themselves: whoever shares one is linked."""
+"""A person does not share these with strangers, so a shared value alone links two orders."""
 HABITS = frozenset({Mark.INHUMAN_SPEED, Mark.DISPOSABLE_MAIL, Mark.ODD_ADDRESS})
-"""Habits that strangers have, too; at one address they say more."""
+"""Marks that strangers have too. They link two orders only together with a shared value, such as an address."""
 PAIRED: dict[str, Kind | Mark] = {kind.value: kind for kind in Kind if kind not in STRONG}
 PAIRED |= {mark.value: mark for mark in Mark if mark in HABITS}
-"""What may stand in a pair."""
+"""The words that a pair of `together` may have: every weak kind and every habit."""
 HARD_FACTS = frozenset({Mark.BYPASSED_LINE, Mark.OVER_LIMIT})
 
 
-class BadRules(ValueError):
-    """What was written down is no rule set; the text says where."""
+class InvalidRuleSet(ValueError):
+    """The content is not a rule set. The message says which field is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSet:
-    """Whom people look at. A score is the points of the linked group and of what was seen on the order alone."""
+    """Which orders people look at.
+
+    The score of an order is the points of its linked group, plus the points for what it also shares with that group,
+    plus the points for its own marks; at most 100.
+    """
 
     threshold: int
-    """From this score on (0 to 100) people look at an order."""
+    """People look at an order with this score (1 to 100) or a higher one."""
     linked: tuple[int, ...]
-    """Points for a group of 2, 3, 4 … linked people; the last for every larger one."""
+    """Points for a group of 2, 3, 4 … linked people. The last number counts for every larger group."""
     spread: tuple[int, ...]
-    """Points for a group that goes to 2, 3, 4 … different addresses; the larger of the two counts."""
+    """Points for a group with orders to 2, 3, 4 … different addresses. The larger of `linked` and `spread` counts."""
     besides: Mapping[Kind, int]
-    """Points for what an order also has in common with others of its group."""
+    """Points for a value that the order also shares with another order of its group, by kind."""
     marks: Mapping[Mark, int]
-    """Points for what is seen on one order."""
+    """Points for each mark of an order."""
     together: tuple[tuple[Kind | Mark, Kind | Mark], ...]
-    """What neighbours and colleagues may have in common links only in these pairs."""
+    """Two orders that share only weak values, as neighbours do, are linked when they share both values of a pair."""
     inhuman_ms: int
-    """Whoever pays sooner after reserving (milliseconds) is faster than people are."""
+    """A payment sooner after the reservation than this (milliseconds) is faster than a person can pay."""
     burst_s: int
     burst_people: int
-    """So many linked people who pay within so many seconds are a burst."""
+    """This many linked people who pay within `burst_s` seconds are a burst."""
     near_address: int
     near_name: int
-    """How alike (0 to 100) words of addresses and names must be; numbers must be the same."""
+    """How similar (0 to 100) words of addresses and names must be. Numbers must be equal."""
     phone_block: int
-    """Phone numbers that follow each other at this distance at most are a block."""
+    """Phone numbers are a block when each is at most this far from the next one."""
     crowded: Mapping[Kind, int]
-    """What more people than this have links nobody: a carrier's network, a public mail provider."""
+    """A value that more people than this share does not link them: a carrier's network, a public mail provider."""
     crowd_share: int
-    """Percent of all people from which on a network or a mail domain is a crowd's, however few they are."""
+    """A network or a mail domain also links nobody when its people are more than this percentage of all orders."""
     majority: int
-    """Percent of the people at an address who must be linked for the address to join their groups."""
+    """The groups at an address are joined when at least this percentage of its orders is linked."""
     growth: int
-    """Percent by which such a group may grow by people at its address with whom nothing else links it."""
+    """Such a joined group may also take orders at its address that nothing else links; at most this percentage more."""
 
     def published(self) -> dict[str, Any]:
-        """The rules as they are published, kept and hashed."""
+        """The rule set as JSON data: so it is published, stored and hashed."""
         return {name: _plain(getattr(self, name)) for name in _FIELDS}
 
     def content_hash(self) -> str:
-        """SHA-256 of the published rules, in hex: a number says which they are, this what they are."""
+        """SHA-256 of the published data, in hex. It proves the content; the version is only a name."""
         return sha256(json.dumps(self.published(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def points(self, people: int, addresses: int) -> int:
-        """What a linked group of so many people at so many addresses gives."""
+        """The points of a linked group with so many people at so many addresses."""
         return max(_at(self.linked, people), _at(self.spread, addresses))
 
 
@@ -125,37 +129,37 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
-def read(content: Any) -> RuleSet:
-    """The rule set that was published in this form. Raises BadRules."""
+def parse_rule_set(content: Any) -> RuleSet:
+    """Reads the data that :meth:`RuleSet.published` makes. Raises InvalidRuleSet."""
     if not isinstance(content, Mapping) or set(content) != set(_FIELDS):
-        raise BadRules(f"a rule set has exactly these fields: {', '.join(_FIELDS)}")
+        raise InvalidRuleSet(f"a rule set has exactly these fields: {', '.join(_FIELDS)}")
     for name in _PERCENT:
         _number(name, content[name], SCORE_MAX)
     for name in _COUNTS:
         _number(name, content[name], COUNT_MAX)
     if content["threshold"] < 1:
-        raise BadRules("threshold: 1 to 100")
+        raise InvalidRuleSet("threshold: 1 to 100")
     known = {**content, **{name: _scale(name, content[name]) for name in _SCALES}}
     known["marks"] = _by_word("marks", content["marks"], Mark)
     known["besides"] = _by_word("besides", content["besides"], Kind)
     known["crowded"] = _by_word("crowded", content["crowded"], Kind, most=COUNT_MAX)
     known["together"] = tuple(_pair(pair) for pair in _list("together", content["together"]))
     if set(known["marks"]) != set(Mark):
-        raise BadRules(f"marks: points for each of {', '.join(Mark)}")
+        raise InvalidRuleSet(f"marks: points for each of {', '.join(Mark)}")
     if min(known["marks"][fact] for fact in HARD_FACTS) < content["threshold"]:
-        raise BadRules("marks: a hard fact reaches the threshold by itself")
+        raise InvalidRuleSet("marks: a hard fact reaches the threshold by itself")
     return RuleSet(**known)
 
 
 def _list(name: str, content: Any) -> Sequence[Any]:
     if not isinstance(content, list) or not 1 <= len(content) <= LIST_MAX:
-        raise BadRules(f"{name}: a list of 1 to {LIST_MAX}")
+        raise InvalidRuleSet(f"{name}: a list of 1 to {LIST_MAX}")
     return content
 
 
 def _pair(content: Any) -> tuple[Kind | Mark, Kind | Mark]:
     if not isinstance(content, list) or len(content) != 2 or not set(map(str, content)) <= PAIRED.keys():
-        raise BadRules(f"together: pairs of {', '.join(PAIRED)}")
+        raise InvalidRuleSet(f"together: pairs of {', '.join(PAIRED)}")
     return PAIRED[content[0]], PAIRED[content[1]]
 
 
@@ -163,28 +167,29 @@ def _scale(name: str, content: Any) -> tuple[int, ...]:
     for points in _list(name, content):
         _number(name, points, SCORE_MAX)
     if list(content) != sorted(content):
-        raise BadRules(f"{name}: a larger group cannot give fewer points")
+        raise InvalidRuleSet(f"{name}: a larger group cannot give fewer points")
     return tuple(content)
 
 
 def _number(name: str, value: Any, most: int) -> None:
     if type(value) is not int or not 0 <= value <= most:
-        raise BadRules(f"{name}: a whole number from 0 to {most}")
+        raise InvalidRuleSet(f"{name}: a whole number from 0 to {most}")
 
 
 def _by_word(name: str, content: Any, words: type[StrEnum], most: int = SCORE_MAX) -> dict[Any, int]:
     if not isinstance(content, Mapping) or not set(content) <= {word.value for word in words}:
-        raise BadRules(f"{name}: numbers by any of {', '.join(words)}")
+        raise InvalidRuleSet(f"{name}: numbers by any of {', '.join(words)}")
     for number in content.values():
         _number(name, number, most)
     return {words(word): points for word, points in content.items()}
 
 
-RULES = RuleSet(
+DEFAULT_RULE_SET = RuleSet(
     threshold=60,
-    # Eight people on one card may be a family; nine, or fewer who have more in common, make people look.
+    # Eight people who pay with one card may be a family. Nine people reach the threshold, and so do fewer people who
+    # have more in common.
     linked=(10, 25, 35, 40, 40, 45, 55, 65, 75),
-    # Who pays or types for relatives elsewhere does so for three of them, hardly for more.
+    # A person who pays or types for relatives at other addresses does so for about three of them, hardly for more.
     spread=(10, 25, 40, 60, 70, 80),
     besides={Kind.MAIL_PATTERN: 15, Kind.PHONE_BLOCK: 10, Kind.NAME: 5},
     marks={

@@ -1,9 +1,18 @@
-"""Which confirmed orders people should look at, by a rule set that is published before the sale.
+"""Scores confirmed orders by a rule set that is published before the sale, so that people look at suspicious ones.
 
-Orders are linked into groups. What a person has for themselves (device, card, mailbox) links whoever shares it. What
-neighbours share (an address, a network, a firm's numbers in a row) links only together with something of another sort:
-a like name, mailboxes by a pattern, or both being faster than people are. So a boarding house, a campus, an office, a
-pick-up point or a mobile network is not one person. A score decides nothing; it puts an order before people.
+A score decides nothing: people look at every order that reaches the threshold. How a score comes about:
+
+1. Each order has values (rule_set.py: Kind) and marks (Mark). clues.py finds the values of contact data.
+2. Orders are linked into groups. A strong value (device, payment card, mailbox) links all orders that share it. A weak
+   value, which neighbours share too (an address, a network, a firm's phone numbers in a row), links two orders only
+   together with a second weak value or a habit: a similar name, mailboxes with one pattern, a payment faster than a
+   person. A value that a whole crowd shares links nobody. So a boarding house, a campus, an office, a pick-up point or
+   a mobile network is not taken for one person.
+3. Where most orders at an address or mail domain are linked, their groups become one group, with a few more orders of
+   that address or domain.
+4. A group has points by the number of its people and of its addresses.
+5. The score of an order is the points of its group, plus points for what else it shares with the group, plus points for
+   its own marks; at most 100.
 """
 
 from collections import Counter, defaultdict
@@ -14,15 +23,16 @@ from typing import Any
 
 from flashsale.rules.identity import Axis
 from flashsale.rules.review import clues
-from flashsale.rules.review.clues import Buyer
-from flashsale.rules.review.rule_set import HABITS, RULES, SCORE_MAX, STRONG, Kind, Mark, RuleSet
+from flashsale.rules.review.clues import BuyerContact
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, HABITS, SCORE_MAX, STRONG, Kind, Mark, RuleSet
 
-# Enough for a reviewer to see which orders share a value, far too little to find the value or match it elsewhere.
+# A reviewer sees by the trace which orders share a value. It is too short to find the value or to match it elsewhere.
 _TRACE_HEX_CHARS = 4
-# What an order says of its person alone; two orders of one person, within the limit, share nothing.
+# Orders that are equal in these axes belong to one person. Such orders, within the limit, do not count as shared
+# values.
 _PERSONS = (Axis.PHONE, Axis.EMAIL, Axis.ACCOUNT, Axis.NATIONAL_ID)
 _GROWING = frozenset({Kind.ADDRESS, Kind.MAIL_DOMAIN})
-# In a small sale, too, many strangers have these in common.
+# Many strangers share these in a small sale too, so a percentage of the orders bounds them as well.
 _OF_CROWDS = frozenset({Kind.NETWORK, Kind.MAIL_DOMAIN})
 _CROWD_FROM = 5
 _MORE_THAN_A_COUPLE = 3
@@ -33,20 +43,23 @@ Value = tuple[Kind, Hashable]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A confirmed order: digests it came with, contact data while it is kept, times in ms, what the books say of it."""
+    """A confirmed order: the digests of its buyer by axis, contact data while it is kept, times in ms.
+
+    `bypassed_line` is true when its index was never given or its number does not follow from the draw.
+    """
 
     id: str
     traits: Mapping[Axis, bytes]
-    buyer: Buyer | None = None
+    buyer: BuyerContact | None = None
     made_ms: int = 0
     paid_ms: int = 0
     quantity: int = 1
-    bypassed: bool = False
+    bypassed_line: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """A value that other people have too."""
+class SharedValue:
+    """A value of an order that other people have too. `people` counts the others."""
 
     kind: Kind
     people: int
@@ -55,55 +68,56 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What speaks for looking at one order. `group` numbers the linked orders, `people` counts who is among them.
+    """The score of one order and the facts behind it.
 
-    `at_address` counts the people at its address, linked or not.
+    `points` are those of its group. `group` is the id of the group, `people` the number of people in it.
+    `people_at_address` counts the people at the address of the order, linked or not.
     """
 
     order_id: str
     score: int
     points: int
-    reasons: tuple[Reason, ...]
+    shared: tuple[SharedValue, ...]
     marks: tuple[Mark, ...]
     group: int
     people: int
-    at_address: int
+    people_at_address: int
 
-    def evidence(self, rules: RuleSet, version: str) -> dict[str, Any]:
-        """The facts to freeze with a case: categories and counts, nothing of anybody else. Ready for JSON."""
+    def evidence(self, rule_set: RuleSet, version: str) -> dict[str, Any]:
+        """The facts that a case keeps: categories and counts, no data of other people. Ready for JSON."""
         return {
-            "rules": {"version": version, "hash": rules.content_hash(), "threshold": rules.threshold},
+            "rules": {"version": version, "hash": rule_set.content_hash(), "threshold": rule_set.threshold},
             "score": self.score,
             "shared": [
-                {"axis": reason.kind.value, "people": reason.people, "trace": reason.trace} for reason in self.reasons
+                {"axis": value.kind.value, "people": value.people, "trace": value.trace} for value in self.shared
             ],
             "linked": {"people": self.people - 1, "points": self.points},
-            "marks": [{"mark": mark.value, "points": rules.marks[mark]} for mark in self.marks],
+            "marks": [{"mark": mark.value, "points": rule_set.marks[mark]} for mark in self.marks],
         }
 
 
-def score(orders: Iterable[Order], rules: RuleSet = RULES, *, limit: int = 1) -> list[Finding]:
-    """A finding for every order, the highest score first; `limit` is the campaign's, in units.
+def score_orders(orders: Iterable[Order], rule_set: RuleSet = DEFAULT_RULE_SET, *, limit: int = 1) -> list[Finding]:
+    """A finding for every order, the highest score first. `limit` is the campaign's limit per person, in units.
 
-    The same orders give the same findings, in whatever sequence they come.
+    The sequence of `orders` does not change the findings.
     """
-    crowd = _Crowd(sorted(orders, key=lambda order: order.id), rules)
+    crowd = _Crowd(sorted(orders, key=lambda order: order.id), rule_set)
     forest = _linked(crowd)
     groups = _groups(crowd, forest)
     findings = [_finding(order, crowd, groups[order.id], limit) for order in crowd.orders]
     return sorted(findings, key=lambda finding: (-finding.score, finding.order_id))
 
 
-def suspicious(findings: Iterable[Finding], rules: RuleSet = RULES) -> list[Finding]:
-    """The findings that reach the threshold, for people to look at."""
-    return [finding for finding in findings if finding.score >= rules.threshold]
+def suspicious(findings: Iterable[Finding], rule_set: RuleSet = DEFAULT_RULE_SET) -> list[Finding]:
+    """The findings that reach the threshold. People look at these orders."""
+    return [finding for finding in findings if finding.score >= rule_set.threshold]
 
 
 class _Crowd:
-    """All orders, what each has, and who else has it."""
+    """All orders, the values and marks of each, and which orders share a value."""
 
-    def __init__(self, orders: Sequence[Order], rules: RuleSet) -> None:
-        self.rules = rules
+    def __init__(self, orders: Sequence[Order], rule_set: RuleSet) -> None:
+        self.rule_set = rule_set
         self.orders = orders
         self.person: dict[str, Person] = {}
         self.values: dict[str, dict[Kind, Hashable]] = {}
@@ -112,11 +126,11 @@ class _Crowd:
         self.units = {order.id: order.quantity for order in orders}
         self.paid_ms = {order.id: order.paid_ms for order in orders}
         buyers = {order.id: order.buyer for order in orders if order.buyer}
-        alike = clues.clusters(buyers, rules)
+        alike = clues.clusters(buyers, rule_set)
         self._odd = clues.odd_addresses(buyers)
         for order in orders:
             known = [order.traits.get(axis) for axis in _PERSONS]
-            # Without anything of their own, nobody knows that two orders are one person's.
+            # An order without any of these axes counts as a person of its own.
             self.person[order.id] = tuple(known) if any(known) else (order.id.encode(),)
             values: dict[Kind, Hashable] = {Kind(axis.value): digest for axis, digest in order.traits.items()}
             values |= {kind: found[order.id] for kind, found in alike.items() if order.id in found}
@@ -127,9 +141,9 @@ class _Crowd:
         self.people = {value: len({self.person[id_] for id_ in ids}) for value, ids in self.having.items()}
 
     def _own_marks(self, order: Order) -> Iterator[Mark]:
-        if order.bypassed:
+        if order.bypassed_line:
             yield Mark.BYPASSED_LINE
-        if order.made_ms and 0 <= order.paid_ms - order.made_ms < self.rules.inhuman_ms:
+        if order.made_ms and 0 <= order.paid_ms - order.made_ms < self.rule_set.inhuman_ms:
             yield Mark.INHUMAN_SPEED
         if order.buyer and clues.is_disposable(order.buyer.email.rpartition("@")[2]):
             yield Mark.DISPOSABLE_MAIL
@@ -137,16 +151,16 @@ class _Crowd:
             yield Mark.ODD_ADDRESS
 
     def shared(self, id_: str) -> Iterator[Value]:
-        """The values of an order that other people have too, unless a whole crowd has them."""
+        """The values of an order that other people have too, without those that a whole crowd has."""
         return (value for value in self.values[id_].items() if 1 < self.people[value] <= self.most(value[0]))
 
     def most(self, kind: Kind) -> int:
-        """From how many people on a value is a crowd's."""
-        most = self.rules.crowded.get(kind, len(self.orders))
-        return min(most, self.rules.crowd_share * len(self.orders) // 100) if kind in _OF_CROWDS else most
+        """The largest number of people that a shared value may link. More people are a crowd."""
+        most = self.rule_set.crowded.get(kind, len(self.orders))
+        return min(most, self.rule_set.crowd_share * len(self.orders) // 100) if kind in _OF_CROWDS else most
 
     def weak(self, id_: str) -> dict[Kind | Mark, Hashable]:
-        """What neighbours may have in common."""
+        """The weak values of an order and its habits."""
         found: dict[Kind | Mark, Hashable] = {kind: value for kind, value in self.shared(id_) if kind not in STRONG}
         return found | {mark: mark for mark in self.marks[id_] & HABITS}
 
@@ -172,7 +186,7 @@ class _Forest:
 
 @dataclass(slots=True)
 class _Group:
-    number: int
+    id: int
     orders: list[str] = field(default_factory=list)
     people: set[Person] = field(default_factory=set)
     bursts: set[int] = field(default_factory=set)
@@ -188,7 +202,7 @@ def _linked(crowd: _Crowd) -> _Forest:
             if value[0] in STRONG:
                 forest.join(first.setdefault(value, order.id), order.id)
         weak = crowd.weak(order.id)
-        for pair in crowd.rules.together:
+        for pair in crowd.rule_set.together:
             if pair[0] in weak and pair[1] in weak:
                 both = (pair, weak[pair[0]], weak[pair[1]])
                 forest.join(first.setdefault(both, order.id), order.id)
@@ -197,15 +211,15 @@ def _linked(crowd: _Crowd) -> _Forest:
 
 
 def _grow(crowd: _Crowd, forest: _Forest) -> None:
-    """Joins the groups at a place where most people are linked, and then a few more of its people, never all."""
+    """Where most orders at an address or mail domain are linked, joins their groups and a few more orders there."""
     places = [value for value in crowd.having if value[0] in _GROWING and crowd.people[value] <= crowd.most(value[0])]
     for value in sorted(places, key=str):
         ids = crowd.having[value]
         sizes = Counter(forest.root(id_) for id_ in ids)
         linked = [id_ for id_ in ids if sizes[forest.root(id_)] >= _MORE_THAN_A_COUPLE]
-        if len(linked) < _CROWD_FROM or len(linked) * 100 < crowd.rules.majority * len(ids):
+        if len(linked) < _CROWD_FROM or len(linked) * 100 < crowd.rule_set.majority * len(ids):
             continue
-        more = sorted(set(ids) - set(linked))[: len(linked) * crowd.rules.growth // 100]
+        more = sorted(set(ids) - set(linked))[: len(linked) * crowd.rule_set.growth // 100]
         for id_ in (*linked, *more):
             forest.join(linked[0], id_)
 
@@ -215,23 +229,23 @@ def _groups(crowd: _Crowd, forest: _Forest) -> dict[str, _Group]:
     groups: dict[str, _Group] = {}
     for order in crowd.orders:
         root = forest.root(order.id)
-        group = by_root.setdefault(root, _Group(number=len(by_root) + 1))
+        group = by_root.setdefault(root, _Group(id=len(by_root) + 1))
         group.orders.append(order.id)
         group.people.add(crowd.person[order.id])
         groups[order.id] = group
     for group in by_root.values():
         addresses = {crowd.values[id_].get(Kind.ADDRESS) for id_ in group.orders} - {None}
-        group.points = crowd.rules.points(len(group.people), len(addresses))
+        group.points = crowd.rule_set.points(len(group.people), len(addresses))
         group.values = Counter(value for id_ in group.orders for value in crowd.shared(id_)) if group.points else {}
-        if len(group.people) >= crowd.rules.burst_people:
-            group.bursts = clues.bursts(sorted(crowd.paid_ms[id_] for id_ in group.orders), crowd.rules)
+        if len(group.people) >= crowd.rule_set.burst_people:
+            group.bursts = clues.bursts(sorted(crowd.paid_ms[id_] for id_ in group.orders), crowd.rule_set)
     return groups
 
 
 def _finding(order: Order, crowd: _Crowd, group: _Group, limit: int) -> Finding:
     marks = set(crowd.marks[order.id])
     if not group.points:
-        # Whoever stands alone may write their address as they like.
+        # An odd word in the address means nothing while no other order is linked to this one.
         marks.discard(Mark.ODD_ADDRESS)
     if order.paid_ms in group.bursts:
         marks.add(Mark.MINUTE_BURST)
@@ -240,19 +254,19 @@ def _finding(order: Order, crowd: _Crowd, group: _Group, limit: int) -> Finding:
         marks.add(Mark.OVER_LIMIT)
     besides = sum(
         points
-        for kind, points in crowd.rules.besides.items()
+        for kind, points in crowd.rule_set.besides.items()
         if group.values.get((kind, crowd.values[order.id].get(kind)), 0) > 1
     )
-    total = group.points + besides + sum(crowd.rules.marks[mark] for mark in marks)
+    total = group.points + besides + sum(crowd.rule_set.marks[mark] for mark in marks)
     address = (Kind.ADDRESS, crowd.values[order.id].get(Kind.ADDRESS))
     return Finding(
         order_id=order.id, score=min(total, SCORE_MAX), points=group.points,
-        reasons=tuple(_reasons(order.id, crowd)), marks=tuple(sorted(marks)), group=group.number,
-        people=len(group.people), at_address=crowd.people.get(address, 1),
+        shared=tuple(_shared_values(order.id, crowd)), marks=tuple(sorted(marks)), group=group.id,
+        people=len(group.people), people_at_address=crowd.people.get(address, 1),
     )  # fmt: skip
 
 
-def _reasons(id_: str, crowd: _Crowd) -> Iterator[Reason]:
+def _shared_values(id_: str, crowd: _Crowd) -> Iterator[SharedValue]:
     for kind, value in sorted(crowd.shared(id_), key=lambda value: (value[0] not in STRONG, value[0])):
         trace = sha256(repr(value).encode()).hexdigest()[:_TRACE_HEX_CHARS]
-        yield Reason(kind, crowd.people[kind, value] - 1, trace)
+        yield SharedValue(kind, crowd.people[kind, value] - 1, trace)

@@ -42,7 +42,7 @@ const page = ({ sale, language, currency, texts }) => {
     return (parts[0] ? parts : parts.slice(1)).map((part) => String(part).padStart(2, "0")).join(":");
   }
 
-  /** As in rules/pace.py, if one person in ten does not come. */
+  /** One person in ten does not come. */
   function rawChance({ free, held, claims, entered }, ahead) {
     if (ahead === undefined) return free / Math.max(1, entered); // before the draw
     const takers = ahead + claims + held / 2;

@@ -5,7 +5,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from flashsale.life.receipt import keys
+from flashsale.life.receipt import public_keys
 from flashsale.web.api.access import PublicView, cacheable
 
 KEYS_FRESH_S = 300
@@ -36,4 +36,4 @@ class KeyList(PublicView):
     @extend_schema(operation_id="readKeys", responses=KeySetSerializer)
     def get(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """Public keys of receipts; check one with `python flashsale/rules/receipts.py verify RECEIPT KEYS`."""
-        return cacheable(Response(keys()), KEYS_FRESH_S)
+        return cacheable(Response(public_keys()), KEYS_FRESH_S)

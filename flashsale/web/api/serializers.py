@@ -13,7 +13,15 @@ from flashsale.models.sale import moment, ms
 from flashsale.providers.payments import METHODS
 from flashsale.rules.identity import VALUE_CHARS_MAX, Axis
 from flashsale.rules.reasons import ReasonCode
-from flashsale.rules.states import AppealState, CaseState, Mode, PaymentState, Phase, Remedy, ReservationState
+from flashsale.rules.states import (
+    AllocationMode,
+    AppealState,
+    CaseState,
+    PaymentState,
+    Phase,
+    Remedy,
+    ReservationState,
+)
 
 CHARS_MAX = 200
 ADDRESS_CHARS_MAX = 512
@@ -69,7 +77,7 @@ class LineSerializer(serializers.Serializer[Any]):
     channels = serializers.SerializerMethodField(help_text="Codes of the channels that lead to it.")
     cohort = serializers.IntegerField(allow_null=True)
     seed = serializers.CharField(help_text="Hex; empty until the draw.")
-    mode = serializers.ChoiceField([mode.value for mode in Mode])
+    mode = serializers.ChoiceField([mode.value for mode in AllocationMode])
     opens_at = serializers.DateTimeField(allow_null=True, help_text="If it opens later than the sale.")
     listed_only = serializers.BooleanField(help_text="Only people on its list may enter.")
     carries = serializers.CharField(

@@ -21,7 +21,7 @@ from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Mode
+from flashsale.rules.states import AllocationMode
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.hot import partners, proofs
@@ -106,7 +106,7 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
         raise HttpFault(problems.Fault.WRONG_METHOD, "", ((b"allow", ", ".join(METHODS[verb]).encode()),))
     if not CODE_PATTERN.fullmatch(sale):
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
-    card = await places.card(code=sale)
+    card = await places.sale_card(code=sale)
     found = places.line(card=card, code=line)
     if verb == "status":
         return await _status(request, card, found)
@@ -155,11 +155,11 @@ def _etag(document: dict[str, Any]) -> bytes:
 async def _enter(request: LineRequest) -> HotResponse:
     card, line = request.card, request.line
     if request.is_partner:
-        digests = enter.digests(card=card, values=request.identity(), channel=request.channel.id)
+        digests = enter.digest_identity(card=card, values=request.identity(), channel=request.channel.id)
     else:
         digests = proofs.proven_digests(card=card, cookies=request.http.cookies)
     entry = await _enter_line(request, digests)
-    http_status = 201 if entry.fresh else 200
+    http_status = 201 if entry.created else 200
     if request.is_partner:
         document = {"place": entry.token, "line": line.code, "index": entry.index, "entered": True}
         return json_response(http_status, document)
@@ -197,7 +197,7 @@ async def _with_index_blocks(request: LineRequest, attempt: Callable[[], Awaitab
         except Refused as refused:
             if refused.outcome is not Outcome.NO_ROOM:
                 raise
-        await index_blocks.make_room(card=request.card, line=request.line)
+        await index_blocks.extend_block_now(card=request.card, line=request.line)
     return await attempt()
 
 
@@ -223,7 +223,7 @@ async def _leave(request: LineRequest) -> HotResponse:
 
 
 async def _wait(request: LineRequest) -> HotResponse:
-    await extra_time.wait(card=request.card, line=request.line, place=request.place())
+    await extra_time.extra_time(card=request.card, line=request.line, place=request.place())
     return json_response(200, {"granted": True})
 
 
@@ -233,9 +233,9 @@ async def _receipt(request: LineRequest) -> HotResponse:
 
 def _buying_place(request: LineRequest) -> Place:
     """The place that reserves. A direct allocation has no line, so there it is made from the partner's identity."""
-    if request.line.mode != Mode.DIRECT:
+    if request.line.mode != AllocationMode.DIRECT:
         return request.place()
-    digests = enter.digests(card=request.card, values=request.identity(), channel=request.channel.id)
+    digests = enter.digest_identity(card=request.card, values=request.identity(), channel=request.channel.id)
     return reserve.direct_place(card=request.card, line=request.line, digests=digests)
 
 
@@ -253,7 +253,7 @@ async def _reserve(request: LineRequest) -> HotResponse:
         key=key,
         key_owner=f"channel:{request.channel.id}" if request.is_partner else "place",
     )
-    made = await (_with_index_blocks(request, attempt) if request.line.mode == Mode.DIRECT else attempt())
+    made = await (_with_index_blocks(request, attempt) if request.line.mode == AllocationMode.DIRECT else attempt())
     document = {
         "reservation": str(made.id),
         "deadline": made.deadline_ms,

@@ -49,7 +49,7 @@ class LineRequest(NamedTuple):
 
     def _is_carried(self, token: str) -> bool:
         try:
-            old = places.read(token)
+            old = places.open_token(token)
         except Refused:
             return False
         carries = self.line.carries

@@ -18,9 +18,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from flashsale.gate import bridge
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life import places
-from flashsale.life.enter import digests as digests_of
+from flashsale.life.enter import digest_identity
 from flashsale.providers.messages import codes as sender
-from flashsale.rules.identity import Axis, reach
+from flashsale.rules.identity import Axis, message_address
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
 from flashsale.web import browser_cookie, limits
@@ -47,11 +47,11 @@ def can_prove(*, card: SaleCard) -> bool:
 @json_post
 def send(request: HttpRequest, code: str) -> HttpResponse:
     """Sends a code to each contact of the body; responds with the sealed challenges by axis."""
-    card = bridge.run(places.card(code=code))
+    card = bridge.run(places.sale_card(code=code))
     if not can_prove(card=card):
         raise Refused(Outcome.FORBIDDEN, "This sale cannot be entered by our page.")
     contacts = text_fields(request, *(axis.value for axis in card.hard_at_enter))
-    digests = digests_of(card=card, values={Axis(name): value for name, value in contacts.items()})
+    digests = digest_identity(card=card, values={Axis(name): value for name, value in contacts.items()})
     with _sending_slot():
         _enforce_limits(request, [digest.hex() for digest in digests.values()])
         sent = {axis.value: _challenge(card, axis, digest, contacts[axis]) for axis, digest in digests.items()}
@@ -84,7 +84,9 @@ def _enforce_limits(request: HttpRequest, contacts: list[str]) -> None:
 def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
     code, nonce = f"{secrets.randbelow(10**6):06d}", secrets.token_bytes(CODE_NONCE_BYTES)
     try:
-        sender.send(message=sender.Message(axis=axis.value, to=reach(axis, contact), code=code, sale=card.name))
+        sender.send(
+            message=sender.Message(axis=axis.value, to=message_address(axis, contact), code=code, sale=card.name)
+        )
     except sender.NotSent as error:
         raise Refused(Outcome.NOT_READY, "The code could not be sent.") from error
     mac = code_mac(settings.FLASHSALE_PEPPER, code, nonce)
@@ -95,7 +97,7 @@ def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
 @json_post
 def prove(request: HttpRequest, code: str) -> HttpResponse:
     """Checks challenge and code of each axis ("phone", "phone_code", …). If all are right, sets the proof cookies."""
-    card = bridge.run(places.card(code=code))
+    card = bridge.run(places.sale_card(code=code))
     axes = [axis.value for axis in card.hard_at_enter]
     fields = text_fields(request, *axes, *(f"{axis}_code" for axis in axes))
     proven = [_proof(request, card, axis, fields[axis], fields[f"{axis}_code"]) for axis in card.hard_at_enter]

@@ -15,10 +15,11 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from flashsale.life.fairness_report import FRESH, report
+from flashsale.life.rule_set_text import KIND_LABELS
 from flashsale.rules.gini import OTHER
 from flashsale.rules.outcomes import Refused
 from flashsale.rules.reasons import REASONS
-from flashsale.rules.reasons import reason as reason_of
+from flashsale.rules.reasons import cancel_reason as reason_of
 from flashsale.web import problems
 from flashsale.web.api.catalogue import published_sale
 from flashsale.web.formatting import format_time
@@ -163,7 +164,7 @@ def _refused(data: Mapping[str, Any]) -> Table:
 def _concentration(data: Mapping[str, Any]) -> Table:
     rows = [
         (
-            texts.axes().get(row["axis"], row["axis"]),
+            str(KIND_LABELS.get(row["axis"], row["axis"])),
             *(row[when][figure] for when in ("bought", "kept") for figure in ("holders", "largest")),
             "\u00a0→\u00a0".join(number_format(row[when]["gini"], 2) for when in ("bought", "kept")),
         )

@@ -19,10 +19,11 @@ from flashsale.life import appeal as appeals
 from flashsale.life import sealed_links
 from flashsale.life.notify import appeal_outcome_text, evidence_texts, is_by_machine
 from flashsale.models import Case, Channel, Notice
+from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.reasons import ReasonCode, reason
+from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.web import limits, problems
-from flashsale.web.formatting import format_money, format_time
+from flashsale.web.formatting import format_time
 from flashsale.web.pages import texts
 from flashsale.web.pages.sale_page import page_context
 
@@ -62,7 +63,7 @@ def _act(request: HttpRequest, case: Case) -> None:
 def _case_context(case: Case) -> dict[str, Any]:
     order, language = case.reservation, (get_language() or "id")[:2]
     zone, cancellation = order.sale.campaign.time_zone, order.cancellation
-    why, filed = reason(case.reason), getattr(case, "appeal", None)
+    why, filed = cancel_reason(case.reason), getattr(case, "appeal", None)
     return {
         "order": texts.order_number(order.pk),
         "sale": order.sale.name,

@@ -23,11 +23,12 @@ from flashsale.life.confirm import confirm as confirm_order
 from flashsale.life.notify import appeal_outcome_text
 from flashsale.models import Cancellation, Payment, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
+from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.reasons import ReasonCode, reason
+from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.rules.states import ReservationState
 from flashsale.web import browser_cookie, client_ip, problems
-from flashsale.web.formatting import format_money, format_time
+from flashsale.web.formatting import format_time
 from flashsale.web.pages import own_orders, texts
 from flashsale.web.pages.json_views import json_post, text_fields
 from flashsale.web.pages.sale_page import busy_page, page_context
@@ -169,7 +170,7 @@ def _notes(row: Reservation) -> list[str]:
             return [text]
         return [appeal_outcome_text(filed)] if filed else []
     cancellation: Cancellation = row.cancellation
-    why = reason(cancellation.reason)
+    why = cancel_reason(cancellation.reason)
     notes = [why.title.in_language(language), why.explanation.in_language(language)]
     if filed and cancellation.case_id:
         notes.append(appeal_outcome_text(filed) or gettext("Your appeal has arrived. Somebody else decides it."))

@@ -12,7 +12,7 @@ from flashsale.rules.tokens import Place
 
 def place(request: HttpRequest, *, code: str) -> Place:
     """The place in this browser's cookie; refuses BAD_TOKEN."""
-    return places.read(request.COOKIES.get(f"fs_place_{code}", ""))
+    return places.open_token(request.COOKIES.get(f"fs_place_{code}", ""))
 
 
 def reservations(request: HttpRequest, *, code: str) -> QuerySet[Reservation]:

@@ -26,11 +26,12 @@ from flashsale.gate.sale_card import LineCard, OfferCard, SaleCard
 from flashsale.life import look, places, status
 from flashsale.life import receipt as receipts
 from flashsale.models import Channel, Reservation, Sale
+from flashsale.rules.calling import people_ahead
+from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.pace import people_ahead
-from flashsale.rules.states import Mode, Phase, PlaceState, ReservationState, SaleState
+from flashsale.rules.states import AllocationMode, Phase, PlaceState, ReservationState, SaleState
 from flashsale.web import browser_cookie
-from flashsale.web.formatting import format_money, format_time, format_time_ms
+from flashsale.web.formatting import format_time, format_time_ms
 from flashsale.web.hot import proofs
 from flashsale.web.pages import codes, own_orders, texts
 
@@ -84,7 +85,7 @@ def _by_campaign(sales: Any) -> list[dict[str, Any]]:
 def sale(request: HttpRequest, code: str) -> HttpResponse:
     """The waiting page of a sale."""
     try:
-        response = _waiting_page(request, bridge.run(places.card(code=code)))
+        response = _waiting_page(request, bridge.run(places.sale_card(code=code)))
     except Refused as refused:
         response = _over_page(request, code) if refused.outcome is Outcome.NOT_FOUND else busy_page(request)
     except GateDown:
@@ -98,7 +99,7 @@ def sale(request: HttpRequest, code: str) -> HttpResponse:
 def receipt(request: HttpRequest, code: str) -> HttpResponse:
     """The receipt of this browser's place, as a download that works without JavaScript."""
     try:
-        card = bridge.run(places.card(code=code))
+        card = bridge.run(places.sale_card(code=code))
         line = own_line(request, card=card)
         if line is None:
             raise Http404
@@ -165,7 +166,7 @@ def own_line(request: HttpRequest, *, card: SaleCard) -> LineCard | None:
     the line that is open to everybody.
     """
     own_channels = {channel.code for channel in card.channels if channel.kind == "own page"}
-    lines = [line for line in card.lines if own_channels & set(line.channels) and line.mode == Mode.LINE]
+    lines = [line for line in card.lines if own_channels & set(line.channels) and line.mode == AllocationMode.LINE]
     kept = _kept_places(request)
     for line in lines:
         if (card.sale, line.line_id) in kept:
@@ -192,12 +193,12 @@ def _kept_places(request: HttpRequest) -> set[tuple[int, int]]:
     for name, token in request.COOKIES.items():
         if name.startswith("fs_place_"):
             with suppress(Refused):
-                place = places.read(token)
+                place = places.open_token(token)
                 kept.add((place.sale, place.line))
     return kept
 
 
-def _look(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | None:
+def _look(request: HttpRequest, card: SaleCard, line: LineCard) -> look.PlaceView | None:
     token = request.COOKIES.get(f"fs_place_{card.code}", "")
     if not token:
         return None
@@ -209,7 +210,7 @@ def _look(request: HttpRequest, card: SaleCard, line: LineCard) -> look.View | N
 
 
 def _script_data(
-    request: HttpRequest, card: SaleCard, line: LineCard, document: dict[str, Any], view: look.View | None
+    request: HttpRequest, card: SaleCard, line: LineCard, document: dict[str, Any], view: look.PlaceView | None
 ) -> dict[str, Any]:
     """The data that line.js starts with."""
     return {

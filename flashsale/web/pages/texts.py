@@ -57,20 +57,6 @@ def order_number(reservation: UUID) -> str:
     return str(reservation)[:8]
 
 
-def axes() -> dict[str, str]:
-    """Names of the identity axes."""
-    return {
-        Axis.PHONE: _("phone"),
-        Axis.EMAIL: _("e-mail"),
-        Axis.PAYMENT: _("payment"),
-        Axis.ACCOUNT: _("account"),
-        Axis.NATIONAL_ID: _("national id"),
-        Axis.ADDRESS: _("delivery address"),
-        Axis.DEVICE: _("device"),
-        Axis.NETWORK: _("network"),
-    }
-
-
 def payment_states() -> dict[str, str]:
     """States of a payment as the buyer reads them."""
     return {

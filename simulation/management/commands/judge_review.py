@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from flashsale.rules.review.rule_set import RULES
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from simulation import review_judging
 from simulation.review_judging import PRECISION_AIM, RECALL_AIM, JudgingResult, Row
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         """Simulates, prints the table, and exits 1 if an aim is missed."""
         if not ORDERS_MIN <= options["orders"] <= ORDERS_MAX:
             raise CommandError(f"--orders must be between {ORDERS_MIN} and {ORDERS_MAX:,}.")
-        result = review_judging.judge(seeds=_seeds(options["seeds"]), orders=options["orders"], rules=RULES)
+        result = review_judging.judge(seeds=_seeds(options["seeds"]), orders=options["orders"], rules=DEFAULT_RULE_SET)
         if options["json"]:
             print(json.dumps(result.as_document(), indent=1))
         elif options["markdown"]:

@@ -1,4 +1,4 @@
-"""What is kept, how long, and what a finished sale leaves behind."""
+"""What is kept and for how long, and what stays of a sale that is closed."""
 
 import uuid
 from datetime import timedelta
@@ -31,7 +31,7 @@ def order(sale):
     )
 
 
-def test_a_finished_sale_leaves_the_gate_its_counts_for_a_while_and_the_books_for_ever(gate):
+def test_a_closed_sale_keeps_its_counts_in_redis_for_a_while_and_in_postgresql(gate):
     sale = lobby_sale(stock={PHONE: 1})
     row = order(sale)
     assert close.close(sale=sale.pk) is False
@@ -58,14 +58,14 @@ def test_a_sale_with_something_held_does_not_close():
     assert close.close(sale=sale.pk) is False
 
 
-def test_a_sale_is_looked_for_until_it_is_closed_however_long_its_clock_has_stood(gate):
+def test_a_missing_sale_is_rebuilt_until_it_is_closed_however_long_its_clock_has_stood(gate):
     sale = lobby_sale()
     long_ago = timezone.now() - timedelta(days=3)
     Sale.objects.filter(pk=sale.pk).update(
         lobby_at=long_ago, opens_at=long_ago, closes_at=long_ago + timedelta(hours=1), paused_ms=3 * 86_400_000
     )
     gate.flushall()
-    bridge.run(rebuild.find_lost())
+    bridge.run(rebuild.rebuild_missing_sales())
     assert bridge.run(sale_cards.sale_codes()) == list(rebuild.live_sales()) == [sale.code]
     Sale.objects.filter(pk=begun(sale).pk).update(paused_ms=0)
     assert close.close(sale=sale.pk) is True
@@ -83,7 +83,7 @@ def test_contacts_and_keys_are_deleted_when_their_time_is_over():
     assert (Contact.objects.count(), ApiCall.objects.count()) == (0, 0)
 
 
-def test_a_notice_to_a_deleted_contact_fails_and_holds_nothing_up():
+def test_a_notice_to_a_deleted_contact_fails_and_does_not_delay_other_notices():
     row = order(lobby_sale(stock={PHONE: 1}))
     Contact.objects.all().delete()
     Notice.objects.create(reservation=row, kind="cancelled", sale=row.sale, due_at=timezone.now())

@@ -1,4 +1,4 @@
-"""The line's clock runs only while somebody sees gate and books answer; what stood still costs nobody anything."""
+"""The line's clock runs only while Redis and PostgreSQL both answer. An outage costs shoppers no time."""
 
 import time
 from collections.abc import Iterator
@@ -31,20 +31,20 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.fixture(autouse=True)
 def _short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in (clock_lease, sale_control):
-        monkeypatch.setattr(verb, "LEASE_MS", 400)
-    monkeypatch.setattr(clock_lease, "BEAT_MS", 100)
+        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", 400)
+    monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", 100)
 
 
 def clocks(sale: Sale) -> tuple[int, int]:
-    """What the line's clock shows in the gate and in the books."""
+    """The line's clock in Redis and in PostgreSQL."""
     card = card_of(sale)
     figures = bridge.run(scripts.survey(card, card.lines[0]))
     assert not isinstance(figures, Outcome)
     return figures.now, Sale.objects.get(pk=sale.pk).line_ms(figures.wall)
 
 
-def stopped(sale: Sale) -> int:
-    """Waits until the clock stands, and long enough that a window would have passed; what it shows."""
+def wait_until_stopped(sale: Sale) -> int:
+    """Waits until the clock stands, and a while longer. Returns what the clock shows."""
     time.sleep(0.5)
     first = clocks(sale)
     time.sleep(0.2)
@@ -53,29 +53,29 @@ def stopped(sale: Sale) -> int:
     return first[0]
 
 
-def went_back(sale: Sale, ms: int) -> None:
-    """The gate's wall clock has gone back so far: whatever the sale has noted of it was noted by a later clock."""
+def move_wall_clock_back(sale: Sale, ms: int) -> None:
+    """Simulates that the wall clock of Redis goes back: moves all times that the sale has stored forward instead."""
     Sale.objects.filter(pk=sale.pk).update(paused_ms=F("paused_ms") + ms)
     Clock.objects.filter(sale=sale).update(runs_from_ms=F("runs_from_ms") + ms, runs_until_ms=F("runs_until_ms") + ms)
-    bridge.run(_gate_went_back(SaleKeys(sale.campaign_id, sale.pk).state, ms))
+    bridge.run(_move_gate_clock_back(SaleKeys(sale.campaign_id, sale.pk).state, ms))
 
 
-async def _gate_went_back(key: str, ms: int) -> None:
+async def _move_gate_clock_back(key: str, ms: int) -> None:
     for field in ("paused_ms", "runs_from", "runs_until"):
         await gate().redis.hincrby(key, field, ms)
 
 
-def test_nobody_looks_and_the_clock_stands_for_gate_and_books_and_nothing_is_reserved():
+def test_without_ticks_the_clock_stands_in_both_stores_and_no_unit_is_reserved():
     sale, (ani, budi) = called("ani", "budi")
     ani.reserve()
-    stopped(sale)
+    wait_until_stopped(sale)
     assert refusal(budi.reserve) is Outcome.NOT_READY
 
 
 def test_the_clock_goes_on_from_where_it_stood_so_that_windows_and_holds_keep_their_time():
     sale, (ani, budi) = called("ani", "budi", claim_s=1, hold_s=1)
     held = ani.reserve()
-    stood = stopped(sale)
+    stood = wait_until_stopped(sale)
     tend(sale)
     gate, books = clocks(sale)
     assert gate == books
@@ -86,26 +86,26 @@ def test_the_clock_goes_on_from_where_it_stood_so_that_windows_and_holds_keep_th
     assert broken(sale) == []
 
 
-@pytest.mark.parametrize("looked_after", [True, False])
-def test_an_outage_and_a_pause_at_once_are_not_taken_off_twice(looked_after: bool):
+@pytest.mark.parametrize("ticks_in_pause", [True, False])
+def test_an_outage_during_a_pause_is_subtracted_once(ticks_in_pause: bool):
     sale, _ = called("ani")
     before, _ = clocks(sale)
     sale_control.pause(sale=sale)
-    stood = stopped(sale)
+    stood = wait_until_stopped(sale)
     assert stood - before < 300
-    if looked_after:
+    if ticks_in_pause:
         tend(sale)
-        assert stopped(sale) == stood
+        assert wait_until_stopped(sale) == stood
     sale_control.resume(sale=sale)
-    assert stopped(sale) - stood < 700
+    assert wait_until_stopped(sale) - stood < 700
     tend(sale)
     gate, books = clocks(sale)
     assert gate == books >= stood
 
 
-def test_a_beat_whose_message_to_the_gate_was_lost_is_told_by_the_next_and_the_clock_never_goes_back(monkeypatch):
+def test_a_renewal_that_did_not_reach_redis_is_sent_by_the_next_tick_and_the_clock_never_goes_back(monkeypatch):
     sale, _ = called("ani")
-    stood = stopped(sale)
+    stood = wait_until_stopped(sale)
     dying(monkeypatch, scripts, "extend_lease", lambda: tend(sale))
     assert clocks(sale)[0] == stood
     time.sleep(0.2)
@@ -115,35 +115,35 @@ def test_a_beat_whose_message_to_the_gate_was_lost_is_told_by_the_next_and_the_c
 
 
 @pytest.mark.parametrize("back_ms", [1_500, 3_600_000])
-def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_than_its_last_beat(
+def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_back_than_its_last_renewal(
     back_ms: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     for verb in (clock_lease, sale_control):
-        monkeypatch.setattr(verb, "LEASE_MS", 5000)
+        monkeypatch.setattr(verb, "CLOCK_LEASE_MS", 5000)
     sale, (ani, budi) = called("ani", "budi", claim_s=2, hold_s=2)
     first = ani.reserve()
-    at_beat, _ = clocks(sale)
-    went_back(sale, back_ms)
+    at_renewal, _ = clocks(sale)
+    move_wall_clock_back(sale, back_ms)
     gate_now, books_now = clocks(sale)
     assert gate_now == books_now
-    assert at_beat - 500 < gate_now <= at_beat
+    assert at_renewal - 500 < gate_now <= at_renewal
     assert (ani.look().state, budi.look().state) == ("spent", "called")
     assert budi.reserve().deadline_ms >= first.deadline_ms - 500
     tend(sale)
     tend(sale)
-    assert "wall clock went back" in caplog.text
+    assert "wall clock of Redis went back" in caplog.text
     stood, _ = clocks(sale)
     time.sleep(0.1)
     gate_now, books_now = clocks(sale)
     assert gate_now == books_now
-    assert stood < gate_now < at_beat + 1000
+    assert stood < gate_now < at_renewal + 1000
     assert Clock.objects.get(sale=sale).runs_until_ms <= time.time() * 1000 + 5000
     assert broken(sale) == []
 
 
 @contextmanager
-def host_that_is_off(by: timedelta) -> Iterator[None]:
-    """Whoever acts here does so on a machine whose wall clock is wrong; the gate's is right."""
+def machine_with_wrong_clock(by: timedelta) -> Iterator[None]:
+    """Runs the block on a machine whose wall clock is wrong. The wall clock of Redis is right."""
     right = timezone.now
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timezone, "now", lambda: right() + by)
@@ -152,17 +152,17 @@ def host_that_is_off(by: timedelta) -> Iterator[None]:
 
 @pytest.mark.parametrize("gate_answers", [True, False])
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_an_admin_whose_machines_clock_is_wrong_pauses_and_resumes_and_the_lines_clock_does_not_move(
+def test_a_pause_and_a_resume_from_a_machine_with_a_wrong_clock_do_not_move_the_lines_clock(
     hours: int, gate_answers: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sale_control, "LEASE_MS", 5000)
+    monkeypatch.setattr(sale_control, "CLOCK_LEASE_MS", 5000)
     sale, (ani, budi) = called("ani", "budi", claim_s=10, hold_s=10)
     held = ani.reserve()
     before, _ = clocks(sale)
     if not gate_answers:
-        monkeypatch.setattr(sale_control, "wall_ms", _no_answer)
+        monkeypatch.setattr(sale_control, "wall_ms", _gate_down)
     for decide in (sale_control.pause, sale_control.resume):
-        with host_that_is_off(timedelta(hours=hours)):
+        with machine_with_wrong_clock(timedelta(hours=hours)):
             decide(sale=sale)
         gate_now, books_now = clocks(sale)
         assert gate_now == books_now
@@ -176,19 +176,19 @@ def test_an_admin_whose_machines_clock_is_wrong_pauses_and_resumes_and_the_lines
     assert broken(sale) == []
 
 
-async def _no_answer() -> int:
+async def _gate_down() -> int:
     raise GateDown
 
 
-def test_a_beat_that_was_held_up_at_the_books_for_longer_than_a_lease_moves_nothing(
+def test_a_renewal_that_waits_for_a_row_lock_longer_than_a_lease_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     sale, _ = called("ani")
-    stood = stopped(sale)
+    stood = wait_until_stopped(sale)
     lock, late = clock_lease.lock_sale, []
 
     def held_up(*args: Any, **fields: Any) -> Any:
-        """The row was somebody else's for long; meanwhile another door's beat has let the clock go on."""
+        """The row was locked for a long time. Meanwhile the ticks of another process have restarted the clock."""
         monkeypatch.setattr(clock_lease, "lock_sale", lock)
         late.append(1)
         at_once([lambda: [tend(sale) or time.sleep(0.1) for _ in range(20)]])
@@ -202,7 +202,7 @@ def test_a_beat_that_was_held_up_at_the_books_for_longer_than_a_lease_moves_noth
     assert gate_now == books_now < stood + 3000
 
 
-def test_what_was_lent_before_a_decision_is_not_lent_after_it() -> None:
+def test_a_lease_from_before_a_decision_is_not_applied_after_it() -> None:
     sale, _ = called("ani")
     card, row = card_of(sale), Sale.objects.get(pk=sale.pk)
     stale = {"revision": row.revision, "lease": row.lease._replace(until=row.lease.until + 60_000)}
@@ -211,15 +211,15 @@ def test_what_was_lent_before_a_decision_is_not_lent_after_it() -> None:
     bridge.run(scripts.extend_lease(card, **stale))
     time.sleep(0.1)
     assert clocks(sale) == stood
-    clock_lease._beat(sale.pk, int(time.time() * 1000), time.monotonic())
+    clock_lease._renew_in_books(sale.pk, int(time.time() * 1000), time.monotonic())
     assert clocks(sale) == stood
 
 
-def test_what_was_paused_and_called_off_goes_on_from_where_it_stood() -> None:
+def test_a_sale_called_off_in_a_pause_goes_on_from_where_its_clock_stood() -> None:
     sale, (ani, _) = called("ani", "budi")
     held = ani.reserve()
     sale_control.pause(sale=sale)
-    stood = stopped(sale)
+    stood = wait_until_stopped(sale)
     sale_control.call_off(sale=sale, message="No phones.")
     assert clocks(sale) == (stood, stood)
     tend(sale)
@@ -227,7 +227,7 @@ def test_what_was_paused_and_called_off_goes_on_from_where_it_stood() -> None:
     assert stood <= gate_now == books_now < stood + 300 < held.deadline_ms
 
 
-def test_whoever_resumes_and_has_to_wait_for_it_takes_that_time_from_nobody() -> None:
+def test_the_time_that_a_resume_waits_for_a_lock_is_not_lost_for_shoppers() -> None:
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has no row locks")
     sale, _ = called("ani")
@@ -262,23 +262,23 @@ def test_a_sale_that_has_opened_is_not_postponed_by_an_admin_whose_clock_is_behi
 ) -> None:
     sale, _ = called("ani")
     if not gate_answers:
-        monkeypatch.setattr(sale_control, "wall_ms", _no_answer)
-    with host_that_is_off(timedelta(hours=-1)), pytest.raises(ValidationError):
+        monkeypatch.setattr(sale_control, "wall_ms", _gate_down)
+    with machine_with_wrong_clock(timedelta(hours=-1)), pytest.raises(ValidationError):
         sale_control.postpone(sale=sale, opens_at=timezone.now() + timedelta(hours=3))
 
 
-def test_a_door_that_has_not_heard_of_a_later_opening_does_not_start_the_clock():
+def test_a_process_with_an_old_sale_card_does_not_start_the_clock_before_a_later_opening():
     opens = timezone.now() + timedelta(seconds=1.5)
     sale = lobby_sale(opens_at=opens, closes_at=opens + timedelta(hours=1))
     stale = card_of(sale)
     sale_control.postpone(sale=sale, opens_at=opens + timedelta(hours=1))
     time.sleep(1.6)
-    bridge.run(tick.tend(card=stale))
+    bridge.run(tick.tick_sale(card=stale))
     assert not Clock.objects.filter(sale=sale, runs_until_ms__gt=0).exists()
     assert Sale.objects.get(pk=sale.pk).paused_ms == 0
 
 
-def test_an_outage_over_the_opening_costs_nobody_the_sale() -> None:
+def test_an_outage_over_the_opening_costs_shoppers_no_time() -> None:
     sale = lobby_sale()
     ani = Shopper(sale, "ani")
     ani.enter()

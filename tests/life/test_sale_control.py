@@ -1,4 +1,4 @@
-"""What an admin may still decide about a published sale: safe at any moment, twice, and the promises hold."""
+"""The decisions about a published sale: safe at any moment, safe to repeat, and the promises hold."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -49,12 +49,12 @@ def test_postponing_moves_opening_and_closing_and_keeps_places():
     for _again in range(2):
         sale_control.postpone(sale=sale, opens_at=later, message="Two hours later")
     assert (sale.opens_at, sale.closes_at) == (later, closes + timedelta(hours=2))
-    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+    assert (ani.enter().index, ani.entry.created) == (1, False)
     card = card_of(sale)
     assert bridge.run(status(card=card, line=card.lines[0]))["message"] == "Two hours later"
 
 
-def test_a_line_with_an_opening_of_its_own_opens_as_much_later_in_books_gate_and_card(gate: Redis):
+def test_postponing_moves_the_own_opening_of_a_line_in_postgresql_redis_and_card(gate: Redis):
     sale = lobby_sale()
     own = sale.opens_at + timedelta(minutes=5)
     Allocation.objects.filter(sale=sale).update(opens_at=own)
@@ -77,7 +77,7 @@ def test_a_sale_paused_in_its_lobby_can_still_be_postponed_and_given_units_until
     assert Unit.objects.filter(allocation__sale=sale).count() == stock.quantity
     sale_control.resume(sale=sale)
     assert sale.phase(ms(timezone.now())) is Phase.LOBBY
-    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+    assert (ani.enter().index, ani.entry.created) == (1, False)
     sale_control.pause(sale=sale)
     open_now(sale)
     with pytest.raises(ValidationError):
@@ -120,7 +120,7 @@ def test_a_card_read_before_a_decision_never_replaces_the_one_that_came_with_it(
 
 
 @pytest.mark.parametrize("message", ["x" * 201, "é" * 101, "\U0001f642" * 51, '"' * 101])
-def test_a_message_that_the_public_status_has_no_room_for_is_refused(message):
+def test_a_message_too_long_for_the_public_status_is_refused(message):
     before = Sale.objects.filter(pk=lobby_sale().pk).values()
     was = list(before)
     for decide in (sale_control.pause, sale_control.call_off):
@@ -129,7 +129,7 @@ def test_a_message_that_the_public_status_has_no_room_for_is_refused(message):
     assert list(before.all()) == was
 
 
-def test_a_sale_called_off_reserves_nothing_more_and_says_why():
+def test_a_sale_called_off_reserves_no_more_units_and_shows_its_message():
     sale = lobby_sale()
     ani = called_person(sale)
     with pytest.raises(ValidationError):
@@ -143,7 +143,7 @@ def test_a_sale_called_off_reserves_nothing_more_and_says_why():
         sale_control.resume(sale=sale)
 
 
-def test_the_books_close_early_even_where_the_gate_has_not_heard_of_it(monkeypatch: pytest.MonkeyPatch):
+def test_closing_early_holds_in_postgresql_even_if_redis_did_not_get_it(monkeypatch: pytest.MonkeyPatch):
     sale = lobby_sale(stock={PHONE: 2})
     ani, budi = Shopper(sale, "ani"), Shopper(sale, "budi")
     ani.enter(), budi.enter()
@@ -154,7 +154,7 @@ def test_the_books_close_early_even_where_the_gate_has_not_heard_of_it(monkeypat
     assert ani.reserve(key="in time").id == held.id
     assert refusal(budi.reserve) is Outcome.CLOSED
     assert Unit.objects.filter(state="held").count() == Reservation.objects.filter(state="held").count() == 1
-    bridge.run(sale_control.tell_again(card=card_of(sale)))
+    bridge.run(sale_control.resend_decision(card=card_of(sale)))
     assert refusal(budi.reserve) is Outcome.CLOSED
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.rules.gini import folded, gini
+from flashsale.rules.gini import gini, merge_small_groups
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,6 @@ def test_gini_is_the_mean_difference_between_two_holders_over_twice_the_mean(hol
 
 
 def test_small_groups_are_told_together() -> None:
-    assert folded({}) == {}
-    assert folded({"a": 5, "b": 86}) == {"b": 86, "a": 5}
-    assert folded({"a": 4, "b": 86, "c": 1}) == {"b": 86, "other": 5}
+    assert merge_small_groups({}) == {}
+    assert merge_small_groups({"a": 5, "b": 86}) == {"b": 86, "a": 5}
+    assert merge_small_groups({"a": 4, "b": 86, "c": 1}) == {"b": 86, "other": 5}

@@ -1,4 +1,4 @@
-"""Plans that cannot work are refused when the sale is to be published, in words, and nothing comes into being."""
+"""Publication refuses plans that cannot work, says why in both languages, and changes nothing."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from django.utils import timezone, translation
 from flashsale.gate import bridge
 from flashsale.life import sale_control
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
-from flashsale.life.enter import digests, enter
+from flashsale.life.enter import digest_identity, enter
 from flashsale.life.schedule import problems_of, publish
 from flashsale.models import Allocation, Record, Sale, Unit
 from flashsale.rules.identity import Axis
@@ -31,7 +31,7 @@ def draft_of(*lines, campaign=None, **fields):
 
 
 def refused(sale):
-    """Why the sale cannot be published, in both languages, after it was tried; nothing has changed."""
+    """Tries to publish the sale and checks that nothing has changed. Returns the reasons in both languages."""
     before = list(Sale.objects.values()), Record.objects.count(), Unit.objects.count()
     with translation.override("en"), pytest.raises(ValidationError) as error:
         publish(sale=sale)
@@ -52,8 +52,7 @@ def test_lines_that_roll_over_in_a_circle_are_refused_by_name():
     )
     english, indonesian = refused(sale)
     assert english == [
-        f"The line {code} rolls over in a circle: what it hands on would come back to it."
-        for code in ("one", "two", "three")
+        f"The line {code} rolls over in a circle: its units would come back to it." for code in ("one", "two", "three")
     ]
     assert indonesian == [
         f"Pengalihan sisa antrean {code} berputar: unit yang diserahkannya akan kembali lagi."
@@ -61,20 +60,22 @@ def test_lines_that_roll_over_in_a_circle_are_refused_by_name():
     ]
 
 
-def test_a_line_that_gets_its_units_when_it_has_rolled_over_itself_is_refused_by_name():
+def test_a_line_that_rolls_over_to_a_line_that_has_rolled_over_is_refused_by_name():
     at = {"rolls_over_at": OPENS + HALF_AN_HOUR}
     first, second = line("one", successor="two", **at), line("two", channel="akulaku", successor="three", **at)
     english, indonesian = refused(draft_of(first, second, line("three", channel="mi.com")))
-    assert english == ["The line one rolls over to one that has rolled over by then: nobody there could be called."]
+    assert english == [
+        "The line one rolls over to a line that has rolled over by then: that line could not call people."
+    ]
     assert indonesian != english
 
 
 @pytest.mark.parametrize(
     "rules", [{"successor": "two", "rolls_over_at": OPENS + HALF_AN_HOUR}, {"opens_at": OPENS + HALF_AN_HOUR}]
 )
-def test_a_line_whose_own_time_comes_after_the_closing_is_refused_by_name(rules):
+def test_a_line_with_an_own_time_after_the_closing_is_refused_by_name(rules):
     sale = draft_of(line("one", **rules), line("two", channel="akulaku"))
-    # A draft's closing may be changed when its lines are planned already.
+    # The closing of a draft may change after its lines are planned.
     Sale.objects.filter(pk=sale.pk).update(closes_at=OPENS + HALF_AN_HOUR)
     sale.refresh_from_db()
     english, _ = refused(Sale.objects.get(pk=sale.pk))
@@ -98,12 +99,12 @@ def test_a_line_that_rolls_over_before_it_opens_is_refused(opens, rolls):
     own = {} if opens is None else {"opens_at": OPENS + opens}
     first = line("first", successor="public", rolls_over_at=OPENS + rolls, **own)
     english, indonesian = refused(draft_of(first, line("public", channel="akulaku")))
-    assert english == ["The line first rolls over before it opens: nobody could be called."]
+    assert english == ["The line first rolls over before it opens: it could not call people."]
     assert indonesian == ["Sisa antrean first dialihkan sebelum antreannya dibuka: tidak seorang pun dapat dipanggil."]
 
 
 def source_sale(campaign, *, max_entries=1000):
-    """A sale that is open, in which one person stands."""
+    """An open sale with one person in its line."""
     sale = lobby_sale(campaign, stock={PHONE: 1}, max_entries=max_entries)
     Shopper(sale, "ani").enter()
     return open_now(sale)
@@ -164,7 +165,7 @@ def test_units_have_serial_numbers_however_long_the_codes_are():
 
 
 def offering(count):
-    """A draft with a line that offers so many things."""
+    """A draft with one line that sells `count` offers."""
     skus = [f"phone-{number:03}" for number in range(count)]
     offers = [{"sku": sku, "name": "Phone", "price": 1} for sku in skus]
     return draft_of({"code": "first", "channels": ["lazada"], "stock": dict.fromkeys(skus, 1)}, offers=offers, code="s")
@@ -190,10 +191,10 @@ def test_a_line_offers_as_much_as_its_public_status_can_say_at_its_longest():
 
 
 class Account(Shopper):
-    """Somebody whom their partner knows by the name of an account."""
+    """A shopper whom the partner identifies by an account."""
 
     def enter(self):
-        known = digests(card=self.card, values={Axis.ACCOUNT: self.name}, channel=self.channel.id)
+        known = digest_identity(card=self.card, values={Axis.ACCOUNT: self.name}, channel=self.channel.id)
         self.entry = bridge.run(enter(card=self.card, line=self.line, channel=self.channel, digests=known))
         return self.entry
 
@@ -203,7 +204,7 @@ def test_an_account_is_one_person_at_one_partner_only():
     listed = line("akulaku", channel="akulaku", listed=[(Axis.ACCOUNT, "budi")])
     sale = publish(sale=draft_of(line("lazada"), listed, campaign=campaign))
     at_lazada, at_akulaku = Account(sale, "budi"), Account(sale, "Budi", channel="akulaku")
-    assert [person.enter().fresh for person in (at_lazada, at_akulaku, at_lazada)] == [True, True, False]
+    assert [person.enter().created for person in (at_lazada, at_akulaku, at_lazada)] == [True, True, False]
     with pytest.raises(Refused) as stranger:
         Account(sale, "ani", channel="akulaku").enter()
     open_now(sale)
@@ -218,7 +219,7 @@ def test_an_account_is_one_person_at_one_partner_only():
     assert stranger.value.outcome is Outcome.NOT_ELIGIBLE
 
 
-def test_a_list_of_accounts_says_whose_they_are():
+def test_a_list_of_accounts_names_the_channel_of_the_accounts():
     where = line("both") | {"channels": ["lazada", "akulaku"], "listed": [(Axis.ACCOUNT, "budi")]}
     with translation.override("en"), pytest.raises(ValidationError) as error:
         draft_of(where)
@@ -227,7 +228,7 @@ def test_a_list_of_accounts_says_whose_they_are():
     ]
 
 
-def test_a_list_of_accounts_is_refused_where_their_partner_no_longer_leads_to_it():
+def test_a_list_of_accounts_is_refused_when_their_channel_no_longer_leads_to_the_line():
     campaign = poco_campaign(axes={Axis.ACCOUNT: "hard enter"})
     sale = draft_of(line("loyal", listed=[(Axis.ACCOUNT, "budi")]), campaign=campaign)
     channels = sale.allocations.get().channels

@@ -1,4 +1,4 @@
-"""Entering, leaving, coming back, being drawn and called: one place per identity, in an order that anyone can check."""
+"""Enter, leave, draw and call: one place for each identity, in an order that anyone can check."""
 
 import time
 
@@ -6,7 +6,7 @@ import pytest
 
 from flashsale.gate import bridge
 from flashsale.life.leave import leave
-from flashsale.life.look import View, look
+from flashsale.life.look import PlaceView, look
 from flashsale.life.sale_control import pause, resume
 from flashsale.life.status import status
 from flashsale.models import Allocation, Sale
@@ -25,7 +25,7 @@ def crowd(sale: Sale, size: int, **where: str) -> list[Shopper]:
     return people
 
 
-def view(person: Shopper) -> View:
+def view(person: Shopper) -> PlaceView:
     return bridge.run(look(card=person.card, line=person.line, place=person.place))
 
 
@@ -43,11 +43,11 @@ def test_entering_again_with_the_same_proof_gives_the_same_place():
     sale = lobby_sale()
     ani = Shopper(sale, "ani")
     first, again = ani.enter(), ani.enter()
-    assert (first.index, first.fresh) == (1, True)
-    assert (again.index, again.fresh) == (1, False)
+    assert (first.index, first.created) == (1, True)
+    assert (again.index, again.created) == (1, False)
 
 
-def test_nobody_has_a_number_before_the_draw():
+def test_places_have_no_number_before_the_draw():
     sale = lobby_sale()
     (ani,) = crowd(sale, 1)
     seen = view(ani)
@@ -55,18 +55,18 @@ def test_nobody_has_a_number_before_the_draw():
     assert refusal(ani.reserve) is Outcome.NOT_OPEN
 
 
-def test_a_place_in_another_channels_line_is_elsewhere():
+def test_a_person_with_a_place_in_another_channels_line_is_refused():
     sale = lobby_sale(channels=("lazada", "akulaku"))
     Shopper(sale, "ani").enter()
     assert refusal(Shopper(sale, "ani", channel="akulaku").enter) is Outcome.PLACE_ELSEWHERE
 
 
-def test_after_leaving_another_channels_line_one_may_enter_here():
+def test_a_person_who_left_another_channels_line_may_enter_this_one():
     sale = lobby_sale(channels=("lazada", "akulaku"))
     ani = Shopper(sale, "ani")
     ani.enter()
     go(ani)
-    assert Shopper(sale, "ani", channel="akulaku").enter().fresh
+    assert Shopper(sale, "ani", channel="akulaku").enter().created
 
 
 def test_coming_back_before_the_draw_restores_the_place():
@@ -74,11 +74,11 @@ def test_coming_back_before_the_draw_restores_the_place():
     ani, *_ = crowd(sale, 3)
     go(ani)
     assert view(ani).state is PlaceState.LEFT
-    assert (ani.enter().index, ani.entry.fresh) == (1, False)
+    assert (ani.enter().index, ani.entry.created) == (1, False)
     assert view(ani).state is PlaceState.WAITING
 
 
-def test_coming_back_after_the_draw_means_the_end_of_the_line_and_three_times_at_most():
+def test_coming_back_after_the_draw_gives_a_place_at_the_end_three_times_at_most():
     sale = lobby_sale(stock={PHONE: 1})
     people = crowd(sale, 3)
     open_now(sale)
@@ -103,7 +103,7 @@ def test_numbers_follow_from_the_committed_secret():
     assert sorted(numbers) == list(range(1, 21))
 
 
-def test_whoever_enters_after_the_opening_stands_behind_the_cohort():
+def test_people_who_enter_after_the_opening_stand_behind_the_cohort():
     sale = lobby_sale()
     crowd(sale, 5)
     open_now(sale)
@@ -148,7 +148,7 @@ def test_no_more_claims_are_open_at_once_than_the_sale_allows():
         time.sleep(0.21)
 
 
-def test_those_who_left_are_passed_over_by_the_calling():
+def test_calling_skips_people_who_left():
     sale = lobby_sale(stock={PHONE: 2})
     people = crowd(sale, 6)
     left_early = people[3]
@@ -175,7 +175,7 @@ def test_a_pause_stops_reserving_and_the_claim_window_waits():
     assert ani.reserve().replayed is False
 
 
-def test_a_person_whose_limit_is_used_up_is_refused_at_the_door_of_every_sale():
+def test_a_person_whose_limit_is_used_up_cannot_enter_any_sale_of_the_campaign():
     campaign = poco_campaign()
     sale, other = lobby_sale(campaign), lobby_sale(campaign)
     ani = Shopper(sale, "ani")
@@ -194,14 +194,14 @@ def test_another_device_gets_the_place_that_an_order_was_made_with():
     tend(sale)
     order = ani.reserve(key="k")
     device = Shopper(sale, "ani")
-    assert (device.enter().index, device.entry.fresh) == (1, False)
+    assert (device.enter().index, device.entry.created) == (1, False)
     assert device.look().state is PlaceState.SPENT
     again = device.reserve(key="k")
     assert (again.id, again.replayed) == (order.id, True)
     assert refusal(device.reserve, key="more") is Outcome.PLACE_SPENT
 
 
-def test_whoever_left_does_not_come_back_once_their_limit_is_used_up():
+def test_a_person_who_left_does_not_come_back_once_their_limit_is_used_up():
     campaign = poco_campaign()
     sale, other = lobby_sale(campaign), lobby_sale(campaign)
     ani = Shopper(other, "ani")
@@ -216,7 +216,7 @@ def test_whoever_left_does_not_come_back_once_their_limit_is_used_up():
     assert ani.look().state is PlaceState.LEFT
 
 
-def test_nobody_enters_before_the_lobby_opens():
+def test_entering_before_the_lobby_opens_is_refused():
     sale = lobby_sale(opens_in_s=3 * 86_400)
     assert refusal(Shopper(sale, "ani").enter) is Outcome.NOT_OPEN
 

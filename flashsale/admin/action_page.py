@@ -1,0 +1,278 @@
+"""Actions on rows that need a confirmation: a page says what will happen, and a second click does it.
+
+An action calls one verb of `flashsale/life`. One page serves a single row and many rows chosen in a list.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.functional import Promise
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from flashsale.gate.client import GateDown
+from flashsale.models import Campaign, Record, Sale
+from flashsale.rules.outcomes import Refused
+
+ROWS_MAX = 100
+SAMPLE_SIZE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table for `table.html`. The template escapes the cells."""
+
+    title: str
+    head: Sequence[Any]
+    rows: Sequence[Sequence[Any]]
+    foot: Sequence[Any] = field(default=())
+
+
+class Action(ABC):
+    """One verb of `flashsale/life` with its confirmation page.
+
+    `name` is part of the URL. `title` is the text of the button. `bulk` adds the action to the list of rows.
+    """
+
+    name: str
+    title: str | Promise
+    permission: str
+    bulk = False
+
+    @abstractmethod
+    def is_available(self, row: Any) -> bool:
+        """Whether the page offers the action for this row. `perform` checks the state again."""
+
+    @abstractmethod
+    def consequences(self, rows: Sequence[Any]) -> list[str]:
+        """Sentences that say what will happen."""
+
+    def obstacles(self, rows: Sequence[Any]) -> list[str]:  # noqa: ARG002 - most actions have none
+        """Sentences that say why the action is not possible yet. With one or more, the page shows no form."""
+        return []
+
+    def rows_to_open_first(self, rows: Sequence[Any], user: Any) -> Sequence[Any]:  # noqa: ARG002 - most need none
+        """Rows whose pages the user has to open before the action is possible."""
+        return ()
+
+    def tables(self, rows: Sequence[Any]) -> list[Table]:  # noqa: ARG002 - most actions have none
+        """Tables with the facts that the user needs for the decision."""
+        return []
+
+    def build_form(self, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - some forms depend on the rows
+        """The form of the confirmation page; bound if `data` is not None."""
+        return forms.Form(data)
+
+    @abstractmethod
+    def perform(self, *, row: Any, request: HttpRequest, data: dict[str, Any]) -> str | HttpResponse:
+        """Performs the action on one row. Returns a message, or the page to show instead.
+
+        Raises ValidationError, Refused or GateDown.
+        """
+
+
+class ActionAdmin(admin.ModelAdmin):
+    """The pages of a model with `row_actions`: buttons above a row, entries in the list's action menu."""
+
+    row_actions: Sequence[Action] = ()
+    panel_template = ""
+    change_form_template = "admin/flashsale/row.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Adds a page for each action. They come first, because Django's own pattern takes every path."""
+        name = self.opts.model_name
+        pages = [
+            path(
+                f"{action.name}/",
+                self.admin_site.admin_view(partial(self.action_view, action=action)),
+                name=f"flashsale_{name}_{action.name}",
+            )
+            for action in self.row_actions
+        ]
+        return [*pages, *super().get_urls()]
+
+    def action_url(self, action: Action, ids: Sequence[Any]) -> str:
+        """The address of the action's page for the rows with these ids."""
+        page = reverse(f"admin:flashsale_{self.opts.model_name}_{action.name}")
+        return f"{page}?{urlencode([('id', str(id_)) for id_ in ids])}"
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """The list's actions: those of `row_actions` with `bulk`. Deleting many rows at once is not possible."""
+        actions: dict[str, Any] = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        for action in self.row_actions:
+            if action.bulk and request.user.has_perm(action.permission):
+                actions[action.name] = (self._list_action(action), action.name, action.title)
+        return actions
+
+    def _list_action(self, action: Action) -> Callable[..., HttpResponse]:
+        def redirect(_admin: Any, _request: HttpRequest, selected: "QuerySet[Any]") -> HttpResponse:
+            return HttpResponseRedirect(self.action_url(action, [row.pk for row in selected[:ROWS_MAX]]))
+
+        return redirect
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row. Locks and reloads it when a form is about to save it."""
+        row = super().get_object(request, object_id, from_field)
+        if row is not None and request.method == "POST" and connection.in_atomic_block:
+            # A form saves all fields. Without the lock, a row read before a publication would write "draft" over it.
+            row.refresh_from_db(from_queryset=self.model.objects.select_for_update())
+        return row
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Adds the action buttons and the panel to the template's context."""
+        row = kwargs.get("obj")
+        if row is not None:
+            context["row_actions"] = [
+                (action.title, self.action_url(action, [row.pk]))
+                for action in self.row_actions
+                if request.user.has_perm(action.permission) and action.is_available(row)
+            ]
+            context["panel_template"] = self.panel_template
+            context["panel"] = self.panel(row)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Records what the form added in the audit trail, where actions are recorded too; not in Django's log."""
+        self._write_record(request, obj, "add", message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Records the names of the changed fields in the audit trail."""
+        self._write_record(request, obj, "change", message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Records each deleted row in the audit trail."""
+        for row in queryset:
+            self._write_record(request, row, "delete", [])
+
+    @staticmethod
+    def _write_record(request: HttpRequest, row: Any, what: str, message: Any) -> None:
+        sale = row if isinstance(row, Sale) else None
+        campaign = row if isinstance(row, Campaign) else row.campaign
+        form = [
+            [verb, change.get("name", ""), change.get("fields", [])]
+            for part in message
+            for verb, change in part.items()
+        ]
+        Record.write(what, by=request.user, sale=sale, campaign=campaign, subject=row, facts={"form": form})
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002
+        """Redirects to the row's records in the audit trail."""
+        records = reverse("admin:flashsale_record_changelist")
+        return HttpResponseRedirect(f"{records}?{urlencode({'subject': f'{self.opts.model_name}:{object_id}'})}")
+
+    def panel(self, row: Any) -> dict[str, Any]:  # noqa: ARG002 - most models have none
+        """The context of `panel_template`, which is shown above the fields."""
+        return {}
+
+    def action_view(self, request: HttpRequest, action: Action) -> HttpResponse:
+        """The action's page. GET shows the consequences and the form; POST performs the action."""
+        if not request.user.has_perm(action.permission):
+            raise PermissionDenied
+        rows = self._selected_rows(request)
+        form = action.build_form(rows, request.POST if request.method == "POST" else None)
+        unopened = action.rows_to_open_first([row for row in rows if action.is_available(row)], request.user)
+        if request.method == "POST" and not unopened and form.is_valid():
+            return self._perform(request, action, rows, form.cleaned_data)
+        context = self._page_context(request, action, rows, form, unopened)
+        return TemplateResponse(request, "admin/flashsale/action.html", context)
+
+    def _page_context(
+        self, request: HttpRequest, action: Action, rows: Sequence[Any], form: forms.Form, unopened: Sequence[Any]
+    ) -> dict[str, Any]:
+        for form_field in form.fields.values():
+            form_field.label = capfirst(form_field.label)
+        available = [row for row in rows if action.is_available(row)]
+        return {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": action.title,
+            "form": form,
+            "rows": rows[:SAMPLE_SIZE],
+            "not_shown": max(0, len(rows) - SAMPLE_SIZE),
+            "back": self._back_url(rows),
+            "available": available,
+            "unavailable": len(rows) - len(available),
+            "consequences": action.consequences(available) if available else [],
+            "tables": action.tables(available) if available else [],
+            "obstacles": action.obstacles(available)
+            if available
+            else [_("None of these rows is in a state that allows this.")],
+            "unopened": [(reverse(f"admin:flashsale_{self.opts.model_name}_change", args=[r.pk]), r) for r in unopened],
+        }
+
+    def _selected_rows(self, request: HttpRequest) -> list[Any]:
+        ids = request.GET.getlist("id")
+        rows = [self.get_object(request, id_) for id_ in ids[:ROWS_MAX]]
+        found = [row for row in rows if row is not None and self.has_view_permission(request, row)]
+        if not found:
+            raise Http404
+        return found
+
+    def _perform(self, request: HttpRequest, action: Action, rows: Sequence[Any], data: dict[str, Any]) -> HttpResponse:
+        results = [self._perform_on_row(request, action, row, data) for row in rows]
+        if len(rows) > 1:
+            done = sum(result is not None for result in results)
+            text = _("%(action)s: %(done)d of %(count)d done.")
+            messages.info(request, text % {"action": action.title, "done": done, "count": len(rows)})
+            return HttpResponseRedirect(self._back_url(rows))
+        result = results[0]
+        if isinstance(result, HttpResponse):
+            return result
+        if result is not None:
+            messages.success(request, result)
+        return HttpResponseRedirect(self._back_url(rows))
+
+    def _back_url(self, rows: Sequence[Any]) -> str:
+        name = f"admin:flashsale_{self.opts.model_name}"
+        return reverse(f"{name}_change", args=[rows[0].pk]) if len(rows) == 1 else reverse(f"{name}_changelist")
+
+    def _perform_on_row(
+        self, request: HttpRequest, action: Action, row: Model, data: dict[str, Any]
+    ) -> str | HttpResponse | None:
+        """The result, or None after an error, which becomes a message."""
+        try:
+            return action.perform(row=row, request=request, data=data)
+        except ValidationError as error:
+            for text in error.messages:
+                messages.error(request, f"{row}: {text}")
+        except Refused as refused:
+            text = _("refused (%(word)s). %(detail)s")
+            detail = {"word": refused.outcome.value, "detail": refused.detail}
+            messages.error(request, f"{row}: {text % detail}")
+        except GateDown:
+            text = _(
+                "Redis (the gate) does not answer, so it is not known whether this was done. Look at the row again."
+            )
+            messages.error(request, f"{row}: {text}")
+        return None
+
+
+class ReadOnlyAdmin(ActionAdmin):
+    """Pages of rows that only `flashsale/life` writes: no forms, but actions."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        """Always False."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Always False: `row_actions` are the only way to change a row."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Always False."""
+        return False

@@ -1,0 +1,21 @@
+"""States and times as the admin shows them."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.utils.formats import date_format
+
+from flashsale.models.state_choices import STATE_LABELS
+
+
+def state_label(state: str) -> str:
+    """The name of a state in the reader's language; the stored value if it has no label."""
+    return str(STATE_LABELS.get(state, state))
+
+
+def local_time(at: datetime | None, zone: ZoneInfo) -> str:
+    """A time in `zone`, with the zone's name: 29 January 2027 10:00 WIB. Seconds only if they are not 0."""
+    if at is None:
+        return "–"
+    there = at.astimezone(zone)
+    return f"{date_format(there, 'j F Y H:i:s' if there.second else 'j F Y H:i')} {there.tzname()}"

@@ -1,0 +1,202 @@
+"""Actions on a published sale: pause, resume, postpone, add units, brake, close early, call off."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from flashsale.admin.action_forms import AddUnitsForm, BrakeForm, CallOffForm, PauseForm, PostponeForm
+from flashsale.admin.action_page import Table
+from flashsale.admin.labels import local_time
+from flashsale.admin.sale_actions import SaleAction, times_table, units_table
+from flashsale.life import sale_control
+from flashsale.models import Sale
+from flashsale.models.sale import ms
+from flashsale.rules.states import Phase, SaleState
+
+
+def current_phase(sale: Sale) -> Phase:
+    """The phase of the sale now."""
+    return sale.phase(ms(timezone.now()))
+
+
+def _is_running(sale: Sale) -> bool:
+    """Whether the sale is published or paused, and not over."""
+    return sale.state in {SaleState.PUBLISHED, SaleState.PAUSED} and current_phase(sale) is not Phase.CLOSED
+
+
+class Pause(SaleAction):
+    """published → paused."""
+
+    name = "pause"
+    title = gettext_lazy("Pause")
+    form = PauseForm
+
+    def is_available(self, row: Sale) -> bool:
+        """For a published sale that is not over."""
+        return row.state == SaleState.PUBLISHED and current_phase(row) is not Phase.CLOSED
+
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:
+        """What stops and what does not. It depends on whether the sale has opened."""
+        if rows[0].is_before_opening(ms(timezone.now())):
+            return [
+                _("People can still enter and leave the line. Calling stops."),
+                _(
+                    "If the opening time passes during the pause, the sale opens as soon as you resume it. "
+                    "Postpone it to open later."
+                ),
+            ]
+        return [
+            _("No new reservation is made from the moment you read that the sale is paused."),
+            _("The line's clock stops: claim windows and holds do not run out, and people keep their places."),
+            _("The sale closes later, by the length of the pause."),
+        ]
+
+    def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
+        """Pauses the sale and shows the message to shoppers."""
+        sale_control.pause(sale=row, message=data["message"], by=request.user)
+        return _("%(sale)s is paused.") % {"sale": row.name}
+
+
+class Resume(SaleAction):
+    """paused → published."""
+
+    name = "resume"
+    title = gettext_lazy("Resume")
+
+    def is_available(self, row: Sale) -> bool:
+        """For a paused sale."""
+        return row.state == SaleState.PAUSED
+
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """The line continues."""
+        return [_("The line continues where it stopped. The message to shoppers disappears.")]
+
+    def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Starts the line's clock again."""
+        sale_control.resume(sale=row, by=request.user)
+        return _("%(sale)s continues.") % {"sale": row.name}
+
+
+class BeforeOpening(SaleAction):
+    """An action that is possible until the sale opens."""
+
+    def is_available(self, row: Sale) -> bool:
+        """For a published or paused sale that has not opened yet."""
+        return row.is_before_opening(ms(timezone.now()))
+
+
+class Postpone(BeforeOpening):
+    """Moves the opening to a later time."""
+
+    name = "postpone"
+    title = gettext_lazy("Postpone")
+    form = PostponeForm
+
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """Which times move."""
+        return [
+            _(
+                "The sale opens later. Its closing and its lines' own times move by the same amount. "
+                "People keep their places."
+            )
+        ]
+
+    def tables(self, rows: Sequence[Sale]) -> list[Table]:
+        """The present times."""
+        return [times_table(rows[0])]
+
+    def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
+        """Moves the opening and shows the message to shoppers."""
+        sale = sale_control.postpone(sale=row, opens_at=data["opens_at"], message=data["message"], by=request.user)
+        opens = local_time(sale.opens_at, sale.campaign.zone)
+        return _("%(sale)s opens on %(time)s.") % {"sale": sale.name, "time": opens}
+
+
+class AddUnits(BeforeOpening):
+    """Adds new units to a line."""
+
+    name = "add-units"
+    title = gettext_lazy("Add units")
+    form = AddUnitsForm
+
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """The number of units only grows."""
+        return [_("The new units get serial numbers and are sold in the line you choose. Units are never taken away.")]
+
+    def tables(self, rows: Sequence[Sale]) -> list[Table]:
+        """The present units."""
+        return [units_table(rows[0])]
+
+    def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Raises the units to a new total, so that repeating the action adds nothing."""
+        stock = sale_control.add_units(stock=data["stock"], quantity=data["quantity"], by=request.user)
+        return _("%(line)s: %(stock)s units.") % {"line": stock.allocation.code, "stock": stock}
+
+
+class Brake(SaleAction):
+    """Sets how fast people are called and how often pages poll."""
+
+    name = "brake"
+    title = gettext_lazy("Brake")
+    form = BrakeForm
+
+    def is_available(self, row: Sale) -> bool:
+        """For a published or paused sale that is not over."""
+        return _is_running(row)
+
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """The order of the line does not change."""
+        return [_("Changes how fast people are called and how often pages poll. People keep their places.")]
+
+    def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
+        """Sets both values at once."""
+        sale_control.brake(sale=row, rate_per_s=data["rate_per_s"], poll_ms=data["poll_ms"], by=request.user)
+        return _("%(sale)s: the brake is set.") % {"sale": row.name}
+
+
+class CloseEarly(SaleAction):
+    """open → closed."""
+
+    name = "close-early"
+    title = gettext_lazy("Close early")
+
+    def is_available(self, row: Sale) -> bool:
+        """For an open sale."""
+        return current_phase(row) is Phase.OPEN
+
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """Held units can still be paid."""
+        return [_("No new reservation is made. Held units can still be paid. This cannot be undone.")]
+
+    def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Closes the sale now."""
+        sale_control.close_early(sale=row, by=request.user)
+        return _("%(sale)s is closed.") % {"sale": row.name}
+
+
+class CallOff(SaleAction):
+    """published | paused → called off."""
+
+    name = "call-off"
+    title = gettext_lazy("Call off")
+    form = CallOffForm
+
+    def is_available(self, row: Sale) -> bool:
+        """For a published or paused sale that is not over."""
+        return _is_running(row)
+
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """The sale ends, but its orders stay valid."""
+        return [
+            _("The sale ends and shoppers read why. This cannot be undone."),
+            _("No new reservation is made. Held units can still be paid. Orders stay valid until people cancel them."),
+        ]
+
+    def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
+        """Ends the sale and shows the message to shoppers."""
+        sale_control.call_off(sale=row, message=data["message"], by=request.user)
+        return _("%(sale)s is called off.") % {"sale": row.name}

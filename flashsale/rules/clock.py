@@ -1,0 +1,43 @@
+"""The line's clock: wall time minus all time after the opening in which nobody could reserve.
+
+Claim windows and holds end by this clock, so an outage or a pause costs nobody their time. The clock runs only while a
+lease lasts; flashsale/life/clock_lease.py renews the lease. The gate (Redis) computes the same time in
+flashsale/gate/lua/prelude.lua; tests/rules/estimate-vectors.json holds both to one formula.
+"""
+
+from typing import NamedTuple
+
+CLOCK_LEASE_MS = 5000
+"""How long the clock may run after a process has seen Redis and PostgreSQL answer together."""
+CLOCK_RENEWAL_MS = 1000
+"""How often a process that looks after the sale renews the lease."""
+
+
+class ClockLease(NamedTuple):
+    """The time in which the line's clock may run: from `since` to `until`, in ms of wall time.
+
+    After `until` the clock stands still, because no process has seen Redis and PostgreSQL answer. Before `since` the
+    wall clock has gone back, and the line's clock does not follow it. A stopped clock has a lease that ends where it
+    begins. Before the first lease both are 0.
+    """
+
+    since: int = 0
+    until: int = 0
+
+    def is_running(self, wall: int) -> bool:
+        """Whether the clock runs at this moment (ms of wall time).
+
+        `wall` may lie up to one renewal before `since`: so small a difference does not count as a clock set back.
+        """
+        return self.since < self.until and self.since - CLOCK_RENEWAL_MS <= wall <= self.until
+
+
+def line_clock(*, wall: int, opens: int, lease: ClockLease, stopped: int) -> int:
+    """The time on the line's clock; all values in ms.
+
+    `stopped` is how long the clock stood still before the lease began. Before the first lease the clock does not pass
+    the opening, because no process looks after the sale yet, or the sale is paused.
+    """
+    if not lease.until:
+        return min(wall, opens) - stopped
+    return max(lease.since, min(wall, lease.until)) - stopped
