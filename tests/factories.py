@@ -43,10 +43,10 @@ _serial = itertools.count(1)
 
 def poco_campaign(**fields: Any) -> Campaign:
     """The campaign with its four channels; phone and e-mail are hard, the rest feeds the review."""
-    fields = {
+    values: dict[str, Any] = {
         "code": f"poco-{next(_serial)}", "name": "POCO M3 Indonesia", "axes": AXES, "channels": CHANNELS, "undo_s": 0,
     } | fields  # fmt: skip
-    return plan_campaign(**fields)
+    return plan_campaign(**values)
 
 
 def draft_sale(
@@ -60,11 +60,11 @@ def draft_sale(
     """A draft with one line per channel, each with `stock` (10 small phones unless said otherwise)."""
     now = timezone.now()
     lines = [{"code": code, "channels": [code], "stock": stock or {PHONE: 10}} for code in channels]
-    fields = {
+    values: dict[str, Any] = {
         "code": f"sale-{next(_serial)}", "name": "26 January", "offers": OFFERS, "lines": lines,
         "opens_at": now + timedelta(seconds=opens_in_s), "closes_at": now + timedelta(seconds=opens_in_s + 3600),
     } | fields  # fmt: skip
-    return plan_sale(campaign=campaign or poco_campaign(), **fields)
+    return plan_sale(campaign=campaign or poco_campaign(), **values)
 
 
 def lobby_sale(campaign: Campaign | None = None, **fields: Any) -> Sale:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
@@ -60,7 +61,7 @@ def test_the_browser_estimates_as_the_vectors_say(shop: Site, page: Page) -> Non
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_smallest_phone_shows_all_of_it(shop: Site, page: Page, scheme: str) -> None:
+def test_the_smallest_phone_shows_all_of_it(shop: Site, page: Page, scheme: Any) -> None:
     page.set_viewport_size({"width": 320, "height": 568})
     page.emulate_media(color_scheme=scheme)
     person = Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
@@ -108,7 +109,8 @@ def test_without_script_the_page_reloads_itself(shop: Site, page: Page, browser:
     person.come()
     person.enter()
     context = browser.new_context(java_script_enabled=False, locale="id-ID")
-    context.add_cookies(page.context.cookies())
+    cookies: list[Any] = [*page.context.cookies()]
+    context.add_cookies(cookies)
     plain = context.new_page()
     plain.goto(page.url)
     assert re.search(r'<meta http-equiv="refresh" content="20"', plain.content())

@@ -1,10 +1,12 @@
 """Redis is empty: nobody knows who stood in the line but those who stood there, and their tokens bring it back."""
 
 import time
+from typing import Any
 
 import pytest
 
 from flashsale.gate import bridge, load, scripts
+from flashsale.gate.messages import Crowd
 from flashsale.life import crowd_backup, draw, tick
 from flashsale.life.leave import leave
 from flashsale.life.status import status
@@ -50,7 +52,8 @@ def test_in_the_lobby_those_known_to_have_entered_are_drawn_and_called_and_no_gh
 def open_claims(sale: Sale) -> int:
     """How many are called and have not reserved, as the gate counts."""
     card = card_of(sale)
-    return bridge.run(scripts.survey(card, card.lines[0])).open_claims
+    figures: Any = bridge.run(scripts.survey(card, card.lines[0]))
+    return figures.open_claims
 
 
 def remembering(monkeypatch, **fields) -> Sale:
@@ -222,7 +225,7 @@ def test_the_bitmaps_of_a_line_are_written_as_often_as_their_weight_allows(gate,
         if gone:
             bridge.run(leave(card=gone.card, line=gone.line, place=gone.place))
         tend(sale)
-        assert draw.Crowd(bytes(CrowdBackup.objects.get().out)).absent() == known
+        assert Crowd(bytes(CrowdBackup.objects.get().out)).absent() == known
 
 
 def test_a_successor_that_was_spent_on_an_order_stays_so(gate):

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
@@ -54,7 +55,7 @@ def restart_empty(server: RedisServer) -> None:
 
 @pytest.mark.parametrize("fault", [emptied, restart, restart_empty])
 def test_acknowledged_reservations_outlive_the_gate(
-    server: RedisServer, fault: object, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, fault: Callable[[RedisServer], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale, people = called(*NAMES, stock=5)
     ani, budi, cici, dodi, edi = people

@@ -9,6 +9,7 @@ from flashsale.books import reservations
 from flashsale.gate import bridge, scripts
 from flashsale.gate.held_request import HeldRequest
 from flashsale.life import db_threads, reserve, sale_control, tick
+from flashsale.life.expire import abandon_refused
 from flashsale.life.held_request import new_reservation
 from flashsale.life.release import release
 from flashsale.models import Reservation, Sale
@@ -144,7 +145,7 @@ class TestDyingAfterTheBooksRefused:
     def test_leaves_alone_what_somebody_committed_under_the_same_key_meanwhile(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        abandon = reserve.abandon_refused
+        abandon = abandon_refused
 
         async def late(card: Any, held: HeldRequest) -> None:
             await db_threads.run_in_db_thread(books_pause, ani.sale, paused=False)

@@ -1,6 +1,7 @@
 """Paying for held units, letting them go, and what happens when a deadline comes first."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,8 @@ def buyer(name="ani", **soft):
 
 
 def payment_choice(**fields):
-    return PaymentChoice(**{"price": PRICE, "method": "qris", "instrument": "wallet-1"} | fields)
+    values: dict[str, Any] = {"price": PRICE, "method": "qris", "instrument": "wallet-1"}
+    return PaymentChoice(**values | fields)
 
 
 def confirmed(person, held, **fields):

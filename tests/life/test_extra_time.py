@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -96,7 +97,7 @@ def test_an_identity_that_enters_too_often_is_told_to_wait_and_keeps_its_place()
     sale = lobby_sale()
     ani = Shopper(sale, "ani")
     index = ani.enter().index
-    answers = []
+    answers: list[int | Outcome] = []
     for _knock in range(IDENTITY_BUCKET.burst + 10):
         try:
             answers.append(ani.enter().index)
@@ -168,6 +169,6 @@ def test_only_requests_without_a_partner_count_by_address():
     sale = lobby_sale()
     card = card_of(sale)
     known = digest_identity(card=card, values=identity("ani"))
-    where = {"card": card, "line": card.lines[0], "channel": channel_of(card, "lazada"), "digests": known}
+    where: Any = {"card": card, "line": card.lines[0], "channel": channel_of(card, "lazada"), "digests": known}
     assert bridge.run(enter(**where, address="203.0.113.7")).created
     assert not bridge.run(enter(**where)).created

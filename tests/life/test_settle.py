@@ -257,7 +257,7 @@ def test_no_number_is_called_by_who_has_not_seen_that_late_money_took_the_unit()
     reference = paid_elsewhere(first)
     end(sale)
     card = card_of(sale)
-    figures = bridge.run(scripts.survey(card, card.lines[0]))
+    figures: Any = bridge.run(scripts.survey(card, card.lines[0]))
     assert told(reference) == "paid"
     bridge.run(tick._call_people(card, card.lines[0], figures))
     assert second.look().state == "waiting"

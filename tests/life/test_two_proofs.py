@@ -1,5 +1,7 @@
 """One person with several phones and mailboxes: proofs that lead to one place, and places that are left or voided."""
 
+from typing import Any
+
 import pytest
 
 from flashsale.gate import bridge, scripts
@@ -51,7 +53,8 @@ def test_coming_back_by_another_proof_restores_a_place_left_before_the_draw():
     second.leave()
     assert (first.enter().index, first.entry.created) == (1, False)
     assert (first.look().state, second.look().state) == (PlaceState.WAITING, PlaceState.WAITING)
-    assert bridge.run(scripts.survey(first.card, first.line)).left == 0
+    figures: Any = bridge.run(scripts.survey(first.card, first.line))
+    assert figures.left == 0
     open_now(sale)
     tend(sale)
     assert first.look().state is PlaceState.CALLED

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from functools import partial
 from hashlib import sha1
 from typing import Any
 
@@ -55,7 +56,7 @@ def door(makers: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
 def through_doors(makers: Sequence[Callable[[], Coroutine[Any, Any, Any]]], *, doors: int = 4) -> list[Any]:
     """The answers of several doors among which the requests are dealt out, all opened at the same moment."""
     hands = [makers[n::doors] for n in range(doors)]
-    return [answer for answers in at_once([lambda hand=hand: door(hand) for hand in hands]) for answer in answers]
+    return [answer for answers in at_once([partial(door, hand) for hand in hands]) for answer in answers]
 
 
 def wish(person: Shopper, *, key: str = "once") -> Callable[[], Coroutine[Any, Any, Reserved]]:

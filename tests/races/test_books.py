@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def one_by_one(*winners: NewReservation) -> list[Outcome]:
 def from_everywhere(*winners: NewReservation) -> list[Outcome]:
     if connection.vendor == "sqlite":
         return one_by_one(*winners)  # its transactions come one after the other anyway
-    return [answers[0] for answers in at_once([lambda w=winner: commit(w) for winner in winners])]
+    return [answers[0] for answers in at_once([partial(commit, winner) for winner in winners])]
 
 
 WAYS = pytest.mark.parametrize("way", [commit, one_by_one, from_everywhere])

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -116,7 +117,8 @@ def test_who_is_first_seen_in_the_middle_of_the_draw_is_called(gate, monkeypatch
     (person,) = crowd(sale, "ani")
     lose_everything(gate, sale)
     move_opening(sale)
-    where, said = {"card": card_of(sale), "line": person.line, "place": person.place}, []
+    where = {"card": card_of(sale), "line": person.line, "place": person.place}
+    said: list[Any] = []
     marks = draw._void_absent
 
     async def then_looks(*line):

@@ -210,7 +210,7 @@ def _write_off(rows: list[Reservation]) -> None:
 
 
 def _ends(times: int) -> list[Any]:
-    what = {"reservation": "r1", "frees_limit": True, "units": [(1, 3, SMALL)]}
+    what: dict[str, Any] = {"reservation": "r1", "frees_limit": True, "units": [(1, 3, SMALL)]}
     return [lambda: scripts.give_back(CARD, FIRST, **what)] * times
 
 

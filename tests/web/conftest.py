@@ -48,7 +48,7 @@ class Partner:
     sale: Sale
     line: str
 
-    def post(self, verb: str, body: object = None, **headers: str) -> Reply:
+    def post(self, verb: str, body: object = None, **headers: Any) -> Reply:
         path = f"/v1/sales/{self.sale.code}/lines/{self.line}/{verb}"
         return send_request("POST", path, body, authorization=f"Bearer {self.key}", **headers)
 

@@ -156,7 +156,7 @@ class TestConfirm:
         assert Reservation.objects.get().state == "held"
         assert shop.post(held["reservation"], "confirm", ORDER, key="k2").status_code == 200
 
-    FAULTS = (
+    FAULTS: tuple[tuple[dict[str, Any], str], ...] = (
         ({"price": "1799000"}, "#/price"), ({"price": True}, "#/price"), ({"price": -1}, "#/price"),
         ({"price": None}, "#/price"), ({"method": "cash"}, "#/method"), ({"method": None}, "#/method"),
         ({"language": "de"}, "#/language"), ({"identity": {"shoe": "43"}}, "#/identity"),

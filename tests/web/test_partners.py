@@ -1,5 +1,6 @@
 """Partner keys: valid within five seconds, revoked within five seconds, never read one by one."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -28,7 +29,7 @@ def key(campaign: Campaign) -> str:
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Moves the clock of the cache forward."""
     clock = {"now": 1000.0}
-    monkeypatch.setattr(partners.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(time, "monotonic", lambda: clock["now"])
 
     def move(seconds: float) -> None:
         clock["now"] += seconds
