@@ -8,12 +8,22 @@ import environ
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
 
 
-def database_settings(url: str, *, pool: int, statement_s: int, test_sqlite: str | None) -> dict[str, Any]:
+# PostgreSQL notices as soon that the host of one of our processes is gone, and ends its session with all its locks.
+SERVER_KEEPALIVE = {
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+
+
+def database_settings(url: str, *, pool: int, statement_s: int, idle_s: int, test_sqlite: str | None) -> dict[str, Any]:
     """The entry of `DATABASES` for this address: PostgreSQL with a connection pool, or SQLite.
 
-    PostgreSQL ends a statement after `statement_s` seconds; 0 means never. An idle transaction has no such limit,
-    because a process that is stopped while it rebuilds Redis must keep its row locks: otherwise a second process would
-    rebuild at the same time. SQLite is set so that a commit survives a power cut, and writers wait for one another
+    PostgreSQL ends a statement after `statement_s` seconds, and a session that is idle in a transaction after `idle_s`
+    seconds; 0 means never. Without the second limit a process that is cut off in the middle of a transaction keeps a
+    sale's row locked, and no other process can reserve, pause or resume. A rebuild allows itself more time
+    (life/rebuild.py). SQLite is set so that a commit survives a power cut, and writers wait for one another
     instead of failing.
     """
     config: dict[str, Any] = environ.Env.db_url_config(url)
@@ -26,8 +36,11 @@ def database_settings(url: str, *, pool: int, statement_s: int, test_sqlite: str
     else:
         options["connect_timeout"] = 3
         options |= KEEPALIVE
+        limits = {"idle_in_transaction_session_timeout": idle_s * 1000, **SERVER_KEEPALIVE}
         if statement_s:
-            options["options"] = f"{options.get('options', '')} -c statement_timeout={statement_s * 1000}".strip()
+            limits["statement_timeout"] = statement_s * 1000
+        settings = " ".join(f"-c {name}={value}" for name, value in limits.items())
+        options["options"] = f"{options.get('options', '')} {settings}".strip()
         config["CONN_HEALTH_CHECKS"] = True  # after a restart of PostgreSQL the pool holds dead connections
         options["pool"] = {"min_size": 1, "max_size": pool, "timeout": 5}
     return config

@@ -111,6 +111,7 @@ DATABASES = {
         env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'books.sqlite3'}"),
         pool=env.int("FLASHSALE_DB_POOL", default=8),
         statement_s=env.int("FLASHSALE_DB_STATEMENT_S", default=0),
+        idle_s=env.int("FLASHSALE_DB_IDLE_S", default=10),
         test_sqlite=env.str("FLASHSALE_TEST_SQLITE", default=None),
     )
 }
@@ -267,6 +268,9 @@ DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost
 
 # The address of the page with a demo's mails. Only the simulation's settings set it.
 FLASHSALE_OUTBOX_URL = ""
+
+# Text messages with codes in a day, over all sales. The log has an alarm at four fifths of it.
+FLASHSALE_CODES_PER_DAY = env.int("FLASHSALE_CODES_PER_DAY", default=200_000)
 
 # How one-time codes are sent: "email", "console", or "webhook" (the operator's SMS gateway).
 FLASHSALE_CODE_SENDER = env.str("FLASHSALE_CODE_SENDER", default="email")

@@ -138,7 +138,7 @@ class KeyInline(ReadOnlyInline):
 class CampaignAdmin(ActionAdmin):
     """Campaigns: a campaign is one product launch."""
 
-    list_display = ["name", "code", "time_zone", "currency", "limit", "frozen"]
+    list_display = ["name", "code", "time_zone", "currency", "limit", "code_countries", "frozen"]
     search_fields = ["name", "code"]
     inlines = [AxisInline, ChannelInline]
 

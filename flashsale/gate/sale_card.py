@@ -104,6 +104,10 @@ class SaleCard:
     offers: tuple[OfferCard, ...]
     lines: tuple[LineCard, ...]
     channels: tuple[ChannelCard, ...]
+    # Of the canonical forms that the campaign's digests are made of; a card without it is from before there were two.
+    canon_version: int = 1
+    # Countries whose mobile numbers get one-time codes.
+    code_countries: tuple[str, ...] = ("ID",)
 
     def most_indexes(self, line: LineCard) -> int:
         """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""
@@ -163,5 +167,6 @@ class SaleCard:
             )
             for line in raw["lines"]
         )
+        raw["code_countries"] = tuple(raw.get("code_countries", ("ID",)))
         raw["channels"] = tuple(ChannelCard(**channel) for channel in raw["channels"])
         return cls(**raw)

@@ -243,7 +243,8 @@ def _traits(
 
     The axes with which the buyer entered the line must be in `own_slots` (axis, hex digest); else WRONG_IDENTITY.
     """
-    digests = digester(bytes(row.sale.campaign.salt).hex())
+    campaign = row.sale.campaign
+    digests = digester(bytes(campaign.salt).hex(), campaign.canon_version)
     traits = {}
     for axis_row in axes:
         axis = Axis(axis_row.axis)

@@ -30,9 +30,9 @@ class Entry:
 
 
 @lru_cache(maxsize=256)
-def digester(salt: str) -> Digester:
-    """Computes the keyed digests of the campaign that has this salt (hex)."""
-    return Digester(settings.FLASHSALE_PEPPER, bytes.fromhex(salt))
+def digester(salt: str, version: int) -> Digester:
+    """The keyed digests of the campaign with this salt (hex) and this version of the canonical forms."""
+    return Digester(settings.FLASHSALE_PEPPER, bytes.fromhex(salt), version)
 
 
 def digest_identity(*, card: SaleCard, values: Mapping[Axis, str], channel: int = 0) -> dict[Axis, bytes]:
@@ -45,7 +45,7 @@ def digest_identity(*, card: SaleCard, values: Mapping[Axis, str], channel: int 
     if not all(map(values.get, axes)):
         missing = [axis.value for axis in axes if not values.get(axis)]
         raise Refused(Outcome.BAD_IDENTITY, f"Missing: {', '.join(missing)}.")
-    campaign_digester = digester(card.salt)
+    campaign_digester = digester(card.salt, card.canon_version)
     try:
         return {axis: campaign_digester.digest(axis, values[axis], channel=channel) for axis in axes}
     except BadValue as error:

@@ -3,6 +3,7 @@
 from flashsale.gate.keys import buckets_for
 from flashsale.gate.sale_card import AxisCard, CarriedCard, ChannelCard, LineCard, OfferCard, SaleCard
 from flashsale.models import Allocation, Sale
+from flashsale.models.campaign import countries_in
 from flashsale.models.sale import ms
 from flashsale.rules.identity import Axis
 
@@ -14,6 +15,7 @@ def card_of(sale: Sale) -> SaleCard:
     return SaleCard(
         campaign=campaign.pk, campaign_code=campaign.code, sale=sale.pk, code=sale.code, name=sale.name,
         time_zone=campaign.time_zone, currency=campaign.currency, salt=bytes(campaign.salt).hex(), epoch=sale.epoch,
+        canon_version=campaign.canon_version, code_countries=tuple(countries_in(campaign.code_countries)),
         limit=campaign.limit, sale_limit=sale.limit or 0, lobby_at=ms(sale.lobby_at), opens_at=ms(sale.opens_at),
         closes_at=ms(sale.closes_at), claim_ms=sale.claim_s * 1000, hold_ms=sale.hold_s * 1000,
         overbooking=float(sale.overbooking), rate_per_s=sale.rate_per_s, poll_ms=sale.poll_ms,

@@ -135,7 +135,8 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any
         raise ValidationError(_("The sale is published: its lists can no longer change."))
     if line.sale.campaign.erased_at:
         raise ValidationError(_("The people of this campaign are erased: begin a new campaign."))
-    digests = digester(bytes(line.sale.campaign.salt).hex())
+    campaign = line.sale.campaign
+    digests = digester(bytes(campaign.salt).hex(), campaign.canon_version)
     people, channels = list(people), list(line.channels.values_list("pk", flat=True))
     channel = channels[0] if len(channels) == 1 else 0
     if not channel and any(axis is Axis.ACCOUNT for axis, _raw in people):

@@ -8,7 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from flashsale.rules.identity import Axis
+from flashsale.rules.identity import CANON_VERSION, COUNTRIES, HOME_REGION, Axis
 
 LIMIT_MAX = 100
 CODE = RegexValidator(
@@ -25,6 +25,21 @@ def known_time_zone(name: str) -> None:
     """Raises ValidationError unless this is the name of an IANA time zone."""
     if name not in available_timezones():
         raise ValidationError(_("%(name)s is no time zone; Western Indonesia is Asia/Jakarta."), params={"name": name})
+
+
+def known_countries(text: str) -> None:
+    """Refuses a list that is not of two-letter country codes between commas."""
+    unknown = sorted(set(countries_in(text)) - COUNTRIES)
+    if unknown or not countries_in(text):
+        raise ValidationError(
+            _("%(found)s: not a list of countries. Write two-letter codes between commas, such as ID, MY."),
+            params={"found": ", ".join(unknown) or text},
+        )
+
+
+def countries_in(text: str) -> list[str]:
+    """The country codes of a list such as "ID, MY"."""
+    return [code for part in text.split(",") if (code := part.strip().upper())]
 
 
 class Campaign(models.Model):
@@ -51,6 +66,13 @@ class Campaign(models.Model):
         validators=[MaxValueValidator(7 * 86_400)],
         help_text=_("How long an approved cancellation waits before it is carried out and the buyer is told."),
     )
+    code_countries = models.CharField(
+        _("countries of phones that get codes"), max_length=120, default=HOME_REGION, validators=[known_countries],
+        help_text=_("Two-letter codes between commas. A code goes to mobile numbers of these countries only."),
+    )  # fmt: skip
+    # The version of the canonical forms (rules/identity.py). It never changes, because another form of a phone number
+    # or mailbox is another digest, and one person would count as two.
+    canon_version = models.PositiveSmallIntegerField(default=CANON_VERSION, editable=False)
     # Empty once the campaign's people are erased, so that its digests can never be computed again.
     salt = models.BinaryField(default=new_salt, editable=False)
     erased_at = models.DateTimeField(_("people erased"), null=True, editable=False)
@@ -81,7 +103,7 @@ class Campaign(models.Model):
         if not self.pk or not self.frozen_at:
             return
         before = Campaign.objects.get(pk=self.pk)
-        for field in ("code", "time_zone", "currency", "limit"):
+        for field in ("code", "time_zone", "currency", "limit", "code_countries"):
             if getattr(self, field) != getattr(before, field):
                 raise ValidationError(
                     {field: _("A sale of this campaign is published: this can no longer change.")}, code="frozen"

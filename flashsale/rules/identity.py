@@ -10,7 +10,6 @@ import re
 import unicodedata
 from collections.abc import Callable
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 import phonenumbers
@@ -18,12 +17,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from flashsale.rules import mailbox
 from flashsale.rules.address import canonical_address
 
 DIGEST_BYTES = 16
 PEPPER_BYTES_MIN = 16
-# Raise it when a canonical form changes, so that digests of the old and the new form are never equal by accident.
-CANON_VERSION = 1
+# The newest version of the canonical forms. A change of a form is a new version, and the old one stays in the code: a
+# campaign keeps the version that it was made with, so that one person never gets two digests in it.
+CANON_VERSION = 2
+CANON_VERSIONS = frozenset({1, 2})
 VALUE_CHARS_MAX = 256
 ADDRESS_CHARS_MAX = 512
 HOME_REGION = "ID"
@@ -55,38 +57,60 @@ class BadValue(ValueError):
         self.why = why
 
 
-def canonical_value(axis: Axis, raw: str) -> str:
-    """The one spelling of a value, from which its digest is computed. Raises BadValue."""
+def canonical_value(axis: Axis, raw: str, version: int = CANON_VERSION) -> str:
+    """The one spelling of a value, under a version of the canonical forms. Raises BadValue.
+
+    The bound holds for the value as it was typed and for what Unicode makes of it: one character may stand for
+    eighteen, and the work grows with them.
+    """
     bound = ADDRESS_CHARS_MAX if axis is Axis.ADDRESS else VALUE_CHARS_MAX
-    if len(raw) > bound:
+    if len(raw) > bound or (not raw.isascii() and len(unicodedata.normalize("NFKC", raw)) > bound):
         raise BadValue(axis, "too_long")
     text = raw.strip()
     if not text:
         raise BadValue(axis, "empty")
-    value = _CANONICAL[axis](text)
+    value = mailbox.canonical_mailbox(text, version) if axis is Axis.EMAIL else _CANONICAL[axis](text)
     if not value:
         raise BadValue(axis, "malformed")
     return value
 
 
 def message_address(axis: Axis, raw: str) -> str:
-    """The phone number or mail address to which a message for this value is sent. Raises BadValue.
+    """Where a message goes that is for the person whose digest the value gives. Raises BadValue.
 
-    The name of a mailbox stays as the person wrote it, because its mail server decides about case, dots and tags. The
-    domain is the canonical one. If sending and :func:`canonical_value` read the domain by different rules, a one-time
-    code could prove the mailbox of another person.
+    A mailbox keeps the name that its owner typed, because a mail server has rules of its own about case, dots and
+    tags. Its domain is read as :func:`canonical_value` reads it, because another reading is the mailbox of another
+    person.
     """
     value = canonical_value(axis, raw)
-    if axis is not Axis.EMAIL:
-        return value
-    local = unicodedata.normalize("NFKC", raw.strip()).rpartition("@")[0]
-    return f"{local}@{value.rpartition('@')[2]}"
+    return "".join(mailbox.split(raw.strip())) if axis is Axis.EMAIL else value
+
+
+# Types of numbers that a code may go to. Some countries, such as the USA, do not tell mobiles from fixed lines.
+_MOBILE_TYPES = frozenset({phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE})
+COUNTRIES = frozenset(phonenumbers.SUPPORTED_REGIONS)
+
+
+def mobile_country(phone: str) -> str:
+    """The country (ISO 3166, two letters) of a canonical mobile number; empty for every other type of number.
+
+    Premium, shared-cost, fixed-line, satellite and pager numbers are of other types: a message to them costs money, or
+    reaches no person.
+    """
+    number = phonenumbers.parse(phone)
+    if phonenumbers.number_type(number) not in _MOBILE_TYPES:
+        return ""
+    country = phonenumbers.region_code_for_number(number) or ""
+    return country if country in COUNTRIES else ""
 
 
 # Most people type a mobile number of the home region without decoration. For these the library's own pattern is used
 # directly, because its parser is much slower.
 _HOME: Any = phonenumbers.PhoneMetadata.metadata_for_region(HOME_REGION)
 _HOME_MOBILE = re.compile(rf"(?:\+?62|0)({_HOME.mobile.national_number_pattern})", re.ASCII)
+
+
+_BRACKETS = str.maketrans("[]", "()")
 
 
 def _phone(text: str) -> str:
@@ -96,13 +120,21 @@ def _phone(text: str) -> str:
     return _any_phone(digits)
 
 
+# What stands around a phone number that was copied from a spreadsheet (an apostrophe) or a link.
+_AROUND = re.compile(r"\A(?:['’]|tel:)")
+# A number cell of a spreadsheet comes as 6281234567011.0; read as a digit, the zero makes the phone of another person.
+_DECIMALS = re.compile(r"[^.]*\.\W*(?:\d\d|0+)\W*|.*\.\W*\d\W*")
+
+
 def _any_phone(digits: str) -> str:
-    # A number copied from a contact list may stand between invisible marks of text direction (category Cf).
-    visible = (character for character in digits if unicodedata.category(character) != "Cf")
-    digits = "".join(str(unicodedata.decimal(character, character)) for character in visible)
-    # No number of the home region begins with 00, so 00 stands for the plus. People also write 62 for the country
-    # without plus or 00. The library would read 62 811 123 456 as a landline without its zero: the phone of another
-    # person.
+    # A number copied from a list of contacts comes between marks of direction, which are invisible.
+    shown = (character for character in digits if unicodedata.category(character) != "Cf")
+    digits = "".join(str(unicodedata.decimal(character, character)) for character in shown)
+    digits = _AROUND.sub("", digits).translate(_BRACKETS)
+    if _DECIMALS.fullmatch(digits):
+        return ""
+    # No number at home begins with 00, which many write for the plus. With neither, 62 is the country to everybody but
+    # the library: it takes 62 811 123 456 for a landline without its zero, the phone of somebody else.
     digits = re.sub(r"^\W*(?:0\W*0\W*)?6\W*2", "+62", digits)
     # The library finds a number in any sentence. A typing error must not become the phone of another person.
     if not re.fullmatch(r"\+?[\d\s().\-‐-―−]+", digits):
@@ -114,70 +146,6 @@ def _any_phone(digits: str) -> str:
     if not phonenumbers.is_valid_number(number):
         return ""
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
-# Domains are the same mailbox only where the provider gives a name to one owner in all of them.
-_DOMAINS_OF_ONE = {
-    "gmail.com": "googlemail.com",
-    "icloud.com": "me.com mac.com",
-    "proton.me": "protonmail.com protonmail.ch pm.me",
-    "yandex.com": "yandex.ru ya.ru yandex.by yandex.kz yandex.ua",
-}
-_SAME_MAILBOXES = {other: domain for domain, others in _DOMAINS_OF_ONE.items() for other in others.split()}
-_DOTS_IGNORED = {"gmail.com"}
-# A tag is removed only where the provider delivers `name+anything` to `name`. At other providers these may be two
-# people.
-_TAG_MARK = {
-    "gmail.com": "+",
-    "icloud.com": "+",
-    "outlook.com": "+",
-    "outlook.co.id": "+",
-    "hotmail.com": "+",
-    "live.com": "+",
-    "msn.com": "+",
-    "proton.me": "+",
-    "yandex.com": "+",
-    "fastmail.com": "+",
-    # Yahoo's disposable addresses are `base-anything`. Its ordinary names have no hyphen.
-    "yahoo.com": "-",
-    "yahoo.co.id": "-",
-    "ymail.com": "-",
-    "rocketmail.com": "-",
-}
-_LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*")
-_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])")
-
-
-def _email(text: str) -> str:
-    local, _, domain = unicodedata.normalize("NFKC", text).lower().rpartition("@")
-    domain = _mail_domain(domain)
-    if not domain or not _LOCAL_PART.fullmatch(local) or len(local.encode()) > 64:
-        return ""
-    if mark := _TAG_MARK.get(domain):
-        local = local.partition(mark)[0]
-    if domain in _DOTS_IGNORED:
-        local = local.replace(".", "")
-    return f"{local}@{domain}" if local else ""
-
-
-@lru_cache(maxsize=1024)
-def _mail_domain(domain: str) -> str:
-    """The one spelling of a mail domain; empty when it is not possible.
-
-    Cached, because most people use a few providers.
-    """
-    labels = domain.replace("。", ".").removesuffix(".").split(".")
-    plain = ".".join(_ascii_label(label) for label in labels)
-    plain = _SAME_MAILBOXES.get(plain, plain)
-    return plain if _DOMAIN.fullmatch(plain) else ""
-
-
-def _ascii_label(label: str) -> str:
-    if label.isascii():
-        return label
-    # Encodes as browsers and mail programs do today. Python's own codec follows older rules, in which straße is
-    # strasse: the mailbox of another person.
-    return f"xn--{label.encode('punycode').decode()}" if label.isprintable() else ""
 
 
 def _payment(text: str) -> str:
@@ -220,7 +188,6 @@ def _opaque(text: str) -> str:
 
 _CANONICAL: dict[Axis, Callable[[str], str]] = {
     Axis.PHONE: _phone,
-    Axis.EMAIL: _email,
     Axis.PAYMENT: _payment,
     Axis.ACCOUNT: _account,
     Axis.NATIONAL_ID: _national_id,
@@ -244,11 +211,13 @@ def digest_key(pepper: bytes, salt: bytes, axis: Axis, version: int = CANON_VERS
 class Digester:
     """Makes the digests of one campaign: the 16 bytes by which all parts of the product know a value."""
 
-    def __init__(self, pepper: bytes, salt: bytes) -> None:
-        # The HMAC objects are made once and copied, because deriving a key costs more than using it. The standard
-        # library's one-shot HMAC is not used: it releases the interpreter's lock at each call, and then the server's
-        # other threads take it.
-        self._keyed = {axis: HMAC(digest_key(pepper, salt, axis), SHA256()) for axis in Axis}
+    def __init__(self, pepper: bytes, salt: bytes, version: int = CANON_VERSION) -> None:
+        if version not in CANON_VERSIONS:
+            raise ValueError(f"canonical forms of version {version} are unknown; known: {sorted(CANON_VERSIONS)}")
+        self._version = version
+        # Prepared once and copied: deriving a key costs more than using it, and the standard library's one-shot HMAC
+        # lets go of the interpreter's lock each time, for which the server's other threads wait.
+        self._keyed = {axis: HMAC(digest_key(pepper, salt, axis, version), SHA256()) for axis in Axis}
 
     def digest(self, axis: Axis, raw: str, *, channel: int = 0) -> bytes:
         """The digest of a value as a person typed it.
@@ -256,7 +225,7 @@ class Digester:
         `channel` (an id) counts only for account names. Raises BadValue.
         """
         keyed = self._keyed[axis].copy()
-        value = canonical_value(axis, raw)
-        # An account name belongs to one person only within its channel: Budi in two channels may be two people.
+        value = canonical_value(axis, raw, self._version)
+        # An account's name is one person's at one partner only: Budi here and Budi there may be two people.
         keyed.update((f"{channel}/{value}" if axis is Axis.ACCOUNT else value).encode())
         return keyed.finalize()[:DIGEST_BYTES]

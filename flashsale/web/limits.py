@@ -65,6 +65,8 @@ LOGIN_ADDRESS = Limit("login address", 30, MINUTE)
 # attacker who reaches the ceiling locks the owner of the contact out, so that must take many networks: a customer
 # network (an IPv4 address or an IPv6 /48) can send 10 of the 300 codes an hour, or 20 if its own hour ends within the
 # hour of the ceiling. So an attack needs at least 15 customer networks, and 30 to continue.
+# All networks together: two messages at once are a person with two devices, more are a flood.
+CODES_PAUSE = Limit("codes pause", 2, 30)
 CODES_CONTACT = Limit("codes contact", 5, 10 * MINUTE)
 CODES_CUSTOMER = Limit("codes site", 10, HOUR)
 CODES_CEILING = Limit("codes ceiling", 300, HOUR)
@@ -74,6 +76,11 @@ CODE_GUESSES = Limit("code guesses", 5, HOUR)  # for each challenge; its 10 minu
 LETTERS = Limit("letters", 30, MINUTE)
 API_PARTNER = Limit("api partner", 6000, MINUTE)  # 100 orders a second
 API_ADDRESS = Limit("api address", 1200, MINUTE)  # callers without a key read public data only
+
+
+def codes_a_day() -> Limit:
+    """Text messages of all sales in a day, because each one costs money."""
+    return Limit("codes a day", settings.FLASHSALE_CODES_PER_DAY, 24 * HOUR)
 
 
 def count(request: HttpRequest | Request, limit: Limit, value: str | None = None) -> Usage:

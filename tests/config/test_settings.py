@@ -132,5 +132,8 @@ def test_options_in_the_database_url_are_kept(tmp_path: Path) -> None:
     url = "postgres://u:p@h:5432/n?options=-c%20work_mem%3D8MB"
     env = {"FLASHSALE_DEMO": "1", "DATABASE_URL": url, "FLASHSALE_DB_STATEMENT_S": "30"}
     options = _settings("DATABASES", var=tmp_path, **env)["DATABASES"]["default"]["OPTIONS"]
-    assert options["options"] == "-c work_mem=8MB -c statement_timeout=30000"
+    assert options["options"] == (
+        "-c work_mem=8MB -c idle_in_transaction_session_timeout=10000 -c tcp_keepalives_idle=10"
+        " -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4 -c tcp_user_timeout=30000 -c statement_timeout=30000"
+    )
     assert (options["keepalives_idle"], options["tcp_user_timeout"]) == (10, 30_000)

@@ -30,8 +30,8 @@ def _no_step_is_blurred_by_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock_lease, "CLOCK_RENEWAL_MS", HOUR_MS // 2)
     monkeypatch.setattr(crowd_backup, "BACKUP_S", 0.0)
     monkeypatch.setattr(status, "FRESH_S", 0.0)
-    monkeypatch.setattr(scripts, "IDENTITY", UNBOUNDED_BUCKET)
-    monkeypatch.setattr(scripts, "PLACE", UNBOUNDED_BUCKET)
+    monkeypatch.setattr(scripts, "IDENTITY_BUCKET", UNBOUNDED_BUCKET)
+    monkeypatch.setattr(scripts, "PLACE_BUCKET", UNBOUNDED_BUCKET)
     monkeypatch.setattr(reserve, "COMMIT_TIMEOUT_S", 0.5)
     monkeypatch.setattr(schedule, "os", os)  # the machine puts its own secrets there
 

@@ -1,9 +1,11 @@
 """One person, one canonical value for each axis, however it is typed; two people, two."""
 
 import hmac
+import time
+from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flashsale.rules import identity
@@ -31,6 +33,9 @@ SALT = b"salt of campaign"
                 "0062 812 3456 7890",
                 "(00)62-81234567890",
                 "\u202a+62 812\u22123456\u22127890\u202c",
+                "[+62] 812 3456 7890",
+                "'081234567890",
+                "tel:+62-812-3456-7890",
             ],
             "+6281234567890",
         ),
@@ -44,7 +49,12 @@ SALT = b"salt of campaign"
         (Axis.EMAIL, ["Siti.Aminah@Outlook.com", "siti.aminah+2@outlook.com"], "siti.aminah@outlook.com"),
         (Axis.EMAIL, ["siti@me.com", "siti@mac.com", "siti+x@icloud.com"], "siti@icloud.com"),
         (Axis.EMAIL, ["siti@protonmail.com", "siti@pm.me", "Siti+x@proton.me"], "siti@proton.me"),
+        (Axis.EMAIL, ["siti.a-min_ah@proton.me", "sitiaminah+1@pm.me"], "sitiaminah@proton.me"),
         (Axis.EMAIL, ["siti@ya.ru", "siti+1@yandex.ru", "siti@yandex.com"], "siti@yandex.com"),
+        (Axis.EMAIL, ["siti.aminah@ya.ru", "siti-aminah@yandex.com"], "siti-aminah@yandex.com"),
+        (Axis.EMAIL, ["siti@fastmail.fm", "siti+poco@fastmail.fm", "poco@siti.fastmail.fm"], "siti@fastmail.fm"),
+        (Axis.EMAIL, ["siti+1@outlook.fr", "siti@OUTLOOK.fr"], "siti@outlook.fr"),
+        (Axis.EMAIL, ["siti+1@hotmail.co.uk", "siti@hotmail.co.uk"], "siti@hotmail.co.uk"),
         (Axis.EMAIL, ["toko-1@yahoo.co.id", "toko-2@yahoo.co.id"], "toko@yahoo.co.id"),
         (Axis.EMAIL, ["a+b@toko.example", "A+B@Toko.Example"], "a+b@toko.example"),
         (Axis.EMAIL, ["ani@bücher.example", "ani@xn--bcher-kva.example"], "ani@xn--bcher-kva.example"),
@@ -69,6 +79,7 @@ def test_spellings_of_one_value_are_one(axis: Axis, spellings: list[str], value:
         (Axis.EMAIL, "anna@straße.example", "anna@xn--strae-oqa.example"),
         (Axis.EMAIL, "ani@BÜCHER。example.", "ani@xn--bcher-kva.example"),
         (Axis.EMAIL, "ａｎｎａ@example.com", "anna@example.com"),
+        (Axis.EMAIL, "poco@siti.fastmail.fm", "poco@siti.fastmail.fm"),
     ],
 )
 def test_a_value_is_reached_where_its_digest_says(axis: Axis, raw: str, reached: str) -> None:
@@ -91,6 +102,9 @@ def test_what_is_no_value_is_reached_nowhere() -> None:
         (Axis.EMAIL, "budi@hotmail.com", "budi@outlook.com"),
         (Axis.EMAIL, "a+b@toko.example", "a@toko.example"),
         (Axis.EMAIL, "siti@yandex.com", "siti@proton.me"),
+        (Axis.EMAIL, "siti@fastmail.fm", "siti@fastmail.com"),
+        (Axis.EMAIL, "poco@siti.toko.example", "siti@toko.example"),
+        (Axis.EMAIL, "siti.a@outlook.fr", "sitia@outlook.fr"),
         (Axis.PHONE, "0062 812 3456 7890", "0062 812 3456 7891"),
         (Axis.PAYMENT, "pm_1AbC", "pm_1abc"),
         (Axis.PAYMENT, "tok-1-23", "tok-12-3"),
@@ -112,6 +126,14 @@ def test_values_of_two_people_stay_two(axis: Axis, one: str, other: str) -> None
         (Axis.PHONE, "081234567890/081234567891"),
         (Axis.PHONE, "+999 81234567890"),
         (Axis.PHONE, "()"),
+        (Axis.PHONE, "6281234567011.0"),
+        (Axis.PHONE, "081234567890.0"),
+        (Axis.PHONE, "0812345670.00"),
+        (Axis.PHONE, "081234567.000"),
+        (Axis.PHONE, "6281234567011.5"),
+        (Axis.PHONE, "０８１２３４５６７８９．０"),
+        (Axis.PHONE, "6.281234567011E+12"),
+        (Axis.PHONE, "6281234567011,0"),
         (Axis.EMAIL, "budi"),
         (Axis.EMAIL, "@gmail.com"),
         (Axis.EMAIL, "+x@gmail.com"),
@@ -174,9 +196,9 @@ def test_numbers_of_the_axes_never_change() -> None:
 
 
 def test_digest_of_a_known_value_never_changes() -> None:
-    key = digest_key(PEPPER, SALT, Axis.PHONE)
+    key = digest_key(PEPPER, SALT, Axis.PHONE, version=1)
     assert key.hex() == "de1795cd47df9272345fecb52c1a0429636df1901530c21c8a417eb8270ed0a3"
-    known = Digester(PEPPER, SALT).digest(Axis.PHONE, "0812-3456-7890")
+    known = Digester(PEPPER, SALT, version=1).digest(Axis.PHONE, "0812-3456-7890")
     assert known.hex() == "28633611d8f1501f733da166f2eaf4ba"
     assert known == hmac.digest(key, b"+6281234567890", "sha256")[:16]
 
@@ -187,7 +209,7 @@ def test_digest_depends_on_pepper_salt_axis_and_version() -> None:
         digest_key(PEPPER[::-1], SALT, Axis.PAYMENT),
         digest_key(PEPPER, SALT[::-1], Axis.PAYMENT),
         digest_key(PEPPER, SALT, Axis.DEVICE),
-        digest_key(PEPPER, SALT, Axis.PAYMENT, version=2),
+        digest_key(PEPPER, SALT, Axis.PAYMENT, version=1),
     }
     assert len(keys) == 5
 
@@ -205,3 +227,57 @@ def test_a_plainly_typed_home_number_is_judged_as_the_library_judges_it(typed: s
 @given(st.from_regex(r"(\+62|0)8[0-9]{7,12}", fullmatch=True))
 def test_a_plainly_typed_mobile_is_judged_as_the_library_judges_it(typed: str) -> None:
     assert identity._phone(typed) == identity._any_phone(typed)
+
+
+# One character that Unicode's compatibility form makes eighteen of.
+LIGATURE = "\ufdfa"
+
+
+@pytest.mark.parametrize("axis", Axis)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "a@" + LIGATURE * 150,
+        LIGATURE * 200,
+        "ａ" * 250 + "@x.example",
+        "ä" * 250,
+        "ß" * 125 + "@" + "ß" * 125,
+        "。" * 250,
+        "İ" * 250,
+    ],
+    ids=["long domain", "ligatures", "wide", "umlauts", "sharp s", "dots", "dotted i"],
+)
+def test_no_value_costs_more_than_its_length_allows(axis: Axis, raw: str) -> None:
+    for _ in range(2):  # the first call compiles and fills caches
+        began = time.process_time()
+        with suppress(BadValue):
+            canonical_value(axis, raw)
+        spent = time.process_time() - began
+    assert spent < 0.000_05 * len(raw)
+
+
+@given(axis=st.sampled_from(Axis), raw=st.text(max_size=600))
+@settings(deadline=None, max_examples=300)
+def test_any_text_is_judged_in_time_that_grows_with_its_length(axis: Axis, raw: str) -> None:
+    began = time.process_time()
+    with suppress(BadValue):
+        canonical_value(axis, raw)
+    assert time.process_time() - began < 0.005 + 0.000_05 * len(raw)
+
+
+@pytest.mark.parametrize(
+    ("typed", "first", "second"),
+    [
+        ("siti.a@proton.me", "siti.a@proton.me", "sitia@proton.me"),
+        ("siti+1@fastmail.fm", "siti+1@fastmail.fm", "siti@fastmail.fm"),
+        ("siti+1@outlook.fr", "siti+1@outlook.fr", "siti@outlook.fr"),
+        ("Siti.A+1@gmail.com", "sitia@gmail.com", "sitia@gmail.com"),
+    ],
+)
+def test_a_campaign_keeps_the_forms_that_it_was_made_with(typed: str, first: str, second: str) -> None:
+    assert [canonical_value(Axis.EMAIL, typed, version) for version in (1, 2)] == [first, second]
+
+
+def test_digests_of_a_version_that_does_not_exist_are_refused() -> None:
+    with pytest.raises(ValueError, match="version 9"):
+        Digester(PEPPER, SALT, version=9)

@@ -1,5 +1,6 @@
 """However one value is typed, it is one; whatever differs in a digit or a door is two."""
 
+import re
 import unicodedata
 
 from hypothesis import assume, given
@@ -24,6 +25,8 @@ def phone_spellings(draw: st.DrawFn, number: str) -> str:
     """A way to type an Indonesian mobile number."""
     start = draw(st.sampled_from(["0", "62", "+62", "+62 ", "(0)", "+62 (0)", "0062"]))
     typed = start + "".join(digit + draw(BETWEEN) for digit in number)
+    # A dot before the last one or two digits looks like a spreadsheet's decimals; such numbers are refused.
+    assume(not re.search(r"\.\W*(?:\d\W*){0,2}$|\.\W*[0\W]*$", typed))
     return typed.translate(FULL_WIDTH) if draw(st.booleans()) else typed
 
 

@@ -20,6 +20,7 @@ from flashsale.models import (
     Sale,
     Unit,
 )
+from flashsale.web import limits
 from flashsale.web.hot import partners
 from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
 from tests.web.asgi import Reply, send_request
@@ -38,6 +39,12 @@ def _empty_key_cache() -> Iterator[None]:
 def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stops the clock of the rate limits, so that no period ends during a test."""
     monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda: 1_900_000_000))
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One contact may ask for codes without a pause, so that other bounds show."""
+    monkeypatch.setattr(limits, "CODES_PAUSE", limits.Limit("codes pause", 1000, 30))
 
 
 @dataclass

@@ -4,15 +4,18 @@ import json
 import time
 from collections.abc import Iterable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import redis
 from django.core import mail
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django_ratelimit import core
 
 from flashsale.life import places
 from flashsale.models import Sale
+from flashsale.models.campaign import known_countries
 from flashsale.rules.identity import Axis
 from flashsale.rules.tokens import Proof
 from flashsale.web import limits
@@ -21,7 +24,8 @@ from flashsale.web.pages import codes
 from tests.factories import lobby_sale, poco_campaign
 from tests.web.shop import Visitor
 
-pytestmark = pytest.mark.django_db(transaction=True)
+PAUSE = limits.CODES_PAUSE
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unhurried")]
 
 
 @pytest.fixture
@@ -284,3 +288,57 @@ def test_no_contact_stays_in_redis_or_the_logs(sale: Sale, gate: redis.Redis, ca
     for value in (*ani.contacts.values(), ani.contacts["phone"][1:]):
         assert value.encode() not in kept
         assert value not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "phone",
+    ["+1 900 555 0123", "0809 1 234567", "021 5795 1234", "+870 773 111 632", "+60 12 345 6789", "+881 612 345 678"],
+    ids=["premium abroad", "premium at home", "fixed line", "satellite", "mobile abroad", "satellite phone"],
+)
+def test_no_code_goes_to_a_number_that_is_no_mobile_of_the_campaigns_countries(sale: Sale, phone: str) -> None:
+    ani = Visitor(sale)
+    assert code_of(ani.post("codes", ani.contacts | {"phone": phone})) == (422, "bad_identity")
+    assert mail.outbox == []
+
+
+def test_a_campaign_names_the_countries_whose_mobiles_get_codes(gate: redis.Redis, stopped_clock: None) -> None:
+    sale = lobby_sale(poco_campaign(code_countries="ID, my"), channels=("mi.com",), opens_in_s=600)
+    ani = Visitor(sale)
+    assert ani.post("codes", ani.contacts | {"phone": "+60 12 345 6789"}).status_code == 200
+    assert code_of(ani.post("codes", ani.contacts | {"phone": "+65 8123 4567"})) == (422, "bad_identity")
+
+
+@pytest.mark.parametrize("countries", ["", ",", "Indonesia", "ID;MY", "ID, XX"])
+def test_countries_that_are_none_are_refused(countries: str) -> None:
+    with pytest.raises(ValidationError):
+        known_countries(countries)
+
+
+def test_one_phone_gets_two_messages_at_once_from_wherever_they_are_asked_for(
+    sale: Sale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CODES_PAUSE", PAUSE)
+    assert statuses_from(sale, [f"203.0.113.{n % 8}" for n in range(40)]) == [200] * 2 + [429] * 38
+    assert len(mail.outbox) == 2 * 2
+    monkeypatch.setattr(core, "time", SimpleNamespace(time=lambda: 1_900_000_000 + PAUSE.period_s))
+    assert statuses_from(sale, ["203.0.113.9"]) == [200]
+
+
+def test_a_network_over_its_own_bound_uses_up_nothing_that_all_share(
+    sale: Sale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert statuses_from(sale, ["203.0.113.1"] * 6)[-1] == 429
+    monkeypatch.setattr(limits, "CODES_PAUSE", limits.Limit("codes pause", 6, 30))
+    assert statuses_from(sale, ["203.0.113.1"] * 9 + ["198.51.100.1"]) == [429] * 9 + [200]
+
+
+def test_a_days_budget_of_text_messages_raises_an_alarm_and_ends(
+    sale: Sale, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.FLASHSALE_CODES_PER_DAY = 5
+    people = [Visitor(sale, f"person-{n}") for n in range(7)]
+    answers = [person.post("codes", person.contacts) for person in people]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [503] * 2
+    assert code_of(answers[-1]) == (503, "not_ready")
+    assert len(mail.outbox) == 5 * 2
+    assert [record.getMessage().count("codes_budget") for record in caplog.records if "codes" in record.name] == [1, 1]

@@ -8,10 +8,11 @@ same for a known and an unknown contact.
 import hmac
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import BoundedSemaphore
 
+import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
@@ -20,7 +21,7 @@ from flashsale.gate.sale_card import SaleCard
 from flashsale.life import places
 from flashsale.life.enter import digest_identity
 from flashsale.providers.messages import codes as sender
-from flashsale.rules.identity import Axis, message_address
+from flashsale.rules.identity import Axis, message_address, mobile_country
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
 from flashsale.web import browser_cookie, limits
@@ -28,6 +29,7 @@ from flashsale.web.client_ip import address_of, client_network, customer_network
 from flashsale.web.hot import proofs
 from flashsale.web.pages.json_views import json_post, text_fields
 
+log = structlog.get_logger(__name__)
 KIND = "challenge"
 VALID_MS = 10 * 60 * 1000
 PROOF_S = 30 * 24 * 60 * 60
@@ -52,10 +54,31 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
         raise Refused(Outcome.FORBIDDEN, "This sale cannot be entered by our page.")
     contacts = text_fields(request, *(axis.value for axis in card.hard_at_enter))
     digests = digest_identity(card=card, values={Axis(name): value for name, value in contacts.items()})
+    _refuse_unreachable(card, contacts)
     with _sending_slot():
         _enforce_limits(request, [digest.hex() for digest in digests.values()])
+        if Axis.PHONE in digests:
+            _spend_budget(request)
         sent = {axis.value: _challenge(card, axis, digest, contacts[axis]) for axis, digest in digests.items()}
     return JsonResponse({"challenges": sent})
+
+
+def _refuse_unreachable(card: SaleCard, contacts: Mapping[str, str]) -> None:
+    """Refuses BAD_IDENTITY for a phone that is no mobile of the campaign's countries, before anything is counted."""
+    phone = contacts.get(Axis.PHONE.value)
+    if phone and mobile_country(message_address(Axis.PHONE, phone)) not in card.code_countries:
+        countries = ", ".join(card.code_countries)
+        raise Refused(Outcome.BAD_IDENTITY, f"phone: codes go to mobile numbers of {countries} only.")
+
+
+def _spend_budget(request: HttpRequest) -> None:
+    """Counts one text message of the day's budget; refuses NOT_READY beyond it, and logs an alarm before."""
+    budget = limits.codes_a_day()
+    used = limits.count(request, budget, "all")
+    if used.counted and used.count in {budget.max_calls * 4 // 5, budget.max_calls + 1}:
+        log.error("codes_budget", used=used.count, budget=budget.max_calls, setting="FLASHSALE_CODES_PER_DAY")
+    if used.exceeded:
+        raise Refused(Outcome.NOT_READY, "The day's budget of text messages is used up.", max(1, used.resets_in_s))
 
 
 @contextmanager
@@ -78,6 +101,9 @@ def _enforce_limits(request: HttpRequest, contacts: list[str]) -> None:
     for contact in contacts:
         limits.enforce(request, limits.CODES_CONTACT, f"{client_network(address)} {contact}")
         limits.enforce(request, limits.CODES_CUSTOMER, f"{customer_network(address)} {contact}")
+    # What all networks share comes last, because a network that is over its own limit must not use it up.
+    for contact in contacts:
+        limits.enforce(request, limits.CODES_PAUSE, contact)
         limits.enforce(request, limits.CODES_CEILING, contact)
 
 
