@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.core.management import get_commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,3 +64,22 @@ def test_every_setting_of_the_environment_stands_in_the_operators_table() -> Non
 def test_every_decision_stands_in_the_list_of_decisions() -> None:
     pages = {path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md")}
     assert set(re.findall(r"\]\((\d{4}-[\w\-]+\.md)\)", _text(ROOT / "docs/adr/README.md"))) == pages
+
+
+def test_every_word_of_the_glossary_is_there_once_and_names_a_file() -> None:
+    rows = re.findall(r"^\| (.+?) \| (.+) \| (.+) \|$", _text(ROOT / "docs/glossary.md"), re.MULTILINE)
+    entries = [row for row in rows if row[0] != "word"]
+    words = [word for row in entries for word in row[0].split(", ")]
+    assert len(entries) > 100
+    assert [word for word in words if words.count(word) > 1] == []
+    assert [row[0] for row in entries if not re.fullmatch(r"`[\w./]+`", row[2])] == []
+    assert [row[2] for row in entries if not (ROOT / row[2].strip("`")).is_file()] == []
+
+
+def test_constraints_that_the_architecture_names_exist() -> None:
+    text = _text(ROOT / "docs/architecture.md").partition("## What PostgreSQL refuses by itself")[2]
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text))
+    ours = (model for model in apps.get_models() if model._meta.app_label == "flashsale")
+    known = {constraint.name for model in ours for constraint in model._meta.constraints}
+    assert len(named) > 5
+    assert named - known == set()
