@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from django.db.models import F
 from django.utils import timezone
 
@@ -18,6 +19,7 @@ from flashsale.life.reserve import Reserved, reserve
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
 from flashsale.models import Campaign, Clock, Sale
 from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome, Refused
 
 PHONE = "POCO-M3-4-64"
 BIG_PHONE = "POCO-M3-6-128"
@@ -191,3 +193,10 @@ class Shopper:
 
     def number(self) -> int:
         return self.look().number or 0
+
+
+def refusal(call: Any, *args: Any, **fields: Any) -> Outcome:
+    """The word with which a call is refused."""
+    with pytest.raises(Refused) as refused:
+        call(*args, **fields)
+    return refused.value.outcome

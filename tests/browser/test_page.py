@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
-from tests.browser.conftest import Site, weight
 from tests.browser.person import Person
+from tests.browser.site import Site, weight
 from tests.factories import lobby_sale
 
 pytestmark = pytest.mark.browser

@@ -82,13 +82,6 @@ def pay(
     )  # fmt: skip
 
 
-def refusal(call: Any, *args: Any, **fields: Any) -> Outcome:
-    """The word with which a call is refused."""
-    with pytest.raises(Refused) as refused:
-        call(*args, **fields)
-    return refused.value.outcome
-
-
 def come_due(sale: Sale) -> None:
     """Moves the deadlines of all holds into the past, in books and gate."""
     Reservation.objects.filter(sale=sale).update(deadline_ms=1)
@@ -208,3 +201,10 @@ async def close_gate() -> None:
     """Ends this loop's connections; whatever it calls next finds the gate anew."""
     await gate().close()
     client._gates.clear()
+
+
+def lose_everything(gate: redis.Redis, sale: Sale) -> None:
+    """Redis loses all keys, and the sale is loaded again from PostgreSQL."""
+    gate.flushall()
+    bridge.run(tick.mend_all())
+    tend(sale)

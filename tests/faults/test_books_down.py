@@ -13,8 +13,8 @@ from flashsale.gate import bridge, scripts
 from flashsale.life import clock_lease, reserve, tick
 from flashsale.models import Reservation, Sale, Unit
 from flashsale.rules.outcomes import Outcome, Refused
-from tests.factories import Shopper, tend
-from tests.faults.steps import ONE_HELD, broken, called, come_due, in_books, in_gate, refusal
+from tests.factories import Shopper, refusal, tend
+from tests.faults.steps import ONE_HELD, broken, called, come_due, in_books, in_gate
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 Commit = Callable[[int, Sequence[reservations.NewReservation]], Any]

@@ -14,7 +14,7 @@ from flashsale.models import Allocation, CrowdBackup, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, open_now, tend
-from tests.faults.steps import dying
+from tests.faults.steps import dying, lose_everything
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 NAMES = ("ani", "budi", "cici", "dodi", "edi")
@@ -25,12 +25,6 @@ def crowd(sale: Sale) -> list[Shopper]:
     for person in people:
         person.enter()
     return people
-
-
-def lose_everything(gate, sale: Sale) -> None:
-    gate.flushall()
-    bridge.run(tick.mend_all())
-    tend(sale)
 
 
 def states(people: list[Shopper]) -> list[PlaceState]:

@@ -17,20 +17,8 @@ from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
 from simulation.redis_server import RedisServer
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, tend
-from tests.faults.steps import (
-    broken,
-    buy,
-    called,
-    come_due,
-    dying,
-    in_gate,
-    reap,
-    recover,
-    refusal,
-    refused_by_the_gate,
-    wipe,
-)
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, refusal, tend
+from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap, recover, refused_by_the_gate, wipe
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True)]

@@ -14,7 +14,7 @@ from flashsale.life.held_request import new_reservation
 from flashsale.life.release import release
 from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper
+from tests.factories import Shopper, refusal
 from tests.faults.steps import (
     NOTHING_TAKEN,
     ONE_HELD,
@@ -26,8 +26,7 @@ from tests.faults.steps import (
     in_books,
     in_gate,
     reap,
-    refusal,
-)  # fmt: skip
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 

@@ -10,9 +10,9 @@ from flashsale.models import Contact, DemoCharge, LimitSlot, Payment, Reservatio
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, refusal, tend
 from tests.faults.steps import money_astray
-from tests.life.test_confirm import PRICE, buyer, confirmed, payment_choice, refusal
+from tests.life.buyers import PRICE, buyer, confirmed, payment_choice
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 

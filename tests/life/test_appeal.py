@@ -30,9 +30,20 @@ from flashsale.models import (
     Unit,
 )
 from flashsale.providers import payments
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.outcomes import Outcome
 from tests.admin.orders import buy
-from tests.factories import PHONE, Shopper, begun, card_of, draft_sale, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import (
+    PHONE,
+    Shopper,
+    begun,
+    card_of,
+    draft_sale,
+    lobby_sale,
+    open_now,
+    poco_campaign,
+    refusal,
+    tend,
+)
 from tests.faults.steps import buy as pay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -66,12 +77,6 @@ def fresh(order: Reservation) -> Reservation:
 def won(order: Reservation, staff: list[User]) -> str:
     appeal = appealing.appeal(case=order.case)
     return appealing.decide(appeal=appeal, overturned=True, by=staff[2]).remedy
-
-
-def refusal(call, *args, **fields) -> Outcome:
-    with pytest.raises(Refused) as refused:
-        call(*args, **fields)
-    return refused.value.outcome
 
 
 def held_promises() -> None:

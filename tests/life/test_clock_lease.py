@@ -21,10 +21,9 @@ from flashsale.life import clock_lease, sale_control, tick
 from flashsale.models import Clock, Reservation, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, card_of, lobby_sale, move_opening, tend
-from tests.faults.steps import broken, buy, called, dying, refusal
-from tests.races.crowd import at_once
-from tests.races.test_expiry import closing
+from tests.factories import Shopper, card_of, lobby_sale, move_opening, refusal, tend
+from tests.faults.steps import broken, buy, called, dying
+from tests.races.crowd import at_once, closing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 

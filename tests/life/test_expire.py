@@ -15,19 +15,8 @@ from flashsale.life import expire, give_back, sale_control, tick
 from flashsale.life.release import release
 from flashsale.models import LimitSlot, Reservation, ReservationUnit, Sale, Unit, UnpaidHold
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, Shopper, card_of, poco_campaign, tend
-from tests.faults.steps import (
-    Died,
-    broken,
-    buy,
-    called,
-    come_due,
-    dies_at,
-    in_books,
-    in_gate,
-    reap,
-    refusal,
-)  # fmt: skip
+from tests.factories import PHONE, Shopper, card_of, poco_campaign, refusal, tend
+from tests.faults.steps import Died, broken, buy, called, come_due, dies_at, in_books, in_gate, reap
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 

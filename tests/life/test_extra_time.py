@@ -16,15 +16,9 @@ from flashsale.life.leave import leave
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
 from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBucket
-from tests.factories import PHONE, Shopper, card_of, channel_of, identity, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, card_of, channel_of, identity, lobby_sale, open_now, refusal, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
-
-
-def refusal(call, *args, **fields):
-    with pytest.raises(Refused) as refused:
-        call(*args, **fields)
-    return refused.value.outcome
 
 
 def request_extra_time(person):

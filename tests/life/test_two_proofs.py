@@ -9,9 +9,9 @@ from flashsale.life.enter import Entry, digest_identity, enter
 from flashsale.life.leave import leave
 from flashsale.models import Sale
 from flashsale.rules.identity import Axis
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
-from tests.factories import PHONE, Shopper, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, lobby_sale, open_now, refusal, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PHONES = {n: f"08123456780{n}" for n in range(1, 4)}
@@ -39,12 +39,6 @@ def enter_in_order(sale: Sale, *proofs: tuple[int, int], **where: str) -> list[P
     for person in people:
         person.enter()
     return people
-
-
-def refusal(call) -> Outcome:
-    with pytest.raises(Refused) as refused:
-        call()
-    return refused.value.outcome
 
 
 def test_coming_back_by_another_proof_restores_a_place_left_before_the_draw():

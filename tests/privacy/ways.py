@@ -9,7 +9,7 @@ from typing import Any
 from flashsale.models import Sale
 from tests.privacy.canary import IP
 from tests.web.asgi import Reply, send_request
-from tests.web.conftest import key_of
+from tests.web.partner import key_of
 
 LINK = re.compile(rb"(?:href|src|action|content)=\"([^\"]*)\"")
 

@@ -10,7 +10,7 @@ from functools import partial
 from hashlib import sha1
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connection, connections
 
 from flashsale.gate.client import GateDown, Script, gate
 from flashsale.life.reserve import Reserved, reserve
@@ -77,3 +77,15 @@ def without(script: Script, guard: str, instead: str = "") -> Script:
     weak.body = script.body.replace(guard, instead)
     weak.sha = sha1(weak.body.encode(), usedforsecurity=False).hexdigest()
     return weak
+
+
+def closing(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The act for a thread, whose connection is closed after it."""
+
+    def run(what: Any) -> Any:
+        try:
+            return act(what)
+        finally:
+            connection.close()
+
+    return run

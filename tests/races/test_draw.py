@@ -16,7 +16,7 @@ from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
 from tests.factories import Shopper, card_of, lobby_sale, move_opening, open_now, tend
-from tests.faults.test_everything_lost import lose_everything
+from tests.faults.steps import lose_everything
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 

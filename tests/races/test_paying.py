@@ -13,8 +13,8 @@ from flashsale.models import Cancellation, DemoCharge, LimitSlot, Payment, Reser
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
-from tests.factories import Shopper, poco_campaign
-from tests.faults.steps import broken, buy, called, in_gate, money_astray, pay, refusal
+from tests.factories import Shopper, poco_campaign, refusal
+from tests.faults.steps import broken, buy, called, in_gate, money_astray, pay
 from tests.races.crowd import at_once, without
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]

@@ -16,7 +16,7 @@ from flashsale.models import Reservation, Sale
 from flashsale.web.hot import http
 from tests.factories import BIG_PHONE, PHONE, card_of, lobby_sale, open_now
 from tests.web.asgi import Reply, send_request
-from tests.web.conftest import Partner, key_of
+from tests.web.partner import Partner, key_of
 
 Snapshot = Callable[[], Any]
 BUDI = {"phone": "081298765432", "email": "budi@example.com"}

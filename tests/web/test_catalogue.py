@@ -16,7 +16,7 @@ from flashsale.life import reallocate
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Sale
 from tests.factories import PHONE, begun, draft_sale, open_now
-from tests.web.conftest import Partner
+from tests.web.partner import Partner
 
 pytestmark = pytest.mark.usefixtures("gate")
 

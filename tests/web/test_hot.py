@@ -17,7 +17,7 @@ from flashsale.web.hot import proofs
 from flashsale.web.hot.door import serve
 from tests.factories import PHONE, card_of, draft_sale, identity, open_now
 from tests.web.asgi import Reply, send_request
-from tests.web.conftest import Partner, key_of
+from tests.web.partner import Partner, key_of
 
 OURS: dict[str, Any] = {"origin": "https://testserver", "host": "testserver"}
 

@@ -12,7 +12,7 @@ from flashsale.models import Campaign, PartnerKey
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web.hot import partners
 from tests.factories import poco_campaign
-from tests.web.conftest import key_of
+from tests.web.partner import key_of
 
 
 @pytest.fixture
