@@ -65,8 +65,8 @@ LOGIN_ADDRESS = Limit("login address", 30, MINUTE)
 # attacker who reaches the ceiling locks the owner of the contact out, so that must take many networks: a customer
 # network (an IPv4 address or an IPv6 /48) can send 10 of the 300 codes an hour, or 20 if its own hour ends within the
 # hour of the ceiling. So an attack needs at least 15 customer networks, and 30 to continue.
-# All networks together: two messages at once are a person with two devices, more are a flood.
-CODES_PAUSE = Limit("codes pause", 2, 30)
+# All networks together: three messages at once are a person with three devices, more are a flood.
+CODES_PAUSE = Limit("codes pause", 3, 30)
 CODES_CONTACT = Limit("codes contact", 5, 10 * MINUTE)
 CODES_CUSTOMER = Limit("codes site", 10, HOUR)
 CODES_CEILING = Limit("codes ceiling", 300, HOUR)
