@@ -60,7 +60,7 @@ check: $(VENV)/.tests $(MO)  ## format, lint, types, direction of imports, migra
 	$(CHECKING) $(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	$(CHECKING) $(PY) manage.py makemigrations --check --dry-run
-	$(PY) -m pytest -q tests/house
+	$(PY) -m pytest -q -m "not slow" tests/house
 
 lock: $(VENV)/.tests  ## compile requirements*.in into pinned, hashed requirements*.txt
 	$(LOCK) requirements.in -o requirements.txt

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from django.db.models import F
 from django.utils import timezone
 
@@ -18,6 +19,7 @@ from flashsale.life.reserve import Reserved, reserve
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
 from flashsale.models import Campaign, Clock, Sale
 from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Outcome, Refused
 
 PHONE = "POCO-M3-4-64"
 BIG_PHONE = "POCO-M3-6-128"
@@ -43,10 +45,10 @@ _serial = itertools.count(1)
 
 def poco_campaign(**fields: Any) -> Campaign:
     """The campaign with its four channels; phone and e-mail are hard, the rest feeds the review."""
-    fields = {
+    values: dict[str, Any] = {
         "code": f"poco-{next(_serial)}", "name": "POCO M3 Indonesia", "axes": AXES, "channels": CHANNELS, "undo_s": 0,
     } | fields  # fmt: skip
-    return plan_campaign(**fields)
+    return plan_campaign(**values)
 
 
 def draft_sale(
@@ -60,11 +62,11 @@ def draft_sale(
     """A draft with one line per channel, each with `stock` (10 small phones unless said otherwise)."""
     now = timezone.now()
     lines = [{"code": code, "channels": [code], "stock": stock or {PHONE: 10}} for code in channels]
-    fields = {
+    values: dict[str, Any] = {
         "code": f"sale-{next(_serial)}", "name": "26 January", "offers": OFFERS, "lines": lines,
         "opens_at": now + timedelta(seconds=opens_in_s), "closes_at": now + timedelta(seconds=opens_in_s + 3600),
     } | fields  # fmt: skip
-    return plan_sale(campaign=campaign or poco_campaign(), **fields)
+    return plan_sale(campaign=campaign or poco_campaign(), **values)
 
 
 def lobby_sale(campaign: Campaign | None = None, **fields: Any) -> Sale:
@@ -191,3 +193,10 @@ class Shopper:
 
     def number(self) -> int:
         return self.look().number or 0
+
+
+def refusal(call: Any, *args: Any, **fields: Any) -> Outcome:
+    """The word with which a call is refused."""
+    with pytest.raises(Refused) as refused:
+        call(*args, **fields)
+    return refused.value.outcome

@@ -61,7 +61,8 @@ def _heard(rows: Mapping[tuple[str, str], Sequence[pytest.TestReport]]) -> str:
     heard: Counter[str] = Counter()
     for reports in rows.values():
         for report in reports:
-            heard.update(dict(report.user_properties).get("words", {}))
+            properties: dict[str, Any] = dict(report.user_properties)
+            heard.update(properties.get("words", {}))
     return "Heard: " + ", ".join(f"{word} {times:,}" for word, times in heard.most_common())
 
 
@@ -70,7 +71,7 @@ def _form(nodeid: str) -> str:
 
 
 def _how_much(reports: Iterable[pytest.TestReport]) -> str:
-    told = [dict(report.user_properties) for report in reports]
+    told: list[dict[str, Any]] = [dict(report.user_properties) for report in reports]
     steps = sum(int(properties.get("steps", 0)) for properties in told)
     return f"{steps:,} steps" if steps else f"{len(told):,} runs, {ROUNDS} rounds"
 

@@ -3,7 +3,6 @@
 from html.parser import HTMLParser
 from typing import Any
 
-from django.http import HttpResponse
 from django.test import Client
 
 
@@ -38,24 +37,24 @@ class _FormParser(HTMLParser):
             self._select = ""
 
 
-def form_values(page: HttpResponse) -> dict[str, list[str]]:
+def form_values(page: Any) -> dict[str, list[str]]:
     """The values that the page's form would send without any typing."""
     return _FormParser(page.content.decode()).values
 
 
-def submit(client: Client, url: str, **typed: Any) -> HttpResponse:
+def submit(client: Client, url: str, **typed: Any) -> Any:
     """Opens a page, types values into its form and sends it. Returns the page that follows."""
     page = client.get(url)
     assert page.status_code == 200, (url, page.status_code)
     return client.post(url, {**form_values(page), **typed}, follow=True)
 
 
-def messages_on(page: HttpResponse) -> list[str]:
+def messages_on(page: Any) -> list[str]:
     """The messages on a page."""
     return [str(message) for message in page.context["messages"]]
 
 
-def action_links(page: HttpResponse, name: str) -> list[str]:
+def action_links(page: Any, name: str) -> list[str]:
     """The addresses of an action's page in the links of a page."""
     found: list[str] = []
 

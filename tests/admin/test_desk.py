@@ -54,8 +54,8 @@ def test_a_dry_run_counts_the_flagged_orders_and_opens_no_case(sold_sale: Sale, 
         assert (run.dry, run.rules, run.summary["orders"], run.summary["flagged"]) == (True, rules, 3, flagged)
         assert sum(run.summary["scores"]) == 3
         assert run.summary["homes"]["one"] == [3, flagged]
-    page = bob.get(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
-    assert "Flagged orders by household" in page.content.decode()
+    shown = bob.get(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
+    assert "Flagged orders by household" in shown.content.decode()
     assert not Case.objects.exists()
 
 

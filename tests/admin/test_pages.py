@@ -72,7 +72,8 @@ def test_viewers_can_open_every_page(hostile_rows: None, dave: Client) -> None:
 
 def test_action_pages_escape_hostile_text(hostile_rows: None, root: Client) -> None:
     for model, action in (("case", "propose"), ("reservation", "open-case"), ("sale", "pause"), ("sale", "reallocate")):
-        row = {"case": Case, "reservation": Reservation}.get(model, Reallocation).objects.first()
+        table: Any = {"case": Case, "reservation": Reservation}.get(model, Reallocation)
+        row = table.objects.first()
         pk = row.source_id if isinstance(row, Reallocation) else row.pk
         page = root.get(reverse(f"admin:flashsale_{model}_{action}") + f"?id={pk}")
         assert page.status_code == 200

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -25,7 +24,7 @@ def _change_url(row: Any) -> str:
     return reverse(f"admin:flashsale_{row._meta.model_name}_change", args=[row.pk])
 
 
-def _act(client: Client, row: Any, name: str, **typed: Any) -> HttpResponse:
+def _act(client: Client, row: Any, name: str, **typed: Any) -> Any:
     (url,) = action_links(client.get(_change_url(row)), name)
     return submit(client, url, **typed)
 

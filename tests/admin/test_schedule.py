@@ -47,7 +47,7 @@ def _add_campaign(alice: Client) -> Campaign:
     return Campaign.objects.get(code="poco-m3")
 
 
-def _add_sale(alice: Client, campaign: Campaign, *, code: str, opens: str, closes: str, **typed: Any) -> HttpResponse:
+def _add_sale(alice: Client, campaign: Campaign, *, code: str, opens: str, closes: str, **typed: Any) -> Any:
     offers = {
         "offers-TOTAL_FORMS": 1,
         "offers-0-sku": PHONE, "offers-0-name": "POCO M3 4 GB/64 GB", "offers-0-price": 1_799_000,

@@ -1,6 +1,5 @@
 """A real server and a real browser."""
 
-import gzip
 import os
 import sys
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from django.db import connection
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from pytest_django import DjangoDbBlocker
 
-from simulation.outbox_page import Mail, newest_mails
 from simulation.processes import Process, free_port, wait_http
+from tests.browser.site import Site
 
 FLAGS = [
     "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -24,21 +23,6 @@ FLAGS = [
 ]  # fmt: skip
 # Playwright runs an event loop in the test's thread. Tests query PostgreSQL between its calls, never inside one.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
-
-class Site:
-    """The address of the server, and the mails that it has sent."""
-
-    def __init__(self, url: str, outbox: Path) -> None:
-        self.url = url
-        self.outbox = outbox
-
-    def mails(self) -> list[Mail]:
-        return newest_mails(folder=self.outbox)
-
-    def code_for(self, to: str) -> str:
-        """The newest one-time code sent to this address."""
-        return next(mail.subject[-6:] for mail in self.mails() if mail.to.startswith(to))
 
 
 def _database_url() -> str:
@@ -117,8 +101,3 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert errors == []
-
-
-def weight(body: bytes) -> int:
-    """The size after gzip, in bytes."""
-    return len(gzip.compress(body, 9))

@@ -1,13 +1,15 @@
 """A shopper at the page: reads headings in their language, types and clicks."""
 
+from typing import Any
+
 from axe_playwright_python.sync_playwright import Axe
 from django.utils import translation
 from playwright.sync_api import Page, expect
 
 from flashsale.models import Sale
 from flashsale.rules.identity import Axis, canonical_value
-from tests.browser.conftest import Site
-from tests.factories import open_now, tend
+from tests.browser.site import Site
+from tests.factories import lobby_sale, open_now, tend
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 SOON_MS = 20_000
@@ -93,3 +95,15 @@ class Person:
     def overflow(self) -> int:
         """Pixels by which the page is wider than the screen."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+def own_page_sale(**fields: Any) -> Sale:
+    """A sale on our own page whose lobby is open; it opens in ten minutes."""
+    return lobby_sale(channels=("mi.com",), opens_in_s=600, **fields)
+
+
+def called(person: Person) -> None:
+    """Brings a shopper from the first page to their turn."""
+    person.come()
+    person.enter()
+    person.is_called()

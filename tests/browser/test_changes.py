@@ -9,9 +9,8 @@ from playwright.sync_api import Page, expect
 
 from flashsale.life.sale_control import postpone
 from flashsale.rules.identity import Axis
-from tests.browser.conftest import Site
-from tests.browser.person import SOON_MS, Person
-from tests.browser.test_line import called, own_page_sale
+from tests.browser.person import SOON_MS, Person, called, own_page_sale
+from tests.browser.site import Site
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, roll_over_now, tend
 
 pytestmark = pytest.mark.browser

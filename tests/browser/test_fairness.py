@@ -10,8 +10,8 @@ from flashsale.life import review
 from flashsale.life.reallocate import reallocate
 from flashsale.models import Sale
 from tests.admin.orders import buy
-from tests.browser.conftest import Site
 from tests.browser.person import Person
+from tests.browser.site import Site
 from tests.factories import PHONE, draft_sale, end_now, lobby_sale
 
 pytestmark = pytest.mark.browser

@@ -7,8 +7,8 @@ from playwright.sync_api import Browser, Page
 from flashsale.life import review, sealed_links
 from flashsale.models import Appeal
 from tests.admin.orders import buy
-from tests.browser.conftest import Site
 from tests.browser.person import Person
+from tests.browser.site import Site
 from tests.factories import PHONE, lobby_sale
 
 pytestmark = pytest.mark.browser

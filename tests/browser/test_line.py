@@ -1,5 +1,6 @@
 """A shopper enters, is drawn, is called, reserves and pays on a phone, also with lost answers and lost connections."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,29 +8,19 @@ from functools import partial
 from typing import Any
 
 import pytest
+import redis
 from playwright.sync_api import Browser, Page, Route, expect
 
 from flashsale.gate import bridge
 from flashsale.life.look import look
 from flashsale.life.sale_control import close_early, pause, resume
-from flashsale.models import Reservation, Sale
+from flashsale.models import Reservation
 from flashsale.rules import lottery
-from tests.browser.conftest import Site
-from tests.browser.person import SOON_MS, Person
-from tests.factories import PHONE, Shopper, lobby_sale, open_now, tend
+from tests.browser.person import SOON_MS, Person, called, own_page_sale
+from tests.browser.site import Site
+from tests.factories import PHONE, Shopper, open_now, tend
 
 pytestmark = pytest.mark.browser
-
-
-def own_page_sale(**fields: Any) -> Sale:
-    return lobby_sale(channels=("mi.com",), opens_in_s=600, **fields)
-
-
-def called(person: Person) -> None:
-    """Brings a shopper from the first page to their turn."""
-    person.come()
-    person.enter()
-    person.is_called()
 
 
 @pytest.mark.parametrize("language", ["id", "en"])
@@ -214,6 +205,9 @@ def test_a_buyer_pays_on_a_second_device_and_finds_the_order_on_a_third(
 
 @contextmanager
 def other_device(person: Person, browser: Browser) -> Iterator[Person]:
+    """The same person with another browser, so much later that the pause between codes is over."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as counters:
+        counters.delete(*counters.scan_iter("limits:*"))
     context = browser.new_context(viewport={"width": 360, "height": 640}, locale="id-ID")
     yield Person(person.site, context.new_page(), person.sale, language=person.language)
     context.close()
@@ -279,7 +273,8 @@ def test_the_draw_is_checked_in_the_browser(shop: Site, page: Page) -> None:
     person.is_told("Come again.")
     sale.refresh_from_db()
     chosen = lottery.transcript(sale=sale.code, secret=bytes(sale.secret), cohorts={"mi.com": 5}, beacon=b"chosen")
-    for lie in ({"secret": "00" * 32}, {"lines": {}}, chosen):
+    lies: list[dict[str, Any]] = [{"secret": "00" * 32}, {"lines": {}}, chosen]
+    for lie in lies:
         page.unroute_all()
         page.route("**/transcript", partial(_forge, lie))
         page.reload()

@@ -3,12 +3,13 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
-from tests.browser.conftest import Site, weight
 from tests.browser.person import Person
+from tests.browser.site import Site, weight
 from tests.factories import lobby_sale
 
 pytestmark = pytest.mark.browser
@@ -66,7 +67,7 @@ def test_the_browser_estimates_as_the_vectors_say(shop: Site, page: Page) -> Non
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_smallest_phone_shows_all_of_it(shop: Site, page: Page, scheme: str) -> None:
+def test_the_smallest_phone_shows_all_of_it(shop: Site, page: Page, scheme: Any) -> None:
     page.set_viewport_size({"width": 320, "height": 568})
     page.emulate_media(color_scheme=scheme)
     person = Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600))
@@ -114,7 +115,8 @@ def test_without_script_the_page_reloads_itself(shop: Site, page: Page, browser:
     person.come()
     person.enter()
     context = browser.new_context(java_script_enabled=False, locale="id-ID")
-    context.add_cookies(page.context.cookies())
+    cookies: list[Any] = [*page.context.cookies()]
+    context.add_cookies(cookies)
     plain = context.new_page()
     plain.goto(page.url)
     assert re.search(r'<meta http-equiv="refresh" content="20"', plain.content())

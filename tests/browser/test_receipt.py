@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page
 
 from flashsale.rules.receipts import verify
-from tests.browser.conftest import Site
 from tests.browser.person import Person
+from tests.browser.site import Site
 from tests.factories import lobby_sale
 
 pytestmark = pytest.mark.browser

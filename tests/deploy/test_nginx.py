@@ -24,7 +24,7 @@ from simulation.processes import Process, free_port, wait_http
 from tests import servers
 from tests.deploy.edge import Edge, serving
 from tests.factories import identity, lobby_sale
-from tests.web.conftest import key_of
+from tests.web.partner import key_of
 
 pytestmark = pytest.mark.django_db  # so that there is a database; what a test itself writes there, the door never sees
 CLIENTS = 64

@@ -52,7 +52,8 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], Any]) 
 
 def called(*names: str, stock: int = 2, **fields: Any) -> tuple[Sale, list[Shopper]]:
     """An open sale with these people, all of them called as far as stock allows."""
-    sale = lobby_sale(**{"stock": {PHONE: stock}, "max_entries": 20_000, "rate_per_s": 100_000} | fields)
+    values: dict[str, Any] = {"stock": {PHONE: stock}, "max_entries": 20_000, "rate_per_s": 100_000}
+    sale = lobby_sale(**values | fields)
     people = [Shopper(sale, name) for name in names]
     for person in people:
         person.enter()
@@ -61,7 +62,7 @@ def called(*names: str, stock: int = 2, **fields: Any) -> tuple[Sale, list[Shopp
     return sale, people
 
 
-def buy(person: Shopper, *, key: str = "once", instrument: str = "wallet", **soft: str) -> Reservation:
+def buy(person: Shopper, *, key: str = "once", instrument: str = "wallet", **soft: Any) -> Reservation:
     """The person's confirmed order."""
     return pay(person, person.reserve(key=key).id, instrument=instrument, **soft)
 
@@ -79,13 +80,6 @@ def pay(
         buyer=Buyer(identity=known | also, contact=contact, language="id"),
         payment_choice=PaymentChoice(price=price, method="qris", instrument=instrument),
     )  # fmt: skip
-
-
-def refusal(call: Any, *args: Any, **fields: Any) -> Outcome:
-    """The word with which a call is refused."""
-    with pytest.raises(Refused) as refused:
-        call(*args, **fields)
-    return refused.value.outcome
 
 
 def come_due(sale: Sale) -> None:
@@ -162,8 +156,9 @@ def broken(sale: Sale) -> list[str]:
 @contextmanager
 def dropped(model: type[models.Model], name: str) -> Iterator[None]:
     """Without this constraint, whose rows are removed before it comes back."""
-    constraint = next(c for c in model._meta.constraints if c.name == name)
-    model._meta.constraints.remove(constraint)
+    constraints: Any = model._meta.constraints
+    constraint = next(c for c in constraints if c.name == name)
+    constraints.remove(constraint)
     with connection.schema_editor() as editor:
         editor.remove_constraint(model, constraint)
     try:
@@ -171,7 +166,7 @@ def dropped(model: type[models.Model], name: str) -> Iterator[None]:
     finally:
         Payment.objects.all().delete()
         Reservation.objects.all().delete()
-        model._meta.constraints.append(constraint)
+        constraints.append(constraint)
         with connection.schema_editor() as editor:
             editor.add_constraint(model, constraint)
 
@@ -206,3 +201,10 @@ async def close_gate() -> None:
     """Ends this loop's connections; whatever it calls next finds the gate anew."""
     await gate().close()
     client._gates.clear()
+
+
+def lose_everything(gate: redis.Redis, sale: Sale) -> None:
+    """Redis loses all keys, and the sale is loaded again from PostgreSQL."""
+    gate.flushall()
+    bridge.run(tick.mend_all())
+    tend(sale)

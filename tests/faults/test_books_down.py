@@ -12,9 +12,9 @@ from flashsale.books import reservations, writer_threads
 from flashsale.gate import bridge, scripts
 from flashsale.life import clock_lease, reserve, tick
 from flashsale.models import Reservation, Sale, Unit
-from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, tend
-from tests.faults.steps import ONE_HELD, broken, called, come_due, in_books, in_gate, refusal
+from flashsale.rules.outcomes import Outcome, Refused
+from tests.factories import Shopper, refusal, tend
+from tests.faults.steps import ONE_HELD, broken, called, come_due, in_books, in_gate
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 Commit = Callable[[int, Sequence[reservations.NewReservation]], Any]
@@ -88,7 +88,8 @@ def test_after_all_connections_were_cut_the_same_key_gets_through() -> None:
     while not answers or answers[-1] is Outcome.UNKNOWN:
         answers.append(_answer(ani))
         assert len(answers) < 20
-    connection.close_pool()  # the other dead connections must not meet later tests
+    django_connection: Any = connection
+    django_connection.close_pool()  # the other dead connections must not meet later tests
     assert Reservation.objects.filter(state="held").count() == Unit.objects.filter(state="held").count() == 2
     assert broken(sale) == []
 
@@ -96,7 +97,7 @@ def test_after_all_connections_were_cut_the_same_key_gets_through() -> None:
 def _answer(person: Shopper) -> Any:
     try:
         return person.reserve()
-    except reserve.Refused as refused:
+    except Refused as refused:
         return refused.outcome
 
 

@@ -46,7 +46,8 @@ def own_books(transactional_db: None) -> Iterator[PostgresServer]:
 def _lead_to(**server: str) -> None:
     """All threads share these settings; whoever connects next finds the other server."""
     connection.close()
-    connection.close_pool()
+    django_connection: Any = connection
+    django_connection.close_pool()
     connection.settings_dict.update(server)
 
 

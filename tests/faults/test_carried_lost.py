@@ -7,9 +7,9 @@ from flashsale.life import tick
 from flashsale.life.leave import leave
 from flashsale.models import CrowdBackup, Sale
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, card_of, open_now, tend
-from tests.faults.steps import broken, refusal
-from tests.life.test_tranches import carried_sales, carry
+from tests.factories import Shopper, card_of, open_now, refusal, tend
+from tests.faults.steps import broken
+from tests.life.tranches import carried_sales, carry
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

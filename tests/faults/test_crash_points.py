@@ -13,22 +13,9 @@ from flashsale.models import Cancellation, DemoCharge, ListEntry, Move, Notice, 
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
-from tests.faults.steps import (
-    ONE_HELD,
-    broken,
-    buy,
-    called,
-    come_due,
-    dies_at,
-    dying,
-    in_gate,
-    money_astray,
-    pay,
-    reap,
-    refusal,
-)  # fmt: skip
-from tests.life.test_tranches import offered, roll_over_now, rolling_sale
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, roll_over_now, tend
+from tests.faults.steps import ONE_HELD, broken, buy, called, come_due, dies_at, dying, in_gate, money_astray, pay, reap
+from tests.life.tranches import offered, rolling_sale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 HERE = Path(__file__).parent

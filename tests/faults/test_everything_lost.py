@@ -1,10 +1,12 @@
 """Redis is empty: nobody knows who stood in the line but those who stood there, and their tokens bring it back."""
 
 import time
+from typing import Any
 
 import pytest
 
 from flashsale.gate import bridge, load, scripts
+from flashsale.gate.messages import Crowd
 from flashsale.life import crowd_backup, draw, tick
 from flashsale.life.leave import leave
 from flashsale.life.status import status
@@ -12,7 +14,7 @@ from flashsale.models import Allocation, CrowdBackup, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, open_now, tend
-from tests.faults.steps import dying
+from tests.faults.steps import dying, lose_everything
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 NAMES = ("ani", "budi", "cici", "dodi", "edi")
@@ -23,12 +25,6 @@ def crowd(sale: Sale) -> list[Shopper]:
     for person in people:
         person.enter()
     return people
-
-
-def lose_everything(gate, sale: Sale) -> None:
-    gate.flushall()
-    bridge.run(tick.mend_all())
-    tend(sale)
 
 
 def states(people: list[Shopper]) -> list[PlaceState]:
@@ -50,7 +46,8 @@ def test_in_the_lobby_those_known_to_have_entered_are_drawn_and_called_and_no_gh
 def open_claims(sale: Sale) -> int:
     """How many are called and have not reserved, as the gate counts."""
     card = card_of(sale)
-    return bridge.run(scripts.survey(card, card.lines[0])).open_claims
+    figures: Any = bridge.run(scripts.survey(card, card.lines[0]))
+    return figures.open_claims
 
 
 def remembering(monkeypatch, **fields) -> Sale:
@@ -222,7 +219,7 @@ def test_the_bitmaps_of_a_line_are_written_as_often_as_their_weight_allows(gate,
         if gone:
             bridge.run(leave(card=gone.card, line=gone.line, place=gone.place))
         tend(sale)
-        assert draw.Crowd(bytes(CrowdBackup.objects.get().out)).absent() == known
+        assert Crowd(bytes(CrowdBackup.objects.get().out)).absent() == known
 
 
 def test_a_successor_that_was_spent_on_an_order_stays_so(gate):

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
@@ -16,20 +17,8 @@ from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
 from simulation.redis_server import RedisServer
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, tend
-from tests.faults.steps import (
-    broken,
-    buy,
-    called,
-    come_due,
-    dying,
-    in_gate,
-    reap,
-    recover,
-    refusal,
-    refused_by_the_gate,
-    wipe,
-)
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, refusal, tend
+from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap, recover, refused_by_the_gate, wipe
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -54,7 +43,7 @@ def restart_empty(server: RedisServer) -> None:
 
 @pytest.mark.parametrize("fault", [emptied, restart, restart_empty])
 def test_acknowledged_reservations_outlive_the_gate(
-    server: RedisServer, fault: object, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, fault: Callable[[RedisServer], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale, people = called(*NAMES, stock=5)
     ani, budi, cici, dodi, edi = people

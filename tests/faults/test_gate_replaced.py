@@ -232,7 +232,7 @@ def test_units_on_their_way_to_the_next_line_are_offered_once_after_a_restart(
     lines = [first | {"rolls_over_at": rolls_over_at}, public]
     sale = open_now(lobby_sale(lines=lines, opens_at=opens, closes_at=closes_at))
     card = card_of(sale)
-    figures = bridge.run(scripts.survey(card, card.lines[0]))
+    figures: Any = bridge.run(scripts.survey(card, card.lines[0]))
     on_the_way = roll_over.roll_over(card=card, line=card.lines[0], figures=figures)
     dying(monkeypatch, roll_over, "move_units", lambda: bridge.run(on_the_way))
     server.kill()

@@ -9,11 +9,12 @@ from flashsale.books import reservations
 from flashsale.gate import bridge, scripts
 from flashsale.gate.held_request import HeldRequest
 from flashsale.life import db_threads, reserve, sale_control, tick
+from flashsale.life.expire import abandon_refused
 from flashsale.life.held_request import new_reservation
 from flashsale.life.release import release
 from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper
+from tests.factories import Shopper, refusal
 from tests.faults.steps import (
     NOTHING_TAKEN,
     ONE_HELD,
@@ -25,8 +26,7 @@ from tests.faults.steps import (
     in_books,
     in_gate,
     reap,
-    refusal,
-)  # fmt: skip
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
@@ -144,7 +144,7 @@ class TestDyingAfterTheBooksRefused:
     def test_leaves_alone_what_somebody_committed_under_the_same_key_meanwhile(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        abandon = reserve.abandon_refused
+        abandon = abandon_refused
 
         async def late(card: Any, held: HeldRequest) -> None:
             await db_threads.run_in_db_thread(books_pause, ani.sale, paused=False)

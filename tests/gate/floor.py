@@ -3,11 +3,13 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import redis
 
 from flashsale.gate import bridge, client, keys, load, scripts
+from flashsale.gate.client import LUA
 from flashsale.gate.held_request import ReserveRequest
 from flashsale.gate.sale_card import AxisCard, ChannelCard, LineCard, OfferCard, SaleCard
 from flashsale.rules import clock
@@ -16,6 +18,7 @@ from flashsale.rules.identity import Axis
 SMALL, BIG = "small", "big"
 SEED = "5eed"
 HOUR = 3_600_000
+SCRIPTS = sorted(path for path in Path(str(LUA)).glob("*.lua") if path.stem != "prelude")
 NOW = int(time.time() * 1000)
 LINES = (
     LineCard(1, 11, "lazada", "Lazada", ("lazada",), (SMALL, BIG)),

@@ -10,8 +10,7 @@ from flashsale.gate import bridge, sale_cards, scripts
 from flashsale.gate.held_request import HeldRequest
 from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
-from tests.gate.floor import CARD, FIRST, KEYS, SEED, everything, person, request, reserve, stand
-from tests.gate.test_heads import SCRIPTS
+from tests.gate.floor import CARD, FIRST, KEYS, SCRIPTS, SEED, everything, person, request, reserve, stand
 
 HELD = HeldRequest(request(2), (), 1, 2)
 ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {

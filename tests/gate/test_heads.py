@@ -7,8 +7,8 @@ import pytest
 
 from flashsale.gate.client import LUA
 from flashsale.rules.outcomes import PRECEDENCE, Outcome
+from tests.gate.floor import SCRIPTS
 
-SCRIPTS = sorted(path for path in Path(str(LUA)).glob("*.lua") if path.stem != "prelude")
 PRELUDE = (Path(str(LUA)) / "prelude.lua").read_text()
 EFFECTS = {Outcome.ENTERED, Outcome.LOOKED, Outcome.LEFT, Outcome.GRANTED, Outcome.RESERVED}
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -42,9 +43,10 @@ def test_a_direct_line_writes_the_index_that_it_gives_into_the_request(gate: red
     stand(card)
     gate.hset(KEYS.line(1), mapping={"entered": 6, "block": 8})
     wish = request(0, limit_slots=())
-    held = bridge.run(scripts.reserve(card, card.lines[0], seed=SEED, request=wish))
+    held: Any = bridge.run(scripts.reserve(card, card.lines[0], seed=SEED, request=wish))
+    stored: Any = gate.hget(KEYS.held_requests, "k0")
     assert held.request == replace(wish, index=7, number=7)
-    assert HeldRequest.from_json(gate.hget(KEYS.held_requests, "k0")) == held
+    assert HeldRequest.from_json(stored) == held
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -2,11 +2,11 @@
 
 import asyncio
 from importlib.metadata import version
+from typing import Any
 
 import redis
 from django.conf import settings
 from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.connection import AbstractConnection
 
 from flashsale.gate import bridge
 
@@ -20,10 +20,11 @@ def test_the_installed_version_is_one_that_was_tried() -> None:
 def test_a_connection_has_a_writer_whose_transport_can_be_taken_over(gate: redis.Redis) -> None:
     async def take_over() -> tuple[bool, bool, bytes]:
         pool = BlockingConnectionPool.from_url(settings.REDIS_URL)
-        connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
+        connection: Any = pool.connection_class(**pool.connection_kwargs)
         assert connection._writer is None
         await connection.connect()
-        transport = connection._writer.transport
+        writer: Any = connection._writer
+        transport = writer.transport
         received = asyncio.get_running_loop().create_future()
 
         class Taker(asyncio.Protocol):

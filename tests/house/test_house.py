@@ -63,6 +63,12 @@ def test_imports_stand_at_the_top() -> None:
     assert [f"{_name(file)}:{n.lineno}" for file, n in inside if isinstance(n, ast.Import | ast.ImportFrom)] == []
 
 
+def test_tests_share_helpers_and_not_other_tests() -> None:
+    """A function that two tests need stands in a module of its own. `conftest` modules hold fixtures only."""
+    shared = re.compile(r"^from tests\.(?:\w+\.)*(?:test_\w+|conftest) import", re.MULTILINE)
+    assert [_name(file) for file in PYTHON if shared.search(_text(file))] == []
+
+
 def test_files_are_finished() -> None:
     lines = ((file, line) for file in PROGRAMS for line in _text(file).splitlines())
     assert [f"{_name(file)}: {line.strip()}" for file, line in lines if UNFINISHED.search(line)] == []

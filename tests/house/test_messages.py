@@ -53,7 +53,7 @@ def test_make_messages_loses_no_translation() -> None:
     without = messages.updated(PO, (TEXTS - {text.id}) | {"A new text"})
     assert messages.updated(without, (TEXTS - {text.id}) | {"A new text"}) == without
     assert not messages.read(without)["A new text"].string
-    assert messages.read(without).obsolete[text.id].string == text.string
+    assert messages.read(without).obsolete[str(text.id)].string == text.string
     assert messages.read(messages.updated(without, TEXTS))[text.id].string == text.string
 
 

@@ -17,8 +17,19 @@ from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.refund import refund_due
 from flashsale.models import Cancellation, Case, LimitSlot, Move, Notice, Payment, Reservation, Unit
 from flashsale.rules.identity import Axis
-from flashsale.rules.outcomes import Outcome, Refused
-from tests.factories import PHONE, Shopper, card_of, draft_sale, identity, lobby_sale, open_now, poco_campaign, tend
+from flashsale.rules.outcomes import Outcome
+from tests.factories import (
+    PHONE,
+    Shopper,
+    card_of,
+    draft_sale,
+    identity,
+    lobby_sale,
+    open_now,
+    poco_campaign,
+    refusal,
+    tend,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
@@ -62,12 +73,6 @@ def reviewed(sold):
     sale, rows = sold
     review.execute(run=review.start(sale=sale).pk)
     return sale, rows
-
-
-def refusal(call, *args, **fields):
-    with pytest.raises(Refused) as refused:
-        call(*args, **fields)
-    return refused.value.outcome
 
 
 def cancel_all(reviewers, code="one_person_many_identities"):

@@ -1,7 +1,7 @@
 """A buyer whose payment is under way pays another way: the first is closed, and no money is taken twice or lost."""
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -10,11 +10,16 @@ from flashsale.models import Contact, DemoCharge, LimitSlot, Payment, Reservatio
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, refusal, tend
 from tests.faults.steps import money_astray
-from tests.life.test_confirm import PRICE, buyer, confirmed, payment_choice, refusal
+from tests.life.buyers import PRICE, buyer, confirmed, payment_choice
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+
+def bank() -> Any:
+    """The demo's payment provider, with which a buyer can also pay outside of our pages."""
+    return payments.provider
 
 
 class TestWhileABuyerPaysElsewhere:
@@ -51,9 +56,9 @@ class TestWhileABuyerPaysElsewhere:
             row = confirmed(ani, held, buyer=buyer(payment=card, address="Jl. Mawar 1"), payment_choice=self.LATER)
             assert (row.state, row.payment.reference) == ("held", f"{held.id}/{attempt}")
             assert (LimitSlot.objects.count(), Contact.objects.count()) == (slots, 1)
-        assert [payments.provider.pay(reference=f"{held.id}/{n}") for n in (1, 2)] == [payments.Charge.DECLINED] * 2
+        assert [bank().pay(reference=f"{held.id}/{n}") for n in (1, 2)] == [payments.Charge.DECLINED] * 2
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
-        assert payments.provider.pay(reference=f"{held.id}/3") is payments.Charge.PAID
+        assert bank().pay(reference=f"{held.id}/3") is payments.Charge.PAID
         assert handle_callback(callback=payments.Callback(f"{held.id}/3", PRICE, "IDR", paid=True)) == "paid"
         assert Reservation.objects.filter(state="confirmed").count() == 2
         assert money_astray() == []
@@ -66,7 +71,7 @@ class TestWhileABuyerPaysElsewhere:
 
     def test_money_that_had_come_by_the_first_instrument_buys_and_the_second_pays_nothing(self, paying):
         (ani, held), (budi, other) = paying
-        assert payments.provider.pay(reference=f"{held.id}/1") is payments.Charge.PAID
+        assert bank().pay(reference=f"{held.id}/1") is payments.Charge.PAID
         row = confirmed(ani, held, buyer=buyer(payment="card-2"))
         assert (row.state, row.payment.reference) == ("confirmed", f"{held.id}/1")
         assert refusal(confirmed, budi, other, buyer=buyer("budi", payment="card-1")) is Outcome.LIMIT_REACHED
@@ -100,7 +105,7 @@ class TestWhileABuyerPaysElsewhere:
         assert Contact.objects.get().read()["address"] == "Jl. Melati No. 6"
         now = dict(Trait.objects.values_list("axis", "digest"))
         assert {axis for axis in known if now[axis] != known[axis]} == {"address"}
-        assert payments.provider.pay(reference=row.payment.reference) is payments.Charge.PAID
+        assert bank().pay(reference=row.payment.reference) is payments.Charge.PAID
         assert confirmed(ani, held, buyer=wish).state == "confirmed"
 
     def test_another_instrument_may_follow_once_the_bank_has_declined(self, paying):

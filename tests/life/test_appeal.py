@@ -1,6 +1,7 @@
 """Appeals: a third person decides, an order that was cancelled wrongly stands again, or is owed the next unit."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -29,9 +30,20 @@ from flashsale.models import (
     Unit,
 )
 from flashsale.providers import payments
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.outcomes import Outcome
 from tests.admin.orders import buy
-from tests.factories import PHONE, Shopper, begun, card_of, draft_sale, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import (
+    PHONE,
+    Shopper,
+    begun,
+    card_of,
+    draft_sale,
+    lobby_sale,
+    open_now,
+    poco_campaign,
+    refusal,
+    tend,
+)
 from tests.faults.steps import buy as pay
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -65,12 +77,6 @@ def fresh(order: Reservation) -> Reservation:
 def won(order: Reservation, staff: list[User]) -> str:
     appeal = appealing.appeal(case=order.case)
     return appealing.decide(appeal=appeal, overturned=True, by=staff[2]).remedy
-
-
-def refusal(call, *args, **fields) -> Outcome:
-    with pytest.raises(Refused) as refused:
-        call(*args, **fields)
-    return refused.value.outcome
 
 
 def held_promises() -> None:
@@ -253,6 +259,12 @@ def test_a_plan_sets_the_time_to_appeal_and_is_carried_out_once_when_it_is_due(s
     assert Move.objects.get().target == target
 
 
+def _targets(sale: Sale) -> Any:
+    """The lines that the admin offers for the units of a sale."""
+    field: Any = ReallocateForm(None, sale=sale).fields["target"]
+    return field.queryset
+
+
 def test_a_plan_is_carried_out_to_a_sale_that_a_pause_keeps_open_past_its_closing_and_to_none_that_is_over(sale: Sale):
     rerun = lobby_sale(sale.campaign)
     now = timezone.now()
@@ -261,10 +273,10 @@ def test_a_plan_is_carried_out_to_a_sale_that_a_pause_keeps_open_past_its_closin
     line, due = rerun.allocations.get(), now - timedelta(minutes=1)
     with pytest.raises(ValidationError):
         reallocate.plan(source=sale, target=line, reserve=None, due_at=due)
-    assert ReallocateForm(None, sale=sale).fields["target"].queryset.count() == 0
+    assert _targets(sale).count() == 0
     Sale.objects.filter(pk=rerun.pk).update(paused_ms=30 * 60_000)
     reallocate.plan(source=sale, target=line, reserve=None, due_at=due)
-    assert list(ReallocateForm(None, sale=sale).fields["target"].queryset) == [line]
+    assert list(_targets(sale)) == [line]
     Sale.objects.filter(pk=rerun.pk).update(paused_ms=0)
     assert reallocate.carry_out_due() == 0
     Sale.objects.filter(pk=rerun.pk).update(paused_ms=30 * 60_000)

@@ -1,5 +1,6 @@
 """The audit finds every promise held in a healthy sale, in every phase, and names the promise that a damage breaks."""
 
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -250,7 +251,7 @@ def test_a_difference_that_is_gone_at_the_next_read_breaks_no_promise(
     it = Damaged(gate)
     gate_counts_fewer_held(it)
     monkeypatch.setattr(audit, "READS", 2)
-    monkeypatch.setattr(audit.time, "sleep", lambda _: it.gate.hincrby(it.keys.line(1), "held", 1))
+    monkeypatch.setattr(time, "sleep", lambda _: it.gate.hincrby(it.keys.line(1), "held", 1))
     assert broken(it.sale) == {}
 
 

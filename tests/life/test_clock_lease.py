@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown, gate
 from flashsale.gate.keys import SaleKeys
@@ -20,10 +21,9 @@ from flashsale.life import clock_lease, sale_control, tick
 from flashsale.models import Clock, Reservation, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, card_of, lobby_sale, move_opening, tend
-from tests.faults.steps import broken, buy, called, dying, refusal
-from tests.races.crowd import at_once
-from tests.races.test_expiry import closing
+from tests.factories import Shopper, card_of, lobby_sale, move_opening, refusal, tend
+from tests.faults.steps import broken, buy, called, dying
+from tests.races.crowd import at_once, closing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -185,7 +185,7 @@ def test_a_renewal_that_waits_for_a_row_lock_longer_than_a_lease_changes_nothing
 ) -> None:
     sale, _ = called("ani")
     stood = wait_until_stopped(sale)
-    lock, late = clock_lease.lock_sale, []
+    lock, late = lock_sale, []
 
     def held_up(*args: Any, **fields: Any) -> Any:
         """The row was locked for a long time. Meanwhile the ticks of another process have restarted the clock."""
@@ -205,7 +205,7 @@ def test_a_renewal_that_waits_for_a_row_lock_longer_than_a_lease_changes_nothing
 def test_a_lease_from_before_a_decision_is_not_applied_after_it() -> None:
     sale, _ = called("ani")
     card, row = card_of(sale), Sale.objects.get(pk=sale.pk)
-    stale = {"revision": row.revision, "lease": row.lease._replace(until=row.lease.until + 60_000)}
+    stale: dict[str, Any] = {"revision": row.revision, "lease": row.lease._replace(until=row.lease.until + 60_000)}
     sale_control.pause(sale=sale)
     stood = clocks(sale)
     bridge.run(scripts.extend_lease(card, **stale))

@@ -5,20 +5,18 @@ import time
 import pytest
 
 from flashsale.gate import bridge, inspect
-from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.refund import refund_due
 from flashsale.life.release import release
 from flashsale.life.settle import handle_callback, settle_ended_holds
 from flashsale.models import Contact, DemoCharge, LimitSlot, Payment, Reservation, Trait, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
-from flashsale.rules.outcomes import Outcome, Refused
-from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, poco_campaign, tend
+from flashsale.rules.outcomes import Outcome
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, tend
 from tests.faults.steps import money_astray
+from tests.life.buyers import PRICE, buyer, confirmed, payment_choice
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
-
-PRICE = 1_799_000
 
 
 def holder(sale, name="ani"):
@@ -27,29 +25,6 @@ def holder(sale, name="ani"):
     open_now(sale)
     tend(sale)
     return person, person.reserve()
-
-
-def buyer(name="ani", **soft):
-    known = identity(name)
-    contact = {"name": name, "address": "Jl. Melati 5", "phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
-    return Buyer(
-        identity=known | {Axis[axis.upper()]: value for axis, value in soft.items()}, contact=contact, language="id"
-    )
-
-
-def payment_choice(**fields):
-    return PaymentChoice(**{"price": PRICE, "method": "qris", "instrument": "wallet-1"} | fields)
-
-
-def confirmed(person, held, **fields):
-    fields = {"channel": person.channel.id, "buyer": buyer(person.name), "payment_choice": payment_choice()} | fields
-    return confirm(reservation=held.id, **fields)
-
-
-def refusal(call, *args, **fields):
-    with pytest.raises(Refused) as refused:
-        call(*args, **fields)
-    return refused.value.outcome
 
 
 def states():

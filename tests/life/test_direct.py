@@ -10,9 +10,9 @@ from flashsale.life.schedule import publish
 from flashsale.models import Reservation, Unit
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import AllocationMode
-from tests.factories import PHONE, Shopper, card_of, channel_of, draft_sale, identity, open_now, tend
+from tests.factories import PHONE, Shopper, card_of, channel_of, draft_sale, identity, open_now, refusal, tend
 from tests.faults.steps import come_due, reap
-from tests.life.test_tranches import held_promises, line, refusal, sale_of
+from tests.life.tranches import held_promises, line, sale_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 

@@ -11,9 +11,9 @@ from flashsale.life.sale_control import pause, resume
 from flashsale.life.status import status
 from flashsale.models import Allocation, Sale
 from flashsale.rules import lottery
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -31,12 +31,6 @@ def view(person: Shopper) -> PlaceView:
 
 def go(person: Shopper) -> None:
     bridge.run(leave(card=person.card, line=person.line, place=person.place))
-
-
-def refusal(call, *args, **kwargs) -> Outcome:
-    with pytest.raises(Refused) as refused:
-        call(*args, **kwargs)
-    return refused.value.outcome
 
 
 def test_entering_again_with_the_same_proof_gives_the_same_place():

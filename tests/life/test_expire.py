@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,19 +15,8 @@ from flashsale.life import expire, give_back, sale_control, tick
 from flashsale.life.release import release
 from flashsale.models import LimitSlot, Reservation, ReservationUnit, Sale, Unit, UnpaidHold
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, Shopper, card_of, poco_campaign, tend
-from tests.faults.steps import (
-    Died,
-    broken,
-    buy,
-    called,
-    come_due,
-    dies_at,
-    in_books,
-    in_gate,
-    reap,
-    refusal,
-)  # fmt: skip
+from tests.factories import PHONE, Shopper, card_of, poco_campaign, refusal, tend
+from tests.faults.steps import Died, broken, buy, called, come_due, dies_at, in_books, in_gate, reap
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
@@ -57,7 +46,7 @@ def freed(count: int) -> dict[str, object]:
 
 
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many holds each batch was about; two at most."""
     sizes: list[int] = []
     end = expire.end_in_books
@@ -262,7 +251,8 @@ def _questions(count: int) -> int:
     sale, _ = held(count)
     come_due(sale)
     card = card_of(sale)
-    now_ms, due = bridge.run(scripts.due(card, most=count))
+    found: Any = bridge.run(scripts.due(card, most=count))
+    now_ms, due = found
     with CaptureQueriesContext(connection) as asked:
         met = expire.end_in_books(card, {UUID(id_): due[id_] for id_ in due}, now_ms)
     assert len(met.ended) == count

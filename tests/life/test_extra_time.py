@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -15,15 +16,9 @@ from flashsale.life.leave import leave
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
 from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBucket
-from tests.factories import PHONE, Shopper, card_of, channel_of, identity, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, card_of, channel_of, identity, lobby_sale, open_now, refusal, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
-
-
-def refusal(call, *args, **fields):
-    with pytest.raises(Refused) as refused:
-        call(*args, **fields)
-    return refused.value.outcome
 
 
 def request_extra_time(person):
@@ -96,7 +91,7 @@ def test_an_identity_that_enters_too_often_is_told_to_wait_and_keeps_its_place()
     sale = lobby_sale()
     ani = Shopper(sale, "ani")
     index = ani.enter().index
-    answers = []
+    answers: list[int | Outcome] = []
     for _knock in range(IDENTITY_BUCKET.burst + 10):
         try:
             answers.append(ani.enter().index)
@@ -168,6 +163,6 @@ def test_only_requests_without_a_partner_count_by_address():
     sale = lobby_sale()
     card = card_of(sale)
     known = digest_identity(card=card, values=identity("ani"))
-    where = {"card": card, "line": card.lines[0], "channel": channel_of(card, "lazada"), "digests": known}
+    where: Any = {"card": card, "line": card.lines[0], "channel": channel_of(card, "lazada"), "digests": known}
     assert bridge.run(enter(**where, address="203.0.113.7")).created
     assert not bridge.run(enter(**where)).created

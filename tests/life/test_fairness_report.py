@@ -13,8 +13,8 @@ from flashsale.life.reallocate import reallocate
 from flashsale.models import Case, FairnessReport, Reservation, Sale
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, Shopper, draft_sale, end_now, lobby_sale, open_now, poco_campaign, tend
-from tests.faults.steps import buy, refusal
+from tests.factories import PHONE, Shopper, draft_sale, end_now, lobby_sale, open_now, poco_campaign, refusal, tend
+from tests.faults.steps import buy
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 

@@ -17,19 +17,13 @@ from flashsale.life.draw import draw, write_cohorts
 from flashsale.life.status import status
 from flashsale.models import Allocation, Reservation, Sale, Stock, Unit
 from flashsale.models.sale import ms
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import Phase
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, refusal, tend
 from tests.faults.steps import dying
-from tests.races.test_expiry import closing
+from tests.races.crowd import closing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
-
-
-def refusal(call, **fields):
-    with pytest.raises(Refused) as refused:
-        call(**fields)
-    return refused.value.outcome
 
 
 def called_person(sale):

@@ -11,7 +11,7 @@ from flashsale.life.release import release
 from flashsale.models import Contact, DemoCharge, Payment, Reservation, Sale, Trait, UnpaidHold
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, tend
 from tests.faults.steps import (
     ONE_HELD,
     broken,
@@ -26,8 +26,7 @@ from tests.faults.steps import (
     paid_elsewhere,
     pay,
     reap,
-    refusal,
-)  # fmt: skip
+)
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -257,7 +256,7 @@ def test_no_number_is_called_by_who_has_not_seen_that_late_money_took_the_unit()
     reference = paid_elsewhere(first)
     end(sale)
     card = card_of(sale)
-    figures = bridge.run(scripts.survey(card, card.lines[0]))
+    figures: Any = bridge.run(scripts.survey(card, card.lines[0]))
     assert told(reference) == "paid"
     bridge.run(tick._call_people(card, card.lines[0], figures))
     assert second.look().state == "waiting"

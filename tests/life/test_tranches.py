@@ -8,15 +8,14 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 
-from flashsale.gate import bridge, inspect
-from flashsale.life import audit, sale_control, status
-from flashsale.life.enter import digest_identity, enter
+from flashsale.gate import bridge
+from flashsale.life import sale_control, status
 from flashsale.life.leave import leave
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Move, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.identity import Axis
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
 from tests.factories import (
     PHONE,
@@ -28,40 +27,18 @@ from tests.factories import (
     lobby_sale,
     open_now,
     poco_campaign,
+    refusal,
     roll_over_now,
     tend,
 )  # fmt: skip
+from tests.life.tranches import carried_sales, carry, held_promises, line, offered, rolling_sale, sale_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
-
-
-def refusal(call, *args, **fields):
-    with pytest.raises(Refused) as refused:
-        call(*args, **fields)
-    return refused.value.outcome
-
-
-def line(code, units, *, channel="lazada", **rules):
-    return {"code": code, "channels": [channel], "stock": {PHONE: units}} | rules
-
-
-def sale_of(*lines, campaign=None, **fields):
-    return publish(sale=draft_sale(campaign, lines=lines, **fields))
-
-
-def offered(sale, code):
-    card = card_of(sale)
-    return len(bridge.run(inspect.offered_units(card, card.line(code))))
 
 
 def status_of(sale, code):
     card = card_of(sale)
     return bridge.run(status.status(card=card, line=card.line(code)))
-
-
-def held_promises():
-    findings = audit.audit()
-    assert [(f.promise, f.broken) for f in findings if f.verdict is audit.Verdict.BROKEN] == []
 
 
 def test_only_people_on_the_list_enter_a_listed_line():
@@ -119,14 +96,6 @@ def test_a_line_that_opens_later_calls_later_but_is_drawn_with_the_sale():
     assert budi.reserve().amount == 1_799_000
 
 
-def rolling_sale(units, **fields):
-    opens = timezone.now() + timedelta(hours=1)
-    first = line("first", units, successor="public", rolls_over_at=opens + timedelta(minutes=30))
-    return sale_of(
-        first, line("public", 0, channel="akulaku"), opens_at=opens, closes_at=opens + timedelta(hours=1), **fields
-    )
-
-
 def test_unclaimed_units_roll_over_once_and_open_claims_keep_their_unit():
     sale = rolling_sale(4)
     ani, budi = Shopper(sale, "ani", line="first"), Shopper(sale, "budi", channel="akulaku", line="public")
@@ -169,36 +138,6 @@ def test_a_successor_must_sell_the_same():
     ]
     with pytest.raises(ValidationError, match="POCO-M3-4-64"):
         publish(sale=draft_sale(lines=lines, opens_at=opens, closes_at=opens + timedelta(hours=1)))
-
-
-def carried_sales():
-    """A sold-out sale of one unit with five people, and a follow-up sale that carries its order over."""
-    campaign = poco_campaign()
-    first = lobby_sale(campaign, stock={PHONE: 1})
-    people = [Shopper(first, f"person-{n}") for n in range(5)]
-    for person in people:
-        person.enter()
-    open_now(first)
-    tend(first)
-    people.sort(key=lambda person: person.number())
-    people[0].reserve()
-    sale_control.close_early(sale=first)
-    carries = Allocation.objects.get(sale=first)
-    return people, sale_of(line("carried", 2, carries=carries), campaign=campaign)
-
-
-def carry(person, sale, token=None):
-    card = card_of(sale)
-    known = digest_identity(card=card, values=identity(person.name))
-    return bridge.run(
-        enter(
-            card=card,
-            line=card.line("carried"),
-            channel=person.channel,
-            digests=known,
-            carried=token or person.entry.token,
-        )
-    )
 
 
 def test_old_places_keep_their_numbers_and_calling_skips_those_not_shown():

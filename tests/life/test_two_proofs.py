@@ -1,5 +1,7 @@
 """One person with several phones and mailboxes: proofs that lead to one place, and places that are left or voided."""
 
+from typing import Any
+
 import pytest
 
 from flashsale.gate import bridge, scripts
@@ -7,9 +9,9 @@ from flashsale.life.enter import Entry, digest_identity, enter
 from flashsale.life.leave import leave
 from flashsale.models import Sale
 from flashsale.rules.identity import Axis
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
-from tests.factories import PHONE, Shopper, lobby_sale, open_now, tend
+from tests.factories import PHONE, Shopper, lobby_sale, open_now, refusal, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PHONES = {n: f"08123456780{n}" for n in range(1, 4)}
@@ -39,19 +41,14 @@ def enter_in_order(sale: Sale, *proofs: tuple[int, int], **where: str) -> list[P
     return people
 
 
-def refusal(call) -> Outcome:
-    with pytest.raises(Refused) as refused:
-        call()
-    return refused.value.outcome
-
-
 def test_coming_back_by_another_proof_restores_a_place_left_before_the_draw():
     sale = lobby_sale()
     first, second = enter_in_order(sale, (1, 1), (1, 2))
     second.leave()
     assert (first.enter().index, first.entry.created) == (1, False)
     assert (first.look().state, second.look().state) == (PlaceState.WAITING, PlaceState.WAITING)
-    assert bridge.run(scripts.survey(first.card, first.line)).left == 0
+    figures: Any = bridge.run(scripts.survey(first.card, first.line))
+    assert figures.left == 0
     open_now(sale)
     tend(sale)
     assert first.look().state is PlaceState.CALLED

@@ -7,8 +7,8 @@ from flashsale.gate import bridge
 from flashsale.life import tick
 from flashsale.models import Reservation, Sale, UnpaidHold
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, lobby_sale, open_now, poco_campaign, tend
-from tests.faults.steps import broken, buy, come_due, in_gate, reap, refusal
+from tests.factories import Shopper, lobby_sale, open_now, poco_campaign, refusal, tend
+from tests.faults.steps import broken, buy, come_due, in_gate, reap
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 

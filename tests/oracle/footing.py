@@ -25,7 +25,7 @@ from tests.factories import AXES, OFFERS, Shopper, card_of, lobby_sale, poco_cam
 from tests.oracle.model import CLAIM_S, HOLD_S, LIMIT, SKUS, Hold, Line, Oracle, Place, Sale
 
 PEOPLE = ("ani", "budi", "cici", "dodi", "edi", "fitri")
-PRICES = {offer["sku"]: offer["price"] for offer in OFFERS}
+PRICES: dict[Any, Any] = {offer["sku"]: offer["price"] for offer in OFFERS}
 # Units of each SKU by line, and the sale's own limit.
 SALES = {"first": ({"lazada": (2, 1), "akulaku": (1, 1)}, None), "second": ({"mi-store": (2, 0)}, 1)}
 LINES = [(name, code) for name, (lines, _) in SALES.items() for code in lines]
@@ -46,7 +46,8 @@ class Footing:
     def publish(self, secret: bytes) -> None:
         """Publishes both sales; the secret is not the system's, so that a run can be repeated."""
         secrets = (sha256(secret + bytes([n])).digest() for n in count())
-        schedule.os = SimpleNamespace(urandom=lambda _: next(secrets))  # type: ignore[assignment]
+        module: Any = schedule
+        module.os = SimpleNamespace(urandom=lambda _: next(secrets))
         bridge.run(forget_kept())
         with redis.Redis.from_url(settings.REDIS_URL) as inside:
             inside.flushall()

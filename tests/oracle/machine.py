@@ -257,7 +257,7 @@ class Machine(Footing, RuleBasedStateMachine):
             card = card_of(self.rows[name])
             for line in card.lines:
                 counted = bridge.run(inspect.counters(card, line))
-                survey = bridge.run(scripts.survey(card, line))
+                survey: Any = bridge.run(scripts.survey(card, line))
                 found = {"held": counted["held"], "sold": counted["sold"], **survey.free}
                 assert found == self.oracle.expected(sale.lines[line.code])
         states = {hold.id: hold.state for hold in self.oracle.holds if hold.id}

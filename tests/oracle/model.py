@@ -6,6 +6,7 @@ was drawn with, for the draw has vectors of its own (tests/rules).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 LIMIT = 2
 # Long beside the real time that a run takes, which no step may be blurred by.
@@ -70,7 +71,7 @@ class Hold:
     items: tuple[tuple[str, int], ...]
     deadline: int
     state: str = "taken"
-    id: object = None
+    id: UUID | None = None
 
     @property
     def quantity(self) -> int:

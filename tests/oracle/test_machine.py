@@ -1,5 +1,6 @@
 """The oracle's machine: a short form that is always the same, and the long one of `make soak`."""
 
+import os
 from collections.abc import Callable
 from itertools import count
 
@@ -10,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from flashsale.gate import scripts
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life import audit, clock_lease, crowd_backup, reserve, sale_control, schedule, status
+from flashsale.life.sale_card import card_of as read_card
 from flashsale.models import Sale
 from flashsale.rules.token_buckets import UNBOUNDED_BUCKET
 from tests import soak
@@ -31,12 +33,12 @@ def _no_step_is_blurred_by_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scripts, "IDENTITY_BUCKET", UNBOUNDED_BUCKET)
     monkeypatch.setattr(scripts, "PLACE_BUCKET", UNBOUNDED_BUCKET)
     monkeypatch.setattr(reserve, "COMMIT_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(schedule, "os", schedule.os)  # the machine puts its own secrets there
+    monkeypatch.setattr(schedule, "os", os)  # the machine puts its own secrets there
 
 
 @pytest.fixture(autouse=True)
 def _an_audit_after_each_step_reads_no_card_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = audit.card_of
+    read = read_card
     seen: dict[tuple[int, int], SaleCard] = {}
 
     def card_of(sale: Sale) -> SaleCard:

@@ -7,6 +7,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import redis
@@ -80,7 +81,7 @@ def in_redis(client: redis.Redis) -> bytes:
     return b"\n".join(found)
 
 
-def _values(link: redis.Redis, key: bytes) -> Iterable[bytes]:
+def _values(link: Any, key: bytes) -> Iterable[bytes]:
     kind = link.type(key)
     if kind == b"hash":
         return [part for pair in link.hgetall(key).items() for part in pair]

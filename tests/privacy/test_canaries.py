@@ -196,7 +196,7 @@ def test_a_partners_shopper_leaves_no_trace(
 def _codes() -> dict[str, str]:
     """The codes that were sent, by axis."""
     found = {"phone" if letter.to[0].endswith("@sms.invalid") else "email": letter for letter in mail.outbox}
-    return {axis: re.findall(r"\d{6}", letter.subject)[0] for axis, letter in found.items()}
+    return {axis: re.findall(r"\d{6}", str(letter.subject))[0] for axis, letter in found.items()}
 
 
 def _prove(browser: Browser) -> None:

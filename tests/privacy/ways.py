@@ -4,11 +4,12 @@ import io
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from flashsale.models import Sale
 from tests.privacy.canary import IP
 from tests.web.asgi import Reply, send_request
-from tests.web.conftest import key_of
+from tests.web.partner import key_of
 
 LINK = re.compile(rb"(?:href|src|action|content)=\"([^\"]*)\"")
 
@@ -21,7 +22,7 @@ class Trail:
     logs: io.StringIO
     urls: list[str] = field(default_factory=list)
 
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
+    def ask(self, method: str, path: str, body: object = None, **headers: Any) -> Reply:
         """One request, noting every address that is asked or given out."""
         size = len(json.dumps(body)) if body is not None else 0
         reply = send_request(method, path, body, content_length=str(size), **headers)
@@ -36,7 +37,7 @@ class Partner:
     def __init__(self, trail: Trail, sale: Sale) -> None:
         self.trail, self.sale, self.key = trail, sale, key_of(sale.campaign, "lazada")
 
-    def hot(self, verb: str, body: object, **headers: str) -> Reply:
+    def hot(self, verb: str, body: object, **headers: Any) -> Reply:
         path = f"/v1/sales/{self.sale.code}/lines/lazada/{verb}"
         return self.trail.ask("POST", path, body, authorization=f"Bearer {self.key}", **headers)
 
@@ -58,10 +59,10 @@ class Browser:
     def post(self, name: str, body: object) -> Reply:
         return self.ask("POST", f"/s/{self.sale.code}/{name}", body, x_csrftoken=self.cookies["csrftoken"])
 
-    def hot(self, verb: str, body: object, **headers: str) -> Reply:
+    def hot(self, verb: str, body: object, **headers: Any) -> Reply:
         return self.ask("POST", f"/v1/sales/{self.sale.code}/lines/mi.com/{verb}", body, **headers)
 
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
+    def ask(self, method: str, path: str, body: object = None, **headers: Any) -> Reply:
         sent = {
             "origin": "http://testserver",
             "x_forwarded_for": IP,

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from functools import partial
 from hashlib import sha1
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connection, connections
 
 from flashsale.gate.client import GateDown, Script, gate
 from flashsale.life.reserve import Reserved, reserve
@@ -55,7 +56,7 @@ def door(makers: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
 def through_doors(makers: Sequence[Callable[[], Coroutine[Any, Any, Any]]], *, doors: int = 4) -> list[Any]:
     """The answers of several doors among which the requests are dealt out, all opened at the same moment."""
     hands = [makers[n::doors] for n in range(doors)]
-    return [answer for answers in at_once([lambda hand=hand: door(hand) for hand in hands]) for answer in answers]
+    return [answer for answers in at_once([partial(door, hand) for hand in hands]) for answer in answers]
 
 
 def wish(person: Shopper, *, key: str = "once") -> Callable[[], Coroutine[Any, Any, Reserved]]:
@@ -76,3 +77,15 @@ def without(script: Script, guard: str, instead: str = "") -> Script:
     weak.body = script.body.replace(guard, instead)
     weak.sha = sha1(weak.body.encode(), usedforsecurity=False).hexdigest()
     return weak
+
+
+def closing(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The act for a thread, whose connection is closed after it."""
+
+    def run(what: Any) -> Any:
+        try:
+            return act(what)
+        finally:
+            connection.close()
+
+    return run

@@ -26,12 +26,12 @@ def main() -> None:
 
     writer_threads.Writer.submit = submit  # type: ignore[method-assign]
     if not told["guarded"]:
-        reservations.lock_sale = lambda *_, **__: (told["epoch"], "published")  # type: ignore[assignment]
+        reservations.lock_sale = lambda *_, **__: (told["epoch"], "published")
     card = bridge.run(places.sale_card(code=told["sale"]))
     line = card.lines[0]
     place = places.open_place(card=card, line=line, token=told["token"])
     channel = next(channel for channel in card.channels if channel.code == line.channels[0])
-    where = {"card": card, "line": line, "channel": channel, "place": place}
+    where: dict[str, Any] = {"card": card, "line": line, "channel": channel, "place": place}
     try:
         bridge.run(reserve.reserve(**where, items=[(line.skus[0], 1)], key="frozen", key_owner="place"))
     except Refused as refused:

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from flashsale.life import appeal as appealing
 from flashsale.life import audit, reallocate, review
-from flashsale.models import Allocation, Appeal, Move, Notice, Unit
+from flashsale.models import Allocation, Appeal, Case, Move, Notice, Unit
 from flashsale.rules.outcomes import Outcome
 from tests.admin.orders import buy
 from tests.factories import PHONE, draft_sale, lobby_sale
@@ -45,7 +45,7 @@ def test_two_people_decide_an_appeal_once(
     (first, second), _target = waiting
     both, locked = threading.Barrier(2, timeout=20), appealing._locked_order
 
-    def together(case: object) -> object:
+    def together(case: Case) -> object:
         both.wait()
         return locked(case)
 

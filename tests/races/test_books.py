@@ -1,46 +1,23 @@
 """The books alone: whatever a lying gate hands them, the tables refuse one unit twice and one purchase too many."""
 
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection
 
 from flashsale.books import reservations
-from flashsale.books.reservations import NewReservation, ReservedUnit, SlotRequest
+from flashsale.books.reservations import NewReservation, ReservedUnit
 from flashsale.models import LimitSlot, Reservation, ReservationUnit, Sale, Unit
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE, lobby_sale
+from tests.factories import PHONE
 from tests.faults.steps import broken, dropped
 from tests.races.crowd import at_once
+from tests.races.lying_gate import LyingGate
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
-
-
-class LyingGate:
-    """Decides for reservations without looking at anything."""
-
-    def __init__(self, stock: int = 8, **fields: Any) -> None:
-        self.sale = lobby_sale(stock={PHONE: stock}, max_entries=1000, **fields)
-        self.sale.refresh_from_db()
-        self.line = self.sale.allocations.get()
-        self.units = list(Unit.objects.order_by("pk"))
-        self.channel = self.line.channels.get()
-
-    def winner(
-        self, n: int, *, unit: int | None = None, who: str = "", place: int = 0, **fields: Any
-    ) -> NewReservation:
-        piece = self.units[n if unit is None else unit]
-        scope = LimitSlot.campaign_scope(self.sale.campaign_id)
-        values: dict[str, Any] = {
-            "id": uuid.uuid4(), "sale": self.sale.pk, "epoch": self.sale.epoch, "allocation": self.line.pk,
-            "channel": self.channel.pk, "index": place or n + 1, "number": place or n + 1, "asked": f"key-{n}",
-            "fingerprint": "p", "units": (ReservedUnit(piece.pk, 1, PHONE, 1),), "made_ms": 1, "deadline_ms": 2,
-            "limit_slots": tuple(SlotRequest(scope, axis, who or f"person-{n}", 1) for axis in ("email", "phone")),
-        }  # fmt: skip
-        return NewReservation(**values | fields)
 
 
 def commit(*winners: NewReservation) -> list[Outcome]:
@@ -55,7 +32,7 @@ def one_by_one(*winners: NewReservation) -> list[Outcome]:
 def from_everywhere(*winners: NewReservation) -> list[Outcome]:
     if connection.vendor == "sqlite":
         return one_by_one(*winners)  # its transactions come one after the other anyway
-    return [answers[0] for answers in at_once([lambda w=winner: commit(w) for winner in winners])]
+    return [answers[0] for answers in at_once([partial(commit, winner) for winner in winners])]
 
 
 WAYS = pytest.mark.parametrize("way", [commit, one_by_one, from_everywhere])

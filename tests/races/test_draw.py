@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -15,7 +16,7 @@ from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
 from tests.factories import Shopper, card_of, lobby_sale, move_opening, open_now, tend
-from tests.faults.test_everything_lost import lose_everything
+from tests.faults.steps import lose_everything
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -116,7 +117,8 @@ def test_who_is_first_seen_in_the_middle_of_the_draw_is_called(gate, monkeypatch
     (person,) = crowd(sale, "ani")
     lose_everything(gate, sale)
     move_opening(sale)
-    where, said = {"card": card_of(sale), "line": person.line, "place": person.place}, []
+    where = {"card": card_of(sale), "line": person.line, "place": person.place}
+    said: list[Any] = []
     marks = draw._void_absent
 
     async def then_looks(*line):

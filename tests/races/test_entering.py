@@ -1,6 +1,7 @@
 """The same identity comes through all channels at once and gets one place."""
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ ELSEWHERE = "if found.elsewhere then return {'place_elsewhere'} end"
 
 
 def at_all_doors(times: int) -> list[Callable[[], Coroutine[Any, Any, Any]]]:
-    return [lambda line=line: scripts.enter(CARD, line, person("ani")) for line in LINES * times]
+    return [partial(scripts.enter, CARD, line, person("ani")) for line in LINES * times]
 
 
 def test_without_its_look_at_other_lines_the_door_gives_one_person_many_places(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +39,6 @@ def test_one_person_at_all_doors_at_once_gets_one_place() -> None:
 def test_many_people_twice_at_once_get_one_place_each_without_a_gap() -> None:
     stand(drawn=False)
     names = [f"person-{n}" for n in range(45)]
-    answers = through_doors([lambda name=name: scripts.enter(CARD, FIRST, person(name)) for name in names * 2])
+    answers = through_doors([partial(scripts.enter, CARD, FIRST, person(name)) for name in names * 2])
     assert sorted(answer.index for answer in answers if answer.fresh) == list(range(1, 46))
     assert sum(not answer.fresh for answer in answers) == 45

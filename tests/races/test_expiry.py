@@ -1,7 +1,6 @@
 """Deadline against payment, reaper against reaper: a unit has one owner, an end counts once."""
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,11 +16,11 @@ from flashsale.life import confirm, expire
 from flashsale.models import Payment, Reservation, Sale, Unit, UnpaidHold
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, tend
-from tests.faults.steps import broken, called, come_due, in_gate, money_astray, pay, reap, refusal
+from tests.factories import Shopper, refusal, tend
+from tests.faults.steps import broken, called, come_due, in_gate, money_astray, pay, reap
 from tests.gate.floor import CARD, FIRST, KEYS, SMALL, request, reserve, stand
-from tests.races.crowd import at_once, through_doors, without
-from tests.races.test_books import LyingGate
+from tests.races.crowd import at_once, closing, through_doors, without
+from tests.races.lying_gate import LyingGate
 
 books = pytest.mark.django_db(transaction=True)
 pytestmark = pytest.mark.usefixtures("gate")
@@ -192,25 +191,13 @@ class TestReservationsThatAreCommittedWhileTheyAreWrittenOff:
         assert states in (["held"] * 3, ["abandoned"] * 3)
 
 
-def closing(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The act for a thread, whose connection is closed after it."""
-
-    def run(what: Any) -> Any:
-        try:
-            return act(what)
-        finally:
-            connection.close()
-
-    return run
-
-
 @transaction.atomic
 def _write_off(rows: list[Reservation]) -> None:
     abandon_all(rows, now=timezone.now())
 
 
 def _ends(times: int) -> list[Any]:
-    what = {"reservation": "r1", "frees_limit": True, "units": [(1, 3, SMALL)]}
+    what: dict[str, Any] = {"reservation": "r1", "frees_limit": True, "units": [(1, 3, SMALL)]}
     return [lambda: scripts.give_back(CARD, FIRST, **what)] * times
 
 

@@ -1,6 +1,7 @@
 """Paying and cancelling at once: one charge, one end, and a gate that counts right in whatever order it hears."""
 
 import itertools
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -11,9 +12,9 @@ from flashsale.life import cancel, confirm, refund, settle, tick
 from flashsale.models import Cancellation, DemoCharge, LimitSlot, Payment, Reservation, Sale
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
-from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, poco_campaign
-from tests.faults.steps import broken, buy, called, in_gate, money_astray, pay, refusal
+from flashsale.rules.outcomes import Outcome, Refused
+from tests.factories import Shopper, poco_campaign, refusal
+from tests.faults.steps import broken, buy, called, in_gate, money_astray, pay
 from tests.races.crowd import at_once, without
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -119,7 +120,7 @@ class TestAnotherCardWhileTheFirstIsCharged:
         def pays(card: str) -> list[Any]:
             return [_word(pay, ani, held, payment=card) for _ in range(3)]
 
-        at_once([lambda card=f"card-{n}": pays(card) for n in range(4)])
+        at_once([partial(pays, f"card-{n}") for n in range(4)])
         assert pay(ani, held, payment="card-0").state == "confirmed"
         assert DemoCharge.objects.filter(state="paid").count() == 1
         assert LimitSlot.objects.filter(axis="payment").count() == 1
@@ -225,5 +226,5 @@ def test_orders_confirmed_and_cancelled_at_once_are_one_or_the_other() -> None:
 def _word(act: Any, *args: Any, **fields: Any) -> Any:
     try:
         return act(*args, **fields)
-    except confirm.Refused as refused:
+    except Refused as refused:
         return refused.outcome

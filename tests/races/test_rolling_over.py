@@ -35,7 +35,7 @@ def withdrawn() -> tuple[Sale, Callable[[], Any]]:
     sale = open_now(rolling_sale())
     card = card_of(sale)
     origin, target = card.lines
-    units = bridge.run(scripts.withdraw(card, origin, keep=1, called=0))
+    units: Any = bridge.run(scripts.withdraw(card, origin, keep=1, called=0))
     assert len(units) == 2
     return sale, lambda: roll_over.move_units(card, origin.id, target.id, units)
 
@@ -57,7 +57,9 @@ def moves_while_filled(
     move: Callable[[], Any], gate: redis.Redis, sale: Sale, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[bool, list[Any]]:
     """The gate forgets and is filled; the move comes when the books are read. Whether it waited, and its answer."""
-    really, answers, waited = snapshot.sale_of, [], []
+    really = snapshot.sale_of
+    answers: list[Any] = []
+    waited: list[bool] = []
 
     def run() -> None:
         answers.append(move())
@@ -127,7 +129,7 @@ def doors_that_saw_the_same() -> tuple[Shopper, Callable[[], None], Callable[[],
     move_opening(sale)
     bridge.run(draw.draw(card=card_of(sale)))
     card = card_of(sale)
-    figures = bridge.run(scripts.survey(card, card.lines[0]))
+    figures: Any = bridge.run(scripts.survey(card, card.lines[0]))
     calls = partial(bridge.run, tick._call_people(card, card.lines[0], figures))
     rolls = partial(bridge.run, roll_over.roll_over(card=card, line=card.lines[0], figures=figures))
     return ani, calls, rolls

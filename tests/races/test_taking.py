@@ -1,6 +1,7 @@
 """Everybody reserves at once: stock, limit, place and key hold; without their guard each of them breaks."""
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ CHANNELS = ("lazada", "akulaku", "mi.com", "mi-store")
 
 
 def wishes(*requests: ReserveRequest) -> list[Callable[[], Coroutine[Any, Any, Any]]]:
-    return [lambda one=one: scripts.reserve(CARD, FIRST, seed=SEED, request=one) for one in requests]
+    return [partial(scripts.reserve, CARD, FIRST, seed=SEED, request=one) for one in requests]
 
 
 def held(answers: list[Any]) -> list[HeldRequest]:

@@ -175,7 +175,7 @@ def cells() -> Iterator[Cell]:
 async def _run_on(sale: Sale) -> None:
     """Somebody looks after the sale, so its clock goes on."""
     card = await places.sale_card(code=sale.code)
-    figures = await scripts.survey(card, card.lines[0])
+    figures: Any = await scripts.survey(card, card.lines[0])
     await clock_lease.renew_clock_lease(card=card, figures=figures)
 
 

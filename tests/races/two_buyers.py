@@ -8,6 +8,7 @@ sweep may come at any moment. Written from what is promised, without a line of t
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 Step = tuple[str, int]
 
@@ -39,7 +40,7 @@ class World:
     def free(self) -> bool:
         return not self.returned and not any(buyer.held in {"held", "confirmed"} for buyer in self.buyers)
 
-    def put(self, who: int, **changes: object) -> "World":
+    def put(self, who: int, **changes: Any) -> "World":
         changed = replace(self.buyers[who], **changes)
         return replace(self, buyers=(changed, self.buyers[1]) if who == 0 else (self.buyers[0], changed))
 

@@ -4,6 +4,7 @@ import json
 import random
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,7 @@ def order(
     return Order(name, digests, buyer, made_ms=paid - took_ms, paid_ms=paid)
 
 
-def ring(size: int, **common: str) -> list[Order]:
+def ring(size: int, **common: Any) -> list[Order]:
     return [order(f"r{n}", **common) for n in range(size)]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ from simulation.redis_server import RedisNotFound, RedisServer
 def test_the_doctor_sees_that_a_clock_is_off(
     ahead_s: float, ok: bool, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_checks.time, "time", lambda now=time.time: now() + ahead_s)
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + ahead_s)
     check = doctor_checks._clocks()
     assert check.ok is ok
     assert re.fullmatch(f"Redis {found} ms(, PostgreSQL {found} ms)?", check.found)
@@ -62,7 +63,7 @@ def test_redis_on_a_socket_opens_no_port(tmp_path: Path) -> None:
 
 
 def test_the_error_for_a_missing_redis_names_commands_that_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_server.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(redis_server, "find_spec", lambda _: None)
     with pytest.raises(RedisNotFound, match="apt-get install redis-server"):
         redis_server.find_program()

@@ -1,7 +1,6 @@
 """A sale with two partners and our own page, and their keys."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,10 +10,7 @@ from django_ratelimit import core
 
 from flashsale.models import (
     Allocation,
-    Campaign,
-    Channel,
     LimitSlot,
-    PartnerKey,
     Reservation,
     ReservationUnit,
     Sale,
@@ -22,8 +18,8 @@ from flashsale.models import (
 )
 from flashsale.web import limits
 from flashsale.web.hot import partners
-from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
-from tests.web.asgi import Reply, send_request
+from tests.factories import lobby_sale, open_now, poco_campaign
+from tests.web.partner import Partner, key_of
 
 _BOOKS = (Sale, Allocation, Unit, Reservation, ReservationUnit, LimitSlot)
 
@@ -45,39 +41,6 @@ def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """One contact may ask for codes without a pause, so that other bounds show."""
     monkeypatch.setattr(limits, "CODES_PAUSE", limits.Limit("codes pause", 1000, 30))
-
-
-@dataclass
-class Partner:
-    """Requests of a channel to the hot door."""
-
-    key: str
-    sale: Sale
-    line: str
-
-    def post(self, verb: str, body: object = None, **headers: str) -> Reply:
-        path = f"/v1/sales/{self.sale.code}/lines/{self.line}/{verb}"
-        return send_request("POST", path, body, authorization=f"Bearer {self.key}", **headers)
-
-    def enter(self, name: str) -> str:
-        """Enters and returns the place token."""
-        reply = self.post("enter", {"identity": {axis.value: value for axis, value in identity(name).items()}})
-        assert reply.status in {200, 201}, reply.body
-        return reply.json["place"]
-
-    def reserve(self, place: str, sku: str = PHONE, quantity: Any = 1, key: str = "k1") -> Reply:
-        body = {"place": place, "items": [{"sku": sku, "quantity": quantity}]}
-        return self.post("reserve", body, idempotency_key=key)
-
-    @property
-    def http(self) -> dict[str, str]:
-        """The header for Django's test client."""
-        return {"authorization": f"Bearer {self.key}"}
-
-
-def key_of(campaign: Campaign, code: str) -> str:
-    """A new key of a channel."""
-    return PartnerKey.make(Channel.objects.get(campaign=campaign, code=code))[1]
 
 
 @pytest.fixture

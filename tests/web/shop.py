@@ -27,7 +27,7 @@ class Visitor:
         text = body if isinstance(body, str) else json.dumps(body)
         return self.client.post(f"/s/{self.sale.code}/{path}", text, content_type="application/json")
 
-    def hot(self, verb: str, body: object = None, **headers: str) -> Reply:
+    def hot(self, verb: str, body: object = None, **headers: Any) -> Reply:
         """Calls a verb of the hot door and keeps the cookies that it sets."""
         cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in self.client.cookies.items())
         path = f"/v1/sales/{self.sale.code}/lines/mi.com/{verb}"

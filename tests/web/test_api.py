@@ -11,21 +11,12 @@ from pytest_django import DjangoAssertNumQueries
 from flashsale.life import review
 from flashsale.life.appeal import appeal
 from flashsale.models import ApiCall, Cancellation, Payment, Reservation, Sale, Unit
-from tests.factories import PHONE, identity, open_now
-from tests.web.conftest import Partner
+from tests.factories import PHONE, open_now
+from tests.web.partner import ORDER, WHO, Partner
 
 pytestmark = pytest.mark.usefixtures("gate")
 
 NOBODYS = "00000000-0000-0000-0000-000000000000"
-WHO = {axis.value: value for axis, value in identity("ani").items()}
-ORDER = {
-    "identity": {**WHO, "address": "Jl. Merdeka 17, Bandung"},
-    "contact": {"name": "Ani", "address": "Jl. Merdeka 17, Bandung", "phone": WHO["phone"], "email": WHO["email"]},
-    "language": "id",
-    "price": 1_799_000,
-    "method": "qris",
-    "instrument": "demo-wallet",
-}
 
 
 class Shop:
@@ -156,7 +147,7 @@ class TestConfirm:
         assert Reservation.objects.get().state == "held"
         assert shop.post(held["reservation"], "confirm", ORDER, key="k2").status_code == 200
 
-    FAULTS = (
+    FAULTS: tuple[tuple[dict[str, Any], str], ...] = (
         ({"price": "1799000"}, "#/price"), ({"price": True}, "#/price"), ({"price": -1}, "#/price"),
         ({"price": None}, "#/price"), ({"method": "cash"}, "#/method"), ({"method": None}, "#/method"),
         ({"language": "de"}, "#/language"), ({"identity": {"shoe": "43"}}, "#/identity"),

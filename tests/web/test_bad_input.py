@@ -16,7 +16,7 @@ from flashsale.models import Reservation, Sale
 from flashsale.web.hot import http
 from tests.factories import BIG_PHONE, PHONE, card_of, lobby_sale, open_now
 from tests.web.asgi import Reply, send_request
-from tests.web.conftest import Partner, key_of
+from tests.web.partner import Partner, key_of
 
 Snapshot = Callable[[], Any]
 BUDI = {"phone": "081298765432", "email": "budi@example.com"}
@@ -128,9 +128,10 @@ class TestToken:
         for token in ("", "fs1.", "fs1.AAAA", "x" * 5000, "fs1." + "é" * 20, changed, place + "=", place[:40]):
             reply = lazada.post(verb, {"place": token, "items": [one()]}, idempotency_key="k")
             assert (token, reply.code) == (token, (400, "bad_token"))
-        for token in (None, 7, ["fs1."], {}):
-            reply = lazada.post(verb, {"place": token, "items": [one()]}, idempotency_key="k")
-            assert (token, reply.code) == (token, (400, "malformed"))
+        unfit: tuple[Any, ...] = (None, 7, ["fs1."], {})
+        for wrong in unfit:
+            reply = lazada.post(verb, {"place": wrong, "items": [one()]}, idempotency_key="k")
+            assert (wrong, reply.code) == (wrong, (400, "malformed"))
         assert snapshot() == before
 
     def test_a_token_of_another_sale_is_refused(self, sale: Sale, lazada: Partner, snapshot: Snapshot) -> None:
@@ -145,7 +146,7 @@ class TestEnter:
     """Identities that are not valid."""
 
     MAIL, NUMBER = "a@example.com", "08123456789"
-    IDENTITIES = (
+    IDENTITIES: tuple[Any, ...] = (
         None, [], "ani", {}, {"phone": NUMBER}, {"email": MAIL}, {"phone": "", "email": MAIL},
         {"phone": "12", "email": MAIL}, {"phone": NUMBER, "email": "nobody"}, {"phone": 8123456789, "email": MAIL},
         {"phone": NUMBER, "email": MAIL, "shoe size": "43"}, {"phone": NUMBER, "email": "a" * 300 + "@example.com"},
@@ -176,7 +177,7 @@ class TestHttp:
         "/v1/sales/\ud800/lines/lazada/status", "/v1/sales/{sale}/lines/\ud800/status",
     )  # fmt: skip
 
-    def _send(self, lazada: Partner, *raw: bytes, **headers: str) -> Reply:
+    def _send(self, lazada: Partner, *raw: bytes, **headers: Any) -> Reply:
         path = _path(lazada.sale, "enter")
         return send_request("POST", path, raw=raw, authorization=f"Bearer {lazada.key}", **headers)
 

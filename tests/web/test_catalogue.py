@@ -16,7 +16,7 @@ from flashsale.life import reallocate
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Sale
 from tests.factories import PHONE, begun, draft_sale, open_now
-from tests.web.conftest import Partner
+from tests.web.partner import Partner
 
 pytestmark = pytest.mark.usefixtures("gate")
 
@@ -87,6 +87,6 @@ def test_a_stranger_can_verify_the_transcript(sale: Sale, lazada: Partner, clien
     file = tmp_path / "transcript.json"
     file.write_bytes(client.get(f"/v1/sales/{sale.code}/transcript").content)
     script = settings.BASE_DIR / "flashsale" / "rules" / "lottery.py"
-    command = [sys.executable, script, "verify", file, "--line", "lazada", "--index", "1"]
+    command = [sys.executable, str(script), "verify", str(file), "--line", "lazada", "--index", "1"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert output.splitlines()[-1] == "number: 1"

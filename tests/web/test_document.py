@@ -13,7 +13,7 @@ from flashsale.web.api.document import openapi
 from flashsale.web.hot import door
 from tests.factories import end_now, identity, open_now
 from tests.web.asgi import send_request
-from tests.web.conftest import Partner
+from tests.web.partner import Partner
 
 HOT = "/v1/sales/{sale}/lines/{line}/"
 

@@ -8,7 +8,7 @@ from django.test import Client
 from flashsale.gate import bridge, refusal_counts
 from flashsale.models import Sale
 from tests.factories import end_now, forget, identity, open_now
-from tests.web.conftest import Partner
+from tests.web.partner import Partner
 
 INLINE = re.compile(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE)
 

@@ -17,9 +17,9 @@ from flashsale.web.hot import proofs
 from flashsale.web.hot.door import serve
 from tests.factories import PHONE, card_of, draft_sale, identity, open_now
 from tests.web.asgi import Reply, send_request
-from tests.web.conftest import Partner, key_of
+from tests.web.partner import Partner, key_of
 
-OURS = {"origin": "https://testserver", "host": "testserver"}
+OURS: dict[str, Any] = {"origin": "https://testserver", "host": "testserver"}
 
 
 def _proofs(sale: Sale, name: str) -> str:
@@ -33,7 +33,7 @@ def _proofs(sale: Sale, name: str) -> str:
     return "; ".join(f"{proofs.cookie_name(card.campaign, axis)}={token}" for axis, token in tokens.items())
 
 
-def _page(sale: Sale, verb: str, body: object = None, **headers: str) -> Reply:
+def _page(sale: Sale, verb: str, body: object = None, **headers: Any) -> Reply:
     return send_request("POST", f"/v1/sales/{sale.code}/lines/mi.com/{verb}", body or {}, **(OURS | headers))
 
 
@@ -160,7 +160,7 @@ class TestOwnPage:
 class TestStatus:
     """The status document that all shoppers poll."""
 
-    def _ask(self, sale: Sale, method: str = "GET", **headers: str) -> Reply:
+    def _ask(self, sale: Sale, method: str = "GET", **headers: Any) -> Reply:
         return send_request(method, f"/v1/sales/{sale.code}/lines/lazada/status", **headers)
 
     def test_it_is_small_public_and_says_how_the_line_stands(self, sale: Sale, lazada: Partner) -> None:

@@ -22,7 +22,7 @@ from flashsale.web.hot import partners
 from flashsale.web.limits import Limit
 from flashsale.web.pages import codes
 from simulation.processes import free_port
-from tests.web.conftest import Partner
+from tests.web.partner import Partner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "stopped_clock")]
 THREADS, CALLS = 8, 10

@@ -3,7 +3,6 @@
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ def sale(gate: redis.Redis) -> Sale:
 
 
 @pytest.fixture
-def ani(sale: Sale) -> Iterator[Visitor]:
+def ani(sale: Sale) -> Visitor:
     """A visitor whose place is called."""
     visitor = Visitor(sale)
     visitor.get()

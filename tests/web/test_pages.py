@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from flashsale.gate.client import GateDown
+from flashsale.life import places
 from flashsale.life.sale_control import close_early
 from flashsale.models import Sale
 from flashsale.rules.money import format_money
@@ -94,7 +95,7 @@ def test_when_redis_is_down_the_page_reloads_and_places_are_kept(
     async def down(**_: str) -> None:
         raise GateDown("card")
 
-    monkeypatch.setattr(sale_page.places, "sale_card", down)
+    monkeypatch.setattr(places, "sale_card", down)
     answer = Client(headers={"accept-language": "en"}).get("/s/sale/")
     assert (answer.status_code, answer["Retry-After"], answer["Refresh"]) == (503, "20", "20")
     assert "Your place is safe" in answer.content.decode()

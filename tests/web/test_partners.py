@@ -1,5 +1,6 @@
 """Partner keys: valid within five seconds, revoked within five seconds, never read one by one."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from flashsale.models import Campaign, PartnerKey
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web.hot import partners
 from tests.factories import poco_campaign
-from tests.web.conftest import key_of
+from tests.web.partner import key_of
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def key(campaign: Campaign) -> str:
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Moves the clock of the cache forward."""
     clock = {"now": 1000.0}
-    monkeypatch.setattr(partners.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(time, "monotonic", lambda: clock["now"])
 
     def move(seconds: float) -> None:
         clock["now"] += seconds

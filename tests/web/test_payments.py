@@ -29,14 +29,15 @@ def reference(sale: Sale, held: dict[str, Any]) -> str:
     return pay(Shopper(sale, "ani"), UUID(held["reservation"]), instrument=DEMO_LATER).payment.reference
 
 
-def send(told: Callback, *, at: int | None = None, **changed: str) -> Any:
+def send(told: Callback, *, at: int | None = None, **changed: Any) -> Any:
     body, headers = BANK.signed_callback(callback=told, at=at)
     headers |= {name.replace("_", "-"): value for name, value in changed.items()}
     return Client(headers=headers).post(DOOR, body, content_type="application/json")
 
 
 def paid(about: str, **fields: Any) -> Callback:
-    return Callback(**{"reference": about, "amount": 1_799_000, "currency": "IDR", "paid": True} | fields)
+    values: dict[str, Any] = {"reference": about, "amount": 1_799_000, "currency": "IDR", "paid": True}
+    return Callback(**values | fields)
 
 
 def rows() -> list[Any]:
@@ -71,7 +72,7 @@ def test_what_was_recorded_and_played_again_later_is_refused(reference: str) -> 
         {"Webhook_Signature": ""},
     ],
 )
-def test_what_the_bank_has_not_signed_is_refused(reference: str, changed: dict[str, str]) -> None:
+def test_what_the_bank_has_not_signed_is_refused(reference: str, changed: dict[str, Any]) -> None:
     reply = send(paid(reference), **changed)
     assert (reply.status_code, reply.json()["code"]) == (403, "forbidden")
     body, headers = BANK.signed_callback(callback=paid(reference, paid=False))

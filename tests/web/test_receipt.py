@@ -12,7 +12,7 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.receipts import Signer, key_set, verify
 from tests.factories import Shopper, identity
 from tests.web.asgi import send_request
-from tests.web.conftest import Partner
+from tests.web.partner import Partner
 
 pytestmark = pytest.mark.django_db
 

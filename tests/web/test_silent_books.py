@@ -18,7 +18,7 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.web.hot import door, partners
 from tests.factories import identity, open_now
 from tests.web.asgi import Reply, send_request
-from tests.web.conftest import Partner
+from tests.web.partner import Partner
 
 pytestmark = [
     pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no locks that one could hold"),

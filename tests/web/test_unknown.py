@@ -13,9 +13,8 @@ from flashsale.models import Reservation
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
 from tests.factories import open_now
-from tests.web.conftest import Partner
+from tests.web.partner import ORDER, Partner
 from tests.web.shop import Visitor
-from tests.web.test_api import ORDER
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 BOOKS = pytest.mark.parametrize("error", [OperationalError, InterfaceError])

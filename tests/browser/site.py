@@ -1,0 +1,26 @@
+"""The server that a browser test talks to, and the sizes of its pages."""
+
+import gzip
+from pathlib import Path
+
+from simulation.outbox_page import Mail, newest_mails
+
+
+class Site:
+    """The address of the server, and the mails that it has sent."""
+
+    def __init__(self, url: str, outbox: Path) -> None:
+        self.url = url
+        self.outbox = outbox
+
+    def mails(self) -> list[Mail]:
+        return newest_mails(folder=self.outbox)
+
+    def code_for(self, to: str) -> str:
+        """The newest one-time code sent to this address."""
+        return next(mail.subject[-6:] for mail in self.mails() if mail.to.startswith(to))
+
+
+def weight(body: bytes) -> int:
+    """The size after gzip, in bytes."""
+    return len(gzip.compress(body, 9))

@@ -1,0 +1,226 @@
+"""Migrations are added, never edited, and bring a filled database of the first version to the newest without a loss."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission
+from django.core.management import call_command
+from django.db import DatabaseError, connection, connections, models, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
+from pytest_django import DjangoDbBlocker
+
+from flashsale import migrations
+from flashsale.models import Campaign, Record
+from tests import servers
+
+pytestmark = pytest.mark.books
+HASHES = Path(__file__).with_name("migrations.sha256")
+DATABASE = "upgrade"
+FIRST = "0001_books"
+TRIGGER = "audit_trail_append_only"
+NEW_NAMES = {
+    "Claim": "LimitSlot",
+    "Unpaid": "UnpaidHold",
+    "Listed": "ListEntry",
+    "Remembered": "CrowdBackup",
+    "Opened": "CaseView",
+    "Rules": "PublishedRuleSet",
+    "Holding": "ReservationUnit",
+}
+NEW_COLUMNS = {("Allocation", "number"): "line_id", ("Rules", "number"): "version"}
+VERBS = ("add", "change", "delete", "view")
+NOW = timezone.now()
+# What a row of the first version needs because of constraints, besides a value of each field's type.
+VALUES: dict[str, dict[str, Any]] = {
+    "Allocation": {"cohort": 3, "seed": "5eed"},
+    "Claim": {"limit": 2},
+    "DemoCharge": {"state": "paid", "refunded": True},
+    "Notice": {"kind": "expired"},
+    "Payment": {"state": "refunded", "settled_at": NOW, "refund_reference": "back"},
+    "Sale": {
+        "lobby_at": NOW, "closes_at": NOW + timedelta(hours=1),
+        "state": "published", "published_at": NOW, "secret": b"secret",
+    },
+}  # fmt: skip
+# Foreign keys that stay empty: a line does not follow itself, and a state or another person would be needed.
+EMPTY = {
+    ("Allocation", "carries"), ("Allocation", "successor"), ("Case", "decided_by"), ("Case", "proposed_by"),
+    ("Appeal", "decided_by"), ("Notice", "line"),
+}  # fmt: skip
+Row = dict[str, Any]
+
+
+def test_released_migrations_are_never_edited() -> None:
+    """Each file is listed in migrations.sha256. A new one is added to the list; an old line never changes."""
+    folder = Path(migrations.__file__).parent
+    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("[0-9]*.py")}
+    lines = [line.split() for line in HASHES.read_text(encoding="utf-8").splitlines()]
+    listed = {name: digest for digest, name in lines}
+    assert found == listed
+
+
+@pytest.fixture
+def empty_database(django_db_blocker: DjangoDbBlocker, tmp_path: Path) -> Iterator[None]:
+    """A database of its own, without tables, under the alias `upgrade`."""
+    with django_db_blocker.unblock():
+        settings = {**connection.settings_dict, "NAME": str(tmp_path / "upgrade.sqlite3")}
+        if connection.vendor == "postgresql":
+            settings["NAME"] = f"upgrade_{os.getpid()}"
+            _on_server(f"DROP DATABASE IF EXISTS {settings['NAME']}", f"CREATE DATABASE {settings['NAME']}")
+        connections.databases[DATABASE] = settings
+        try:
+            yield
+        finally:
+            upgraded: Any = connections[DATABASE]
+            upgraded.close()
+            if connection.vendor == "postgresql":
+                upgraded.close_pool()
+                _on_server(f"DROP DATABASE {settings['NAME']}")
+            del connections[DATABASE], connections.databases[DATABASE]
+
+
+def _on_server(*statements: str) -> None:
+    """PostgreSQL makes and drops databases outside of transactions only."""
+    with psycopg.connect(servers.books_url(), autocommit=True) as link:
+        for statement in statements:
+            link.execute(statement.encode())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_database")
+def test_a_filled_database_of_the_first_version_loses_nothing() -> None:
+    for app in ("auth", "admin", "sessions"):
+        _migrate(app)
+    _migrate("flashsale", FIRST)
+    old = MigrationLoader(connections[DATABASE]).project_state([("flashsale", FIRST)]).apps
+    tables = list(old.get_app_config("flashsale").get_models(include_auto_created=True))
+    _fill(tables)
+    group = Group.objects.using(DATABASE).create(name="reviewers")
+    group.permissions.set(Permission.objects.using(DATABASE).filter(content_type__app_label="flashsale"))
+    before = {model: _rows(model._meta.db_table) for model in tables}
+    assert [model.__name__ for model, rows in before.items() if not rows] == []
+
+    _migrate()
+
+    for model, rows in before.items():
+        assert _kept(model, rows) == _renamed(model, rows), model.__name__
+    assert list(Campaign.objects.using(DATABASE).values_list("canon_version", flat=True)) == [1]
+    _assert_constraints_are_those_of_the_models()
+    _assert_permissions_follow_their_models(group)
+    _assert_the_trail_is_append_only()
+
+
+def _migrate(*target: str) -> None:
+    call_command("migrate", *target, database=DATABASE, interactive=False, verbosity=0)
+
+
+def _fill(tables: list[Any]) -> None:
+    """Adds a row to each table, with foreign keys to the rows that exist already."""
+    users = tables[0]._meta.apps.get_model("auth", "User").objects.using(DATABASE)
+    made: dict[str, Any] = {"User": users.create(username="alice")}
+    waiting = [model for model in tables if not model._meta.auto_created]
+    while waiting:
+        model = next(model for model in waiting if _related(model) <= made.keys())
+        waiting.remove(model)
+        name, rows = model.__name__, model.objects.using(DATABASE)
+        values = {field.name: _value(field, made) for field in model._meta.local_fields if _is_needed(name, field)}
+        values |= VALUES.get(name, {})
+        if name == "Allocation":
+            made["second"] = rows.create(**values | {"number": 2, "code": "second"})
+        if name == "Move":
+            values["target"] = made["second"]
+        made[name] = rows.create(**values)
+    made["Allocation"].channels.add(made["Channel"])
+
+
+def _related(model: Any) -> set[str]:
+    return {
+        f.related_model.__name__ for f in model._meta.local_fields if _is_needed(model.__name__, f) and f.is_relation
+    }
+
+
+def _is_needed(model: str, field: Any) -> bool:
+    if field.is_relation:
+        return (model, field.name) not in EMPTY
+    return not (field.has_default() or field.null or field.blank)
+
+
+def _value(field: Any, made: Row) -> Any:
+    if field.is_relation:
+        return made[field.related_model.__name__]
+    kinds = {
+        models.DateTimeField: NOW,
+        models.IntegerField: 1,
+        models.JSONField: {"orders": 3},
+        models.BinaryField: b"x",
+    }
+    return next((value for kind, value in kinds.items() if isinstance(field, kind)), field.name[: field.max_length])
+
+
+def _rows(table: str) -> list[Row]:
+    with connections[DATABASE].cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {table} ORDER BY 1")  # noqa: S608 - a table of ours
+        columns = [column[0] for column in cursor.description]
+        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _renamed(model: Any, rows: list[Row]) -> list[Row]:
+    """The rows of the first version under the names of the newest."""
+    return [{NEW_COLUMNS.get((model.__name__, column), column): row[column] for column in row} for row in rows]
+
+
+def _kept(model: Any, rows: list[Row]) -> list[Row]:
+    """What the newest version has of these rows: the same columns, without new ones."""
+    name = model.__name__
+    table = model._meta.db_table if model._meta.auto_created else _newest(name)._meta.db_table
+    columns = [NEW_COLUMNS.get((name, column), column) for column in rows[0]]
+    return [{column: row[column] for column in columns} for row in _rows(table)]
+
+
+def _newest(name: str) -> Any:
+    return apps.get_model("flashsale", NEW_NAMES.get(name, name))
+
+
+def _assert_constraints_are_those_of_the_models() -> None:
+    upgraded = connections[DATABASE]
+    for model in apps.get_app_config("flashsale").get_models():
+        table = model._meta.db_table
+        with upgraded.cursor() as cursor:
+            found = upgraded.introspection.get_constraints(cursor, table)
+        wanted = {c.name for c in (*model._meta.constraints, *model._meta.indexes)} - {TRIGGER}
+        ours = {name for name, facts in found.items() if _has_our_name(name, facts)}
+        assert ours == wanted, table
+
+
+def _has_our_name(name: str, facts: Any) -> bool:
+    """Not made by Django or the database: those names begin with the table's or are a type's check."""
+    return not name.startswith(("flashsale_", "__unnamed", "fk_")) and not facts["primary_key"]
+
+
+def _assert_permissions_follow_their_models(group: Group) -> None:
+    """A group may do the same as before, and no permission of an old name is left."""
+    names = {model._meta.model_name for model in apps.get_app_config("flashsale").get_models()}
+    wanted = {f"{verb}_{name}" for verb in VERBS for name in names}
+    ours = Permission.objects.using(DATABASE).filter(content_type__app_label="flashsale")
+    found = [(p.codename, p.content_type.model) for p in ours.select_related("content_type")]
+    assert sorted(found) == sorted((codename, codename.partition("_")[2]) for codename in wanted)
+    assert set(group.permissions.values_list("codename", flat=True)) == wanted
+
+
+def _assert_the_trail_is_append_only() -> None:
+    trail = Record.objects.using(DATABASE)
+    for act in (lambda: trail.update(why="changed"), lambda: trail.all().delete()):
+        with pytest.raises(DatabaseError, match=TRIGGER), transaction.atomic(using=DATABASE):
+            act()
+    row = trail.get()
+    row.position, row.previous, row.hash = row.position + 1, row.hash, "another"
+    row.save(using=DATABASE, force_insert=True)
+    assert trail.count() == 2
