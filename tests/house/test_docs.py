@@ -83,3 +83,8 @@ def test_constraints_that_the_architecture_names_exist() -> None:
     known = {constraint.name for model in ours for constraint in model._meta.constraints}
     assert len(named) > 5
     assert named - known == set()
+
+
+def test_what_make_quick_runs_exists() -> None:
+    quick = _text(ROOT / "Makefile").partition("QUICK := ")[2].partition("\n\n")[0]
+    assert [name for name in re.findall(r"tests/[\w./]+", quick) if not (ROOT / name).exists()] == []
