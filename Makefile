@@ -12,8 +12,8 @@ CORES := $(shell getconf _NPROCESSORS_ONLN)
 # Many tests wait for a clock or a browser: one worker more than there are cores.
 WORKERS ?= $(shell expr $(CORES) + 1)
 # What `make quick` runs, without the tests that are marked slow. The rest is for `make test`.
-QUICK := tests/rules tests/house tests/gate tests/config tests/simulation \
-	$(addprefix tests/life/test_,reserve.py enter.py) \
+QUICK := tests/rules tests/house tests/gate tests/simulation \
+	$(addprefix tests/life/test_,reserve.py confirm.py) \
 	$(addprefix tests/web/test_,api.py hot.py pages.py document.py problems.py health.py)
 
 # Each run of the tests adds here what it skipped; `make test` prints it once, at its end.
