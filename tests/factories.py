@@ -10,7 +10,7 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from flashsale.gate import bridge, sale_cards, scripts
+from flashsale.gate import bridge, client, inspect, sale_cards, scripts
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places, tick
 from flashsale.life.enter import Entry, digest_identity, enter
@@ -146,6 +146,20 @@ def roll_over_now(sale: Sale) -> None:
     lines = tuple(replace(x, rolls_over_at=x.rolls_over_at and card.opens_at) for x in card.lines)
     bridge.run(sale_cards.store_card(replace(card, lines=lines)))
     tend(sale)
+
+
+def let_pass(sale: Sale, *, seconds: float) -> None:
+    """Moves the calls of people into the past, so that their claim windows end that much earlier."""
+    bridge.run(_let_pass(card_of(sale), ms=round(seconds * 1000)))
+
+
+async def _let_pass(card: SaleCard, *, ms: int) -> None:
+    keys, redis = scripts.keys_of(card), client.gate().redis
+    for line in card.lines:
+        waves = await inspect.waves(card, line)
+        if waves:
+            await redis.delete(keys.waves(line.line_id))
+            await redis.zadd(keys.waves(line.line_id), {f"{last}:{called_at - ms}": last for last, called_at in waves})
 
 
 def identity(name: str) -> dict[Axis, str]:

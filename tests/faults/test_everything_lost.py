@@ -1,6 +1,5 @@
 """Redis is empty: nobody knows who stood in the line but those who stood there, and their tokens bring it back."""
 
-import time
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from flashsale.life.status import status
 from flashsale.models import Allocation, CrowdBackup, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, open_now, tend
+from tests.factories import PHONE, Shopper, card_of, let_pass, lobby_sale, move_opening, open_now, tend
 from tests.faults.steps import dying, lose_everything
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -96,11 +95,11 @@ def test_who_left_in_the_lobby_is_not_called_after_a_loss_in_the_middle_of_the_d
 
 
 def test_who_did_not_come_in_time_is_not_called_again_after_a_loss(gate, monkeypatch):
-    sale = remembering(monkeypatch, stock={PHONE: 2}, claim_s=1)
+    sale = remembering(monkeypatch, stock={PHONE: 2}, claim_s=60)
     people = crowd(sale)
     open_now(sale)
     tend(sale)
-    time.sleep(1.05)
+    let_pass(sale, seconds=60)
     tend(sale)
     lose_everything(gate, sale)
     assert states(people) == ["lapsed", "lapsed", "called", "called", "waiting"]

@@ -1,7 +1,5 @@
 """Paying for held units, letting them go, and what happens when a deadline comes first."""
 
-import time
-
 import pytest
 
 from flashsale.gate import bridge, inspect
@@ -13,7 +11,7 @@ from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, tend
-from tests.faults.steps import money_astray
+from tests.faults.steps import come_due, money_astray
 from tests.life.buyers import PRICE, buyer, confirmed, payment_choice
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
@@ -73,7 +71,7 @@ def test_a_refused_confirmation_leaves_the_hold_as_it_was(fields, outcome):
 
 
 def test_an_expired_hold_goes_to_the_next_number_and_can_never_be_confirmed():
-    sale = lobby_sale(stock={PHONE: 1}, hold_s=1)
+    sale = lobby_sale(stock={PHONE: 1})
     budi = Shopper(sale, "budi")
     ani = Shopper(sale, "ani")
     ani.enter(), budi.enter()
@@ -81,7 +79,7 @@ def test_an_expired_hold_goes_to_the_next_number_and_can_never_be_confirmed():
     tend(sale)
     first, second = sorted((ani, budi), key=lambda person: person.number())
     held = first.reserve()
-    time.sleep(1.1)
+    come_due(sale)
     assert refusal(confirmed, first, held) is Outcome.EXPIRED
     tend(sale)
     tend(sale)
@@ -94,7 +92,7 @@ def test_an_expired_hold_goes_to_the_next_number_and_can_never_be_confirmed():
 
 
 def test_a_payment_that_nobody_made_is_closed_once_the_hold_has_ended(monkeypatch):
-    sale = lobby_sale(stock={PHONE: 1}, hold_s=1)
+    sale = lobby_sale(stock={PHONE: 1})
     ani, held = holder(sale)
 
     def die(*_args, **_fields):
@@ -105,7 +103,7 @@ def test_a_payment_that_nobody_made_is_closed_once_the_hold_has_ended(monkeypatc
         with pytest.raises(SystemExit):
             confirmed(ani, held)
     assert (Payment.objects.get().state, settle_ended_holds()) == ("started", 0)
-    time.sleep(1.1)
+    come_due(sale)
     tend(sale)
     assert [settle_ended_holds(), settle_ended_holds()] == [1, 0]
     assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("declined", "declined")

@@ -13,7 +13,7 @@ from flashsale.models import Allocation, Sale
 from flashsale.rules import lottery
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, tend
+from tests.factories import PHONE, Shopper, card_of, let_pass, lobby_sale, open_now, poco_campaign, refusal, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -107,7 +107,7 @@ def test_people_who_enter_after_the_opening_stand_behind_the_cohort():
 
 
 def test_calling_never_promises_more_than_is_free_and_lapsed_claims_go_to_the_next_number():
-    sale = lobby_sale(stock={PHONE: 2}, claim_s=1)
+    sale = lobby_sale(stock={PHONE: 2}, claim_s=60)
     people = crowd(sale, 6)
     open_now(sale)
     tend(sale)
@@ -115,7 +115,7 @@ def test_calling_never_promises_more_than_is_free_and_lapsed_claims_go_to_the_ne
     assert [view(person).state for person in by_number] == ["called", "called", *["waiting"] * 4]
     tend(sale)
     assert view(by_number[2]).state is PlaceState.WAITING
-    time.sleep(1.1)
+    let_pass(sale, seconds=60)
     tend(sale)
     assert [view(person).state for person in by_number] == [
         "lapsed",

@@ -16,7 +16,7 @@ from flashsale.life.leave import leave
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
 from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBucket
-from tests.factories import PHONE, Shopper, card_of, channel_of, identity, lobby_sale, open_now, refusal, tend
+from tests.factories import PHONE, Shopper, card_of, channel_of, identity, let_pass, lobby_sale, open_now, refusal, tend
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -33,7 +33,7 @@ def crowd(sale, size):
 
 
 def test_extra_time_doubles_the_claim_window_and_the_unit_stays_for_its_owner():
-    sale = lobby_sale(stock={PHONE: 1}, claim_s=2)
+    sale = lobby_sale(stock={PHONE: 1}, claim_s=60)
     people = crowd(sale, 3)
     for person in people:
         request_extra_time(person)
@@ -41,11 +41,11 @@ def test_extra_time_doubles_the_claim_window_and_the_unit_stays_for_its_owner():
     open_now(sale)
     tend(sale)
     first, second, _ = sorted(people, key=lambda person: person.number())
-    time.sleep(2.1)
+    let_pass(sale, seconds=60)
     tend(sale)
     tend(sale)
     assert (first.look().state, second.look().state) == (PlaceState.CALLED, PlaceState.WAITING)
-    time.sleep(2.1)
+    let_pass(sale, seconds=60)
     tend(sale)
     tend(sale)
     assert (first.look().state, second.look().state) == (PlaceState.LAPSED, PlaceState.CALLED)

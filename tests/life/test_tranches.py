@@ -24,6 +24,7 @@ from tests.factories import (
     draft_sale,
     forget,
     identity,
+    let_pass,
     lobby_sale,
     open_now,
     poco_campaign,
@@ -114,7 +115,7 @@ def test_unclaimed_units_roll_over_once_and_open_claims_keep_their_unit():
 
 
 def test_kept_units_roll_over_when_their_claims_end():
-    sale = rolling_sale(1, claim_s=3)
+    sale = rolling_sale(1, claim_s=60)
     Shopper(sale, "ani", line="first").enter()
     budi = Shopper(sale, "budi", channel="akulaku", line="public")
     budi.enter()
@@ -122,7 +123,7 @@ def test_kept_units_roll_over_when_their_claims_end():
     tend(sale)
     roll_over_now(sale)
     assert (offered(sale, "first"), offered(sale, "public")) == (1, 0)
-    time.sleep(3)
+    let_pass(sale, seconds=60)
     tend(sale)
     tend(sale)
     assert (offered(sale, "first"), offered(sale, "public")) == (0, 1)
