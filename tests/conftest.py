@@ -17,20 +17,20 @@ from tests import guard, servers
 
 @pytest.fixture(scope="session")
 def redis_url() -> str:
-    """The gate of this run."""
+    """The address of the Redis (the gate) of this run."""
     return os.environ["REDIS_URL"]
 
 
 @pytest.fixture(autouse=True)
-def _nobody_tends_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests look after a sale when they want to; on a busy machine its clock must not stop in between."""
+def _long_clock_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the clock lease a minute long, because a test calls `tend` when it needs it, and a machine may be busy."""
     for verb in ("clock_lease", "sale_control"):
         monkeypatch.setattr(f"flashsale.life.{verb}.CLOCK_LEASE_MS", 60_000)
 
 
 @pytest.fixture(autouse=True)
-def _nobody_chose_a_language() -> None:
-    """A page that an earlier test asked for leaves its language behind."""
+def _default_language() -> None:
+    """Removes the language that the page of an earlier test has set in this thread."""
     translation.deactivate()
 
 
@@ -42,27 +42,27 @@ def _eraser(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def gate(_eraser: redis.Redis) -> redis.Redis:
-    """An empty gate; a plain client to look inside."""
+    """A plain client of the gate (Redis), which is empty."""
     _eraser.flushall()
     return _eraser
 
 
 @pytest.fixture(scope="session")
 def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
-    """A server of our own goes as a whole; dropping its databases would only trip over threads still connected."""
+    """Keeps the databases of our own server. They end with it, and a drop fails while threads are connected."""
     return "FLASHSALE_TEST_DB_GOES" in os.environ or bool(request.config.getvalue("reuse_db"))
 
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis for this test alone, which may be stopped, killed and started again."""
+    """A Redis that only this test uses. The test may stop, kill and start it."""
     with RedisServer(folder=tmp_path / "redis", port=free_port(), always=True) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Path of the machine's Chromium; the test is skipped where there is none."""
+    """The path of the machine's Chromium. Without one, the test is skipped."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         found = os.environ.get("CHROMIUM") or shutil.which(name)
         if found:
@@ -72,7 +72,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _tables_can_be_emptied() -> Iterator[None]:
-    """Between tests, the audit trail is emptied with the other tables."""
+    """Lets Django empty the audit trail, too, when it empties the tables between tests."""
     operations = type(connection.ops)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operations, "sql_flush", guard.emptying(operations.sql_flush))
@@ -81,7 +81,7 @@ def _tables_can_be_emptied() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _fails_when_the_servers_died() -> None:
-    """A dead server would make every later test fail for a reason of its own."""
+    """Ends the run when its Redis has died, because each later test would fail with another error."""
     server = servers.redis_server
     if server is not None and not server.running:
         pytest.exit("the Redis of this run has died", returncode=3)

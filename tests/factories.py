@@ -1,4 +1,4 @@
-"""What tests begin with: the POCO campaign, a sale in a given phase, people with places in its line."""
+"""What a test begins with: the POCO campaign, a sale in one of its phases, and people with places in its line."""
 
 import itertools
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ _serial = itertools.count(1)
 
 
 def poco_campaign(**fields: Any) -> Campaign:
-    """The campaign with its four channels; phone and e-mail are hard, the rest feeds the review."""
+    """The campaign with its four channels. Phone and e-mail are hard axes; the others are for the review only."""
     values: dict[str, Any] = {
         "code": f"poco-{next(_serial)}", "name": "POCO M3 Indonesia", "axes": AXES, "channels": CHANNELS, "undo_s": 0,
     } | fields  # fmt: skip
@@ -59,7 +59,7 @@ def draft_sale(
     opens_in_s: float = 3600,
     **fields: Any,
 ) -> Sale:
-    """A draft with one line per channel, each with `stock` (10 small phones unless said otherwise)."""
+    """A draft with one line for each channel. A line has `stock`: 10 small phones by default."""
     now = timezone.now()
     lines = [{"code": code, "channels": [code], "stock": stock or {PHONE: 10}} for code in channels]
     values: dict[str, Any] = {
@@ -75,7 +75,7 @@ def lobby_sale(campaign: Campaign | None = None, **fields: Any) -> Sale:
 
 
 def open_now(sale: Sale) -> Sale:
-    """Moves an opening that is still ahead to this moment and lets the sale be tended."""
+    """Moves a future opening to this moment and runs one tick of the sale."""
     if sale.opens_at > timezone.now():
         move_opening(sale)
     tend(sale)
@@ -83,9 +83,9 @@ def open_now(sale: Sale) -> Sale:
 
 
 def move_opening(sale: Sale, opens_at: datetime | None = None) -> None:
-    """Moves the opening of a published sale (to this moment unless told otherwise), in the books and the gate.
+    """Moves the opening of a published sale in PostgreSQL and Redis; to this moment by default.
 
-    The only shortcut that tests take: waiting for the real opening is what the story does.
+    A test takes this shortcut, so that it does not wait. The story waits for the real opening.
     """
     moved = opens_at or timezone.now() - timedelta(milliseconds=1)
     Sale.objects.filter(pk=sale.pk).update(opens_at=moved, revision=F("revision") + 1)
@@ -101,14 +101,14 @@ async def _move_opening(sale: Sale) -> None:
 
 
 def begun(sale: Sale) -> Sale:
-    """Somebody has looked after a sale since its opening, as the books know it; else its clock waits there."""
+    """Writes in PostgreSQL that a tick has run since the opening. Without one, the clock of the sale waits there."""
     wall = int(timezone.now().timestamp() * 1000)
     Clock.objects.update_or_create(sale=sale, defaults={"runs_from_ms": wall, "runs_until_ms": wall + 1})
     return sale
 
 
 def end_now(sale: Sale) -> Sale:
-    """Moves the closing of a sale that has opened right behind its opening, in the books alone."""
+    """Moves the closing of an open sale to right after its opening, in PostgreSQL only."""
     begun(sale)
     Sale.objects.filter(pk=sale.pk).update(closes_at=F("opens_at") + timedelta(milliseconds=1))
     sale.refresh_from_db()
@@ -116,7 +116,7 @@ def end_now(sale: Sale) -> Sale:
 
 
 def forget(sale: Sale) -> None:
-    """The sale leaves the gate, and this process, as it does a day after its end."""
+    """Removes the sale from Redis and from this process, as a tick does a day after its end."""
     bridge.run(_forget(card_of(sale)))
 
 
@@ -126,7 +126,7 @@ async def _forget(card: SaleCard) -> None:
 
 
 def card_of(sale: Sale) -> SaleCard:
-    """The sale's card, as doors see it."""
+    """The sale card that the web processes use."""
     return bridge.run(places.sale_card(code=sale.code))
 
 
@@ -136,12 +136,12 @@ def channel_of(card: SaleCard, code: str) -> ChannelCard:
 
 
 def tend(sale: Sale) -> None:
-    """One look at the sale."""
+    """Runs one tick of the sale."""
     bridge.run(tick.tick_sale(card=card_of(sale)))
 
 
 def roll_over_now(sale: Sale) -> None:
-    """Moves the time of rolling over to this moment, on the card that everybody reads."""
+    """Moves the time at which lines roll over to this moment, on the sale card in Redis."""
     card = card_of(sale)
     lines = tuple(replace(x, rolls_over_at=x.rolls_over_at and card.opens_at) for x in card.lines)
     bridge.run(sale_cards.store_card(replace(card, lines=lines)))
@@ -163,13 +163,13 @@ async def _let_pass(card: SaleCard, *, ms: int) -> None:
 
 
 def identity(name: str) -> dict[Axis, str]:
-    """A person by name: the same name is the same person."""
+    """The identity of a person. The same name gives the same identity."""
     number = sum(ord(letter) * 131**place for place, letter in enumerate(name)) % 10**8
     return {Axis.PHONE: f"0812{number:08d}", Axis.EMAIL: f"{name}@example.com"}
 
 
 class Shopper:
-    """A person in one line of a sale, who acts through the life."""
+    """A person in one line of a sale, who calls the functions of the life directly."""
 
     def __init__(self, sale: Sale, name: str, *, channel: str = "lazada", line: str | None = None) -> None:
         self.sale, self.name, self.channel_code, self.line_code = sale, name, channel, line or channel
@@ -210,7 +210,7 @@ class Shopper:
 
 
 def refusal(call: Any, *args: Any, **fields: Any) -> Outcome:
-    """The word with which a call is refused."""
+    """The outcome with which a call is refused. Fails when the call succeeds."""
     with pytest.raises(Refused) as refused:
         call(*args, **fields)
     return refused.value.outcome

@@ -1,4 +1,4 @@
-"""The guard of the audit trail's table, taken off and put on again: to empty tables between tests, and to tamper."""
+"""Switches the trigger of the audit trail off and on: to empty tables between tests, and to change records."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ def emptying(sql_flush: Any) -> Any:
 
 @contextmanager
 def taken_off() -> Iterator[Any]:
-    """A cursor for whoever owns the database and wants to change the past."""
+    """A cursor that may change and delete records, as the owner of the database can."""
     with connection.cursor() as cursor:
         for statement in off():
             cursor.execute(statement)

@@ -1,10 +1,10 @@
 """Real servers for the whole test run, started before Django reads its settings (pytest loads this file with -p).
 
     FLASHSALE_TEST_DB    postgres (default) or sqlite: where the books of this run live
-    TEST_DATABASE_URL    a PostgreSQL that already runs, instead of one of our own
-    TEST_REDIS_URL       a Redis that already runs; EVERYTHING in it is erased, again and again
+    TEST_DATABASE_URL    a PostgreSQL that already runs; without it, the tests start one
+    TEST_REDIS_URL       a Redis that already runs; the tests erase EVERYTHING in it, many times
 
-Workers of pytest-xdist share the PostgreSQL of their parent (databases of their own) and have a Redis each.
+The workers of pytest-xdist share the PostgreSQL of their parent, but each has its own database and its own Redis.
 """
 
 import atexit
@@ -32,7 +32,7 @@ postgres_server: PostgresServer | None = None
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests() -> Generator[None]:
-    """Before anything else looks at the environment."""
+    """Starts the servers before other code reads the environment."""
     atexit.register(stop)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `stop` runs then, too
     try:
@@ -43,20 +43,20 @@ def pytest_load_initial_conftests() -> Generator[None]:
 
 
 def pytest_unconfigure() -> None:
-    """After the last test."""
+    """Ends the servers after the last test."""
     stop()
 
 
 def pytest_report_header() -> list[str]:
-    """What this run tests against."""
+    """Says which database and which Redis this run uses."""
     return [f"books: {os.environ['DATABASE_URL'].partition(':')[0]}, gate: {os.environ['REDIS_URL']}"]
 
 
 def start() -> None:
-    """Start what the run needs and tell Django by the environment."""
+    """Starts the servers that the run needs and puts their addresses into the environment."""
     global folder  # noqa: PLW0603 - one for the whole run
     folder = Path(tempfile.mkdtemp(prefix="flashsale-tests-"))
-    folder.chmod(0o711)  # PostgreSQL may run as another user, who has to pass
+    folder.chmod(0o711)  # PostgreSQL may run as another user, who must be able to enter
     os.environ.update(secrets.generate())
     os.environ.update(
         FLASHSALE_VAR=str(folder / "var"),
@@ -71,7 +71,7 @@ def start() -> None:
 
 
 def stop() -> None:
-    """End our servers and remove their files; harmless when done twice."""
+    """Ends our servers and removes their files. A second call does nothing."""
     if redis_server is not None:
         redis_server.stop()
     if postgres_server is not None:
@@ -102,5 +102,5 @@ def _books() -> str:
     if not os.environ.get("TEST_DATABASE_URL"):
         postgres_server = PostgresServer(folder=folder / "postgres", port=free_port(), durable=False).start()
         os.environ["TEST_DATABASE_URL"] = postgres_server.url
-        os.environ["FLASHSALE_TEST_DB_GOES"] = "1"  # with its server, so nobody needs to drop databases
+        os.environ["FLASHSALE_TEST_DB_GOES"] = "1"  # databases end with their server, so they are not dropped
     return os.environ["TEST_DATABASE_URL"]

@@ -1,8 +1,8 @@
-"""The long forms, which `make soak` runs: random steps from a seed, races and faults round after round, and a table.
+"""The long tests of `make soak`: random steps from a seed, races and faults in several rounds, and a table of results.
 
-    FLASHSALE_SOAK           the first seed, a whole number; the table names all of them
-    FLASHSALE_SOAK_STEPS     random steps in all (15,000)
-    FLASHSALE_SOAK_ROUNDS    how often every race and every fault is run (5)
+    FLASHSALE_SOAK           the first seed, an integer; the table shows all seeds
+    FLASHSALE_SOAK_STEPS     number of random steps (15,000)
+    FLASHSALE_SOAK_ROUNDS    how often each race and each fault runs (5)
 
 The same seed gives the same random steps: make soak SEED=...
 """
@@ -31,18 +31,18 @@ FORMS = {
 
 @pytest.fixture
 def soak_round() -> None:
-    """Parametrized: which round of a race or fault this is."""
+    """The number of this round of a race or fault. It is a parameter of the test."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every race and fault as often as there are rounds."""
+    """Makes each race and fault run once per round."""
     if SEED and _form(metafunc.definition.nodeid) in {"races", "faults"}:
         metafunc.fixturenames.append("soak_round")
         metafunc.parametrize("soak_round", range(1, ROUNDS + 1), ids=lambda n: f"round-{n}", indirect=True)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One row a form and seed."""
+    """Prints the table: one row for each kind of test and seed."""
     rows: dict[tuple[str, str], list[pytest.TestReport]] = defaultdict(list)
     for how in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(how, []):
@@ -53,17 +53,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for (form, seed), reports in sorted(rows.items(), key=lambda row: (row[0][0], len(row[0][1]), row[0][1])):
         if form in FORMS:
             table.add_row(FORMS[form][0], seed or "-", _how_much(reports), FORMS[form][1], _result(reports))
-    Console().print(table, _heard(rows))
+    Console().print(table, _outcomes(rows))
 
 
-def _heard(rows: Mapping[tuple[str, str], Sequence[pytest.TestReport]]) -> str:
-    """Which words the random steps heard, how often."""
+def _outcomes(rows: Mapping[tuple[str, str], Sequence[pytest.TestReport]]) -> str:
+    """How often the random steps had each outcome."""
     heard: Counter[str] = Counter()
     for reports in rows.values():
         for report in reports:
             properties: dict[str, Any] = dict(report.user_properties)
             heard.update(properties.get("words", {}))
-    return "Heard: " + ", ".join(f"{word} {times:,}" for word, times in heard.most_common())
+    return "Outcomes: " + ", ".join(f"{word} {times:,}" for word, times in heard.most_common())
 
 
 def _form(nodeid: str) -> str:

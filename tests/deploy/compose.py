@@ -1,4 +1,4 @@
-"""docker-compose.yml and .env.example, as the tests read them."""
+"""Reads docker-compose.yml and .env.example for the tests."""
 
 import re
 import subprocess
@@ -12,13 +12,13 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 EXAMPLE = ROOT / ".env.example"
-# ${NAME:?what is wrong without it}, ${NAME:-what stands for it}, and $$ for a dollar.
+# ${NAME:?error text without it}, ${NAME:-default value}, and $$ for a dollar sign.
 VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+):(?P<kind>[?-])(?P<word>[^}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A variable of .env.example: the value given, the command that makes one, or what one looks like."""
+    """A variable of .env.example: its value, the command that makes one, or an example value."""
 
     name: str
     value: str
@@ -26,26 +26,26 @@ class Entry:
     like: str
 
     def filled(self) -> str:
-        """A value that somebody who follows the file would have."""
+        """The value that a person has who follows the file."""
         if self.make:
             return subprocess.run(["sh", "-c", self.make], capture_output=True, text=True, check=True).stdout.strip()
         return self.value or self.like
 
 
 def services() -> dict[str, Any]:
-    """The services as they stand in the file."""
+    """The services of the file, without changes."""
     found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
     return found
 
 
 def variables() -> set[tuple[str, str]]:
-    """Every variable of the file with its kind: "?" where it must be set, "-" where it has a default."""
+    """All variables of the file with their kind: "?" must be set, "-" has a default."""
     lines = (line for line in COMPOSE.read_text().splitlines() if not line.lstrip().startswith("#"))
     return {(hit["name"], hit["kind"]) for line in lines for hit in VARIABLE.finditer(line) if hit["name"]}
 
 
 def example() -> list[Entry]:
-    """The entries of .env.example; what was said about one variable does not count for the next."""
+    """The entries of .env.example. A comment is about the next variable only."""
     entries, said = [], {"make": "", "like": ""}
     for line in EXAMPLE.read_text().splitlines():
         told = re.match(r"# (make|like): (.+)", line)
@@ -59,7 +59,7 @@ def example() -> list[Entry]:
 
 
 def filled(node: Any, env: Mapping[str, str]) -> Any:
-    """A part of the file with its variables put in, as an engine does it."""
+    """A part of the file with the values of its variables, as an engine replaces them."""
     if isinstance(node, str):
         return VARIABLE.sub(lambda hit: _value(hit, env), node)
     if isinstance(node, list):
@@ -78,7 +78,7 @@ def _value(hit: re.Match[str], env: Mapping[str, str]) -> str:
 
 
 def seconds(text: str) -> float:
-    """A duration as the file writes it."""
+    """The seconds of a duration such as "20s". Raises ValueError for another unit."""
     if not text.endswith("s"):
         raise ValueError(text)
     return float(text.removesuffix("s"))

@@ -1,4 +1,4 @@
-"""nginx with the configuration of production; only places are others: ports, files, and no name server."""
+"""nginx with the configuration of production, except ports, paths of files, and names that need a name server."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ CONF = ROOT / "config" / "nginx.conf"
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back; header names in lower case."""
+    """The response. Header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -29,7 +29,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Edge:
-    """nginx before a door with one sale of two lines, and what nginx has written down."""
+    """nginx in front of a web process, with one sale of two lines, and the log of nginx."""
 
     process: Process
     port: int
@@ -55,28 +55,28 @@ class Edge:
         return self.ask("POST", self.path(verb), body, **known | headers)
 
     def reload(self, was: str, becomes: str) -> None:
-        """Changes the configuration under the running nginx, which keeps its cache."""
+        """Changes the configuration of the running nginx. It keeps its cache."""
         conf = self.folder / "nginx.conf"
         conf.write_text(conf.read_text().replace(was, becomes))
         os.kill(self.process.pid, signal.SIGHUP)
 
-    def seen(self) -> list[dict[str, Any]]:
-        """What nginx tells: of status only the requests that reached the door."""
+    def log_entries(self) -> list[dict[str, Any]]:
+        """The entries of nginx's log. Of status requests it has only those that reached the web process."""
         time.sleep(0.1)
         return [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
 
-    def asked(self, path: str) -> int:
-        """How often the door was asked for this path."""
-        return sum(told["path"] == path for told in self.seen())
+    def passed_on(self, path: str) -> int:
+        """How many requests for this path nginx passed on to the web process."""
+        return sum(told["path"] == path for told in self.log_entries())
 
 
 @contextmanager
 def serving(
     nginx: str, door: int, folder: Path, front: str = "10.0.0.0/8", web: int | None = None
 ) -> Iterator[tuple[Process, int]]:
-    """nginx before the door of this port, with its own port; it believes proxies of the network `front`.
+    """Starts nginx in front of the hot door at port `door`. Yields its process and its port.
 
-    The door serves what is the web's, too, unless that has a port.
+    nginx trusts proxies of the network `front`. All other pages are at port `web`, by default the same as `door`.
     """
     port, conf = free_port(), folder / "nginx.conf"
     conf.write_text(_moved(CONF.read_text(), folder=folder, port=port, door=door, front=front, web=web or door))

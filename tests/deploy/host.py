@@ -1,6 +1,6 @@
-"""The services of docker-compose.yml on this host, without an engine: the same commands, checks and environment.
+"""Runs the services of docker-compose.yml on this host, without a container engine.
 
-What differs is where things are: ports of this host for those of containers, and the PostgreSQL of the test run.
+Commands, health checks and environment are the same. Ports are of this host, and PostgreSQL is that of the test run.
 """
 
 import os
@@ -37,7 +37,7 @@ with redis.Redis(port=int(sys.argv[2]), password=os.environ.get("REDISCLI_AUTH")
 
 
 class Host:
-    """All services; `folder` takes their files. Start them by name, in the order that the file demands."""
+    """All services. Their files are in `folder`. Start them by name, in the order of the compose file."""
 
     def __init__(self, *, folder: Path, books_url: str) -> None:
         self.folder = folder
@@ -50,30 +50,30 @@ class Host:
         self._bring_programs()
 
     def make_books(self) -> None:
-        """An empty database, as the service postgres makes it."""
+        """Creates an empty database, as the service postgres does."""
         with psycopg.connect(self._any_books, autocommit=True) as link:
             link.execute(f"DROP DATABASE IF EXISTS {BOOKS} WITH (FORCE)")
             link.execute(f"CREATE DATABASE {BOOKS}")
 
     def collect_static(self) -> None:
-        """What the image does when it is built."""
+        """Collects the static files, as the build of the image does."""
         told = {"FLASHSALE_DEMO": "1", "FLASHSALE_HASHED_STATIC": "1", "FLASHSALE_VAR": str(self.folder / "build")}
         env = {**self._place("migrate"), **told}
         self._run(["python", "manage.py", "collectstatic", "--noinput", "--verbosity=0"], env=env, timeout=60)
 
     def start(self, name: str) -> Process:
-        """Start a service that goes on."""
+        """Starts a service that keeps running."""
         command = ["env", "-i", *_pairs(self._environment(name)), *self._command(name)]
         process = Process(name=name, command=command, log=self.folder / f"{name}.log", cwd=ROOT).start()
         self.processes[name] = process
         return process
 
     def run_once(self, name: str) -> str:
-        """Run a service that ends by itself, and answer what it said; raises CalledProcessError when it failed."""
+        """Runs a service that ends by itself. Returns its output. Raises CalledProcessError when it fails."""
         return self._run(self._command(name), env=self._environment(name), timeout=60)
 
     def healthy(self, name: str) -> bool:
-        """What the service's own health check says."""
+        """The result of the service's own health check."""
         test = self.services[name]["healthcheck"]["test"]
         command = test[1:] if test[0] == "CMD" else ["sh", "-c", test[1]]
         timeout = seconds(self.services[name]["healthcheck"]["timeout"])
@@ -84,7 +84,7 @@ class Host:
         return True
 
     def wait_healthy(self, name: str, *, within: float = 40.0) -> None:
-        """Wait for the first good check; raises NotReady with the service's last words."""
+        """Waits for the first good health check. Raises ServerNotReady with the end of the service's log."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline and self.processes[name].running:
             if self.healthy(name):
@@ -93,12 +93,12 @@ class Host:
         raise ServerNotReady(f"{name} is not healthy.\n{self.processes[name].last_log_lines(lines=40)}")
 
     def stop(self, name: str) -> int | None:
-        """SIGTERM; SIGKILL when the service's grace is over. Answers the exit code."""
+        """Sends SIGTERM, and SIGKILL after the service's grace period. Returns the exit code."""
         grace = self.services[name].get("stop_grace_period", "10s")
         return self.processes[name].stop(seconds=seconds(grace))
 
     def stop_all(self) -> None:
-        """Whatever still runs, and the database."""
+        """Kills all services that still run, and drops the database."""
         for process in reversed(self.processes.values()):
             process.kill()
         with psycopg.connect(self._any_books, autocommit=True) as link:
@@ -130,7 +130,7 @@ class Host:
         return {**told, **self._place(name)}
 
     def _place(self, name: str) -> dict[str, str]:
-        """What the image and the engine tell: where programs and files are, and the host's name."""
+        """What the image and the engine set: the folders of programs and files, and the host name."""
         return {
             "PATH": f"{self._programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOSTNAME": socket.gethostname(),

@@ -1,7 +1,7 @@
-"""docker-compose.yml: it says what an engine understands, and its services start, answer and end when asked.
+"""docker-compose.yml follows the specification, and its services start, answer and end at SIGTERM.
 
-No container engine is needed: the commands run on this host (tests/deploy/host.py). What an engine adds, networks,
-volumes, limits and the image itself, is not tested.
+No container engine is needed, because the commands run on this host (tests/deploy/host.py). Networks, volumes, limits
+and the image itself are not tested.
 """
 
 import json
@@ -54,7 +54,7 @@ def test_every_secret_comes_with_the_way_to_make_it() -> None:
     assert [entry.name for entry in example() if _is_secret(entry.name) and not (entry.make or entry.like)] == []
 
 
-def test_every_service_that_goes_on_restarts_and_says_whether_it_is_well() -> None:
+def test_every_service_that_keeps_running_restarts_and_has_a_health_check() -> None:
     going = {name: told for name, told in services().items() if name != "migrate"}
     assert {name for name, told in going.items() if told.get("restart") != "unless-stopped"} == set()
     assert {name for name, told in going.items() if not told.get("healthcheck", {}).get("test")} == set()
@@ -83,7 +83,7 @@ def test_the_image_serves_by_the_same_server_as_the_service() -> None:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """Everything runs, as after `docker compose up`."""
+    """All services run, as after `docker compose up`."""
     books = os.environ.get("TEST_DATABASE_URL", "")
     if not books:
         pytest.skip("SQLite is not what the services use")
@@ -117,7 +117,7 @@ def _get(host: Host, name: str, path: str) -> tuple[int, dict[str, str], Any]:
         link.close()
 
 
-def _says(host: Host, name: str, words: str, *, within: float = 20.0) -> bool:
+def _logs(host: Host, name: str, words: str, *, within: float = 20.0) -> bool:
     log: Path = host.processes[name].log
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
@@ -156,11 +156,11 @@ def test_the_hot_door_stands_before_django_in_doors_alone(host: Host) -> None:
 
 @pytest.mark.slow
 def test_beats_send_and_the_worker_does(host: Host) -> None:
-    assert _says(host, "worker", "worker@")
-    assert _says(host, "beat-a", "Scheduler: Sending due task tick running sales")
-    assert _says(host, "beat-b", "Scheduler: Sending due task tick running sales")
-    assert _says(host, "worker", "flashsale.tasks.tick_sales")
-    assert _says(host, "worker", "succeeded in")
+    assert _logs(host, "worker", "worker@")
+    assert _logs(host, "beat-a", "Scheduler: Sending due task tick running sales")
+    assert _logs(host, "beat-b", "Scheduler: Sending due task tick running sales")
+    assert _logs(host, "worker", "flashsale.tasks.tick_sales")
+    assert _logs(host, "worker", "succeeded in")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""nginx in front of a door: a line's status costs the door the same however many ask, and nothing else is kept."""
+"""nginx in front of the hot door: more clients that poll a line mean no more work for it. Nothing else is cached."""
 
 import http.client
 import json
@@ -26,7 +26,8 @@ from tests.deploy.edge import Edge, serving
 from tests.factories import identity, lobby_sale
 from tests.web.partner import key_of
 
-pytestmark = pytest.mark.django_db  # so that there is a database; what a test itself writes there, the door never sees
+# So that there is a database. The web process does not see what a test writes in its transaction.
+pytestmark = pytest.mark.django_db
 CLIENTS = 64
 POLLING_S = 4.0
 PER_LINE_AND_S = 2
@@ -34,7 +35,7 @@ PER_LINE_AND_S = 2
 
 @pytest.fixture(scope="module")
 def nginx() -> str:
-    """Path of the machine's nginx; the tests are skipped where there is none."""
+    """The path of the machine's nginx. Without one, the tests are skipped."""
     found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if not found:
         pytest.skip("no nginx")
@@ -53,7 +54,7 @@ def sale(django_db_setup: None, django_db_blocker: DjangoDbBlocker, redis_url: s
 
 @pytest.fixture(scope="module")
 def granian(sale: tuple[Sale, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, int]]:
-    """One process with all doors, under another that looks after it, and its port."""
+    """The supervisor process of one web process, and its port."""
     folder, port = tmp_path_factory.mktemp("door"), free_port()
     env = {"FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": servers.books_url()}
     command = [
@@ -67,7 +68,7 @@ def granian(sale: tuple[Sale, str], tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def door(granian: tuple[Process, int]) -> int:
-    """The door's port."""
+    """The port of the web process."""
     return granian[1]
 
 
@@ -79,7 +80,7 @@ def edge(nginx: str, sale: tuple[Sale, str], door: int, tmp_path: Path) -> Itera
 
 
 def _poll(edge: Edge, path: str, until: float, told: list[tuple[int, str]], number: int) -> None:
-    """One client that keeps its connection and asks again and again, with a cookie of its own."""
+    """One client, with its own cookie and one connection, that polls until the time `until`."""
     link = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=20)
     while time.monotonic() < until:
         link.request("GET", f"{path}?client={number}", headers={"Cookie": f"fs_place_x={number}"})
@@ -105,7 +106,7 @@ def test_sixty_four_clients_cost_the_door_what_one_costs(edge: Edge) -> None:
     counted = Counter(told)
     assert set(counted) == {(200, "lazada"), (200, "akulaku")}
     assert min(counted.values()) > 10 * POLLING_S * PER_LINE_AND_S
-    asked = {line: edge.asked(path) for line, path in lines.items()}
+    asked = {line: edge.passed_on(path) for line, path in lines.items()}
     assert all(1 < times <= POLLING_S * PER_LINE_AND_S for times in asked.values()), asked
 
 
@@ -127,7 +128,7 @@ def test_what_was_seen_before_is_answered_without_a_body(edge: Edge) -> None:
     assert edge.ask("GET", edge.path(), if_none_match='W/"another"').status == 200
     head = edge.ask("HEAD", edge.path())
     assert (head.status, head.body) == (200, b"")
-    assert edge.asked(edge.path()) <= 2
+    assert edge.passed_on(edge.path()) <= 2
 
 
 def test_cookies_keys_languages_and_queries_make_no_second_document(edge: Edge) -> None:
@@ -139,7 +140,7 @@ def test_cookies_keys_languages_and_queries_make_no_second_document(edge: Edge) 
         edge.ask("GET", edge.path() + "?fresh=1", cache_control="no-cache"),
     ]
     assert {other.body for other in others} <= {first.body, others[-1].body}
-    assert edge.asked(edge.path()) <= 2
+    assert edge.passed_on(edge.path()) <= 2
     assert "x-request-id" not in first.headers
 
 
@@ -149,7 +150,7 @@ def test_no_other_spelling_of_its_path_puts_a_refusal_in_the_documents_place(edg
     for was, becomes in spellings.items():
         strange = edge.ask("GET", path.replace(was, becomes, 1))
         assert (strange.status, edge.ask("GET", path).status) == (200, 200), becomes
-        time.sleep(1.1)  # what was kept is too old by now
+        time.sleep(1.1)  # the cached document has expired by now
 
 
 def test_every_verb_of_a_line_goes_to_the_door(nginx: str, sale: tuple[Sale, str], door: int, tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_a_line_that_is_not_there_is_asked_for_once_a_second_too(edge: Edge) -> 
     answers = [edge.ask("GET", edge.path(line="none")) for _ in range(20)]
     assert {answer.status for answer in answers} == {404}
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
-    assert edge.asked(edge.path(line="none")) <= 2
+    assert edge.passed_on(edge.path(line="none")) <= 2
 
 
 def test_no_post_is_kept(edge: Edge) -> None:
@@ -182,7 +183,9 @@ def test_no_post_is_kept(edge: Edge) -> None:
         assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
         assert len({answer.headers["x-request-id"] for answer in answers}) == 2
     assert edge.ask("POST", edge.path(), {}, content_type="application/json").status == 405
-    assert {told["cache"] for told in edge.seen() if told["method"] == "POST" and told["path"] != edge.path()} == {""}
+    assert {
+        told["cache"] for told in edge.log_entries() if told["method"] == "POST" and told["path"] != edge.path()
+    } == {""}
 
 
 def test_a_body_over_eight_kilobytes_does_not_reach_the_door(edge: Edge) -> None:
@@ -209,17 +212,17 @@ def test_while_the_door_is_away_the_last_status_stays_and_posts_are_told_to_come
         time.sleep(0.1)
     assert (answer.status, answer.headers["retry-after"]) == (503, "2")
     assert (answer.headers["content-type"], json.loads(answer.body)["code"]) == ("application/problem+json", "unknown")
-    time.sleep(2.1)  # what was kept is too old by now
+    time.sleep(2.1)  # the cached document has expired by now
     assert edge.ask("GET", edge.path()).body == shown.body
 
 
 class _Origin(BaseHTTPRequestHandler):
-    """A door that only notes what it hears."""
+    """A web process that only records the headers of requests."""
 
     heard: ClassVar[list[dict[str, str]]] = []
 
     def do_GET(self) -> None:
-        """Any GET."""
+        """Records the headers of a GET request and answers 200."""
         self.heard.append({name.lower(): value for name, value in self.headers.items()})
         self.send_response(200)
         self.send_header("Content-Length", "2")
@@ -227,12 +230,12 @@ class _Origin(BaseHTTPRequestHandler):
         self.wfile.write(b"{}")
 
     def log_message(self, *_: object) -> None:
-        """Nothing is said aloud."""
+        """Prints nothing."""
 
 
 @pytest.fixture
 def origin() -> Iterator[int]:
-    """The port of a door that only notes what it hears."""
+    """The port of a web process that only records the headers of requests."""
     _Origin.heard.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), _Origin) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -248,7 +251,7 @@ def origin() -> Iterator[int]:
         ("127.0.0.0/8", "6.6.6.6, 1.2.3.4", "1.2.3.4", "https"),
         ("127.0.0.0/8", "1.2.3.4, 192.168.0.7", "1.2.3.4", "https"),
     ],
-    ids=["nobody in front", "a proxy of ours in front", "a client that tells lies", "two proxies of ours in front"],
+    ids=["no proxy in front", "a proxy of ours in front", "a client that tells lies", "two proxies of ours in front"],
 )
 def test_who_calls_is_believed_only_from_our_own_proxies(  # noqa: PLR0917 - fixtures and the columns of the table
     nginx: str, origin: int, tmp_path: Path, front: str, told: str, client: str, scheme: str

@@ -1,4 +1,4 @@
-"""A gate that a test may take away."""
+"""A Redis (the gate) that a test may stop or erase."""
 
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
@@ -13,7 +13,7 @@ from tests.faults.steps import close_gate
 
 @pytest.fixture
 def server(own_redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
-    """A Redis of this test, which the gate of every loop talks to."""
+    """A Redis that only this test uses. The gate's client of each event loop connects to it."""
     settings.REDIS_URL = own_redis.url
     monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
     yield own_redis

@@ -1,4 +1,4 @@
-"""Steps of a sale on the way to a fault, and what must be true after it."""
+"""Steps of a sale before a fault, and checks of what must be true after it."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -23,16 +23,16 @@ from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_
 
 
 class Died(Exception):
-    """The process ended here."""
+    """Stands for the end of the process."""
 
 
 def dies(*_: Any, **__: Any) -> Any:
-    """Stands for the step at which the process ends."""
+    """Replaces the function at which the process ends."""
     raise Died
 
 
 def dying(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, act: Callable[[], Any]) -> None:
-    """Acts, and the process ends where `name` would have been called."""
+    """Calls `act`. The process ends at the moment when it would call `name`."""
     with monkeypatch.context() as patch:
         patch.setattr(where, name, dies)
         with pytest.raises(Died):
@@ -40,7 +40,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, act: Callable[
 
 
 def dies_at(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], Any]) -> None:
-    """Acts, and the process ends at this point of those that the life has declared."""
+    """Calls `act`. The process ends at this one of the crash points that the life declares."""
     point = next(point for point in CRASH_POINTS if point.name == name)
     module, _, path = point.next_call.partition(":")
     *owners, step = path.split(".")
@@ -51,7 +51,7 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], Any]) 
 
 
 def called(*names: str, stock: int = 2, **fields: Any) -> tuple[Sale, list[Shopper]]:
-    """An open sale with these people, all of them called as far as stock allows."""
+    """An open sale with these people. As many of them are called as there are units."""
     values: dict[str, Any] = {"stock": {PHONE: stock}, "max_entries": 20_000, "rate_per_s": 100_000}
     sale = lobby_sale(**values | fields)
     people = [Shopper(sale, name) for name in names]
@@ -83,7 +83,7 @@ def pay(
 
 
 def come_due(sale: Sale) -> None:
-    """Moves the deadlines of all holds into the past, in books and gate."""
+    """Moves the deadlines of all holds into the past, in PostgreSQL and Redis."""
     Reservation.objects.filter(sale=sale).update(deadline_ms=1)
     due = scripts.keys_of(card_of(sale)).due
 
@@ -95,12 +95,12 @@ def come_due(sale: Sale) -> None:
 
 
 def reap(sale: Sale) -> int:
-    """How many reservations the reaper met."""
+    """Runs the reaper. Returns how many reservations it found due."""
     return bridge.run(expire.expire(card=card_of(sale)))
 
 
 def in_gate(sale: Sale) -> dict[str, Any]:
-    """What the gate counts: units offered, held and sold on the first line, digests with any unit."""
+    """What Redis counts: offered, held and sold units of the first line, and the used limit of each digest."""
     card = card_of(sale)
     counted = bridge.run(inspect.counters(card, card.lines[0]))
     used = bridge.run(inspect.used_limits(card))
@@ -111,7 +111,7 @@ def in_gate(sale: Sale) -> dict[str, Any]:
 
 
 def in_books() -> dict[str, Any]:
-    """What the books hold: units and reservations by state, how many claims."""
+    """What PostgreSQL has: units and reservations by state, and the number of limit slots."""
     return {
         "units": sorted(Unit.objects.values_list("state", flat=True)),
         "reservations": sorted(Reservation.objects.values_list("state", flat=True)),
@@ -120,7 +120,7 @@ def in_books() -> dict[str, Any]:
 
 
 def paid_elsewhere(person: Shopper) -> str:
-    """The person has a reservation and pays in the app of their bank, of which nobody has told us: the reference."""
+    """The person reserves and pays in the app of their bank, and we do not know it yet. Returns the reference."""
     held = pay(person, person.reserve().id, instrument=payments.DEMO_LATER)
     assert (held.state, held.payment.state) == ("held", "started")
     assert payments.DemoProvider().pay(reference=held.payment.reference) is payments.Charge.PAID
@@ -128,13 +128,13 @@ def paid_elsewhere(person: Shopper) -> str:
 
 
 def end(sale: Sale) -> None:
-    """All holds of the sale expire."""
+    """Lets all holds of the sale expire."""
     come_due(sale)
     reap(sale)
 
 
 def money_astray() -> list[str]:
-    """References whose money the bank has and nobody an order for, or that were both honoured and sent back."""
+    """References with a fault: the bank has the money but there is no order, or there is an order and a refund."""
     kept = set(Payment.objects.filter(state="paid", reservation__state="confirmed").values_list("reference", flat=True))
     paid = DemoCharge.objects.filter(state="paid").values_list("reference", "refunded")
     return [reference for reference, refunded in paid if (reference in kept) == refunded]
@@ -149,13 +149,13 @@ CHECKS = (
 
 
 def broken(sale: Sale) -> list[str]:
-    """What an audit finds broken, looked for once: nothing is under way in a test."""
+    """What an audit finds broken. It looks only once, because no request is running in a test."""
     return [line for check in CHECKS for line in check(sale.campaign)]
 
 
 @contextmanager
 def dropped(model: type[models.Model], name: str) -> Iterator[None]:
-    """Without this constraint, whose rows are removed before it comes back."""
+    """Drops a constraint. At the end, rows that break it are deleted and the constraint is added again."""
     constraints: Any = model._meta.constraints
     constraint = next(c for c in constraints if c.name == name)
     constraints.remove(constraint)
@@ -172,20 +172,20 @@ def dropped(model: type[models.Model], name: str) -> Iterator[None]:
 
 
 def wipe(port: int) -> None:
-    """Empties the Redis on this port."""
+    """Erases the Redis on this port."""
     with redis.Redis(host="127.0.0.1", port=port) as inside:
         inside.flushall()
 
 
 def recover(sale: Sale) -> None:
-    """What every door does within seconds: it finds lost sales and looks after those it knows."""
+    """Does what each web process does within seconds: loads lost sales into Redis again and runs their ticks."""
     bridge.run(tick.mend_all())
     for _fills_then_tends in range(2):
         tend(sale)
 
 
 def refused_by_the_gate(person: Shopper) -> Outcome:
-    """The word of a refusal; connections of the old server may fail first, once each."""
+    """The outcome of a refusal. Each connection to the old server may fail once before."""
     for _ in range(20):
         try:
             person.reserve()
@@ -198,7 +198,7 @@ def refused_by_the_gate(person: Shopper) -> Outcome:
 
 
 async def close_gate() -> None:
-    """Ends this loop's connections; whatever it calls next finds the gate anew."""
+    """Closes the connections of this event loop, so that the next call connects again."""
     await gate().close()
     client._gates.clear()
 

@@ -1,4 +1,4 @@
-"""The books do not answer: nobody is told a lie, and the same key later tells what became of it."""
+"""PostgreSQL does not answer: people get the outcome `unknown`, and the same key later gives the real result."""
 
 import asyncio
 import time
@@ -89,7 +89,7 @@ def test_after_all_connections_were_cut_the_same_key_gets_through() -> None:
         answers.append(_answer(ani))
         assert len(answers) < 20
     django_connection: Any = connection
-    django_connection.close_pool()  # the other dead connections must not meet later tests
+    django_connection.close_pool()  # so that later tests do not get the other dead connections
     assert Reservation.objects.filter(state="held").count() == Unit.objects.filter(state="held").count() == 2
     assert broken(sale) == []
 

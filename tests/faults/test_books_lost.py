@@ -1,4 +1,4 @@
-"""PostgreSQL itself hangs, and then stops: the sale refuses in time, its clock stands, and all goes on by itself."""
+"""PostgreSQL hangs or stops: the sale refuses in time, its clock stops, and it continues without a restart of ours."""
 
 import asyncio
 import os
@@ -30,10 +30,10 @@ pytestmark = [
 
 @pytest.fixture
 def own_books(transactional_db: None) -> Iterator[PostgresServer]:
-    """A PostgreSQL for this test alone, which may be stopped and started again."""
+    """A PostgreSQL that only this test uses. The test may stop and start it."""
     there = {name: connection.settings_dict[name] for name in ("HOST", "PORT", "NAME", "USER")}
     port = free_port()
-    # Not in `tmp_path`, whose parents PostgreSQL's user may not enter.
+    # Not in `tmp_path`, because the user of PostgreSQL may not enter the folders above it.
     with PostgresServer(folder=servers.folder / f"books-{port}", port=port, durable=False) as server:
         _lead_to(HOST="127.0.0.1", PORT=str(server.port), NAME="postgres", USER="flashsale")
         call_command("migrate", verbosity=0)
@@ -44,7 +44,7 @@ def own_books(transactional_db: None) -> Iterator[PostgresServer]:
 
 
 def _lead_to(**server: str) -> None:
-    """All threads share these settings; whoever connects next finds the other server."""
+    """Changes the address of the database. All threads share it, so each new connection goes to the other server."""
     connection.close()
     django_connection: Any = connection
     django_connection.close_pool()
@@ -108,7 +108,7 @@ def test_books_that_go_away_refuse_in_time_stop_the_clock_and_need_no_restart_of
         _until_reserved(person)
     bridge.run(_end(stop))
     tending.result(10)
-    connection.close()  # of this thread, which no door would have kept
+    connection.close()  # of this thread; a web process would have closed it after the request
     assert Reservation.objects.filter(state="held").count() == 2
     assert broken(sale) == []
 

@@ -1,4 +1,4 @@
-"""A line that carries an old order over loses the gate: the books know which numbers were shown, tokens the rest."""
+"""Redis is lost in a line with carried numbers: PostgreSQL knows which numbers were shown, the tokens know the rest."""
 
 import pytest
 
@@ -16,13 +16,13 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def rerun(gate) -> tuple[Sale, dict[int, Shopper]]:
-    """A sale of two units that carries an old order of five over, and its people by old number; none was shown yet."""
+    """A sale of two units that carries five old numbers, and its people by old number. No number was shown yet."""
     people, sale = carried_sales()
     return sale, {person.number(): person for person in people}
 
 
 def show(sale: Sale, people: dict[int, Shopper], *numbers: int) -> dict[int, Shopper]:
-    """Those who show their old places."""
+    """These people show their old places."""
     again = {number: Shopper(sale, people[number].name, line="carried") for number in numbers}
     for number, person in again.items():
         person.entry = carry(people[number], sale)
@@ -99,7 +99,7 @@ def test_what_was_shown_right_before_the_opening_is_in_the_books_at_the_draw(gat
     )
 
 
-def test_whoever_never_showed_their_old_place_is_passed_over_and_comes_in_no_more(gate, rerun):
+def test_people_who_never_showed_their_old_place_are_passed_over_and_cannot_enter_any_more(gate, rerun):
     sale, people = rerun
     shown = show(sale, people, 5)
     opened(sale)

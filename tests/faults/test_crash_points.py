@@ -1,4 +1,4 @@
-"""The process dies at each declared point of confirm, cancel, roll-over and reallocation: somebody continues, once."""
+"""The process dies at each crash point of confirm, cancel, roll-over and reallocation: the work is completed once."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.life.tranches import offered, rolling_sale
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "docs/crash-points.md"
-# How many units have moved in the books where it dies.
+# How many units have moved in PostgreSQL when the process dies at this point.
 ROLLING = [("roll over: withdrawn", 0), ("roll over: moved", 3), ("roll over: offered", 3)]
 ONE_SOLD = {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
 
@@ -32,7 +32,7 @@ def test_every_point_is_died_at_by_a_test_and_stands_in_the_table() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == crash_points.table()
 
 
-def test_dying_after_more_indexes_were_promised_continues_with_whoever_enters_next(
+def test_dying_after_more_indexes_were_promised_continues_with_the_next_person_who_enters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sale = lobby_sale(stock={PHONE: 1}, max_entries=500)

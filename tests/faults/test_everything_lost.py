@@ -1,4 +1,4 @@
-"""Redis is empty: nobody knows who stood in the line but those who stood there, and their tokens bring it back."""
+"""Redis is empty: only the tokens of the people in the line show their places, and they bring the line back."""
 
 from typing import Any
 
@@ -43,14 +43,14 @@ def test_in_the_lobby_those_known_to_have_entered_are_drawn_and_called_and_no_gh
 
 
 def open_claims(sale: Sale) -> int:
-    """How many are called and have not reserved, as the gate counts."""
+    """How many people are called and have not reserved, as Redis counts."""
     card = card_of(sale)
     figures: Any = bridge.run(scripts.survey(card, card.lines[0]))
     return figures.open_claims
 
 
 def remembering(monkeypatch, **fields) -> Sale:
-    """A sale of which every look writes down what the gate knows."""
+    """A sale whose crowd is written to PostgreSQL at each tick."""
     monkeypatch.setattr(crowd_backup, "BACKUP_S", 0.0)
     return lobby_sale(**fields)
 
@@ -149,7 +149,7 @@ def test_all_who_were_drawn_are_called_although_the_books_had_counted_only_some_
     assert states(people) == ["called"] * 12
 
 
-def test_whoever_entered_again_meanwhile_keeps_the_earlier_place_alone(gate):
+def test_people_who_entered_again_meanwhile_keep_only_the_earlier_place(gate):
     sale = lobby_sale()
     people = crowd(sale)
     lose_everything(gate, sale)
@@ -179,7 +179,7 @@ def test_a_place_left_before_its_token_was_seen_stays_left(gate):
 
 
 def left_and_came_back(sale: Sale) -> tuple[Shopper, Shopper]:
-    """One person by the place they left after the draw, and by the one they got for it at the end."""
+    """One person twice: with the place that they left after the draw, and with their new place at the end."""
     before, *_ = crowd(sale)
     open_now(sale)
     bridge.run(leave(card=before.card, line=before.line, place=before.place))
@@ -242,7 +242,7 @@ def test_a_successor_lives_on_when_the_earlier_place_is_left_once_more(gate):
 
 
 def changed_lines(sale: Sale) -> tuple[Shopper, Shopper]:
-    """One person by the place they left, and by the one they got for it in another line, unknown to the books."""
+    """One person twice: with the place that they left, and with a new one in another line, not yet in PostgreSQL."""
     before, after = Shopper(sale, "ani"), Shopper(sale, "ani", channel="akulaku")
     before.enter()
     tend(sale)
@@ -260,7 +260,7 @@ def test_of_two_lines_that_one_person_stood_in_they_stand_in_one(gate, first):
     assert [kept.look().state, other.look().state, kept.look().state] == ["waiting", "voided", "waiting"]
 
 
-def test_whoever_leaves_a_line_once_more_stands_in_no_third(gate):
+def test_a_person_who_leaves_a_line_once_more_gets_no_third_place(gate):
     sale = lobby_sale(channels=("lazada", "akulaku", "mi-store"))
     before, after = changed_lines(sale)
     lose_everything(gate, sale)
@@ -272,7 +272,7 @@ def test_whoever_leaves_a_line_once_more_stands_in_no_third(gate):
     assert refused.value.outcome is Outcome.PLACE_ELSEWHERE
 
 
-def test_new_people_get_indexes_that_nobody_had(gate):
+def test_new_people_get_indexes_that_were_never_used(gate):
     sale = lobby_sale()
     people = crowd(sale)
     lose_everything(gate, sale)

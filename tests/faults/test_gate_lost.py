@@ -1,4 +1,4 @@
-"""The gate loses its memory or goes away: the sale refuses until it is filled again; nothing acknowledged is lost."""
+"""Redis loses its data or stops: the sale refuses until it is filled again. No acknowledged reservation is lost."""
 
 import shutil
 import time
@@ -83,7 +83,7 @@ def test_numbers_and_places_stay_the_same_when_the_gate_is_filled_again(server: 
     assert sum(person.look().state == "called" for person in people) == 2
 
 
-def test_whoever_shows_their_token_after_a_loss_stands_at_their_place_again(server: RedisServer) -> None:
+def test_a_person_who_shows_their_token_after_a_loss_has_their_place_again(server: RedisServer) -> None:
     sale, (ani,) = called("ani", stock=1)
     wipe(server.port)
     recover(sale)
@@ -169,7 +169,7 @@ def test_two_doors_that_find_the_gate_empty_fill_it_once(server: RedisServer) ->
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite knows of nobody else at work")
 @pytest.mark.usefixtures("server")
 class TestTwoAtOnce:
-    """A door finds a sale that the gate does not know while whoever published it is about to fill the gate."""
+    """A web process finds a sale that Redis does not know, while the process that published it starts to fill Redis."""
 
     def _publish_beside_a_door(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Sale, list[int]]:
         with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Another Redis stands where the gate was, with an older memory or none: no reservation is lost, and nobody's turn."""
+"""Redis is replaced by a server with older data or none: no reservation is lost, and all people keep their turn."""
 
 import asyncio
 import shutil
@@ -29,7 +29,7 @@ NAMES = ("ani", "budi", "cici", "dodi", "edi", "fitri")
 
 
 def halfway(sale: Sale, people: list[Shopper]) -> dict[str, Any]:
-    """The second half of a sale, of which an older copy of the gate knows nothing: a hold, an order, a late entry."""
+    """The second half of a sale, which an older copy of Redis does not have: a hold, an order, a late entry."""
     order = sorted(people, key=lambda person: person.number())
     late = Shopper(sale, "late")
     late.enter()
@@ -38,7 +38,7 @@ def halfway(sale: Sale, people: list[Shopper]) -> dict[str, Any]:
 
 
 def check(sale: Sale, people: list[Shopper], numbers: list[int], then: dict[str, Any]) -> None:
-    """All that was acknowledged after the copy was made is there; order, stock and limit as if nothing had happened."""
+    """All that was acknowledged after the copy was made is there. Order, stock and limit are as before."""
     assert [person.number() for person in people] == numbers
     order = then["order"]
     again = order[1].reserve()
@@ -139,7 +139,7 @@ def test_an_outage_uses_up_neither_claim_window_nor_hold(
     assert broken(sale) == []
 
 
-def test_whoever_dies_after_filling_the_gate_leaves_a_sale_that_takes(
+def test_a_process_that_dies_after_filling_redis_leaves_a_sale_that_takes_reservations(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale, (ani, budi) = called("ani", "budi")
@@ -161,7 +161,7 @@ def test_whoever_dies_after_filling_the_gate_leaves_a_sale_that_takes(
 
 
 def two_sales() -> tuple[Sale, Sale, Shopper, Shopper]:
-    """Ani, called in two sales of one campaign."""
+    """Ani, who is called in two sales of one campaign."""
     campaign = poco_campaign()
     found = []
     for channel in ("lazada", "akulaku"):

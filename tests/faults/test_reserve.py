@@ -1,4 +1,4 @@
-"""The process dies at each step of taking and giving back: the same key continues, or the reaper does."""
+"""The process dies at each step of reserving and releasing: a retry with the same key or the reaper continues."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def books_pause(sale: Sale, *, paused: bool) -> None:
-    """The books hear of a pause, or of its end, and the gate does not."""
+    """Writes a pause, or its end, to PostgreSQL only. Redis does not get it."""
     sale.refresh_from_db()
     sale.state, sale.paused_at = ("paused", sale.opens_at) if paused else ("published", None)
     sale.save()
@@ -85,7 +85,7 @@ class TestDyingAfterTheBooksBeforeTheAnswer:
         assert in_books()["reservations"] == ["held"]
         assert broken(ani.sale) == []
 
-    def test_continues_from_the_deadline_when_nobody_asks_again(self, ani: Shopper) -> None:
+    def test_continues_from_the_deadline_without_a_retry(self, ani: Shopper) -> None:
         come_due(ani.sale)
         assert reap(ani.sale) == 1
         assert in_gate(ani.sale) == NOTHING_TAKEN
@@ -124,7 +124,7 @@ class TestDyingAfterTheBooksRefused:
         assert ani.reserve().replayed is False
         assert broken(ani.sale) == []
 
-    def test_continues_from_abandoned_books_by_mending_when_nobody_asks_again(
+    def test_continues_from_abandoned_books_by_mending_without_a_retry(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         dies_at(monkeypatch, "reserve: written off", ani.reserve)
@@ -134,7 +134,7 @@ class TestDyingAfterTheBooksRefused:
         assert ani.reserve().replayed is False
         assert broken(ani.sale) == []
 
-    def test_costs_the_shopper_nothing_when_nobody_dies(self, ani: Shopper) -> None:
+    def test_costs_the_shopper_nothing_when_no_process_dies(self, ani: Shopper) -> None:
         assert refusal(ani.reserve) is Outcome.PAUSED
         assert in_gate(ani.sale) == NOTHING_TAKEN
         books_pause(ani.sale, paused=False)
@@ -174,7 +174,7 @@ class TestALostMessageFromTheBooks:
 
     @pytest.fixture
     def retry(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> Any:
-        """A release whose message was lost; calling it sends the request again."""
+        """A release whose message was lost. A call sends the request again."""
         held = ani.reserve()
         act = lambda: release(reservation=held.id, channel=ani.channel.id)  # noqa: E731
         dies_at(monkeypatch, "release: ended", act)

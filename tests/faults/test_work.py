@@ -1,4 +1,4 @@
-"""Work after the sale is a row: two workers do it once, a dead worker's is taken up, a bad one holds up nobody."""
+"""Work after the sale is a row: two workers do it once, another worker continues it, and a bad row delays no other."""
 
 import threading
 from datetime import timedelta
@@ -24,13 +24,13 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def cancelled(sale: Sale, people: list[Shopper]) -> list[Reservation]:
-    """Everybody's order, bought and cancelled at their wish; a notice is due to each."""
+    """An order of each person, cancelled at their wish. A notice is due for each order."""
     rows = [buy(person) for person in people]
     return [cancel.cancel(reservation=row.pk, channel=row.channel_id, code="buyer_request") for row in rows]
 
 
 def by_review(row: Reservation, name: str = "") -> None:
-    """Two people cancel the order under a rule."""
+    """Two reviewers cancel the order under a rule."""
     make = get_user_model().objects.create_user
     sari, tono = make(f"sari{name}"), make(f"tono{name}")
     case = review.open_case(reservation=row)
@@ -69,7 +69,7 @@ class TestNotices:
         first.join(10)
         assert len({message.to[0] for message in mail.outbox}) == len(mail.outbox) == 2
 
-    def test_that_cannot_be_written_hold_up_nobody_elses(self) -> None:
+    def test_that_cannot_be_written_delay_no_others(self) -> None:
         sale, people = called("ani", "budi", "cici", stock=3)
         gone, torn, whole = cancelled(sale, people)
         Contact.objects.filter(reservation=gone).delete()
@@ -82,7 +82,7 @@ class TestNotices:
         assert Notice.objects.get(reservation=torn).attempts == 1
         assert notify.send_due() == 0
 
-    def test_that_the_mail_server_refuses_are_tried_again_later_and_not_for_ever(
+    def test_that_the_mail_server_refuses_are_tried_again_later_with_an_end(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sale, people = called("ani", stock=1)

@@ -1,4 +1,4 @@
-"""The documents name what exists: links, files, commands, dependencies, settings."""
+"""Links, files, commands, dependencies and settings that the documents name do exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The rules of the house that no tool checks."""
+"""Rules for the code that no other tool checks."""
 
 import ast
 import re
@@ -15,12 +15,13 @@ TOP = {
     "NOTICE",
 }  # fmt: skip
 NAMELESS = {"utils", "util", "common", "core", "helpers", "helper", "misc"}
-UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")  # in halves, so that this line does not find itself
+# In halves, so that the pattern does not match this line.
+UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 FOREIGN = re.compile(r"(^|/)(static/vendor|migrations|locale)/")
 
 
 def _ours() -> list[Path]:
-    """Files that are in the repository or about to be, without what others wrote or tools made."""
+    """The files of the repository, and new ones that are not ignored; without vendored and generated files."""
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True)
     files = [ROOT / name for name in listed.stdout.splitlines() if not FOREIGN.search(name)]

@@ -23,7 +23,7 @@ def bank() -> Any:
 
 
 class TestWhileABuyerPaysElsewhere:
-    """The provider has been asked under one reference, and asks nobody else, whatever a retry says."""
+    """A payment waits at the provider. A retry never leaves two open charges, also with other values."""
 
     AXES: ClassVar = {
         Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm", Axis.ADDRESS: "soft confirm",

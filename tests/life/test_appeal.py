@@ -217,9 +217,7 @@ def test_an_order_may_be_restored_with_a_unit_of_another_line(sale: Sale, staff:
     held_promises()
 
 
-def test_who_is_owed_a_unit_after_the_list_is_published_enters_and_nobody_else_does(
-    sale: Sale, staff: list[User]
-) -> None:
+def test_only_people_who_are_owed_a_unit_enter_after_the_list_is_published(sale: Sale, staff: list[User]) -> None:
     orders = buy(sale, ["ani", "budi", "citra"])
     for order, code in zip(orders, ("cancelled_by_mistake", RING, RING), strict=True):
         case = review.open_case(reservation=order)

@@ -91,7 +91,7 @@ def test_an_expired_hold_goes_to_the_next_number_and_can_never_be_confirmed():
     assert not Payment.objects.filter(reservation=held.id).exists()
 
 
-def test_a_payment_that_nobody_made_is_closed_once_the_hold_has_ended(monkeypatch):
+def test_a_payment_that_was_never_made_is_closed_once_the_hold_has_ended(monkeypatch):
     sale = lobby_sale(stock={PHONE: 1})
     ani, held = holder(sale)
 

@@ -143,7 +143,9 @@ def test_doing_it_again_changes_nothing(cancelled: Case) -> None:
     assert in_books() == after
 
 
-def test_whoever_dies_in_between_is_finished_by_the_next(cancelled: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_erasure_that_dies_in_between_is_finished_by_the_next_process(
+    cancelled: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
     campaign = final(cancelled)
     dying(monkeypatch, sale_cards, "erase_sale", lambda: erase.erase(campaign=campaign))
     dying(monkeypatch, erase, "_without_traces", lambda: erase.erase(campaign=campaign))

@@ -69,7 +69,7 @@ def test_late_money_buys_the_unit_that_is_still_free(monkeypatch: pytest.MonkeyP
     assert broken(sale) == money_astray() == []
 
 
-def test_late_money_is_told_to_whoever_confirms_again() -> None:
+def test_a_repeated_confirmation_gets_the_result_of_late_money() -> None:
     sale, (ani,) = called("ani", stock=1)
     paid_elsewhere(ani)
     end(sale)

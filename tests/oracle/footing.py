@@ -1,4 +1,4 @@
-"""What the machine stands on: two published sales of one campaign, the same two as the oracle has them, and a clock."""
+"""The base of the random machine: two published sales of one campaign, the same two in the oracle, and a clock."""
 
 import os
 import signal
@@ -26,25 +26,26 @@ from tests.oracle.model import CLAIM_S, HOLD_S, LIMIT, SKUS, Hold, Line, Oracle,
 
 PEOPLE = ("ani", "budi", "cici", "dodi", "edi", "fitri")
 PRICES: dict[Any, Any] = {offer["sku"]: offer["price"] for offer in OFFERS}
-# Units of each SKU by line, and the sale's own limit.
+# By sale: the units of each SKU by line, and the limit of the sale.
 SALES = {"first": ({"lazada": (2, 1), "akulaku": (1, 1)}, None), "second": ({"mi-store": (2, 0)}, 1)}
 LINES = [(name, code) for name, (lines, _) in SALES.items() for code in lines]
 
 
 async def forget_kept() -> None:
-    """What doors keep of a draw they keep by its commitment, which never comes twice in earnest.
+    """Empties two caches of the web processes.
 
-    What they have written down of a line they write again: a step must not depend on the second it falls into.
+    Draws are cached by commitment. In production a commitment never occurs twice; here a run can be repeated. Crowd
+    backups are written again, because a step must not depend on the second in which it happens.
     """
     sale_cards.DRAWS.entries().clear()
     crowd_backup.WRITTEN.entries().clear()
 
 
 class Footing:
-    """One campaign from its publication on."""
+    """One campaign after its publication."""
 
     def publish(self, secret: bytes) -> None:
-        """Publishes both sales; the secret is not the system's, so that a run can be repeated."""
+        """Publishes both sales. The secret is a parameter instead of random bytes, so that a run can be repeated."""
         secrets = (sha256(secret + bytes([n])).digest() for n in count())
         module: Any = schedule
         module.os = SimpleNamespace(urandom=lambda _: next(secrets))
@@ -75,7 +76,7 @@ class Footing:
         self.shoppers: dict[tuple[str, str], Shopper] = {}
 
     def teardown(self) -> None:
-        """What was published here must not come back in the next campaign's losses."""
+        """Moves the sales nine days into the past and ends their holds, so that Redis does not get them again."""
         if not hasattr(self, "rows"):
             return
         ids = [row.pk for row in self.rows.values()]
@@ -131,7 +132,7 @@ class Footing:
 
 @contextmanager
 def books_frozen() -> Iterator[None]:
-    """PostgreSQL's processes that serve this database stand still."""
+    """Stops the PostgreSQL processes that serve this database."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
         pids = [pid for (pid,) in cursor.fetchall()]

@@ -1,7 +1,7 @@
-"""Random steps through the real verbs on a real Redis and a real PostgreSQL, each foretold by the oracle.
+"""Random calls of the real functions with a real Redis and a real PostgreSQL. The oracle predicts each result.
 
-After every step gate and books must count what the oracle counts, and every state promise must hold. Time moves by
-steps of the line's clock; a step that real time could blur does not occur.
+After each step, Redis and PostgreSQL must count what the oracle counts, and each state promise must hold. Time moves in
+steps of the line's clock. There is no step whose result depends on real time.
 """
 
 from collections import Counter
@@ -42,14 +42,14 @@ some_hold = st.integers(0, 1000)
 
 
 class Machine(Footing, RuleBasedStateMachine):
-    """One campaign from its publication on."""
+    """One campaign after its publication."""
 
-    # How many steps were taken, and how often each word was heard: over all runs.
+    # Over all runs: the number of steps, and how often each outcome occurred.
     steps = 0
     heard: Counter[str] = Counter()
 
     def word(self, call: Callable[[], Any]) -> tuple[str | None, Any]:
-        """The word of a refusal and None, or None and what came back."""
+        """The outcome of a refusal and None, or None and the result."""
         said, made = None, None
         try:
             made = call()
@@ -64,7 +64,7 @@ class Machine(Footing, RuleBasedStateMachine):
         secret=st.binary(min_size=32, max_size=32),
     )
     def publishes(self, crowd: list[tuple[str, str]], opened: bool, secret: bytes) -> None:
-        """Most runs begin where something can happen: in an open sale with everybody in some line."""
+        """Publishes the sales. Most runs begin in an open sale with all people in a line: most can happen there."""
         self.publish(secret)
         self.lost_at = self.steps
         if opened:
@@ -270,6 +270,6 @@ class Machine(Footing, RuleBasedStateMachine):
     def every_state_promise_holds(self) -> None:
         broken = [line for check in CHECKS for line in check(self.rows["first"].campaign)]
         if any(hold.state == "taken" for hold in self.oracle.holds):
-            # A commit under way; what the gate counts beyond the books is checked by the oracle.
+            # A commit is under way. The oracle checks what Redis counts and PostgreSQL does not.
             broken = [line for line in broken if ": Redis counts" not in line]
         assert broken == []

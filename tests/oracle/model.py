@@ -1,7 +1,7 @@
-"""What must come of every step, in plain Python: one campaign with two sales, who stands where, who holds what.
+"""The expected result of each step, in plain Python: one campaign with two sales, the places and the holds of people.
 
-It knows no Redis, no PostgreSQL and no code of the life; it only watches how far a line was called and which seed it
-was drawn with, for the draw has vectors of its own (tests/rules).
+It uses no Redis, no PostgreSQL and no code of the life. It takes two facts from them: how far a line was called, and
+the seed of the draw, because the draw has its own test vectors (tests/rules).
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 LIMIT = 2
-# Long beside the real time that a run takes, which no step may be blurred by.
+# Long compared with the real time of a run, so that real time changes no result.
 CLAIM_S = HOLD_S = 1000
 RETURNS_MAX, UNPAID_MAX = 3, 2
 CLOSES_S = 36_200
@@ -19,7 +19,7 @@ TAKES_UP = ("taken", "held", "confirmed")
 
 @dataclass(eq=False)
 class Line:
-    """A line: units free by SKU, how far it was called and when."""
+    """A line: free units by SKU, the last number that was called, and when each call was."""
 
     code: str
     line_id: int
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(eq=False)
 class Sale:
-    """A sale; `clock` in seconds after its opening, None before it."""
+    """A sale. `clock` is in seconds after its opening, and None before it."""
 
     name: str
     lines: dict[str, Line]
@@ -50,7 +50,7 @@ class Sale:
 
 @dataclass(eq=False)
 class Place:
-    """A place in a line; `number` is known from the draw on."""
+    """A place in a line. `number` is 0 until the draw."""
 
     line: Line
     index: int
@@ -62,7 +62,7 @@ class Place:
 
 @dataclass(eq=False)
 class Hold:
-    """What somebody took: taken (by the gate alone), held, confirmed, or ended."""
+    """Units of a person: taken (in Redis only), held, confirmed, or ended."""
 
     sale: Sale
     place: Place
@@ -79,7 +79,7 @@ class Hold:
 
 
 class Oracle:
-    """Predicts the word of each request and keeps what it changes."""
+    """Predicts the outcome of each request and remembers what it changes."""
 
     def __init__(self, sales: list[Sale]) -> None:
         self.sales = sales
@@ -99,12 +99,12 @@ class Oracle:
     # --- The line --------------------------------------------------------------------------------------------------
 
     def _known(self, who: str, sale: Sale) -> Place | None:
-        """The place by which the gate knows somebody; who left and was forgotten with it is new to it."""
+        """The place of a person in Redis. A person who left before a loss of Redis is new to it."""
         place = self.places.get((sale.name, who))
         return None if place and place.forgotten else place
 
     def enter(self, who: str, sale: Sale, line: Line) -> str | None:
-        """The word of a refusal, or None: then they stand in the line, at a new place unless they had one."""
+        """The outcome of a refusal. None: the person is in the line, at their old place if they have one."""
         place = self._known(who, sale)
         if sale.closed:
             return None if place and place.line is line and not place.left else "closed"
@@ -120,7 +120,7 @@ class Oracle:
         return self._done(who, sale)
 
     def _done(self, who: str, sale: Sale) -> str | None:
-        """Why somebody who does not stand in a line yet, or not any more, gets no place."""
+        """Why a person who is in no line gets no place. None: they get one."""
         if self.used(who) >= LIMIT or (sale.limit and self.used(who, sale) >= sale.limit):
             return "limit_reached"
         return "unpaid_twice" if self.unpaid(who) >= UNPAID_MAX else None
@@ -147,7 +147,7 @@ class Oracle:
         return any(hold.place is place and hold.state != "forgotten" for hold in self.holds)
 
     def lapses(self, place: Place) -> int | None:
-        """When the place's turn is over, None while it has not come."""
+        """When the claim window of the place ends. None before its call."""
         at = next((at for last, at in place.line.waves if last >= place.number), None)
         return None if at is None else at + CLAIM_S
 
@@ -158,7 +158,7 @@ class Oracle:
         return next(mine, None)
 
     def reserve(self, sale: Sale, place: Place, who: str, items: tuple[tuple[str, int], ...], key: str) -> str:
-        """The word of the answer; what it changes is noted with :meth:`take`."""
+        """The outcome of the answer. :meth:`take` remembers what it changes."""
         quantity = sum(q for _, q in items)
         if quantity > sale.weight:
             return "bad_quantity"
@@ -198,7 +198,7 @@ class Oracle:
         return "reserved"
 
     def take(self, sale: Sale, place: Place, who: str, items: tuple[tuple[str, int], ...], key: str) -> Hold:
-        """The gate has taken: what the key stands for from now on."""
+        """Redis has taken the units. Returns the hold of this key."""
         known = self.seen(place, key)
         if known is None:
             assert sale.clock is not None
@@ -224,13 +224,13 @@ class Oracle:
         return None if hold.state in {"held", "confirmed"} else "not_held"
 
     def tended(self, sale: Sale) -> None:
-        """Holds that are due have ended; what nobody committed is as if nobody had asked."""
+        """Ends the holds that are due. A hold that PostgreSQL never committed is forgotten."""
         for hold in self.holds:
             if hold.sale is sale and hold.state in {"taken", "held"} and sale.clock >= hold.deadline:
                 self.end(hold, "expired" if hold.state == "held" else "forgotten")
 
     def called(self, sale: Sale, line: Line, upto: int) -> None:
-        """The line was called that far; nobody's turn is taken back."""
+        """The line was called up to this number. A call is never taken back."""
         assert upto >= line.called
         if upto > line.called:
             assert sale.clock is not None
@@ -238,7 +238,7 @@ class Oracle:
             line.waves.append((upto, sale.clock))
 
     def lost(self, *, everything: bool) -> None:
-        """The gate was replaced: what nobody committed is forgotten; where all is lost, so is who it was that left."""
+        """Redis was replaced: uncommitted holds are forgotten, and with `everything` also which people left."""
         for hold in self.holds:
             if hold.state == "taken":
                 self.end(hold, "forgotten")
@@ -253,7 +253,7 @@ class Oracle:
                 line.waves += [(line.called, sale.clock or 0)] if line.called > sum(over[-1:]) else []
 
     def expected(self, line: Line) -> Mapping[str, int]:
-        """What the gate must count of a line."""
+        """What Redis must count of a line."""
         return {
             "held": self.counted(line, "taken", "held"), "sold": self.counted(line, "confirmed"),
             **{sku: line.free[sku] for sku in SKUS},

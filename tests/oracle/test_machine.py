@@ -1,4 +1,4 @@
-"""The oracle's machine: a short form that is always the same, and the long one of `make soak`."""
+"""Runs the random machine with the oracle: a short run that is always the same, and the long ones of `make soak`."""
 
 import os
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.oracle.machine import Machine
 
 HOUR_MS = 3_600_000
 RUNS, SHORT, LONG = 3, 30, 60
-# From seed to seed within a run, which may take fewer steps than it could.
+# The distance of the seeds within a run. It has several parts, because one may take fewer steps than allowed.
 A_PART = 1_000_003
 
 
@@ -33,7 +33,7 @@ def _no_step_is_blurred_by_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scripts, "IDENTITY_BUCKET", UNBOUNDED_BUCKET)
     monkeypatch.setattr(scripts, "PLACE_BUCKET", UNBOUNDED_BUCKET)
     monkeypatch.setattr(reserve, "COMMIT_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(schedule, "os", os)  # the machine puts its own secrets there
+    monkeypatch.setattr(schedule, "os", os)  # the machine replaces it by its own secrets
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_every_step_comes_out_as_the_oracle_foretells_and_keeps_every_promise(
     form = settings(
         max_examples=RUNS if not from_seed else 25, stateful_step_count=LONG if from_seed else SHORT,
         derandomize=not from_seed, deadline=None, database=None, suppress_health_check=list(HealthCheck),
-        # Shrinking takes minutes: the failing steps are printed as they were, and the seed brings them back.
+        # Shrinking takes minutes. The failing steps are printed as they are, and the seed repeats them.
         phases=[Phase.generate],
     )  # fmt: skip
     for part in count():

@@ -1,4 +1,4 @@
-"""A person whose data must turn up nowhere, and how to look for it in every spelling and coding."""
+"""A person whose data must not appear anywhere, and the search for it in each spelling and encoding."""
 
 import hashlib
 import re
@@ -24,14 +24,14 @@ PAYMENT = "kartu-kenari-4111"
 INSTRUMENT = "tok_kenari_9f8e7d6c"
 IP = "203.0.113.77"
 
-# What no coding of any spelling can do without, in lower case.
+# The part that each spelling has, in lower case.
 _TRACES = (
     b"81298765432", "８１２９８７６５４３２".encode(), b"\\uff18\\uff11\\uff12\\uff19\\uff18", b"burung.kenari",
     b"burungkenari", b"rahasiawati", b"sangkar emas", b"sangkaremas", b"kicau", NATIONAL_ID.encode(), b"akun_kenari",
     b"perangkat-kenari", b"perangkatkenari", b"kartu-kenari", b"kartukenari", b"tok_kenari",
     IP.encode(),
 )  # fmt: skip
-# To hash a value without a key hides nothing: there are few phone numbers.
+# A hash without a key hides nothing, because there are few phone numbers: one can hash them all.
 _VALUES = (
     *PHONES, *EMAILS, "+6281298765432", "burungkenari@gmail.com", NAME, ADDRESS, NATIONAL_ID, ACCOUNT, DEVICE, PAYMENT,
     INSTRUMENT, IP, "sangkar emas 4711 rt 3 rw 5 kicau bandung 40123",
@@ -46,7 +46,7 @@ _BETWEEN = re.compile(rb"[\s().+\-]")
 
 
 def leaks(content: bytes) -> list[str]:
-    """What of the person is in there, plainly or in base64, hex, URL coding, or as a hash without a key."""
+    """The person's data in this content: plain, in base64, hex or URL encoding, or as a hash without a key."""
     looks = [content, unquote_to_bytes(content), *_decoded(content)]
     looks += [again for look in list(looks) for again in _decoded(look)]
     lowered = [look.lower() for look in looks]
@@ -56,7 +56,7 @@ def leaks(content: bytes) -> list[str]:
 
 
 def _decoded(content: bytes) -> Iterator[bytes]:
-    """What stands in the content as base64 and as hex, one after the other."""
+    """Everything in the content that is base64 or hex, decoded and joined."""
     yield b"\n".join(_from_base64(run[start:]) for run in _CODED.findall(content) for start in range(4))
     yield b"\n".join(bytes.fromhex(run.decode()) for run in _HEX.findall(content.lower()))
 
@@ -70,7 +70,7 @@ def _from_base64(run: bytes) -> bytes:
 
 
 def in_redis(client: redis.Redis) -> bytes:
-    """Every key and value of every database of the server."""
+    """All keys and values of all databases of the Redis server."""
     found: list[bytes] = []
     for number in range(16):
         with client.client() as link:
@@ -93,7 +93,7 @@ def _values(link: Any, key: bytes) -> Iterable[bytes]:
 
 
 def in_books() -> bytes:
-    """Every row of every table."""
+    """All rows of all tables."""
     found: list[str] = []
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -108,7 +108,7 @@ def _shown(value: object) -> str:
 
 @contextmanager
 def listening(client: redis.Redis) -> Iterator[list[bytes]]:
-    """Every command that reaches the server meanwhile, also what it forgets again."""
+    """Records all commands that reach Redis meanwhile, also about data that it deletes again."""
     heard: list[bytes] = []
     link = client.connection_pool.get_connection()
     link.send_command("MONITOR")

@@ -1,4 +1,4 @@
-"""A person goes through the whole life of a sale, and nothing of them stays but what is encrypted and their mail."""
+"""A person goes through a whole sale. Afterwards their data is only in encrypted fields and in the mails to them."""
 
 import hashlib
 import io
@@ -47,7 +47,7 @@ CONTACT = {"name": NAME, "address": canary.ADDRESS, "phone": PHONES[1], "email":
 
 @pytest.fixture
 def trail(gate: redis.Redis) -> Iterator[Trail]:
-    """Listens to Redis, and to the logs as they are written in production, but to all levels."""
+    """Records the commands to Redis and the logs, in the format of production and of all levels."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     root = logging.getLogger()
@@ -76,7 +76,7 @@ def _confirm(**changed: Any) -> dict[str, Any]:
 
 
 def _enter_in_every_way(partner: Partner) -> str:
-    """Every spelling gives the one place; what is refused names nothing of it."""
+    """Enters with each spelling, which gives the same place. A refusal contains none of the person's data."""
     first = partner.hot("enter", {"identity": WHO})
     assert first.status == 201
     for phone, email in zip(PHONES, cycle(EMAILS), strict=False):
@@ -98,7 +98,7 @@ def _enter_in_every_way(partner: Partner) -> str:
 
 
 def _buy(partner: Partner, place: str) -> str:
-    """Reserves and confirms, with every mistake on the way."""
+    """Reserves and confirms, and makes each mistake on the way."""
     body = {"place": place, "items": [{"sku": PHONE, "quantity": 1}]}
     held = partner.hot("reserve", body, idempotency_key="k1")
     assert held.status == 201, held.body
@@ -118,7 +118,7 @@ def _buy(partner: Partner, place: str) -> str:
 
 
 def _break(partner: Partner, id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Something that nobody foresaw, with everything in hand: a stack is written down."""
+    """An unexpected error while the code has all data of the person. The log gets a stack trace."""
 
     def fail(**_: object) -> bool:
         raise RuntimeError("the provider is broken")
@@ -129,7 +129,7 @@ def _break(partner: Partner, id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _review(sale: Sale, id_: str) -> None:
-    """Two people cancel the order against the buyer's wish; the hints go over the real broker."""
+    """Two reviewers cancel the order against the buyer's wish. The tasks go through the real broker."""
     people = [get_user_model().objects.create_user(name) for name in ("sari", "tono")]
     run = review.start(sale=sale)
     tasks.carry_on_review.delay(run=run.pk)
@@ -143,7 +143,7 @@ def _review(sale: Sale, id_: str) -> None:
 
 
 def _found(trail: Trail, gate: redis.Redis) -> dict[str, list[str]]:
-    """Where something of the person is: the place and what was found."""
+    """Where the person's data is: the location and what was found."""
     call_command("audit", stdout=trail.logs)
     places = {
         "redis": canary.in_redis(gate),
@@ -156,13 +156,13 @@ def _found(trail: Trail, gate: redis.Redis) -> dict[str, list[str]]:
 
 
 def _bare_print(path: str, body: object) -> str:
-    """The hash of a call without a key: names could be tried out on it."""
+    """The hash of a call without a key. An attacker could try names on it."""
     return hashlib.sha256(json.dumps(["POST", path, body], sort_keys=True).encode()).hexdigest()
 
 
 @pytest.fixture
 def campaign(transactional_db: None) -> Campaign:
-    """Everything that may be asked of a person is asked."""
+    """A campaign that requests all identity values that a campaign can request."""
     return poco_campaign(axes=AXES)
 
 
@@ -194,13 +194,13 @@ def test_a_partners_shopper_leaves_no_trace(
 
 
 def _codes() -> dict[str, str]:
-    """The codes that were sent, by axis."""
+    """The codes that were sent, by identity axis."""
     found = {"phone" if letter.to[0].endswith("@sms.invalid") else "email": letter for letter in mail.outbox}
     return {axis: re.findall(r"\d{6}", str(letter.subject))[0] for axis, letter in found.items()}
 
 
 def _prove(browser: Browser) -> None:
-    """Wrong contacts, wrong codes, then the right ones."""
+    """Sends wrong contacts and wrong codes, then the right ones."""
     refused = browser.post("codes", {"phone": f"{PHONES[0]}x", "email": EMAILS[0]})
     assert (refused.status, leaks(refused.body)) == (422, [])
     sent = browser.post("codes", {"phone": PHONES[1], "email": EMAILS[1]}).json["challenges"]

@@ -1,4 +1,4 @@
-"""The search for a person's data finds it, however it is written."""
+"""The search for a person's data finds it in each spelling and encoding."""
 
 import base64
 import hashlib

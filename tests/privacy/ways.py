@@ -1,4 +1,4 @@
-"""The two ways in, by a partner and by our own page; every address asked or given out on them is noted."""
+"""The two ways into a sale: a partner and our own page. Both record all URLs of requests and answers."""
 
 import io
 import json
@@ -16,14 +16,14 @@ LINK = re.compile(rb"(?:href|src|action|content)=\"([^\"]*)\"")
 
 @dataclass
 class Trail:
-    """What the life leaves behind."""
+    """What a test leaves behind: the commands to Redis, the logs, and the URLs of requests and answers."""
 
     heard: list[bytes]
     logs: io.StringIO
     urls: list[str] = field(default_factory=list)
 
     def ask(self, method: str, path: str, body: object = None, **headers: Any) -> Reply:
-        """One request, noting every address that is asked or given out."""
+        """Sends one request. Records its URL and the URLs in the answer."""
         size = len(json.dumps(body)) if body is not None else 0
         reply = send_request(method, path, body, content_length=str(size), **headers)
         found = [link.decode() for link in LINK.findall(reply.body)]
@@ -32,7 +32,7 @@ class Trail:
 
 
 class Partner:
-    """A channel's servers, on whose way in the person comes."""
+    """The servers of a partner, through which the person enters."""
 
     def __init__(self, trail: Trail, sale: Sale) -> None:
         self.trail, self.sale, self.key = trail, sale, key_of(sale.campaign, "lazada")
@@ -47,7 +47,7 @@ class Partner:
 
 
 class Browser:
-    """The person's browser on our own page: it keeps cookies and speaks as the page's script does."""
+    """The person's browser on our own page. It keeps cookies and sends what the page's script sends."""
 
     def __init__(self, trail: Trail, sale: Sale) -> None:
         self.trail, self.sale = trail, sale

@@ -1,4 +1,4 @@
-"""Many at once: threads that start together, each a door with its own connections, and scripts without their guards."""
+"""Many requests at once: threads that start together, event loops of their own, scripts without their guards."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from tests.factories import PHONE, Shopper
 
 
 def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What each act gave, all started together; a refusal as its word."""
+    """Starts all acts together. Returns the result of each; of a refusal, its outcome."""
     start = threading.Barrier(len(acts))
 
     def run(act: Callable[[], Any]) -> Any:
@@ -38,10 +38,11 @@ def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def door(makers: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
-    """What a door of its own (its own loop, connections, batches) gives to requests that come together."""
+    """Runs requests together in one new event loop, with its own connections and batches. Returns the answers."""
 
     async def serve() -> list[Any]:
-        gate().pool.max_connections = 4  # a busy machine may take longer than a door waits to open dozens
+        # A busy machine may need longer than the time limit to open dozens of connections.
+        gate().pool.max_connections = 4
         try:
             return await asyncio.gather(*(make() for make in makers), return_exceptions=True)
         finally:
@@ -54,24 +55,24 @@ def door(makers: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
 
 
 def through_doors(makers: Sequence[Callable[[], Coroutine[Any, Any, Any]]], *, doors: int = 4) -> list[Any]:
-    """The answers of several doors among which the requests are dealt out, all opened at the same moment."""
+    """Divides the requests among several event loops that start together. Returns all answers."""
     hands = [makers[n::doors] for n in range(doors)]
     return [answer for answers in at_once([partial(door, hand) for hand in hands]) for answer in answers]
 
 
 def wish(person: Shopper, *, key: str = "once") -> Callable[[], Coroutine[Any, Any, Reserved]]:
-    """The person's request for one phone, ready to be sent from any door."""
+    """A function that sends the person's request for one phone, from any event loop."""
     where = {"card": person.card, "line": person.line, "channel": person.channel, "place": person.place}
     return lambda: reserve(**where, items=[(PHONE, 1)], key=key, key_owner="place")
 
 
 def words(answers: Iterable[Any]) -> Counter[str]:
-    """How often each word was said; a reservation counts as "reserved"."""
+    """How often each outcome occurs. A reservation counts as "reserved"."""
     return Counter(str(Outcome.RESERVED if isinstance(answer, Reserved) else answer) for answer in answers)
 
 
 def without(script: Script, guard: str, instead: str = "") -> Script:
-    """The script with one of its guards taken out."""
+    """The script without one of its guards."""
     assert script.body.count(guard) == 1, guard
     weak = copy(script)
     weak.body = script.body.replace(guard, instead)
@@ -80,7 +81,7 @@ def without(script: Script, guard: str, instead: str = "") -> Script:
 
 
 def closing(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The act for a thread, whose connection is closed after it."""
+    """Wraps an act for a thread: closes the thread's database connection after it."""
 
     def run(what: Any) -> Any:
         try:

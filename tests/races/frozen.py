@@ -1,6 +1,6 @@
-"""A door in a process of its own that takes a unit from the gate and is then stopped (test_frozen.py).
+"""A process that takes a unit in Redis and is then stopped (test_frozen.py).
 
-It says "taken" and waits for a line before it goes to the books; at the end it says the word of its answer.
+It prints "taken" and waits for a line of input before it writes to PostgreSQL. At the end it prints the outcome.
 """
 
 import json
@@ -15,7 +15,7 @@ from flashsale.rules.outcomes import Refused
 
 
 def main() -> None:
-    """Reserves for the place described on the command line."""
+    """Reserves for the place that the command line describes."""
     told = json.loads(sys.argv[1])
     really = writer_threads.Writer.submit
 

@@ -1,4 +1,4 @@
-"""A Redis that hands the books reservations which it never checked."""
+"""Reservations that Redis never checked, for the tests of PostgreSQL's own constraints."""
 
 import uuid
 from typing import Any
@@ -9,7 +9,7 @@ from tests.factories import PHONE, lobby_sale
 
 
 class LyingGate:
-    """Decides for reservations without looking at anything."""
+    """Stands for a Redis that decides without a check."""
 
     def __init__(self, stock: int = 8, **fields: Any) -> None:
         self.sale = lobby_sale(stock={PHONE: stock}, max_entries=1000, **fields)

@@ -1,4 +1,4 @@
-"""An appeal is decided once, and its unit goes one way, whoever decides and moves units at the same moment."""
+"""An appeal is decided once, and its unit goes one way, also when people decide and move units at the same moment."""
 
 import threading
 from functools import partial
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture
 def waiting() -> tuple[list[Appeal], Allocation]:
-    """Two appeals, and the line of a follow-up sale that wants their units."""
+    """Two appeals, and the line of a follow-up sale to which their units can move."""
     sale = lobby_sale(stock={PHONE: 2})
     one, two = User.objects.create_user("one"), User.objects.create_user("two")
     for order in buy(sale, ["ani", "budi"]):
@@ -31,7 +31,7 @@ def waiting() -> tuple[list[Appeal], Allocation]:
 
 
 def decide_twice(appeal: Appeal) -> list[object]:
-    """What two people get who decide differently at the same moment."""
+    """Two people decide differently at the same moment. Returns both results."""
     people = [User.objects.create_user(f"{name} of {appeal.pk}") for name in ("wati", "yoga")]
     acts = zip((True, False), people, strict=True)
     return at_once([partial(appealing.decide, appeal=appeal, overturned=won, by=by) for won, by in acts])

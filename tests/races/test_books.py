@@ -1,4 +1,4 @@
-"""The books alone: whatever a lying gate hands them, the tables refuse one unit twice and one purchase too many."""
+"""PostgreSQL alone: its constraints refuse a unit that is given twice and a purchase above the limit."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +31,7 @@ def one_by_one(*winners: NewReservation) -> list[Outcome]:
 
 def from_everywhere(*winners: NewReservation) -> list[Outcome]:
     if connection.vendor == "sqlite":
-        return one_by_one(*winners)  # its transactions come one after the other anyway
+        return one_by_one(*winners)  # SQLite runs one transaction after the other
     return [answers[0] for answers in at_once([partial(commit, winner) for winner in winners])]
 
 
@@ -141,7 +141,7 @@ def test_a_paused_sale_refuses_everybody() -> None:
     assert Reservation.objects.count() == 0
 
 
-def test_whoever_was_given_up_cannot_be_committed_any_more() -> None:
+def test_a_reservation_that_was_abandoned_cannot_be_committed_any_more() -> None:
     gate = LyingGate()
     winner = gate.winner(0)
     same = ("id", "sale_id", "allocation_id", "channel_id", "index", "number", "asked", "fingerprint")

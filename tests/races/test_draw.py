@@ -1,4 +1,4 @@
-"""The cohort is who was there at the opening, whoever draws, however many, however late."""
+"""The cohort is the people in the line at the opening, also when several processes draw, or draw late."""
 
 import asyncio
 import threading

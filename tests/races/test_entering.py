@@ -1,4 +1,4 @@
-"""The same identity comes through all channels at once and gets one place."""
+"""The same identity enters through all channels at once and gets one place."""
 
 from collections.abc import Callable, Coroutine
 from functools import partial

@@ -1,4 +1,4 @@
-"""Deadline against payment, reaper against reaper: a unit has one owner, an end counts once."""
+"""Deadline and payment, or two reapers, at the same moment: a unit has one owner, and an end counts once."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("gate")
 
 
 def expires_while_paying(sale: Sale, monkeypatch: pytest.MonkeyPatch, next_one: Shopper) -> None:
-    """Between the charge and its entry in the books the hold expires and the unit goes to the next number."""
+    """Between the charge and its row in PostgreSQL, the hold expires and the unit goes to the next number."""
     charge = payments.provider.charge
 
     def slowly(**fields: Any) -> Any:
@@ -42,7 +42,7 @@ def expires_while_paying(sale: Sale, monkeypatch: pytest.MonkeyPatch, next_one: 
 
 
 def confirm_blindly(*, reference: str, paid: bool) -> Reservation:
-    """What confirming would be without a lock, a look at the state, and the units' versions."""
+    """Confirms without the lock, without the check of the state, and without the versions of the units."""
     assert paid
     reservation = reference.partition("/")[0]
     held = Reservation.objects.get(pk=reservation).reservation_units.values_list("unit_id", flat=True)
@@ -78,7 +78,7 @@ class TestAHoldThatExpiresWhileItsBuyerPays:
     def test_belongs_to_exactly_one_side_when_both_come_at_once(self) -> None:
         sale, people = called(*(f"person-{n}" for n in range(6)), stock=6)
         held = {person.name: person.reserve().id for person in people}
-        # The gate finds them due; in the books there is time to pay until somebody has ended the hold.
+        # In Redis they are due. In PostgreSQL the buyer can pay until a process has ended the hold.
         _due_in_gate_only(sale)
         Reservation.objects.update(deadline_ms=int(timezone.now().timestamp() * 1000) + 150)
         at_once(
@@ -120,7 +120,7 @@ def test_four_reapers_at_once_end_each_hold_once(monkeypatch: pytest.MonkeyPatch
 
 
 def _waits(count: int) -> None:
-    """Returns once so many of the books' transactions wait for others."""
+    """Returns when so many transactions of PostgreSQL wait for a lock."""
     until = time.monotonic() + 20
     with connection.cursor() as cursor:
         while time.monotonic() < until:
@@ -128,11 +128,11 @@ def _waits(count: int) -> None:
             if cursor.fetchone()[0] == count:
                 return
             time.sleep(0.01)
-    raise AssertionError("nobody waits")
+    raise AssertionError(f"not {count} transactions wait")
 
 
 @books
-class TestABatchWithAHoldThatSomebodyElseIsAt:
+class TestABatchWithAHoldThatIsLocked:
     @pytest.fixture
     def sale(self, gate: redis.Redis, transactional_db: None) -> Sale:  # noqa: ARG002 - both must be there first
         sale, people = called(*(f"person-{n}" for n in range(4)), stock=4)
@@ -164,7 +164,7 @@ class TestABatchWithAHoldThatSomebodyElseIsAt:
 
 @books
 class TestReservationsThatAreCommittedWhileTheyAreWrittenOff:
-    """The writer and the reaper both wait for a third that holds the middle one, each with all before it in hand."""
+    """Writer and reaper each lock rows up to the middle one, and both wait there for a third transaction."""
 
     def _meet(self) -> tuple[list[Any], LyingGate]:
         gate = LyingGate()

@@ -1,4 +1,4 @@
-"""A writer's process is stopped between gate and books, and wakes up in a sale that has gone on without it."""
+"""A process is stopped between Redis and PostgreSQL. It continues when the sale has changed."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def rebuilt(sale: Sale, gate: redis.Redis) -> None:
 def wakes_up_after(
     what: Callable[[Sale, redis.Redis], None], gate: redis.Redis, *, guarded: bool
 ) -> tuple[str, Sale, Shopper]:
-    """The word that a process says which slept through something, the sale, and whom it served."""
+    """Runs `what` while a process is stopped. Returns the outcome that the process prints, the sale and its person."""
     sale, (ani, budi) = called("ani", "budi", stock=1)
     first = min(ani, budi, key=lambda person: person.number())
     told = {

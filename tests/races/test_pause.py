@@ -1,4 +1,4 @@
-"""After a pause is acknowledged there is no new reservation, whatever was under way and whoever heard of it."""
+"""After a pause is acknowledged there is no new reservation, also for requests under way and without Redis."""
 
 import threading
 from typing import Any
@@ -24,7 +24,7 @@ def sale_and_people() -> tuple[Sale, list[Shopper]]:
 
 
 def rush(sale: Sale, people: list[Shopper]) -> tuple[list[Any], int, int]:
-    """People reserve, several at a time, while the sale is paused: their answers, reservations then and after."""
+    """People reserve while the sale is paused. Returns their answers, and the number of reservations then and later."""
     answers: list[Any] = []
     some_done = threading.Event()
     queue = iter(people)
@@ -58,7 +58,7 @@ def rush(sale: Sale, people: list[Shopper]) -> tuple[list[Any], int, int]:
 
 
 async def unheard(*_: Any) -> None:
-    """A message to the gate that is lost."""
+    """Replaces a message to Redis that is lost."""
 
 
 def test_reserving_goes_on_after_a_pause_where_neither_gate_nor_books_look_at_it(
@@ -87,7 +87,7 @@ def test_nothing_is_reserved_after_a_pause_even_if_the_gate_never_hears_of_it(
     assert broken(sale) == []
 
 
-def test_whoever_was_refused_by_a_pause_reserves_after_it(sale_and_people: tuple[Sale, list[Shopper]]) -> None:
+def test_people_refused_by_a_pause_reserve_after_it(sale_and_people: tuple[Sale, list[Shopper]]) -> None:
     sale, people = sale_and_people
     rush(sale, people)
     sale_control.resume(sale=sale)

@@ -1,4 +1,4 @@
-"""Paying and cancelling at once: one charge, one end, and a gate that counts right in whatever order it hears."""
+"""Paying and cancelling at once: one charge, one end, and correct counters in Redis, in any order of its messages."""
 
 import itertools
 from functools import partial
@@ -26,7 +26,7 @@ def end(row: Reservation) -> str:
 
 class TestPayingTwiceAtOnce:
     def _twice(self, monkeypatch: pytest.MonkeyPatch) -> Sale:
-        """The second request comes while the first one is being charged."""
+        """Sends the second request while the first one is being charged."""
         sale, (ani, _) = called("ani", "budi")
         held, charge = ani.reserve().id, payments.provider.charge
 
@@ -76,7 +76,7 @@ class TestAnotherCardWhileTheFirstIsCharged:
     AXES: ClassVar = {Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter", Axis.PAYMENT: "hard confirm"}
 
     def _both(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """The bank has charged the first card; before we hear of it, the buyer sends the second: what was paid by."""
+        """The bank has charged one card. Before we know it, the buyer sends another. Returns the paid references."""
         _, (ani, _) = called("ani", "budi", campaign=poco_campaign(axes=self.AXES))
         held, charge = ani.reserve().id, payments.provider.charge
 
@@ -92,10 +92,10 @@ class TestAnotherCardWhileTheFirstIsCharged:
 
     @staticmethod
     def _unasked(row: Reservation) -> None:
-        """The bank is not asked to close, or says that it has and charges all the same."""
+        """Replaces the request to close a payment: it is not sent, or the bank agrees and still charges."""
         settle.settle(reference=row.payment.reference, paid=False)
 
-    def test_charges_both_where_nobody_asks_the_bank_and_nobody_looks_back(
+    def test_charges_both_without_a_request_to_the_bank_and_without_a_check_afterwards(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(confirm, "_close_attempt_before", self._unasked)
@@ -129,7 +129,7 @@ class TestAnotherCardWhileTheFirstIsCharged:
 
 class TestMoneyOfADeclinedAttemptThatIsToldWhileTheNextOneStarts:
     def _crossed(self, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[tuple[str, str, bool]]]:
-        """Between a call-back's look at the payment and its lock the buyer pays anew: its answer, the bank's books."""
+        """The buyer pays anew between the read of a callback and its lock. Returns the result and the charges."""
         _, (ani, _) = called("ani", "budi")
         held, decide = ani.reserve().id, settle._decide
         assert refusal(pay, ani, held, instrument=payments.DEMO_DECLINED) is Outcome.PAYMENT_DECLINED
@@ -145,7 +145,7 @@ class TestMoneyOfADeclinedAttemptThatIsToldWhileTheNextOneStarts:
         charges = DemoCharge.objects.order_by("reference").values_list("reference", "state", "refunded")
         return said, [(reference.partition("/")[2], state, refunded) for reference, state, refunded in charges]
 
-    def test_is_kept_where_nobody_sees_that_it_is_another_attempt_by_then(
+    def test_is_kept_without_the_check_that_it_is_another_attempt_by_then(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(settle, "refund_earlier_attempt", lambda _told: "paid")
@@ -160,7 +160,7 @@ class TestMoneyOfADeclinedAttemptThatIsToldWhileTheNextOneStarts:
 
 class TestACancellationThatOvertakesItsConfirmation:
     def _overtaken(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-        """The order is cancelled, and the gate hears of that, before it hears that the order was confirmed."""
+        """The order is cancelled. Redis gets the cancellation before the confirmation."""
         sale, (ani, _) = called("ani", "budi")
         tell = settle._tell_gate
 

@@ -1,5 +1,7 @@
-"""Units on their way to the next line: each is offered in one line, also while the gate is filled anew, and whoever is
-called has one, also where two doors decide at once."""
+"""Units on their way to the next line: each is offered in one line only, also while Redis is filled again.
+
+Each called person has a unit, also when two processes decide at once.
+"""
 
 import threading
 from collections.abc import Callable
@@ -31,7 +33,7 @@ def rolling_sale() -> Sale:
 
 
 def withdrawn() -> tuple[Sale, Callable[[], Any]]:
-    """An open sale of which the gate has withdrawn two units, and the next step: the books move them."""
+    """An open sale with two units that Redis has withdrawn, and the next step, which moves them in PostgreSQL."""
     sale = open_now(rolling_sale())
     card = card_of(sale)
     origin, target = card.lines
@@ -47,7 +49,7 @@ def offered(sale: Sale) -> list[list[int]]:
 
 
 def fill_again(sale: Sale) -> None:
-    """What every door does when it finds the gate empty."""
+    """Does what each web process does when it finds Redis empty."""
     bridge.run(tick.mend_all())
     tend(sale)
     bridge.run(tick.mend_all())
@@ -56,7 +58,7 @@ def fill_again(sale: Sale) -> None:
 def moves_while_filled(
     move: Callable[[], Any], gate: redis.Redis, sale: Sale, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[bool, list[Any]]:
-    """The gate forgets and is filled; the move comes when the books are read. Whether it waited, and its answer."""
+    """Redis is filled again; the move starts while PostgreSQL is read. Returns whether it waited, and its answers."""
     really = snapshot.sale_of
     answers: list[Any] = []
     waited: list[bool] = []
@@ -113,7 +115,7 @@ def test_who_withdrew_units_from_a_gate_that_is_no_more_moves_none(gate: redis.R
 
 
 def nothing_moved(sale: Sale) -> None:
-    """All units are where they were, at their first version, and offered there."""
+    """Checks that all units are in their old line, at their first version, and offered there."""
     units = list(Unit.objects.order_by("pk").values_list("pk", "version", "allocation__code"))
     assert [unit[1:] for unit in units] == [(1, "first")] * 3
     assert offered(sale) == [[pk for pk, *_ in units], []]
@@ -122,7 +124,7 @@ def nothing_moved(sale: Sale) -> None:
 
 
 def doors_that_saw_the_same() -> tuple[Shopper, Callable[[], None], Callable[[], None]]:
-    """Somebody who waits, and two doors that have surveyed before either acts: one calls, the other rolls over."""
+    """A person who waits, and two processes with the same survey: one calls people, the other rolls over."""
     sale = rolling_sale()
     ani = Shopper(sale, "ani", line="first")
     ani.enter()

@@ -1,4 +1,4 @@
-"""Everybody reserves at once: stock, limit, place and key hold; without their guard each of them breaks."""
+"""Many people reserve at once: stock, limit, place and key are kept. Without its guard, each of them breaks."""
 
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -55,7 +55,7 @@ class TestTheGateAlone:
         assert len(held(answers)) == 1
         assert words(a for a in answers if isinstance(a, Outcome)) == {"limit_reached": 7}
 
-    def test_forgets_who_asked_without_its_memory_of_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_gives_a_key_several_answers_without_its_memory_of_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stand()
         monkeypatch.setattr(scripts, "RESERVE", without(scripts.RESERVE, "if held then", "if false then"))
         answers = through_doors(wishes(*(request(1, id=f"r{n}", key="k") for n in range(20))))
@@ -110,7 +110,7 @@ class TestTheWholeWay:
 
     @staticmethod
     def _everywhere(sales: int) -> tuple[Sale, list[Shopper]]:
-        """Ani, called in so many sales of one campaign, each through another channel."""
+        """Ani, who is called in several sales of one campaign, each through another channel."""
         campaign = poco_campaign()
         people = []
         for channel in CHANNELS[:sales]:

@@ -1,4 +1,4 @@
-"""Every order of what can happen to two buyers and one unit: the model keeps the promises, the code is the model."""
+"""All orders of events for two buyers and one unit: the model keeps the promises, and the code does as the model."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_
 from tests.faults.steps import broken, money_astray, pay
 from tests.races.two_buyers import Buyer, Step, World, after, explore, mirrored, possible, walks
 
-# All worlds are reached in thirteen steps. Here the code takes every step possible in those reached in fewer than this.
+# Thirteen steps reach all worlds. The code takes each possible step in the worlds that fewer steps than this reach.
 DEPTH = int(os.environ.get("TWO_BUYERS_DEPTH", "4"))
 LINES = 12
 
@@ -28,7 +28,7 @@ class TestTheModel:
             owners = [buyer for buyer in world.buyers if buyer.held in {"held", "confirmed"}]
             assert len(owners) + world.free + world.returned == 1
 
-    def test_honours_an_expired_hold_only_while_nobody_else_has_or_was_promised_its_unit(self) -> None:
+    def test_honours_an_expired_hold_only_while_no_other_person_has_or_was_promised_its_unit(self) -> None:
         honoured = 0
         for world in explore():
             for step in possible(world):
@@ -68,7 +68,7 @@ class TestTheModel:
 
 
 class Cell:
-    """A line with one unit and its two buyers, both called, in the code."""
+    """In the code: a line with one unit and two buyers, who are both called."""
 
     def __init__(self, sale: Sale, line: str) -> None:
         self.sale = sale
@@ -88,7 +88,7 @@ class Cell:
         return rows.values_list("pk", flat=True).get()
 
     def seen(self) -> World:
-        """What books and bank say, in the model's words."""
+        """The state in PostgreSQL and at the bank, in the words of the model."""
         rows = Reservation.objects.filter(sale=self.sale, allocation=self.allocation).select_related("payment")
         known = {row.index: row for row in rows}
         banks = {bank.reference: bank for bank in DemoCharge.objects.filter(reference__in=_references(known))}
@@ -157,7 +157,7 @@ ACTS: dict[str, Callable[[Cell, Shopper], Any]] = {
 
 
 def cells() -> Iterator[Cell]:
-    """Fresh cells without end, a dozen lines in each sale."""
+    """New cells without end, a dozen lines in each sale."""
     while True:
         codes = [f"line-{n}" for n in range(LINES)]
         lines = [{"code": code, "channels": [code], "stock": {PHONE: 1}} for code in codes]
@@ -173,7 +173,7 @@ def cells() -> Iterator[Cell]:
 
 
 async def _run_on(sale: Sale) -> None:
-    """Somebody looks after the sale, so its clock goes on."""
+    """Renews the clock lease of the sale, so that its clock runs on."""
     card = await places.sale_card(code=sale.code)
     figures: Any = await scripts.survey(card, card.lines[0])
     await clock_lease.renew_clock_lease(card=card, figures=figures)
@@ -192,7 +192,7 @@ def test_the_code_does_what_the_model_says_in_every_order() -> None:
 
 
 def to_the_end(walk: list[Step]) -> list[Step]:
-    """All deadlines pass, and everybody does what they owe."""
+    """Lets all deadlines pass and runs all work that is due."""
     world = World()
     for step in walk:
         world, _ = after(world, step)

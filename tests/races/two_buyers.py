@@ -1,8 +1,8 @@
-"""A model of two buyers and one unit, small enough to go through every order of everything that can happen to them.
+"""A model of two buyers and one unit. It is so small that a test can try all orders of events.
 
-Both have been called; each may reserve, and send that again, confirm by an instrument that pays at once or later, pay
-in the app of their bank, be told paid by a call-back, see their deadline pass, give back, cancel. The reaper and the
-sweep may come at any moment. Written from what is promised, without a line of the code that it judges.
+Both buyers are called. Each can reserve and send that again, confirm with an instrument that pays at once or later, pay
+in the app of their bank, get a callback that the payment succeeded, miss the deadline, release and cancel. The reaper
+and the sweep can run at any moment. The model follows the promises. It uses no line of the code that it tests.
 """
 
 from collections import deque
@@ -15,7 +15,7 @@ Step = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """What has become of one: their reservation, its payment, the bank's account of it; `late`: the deadline passed."""
+    """One buyer: states of reservation, payment and charge at the bank. `late`: the deadline has passed."""
 
     held: str = ""  # held, confirmed, expired, released, cancelled
     late: bool = False
@@ -30,7 +30,7 @@ class Buyer:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Both buyers; who started to pay first; the unit: free, taken, or returned to the pool for good."""
+    """Both buyers, which of them started to pay first, and whether the unit is back in the pool for ever."""
 
     buyers: tuple[Buyer, Buyer] = (Buyer(), Buyer())
     first: int = -1
@@ -46,7 +46,7 @@ class World:
 
 
 def possible(world: World) -> Iterator[Step]:
-    """Everything that can happen now."""
+    """All steps that are possible now."""
     for who, buyer in enumerate(world.buyers):
         yield "reserve", who
         if buyer.held:
@@ -61,7 +61,7 @@ def possible(world: World) -> Iterator[Step]:
 
 
 def after(world: World, step: Step) -> tuple[World, str]:
-    """The world after a step, and the answer; none to what nobody asked for."""
+    """The world after a step, and the answer; None for a step that no request made."""
     what, who = step
     return RULES[what](world, who)
 
@@ -88,14 +88,14 @@ def _pay(world: World, who: int, instrument: str) -> tuple[World, str]:
     if buyer.ended or buyer.late:
         if buyer.payment != "started":
             return world, "expired" if buyer.held in {"held", "expired"} else "not_held"
-        # No new money for a hold that has ended: what came counts, what did not come will not.
+        # An ended hold takes no new money. Money that came counts; a charge that is still open is closed.
         world = _settle(_close(world, who), who)
         if world.buyers[who].held == "confirmed":
             return world, "confirmed"
         return _send_back(world, who), "expired"
     if not buyer.payment:
         world = replace(world, first=who) if world.first < 0 else world
-        # One reference, one answer: whatever instrument is shown later.
+        # One reference has one answer, also with another instrument.
         world = world.put(who, payment="started", bank=instrument)
     if world.buyers[who].bank == "pending":
         return world, "held"
@@ -107,13 +107,13 @@ def _close(world: World, who: int) -> World:
 
 
 def _settle(world: World, who: int) -> World:
-    """What the bank says takes effect, once."""
+    """Applies the result of the bank, once."""
     buyer, other = world.buyers[who], world.buyers[1 - who]
     if buyer.payment != "started":
         return world
     if buyer.bank != "paid":
         return world.put(who, payment="declined")
-    # Late money buys the unit if it is free and the other, who was called, does not still have their claim on it.
+    # Late money buys the unit if it is free and the other buyer, who is called, cannot claim it any more.
     late = buyer.held == "expired" and world.free and other.held
     if buyer.held == "held" or late:
         return world.put(who, held="confirmed", late=False, payment="paid")
@@ -175,13 +175,13 @@ RULES = {
 
 
 def mirrored(world: World) -> World:
-    """The same with the buyers changed over: what holds for one holds for the other."""
+    """The same world with the two buyers exchanged. The rules are the same for both."""
     first = world.first if world.first < 0 else 1 - world.first
     return World((world.buyers[1], world.buyers[0]), first, world.returned)
 
 
 def explore(depth: int | None = None) -> dict[World, int]:
-    """Every world that any order of steps leads to, up to mirroring, and in how many; at most `depth` steps."""
+    """All worlds that at most `depth` steps reach, without mirrored ones, each with its number of steps."""
     found = {World(): 0}
     waiting = deque(found)
     while waiting:
@@ -197,8 +197,7 @@ def explore(depth: int | None = None) -> dict[World, int]:
 
 
 def walks(depth: int) -> Iterator[list[Step]]:
-    """Orders of steps from the beginning which together take every step that is possible in every world that is
-    reached in fewer than `depth` steps."""
+    """Lists of steps that together take each possible step in each world that fewer than `depth` steps reach."""
     inside = explore(depth - 1)
     left = {world: list(possible(world)) for world in inside}
     ways = _ways(inside)
@@ -212,7 +211,7 @@ def walks(depth: int) -> Iterator[list[Step]]:
 
 
 def _ways(inside: dict[World, int]) -> dict[World, tuple[Step, ...]]:
-    """A shortest order of steps to each world."""
+    """A shortest list of steps to each world."""
     ways: dict[World, tuple[Step, ...]] = {World(): ()}
     waiting = deque(ways)
     while waiting:

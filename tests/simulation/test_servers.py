@@ -38,7 +38,7 @@ def test_the_doctor_sees_that_a_clock_is_off(
 
 
 @pytest.mark.django_db
-def test_the_doctor_does_not_call_a_clock_well_that_nobody_could_read(
+def test_the_doctor_does_not_call_an_unreadable_clock_correct(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
