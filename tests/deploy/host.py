@@ -21,7 +21,7 @@ from simulation.processes import Process, ServerNotReady, free_port
 from tests.deploy.compose import ROOT, example, filled, seconds, services
 
 SERVING, REDIS, CELERY = ("doors", "web"), ("redis-sales", "redis-celery"), ("worker", "beat-a", "beat-b")
-BOOKS = "deploy"
+BOOKS = f"deploy_{os.getpid()}"  # each worker of pytest-xdist has its own
 # The part of valkey-cli that the health checks use. The wheel that brings a server brings no client.
 PING = """#!/usr/bin/env python
 import os
