@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from flashsale.gate.client import GateDown
 from flashsale.life import audit, schedule
 from flashsale.models import Campaign, PartnerKey, Sale
 from flashsale.models.sale import ms
@@ -32,6 +33,25 @@ UNITS = 500
 SHOPPERS = 2000
 # Share of the units of each channel; people choose channels in the same proportion.
 CHANNEL_SHARES = {"lazada": 0.4, "akulaku": 0.25, "mi.com": 0.1, "mi-store": 0.25}
+
+
+PUBLISH_ATTEMPTS = 5
+
+
+def publish(sale: Sale) -> None:
+    """Publishes a sale, again when Redis did not answer in time. An admin would press the button again, too.
+
+    Raises GateDown after five attempts.
+    """
+    for attempt in range(1, PUBLISH_ATTEMPTS + 1):
+        try:
+            schedule.publish(sale=sale)
+        except GateDown:
+            if attempt == PUBLISH_ATTEMPTS:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +122,7 @@ class Story:
             hold_s=self.timing.hold_s,
             rate_per_s=self.timing.rate_per_s,
         )
-        schedule.publish(sale=sale)
+        publish(sale)
         self.announce(sale, units)
         return sale
 

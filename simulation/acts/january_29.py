@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db.models import Q
 
-from flashsale.life import reallocate, schedule
+from flashsale.life import reallocate
 from flashsale.models import Appeal, Cancellation, Move, Notice, Reservation, Sale, Unit
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import NoticeState, Remedy, UnitState
@@ -15,7 +15,7 @@ from simulation.acts import appeals, january_26
 from simulation.behaviour import Result
 from simulation.observations import Check
 from simulation.people import Kind, Person
-from simulation.story import Story, wait_for
+from simulation.story import Story, publish, wait_for
 
 CODE = "29-january"
 LINE = "lazada"
@@ -30,7 +30,7 @@ def play(story: Story, source: Sale) -> Sale:
     pool = Unit.objects.filter(allocation__sale=source, state=UnitState.RETURNED).count()
     kept = max(appeals.LATE, pool // RESERVE_OF_POOL)
     reallocate.reallocate(source=source, target=sale.allocations.get(), reserve=kept, by=story.staff[0])
-    schedule.publish(sale=sale)
+    publish(sale)
     late = appeals.decide_late(story, source)
     invitations = invitation_letters(
         story, sale, shows=next(channel["entry_url"] for channel in poco.CHANNELS if channel["code"] == LINE)

@@ -17,7 +17,7 @@ from simulation.observations import Check
 from simulation.order_checks import numbers
 from simulation.people import Kind, PeopleFactory, Person
 from simulation.shopper import Shopper
-from simulation.story import CHANNEL_SHARES, Story, wait_for
+from simulation.story import CHANNEL_SHARES, Story, publish, wait_for
 
 WRONGED, PUBLIC, AGAIN = "wronged", "public", "{}-again"
 # One unit is kept for appeals. The plan publishes this number.
@@ -40,7 +40,7 @@ def play(story: Story, source: Sale) -> Sale:
     sale = _sale(story, source)
     plans = _plan(story, source, sale)
     done = wait_for(lambda: all(_carried_out(plan) for plan in plans), seconds=CARRIED_OUT_S)
-    schedule.publish(sale=sale)
+    publish(sale)
     late = appeals.decide_late(story, source)
     invitations = invitation_letters(story, sale, shows=WRONGED)
     units = {line.code: line.units.count() for line in sale.allocations.all()}
