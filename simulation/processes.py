@@ -1,12 +1,16 @@
 """Child programs: start them, wait for them, and end them by their process id. Does not need Django."""
 
+import fcntl
 import http.client
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,12 +23,35 @@ class ServerNotReady(RuntimeError):
     """A program did not start or answer in time. The text has the end of its log."""
 
 
+# Below the ports that systems give to outgoing connections (Linux: from 32,768), so that none of those takes ours.
+PORTS = range(15_000, 32_000)
+# File descriptors of this process's newest claims. The system ends a claim with the process.
+CLAIMS_MAX = 200
+_claims: deque[int] = deque()
+
+
 def free_port() -> int:
-    """A loopback port that no program uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A loopback port that no program uses and that no other process got from this function.
+
+    A port that is only free at the moment is not enough: two processes could get the same one, and servers that share
+    ports (SO_REUSEPORT) would answer in each other's place. Raises ServerNotReady when all ports are taken.
+    """
+    folder = Path(tempfile.gettempdir()) / f"flashsale-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for port in random.sample(PORTS, len(PORTS)):
+        claim = os.open(folder / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:  # claimed, or in use
+            os.close(claim)
+            continue
+        _claims.append(claim)
+        if len(_claims) > CLAIMS_MAX:
+            os.close(_claims.popleft())
         return port
+    raise ServerNotReady(f"No port between {PORTS.start} and {PORTS.stop - 1} is free.")
 
 
 class Process:

@@ -1,5 +1,6 @@
 """The servers that demos and tests start: they keep data over a crash, and errors name the fix."""
 
+import json
 import os
 import re
 import shutil
@@ -112,3 +113,15 @@ def test_waiting_for_a_page_ends_when_its_server_ends(tmp_path: Path) -> None:
     process = Process(name="short", command=["echo", "port taken"], log=tmp_path / "log").start()
     with pytest.raises(ServerNotReady, match="port taken"):
         wait_http(f"http://127.0.0.1:{free_port()}/", process=process)
+
+
+def test_two_processes_never_get_the_same_port() -> None:
+    code = "from simulation.processes import free_port; print([free_port() for _ in range(150)]); input()"
+    command = [sys.executable, "-c", code]
+    others = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    try:
+        ports = [port for other in others for port in json.loads(other.stdout.readline())]
+    finally:
+        for other in others:
+            other.communicate("\n", timeout=20)
+    assert len(set(ports)) == len(ports) == 600
