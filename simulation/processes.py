@@ -23,7 +23,7 @@ class ServerNotReady(RuntimeError):
     """A program did not start or answer in time. The text has the end of its log."""
 
 
-# Below the ports that systems give to outgoing connections (Linux: from 32,768), so that none of those takes ours.
+# Below the ports of outgoing connections (Linux: from 32,768), because those could take a port before its server does.
 PORTS = range(15_000, 32_000)
 # File descriptors of this process's newest claims. The system ends a claim with the process.
 CLAIMS_MAX = 200
