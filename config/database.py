@@ -6,8 +6,6 @@ import environ
 
 # A server that disappears without closing its connections is noticed within 30 s. The kernel's default is two hours.
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
-
-
 # PostgreSQL notices as soon that the host of one of our processes is gone, and ends its session with all its locks.
 SERVER_KEEPALIVE = {
     "tcp_keepalives_idle": 10,
@@ -22,9 +20,9 @@ def database_settings(url: str, *, pool: int, statement_s: int, idle_s: int, tes
 
     PostgreSQL ends a statement after `statement_s` seconds, and a session that is idle in a transaction after `idle_s`
     seconds; 0 means never. Without the second limit a process that is cut off in the middle of a transaction keeps a
-    sale's row locked, and no other process can reserve, pause or resume. A rebuild allows itself more time
-    (life/rebuild.py). SQLite is set so that a commit survives a power cut, and writers wait for one another
-    instead of failing.
+    sale's row locked, and no other process can reserve, pause or resume. Transactions that wait for another server
+    allow themselves more time (flashsale/books/idle_limit.py). SQLite is set so that a commit survives a power cut,
+    and writers wait for one another instead of failing.
     """
     config: dict[str, Any] = environ.Env.db_url_config(url)
     options = config.setdefault("OPTIONS", {})

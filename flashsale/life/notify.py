@@ -10,6 +10,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from flashsale.books.idle_limit import allow_long_idle
 from flashsale.life import sealed_links
 from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 from flashsale.models import Appeal, Case, Contact, Notice
@@ -39,6 +40,8 @@ def send_due(*, most: int = 100) -> int:
 @transaction.atomic
 def _send_next() -> bool | None:
     """Whether the next due notice was sent; None when no notice is due."""
+    # A slow mail server takes several times its time-out, because each step of the conversation has its own.
+    allow_long_idle()
     due = Notice.objects.filter(state=NoticeState.DUE, due_at__lte=timezone.now()).order_by("due_at", "pk")
     if connection.features.has_select_for_update_skip_locked:
         due = due.select_for_update(skip_locked=True, of=("self",))

@@ -31,10 +31,11 @@ All sales of a campaign that Redis does not know are rebuilt together, because t
 import logging
 from collections.abc import Mapping
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from flashsale.books.idle_limit import allow_long_idle
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, load, sale_cards, scripts
 from flashsale.gate.sale_card import SaleCard
@@ -50,7 +51,6 @@ from flashsale.rules.states import ReservationState, SaleState
 log = logging.getLogger(__name__)
 # The kind of work of the advisory lock ("fill" in ASCII).
 REBUILD_LOCK = int.from_bytes(b"fill")
-FILLING_MS = 120_000
 
 
 def rebuild(*, sale: int) -> SaleCard:
@@ -88,7 +88,9 @@ def _raise_epochs(campaign: int) -> dict[str, int]:
 
 @transaction.atomic
 def _fill_gate(campaign: int, raised: Mapping[str, int]) -> None:
-    _allow_idle()
+    # Filling Redis with a large sale takes up to a minute. A process that is stopped meanwhile must keep its rows
+    # locked, because otherwise another process would fill Redis at the same time.
+    allow_long_idle()
     rows, others = _lock_unknown(campaign)
     # Another process may have raised the epochs since, for the same loss. SQLite has no advisory locks.
     rows = [row for row in rows if row.code in raised and row.epoch >= raised[row.code]]
@@ -97,16 +99,6 @@ def _fill_gate(campaign: int, raised: Mapping[str, int]) -> None:
         # snapshot.
         counts = None if others else snapshot.counts_of(campaign, card_of(rows[0]))
         bridge.run(load.load([snapshot.sale_of(row, card_of(row)) for row in rows], counts))
-
-
-def _allow_idle() -> None:
-    """PostgreSQL waits longer for this transaction, because filling Redis with a large sale takes up to a minute.
-
-    A process that is stopped meanwhile must keep its rows locked, or another one would fill Redis beside it.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = %s", [FILLING_MS])
 
 
 def _lock_unknown(campaign: int) -> tuple[list[Sale], int]:

@@ -1,6 +1,7 @@
 """Work after the sale is a row: two workers do it once, another worker continues it, and a bad row delays no other."""
 
 import threading
+import time
 from datetime import timedelta
 from smtplib import SMTPException
 from typing import Any
@@ -68,6 +69,25 @@ class TestNotices:
         go.set()
         first.join(10)
         assert len({message.to[0] for message in mail.outbox}) == len(mail.outbox) == 2
+
+    @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no limit on idle transactions")
+    def test_that_a_slow_mail_server_takes_go_out_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sale, people = called("ani", stock=1)
+        cancelled(sale, people)
+        send = EmailMessage.send
+
+        def slowly(message: EmailMessage, *args: Any) -> int:
+            time.sleep(1)  # PostgreSQL's limit is the only clock here
+            return send(message, *args)
+
+        monkeypatch.setattr(EmailMessage, "send", slowly)
+        with connection.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = 200")
+        try:
+            assert [notify.send_due(), notify.send_due()] == [1, 0]
+        finally:
+            connection.close()
+        assert len(mail.outbox) == 1
 
     def test_that_cannot_be_written_delay_no_others(self) -> None:
         sale, people = called("ani", "budi", "cici", stock=3)
