@@ -213,6 +213,9 @@ def _assert_permissions_follow_their_models(group: Group) -> None:
     found = [(p.codename, p.content_type.model) for p in ours.select_related("content_type")]
     assert sorted(found) == sorted((codename, codename.partition("_")[2]) for codename in wanted)
     assert set(group.permissions.values_list("codename", flat=True)) == wanted
+    labels = set(ours.filter(codename__startswith="add_").values_list("name", flat=True))
+    assert {"Can add limit slot", "Can add viewed case", "Can add reserved unit"} <= labels
+    assert labels & {"Can add claim", "Can add opened case", "Can add holding"} == set()
 
 
 def _assert_the_trail_is_append_only() -> None:
