@@ -23,6 +23,7 @@ ENTRIES_MAX = 1_000_000
 UNITS_MAX = 1_000_000
 POLL_MS_MAX = 300_000
 MESSAGE_BYTES_MAX = 200
+TIME_FIRST, TIME_LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 # Shoppers and partners rely on these from the publication on, so they cannot change after it.
 FROZEN_FIELDS = (
     "campaign",
@@ -46,6 +47,18 @@ def ms(moment: datetime) -> int:
 def moment(at_ms: int) -> datetime:
     """The time (UTC) at `at_ms` milliseconds since 1970."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def possible_time(at: datetime) -> None:
+    """Raises ValidationError for a time outside of TIME_FIRST to TIME_LAST.
+
+    Such a time is a typing error. Near the ends of the calendar, time zones and sums of times fail.
+    """
+    if not TIME_FIRST <= at < TIME_LAST:
+        raise ValidationError(
+            _("Type a time from the year %(first)d to %(last)d."),
+            params={"first": TIME_FIRST.year, "last": TIME_LAST.year - 1},
+        )
 
 
 def short_enough(message: str) -> None:
@@ -167,6 +180,7 @@ class Sale(models.Model):
 
     def clean(self) -> None:
         """Raises ValidationError unless the times are in order and no published field has changed."""
+        self._refuse_impossible_times()
         if self.opens_at and not self.lobby_at:
             self.lobby_at = self.opens_at - LOBBY
         if self.opens_at and self.closes_at and self.opens_at >= self.closes_at:
@@ -182,6 +196,16 @@ class Sale(models.Model):
             )
         if self.pk and self.state != SaleState.DRAFT:
             self._refuse_changes(Sale.objects.get(pk=self.pk))
+
+    def _refuse_impossible_times(self) -> None:
+        errors = {}
+        for name in ("lobby_at", "opens_at", "closes_at"):
+            try:
+                possible_time(getattr(self, name) or TIME_FIRST)
+            except ValidationError as error:
+                errors[name] = error
+        if errors:
+            raise ValidationError(errors)
 
     def _refuse_changes(self, before: "Sale") -> None:
         changed = [field for field in FROZEN_FIELDS if getattr(self, field) != getattr(before, field)]
