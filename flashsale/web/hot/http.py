@@ -5,6 +5,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from http.cookies import CookieError
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import orjson
 from django.conf import settings
 from django.http.cookie import parse_cookie
+from django.http.request import split_domain_port, validate_host
 
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
@@ -28,6 +30,7 @@ CLOSE: Header = (b"connection", b"close")
 
 BODY_BYTES_MAX = 8 * 1024
 BODY_READ_S_MAX = 10.0
+ACCEPTED = frozenset({"*/*", "application/*", "application/json", "application/problem+json"})
 CODE_PATTERN = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
@@ -94,6 +97,16 @@ class HotRequest:
             return parse_cookie(self.header(b"cookie"))
         except (CookieError, ValueError):
             return {}
+
+    @property
+    def is_for_us(self) -> bool:
+        """Whether the Host header names a site of this server; also if there is none (HTTP/1.0)."""
+        return _is_our_host(self.header(b"host"), tuple(settings.ALLOWED_HOSTS))
+
+    @property
+    def accepts_json(self) -> bool:
+        """Whether the caller can use our answers, which are all JSON."""
+        return _accepts_json(self.header(b"accept"))
 
     @property
     def is_same_origin(self) -> bool:
@@ -166,6 +179,19 @@ async def end_slow_reads() -> None:
                 break
             del _reads[reader]
             reader.cancel()
+
+
+@lru_cache(maxsize=1024)
+def _is_our_host(host: str, ours: tuple[str, ...]) -> bool:
+    return not host or validate_host(split_domain_port(host)[0], ours)
+
+
+@lru_cache(maxsize=1024)
+def _accepts_json(accept: str) -> bool:
+    if not accept:
+        return True
+    ranges = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    return bool(ranges & ACCEPTED)
 
 
 def origin_host(origin: str) -> str:
