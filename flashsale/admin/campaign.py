@@ -102,13 +102,13 @@ class AxisInline(EditedInline):
 
 
 class ChannelForm(forms.ModelForm):
-    """The form of a channel. Code and kind cannot change once a published sale uses the channel."""
+    """The form of a channel. Code, kind and most entries cannot change once a published sale uses the channel."""
 
     def clean(self) -> dict[str, Any]:
         """Adds an error to each field that can no longer change."""
         data: dict[str, Any] = super().clean() or {}
         published = self.instance.pk and self.instance.allocations.exclude(sale__state=SaleState.DRAFT).exists()
-        for field in {"code", "kind"} & set(self.changed_data) if published else ():
+        for field in {"code", "kind", "entries_max"} & set(self.changed_data) if published else ():
             self.add_error(field, _("A published sale names this channel, so this can no longer change."))
         return data
 

@@ -10,10 +10,12 @@
 |                                 |        | paused_ms, runs_from, runs_until, frozen (read by prelude.lua)           |
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps,    |
 |                                 |        | lost, carried, opens, mode, listed, frozen_for;                          |
+|                                 |        | entered:<channel id>: new places of the channel, where it has a maximum; |
 |                                 |        | late: like lapsed, but extra time is over, too; removed: how often units |
 |                                 |        | left the offer without a claim (rolled over, late money)                 |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → packed place (prelude.lua). The only data that grows |
-|                                 |        | with the crowd                                                           |
+|                                 |        | with the crowd. digest and "w" → place by a partner's word, where a code |
+|                                 |        | proved the digest                                                        |
 | fs:{c}:out:<sale>:<n>           | BITMAP | by index: left or voided, or lost with the gate's memory                 |
 | fs:{c}:seen:<sale>:<n>          | BITMAP | by index: the token was shown, or the place was left, since the gate     |
 |                                 |        | lost its memory. In a line that carries an order over: the old number    |

@@ -11,7 +11,7 @@ from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.held_request import HeldRequest, ReserveRequest
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import UNLIMITED_CALLER, Caller, EnterResult, EntryRequest, LookResult, Survey
-from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
@@ -72,27 +72,36 @@ def _out_bitmaps(card: SaleCard) -> list[str]:
 
 
 async def _enter_batch(
-    card: SaleCard, line: LineCard, bucket: TokenBucket, requests: Sequence[EntryRequest]
+    card: SaleCard, line: LineCard, channel: ChannelCard, bucket: TokenBucket, requests: Sequence[EntryRequest]
 ) -> list[Any]:
     keys, n = keys_of(card), line.line_id
     digests = [digest for request in requests for digest in request.digests]
     raw = b"".join(digests)
+    # A partner that names a person too often does not slow the same person down on our own page.
+    proof = "" if channel.proves_by_code else "w"
     reply = await gate().run_script(
         ENTER,
         [keys.state, keys.line(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n), keys.spent(n),
          keys.unpaid, keys.seen(n), keys.extra_time(n), *_out_bitmaps(card),
-         *keys.paces([request.digests[0].hex() for request in requests]),
+         *keys.paces([f"{request.digests[0].hex()}{proof}" for request in requests]),
          *keys.paces([request.caller for request in requests]), *keys.places(digests, card.buckets)],
         [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(requests), raw, raw.hex(),
+         int(channel.proves_by_code), f"entered:{channel.id}", card.entries_most(line, channel),
          *(request.carried for request in requests if line.carries)],
     )  # fmt: skip
     return list(reply)
 
 
 async def enter(
-    card: SaleCard, line: LineCard, digests: Sequence[bytes], *, carried: int = 0, caller: Caller = UNLIMITED_CALLER
+    card: SaleCard,
+    line: LineCard,
+    channel: ChannelCard,
+    digests: Sequence[bytes],
+    *,
+    carried: int = 0,
+    caller: Caller = UNLIMITED_CALLER,
 ) -> EnterResult | Outcome:
-    """The place of a person in a line, or why the person gets none.
+    """The place in a line of a person who comes from this channel, or why the person gets none.
 
     `carried` is the old number that the person shows in a line that carries an order over, 0 for none. Requests for one
     line go to the gate in one batch.
@@ -105,9 +114,10 @@ async def enter(
         card.limit,
         card.sale_limit,
         bucket,
+        channel,
         len(digests),
     )
-    coalescer = _coalescer(shared, lambda requests: _enter_batch(card, line, bucket, requests))
+    coalescer = _coalescer(shared, lambda requests: _enter_batch(card, line, channel, bucket, requests))
     try:
         reply = await coalescer.submit(EntryRequest(digests, carried, caller.name))
     except TooManyWaiting:
@@ -130,15 +140,18 @@ async def void(card: SaleCard, line: LineCard, *, seed: str, numbers: Sequence[i
 
 
 async def look(
-    card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes]
+    card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes], by_code: bool
 ) -> LookResult | Outcome:
-    """The state of a place. Restores the place where the gate has lost it."""
+    """The state of a place. Restores the place where the gate has lost it.
+
+    `by_code`: one-time codes proved the digests; else a partner says that they are the person's.
+    """
     keys, n = keys_of(card), line.line_id
     reply = await gate().run_script(
         LOOK,
         [keys.state, keys.line(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.extra_time(n), keys.seen(n),
          *keys.paces([f"look:{n}:{index}"]), *_out_bitmaps(card), *keys.places(digests, card.buckets)],
-        [n, index, number, seed, *PLACE_BUCKET, *digests],
+        [n, index, number, seed, *PLACE_BUCKET, int(by_code), *digests],
     )  # fmt: skip
     word = _word(reply)
     return LookResult(PlaceState(_text(reply[1])), reply[2], reply[3], reply[4]) if word is Outcome.LOOKED else word

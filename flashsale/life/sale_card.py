@@ -23,7 +23,9 @@ def card_of(sale: Sale) -> SaleCard:
         buckets=buckets_for(sale.max_entries, len(axes)), commitment=sale.commitment, message=sale.message, axes=axes,
         offers=tuple(OfferCard(o.sku, o.name, o.price) for o in sale.offers.all()),
         lines=tuple(_line_card(line) for line in _lines(sale)),
-        channels=tuple(ChannelCard(c.pk, c.code, c.name, c.kind) for c in campaign.channels.order_by("pk")),
+        channels=tuple(
+            ChannelCard(c.pk, c.code, c.name, c.kind, c.entries_max) for c in campaign.channels.order_by("pk")
+        ),
     )  # fmt: skip
 
 

@@ -110,7 +110,11 @@ def test_a_callers_bucket_lets_exactly_its_burst_through():
     answers = [
         bridge.run(
             scripts.enter(
-                card, card.lines[0], list(digest_identity(card=card, values=identity(f"p{n}")).values()), caller=caller
+                card,
+                card.lines[0],
+                card.channels[0],
+                list(digest_identity(card=card, values=identity(f"p{n}")).values()),
+                caller=caller,
             )
         )
         for n in range(5)
@@ -118,7 +122,9 @@ def test_a_callers_bucket_lets_exactly_its_burst_through():
     assert [answer for answer in answers if isinstance(answer, Outcome)] == [Outcome.TOO_MANY_REQUESTS] * 2
     other = caller._replace(name="address:203.0.113.8")
     fresh = list(digest_identity(card=card, values=identity("p9")).values())
-    assert bridge.run(scripts.enter(card, card.lines[0], fresh, caller=other)) == messages.EnterResult(4, True, ())
+    assert bridge.run(
+        scripts.enter(card, card.lines[0], card.channels[0], fresh, caller=other)
+    ) == messages.EnterResult(4, True, ())
 
 
 def test_a_bucket_filled_before_the_wall_clock_went_back_refuses_no_caller(gate: Redis):

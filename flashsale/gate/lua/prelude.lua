@@ -11,6 +11,17 @@
 --     +--------------------+------------------+-----------------+     line     the line's id in the sale
 --
 -- Example: line 2, index 5, no returns = (5 * 4 + 0) * 256 + 2 = 5122. A small number stays small in Redis' compact encoding.
+-- The number is negative where only a partner says that the digest is the person's, and positive where a one-time code proved it.
+--
+-- How a place bucket keeps the two kinds of proof apart
+-- A partner's word counts nothing against a code: it does not find the place that a code proved, and it takes no digest from it.
+-- The field "digest" belongs to the code as soon as there is one. The partner's place then stands in the field "digest" .. WORD.
+--
+--      who came            field "digest"        field "digest" .. WORD
+--      partner             partner's place       -
+--      partner, then code  place of the code     partner's place
+--      code, then partner  place of the code     partner's place
+--
 -- The packed value does not say that the person left. Only the line's bitmap `out` says it, because a place may have more digests
 -- than the token with which it was left or taken up again.
 
@@ -137,14 +148,35 @@ end
 -- A person whose unpaid holds have expired this often in a campaign gets no further hold.
 local UNPAID_MAX = 2
 
+local WORD = 'w'
+
 local function unpack_place(packed)
-  local value = tonumber(packed)
+  local value = math.abs(tonumber(packed))
   local line = value % 256
   value = (value - line) / 256
   local returns = value % 4
   return {line = line, returns = returns, index = (value - returns) / 4}
 end
 
-local function pack_place(place)
-  return string.format('%.0f', (place.index * 4 + place.returns) * 256 + place.line)
+local function pack_place(place, by_code)
+  local value = (place.index * 4 + place.returns) * 256 + place.line
+  return string.format('%.0f', by_code and value or -value)
+end
+
+local function is_by_code(packed) return string.byte(packed) ~= 45 end  -- 45 is the minus sign
+
+-- The packed place that a digest leads to for this kind of proof, or false.
+local function packed_place_of(bucket, digest, by_code)
+  local packed = redis.call('HGET', bucket, digest)
+  if not packed or is_by_code(packed) == by_code then return packed end
+  return not by_code and redis.call('HGET', bucket, digest .. WORD)
+end
+
+-- Lets a digest lead to a packed place, for the kind of proof that the packed place has.
+local function keep_place(bucket, digest, packed)
+  local by_code, known = is_by_code(packed), redis.call('HGET', bucket, digest)
+  if known and is_by_code(known) ~= by_code then
+    if by_code then redis.call('HSET', bucket, digest .. WORD, known) else digest = digest .. WORD end
+  end
+  redis.call('HSET', bucket, digest, packed)
 end
