@@ -158,7 +158,7 @@ async def look(
 
 
 async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
-    """The figures of a line. Moves the marks of lapsed claims on."""
+    """The figures of a line. Moves the marks of lapsed claims on, and raises the mark of the sale."""
     keys, n = keys_of(card), line.line_id
     reply = await gate().run_script(
         SURVEY,
@@ -171,6 +171,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     figures = {_text(name): value for name, value in zip(reply[2::2], reply[3::2], strict=True)}
     figures |= {"frozen": figures["frozen"] == 1, "state": _text(figures["state"]), "seed": _text(figures["seed"])}
     figures["cohort"] = int(figures["cohort"]) if figures["cohort"] else None
+    gate().see_mark(keys.state, figures["mark"])
     return Survey(**figures, free=dict(zip(line.skus, reply[1], strict=True)))
 
 
@@ -347,6 +348,10 @@ async def apply_decision(card: SaleCard, *, revision: int, **fields: str | int) 
     return _word(reply)
 
 
-async def extend_lease(card: SaleCard, *, revision: int, lease: ClockLease) -> Outcome:
-    """Lets the line's clock run until the lease ends. NOT_READY also where the gate has not applied the revision."""
+async def extend_lease(card: SaleCard, *, revision: int, lease: ClockLease, mark: int) -> Outcome:
+    """Lets the line's clock run until the lease ends. NOT_READY also where the gate has not applied the revision.
+
+    `mark` is the highest that the books know. NOT_READY where the gate has a smaller one: its memory went back in time.
+    """
+    gate().see_mark(keys_of(card).state, mark)
     return _word(await gate().run_script(EXTEND_LEASE, [keys_of(card).state], [revision, *lease]))

@@ -198,6 +198,11 @@ class Sale(models.Model):
         """From when until when the line's clock may run: see :class:`Clock`."""
         return ClockLease(self.clock.runs_from_ms, self.clock.runs_until_ms) if hasattr(self, "clock") else ClockLease()
 
+    @property
+    def mark(self) -> int:
+        """The highest mark of the sale that Redis has shown, as far as PostgreSQL knows: see :class:`Clock`."""
+        return self.clock.mark if hasattr(self, "clock") else 0
+
     def run_clock(self, wall_ms: int, *, for_ms: int) -> None:
         """Lets the line's clock go on from where it stands, for `for_ms`. The row must be locked; the caller saves."""
         self.paused_ms = wall_ms - self.line_ms(wall_ms)
@@ -246,6 +251,8 @@ class Clock(models.Model):
     sale = models.OneToOneField(Sale, models.CASCADE, primary_key=True, related_name="clock")
     runs_from_ms = models.BigIntegerField()
     runs_until_ms = models.BigIntegerField()
+    # The highest mark of the sale that Redis has shown. A smaller one later shows that its memory went back in time.
+    mark = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return str(self.sale_id)

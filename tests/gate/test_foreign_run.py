@@ -15,7 +15,7 @@ from tests.gate.floor import CARD, FIRST, KEYS, PAGE, SCRIPTS, SEED, everything,
 HELD = HeldRequest(request(2), (), 1, 2)
 ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "units_arrived": lambda: scripts.units_arrived(CARD, FIRST, units=[1]),
-    "extend_lease": lambda: scripts.extend_lease(CARD, revision=1, lease=ClockLease(4, 9)),
+    "extend_lease": lambda: scripts.extend_lease(CARD, revision=1, lease=ClockLease(4, 9), mark=0),
     "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
     "due": lambda: scripts.due(CARD, most=9),
@@ -50,3 +50,24 @@ def test_a_script_refuses_under_a_foreign_run_id_and_changes_nothing(gate: redis
     before = everything(gate)
     assert bridge.run(ACTS[name]()) is Outcome.NOT_READY
     assert everything(gate) == before
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_script_refuses_when_a_higher_mark_was_seen_and_changes_nothing(gate: redis.Redis, name: str) -> None:
+    stand()
+    reserve(request(1))
+    old = gate.hget(KEYS.state, "mark")
+    bridge.run(scripts.survey(CARD, FIRST))
+    gate.hset(KEYS.state, "mark", old)
+    before = everything(gate)
+    assert bridge.run(ACTS[name]()) is Outcome.NOT_READY
+    assert everything(gate) == before
+
+
+def test_a_sale_that_is_loaded_again_is_believed_after_a_step_back(gate: redis.Redis) -> None:
+    stand()
+    bridge.run(scripts.survey(CARD, FIRST))
+    gate.hset(KEYS.state, "mark", 0)
+    assert bridge.run(ACTS["survey"]()) is Outcome.NOT_READY
+    stand()
+    assert bridge.run(ACTS["look"]()) is not Outcome.NOT_READY

@@ -1,4 +1,16 @@
--- Stands before every script. KEYS[1] is always the sale's hash, ARGV[1] the run id of the server that the caller is connected to.
+-- Stands before every script. KEYS[1] is always the sale's hash. ARGV[1] is the run id of the server that the caller is connected to,
+-- a space, and the highest mark that the caller has seen of this sale.
+--
+-- How a script knows that this memory is the one that was loaded
+--
+--     what happened                                      what differs
+--     the server restarted, another server answers       run id
+--     this server followed another one and came back     replication id: a server gets a new one when it becomes a master
+--     the memory was put back, by whatever means         mark: survey.lua raises it, and a caller has seen a higher one
+--
+-- The memory may be seconds old then: places, holds and sold units are missing in it. So every script refuses, until the sale is
+-- rebuilt from the books (life/rebuild.py).
+--
 -- Times are ms. The line's clock is Redis TIME minus all time after the opening in which people could not reserve: the sale was paused,
 -- or no process had seen gate and books answer together (extend_lease.lua). The same formula is in rules/clock.py, line_clock.
 --
@@ -38,10 +50,23 @@ local function wall_clock()
   return wall_ms
 end
 
--- The sale's state, or nil when this server does not know the sale: fresh, restored or replaced servers refuse all work.
+local NEVER_FOLLOWED = 'master_replid2:' .. string.rep('0', 40)
+local run_id, mark_seen = string.match(ARGV[1], '^(%S+) (%d+)$')
+
+-- Whether the memory is the one that was loaded, and no older copy of it.
+local function is_current(run, replication, mark)
+  if not run or not replication or not mark then return false end
+  if run ~= run_id or tonumber(mark) < tonumber(mark_seen) then return false end
+  local info = redis.call('INFO', 'replication')
+  -- The second id is the one under which the server followed another. A server that never did so has zeros there. It gets a new first id
+  -- when its first replica comes, and its memory stays.
+  return string.find(info, NEVER_FOLLOWED, 1, true) ~= nil or string.find(info, 'master_replid:' .. replication, 1, true) ~= nil
+end
+
+-- The sale's state, or nil when this server does not know the sale, or knows an older state of it.
 local function read_sale()
-  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_ms', 'frozen', 'runs_from', 'runs_until')
-  if not field[1] or field[1] ~= ARGV[1] then return nil end
+  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_ms', 'frozen', 'runs_from', 'runs_until', 'replication', 'mark')
+  if not is_current(field[1], field[12], field[13]) then return nil end
   local sale = {state = field[2], lobby = tonumber(field[3]), opens = tonumber(field[4]), closes = tonumber(field[5]),
                 claim = tonumber(field[6]), hold = tonumber(field[7]), frozen = field[9] == '1', runs_until = tonumber(field[11])}
   sale.wall = wall_clock()

@@ -1,4 +1,5 @@
--- The figures of a line, for the status document and for the decision how many people to call. Moves the marks of lapsed claims on.
+-- The figures of a line, for the status document and for the decision how many people to call. Moves the marks of lapsed claims on,
+-- and raises the sale's mark.
 -- KEYS: 1 sale  2 line  3 spent  4 waves  5 extra time  6.. the free units of each offer
 -- ARGV: 1 run id
 -- Answers: {'looked', free units of each offer, name, value ...} or {'not_ready'}. The names are the fields of Survey in messages.py.
@@ -31,6 +32,7 @@ local open = called - lapsed - count_bits(KEYS[3], lapsed + 1, called)
 -- With extra time a claim stays open for twice the window. There are few of these, because their count is capped.
 local extra_time = redis.call('ZRANGEBYSCORE', KEYS[5], late + 1, lapsed, 'WITHSCORES')
 for i = 2, #extra_time, 2 do open = open + 1 - redis.call('GETBIT', KEYS[3], extra_time[i]) end
+local mark = redis.call('HINCRBY', KEYS[1], 'mark', 1)
 local free = {}
 for i = 6, #KEYS do free[i - 5] = redis.call('ZCARD', KEYS[i]) end
 return {'looked', free,
@@ -38,4 +40,4 @@ return {'looked', free,
   'entered', tonumber(line[1]), 'block', tonumber(line[2]), 'cohort', line[3] or '', 'seed', line[4] or '',
   'called', called, 'called_at', last_wave(), 'lapsed', lapsed, 'open_claims', open,
   'held', tonumber(line[7]), 'sold', tonumber(line[8]), 'left', tonumber(line[9]),
-  'gaps', tonumber(line[10] or 0), 'removed', tonumber(line[11] or 0)}
+  'gaps', tonumber(line[10] or 0), 'removed', tonumber(line[11] or 0), 'mark', mark}
