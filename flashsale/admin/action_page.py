@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.db.models import Model, QuerySet
@@ -22,6 +22,7 @@ from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from flashsale.admin.visible_lookups import VisibleLookups
 from flashsale.gate.client import GateDown
 from flashsale.models import Campaign, Record, Sale
 from flashsale.rules.outcomes import Refused
@@ -83,7 +84,7 @@ class Action(ABC):
         """
 
 
-class ActionAdmin(admin.ModelAdmin):
+class ActionAdmin(VisibleLookups):
     """The pages of a model with `row_actions`: buttons above a row, entries in the list's action menu."""
 
     row_actions: Sequence[Action] = ()

@@ -72,6 +72,8 @@ class ReservationAdmin(ReadOnlyAdmin):
 
     list_display = ["id", "sale", "allocation", "channel", "number", "quantity", "state_name", "paid", "ships"]
     list_filter = ["state", "sale", "channel"]
+    # A search by phone, e-mail or payment leads to the list of the reservations that it found.
+    link_lookups = ("id__in",)
     list_select_related = ["sale", "allocation", "channel", "payment", "case"]
     search_fields = ["id__startswith"]
     search_help_text = gettext_lazy("The first characters of the reservation's id.")
