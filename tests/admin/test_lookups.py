@@ -1,4 +1,4 @@
-"""A list can be filtered only by what it shows: hidden fields, such as the draw's secret, cannot be guessed letter by letter."""
+"""A list can be filtered only by what it shows, so that no hidden field can be guessed letter by letter."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,9 @@ STATE = {"state__exact", "state__isnull"}
 SHOWN: dict[str, set[str]] = {
     "campaign": set(),
     "channel": {"campaign__id__exact", "campaign__isnull", "kind__exact", "kind__isnull"},
-    "partnerkey": {"channel__campaign__id__exact", "channel__campaign__isnull", "channel__id__exact", "channel__isnull"},
+    "partnerkey": {
+        "channel__campaign__id__exact", "channel__campaign__isnull", "channel__id__exact", "channel__isnull",
+    },
     "sale": {"campaign__id__exact", "campaign__isnull"},
     "unit": {
         *STATE, "campaign__id__exact", "campaign__isnull", "sku", "sku__isnull", "allocation__sale__id__exact",
