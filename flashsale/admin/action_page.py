@@ -3,8 +3,11 @@
 An action calls one verb of `flashsale/life`. One page serves a single row and many rows chosen in a list.
 """
 
+import time
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,11 +27,35 @@ from django.utils.translation import gettext as _
 
 from flashsale.admin.visible_lookups import VisibleLookups
 from flashsale.gate.client import GateDown
+from flashsale.life.advisory_lock import advisory_lock
 from flashsale.models import Campaign, Record, Sale
 from flashsale.rules.outcomes import Refused
 
 ROWS_MAX = 100
 SAMPLE_SIZE = 10
+# The kind of work of the advisory lock ("acts" in ASCII), and how long a request waits for another one on the same row.
+ACTION_LOCK = int.from_bytes(b"acts")
+LOCK_WAIT_S = 5.0
+LOCK_POLL_S = 0.05
+
+
+@contextmanager
+def row_lock(row: Model) -> Iterator[bool]:
+    """Keeps other actions away from a row. Yields whether this request has the lock; it waits up to LOCK_WAIT_S.
+
+    A lock of the row itself would not do: a verb such as publishing commits before it tells Redis, and so gives up each
+    lock of its transactions. The verbs lock the row on their own, because doors and workers do not ask for this lock.
+    """
+    id_ = zlib.crc32(f"{row._meta.label_lower}:{row.pk}".encode()) >> 1  # noqa: SLF001 - fits PostgreSQL's int4
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        with advisory_lock(ACTION_LOCK, id_, wait=False) as acquired:
+            if acquired or time.monotonic() > deadline:
+                yield acquired
+                return
+        if not connection.in_atomic_block:
+            connection.close()  # other requests may use the connection while this one waits
+        time.sleep(LOCK_POLL_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +81,7 @@ class Action(ABC):
 
     @abstractmethod
     def is_available(self, row: Any) -> bool:
-        """Whether the page offers the action for this row. `perform` checks the state again."""
+        """Whether the action is possible for this row. The page offers it only then, and performs it only then."""
 
     @abstractmethod
     def consequences(self, rows: Sequence[Any]) -> list[str]:
@@ -245,9 +272,15 @@ class ActionAdmin(VisibleLookups):
     def _perform_on_row(
         self, request: HttpRequest, action: Action, row: Model, data: dict[str, Any]
     ) -> str | HttpResponse | None:
-        """The result, or None after an error, which becomes a message."""
+        """The result, or None after an error, which becomes a message.
+
+        This is the one place that performs an action. It asks again whether the action is possible, under a lock,
+        because the page may be old, and because a request needs no page.
+        """
         try:
-            return action.perform(row=row, request=request, data=data)
+            with row_lock(row) as acquired:
+                fresh = self._row_for(request, action, row, acquired=acquired)
+                return action.perform(row=fresh, request=request, data=data)
         except ValidationError as error:
             for text in error.messages:
                 messages.error(request, f"{row}: {text}")
@@ -261,6 +294,15 @@ class ActionAdmin(VisibleLookups):
             )
             messages.error(request, f"{row}: {text}")
         return None
+
+    def _row_for(self, request: HttpRequest, action: Action, row: Model, *, acquired: bool) -> Model:
+        """The row as it is now. Raises ValidationError unless the action is possible and this request has the lock."""
+        if not acquired:
+            raise ValidationError(_("not done, because another request is changing it right now. Look at it again."))
+        fresh: Model | None = self.get_queryset(request).filter(pk=row.pk).first()
+        if fresh is None or not action.is_available(fresh):
+            raise ValidationError(_("not done, because its present state does not allow this. Nothing was changed."))
+        return fresh
 
 
 class ReadOnlyAdmin(ActionAdmin):

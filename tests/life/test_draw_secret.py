@@ -103,7 +103,7 @@ def _both(sale: Sale) -> dict[str, Any]:
     return {"secret": sale.draw_secret()}
 
 
-def _none(sale: Sale) -> dict[str, Any]:  # noqa: ARG001
+def _none(sale: Sale) -> dict[str, Any]:
     return {"sealed_secret": None}
 
 
