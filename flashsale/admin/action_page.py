@@ -25,10 +25,9 @@ from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from flashsale.admin.visible_lookups import VisibleLookups
+from flashsale.admin.row_form import RowForm
 from flashsale.gate.client import GateDown
 from flashsale.life.advisory_lock import advisory_lock
-from flashsale.models import Campaign, Record, Sale
 from flashsale.rules.outcomes import Refused
 
 ROWS_MAX = 100
@@ -111,12 +110,11 @@ class Action(ABC):
         """
 
 
-class ActionAdmin(VisibleLookups):
+class ActionAdmin(RowForm):
     """The pages of a model with `row_actions`: buttons above a row, entries in the list's action menu."""
 
     row_actions: Sequence[Action] = ()
     panel_template = ""
-    change_form_template = "admin/flashsale/row.html"
 
     def get_urls(self) -> list[URLPattern]:
         """Adds a page for each action. They come first, because Django's own pattern takes every path."""
@@ -151,14 +149,6 @@ class ActionAdmin(VisibleLookups):
 
         return redirect
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """The row. Locks and reloads it when a form is about to save it."""
-        row = super().get_object(request, object_id, from_field)
-        if row is not None and request.method == "POST" and connection.in_atomic_block:
-            # A form saves all fields. Without the lock, a row read before a publication would write "draft" over it.
-            row.refresh_from_db(from_queryset=self.model.objects.select_for_update())
-        return row
-
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -173,35 +163,6 @@ class ActionAdmin(VisibleLookups):
             context["panel_template"] = self.panel_template
             context["panel"] = self.panel(row)
         return super().render_change_form(request, context, *args, **kwargs)
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Records what the form added in the audit trail, where actions are recorded too; not in Django's log."""
-        self._write_record(request, obj, "add", message)
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Records the names of the changed fields in the audit trail."""
-        self._write_record(request, obj, "change", message)
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        """Records each deleted row in the audit trail."""
-        for row in queryset:
-            self._write_record(request, row, "delete", [])
-
-    @staticmethod
-    def _write_record(request: HttpRequest, row: Any, what: str, message: Any) -> None:
-        sale = row if isinstance(row, Sale) else None
-        campaign = row if isinstance(row, Campaign) else row.campaign
-        form = [
-            [verb, change.get("name", ""), change.get("fields", [])]
-            for part in message
-            for verb, change in part.items()
-        ]
-        Record.write(what, by=request.user, sale=sale, campaign=campaign, subject=row, facts={"form": form})
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002
-        """Redirects to the row's records in the audit trail."""
-        records = reverse("admin:flashsale_record_changelist")
-        return HttpResponseRedirect(f"{records}?{urlencode({'subject': f'{self.opts.model_name}:{object_id}'})}")
 
     def panel(self, row: Any) -> dict[str, Any]:  # noqa: ARG002 - most models have none
         """The context of `panel_template`, which is shown above the fields."""
@@ -307,6 +268,9 @@ class ActionAdmin(VisibleLookups):
 
 class ReadOnlyAdmin(ActionAdmin):
     """Pages of rows that only `flashsale/life` writes: no forms, but actions."""
+
+    def _may_change(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        return False
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """Always False."""

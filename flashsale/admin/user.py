@@ -4,17 +4,20 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 
-from flashsale.admin.visible_lookups import VisibleLookups
+from flashsale.admin.row_form import RowForm
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class StaffUserAdmin(VisibleLookups, UserAdmin):
+class StaffUserAdmin(RowForm, UserAdmin):
     """Users of the admin."""
+
+    not_by_form = ("last_login",)
+    readonly_fields = ("last_login", "date_joined")
 
 
 @admin.register(Group)
-class RoleAdmin(VisibleLookups, GroupAdmin):
+class RoleAdmin(RowForm, GroupAdmin):
     """Groups: the roles that `manage.py roles` makes."""

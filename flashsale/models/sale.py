@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
 from flashsale.models.draw_secret import seal, unseal
+from flashsale.models.frozen import Frozen
 from flashsale.models.rule_set import PublishedRuleSet
 from flashsale.models.state_choices import choices
 from flashsale.rules.clock import ClockLease, line_clock
@@ -25,19 +26,6 @@ ENTRIES_MAX = 1_000_000
 UNITS_MAX = 1_000_000
 POLL_MS_MAX = 300_000
 MESSAGE_BYTES_MAX = 200
-# Shoppers and partners rely on these from the publication on, so they cannot change after it.
-FROZEN_FIELDS = (
-    "campaign",
-    "code",
-    "lobby_at",
-    "opens_at",
-    "closes_at",
-    "limit",
-    "claim_s",
-    "hold_s",
-    "max_entries",
-    "rules",
-)
 
 
 def ms(moment: datetime) -> int:
@@ -63,7 +51,7 @@ def short_enough(message: str) -> None:
         )
 
 
-class Sale(models.Model):
+class Sale(Frozen):
     """One timed event of a campaign. `epoch` grows with every rebuild of Redis, `revision` with every decision."""
 
     campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="sales", verbose_name=_("campaign"))
@@ -176,7 +164,8 @@ class Sale(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError unless the times are in order and no published field has changed."""
+        """Raises ValidationError unless the times are in order and no frozen field has changed."""
+        super().clean()
         if self.opens_at and not self.lobby_at:
             self.lobby_at = self.opens_at - LOBBY
         if self.opens_at and self.closes_at and self.opens_at >= self.closes_at:
@@ -190,14 +179,11 @@ class Sale(models.Model):
                     % {"limit": self.campaign.limit}
                 }
             )
-        if self.pk and self.state != SaleState.DRAFT:
-            self._refuse_changes(Sale.objects.get(pk=self.pk))
 
-    def _refuse_changes(self, before: "Sale") -> None:
-        changed = [field for field in FROZEN_FIELDS if getattr(self, field) != getattr(before, field)]
-        if changed:
-            message = _("The sale is published: this can no longer change.")
-            raise ValidationError(dict.fromkeys(changed, message), code="frozen")
+    @property
+    def is_published(self) -> bool:
+        """Whether it was published. It stays published when it is paused, over or called off."""
+        return self.state != SaleState.DRAFT
 
     def commit_to(self, secret: bytes) -> None:
         """Commits the sale to the secret of its draw, which stays sealed until `publish_secret`. The caller saves."""
