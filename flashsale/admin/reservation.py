@@ -4,6 +4,7 @@ from typing import Any
 
 from cryptography.fernet import InvalidToken
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -61,8 +62,9 @@ class RefundAgain(Action):
         return [_("The payment provider gets the request again. It refunds a payment only once.")]
 
     def perform(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """Makes the refund due. A Celery task sends it."""
-        refund.refund_again(reservation=row.pk)
+        """Makes the refund due. A Celery task sends it. Raises ValidationError if the refund has not failed."""
+        if not refund.refund_again(reservation=row.pk, by=request.user):
+            raise ValidationError(_("The refund has not failed: nothing was changed."))
         return _("The refund is due again.")
 
 
@@ -72,6 +74,8 @@ class ReservationAdmin(ReadOnlyAdmin):
 
     list_display = ["id", "sale", "allocation", "channel", "number", "quantity", "state_name", "paid", "ships"]
     list_filter = ["state", "sale", "channel"]
+    # A search by phone, e-mail or payment leads to the list of the reservations that it found.
+    link_lookups = ("id__in",)
     list_select_related = ["sale", "allocation", "channel", "payment", "case"]
     search_fields = ["id__startswith"]
     search_help_text = gettext_lazy("The first characters of the reservation's id.")

@@ -23,6 +23,7 @@ from flashsale.models import (
     Stock,
     Unit,
 )
+from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.rules import lottery, trail
 from flashsale.rules.reasons import REASONS
 from flashsale.rules.states import ReservationState, SaleState, UnitState
@@ -229,19 +230,22 @@ def _out_of_order(campaign: Campaign) -> Iterator[str]:
     """Promise 6. Numbers follow from the committed secret, and each reservation has a number that was called."""
     for sale in _sales(campaign):
         if not commitment_holds(sale):
-            yield f"{sale.code}: the secret does not match the commitment"
+            yield f"{sale.code}: the secret does not match the commitment, or this server's key cannot decrypt it"
         for line in sale.allocations.exclude(cohort=None):
             yield from out_of_order(sale, line, called=max(line.called, _called(sale, line)))
 
 
 def commitment_holds(sale: Sale) -> bool:
     """Whether the commitment that the sale published belongs to its secret."""
-    return lottery.commitment(bytes(sale.secret or b"")).hex() == sale.commitment
+    try:
+        return lottery.commitment(sale.draw_secret()).hex() == sale.commitment
+    except SecretUnreadable:
+        return False
 
 
 def out_of_order(sale: Sale, line: Allocation, *, called: int) -> Iterator[str]:
     """The faults in the order of a line that is drawn and called up to the number `called`, by PostgreSQL."""
-    seed = lottery.seed(bytes(sale.secret or b""), line.code, line.cohort or 0)
+    seed = lottery.seed(sale.draw_secret(), line.code, line.cohort or 0)
     if seed.hex() != line.seed:
         yield f"{line}: the seed does not follow from secret and cohort"
     rows = Reservation.objects.filter(allocation=line).exclude(state=ReservationState.ABANDONED)

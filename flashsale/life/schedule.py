@@ -31,7 +31,6 @@ from flashsale.models import (
     Stock,
 )
 from flashsale.models.sale import LOBBY, MESSAGE_BYTES_MAX, UNITS_MAX, ms
-from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import AllocationMode, Phase, SaleState
 
@@ -292,8 +291,7 @@ def _publish(sale: Sale, now: datetime) -> None:
     if problems:
         raise ValidationError(problems)
     sale.full_clean()
-    sale.secret = os.urandom(SECRET_BYTES)
-    sale.commitment = lottery.commitment(sale.secret).hex()
+    sale.commit_to(os.urandom(SECRET_BYTES))
     sale.state, sale.published_at = SaleState.PUBLISHED, now
     sale.rules = sale.rules or PublishedRuleSet.newest()
     sale.save()

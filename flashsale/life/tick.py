@@ -28,6 +28,7 @@ from flashsale.life.roll_over import roll_over
 from flashsale.life.single_flight import SingleFlight
 from flashsale.life.status import phase_of
 from flashsale.models import Allocation
+from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.rules import calling
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import Phase
@@ -107,6 +108,9 @@ async def _tick_one(code: str) -> None:
         await running.run(partial(_tick_if_due, code))
     except (GateDown, Error, TimeoutError) as error:
         log.warning("tick of %s failed, and is tried again: %s", code, error)
+    except SecretUnreadable as error:
+        # Another server may have the right key, and the other sales must go on.
+        log.error("%s is not drawn: %s", code, error)  # noqa: TRY400 - the text says all, and it repeats
 
 
 async def _tick_if_due(code: str) -> None:

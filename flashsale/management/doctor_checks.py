@@ -17,6 +17,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
+from flashsale.models import Sale
+from flashsale.models.draw_secret import SecretUnreadable
 
 FREE_MB = 500
 # People do not notice a smaller difference. Clocks that NTP sets differ by less.
@@ -173,6 +175,24 @@ def _secrets() -> Check:
     return Check("secrets", not mode & 0o077, f"mode {mode:04o}", "mode 0600", f"chmod 600 {path}")
 
 
+def _draw_secrets() -> Check:
+    """Whether this machine's key decrypts the secrets of the sales that are published and not drawn yet."""
+    unreadable, count = [], 0
+    expected = "FLASHSALE_CONTACT_KEY decrypts the secret of each sale that is not drawn"
+    try:
+        for sale in Sale.objects.filter(sealed_secret__isnull=False):
+            count += 1
+            try:
+                sale.draw_secret()
+            except SecretUnreadable:
+                unreadable.append(sale.code)
+    except (DatabaseError, ImproperlyConfigured) as error:
+        return Check("draws", False, f"no answer: {type(error).__name__}", expected, "see the check of the database")
+    found = f"cannot decrypt {', '.join(unreadable)}" if unreadable else f"{count} sealed"
+    fix = "set the FLASHSALE_CONTACT_KEY with which these sales were published, on every server"
+    return Check("draws", not unreadable, found, expected, fix)
+
+
 def _loopback() -> Check:
     """The servers of a demo listen on the loopback interface."""
     with socket.socket() as listener:
@@ -191,6 +211,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _secrets,
     _sqlite,
     _database,
+    _draw_secrets,
     _redis,
     _clocks,
 )

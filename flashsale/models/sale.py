@@ -11,9 +11,12 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
+from flashsale.models.draw_secret import seal, unseal
+from flashsale.models.frozen import Frozen
 from flashsale.models.rule_set import PublishedRuleSet
 from flashsale.models.state_choices import choices
 from flashsale.rules.clock import ClockLease, line_clock
+from flashsale.rules.lottery import commitment
 from flashsale.rules.states import Phase, SaleState, sale_phase
 
 CLAIM_S = 5 * 60
@@ -23,19 +26,6 @@ ENTRIES_MAX = 1_000_000
 UNITS_MAX = 1_000_000
 POLL_MS_MAX = 300_000
 MESSAGE_BYTES_MAX = 200
-# Shoppers and partners rely on these from the publication on, so they cannot change after it.
-FROZEN_FIELDS = (
-    "campaign",
-    "code",
-    "lobby_at",
-    "opens_at",
-    "closes_at",
-    "limit",
-    "claim_s",
-    "hold_s",
-    "max_entries",
-    "rules",
-)
 
 
 def ms(moment: datetime) -> int:
@@ -61,7 +51,7 @@ def short_enough(message: str) -> None:
         )
 
 
-class Sale(models.Model):
+class Sale(Frozen):
     """One timed event of a campaign. `epoch` grows with every rebuild of Redis, `revision` with every decision."""
 
     campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="sales", verbose_name=_("campaign"))
@@ -135,6 +125,8 @@ class Sale(models.Model):
     )
     epoch = models.PositiveIntegerField(default=0, editable=False)
     revision = models.PositiveIntegerField(default=0, editable=False)
+    # Until the draw the secret is only here, encrypted. The draw publishes it, in `secret`.
+    sealed_secret = models.BinaryField(null=True, editable=False)
     secret = models.BinaryField(null=True, editable=False)
     commitment = models.CharField(_("commitment"), max_length=64, blank=True, editable=False)
     published_at = models.DateTimeField(_("published"), null=True, editable=False)
@@ -152,9 +144,15 @@ class Sale(models.Model):
             ),
             models.CheckConstraint(condition=Q(state__in=[s.value for s in SaleState]), name="sale_state_known"),
             models.CheckConstraint(
-                condition=Q(state="draft", secret=None, published_at=None)
-                | (~Q(state="draft") & Q(secret__isnull=False, published_at__isnull=False, rules__isnull=False)),
+                condition=Q(state="draft", sealed_secret=None, secret=None, published_at=None)
+                | (~Q(state="draft") & Q(published_at__isnull=False, rules__isnull=False)),
                 name="sale_committed_when_published",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="draft")
+                | Q(frozen_at=None, sealed_secret__isnull=False, secret=None)
+                | Q(frozen_at__isnull=False, sealed_secret=None, secret__isnull=False),
+                name="secret_sealed_until_the_draw",
             ),
             models.CheckConstraint(
                 condition=Q(state="paused", paused_at__isnull=False) | (~Q(state="paused") & Q(paused_at=None)),
@@ -166,7 +164,8 @@ class Sale(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError unless the times are in order and no published field has changed."""
+        """Raises ValidationError unless the times are in order and no frozen field has changed."""
+        super().clean()
         if self.opens_at and not self.lobby_at:
             self.lobby_at = self.opens_at - LOBBY
         if self.opens_at and self.closes_at and self.opens_at >= self.closes_at:
@@ -180,14 +179,30 @@ class Sale(models.Model):
                     % {"limit": self.campaign.limit}
                 }
             )
-        if self.pk and self.state != SaleState.DRAFT:
-            self._refuse_changes(Sale.objects.get(pk=self.pk))
 
-    def _refuse_changes(self, before: "Sale") -> None:
-        changed = [field for field in FROZEN_FIELDS if getattr(self, field) != getattr(before, field)]
-        if changed:
-            message = _("The sale is published: this can no longer change.")
-            raise ValidationError(dict.fromkeys(changed, message), code="frozen")
+    @property
+    def is_published(self) -> bool:
+        """Whether it was published. It stays published when it is paused, over or called off."""
+        return self.state != SaleState.DRAFT
+
+    def commit_to(self, secret: bytes) -> None:
+        """Commits the sale to the secret of its draw, which stays sealed until `publish_secret`. The caller saves."""
+        self.commitment = commitment(secret).hex()
+        self.sealed_secret = seal(secret, commitment=self.commitment)
+
+    def draw_secret(self) -> bytes:
+        """The secret of the draw, sealed or not: the only function that reads it.
+
+        Raises SecretUnreadable when this server's key cannot decrypt it. Only the draw, its transcript and checks of
+        the draw may use the result.
+        """
+        if self.secret is not None:
+            return bytes(self.secret)
+        return unseal(bytes(self.sealed_secret or b""), commitment=self.commitment)
+
+    def publish_secret(self) -> None:
+        """Stores the secret in clear, because the draw has made it public. The caller saves."""
+        self.secret, self.sealed_secret = self.draw_secret(), None
 
     def line_ms(self, wall_ms: int) -> int:
         """The line's clock: wall time minus all time after the opening in which reserving was impossible, in ms."""

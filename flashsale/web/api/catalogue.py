@@ -96,7 +96,7 @@ def _transcript(sale: Sale) -> dict[str, Any]:
         "version": 1,
         "sale": sale.code,
         "commitment": sale.commitment,
-        "secret": bytes(sale.secret or b"").hex(),
+        "secret": sale.draw_secret().hex(),
         "beacon": "",
         "lines": {line.code: {"cohort": line.cohort, "seed": line.seed} for line in lines},
     }

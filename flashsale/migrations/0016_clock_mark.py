@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('flashsale', '0006_channel_entries_max'),
+        ("flashsale", "0015_channel_entries_max"),
     ]
 
     operations = [
