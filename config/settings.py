@@ -224,6 +224,8 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+SESSION_ENGINE = "flashsale.web.sessions"  # which also ends each session after 12 hours
+SESSION_COOKIE_AGE = 60 * 60  # seconds without a request, after which a session ends
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not FLASHSALE_DEMO
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = env.int("FLASHSALE_HSTS_SECONDS", default=0)
