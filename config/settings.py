@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import database, secrets
+from config import database, production, secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -224,6 +224,8 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+SESSION_ENGINE = "flashsale.web.sessions"  # which also ends each session after 12 hours
+SESSION_COOKIE_AGE = 60 * 60  # seconds without a request, after which a session ends
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not FLASHSALE_DEMO
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = env.int("FLASHSALE_HSTS_SECONDS", default=0)
@@ -272,9 +274,36 @@ FLASHSALE_OUTBOX_URL = ""
 # Text messages with codes in a day, over all sales. The log has an alarm at four fifths of it.
 FLASHSALE_CODES_PER_DAY = env.int("FLASHSALE_CODES_PER_DAY", default=200_000)
 
+# The class of the payment provider. Production refuses to start with the demo's.
+FLASHSALE_PAYMENT_PROVIDER = env.str("FLASHSALE_PAYMENT_PROVIDER", default=production.DEMO_PROVIDER)
+
 # How one-time codes are sent: "email", "console", or "webhook" (the operator's SMS gateway).
 FLASHSALE_CODE_SENDER = env.str("FLASHSALE_CODE_SENDER", default="email")
 FLASHSALE_CODE_WEBHOOK = env.str("FLASHSALE_CODE_WEBHOOK", default="")
+
+# --- What must not start in production -----------------------------------------------------------------------------
+
+# By these settings other machines can reach the site. Empty on a machine of one's own.
+FLASHSALE_SIGNS_OF_PRODUCTION = production.signs_of_production(
+    hosts=ALLOWED_HOSTS,
+    origins=[*CSRF_TRUSTED_ORIGINS, FLASHSALE_URL],
+    proxies=FLASHSALE_TRUSTED_PROXIES,
+    hsts_s=SECURE_HSTS_SECONDS,
+)
+# Why no server may start with these settings. `manage.py doctor` shows it too.
+FLASHSALE_REFUSALS = list(
+    production.refusals(
+        demo=FLASHSALE_DEMO,
+        debug=DEBUG,
+        payment_provider=FLASHSALE_PAYMENT_PROVIDER,
+        code_sender=FLASHSALE_CODE_SENDER,
+        mail_backend=env.email_url("EMAIL_URL", default="smtp://localhost:25")["EMAIL_BACKEND"],
+        signs=FLASHSALE_SIGNS_OF_PRODUCTION,
+    )
+)
+# Debug pages and error reports hide secrets by their names and by their values.
+DEFAULT_EXCEPTION_REPORTER = "flashsale.web.debug_pages.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "flashsale.web.debug_pages.SecretsFilter"
 
 # --- Logs: one JSON object per line, on standard error ----------------------------------------------------------------
 

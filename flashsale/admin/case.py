@@ -67,9 +67,8 @@ class CaseAdmin(ReadOnlyAdmin):
             case = context["original"]
             record_view(case=case, by=request.user)
             if "graph" in context["panel"]:
-                with_contacts = request.user.has_perm("flashsale.view_contact")
                 group = case_graph.group_of(case)
-                context["panel"]["side_by_side"] = case_graph.side_by_side(group, with_contacts=with_contacts)
+                context["panel"]["side_by_side"] = case_graph.side_by_side(group, reader=request.user)
         return response
 
     @admin.display(description=gettext_lazy("reservation"))

@@ -81,6 +81,22 @@ def _is_installed(name: str) -> bool:
     return True
 
 
+def _mode() -> Check:
+    """Whether the servers may start: nothing of a demo serves other people."""
+    signs = settings.FLASHSALE_SIGNS_OF_PRODUCTION
+    found = [*settings.FLASHSALE_REFUSALS]
+    if settings.FLASHSALE_DEMO and not found:
+        found = ["a demo, for this machine only"]
+    kind = f"production: {signs[0]}" if signs else "this machine only: FLASHSALE_HOSTS names no other"
+    return Check(
+        "mode",
+        not settings.FLASHSALE_REFUSALS,
+        "\n".join(found or [kind]),
+        "in production no FLASHSALE_DEMO, no FLASHSALE_DEBUG, a payment provider of your own",
+        "change the settings that are named; until then no server starts",
+    )
+
+
 def _redis() -> Check:
     expected, fix = f"an answer from {_without_password(settings.REDIS_URL)}", "make run   (or set REDIS_URL)"
     try:
@@ -209,6 +225,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _loopback,
     _disk,
     _secrets,
+    _mode,
     _sqlite,
     _database,
     _draw_secrets,
