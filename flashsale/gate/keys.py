@@ -35,7 +35,7 @@
 | fs:{c}:refused:<sale>           | HASH   | verb and word → how often it was refused (refusal_counts.py)             |
 | fs:{c}:used:campaign            | HASH   | digest (hex) → units held and bought in the campaign                     |
 | fs:{c}:used:<sale>              | HASH   | the same in one sale, where the sale has a limit of its own              |
-| fs:{c}:unpaid                   | HASH   | digest (hex) → expired unpaid holds in the campaign                      |
+| fs:{c}:unpaid                   | HASH   | digest (hex) → unpaid holds in the campaign (models/limit_slot.py)       |
 | fs:{c}:tick:<sale>              | STRING | a process looked after the sale in the last 200 ms (expires then)        |
 
 A day after a sale's end, sale_cards.remove_sale deletes the crowd's keys at once. Card, state, lines, stock and counts

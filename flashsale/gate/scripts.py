@@ -270,8 +270,8 @@ async def give_back(
 ) -> int | Outcome:
     """Ends a reservation that the books have ended, and offers units (id, version, SKU); how many units are new.
 
-    `frees_limit`: its limit is given back. `how` is the state in which it ended (ReservationState): "abandoned" gives
-    its place and its request key back, too.
+    `frees_limit`: its limit is given back. `how` says how it ended (EndedReservation): "abandoned" gives its place and
+    its request key back, too, and "expired" counts it as an unpaid hold.
     """
     keys, n = keys_of(card), line.line_id
     offered = [x for unit, version, sku in units for x in (unit, version, line.skus.index(sku))]

@@ -16,6 +16,12 @@ class Cancellation(models.Model):
     case = models.OneToOneField(Case, models.PROTECT, null=True, related_name="cancellation", verbose_name=_("case"))
     reason = models.CharField(_("reason"), max_length=40)
     at = models.DateTimeField(_("cancelled"))
+    back_to_line = models.BooleanField(
+        _("back to the line"),
+        default=False,
+        db_default=False,
+        help_text=_("The buyer cancelled while the sale was running: the next person in the line gets the units."),
+    )
     appeal_until = models.DateTimeField(_("appeal until"), null=True)
 
     class Meta:

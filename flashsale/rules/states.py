@@ -49,7 +49,8 @@ class PlaceState(StrEnum):
 class UnitState(StrEnum):
     """free → held → sold → returned → free (in another allocation).
 
-    Also held → free when a hold ends, free → sold for a late payment, and returned → sold when an appeal is won.
+    Also held → free when a hold ends, sold → free when a buyer cancels in a running sale, free → sold for a late
+    payment, and returned → sold when an appeal is won.
     """
 
     FREE = "free"

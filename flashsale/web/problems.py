@@ -65,7 +65,7 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.LINE_FULL: (409, gettext_noop("The line is full.")),
     Outcome.NOT_ELIGIBLE: (403, gettext_noop("This line is only for people on its list.")),
     Outcome.LIMIT_REACHED: (409, gettext_noop("The limit per person is reached.")),
-    Outcome.UNPAID_TWICE: (409, gettext_noop("Twice unpaid: no further reservation in this campaign.")),
+    Outcome.UNPAID_TWICE: (409, gettext_noop("Twice unpaid or cancelled: no further reservation in this campaign.")),
     Outcome.SOLD_OUT: (409, gettext_noop("No unit is free now.")),
     Outcome.OFFER_GONE: (409, gettext_noop("This offer is gone. You may choose another one.")),
     Outcome.NO_ROOM: (503, gettext_noop("The sale cannot answer right now. Please try again.")),

@@ -13,7 +13,7 @@ from django.test import Client
 from flashsale.life import review
 from flashsale.models import Cancellation, Reservation, Sale
 from flashsale.rules.reasons import ReasonCode
-from tests.factories import forget, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import end_now, forget, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import come_due, reap
 from tests.web.shop import Visitor
 
@@ -107,6 +107,17 @@ def test_a_buyer_cancels_by_the_page(ani: Visitor) -> None:
     answer = ani.client.post(f"/s/{ani.sale.code}/order/{reservation}/cancel", {"sure": "yes"}, follow=True)
     assert "Buyer&#x27;s request" in answer.content.decode()
     assert Cancellation.objects.get().reason == ReasonCode.BUYER_REQUEST
+
+
+def test_the_page_says_what_follows_from_a_cancellation_while_the_sale_is_running(ani: Visitor) -> None:
+    reservation = ani.reserve()
+    ani.confirm(reservation)
+    follows = "after two of these I cannot reserve again in this campaign"
+    assert follows in ani.get(f"order/{reservation}").content.decode()
+    end_now(ani.sale)
+    page = ani.get(f"order/{reservation}").content.decode()
+    assert "Yes, cancel it and refund me." in page
+    assert follows not in page
 
 
 def test_the_order_leads_to_the_page_of_its_cancellation(ani: Visitor) -> None:

@@ -170,7 +170,7 @@ local function bits_of(key, positions)
   return bits
 end
 
--- A person whose unpaid holds have expired this often in a campaign gets no further hold.
+-- A person with so many unpaid holds in a campaign gets no further hold.
 local UNPAID_MAX = 2
 
 local WORD = 'w'

@@ -99,7 +99,12 @@ class CancelReservation(PartnerView):
         responses=serializers.ReservationSerializer,
     )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
-        """Cancels an order once, because the buyer asked or because the payment failed."""
+        """Cancels an order once, because the buyer asked or because the payment failed.
+
+        While the sale is running, the next person in the line gets the units, and the order counts as an unpaid hold of
+        its buyer. After two of these, the buyer gets no further hold in the campaign. After the sale, the units wait in
+        the return pool, and nothing counts.
+        """
 
         def act() -> dict[str, Any]:
             form = serializers.CancelSerializer(data=request.data)

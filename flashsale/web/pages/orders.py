@@ -197,5 +197,11 @@ def _actions(row: Reservation) -> list[dict[str, str]]:
     if row.state == ReservationState.HELD:
         return action("release", gettext("Cancel reservation"), gettext("Yes, my turn is over then."))
     if row.state == ReservationState.CONFIRMED:
-        return action("cancel", gettext("Cancel this order"), gettext("Yes, cancel it and refund me."))
+        sure = gettext("Yes, cancel it and refund me.")
+        if not row.sale.is_over(timezone.now()):
+            sure = gettext(
+                "Yes, cancel it and refund me. The next person gets the unit. It counts as a reservation that I did "
+                "not pay; after two of these I cannot reserve again in this campaign."
+            )
+        return action("cancel", gettext("Cancel this order"), sure)
     return []

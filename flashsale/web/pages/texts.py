@@ -128,7 +128,10 @@ def refusal(refused: Refused, *, has_place: bool) -> str:
 def endings(*, limit: int) -> dict[str, tuple[str, str]]:
     """Why a shopper cannot go on, by state of the place, phase of the sale or problem code: (heading, explanation)."""
     return {
-        "gone": (_("Sold out"), _("All units are sold and paid for. Thank you for standing in line.")),
+        "gone": (
+            _("Sold out"),
+            _("All units are sold and paid for. If a buyer cancels, this page calls the next person."),
+        ),
         "closed": (_("The sale is over"), _("No reservation can be made any more.")),
         "called_off": (
             _("The sale was called off"),
@@ -154,8 +157,11 @@ def endings(*, limit: int) -> dict[str, tuple[str, str]]:
             _("The limit is %(limit)d per person; what you have already bought or reserved counts.") % {"limit": limit},
         ),
         "unpaid_twice": (
-            _("Twice unpaid"),
-            _("You did not pay in time twice: no further reservation in this campaign."),
+            _("No further reservation"),
+            _(
+                "Two of your reservations were not paid in time, or were cancelled. "
+                "You cannot reserve in this campaign."
+            ),
         ),
         "place_elsewhere": (
             _("You stand in another line"),
