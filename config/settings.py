@@ -192,6 +192,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": [],  # DRF's own let extra requests through under load; ours count in Redis
+    "URL_FORMAT_OVERRIDE": None,  # ?format= is no parameter of ours, so it is refused like every unknown one
     "EXCEPTION_HANDLER": "flashsale.web.api.exceptions.handle",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }

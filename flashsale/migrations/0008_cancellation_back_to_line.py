@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("flashsale", "0005_permission_names")]
+    dependencies = [("flashsale", "0006_sealed_secret")]
 
     operations = [
         migrations.AddField(

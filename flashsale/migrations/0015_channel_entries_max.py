@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("flashsale", "0006_sealed_secret"),
+        ("flashsale", "0009_call_refusals"),
     ]
 
     operations = [

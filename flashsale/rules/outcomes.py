@@ -11,6 +11,7 @@ class Outcome(StrEnum):
 
     # The request itself is wrong. Nothing was looked up in Redis or PostgreSQL.
     MALFORMED = "malformed"
+    UNKNOWN_FIELD = "unknown_field"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"

@@ -4,6 +4,8 @@ How the status is chosen: 4xx means that the caller must change the request; 409
 not possible now or not for this caller; 503 means that the caller may send the same request again.
 """
 
+import re
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 from http import HTTPStatus
@@ -18,6 +20,8 @@ from flashsale.rules.outcomes import EFFECTS, Outcome
 CONTENT_TYPE = "application/problem+json"
 LANGUAGES = {"id": "id", "in": "id", "en": "en"}  # old Android phones say "in" for Indonesian
 ACCEPT_LANGUAGE_CHARS_MAX = 200
+FIELDS_NAMED_MAX = 10
+FIELD_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,39}")
 
 
 class Fault(StrEnum):
@@ -34,6 +38,7 @@ ProblemCode = Outcome | Fault
 
 TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.MALFORMED: (400, gettext_noop("The request cannot be understood.")),
+    Outcome.UNKNOWN_FIELD: (422, gettext_noop("The request has a field that is not known here.")),
     Outcome.UNAUTHENTICATED: (401, gettext_noop("A valid partner key is required.")),
     Outcome.FORBIDDEN: (403, gettext_noop("This is not open to you.")),
     Outcome.NOT_FOUND: (404, gettext_noop("There is nothing here.")),
@@ -134,6 +139,12 @@ def problem(
     if retry_after_s is not None:
         document["retry_after_s"] = retry_after_s
     return document
+
+
+def unknown_fields(names: Iterable[str], known: Iterable[str]) -> str:
+    """The detail of UNKNOWN_FIELD. A name that is no word is not repeated, because it may be personal data."""
+    shown = [name if FIELD_PATTERN.fullmatch(name) else "(not a word)" for name in names][:FIELDS_NAMED_MAX]
+    return f"Not known here: {', '.join(shown)}. Known: {', '.join(known) or 'nothing'}."
 
 
 def code_for_status(status: int) -> ProblemCode:

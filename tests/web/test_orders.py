@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from flashsale.life import review
-from flashsale.models import Cancellation, Reservation, Sale
+from flashsale.models import Cancellation, DemoCharge, Reservation, Sale
 from flashsale.rules.reasons import ReasonCode
 from tests.factories import end_now, forget, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import come_due, reap
@@ -71,6 +71,40 @@ def test_what_does_not_fit_is_refused_and_the_hold_stays(
     assert code_of(ani.confirm(reservation, **changes)) == refusal
     assert Reservation.objects.get().state == "held"
     assert ani.confirm(reservation).status_code == 200
+
+
+@pytest.mark.parametrize("key", [None, "press-1"])
+def test_a_declined_payment_that_is_sent_again_is_charged_once(ani: Visitor, key: str | None) -> None:
+    reservation = ani.reserve()
+    for _ in range(2):
+        assert code_of(ani.confirm(reservation, key=key, instrument="demo-declined")) == (402, "payment_declined")
+    assert DemoCharge.objects.count() == 1
+    if key:
+        assert code_of(ani.confirm(reservation, key=key)) == (422, "key_reused")
+        assert code_of(ani.confirm(reservation, key="press-2", instrument="demo-declined")) == (402, "payment_declined")
+        assert DemoCharge.objects.count() == 2
+    assert ani.confirm(reservation, key="press-3").status_code == 200
+    assert code_of(ani.confirm(reservation, key=key, instrument="demo-declined")) == (402, "payment_declined")
+    assert Reservation.objects.get().state == "confirmed"
+
+
+def test_a_key_that_cannot_be_one_is_refused(ani: Visitor) -> None:
+    reservation = ani.reserve()
+    for key in ("x" * 129, "naïve"):
+        assert code_of(ani.confirm(reservation, key=key)) == (400, "key_missing")
+    assert (DemoCharge.objects.count(), Reservation.objects.get().state) == (0, "held")
+
+
+def test_the_keys_of_two_browsers_never_meet(gate: redis.Redis) -> None:
+    sale = lobby_sale(channels=("mi.com",), opens_in_s=600)
+    buyers = [Visitor(sale), Visitor(sale, "budi")]
+    for buyer in buyers:
+        buyer.enter()
+    open_now(sale)
+    tend(sale)
+    orders = [buyer.confirm(buyer.reserve(), key="same").json()["order"] for buyer in buyers]
+    assert len(set(orders)) == 2
+    assert Reservation.objects.filter(state="confirmed").count() == 2
 
 
 def test_another_browser_sees_and_changes_nothing(ani: Visitor) -> None:

@@ -22,6 +22,7 @@ from flashsale.rules.states import (
     Remedy,
     ReservationState,
 )
+from flashsale.web.api.strict import PageSerializer, StrictSerializer
 
 CHARS_MAX = 200
 ADDRESS_CHARS_MAX = 512
@@ -261,14 +262,18 @@ class ReservationSerializer(serializers.Serializer[Any]):
         return case.state if case else None
 
 
-class FiltersSerializer(serializers.Serializer[Any]):
-    """Query parameters that select reservations."""
+class FiltersSerializer(PageSerializer):
+    """Query parameters that select reservations, and the page."""
 
     sale = serializers.CharField(source="sale__code", required=False, help_text="The code of a sale.")
     state = serializers.ChoiceField(STATES, required=False)
 
 
-class ContactSerializer(serializers.Serializer[Any]):
+# Of these parameters, those that select rows, by their name in PostgreSQL.
+FILTERS = ("sale__code", "state")
+
+
+class ContactSerializer(StrictSerializer):
     """Where to send the goods and the letters."""
 
     name = Text(max_length=CHARS_MAX)
@@ -277,7 +282,7 @@ class ContactSerializer(serializers.Serializer[Any]):
     email = Text(max_length=VALUE_CHARS_MAX)
 
 
-class ConfirmSerializer(serializers.Serializer[Any]):
+class ConfirmSerializer(StrictSerializer):
     """The confirmation of an order: who buys, the price, how it is paid."""
 
     identity = serializers.DictField(
@@ -306,7 +311,7 @@ class ConfirmSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError(f"The axes are {', '.join(Axis)}.") from error
 
 
-class CancelSerializer(serializers.Serializer[Any]):
+class CancelSerializer(StrictSerializer):
     """A cancellation by the channel, which is possible for buyer_request and payment_failed only."""
 
     reason = serializers.ChoiceField([code.value for code in ReasonCode])

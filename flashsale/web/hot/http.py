@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http.cookies import CookieError
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from django.conf import settings
@@ -61,6 +61,7 @@ class HotRequest:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
+        self._query: bytes = scope.get("query_string", b"")
         self._receive = receive
         self._peer: tuple[str, int] | None = scope.get("client")
         self._headers = _merge_headers(scope["headers"])
@@ -100,6 +101,12 @@ class HotRequest:
         """Whether our own page sent this request. Browsers set Origin on each POST, and a page cannot change it."""
         origin = self.header(b"origin")
         return origin_host(origin) == self.header(b"host") or origin in settings.CSRF_TRUSTED_ORIGINS
+
+    def refuse_query(self) -> None:
+        """Refuses UNKNOWN_FIELD for every query parameter, because no verb has one."""
+        if self._query:
+            names = [name for name, _ in parse_qsl(self._query.decode("latin-1"), keep_blank_values=True)]
+            raise Refused(Outcome.UNKNOWN_FIELD, problems.unknown_fields(names, ()))
 
     async def json(self) -> dict[str, Any]:
         """Reads the body, which must be one JSON object. Raises HttpFault, ClientDisconnected; refuses MALFORMED."""

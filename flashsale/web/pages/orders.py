@@ -29,6 +29,7 @@ from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.rules.states import ReservationState
 from flashsale.web import browser_cookie, client_ip, problems
 from flashsale.web.formatting import format_time
+from flashsale.web.idempotency import answer_once, fingerprint, valid_key
 from flashsale.web.pages import own_orders, texts
 from flashsale.web.pages.json_views import json_post, text_fields
 from flashsale.web.pages.sale_page import busy_page, page_context
@@ -38,7 +39,10 @@ BUYER = ("name", "address", "phone", "email")
 
 @json_post
 def confirm(request: HttpRequest, code: str) -> HttpResponse:
-    """Pays the reservation of this browser's place; responds with the address of the order page."""
+    """Pays the reservation of this browser's place; responds with the address of the order page.
+
+    The script sends an Idempotency-Key for each press of the button. Without one, the body is the key.
+    """
     fields = text_fields(request, "reservation", "amount", "method", "instrument", *BUYER)
     missing = [name for name in BUYER if not fields[name].strip()]
     if missing:
@@ -54,8 +58,22 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
     }
     buyer = Buyer(identity, {name: fields[name] for name in BUYER}, (get_language() or "id")[:2])
     payment_choice = PaymentChoice(_amount(fields["amount"]), fields["method"], fields["instrument"])
-    confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice)
-    return JsonResponse({"order": reverse("order", args=[code, row.pk])})
+
+    def pay(call: int) -> dict[str, Any]:
+        confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice, call=call)
+        row.refresh_from_db(fields=["state"])
+        return {"order": reverse("order", args=[code, row.pk])}
+
+    key = request.headers.get("Idempotency-Key")
+    document, _ = answer_once(
+        channel=row.channel_id,
+        # A key belongs to the place that made the reservation, so those of two browsers never meet.
+        key=fingerprint([str(row.pk), valid_key(key) if key else fields]),
+        request=fingerprint([str(row.pk), fields]),
+        act=pay,
+        settled=lambda _: row.state != ReservationState.HELD,
+    )
+    return JsonResponse(document)
 
 
 @json_post
