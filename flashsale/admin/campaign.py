@@ -149,7 +149,7 @@ class CampaignAdmin(ActionAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> list[str]:  # noqa: ARG002
         """For a frozen campaign also the fields that the first publication froze."""
-        return ["code", "time_zone", "currency", "limit", "frozen"] if is_frozen(obj) else ["frozen"]
+        return ["code", "time_zone", "currency", "limit", "codes_need_work", "frozen"] if is_frozen(obj) else ["frozen"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
         """False for a frozen campaign."""

@@ -21,7 +21,8 @@ from flashsale.gate.sale_card import SaleCard
 from flashsale.life import places
 from flashsale.life.enter import digest_identity
 from flashsale.providers.messages import codes as sender
-from flashsale.rules.identity import Axis, message_address, mobile_country
+from flashsale.providers.messages.failures import failure_of
+from flashsale.rules.identity import Axis, BadValue, message_address, mobile_country
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
 from flashsale.web import browser_cookie, limits
@@ -64,9 +65,16 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
 
 
 def _refuse_unreachable(card: SaleCard, contacts: Mapping[str, str]) -> None:
-    """Refuses BAD_IDENTITY for a phone that is no mobile of the campaign's countries, before anything is counted."""
-    phone = contacts.get(Axis.PHONE.value)
-    if phone and mobile_country(message_address(Axis.PHONE, phone)) not in card.code_countries:
+    """Refuses BAD_IDENTITY before anything is counted.
+
+    A phone must be a mobile of the campaign's countries, and a mailbox must be one that e-mails can reach.
+    """
+    try:
+        reachable = {name: message_address(Axis(name), value) for name, value in contacts.items()}
+    except BadValue as error:
+        raise Refused(Outcome.BAD_IDENTITY, f"{error.axis.value}: {error}") from error
+    phone = reachable.get(Axis.PHONE.value)
+    if phone and mobile_country(phone) not in card.code_countries:
         countries = ", ".join(card.code_countries)
         raise Refused(Outcome.BAD_IDENTITY, f"phone: codes go to mobile numbers of {countries} only.")
 
@@ -114,6 +122,10 @@ def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
             message=sender.Message(axis=axis.value, to=message_address(axis, contact), code=code, sale=card.name)
         )
     except sender.NotSent as error:
+        failure = failure_of(error.__cause__ or error)
+        facts = {"failure": failure.reason.value, "smtp_code": failure.smtp_code}
+        # Without the error's text, which may name the address.
+        log.warning("a code was not sent", axis=axis.value, error=type(error.__cause__).__name__, **facts)
         raise Refused(Outcome.NOT_READY, "The code could not be sent.") from error
     mac = code_mac(settings.FLASHSALE_PEPPER, code, nonce)
     challenge = Challenge(card.campaign, axis, digest, mac, _now_ms() + VALID_MS, nonce)
