@@ -118,6 +118,17 @@ def script(*, limit: int) -> dict[str, object]:
     }
 
 
+def work() -> dict[str, str]:
+    """The texts that work.js shows."""
+    return {
+        "wait": _("One moment: this device is solving a small puzzle that keeps robots away. It takes a few seconds."),
+        "none": _(
+            "This browser cannot solve the puzzle that keeps robots away, because the page was not opened over HTTPS "
+            "or the browser is too old. Open the page with https:// or another browser."
+        ),
+    }
+
+
 def refusal(refused: Refused, *, has_place: bool) -> str:
     """What a shopper reads after a refusal; says more than the title of the problem where it can."""
     language = (get_language() or "id")[:2]
