@@ -117,6 +117,8 @@ class SaleCard:
     canon_version: int = 1
     # Countries whose mobile numbers get one-time codes.
     code_countries: tuple[str, ...] = ("ID",)
+    # Whether a browser solves a puzzle before it gets a code.
+    codes_need_work: bool = False
 
     def most_indexes(self, line: LineCard) -> int:
         """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""

@@ -71,7 +71,8 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
             "reason": code,
             "at": now,
             "back_to_line": back_to_line,
-            "appeal_until": _appeal_until(row.sale, now) if why.needs_case else None,
+            # The time to appeal begins when the letter is handed over (`notify`).
+            "appeal_until": None,
         },
     )
     Payment.objects.filter(reservation=row, state=PaymentState.PAID).update(
@@ -89,8 +90,11 @@ def _is_over(sale: int, now: datetime) -> bool:
     return Sale.objects.select_related("clock").get(pk=sale).is_over(now)
 
 
-def _appeal_until(sale: Sale, now: datetime) -> datetime:
-    """The end of the time to appeal: BEFORE_REALLOCATION before the first plan, but not earlier than promised."""
+def appeal_end(sale: Sale, now: datetime) -> datetime:
+    """The end of a time to appeal that begins now.
+
+    It ends BEFORE_REALLOCATION before the first plan, but not earlier than promised.
+    """
     promised = now + timedelta(seconds=sale.campaign.appeal_s)
     planned = sale.reallocations.filter(due_at__gt=now).aggregate(first=Min("due_at"))["first"]
     return max(promised, planned - BEFORE_REALLOCATION) if planned else promised
@@ -105,6 +109,7 @@ def make_final(row: Reservation) -> EndedReservation:
 def free_limit_slots(*, most: int = 100) -> int:
     """Makes cancellations by review final whose time to appeal ended without an appeal; returns how many.
 
+    The time to appeal has no end while the buyer was not told.
     Safe to repeat.
     """
     over = {"cancellation__appeal_until__lt": timezone.now(), "case__appeal": None}

@@ -7,7 +7,7 @@ the provider's answer does to them, are drawn in `settle.py`.
 import logging
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import lru_cache
@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from flashsale.books.reservations import refusal_of
+from flashsale.life.contact import checked_contact
 from flashsale.life.enter import digester
 from flashsale.life.refund import refund
 from flashsale.life.settle import refund_earlier_attempt, settle, take_limit_slots
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 KEEP_CONTACT = timedelta(days=90)
 _REFUND_OWED = frozenset({PaymentState.REFUND_DUE, PaymentState.REFUND_FAILED})
 DECLINED = "The units stay held; choose another way to pay, under another Idempotency-Key."
-CONTACT_FIELDS = ("name", "address", "phone", "email")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Buyer:
     """The person who buys.
 
     `identity` holds raw values by axis: every hard axis, and the soft ones that are known. `contact` holds the
-    CONTACT_FIELDS. `language` is "id" or "en".
+    CONTACT_FIELDS of `contact.py`. `language` is "id" or "en".
     """
 
     identity: Mapping[Axis, str]
@@ -187,6 +187,8 @@ def _start(
             if paying and _has_ended(row, now):
                 return row, _Before.NOTHING
             _refuse_ended(row, now)
+            if row.state == ReservationState.HELD:
+                buyer = replace(buyer, contact=checked_contact(buyer.contact))
             if known and known.state in _REFUND_OWED and row.state == ReservationState.HELD:
                 return row, _Before.REFUND
             if payment_choice.method not in payments.METHODS:
@@ -300,8 +302,7 @@ def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes]
         row.traits.all().delete()
         Contact.objects.filter(reservation=row).delete()
     Trait.objects.bulk_create(Trait(reservation=row, axis=axis, digest=d.hex()) for axis, d in traits.items())
-    data = {name: buyer.contact.get(name, "")[:500] for name in CONTACT_FIELDS}
-    Contact.seal(row, data, buyer.language, row.sale.closes_at + KEEP_CONTACT).save()
+    Contact.seal(row, dict(buyer.contact), buyer.language, row.sale.closes_at + KEEP_CONTACT).save()
 
 
 def _start_payment(row: Reservation, known: Payment | None, method: str, now: datetime) -> None:

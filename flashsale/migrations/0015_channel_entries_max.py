@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("flashsale", "0009_call_refusals"),
+        ("flashsale", "0010_letters_and_proof_of_work"),
     ]
 
     operations = [

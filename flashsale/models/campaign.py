@@ -75,6 +75,13 @@ class Campaign(Frozen):
         _("countries of phones that get codes"), max_length=120, default=HOME_REGION, validators=[known_countries],
         help_text=_("Two-letter codes between commas. A code goes to mobile numbers of these countries only."),
     )  # fmt: skip
+    codes_need_work = models.BooleanField(
+        _("proof of work before codes"),
+        default=False,
+        help_text=_(
+            "A browser computes for some seconds before it gets a code, so that a flood of codes is expensive."
+        ),
+    )
     # The version of the canonical forms (rules/identity.py). It never changes, because another form of a phone number
     # or mailbox is another digest, and one person would count as two.
     canon_version = models.PositiveSmallIntegerField(default=CANON_VERSION, editable=False)

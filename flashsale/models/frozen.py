@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 # frozen once a published sale uses it. All other rows are frozen with their sale.
 FROZEN: Mapping[str, tuple[str, ...]] = {
     "campaign": (
-        "code", "name", "time_zone", "currency", "limit", "appeal_s", "undo_s", "code_countries",
+        "code", "name", "time_zone", "currency", "limit", "appeal_s", "undo_s", "code_countries", "codes_need_work",
         "canon_version", "frozen_at",
     ),
     "campaignaxis": ("campaign", "axis", "hard", "checked_at"),

@@ -29,6 +29,10 @@ CANON_VERSIONS = frozenset({1, 2})
 VALUE_CHARS_MAX = 256
 ADDRESS_CHARS_MAX = 512
 HOME_REGION = "ID"
+# SMTP's bound of an address.
+EMAIL_CHARS_MAX = 254
+# Categories of characters that end a line, and of other control characters.
+_LINE_BREAKS = frozenset({"Cc", "Zl", "Zp"})
 
 
 class Axis(StrEnum):
@@ -80,10 +84,19 @@ def message_address(axis: Axis, raw: str) -> str:
 
     A mailbox keeps the name that its owner typed, because a mail server has rules of its own about case, dots and
     tags. Its domain is read as :func:`canonical_value` reads it, because another reading is the mailbox of another
-    person.
+    person. A mailbox that no mail server can deliver to, or that our e-mails cannot name, is refused, although it has a
+    canonical value.
     """
     value = canonical_value(axis, raw)
-    return "".join(mailbox.split(raw.strip())) if axis is Axis.EMAIL else value
+    if axis is not Axis.EMAIL:
+        return value
+    local, _, domain = mailbox.split(raw.strip())
+    if len(local) + 1 + len(domain) > EMAIL_CHARS_MAX:
+        raise BadValue(axis, "too_long")
+    has_top_domain = not domain.rpartition(".")[2].isdigit()
+    if not local.isascii() or not has_top_domain or any(unicodedata.category(c) in _LINE_BREAKS for c in raw):
+        raise BadValue(axis, "malformed")
+    return f"{local}@{domain}"
 
 
 # Types of numbers that a code may go to. Some countries, such as the USA, do not distinguish mobiles from fixed lines.

@@ -20,6 +20,7 @@ class Outcome(StrEnum):
     BAD_TOKEN = "bad_token"  # noqa: S105 - a word, not a secret
     FOREIGN_TOKEN = "foreign_token"  # noqa: S105 - a word, not a secret
     BAD_IDENTITY = "bad_identity"
+    UNSOLVED = "unsolved"
     UNPROVEN = "unproven"
     WRONG_CODE = "wrong_code"
     DUPLICATE_OFFER = "duplicate_offer"

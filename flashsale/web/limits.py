@@ -8,6 +8,7 @@ import hmac
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.core.cache import caches
 from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from rest_framework.request import Request
@@ -97,6 +98,15 @@ def count(request: HttpRequest | Request, limit: Limit, value: str | None = None
 def _keyed_hash(value: str) -> str:
     # The hash of django-ratelimit has no key. An attacker who reads Redis could try all IPv4 addresses in a minute.
     return hmac.digest(settings.FLASHSALE_PEPPER, f"limits/{value}".encode(), "sha256").hex()
+
+
+def is_first_use(group: str, value: str, *, keep_s: int) -> bool:
+    """Whether `value` comes for the first time in `keep_s` seconds; False too when Redis cannot say.
+
+    Redis keeps a keyed hash for so long. The fixed periods of a Limit cannot say this: a second use may come right
+    after the end of a period.
+    """
+    return bool(caches[settings.RATELIMIT_USE_CACHE].add(f"{group}:{_keyed_hash(value)}", 1, timeout=keep_s))
 
 
 def enforce(request: HttpRequest | Request, limit: Limit, value: str | None = None) -> Usage:

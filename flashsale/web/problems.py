@@ -47,6 +47,10 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.BAD_TOKEN: (400, gettext_noop("The place token is not valid.")),
     Outcome.FOREIGN_TOKEN: (403, gettext_noop("The place token belongs to another line.")),
     Outcome.BAD_IDENTITY: (422, gettext_noop("The phone number, e-mail or address is missing or does not look right.")),
+    Outcome.UNSOLVED: (
+        422,
+        gettext_noop("The puzzle that keeps robots away was not solved, or it is too old. Please try again."),
+    ),
     Outcome.UNPROVEN: (403, gettext_noop("Please prove your phone number and e-mail first.")),
     Outcome.WRONG_CODE: (422, gettext_noop("The code is wrong or expired. Use the newest message.")),
     Outcome.DUPLICATE_OFFER: (422, gettext_noop("The same offer was named twice.")),

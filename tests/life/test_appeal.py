@@ -249,7 +249,8 @@ def test_a_plan_sets_the_time_to_appeal_and_is_carried_out_once_when_it_is_due(s
     plan = reallocate.plan(source=sale, target=target, reserve=None, due_at=due)
     assert reallocate.plan(source=sale, target=target, reserve=None, due_at=due) == plan
     (order,) = cancelled(sale, staff, ["ani"])
-    assert order.cancellation.appeal_until == due - timedelta(hours=12)
+    notify.send_due()
+    assert fresh(order).cancellation.appeal_until == due - timedelta(hours=12)
     assert (reallocate.carry_out_due(), Move.objects.count()) == (0, 0)
     Cancellation.objects.update(appeal_until=timezone.now() - timedelta(seconds=1))
     Reallocation.objects.update(due_at=timezone.now())

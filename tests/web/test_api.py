@@ -18,6 +18,7 @@ from tests.web.partner import ORDER, WHO, Partner
 
 pytestmark = pytest.mark.usefixtures("gate")
 
+CONTACT: dict[str, str] = ORDER["contact"]  # type: ignore[assignment]
 NOBODYS = "00000000-0000-0000-0000-000000000000"
 
 
@@ -139,6 +140,10 @@ class TestConfirm:
             ({"price": 1}, (422, "wrong_price")),
             ({"identity": {**WHO, "phone": "081200000001"}}, (403, "wrong_identity")),
             ({"identity": {"email": WHO["email"]}}, (422, "bad_identity")),
+            ({"contact": CONTACT | {"email": "bukan-alamat"}}, (422, "bad_identity")),
+            ({"contact": CONTACT | {"email": "ani@b@example.com"}}, (422, "bad_identity")),
+            ({"contact": CONTACT | {"name": "Ani\nevil.example"}}, (422, "bad_identity")),
+            ({"contact": CONTACT | {"phone": "-"}}, (422, "bad_identity")),
             ({"instrument": "demo-declined"}, (402, "payment_declined")),
         ],
     )

@@ -197,7 +197,9 @@ class CancellationSerializer(serializers.Serializer[Any]):
 
     reason = serializers.CharField()
     at = serializers.DateTimeField()
-    appeal_until = serializers.DateTimeField(allow_null=True)
+    appeal_until = serializers.DateTimeField(
+        allow_null=True, help_text="Null while the letter to the buyer is not sent, and when no appeal is possible."
+    )
 
 
 class AppealSerializer(serializers.Serializer[Any]):

@@ -20,6 +20,7 @@ from flashsale.life import release as releasing
 from flashsale.life.cancel import cancel
 from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.confirm import confirm as confirm_order
+from flashsale.life.contact import CONTACT_FIELDS
 from flashsale.life.notify import appeal_outcome_text
 from flashsale.models import Cancellation, Payment, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
@@ -34,8 +35,6 @@ from flashsale.web.pages import own_orders, texts
 from flashsale.web.pages.json_views import json_post, text_fields
 from flashsale.web.pages.sale_page import busy_page, page_context
 
-BUYER = ("name", "address", "phone", "email")
-
 
 @json_post
 def confirm(request: HttpRequest, code: str) -> HttpResponse:
@@ -43,10 +42,7 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
 
     The script sends an Idempotency-Key for each press of the button. Without one, the body is the key.
     """
-    fields = text_fields(request, "reservation", "amount", "method", "instrument", *BUYER)
-    missing = [name for name in BUYER if not fields[name].strip()]
-    if missing:
-        raise Refused(Outcome.BAD_IDENTITY, f"Missing: {', '.join(missing)}.")
+    fields = text_fields(request, "reservation", "amount", "method", "instrument", *CONTACT_FIELDS)
     row = _own(request, code, _uuid(fields["reservation"]))
     identity = {
         Axis.PHONE: fields["phone"],
@@ -56,7 +52,7 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
         Axis.DEVICE: browser_cookie.browser_id(request),
         Axis.NETWORK: client_ip.address_of(request),
     }
-    buyer = Buyer(identity, {name: fields[name] for name in BUYER}, (get_language() or "id")[:2])
+    buyer = Buyer(identity, {name: fields[name] for name in CONTACT_FIELDS}, (get_language() or "id")[:2])
     payment_choice = PaymentChoice(_amount(fields["amount"]), fields["method"], fields["instrument"])
 
     def pay(call: int) -> dict[str, Any]:
@@ -192,9 +188,8 @@ def _notes(row: Reservation) -> list[str]:
     notes = [why.title.in_language(language), why.explanation.in_language(language)]
     if filed and cancellation.case_id:
         notes.append(appeal_outcome_text(filed) or gettext("Your appeal has arrived. Somebody else decides it."))
-    elif cancellation.appeal_until and cancellation.appeal_until >= timezone.now():
-        until = format_time(cancellation.appeal_until, row.sale.campaign.time_zone)
-        notes.append(gettext("You can appeal until %(until)s.") % {"until": until})
+    elif cancellation.has_time_to_appeal(timezone.now()):
+        notes.append(texts.time_to_appeal(cancellation.appeal_until, row.sale.campaign.time_zone))
     return notes
 
 
