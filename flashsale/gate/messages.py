@@ -50,7 +50,8 @@ class Survey:
 
     `wall` is Redis TIME and `now` the line's clock. Both, `called_at` (the last wave) and `runs_until` (how long the
     line's clock may run) are in ms, 0 where there is none. `gaps`: indexes that were never given to a person.
-    `removed`: how often units left the offer without a claim. `free`: units that may be taken, by SKU.
+    `removed`: how often units left the offer without a claim. `free`: units that may be taken, by SKU. `second_claims`:
+    how many of the open claims are in their second window (extra time).
     """
 
     wall: int
@@ -64,6 +65,7 @@ class Survey:
     called: int
     lapsed: int
     open_claims: int
+    second_claims: int
     held: int
     sold: int
     left: int

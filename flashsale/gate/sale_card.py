@@ -108,6 +108,8 @@ class SaleCard:
     canon_version: int = 1
     # Countries whose mobile numbers get one-time codes.
     code_countries: tuple[str, ...] = ("ID",)
+    # Percent of the free units that may wait for claims in their second window.
+    extra_time_share: int = 10
 
     def most_indexes(self, line: LineCard) -> int:
         """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""
