@@ -1,4 +1,7 @@
-"""A share of the free units bounds what extra time costs other people, so that more places may have it."""
+"""A share of the free units bounds what extra time costs other people, so that more places may have it.
+
+New campaigns get version 3 of the canonical forms.
+"""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import migrations, models
@@ -29,5 +32,8 @@ class Migration(migrations.Migration):
                 validators=[MaxValueValidator(10_000)],
                 help_text="People who need longer may ask for twice the claim window. They need not say why.",
             ),
+        ),
+        migrations.AlterField(
+            "Campaign", "canon_version", models.PositiveSmallIntegerField(default=3, editable=False)
         ),
     ]
