@@ -47,6 +47,10 @@ FLASHSALE_URL = env.str("FLASHSALE_URL", default=[*CSRF_TRUSTED_ORIGINS, "http:/
 # Networks of our own reverse proxies, as CIDR. X-Forwarded-For and X-Forwarded-Proto count only from these.
 FLASHSALE_TRUSTED_PROXIES = [str(ip_network(cidr, strict=False)) for cidr in _list("FLASHSALE_TRUSTED_PROXIES")]
 
+# How many bodies one client (an IPv4 address, or an IPv6 network of 64 bits) may send slowly at a time, for each
+# process of the doors.
+FLASHSALE_SLOW_BODIES = env.int("FLASHSALE_SLOW_BODIES", default=100)
+
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 
 SECRET_KEY = env.str("FLASHSALE_SECRET_KEY")

@@ -47,6 +47,7 @@ RULES = [
     "rate_per_s",
     "claims_max",
     "extra_time_max",
+    "extra_time_share",
     "poll_ms",
     "max_entries",
     "rules",

@@ -119,6 +119,8 @@ class SaleCard:
     code_countries: tuple[str, ...] = ("ID",)
     # Whether a browser solves a puzzle before it gets a code.
     codes_need_work: bool = False
+    # Percent of the free units that may wait for claims in their second window.
+    extra_time_share: int = 10
 
     def most_indexes(self, line: LineCard) -> int:
         """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""

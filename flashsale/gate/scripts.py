@@ -227,7 +227,7 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, requests: Se
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
          keys.used_sale, keys.held_requests, keys.holds, keys.due, keys.listed(n), keys.extra_time(n), keys.unpaid,
          *(keys.free(n, sku) for sku in line.skus), *keys.paces([request.bucket_name for request in requests])],
-        [seed, *PLACE_BUCKET, len(line.skus), card.most_indexes(line),
+        [seed, *PLACE_BUCKET, len(line.skus), card.most_indexes(line), card.overbooking, card.weight,
          *(value for request in requests for value in request.to_args())],
     )  # fmt: skip
     return list(reply)
@@ -238,7 +238,7 @@ async def reserve(card: SaleCard, line: LineCard, *, seed: str, request: Reserve
 
     Requests for one line go to the gate in one batch.
     """
-    shared = (RESERVE.name, *_line_identity(card, line), card.most_indexes(line), seed)
+    shared = (RESERVE.name, *_line_identity(card, line), card.most_indexes(line), card.overbooking, seed)
     coalescer = _coalescer(shared, lambda requests: _reserve_batch(card, line, seed, requests))
     try:
         reply = await coalescer.submit(request)

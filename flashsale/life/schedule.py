@@ -312,5 +312,6 @@ def _published_terms(sale: Sale) -> dict[str, Any]:
         "commitment": sale.commitment, "rules": sale.rules.hash if sale.rules else "",
         "opens_at": sale.opens_at.isoformat(), "closes_at": sale.closes_at.isoformat(),
         "limit": [sale.campaign.limit, sale.limit or sale.campaign.limit], "claim_s": sale.claim_s,
-        "hold_s": sale.hold_s, "prices": dict(sale.offers.values_list("sku", "price")), "units": units,
+        "hold_s": sale.hold_s, "extra_time_share": sale.extra_time_share,
+        "prices": dict(sale.offers.values_list("sku", "price")), "units": units,
     }  # fmt: skip

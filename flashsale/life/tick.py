@@ -21,6 +21,7 @@ from flashsale.life.close import close
 from flashsale.life.crowd_backup import back_up_crowd
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.draw import draw
+from flashsale.life.extra_time import kept_claims
 from flashsale.life.index_blocks import extend_block
 from flashsale.life.mend import mend
 from flashsale.life.rebuild import rebuild, rebuild_missing_sales
@@ -73,7 +74,7 @@ async def _call_people(card: SaleCard, line: LineCard, figures: Survey) -> None:
     # The first call of a line may call as many people as the rate allows in one second.
     since_ms = figures.now - figures.called_at if figures.called_at else 1000
     people = calling.people_to_call(
-        free=sum(figures.free.values()), open_claims=figures.open_claims, weight=card.weight,
+        free=sum(figures.free.values()), open_claims=kept_claims(card, figures), weight=card.weight,
         overbooking=card.overbooking, claims_cap=card.claims_max or card.max_entries,
         rate_left=calling.calls_allowed(rate_per_s=card.rate_per_s, since_ms=since_ms),
     )  # fmt: skip

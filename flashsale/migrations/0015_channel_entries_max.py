@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("flashsale", "0010_letters_and_proof_of_work"),
+        ("flashsale", "0011_extra_time_share"),
     ]
 
     operations = [

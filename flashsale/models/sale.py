@@ -92,9 +92,18 @@ class Sale(Frozen):
     )
     extra_time_max = models.PositiveIntegerField(
         _("places with extra time in a line, at most"),
-        default=200,
+        default=10_000,
         validators=[MaxValueValidator(10_000)],
-        help_text=_("People who need longer may ask for twice the claim window; each may keep the next one waiting."),
+        help_text=_("People who need longer may ask for twice the claim window. They need not say why."),
+    )
+    extra_time_share = models.PositiveSmallIntegerField(
+        _("units kept for extra time, percent"),
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_(
+            "Of the free units of a line, at most this share (at least one unit) waits for people in their extra time. "
+            "For the other units, the next people are called. Shown on the page of the sale."
+        ),
     )
     max_entries = models.PositiveIntegerField(
         _("entries per line, at most"),

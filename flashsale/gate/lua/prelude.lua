@@ -117,6 +117,17 @@ local function count_bits(key, first, last)
   return count
 end
 
+-- Up to which number a window of this length is over; goes on from a mark, wave by wave.
+local function over_upto(sale, waves, mark, called, window)
+  while mark < called do
+    local wave = redis.call('ZRANGEBYSCORE', waves, mark + 1, '+inf', 'LIMIT', 0, 1)[1]
+    local last, at = string.match(wave or '', '^(%d+):(%d+)$')
+    if not wave or tonumber(at) + window > sale.now then break end
+    mark = tonumber(last)
+  end
+  return mark
+end
+
 -- When a called number's claim window ends; with extra time it is twice as long. A wave is "last number:time called";
 -- a number belongs to the first wave that reaches it.
 local function claim_ends(sale, waves, number, extra_time)

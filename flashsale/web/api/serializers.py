@@ -124,6 +124,9 @@ class SaleSerializer(serializers.Serializer[Any]):
     limit = serializers.IntegerField(allow_null=True, help_text="Units per person, if lower than the campaign's limit.")
     claim_s = serializers.IntegerField(help_text="Seconds that a called shopper has to reserve.")
     hold_s = serializers.IntegerField(help_text="Seconds until a reservation must be confirmed.")
+    extra_time_share = serializers.IntegerField(
+        help_text="Percent of a line's free units (at least one unit) that wait for shoppers in their extra time."
+    )
     message = serializers.CharField()
     commitment = serializers.CharField(help_text="SHA-256 of the draw's secret, hex; public since publication.")
     drawn = serializers.SerializerMethodField(help_text="Whether the transcript can be read.")

@@ -2,8 +2,8 @@
 
 Both our own page and partners call it. Django's middleware does not run here, so this module does its work: it accepts
 our page by a SameSite cookie, the Origin header and a JSON body, and a partner by its key. Each request has limits: the
-size of the body, the number of requests at once in a process, 10 s to send the body, 1 s for each call of Redis (the
-gate) and 2 s for each query of PostgreSQL (the books).
+size of the body, the number of requests at once in a process, 10 s to send the body, the number of bodies that one
+client sends slowly, 1 s for each call of Redis (the gate) and 2 s for each query of PostgreSQL (the books).
 """
 
 import hashlib
@@ -35,6 +35,7 @@ from flashsale.web.hot.http import (
     Receive,
     Scope,
     Send,
+    fault_response,
     json_response,
     problem_response,
     send_response,
@@ -91,7 +92,7 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
             refusal_counts.count(sale, verb, refused.outcome.value)
         return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s)
     except HttpFault as error:
-        return problem_response(request, error.fault, error.detail, None, *error.headers)
+        return fault_response(request, error)
     except (GateDown, Error, TimeoutError) as error:
         log.warning(
             "Redis or PostgreSQL did not answer", verb=verb, sale=sale, request_id=request.request_id, error=repr(error)

@@ -274,6 +274,7 @@ def _sale_context(card: SaleCard) -> dict[str, Any]:
             "commitment": card.commitment,
             "weight": card.weight,
             "limit": card.weight,
+            "extra_time_share": card.extra_time_share,
             "phase": "",
             "over": "",
             "code": card.code,
