@@ -24,7 +24,7 @@ FROZEN: Mapping[str, tuple[str, ...]] = {
     "channel": ("campaign", "code", "name", "kind", "entry_url", "entries_max"),
     "sale": (
         "campaign", "code", "name", "lobby_at", "limit", "claim_s", "hold_s", "overbooking", "claims_max",
-        "extra_time_share", "max_entries", "rules", "commitment", "published_at",
+        "extra_time_max", "extra_time_share", "max_entries", "rules", "commitment", "published_at",
     ),
     "offer": ("sale", "sku", "name", "price"),
     "allocation": (

@@ -342,3 +342,41 @@ def test_a_days_budget_of_text_messages_raises_an_alarm_and_ends(
     assert code_of(answers[-1]) == (503, "not_ready")
     assert len(mail.outbox) == 5 * 2
     assert [record.getMessage().count("codes_budget") for record in caplog.records if "codes" in record.name] == [1, 1]
+
+
+PASTED = (
+    "{code}",
+    "{code:.3} {code_end}",
+    "{code:.3}-{code_end}",
+    "Kode Anda {code}. Jangan berikan kepada siapa pun.",
+)
+
+
+@pytest.mark.parametrize("pasted", PASTED)
+def test_a_code_is_read_as_it_was_pasted(sale: Sale, pasted: str) -> None:
+    ani = Visitor(sale)
+    sent = ani.codes()
+    for axis in ("phone", "email"):
+        code = sent[f"{axis}_code"]
+        sent[f"{axis}_code"] = pasted.format(code=code, code_end=code[3:])
+    assert ani.post("prove", sent).status_code == 200
+
+
+def test_the_message_that_we_send_can_be_pasted_whole(sale: Sale) -> None:
+    for language in ("en", "id"):
+        ani = Visitor(sale, **{"accept-language": language})
+        sent = ani.codes()
+        for letter in mail.outbox:
+            sent[("email" if "example" in letter.to[0] else "phone") + "_code"] = str(letter.body)
+        assert ani.post("prove", sent).status_code == 200
+
+
+def test_a_text_without_one_code_is_refused_and_is_no_guess(sale: Sale) -> None:
+    ani = Visitor(sale)
+    sent = ani.codes()
+    for typed in ("", "05869", "0586901", f"{sent['phone_code']} 123456", "kode", "x" * 100_000):
+        for _ in range(2):
+            answer = ani.post("prove", sent | {"phone_code": typed})
+            assert (typed, code_of(answer), answer.json()["detail"]) == (typed, (422, "wrong_code"), "phone")
+    assert not any(name.startswith("fs_proof") for name in ani.client.cookies)
+    assert ani.post("prove", sent).status_code == 200

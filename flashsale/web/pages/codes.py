@@ -24,6 +24,7 @@ from flashsale.providers.messages import codes as sender
 from flashsale.providers.messages.failures import failure_of
 from flashsale.rules import proof_of_work
 from flashsale.rules.identity import Axis, BadValue, message_address, mobile_country
+from flashsale.rules.one_time_code import read_code
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.proof_of_work import Solution
 from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
@@ -180,7 +181,9 @@ def prove(request: HttpRequest, code: str) -> HttpResponse:
     card = bridge.run(places.sale_card(code=code))
     axes = [axis.value for axis in card.hard_at_enter]
     fields = text_fields(request, *axes, *(f"{axis}_code" for axis in axes))
-    proven = [_proof(request, card, axis, fields[axis], fields[f"{axis}_code"]) for axis in card.hard_at_enter]
+    # All texts are read first, because a text without a code is not a guess and must not count as one.
+    typed = {axis: _read(axis, fields[f"{axis}_code"]) for axis in card.hard_at_enter}
+    proven = [_proof(request, card, axis, fields[axis], typed[axis]) for axis in card.hard_at_enter]
     response = JsonResponse({"proven": axes})
     for name in proofs.stale_cookies(campaign=card.campaign, cookies=request.COOKIES):
         response.delete_cookie(name, samesite="Lax")
@@ -192,6 +195,13 @@ def prove(request: HttpRequest, code: str) -> HttpResponse:
     return response
 
 
+def _read(axis: Axis, typed: str) -> str:
+    code = read_code(typed)
+    if not code:
+        raise Refused(Outcome.WRONG_CODE, axis.value)
+    return code
+
+
 def _proof(request: HttpRequest, card: SaleCard, axis: Axis, token: str, code: str) -> Proof:
     wrong = Refused(Outcome.WRONG_CODE, axis.value)
     try:
@@ -201,8 +211,7 @@ def _proof(request: HttpRequest, card: SaleCard, axis: Axis, token: str, code: s
     if (challenge.campaign, challenge.axis) != (card.campaign, axis) or _now_ms() >= challenge.expires_ms:
         raise wrong
     limits.enforce(request, limits.CODE_GUESSES, challenge.nonce.hex())
-    typed = code_mac(settings.FLASHSALE_PEPPER, code.strip(), challenge.nonce)
-    if not hmac.compare_digest(typed, challenge.code_mac):
+    if not hmac.compare_digest(code_mac(settings.FLASHSALE_PEPPER, code, challenge.nonce), challenge.code_mac):
         raise wrong
     return Proof(card.campaign, axis, challenge.digest, _now_ms())
 
