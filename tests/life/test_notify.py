@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
@@ -233,6 +237,22 @@ class TestTheTimeToAppeal:
         assert [order.limit_slots.count(), refund_due()] == [0, 1]
         assert refusal(appealing.appeal, case=order.case) is Outcome.APPEAL_OVER
         assert untold(order.sale) == ()
+
+
+def test_an_upgrade_lets_a_running_time_to_appeal_wait_for_its_letter(order: Reservation, mails: MailServer) -> None:
+    migration = import_module("flashsale.migrations.0010_letters_and_proof_of_work")
+    soon = timezone.now() + timedelta(hours=1)
+    Cancellation.objects.update(appeal_until=soon)
+    migration.wait_for_letters(apps, SimpleNamespace(connection=connection))
+    assert Cancellation.objects.get().appeal_until is None
+    assert notify.send_due() == 1
+    for until in (soon, timezone.now() - timedelta(hours=1)):
+        Cancellation.objects.update(appeal_until=until)
+        migration.wait_for_letters(apps, SimpleNamespace(connection=connection))
+        assert Cancellation.objects.get().appeal_until == until, "its letter is sent"
+    Notice.objects.update(state="due", sent_at=None)
+    migration.wait_for_letters(apps, SimpleNamespace(connection=connection))
+    assert Cancellation.objects.get().appeal_until == until, "it is over"
 
 
 def test_a_letter_that_waits_is_a_finding_of_the_audit_after_an_hour(order: Reservation) -> None:
