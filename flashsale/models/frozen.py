@@ -1,7 +1,7 @@
 """What a publication freezes: everything that a promise to shoppers or a letter to buyers rests on.
 
-`FROZEN` is the only list. Three layers read it: `save`, `update` and `delete` of the models refuse a change, whoever
-calls them; forms show the fields read-only; tests go through all of it. `BY_DECISION` names fields that may change
+`FROZEN` is the only list. Three layers read it: `save`, `update` and `delete` of the models refuse a change from every
+caller; forms show the fields read-only; tests go through all of it. `BY_DECISION` names fields that may change
 after the publication, but only through a decision of `life/sale_control.py`, which tells shoppers and the audit trail.
 """
 
