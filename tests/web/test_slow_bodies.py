@@ -164,7 +164,7 @@ def test_reading_ends_only_for_what_is_slow(settings: Settings, monkeypatch: pyt
 
     def read(began: float, address: str) -> tuple[Task, door_http._Read]:
         scope = {"method": "POST", "client": (address, 1), "headers": []}
-        return Task(), door_http._Read(began, HotRequest(scope, None))  # type: ignore[arg-type]
+        return Task(), door_http._Read(began, HotRequest(scope, None))
 
     reads = [read(0.0, "192.0.2.1"), *(read(8.0, "192.0.2.2") for _ in range(3)), read(9.5, "192.0.2.2")]
     monkeypatch.setattr(door_http, "_reads", dict(reads))
