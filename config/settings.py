@@ -134,9 +134,18 @@ def _socket(name: str) -> Path:
 
 def _broker_of(url: str) -> str:
     """The default broker: database 1 of the same server. In production BROKER_URL names a server of its own."""
+    address, _, query = url.partition("?")
     if url.startswith("unix://"):
-        return "redis+socket://" + url.removeprefix("unix://").partition("?")[0] + "?virtual_host=1"
-    return url.partition("?")[0].rstrip("/").removesuffix("/0") + "/1"
+        return "redis+socket://" + address.removeprefix("unix://") + "?virtual_host=1"
+    tls = "&".join(part for part in query.split("&") if part.startswith("ssl_"))
+    return address.rstrip("/").removesuffix("/0") + "/1" + (f"?{tls}" if tls else "")
+
+
+def _verified(url: str) -> str:
+    """The broker's address. Celery would accept every certificate if the address does not ask for a check."""
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 REDIS_SOCKET = _socket("redis.sock")
@@ -161,7 +170,7 @@ RATELIMIT_FAIL_OPEN = False  # refuse requests when Redis cannot count them
 # W001 warns about caches that may miscount. Django's Redis backend, which ours extends, counts exactly; tested.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
 
-CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_URL = _verified(BROKER_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

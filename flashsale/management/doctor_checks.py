@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
+import psycopg
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
@@ -17,6 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
+from flashsale.management.database_roles import dangers
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
 
@@ -101,9 +104,19 @@ def _redis() -> Check:
     expected, fix = f"an answer from {_without_password(settings.REDIS_URL)}", "make run   (or set REDIS_URL)"
     try:
         run_id = bridge.run(_run_id())
-    except GateDown:
-        return Check("Redis (gate)", False, "no answer", expected, fix)
-    return Check("Redis (gate)", True, f"answers (run {run_id[:8]})", expected)
+    except GateDown as error:
+        return Check("Redis (gate)", False, f"no answer: {error}", expected, fix)
+    return Check("Redis (gate)", True, f"answers (run {run_id[:8]}), {_redis_tls()}", expected)
+
+
+def _redis_tls() -> str:
+    """Says whether the connection to Redis uses TLS, and whether it checks the certificate."""
+    if not settings.REDIS_URL.startswith("rediss:"):
+        return "no TLS"
+    options = dict(parse_qsl(urlsplit(settings.REDIS_URL).query))
+    checked = options.get("ssl_cert_reqs", "required") == "required"
+    named = options.get("ssl_check_hostname", "true").lower() in {"true", "1", "yes"}
+    return "TLS" if checked and named else "TLS that accepts other servers"
 
 
 async def _run_id() -> str:
@@ -121,10 +134,47 @@ def _database() -> Check:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except (DatabaseError, ImproperlyConfigured) as error:
-        found = f"no answer: {type(error).__name__}"
-        return Check("database (books)", False, found, expected, "set DATABASE_URL")
-    found = f"{len(missing)} migrations missing" if missing else f"all applied, {connection.vendor}"
+        return Check("database (books)", False, f"no answer: {_reason(error)}", expected, "set DATABASE_URL")
+    found = f"{len(missing)} migrations missing" if missing else f"all applied, {connection.vendor}{_tls()}"
     return Check("database (books)", not missing, found, expected, fix)
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no connection. The pool says only that it waited, so this tries once more without it."""
+    if connection.vendor != "postgresql":
+        return type(error).__name__
+    try:
+        psycopg.connect(**connection.get_connection_params()).close()
+    except psycopg.Error as cause:
+        return str(cause).strip().splitlines()[-1]
+    return type(error).__name__
+
+
+def _tls() -> str:
+    """Says whether this connection to PostgreSQL uses TLS."""
+    if connection.vendor != "postgresql":
+        return ""
+    with connection.cursor() as cursor:
+        if not cursor.connection.pgconn.ssl_in_use:
+            return ", no TLS"
+    checked = connection.settings_dict["OPTIONS"].get("sslmode") == "verify-full"
+    return ", TLS" if checked else ", TLS that accepts other servers: set sslmode=verify-full"
+
+
+def _database_role() -> Check:
+    """Whether the role of this process could drop the triggers of the audit trail."""
+    expected, fix = "no right to change tables or the audit trail", "see docs/operate.md, Roles of PostgreSQL"
+    if connection.vendor != "postgresql":
+        return Check("database role", True, "SQLite has no roles", expected)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_user")
+            role = cursor.fetchone()[0]
+        found = dangers(role)
+    except DatabaseError:
+        return Check("database role", False, "no answer", expected, "set DATABASE_URL")
+    ok = not found or settings.FLASHSALE_DEMO
+    return Check("database role", ok, f"{role} {'; '.join(found) or 'has the rights of the app'}", expected, fix)
 
 
 def _clocks() -> Check:
@@ -229,6 +279,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _sqlite,
     _database,
     _draw_secrets,
+    _database_role,
     _redis,
     _clocks,
 )
