@@ -28,7 +28,7 @@ def is_frozen(campaign: Campaign | None) -> bool:
 
 def shown_frozen(model: type[Frozen]) -> list[str]:
     """The frozen fields that pages show."""
-    return [name for name in model.frozen_fields() if model._meta.get_field(name).editable]  # type: ignore[union-attr]  # noqa: SLF001
+    return [name for name in model.frozen_fields() if model._meta.get_field(name).editable]  # noqa: SLF001
 
 
 class MakeKey(Action):

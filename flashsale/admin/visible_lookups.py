@@ -38,7 +38,8 @@ class VisibleLookups(admin.ModelAdmin):
         """The lookups in the links of Django's filter for this field."""
         field = get_fields_from_path(self.model, path)[-1]
         if field.is_relation:
-            target = field.target_field if isinstance(field, models.ForeignKey) else field.related_model._meta.pk  # noqa: SLF001
+            related: Any = field.related_model
+            target = field.target_field if isinstance(field, models.ForeignKey) else related._meta.pk  # noqa: SLF001
             return {f"{path}__{target.name}__exact", f"{path}__isnull"}
         if isinstance(field, models.BooleanField) or field.flatchoices:
             return {f"{path}__exact", f"{path}__isnull"}
@@ -87,7 +88,8 @@ class VisibleLookups(admin.ModelAdmin):
     def _lookup_text(self, request: HttpRequest) -> str:
         asked = [name for name in request.GET if name not in NO_LOOKUPS]
         refused = [name for name in asked if not self.lookup_allowed(name, "", request)]
-        names = [str(get_fields_from_path(self.model, path)[-1].verbose_name) for path in self.get_list_filter(request)]
+        paths: list[Any] = list(self.get_list_filter(request))
+        names = [str(get_fields_from_path(self.model, path)[-1].verbose_name) for path in paths]
         text = _("This list cannot be filtered by %(lookup)s.") % {"lookup": ", ".join(refused)}
         return f"{text} {_('It can be filtered by: %(names)s.') % {'names': ', '.join(names)}}" if names else text
 

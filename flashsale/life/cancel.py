@@ -87,7 +87,8 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
 def _is_over(sale: int, now: datetime) -> bool:
     """Whether the sale is closed or called off. Keeps it from being closed until the transaction ends."""
     lock_sale(sale)
-    return Sale.objects.select_related("clock").get(pk=sale).is_over(now)
+    row: Sale = Sale.objects.select_related("clock").get(pk=sale)
+    return row.is_over(now)
 
 
 def appeal_end(sale: Sale, now: datetime) -> datetime:

@@ -45,7 +45,7 @@ class FrozenChange(ValidationError):
     """A change of what a publication has frozen."""
 
 
-class FrozenRows(models.QuerySet):  # type: ignore[type-arg] - it serves all models of FROZEN
+class FrozenRows(models.QuerySet):  # type: ignore[type-arg]
     """Refuses to change or delete frozen rows many at a time, which would go around `save` and `delete`."""
 
     def update(self, **values: Any) -> int:
