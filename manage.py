@@ -18,9 +18,11 @@ if __name__ == "__main__":
         if sys.argv[1] in DEMO:
             os.environ.setdefault("FLASHSALE_DEMO", "1")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from config.secrets import SecretsMissing  # after the environment is set: config imports Celery, which reads it
+    # After the environment is set, because config imports Celery, which reads it.
+    from config.production import UnsafeInProduction
+    from config.secrets import SecretsMissing
 
     try:
         execute_from_command_line(sys.argv)
-    except SecretsMissing as error:
+    except (SecretsMissing, UnsafeInProduction) as error:
         sys.exit(str(error))

@@ -34,6 +34,8 @@ def main(files: list[str]) -> int:
     error = index_error(first_package(files[0]))
     if error is None:
         return subprocess.run(install, check=False).returncode
+    # Said at once, because the next steps take some seconds on a slow machine.
+    print(f"No network? {error}. Looking for the packages on this machine ...", flush=True)
     # Perhaps all packages are installed already, or in a folder that pip knows.
     if subprocess.run([*install, "--no-index"], capture_output=True, check=False).returncode == 0:
         return 0

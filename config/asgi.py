@@ -3,7 +3,10 @@
 import os
 from contextlib import suppress
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
+
+from config.production import refuse_unsafe_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # Web processes end statements after 30 s. Migrations, audits and Celery's tasks may take longer, so they have no limit.
@@ -16,6 +19,7 @@ if hasattr(os, "SCHED_BATCH"):
     with suppress(OSError):  # a sandbox may forbid it
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
+refuse_unsafe_start(settings.FLASHSALE_REFUSALS)
 django = get_asgi_application()
 
 from flashsale.web.doors import with_hot_door  # noqa: E402 - it imports models, which exist only after Django's set-up

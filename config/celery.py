@@ -5,14 +5,31 @@ no worker took in time expires, and a message that is lost or delivered twice do
 """
 
 import os
+import sys
+from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, celeryd_init
+from django.conf import settings
+
+from config.production import UnsafeInProduction, refuse_unsafe_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("flashsale")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@celeryd_init.connect
+@beat_init.connect
+def refuse(**_: Any) -> None:
+    """Ends a worker or a beat that must not start. Celery would only log another exception, and go on."""
+    try:
+        refuse_unsafe_start(settings.FLASHSALE_REFUSALS)
+    except UnsafeInProduction as error:
+        sys.exit(str(error))
+
 
 # Each row has a name, the task, its period in seconds, and a note on what the task does.
 BEAT = {

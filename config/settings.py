@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import database, secrets
+from config import database, production, secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -46,6 +46,10 @@ FLASHSALE_URL = env.str("FLASHSALE_URL", default=[*CSRF_TRUSTED_ORIGINS, "http:/
 
 # Networks of our own reverse proxies, as CIDR. X-Forwarded-For and X-Forwarded-Proto count only from these.
 FLASHSALE_TRUSTED_PROXIES = [str(ip_network(cidr, strict=False)) for cidr in _list("FLASHSALE_TRUSTED_PROXIES")]
+
+# How many bodies one client (an IPv4 address, or an IPv6 network of 64 bits) may send slowly at a time, for each
+# process of the doors.
+FLASHSALE_SLOW_BODIES = env.int("FLASHSALE_SLOW_BODIES", default=100)
 
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 
@@ -131,9 +135,18 @@ def _socket(name: str) -> Path:
 
 def _broker_of(url: str) -> str:
     """The default broker: database 1 of the same server. In production BROKER_URL names a server of its own."""
+    address, _, query = url.partition("?")
     if url.startswith("unix://"):
-        return "redis+socket://" + url.removeprefix("unix://").partition("?")[0] + "?virtual_host=1"
-    return url.partition("?")[0].rstrip("/").removesuffix("/0") + "/1"
+        return "redis+socket://" + address.removeprefix("unix://") + "?virtual_host=1"
+    tls = "&".join(part for part in query.split("&") if part.startswith("ssl_"))
+    return address.rstrip("/").removesuffix("/0") + "/1" + (f"?{tls}" if tls else "")
+
+
+def _verified(url: str) -> str:
+    """The broker's address. Celery would accept every certificate if the address does not ask for a check."""
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 REDIS_SOCKET = _socket("redis.sock")
@@ -158,7 +171,7 @@ RATELIMIT_FAIL_OPEN = False  # refuse requests when Redis cannot count them
 # W001 warns about caches that may miscount. Django's Redis backend, which ours extends, counts exactly; tested.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
 
-CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_URL = _verified(BROKER_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -193,6 +206,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": [],  # DRF's own let extra requests through under load; ours count in Redis
+    "URL_FORMAT_OVERRIDE": None,  # ?format= is no parameter of ours, so it is refused like every unknown one
     "EXCEPTION_HANDLER": "flashsale.web.api.exceptions.handle",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
@@ -225,6 +239,8 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+SESSION_ENGINE = "flashsale.web.sessions"  # which also ends each session after 12 hours
+SESSION_COOKIE_AGE = 60 * 60  # seconds without a request, after which a session ends
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not FLASHSALE_DEMO
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = env.int("FLASHSALE_HSTS_SECONDS", default=0)
@@ -274,9 +290,36 @@ FLASHSALE_OUTBOX_URL = ""
 # Text messages with codes in a day, over all sales. The log has an alarm at four fifths of it.
 FLASHSALE_CODES_PER_DAY = env.int("FLASHSALE_CODES_PER_DAY", default=200_000)
 
+# The class of the payment provider. Production refuses to start with the demo's.
+FLASHSALE_PAYMENT_PROVIDER = env.str("FLASHSALE_PAYMENT_PROVIDER", default=production.DEMO_PROVIDER)
+
 # How one-time codes are sent: "email", "console", or "webhook" (the operator's SMS gateway).
 FLASHSALE_CODE_SENDER = env.str("FLASHSALE_CODE_SENDER", default="email")
 FLASHSALE_CODE_WEBHOOK = env.str("FLASHSALE_CODE_WEBHOOK", default="")
+
+# --- What must not start in production -----------------------------------------------------------------------------
+
+# By these settings other machines can reach the site. Empty on a machine of one's own.
+FLASHSALE_SIGNS_OF_PRODUCTION = production.signs_of_production(
+    hosts=ALLOWED_HOSTS,
+    origins=[*CSRF_TRUSTED_ORIGINS, FLASHSALE_URL],
+    proxies=FLASHSALE_TRUSTED_PROXIES,
+    hsts_s=SECURE_HSTS_SECONDS,
+)
+# Why no server may start with these settings. `manage.py doctor` shows it too.
+FLASHSALE_REFUSALS = list(
+    production.refusals(
+        demo=FLASHSALE_DEMO,
+        debug=DEBUG,
+        payment_provider=FLASHSALE_PAYMENT_PROVIDER,
+        code_sender=FLASHSALE_CODE_SENDER,
+        mail_backend=env.email_url("EMAIL_URL", default="smtp://localhost:25")["EMAIL_BACKEND"],
+        signs=FLASHSALE_SIGNS_OF_PRODUCTION,
+    )
+)
+# Debug pages and error reports hide secrets by their names and by their values.
+DEFAULT_EXCEPTION_REPORTER = "flashsale.web.debug_pages.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "flashsale.web.debug_pages.SecretsFilter"
 
 # --- Logs: one JSON object per line, on standard error ----------------------------------------------------------------
 

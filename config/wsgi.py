@@ -2,10 +2,14 @@
 
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from config.production import refuse_unsafe_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # Web processes end statements after 30 s. Migrations, audits and Celery's tasks may take longer, so they have no limit.
 os.environ.setdefault("FLASHSALE_DB_STATEMENT_S", "30")
 
+refuse_unsafe_start(settings.FLASHSALE_REFUSALS)
 application = get_wsgi_application()

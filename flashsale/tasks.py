@@ -66,7 +66,7 @@ def sweep_units(**_: Any) -> int:
 
 @shared_task(name="flashsale.tasks.sweep_contacts")
 def sweep_contacts(**_: Any) -> int:
-    """Deletes contact data and the answers kept for idempotency keys when their retention time is over."""
+    """Deletes contact data, answers kept for idempotency keys, and sessions of staff when their time is over."""
     return retention.forget_due()
 
 

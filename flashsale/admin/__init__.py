@@ -15,6 +15,7 @@ from flashsale.admin import (
     rule_set,
     sale,
     unit,
+    user,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "rule_set",
     "sale",
     "unit",
+    "user",
 ]

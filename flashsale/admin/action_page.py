@@ -3,15 +3,18 @@
 An action calls one verb of `flashsale/life`. One page serves a single row and many rows chosen in a list.
 """
 
+import time
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.db.models import Model, QuerySet
@@ -22,12 +25,36 @@ from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from flashsale.admin.row_form import RowForm
 from flashsale.gate.client import GateDown
-from flashsale.models import Campaign, Record, Sale
+from flashsale.life.advisory_lock import advisory_lock
 from flashsale.rules.outcomes import Refused
 
 ROWS_MAX = 100
 SAMPLE_SIZE = 10
+# The kind of work of the advisory lock ("acts" in ASCII), and how long a request waits for another one on the same row.
+ACTION_LOCK = int.from_bytes(b"acts")
+LOCK_WAIT_S = 5.0
+LOCK_POLL_S = 0.05
+
+
+@contextmanager
+def row_lock(row: Model) -> Iterator[bool]:
+    """Keeps other actions away from a row. Yields whether this request has the lock; it waits up to LOCK_WAIT_S.
+
+    A lock of the row itself would not do: a verb such as publishing commits before it tells Redis, and so gives up each
+    lock of its transactions. The verbs lock the row on their own, because doors and workers do not ask for this lock.
+    """
+    id_ = zlib.crc32(f"{row._meta.label_lower}:{row.pk}".encode()) >> 1  # noqa: SLF001 - fits PostgreSQL's int4
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        with advisory_lock(ACTION_LOCK, id_, wait=False) as acquired:
+            if acquired or time.monotonic() > deadline:
+                yield acquired
+                return
+        if not connection.in_atomic_block:
+            connection.close()  # other requests may use the connection while this one waits
+        time.sleep(LOCK_POLL_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +80,7 @@ class Action(ABC):
 
     @abstractmethod
     def is_available(self, row: Any) -> bool:
-        """Whether the page offers the action for this row. `perform` checks the state again."""
+        """Whether the action is possible for this row. The page offers it only then, and performs it only then."""
 
     @abstractmethod
     def consequences(self, rows: Sequence[Any]) -> list[str]:
@@ -83,12 +110,11 @@ class Action(ABC):
         """
 
 
-class ActionAdmin(admin.ModelAdmin):
+class ActionAdmin(RowForm):
     """The pages of a model with `row_actions`: buttons above a row, entries in the list's action menu."""
 
     row_actions: Sequence[Action] = ()
     panel_template = ""
-    change_form_template = "admin/flashsale/row.html"
 
     def get_urls(self) -> list[URLPattern]:
         """Adds a page for each action. They come first, because Django's own pattern takes every path."""
@@ -123,14 +149,6 @@ class ActionAdmin(admin.ModelAdmin):
 
         return redirect
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """The row. Locks and reloads it when a form is about to save it."""
-        row = super().get_object(request, object_id, from_field)
-        if row is not None and request.method == "POST" and connection.in_atomic_block:
-            # A form saves all fields. Without the lock, a row read before a publication would write "draft" over it.
-            row.refresh_from_db(from_queryset=self.model.objects.select_for_update())
-        return row
-
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -157,35 +175,6 @@ class ActionAdmin(admin.ModelAdmin):
         stored = self.model._default_manager.filter(pk=row.pk).first() if row is not None else None  # noqa: SLF001
         form.instance = stored or self.model()
         return stored
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Records what the form added in the audit trail, where actions are recorded too; not in Django's log."""
-        self._write_record(request, obj, "add", message)
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Records the names of the changed fields in the audit trail."""
-        self._write_record(request, obj, "change", message)
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        """Records each deleted row in the audit trail."""
-        for row in queryset:
-            self._write_record(request, row, "delete", [])
-
-    @staticmethod
-    def _write_record(request: HttpRequest, row: Any, what: str, message: Any) -> None:
-        sale = row if isinstance(row, Sale) else None
-        campaign = row if isinstance(row, Campaign) else row.campaign
-        form = [
-            [verb, change.get("name", ""), change.get("fields", [])]
-            for part in message
-            for verb, change in part.items()
-        ]
-        Record.write(what, by=request.user, sale=sale, campaign=campaign, subject=row, facts={"form": form})
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002
-        """Redirects to the row's records in the audit trail."""
-        records = reverse("admin:flashsale_record_changelist")
-        return HttpResponseRedirect(f"{records}?{urlencode({'subject': f'{self.opts.model_name}:{object_id}'})}")
 
     def panel(self, row: Any) -> dict[str, Any]:  # noqa: ARG002 - most models have none
         """The context of `panel_template`, which is shown above the fields."""
@@ -256,9 +245,15 @@ class ActionAdmin(admin.ModelAdmin):
     def _perform_on_row(
         self, request: HttpRequest, action: Action, row: Model, data: dict[str, Any]
     ) -> str | HttpResponse | None:
-        """The result, or None after an error, which becomes a message."""
+        """The result, or None after an error, which becomes a message.
+
+        This is the one place that performs an action. It asks again whether the action is possible, under a lock,
+        because the page may be old, and because a request needs no page.
+        """
         try:
-            return action.perform(row=row, request=request, data=data)
+            with row_lock(row) as acquired:
+                fresh = self._row_for(request, action, row, acquired=acquired)
+                return action.perform(row=fresh, request=request, data=data)
         except ValidationError as error:
             for text in error.messages:
                 messages.error(request, f"{row}: {text}")
@@ -273,9 +268,21 @@ class ActionAdmin(admin.ModelAdmin):
             messages.error(request, f"{row}: {text}")
         return None
 
+    def _row_for(self, request: HttpRequest, action: Action, row: Model, *, acquired: bool) -> Model:
+        """The row as it is now. Raises ValidationError unless the action is possible and this request has the lock."""
+        if not acquired:
+            raise ValidationError(_("not done, because another request is changing it right now. Look at it again."))
+        fresh: Model | None = self.get_queryset(request).filter(pk=row.pk).first()
+        if fresh is None or not action.is_available(fresh):
+            raise ValidationError(_("not done, because its present state does not allow this. Nothing was changed."))
+        return fresh
+
 
 class ReadOnlyAdmin(ActionAdmin):
     """Pages of rows that only `flashsale/life` writes: no forms, but actions."""
+
+    def _may_change(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        return False
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """Always False."""

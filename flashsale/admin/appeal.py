@@ -17,7 +17,8 @@ from flashsale.admin.action_page import Action, ReadOnlyAdmin, Table
 from flashsale.admin.case_actions import reason_title
 from flashsale.admin.labels import local_time, state_label
 from flashsale.life import appeal
-from flashsale.models import Appeal, Contact
+from flashsale.life.read_contacts import read_contacts
+from flashsale.models import Appeal
 from flashsale.rules.states import AppealState, Remedy
 
 
@@ -43,10 +44,14 @@ def _rule_title(name: str) -> str:
     return reason_title(code) if kind == "reason" else name
 
 
-def buyer_statement(row: Appeal) -> str:
-    """The text that the buyer wrote in the appeal; a dash once the contact, which holds it, is erased."""
-    contact = Contact.objects.filter(reservation=row.case.reservation_id).first()
-    return (contact.read().get("appeal", "") if contact else "") or "–"
+def buyer_statement(row: Any) -> str:
+    """The text that the buyer wrote in the appeal; a dash once the contact, which holds it, is erased.
+
+    Leaves a record of the reader, which the page has noted in the row.
+    """
+    order = row.case.reservation
+    data = read_contacts(reservations=[order], by=row.reader).get(order.pk)
+    return (data or {}).get("appeal", "") or "–"
 
 
 class AppealDecision(Action):
@@ -131,6 +136,13 @@ class AppealAdmin(ReadOnlyAdmin):
         """Joins the rows that every page shows."""
         related = ("case__reservation__sale__campaign", "proposed_by", "approved_by", "decided_by")
         return super().get_queryset(request).select_related(*related)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The appeal, which notes its reader, because the audit trail records who reads what a buyer wrote."""
+        row = super().get_object(request, object_id, from_field)
+        if row is not None:
+            row.reader = request.user
+        return row
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Adds the ledger below the list."""

@@ -16,15 +16,20 @@ from flashsale.admin.inline import EditedInline, ReadOnlyInline
 from flashsale.admin.labels import local_time
 from flashsale.models import Campaign, CampaignAxis, Channel, PartnerKey
 from flashsale.models.campaign import zone_name
+from flashsale.models.frozen import Frozen
 from flashsale.models.partner_key import KEYS_MAX
-from flashsale.rules.states import SaleState
 
 HTTPS_URLS: dict[Any, Any] = {models.URLField: {"assume_scheme": "https"}}
 
 
 def is_frozen(campaign: Campaign | None) -> bool:
-    """Whether a sale of the campaign was published: the publication freezes axes, limit and time zone."""
-    return campaign is not None and campaign.frozen_at is not None
+    """Whether a sale of the campaign was published: the publication freezes its fields and axes."""
+    return campaign is not None and campaign.is_frozen
+
+
+def shown_frozen(model: type[Frozen]) -> list[str]:
+    """The frozen fields that pages show."""
+    return [name for name in model.frozen_fields() if model._meta.get_field(name).editable]  # noqa: SLF001
 
 
 class MakeKey(Action):
@@ -103,15 +108,13 @@ class AxisInline(EditedInline):
 
 
 class ChannelForm(forms.ModelForm):
-    """The form of a channel. Code and kind cannot change once a published sale uses the channel."""
+    """The form of a channel. It shows its fields, but does not read them, once a published sale uses the channel."""
 
-    def clean(self) -> dict[str, Any]:
-        """Adds an error to each field that can no longer change."""
-        data: dict[str, Any] = super().clean() or {}
-        published = self.instance.pk and self.instance.allocations.exclude(sale__state=SaleState.DRAFT).exists()
-        for field in {"code", "kind"} & set(self.changed_data) if published else ():
-            self.add_error(field, _("A published sale names this channel, so this can no longer change."))
-        return data
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.is_frozen:
+            for name in {*Channel.frozen_fields()} & self.fields.keys():
+                self.fields[name].disabled = True
 
 
 class ChannelInline(EditedInline):
@@ -163,8 +166,12 @@ class CampaignAdmin(ActionAdmin):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> list[str]:  # noqa: ARG002
-        """For a frozen campaign also the fields that the first publication froze."""
-        return ["code", "time_zone", "currency", "limit", "frozen"] if is_frozen(obj) else ["frozen"]
+        """For a frozen campaign also the fields that the first publication froze: all of them."""
+        return [*shown_frozen(Campaign), "frozen"] if is_frozen(obj) else ["frozen"]
+
+    def edited_rows(self, row: Campaign) -> list[models.Model]:
+        """The campaign, its axes and its channels."""
+        return [*super().edited_rows(row), *CampaignAxis.objects.filter(campaign=row), *row.channels.all()]
 
     def has_delete_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
         """False for a frozen campaign."""
@@ -182,6 +189,10 @@ class ChannelAdmin(ActionAdmin):
     readonly_fields = ["campaign"]
     inlines = [KeyInline]
     row_actions = (MakeKey(),)
+
+    def has_change_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
+        """False once a published sale uses the channel."""
+        return not (obj and obj.is_frozen) and super().has_change_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """Always False: a channel is added on its campaign's page."""

@@ -23,6 +23,8 @@ class CaseAdmin(ReadOnlyAdmin):
     list_display = ["order", "points", "group", "clues", "state_name", "sale", "reason_name", "proposed_by"]
     list_display_links = ["order"]
     list_filter = ["state", "reservation__sale", "run"]
+    # A case links to the list of its group's cases.
+    link_lookups = ("group",)
     search_fields = ["reservation__id__startswith"]
     ordering = ["-score", "pk"]
     fields = [
@@ -65,14 +67,9 @@ class CaseAdmin(ReadOnlyAdmin):
             case = context["original"]
             record_view(case=case, by=request.user)
             if "graph" in context["panel"]:
-                with_contacts = request.user.has_perm("flashsale.view_contact")
                 group = case_graph.group_of(case)
-                context["panel"]["side_by_side"] = case_graph.side_by_side(group, with_contacts=with_contacts)
+                context["panel"]["side_by_side"] = case_graph.side_by_side(group, reader=request.user)
         return response
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Allows `group`, because a case links to the list of its group's cases."""
-        return lookup == "group" or super().lookup_allowed(lookup, value, request)
 
     @admin.display(description=gettext_lazy("reservation"))
     def order(self, case: Case) -> str:

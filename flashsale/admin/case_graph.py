@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.fernet import InvalidToken
 from django.utils.translation import gettext as _
 
 from flashsale.admin.action_page import Table
 from flashsale.admin.evidence import kind_label, mark_labels
+from flashsale.life.read_contacts import read_contacts
 from flashsale.life.rule_set_text import KIND_LABELS
-from flashsale.models import Case, Contact
+from flashsale.models import Case
 
 ORDERS_MAX = 30
 VALUES_MAX = 24
@@ -58,7 +58,8 @@ def group_of(case: Case) -> list[Case]:
     """The case, then the other cases of its group by score. Only the case itself if it was opened by hand."""
     if case.run_id is None:
         return [case]
-    others = Case.objects.filter(run=case.run_id, group=case.group).exclude(pk=case.pk).order_by("-score", "pk")
+    rows = Case.objects.filter(run=case.run_id, group=case.group).select_related("reservation__sale")
+    others = rows.exclude(pk=case.pk).order_by("-score", "pk")
     return [case, *others]
 
 
@@ -96,15 +97,17 @@ def draw(group: Sequence[Case]) -> Graph:
     return Graph(height, [*orders, *values], edges, len(group) - len(shown))
 
 
-def side_by_side(group: Sequence[Case], *, with_contacts: bool) -> Table:
+def side_by_side(group: Sequence[Case], *, reader: Any) -> Table:
     """The graph's data as a table: one row an order, one column a kind of value.
 
-    The same trace in a column means the same value. `with_contacts` adds names and addresses.
+    The same trace in a column means the same value. Names and addresses are added if the reader may see
+    contacts, and the audit trail records that they were read.
     """
     shown = group[:ORDERS_MAX]
     kinds = [kind for kind in KIND_LABELS if any(kind == axis for case in shown for axis, _trace in _values(case))]
     rows = []
-    contacts = _contacts(shown) if with_contacts else {}
+    with_contacts = reader.has_perm("flashsale.view_contact")
+    contacts = _contacts(shown, reader) if with_contacts else {}
     for case in shown:
         traces = dict(_values(case))
         marks = ", ".join(mark_labels(case.evidence))
@@ -115,14 +118,8 @@ def side_by_side(group: Sequence[Case], *, with_contacts: bool) -> Table:
     return Table(_("Side by side: the same sign in a column is the same value"), head, rows)
 
 
-def _contacts(cases: Sequence[Case]) -> dict[Any, list[str]]:
+def _contacts(cases: Sequence[Case], reader: Any) -> dict[Any, list[str]]:
     """Name, address, phone and e-mail by the case's id; without contacts that are erased or cannot be decrypted."""
-    case_ids = {case.reservation_id: case.pk for case in cases}
-    found = {}
-    for contact in Contact.objects.filter(reservation__in=case_ids):
-        try:
-            data = contact.read()
-        except InvalidToken:
-            continue
-        found[case_ids[contact.reservation_id]] = [data[field] for field in ("name", "address", "phone", "email")]
-    return found
+    found = read_contacts(reservations=[case.reservation for case in cases], by=reader)
+    shown = ((case.pk, found.get(case.reservation_id)) for case in cases)
+    return {pk: [data[field] for field in ("name", "address", "phone", "email")] for pk, data in shown if data}

@@ -3,6 +3,7 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth import get_user_model
 from django.utils.formats import date_format
 
 from flashsale.models.state_choices import STATE_LABELS
@@ -11,6 +12,13 @@ from flashsale.models.state_choices import STATE_LABELS
 def state_label(state: str) -> str:
     """The name of a state in the reader's language; the stored value if it has no label."""
     return str(STATE_LABELS.get(state, state))
+
+
+def staff_name(who: str) -> str:
+    """The user name for an actor of the audit trail such as "staff:3"; the actor itself if it is no known user."""
+    kind, _colon, pk = who.partition(":")
+    user = get_user_model().objects.filter(pk=pk).first() if kind == "staff" else None
+    return user.get_username() if user else who
 
 
 def local_time(at: datetime | None, zone: ZoneInfo) -> str:

@@ -24,6 +24,8 @@ class RecordAdmin(ReadOnlyAdmin):
     list_display_links = ["position"]
     list_filter = ["what", "campaign", "sale"]
     list_select_related = ["campaign", "sale__campaign"]
+    # The history of a row is the list of its records.
+    link_lookups = ("subject",)
     search_fields = ["subject__startswith", "who__startswith"]
     show_full_result_count = False
     fields = ["position", "when", "actor", "what", "campaign", "sale", "subject", "reason", "facts", "previous", "hash"]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cryptography.fernet import InvalidToken
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import Action, ReadOnlyAdmin
 from flashsale.admin.labels import local_time, state_label
 from flashsale.life import refund, review
+from flashsale.life.read_contacts import read_contacts
 from flashsale.models import Reservation
 from flashsale.models.sale import moment
 from flashsale.rules.money import format_money
@@ -61,8 +62,9 @@ class RefundAgain(Action):
         return [_("The payment provider gets the request again. It refunds a payment only once.")]
 
     def perform(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """Makes the refund due. A Celery task sends it."""
-        refund.refund_again(reservation=row.pk)
+        """Makes the refund due. A Celery task sends it. Raises ValidationError if the refund has not failed."""
+        if not refund.refund_again(reservation=row.pk, by=request.user):
+            raise ValidationError(_("The refund has not failed: nothing was changed."))
         return _("The refund is due again.")
 
 
@@ -72,6 +74,8 @@ class ReservationAdmin(ReadOnlyAdmin):
 
     list_display = ["id", "sale", "allocation", "channel", "number", "quantity", "state_name", "paid", "ships"]
     list_filter = ["state", "sale", "channel"]
+    # A search by phone, e-mail or payment leads to the list of the reservations that it found.
+    link_lookups = ("id__in",)
     list_select_related = ["sale", "allocation", "channel", "payment", "case"]
     search_fields = ["id__startswith"]
     search_help_text = gettext_lazy("The first characters of the reservation's id.")
@@ -84,6 +88,13 @@ class ReservationAdmin(ReadOnlyAdmin):
         return (
             super().get_queryset(request).select_related("sale__campaign", "allocation", "channel", "payment", "case")
         )
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The reservation, which notes its reader, because the audit trail records who reads a contact."""
+        order = super().get_object(request, object_id, from_field)
+        if order is not None:
+            order.reader = request.user
+        return order
 
     def get_fieldsets(self, request: HttpRequest, obj: Reservation | None = None) -> Any:  # noqa: ARG002
         """Shows the buyer only to users who may see contacts."""
@@ -182,12 +193,12 @@ class ReservationAdmin(ReadOnlyAdmin):
         return (order.payment.refund_reference if hasattr(order, "payment") else "") or "–"
 
     @admin.display(description=gettext_lazy("contact"))
-    def buyer(self, order: Reservation) -> str:
-        """Name, address, phone, e-mail, and the statement of an appeal."""
-        if not hasattr(order, "contact"):
+    def buyer(self, order: Any) -> str:
+        """Name, address, phone, e-mail, and the statement of an appeal. Leaves a record of the reader."""
+        found = read_contacts(reservations=[order], by=order.reader)
+        if order.pk not in found:
             return _("none, or erased")
-        try:
-            data = order.contact.read()
-        except InvalidToken:
+        data = found[order.pk]
+        if data is None:
             return _("It cannot be read with this server's key.")
         return format_html_join("", "{}<br>", ((value,) for value in data.values()))

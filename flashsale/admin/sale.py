@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db import models
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -33,7 +34,7 @@ from flashsale.admin.sale_actions import (
     units_table,
 )
 from flashsale.admin.sale_forms import LINE_FIELDS, TRANCHE_FIELDS, UNITS_PREFIX, SaleForm, line_form
-from flashsale.models import Allocation, Offer, Sale
+from flashsale.models import Allocation, Offer, Sale, Stock
 from flashsale.rules.states import SaleState
 
 IDENTITY = ["campaign", "code", "name"]
@@ -46,6 +47,7 @@ RULES = [
     "rate_per_s",
     "claims_max",
     "extra_time_max",
+    "extra_time_share",
     "poll_ms",
     "max_entries",
     "rules",
@@ -81,7 +83,7 @@ class LineInline(admin.StackedInline):
 
 @admin.register(Sale)
 class SaleAdmin(ActionAdmin):
-    """Sales. The form of a published sale can change only its name."""
+    """Sales. The form of a published sale changes nothing: its actions do."""
 
     form = SaleForm
     list_display = ["name", "code", "campaign", "opens", "closes", "planned_units", "phase"]
@@ -140,10 +142,19 @@ class SaleAdmin(ActionAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Sale | None = None) -> list[str]:  # noqa: ARG002
-        """The campaign cannot change after the first save; only the name can change after the publication."""
+        """The campaign cannot change after the first save; nothing can change after the publication."""
         if obj is None:
             return []
-        return ["campaign"] if obj.state == SaleState.DRAFT else ["campaign", "code", *TIMES, *RULES]
+        return [*IDENTITY, *TIMES, *RULES] if obj.is_frozen else ["campaign"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
+        """False for a published sale."""
+        return not (obj and obj.is_frozen) and super().has_change_permission(request, obj)
+
+    def edited_rows(self, row: Sale) -> list[models.Model]:
+        """The sale, its offers, its lines, and the units of each offer in each line."""
+        own = [*row.offers.all(), *row.allocations.all(), *Stock.objects.filter(allocation__sale=row).order_by("pk")]
+        return [*super().edited_rows(row), *own]
 
     def get_inlines(self, request: HttpRequest, obj: Sale | None) -> list[Any]:  # noqa: ARG002
         """Only offers for a new sale, because lines need saved offers; none for a published sale."""

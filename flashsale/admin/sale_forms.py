@@ -61,6 +61,7 @@ class SaleForm(forms.ModelForm):
             "rate_per_s",
             "claims_max",
             "extra_time_max",
+            "extra_time_share",
             "poll_ms",
             "max_entries",
         )

@@ -18,8 +18,9 @@ from flashsale.rules.states import ReservationState, UnitState
 class EndedReservation:
     """What Redis (the gate) must be told about an end.
 
-    `how` is the state of the reservation, `frees_limit` whether its limit slots are free again, and `units` are the
-    units to offer again, as (id, version, SKU).
+    `how` is the state of the reservation, or "expired" for an order that its buyer cancelled in a running sale, because
+    it counts as an unpaid hold. `frees_limit` says whether its limit slots are free again. `units` are the units to
+    offer again, as (id, version, SKU).
     """
 
     reservation: str
@@ -44,37 +45,46 @@ def offerable_units(units: Iterable[Unit], allocation: int) -> tuple[tuple[int, 
 
 
 def end(
-    reservation: Reservation, *, state: ReservationState, now: datetime, keep_slots: bool = False
+    reservation: Reservation,
+    *,
+    state: ReservationState,
+    now: datetime,
+    keep_slots: bool = False,
+    back_to_line: bool = False,
 ) -> EndedReservation:
     """Ends a locked reservation (see :func:`end_all`)."""
-    return end_all([reservation], state=state, now=now, keep_slots=keep_slots)[0]
+    return end_all([reservation], state=state, now=now, keep_slots=keep_slots, back_to_line=back_to_line)[0]
 
 
 def end_all(
-    reservations: Sequence[Reservation], *, state: ReservationState, now: datetime, keep_slots: bool = False
+    reservations: Sequence[Reservation],
+    *,
+    state: ReservationState,
+    now: datetime,
+    keep_slots: bool = False,
+    back_to_line: bool = False,
 ) -> list[EndedReservation]:
     """Ends locked reservations of one sale, which must all be in the same state.
 
-    The units of held reservations become free; the units of confirmed ones return to the pool. `keep_slots` leaves
-    their limit used (for a cancellation by review, until its appeal is final). Must run in a transaction. All of them
-    end or none: raises RefusedByBooks if the state of a unit does not fit its reservation.
+    The units of held reservations become free. The units of confirmed ones return to the pool. With `back_to_line` they
+    become free in their line instead, and each order counts as an unpaid hold of its owner. `keep_slots` leaves their
+    limit used (for a cancellation by review, until its appeal is final). Must run in a transaction. All of them end or
+    none: raises RefusedByBooks if the state of a unit does not fit its reservation.
     """
     if not reservations:
         return []
     (sale,) = {row.sale_id for row in reservations}
     # A shared lock: only a rebuild locks exclusively, because it must not count reservations that end meanwhile.
     lock_sale(sale)
-    was, becomes = (
-        (UnitState.SOLD, UnitState.RETURNED)
-        if reservations[0].state == ReservationState.CONFIRMED
-        else (UnitState.HELD, UnitState.FREE)
-    )
+    sold = reservations[0].state == ReservationState.CONFIRMED
+    was = UnitState.SOLD if sold else UnitState.HELD
+    becomes = UnitState.RETURNED if sold and not back_to_line else UnitState.FREE
     reservation_units = ReservationUnit.objects.filter(reservation__in=reservations, active=True)
     units = lock_units(reservation_units.values_list("unit_id", flat=True))
     advance_units([(unit.id, unit.version) for unit in units], was=was, becomes=becomes)
     reservation_units.update(active=False)
     limit_slots = LimitSlot.objects.filter(reservation__in=reservations)
-    if state == ReservationState.EXPIRED:
+    if back_to_line or state == ReservationState.EXPIRED:
         _remember_unpaid(reservations[0].sale.campaign_id, limit_slots)
     if not keep_slots:
         limit_slots.delete()
@@ -117,11 +127,12 @@ def describe_all_ended(
     # No locks here: Redis compares versions, and it is told after the commit in any case.
     units = Unit.objects.in_bulk(set().union(*units_in.values()))
     limited = set(LimitSlot.objects.filter(reservation__in=reservations).values_list("reservation_id", flat=True))
+    unpaid = set(UnpaidHold.objects.filter(reservation__in=reservations).values_list("reservation_id", flat=True))
     return [
         EndedReservation(
             str(row.pk),
             row.allocation_id,
-            str(row.state),
+            str(ReservationState.EXPIRED if row.pk in unpaid else row.state),
             row.pk not in limited,
             offerable_units((units[id_] for id_ in sorted(units_in[row.pk])), row.allocation_id),
         )

@@ -1,7 +1,8 @@
 """The connection to the gate (Redis): scripts are called by their hash, and no call is sent a second time blindly.
 
-Every script gets the run id of the server. The run id changes when the server restarts, is restored or is replaced by a
-replica. The link reads it when it connects, so a gate that has lost its memory refuses all work.
+Every script gets the run id of the server and the highest mark that this process has seen of the sale. The run id
+changes when the server restarts, is restored or is replaced by a replica; the link reads it when it connects. The mark
+only grows. So a gate that has lost its memory, or whose memory went back in time, refuses all work (lua/prelude.lua).
 """
 
 import asyncio
@@ -91,16 +92,18 @@ class Gate:
         )
         self._link: Link | None = None
         self._linking: asyncio.Task[Link] | None = None
+        # The highest mark seen, by the key of the sale's hash.
+        self._marks: dict[str, int] = {}
         # Written by GateCache only, which gives the entries their types.
         self.caches: defaultdict[GateCache[Any, Any], dict[Any, Any]] = defaultdict(dict)
         # Any: the library types every reply as bytes or text, although this client always gets bytes.
         self.redis: Any = _Commands(connection_pool=self.pool, retry=Retry(NoBackoff(), 0))
 
     async def run_script(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
-        """The script's reply. The server's run id is put before `args`, so it is always ARGV[1]."""
+        """The script's reply. The server's run id and the sale's mark are put before `args`, as ARGV[1]."""
         try:
             link = await self._linked()
-            rest = (len(keys), *keys, link.run_id, *args)
+            rest = (len(keys), *keys, f"{link.run_id} {self._marks.get(keys[0], 0)}", *args)
             reply = await link.send(_packed("EVALSHA", script.sha, *rest))
             if isinstance(reply, ResponseError) and str(reply).startswith("NOSCRIPT"):
                 # The script did not run, so it is safe to send it once more.
@@ -143,6 +146,18 @@ class Gate:
             return (await self._linked()).run_id
         except _UNANSWERED as error:
             raise GateDown(f"run id: {error}") from error
+
+    async def replication_id(self) -> str:
+        """The id that the Redis server got when it became a master."""
+        return str((await self.redis.info("replication"))["master_replid"])
+
+    def see_mark(self, sale_key: str, mark: int) -> None:
+        """Remembers a mark of the sale with this key: the gate must never show a smaller one again."""
+        self._marks[sale_key] = max(mark, self._marks.get(sale_key, 0))
+
+    def start_marks(self, sale_key: str, mark: int) -> None:
+        """Forgets what was seen of a sale that this process has just loaded. Its marks begin with this one."""
+        self._marks[sale_key] = mark
 
     async def close(self) -> None:
         """Closes the connections."""

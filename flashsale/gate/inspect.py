@@ -102,4 +102,5 @@ async def _packed_places(card: SaleCard) -> AsyncIterator[int]:
             pipe.hvals(key)
         for values in await pipe.execute():
             for value in values:
-                yield int(value)
+                # Negative where only a partner says that the digest is the person's.
+                yield abs(int(value))

@@ -6,14 +6,16 @@
 |---------------------------------|--------|--------------------------------------------------------------------------|
 | fs:sales                        | HASH   | sale code → "campaign id:sale id", the directory                         |
 | fs:{c}:card:<sale>              | STRING | the sale card, JSON: what a web process needs to know (sale_card.py)     |
-| fs:{c}:sale:<sale>              | HASH   | run, revision, state, epoch, lobby, opens, closes, claim, hold,          |
-|                                 |        | paused_ms, runs_from, runs_until, frozen (read by prelude.lua)           |
+| fs:{c}:sale:<sale>              | HASH   | run, replication, mark, revision, state, epoch, lobby, opens, closes,    |
+|                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)  |
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps,    |
 |                                 |        | lost, carried, opens, mode, listed, frozen_for;                          |
+|                                 |        | entered:<channel id>: new places of the channel, where it has a maximum; |
 |                                 |        | late: like lapsed, but extra time is over, too; removed: how often units |
 |                                 |        | left the offer without a claim (rolled over, late money)                 |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → packed place (prelude.lua). The only data that grows |
-|                                 |        | with the crowd                                                           |
+|                                 |        | with the crowd. digest and "w" → place by a partner's word, where a code |
+|                                 |        | proved the digest                                                        |
 | fs:{c}:out:<sale>:<n>           | BITMAP | by index: left or voided, or lost with the gate's memory                 |
 | fs:{c}:seen:<sale>:<n>          | BITMAP | by index: the token was shown, or the place was left, since the gate     |
 |                                 |        | lost its memory. In a line that carries an order over: the old number    |
@@ -33,7 +35,7 @@
 | fs:{c}:refused:<sale>           | HASH   | verb and word → how often it was refused (refusal_counts.py)             |
 | fs:{c}:used:campaign            | HASH   | digest (hex) → units held and bought in the campaign                     |
 | fs:{c}:used:<sale>              | HASH   | the same in one sale, where the sale has a limit of its own              |
-| fs:{c}:unpaid                   | HASH   | digest (hex) → expired unpaid holds in the campaign                      |
+| fs:{c}:unpaid                   | HASH   | digest (hex) → unpaid holds in the campaign (models/limit_slot.py)       |
 | fs:{c}:tick:<sale>              | STRING | a process looked after the sale in the last 200 ms (expires then)        |
 
 A day after a sale's end, sale_cards.remove_sale deletes the crowd's keys at once. Card, state, lines, stock and counts

@@ -41,6 +41,8 @@ from flashsale.rules.clock import ClockLease, line_clock
 
 Item = TypeVar("Item")
 CHUNK = 1000
+# More surveys than a sale has in one epoch. 9,000 epochs fit into the numbers of Lua.
+MARKS_OF_EPOCH = 10**12
 _KEPT = ("entered", "called", "lapsed", "left", "gaps")
 
 
@@ -108,13 +110,14 @@ async def load(sales: Sequence[SaleLoad], counts: Counts | None) -> None:
 
     Without `counts` the gate keeps the counts that it has, because other sales of the campaign go on. Raises GateDown.
     """
-    # Read at the start: a server that restarts while it is being filled gets another run id, and goes on refusing.
-    run_id = await gate().run_id()
+    # Read at the start: a server that restarts or follows another one while it is being filled gets other ids, and goes
+    # on refusing.
+    run_id, replication = await gate().run_id(), await gate().replication_id()
     for sale in sales:
         await _load(sale)
     if counts:
         await _count(SaleKeys(sales[0].card.campaign, 0), counts)
-    await _open(sales, run_id)
+    await _open(sales, run_id, replication)
 
 
 async def _load(sale: SaleLoad) -> None:
@@ -159,19 +162,27 @@ async def _line_clock(sale: SaleLoad) -> int:
     return line_clock(wall=await wall_ms(), opens=sale.card.opens_at, lease=sale.lease, stopped=sale.paused_ms)
 
 
-async def _open(sales: Sequence[SaleLoad], run_id: str) -> None:
+async def _open(sales: Sequence[SaleLoad], run_id: str, replication: str) -> None:
     """The last write: after it the scripts answer, for all the sales at once."""
     pipe = gate().redis.pipeline(transaction=True)
     for sale in sales:
         card = sale.card
         fields: dict[str, str | int] = {
-            "run": run_id, "revision": sale.revision, "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at,
-            "opens": card.opens_at, "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
+            "run": run_id, "replication": replication, "mark": first_mark(card), "revision": sale.revision,
+            "state": sale.state, "epoch": card.epoch, "lobby": card.lobby_at, "opens": card.opens_at,
+            "closes": card.closes_at, "claim": card.claim_ms, "hold": card.hold_ms,
             "paused_ms": sale.paused_ms, "runs_from": sale.lease.since, "runs_until": sale.lease.until,
             "frozen": int(sale.frozen),
         }  # fmt: skip
         pipe.hset(SaleKeys(card.campaign, card.sale).state, mapping=fields)
     await pipe.execute()
+    for sale in sales:
+        gate().start_marks(SaleKeys(sale.card.campaign, sale.card.sale).state, first_mark(sale.card))
+
+
+def first_mark(card: SaleCard) -> int:
+    """The mark of a sale that was just loaded. It is higher than every mark of its earlier epochs."""
+    return card.epoch * MARKS_OF_EPOCH
 
 
 async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int) -> None:

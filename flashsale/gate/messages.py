@@ -50,7 +50,9 @@ class Survey:
 
     `wall` is Redis TIME and `now` the line's clock. Both, `called_at` (the last wave) and `runs_until` (how long the
     line's clock may run) are in ms, 0 where there is none. `gaps`: indexes that were never given to a person.
-    `removed`: how often units left the offer without a claim. `free`: units that may be taken, by SKU.
+    `removed`: how often units left the offer without a claim. `free`: units that may be taken, by SKU. `second_claims`:
+    how many of the open claims are in their second window (extra time). `mark`: grows with each survey of the sale,
+    so a smaller one later shows that the gate's memory went back in time.
     """
 
     wall: int
@@ -64,6 +66,7 @@ class Survey:
     called: int
     lapsed: int
     open_claims: int
+    second_claims: int
     held: int
     sold: int
     left: int
@@ -71,6 +74,7 @@ class Survey:
     gaps: int
     runs_until: int
     removed: int
+    mark: int
     free: dict[str, int]
 
 

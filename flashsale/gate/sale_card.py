@@ -63,12 +63,21 @@ class LineCard:
 
 @dataclass(frozen=True, slots=True)
 class ChannelCard:
-    """Where shoppers come from; `kind` is "partner" or "own page"."""
+    """Where shoppers come from; `kind` is "partner" or "own page".
+
+    `entries_max`: how many new places the channel may take in each line; 0: see :meth:`SaleCard.entries_most`.
+    """
 
     id: int
     code: str
     name: str
     kind: str
+    entries_max: int = 0
+
+    @property
+    def proves_by_code(self) -> bool:
+        """Whether one-time codes prove its shoppers' identities. A partner only says who its shoppers are."""
+        return self.kind == "own page"
 
 
 @dataclass(frozen=True)  # no slots, because cached_property needs a __dict__
@@ -108,10 +117,23 @@ class SaleCard:
     canon_version: int = 1
     # Countries whose mobile numbers get one-time codes.
     code_countries: tuple[str, ...] = ("ID",)
+    # Whether a browser solves a puzzle before it gets a code.
+    codes_need_work: bool = False
+    # Percent of the free units that may wait for claims in their second window.
+    extra_time_share: int = 10
 
     def most_indexes(self, line: LineCard) -> int:
         """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""
         return DIRECT_MAX if line.mode == AllocationMode.DIRECT else self.max_entries
+
+    def entries_most(self, line: LineCard, channel: ChannelCard) -> int:
+        """How many new places of a line may go to the people of a channel; 0: as many as the line has.
+
+        A partner that shares the line may take half of it. The partner only says who its people are, so it could fill
+        the line with people who do not exist, and leave nothing to the other channels.
+        """
+        shares = len(line.channels) > 1 and not channel.proves_by_code
+        return channel.entries_max or (self.max_entries // 2 if shares else 0)
 
     def line(self, code: str) -> LineCard | None:
         """The line with this code, or None."""

@@ -11,7 +11,7 @@ from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.held_request import HeldRequest, ReserveRequest
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.messages import UNLIMITED_CALLER, Caller, EnterResult, EntryRequest, LookResult, Survey
-from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import PlaceState
@@ -72,27 +72,36 @@ def _out_bitmaps(card: SaleCard) -> list[str]:
 
 
 async def _enter_batch(
-    card: SaleCard, line: LineCard, bucket: TokenBucket, requests: Sequence[EntryRequest]
+    card: SaleCard, line: LineCard, channel: ChannelCard, bucket: TokenBucket, requests: Sequence[EntryRequest]
 ) -> list[Any]:
     keys, n = keys_of(card), line.line_id
     digests = [digest for request in requests for digest in request.digests]
     raw = b"".join(digests)
+    # A partner that names a person too often does not slow the same person down on our own page.
+    proof = "" if channel.proves_by_code else "w"
     reply = await gate().run_script(
         ENTER,
         [keys.state, keys.line(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n), keys.spent(n),
          keys.unpaid, keys.seen(n), keys.extra_time(n), *_out_bitmaps(card),
-         *keys.paces([request.digests[0].hex() for request in requests]),
+         *keys.paces([f"{request.digests[0].hex()}{proof}" for request in requests]),
          *keys.paces([request.caller for request in requests]), *keys.places(digests, card.buckets)],
         [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(requests), raw, raw.hex(),
+         int(channel.proves_by_code), f"entered:{channel.id}", card.entries_most(line, channel),
          *(request.carried for request in requests if line.carries)],
     )  # fmt: skip
     return list(reply)
 
 
 async def enter(
-    card: SaleCard, line: LineCard, digests: Sequence[bytes], *, carried: int = 0, caller: Caller = UNLIMITED_CALLER
+    card: SaleCard,
+    line: LineCard,
+    channel: ChannelCard,
+    digests: Sequence[bytes],
+    *,
+    carried: int = 0,
+    caller: Caller = UNLIMITED_CALLER,
 ) -> EnterResult | Outcome:
-    """The place of a person in a line, or why the person gets none.
+    """The place in a line of a person who comes from this channel, or why the person gets none.
 
     `carried` is the old number that the person shows in a line that carries an order over, 0 for none. Requests for one
     line go to the gate in one batch.
@@ -105,9 +114,10 @@ async def enter(
         card.limit,
         card.sale_limit,
         bucket,
+        channel,
         len(digests),
     )
-    coalescer = _coalescer(shared, lambda requests: _enter_batch(card, line, bucket, requests))
+    coalescer = _coalescer(shared, lambda requests: _enter_batch(card, line, channel, bucket, requests))
     try:
         reply = await coalescer.submit(EntryRequest(digests, carried, caller.name))
     except TooManyWaiting:
@@ -130,22 +140,25 @@ async def void(card: SaleCard, line: LineCard, *, seed: str, numbers: Sequence[i
 
 
 async def look(
-    card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes]
+    card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, digests: Sequence[bytes], by_code: bool
 ) -> LookResult | Outcome:
-    """The state of a place. Restores the place where the gate has lost it."""
+    """The state of a place. Restores the place where the gate has lost it.
+
+    `by_code`: one-time codes proved the digests; else a partner says that they are the person's.
+    """
     keys, n = keys_of(card), line.line_id
     reply = await gate().run_script(
         LOOK,
         [keys.state, keys.line(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.extra_time(n), keys.seen(n),
          *keys.paces([f"look:{n}:{index}"]), *_out_bitmaps(card), *keys.places(digests, card.buckets)],
-        [n, index, number, seed, *PLACE_BUCKET, *digests],
+        [n, index, number, seed, *PLACE_BUCKET, int(by_code), *digests],
     )  # fmt: skip
     word = _word(reply)
     return LookResult(PlaceState(_text(reply[1])), reply[2], reply[3], reply[4]) if word is Outcome.LOOKED else word
 
 
 async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
-    """The figures of a line. Moves the marks of lapsed claims on."""
+    """The figures of a line. Moves the marks of lapsed claims on, and raises the mark of the sale."""
     keys, n = keys_of(card), line.line_id
     reply = await gate().run_script(
         SURVEY,
@@ -158,6 +171,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
     figures = {_text(name): value for name, value in zip(reply[2::2], reply[3::2], strict=True)}
     figures |= {"frozen": figures["frozen"] == 1, "state": _text(figures["state"]), "seed": _text(figures["seed"])}
     figures["cohort"] = int(figures["cohort"]) if figures["cohort"] else None
+    gate().see_mark(keys.state, figures["mark"])
     return Survey(**figures, free=dict(zip(line.skus, reply[1], strict=True)))
 
 
@@ -213,7 +227,7 @@ async def _reserve_batch(card: SaleCard, line: LineCard, seed: str, requests: Se
         [keys.state, keys.line(n), keys.out(n), keys.voided(n), keys.spent(n), keys.waves(n), keys.used_campaign,
          keys.used_sale, keys.held_requests, keys.holds, keys.due, keys.listed(n), keys.extra_time(n), keys.unpaid,
          *(keys.free(n, sku) for sku in line.skus), *keys.paces([request.bucket_name for request in requests])],
-        [seed, *PLACE_BUCKET, len(line.skus), card.most_indexes(line),
+        [seed, *PLACE_BUCKET, len(line.skus), card.most_indexes(line), card.overbooking, card.weight,
          *(value for request in requests for value in request.to_args())],
     )  # fmt: skip
     return list(reply)
@@ -224,7 +238,7 @@ async def reserve(card: SaleCard, line: LineCard, *, seed: str, request: Reserve
 
     Requests for one line go to the gate in one batch.
     """
-    shared = (RESERVE.name, *_line_identity(card, line), card.most_indexes(line), seed)
+    shared = (RESERVE.name, *_line_identity(card, line), card.most_indexes(line), card.overbooking, seed)
     coalescer = _coalescer(shared, lambda requests: _reserve_batch(card, line, seed, requests))
     try:
         reply = await coalescer.submit(request)
@@ -256,8 +270,8 @@ async def give_back(
 ) -> int | Outcome:
     """Ends a reservation that the books have ended, and offers units (id, version, SKU); how many units are new.
 
-    `frees_limit`: its limit is given back. `how` is the state in which it ended (ReservationState): "abandoned" gives
-    its place and its request key back, too.
+    `frees_limit`: its limit is given back. `how` says how it ended (EndedReservation): "abandoned" gives its place and
+    its request key back, too, and "expired" counts it as an unpaid hold.
     """
     keys, n = keys_of(card), line.line_id
     offered = [x for unit, version, sku in units for x in (unit, version, line.skus.index(sku))]
@@ -334,6 +348,10 @@ async def apply_decision(card: SaleCard, *, revision: int, **fields: str | int) 
     return _word(reply)
 
 
-async def extend_lease(card: SaleCard, *, revision: int, lease: ClockLease) -> Outcome:
-    """Lets the line's clock run until the lease ends. NOT_READY also where the gate has not applied the revision."""
+async def extend_lease(card: SaleCard, *, revision: int, lease: ClockLease, mark: int) -> Outcome:
+    """Lets the line's clock run until the lease ends. NOT_READY also where the gate has not applied the revision.
+
+    `mark` is the highest that the books know. NOT_READY where the gate has a smaller one: its memory went back in time.
+    """
+    gate().see_mark(keys_of(card).state, mark)
     return _word(await gate().run_script(EXTEND_LEASE, [keys_of(card).state], [revision, *lease]))

@@ -54,7 +54,11 @@ def case_from_link(*, token: str) -> Case:
 
 def is_possible(*, case: Case, now: datetime) -> bool:
     """Whether the buyer may appeal now: no appeal has come yet, and the time to appeal is not over."""
-    return not hasattr(case, "appeal") and Cancellation.objects.filter(case=case, appeal_until__gte=now).exists()
+    return not hasattr(case, "appeal") and _has_time(case, now)
+
+
+def _has_time(case: Case, now: datetime) -> bool:
+    return Cancellation.objects.filter(Cancellation.time_to_appeal(now), case=case).exists()
 
 
 def appeal(*, case: Case, words: str = "", by: Any = "buyer") -> Appeal:
@@ -70,7 +74,7 @@ def appeal(*, case: Case, words: str = "", by: Any = "buyer") -> Appeal:
         now = timezone.now()
         assert case.proposed_by, "the table refuses a cancelled case without these two people"
         assert case.decided_by
-        if not Cancellation.objects.filter(case=case, appeal_until__gte=now).exists():
+        if not _has_time(case, now):
             raise Refused(Outcome.APPEAL_OVER, "The cancellation is final.")
         fresh = Appeal.objects.create(
             case=case, proposed_by=case.proposed_by, approved_by=case.decided_by, received_at=now

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from django.db.models import Count, F, Q, Sum
+from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
 from flashsale.life.sale_card import card_of
@@ -23,9 +25,10 @@ from flashsale.models import (
     Stock,
     Unit,
 )
+from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.rules import lottery, trail
 from flashsale.rules.reasons import REASONS
-from flashsale.rules.states import ReservationState, SaleState, UnitState
+from flashsale.rules.states import NoticeState, ReservationState, SaleState, UnitState
 
 
 class Verdict(StrEnum):
@@ -57,6 +60,8 @@ ACTIVE = [ReservationState.HELD, ReservationState.CONFIRMED]
 # a fault that is there in every one of these reads counts.
 READS = 4
 READ_AGAIN_S = 0.5
+# A letter about a cancellation is handed over within this time. Later it counts as missing.
+TOLD_WITHIN = timedelta(hours=1)
 
 
 def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
@@ -229,19 +234,22 @@ def _out_of_order(campaign: Campaign) -> Iterator[str]:
     """Promise 6. Numbers follow from the committed secret, and each reservation has a number that was called."""
     for sale in _sales(campaign):
         if not commitment_holds(sale):
-            yield f"{sale.code}: the secret does not match the commitment"
+            yield f"{sale.code}: the secret does not match the commitment, or this server's key cannot decrypt it"
         for line in sale.allocations.exclude(cohort=None):
             yield from out_of_order(sale, line, called=max(line.called, _called(sale, line)))
 
 
 def commitment_holds(sale: Sale) -> bool:
     """Whether the commitment that the sale published belongs to its secret."""
-    return lottery.commitment(bytes(sale.secret or b"")).hex() == sale.commitment
+    try:
+        return lottery.commitment(sale.draw_secret()).hex() == sale.commitment
+    except SecretUnreadable:
+        return False
 
 
 def out_of_order(sale: Sale, line: Allocation, *, called: int) -> Iterator[str]:
     """The faults in the order of a line that is drawn and called up to the number `called`, by PostgreSQL."""
-    seed = lottery.seed(bytes(sale.secret or b""), line.code, line.cohort or 0)
+    seed = lottery.seed(sale.draw_secret(), line.code, line.cohort or 0)
     if seed.hex() != line.seed:
         yield f"{line}: the seed does not follow from secret and cohort"
     rows = Reservation.objects.filter(allocation=line).exclude(state=ReservationState.ABANDONED)
@@ -273,7 +281,8 @@ def _two_places(campaign: Campaign) -> Iterator[str]:
 def _without_due_process(campaign: Campaign) -> Iterator[str]:
     """Promise 11.
 
-    A cancellation whose reason needs a case was decided by two people, with a notice and a time to appeal.
+    A cancellation whose reason needs a case was decided by two people, with a notice and a time to appeal. The buyer
+    was told: the letter has not failed, and it was handed over within TOLD_WITHIN.
     """
     reasons = [code for code, reason in REASONS.items() if reason.needs_case]
     rows = Cancellation.objects.filter(reservation__sale__campaign=campaign, reason__in=reasons)
@@ -283,11 +292,26 @@ def _without_due_process(campaign: Campaign) -> Iterator[str]:
         required = {
             "two people": len(people) == 2,
             "a notice": row.notices == 1,
-            "a way to appeal": row.appeal_until,
+            "a way to appeal": row.case,
         }
         missing = [name for name, present in required.items() if not present]
         if missing:
             yield f"reservation {row.reservation_id} was cancelled without {' and '.join(missing)}"
+    yield from _untold(campaign)
+
+
+def _untold(campaign: Campaign) -> Iterator[str]:
+    """Letters about cancellations by a case that did not reach the mail server, unless the buyer has acted already."""
+    letters = Notice.objects.filter(kind=Notice.Kind.CANCELLED, reservation__sale__campaign=campaign)
+    letters = letters.filter(
+        reservation__cancellation__case__isnull=False, reservation__cancellation__case__appeal=None
+    )
+    late = Q(state=NoticeState.DUE, reservation__cancellation__at__lte=timezone.now() - TOLD_WITHIN)
+    for letter in letters.filter(late | Q(state=NoticeState.FAILED)):
+        order = f"reservation:{letter.reservation_id}"
+        if not Record.objects.filter(what="waive", subject=order).exists():
+            why = f"{letter.failure or 'no attempt yet'}, {letter.attempts} attempts"
+            yield f"the buyer of reservation {letter.reservation_id} was not told of the cancellation ({why})"
 
 
 def _moved_wrongly(campaign: Campaign) -> Iterator[str]:

@@ -1,4 +1,9 @@
-"""Cancel: a confirmed order ends once, under a reason of the catalogue; its units wait in the return pool.
+"""Cancel: a confirmed order ends once, under a reason of the catalogue.
+
+When its buyer cancels while the sale is running, the units go back to their line and the next person gets them.
+Otherwise a few buyers could take the stock out of the sale by paying and cancelling. For the same reason such an order
+counts as an unpaid hold of its owner, and two of them are the most in a campaign. In all other cases the units wait in
+the return pool.
 
 PostgreSQL (the books) commits the end first; Redis (the gate) is told afterwards.
 """
@@ -12,6 +17,7 @@ from django.db.models import Min
 from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation, describe_ended, end
+from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge
 from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
@@ -54,7 +60,8 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
         raise Refused(Outcome.NOT_CANCELLABLE, f"The reservation is {row.state}.")
     why = cancel_reason(code)
     against_wish = why.needs_case and not why.invite
-    ended = end(row, state=ReservationState.CANCELLED, now=now, keep_slots=against_wish)
+    back_to_line = not why.needs_case and not _is_over(row.sale_id, now)
+    ended = end(row, state=ReservationState.CANCELLED, now=now, keep_slots=against_wish, back_to_line=back_to_line)
     # An order that an appeal restored may end again because its buyer wishes it. Case and appeal keep the history.
     Notice.objects.filter(reservation=row, kind=Notice.Kind.CANCELLED).delete()
     Cancellation.objects.update_or_create(
@@ -63,7 +70,9 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
             "case": case,
             "reason": code,
             "at": now,
-            "appeal_until": _appeal_until(row.sale, now) if why.needs_case else None,
+            "back_to_line": back_to_line,
+            # The time to appeal begins when the letter is handed over (`notify`).
+            "appeal_until": None,
         },
     )
     Payment.objects.filter(reservation=row, state=PaymentState.PAID).update(
@@ -75,8 +84,18 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
     return ended
 
 
-def _appeal_until(sale: Sale, now: datetime) -> datetime:
-    """The end of the time to appeal: BEFORE_REALLOCATION before the first plan, but not earlier than promised."""
+def _is_over(sale: int, now: datetime) -> bool:
+    """Whether the sale is closed or called off. Keeps it from being closed until the transaction ends."""
+    lock_sale(sale)
+    row: Sale = Sale.objects.select_related("clock").get(pk=sale)
+    return row.is_over(now)
+
+
+def appeal_end(sale: Sale, now: datetime) -> datetime:
+    """The end of a time to appeal that begins now.
+
+    It ends BEFORE_REALLOCATION before the first plan, but not earlier than promised.
+    """
     promised = now + timedelta(seconds=sale.campaign.appeal_s)
     planned = sale.reallocations.filter(due_at__gt=now).aggregate(first=Min("due_at"))["first"]
     return max(promised, planned - BEFORE_REALLOCATION) if planned else promised
@@ -91,6 +110,7 @@ def make_final(row: Reservation) -> EndedReservation:
 def free_limit_slots(*, most: int = 100) -> int:
     """Makes cancellations by review final whose time to appeal ended without an appeal; returns how many.
 
+    The time to appeal has no end while the buyer was not told.
     Safe to repeat.
     """
     over = {"cancellation__appeal_until__lt": timezone.now(), "case__appeal": None}

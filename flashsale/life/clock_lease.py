@@ -22,6 +22,8 @@ The ticks renew the lease once a second, first in PostgreSQL and then in Redis. 
 * The wall clock jumps forward, beyond `until`: this looks like an outage and is handled as one.
 * The wall clock jumps back: the line's clock stands at `since` until the next renewal, which starts a new lease.
 * A pause ends the lease in PostgreSQL (`Sale.stop_clock`), and a renewal never extends a lease that has ended.
+* The memory of Redis goes back in time: PostgreSQL keeps the sale's mark with the lease, and Redis then has a smaller
+  one. Redis refuses the lease and all other work, and the next tick rebuilds the sale.
 * A process dies after its commit and before its message to Redis: Redis has the older lease, so its clock stops no
   later than that of PostgreSQL. The next tick sends the new lease.
 """
@@ -58,14 +60,14 @@ async def renew_clock_lease(*, card: SaleCard, figures: Survey) -> None:
         return
     if CLOCK_LEASE_MS - CLOCK_RENEWAL_MS < figures.runs_until - figures.wall <= CLOCK_LEASE_MS + CLOCK_RENEWAL_MS:
         return
-    revision, lease = await run_in_db_thread(_renew_in_books, card.sale, figures.wall, read_at)
-    answer = await scripts.extend_lease(card, revision=revision, lease=lease)
+    revision, lease, mark = await run_in_db_thread(_renew_in_books, card.sale, figures.wall, figures.mark, read_at)
+    answer = await scripts.extend_lease(card, revision=revision, lease=lease, mark=mark)
     if answer is Outcome.NOT_READY:
         await sale_control.resend_decision(card=card)
 
 
-def _renew_in_books(sale: int, wall_ms: int, read_at: float) -> tuple[int, ClockLease]:
-    """Renews the lease in PostgreSQL. Returns the sale's revision and the lease as they stand there now.
+def _renew_in_books(sale: int, wall_ms: int, mark: int, read_at: float) -> tuple[int, ClockLease, int]:
+    """Renews the lease in PostgreSQL. Returns the sale's revision, the lease and the mark as they stand there now.
 
     `wall_ms` was read at `read_at` (monotonic clock). The time since then is added, because a process that waited for
     PostgreSQL would otherwise believe that the wall clock has gone back.
@@ -75,11 +77,11 @@ def _renew_in_books(sale: int, wall_ms: int, read_at: float) -> tuple[int, Clock
     # the lock of the sale's row.
     running = Clock.objects.filter(runs_from_ms__lte=now_ms + CLOCK_RENEWAL_MS, runs_until_ms__gte=wall_ms)
     running = running.filter(sale=sale, runs_until_ms__gt=F("runs_from_ms"))
-    longest = {"runs_from_ms": wall_ms, "runs_until_ms": wall_ms + CLOCK_LEASE_MS}
+    longest = {"runs_from_ms": wall_ms, "runs_until_ms": wall_ms + CLOCK_LEASE_MS, "mark": mark}
     if not running.update(**{name: Greatest(name, value) for name, value in longest.items()}):
         _restart_clock(sale, wall_ms, read_at)
     row = Sale.objects.select_related("clock").get(pk=sale)
-    return row.revision, row.lease
+    return row.revision, row.lease, row.mark
 
 
 def _wall_now(wall_ms: int, read_at: float) -> int:

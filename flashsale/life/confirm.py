@@ -7,7 +7,7 @@ the provider's answer does to them, are drawn in `settle.py`.
 import logging
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import lru_cache
@@ -16,10 +16,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from flashsale.books.reservations import refusal_of
+from flashsale.life.contact import checked_contact
 from flashsale.life.enter import digester
 from flashsale.life.refund import refund
 from flashsale.life.settle import refund_earlier_attempt, settle, take_limit_slots
-from flashsale.models import CampaignAxis, Contact, Payment, Reservation, Trait
+from flashsale.models import ApiCall, CampaignAxis, Contact, Payment, Reservation, Trait
 from flashsale.models.sale import ms
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis, BadValue
@@ -29,7 +30,7 @@ from flashsale.rules.states import PaymentState, ReservationState
 log = logging.getLogger(__name__)
 KEEP_CONTACT = timedelta(days=90)
 _REFUND_OWED = frozenset({PaymentState.REFUND_DUE, PaymentState.REFUND_FAILED})
-CONTACT_FIELDS = ("name", "address", "phone", "email")
+DECLINED = "The units stay held; choose another way to pay, under another Idempotency-Key."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Buyer:
     """The person who buys.
 
     `identity` holds raw values by axis: every hard axis, and the soft ones that are known. `contact` holds the
-    CONTACT_FIELDS. `language` is "id" or "en".
+    CONTACT_FIELDS of `contact.py`. `language` is "id" or "en".
     """
 
     identity: Mapping[Axis, str]
@@ -62,8 +63,13 @@ class _Before(Enum):
     REFUND = auto()
 
 
-def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payment_choice: PaymentChoice) -> Reservation:
+def confirm(
+    *, reservation: uuid.UUID, channel: int, buyer: Buyer, payment_choice: PaymentChoice, call: int | None = None
+) -> Reservation:
     """Takes the payment and confirms the reservation. The same call again gives the same answer and charges nothing.
+
+    `call` is the id of the ApiCall of the caller's Idempotency-Key. A call starts one payment attempt at most: when
+    that attempt is over without an order, every repeat of the call is PAYMENT_DECLINED, and another key tries again.
 
     If the buyer still has to pay elsewhere (in the app of their bank), the reservation stays held until the provider
     calls back (`settle.handle_callback`).
@@ -75,16 +81,16 @@ def confirm(*, reservation: uuid.UUID, channel: int, buyer: Buyer, payment_choic
        arrived after all, the money goes back. If it is under way with another method or instrument, the provider
        closes it; if its money has arrived already, the order is confirmed with that money. If the process dies after
        this step, a retry finds the attempt closed.
-    1. PostgreSQL stores the buyer, and that a payment starts under a reference of ours. If the process dies after this
-       step, a retry uses the same reference.
+    1. PostgreSQL stores the buyer, that a payment starts under a reference of ours, and that this call started it. If
+       the process dies after this step, a retry uses the same reference.
     2. The provider charges the reference. If the process dies here, a retry charges nothing; once the hold has ended,
        the sweep asks the provider for the result.
     3. PostgreSQL confirms the order, or the money goes back; then Redis learns the result: see `settle`.
     """
-    row, before = _start(reservation, channel, buyer, payment_choice)
+    row, before = _start(reservation, channel, buyer, payment_choice, call)
     if before is not _Before.NOTHING:
         _clear_attempt_before(row, before)
-        row, before = _start(reservation, channel, buyer, payment_choice)
+        row, before = _start(reservation, channel, buyer, payment_choice, call)
     if before is not _Before.NOTHING:
         raise Refused(Outcome.UNKNOWN, "Another payment has begun meanwhile; send the same again.")
     if row.state == ReservationState.CONFIRMED:
@@ -134,7 +140,7 @@ def _finish(row: Reservation, *, paid: bool) -> Reservation:
     if paid and row.payment.reference != callback.reference:
         refund_earlier_attempt(callback)
     if row.state == ReservationState.HELD and not _has_ended(row, timezone.now()):
-        raise Refused(Outcome.PAYMENT_DECLINED, "The units stay held; choose another way to pay.")
+        raise Refused(Outcome.PAYMENT_DECLINED, DECLINED)
     if row.state != ReservationState.CONFIRMED:
         try:
             refund(reservation=reservation)
@@ -162,7 +168,7 @@ def _charge(row: Reservation, payment_choice: PaymentChoice) -> payments.Charge:
 
 
 def _start(
-    reservation: uuid.UUID, channel: int, buyer: Buyer, payment_choice: PaymentChoice
+    reservation: uuid.UUID, channel: int, buyer: Buyer, payment_choice: PaymentChoice, call: int | None
 ) -> tuple[Reservation, _Before]:
     """Starts a payment: the reservation with the payment to charge, and NOTHING.
 
@@ -176,10 +182,13 @@ def _start(
             known = Payment.objects.filter(reservation=row).first()
             if known:
                 row.payment = known
+                _refuse_second_attempt(row, known, call)
             paying = known is not None and known.state == PaymentState.STARTED
             if paying and _has_ended(row, now):
                 return row, _Before.NOTHING
             _refuse_ended(row, now)
+            if row.state == ReservationState.HELD:
+                buyer = replace(buyer, contact=checked_contact(buyer.contact))
             if known and known.state in _REFUND_OWED and row.state == ReservationState.HELD:
                 return row, _Before.REFUND
             if payment_choice.method not in payments.METHODS:
@@ -197,6 +206,7 @@ def _start(
                 take_limit_slots(row, [slot for slot in late if slot not in own_slots])
                 _remember_buyer(row, buyer, traits, replace=known is not None)
                 _start_payment(row, known, payment_choice.method, now)
+                _bind_attempt(row, call)
             return row, _Before.NOTHING
     except IntegrityError as error:
         raise Refused(refusal_of(error)) from error
@@ -220,6 +230,16 @@ def _axes(campaign: int, salt: bytes) -> tuple[CampaignAxis, ...]:  # noqa: ARG0
     The salt is part of the key, because a restored database may use an id again.
     """
     return tuple(CampaignAxis.objects.filter(campaign=campaign))
+
+
+def _refuse_second_attempt(row: Reservation, known: Payment, call: int | None) -> None:
+    """Refuses PAYMENT_DECLINED when this call has started a payment attempt before, and that attempt is over."""
+    if call is None:
+        return
+    attempt = ApiCall.objects.filter(pk=call).exclude(attempt="").values_list("attempt", flat=True).first()
+    running = known.reference == attempt and known.state == PaymentState.STARTED
+    if attempt and row.state == ReservationState.HELD and not running:
+        raise Refused(Outcome.PAYMENT_DECLINED, DECLINED)
 
 
 def _refuse_ended(row: Reservation, now: datetime) -> None:
@@ -282,8 +302,7 @@ def _remember_buyer(row: Reservation, buyer: Buyer, traits: Mapping[Axis, bytes]
         row.traits.all().delete()
         Contact.objects.filter(reservation=row).delete()
     Trait.objects.bulk_create(Trait(reservation=row, axis=axis, digest=d.hex()) for axis, d in traits.items())
-    data = {name: buyer.contact.get(name, "")[:500] for name in CONTACT_FIELDS}
-    Contact.seal(row, data, buyer.language, row.sale.closes_at + KEEP_CONTACT).save()
+    Contact.seal(row, dict(buyer.contact), buyer.language, row.sale.closes_at + KEEP_CONTACT).save()
 
 
 def _start_payment(row: Reservation, known: Payment | None, method: str, now: datetime) -> None:
@@ -307,3 +326,9 @@ def _start_payment(row: Reservation, known: Payment | None, method: str, now: da
     for name, value in fields.items():
         setattr(known, name, value)
     known.save(update_fields=list(fields))
+
+
+def _bind_attempt(row: Reservation, call: int | None) -> None:
+    """Notes which payment attempt this call has started, in the transaction that starts it."""
+    if call is not None:
+        ApiCall.objects.filter(pk=call).update(attempt=row.payment.reference)

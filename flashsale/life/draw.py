@@ -75,7 +75,8 @@ def write_cohorts(
 ) -> dict[int, tuple[int, str]]:
     """Writes the cohorts and who is out of each line, unless they are written already. Takes cohorts by line id.
 
-    Returns cohort and seed (hex) by line id, as the first writer wrote them. Returns {} before the opening.
+    Returns cohort and seed (hex) by line id, as the first writer wrote them. Returns {} before the opening. Raises
+    SecretUnreadable when this server's key cannot decrypt the secret; nothing is drawn then.
     """
     with transaction.atomic():
         lock_sale(sale, exclusive=True)
@@ -83,15 +84,17 @@ def write_cohorts(
         if row.frozen_at is None and now < row.opens_at:
             # The opening has been moved, and Redis still has the old one. It gets the new one in a moment.
             return {}
+        secret = row.draw_secret()
         for line in row.allocations.filter(cohort=None):
             # A line that carries an order over keeps the old numbers, so it draws nothing.
             line.cohort = 0 if line.carries_id else cohorts[line.line_id]
-            line.seed = lottery.seed(bytes(row.secret or b""), line.code, line.cohort).hex()
+            line.seed = lottery.seed(secret, line.code, line.cohort).hex()
             line.save(update_fields=["cohort", "seed"])
             store_crowd(line.pk, crowds[line.line_id])
         if row.frozen_at is None:
             row.frozen_at = now
-            row.save(update_fields=["frozen_at"])
+            row.publish_secret()
+            row.save(update_fields=["frozen_at", "secret", "sealed_secret"])
             drawn = {line.code: [line.cohort, line.seed] for line in row.allocations.all()}
             Record.write("draw", by="clock", sale=row, facts=drawn)
         return {line.line_id: (line.cohort or 0, line.seed) for line in row.allocations.all()}

@@ -63,10 +63,11 @@ async def enter(
 ) -> Entry:
     """Gives the person a place in the line, or the place that the person has already. Safe to repeat.
 
-    `digests` are proven, on all axes that the campaign checks at entry. `carried` is the token of a place in the
-    earlier line whose order this line carries over. `address` is the client's address; it is empty for a partner's
-    request. Refuses FORBIDDEN (the channel does not serve this line, or the line is direct), UNPROVEN, BAD_TOKEN,
-    FOREIGN_TOKEN, and the words of enter.lua.
+    `digests` are proven, on all axes that the campaign checks at entry: by one-time codes on our own page, by the
+    partner's word on a partner's channel. The word never leads to a place that a code proved. `carried` is the token of
+    a place in the earlier line whose order this line carries over. `address` is the client's address; it is empty for a
+    partner's request. Refuses FORBIDDEN (the channel does not serve this line, or the line is direct), UNPROVEN,
+    BAD_TOKEN, FOREIGN_TOKEN, and the words of enter.lua.
     """
     if channel.code not in line.channels:
         raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
@@ -77,12 +78,15 @@ async def enter(
         raise Refused(Outcome.FORBIDDEN, "This allocation has no line: reserve from it directly.")
     old_number = await _old_number(card, line, digests, carried) if carried else 0
     caller = _caller_at(card, address) if address else Caller(f"channel:{channel.id}", PARTNER_BUCKET)
-    answer = await scripts.enter(card, line, [digests[axis] for axis in axes], carried=old_number, caller=caller)
+    answer = await scripts.enter(
+        card, line, channel, [digests[axis] for axis in axes], carried=old_number, caller=caller
+    )
     if isinstance(answer, Outcome):
         raise Refused(answer)
     for later_index in answer.voided:
         await _void(card, line, later_index)
-    place = Place(card.sale, line.line_id, answer.index, time.time_ns() // 1_000_000, digests)
+    made_ms = time.time_ns() // 1_000_000
+    place = Place(card.sale, line.line_id, answer.index, made_ms, digests, by_code=channel.proves_by_code)
     return Entry(places.seal(place), answer.index, created=answer.fresh)
 
 

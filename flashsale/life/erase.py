@@ -71,11 +71,19 @@ def _obstacles(campaign: Campaign, now: datetime) -> Iterator[str]:
         ("appeals are not decided", Appeal.objects.filter(case__reservation__in=orders, state=AppealState.OPEN)),
         ("payments are not settled", _unsettled(campaign)),
         ("notices are not sent", Notice.objects.filter(reservation__in=orders, state=NoticeState.DUE)),
+        ("buyers were not told that their order was cancelled", _untold(orders)),
     ]
     yield from (f"{count} {what}" for what, rows in waiting if (count := rows.count()))
     last = Cancellation.objects.filter(reservation__in=orders, appeal_until__gte=now).order_by("appeal_until").last()
     if last and last.appeal_until:
         yield f"appeals are possible until {last.appeal_until.isoformat(timespec='minutes')}"
+
+
+def _untold(orders: "QuerySet[Reservation]") -> "QuerySet[Notice]":
+    """Letters that failed while the time to appeal waits for them."""
+    failed = Notice.objects.filter(reservation__in=orders, kind=Notice.Kind.CANCELLED, state=NoticeState.FAILED)
+    waiting = {"appeal_until": None, "case__isnull": False, "case__appeal": None}
+    return failed.filter(**{f"reservation__cancellation__{field}": value for field, value in waiting.items()})
 
 
 def _undecided(campaign: Campaign) -> "QuerySet[Case]":

@@ -288,8 +288,13 @@ def _as_rows(counts: dict[str, int], name: str) -> list[dict[str, Any]]:
 
 
 def _returned(sale: Sale) -> dict[str, Any]:
-    """Units of cancelled orders: resting + restored + moved = units. Moved units are listed with their state now."""
-    cancelled = Reservation.objects.filter(sale=sale, cancellation__isnull=False)
+    """Units of cancelled orders: resting + restored + moved = units. Moved units are listed with their state now.
+
+    `to_line` counts the units besides these, which went back to their line while the sale was running.
+    """
+    all_cancelled = Reservation.objects.filter(sale=sale, cancellation__isnull=False)
+    to_line = all_cancelled.filter(cancellation__back_to_line=True).aggregate(total=Sum("quantity"))["total"] or 0
+    cancelled = all_cancelled.filter(cancellation__back_to_line=False)
     came = dict(cancelled.order_by().values_list("state").annotate(units=Sum("quantity")))
     moves = Move.objects.filter(plan__source=sale).order_by()
     by_sale: dict[str, dict[str, Any]] = {}
@@ -300,6 +305,7 @@ def _returned(sale: Sale) -> dict[str, Any]:
         entry["units"] += count
         entry["states"][state] = count
     return {
+        "to_line": to_line,
         "units": sum(came.values()),
         "restored": came.get(ReservationState.CONFIRMED.value, 0),
         "resting": Unit.objects.filter(allocation__sale=sale, state=UnitState.RETURNED).count(),

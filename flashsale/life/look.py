@@ -34,7 +34,13 @@ async def look(*, card: SaleCard, line: LineCard, place: Place) -> PlaceView:
     """
     number, seed = await places.number_of(card, line, place.index)
     answer = await scripts.look(
-        card, line, index=place.index, number=number, seed=seed, digests=places.digests_of(place)
+        card,
+        line,
+        index=place.index,
+        number=number,
+        seed=seed,
+        digests=places.digests_of(place),
+        by_code=place.by_code,
     )
     if isinstance(answer, Outcome):
         raise Refused(answer)

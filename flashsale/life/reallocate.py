@@ -216,7 +216,7 @@ def _kept(pool: list[PoolUnit], count: int) -> list[PoolUnit]:
 
 def _appealable(now: datetime) -> Q:
     """Cancellations with an open appeal, or with time left for one."""
-    possible = Q(appeal_until__gte=now, case__appeal=None)
+    possible = Cancellation.time_to_appeal(now) & Q(case__appeal=None)
     return Q(case__appeal__state=AppealState.OPEN) | possible
 
 

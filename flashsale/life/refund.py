@@ -2,8 +2,11 @@
 
 import logging
 import uuid
+from typing import Any
 
-from flashsale.models import Payment, Reservation
+from django.db import transaction
+
+from flashsale.models import Payment, Record, Reservation
 from flashsale.providers import payments
 from flashsale.rules.states import PaymentState
 
@@ -31,10 +34,15 @@ def refund(*, reservation: uuid.UUID) -> None:
     same_attempt.filter(state=PaymentState.REFUND_DUE).update(**changes)
 
 
-def refund_again(*, reservation: uuid.UUID) -> bool:
+@transaction.atomic
+def refund_again(*, reservation: uuid.UUID, by: Any = None) -> bool:
     """Makes a failed refund due again. Returns False when the refund had not failed."""
     failed = Payment.objects.filter(reservation=reservation, state=PaymentState.REFUND_FAILED)
-    return bool(failed.update(state=PaymentState.REFUND_DUE))
+    if not failed.update(state=PaymentState.REFUND_DUE):
+        return False
+    order = Reservation.objects.select_related("sale").get(pk=reservation)
+    Record.write("refund_again", by=by, sale=order.sale, subject=order)
+    return True
 
 
 def refund_due(*, most: int = 100) -> int:

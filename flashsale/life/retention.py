@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from flashsale.models import ApiCall, Contact
@@ -11,11 +12,12 @@ API_CALLS_KEPT = timedelta(hours=48)
 
 
 def forget_due(*, most: int = 1000) -> int:
-    """Deletes contact data past `keep_until` (at most `most` rows) and partners' old idempotency keys. Safe to repeat.
+    """Deletes contact data past `keep_until` (at most `most` rows), old idempotency keys, and sessions that have ended.
 
-    Returns how many rows of both.
+    Safe to repeat. Returns how many rows of all three.
     """
     now = timezone.now()
     over = list(Contact.objects.filter(keep_until__lt=now).values_list("pk", flat=True)[:most])
     contacts, _ = Contact.objects.filter(pk__in=over).delete()
-    return contacts + ApiCall.forget(before=now - API_CALLS_KEPT)
+    sessions, _ = Session.objects.filter(expire_date__lte=now).delete()
+    return contacts + sessions + ApiCall.forget(before=now - API_CALLS_KEPT)

@@ -118,6 +118,7 @@ def open_case(*, reservation: Reservation, by: Any = None) -> Case:
 
     Refuses NOT_CANCELLABLE unless the reservation is confirmed.
     """
+    reservation = Reservation.objects.select_for_update(of=("self",)).select_related("sale").get(pk=reservation.pk)
     if reservation.state != ReservationState.CONFIRMED:
         raise Refused(Outcome.NOT_CANCELLABLE, f"The reservation is {reservation.state}.")
     fields = {"rules_version": "by hand", "rules_hash": ""}

@@ -11,6 +11,7 @@ from flashsale.gate import scripts
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import run_in_db_thread
+from flashsale.life.extra_time import kept_claims
 from flashsale.models import Move, Unit
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import UnitState
@@ -27,7 +28,7 @@ async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     target = card.line_by_id(line.successor)
     if target is None:
         return
-    keep = figures.open_claims * card.weight
+    keep = kept_claims(card, figures) * card.weight
     withdrawn = await scripts.withdraw(card, line, keep=keep, called=figures.called)
     if isinstance(withdrawn, Outcome) or not withdrawn:
         return

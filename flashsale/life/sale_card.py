@@ -16,14 +16,18 @@ def card_of(sale: Sale) -> SaleCard:
         campaign=campaign.pk, campaign_code=campaign.code, sale=sale.pk, code=sale.code, name=sale.name,
         time_zone=campaign.time_zone, currency=campaign.currency, salt=bytes(campaign.salt).hex(), epoch=sale.epoch,
         canon_version=campaign.canon_version, code_countries=tuple(countries_in(campaign.code_countries)),
+        codes_need_work=campaign.codes_need_work,
         limit=campaign.limit, sale_limit=sale.limit or 0, lobby_at=ms(sale.lobby_at), opens_at=ms(sale.opens_at),
         closes_at=ms(sale.closes_at), claim_ms=sale.claim_s * 1000, hold_ms=sale.hold_s * 1000,
         overbooking=float(sale.overbooking), rate_per_s=sale.rate_per_s, poll_ms=sale.poll_ms,
-        claims_max=sale.claims_max, extra_time_max=sale.extra_time_max, max_entries=sale.max_entries,
+        claims_max=sale.claims_max, extra_time_max=sale.extra_time_max,
+        extra_time_share=sale.extra_time_share, max_entries=sale.max_entries,
         buckets=buckets_for(sale.max_entries, len(axes)), commitment=sale.commitment, message=sale.message, axes=axes,
         offers=tuple(OfferCard(o.sku, o.name, o.price) for o in sale.offers.all()),
         lines=tuple(_line_card(line) for line in _lines(sale)),
-        channels=tuple(ChannelCard(c.pk, c.code, c.name, c.kind) for c in campaign.channels.order_by("pk")),
+        channels=tuple(
+            ChannelCard(c.pk, c.code, c.name, c.kind, c.entries_max) for c in campaign.channels.order_by("pk")
+        ),
     )  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
             line, sku = stock.allocation.code, stock.offer.sku
             facts = {"line": line, "sku": sku, "was": stock.quantity, "units": quantity}
             stock.quantity = quantity
-            stock.save(update_fields=["quantity"])
+            stock.save(update_fields=["quantity"], decided=True)
             Record.write("add_units", by=by, sale=sale, facts=facts)
     bridge.run(mend(card=card_of(sale)))
     return stock
@@ -216,7 +216,7 @@ def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) 
         if sale.message != message:
             short_enough(sale.message)
         sale.revision += 1
-        sale.save()
+        sale.save(decided=True)
         # A decision that is repeated changes nothing, so the audit trail gets no record.
         facts = {name: _json_value(after) for name in DECISION_FIELDS if (after := getattr(sale, name)) != before[name]}
         if facts:

@@ -31,7 +31,6 @@ from flashsale.models import (
     Stock,
 )
 from flashsale.models.sale import MESSAGE_BYTES_MAX, UNITS_MAX, ms
-from flashsale.rules import lottery
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import AllocationMode, Phase, SaleState
 
@@ -298,8 +297,7 @@ def _publish(sale: Sale, now: datetime) -> None:
     if problems:
         raise ValidationError(problems)
     sale.full_clean()
-    sale.secret = os.urandom(SECRET_BYTES)
-    sale.commitment = lottery.commitment(sale.secret).hex()
+    sale.commit_to(os.urandom(SECRET_BYTES))
     sale.state, sale.published_at = SaleState.PUBLISHED, now
     sale.rules = sale.rules or PublishedRuleSet.newest()
     sale.save()
@@ -320,5 +318,6 @@ def _published_terms(sale: Sale) -> dict[str, Any]:
         "commitment": sale.commitment, "rules": sale.rules.hash if sale.rules else "",
         "opens_at": sale.opens_at.isoformat(), "closes_at": sale.closes_at.isoformat(),
         "limit": [sale.campaign.limit, sale.limit or sale.campaign.limit], "claim_s": sale.claim_s,
-        "hold_s": sale.hold_s, "prices": dict(sale.offers.values_list("sku", "price")), "units": units,
+        "hold_s": sale.hold_s, "extra_time_share": sale.extra_time_share,
+        "prices": dict(sale.offers.values_list("sku", "price")), "units": units,
     }  # fmt: skip

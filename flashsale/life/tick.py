@@ -21,6 +21,7 @@ from flashsale.life.close import close
 from flashsale.life.crowd_backup import back_up_crowd
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.draw import draw
+from flashsale.life.extra_time import kept_claims
 from flashsale.life.index_blocks import extend_block
 from flashsale.life.mend import mend
 from flashsale.life.rebuild import rebuild, rebuild_missing_sales
@@ -28,6 +29,7 @@ from flashsale.life.roll_over import roll_over
 from flashsale.life.single_flight import SingleFlight
 from flashsale.life.status import phase_of
 from flashsale.models import Allocation
+from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.rules import calling
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import Phase
@@ -72,7 +74,7 @@ async def _call_people(card: SaleCard, line: LineCard, figures: Survey) -> None:
     # The first call of a line may call as many people as the rate allows in one second.
     since_ms = figures.now - figures.called_at if figures.called_at else 1000
     people = calling.people_to_call(
-        free=sum(figures.free.values()), open_claims=figures.open_claims, weight=card.weight,
+        free=sum(figures.free.values()), open_claims=kept_claims(card, figures), weight=card.weight,
         overbooking=card.overbooking, claims_cap=card.claims_max or card.max_entries,
         rate_left=calling.calls_allowed(rate_per_s=card.rate_per_s, since_ms=since_ms),
     )  # fmt: skip
@@ -107,6 +109,9 @@ async def _tick_one(code: str) -> None:
         await running.run(partial(_tick_if_due, code))
     except (GateDown, Error, TimeoutError) as error:
         log.warning("tick of %s failed, and is tried again: %s", code, error)
+    except SecretUnreadable as error:
+        # Another server may have the right key, and the other sales must go on.
+        log.error("%s is not drawn: %s", code, error)  # noqa: TRY400 - the text says all, and it repeats
 
 
 async def _tick_if_due(code: str) -> None:

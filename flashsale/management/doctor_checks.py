@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
+import psycopg
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
@@ -17,6 +19,9 @@ from django.db.migrations.executor import MigrationExecutor
 
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
+from flashsale.management.database_roles import dangers
+from flashsale.models import Sale
+from flashsale.models.draw_secret import SecretUnreadable
 
 FREE_MB = 500
 # People do not notice a smaller difference. Clocks that NTP sets differ by less.
@@ -79,13 +84,39 @@ def _is_installed(name: str) -> bool:
     return True
 
 
+def _mode() -> Check:
+    """Whether the servers may start: nothing of a demo serves other people."""
+    signs = settings.FLASHSALE_SIGNS_OF_PRODUCTION
+    found = [*settings.FLASHSALE_REFUSALS]
+    if settings.FLASHSALE_DEMO and not found:
+        found = ["a demo, for this machine only"]
+    kind = f"production: {signs[0]}" if signs else "this machine only: FLASHSALE_HOSTS names no other"
+    return Check(
+        "mode",
+        not settings.FLASHSALE_REFUSALS,
+        "\n".join(found or [kind]),
+        "in production no FLASHSALE_DEMO, no FLASHSALE_DEBUG, a payment provider of your own",
+        "change the settings that are named; until then no server starts",
+    )
+
+
 def _redis() -> Check:
     expected, fix = f"an answer from {_without_password(settings.REDIS_URL)}", "make run   (or set REDIS_URL)"
     try:
         run_id = bridge.run(_run_id())
-    except GateDown:
-        return Check("Redis (gate)", False, "no answer", expected, fix)
-    return Check("Redis (gate)", True, f"answers (run {run_id[:8]})", expected)
+    except GateDown as error:
+        return Check("Redis (gate)", False, f"no answer: {error}", expected, fix)
+    return Check("Redis (gate)", True, f"answers (run {run_id[:8]}), {_redis_tls()}", expected)
+
+
+def _redis_tls() -> str:
+    """Says whether the connection to Redis uses TLS, and whether it checks the certificate."""
+    if not settings.REDIS_URL.startswith("rediss:"):
+        return "no TLS"
+    options = dict(parse_qsl(urlsplit(settings.REDIS_URL).query))
+    checked = options.get("ssl_cert_reqs", "required") == "required"
+    named = options.get("ssl_check_hostname", "true").lower() in {"true", "1", "yes"}
+    return "TLS" if checked and named else "TLS that accepts other servers"
 
 
 async def _run_id() -> str:
@@ -103,10 +134,47 @@ def _database() -> Check:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except (DatabaseError, ImproperlyConfigured) as error:
-        found = f"no answer: {type(error).__name__}"
-        return Check("database (books)", False, found, expected, "set DATABASE_URL")
-    found = f"{len(missing)} migrations missing" if missing else f"all applied, {connection.vendor}"
+        return Check("database (books)", False, f"no answer: {_reason(error)}", expected, "set DATABASE_URL")
+    found = f"{len(missing)} migrations missing" if missing else f"all applied, {connection.vendor}{_tls()}"
     return Check("database (books)", not missing, found, expected, fix)
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no connection. The pool says only that it waited, so this tries once more without it."""
+    if connection.vendor != "postgresql":
+        return type(error).__name__
+    try:
+        psycopg.connect(**connection.get_connection_params()).close()
+    except psycopg.Error as cause:
+        return str(cause).strip().splitlines()[-1]
+    return type(error).__name__
+
+
+def _tls() -> str:
+    """Says whether this connection to PostgreSQL uses TLS."""
+    if connection.vendor != "postgresql":
+        return ""
+    with connection.cursor() as cursor:
+        if not cursor.connection.pgconn.ssl_in_use:
+            return ", no TLS"
+    checked = connection.settings_dict["OPTIONS"].get("sslmode") == "verify-full"
+    return ", TLS" if checked else ", TLS that accepts other servers: set sslmode=verify-full"
+
+
+def _database_role() -> Check:
+    """Whether the role of this process could drop the triggers of the audit trail."""
+    expected, fix = "no right to change tables or the audit trail", "see docs/operate.md, Roles of PostgreSQL"
+    if connection.vendor != "postgresql":
+        return Check("database role", True, "SQLite has no roles", expected)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_user")
+            role = cursor.fetchone()[0]
+        found = dangers(role)
+    except DatabaseError:
+        return Check("database role", False, "no answer", expected, "set DATABASE_URL")
+    ok = not found or settings.FLASHSALE_DEMO
+    return Check("database role", ok, f"{role} {'; '.join(found) or 'has the rights of the app'}", expected, fix)
 
 
 def _clocks() -> Check:
@@ -173,6 +241,24 @@ def _secrets() -> Check:
     return Check("secrets", not mode & 0o077, f"mode {mode:04o}", "mode 0600", f"chmod 600 {path}")
 
 
+def _draw_secrets() -> Check:
+    """Whether this machine's key decrypts the secrets of the sales that are published and not drawn yet."""
+    unreadable, count = [], 0
+    expected = "FLASHSALE_CONTACT_KEY decrypts the secret of each sale that is not drawn"
+    try:
+        for sale in Sale.objects.filter(sealed_secret__isnull=False):
+            count += 1
+            try:
+                sale.draw_secret()
+            except SecretUnreadable:
+                unreadable.append(sale.code)
+    except (DatabaseError, ImproperlyConfigured) as error:
+        return Check("draws", False, f"no answer: {type(error).__name__}", expected, "see the check of the database")
+    found = f"cannot decrypt {', '.join(unreadable)}" if unreadable else f"{count} sealed"
+    fix = "set the FLASHSALE_CONTACT_KEY with which these sales were published, on every server"
+    return Check("draws", not unreadable, found, expected, fix)
+
+
 def _loopback() -> Check:
     """The servers of a demo listen on the loopback interface."""
     with socket.socket() as listener:
@@ -189,8 +275,11 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _loopback,
     _disk,
     _secrets,
+    _mode,
     _sqlite,
     _database,
+    _draw_secrets,
+    _database_role,
     _redis,
     _clocks,
 )

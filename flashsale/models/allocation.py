@@ -6,16 +6,20 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, Channel
+from flashsale.models.frozen import Frozen, FrozenChange
 from flashsale.models.sale import Sale
 from flashsale.models.state_choices import choices
 from flashsale.rules.states import AllocationMode
 
 
-class Allocation(models.Model):
+class Allocation(Frozen):
     """Units set aside in a sale, with the line of people that leads to them, or that a partner sells directly."""
+
+    frozen_with = ("sale",)
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="allocations", verbose_name=_("sale"))
     line_id = models.PositiveSmallIntegerField(_("line id"), editable=False)
@@ -96,6 +100,7 @@ class Allocation(models.Model):
         Times must be within the sale's, the successor must be another line of the same sale, and the order must come
         from another sale of the same campaign.
         """
+        super().clean()
         if not self.sale_id:
             return
         sale = self.sale
@@ -116,3 +121,16 @@ class Allocation(models.Model):
     def ends_at(self) -> datetime:
         """When its people's time ends: the units roll over to the successor, or the sale closes."""
         return self.rolls_over_at or self.sale.closes_at
+
+
+@receiver(models.signals.m2m_changed, sender=Allocation.channels.through)
+def refuse_other_channels(instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_rest: Any) -> None:
+    """Raises FrozenChange if the channels of a published line would change."""
+    if not action.startswith("pre_"):
+        return
+    lines = [instance]
+    if reverse:
+        lines = list(instance.allocations.all() if pk_set is None else Allocation.objects.filter(pk__in=pk_set))
+    changes = action == "pre_clear" or bool(pk_set)
+    if changes and any(line.is_frozen for line in lines):
+        raise FrozenChange(str(Allocation.frozen_text), code="frozen")

@@ -1,4 +1,4 @@
-"""API calls of partners with an Idempotency-Key: the request under each key, and its answer."""
+"""Calls with an Idempotency-Key, of partners and of our own page: the request under each key, and its answer."""
 
 from datetime import datetime
 
@@ -12,13 +12,16 @@ class ApiCall(models.Model):
     """One key of a channel.
 
     `answer` is the JSON as it was sent, and a repeat gets it again. It is None until the call had its effect, because a
-    refused call is judged again when it is repeated.
+    refused call is judged again when it is repeated. `attempt` is the reference of the payment attempt that the call
+    has started. Once there is one, a refusal is an answer too: `refused` has its code, and `answer` its detail.
     """
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="api_calls", verbose_name=_("channel"))
     key = models.CharField(_("key"), max_length=128)
     fingerprint = models.CharField(max_length=64, editable=False)
     answer = models.TextField(_("answer"), null=True)  # noqa: DJ001 - an empty text would be a stored answer
+    refused = models.CharField(_("refused"), max_length=32, blank=True, default="")
+    attempt = models.CharField(_("payment attempt"), max_length=80, blank=True, default="")
     made_at = models.DateTimeField(_("made"), auto_now_add=True, db_index=True)
 
     class Meta:

@@ -8,9 +8,12 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from flashsale.models.frozen import Frozen
 from flashsale.rules.identity import CANON_VERSION, COUNTRIES, HOME_REGION, Axis
+from flashsale.rules.states import SaleState
 
 LIMIT_MAX = 100
+CAMPAIGN_PUBLISHED = _("A sale of this campaign is published: this can no longer change.")
 CODE = RegexValidator(
     r"\A[a-z0-9][a-z0-9.\-]{0,39}\Z", _("Use lower-case letters, digits, dots and hyphens, 40 at most.")
 )
@@ -55,8 +58,10 @@ def countries_in(text: str) -> list[str]:
     return [code for part in text.split(",") if (code := part.strip().upper())]
 
 
-class Campaign(models.Model):
-    """One product launch. Its axes, salt and limit are frozen when its first sale is published."""
+class Campaign(Frozen):
+    """One product launch. Its fields and its axes are frozen when its first sale is published."""
+
+    frozen_text = CAMPAIGN_PUBLISHED
 
     code = models.CharField(_("code"), max_length=40, unique=True, validators=[CODE])
     name = models.CharField(_("name"), max_length=120)
@@ -83,6 +88,13 @@ class Campaign(models.Model):
         _("countries of phones that get codes"), max_length=120, default=HOME_REGION, validators=[known_countries],
         help_text=_("Two-letter codes between commas. A code goes to mobile numbers of these countries only."),
     )  # fmt: skip
+    codes_need_work = models.BooleanField(
+        _("proof of work before codes"),
+        default=False,
+        help_text=_(
+            "A browser computes for some seconds before it gets a code, so that a flood of codes is expensive."
+        ),
+    )
     # The version of the canonical forms (rules/identity.py). It never changes, because another form of a phone number
     # or mailbox is another digest, and one person would count as two.
     canon_version = models.PositiveSmallIntegerField(default=CANON_VERSION, editable=False)
@@ -111,20 +123,17 @@ class Campaign(models.Model):
         """The time zone in which people enter and read the campaign's times."""
         return ZoneInfo(self.time_zone)
 
-    def clean(self) -> None:
-        """Raises ValidationError if a field changed that is frozen since the first publication."""
-        if not self.pk or not self.frozen_at:
-            return
-        before = Campaign.objects.get(pk=self.pk)
-        for field in ("code", "time_zone", "currency", "limit", "code_countries"):
-            if getattr(self, field) != getattr(before, field):
-                raise ValidationError(
-                    {field: _("A sale of this campaign is published: this can no longer change.")}, code="frozen"
-                )
+    @property
+    def is_published(self) -> bool:
+        """Whether a sale of the campaign was published."""
+        return self.frozen_at is not None
 
 
-class CampaignAxis(models.Model):
+class CampaignAxis(Frozen):
     """One way by which a campaign knows people: hard (carries the limit) or soft (feeds the review only)."""
+
+    frozen_with = ("campaign",)
+    frozen_text = CAMPAIGN_PUBLISHED
 
     class CheckedAt(models.TextChoices):
         ENTER = "enter", _("entering the line")
@@ -153,14 +162,18 @@ class CampaignAxis(models.Model):
 
         People give soft axes only when they confirm, because the limit does not depend on them.
         """
+        super().clean()
         if self.hard and self.axis == Axis.NETWORK:
             raise ValidationError({"hard": _("Thousands share a network: it can only help the review.")})
         if not self.hard and self.checked_at == self.CheckedAt.ENTER:
             raise ValidationError({"checked_at": _("Only a hard axis is checked when entering the line.")})
 
 
-class Channel(models.Model):
+class Channel(Frozen):
     """Where shoppers come from: a partner whose servers call the API, or our own pages."""
+
+    frozen_with = ("campaign",)
+    frozen_text = _("A published sale names this channel, so this can no longer change.")
 
     class Kind(models.TextChoices):
         PARTNER = "partner", _("partner")
@@ -171,6 +184,13 @@ class Channel(models.Model):
     name = models.CharField(_("name"), max_length=80)
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.PARTNER)
     entry_url = models.URLField(_("entry address"), blank=True, help_text=_("Where invited buyers are sent."))
+    entries_max = models.PositiveIntegerField(
+        _("most entries"), default=0,
+        help_text=_(
+            "How many new places this channel may take in each line. 0: our own page and a partner alone in a line may "
+            "fill it, and a partner that shares a line may take half of it."
+        ),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("channel")
@@ -179,3 +199,12 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether a published sale uses the channel. A channel for the next sale can still be prepared."""
+        return bool(self.pk) and self.allocations.exclude(sale__state=SaleState.DRAFT).exists()
+
+    def locked_and_published(self) -> bool:
+        """As of each row that is frozen with its campaign, but only for a channel that a published sale uses."""
+        return super().locked_and_published() and self.is_frozen

@@ -1,4 +1,4 @@
-"""Rows that count against the limit of an identity: limit slots, and holds that ended unpaid."""
+"""Rows that count against the limit of an identity: limit slots, and unpaid holds."""
 
 from django.db import models
 from django.db.models import Q
@@ -46,9 +46,10 @@ class LimitSlot(models.Model):
 
 
 class UnpaidHold(models.Model):
-    """One digest of a person who let a hold expire unpaid. A person with two such holds gets no third in the campaign.
+    """One digest of a person who let a hold expire unpaid, or cancelled an order while the sale was running.
 
-    It also says which limit slots to take again if the money arrives after all.
+    A person with two of these gets no further hold in the campaign. For an expired hold, the rows also say which limit
+    slots to take again if the money arrives after all.
     """
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="unpaid_holds")

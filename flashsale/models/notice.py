@@ -8,7 +8,7 @@ from flashsale.models.allocation import Allocation
 from flashsale.models.reservation import Reservation
 from flashsale.models.sale import Sale
 from flashsale.models.state_choices import choices
-from flashsale.rules.states import NoticeState
+from flashsale.rules.states import NoticeState, SendingFailure
 
 
 class Notice(models.Model):
@@ -29,6 +29,9 @@ class Notice(models.Model):
     due_at = models.DateTimeField(_("due"))
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     sent_at = models.DateTimeField(_("sent"), null=True)
+    # Of the last attempt. The server's own words are not stored, because they may name the address.
+    failure = models.CharField(_("why it failed"), max_length=16, blank=True, choices=choices(SendingFailure))
+    smtp_code = models.PositiveSmallIntegerField(_("SMTP code"), null=True)
 
     class Meta:
         verbose_name = _("notice")
@@ -36,7 +39,8 @@ class Notice(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["reservation", "kind", "sale"], name="one_notice_per_kind"),
             models.CheckConstraint(
-                condition=Q(state="sent", sent_at__isnull=False) | (~Q(state="sent") & Q(sent_at=None)),
+                condition=Q(state__in=["sent", "told"], sent_at__isnull=False)
+                | (~Q(state__in=["sent", "told"]) & Q(sent_at=None)),
                 name="notice_state_with_time",
             ),
             models.CheckConstraint(

@@ -5,11 +5,14 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from flashsale.models.frozen import Frozen
 from flashsale.models.sale import Sale
 
 
-class Offer(models.Model):
+class Offer(Frozen):
     """A product in a sale, at its official price in whole units of the campaign's currency."""
+
+    frozen_with = ("sale",)
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="offers", verbose_name=_("sale"))
     sku = models.CharField(_("SKU"), max_length=40)

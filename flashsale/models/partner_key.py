@@ -15,6 +15,11 @@ from flashsale.models.record import Record
 KEYS_MAX = 2
 
 
+def lock_channel(channel: Channel) -> Channel:
+    """The channel's row, locked until the transaction ends, so that one request at a time counts its keys."""
+    return Channel.objects.select_for_update(of=("self",)).select_related("campaign").get(pk=channel.pk)
+
+
 class PartnerKey(models.Model):
     """A Bearer key of a channel. Only its SHA-256 is stored. Two may be active, so that a partner can rotate keys."""
 
@@ -41,8 +46,11 @@ class PartnerKey(models.Model):
     def make(cls, channel: Channel, *, by: Any = None) -> "tuple[PartnerKey, str]":
         """A new row and its key in clear, which is shown once and never stored.
 
-        Raises ValidationError when two keys are active already.
+        Raises ValidationError for our own page, which does not call the API, and when two keys are active already.
         """
+        channel = lock_channel(channel)
+        if channel.kind != Channel.Kind.PARTNER:
+            raise ValidationError(_("Only a partner's channel has keys: our own page does not call the API."))
         if channel.keys.filter(revoked_at=None).count() >= KEYS_MAX:
             raise ValidationError(_("Two keys of this channel are active. Revoke one before you make another."))
         key = f"fs_live_{secrets.token_urlsafe(32)}"

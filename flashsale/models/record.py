@@ -130,11 +130,11 @@ class Record(models.Model):
         record = cls(
             position=head.position + 1 if head else 1,
             at=timezone.now(),
-            who=_name_of(by, "staff"),
+            who=f"staff:{by.pk}" if isinstance(by, models.Model) else record_name(by),
             what=what,
             campaign_id=campaign_id,
             sale=sale,
-            subject=_name_of(subject or sale or campaign),
+            subject=record_name(subject or sale or campaign),
             why=why,
             facts=trail.canonical_json(dict(facts)),
             previous=head.hash if head else trail.GENESIS,
@@ -158,7 +158,8 @@ class Record(models.Model):
         }
 
 
-def _name_of(row: Any, kind: str = "") -> str:
+def record_name(row: Any) -> str:
+    """The name of a row in the trail, such as "sale:3". A text is its own name."""
     if row is None:
         return "shell"
-    return row if isinstance(row, str) else f"{kind or row._meta.model_name}:{row.pk}"  # noqa: SLF001
+    return row if isinstance(row, str) else f"{row._meta.model_name}:{row.pk}"  # noqa: SLF001 - a table's name

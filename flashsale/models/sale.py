@@ -11,9 +11,12 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import CODE, LIMIT_MAX, Campaign
+from flashsale.models.draw_secret import seal, unseal
+from flashsale.models.frozen import Frozen
 from flashsale.models.rule_set import PublishedRuleSet
 from flashsale.models.state_choices import choices
 from flashsale.rules.clock import ClockLease, line_clock
+from flashsale.rules.lottery import commitment
 from flashsale.rules.states import Phase, SaleState, sale_phase
 
 CLAIM_S = 5 * 60
@@ -24,19 +27,6 @@ UNITS_MAX = 1_000_000
 POLL_MS_MAX = 300_000
 MESSAGE_BYTES_MAX = 200
 TIME_FIRST, TIME_LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-# Shoppers and partners rely on these from the publication on, so they cannot change after it.
-FROZEN_FIELDS = (
-    "campaign",
-    "code",
-    "lobby_at",
-    "opens_at",
-    "closes_at",
-    "limit",
-    "claim_s",
-    "hold_s",
-    "max_entries",
-    "rules",
-)
 
 
 def ms(moment: datetime) -> int:
@@ -74,7 +64,7 @@ def short_enough(message: str) -> None:
         )
 
 
-class Sale(models.Model):
+class Sale(Frozen):
     """One timed event of a campaign. `epoch` grows with every rebuild of Redis, `revision` with every decision."""
 
     campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="sales", verbose_name=_("campaign"))
@@ -115,9 +105,18 @@ class Sale(models.Model):
     )
     extra_time_max = models.PositiveIntegerField(
         _("places with extra time in a line, at most"),
-        default=200,
+        default=10_000,
         validators=[MaxValueValidator(10_000)],
-        help_text=_("People who need longer may ask for twice the claim window; each may keep the next one waiting."),
+        help_text=_("People who need longer may ask for twice the claim window. They need not say why."),
+    )
+    extra_time_share = models.PositiveSmallIntegerField(
+        _("units kept for extra time, percent"),
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_(
+            "Of the free units of a line, at most this share (at least one unit) waits for people in their extra time. "
+            "For the other units, the next people are called. Shown on the page of the sale."
+        ),
     )
     max_entries = models.PositiveIntegerField(
         _("entries per line, at most"),
@@ -148,6 +147,8 @@ class Sale(models.Model):
     )
     epoch = models.PositiveIntegerField(default=0, editable=False)
     revision = models.PositiveIntegerField(default=0, editable=False)
+    # Until the draw the secret is only here, encrypted. The draw publishes it, in `secret`.
+    sealed_secret = models.BinaryField(null=True, editable=False)
     secret = models.BinaryField(null=True, editable=False)
     commitment = models.CharField(_("commitment"), max_length=64, blank=True, editable=False)
     published_at = models.DateTimeField(_("published"), null=True, editable=False)
@@ -165,9 +166,15 @@ class Sale(models.Model):
             ),
             models.CheckConstraint(condition=Q(state__in=[s.value for s in SaleState]), name="sale_state_known"),
             models.CheckConstraint(
-                condition=Q(state="draft", secret=None, published_at=None)
-                | (~Q(state="draft") & Q(secret__isnull=False, published_at__isnull=False, rules__isnull=False)),
+                condition=Q(state="draft", sealed_secret=None, secret=None, published_at=None)
+                | (~Q(state="draft") & Q(published_at__isnull=False, rules__isnull=False)),
                 name="sale_committed_when_published",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="draft")
+                | Q(frozen_at=None, sealed_secret__isnull=False, secret=None)
+                | Q(frozen_at__isnull=False, sealed_secret=None, secret__isnull=False),
+                name="secret_sealed_until_the_draw",
             ),
             models.CheckConstraint(
                 condition=Q(state="paused", paused_at__isnull=False) | (~Q(state="paused") & Q(paused_at=None)),
@@ -179,7 +186,8 @@ class Sale(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError unless the times are in order and no published field has changed."""
+        """Raises ValidationError unless the times are in order and no frozen field has changed."""
+        super().clean()
         self._refuse_impossible_times()
         if self.opens_at and not self.lobby_at:
             self.lobby_at = self.opens_at - LOBBY
@@ -194,8 +202,30 @@ class Sale(models.Model):
                     % {"limit": self.campaign.limit}
                 }
             )
-        if self.pk and self.state != SaleState.DRAFT:
-            self._refuse_changes(Sale.objects.get(pk=self.pk))
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it was published. It stays published when it is paused, over or called off."""
+        return self.state != SaleState.DRAFT
+
+    def commit_to(self, secret: bytes) -> None:
+        """Commits the sale to the secret of its draw, which stays sealed until `publish_secret`. The caller saves."""
+        self.commitment = commitment(secret).hex()
+        self.sealed_secret = seal(secret, commitment=self.commitment)
+
+    def draw_secret(self) -> bytes:
+        """The secret of the draw, sealed or not: the only function that reads it.
+
+        Raises SecretUnreadable when this server's key cannot decrypt it. Only the draw, its transcript and checks of
+        the draw may use the result.
+        """
+        if self.secret is not None:
+            return bytes(self.secret)
+        return unseal(bytes(self.sealed_secret or b""), commitment=self.commitment)
+
+    def publish_secret(self) -> None:
+        """Stores the secret in clear, because the draw has made it public. The caller saves."""
+        self.secret, self.sealed_secret = self.draw_secret(), None
 
     def _refuse_impossible_times(self) -> None:
         errors = {}
@@ -207,12 +237,6 @@ class Sale(models.Model):
         if errors:
             raise ValidationError(errors)
 
-    def _refuse_changes(self, before: "Sale") -> None:
-        changed = [field for field in FROZEN_FIELDS if getattr(self, field) != getattr(before, field)]
-        if changed:
-            message = _("The sale is published: this can no longer change.")
-            raise ValidationError(dict.fromkeys(changed, message), code="frozen")
-
     def line_ms(self, wall_ms: int) -> int:
         """The line's clock: wall time minus all time after the opening in which reserving was impossible, in ms."""
         return line_clock(wall=wall_ms, opens=ms(self.opens_at), lease=self.lease, stopped=self.paused_ms)
@@ -221,6 +245,11 @@ class Sale(models.Model):
     def lease(self) -> ClockLease:
         """From when until when the line's clock may run: see :class:`Clock`."""
         return ClockLease(self.clock.runs_from_ms, self.clock.runs_until_ms) if hasattr(self, "clock") else ClockLease()
+
+    @property
+    def mark(self) -> int:
+        """The highest mark of the sale that Redis has shown, as far as PostgreSQL knows: see :class:`Clock`."""
+        return self.clock.mark if hasattr(self, "clock") else 0
 
     def run_clock(self, wall_ms: int, *, for_ms: int) -> None:
         """Lets the line's clock go on from where it stands, for `for_ms`. The row must be locked; the caller saves."""
@@ -270,6 +299,8 @@ class Clock(models.Model):
     sale = models.OneToOneField(Sale, models.CASCADE, primary_key=True, related_name="clock")
     runs_from_ms = models.BigIntegerField()
     runs_until_ms = models.BigIntegerField()
+    # The highest mark of the sale that Redis has shown. A smaller one later shows that its memory went back in time.
+    mark = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return str(self.sale_id)

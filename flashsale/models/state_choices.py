@@ -46,6 +46,14 @@ STATE_LABELS: dict[str, Promise] = {
     "due": _("due"),
     "sent": _("sent"),
     "failed": _("failed"),
+    "told": _("told in another way"),
+    "no_contact": _("the buyer's contact data is deleted"),
+    "bad_address": _("the address cannot be right"),
+    "refused": _("the mailbox or its server refused the letter for good"),
+    "try_later": _("the mail server asked to try later"),
+    "not_accepted": _("the mail server does not accept mail from us"),
+    "no_answer": _("the mail server did not answer"),
+    "not_written": _("the letter could not be written"),
 }
 
 

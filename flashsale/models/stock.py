@@ -6,12 +6,15 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.allocation import Allocation
+from flashsale.models.frozen import Frozen
 from flashsale.models.offer import Offer
 from flashsale.models.sale import UNITS_MAX
 
 
-class Stock(models.Model):
+class Stock(Frozen):
     """How many new units of an offer an allocation gets at publication."""
+
+    frozen_with = ("allocation", "sale")
 
     allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="stock", verbose_name=_("allocation"))
     offer = models.ForeignKey(Offer, models.CASCADE, related_name="stock", verbose_name=_("offer"))
@@ -31,5 +34,6 @@ class Stock(models.Model):
 
     def clean(self) -> None:
         """Raises ValidationError if the offer belongs to another sale than the allocation."""
+        super().clean()
         if self.offer_id and self.allocation_id and self.offer.sale_id != self.allocation.sale_id:
             raise ValidationError({"offer": _("This offer belongs to another sale.")})

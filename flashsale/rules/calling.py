@@ -18,6 +18,19 @@ def people_to_call(
     return max(0, min(claims - open_claims, rate_left, claims_cap - open_claims))
 
 
+def kept_claims(
+    *, free: int, open_claims: int, second_claims: int, weight: int, overbooking: float, share_percent: int
+) -> int:
+    """For how many open claims units are kept, while other people are called for the rest.
+
+    `second_claims` are those of `open_claims` that are in their second window (extra time). At most `share_percent` of
+    the claims for which there are units, but at least one, are kept for them. So extra time lowers the number of people
+    called by this share at most, even if every person in the line has it and none of them comes.
+    """
+    promised = floor(free * overbooking / weight)
+    return open_claims - max(0, second_claims - max(1, promised * share_percent // 100))
+
+
 def calls_allowed(*, rate_per_s: int, since_ms: int) -> int:
     """How many calls the rate allows `since_ms` after the last call; never more than one second's worth."""
     return max(0, min(rate_per_s, rate_per_s * since_ms // 1000))

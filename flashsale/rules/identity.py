@@ -24,11 +24,15 @@ DIGEST_BYTES = 16
 PEPPER_BYTES_MIN = 16
 # The newest version of the canonical forms. A change of a form is a new version, and the old one stays in the code: a
 # campaign keeps the version that it was made with, so that one person never gets two digests in it.
-CANON_VERSION = 2
-CANON_VERSIONS = frozenset({1, 2})
+CANON_VERSION = 3
+CANON_VERSIONS = frozenset({1, 2, 3})
 VALUE_CHARS_MAX = 256
 ADDRESS_CHARS_MAX = 512
 HOME_REGION = "ID"
+# SMTP's bound of an address.
+EMAIL_CHARS_MAX = 254
+# Categories of characters that end a line, and of other control characters.
+_LINE_BREAKS = frozenset({"Cc", "Zl", "Zp"})
 
 
 class Axis(StrEnum):
@@ -69,7 +73,7 @@ def canonical_value(axis: Axis, raw: str, version: int = CANON_VERSION) -> str:
     text = raw.strip()
     if not text:
         raise BadValue(axis, "empty")
-    value = mailbox.canonical_mailbox(text, version) if axis is Axis.EMAIL else _CANONICAL[axis](text)
+    value = _VERSIONED[axis](text, version) if axis in _VERSIONED else _CANONICAL[axis](text)
     if not value:
         raise BadValue(axis, "malformed")
     return value
@@ -80,10 +84,19 @@ def message_address(axis: Axis, raw: str) -> str:
 
     A mailbox keeps the name that its owner typed, because a mail server has rules of its own about case, dots and
     tags. Its domain is read as :func:`canonical_value` reads it, because another reading is the mailbox of another
-    person.
+    person. A mailbox that no mail server can deliver to, or that our e-mails cannot name, is refused, although it has a
+    canonical value.
     """
     value = canonical_value(axis, raw)
-    return "".join(mailbox.split(raw.strip())) if axis is Axis.EMAIL else value
+    if axis is not Axis.EMAIL:
+        return value
+    local, _, domain = mailbox.split(raw.strip())
+    if len(local) + 1 + len(domain) > EMAIL_CHARS_MAX:
+        raise BadValue(axis, "too_long")
+    has_top_domain = not domain.rpartition(".")[2].isdigit()
+    if not local.isascii() or not has_top_domain or any(unicodedata.category(c) in _LINE_BREAKS for c in raw):
+        raise BadValue(axis, "malformed")
+    return f"{local}@{domain}"
 
 
 # Types of numbers that a code may go to. Some countries, such as the USA, do not distinguish mobiles from fixed lines.
@@ -113,11 +126,11 @@ _HOME_MOBILE = re.compile(rf"(?:\+?62|0)({_HOME.mobile.national_number_pattern})
 _BRACKETS = str.maketrans("[]", "()")
 
 
-def _phone(text: str) -> str:
+def _phone(text: str, version: int = CANON_VERSION) -> str:
     digits = unicodedata.normalize("NFKC", text)
     if plain := _HOME_MOBILE.fullmatch(digits):
         return f"+62{plain[1]}"
-    return _any_phone(digits)
+    return _any_phone(digits, version)
 
 
 # A phone number that was copied from a spreadsheet (an apostrophe) or from a link begins with this.
@@ -126,12 +139,32 @@ _AROUND = re.compile(r"\A(?:['’]|tel:)")
 _DECIMALS = re.compile(r"[^.]*\.\W*(?:\d\d|0+)\W*|.*\.\W*\d\W*")
 
 
-def _any_phone(digits: str) -> str:
+# From version 3 on, each of these is refused, because its digits together are the phone of another person:
+# something else than digits and separators (a price, a percentage), brackets behind the area code (a second number, a
+# note), a whole mobile number with one or two digits behind it (a count, an extension, the decimals of a cell).
+_SEPARATED = re.compile(r"[+\d\s().\-‐-―−]+")
+_LATE_BRACKET = re.compile(r"(?:\d\D*){6}\(")
+_WHOLE_AND_MORE = re.compile(rf"\D*(?:62|0)?{_HOME.mobile.national_number_pattern}\D+\d\d?\D*", re.ASCII)
+# A number without country and without zero can only be a mobile number of the home region, which begins with 8.
+_HOME_OR_FULL = re.compile(r"[^\d+]*(?:\+|0|6\D*2|8)")
+
+
+def _is_one_number(digits: str) -> bool:
+    """Whether a text is one phone number for certain, and no number with something behind it."""
+    return bool(
+        _SEPARATED.fullmatch(digits)
+        and _HOME_OR_FULL.match(digits)
+        and not _LATE_BRACKET.search(digits)
+        and not _WHOLE_AND_MORE.fullmatch(digits)
+    )
+
+
+def _any_phone(digits: str, version: int = CANON_VERSION) -> str:
     # A number copied from a contact list may stand between invisible marks of text direction (category Cf).
     visible = (character for character in digits if unicodedata.category(character) != "Cf")
     digits = "".join(str(unicodedata.decimal(character, character)) for character in visible)
     digits = _AROUND.sub("", digits).translate(_BRACKETS)
-    if _DECIMALS.fullmatch(digits):
+    if _DECIMALS.fullmatch(digits) or (version >= 3 and not _is_one_number(digits)):
         return ""
     # No number of the home region begins with 00, so 00 stands for the plus. People also write 62 for the country
     # without plus or 00. The library would read 62 811 123 456 as a landline without its zero: the phone of another
@@ -187,8 +220,8 @@ def _opaque(text: str) -> str:
     return text if text.isprintable() else ""
 
 
+_VERSIONED: dict[Axis, Callable[[str, int], str]] = {Axis.PHONE: _phone, Axis.EMAIL: mailbox.canonical_mailbox}
 _CANONICAL: dict[Axis, Callable[[str], str]] = {
-    Axis.PHONE: _phone,
     Axis.PAYMENT: _payment,
     Axis.ACCOUNT: _account,
     Axis.NATIONAL_ID: _national_id,

@@ -7,11 +7,11 @@ the one that was made when its owner entered the line.
 Sources, read in November 2026: Google (dots, +tag), Fastmail (+tag, tag@name.domain), Proton (dots, hyphens and
 underscores are ignored; +tag), Microsoft (+tag on all of its consumer domains), Apple (+tag; me.com and mac.com are
 icloud.com), Yahoo (base-tag), Yandex (dot and hyphen are one; +tag; all its domains lead to one mailbox), Zoho (+tag).
+The pages stand beside the cases in tests/rules/test_mailbox.py.
 """
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,7 +51,7 @@ _PLUS = Provider(tag="+")
 _YAHOO = Provider(tag="-")
 _FASTMAIL = Provider(tag="+", subdomains=True)
 
-_BY_DOMAIN: Mapping[int, Mapping[str, Provider]] = {
+_BY_DOMAIN: dict[int, dict[str, Provider]] = {
     1: {
         "gmail.com": Provider(tag="+", ignored="."),
         "icloud.com": _PLUS,
@@ -88,11 +88,21 @@ _BY_DOMAIN: Mapping[int, Mapping[str, Provider]] = {
     },
 }
 # Providers with a domain in each country, by the first label: outlook.fr and hotmail.co.uk are Microsoft's.
-_BY_BRAND: Mapping[int, Mapping[str, Provider]] = {
+_BY_BRAND: dict[int, dict[str, Provider]] = {
     1: {},
     2: {"outlook": _PLUS, "hotmail": _PLUS, "live": _PLUS, "yahoo": _YAHOO, "fastmail": _FASTMAIL},
 }
-_COUNTRY = re.compile(r"([a-z]+)\.(?:[a-z]{2,3}|(?:co|com)\.[a-z]{2})")
+# From version 3 on, a brand has only .com and the domains of countries (live.xyz may belong to anybody). Fastmail has
+# more domains; its manual stands at each of these.
+_BY_DOMAIN[3] = _BY_DOMAIN[2] | dict.fromkeys(
+    (
+        "fastmail.net", "fastmail.org", "warpmail.net", "ftml.net", "realemail.net", "emailplus.org", "reallyfast.info",
+    ),
+    _FASTMAIL,
+)  # fmt: skip
+_BY_BRAND[3] = _BY_BRAND[2]
+_ANY_COUNTRY = re.compile(r"([a-z]+)\.(?:[a-z]{2,3}|(?:co|com)\.[a-z]{2})")
+_COUNTRY = {1: _ANY_COUNTRY, 2: _ANY_COUNTRY, 3: re.compile(r"([a-z]+)\.(?:[a-z]{2}|com|(?:co|com)\.[a-z]{2})")}
 VERSIONS = frozenset(_BY_DOMAIN)
 
 
@@ -106,6 +116,9 @@ def canonical_mailbox(text: str, version: int) -> str:
     if home != domain:
         # tag@name.fastmail.fm: the name stands in the domain. A mailbox there may not be called like the domain.
         local, domain = domain.removesuffix(f".{home}"), home
+        # A hyphen in the domain may stand for the underscore of a name, or for a hyphen. It cannot be read for certain.
+        if version >= 3 and "-" in local:
+            return ""
     if provider.tag:
         local = local.partition(provider.tag)[0]
     local = local.replace(*provider.same) if provider.same[0] else local
@@ -146,7 +159,7 @@ def _provider_of(domain: str, version: int) -> tuple[Provider, str]:
     """The provider of a domain, and the domain that its mailboxes carry."""
     known, brands = _BY_DOMAIN[version], _BY_BRAND[version]
     for home in (domain, domain.partition(".")[2]):
-        brand = _COUNTRY.fullmatch(home)
+        brand = _COUNTRY[version].fullmatch(home)
         provider = known.get(home) or (brands.get(brand[1]) if brand else None)
         if provider and (home == domain or provider.subdomains):
             return provider, home

@@ -11,6 +11,7 @@ class Outcome(StrEnum):
 
     # The request itself is wrong. Nothing was looked up in Redis or PostgreSQL.
     MALFORMED = "malformed"
+    UNKNOWN_FIELD = "unknown_field"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
@@ -19,6 +20,7 @@ class Outcome(StrEnum):
     BAD_TOKEN = "bad_token"  # noqa: S105 - a word, not a secret
     FOREIGN_TOKEN = "foreign_token"  # noqa: S105 - a word, not a secret
     BAD_IDENTITY = "bad_identity"
+    UNSOLVED = "unsolved"
     UNPROVEN = "unproven"
     WRONG_CODE = "wrong_code"
     DUPLICATE_OFFER = "duplicate_offer"

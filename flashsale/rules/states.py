@@ -49,7 +49,8 @@ class PlaceState(StrEnum):
 class UnitState(StrEnum):
     """free → held → sold → returned → free (in another allocation).
 
-    Also held → free when a hold ends, free → sold for a late payment, and returned → sold when an appeal is won.
+    Also held → free when a hold ends, sold → free when a buyer cancels in a running sale, free → sold for a late
+    payment, and returned → sold when an appeal is won.
     """
 
     FREE = "free"
@@ -124,11 +125,28 @@ class Remedy(StrEnum):
 
 
 class NoticeState(StrEnum):
-    """A message to a buyer: due until the mail server accepts it, failed after the last attempt."""
+    """A message to a buyer: due → sent | failed. Sent means that the mail server has accepted it.
+
+    Failed: the mailbox refused it for good, or the last attempt failed. A person makes it due again, or tells the buyer
+    in another way (told).
+    """
 
     DUE = "due"
     SENT = "sent"
     FAILED = "failed"
+    TOLD = "told"
+
+
+class SendingFailure(StrEnum):
+    """Why a message was not handed over. The first three are final; the others may pass."""
+
+    NO_CONTACT = "no_contact"
+    BAD_ADDRESS = "bad_address"
+    REFUSED = "refused"
+    TRY_LATER = "try_later"
+    NOT_ACCEPTED = "not_accepted"
+    NO_ANSWER = "no_answer"
+    NOT_WRITTEN = "not_written"
 
 
 def sale_phase(*, state: SaleState, lobby_at: int, opens_at: int, closes_at: int, now: int) -> Phase:

@@ -29,6 +29,9 @@ CODE_NONCE_BYTES = 8
 _CODE_TAG = b"flashsale/code/v1"
 _AXIS = {number: axis for axis, number in AXIS_ID.items()}
 _MARK = {axis: bytes([number]) for axis, number in AXIS_ID.items()}
+# Marks an axis on which only a partner says that the digest is the owner's.
+_WORD_BIT = 128
+_WORD_MARK = {axis: bytes([number | _WORD_BIT]) for axis, number in AXIS_ID.items()}
 
 
 class TokenRefused(ValueError):
@@ -95,32 +98,38 @@ def _decode(token: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a line: sale, line, index, the digests of its owner, and when it was given (Unix time in ms)."""
+    """A place in a line: sale, line, index, the digests of its owner, and when it was given (Unix time in ms).
+
+    `by_code`: one-time codes proved the digests; else a partner says that they are the owner's.
+    """
 
     sale: int
     line: int
     index: int
     made_ms: int
     digests: Mapping[Axis, bytes]
+    by_code: bool = True
 
     def pack(self) -> bytes:
         """The payload of a place token."""
         head = _PLACE.pack(self.sale, self.line, self.index, self.made_ms)
         # Sorted by the axis id, which is the first byte of each part.
-        return head + b"".join(sorted([_MARK[axis] + _sized(digest) for axis, digest in self.digests.items()]))
+        marks = _MARK if self.by_code else _WORD_MARK
+        return head + b"".join(sorted([marks[axis] + _sized(digest) for axis, digest in self.digests.items()]))
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
         """The place in a payload. Raises TokenRefused."""
         try:
             pairs = list(_DIGEST.iter_unpack(payload[_PLACE.size :]))
-            digests = {_AXIS[number]: digest for number, digest in pairs}
+            digests = {_AXIS[number & ~_WORD_BIT]: digest for number, digest in pairs}
             sale, line, index, made_ms = _PLACE.unpack_from(payload)
         except (struct.error, KeyError) as error:
             raise TokenRefused from error
-        if len(digests) != len(pairs):
+        words = {number & _WORD_BIT for number, _ in pairs}
+        if len(digests) != len(pairs) or len(words) > 1:
             raise TokenRefused
-        return cls(sale, line, index, made_ms, digests)
+        return cls(sale, line, index, made_ms, digests, by_code=_WORD_BIT not in words)
 
 
 @dataclass(frozen=True, slots=True)

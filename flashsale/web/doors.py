@@ -4,11 +4,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
+from django.conf import settings
 
 from flashsale.gate.client import gate
 from flashsale.life import tick
 from flashsale.web.hot import door
-from flashsale.web.hot.http import Receive, Scope, Send, end_slow_reads
+from flashsale.web.hot.http import (
+    ClientDisconnected,
+    HotRequest,
+    HttpFault,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    end_slow_reads,
+    fault_response,
+    send_response,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -25,9 +37,27 @@ def with_hot_door(django: Application) -> Application:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})
         elif not await door.serve(scope, receive, send):
-            await django(scope, receive, send)
+            await _serve_django(django, scope, receive, send)
 
     return application
+
+
+async def _serve_django(django: Application, scope: Scope, receive: Receive, send: Send) -> None:
+    """Lets Django answer, with the whole body. Django itself would wait for a slow body without a limit."""
+    request = HotRequest(scope, receive)
+    try:
+        body = await request.body(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    except ClientDisconnected:
+        return
+    except HttpFault as error:
+        await send_response(send, request, fault_response(request, error))
+        return
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_whole() -> Message:
+        return messages.pop() if messages else await receive()
+
+    await django(scope, receive_whole, send)
 
 
 async def _run_lifespan(receive: Receive, send: Send) -> None:

@@ -54,7 +54,7 @@ def error_response(request: HttpRequest, code: problems.ProblemCode, *, detail: 
         return problem_response(request, code, detail=detail)
     message = problems.title(code, (get_language() or "id")[:2])
     context = page_context(request) | {"message": message}
-    return render(request, "flashsale/over.html", context, status=problems.status_of(code))
+    return render(request, "flashsale/error.html", context, status=problems.status_of(code))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -8,6 +8,7 @@ import hmac
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.core.cache import caches
 from django.http import HttpRequest
 from django_ratelimit.core import get_usage
 from rest_framework.request import Request
@@ -61,6 +62,7 @@ class Usage:
 # Counted by account and network together, so that a stranger who guesses passwords cannot lock the owner out.
 LOGIN_ACCOUNT = Limit("login account", 5, MINUTE)
 LOGIN_ADDRESS = Limit("login address", 30, MINUTE)
+LOGIN_CUSTOMER = Limit("login customer", 60, MINUTE)  # an IPv6 customer has 65,536 networks, each with its own limits
 # A contact is counted together with the network for the same reason. CODES_CEILING ends a flood from many networks. An
 # attacker who reaches the ceiling locks the owner of the contact out, so that must take many networks: a customer
 # network (an IPv4 address or an IPv6 /48) can send 10 of the 300 codes an hour, or 20 if its own hour ends within the
@@ -96,6 +98,15 @@ def count(request: HttpRequest | Request, limit: Limit, value: str | None = None
 def _keyed_hash(value: str) -> str:
     # The hash of django-ratelimit has no key. An attacker who reads Redis could try all IPv4 addresses in a minute.
     return hmac.digest(settings.FLASHSALE_PEPPER, f"limits/{value}".encode(), "sha256").hex()
+
+
+def is_first_use(group: str, value: str, *, keep_s: int) -> bool:
+    """Whether `value` comes for the first time in `keep_s` seconds; False too when Redis cannot say.
+
+    Redis keeps a keyed hash for so long. The fixed periods of a Limit cannot say this: a second use may come right
+    after the end of a period.
+    """
+    return bool(caches[settings.RATELIMIT_USE_CACHE].add(f"{group}:{_keyed_hash(value)}", 1, timeout=keep_s))
 
 
 def enforce(request: HttpRequest | Request, limit: Limit, value: str | None = None) -> Usage:

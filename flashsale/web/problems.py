@@ -4,6 +4,8 @@ How the status is chosen: 4xx means that the caller must change the request; 409
 not possible now or not for this caller; 503 means that the caller may send the same request again.
 """
 
+import re
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 from http import HTTPStatus
@@ -18,6 +20,8 @@ from flashsale.rules.outcomes import EFFECTS, Outcome
 CONTENT_TYPE = "application/problem+json"
 LANGUAGES = {"id": "id", "in": "id", "en": "en"}  # old Android phones say "in" for Indonesian
 ACCEPT_LANGUAGE_CHARS_MAX = 200
+FIELDS_NAMED_MAX = 10
+FIELD_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,39}")
 
 
 class Fault(StrEnum):
@@ -36,6 +40,7 @@ ProblemCode = Outcome | Fault
 
 TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.MALFORMED: (400, gettext_noop("The request cannot be understood.")),
+    Outcome.UNKNOWN_FIELD: (422, gettext_noop("The request has a field that is not known here.")),
     Outcome.UNAUTHENTICATED: (401, gettext_noop("A valid partner key is required.")),
     Outcome.FORBIDDEN: (403, gettext_noop("This is not open to you.")),
     Outcome.NOT_FOUND: (404, gettext_noop("There is nothing here.")),
@@ -44,6 +49,10 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.BAD_TOKEN: (400, gettext_noop("The place token is not valid.")),
     Outcome.FOREIGN_TOKEN: (403, gettext_noop("The place token belongs to another line.")),
     Outcome.BAD_IDENTITY: (422, gettext_noop("The phone number, e-mail or address is missing or does not look right.")),
+    Outcome.UNSOLVED: (
+        422,
+        gettext_noop("The puzzle that keeps robots away was not solved, or it is too old. Please try again."),
+    ),
     Outcome.UNPROVEN: (403, gettext_noop("Please prove your phone number and e-mail first.")),
     Outcome.WRONG_CODE: (422, gettext_noop("The code is wrong or expired. Use the newest message.")),
     Outcome.DUPLICATE_OFFER: (422, gettext_noop("The same offer was named twice.")),
@@ -67,7 +76,7 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.LINE_FULL: (409, gettext_noop("The line is full.")),
     Outcome.NOT_ELIGIBLE: (403, gettext_noop("This line is only for people on its list.")),
     Outcome.LIMIT_REACHED: (409, gettext_noop("The limit per person is reached.")),
-    Outcome.UNPAID_TWICE: (409, gettext_noop("Twice unpaid: no further reservation in this campaign.")),
+    Outcome.UNPAID_TWICE: (409, gettext_noop("Twice unpaid or cancelled: no further reservation in this campaign.")),
     Outcome.SOLD_OUT: (409, gettext_noop("No unit is free now.")),
     Outcome.OFFER_GONE: (409, gettext_noop("This offer is gone. You may choose another one.")),
     Outcome.NO_ROOM: (503, gettext_noop("The sale cannot answer right now. Please try again.")),
@@ -141,6 +150,12 @@ def problem(
     if retry_after_s is not None:
         document["retry_after_s"] = retry_after_s
     return document
+
+
+def unknown_fields(names: Iterable[str], known: Iterable[str]) -> str:
+    """The detail of UNKNOWN_FIELD. A name that is no word is not repeated, because it may be personal data."""
+    shown = [name if FIELD_PATTERN.fullmatch(name) else "(not a word)" for name in names][:FIELDS_NAMED_MAX]
+    return f"Not known here: {', '.join(shown)}. Known: {', '.join(known) or 'nothing'}."
 
 
 def code_for_status(status: int) -> ProblemCode:

@@ -84,14 +84,16 @@ def random_person() -> dict[Axis, bytes]:
 async def fill(card: SaleCard, line: LineCard, people: Sequence[Mapping[Axis, bytes]]) -> list[Place]:
     """Lets people enter through the real script. Returns their places in the same order."""
     await _extend(card, line, len(people))
+    channel = next(channel for channel in card.channels if channel.code in line.channels)
     found: list[Place] = []
     for start in range(0, len(people), AT_ONCE):
         group = people[start : start + AT_ONCE]
-        answers = await asyncio.gather(*(scripts.enter(card, line, [who[a] for a in AXES]) for who in group))
+        answers = await asyncio.gather(*(scripts.enter(card, line, channel, [who[a] for a in AXES]) for who in group))
         for who, answer in zip(group, answers, strict=True):
             if isinstance(answer, Outcome):
                 raise FixtureError(f"enter: {answer}")
-            found.append(Place(card.sale, line.line_id, answer.index, time.time_ns() // 1_000_000, who))
+            made_ms, by_code = time.time_ns() // 1_000_000, channel.proves_by_code
+            found.append(Place(card.sale, line.line_id, answer.index, made_ms, who, by_code))
     return found
 
 

@@ -75,11 +75,28 @@ def test_a_folder_that_a_demo_made_stays_a_demo(tmp_path: Path) -> None:
         ("redis://gate:6379/0", "redis://gate:6379/1"),
         ("redis://gate:6379", "redis://gate:6379/1"),
         ("rediss://user:word@gate:6379/0?x=1", "rediss://user:word@gate:6379/1"),
+        ("rediss://:word@gate:6379/0?x=1&ssl_ca_certs=/ca.crt", "rediss://:word@gate:6379/1?ssl_ca_certs=/ca.crt"),
     ],
 )
 def test_the_default_broker_is_the_second_database_of_the_same_redis(redis: str, broker: str, tmp_path: Path) -> None:
     found = _settings("BROKER_URL", var=tmp_path, FLASHSALE_DEMO="1", REDIS_URL=redis)
     assert found == {"BROKER_URL": broker}
+
+
+@pytest.mark.parametrize(
+    ("broker", "checked"),
+    [
+        ("redis://broker:6379/0", "redis://broker:6379/0"),
+        ("rediss://broker:6379/0", "rediss://broker:6379/0?ssl_cert_reqs=required"),
+        ("rediss://broker:6379/0?ssl_ca_certs=/ca", "rediss://broker:6379/0?ssl_ca_certs=/ca&ssl_cert_reqs=required"),
+        ("rediss://broker:6379/0?ssl_cert_reqs=none", "rediss://broker:6379/0?ssl_cert_reqs=none"),
+    ],
+)
+def test_celery_checks_the_brokers_certificate_unless_the_address_says_no(
+    broker: str, checked: str, tmp_path: Path
+) -> None:
+    found = _settings("CELERY_BROKER_URL", var=tmp_path, FLASHSALE_DEMO="1", BROKER_URL=broker)
+    assert found == {"CELERY_BROKER_URL": checked}
 
 
 def test_a_deep_data_folder_still_gets_a_usable_socket(tmp_path: Path) -> None:

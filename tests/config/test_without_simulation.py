@@ -51,6 +51,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "tests/deploy/shop_payments.py", folder)
     (folder / "find.py").write_text(FIND)
     (folder / "entry_points.py").write_text(ENTRY_POINTS)
     return folder
@@ -62,6 +63,7 @@ def _run(image: Path, *arguments: str, with_secrets: bool = True) -> subprocess.
         "FLASHSALE_VAR": str(image / "var"),
         "FLASHSALE_ORIGINS": "https://sale.example",
         "FLASHSALE_HSTS_SECONDS": "3600",
+        "FLASHSALE_PAYMENT_PROVIDER": "shop_payments.Provider",
         "DJANGO_SETTINGS_MODULE": "config.settings",
     }
     env = kept | own | (secrets.generate() if with_secrets else {})

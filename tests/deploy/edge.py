@@ -72,14 +72,16 @@ class Edge:
 
 @contextmanager
 def serving(
-    nginx: str, door: int, folder: Path, front: str = "10.0.0.0/8", web: int | None = None
+    nginx: str, door: int, folder: Path, front: str = "10.0.0.0/8", *, web: int | None = None, clients: int = 1000
 ) -> Iterator[tuple[Process, int]]:
     """Starts nginx in front of the hot door at port `door`. Yields its process and its port.
 
-    nginx trusts proxies of the network `front`. All other pages are at port `web`, by default the same as `door`.
+    nginx trusts proxies of the network `front`, and lets one client have `clients` requests at a time. All other pages
+    are at port `web`, by default the same as `door`.
     """
     port, conf = free_port(), folder / "nginx.conf"
-    conf.write_text(_moved(CONF.read_text(), folder=folder, port=port, door=door, front=front, web=web or door))
+    text = _moved(CONF.read_text(), folder=folder, port=port, door=door, front=front, web=web or door)
+    conf.write_text(text.replace("limit_conn clients 1000;", f"limit_conn clients {clients};"))
     ours = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
     command = [nginx, "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log"), "-g", ours]
     with Process(name="nginx", command=command, log=folder / "nginx.log") as process:

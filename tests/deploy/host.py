@@ -21,7 +21,8 @@ from simulation.processes import Process, ServerNotReady, free_port
 from tests.deploy.compose import ROOT, example, filled, seconds, services
 
 SERVING, REDIS, CELERY = ("doors", "web"), ("redis-sales", "redis-celery"), ("worker", "beat-a", "beat-b")
-BOOKS = f"deploy_{os.getpid()}"  # each worker of pytest-xdist has its own
+BOOKS = f"deploy_{os.getpid()}"  # each worker of pytest-xdist has its own, and its own role
+ROLE = f"flashsale_app_{os.getpid()}"
 # The part of valkey-cli that the health checks use. The wheel that brings a server brings no client.
 PING = """#!/usr/bin/env python
 import os
@@ -103,6 +104,7 @@ class Host:
             process.kill()
         with psycopg.connect(self._any_books, autocommit=True) as link:
             link.execute(f"DROP DATABASE IF EXISTS {BOOKS} WITH (FORCE)")
+            link.execute(f"DROP ROLE IF EXISTS {ROLE}")
 
     def _command(self, name: str) -> list[str]:
         command = self._moved(name, self.services[name]["command"])
@@ -114,7 +116,12 @@ class Host:
 
     def _moved(self, name: str, command: Sequence[str]) -> list[str]:
         port = str(self.ports.get(name, 0))
-        inside = {"0.0.0.0": "127.0.0.1", "8000": port, "-p 6379": f"-p {port}"}
+        inside = {
+            "0.0.0.0": "127.0.0.1",
+            "8000": port,
+            "-p 6379": f"-p {port}",
+            "grants flashsale_app": f"grants {ROLE}",
+        }
         words = list(command)
         for container, host in inside.items():
             words = [word.replace(container, host) for word in words]
@@ -126,8 +133,16 @@ class Host:
             here = f"127.0.0.1:{self.ports[redis]}"
             told = {key: value.replace(f"{redis}:6379", here) for key, value in told.items()}
         if "DATABASE_URL" in told:
-            told["DATABASE_URL"] = self.books_url
+            told["DATABASE_URL"] = self._books_of(told["DATABASE_URL"])
         return {**told, **self._place(name)}
+
+    def _books_of(self, url: str) -> str:
+        """The database of this host: for the owner as the tests connect, for the app's role as the service does."""
+        role = urlsplit(url)
+        if role.username != "flashsale_app":
+            return self.books_url
+        here = urlsplit(self.books_url)
+        return urlunsplit(here._replace(netloc=f"{ROLE}:{role.password}@{here.hostname}:{here.port or 5432}"))
 
     def _place(self, name: str) -> dict[str, str]:
         """What the image and the engine set: the folders of programs and files, and the host name."""
@@ -135,6 +150,7 @@ class Host:
             "PATH": f"{self._programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOSTNAME": socket.gethostname(),
             "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT / "tests/deploy"),  # the shop's payment provider, which its image brings
             "FLASHSALE_VAR": str(self._folder(name)),
             "FLASHSALE_STATIC": str(self.folder / "static"),
         }

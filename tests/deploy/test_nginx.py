@@ -4,11 +4,13 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -192,6 +194,40 @@ def test_a_body_over_eight_kilobytes_does_not_reach_the_door(edge: Edge) -> None
     answer = edge.post("enter", {"identity": {"phone": "1" * 9000}})
     assert (answer.status, answer.headers["content-type"]) == (413, "application/problem+json")
     assert json.loads(answer.body)["code"] == "too_large"
+
+
+def _begin_body(port: int, path: str, client: str) -> socket.socket:
+    """Sends the headers and one byte of a body, as a client behind the proxy in front of nginx."""
+    link = socket.create_connection(("127.0.0.1", port), timeout=5)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\nContent-Length: 9\r\n\r\n{{"
+    link.sendall(head.encode())
+    return link
+
+
+@pytest.mark.parametrize("path", ["/v1/sales/s/lines/l/enter", "/admin/login/"])
+@pytest.mark.parametrize(
+    ("attacker", "same", "other"),
+    [
+        ("192.0.2.{}", "192.0.2.1", "192.0.2.200"),
+        ("2001:db8:0:7::{}", "2001:db8:0:7:1:2:3:4", "2001:db8:0:8::1"),
+        ("2001:db8::{}", "2001:db8::5:6:7:8", "2001:db9::1"),
+    ],
+    ids=["IPv4", "IPv6", "IPv6 with zeros"],
+)
+def test_one_client_takes_no_more_than_its_share_of_the_connections(  # noqa: PLR0917 - the columns of the table
+    nginx: str, origin: int, tmp_path: Path, attacker: str, same: str, other: str, path: str
+) -> None:
+    with serving(nginx, origin, tmp_path, front="127.0.0.0/8", clients=3) as (_, port), ExitStack() as stack:
+        for n in range(3):
+            stack.enter_context(_begin_body(port, path, attacker.format(1 if "." in attacker else n + 1)))
+        time.sleep(0.2)
+        with _begin_body(port, path, same) as link:
+            head, _, body = link.recv(4096).partition(b"\r\n\r\n")
+            assert (head.split()[1], json.loads(body)["code"]) == (b"429", "too_many_requests")
+        with _begin_body(port, path, other) as link:
+            link.settimeout(0.5)
+            with pytest.raises(TimeoutError):  # nginx waits for the rest of the body
+                link.recv(4096)
 
 
 def test_headers_that_protect_are_said_once(edge: Edge) -> None:

@@ -84,8 +84,7 @@ def test_a_stale_replica_that_is_promoted_is_not_believed_until_it_is_filled(
     follows = ["--replicaof", "127.0.0.1", str(server.port)]
     with RedisServer(folder=tmp_path / "replica", port=free_port(), extra=follows) as replica:
         with redis.Redis(host="127.0.0.1", port=replica.port) as inside:
-            while inside.info("replication")["master_link_status"] != "up" or not inside.dbsize():
-                time.sleep(0.02)
+            wait_until_linked(inside)
             inside.replicaof("NO", "ONE")
         then = halfway(sale, people)
         server.kill()
@@ -95,6 +94,72 @@ def test_a_stale_replica_that_is_promoted_is_not_believed_until_it_is_filled(
         recover(sale)
         check(sale, people, numbers, then)
         bridge.run(close_gate())
+
+
+def test_a_master_that_follows_its_own_stale_replica_and_comes_back_is_not_believed(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    """No process restarts and the run id stays, but the memory of the master is that of the replica."""
+    sale, people = called(*NAMES, stock=6)
+    numbers = [person.number() for person in people]
+    next(person for person in people if person.number() == 1).reserve()
+    follows = ["--replicaof", "127.0.0.1", str(server.port)]
+    with (
+        RedisServer(folder=tmp_path / "replica", port=free_port(), extra=follows) as replica,
+        redis.Redis(host="127.0.0.1", port=replica.port) as stale,
+        redis.Redis(host="127.0.0.1", port=server.port) as master,
+    ):
+        wait_until_linked(stale)
+        stale.replicaof("NO", "ONE")
+        then = halfway(sale, people)
+        run_id = master.info("server")["run_id"]
+        master.replicaof("127.0.0.1", str(replica.port))
+        wait_until_linked(master)
+        master.replicaof("NO", "ONE")
+        assert master.info("server")["run_id"] == run_id
+        assert refused_by_the_gate(people[0]) is Outcome.NOT_READY
+        recover(sale)
+        check(sale, people, numbers, then)
+
+
+def wait_until_linked(replica: redis.Redis) -> None:
+    while replica.info("replication").get("master_link_status") != "up" or not replica.dbsize():
+        time.sleep(0.02)
+
+
+def put_back(server: RedisServer, then: dict[bytes, bytes]) -> None:
+    """Gives Redis an older memory under the same run id and replication id, as a snapshot of its machine does."""
+    with redis.Redis(host="127.0.0.1", port=server.port) as inside:
+        inside.flushall()
+        for key, value in then.items():
+            inside.restore(key, 0, value)
+
+
+def memory_of(server: RedisServer) -> dict[bytes, bytes]:
+    with redis.Redis(host="127.0.0.1", port=server.port) as inside:
+        return {key: inside.dump(key) for key in inside.scan_iter()}
+
+
+@pytest.mark.parametrize("who", ["a process that saw a later mark", "a new process, by the books"])
+def test_a_memory_that_is_put_back_under_the_same_ids_is_not_believed(server: RedisServer, who: str) -> None:
+    sale, people = called(*NAMES, stock=6)
+    numbers = [person.number() for person in people]
+    next(person for person in people if person.number() == 1).reserve()
+    tend(sale)
+    old = memory_of(server)
+    time.sleep(1.1)  # the books hear of the mark once a second
+    tend(sale)
+    then = halfway(sale, people)
+    time.sleep(1.1)
+    tend(sale), tend(sale)
+    put_back(server, old)
+    if who == "a new process, by the books":
+        bridge.run(close_gate())
+        time.sleep(1.1)
+        tend(sale)
+    assert refused_by_the_gate(people[0]) is Outcome.NOT_READY
+    recover(sale)
+    check(sale, people, numbers, then)
 
 
 def test_a_door_notices_by_itself_and_the_command_does_the_same(server: RedisServer) -> None:

@@ -17,7 +17,7 @@ from flashsale.gate import bridge
 from flashsale.life import cancel, notify, reallocate, refund, review, settle, tick
 from flashsale.models import Cancellation, Case, Contact, Move, Notice, Payment, Reservation, Sale, Unit
 from flashsale.providers import payments
-from tests.factories import PHONE, Shopper, lobby_sale
+from tests.factories import PHONE, Shopper, end_now, lobby_sale
 from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap
 from tests.races.crowd import at_once
 
@@ -25,8 +25,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def cancelled(sale: Sale, people: list[Shopper]) -> list[Reservation]:
-    """An order of each person, cancelled at their wish. A notice is due for each order."""
+    """An order of each person, cancelled at their wish after the sale. A notice is due for each order."""
     rows = [buy(person) for person in people]
+    end_now(sale)
     return [cancel.cancel(reservation=row.pk, channel=row.channel_id, code="buyer_request") for row in rows]
 
 

@@ -24,6 +24,7 @@ LINES = (
     LineCard(1, 11, "lazada", "Lazada", ("lazada",), (SMALL, BIG)),
     LineCard(2, 12, "akulaku", "Akulaku", ("akulaku",), (SMALL,)),
 )
+PAGE = ChannelCard(6, "mi-store", "Mi Store", "own page")
 CARD = SaleCard(
     campaign=1, campaign_code="poco", sale=7, code="jan-26", name="26 January", time_zone="Asia/Jakarta",
     currency="IDR", salt="00", epoch=1, limit=1, sale_limit=0, lobby_at=NOW - HOUR, opens_at=NOW - HOUR // 2,
@@ -31,7 +32,7 @@ CARD = SaleCard(
     claims_max=0, extra_time_max=200, buckets=64, commitment="", message="", poll_ms=2000,
     axes=(AxisCard(Axis.EMAIL, True, "enter"), AxisCard(Axis.PHONE, True, "enter")),
     offers=(OfferCard(SMALL, "Small", 100), OfferCard(BIG, "Big", 200)),
-    lines=LINES, channels=(ChannelCard(5, "lazada", "Lazada", "partner"),),
+    lines=LINES, channels=(ChannelCard(5, "lazada", "Lazada", "partner"), PAGE),
 )  # fmt: skip
 KEYS = keys.SaleKeys(CARD.campaign, CARD.sale)
 FIRST, SECOND = LINES
@@ -98,7 +99,7 @@ def reserve(wish: ReserveRequest, card: SaleCard = CARD, *, seed: str = SEED) ->
 
 def enter(name: str, line: LineCard = FIRST, card: SaleCard = CARD) -> Any:
     """The gate's answer to a person who enters a line."""
-    return bridge.run(scripts.enter(card, line, person(name)))
+    return bridge.run(scripts.enter(card, line, PAGE, person(name)))
 
 
 def everything(gate: redis.Redis) -> dict[bytes, bytes | None]:

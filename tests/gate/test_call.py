@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.gate import bridge, scripts
+from flashsale.gate import bridge, client, scripts
 from flashsale.rules.outcomes import Outcome
 from tests.gate.floor import CARD, FIRST, HOUR, KEYS, NOW, SEED, stand
 
@@ -88,3 +88,16 @@ def test_extra_time_that_is_over_costs_a_survey_nothing(gate: redis.Redis) -> No
         figures: Any = bridge.run(scripts.survey(CARD, FIRST))
         assert (figures.lapsed, figures.open_claims) == (10_000, 10_000)
     assert commands(gate) - before <= 30
+
+
+def test_ten_thousand_people_in_their_second_window_are_counted_with_few_commands(gate: redis.Redis) -> None:
+    stand(called=0)
+    line_of(gate, spent=b"\xf0", called=20_000, entered=30_000)
+    now = bridge.run(client.wall_ms())
+    gate.zadd(KEYS.waves(1), {f"10000:{now - 90_000}": 10_000, f"20000:{NOW + HOUR}": 20_000})
+    gate.zadd(KEYS.extra_time(1), {str(number): number for number in range(1, 10_001)})
+    before = commands(gate)
+    figures: Any = bridge.run(scripts.survey(CARD, FIRST))
+    assert commands(gate) - before <= 40
+    # The numbers 1 to 3 are spent.
+    assert (figures.lapsed, figures.open_claims, figures.second_claims) == (10_000, 19_997, 9_997)

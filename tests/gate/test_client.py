@@ -15,7 +15,7 @@ from flashsale.gate.client import GateDown
 from flashsale.rules.outcomes import Outcome
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
-from tests.gate.floor import CARD, FIRST, KEYS, SEED, enter, everything, person, request, reserve, stand
+from tests.gate.floor import CARD, FIRST, KEYS, PAGE, SEED, enter, everything, person, request, reserve, stand
 from tests.gate.proxy import Proxy
 
 
@@ -56,7 +56,7 @@ def test_a_reply_that_is_lost_leaves_one_effect_and_an_error(wire: Proxy, inside
 @pytest.mark.parametrize("script", [scripts.ENTER, scripts.LEAVE, scripts.GIVE_BACK, scripts.CALL, scripts.CONFIRM])
 def test_no_script_is_ever_sent_twice(wire: Proxy, script: client.Script) -> None:
     acts = {
-        "enter": lambda: scripts.enter(CARD, FIRST, person("budi")),
+        "enter": lambda: scripts.enter(CARD, FIRST, PAGE, person("budi")),
         "leave": lambda: scripts.leave(CARD, FIRST, index=1, number=1, seed=SEED),
         "give_back": lambda: scripts.give_back(CARD, FIRST, units=[(1, 9, "small")]),
         "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
@@ -132,12 +132,12 @@ def test_the_answer_of_a_cancelled_call_is_never_read_by_the_next_caller(wire: P
     stand(drawn=False)
 
     async def cancelled_and_sent_again() -> list[Any]:
-        first = asyncio.create_task(scripts.enter(CARD, FIRST, person("ani")))
+        first = asyncio.create_task(scripts.enter(CARD, FIRST, PAGE, person("ani")))
         await asyncio.sleep(0.05)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         await asyncio.sleep(0.3)
-        return [await scripts.enter(CARD, FIRST, person(name)) for name in ("budi", "ani", "budi")]
+        return [await scripts.enter(CARD, FIRST, PAGE, person(name)) for name in ("budi", "ani", "budi")]
 
     enter("cici")
     with redis.Redis.from_url(own_redis.url) as inside:
@@ -152,7 +152,10 @@ def test_all_calls_on_a_broken_link_fail_at_once_and_the_next_call_gets_another_
     enter("ani")
 
     async def looks() -> list[object]:
-        calls = [scripts.look(CARD, FIRST, index=1, number=0, seed="", digests=person("ani")) for _ in range(20)]
+        calls = [
+            scripts.look(CARD, FIRST, index=1, number=0, seed="", digests=person("ani"), by_code=True)
+            for _ in range(20)
+        ]
         return await asyncio.gather(*calls, return_exceptions=True)
 
     wire.drop = scripts.LOOK.sha.encode()
@@ -167,7 +170,7 @@ def test_all_calls_on_a_link_that_is_closed_here_fail_at_once(wire: Proxy, insid
     enter("ani")
 
     async def looks() -> list[object]:
-        call = scripts.look(CARD, FIRST, index=1, number=0, seed="", digests=person("ani"))
+        call = scripts.look(CARD, FIRST, index=1, number=0, seed="", digests=person("ani"), by_code=True)
         waiting = [asyncio.ensure_future(call)]
         await asyncio.sleep(0.05)
         await client.gate().close()

@@ -10,7 +10,7 @@ import redis
 from flashsale.gate import bridge, coalesce, messages, scripts
 from flashsale.gate.coalesce import BATCH_MAX, Coalescer, TooManyWaiting
 from flashsale.rules.outcomes import Outcome
-from tests.gate.floor import CARD, FIRST, person, stand
+from tests.gate.floor import CARD, FIRST, PAGE, person, stand
 
 
 class Slow:
@@ -113,7 +113,7 @@ def test_coalescers_of_lines_and_epochs_that_are_over_are_dropped(
     cards = [replace(CARD, max_entries=100 + n) for n in range(10)]
 
     async def enter_all() -> tuple[list[messages.EnterResult | Outcome], int]:
-        enters = [scripts.enter(card, FIRST, person(f"person-{n}")) for n, card in enumerate(cards)]
+        enters = [scripts.enter(card, FIRST, PAGE, person(f"person-{n}")) for n, card in enumerate(cards)]
         return await asyncio.gather(*enters), len(scripts.COALESCERS.entries())
 
     entered, kept = bridge.run(enter_all())

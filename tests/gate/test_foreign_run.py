@@ -10,22 +10,22 @@ from flashsale.gate import bridge, sale_cards, scripts
 from flashsale.gate.held_request import HeldRequest
 from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
-from tests.gate.floor import CARD, FIRST, KEYS, SCRIPTS, SEED, everything, person, request, reserve, stand
+from tests.gate.floor import CARD, FIRST, KEYS, PAGE, SCRIPTS, SEED, everything, person, request, reserve, stand
 
 HELD = HeldRequest(request(2), (), 1, 2)
 ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "units_arrived": lambda: scripts.units_arrived(CARD, FIRST, units=[1]),
-    "extend_lease": lambda: scripts.extend_lease(CARD, revision=1, lease=ClockLease(4, 9)),
+    "extend_lease": lambda: scripts.extend_lease(CARD, revision=1, lease=ClockLease(4, 9), mark=0),
     "call": lambda: scripts.call(CARD, FIRST, seed=SEED, called=10, people=1),
     "confirm": lambda: scripts.confirm(CARD, FIRST, reservation="r1", quantity=1),
     "due": lambda: scripts.due(CARD, most=9),
-    "enter": lambda: scripts.enter(CARD, FIRST, person("new")),
+    "enter": lambda: scripts.enter(CARD, FIRST, PAGE, person("new")),
     "crowd": lambda: sale_cards.crowd(CARD, FIRST),
     "extend_block": lambda: scripts.extend_block(CARD, FIRST, block=99),
     "freeze": lambda: scripts.freeze(CARD),
     "give_back": lambda: scripts.give_back(CARD, FIRST, reservation="r1", frees_limit=True, units=[(1, 9, "small")]),
     "leave": lambda: scripts.leave(CARD, FIRST, index=2, number=2, seed=SEED),
-    "look": lambda: scripts.look(CARD, FIRST, index=2, number=2, seed=SEED, digests=person("person-2")),
+    "look": lambda: scripts.look(CARD, FIRST, index=2, number=2, seed=SEED, digests=person("person-2"), by_code=True),
     "number_extra_time": lambda: scripts.number_extra_time(CARD, FIRST, numbers={2: 2}),
     "reserve": lambda: scripts.reserve(CARD, FIRST, seed=SEED, request=request(2)),
     "retake": lambda: scripts.retake(CARD, FIRST, held=HELD, called=9, promised=0, kept_ms=9),
@@ -50,3 +50,24 @@ def test_a_script_refuses_under_a_foreign_run_id_and_changes_nothing(gate: redis
     before = everything(gate)
     assert bridge.run(ACTS[name]()) is Outcome.NOT_READY
     assert everything(gate) == before
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_script_refuses_when_a_higher_mark_was_seen_and_changes_nothing(gate: redis.Redis, name: str) -> None:
+    stand()
+    reserve(request(1))
+    old = gate.hget(KEYS.state, "mark")
+    bridge.run(scripts.survey(CARD, FIRST))
+    gate.hset(KEYS.state, "mark", old)
+    before = everything(gate)
+    assert bridge.run(ACTS[name]()) is Outcome.NOT_READY
+    assert everything(gate) == before
+
+
+def test_a_sale_that_is_loaded_again_is_believed_after_a_step_back(gate: redis.Redis) -> None:
+    stand()
+    bridge.run(scripts.survey(CARD, FIRST))
+    gate.hset(KEYS.state, "mark", 0)
+    assert bridge.run(ACTS["survey"]()) is Outcome.NOT_READY
+    stand()
+    assert bridge.run(ACTS["look"]()) is not Outcome.NOT_READY

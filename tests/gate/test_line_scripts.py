@@ -16,6 +16,7 @@ from tests.gate.floor import (
     KEYS,
     LINES,
     NOW,
+    PAGE,
     SECOND,
     SEED,
     changed,
@@ -35,7 +36,7 @@ def leave(index: int, *, line: LineCard = FIRST, number: int = 0, seed: str = ""
 
 def look(index: int, *, number: int = 0, seed: str = "", name: str = "ani") -> Any:
     digests = person(name)
-    return bridge.run(scripts.look(CARD, FIRST, index=index, number=number, seed=seed, digests=digests))
+    return bridge.run(scripts.look(CARD, FIRST, index=index, number=number, seed=seed, digests=digests, by_code=True))
 
 
 def call(people: int, *, called: int = 0, seed: str = SEED) -> int | Outcome:
@@ -55,19 +56,23 @@ def test_proofs_that_meet_two_places_keep_the_earlier_and_void_the_other(gate: r
     enter("ani")
     enter("budi")
     both = [person("budi")[0], person("ani")[1]]
-    assert bridge.run(scripts.enter(CARD, FIRST, both)) == messages.EnterResult(1, False, (2,))
+    assert bridge.run(scripts.enter(CARD, FIRST, PAGE, both)) == messages.EnterResult(1, False, (2,))
     assert gate.smembers(KEYS.voided(1)) == {b"2"}
     assert look(2, name="budi").state == "voided"
 
 
-def test_a_present_place_counts_more_than_an_earlier_one_left_after_the_draw(gate: redis.Redis) -> None:
+def test_a_present_place_is_given_back_after_the_draw_by_its_own_proofs_only(gate: redis.Redis) -> None:
     stand(drawn=False)
     enter("ani")
     enter("budi")
     stand(fresh=False)
     assert leave(1, number=1, seed=SEED) is Outcome.LEFT
     both = [person("ani")[0], person("budi")[1]]
-    assert bridge.run(scripts.enter(CARD, FIRST, both)) == messages.EnterResult(2, False, ())
+    before = everything(gate)
+    # The place that was left has spent its number. The present one is the other person's, whose number is known.
+    assert bridge.run(scripts.enter(CARD, FIRST, PAGE, both)) is Outcome.WRONG_IDENTITY
+    assert everything(gate) == before
+    assert enter("budi") == messages.EnterResult(2, False, ())
 
 
 def extra_time(index: int, *, most: int = 5) -> Outcome:
@@ -78,7 +83,7 @@ def test_a_voided_place_gives_its_extra_time_back_and_gets_none(gate: redis.Redi
     stand(drawn=False)
     enter("ani"), enter("budi")
     assert extra_time(2, most=1) is Outcome.GRANTED
-    bridge.run(scripts.enter(CARD, FIRST, [person("budi")[0], person("ani")[1]]))
+    bridge.run(scripts.enter(CARD, FIRST, PAGE, [person("budi")[0], person("ani")[1]]))
     before = everything(gate)
     assert extra_time(2) is Outcome.PLACE_VOIDED
     assert everything(gate) == before
@@ -87,7 +92,7 @@ def test_a_voided_place_gives_its_extra_time_back_and_gets_none(gate: redis.Redi
     look(3, name="cici"), look(4, name="dodi")
     assert extra_time(4) is Outcome.GRANTED
     both = [person("cici")[0], person("dodi")[1]]
-    answer: Any = bridge.run(scripts.look(CARD, FIRST, index=3, number=0, seed="", digests=both))
+    answer: Any = bridge.run(scripts.look(CARD, FIRST, index=3, number=0, seed="", digests=both, by_code=True))
     assert answer.state == "waiting"
     assert gate.zrange(KEYS.extra_time(1), 0, -1) == [b"1"]
 
@@ -248,7 +253,7 @@ def test_a_limit_used_up_gives_back_a_place_as_it_is_but_joins_no_two(gate: redi
     before = everything(gate)
     assert enter("budi") == messages.EnterResult(2, False, ())
     both = [person("budi")[0], person("ani")[1]]
-    assert bridge.run(scripts.enter(CARD, FIRST, both)) is Outcome.LIMIT_REACHED
+    assert bridge.run(scripts.enter(CARD, FIRST, PAGE, both)) is Outcome.LIMIT_REACHED
     assert everything(gate) == before
 
 
@@ -276,9 +281,9 @@ def test_no_index_is_given_that_the_books_have_not_committed(gate: redis.Redis) 
 
 
 ANY_CALL: dict[str, Callable[[], Any]] = {
-    "enter": lambda: scripts.enter(CARD, FIRST, person("ani")),
+    "enter": lambda: scripts.enter(CARD, FIRST, PAGE, person("ani")),
     "leave": lambda: scripts.leave(CARD, FIRST, index=1, number=1, seed=SEED),
-    "look": lambda: scripts.look(CARD, FIRST, index=1, number=1, seed=SEED, digests=person("ani")),
+    "look": lambda: scripts.look(CARD, FIRST, index=1, number=1, seed=SEED, digests=person("ani"), by_code=True),
     "void": lambda: scripts.void(CARD, FIRST, seed=SEED, numbers=[1]),
     "survey": lambda: scripts.survey(CARD, FIRST),
     "freeze": lambda: scripts.freeze(CARD),

@@ -36,6 +36,7 @@ def test_an_index_that_cannot_be_reached_is_named_with_what_helps(lock: Path) ->
         closed.bind(("127.0.0.1", 0))  # nothing listens here
         done = install(lock, f"http://127.0.0.1:{closed.getsockname()[1]}/simple")
     assert done.returncode != 0
+    assert "No network?" in done.stdout
     assert "pip does not reach its package index:" in done.stderr
     assert "Connection refused" in done.stderr
     assert "PIP_FIND_LINKS" in done.stderr

@@ -17,7 +17,18 @@ from flashsale.life.reallocate import reallocate
 from flashsale.life.release import release
 from flashsale.models import Allocation, Cancellation, LimitSlot, Reservation, ReservationUnit, Sale, Unit
 from flashsale.rules.identity import Axis
-from tests.factories import PHONE, Shopper, card_of, draft_sale, identity, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import (
+    PHONE,
+    Shopper,
+    card_of,
+    draft_sale,
+    end_now,
+    identity,
+    lobby_sale,
+    open_now,
+    poco_campaign,
+    tend,
+)
 from tests.faults.steps import buy, called, come_due, dropped, reap
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -59,6 +70,7 @@ def test_a_healthy_sale_keeps_every_promise_in_every_phase() -> None:
     assert Reservation.objects.get(pk=held.id).state == "expired"
     assert broken(sale) == {}
     buy(edi)
+    end_now(sale)
     cancel.cancel(reservation=sold.pk, channel=budi.channel.id, code="buyer_request")
     assert broken(sale) == {}
     follow_up = lobby_sale(sale.campaign, stock={PHONE: 0}, max_entries=500)
@@ -194,6 +206,7 @@ def returned_without_a_cancellation(it: Damaged) -> None:
 
 def moved(it: Damaged) -> Unit:
     """The bought unit, correctly cancelled and moved to a follow-up sale."""
+    end_now(it.sale)
     cancel.cancel(reservation=it.bought.pk, channel=it.ani.channel.id, code="buyer_request")
     follow_up = lobby_sale(it.sale.campaign, stock={PHONE: 0}, max_entries=500)
     reallocate(source=it.sale, target=follow_up.allocations.get(), reserve=0)

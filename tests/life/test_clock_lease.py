@@ -208,10 +208,10 @@ def test_a_lease_from_before_a_decision_is_not_applied_after_it() -> None:
     stale: dict[str, Any] = {"revision": row.revision, "lease": row.lease._replace(until=row.lease.until + 60_000)}
     sale_control.pause(sale=sale)
     stood = clocks(sale)
-    bridge.run(scripts.extend_lease(card, **stale))
+    bridge.run(scripts.extend_lease(card, **stale, mark=0))
     time.sleep(0.1)
     assert clocks(sale) == stood
-    clock_lease._renew_in_books(sale.pk, int(time.time() * 1000), time.monotonic())
+    clock_lease._renew_in_books(sale.pk, int(time.time() * 1000), 0, time.monotonic())
     assert clocks(sale) == stood
 
 

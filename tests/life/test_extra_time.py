@@ -27,7 +27,9 @@ def request_extra_time(person):
 
 def crowd(sale, size):
     people = [Shopper(sale, f"person-{n}") for n in range(size)]
-    for person in people:
+    for n, person in enumerate(people):
+        if n % 20 == 0:
+            tend(sale)  # adds a block of indexes
         person.enter()
     return people
 
@@ -49,6 +51,99 @@ def test_extra_time_doubles_the_claim_window_and_the_unit_stays_for_its_owner():
     tend(sale)
     tend(sale)
     assert (first.look().state, second.look().state) == (PlaceState.LAPSED, PlaceState.CALLED)
+
+
+def figures_of(sale):
+    async def survey(card):
+        return await scripts.survey(card, card.lines[0])
+
+    return bridge.run(survey(card_of(sale)))
+
+
+def called_after(sale, *, windows):
+    """How many people a line has called after some claim windows in which none of them reserved."""
+    open_now(sale)
+    for _ in range(windows):
+        tend(sale)
+        tend(sale)
+        let_pass(sale, seconds=sale.claim_s)
+    return figures_of(sale).called
+
+
+@pytest.mark.parametrize(
+    ("share", "called"), [(10, 20 + 18 * 3), (100, 40)], ids=["a tenth may wait", "the control: all units may wait"]
+)
+def test_a_line_in_which_everybody_asks_calls_only_a_tenth_fewer_people(share: int, called: int):
+    sale = lobby_sale(stock={PHONE: 20}, claim_s=60, extra_time_share=share)
+    for person in crowd(sale, 100):
+        request_extra_time(person)
+    assert called_after(sale, windows=4) == called
+
+
+def test_a_line_in_which_nobody_asks_calls_one_person_for_each_unit_in_each_window():
+    sale = lobby_sale(stock={PHONE: 20}, claim_s=60)
+    crowd(sale, 100)
+    assert called_after(sale, windows=4) == 80
+
+
+def test_in_the_second_window_a_person_takes_no_unit_from_a_person_in_the_first():
+    sale = lobby_sale(stock={PHONE: 5}, claim_s=60)
+    people = crowd(sale, 12)
+    for person in people:
+        request_extra_time(person)
+    open_now(sale)
+    tend(sale)
+    people.sort(key=lambda person: person.number())
+    let_pass(sale, seconds=60)
+    tend(sale)
+    tend(sale)
+    early, later = people[:5], people[5:9]
+    assert {person.look().state for person in early + later} == {PlaceState.CALLED}
+    assert people[9].look().state is PlaceState.WAITING
+    # One unit is kept for the five in their second window, four are for the four in their first.
+    assert early[0].reserve().amount == 1_799_000
+    before = free_units(sale)
+    assert refusal(early[1].reserve) is Outcome.NO_MORE_TIME
+    assert free_units(sale) == before == 4
+    assert [person.reserve().amount for person in later] == [1_799_000] * 4
+    assert refusal(early[1].reserve) is Outcome.SOLD_OUT
+
+
+def test_in_the_second_window_a_unit_that_another_person_does_not_take_is_free_for_those_who_wait():
+    sale = lobby_sale(stock={PHONE: 5}, claim_s=60)
+    people = crowd(sale, 9)
+    for person in people:
+        request_extra_time(person)
+    open_now(sale)
+    tend(sale)
+    people.sort(key=lambda person: person.number())
+    let_pass(sale, seconds=60)
+    tend(sale)
+    tend(sale)
+    assert people[0].reserve().amount == 1_799_000
+    assert refusal(people[1].reserve) is Outcome.NO_MORE_TIME
+    bridge.run(leave(card=people[5].card, line=people[5].line, place=people[5].place))
+    assert people[1].reserve().amount == 1_799_000
+
+
+def free_units(sale):
+    return sum(figures_of(sale).free.values())
+
+
+def test_a_place_whose_extra_time_is_over_makes_room_for_another():
+    sale = lobby_sale(stock={PHONE: 1}, claim_s=60, extra_time_max=1)
+    people = crowd(sale, 4)
+    open_now(sale)
+    tend(sale)
+    _, second, third, fourth = sorted(people, key=lambda person: person.number())
+    request_extra_time(second)
+    assert refusal(request_extra_time, third) is Outcome.NO_MORE_TIME
+    for seconds in (60, 120):
+        let_pass(sale, seconds=seconds)
+        tend(sale)
+        tend(sale)
+    assert (second.look().state, third.look().state) == (PlaceState.LAPSED, PlaceState.CALLED)
+    request_extra_time(fourth)
 
 
 def test_extra_time_is_refused_after_the_call_and_beyond_the_limit_of_the_line():
@@ -110,7 +205,11 @@ def test_a_callers_bucket_lets_exactly_its_burst_through():
     answers = [
         bridge.run(
             scripts.enter(
-                card, card.lines[0], list(digest_identity(card=card, values=identity(f"p{n}")).values()), caller=caller
+                card,
+                card.lines[0],
+                card.channels[0],
+                list(digest_identity(card=card, values=identity(f"p{n}")).values()),
+                caller=caller,
             )
         )
         for n in range(5)
@@ -118,7 +217,9 @@ def test_a_callers_bucket_lets_exactly_its_burst_through():
     assert [answer for answer in answers if isinstance(answer, Outcome)] == [Outcome.TOO_MANY_REQUESTS] * 2
     other = caller._replace(name="address:203.0.113.8")
     fresh = list(digest_identity(card=card, values=identity("p9")).values())
-    assert bridge.run(scripts.enter(card, card.lines[0], fresh, caller=other)) == messages.EnterResult(4, True, ())
+    assert bridge.run(
+        scripts.enter(card, card.lines[0], card.channels[0], fresh, caller=other)
+    ) == messages.EnterResult(4, True, ())
 
 
 def test_a_bucket_filled_before_the_wall_clock_went_back_refuses_no_caller(gate: Redis):

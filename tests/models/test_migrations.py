@@ -18,7 +18,8 @@ from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from flashsale import migrations
-from flashsale.models import Campaign, Record
+from flashsale.models import Campaign, Record, Sale
+from flashsale.rules.lottery import commitment
 from tests import servers
 
 pytestmark = pytest.mark.books
@@ -47,7 +48,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "Payment": {"state": "refunded", "settled_at": NOW, "refund_reference": "back"},
     "Sale": {
         "lobby_at": NOW, "closes_at": NOW + timedelta(hours=1),
-        "state": "published", "published_at": NOW, "secret": b"secret",
+        "state": "published", "published_at": NOW, "frozen_at": NOW, "secret": b"secret",
     },
 }  # fmt: skip
 # Foreign keys that stay empty: a line does not follow itself, and a state or another person would be needed.
@@ -116,6 +117,33 @@ def test_a_filled_database_of_the_first_version_loses_nothing() -> None:
     _assert_constraints_are_those_of_the_models()
     _assert_permissions_follow_their_models(group)
     _assert_the_trail_is_append_only()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_database")
+def test_the_secrets_of_sales_that_are_not_drawn_are_sealed() -> None:
+    _migrate("flashsale", "0005_permission_names")
+    old = MigrationLoader(connections[DATABASE]).project_state([("flashsale", "0005_permission_names")]).apps
+    made = {name: old.get_model("flashsale", name).objects.using(DATABASE) for name in ("Campaign", "Sale")}
+    rules = old.get_model("flashsale", "PublishedRuleSet").objects.using(DATABASE).create(version=1, content={})
+    secrets = {code: code.encode().ljust(32, b".") for code in ("open", "drawn")}
+    common = VALUES["Sale"] | {"opens_at": NOW, "campaign": made["Campaign"].create(code="c"), "rules": rules}
+    for code, secret in secrets.items():
+        own = {"secret": secret, "commitment": commitment(secret).hex(), "frozen_at": NOW if code == "drawn" else None}
+        made["Sale"].create(**common | own | {"code": code})
+    made["Sale"].create(
+        **common | {"code": "draft", "state": "draft", "secret": None, "published_at": None, "frozen_at": None}
+    )
+
+    _migrate("flashsale")
+
+    sales = Sale.objects.using(DATABASE).in_bulk(field_name="code")
+    assert {code: sales[code].draw_secret() for code in secrets} == secrets
+    assert sales["open"].secret is None
+    assert secrets["open"] not in bytes(sales["open"].sealed_secret)
+    assert (sales["drawn"].sealed_secret, sales["draft"].sealed_secret, sales["draft"].secret) == (None, None, None)
+    _migrate("flashsale", "0005_permission_names")
+    assert {sale.code: bytes(sale.secret) for sale in made["Sale"].exclude(code="draft")} == secrets
 
 
 def _migrate(*target: str) -> None:

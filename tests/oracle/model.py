@@ -62,7 +62,10 @@ class Place:
 
 @dataclass(eq=False)
 class Hold:
-    """Units of a person: taken (in Redis only), held, confirmed, or ended."""
+    """Units of a person: taken (in Redis only), held, confirmed, or ended.
+
+    `counts_unpaid`: it expired unpaid, or it was cancelled while its sale was running.
+    """
 
     sale: Sale
     place: Place
@@ -71,6 +74,7 @@ class Hold:
     items: tuple[tuple[str, int], ...]
     deadline: int
     state: str = "taken"
+    counts_unpaid: bool = False
     id: UUID | None = None
 
     @property
@@ -91,7 +95,7 @@ class Oracle:
         return sum(hold.quantity for hold in mine)
 
     def unpaid(self, who: str) -> int:
-        return sum(hold.who == who and hold.state == "expired" for hold in self.holds)
+        return sum(hold.who == who and hold.counts_unpaid for hold in self.holds)
 
     def counted(self, line: Line, *states: str) -> int:
         return sum(hold.quantity for hold in self.holds if hold.place.line is line and hold.state in states)
@@ -211,7 +215,9 @@ class Oracle:
     # --- Ends ------------------------------------------------------------------------------------------------------
 
     def end(self, hold: Hold, state: str) -> None:
-        if hold.state != "confirmed":
+        running_cancelled = hold.state == "confirmed" and not hold.sale.closed
+        hold.counts_unpaid = state == "expired" or running_cancelled
+        if hold.state != "confirmed" or running_cancelled:
             for sku, quantity in hold.items:
                 hold.place.line.free[sku] += quantity
         hold.state = state

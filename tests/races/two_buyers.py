@@ -30,15 +30,14 @@ class Buyer:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Both buyers, which of them started to pay first, and whether the unit is back in the pool for ever."""
+    """Both buyers, and which of them started to pay first. The sale is running all the time."""
 
     buyers: tuple[Buyer, Buyer] = (Buyer(), Buyer())
     first: int = -1
-    returned: bool = False
 
     @property
     def free(self) -> bool:
-        return not self.returned and not any(buyer.held in {"held", "confirmed"} for buyer in self.buyers)
+        return not any(buyer.held in {"held", "confirmed"} for buyer in self.buyers)
 
     def put(self, who: int, **changes: Any) -> "World":
         changed = replace(self.buyers[who], **changes)
@@ -147,7 +146,7 @@ def _release(world: World, who: int) -> tuple[World, str]:
 def _cancel(world: World, who: int) -> tuple[World, str]:
     buyer = world.buyers[who]
     if buyer.held == "confirmed":
-        return replace(world.put(who, held="cancelled", payment="refund_due"), returned=True), "cancelled"
+        return world.put(who, held="cancelled", payment="refund_due"), "cancelled"
     return world, "cancelled" if buyer.held == "cancelled" else "not_cancellable"
 
 
@@ -177,7 +176,7 @@ RULES = {
 def mirrored(world: World) -> World:
     """The same world with the two buyers exchanged. The rules are the same for both."""
     first = world.first if world.first < 0 else 1 - world.first
-    return World((world.buyers[1], world.buyers[0]), first, world.returned)
+    return World((world.buyers[1], world.buyers[0]), first)
 
 
 def explore(depth: int | None = None) -> dict[World, int]:

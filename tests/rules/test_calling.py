@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.rules.calling import calls_allowed, people_ahead, people_to_call
+from flashsale.rules.calling import calls_allowed, kept_claims, people_ahead, people_to_call
 
 COUNTS = st.integers(0, 2_000_000)
 
@@ -86,3 +86,65 @@ def test_people_ahead_are_those_still_to_be_called(number: int, called: int, ahe
 )
 def test_a_rate_accrues_with_time_and_keeps_a_second_at_most(rate_per_s: int, since_ms: int, calls: int) -> None:
     assert calls_allowed(rate_per_s=rate_per_s, since_ms=since_ms) == calls
+
+
+@pytest.mark.parametrize(
+    ("free", "open_claims", "second_claims", "kept"),
+    [
+        (100, 100, 0, 100),
+        (100, 100, 10, 100),
+        (100, 130, 40, 100),
+        (100, 100, 100, 10),
+        (5, 6, 3, 4),
+        (1, 1, 1, 1),
+        (0, 3, 3, 1),
+    ],
+    ids=[
+        "all in their first window",
+        "the share in the second",
+        "no more than the share in the second",
+        "no more than the share, even if nobody else is called",
+        "at least one",
+        "the last unit",
+        "at least one when nothing is free",
+    ],
+)
+def test_units_are_kept_for(free: int, open_claims: int, second_claims: int, kept: int) -> None:
+    answer = kept_claims(
+        free=free, open_claims=open_claims, second_claims=second_claims, weight=1, overbooking=1.0, share_percent=10
+    )
+    assert answer == kept
+
+
+def called_when_nobody_comes(units: int, *, windows: int, extra_time: bool, share_percent: int) -> int:
+    """How many people a line calls in some claim windows, when none of them reserves."""
+    first = second = called = 0
+    for _ in range(windows):
+        first, second = 0, first if extra_time else 0  # the second windows end, the first ones become second ones
+        kept = kept_claims(
+            free=units,
+            open_claims=first + second,
+            second_claims=second,
+            weight=1,
+            overbooking=1.0,
+            share_percent=share_percent,
+        )
+        first = people_to_call(
+            free=units, open_claims=kept, weight=1, overbooking=1.0, rate_left=10**6, claims_cap=10**6
+        )
+        called += first
+    return called
+
+
+@pytest.mark.parametrize("share", [1, 10, 25])
+@pytest.mark.parametrize("units", [100, 1000, 50_000])
+def test_a_line_in_which_all_have_extra_time_calls_fewer_people_by_no_more_than_the_share(
+    units: int, share: int
+) -> None:
+    windows = 20
+    without = called_when_nobody_comes(units, windows=windows, extra_time=False, share_percent=share)
+    all_have_it = called_when_nobody_comes(units, windows=windows, extra_time=True, share_percent=share)
+    unbounded = called_when_nobody_comes(units, windows=windows, extra_time=True, share_percent=100)
+    assert without == units * windows
+    assert unbounded == without / 2  # the control: what extra time costs without a share
+    assert all_have_it >= without * (100 - share) / 100

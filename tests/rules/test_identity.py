@@ -1,15 +1,29 @@
 """One person has one canonical value on each axis in every spelling. Two people have two."""
 
 import hmac
+import itertools
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flashsale.rules import identity
-from flashsale.rules.identity import AXIS_ID, Axis, BadValue, Digester, canonical_value, digest_key, message_address
+from flashsale.rules.address import parse_house
+from flashsale.rules.identity import (
+    AXIS_ID,
+    CANON_VERSIONS,
+    Axis,
+    BadValue,
+    Digester,
+    canonical_value,
+    digest_key,
+    message_address,
+)
+from flashsale.rules.review import clues
 
 PEPPER = b"pepper of at least sixteen bytes"
 SALT = b"salt of campaign"
@@ -281,3 +295,41 @@ def test_a_campaign_keeps_the_forms_that_it_was_made_with(typed: str, first: str
 def test_digests_of_a_version_that_does_not_exist_are_refused() -> None:
     with pytest.raises(ValueError, match="version 9"):
         Digester(PEPPER, SALT, version=9)
+
+
+# Every function that brings a value into one form: those of the axes, in each version, and those of the review.
+NORMALISERS: dict[str, Callable[[str], object]] = {
+    **{
+        f"{axis} {version}": partial(canonical_value, axis, version=version)
+        for axis in Axis
+        for version in CANON_VERSIONS
+    },
+    **{f"address of a message: {axis}": partial(message_address, axis) for axis in (Axis.PHONE, Axis.EMAIL)},
+    "house": parse_house,
+    "mailbox": clues.mailbox,
+    "mail pattern": clues.mail_pattern,
+    "own domain": clues.own_domain,
+    "name": clues.name_words,
+    "phone block": clues._phone,
+}
+PIECES = [
+    "a", "1", " ", "+", "-", ".", "(", "[", "/", ",", "@", "_", "0", "62", "8", "08", "rt", "rw ", "rt 1/2 ", "ii ",
+    "iv 1 ", "jl. ", "blok ", "no. ", "x1", "٣", "é", "ß", "İ", "ﷺ", "\u0301", "\u200b", "。",
+    "ａ", "a.", "a@", "1 ", "8 1", "()", "6 2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NORMALISERS)
+def test_every_normaliser_takes_a_time_that_grows_with_the_length(name: str) -> None:
+    slow = {}
+    for piece, tail in itertools.product(PIECES, ("", "!", "@x.example", "1")):
+        raw = (piece * 256)[: 250 - len(tail)] + tail
+        spent = []
+        for _ in range(2):  # the first call compiles and fills caches
+            began = time.process_time()
+            with suppress(BadValue):
+                NORMALISERS[name](raw)
+            spent.append(time.process_time() - began)
+        if min(spent) > 0.000_05 * len(raw):
+            slow[piece, tail] = min(spent)
+    assert slow == {}

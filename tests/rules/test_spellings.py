@@ -27,6 +27,8 @@ def phone_spellings(draw: st.DrawFn, number: str) -> str:
     typed = start + "".join(digit + draw(BETWEEN) for digit in number)
     # A dot before the last one or two digits looks like a spreadsheet's decimals; such numbers are refused.
     assume(not re.search(r"\.\W*(?:\d\W*){0,2}$|\.\W*[0\W]*$", typed))
+    # A whole number with one or two digits behind it looks like a number with something else; refused, too.
+    assume(not re.search(r"\d{9,}\D+\d\d?\D*$", typed))
     return typed.translate(FULL_WIDTH) if draw(st.booleans()) else typed
 
 

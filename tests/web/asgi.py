@@ -36,9 +36,11 @@ def send_request(
     """Sends JSON, or the `raw` chunks; without `ends` the body never ends. Header names have _ for -."""
     sent = {"host": "testserver", "content_type": "application/json"} | headers
     pieces = list(raw) or [b"" if body is None else json.dumps(body).encode()]
+    where, _, query = path.partition("?")
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-        "path": path, "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1), "server": ("testserver", 80),
+        "path": where, "query_string": query.encode(), "root_path": "", "client": ("127.0.0.1", 1),
+        "server": ("testserver", 80),
         "headers": [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in sent.items()],
     }  # fmt: skip
     return bridge.run(_run(scope, pieces, ends=ends))

@@ -23,9 +23,9 @@ class Visitor:
     def get(self, path: str = "") -> Any:
         return self.client.get(f"/s/{self.sale.code}/{path}")
 
-    def post(self, path: str, body: object) -> Any:
+    def post(self, path: str, body: object, **headers: str) -> Any:
         text = body if isinstance(body, str) else json.dumps(body)
-        return self.client.post(f"/s/{self.sale.code}/{path}", text, content_type="application/json")
+        return self.client.post(f"/s/{self.sale.code}/{path}", text, content_type="application/json", headers=headers)
 
     def hot(self, verb: str, body: object = None, **headers: Any) -> Reply:
         """Calls a verb of the hot door and keeps the cookies that it sets."""
@@ -52,9 +52,10 @@ class Visitor:
         assert reply.status == 201, reply.body
         return str(reply.json["reservation"])
 
-    def confirm(self, reservation: str, /, **changes: str) -> Any:
+    def confirm(self, reservation: str, /, *, key: str | None = None, **changes: str) -> Any:
         body = self.contacts | {
             "reservation": reservation, "amount": "1799000", "name": "Ani", "address": "Jl. Melati 7, Bandung",
             "method": "qris", "instrument": "ani-bank",
         }  # fmt: skip
-        return self.post("confirm", body | changes)
+        headers = {"idempotency-key": key} if key else {}
+        return self.post("confirm", body | changes, **headers)

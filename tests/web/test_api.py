@@ -10,12 +10,15 @@ from pytest_django import DjangoAssertNumQueries
 
 from flashsale.life import review
 from flashsale.life.appeal import appeal
-from flashsale.models import ApiCall, Cancellation, Payment, Reservation, Sale, Unit
+from flashsale.models import ApiCall, Cancellation, DemoCharge, Payment, Reservation, Sale, Unit
+from flashsale.providers.payments import DemoProvider, ProviderDown
 from tests.factories import PHONE, open_now
+from tests.faults.steps import dies
 from tests.web.partner import ORDER, WHO, Partner
 
 pytestmark = pytest.mark.usefixtures("gate")
 
+CONTACT: dict[str, str] = ORDER["contact"]  # type: ignore[assignment]
 NOBODYS = "00000000-0000-0000-0000-000000000000"
 
 
@@ -137,6 +140,10 @@ class TestConfirm:
             ({"price": 1}, (422, "wrong_price")),
             ({"identity": {**WHO, "phone": "081200000001"}}, (403, "wrong_identity")),
             ({"identity": {"email": WHO["email"]}}, (422, "bad_identity")),
+            ({"contact": CONTACT | {"email": "bukan-alamat"}}, (422, "bad_identity")),
+            ({"contact": CONTACT | {"email": "ani@b@example.com"}}, (422, "bad_identity")),
+            ({"contact": CONTACT | {"name": "Ani\nevil.example"}}, (422, "bad_identity")),
+            ({"contact": CONTACT | {"phone": "-"}}, (422, "bad_identity")),
             ({"instrument": "demo-declined"}, (402, "payment_declined")),
         ],
     )
@@ -179,7 +186,7 @@ class TestGivingBack:
         assert (first.json()["state"], first.json()["payment"]["state"]) == ("cancelled", "refund_due")
         assert (first.json()["cancellation"]["reason"], second.status_code) == ("buyer_request", 200)
         assert Cancellation.objects.count() == 1
-        assert Unit.objects.filter(state="returned").count() == 1
+        assert Unit.objects.filter(reservation_units__reservation=held["reservation"]).get().state == "free"
 
     def test_any_other_reason_is_for_people_to_decide(self, shop: Shop, held: dict[str, Any]) -> None:
         shop.post(held["reservation"], "confirm", ORDER, key="k1")
@@ -213,6 +220,68 @@ class TestKeys:
         assert shop.post(held["reservation"], "cancel", wrong, key="again").status_code == 409
         shop.post(held["reservation"], "confirm", ORDER)
         assert shop.post(held["reservation"], "cancel", wrong, key="again").status_code == 200
+
+    def test_a_declined_payment_belongs_to_its_key_and_is_charged_once(self, shop: Shop, held: dict[str, Any]) -> None:
+        id_, declined = held["reservation"], ORDER | {"instrument": "demo-declined"}
+        first, second = (shop.post(id_, "confirm", declined) for _ in range(2))
+        assert _refusal(first) == _refusal(second) == (402, "payment_declined")
+        assert first.json()["detail"] == second.json()["detail"]
+        assert [reply.get("Idempotency-Replayed") for reply in (first, second)] == [None, "true"]
+        assert list(DemoCharge.objects.values_list("reference", "state")) == [(f"{id_}/1", "declined")]
+        assert _refusal(shop.post(id_, "confirm", ORDER)) == (422, "key_reused")
+        assert _refusal(shop.post(id_, "confirm", declined, key="k2")) == (402, "payment_declined")
+        assert DemoCharge.objects.count() == 2
+        assert shop.post(id_, "confirm", ORDER, key="k3").json()["state"] == "confirmed"
+        for key in ("k1", "k2"):
+            assert _refusal(shop.post(id_, "confirm", declined, key=key)) == (402, "payment_declined")
+        assert (DemoCharge.objects.count(), Payment.objects.get().reference) == (3, f"{id_}/3")
+
+    @pytest.mark.parametrize("at", ["_store_refusal", "confirm.settle"])
+    def test_dying_before_the_refusal_is_stored_charges_nothing_more(
+        self, shop: Shop, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch, at: str
+    ) -> None:
+        where = f"flashsale.life.{at}" if "." in at else f"flashsale.web.idempotency.{at}"
+        id_, declined = held["reservation"], ORDER | {"instrument": "demo-declined"}
+        with monkeypatch.context() as dying:
+            dying.setattr(where, dies)
+            assert shop.post(id_, "confirm", declined).status_code == 500
+        assert DemoCharge.objects.get().state == "declined"
+        assert [_refusal(shop.post(id_, "confirm", declined)) for _ in range(2)] == [(402, "payment_declined")] * 2
+        assert DemoCharge.objects.count() == 1
+
+    def test_a_key_whose_payment_was_replaced_charges_nothing_more(
+        self, shop: Shop, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        id_, declined = held["reservation"], ORDER | {"instrument": "demo-declined"}
+        with monkeypatch.context() as dying:
+            dying.setattr("flashsale.web.idempotency._store_refusal", dies)
+            assert shop.post(id_, "confirm", declined, key="k1").status_code == 500
+        assert shop.post(id_, "confirm", ORDER | {"instrument": "demo-later"}, key="k2").json()["state"] == "held"
+        assert _refusal(shop.post(id_, "confirm", declined, key="k1")) == (402, "payment_declined")
+        assert (DemoCharge.objects.count(), Payment.objects.get().state) == (2, "started")
+        DemoProvider().pay(reference=Payment.objects.get().reference)
+        for _ in range(2):
+            later = shop.post(id_, "confirm", ORDER | {"instrument": "demo-later"}, key="k2")
+            assert later.json()["state"] == "confirmed"
+        assert _refusal(shop.post(id_, "confirm", declined, key="k1")) == (402, "payment_declined")
+        assert DemoCharge.objects.count() == 2
+
+    def test_a_payment_of_which_nothing_is_known_is_asked_for_again_under_its_key(
+        self, shop: Shop, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def down(*_: object, **__: object) -> None:
+            raise ProviderDown
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DemoProvider, "charge", down)
+            assert _refusal(shop.post(held["reservation"], "confirm", ORDER)) == (503, "unknown")
+        assert shop.post(held["reservation"], "confirm", ORDER).json()["state"] == "confirmed"
+        assert DemoCharge.objects.count() == 1
+
+    def test_the_kept_refusal_holds_no_personal_data(self, shop: Shop, held: dict[str, Any]) -> None:
+        shop.post(held["reservation"], "confirm", ORDER | {"instrument": "demo-declined"})
+        kept = json.dumps(ApiCall.objects.values("key", "fingerprint", "answer", "refused", "attempt").get())
+        assert [value for value in (*WHO.values(), "Merdeka", "demo-declined") if value in kept] == []
 
     def test_keys_of_two_channels_are_two_keys(self, shop: Shop, other: Shop, held: dict[str, Any]) -> None:
         assert _refusal(other.post(NOBODYS, "release")) == (404, "not_found")

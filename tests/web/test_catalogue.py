@@ -38,7 +38,7 @@ def test_a_sale_shows_its_offers_lines_and_commitment(sale: Sale, client: Client
         "returned": [],
     }  # fmt: skip
     assert document["opens_at"].endswith("+07:00")
-    assert sale.secret.hex() not in reply.content.decode()
+    assert sale.draw_secret().hex() not in reply.content.decode()
 
 
 def test_a_follow_up_sale_shows_its_tranches_and_its_plans(sale: Sale, client: Client) -> None:

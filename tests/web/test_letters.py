@@ -40,9 +40,8 @@ def path_in(letter: Any) -> str:
 def test_a_letter_goes_to_the_very_mailbox_that_the_buyer_named() -> None:
     order = cancel("one_person_many_identities")
     assert mail.outbox[-1].to == ["ani@example.com"]
-    for typed, sent in (("Ani@straße.example", "Ani@xn--strae-oqa.example"), ("ani at example", "ani at example")):
-        Contact.objects.get(reservation=order).add(email=typed)
-        assert notify._compose(Notice.objects.latest("pk")).to == [sent]
+    Contact.objects.get(reservation=order).add(email="Ani@straße.example")
+    assert notify._compose(Notice.objects.latest("pk")).to == ["Ani@xn--strae-oqa.example"]
 
 
 def test_a_letter_names_shop_product_and_order_and_is_signed() -> None:

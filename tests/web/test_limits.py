@@ -106,6 +106,43 @@ def test_log_in_takes_all_addresses_of_one_ipv6_network_for_one_guesser() -> Non
     assert guess("right", "2001:db8:1:3::1") == 302
 
 
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["ａｄｍｉｎ", "ａdmin", "aｄmin", "𝐚dmin", "ⓐdmin"],  # Django reads each of them as "admin"
+        ["admin", " admin", "admin\u3000", "\u2003admin", "admin\n"],
+        [" " * 149 + "admin", " " * 150 + "admin", "\t" * 300 + "admin", "admin" + " " * 500, "\xa0" * 148 + "admin"],
+        ["ADMIN", "Admin", "ＡDMIN", "aDmin", "admiN"],  # other accounts, but a guesser gains nothing by them
+    ],
+)
+def test_all_spellings_of_an_account_share_its_budget(spellings: list[str]) -> None:
+    User.objects.create_superuser("admin", password="right")
+    client = Client()
+
+    def guess(name: str) -> int:
+        return client.post("/admin/login/", {"username": name, "password": "x"}).status_code
+
+    assert [guess(name) for name in spellings] == [200] * 5
+    assert [guess(name) for name in [*spellings, "admin"]] == [429] * 6
+
+
+@pytest.mark.parametrize("name", ["ａdmin", " " * 200 + "ⓐdmin ", "admin"])
+def test_a_spelling_that_shares_the_budget_logs_in_to_the_account(name: str) -> None:
+    User.objects.create_superuser("admin", password="right")
+    assert Client().post("/admin/login/", {"username": name, "password": "right"}).status_code == 302
+
+
+def test_the_many_networks_of_one_ipv6_customer_have_one_budget_for_log_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LOGIN_CUSTOMER", Limit("login customer", 6, 60))
+
+    def guess(number: int) -> int:
+        sent = {"username": f"user-{number}", "password": "x"}
+        return Client(REMOTE_ADDR=f"2001:db8:1:{number:x}::1").post("/admin/login/", sent).status_code
+
+    assert [guess(number) for number in range(8)] == [200] * 6 + [429] * 2
+    assert Client(REMOTE_ADDR="2001:db8:2::1").post("/admin/login/", {}).status_code == 200
+
+
 @pytest.mark.slow
 def test_log_in_says_when_to_come_back() -> None:
     replies = [Client().post("/admin/login/", {"username": "alice", "password": "x"}) for _ in range(6)]

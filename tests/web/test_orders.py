@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from flashsale.life import review
-from flashsale.models import Cancellation, Reservation, Sale
+from flashsale.models import Cancellation, DemoCharge, Reservation, Sale
 from flashsale.rules.reasons import ReasonCode
-from tests.factories import forget, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import end_now, forget, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import come_due, reap
 from tests.web.shop import Visitor
 
@@ -59,6 +59,12 @@ def test_an_order_is_paid_once_however_often_it_is_sent(ani: Visitor) -> None:
         ({"method": "cod"}, (400, "malformed")),
         ({"method": ""}, (400, "malformed")),
         ({"name": "  "}, (422, "bad_identity")),
+        ({"name": "Ani\n\nVisit evil.example"}, (422, "bad_identity")),
+        ({"email": "bukan-alamat"}, (422, "bad_identity")),
+        ({"email": "ani@b@example.com"}, (422, "bad_identity")),
+        ({"email": "ani@example.com\nBcc: b@example.com"}, (422, "bad_identity")),
+        ({"email": "081234567890"}, (422, "bad_identity")),
+        ({"address": "x" * 513}, (422, "bad_identity")),
         ({"instrument": "demo-declined"}, (402, "payment_declined")),
         ({"reservation": "x"}, (404, "not_found")),
         ({"reservation": str(uuid.uuid4())}, (404, "not_found")),
@@ -71,6 +77,40 @@ def test_what_does_not_fit_is_refused_and_the_hold_stays(
     assert code_of(ani.confirm(reservation, **changes)) == refusal
     assert Reservation.objects.get().state == "held"
     assert ani.confirm(reservation).status_code == 200
+
+
+@pytest.mark.parametrize("key", [None, "press-1"])
+def test_a_declined_payment_that_is_sent_again_is_charged_once(ani: Visitor, key: str | None) -> None:
+    reservation = ani.reserve()
+    for _ in range(2):
+        assert code_of(ani.confirm(reservation, key=key, instrument="demo-declined")) == (402, "payment_declined")
+    assert DemoCharge.objects.count() == 1
+    if key:
+        assert code_of(ani.confirm(reservation, key=key)) == (422, "key_reused")
+        assert code_of(ani.confirm(reservation, key="press-2", instrument="demo-declined")) == (402, "payment_declined")
+        assert DemoCharge.objects.count() == 2
+    assert ani.confirm(reservation, key="press-3").status_code == 200
+    assert code_of(ani.confirm(reservation, key=key, instrument="demo-declined")) == (402, "payment_declined")
+    assert Reservation.objects.get().state == "confirmed"
+
+
+def test_a_key_that_cannot_be_one_is_refused(ani: Visitor) -> None:
+    reservation = ani.reserve()
+    for key in ("x" * 129, "naïve"):
+        assert code_of(ani.confirm(reservation, key=key)) == (400, "key_missing")
+    assert (DemoCharge.objects.count(), Reservation.objects.get().state) == (0, "held")
+
+
+def test_the_keys_of_two_browsers_never_meet(gate: redis.Redis) -> None:
+    sale = lobby_sale(channels=("mi.com",), opens_in_s=600)
+    buyers = [Visitor(sale), Visitor(sale, "budi")]
+    for buyer in buyers:
+        buyer.enter()
+    open_now(sale)
+    tend(sale)
+    orders = [buyer.confirm(buyer.reserve(), key="same").json()["order"] for buyer in buyers]
+    assert len(set(orders)) == 2
+    assert Reservation.objects.filter(state="confirmed").count() == 2
 
 
 def test_another_browser_sees_and_changes_nothing(ani: Visitor) -> None:
@@ -107,6 +147,17 @@ def test_a_buyer_cancels_by_the_page(ani: Visitor) -> None:
     answer = ani.client.post(f"/s/{ani.sale.code}/order/{reservation}/cancel", {"sure": "yes"}, follow=True)
     assert "Buyer&#x27;s request" in answer.content.decode()
     assert Cancellation.objects.get().reason == ReasonCode.BUYER_REQUEST
+
+
+def test_the_page_says_what_follows_from_a_cancellation_while_the_sale_is_running(ani: Visitor) -> None:
+    reservation = ani.reserve()
+    ani.confirm(reservation)
+    follows = "after two of these I cannot reserve again in this campaign"
+    assert follows in ani.get(f"order/{reservation}").content.decode()
+    end_now(ani.sale)
+    page = ani.get(f"order/{reservation}").content.decode()
+    assert "Yes, cancel it and refund me." in page
+    assert follows not in page
 
 
 def test_the_order_leads_to_the_page_of_its_cancellation(ani: Visitor) -> None:

@@ -1,8 +1,9 @@
 -- Gives each person of a batch of at most 64 a place in a line: the place that the person has, or the next index.
 -- The first call after the opening fixes the line's cohort before it gives an index. So the cohort holds the people who were there,
 -- even if no process has looked after the sale for an hour.
--- Guarantee: one place per person and sale, whatever is sent at once or again; a refusal changes nothing; when the sale is over, a
---   person only gets back an unchanged place.
+-- Guarantee: one place per person and sale and kind of proof, whatever is sent at once or again; a partner's word never finds, joins
+--   or voids a place that a code proved (prelude.lua); once numbers are known, a proof that is new to a place does not lead to it,
+--   because a called place could be sold; a refusal changes nothing; when the sale is over, a person only gets back an unchanged place.
 --
 -- How this works: one call serves many people, so keys and digests stand in blocks. With `count` people, `size` digests each, and
 -- L lines in the sale:
@@ -19,16 +20,19 @@
 -- ARGV: 1 run id  2 line id  3 most entries  4 campaign limit  5 sale limit (0: none)
 --   6 ms between a person's calls  7 how many at once  8 ms between the caller's calls (0: any)  9 how many at once
 --   10 how many people  11 their digests, 16 bytes each, as many for each person  12 the same in hex
---   13.. where the line carries an order over, the old number that each person shows (0: none)
+--   13 "1": a code proved the digests, "0": a partner says so  14 field of the line that counts the new places of this channel
+--   15 most new places of this channel (0: as many as the line has)
+--   16.. where the line carries an order over, the old number that each person shows (0: none)
 -- Answers: for each person {'entered', index, 1 if new, voided index ...} or {word} of too_many_requests, not_ready,
 --   called_off, closed, not_open, place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached,
---   unpaid_twice, no_room
+--   unpaid_twice, no_room, wrong_identity
 local RETURNS_MAX = 3
 local sale = read_sale()
 local line = tonumber(ARGV[2])
 local most, limit, sale_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local person_gap, person_burst, caller_gap, caller_burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local count, raws, hexes = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local by_code, channel_field, channel_most = ARGV[13] == '1', ARGV[14], tonumber(ARGV[15])
 local size, outs = #raws / 16 / count, 10
 local pacers = #KEYS - (2 + size) * count
 local buckets = pacers + 2 * count
@@ -37,7 +41,7 @@ assert(pacers >= outs + line, 'one out a line, a pace, a caller and one bucket a
 local requests, paces, digests = {}, {}, {}
 for at = 1, count do
   local first = (at - 1) * size
-  requests[at] = {pace = KEYS[pacers + at], caller = KEYS[pacers + count + at], carried = tonumber(ARGV[12 + at]), first = first}
+  requests[at] = {pace = KEYS[pacers + at], caller = KEYS[pacers + count + at], carried = tonumber(ARGV[15 + at]), first = first}
   paces[at], paces[count + at] = requests[at].pace, requests[at].caller
 end
 for at = 1, size * count do digests[at] = hexes:sub(at * 32 - 31, at * 32) end
@@ -62,14 +66,15 @@ if over or not closed_for then
     freeze_line(sale, KEYS[2])
     sale.frozen = true
   end
-  state = redis.call('HMGET', KEYS[2], 'entered', 'block', 'listed')
+  state = redis.call('HMGET', KEYS[2], 'entered', 'block', 'listed', channel_field)
   used = values_of('HMGET', KEYS[4], digests)
   used_in_sale = sale_limit > 0 and values_of('HMGET', KEYS[5], digests)
   unpaid = values_of('HMGET', KEYS[8], digests)
   listed = state[3] == '1' and values_of('SMISMEMBER', KEYS[6], digests)
 end
 local entered, block = state and tonumber(state[1]), state and tonumber(state[2])
-local given = 0
+local of_channel = state and tonumber(state[4] or 0)
+local given, new = 0, 0
 
 -- What the place buckets and the lists say about a person's digests: `own` is the person's place in this line, `lost` the indexes
 -- of later places that are joined with it.
@@ -82,7 +87,7 @@ local function read_person(request)
     found.used_up = found.used_up or used_in_sale and tonumber(used_in_sale[hex] or 0) >= sale_limit
     found.unpaid = found.unpaid or tonumber(unpaid[hex] or 0) >= UNPAID_MAX
     found.eligible = found.eligible or listed[hex] == 1
-    local packed = redis.call('HGET', KEYS[buckets + at], raw(at))
+    local packed = packed_place_of(KEYS[buckets + at], raw(at), by_code)
     found.packed[i] = packed
     if packed then
       local place, own = unpack_place(packed), found.own
@@ -103,10 +108,13 @@ local function read_person(request)
       end
     end
   end
+  local own = found.own and pack_place(found.own, by_code)
+  for i = 1, size do found.has_new_proof = found.has_new_proof or own and found.packed[i] ~= own end
   return found
 end
 
 local function give_index(request, index, returns)
+  new = new + 1
   if request.carried then
     redis.call('SETBIT', KEYS[7], index, 0)
     redis.call('SETBIT', KEYS[9], index, 1)
@@ -133,7 +141,8 @@ local function enter(request)
   local index = request.carried or entered + 1
   if is_new and found.returns > RETURNS_MAX then return {'place_left'} end
   if found.elsewhere then return {'place_elsewhere'} end
-  if is_new and index > most then return {'line_full'} end
+  local channel_full = channel_most > 0 and of_channel + new >= channel_most and not request.carried
+  if is_new and (index > most or channel_full) then return {'line_full'} end
   -- A line that carries an order over takes only people with an old number, and only until the draw.
   local eligible = found.eligible and not (is_new and (request.carried == 0 or (request.carried and sale.frozen)))
   if not eligible then return {'not_eligible'} end
@@ -141,6 +150,8 @@ local function enter(request)
   if found.unpaid and not unchanged then return {'unpaid_twice'} end
   -- Indexes are given only from blocks that the books have committed, so that no index is given twice after a loss of the gate.
   if is_new and index > block then return {'no_room'} end
+  -- The number of a place is known after the draw, and in a line that carries an order over.
+  if found.has_new_proof and (sale.frozen or over or request.carried) then return {'wrong_identity'} end
 
   if is_new then
     place = give_index(request, index, found.returns)
@@ -156,10 +167,10 @@ local function enter(request)
     redis.call('SADD', KEYS[3], later)
     redis.call('ZREM', KEYS[10], later)
   end
-  local packed = pack_place(place)
+  local packed = pack_place(place, by_code)
   for i = 1, size do
     local at = request.first + i
-    if found.packed[i] ~= packed then redis.call('HSET', KEYS[buckets + at], raw(at), packed) end
+    if found.packed[i] ~= packed then keep_place(KEYS[buckets + at], raw(at), packed) end
   end
   return {'entered', place.index, is_new and 1 or 0, unpack(found.lost)}
 end
@@ -167,5 +178,6 @@ end
 local answers = {}
 for i, request in ipairs(requests) do answers[i] = enter(request) end
 if given > 0 then redis.call('HSET', KEYS[2], 'entered', string.format('%.0f', entered)) end
+if new > 0 and channel_most > 0 then redis.call('HINCRBY', KEYS[2], channel_field, new) end
 keep_paces(full_at)
 return answers

@@ -1,6 +1,7 @@
 -- Ends a reservation that the books have ended, and offers units that the books have free again.
 -- An abandoned reservation was never committed, so its place and its request key become as if there had been no request. An expired
--- reservation keeps its place spent, and counts as an unpaid hold of its owner.
+-- reservation keeps its place spent, and counts as an unpaid hold of its owner. So does an order that its buyer cancelled while the
+-- sale was running: its message says "expired", too.
 -- Guarantee: each message counts once, late and repeated ones change nothing: a reservation ends once, a unit needs a newer version.
 -- KEYS: 1 sale  2 line  3 used in campaign  4 used in sale  5 held requests  6 holds  7 due  8 units  9 spent  10 unpaid
 --   11.. the free units of each offer

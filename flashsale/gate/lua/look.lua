@@ -18,7 +18,7 @@
 -- KEYS: 1 sale  2 line  3 voided  4 spent  5 waves  6 extra time  7 seen  8 pace of the place
 --   9.. out of each of the sale's lines, by line id; then the place bucket of each digest
 -- ARGV: 1 run id  2 line id  3 index  4 number (0 while not drawn)  5 seed (empty while not drawn)
---   6 ms between a place's looks  7 how many at once  8.. digests, raw
+--   6 ms between a place's looks  7 how many at once  8 "1": a code proved the digests, "0": a partner says so  9.. digests, raw
 -- Answers: {'looked', place state, line's clock, end of the claim window or 0, called} or {word} of too_many_requests, not_ready
 local after = pace_after(tonumber(redis.call('GET', KEYS[8]) or 0), tonumber(ARGV[6]), tonumber(ARGV[7]))
 if not after then return {'too_many_requests'} end
@@ -31,6 +31,7 @@ if (line[1] or '') ~= ARGV[5] then return {'not_ready'} end
 local called = tonumber(line[2])
 
 local place, outs, buckets = {index = index, line = tonumber(ARGV[2]), returns = 0}, 8, #KEYS - #ARGV
+local by_code = ARGV[8] == '1'
 local out_here = KEYS[outs + place.line]
 if redis.call('SISMEMBER', KEYS[3], index) == 1 then return {'looked', 'voided', sale.now, 0, called} end
 local out = redis.call('GETBIT', out_here, index) == 1
@@ -52,8 +53,8 @@ local spent = number > 0 and redis.call('GETBIT', KEYS[4], number) == 1
 -- person's place by now.
 local was_lost = line[3] or line[4] == '1'
 local known = {}
-for i = 8, #ARGV do
-  known[i] = redis.call('HGET', KEYS[buckets + i], ARGV[i])
+for i = 9, #ARGV do
+  known[i] = packed_place_of(KEYS[buckets + i], ARGV[i], by_code)
   local other = known[i] and unpack_place(known[i])
   local here = other and other.line == place.line
   if other and not (here and other.index == index) then
@@ -69,7 +70,7 @@ for i = 8, #ARGV do
     end
   end
 end
-for i = 8, #ARGV do
+for i = 9, #ARGV do
   local other = known[i] and unpack_place(known[i])
   if was_lost and other and other.line == place.line and other.index > index then
     redis.call('SETBIT', out_here, other.index, 1)
@@ -77,7 +78,7 @@ for i = 8, #ARGV do
     redis.call('ZREM', KEYS[6], other.index)
     known[i] = false
   end
-  if not known[i] then redis.call('HSET', KEYS[buckets + i], ARGV[i], pack_place(place)) end
+  if not known[i] then keep_place(KEYS[buckets + i], ARGV[i], pack_place(place, by_code)) end
 end
 
 if number == 0 then return {'looked', 'waiting', sale.now, 0, called} end

@@ -1,4 +1,16 @@
--- Stands before every script. KEYS[1] is always the sale's hash, ARGV[1] the run id of the server that the caller is connected to.
+-- Stands before every script. KEYS[1] is always the sale's hash. ARGV[1] is the run id of the server that the caller is connected to,
+-- a space, and the highest mark that the caller has seen of this sale.
+--
+-- How a script knows that this memory is the one that was loaded
+--
+--     what happened                                      what differs
+--     the server restarted, another server answers       run id
+--     this server followed another one and came back     replication id: a server gets a new one when it becomes a master
+--     the memory was put back, by whatever means         mark: survey.lua raises it, and a caller has seen a higher one
+--
+-- The memory may be seconds old then: places, holds and sold units are missing in it. So every script refuses, until the sale is
+-- rebuilt from the books (life/rebuild.py).
+--
 -- Times are ms. The line's clock is Redis TIME minus all time after the opening in which people could not reserve: the sale was paused,
 -- or no process had seen gate and books answer together (extend_lease.lua). The same formula is in rules/clock.py, line_clock.
 --
@@ -11,6 +23,17 @@
 --     +--------------------+------------------+-----------------+     line     the line's id in the sale
 --
 -- Example: line 2, index 5, no returns = (5 * 4 + 0) * 256 + 2 = 5122. A small number stays small in Redis' compact encoding.
+-- The number is negative where only a partner says that the digest is the person's, and positive where a one-time code proved it.
+--
+-- How a place bucket keeps the two kinds of proof apart
+-- A partner's word counts nothing against a code: it does not find the place that a code proved, and it takes no digest from it.
+-- The field "digest" belongs to the code as soon as there is one. The partner's place then stands in the field "digest" .. WORD.
+--
+--      who came            field "digest"        field "digest" .. WORD
+--      partner             partner's place       -
+--      partner, then code  place of the code     partner's place
+--      code, then partner  place of the code     partner's place
+--
 -- The packed value does not say that the person left. Only the line's bitmap `out` says it, because a place may have more digests
 -- than the token with which it was left or taken up again.
 
@@ -27,10 +50,23 @@ local function wall_clock()
   return wall_ms
 end
 
--- The sale's state, or nil when this server does not know the sale: fresh, restored or replaced servers refuse all work.
+local NEVER_FOLLOWED = 'master_replid2:' .. string.rep('0', 40)
+local run_id, mark_seen = string.match(ARGV[1], '^(%S+) (%d+)$')
+
+-- Whether the memory is the one that was loaded, and no older copy of it.
+local function is_current(run, replication, mark)
+  if not run or not replication or not mark then return false end
+  if run ~= run_id or tonumber(mark) < tonumber(mark_seen) then return false end
+  local info = redis.call('INFO', 'replication')
+  -- The second id is the one under which the server followed another. A server that never did so has zeros there. It gets a new first id
+  -- when its first replica comes, and its memory stays.
+  return string.find(info, NEVER_FOLLOWED, 1, true) ~= nil or string.find(info, 'master_replid:' .. replication, 1, true) ~= nil
+end
+
+-- The sale's state, or nil when this server does not know the sale, or knows an older state of it.
 local function read_sale()
-  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_ms', 'frozen', 'runs_from', 'runs_until')
-  if not field[1] or field[1] ~= ARGV[1] then return nil end
+  local field = redis.call('HMGET', KEYS[1], 'run', 'state', 'lobby', 'opens', 'closes', 'claim', 'hold', 'paused_ms', 'frozen', 'runs_from', 'runs_until', 'replication', 'mark')
+  if not is_current(field[1], field[12], field[13]) then return nil end
   local sale = {state = field[2], lobby = tonumber(field[3]), opens = tonumber(field[4]), closes = tonumber(field[5]),
                 claim = tonumber(field[6]), hold = tonumber(field[7]), frozen = field[9] == '1', runs_until = tonumber(field[11])}
   sale.wall = wall_clock()
@@ -79,6 +115,17 @@ local function count_bits(key, first, last)
   end
   if first <= last then count = count + redis.call('BITCOUNT', key, first / 8, (last - 7) / 8) end
   return count
+end
+
+-- Up to which number a window of this length is over; goes on from a mark, wave by wave.
+local function over_upto(sale, waves, mark, called, window)
+  while mark < called do
+    local wave = redis.call('ZRANGEBYSCORE', waves, mark + 1, '+inf', 'LIMIT', 0, 1)[1]
+    local last, at = string.match(wave or '', '^(%d+):(%d+)$')
+    if not wave or tonumber(at) + window > sale.now then break end
+    mark = tonumber(last)
+  end
+  return mark
 end
 
 -- When a called number's claim window ends; with extra time it is twice as long. A wave is "last number:time called";
@@ -134,17 +181,38 @@ local function bits_of(key, positions)
   return bits
 end
 
--- A person whose unpaid holds have expired this often in a campaign gets no further hold.
+-- A person with so many unpaid holds in a campaign gets no further hold.
 local UNPAID_MAX = 2
 
+local WORD = 'w'
+
 local function unpack_place(packed)
-  local value = tonumber(packed)
+  local value = math.abs(tonumber(packed))
   local line = value % 256
   value = (value - line) / 256
   local returns = value % 4
   return {line = line, returns = returns, index = (value - returns) / 4}
 end
 
-local function pack_place(place)
-  return string.format('%.0f', (place.index * 4 + place.returns) * 256 + place.line)
+local function pack_place(place, by_code)
+  local value = (place.index * 4 + place.returns) * 256 + place.line
+  return string.format('%.0f', by_code and value or -value)
+end
+
+local function is_by_code(packed) return string.byte(packed) ~= 45 end  -- 45 is the minus sign
+
+-- The packed place that a digest leads to for this kind of proof, or false.
+local function packed_place_of(bucket, digest, by_code)
+  local packed = redis.call('HGET', bucket, digest)
+  if not packed or is_by_code(packed) == by_code then return packed end
+  return not by_code and redis.call('HGET', bucket, digest .. WORD)
+end
+
+-- Lets a digest lead to a packed place, for the kind of proof that the packed place has.
+local function keep_place(bucket, digest, packed)
+  local by_code, known = is_by_code(packed), redis.call('HGET', bucket, digest)
+  if known and is_by_code(known) ~= by_code then
+    if by_code then redis.call('HSET', bucket, digest .. WORD, known) else digest = digest .. WORD end
+  end
+  redis.call('HSET', bucket, digest, packed)
 end

@@ -4,27 +4,27 @@
 -- KEYS: 1 sale  2 line  3 out  4 voided  5 spent  6 waves  7 used in campaign  8 used in sale  9 held requests  10 holds  11 due
 --   12 listed  13 extra time  14 unpaid  15.. the free units of each offer, then the pace of each request's place
 -- ARGV: 1 run id  2 seed  3 ms between a place's requests  4 how many at once  5 how many offers
---   6 most indexes of a direct line
---   7.. for each request the values of ReserveRequest.to_args (held_request.py): itself as JSON, then what is checked here: id, key,
+--   6 most indexes of a direct line  7 overbooking  8 the largest quantity of one person
+--   9.. for each request the values of ReserveRequest.to_args (held_request.py): itself as JSON, then what is checked here: id, key,
 --   fingerprint, index, number, quantity, campaign limit, sale limit (0: none), how many items, offer's position from 0 and quantity
 --   of each, how many digests, each digest (hex)
 -- Answers: for each request {'reserved', held request, 1 if new} or {word} of too_many_requests, not_ready, key_reused, called_off,
---   closed, paused, not_open, place_voided, place_left, place_spent, not_called, lapsed, line_full (direct: no index is left),
---   not_eligible, limit_reached, unpaid_twice, sold_out, offer_gone, no_room (direct: the books know of no further index yet).
+--   closed, paused, not_open, place_voided, place_left, place_spent, not_called, lapsed, no_more_time (extra time: the
+--   free units are kept for others), line_full (direct: no index is left), not_eligible, limit_reached, unpaid_twice, sold_out, offer_gone, no_room (direct: the books know of no further index yet).
 -- The held request is JSON as HeldRequest in held_request.py reads it:
 --   {request: the request, units: [[unit, version, offer's position] ...], made_ms, deadline_ms}
 -- Of a stored one, this script reads request.fingerprint. In a direct line it sets request.index and request.number of a new one.
 local OFFERS = 14
 local offers = tonumber(ARGV[5])
 local sale = read_sale()
-local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'opens', 'mode', 'listed', 'entered', 'block')
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'opens', 'mode', 'listed', 'entered', 'block', 'lapsed')
 local called, entered = tonumber(line[2] or 0), tonumber(line[6] or 0)
 local direct, most = line[4] == 'direct', tonumber(ARGV[6])
 local gap, burst = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local requests, keys, paces, indexes, numbers, digests = {}, {}, {}, {}, {}, {}
 local sale_limited, lowest = false, math.huge
-local at = 7
+local at = 9
 local function next_arg()
   at = at + 1
   return ARGV[at - 1]
@@ -60,12 +60,32 @@ end
 local free = {}
 for offer = 1, offers do free[offer] = redis.call('ZCARD', KEYS[OFFERS + offer]) end
 
+-- How many claims are open in their first window. Each of them keeps its units from those in their second window.
+local first_claims
+local function count_first_claims()
+  local lapsed = over_upto(sale, KEYS[6], tonumber(line[8]), called, sale.claim)
+  return called - lapsed - count_bits(KEYS[5], lapsed + 1, called)
+end
+
+-- Whether the free units are all needed by people in their first window. When no unit is free, the answer is sold_out.
+local function kept_for_others(quantity)
+  first_claims = first_claims or count_first_claims()
+  local units = 0
+  for offer = 1, offers do units = units + free[offer] end
+  return units >= quantity and (units - quantity) * tonumber(ARGV[7]) / tonumber(ARGV[8]) < first_claims
+end
+
 local function place_refused(request)
   if voided[request.index] == 1 then return 'place_voided' end
   if out[request.index] then return 'place_left' end
   if spent[request.number] then return 'place_spent' end
   if tonumber(request.number) > called then return 'not_called' end
-  if sale.now >= first_ends and sale.now >= claim_ends(sale, KEYS[6], request.number, extra_time[request.index]) then return 'lapsed' end
+  if sale.now < first_ends then return nil end
+  local ends = claim_ends(sale, KEYS[6], request.number)
+  request.second = sale.now >= ends
+  if not request.second then return nil end
+  if not extra_time[request.index] or sale.now >= ends + sale.claim then return 'lapsed' end
+  if kept_for_others(request.quantity) then return 'no_more_time' end
 end
 
 -- A direct reservation has no place in a line, but it uses an index, too: only from blocks that the books have committed.
@@ -131,6 +151,7 @@ local function take(request)
     if used_in_sale then used_in_sale[digest] = tonumber(used_in_sale[digest] or 0) + request.quantity end
     counted[digest] = true
   end
+  if first_claims and not request.second then first_claims = first_claims - 1 end
   spent[request.number], held_requests[request.key] = true, request
   new[#new + 1] = request
 end

@@ -30,9 +30,10 @@ ROLES = {
     "scheduler": VIEWER
     | {f"{verb}_{model}" for model in PLANNED_MODELS for verb in ("add", "change", "delete")}
     | {"add_partnerkey", "change_partnerkey", "add_reallocation"},
-    # Only reviewers may see contacts, because they decide about the orders of these people.
+    # Only reviewers may see and correct contacts, because they decide about these people's orders and write to them.
     "reviewer": VIEWER
-    | {"add_reviewrun", "add_publishedruleset", "add_case", "change_case", "change_appeal", "view_contact"},
+    | {"add_reviewrun", "add_publishedruleset", "add_case", "change_case", "change_appeal", "change_notice"}
+    | {"view_contact", "change_contact"},
 }
 
 

@@ -14,6 +14,7 @@
   let contacts = {}, challenges, bought, step, announced, timer, polling, busy, failures = 0;
   const calls = []; // during the last minute
 
+  const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
   const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
   const now = () => doc.now + (doc.phase === "paused" ? 0 : performance.now() - receivedAt);
   const soldOut = () => doc.phase === "open" && doc.sold > 0 && doc.free + doc.held + doc.coming === 0;
@@ -243,8 +244,7 @@
 
   on("reserve", async ({ sku, quantity }) => {
     // Stored until it is answered; its key gives it one effect.
-    const key = crypto.getRandomValues(new Uint32Array(4)).join("-");
-    if (!stored.request) store({ request: { key, items: [{ sku, quantity: Number(quantity || 1) }] } });
+    if (!stored.request) store({ request: { key: newKey(), items: [{ sku, quantity: Number(quantity || 1) }] } });
     await reserve();
   });
 
@@ -269,7 +269,9 @@
 
   on("pay", async (buyer) => {
     const { id, amount } = stored.reservation;
-    const { order } = await post(data.here + "confirm", { ...buyer, reservation: id, amount: String(amount) });
+    // Each press has a key, so a payment that was declined is charged again only by another press.
+    const headers = { "Idempotency-Key": newKey() };
+    const { order } = await post(data.here + "confirm", { ...buyer, reservation: id, amount: String(amount) }, headers);
     store({ reservation: null, order });
     location.assign(order);
   });

@@ -1,7 +1,7 @@
 /* Requests, local storage (no personal data), numbers. */
 "use strict";
 
-const page = ({ sale, language, currency, texts }) => {
+let page = ({ sale, language, currency, texts }) => {
   const KEY = "fs:" + sale;
   const stored = {};
   // Storage may be full or forbidden.

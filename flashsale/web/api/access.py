@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import limits
 from flashsale.web.api.exceptions import request_id
+from flashsale.web.api.strict import PAGE_MAX, NoFields, StrictSerializer, read, read_query
 from flashsale.web.hot.http import BODY_BYTES_MAX, HttpFault, parse_json_object
 from flashsale.web.hot.partners import Partner, partner_of
 from flashsale.web.problems import Fault
@@ -72,11 +73,11 @@ class StrictJSON(JSONParser):
 
 
 class CursorPages(CursorPagination):
-    """Pages by opaque cursors, newest row first; `limit` up to 100."""
+    """Pages by opaque cursors, newest row first; `limit` up to PAGE_MAX."""
 
     page_size = 50
     page_size_query_param = "limit"
-    max_page_size = 100
+    max_page_size = PAGE_MAX
     ordering = "-made_at"
 
     def decode_cursor(self, request: Request) -> Any:
@@ -102,6 +103,18 @@ class PartnerView(APIView):
     authentication_classes = [BearerKey]
     throttle_classes = [Throttle]
     parser_classes = [StrictJSON]
+    # What the request may carry. A view that declares nothing accepts neither a body nor query parameters.
+    form: type[StrictSerializer] | None = NoFields
+    query: type[StrictSerializer] = NoFields
+    values: dict[str, Any]
+    parameters: dict[str, Any]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Reads the query parameters and the body, after key and rate limit; raises ValidationError."""
+        super().initial(request, *args, **kwargs)
+        if request.method in self.allowed_methods:
+            self.parameters = read_query(self.query, request.query_params)
+            self.values = read(self.form, request.data) if self.form and request.method == "POST" else {}
 
     @property
     def partner(self) -> Partner:

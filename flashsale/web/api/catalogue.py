@@ -12,6 +12,7 @@ from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import SaleState
 from flashsale.web.api import serializers
 from flashsale.web.api.access import CursorPages, PublicView, cacheable
+from flashsale.web.api.strict import PageSerializer
 from flashsale.web.hot.http import CODE_PATTERN
 
 CATALOGUE_FRESH_S = 5
@@ -29,8 +30,11 @@ class SaleList(PublicView):
     """Published sales."""
 
     pagination_class = SalePages
+    query = PageSerializer
 
-    @extend_schema(operation_id="listSales", responses=serializers.SaleSerializer(many=True))
+    @extend_schema(
+        operation_id="listSales", parameters=[PageSerializer], responses=serializers.SaleSerializer(many=True)
+    )
     def get(self, request: Request) -> Response:
         """All published sales, latest opening first."""
         pages = self.pagination_class()
@@ -96,7 +100,7 @@ def _transcript(sale: Sale) -> dict[str, Any]:
         "version": 1,
         "sale": sale.code,
         "commitment": sale.commitment,
-        "secret": bytes(sale.secret or b"").hex(),
+        "secret": sale.draw_secret().hex(),
         "beacon": "",
         "lines": {line.code: {"cohort": line.cohort, "seed": line.seed} for line in lines},
     }

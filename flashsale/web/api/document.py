@@ -28,8 +28,21 @@ def add_hot_door(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
         for operation in path.values():
             if isinstance(operation, dict) and "responses" in operation:
                 operation["responses"]["default"] = {"$ref": "#/components/responses/Problem"}
+                _close(operation.get("requestBody", {}), result["components"]["schemas"])
     result["paths"] = dict(sorted(result["paths"].items()))
     return result
+
+
+def _close(part: Any, schemas: dict[str, Any]) -> None:
+    """Says of each object with named members in a request body that it has no others."""
+    if isinstance(part, dict):
+        if "properties" in part:
+            part["additionalProperties"] = False
+        for name, nested in part.items():
+            _close(schemas[nested.rpartition("/")[2]] if name == "$ref" else nested, schemas)
+    elif isinstance(part, list):
+        for nested in part:
+            _close(nested, schemas)
 
 
 @cache

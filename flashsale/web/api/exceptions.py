@@ -15,6 +15,7 @@ from flashsale.gate.client import GateDown
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
 from flashsale.web.hot.http import REQUEST_ID_PATTERN, HttpFault
+from flashsale.web.idempotency import RefusedBefore
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,10 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     """The exception handler of all API views."""
     request: Request = context["request"]
     match error:
+        case RefusedBefore():
+            response = problem_response(request, error.outcome, detail=error.detail)
+            response["Idempotency-Replayed"] = "true"
+            return response
         case Refused():
             return problem_response(request, error.outcome, detail=error.detail, retry_after_s=error.retry_after_s)
         case HttpFault():
@@ -69,7 +74,10 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
 
 def _framework_error(request: Request, error: exceptions.APIException) -> Response:
     if isinstance(error, exceptions.ValidationError):
-        return problem_response(request, Outcome.MALFORMED, errors=list(_errors(error.detail)))
+        errors = list(_errors(error.detail))
+        unknown = [found["detail"] for found in errors if found.pop("code") == Outcome.UNKNOWN_FIELD]
+        code = Outcome.UNKNOWN_FIELD if unknown else Outcome.MALFORMED
+        return problem_response(request, code, detail="".join(unknown[:1]), errors=errors)
     return problem_response(request, problems.code_for_status(error.status_code), detail=str(error.detail))
 
 
@@ -88,12 +96,12 @@ def _unexpected_error(request: Request, error: Exception) -> Response:
 
 
 def _errors(detail: Any, pointer: str = "#") -> Any:
-    """The invalid fields as JSON pointers (RFC 9457, section 3.2)."""
+    """The invalid fields as JSON pointers (RFC 9457, section 3.2), with the code of the validation error."""
     if isinstance(detail, dict):
         for name, nested in detail.items():
-            yield from _errors(nested, pointer if name == "non_field_errors" else f"{pointer}/{name}")
+            yield from _errors(nested, pointer if name in {"", "non_field_errors"} else f"{pointer}/{name}")
     elif isinstance(detail, list):
         for nested in detail:
             yield from _errors(nested, pointer)
     else:
-        yield {"pointer": pointer, "detail": str(detail)}
+        yield {"pointer": pointer, "detail": str(detail), "code": detail.code}

@@ -168,7 +168,10 @@ class MovedToSerializer(serializers.Serializer[Any]):
 class ReturnedSerializer(serializers.Serializer[Any]):
     """Units that cancellations of this sale gave back."""
 
-    units = serializers.IntegerField()
+    to_line = serializers.IntegerField(
+        help_text="Went back to their line, because their buyers cancelled while the sale was running."
+    )
+    units = serializers.IntegerField(help_text="Came into the pool of this sale.")
     restored = serializers.IntegerField(help_text="Given back to their buyers by an appeal.")
     resting = serializers.IntegerField(help_text="Still in this sale's pool.")
     moved = MovedToSerializer(many=True)

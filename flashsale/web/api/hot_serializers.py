@@ -17,6 +17,11 @@ def _or_null(schema: Schema) -> Schema:
     return {**schema, "type": [schema["type"], "null"]}
 
 
+def _request(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
+    """An object that a caller sends. The door refuses every member that is not in `properties`."""
+    return _object(properties, optional=optional, additionalProperties=False)
+
+
 def _object(properties: dict[str, Schema], *, optional: tuple[str, ...] = (), **more: Any) -> Schema:
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required, **more}
@@ -71,7 +76,7 @@ SCHEMAS: dict[str, Schema] = {
             "message": TEXT,
         }
     ),
-    "EnterRequest": _object(
+    "EnterRequest": _request(
         {
             "identity": {
                 "type": "object",
@@ -91,7 +96,7 @@ SCHEMAS: dict[str, Schema] = {
         {"place": PLACE_TOKEN, "line": TEXT, "index": WHOLE, "entered": {"type": "boolean"}},
         optional=("place", "entered"),
     ),
-    "PlaceRequest": _object({"place": PLACE_TOKEN}, optional=("place",)),
+    "PlaceRequest": _request({"place": PLACE_TOKEN}, optional=("place",)),
     "Look": _object(
         {
             "line": TEXT,
@@ -129,7 +134,7 @@ SCHEMAS: dict[str, Schema] = {
             },
         }
     ),
-    "ReserveRequest": _object(
+    "ReserveRequest": _request(
         {
             "place": PLACE_TOKEN,
             "identity": {
@@ -141,7 +146,7 @@ SCHEMAS: dict[str, Schema] = {
                 "type": "array",
                 "minItems": 1,
                 "maxItems": 50,
-                "items": _object({"sku": TEXT, "quantity": {"type": "integer", "minimum": 1}}),
+                "items": _request({"sku": TEXT, "quantity": {"type": "integer", "minimum": 1}}),
             },
         },
         optional=("place", "identity"),
@@ -156,6 +161,20 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
 }
+
+REQUESTS = {
+    "enter": "EnterRequest",
+    "look": "PlaceRequest",
+    "leave": "PlaceRequest",
+    "wait": "PlaceRequest",
+    "receipt": "PlaceRequest",
+    "reserve": "ReserveRequest",
+}
+# The members that a partner may send, by verb, and those of an item.
+FIELDS = {verb: frozenset(SCHEMAS[name]["properties"]) for verb, name in REQUESTS.items()}
+ITEM_FIELDS = frozenset(SCHEMAS["ReserveRequest"]["properties"]["items"]["items"]["properties"])
+# Our own page proves itself by cookies, so of these members it sends the items only.
+PAGE_FIELDS = {verb: fields & {"items"} for verb, fields in FIELDS.items()}
 
 COMPONENTS: dict[str, dict[str, Schema]] = {
     "schemas": SCHEMAS,
@@ -181,7 +200,7 @@ def _json(name: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 
 
-def _post(verb: str, summary: str, takes: str, gives: dict[str, str], *headers: Schema) -> dict[str, Any]:
+def _post(verb: str, summary: str, gives: dict[str, str], *headers: Schema) -> dict[str, Any]:
     return {
         "post": {
             "operationId": verb,
@@ -190,7 +209,7 @@ def _post(verb: str, summary: str, takes: str, gives: dict[str, str], *headers: 
             "tags": ["line"],
             "security": [{"partnerKey": []}, {}],
             "parameters": [*WHERE, *headers],
-            "requestBody": {"required": True, "content": _json(takes)},
+            "requestBody": {"required": True, "content": _json(REQUESTS[verb])},
             "responses": {status: {"description": summary, "content": _json(name)} for status, name in gives.items()},
         }
     }
@@ -213,27 +232,23 @@ PATHS: dict[str, Any] = {
     f"{BASE}/enter": _post(
         "enter",
         "Enter the line; again with the same identity gives the same place.",
-        "EnterRequest",
         {"200": "Entered", "201": "Entered"},
     ),
-    f"{BASE}/look": _post("look", "Read the state of a place.", "PlaceRequest", {"200": "Look"}),
-    f"{BASE}/leave": _post("leave", "Give a place up; safe to repeat.", "PlaceRequest", {"200": "Left"}),
+    f"{BASE}/look": _post("look", "Read the state of a place.", {"200": "Look"}),
+    f"{BASE}/leave": _post("leave", "Give a place up; safe to repeat.", {"200": "Left"}),
     f"{BASE}/wait": _post(
         "wait",
         "Get twice the time to reserve. Possible before the number is called, for a limited number of places.",
-        "PlaceRequest",
         {"200": "Granted"},
     ),
     f"{BASE}/receipt": _post(
         "receipt",
         "Get a signed statement of the place; always the same for one token.",
-        "PlaceRequest",
         {"200": "Receipt"},
     ),
     f"{BASE}/reserve": _post(
         "reserve",
         "Hold units for a place that is called; 201 means committed.",
-        "ReserveRequest",
         {"201": "Reserved"},
         KEY,
     ),

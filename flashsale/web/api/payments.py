@@ -12,7 +12,8 @@ from flashsale.rules.states import PaymentState
 from flashsale.web import limits
 from flashsale.web.api.access import PublicView
 from flashsale.web.api.serializers import WholeNumber
-from flashsale.web.hot.http import BODY_BYTES_MAX, HttpFault
+from flashsale.web.api.strict import StrictSerializer, read
+from flashsale.web.hot.http import BODY_BYTES_MAX, HttpFault, parse_json_object
 from flashsale.web.problems import Fault
 
 SIGNATURE = [
@@ -35,7 +36,7 @@ SIGNATURE = [
 
 
 @extend_schema_serializer(component_name="CallBack")
-class CallbackSerializer(serializers.Serializer[object]):
+class CallbackSerializer(StrictSerializer):
     """The result of a charge, from the demo provider."""
 
     reference = serializers.CharField(max_length=80, help_text="Our reference, as in the charge.")
@@ -56,6 +57,7 @@ class DemoPaymentCallback(PublicView):
     """Callbacks of the demo provider. Signed ones have no rate limit, because a bank calls back for a whole sale."""
 
     throttle_classes = []
+    form = None  # the signature covers the bytes of the body, so it is checked before the body is read
 
     @extend_schema(
         operation_id="paymentCallBack",
@@ -75,4 +77,5 @@ class DemoPaymentCallback(PublicView):
             raise Refused(Outcome.FORBIDDEN, str(error)) from error
         except ValueError as error:
             raise Refused(Outcome.MALFORMED, str(error)) from error
+        read(CallbackSerializer, parse_json_object(request.body))
         return Response({"reference": callback.reference, "state": handle_callback(callback=callback)})

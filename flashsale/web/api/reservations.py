@@ -26,6 +26,7 @@ class ReservationList(PartnerView):
     """All reservations of the channel."""
 
     pagination_class = CursorPages
+    query = serializers.FiltersSerializer
 
     @extend_schema(
         operation_id="listReservations",
@@ -34,9 +35,8 @@ class ReservationList(PartnerView):
     )
     def get(self, request: Request) -> Response:
         """All reservations of the channel, newest first."""
-        filters = serializers.FiltersSerializer(data=request.query_params)
-        filters.is_valid(raise_exception=True)
-        rows = _own(self.partner).filter(**filters.validated_data)
+        filters = {name: self.parameters[name] for name in serializers.FILTERS if name in self.parameters}
+        rows = _own(self.partner).filter(**filters)
         pages = self.pagination_class()
         page = pages.paginate_queryset(rows, request, self)
         return pages.get_paginated_response(serializers.ReservationSerializer(page, many=True).data)
@@ -54,6 +54,8 @@ class ReservationDetail(PartnerView):
 class ConfirmReservation(PartnerView):
     """Held → confirmed."""
 
+    form = serializers.ConfirmSerializer
+
     @extend_schema(
         operation_id="confirmReservation",
         parameters=[KEY],
@@ -63,10 +65,8 @@ class ConfirmReservation(PartnerView):
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
         """Takes the payment and confirms the order, once. Still held if the buyer must first pay at the provider."""
 
-        def act() -> dict[str, Any]:
-            form = serializers.ConfirmSerializer(data=request.data)
-            form.is_valid(raise_exception=True)
-            confirm(reservation=id, channel=self.partner.channel, **form.validated_data)
+        def act(call: int) -> dict[str, Any]:
+            confirm(reservation=id, channel=self.partner.channel, call=call, **self.values)
             return _document(self.partner, id)
 
         # A buyer who pays in the app of a bank holds the units until the provider calls back.
@@ -82,7 +82,7 @@ class ReleaseReservation(PartnerView):
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
         """Gives the units back before the deadline; the next person in line gets them."""
 
-        def act() -> dict[str, Any]:
+        def act(_call: int) -> dict[str, Any]:
             release(reservation=id, channel=self.partner.channel)
             return _document(self.partner, id)
 
@@ -92,6 +92,8 @@ class ReleaseReservation(PartnerView):
 class CancelReservation(PartnerView):
     """Confirmed → cancelled."""
 
+    form = serializers.CancelSerializer
+
     @extend_schema(
         operation_id="cancelReservation",
         parameters=[KEY],
@@ -99,12 +101,15 @@ class CancelReservation(PartnerView):
         responses=serializers.ReservationSerializer,
     )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
-        """Cancels an order once, because the buyer asked or because the payment failed."""
+        """Cancels an order once, because the buyer asked or because the payment failed.
 
-        def act() -> dict[str, Any]:
-            form = serializers.CancelSerializer(data=request.data)
-            form.is_valid(raise_exception=True)
-            cancel(reservation=id, channel=self.partner.channel, code=form.validated_data["reason"])
+        While the sale is running, the next person in the line gets the units, and the order counts as an unpaid hold of
+        its buyer. After two of these, the buyer gets no further hold in the campaign. After the sale, the units wait in
+        the return pool, and nothing counts.
+        """
+
+        def act(_call: int) -> dict[str, Any]:
+            cancel(reservation=id, channel=self.partner.channel, code=self.values["reason"])
             return _document(self.partner, id)
 
         return run_once(request, self.partner, act)

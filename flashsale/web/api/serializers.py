@@ -22,6 +22,7 @@ from flashsale.rules.states import (
     Remedy,
     ReservationState,
 )
+from flashsale.web.api.strict import PageSerializer, StrictSerializer
 
 CHARS_MAX = 200
 ADDRESS_CHARS_MAX = 512
@@ -123,6 +124,9 @@ class SaleSerializer(serializers.Serializer[Any]):
     limit = serializers.IntegerField(allow_null=True, help_text="Units per person, if lower than the campaign's limit.")
     claim_s = serializers.IntegerField(help_text="Seconds that a called shopper has to reserve.")
     hold_s = serializers.IntegerField(help_text="Seconds until a reservation must be confirmed.")
+    extra_time_share = serializers.IntegerField(
+        help_text="Percent of a line's free units (at least one unit) that wait for shoppers in their extra time."
+    )
     message = serializers.CharField()
     commitment = serializers.CharField(help_text="SHA-256 of the draw's secret, hex; public since publication.")
     drawn = serializers.SerializerMethodField(help_text="Whether the transcript can be read.")
@@ -196,7 +200,9 @@ class CancellationSerializer(serializers.Serializer[Any]):
 
     reason = serializers.CharField()
     at = serializers.DateTimeField()
-    appeal_until = serializers.DateTimeField(allow_null=True)
+    appeal_until = serializers.DateTimeField(
+        allow_null=True, help_text="Null while the letter to the buyer is not sent, and when no appeal is possible."
+    )
 
 
 class AppealSerializer(serializers.Serializer[Any]):
@@ -261,14 +267,18 @@ class ReservationSerializer(serializers.Serializer[Any]):
         return case.state if case else None
 
 
-class FiltersSerializer(serializers.Serializer[Any]):
-    """Query parameters that select reservations."""
+class FiltersSerializer(PageSerializer):
+    """Query parameters that select reservations, and the page."""
 
     sale = serializers.CharField(source="sale__code", required=False, help_text="The code of a sale.")
     state = serializers.ChoiceField(STATES, required=False)
 
 
-class ContactSerializer(serializers.Serializer[Any]):
+# Of these parameters, those that select rows, by their name in PostgreSQL.
+FILTERS = ("sale__code", "state")
+
+
+class ContactSerializer(StrictSerializer):
     """Where to send the goods and the letters."""
 
     name = Text(max_length=CHARS_MAX)
@@ -277,7 +287,7 @@ class ContactSerializer(serializers.Serializer[Any]):
     email = Text(max_length=VALUE_CHARS_MAX)
 
 
-class ConfirmSerializer(serializers.Serializer[Any]):
+class ConfirmSerializer(StrictSerializer):
     """The confirmation of an order: who buys, the price, how it is paid."""
 
     identity = serializers.DictField(
@@ -306,7 +316,7 @@ class ConfirmSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError(f"The axes are {', '.join(Axis)}.") from error
 
 
-class CancelSerializer(serializers.Serializer[Any]):
+class CancelSerializer(StrictSerializer):
     """A cancellation by the channel, which is possible for buyer_request and payment_failed only."""
 
     reason = serializers.ChoiceField([code.value for code in ReasonCode])

@@ -2,8 +2,8 @@
 
 Both our own page and partners call it. Django's middleware does not run here, so this module does its work: it accepts
 our page by a SameSite cookie, the Origin header and a JSON body, and a partner by its key. Each request has limits: the
-size of the body, the number of requests at once in a process, 10 s to send the body, 1 s for each call of Redis (the
-gate) and 2 s for each query of PostgreSQL (the books).
+size of the body, the number of requests at once in a process, 10 s to send the body, the number of bodies that one
+client sends slowly, 1 s for each call of Redis (the gate) and 2 s for each query of PostgreSQL (the books).
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AllocationMode
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
+from flashsale.web.api.hot_serializers import FIELDS, PAGE_FIELDS
 from flashsale.web.hot import partners, proofs
 from flashsale.web.hot.http import (
     CODE_PATTERN,
@@ -34,6 +35,7 @@ from flashsale.web.hot.http import (
     Receive,
     Scope,
     Send,
+    fault_response,
     json_response,
     problem_response,
     send_response,
@@ -52,6 +54,8 @@ BLOCKS_ADDED_MAX = 4
 COOKIE_S = 30 * 24 * 3600
 STATUS_CACHE = b"public, max-age=1"
 STATUS_CACHED_MAX = 10_000
+RESERVE_BY_PLACE = FIELDS["reserve"] - {"identity"}
+RESERVE_BY_IDENTITY = FIELDS["reserve"] - {"place"}
 
 # By sale and line: the status document, its JSON, its ETag.
 _status_cache: dict[tuple[int, int], tuple[dict[str, Any], bytes, bytes]] = {}
@@ -88,7 +92,7 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
             refusal_counts.count(sale, verb, refused.outcome.value)
         return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s)
     except HttpFault as error:
-        return problem_response(request, error.fault, error.detail, None, *error.headers)
+        return fault_response(request, error)
     except (GateDown, Error, TimeoutError) as error:
         log.warning(
             "Redis or PostgreSQL did not answer", verb=verb, sale=sale, request_id=request.request_id, error=repr(error)
@@ -110,12 +114,15 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
         raise HttpFault(problems.Fault.NOT_ACCEPTABLE)
     if not CODE_PATTERN.fullmatch(sale):
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
+    request.refuse_query()
     card = await places.sale_card(code=sale)
     found = places.line(card=card, code=line)
     if verb == "status":
         return await _status(request, card, found)
     channel, is_partner = await _authenticate(request, card, found)
-    return await VERBS[verb](LineRequest(request, card, found, channel, is_partner, await request.json()))
+    line_request = LineRequest(request, card, found, channel, is_partner, await request.json())
+    line_request.refuse_unknown_fields((FIELDS if is_partner else PAGE_FIELDS)[verb])
+    return await VERBS[verb](line_request)
 
 
 async def _authenticate(request: HotRequest, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
@@ -238,7 +245,9 @@ async def _receipt(request: LineRequest) -> HotResponse:
 def _buying_place(request: LineRequest) -> Place:
     """The place that reserves. A direct allocation has no line, so there it is made from the partner's identity."""
     if request.line.mode != AllocationMode.DIRECT:
+        request.refuse_unknown_fields(RESERVE_BY_PLACE)
         return request.place()
+    request.refuse_unknown_fields(RESERVE_BY_IDENTITY)
     digests = enter.digest_identity(card=request.card, values=request.identity(), channel=request.channel.id)
     return reserve.direct_place(card=request.card, line=request.line, digests=digests)
 

@@ -4,11 +4,13 @@ import asyncio
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from http.cookies import CookieError
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from django.conf import settings
@@ -31,6 +33,8 @@ CLOSE: Header = (b"connection", b"close")
 BODY_BYTES_MAX = 8 * 1024
 BODY_READ_S_MAX = 10.0
 ACCEPTED = frozenset({"*/*", "application/*", "application/json", "application/problem+json"})
+# A body that takes longer than this counts as slow. On a mobile network, a lost packet costs about a second.
+SLOW_AFTER_S = 1.0
 CODE_PATTERN = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
@@ -38,11 +42,18 @@ REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 class HttpFault(Exception):
     """The caller used HTTP wrongly; `headers` are sent with the problem document."""
 
-    def __init__(self, fault: problems.Fault, detail: str = "", headers: tuple[Header, ...] = ()) -> None:
+    def __init__(
+        self,
+        fault: problems.ProblemCode,
+        detail: str = "",
+        headers: tuple[Header, ...] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(fault, detail)
         self.fault = fault
         self.detail = detail
         self.headers = headers
+        self.retry_after_s = retry_after_s
 
 
 class ClientDisconnected(Exception):
@@ -64,6 +75,7 @@ class HotRequest:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
+        self._query: bytes = scope.get("query_string", b"")
         self._receive = receive
         self._peer: tuple[str, int] | None = scope.get("client")
         self._headers = _merge_headers(scope["headers"])
@@ -114,37 +126,49 @@ class HotRequest:
         origin = self.header(b"origin")
         return origin_host(origin) == self.header(b"host") or origin in settings.CSRF_TRUSTED_ORIGINS
 
+    def refuse_query(self) -> None:
+        """Refuses UNKNOWN_FIELD for every query parameter, because no verb has one."""
+        if self._query:
+            names = [name for name, _ in parse_qsl(self._query.decode("latin-1"), keep_blank_values=True)]
+            raise Refused(Outcome.UNKNOWN_FIELD, problems.unknown_fields(names, ()))
+
     async def json(self) -> dict[str, Any]:
         """Reads the body, which must be one JSON object. Raises HttpFault, ClientDisconnected; refuses MALFORMED."""
         if self.header(b"content-type").partition(";")[0].strip().lower() != "application/json":
             raise HttpFault(problems.Fault.WRONG_TYPE)
+        return parse_json_object(await self.body(BODY_BYTES_MAX))
+
+    async def body(self, bytes_max: int) -> bytes:
+        """Reads the body, with limits on its size, its time and the slow bodies of one client.
+
+        Raises HttpFault, ClientDisconnected.
+        """
         reader = asyncio.current_task()
         assert reader is not None, "a server runs each request in a task"
-        _reads[reader] = time.monotonic()
+        read = _reads[reader] = _Read(time.monotonic(), self)
         try:
-            body = await self._read_body()
+            return await self._read_body(bytes_max)
         except asyncio.CancelledError:
-            if reader in _reads:
+            if read.ended is None:
                 raise
-            # end_slow_reads() removed the task and cancelled it.
+            # end_slow_reads() has cancelled the task.
             reader.uncancel()
-            raise HttpFault(problems.Fault.TOO_SLOW, "", (CLOSE,)) from None
+            raise read.ended() from None
         finally:
             _reads.pop(reader, None)
-        return parse_json_object(body)
 
-    async def _read_body(self) -> bytes:
+    async def _read_body(self, bytes_max: int) -> bytes:
         declared = self.header(b"content-length")
-        if declared.isdigit() and (len(declared) > 9 or int(declared) > BODY_BYTES_MAX):
-            raise _too_large()
+        if declared.isdigit() and (len(declared) > 9 or int(declared) > bytes_max):
+            raise _too_large(bytes_max)
         body = b""
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnected
             body += message.get("body", b"")
-            if len(body) > BODY_BYTES_MAX:
-                raise _too_large()
+            if len(body) > bytes_max:
+                raise _too_large(bytes_max)
             if not message.get("more_body", False):
                 return body
 
@@ -162,23 +186,59 @@ def _merge_headers(pairs: Iterable[Header]) -> dict[bytes, bytes]:
     return headers
 
 
-# Tasks that read a body, with the time at which they began (time.monotonic), the oldest first.
-_reads: dict[asyncio.Task[Any], float] = {}
+@dataclass(slots=True)
+class _Read:
+    """A body that is being read: since when (time.monotonic), of which request, and why it was ended.
+
+    `ended` makes the error. The error itself would keep the frames that it passes through, and they keep the read: the
+    server would not close the connection until the next garbage collection.
+    """
+
+    began: float
+    request: HotRequest
+    ended: Callable[[], HttpFault] | None = None
+
+
+# The bodies that are being read, by the task that reads, the oldest first.
+_reads: dict[asyncio.Task[Any], _Read] = {}
 
 
 async def end_slow_reads() -> None:
-    """Cancels requests whose body takes longer than BODY_READ_S_MAX; runs until it is cancelled itself.
+    """Ends the reading of bodies that take too long, or of which one client has too many; runs until it is cancelled.
 
-    One task watches all requests, because a timer for each request would cost as much as the response.
+    One task watches all requests, because a timer for each request would cost as much as the response. For the same
+    reason a client's bodies are counted only when they are slow: almost every body arrives with its headers.
     """
     while True:
-        await asyncio.sleep(BODY_READ_S_MAX / 10)
-        began_before = time.monotonic() - BODY_READ_S_MAX
-        for reader, began in list(_reads.items()):
-            if began > began_before:
-                break
-            del _reads[reader]
-            reader.cancel()
+        await asyncio.sleep(min(SLOW_AFTER_S, BODY_READ_S_MAX / 10) / 2)
+        _end_slow_reads(time.monotonic())
+
+
+def _end_slow_reads(now: float) -> None:
+    slow: Counter[str] = Counter()
+    for reader, read in list(_reads.items()):
+        age = now - read.began
+        if age <= min(SLOW_AFTER_S, BODY_READ_S_MAX):
+            break
+        if read.ended is not None:
+            continue
+        slow[read.request.address] += 1
+        if age > BODY_READ_S_MAX:
+            read.ended = _too_slow
+        elif slow[read.request.address] > settings.FLASHSALE_SLOW_BODIES:
+            read.ended = _too_many_slow
+        else:
+            continue
+        reader.cancel()
+
+
+def _too_slow() -> HttpFault:
+    return HttpFault(problems.Fault.TOO_SLOW, "", (CLOSE,))
+
+
+def _too_many_slow() -> HttpFault:
+    detail = f"One client may send {settings.FLASHSALE_SLOW_BODIES} bodies slowly at a time."
+    return HttpFault(Outcome.TOO_MANY_REQUESTS, detail, (CLOSE,), retry_after_s=1)
 
 
 @lru_cache(maxsize=1024)
@@ -213,9 +273,9 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _too_large() -> HttpFault:
+def _too_large(bytes_max: int) -> HttpFault:
     # The rest of the body is not read, so the connection cannot be used for another request.
-    detail = f"The body may have {BODY_BYTES_MAX} bytes."
+    detail = f"The body may have {bytes_max} bytes."
     return HttpFault(problems.Fault.TOO_LARGE, detail, (CLOSE,))
 
 
@@ -227,6 +287,11 @@ def to_json(document: dict[str, Any]) -> bytes:
 def json_response(status: int, document: dict[str, Any], *headers: Header) -> HotResponse:
     """A JSON response for this caller only: no cache may store it."""
     return HotResponse(status, to_json(document), headers=headers)
+
+
+def fault_response(request: HotRequest, error: HttpFault) -> HotResponse:
+    """The problem document of a request that used HTTP wrongly."""
+    return problem_response(request, error.fault, error.detail, error.retry_after_s, *error.headers)
 
 
 def problem_response(

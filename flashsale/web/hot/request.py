@@ -1,5 +1,6 @@
 """A request at a line of a sale: the caller's channel, and the values in the body and in the cookies."""
 
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
@@ -7,6 +8,8 @@ from flashsale.life import places
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import Place
+from flashsale.web import problems
+from flashsale.web.api.hot_serializers import ITEM_FIELDS
 from flashsale.web.hot.http import HotRequest
 
 ITEMS_MAX = 50
@@ -27,6 +30,11 @@ class LineRequest(NamedTuple):
     def cookie_name(self) -> str:
         """The name of the cookie that holds the place token on our own page."""
         return f"fs_place_{self.card.code}"
+
+    def refuse_unknown_fields(self, known: AbstractSet[str]) -> None:
+        """Refuses UNKNOWN_FIELD for members of the body that this verb would ignore."""
+        if not self.body.keys() <= known:
+            raise _unknown(self.body, known)
 
     def text(self, name: str) -> str:
         """A string of the body, "" if the field is missing; refuses MALFORMED."""
@@ -82,9 +90,16 @@ class LineRequest(NamedTuple):
         return [_item(item) for item in items]
 
 
+def _unknown(body: dict[str, Any], known: AbstractSet[str]) -> Refused:
+    unknown = [name for name in body if name not in known]
+    return Refused(Outcome.UNKNOWN_FIELD, problems.unknown_fields(unknown, sorted(known)))
+
+
 def _item(item: object) -> tuple[str, int]:
     if not isinstance(item, dict) or not isinstance(item.get("sku"), str):
         raise Refused(Outcome.MALFORMED, "An item is an object with sku (a string) and quantity (a whole number).")
+    if not item.keys() <= ITEM_FIELDS:
+        raise _unknown(item, ITEM_FIELDS)
     quantity = item.get("quantity")
     if type(quantity) is not int:  # rejects a bool, which is an int in Python
         raise Refused(Outcome.BAD_QUANTITY, "quantity must be a whole number.")

@@ -21,9 +21,12 @@ from flashsale.gate.sale_card import SaleCard
 from flashsale.life import places
 from flashsale.life.enter import digest_identity
 from flashsale.providers.messages import codes as sender
-from flashsale.rules.identity import Axis, message_address, mobile_country
+from flashsale.providers.messages.failures import failure_of
+from flashsale.rules import proof_of_work
+from flashsale.rules.identity import Axis, BadValue, message_address, mobile_country
 from flashsale.rules.one_time_code import read_code
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.proof_of_work import Solution
 from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
 from flashsale.web import browser_cookie, limits
 from flashsale.web.client_ip import address_of, client_network, customer_network
@@ -33,6 +36,9 @@ from flashsale.web.pages.json_views import json_post, text_fields
 log = structlog.get_logger(__name__)
 KIND = "challenge"
 VALID_MS = 10 * 60 * 1000
+# A slow phone solves a puzzle in far less time. The clocks of web processes may differ a little.
+PUZZLE_S = 5 * 60
+CLOCKS_DIFFER_S = 60
 PROOF_S = 30 * 24 * 60 * 60
 # Sending waits for the servers of other companies. It may take at most this many of a process's eight threads, because
 # the same threads also confirm orders.
@@ -48,15 +54,52 @@ def can_prove(*, card: SaleCard) -> bool:
 
 
 @json_post
+def puzzle(request: HttpRequest, code: str) -> HttpResponse:  # noqa: ARG001
+    """A puzzle for a browser that wants a code. It is signed, so nothing is stored for it."""
+    card = bridge.run(places.sale_card(code=code))
+    if not card.codes_need_work:
+        raise Refused(Outcome.NOT_FOUND, "This sale sends codes without a puzzle.")
+    return JsonResponse(proof_of_work.puzzle(_puzzle_key(card), expires_s=_now_ms() // 1000 + PUZZLE_S))
+
+
+def _puzzle_key(card: SaleCard) -> bytes:
+    return hmac.digest(settings.FLASHSALE_PEPPER, f"puzzle/{card.campaign}".encode(), "sha256")
+
+
+def _solution(card: SaleCard, payload: str) -> Solution | None:
+    """The puzzle that this request has solved, None if the sale needs none. Refuses UNSOLVED and changes nothing."""
+    if not card.codes_need_work:
+        return None
+    try:
+        return proof_of_work.solution(_puzzle_key(card), payload, now_s=_now_ms() / 1000)
+    except proof_of_work.Unsolved as error:
+        raise Refused(Outcome.UNSOLVED, f"work: {error}.") from error
+
+
+def _spend(solved: Solution | None) -> None:
+    """Uses a solved puzzle up. Redis keeps it until it has expired, so it counts once; refuses UNSOLVED later."""
+    if solved is None:
+        return
+    keep_s = solved.expires_s - _now_ms() // 1000 + CLOCKS_DIFFER_S
+    if not limits.is_first_use("puzzle", solved.challenge, keep_s=keep_s):
+        raise Refused(Outcome.UNSOLVED, "work: used before.")
+
+
+@json_post
 def send(request: HttpRequest, code: str) -> HttpResponse:
-    """Sends a code to each contact of the body; responds with the sealed challenges by axis."""
+    """Sends a code to each contact of the body; responds with the sealed challenges by axis.
+
+    In a campaign that asks for it, "work" is the solution of a puzzle. The checks that need no store come first.
+    """
     card = bridge.run(places.sale_card(code=code))
     if not can_prove(card=card):
         raise Refused(Outcome.FORBIDDEN, "This sale cannot be entered by our page.")
-    contacts = text_fields(request, *(axis.value for axis in card.hard_at_enter))
+    contacts = text_fields(request, *(axis.value for axis in card.hard_at_enter), "work")
+    solved = _solution(card, contacts.pop("work"))
     digests = digest_identity(card=card, values={Axis(name): value for name, value in contacts.items()})
     _refuse_unreachable(card, contacts)
     with _sending_slot():
+        _spend(solved)
         _enforce_limits(request, [digest.hex() for digest in digests.values()])
         if Axis.PHONE in digests:
             _spend_budget(request)
@@ -65,9 +108,16 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
 
 
 def _refuse_unreachable(card: SaleCard, contacts: Mapping[str, str]) -> None:
-    """Refuses BAD_IDENTITY for a phone that is no mobile of the campaign's countries, before anything is counted."""
-    phone = contacts.get(Axis.PHONE.value)
-    if phone and mobile_country(message_address(Axis.PHONE, phone)) not in card.code_countries:
+    """Refuses BAD_IDENTITY before anything is counted.
+
+    A phone must be a mobile of the campaign's countries, and a mailbox must be one that e-mails can reach.
+    """
+    try:
+        reachable = {name: message_address(Axis(name), value) for name, value in contacts.items()}
+    except BadValue as error:
+        raise Refused(Outcome.BAD_IDENTITY, f"{error.axis.value}: {error}") from error
+    phone = reachable.get(Axis.PHONE.value)
+    if phone and mobile_country(phone) not in card.code_countries:
         countries = ", ".join(card.code_countries)
         raise Refused(Outcome.BAD_IDENTITY, f"phone: codes go to mobile numbers of {countries} only.")
 
@@ -115,6 +165,10 @@ def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
             message=sender.Message(axis=axis.value, to=message_address(axis, contact), code=code, sale=card.name)
         )
     except sender.NotSent as error:
+        failure = failure_of(error.__cause__ or error)
+        facts = {"failure": failure.reason.value, "smtp_code": failure.smtp_code}
+        # Without the error's text, which may name the address.
+        log.warning("a code was not sent", axis=axis.value, error=type(error.__cause__).__name__, **facts)
         raise Refused(Outcome.NOT_READY, "The code could not be sent.") from error
     mac = code_mac(settings.FLASHSALE_PEPPER, code, nonce)
     challenge = Challenge(card.campaign, axis, digest, mac, _now_ms() + VALID_MS, nonce)

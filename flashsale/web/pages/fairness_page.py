@@ -212,6 +212,8 @@ def _returned(data: Mapping[str, Any]) -> Table:
     rows: list[tuple[Any, ...]] = [
         (move["name"], move["units"], move["states"].get("sold", 0)) for move in returned["moved"]
     ]
+    if to_line := returned.get("to_line"):  # a report from before this rule does not have it
+        rows.append((_("Back to the line during the sale"), to_line, "–"))
     if returned["restored"]:
         rows.append((_("Back to their buyers"), returned["restored"], "–"))
     if returned["units"]:

@@ -77,6 +77,7 @@ def _case_context(case: Case) -> dict[str, Any]:
         "amount": format_money(order.amount, order.sale.campaign.currency),
         "refund": texts.refund(order),
         "until": format_time(cancellation.appeal_until, zone) if cancellation.appeal_until else "",
+        "time_to_appeal": texts.time_to_appeal(cancellation.appeal_until, zone),
         "possible": appeals.is_possible(case=case, now=timezone.now()),
         "refund_waits": order.limit_slots.exists(),
         "received": format_time(filed.received_at, zone) if filed else "",

@@ -20,6 +20,7 @@ from flashsale.life import release as releasing
 from flashsale.life.cancel import cancel
 from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.confirm import confirm as confirm_order
+from flashsale.life.contact import CONTACT_FIELDS
 from flashsale.life.notify import appeal_outcome_text
 from flashsale.models import Cancellation, Payment, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
@@ -29,20 +30,19 @@ from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.rules.states import ReservationState
 from flashsale.web import browser_cookie, client_ip, problems
 from flashsale.web.formatting import format_time
+from flashsale.web.idempotency import answer_once, fingerprint, valid_key
 from flashsale.web.pages import own_orders, texts
 from flashsale.web.pages.json_views import json_post, text_fields
 from flashsale.web.pages.sale_page import busy_page, page_context
 
-BUYER = ("name", "address", "phone", "email")
-
 
 @json_post
 def confirm(request: HttpRequest, code: str) -> HttpResponse:
-    """Pays the reservation of this browser's place; responds with the address of the order page."""
-    fields = text_fields(request, "reservation", "amount", "method", "instrument", *BUYER)
-    missing = [name for name in BUYER if not fields[name].strip()]
-    if missing:
-        raise Refused(Outcome.BAD_IDENTITY, f"Missing: {', '.join(missing)}.")
+    """Pays the reservation of this browser's place; responds with the address of the order page.
+
+    The script sends an Idempotency-Key for each press of the button. Without one, the body is the key.
+    """
+    fields = text_fields(request, "reservation", "amount", "method", "instrument", *CONTACT_FIELDS)
     row = _own(request, code, _uuid(fields["reservation"]))
     identity = {
         Axis.PHONE: fields["phone"],
@@ -52,10 +52,24 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
         Axis.DEVICE: browser_cookie.browser_id(request),
         Axis.NETWORK: client_ip.address_of(request),
     }
-    buyer = Buyer(identity, {name: fields[name] for name in BUYER}, (get_language() or "id")[:2])
+    buyer = Buyer(identity, {name: fields[name] for name in CONTACT_FIELDS}, (get_language() or "id")[:2])
     payment_choice = PaymentChoice(_amount(fields["amount"]), fields["method"], fields["instrument"])
-    confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice)
-    return JsonResponse({"order": reverse("order", args=[code, row.pk])})
+
+    def pay(call: int) -> dict[str, Any]:
+        confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice, call=call)
+        row.refresh_from_db(fields=["state"])
+        return {"order": reverse("order", args=[code, row.pk])}
+
+    key = request.headers.get("Idempotency-Key")
+    document, _ = answer_once(
+        channel=row.channel_id,
+        # A key belongs to the place that made the reservation, so those of two browsers never meet.
+        key=fingerprint([str(row.pk), valid_key(key) if key else fields]),
+        request=fingerprint([str(row.pk), fields]),
+        act=pay,
+        settled=lambda _: row.state != ReservationState.HELD,
+    )
+    return JsonResponse(document)
 
 
 @json_post
@@ -174,9 +188,8 @@ def _notes(row: Reservation) -> list[str]:
     notes = [why.title.in_language(language), why.explanation.in_language(language)]
     if filed and cancellation.case_id:
         notes.append(appeal_outcome_text(filed) or gettext("Your appeal has arrived. Somebody else decides it."))
-    elif cancellation.appeal_until and cancellation.appeal_until >= timezone.now():
-        until = format_time(cancellation.appeal_until, row.sale.campaign.time_zone)
-        notes.append(gettext("You can appeal until %(until)s.") % {"until": until})
+    elif cancellation.has_time_to_appeal(timezone.now()):
+        notes.append(texts.time_to_appeal(cancellation.appeal_until, row.sale.campaign.time_zone))
     return notes
 
 
@@ -197,5 +210,11 @@ def _actions(row: Reservation) -> list[dict[str, str]]:
     if row.state == ReservationState.HELD:
         return action("release", gettext("Cancel reservation"), gettext("Yes, my turn is over then."))
     if row.state == ReservationState.CONFIRMED:
-        return action("cancel", gettext("Cancel this order"), gettext("Yes, cancel it and refund me."))
+        sure = gettext("Yes, cancel it and refund me.")
+        if not row.sale.is_over(timezone.now()):
+            sure = gettext(
+                "Yes, cancel it and refund me. The next person gets the unit. It counts as a reservation that I did "
+                "not pay; after two of these I cannot reserve again in this campaign."
+            )
+        return action("cancel", gettext("Cancel this order"), sure)
     return []

@@ -226,6 +226,7 @@ def _script_data(
         "proven": _is_proven(request, card),
         "status": document,
         "texts": texts.script(limit=card.weight),
+        "work": texts.work() if card.codes_need_work else None,
         "place": view
         and {"index": view.index, "number": view.number, "state": view.state, "claim_ends": view.claim_ends},
     }
@@ -273,6 +274,7 @@ def _sale_context(card: SaleCard) -> dict[str, Any]:
             "commitment": card.commitment,
             "weight": card.weight,
             "limit": card.weight,
+            "extra_time_share": card.extra_time_share,
             "phase": "",
             "over": "",
             "code": card.code,

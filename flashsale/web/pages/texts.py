@@ -1,5 +1,6 @@
 """Texts of our pages that are not in a template: names of states, and the texts that line.js shows."""
 
+from datetime import datetime
 from math import ceil
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PaymentState, Phase, ReservationState
 from flashsale.web import problems
+from flashsale.web.formatting import format_time
 
 
 def phases() -> dict[str, str]:
@@ -35,6 +37,13 @@ def place(number: int | None, ahead: int) -> str:
     if number is None:
         return _("You take part in the draw at the opening.")
     return _("Your number is %(number)d; people ahead of you: %(ahead)d.") % {"number": number, "ahead": ahead}
+
+
+def time_to_appeal(until: datetime | None, zone: str) -> str:
+    """Until when a buyer can appeal. The time has no end while the letter about the cancellation is not sent."""
+    if until is None:
+        return _("You can appeal. The time to appeal begins when our letter to you is sent.")
+    return _("You can appeal until %(until)s.") % {"until": format_time(until, zone)}
 
 
 def order_states() -> dict[str, str]:
@@ -109,6 +118,17 @@ def script(*, limit: int) -> dict[str, object]:
     }
 
 
+def work() -> dict[str, str]:
+    """The texts that work.js shows."""
+    return {
+        "wait": _("One moment: this device is solving a small puzzle that keeps robots away. It takes a few seconds."),
+        "none": _(
+            "This browser cannot solve the puzzle that keeps robots away, because the page was not opened over HTTPS "
+            "or the browser is too old. Open the page with https:// or another browser."
+        ),
+    }
+
+
 def refusal(refused: Refused, *, has_place: bool) -> str:
     """What a shopper reads after a refusal; says more than the title of the problem where it can."""
     language = (get_language() or "id")[:2]
@@ -122,13 +142,20 @@ def refusal(refused: Refused, *, has_place: bool) -> str:
             return _("The phone code is wrong or expired. Use the newest message.")
         case Outcome.WRONG_CODE, Axis.EMAIL:
             return _("The e-mail code is wrong or expired. Use the newest message.")
+        case Outcome.BAD_IDENTITY, detail if detail.startswith(f"{Axis.EMAIL}: {Axis.EMAIL} is "):
+            return _("The e-mail address does not look right. It must be like name@example.com.")
+        case Outcome.BAD_IDENTITY, detail if detail.startswith(f"{Axis.PHONE}: {Axis.PHONE} is "):
+            return _("The phone number does not look right. It must be like 0812 3456 7890.")
     return problems.title(refused.outcome, language)
 
 
 def endings(*, limit: int) -> dict[str, tuple[str, str]]:
     """Why a shopper cannot go on, by state of the place, phase of the sale or problem code: (heading, explanation)."""
     return {
-        "gone": (_("Sold out"), _("All units are sold and paid for. Thank you for standing in line.")),
+        "gone": (
+            _("Sold out"),
+            _("All units are sold and paid for. If a buyer cancels, this page calls the next person."),
+        ),
         "closed": (_("The sale is over"), _("No reservation can be made any more.")),
         "called_off": (
             _("The sale was called off"),
@@ -154,8 +181,11 @@ def endings(*, limit: int) -> dict[str, tuple[str, str]]:
             _("The limit is %(limit)d per person; what you have already bought or reserved counts.") % {"limit": limit},
         ),
         "unpaid_twice": (
-            _("Twice unpaid"),
-            _("You did not pay in time twice: no further reservation in this campaign."),
+            _("No further reservation"),
+            _(
+                "Two of your reservations were not paid in time, or were cancelled. "
+                "You cannot reserve in this campaign."
+            ),
         ),
         "place_elsewhere": (
             _("You stand in another line"),

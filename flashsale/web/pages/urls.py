@@ -23,6 +23,7 @@ urlpatterns = [
     path("s/<code:code>/rules", rule_set_page.rules, name="rules"),
     path("s/<code:code>/receipt", sale_page.receipt, name="receipt"),
     path("s/<code:code>/plan", plan_page.plan, name="plan"),
+    path("s/<code:code>/puzzle", codes.puzzle, name="puzzle"),
     path("s/<code:code>/codes", codes.send, name="codes"),
     path("s/<code:code>/prove", codes.prove, name="prove"),
     path("s/<code:code>/confirm", orders.confirm, name="confirm"),

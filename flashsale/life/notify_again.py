@@ -1,0 +1,87 @@
+"""Notify again: what a person does about a letter that did not reach its buyer.
+
+The person sends it again, corrects the address first, or tells the buyer in another way and notes that. Each is
+recorded in the audit trail, without the address.
+"""
+
+from typing import Any
+
+from cryptography.fernet import InvalidToken
+from django.db import transaction
+from django.utils import timezone
+
+from flashsale.life.notify import begin_time_to_appeal
+from flashsale.models import Cancellation, Contact, Notice, Record
+from flashsale.rules.identity import Axis, BadValue, message_address
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import NoticeState
+
+
+@transaction.atomic
+def send_again(*, notice: Notice, by: Any) -> Notice:
+    """Makes a letter due again, as if it had never been tried. Does nothing with a letter that is due.
+
+    While the time to appeal still runs, it waits for this letter and begins again with it.
+    """
+    row = _locked(notice)
+    if row.state != NoticeState.DUE:
+        _make_due(row)
+        _note("send_again", row, by)
+    return row
+
+
+@transaction.atomic
+def correct_address(*, notice: Notice, email: str, by: Any) -> Notice:
+    """Gives the buyer's contact another e-mail address, and makes the letter due again.
+
+    Refuses BAD_IDENTITY for an address that cannot be right, NOT_FOUND when the contact data is deleted or cannot be
+    read.
+    """
+    row = _locked(notice)
+    contact = Contact.objects.select_for_update().filter(reservation=row.reservation_id).first()
+    if contact is None:
+        raise Refused(Outcome.NOT_FOUND, "The contact data of this buyer is deleted.")
+    try:
+        contact.add(email=message_address(Axis.EMAIL, email))
+    except BadValue as error:
+        raise Refused(Outcome.BAD_IDENTITY, f"{error.axis.value}: {error}") from error
+    except InvalidToken as error:
+        raise Refused(Outcome.NOT_FOUND, "This server's key cannot read the contact data.") from error
+    _make_due(row)
+    _note("correct_address", row, by)
+    return row
+
+
+@transaction.atomic
+def told(*, notice: Notice, by: Any) -> Notice:
+    """Notes that a person told the buyer in another way, such as by telephone. A repeat changes nothing.
+
+    The time to appeal begins now, if it waited for the letter. Refuses FORBIDDEN when the letter was sent.
+    """
+    row = _locked(notice)
+    if row.state == NoticeState.SENT:
+        raise Refused(Outcome.FORBIDDEN, "The letter is sent.")
+    if row.state != NoticeState.TOLD:
+        row.state, row.sent_at = NoticeState.TOLD, timezone.now()
+        row.save(update_fields=["state", "sent_at"])
+        begin_time_to_appeal(row, row.sent_at)
+        _note("told", row, by)
+    return row
+
+
+def _locked(notice: Notice) -> Notice:
+    rows = Notice.objects.select_for_update(of=("self",)).select_related("sale__campaign")
+    return rows.get(pk=notice.pk)
+
+
+def _make_due(row: Notice) -> None:
+    row.state, row.due_at, row.attempts, row.sent_at = NoticeState.DUE, timezone.now(), 0, None
+    row.save(update_fields=["state", "due_at", "attempts", "sent_at"])
+    if row.kind == Notice.Kind.CANCELLED:
+        running = Cancellation.objects.filter(reservation=row.reservation_id, case__isnull=False, case__appeal=None)
+        running.filter(appeal_until__gte=row.due_at).update(appeal_until=None)
+
+
+def _note(verb: str, row: Notice, by: Any) -> None:
+    facts = {"letter": row.kind, "reservation": str(row.reservation_id), "failure": row.failure}
+    Record.write(verb, by=by, sale=row.sale, subject=row, facts=facts)

@@ -1,0 +1,125 @@
+"""The rights of PostgreSQL roles: what the role of doors, web and workers needs, and what it must not be able to do.
+
+The owner's role runs migrations and this module's statements. The app's role reads and writes rows. It cannot change
+tables, triggers and functions, and it can only add to the audit trail.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.db import connection
+
+from flashsale.models.record import AppendOnly
+
+# A person with one of these can act as PostgreSQL's own process, or write to tables without a grant.
+DANGEROUS_ROLES = (
+    "pg_write_all_data",
+    "pg_execute_server_program",
+    "pg_write_server_files",
+    "pg_read_server_files",
+    "pg_maintain",
+)
+ATTRIBUTES = {
+    "rolsuper": "SUPERUSER",
+    "rolcreaterole": "CREATEROLE",
+    "rolcreatedb": "CREATEDB",
+    "rolreplication": "REPLICATION",
+    "rolbypassrls": "BYPASSRLS",
+}
+TABLES = """
+    SELECT relname, pg_has_role(%(role)s, relowner, 'MEMBER') AS owns,
+        has_table_privilege(%(role)s, c.oid, 'TRUNCATE, TRIGGER') AS shapes,
+        has_any_column_privilege(%(role)s, c.oid, 'UPDATE') OR has_table_privilege(%(role)s, c.oid, 'DELETE') AS changes
+    FROM pg_class c
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') ORDER BY relname"""
+OURS = """
+    SELECT format('%%I.%%I', current_schema(), relname), relname, relkind FROM pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'S')
+        AND pg_has_role(current_user, relowner, 'USAGE')
+    ORDER BY relname"""
+
+
+def append_only_tables() -> set[str]:
+    """The tables to which rows are only added: the audit trail, and every other model with this constraint."""
+    return {
+        model._meta.db_table  # noqa: SLF001 - Django's way to a table's name
+        for model in apps.get_models()
+        if any(isinstance(constraint, AppendOnly) for constraint in model._meta.constraints)  # noqa: SLF001
+    }
+
+
+def grants(role: str) -> Iterator[str]:
+    """The statements that give `role` what the app needs, and take everything else away. Safe to repeat."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT quote_ident(%s), quote_ident(current_schema()), quote_ident(current_database())", [role])
+        name, schema, database = cursor.fetchone()
+        cursor.execute(OURS, [])
+        ours = cursor.fetchall()
+    yield f"REVOKE ALL ON DATABASE {database} FROM {name}"
+    yield f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC"
+    yield f"REVOKE ALL ON SCHEMA {schema} FROM {name}"
+    yield f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC"
+    yield f"GRANT CONNECT ON DATABASE {database} TO {name}"
+    yield f"GRANT USAGE ON SCHEMA {schema} TO {name}"
+    for quoted, table, kind in ours:
+        what = "SEQUENCE" if kind == "S" else "TABLE"
+        yield f"REVOKE ALL ON {what} {quoted} FROM {name}, PUBLIC"
+        yield f"GRANT {_rights(table, kind)} ON {what} {quoted} TO {name}"
+
+
+def _rights(table: str, kind: str) -> str:
+    if kind == "S":
+        return "USAGE, SELECT"
+    if table == "django_migrations":
+        return "SELECT"
+    return "SELECT, INSERT" if table in append_only_tables() else "SELECT, INSERT, UPDATE, DELETE"
+
+
+def dangers(role: str) -> list[str]:
+    """What this role can do to the audit trail and to tables, in words; empty if it has only the rights of the app."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(ATTRIBUTES)} FROM pg_roles WHERE rolname = %s", [role])  # noqa: S608 - ours
+        found = [f"is {word}" for has, word in zip(cursor.fetchone(), ATTRIBUTES.values(), strict=True) if has]
+        if "is SUPERUSER" in found:
+            return ["is SUPERUSER"]  # everything else follows
+        return [*found, *_of_owners(cursor, role), *_of_tables(cursor, role)]
+
+
+def _of_owners(cursor: Any, role: str) -> list[str]:
+    cursor.execute(
+        """
+        SELECT pg_has_role(%(role)s, nspowner, 'MEMBER'), has_schema_privilege(%(role)s, nspname, 'CREATE'),
+            (SELECT pg_has_role(%(role)s, datdba, 'MEMBER') FROM pg_database WHERE datname = current_database()),
+            ARRAY(SELECT rolname::text FROM pg_roles
+                WHERE rolname = ANY(%(dangerous)s) AND pg_has_role(%(role)s, oid, 'MEMBER'))
+        FROM pg_namespace WHERE nspname = current_schema()""",
+        {"role": role, "dangerous": list(DANGEROUS_ROLES)},
+    )
+    owns_schema, creates, owns_database, member_of = cursor.fetchone()
+    return [
+        *(["owns the database"] if owns_database else []),
+        *(["owns the schema"] if owns_schema else []),
+        *(["can create tables and functions in the schema"] if creates else []),
+        *(f"is a member of {name}" for name in member_of),
+    ]
+
+
+def _of_tables(cursor: Any, role: str) -> list[str]:
+    cursor.execute(TABLES, {"role": role})
+    rows = cursor.fetchall()
+    only_added = {*append_only_tables(), "django_migrations"}
+    owned = [table for table, owns, _, _ in rows if owns]
+    shaped = [table for table, _, shapes, _ in rows if shapes]
+    changed = [table for table, _, _, changes in rows if changes and table in only_added]
+    return [
+        *([f"owns {_some(owned)}, so it can drop their triggers"] if owned else []),
+        *([f"can truncate or put triggers on {_some(shaped)}"] if shaped else []),
+        *([f"can change or delete rows of {_some(changed)}"] if changed else []),
+    ]
+
+
+def _some(names: list[str]) -> str:
+    """The first names, the tables of the trail before all others."""
+    first = sorted(names, key=lambda name: name not in append_only_tables())[:2]
+    return ", ".join(first) + (f" and {len(names) - len(first)} more tables" if len(names) > len(first) else "")

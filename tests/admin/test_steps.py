@@ -1,0 +1,210 @@
+"""A step that is not offered is not performed either, also when it is sent eight times at once."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+
+from flashsale.admin import action_page
+from flashsale.admin.action_page import ActionAdmin
+from flashsale.life import appeal, cancel, refund, review, sale_control
+from flashsale.models import Case, PartnerKey, Payment, Record, Sale, partner_key
+from flashsale.rules.outcomes import Refused
+from tests.admin.forms import messages_on
+from tests.admin.orders import buy
+from tests.factories import PHONE, lobby_sale, poco_campaign
+from tests.races.crowd import at_once
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+
+REASON = "one_person_many_identities"
+NOT_OFFERED = "not done, because its present state does not allow this. Nothing was changed."
+
+
+def _url(model: str, action: str, *pks: Any) -> str:
+    return reverse(f"admin:flashsale_{model}_{action}") + "?" + "&".join(f"id={pk}" for pk in pks)
+
+
+def _post(client: Client, model: str, action: str, *pks: Any, **data: Any) -> Any:
+    return client.post(_url(model, action, *pks), data, follow=True)
+
+
+def test_the_own_page_gets_no_bearer_key(alice: Client) -> None:
+    page = poco_campaign().channels.get(code="mi.com")
+    answer = _post(alice, "channel", "make-key", page.pk)
+    assert messages_on(answer) == [f"mi.com: {NOT_OFFERED}"]
+    assert not PartnerKey.objects.exists()
+    with pytest.raises(ValidationError, match="Only a partner"):
+        PartnerKey.make(page)
+    assert not PartnerKey.objects.exists()
+
+
+def _every_action() -> list[tuple[Any, Any]]:
+    pages = [page for page in admin.site._registry.values() if isinstance(page, ActionAdmin)]
+    return [(page, action) for page in pages for action in page.row_actions]
+
+
+@pytest.mark.parametrize(("page", "action"), _every_action(), ids=lambda part: getattr(part, "name", ""))
+def test_no_step_of_any_admin_is_performed_unless_it_is_offered(
+    root: Client, page: Any, action: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = object_of(page.model)
+    performed = []
+    monkeypatch.setattr(type(action), "perform", lambda *_, **fields: performed.append(fields["row"].pk) or "done")
+    monkeypatch.setattr(type(action), "build_form", lambda *_: forms.Form({}))
+    monkeypatch.setattr(type(action), "rows_to_open_first", lambda *_: ())
+    monkeypatch.setattr(type(action), "consequences", lambda *_: [])
+    monkeypatch.setattr(type(action), "tables", lambda *_: [])
+    monkeypatch.setattr(type(action), "obstacles", lambda *_: [])
+    for offered in (False, True):
+        monkeypatch.setattr(type(action), "is_available", lambda *_, offered=offered: offered)
+        answer = _post(root, page.opts.model_name, action.name, row.pk)
+        assert messages_on(answer) == (["done"] if offered else [f"{row}: {NOT_OFFERED}"])
+    assert performed == [row.pk]
+
+
+def object_of(model: Any) -> Any:
+    """A row of this table; a campaign with a sale and everything after it is made first."""
+    campaign = poco_campaign()
+    sale = lobby_sale(campaign, stock={PHONE: 3})
+    PartnerKey.make(campaign.channels.get(code="lazada"))
+    (order,) = buy(sale, ["ani"])
+    one, two = (User.objects.create_user(name) for name in ("sari", "tono"))
+    case = review.approve(case=review.propose(case=review.open_case(reservation=order), code=REASON, by=one), by=two)
+    appeal.appeal(case=case)
+    return model.objects.first()
+
+
+def test_a_step_whose_page_is_old_is_refused_and_changes_nothing(alice: Client) -> None:
+    sale = lobby_sale()
+    page = alice.get(_url("sale", "pause", sale.pk))
+    assert page.context["available"] == [sale]
+    sale_control.call_off(sale=sale, message="The phones were stolen")
+    before, records = Sale.objects.values().get(), Record.objects.count()
+    for action, data in (("pause", {"message": "Back soon"}), ("resume", {}), ("publish", {}), ("close-early", {})):
+        assert messages_on(_post(alice, "sale", action, sale.pk, **data)) == [f"26 January: {NOT_OFFERED}"]
+    assert (Sale.objects.values().get(), Record.objects.count()) == (before, records)
+
+
+def test_a_decision_that_another_reviewer_was_faster_with_is_refused(bob: Client, carol: Client) -> None:
+    (order,) = buy(lobby_sale(), ["ani"])
+    case = review.open_case(reservation=order)
+    _post(bob, "case", "propose", case.pk, reason=REASON)
+    assert messages_on(_post(carol, "case", "propose", case.pk, reason="automated_order")) == [
+        f"{Case.objects.get()}: {NOT_OFFERED}"
+    ]
+    assert Case.objects.get().reason == REASON
+
+
+def test_of_many_rows_only_those_change_whose_state_allows_it(alice: Client) -> None:
+    channel = poco_campaign().channels.get(code="lazada")
+    (first, _), (second, _) = PartnerKey.make(channel), PartnerKey.make(channel)
+    first.revoke()
+    revoked_at = PartnerKey.objects.get(pk=first.pk).revoked_at
+    answer = _post(alice, "partnerkey", "revoke", first.pk, second.pk)
+    assert messages_on(answer) == [f"{first}: {NOT_OFFERED}", "Revoke: 1 of 2 done."]
+    assert PartnerKey.objects.get(pk=first.pk).revoked_at == revoked_at
+    assert PartnerKey.objects.get(pk=second.pk).revoked_at is not None
+
+
+def test_a_refund_that_has_not_failed_is_not_made_due_again(bob: Client) -> None:
+    (order,) = buy(lobby_sale(), ["ani"])
+    answer = _post(bob, "reservation", "refund-again", order.pk)
+    assert messages_on(answer) == [f"{order}: {NOT_OFFERED}"]
+    assert (refund.refund_again(reservation=order.pk), Payment.objects.get().state) == (False, "paid")
+    Payment.objects.update(state="refund_failed")
+    assert messages_on(_post(bob, "reservation", "refund-again", order.pk)) == ["The refund is due again."]
+    assert Payment.objects.get().state == "refund_due"
+    assert Record.objects.first().what == "refund_again"
+
+
+def test_an_order_that_was_cancelled_meanwhile_gets_no_case() -> None:
+    (order,) = buy(lobby_sale(), ["ani"])
+    cancel.cancel(reservation=order.pk, channel=order.channel_id, code="buyer_request")
+    with pytest.raises(Refused):
+        review.open_case(reservation=order)
+    assert not Case.objects.exists()
+
+
+def test_a_request_waits_for_another_one_on_the_same_row_and_then_says_so(
+    alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no advisory locks")
+    monkeypatch.setattr(action_page, "LOCK_WAIT_S", 0.1)
+    channel = poco_campaign().channels.get(code="lazada")
+    locked, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with action_page.row_lock(channel):
+            locked.set()
+            release.wait(20)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert locked.wait(20)
+        answer = _post(alice, "channel", "make-key", channel.pk)
+    finally:
+        release.set()
+        holder.join()
+    assert messages_on(answer) == [
+        "Lazada: not done, because another request is changing it right now. Look at it again."
+    ]
+    assert not PartnerKey.objects.exists()
+    assert _post(alice, "channel", "make-key", channel.pk).context["stored"] == PartnerKey.objects.get()
+
+
+@pytest.fixture
+def _all_count_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight requests count the keys before one of them makes a key, unless a lock keeps them apart."""
+    counted, make = threading.Barrier(8), PartnerKey.objects.create
+
+    def create(**fields: Any) -> PartnerKey:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            counted.wait(timeout=2)
+        return make(**fields)
+
+    monkeypatch.setattr(PartnerKey.objects, "create", create)
+
+
+@contextlib.contextmanager
+def _no_lock(_row: Any) -> Iterator[bool]:
+    yield True
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_all_count_first")
+@pytest.mark.parametrize("guards", [(), ("action",), ("verb",), ("action", "verb")], ids="+".join)
+def test_eight_requests_at_once_make_two_keys(
+    alice: Client, monkeypatch: pytest.MonkeyPatch, guards: tuple[str, ...]
+) -> None:
+    """Without both guards, the control, they make more."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    channel = poco_campaign().channels.get(code="lazada")
+    if "action" not in guards:
+        monkeypatch.setattr(action_page, "row_lock", _no_lock)
+    if "verb" not in guards:
+        monkeypatch.setattr(partner_key, "lock_channel", lambda channel: channel)
+    user = User.objects.get(username="alice")
+
+    def send() -> int:
+        client = Client(headers={"accept-language": "en"})
+        client.force_login(user)
+        return client.post(_url("channel", "make-key", channel.pk), {}).status_code
+
+    statuses = at_once([send] * 8)
+    active = channel.keys.filter(revoked_at=None).count()
+    assert active == 2 if guards else active > 2
+    assert sorted(statuses) == [200] * active + [302] * (8 - active)

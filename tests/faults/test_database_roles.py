@@ -1,0 +1,229 @@
+"""The role of doors, web and workers: it can do all their work, and cannot touch the audit trail or a table."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from flashsale.management import database_roles, doctor_checks
+from flashsale.models import Record
+from tests import servers
+from tests.factories import lobby_sale
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "on_postgresql")]
+APP, PASSWORD = f"app_{os.getpid()}", "correct horse's battery"
+RUN = "import django; django.setup(); from tests.faults import app_role; app_role.main()"
+
+
+@pytest.fixture
+def on_postgresql() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no roles")
+
+
+def owner_runs(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of the test database for the app's role, which `manage.py grants` has made."""
+    monkeypatch.setenv("FLASHSALE_APP_PASSWORD", PASSWORD)
+    call_command("grants", APP, verbosity=0)
+    url = urlsplit(servers.books_url())
+    yield urlunsplit(url._replace(netloc=f"{APP}@{url.hostname}:{url.port}"))
+    owner_runs(f"DROP OWNED BY {APP}", f"DROP ROLE {APP}")
+
+
+def rights(table: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relacl::text FROM pg_class WHERE relname = %s", [table])
+        return cursor.fetchone()[0]
+
+
+def result(url: str, statement: str) -> str:
+    """The error of the statement, or "done"."""
+    with psycopg.connect(url, autocommit=True, password=PASSWORD) as link:
+        try:
+            link.execute(statement)
+        except psycopg.Error as error:
+            return type(error).__name__
+    return "done"
+
+
+def test_the_role_lives_the_whole_life_of_a_sale(app: str) -> None:
+    environment = os.environ | {
+        "DATABASE_URL": app,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PGPASSWORD": PASSWORD,
+    }
+    command = [sys.executable, "-c", RUN]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["who"] == APP
+    assert answer["states"] == ["released", "cancelled", "confirmed", "confirmed"]
+    assert answer["units"] == ["free", "returned", "sold", "sold"]
+    assert {"publish", "cancel", "appeal", "read_contact"} <= set(answer["records"])
+    assert answer["broken"] == []
+
+
+COLUMNS = "position, at, who, what, subject, why, facts, previous, hash"
+AGAIN = f"SELECT {COLUMNS} FROM flashsale_record ON CONFLICT (position) DO UPDATE SET what = 'x'"  # noqa: S608
+UPSERT = f"INSERT INTO flashsale_record ({COLUMNS}) {AGAIN}"
+FORBIDDEN = [
+    "UPDATE flashsale_record SET who = 'somebody'",
+    "UPDATE flashsale_record SET who = who WHERE false",
+    "DELETE FROM flashsale_record",
+    "DELETE FROM flashsale_record WHERE false",
+    "TRUNCATE flashsale_record",
+    "TRUNCATE flashsale_reservation CASCADE",
+    "TRUNCATE flashsale_campaign CASCADE",
+    "DROP TRIGGER audit_trail_append_only ON flashsale_record",
+    "ALTER TABLE flashsale_record DISABLE TRIGGER audit_trail_append_only",
+    "ALTER TABLE flashsale_record DISABLE TRIGGER ALL",
+    "ALTER TABLE flashsale_record RENAME TO other",
+    "ALTER TABLE flashsale_record OWNER TO CURRENT_USER",
+    "ALTER TABLE flashsale_unit DROP CONSTRAINT flashsale_unit_pkey",
+    "ALTER TABLE flashsale_reservation ADD COLUMN x int",
+    "CREATE TRIGGER quiet BEFORE INSERT ON flashsale_record EXECUTE FUNCTION audit_trail_append_only()",
+    "CREATE RULE quiet AS ON INSERT TO flashsale_record DO INSTEAD NOTHING",
+    "CREATE OR REPLACE FUNCTION audit_trail_append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "DROP FUNCTION audit_trail_append_only() CASCADE",
+    "ALTER FUNCTION audit_trail_append_only() RENAME TO other",
+    "DROP TABLE flashsale_record",
+    "DROP SCHEMA public CASCADE",
+    "CREATE TABLE mine (x int)",
+    "CREATE TEMPORARY TABLE flashsale_record (x int)",
+    "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE INDEX mine ON flashsale_record (who)",
+    "CREATE ROLE mine",
+    "SET session_replication_role = replica",
+    "SELECT setval('flashsale_case_id_seq', 1)",
+    "INSERT INTO django_migrations (app, name, applied) VALUES ('x', 'x', now())",
+    "DELETE FROM django_migrations",
+    "ALTER ROLE CURRENT_USER SUPERUSER",
+    "COPY flashsale_record TO PROGRAM 'cat'",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT ALL ON TABLES TO CURRENT_USER",
+    "SET ROLE {owner}",
+    "SET SESSION AUTHORIZATION {owner}",
+    "ALTER DATABASE {database} OWNER TO CURRENT_USER",
+    "BEGIN; LOCK TABLE flashsale_record IN ACCESS EXCLUSIVE MODE",
+    UPSERT,
+]
+
+
+def test_every_statement_against_the_trail_and_the_tables_is_refused(app: str) -> None:
+    lobby_sale()
+    before = list(Record.objects.order_by("position").values())
+    assert before
+    names = {"owner": connection.settings_dict["USER"] or "flashsale", "database": connection.settings_dict["NAME"]}
+    results = {text: result(app, text.format(**names)) for text in FORBIDDEN}
+    assert set(results.values()) == {"InsufficientPrivilege"}, {
+        text: found for text, found in results.items() if found != "InsufficientPrivilege"
+    }
+    assert list(Record.objects.order_by("position").values()) == before
+
+
+def test_the_role_can_read_and_add_to_the_trail(app: str) -> None:
+    lobby_sale()
+    # A grant without the right to grant is only a warning.
+    assert result(app, "GRANT UPDATE ON flashsale_record TO CURRENT_USER") == "done"
+    assert database_roles.dangers(APP) == []
+    assert result(app, "SELECT * FROM flashsale_record") == "done"
+    assert result(app, "SELECT * FROM django_migrations") == "done"
+    copy = "SELECT position + 1000, at, who, what, subject, why, facts, 'x', hash FROM flashsale_record LIMIT 1"
+    assert result(app, f"INSERT INTO flashsale_record ({COLUMNS}) {copy}") == "done"
+
+
+def test_the_grants_are_safe_to_repeat_and_take_back_what_was_too_much(app: str) -> None:
+    owner_runs(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {APP}", f"GRANT CREATE ON SCHEMA public TO {APP}")
+    assert [text.split(" ")[0] for text in database_roles.dangers(APP)] == ["can", "can", "can"]
+    assert result(app, "UPDATE flashsale_record SET who = who WHERE false") != "InsufficientPrivilege"
+    for _ in range(2):
+        call_command("grants", APP, verbosity=0)
+        assert database_roles.dangers(APP) == []
+    assert result(app, "UPDATE flashsale_record SET who = who WHERE false") == "InsufficientPrivilege"
+
+
+@pytest.mark.parametrize(
+    ("statement", "word"),
+    [
+        ("ALTER ROLE {app} SUPERUSER", "is SUPERUSER"),
+        ("ALTER ROLE {app} CREATEROLE", "is CREATEROLE"),
+        ("GRANT {owner} TO {app}", "owns flashsale_record, auth_group and"),
+        ("ALTER TABLE flashsale_record OWNER TO {app}", "owns flashsale_record, so it can drop their triggers"),
+        ("ALTER DATABASE {database} OWNER TO {app}", "owns the database"),
+        ("GRANT pg_write_all_data TO {app}", "is a member of pg_write_all_data"),
+    ],
+)
+def test_a_role_that_could_still_drop_the_triggers_is_refused_and_nothing_changes(
+    app: str, statement: str, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = connection.settings_dict["USER"] or "flashsale"
+    names = {"app": APP, "owner": owner, "database": connection.settings_dict["NAME"]}
+    owner_runs(statement.format(**names), f"REVOKE INSERT ON flashsale_sale FROM {APP}")
+    before = rights("flashsale_sale")
+    try:
+        with pytest.raises(CommandError, match="Nothing was changed") as error:
+            call_command("grants", APP)
+        assert word in str(error.value)
+        assert rights("flashsale_sale") == before
+    finally:
+        owner_runs(
+            f"ALTER ROLE {APP} NOSUPERUSER NOCREATEROLE",
+            f"REVOKE {owner} FROM {APP}",
+            f"REVOKE pg_write_all_data FROM {APP}",
+            f"ALTER TABLE flashsale_record OWNER TO {owner}",
+            f"ALTER DATABASE {names['database']} OWNER TO {owner}",
+        )
+
+
+def test_a_role_that_does_not_exist_is_named_with_what_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLASHSALE_APP_PASSWORD", raising=False)
+    with pytest.raises(CommandError, match=r'There is no role no"body.*CREATE ROLE "no""body" LOGIN PASSWORD'):
+        call_command("grants", 'no"body')
+
+
+def test_the_owner_cannot_be_the_role_of_the_app() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        (owner,) = cursor.fetchone()
+    with pytest.raises(CommandError, match=f"You are connected as {owner}"):
+        call_command("grants", owner)
+
+
+def test_the_password_is_never_sent_as_text(app: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [APP])
+        assert cursor.fetchone()[0].startswith("SCRAM-SHA-256$")
+    with connection.execute_wrapper(_refuse_the_password):
+        call_command("grants", APP, verbosity=0)
+
+
+def _refuse_the_password(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    assert PASSWORD not in f"{sql} {params}"
+    return execute(sql, params, many, context)
+
+
+def test_doctor_says_when_the_role_could_drop_the_triggers(app: str, settings: Any) -> None:
+    check = doctor_checks._database_role()
+    assert (check.ok, "is SUPERUSER" in check.found) == (False, True)
+    assert "Roles of PostgreSQL" in check.fix
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET SESSION AUTHORIZATION {APP}")
+        try:
+            check = doctor_checks._database_role()
+        finally:
+            cursor.execute("RESET SESSION AUTHORIZATION")
+    assert (check.ok, check.found) == (True, f"{APP} has the rights of the app")

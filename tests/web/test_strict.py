@@ -1,0 +1,198 @@
+"""A member or a query parameter that an operation does not know is refused, is named, and changes nothing."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flashsale.models import ApiCall, DemoCharge, Payment, Sale
+from flashsale.providers.payments import DEMO_LATER, DemoProvider
+from flashsale.web.api.document import openapi
+from tests.factories import PHONE, open_now
+from tests.web.asgi import Reply, send_request
+from tests.web.partner import ORDER, Partner
+from tests.web.shop import Visitor
+
+Snapshot = Callable[[], Any]
+DOCUMENT = json.loads(openapi())
+OPERATIONS = sorted((path, method) for path, item in DOCUMENT["paths"].items() for method in item)
+POSTS = [path for path, method in OPERATIONS if method == "post"]
+CALLBACK = "/v1/payments/demo"
+
+
+class Caller:
+    """A partner whose every request would have an effect, if a test did not spoil it."""
+
+    def __init__(self, sale: Sale, lazada: Partner) -> None:
+        self.key = lazada.key
+        places = [lazada.enter(name) for name in ("ani", "budi", "eka")]
+        open_now(sale)
+        open_now(sale)
+        self.held, self.order = (
+            lazada.reserve(place, key=f"k{n}").json["reservation"] for n, place in enumerate(places[:2])
+        )
+        self.values = {"sale": sale.code, "line": "lazada", "code": sale.code, "id": self.held}
+        who = {"phone": "081298765432", "email": "dian@example.com"}
+        self.bodies: dict[str, dict[str, Any]] = {
+            "enter": {"identity": who},
+            **{verb: {"place": places[2]} for verb in ("look", "leave", "wait", "receipt")},
+            "reserve": {"place": places[2], "items": [{"sku": PHONE, "quantity": 1}]},
+            "confirm": ORDER | {"instrument": DEMO_LATER},
+            "cancel": {"reason": "buyer_request"},
+            "release": {},
+            "demo": {"reference": f"{self.held}/1", "amount": 1_799_000, "currency": "IDR", "paid": True},
+        }
+
+    def body(self, path: str) -> dict[str, Any]:
+        return self.bodies[path.rpartition("/")[2]]
+
+    def send(self, path: str, method: str, *, query: str = "", body: dict[str, Any] | None = None) -> Reply:
+        raw = b"" if body is None else json.dumps(body).encode()
+        headers: dict[str, Any] = {"authorization": f"Bearer {self.key}", "idempotency_key": "strict"}
+        if path == CALLBACK:
+            headers = self._signed(raw)
+        url = path.format(**self.values) + query
+        return send_request(method.upper(), url, raw=[raw], content_length=str(len(raw)), **headers)
+
+    def _signed(self, raw: bytes) -> dict[str, Any]:
+        now = str(int(time.time()))
+        signature = DemoProvider._sign("msg_1", now, raw)
+        return {"webhook_id": "msg_1", "webhook_timestamp": now, "webhook_signature": signature}
+
+
+@pytest.fixture
+def caller(sale: Sale, lazada: Partner) -> Caller:
+    return Caller(sale, lazada)
+
+
+@pytest.fixture
+def everything(snapshot: Snapshot) -> Snapshot:
+    """As `snapshot`, with the calls and payments that PostgreSQL has."""
+
+    def look() -> Any:
+        redis, books = snapshot()
+        # Every request counts for its limit.
+        kept = {key: value for key, value in redis.items() if b"limits:" not in key}
+        return kept, books, [list(model.objects.order_by("pk").values()) for model in (ApiCall, DemoCharge, Payment)]
+
+    return look
+
+
+def objects_in(body: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of the objects with named members in a body; an identity has axes for names."""
+    if isinstance(body, list):
+        return [found for n, part in enumerate(body) for found in objects_in(part, (*path, n))]
+    if not isinstance(body, dict) or path[-1:] == ("identity",):
+        return []
+    return [path, *(found for name, part in body.items() for found in objects_in(part, (*path, name)))]
+
+
+def spoiled(body: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(body))
+    part: Any = copy
+    for step in path:
+        part = part[step]
+    part["colour"] = "red"
+    return copy
+
+
+def test_an_unknown_query_parameter_is_refused_by_every_operation(caller: Caller, everything: Snapshot) -> None:
+    before = everything()
+    for path, method in OPERATIONS:
+        body = caller.body(path) if method == "post" else None
+        for query, name in (("?colour=red", "colour"), ("?colour", "colour"), ("?limit=5&Limit=5", "Limit")):
+            reply = caller.send(path, method, query=query, body=body)
+            assert (path, query, reply.code) == (path, query, (422, "unknown_field"))
+            assert name in reply.json["detail"]
+    assert everything() == before
+
+
+def test_an_unknown_member_is_refused_by_every_operation_at_every_depth(caller: Caller, everything: Snapshot) -> None:
+    before = everything()
+    for path in POSTS:
+        body = caller.body(path)
+        for place in objects_in(body):
+            reply = caller.send(path, "post", body=spoiled(body, place))
+            assert (path, place, reply.code) == (path, place, (422, "unknown_field"))
+            assert "colour" in reply.json["detail"]
+    assert everything() == before
+
+
+def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> None:
+    # Otherwise the tests above would show only that a refused request is refused.
+    verbs = ("enter", "look", "receipt", "reserve", "confirm", "demo", "release", "cancel", "leave", "wait")
+    codes = {}
+    for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
+        reply = caller.send(path, "post", body=caller.body(path))
+        codes[path.rpartition("/")[2]] = "" if reply.status < 300 else reply.json["code"]
+    assert {verb: code for verb, code in codes.items() if code} == {
+        "release": "key_reused", "cancel": "key_reused", "leave": "place_spent", "wait": "already_called",
+    }  # fmt: skip
+
+
+def test_a_quantity_does_not_cancel_the_whole_order(caller: Caller, everything: Snapshot) -> None:
+    cancel = "/v1/reservations/{id}/cancel"
+    assert caller.send("/v1/reservations/{id}/confirm", "post", body=ORDER).json["state"] == "confirmed"
+    before = everything()
+    reply = caller.send(cancel, "post", body={"reason": "buyer_request", "quantity": 1})
+    assert (reply.code, reply.json["errors"][0]["pointer"]) == ((422, "unknown_field"), "#/quantity")
+    assert reply.json["detail"] == "Not known here: quantity. Known: reason."
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=abc", "limit=0", "limit=-1", "limit=101", "limit=1.0", "limit=1_0", "limit=", "limit=+5", "limit=٣",
+        "limit=1e1", "limit=99999999999999999999", "limit=2&limit=3", "limit=2&limit=2", "cursor=", "cursor=a&cursor=b",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/v1/reservations", "/v1/sales"])
+def test_a_page_that_cannot_be_is_refused_and_named(lazada: Partner, path: str, query: str) -> None:
+    reply = send_request("GET", f"{path}?{query}", authorization=f"Bearer {lazada.key}")
+    assert (reply.code, reply.json["errors"][0]["pointer"]) == ((400, "malformed"), f"#/{query.partition('=')[0]}")
+
+
+@pytest.mark.parametrize("query", ["state=", "state=eaten", "sale=", "sale=a&sale=b", "state=held&state=held"])
+def test_a_filter_that_selects_nothing_is_refused(lazada: Partner, query: str) -> None:
+    reply = send_request("GET", f"/v1/reservations?{query}", authorization=f"Bearer {lazada.key}")
+    assert reply.code == (400, "malformed")
+
+
+def test_a_name_that_may_be_personal_is_not_repeated(caller: Caller) -> None:
+    for name in ("budi@example.com", "081298765432", "", "x" * 41, "a/b~c", "é"):
+        look = caller.send("/v1/sales/{sale}/lines/{line}/look", "post", body={name: 1})
+        cancel = caller.send("/v1/reservations/{id}/cancel", "post", body={"reason": "buyer_request", name: 1})
+        for reply in (look, cancel):
+            assert reply.code == (422, "unknown_field")
+            assert "(not a word)" in reply.json["detail"]
+            assert not name or name not in reply.body.decode()
+
+
+def test_a_hundred_unknown_names_make_no_long_answer(caller: Caller) -> None:
+    names = {f"name_{n}": n for n in range(100)}
+    for path in ("/v1/sales/{sale}/lines/{line}/look", "/v1/reservations/{id}/release"):
+        reply = caller.send(path, "post", body=names)
+        assert (reply.code, len(reply.body) < 2500) == ((422, "unknown_field"), True)
+
+
+def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
+    caller: Caller, sale: Sale, everything: Snapshot
+) -> None:
+    ani = Visitor(sale, "farah")
+    assert ani.enter().status == 201
+    before = everything()
+    assert ani.hot("look", {"place": caller.bodies["look"]["place"]}).code == (422, "unknown_field")
+    assert ani.hot("enter", {"identity": {}}).code == (422, "unknown_field")
+    both = caller.bodies["reserve"] | caller.bodies["enter"]
+    assert caller.send("/v1/sales/{sale}/lines/{line}/reserve", "post", body=both).code == (422, "unknown_field")
+    assert everything() == before
+
+
+def test_the_document_says_that_there_are_no_others() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack"}
+    assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
+    assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False
