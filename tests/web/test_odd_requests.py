@@ -19,7 +19,7 @@ from tests.web.asgi import Reply, send_request
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
 SAMPLES = {"uuid": "00000000-0000-0000-0000-000000000000", "str": "x", "path": "x", "int": "1", "code": "sale"}
-REGEXES = {"^v[0-9]+(?:/|$)": ("v1/nothing", "v2", "v2/sales", "v99/x")}
+REGEXES: dict[str, tuple[str, ...]] = {"^v[0-9]+(?:/|$)": ("v1/nothing", "v2", "v2/sales", "v99/x")}
 HOSTS = ("evil.example", "a b", "[::1", "testserver:x", "testserver, testserver", "x" * 300, "évil", ".")
 
 
@@ -103,7 +103,7 @@ def test_json_is_acceptable_in_every_spelling(sale: Sale, accept: str) -> None:
         assert (path, send_request("GET", path, accept=accept).status) == (path, 200)
 
 
-ODD_HEADERS: tuple[dict[str, str], ...] = (
+ODD_HEADERS: tuple[dict[str, Any], ...] = (
     {"content_type": "multipart/form-data"}, {"content_type": "multipart/form-data; boundary=" + "x" * 500},
     {"content_type": "application/x-www-form-urlencoded; charset=nothing"}, {"content_type": "\xff"},
     {"content_length": "-1"}, {"content_length": "9" * 30}, {"content_length": "x"}, {"content_length": "300000"},
