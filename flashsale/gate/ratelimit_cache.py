@@ -1,5 +1,6 @@
 """The Redis cache of the rate limits. When Redis does not answer, it makes django-ratelimit refuse."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.core.cache.backends.redis import RedisCache
@@ -15,6 +16,17 @@ class RefusingRedisCache(RedisCache):
             return bool(super().add(*args, **kwargs))
         except RedisError:
             return False
+
+    def set(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing when Redis does not answer."""
+        with suppress(RedisError):
+            super().set(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> bool:
+        """False when Redis does not answer."""
+        with suppress(RedisError):
+            return bool(super().delete(*args, **kwargs))
+        return False
 
     def incr(self, *args: Any, **kwargs: Any) -> int:
         """The new count. Raises ValueError when there is no key or no answer."""

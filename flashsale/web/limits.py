@@ -109,6 +109,11 @@ def is_first_use(group: str, value: str, *, keep_s: int) -> bool:
     return bool(caches[settings.RATELIMIT_USE_CACHE].add(f"{group}:{_keyed_hash(value)}", 1, timeout=keep_s))
 
 
+def was_used(group: str, value: str) -> bool:
+    """Whether :func:`is_first_use` has seen the value; False too when Redis cannot say."""
+    return caches[settings.RATELIMIT_USE_CACHE].get(f"{group}:{_keyed_hash(value)}") is not None
+
+
 def enforce(request: HttpRequest | Request, limit: Limit, value: str | None = None) -> Usage:
     """Counts one call as :func:`count` does; refuses TOO_MANY_REQUESTS, or NOT_READY if Redis cannot count."""
     usage = count(request, limit, value)

@@ -15,12 +15,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from pytest_django import DjangoDbBlocker
 
 from simulation.processes import Process, free_port, wait_http
-from tests.browser.site import Site
+from tests.browser.site import FLAGS, Site
 
-FLAGS = [
-    "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run",
-]  # fmt: skip
 # Playwright runs an event loop in the test's thread. Tests query PostgreSQL between its calls, never inside one.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 

@@ -1,9 +1,14 @@
-"""The server that a browser test talks to, and the sizes of its pages."""
+"""The server that a browser test talks to, the sizes of its pages, and how Chromium is started."""
 
 import gzip
 from pathlib import Path
 
 from simulation.outbox_page import Mail, newest_mails
+
+FLAGS = [
+    "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]  # fmt: skip
 
 
 class Site:

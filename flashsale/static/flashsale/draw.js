@@ -6,34 +6,32 @@ const draw = (() => {
   const utf8 = (text) => new TextEncoder().encode(text);
   const bytes = (hex) => Uint8Array.from(hex.match(/../g) || [], (pair) => parseInt(pair, 16));
   const hex = (raw) => Array.from(raw, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const bigEndian = (value, size) => bytes(BigInt(value).toString(16).padStart(2 * size, "0"));
+  const bigEndian = (value, size) => bytes(value.toString(16).padStart(2 * size, "0"));
 
   async function sha256(...parts) {
-    const joined = new Uint8Array(parts.flatMap((part) => [...part]));
+    const joined = Uint8Array.from([].concat(...parts.map((part) => Array.from(part))));
     return new Uint8Array(await crypto.subtle.digest("SHA-256", joined));
   }
 
   async function roundKey(seed, round, right) {
     const hash = await sha256(seed, [round], bigEndian(right, 8));
-    return BigInt("0x" + hex(hash.subarray(0, 8)));
+    return new DataView(hash.buffer).getUint32(4);
   }
 
-  /** The number of an index; `seed` is hex. */
   async function number(index, cohort, seed) {
     if (index > cohort) return index;
     const key = bytes(seed);
-    const last = BigInt(cohort) - 1n;
-    const half = BigInt(Math.ceil(last.toString(2).length / 2));
-    const mask = (1n << half) - 1n;
-    let x = BigInt(index) - 1n;
+    const last = cohort - 1;
+    const size = 2 ** Math.ceil(last.toString(2).length / 2);
+    let x = index - 1;
     do {
-      let [left, right] = [x >> half, x & mask];
+      let [left, right] = [Math.floor(x / size), x % size];
       for (let round = 0; round < ROUNDS; round++) {
-        [left, right] = [right, left ^ ((await roundKey(key, round, right)) & mask)];
+        [left, right] = [right, (left ^ (await roundKey(key, round, right))) & (size - 1)];
       }
-      x = (left << half) | right;
+      x = left * size + right;
     } while (x > last);
-    return Number(x) + 1;
+    return x + 1;
   }
 
   const commitment = async (secret) => hex(await sha256(utf8("flashsale/commit/v1"), bytes(secret)));
@@ -44,9 +42,7 @@ const draw = (() => {
     return hex(await sha256(utf8("flashsale/seed/v1"), ...parts));
   }
 
-  /** The number by a transcript, 0 if the transcript is not the one that was `promised`. */
   async function check(transcript, line, index, promised) {
-    if (!transcript.lines) throw transcript;
     const drawn = transcript.lines[line];
     const fits =
       drawn &&

@@ -1,4 +1,4 @@
-/* The waiting page: polls the status, shows what it means for this place. */
+/* The waiting page: requests, local storage (no personal data), steps. */
 "use strict";
 
 (() => {
@@ -6,16 +6,85 @@
   const queryAll = (selector) => document.querySelectorAll(selector);
   const data = JSON.parse(byId("script-data").textContent);
   const { texts } = data;
-  const { stored, store, timeout, post, count, money, duration, wait, chance } = page(data);
+  const { count, money, duration, wait, chance } = page(data);
+  const { number: numberOf, check } = draw;
+  if (data.work) solve;
   const MINUTE = 60000;
 
   let doc = data.status, receivedAt = performance.now();
   let { place, proven, ended } = data;
-  let contacts = {}, challenges, bought, step, announced, timer, polling, busy, failures = 0;
-  const calls = []; // during the last minute
+  let contacts = {}, challenges, bought, step, announced, timer, polling, busy, failures = 0, notBefore = 0;
+  const calls = [];
+
+  const KEY = "fs:" + data.sale;
+  const stored = {};
+  try {
+    Object.assign(stored, JSON.parse(localStorage.getItem(KEY)));
+  } catch (_) {}
+
+  function store(changes) {
+    Object.assign(stored, changes);
+    try {
+      localStorage.setItem(KEY, JSON.stringify(stored));
+    } catch (_) {}
+  }
+
+  function tell(text) {
+    const alert = byId("alert");
+    if (alert.textContent !== text) alert.textContent = text;
+    alert.classList.toggle("now", text === texts.turn);
+  }
+
+  async function ask(url, options) {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), 15000);
+    let answer, data;
+    try {
+      answer = await fetch(url, Object.assign({ signal: abort.signal }, options));
+      data = await answer.json().catch(() => null);
+    } catch (_) {
+      throw { title: texts.unsent, again: true, after: 0 };
+    } finally {
+      clearTimeout(timer);
+    }
+    const { ok, status, headers } = answer;
+    if (ok && data) return data;
+    const wait = headers.get("Retry-After");
+    const until = Date.parse(wait) - (Date.parse(headers.get("Date")) || Date.now());
+    const after = 1000 * wait || Math.max(0, until) || 0;
+    throw Object.assign({ title: texts.error }, data, { again: ok || status === 429 || status >= 500, after });
+  }
+
+  const csrf = () => (/csrftoken=(\w+)/.exec(document.cookie) || [])[1];
+
+  function send(url, body, extra) {
+    const headers = { "Content-Type": "application/json", "Accept-Language": data.language, "X-CSRFToken": csrf() };
+    return ask(url, { method: "POST", headers: Object.assign(headers, extra), body: JSON.stringify(body || {}) });
+  }
 
   const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
-  const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
+
+  const pause = (ms, after) => Math.max(ms * (0.8 + 0.4 * Math.random()), after * (1 + Math.random() / 5));
+
+  async function post(url, body, extra) {
+    const headers = Object.assign({ "Idempotency-Key": newKey() }, extra);
+    for (let ms = 1000; ; ms = Math.min(30000, 2 * ms)) {
+      try {
+        const data = await send(url, body, headers);
+        if (ms > 1000) tell("");
+        return data;
+      } catch (refused) {
+        const { again, after, code } = refused;
+        if (!again || after > 60000) throw refused;
+        tell(code ? texts.wait : texts.again);
+        await new Promise((resolve) => {
+          setTimeout(resolve, pause(ms, after));
+          if (!after) addEventListener("online", resolve);
+        });
+      }
+    }
+  }
+
   const now = () => doc.now + (doc.phase === "paused" ? 0 : performance.now() - receivedAt);
   const soldOut = () => doc.phase === "open" && doc.sold > 0 && doc.free + doc.held + doc.coming === 0;
   const rolled = () => doc.phase === "open" && doc.rolls_over_at && now() >= doc.rolls_over_at;
@@ -24,26 +93,27 @@
     if (polling) return;
     polling = true;
     clearTimeout(timer);
-    let wait = 0;
+    let after = 0;
     try {
-      const response = await fetch(data.hot + "status", { signal: timeout(10000) });
-      wait = 1000 * response.headers.get("Retry-After") || 0;
-      update(await response.json());
-      if (failures > 1) tell("");
+      update(await ask(data.hot + "status"));
+      if (failures > 1 && !busy) tell("");
       failures = 0;
       await updatePlace();
-    } catch {
-      if (++failures === 2) tell(texts.lost);
+    } catch (refused) {
+      after = refused.after || 0;
+      if (++failures === 2 && !busy) tell(place ? texts.lost : texts.again);
     }
     render();
     polling = false;
-    const pause = failures ? Math.min(MINUTE, 1000 * 2 ** failures) : doc.poll_ms * (document.hidden ? 3 : 1);
-    timer = setTimeout(poll, jitter(Math.max(pause, wait, 500)));
+    const ms = failures ? Math.min(MINUTE, 1000 * 2 ** failures) : doc.poll_ms * (document.hidden ? 3 : 1);
+    notBefore = Date.now() + after;
+    timer = setTimeout(poll, Math.max(pause(ms, after), 500));
   }
+
+  const pollNow = () => Date.now() < notBefore || poll();
 
   function update(fresh) {
     if (!fresh.phase) throw fresh;
-    // A cached document has an old time.
     if (fresh.now > doc.now) receivedAt = performance.now();
     else fresh.now = doc.now;
     doc = fresh;
@@ -51,29 +121,31 @@
     while (doc.now - calls[0][0] > MINUTE) calls.shift();
   }
 
-  /** Looks if the place may have changed. */
   async function updatePlace() {
     if (!place || stored.reservation) return;
-    if (doc.seed && !place.number && crypto.subtle) place.number = await draw.number(place.index, doc.cohort, doc.seed);
+    if (doc.seed && !place.number && crypto.subtle) place.number = await numberOf(place.index, doc.cohort, doc.seed);
     const isCalled = doc.seed && !(place.number > doc.called);
-    if (place.state === "waiting" ? isCalled : place.state === "called" && now() >= place.claim_ends) await look();
+    if (place.state === "waiting" ? isCalled : place.state === "called" && now() >= place.claim_ends) await look(send);
   }
 
-  async function look() {
+  async function look(ask = post) {
     try {
-      place = await post(data.hot + "look");
+      place = await ask(data.hot + "look");
       if (place.state === "spent") location.reload();
     } catch (refused) {
-      if (!/_token$/.test(refused.code)) throw refused;
-      place = null;
+      place = gone(refused);
     }
+  }
+
+  function gone(refused) {
+    if (!/_token$/.test(refused.code)) throw refused;
   }
 
   function currentStep() {
     const { phase } = doc;
     if (ended) return ending(ended);
     if (stored.reservation) return "pay";
-    const spent = place?.state === "spent";
+    const spent = place && place.state === "spent";
     if (stored.order && (!place || spent)) return ending("done");
     if (!bought && /called_off|closed/.test(phase)) return ending(phase);
     if (challenges) return "codes";
@@ -90,7 +162,7 @@
     if (stored.order) byId("order").href = stored.order;
     byId("bought").hidden = place || !/gone|called_off|closed/.test(word);
     byId("order").hidden = !byId("order").href;
-    byId("last-number").hidden = !place?.number;
+    byId("last-number").hidden = !place || !place.number;
     return "over";
   }
 
@@ -119,11 +191,15 @@
   function changeStep(before) {
     if (step === "offer") tell(texts.turn);
     if (before) document.querySelector(`[data-step=${step}] h2`).focus();
-    if (step === "pay") for (const name in contacts) byId("buyer-" + name).value ||= contacts[name];
+    if (step !== "pay") return;
+    for (const name in contacts) {
+      const field = byId("buyer-" + name);
+      field.value = field.value || contacts[name];
+    }
   }
 
   function renderNumbers() {
-    const number = place?.number;
+    const number = place && place.number;
     const ahead = number ? Math.max(0, number - doc.called - 1) : undefined;
     const [from, first] = calls[0];
     const left = !rolled() && wait(doc, ahead, (doc.called - first) / (doc.now - from));
@@ -153,7 +229,7 @@
   }
 
   function tick() {
-    const ends = { soon: data.lobby_at, offer: place?.claim_ends, pay: stored.reservation?.deadline };
+    const ends = { soon: data.lobby_at, offer: place && place.claim_ends, pay: stored.reservation && stored.reservation.deadline };
     const left = (ends[step] || doc.opens_at) - now();
     const late = left < MINUTE && /offer|pay/.test(step);
     for (const clock of queryAll("[data-clock]")) {
@@ -161,13 +237,7 @@
       if (late && !clock.classList.contains("late")) byId("announcement").textContent = texts.late;
       clock.classList.toggle("late", late);
     }
-    // It may be paid on another device.
     if (step === "pay" && left <= 0) run(byId("release"), () => look().then(() => finish("expired")));
-  }
-
-  function tell(text) {
-    byId("alert").textContent = text;
-    byId("alert").classList.toggle("now", text === texts.turn);
   }
 
   function finish(word) {
@@ -176,7 +246,6 @@
     render();
   }
 
-  /** One action at a time; a refusal shows an alert or ends the visit. */
   async function run(button, action) {
     if (busy) return;
     busy = button.disabled = true;
@@ -184,11 +253,15 @@
     try {
       await action();
     } catch (refused) {
-      if (!refused.title) throw refused;
-      if (refused.code === "unproven") proven = place = ended = null;
-      if (refused.code === "wrong_code") byId("code-" + refused.detail).focus();
-      if (texts.over[refused.code] && !refused.again) finish(refused.code);
-      else tell(refused.title);
+      let { code, title } = refused;
+      if (code === "unproven") {
+        if (proven === "now") title = texts.cookies;
+        proven = place = ended = null;
+      }
+      if (code === "wrong_code") byId("code-" + refused.detail).focus();
+      if (texts.over[code] && !refused.again) finish(code);
+      else tell(title || texts.error);
+      if (!title) throw refused;
     } finally {
       busy = button.disabled = false;
       render();
@@ -198,24 +271,25 @@
   function on(id, action) {
     const part = byId(id);
     const form = part.tagName === "FORM";
+    const values = {};
     part.addEventListener(form ? "submit" : "click", (event) => {
       event.preventDefault();
-      const values = form && Object.fromEntries(new FormData(part));
+      if (form) new FormData(part).forEach((value, name) => (values[name] = value));
       run(form ? part.querySelector("button") : part, () => action(values));
     });
   }
 
   on("contacts", async (values) => {
     contacts = values;
-    ({ challenges } = await post(data.here + "codes", contacts));
+    const work = data.work ? await solve(data, post, tell) : "";
+    ({ challenges } = await post(data.here + "codes", Object.assign({ work }, contacts)));
   });
 
   on("prove", async (codes) => {
-    const body = { ...challenges };
-    for (const axis of data.axes) body[axis + "_code"] = codes[axis];
-    await post(data.here + "prove", body);
-    proven = true;
+    await post(data.here + "prove", Object.assign({}, challenges, codes));
+    proven = "now";
     await enter();
+    proven = true;
   });
 
   on("bought", async () => (bought = true));
@@ -227,12 +301,13 @@
     await post(data.hot + "enter");
     store({ commitment: doc.commitment });
     await look();
+    if (!place) throw { title: texts.cookies };
     poll();
   }
 
   on("leave", async () => {
     if (!confirm(texts.leave)) return;
-    await post(data.hot + "leave");
+    await post(data.hot + "leave").catch(gone);
     if (rolled()) location.reload();
     place.state = "left";
   });
@@ -243,35 +318,27 @@
   });
 
   on("reserve", async ({ sku, quantity }) => {
-    // Stored until it is answered; its key gives it one effect.
     if (!stored.request) store({ request: { key: newKey(), items: [{ sku, quantity: Number(quantity || 1) }] } });
     await reserve();
   });
 
   async function reserve() {
-    for (let tries = 0; stored.request; tries++) {
-      const { key, items } = stored.request;
-      try {
-        const { reservation: id, deadline, amount } = await post(data.hot + "reserve", { items }, { "Idempotency-Key": key });
-        store({ request: null, order: null, reservation: { id, deadline, amount } });
-      } catch (refused) {
-        if (!refused.again) {
-          store({ request: null });
-          await look();
-          throw refused;
-        }
-        tell(refused.code ? texts.wait : texts.lost);
-        await new Promise((resolve) => setTimeout(resolve, jitter(1000 * (refused.retry_after_s || Math.min(30, 2 ** tries)))));
+    const { key, items } = stored.request;
+    try {
+      const { reservation: id, deadline, amount } = await post(data.hot + "reserve", { items }, { "Idempotency-Key": key });
+      store({ request: null, order: null, reservation: { id, deadline, amount } });
+    } catch (refused) {
+      if (!refused.again) {
+        store({ request: null });
+        await look();
       }
+      throw refused;
     }
-    tell("");
   }
 
   on("pay", async (buyer) => {
     const { id, amount } = stored.reservation;
-    // Each press has a key, so a payment that was declined is charged again only by another press.
-    const headers = { "Idempotency-Key": newKey() };
-    const { order } = await post(data.here + "confirm", { ...buyer, reservation: id, amount: String(amount) }, headers);
+    const { order } = await post(data.here + "confirm", Object.assign({ reservation: id, amount: String(amount) }, buyer));
     store({ reservation: null, order });
     location.assign(order);
   });
@@ -283,20 +350,22 @@
   });
 
   on("check", async () => {
-    const transcript = await (await fetch(data.transcript)).json();
+    const transcript = await ask(data.transcript);
     const { index, number } = place || { index: 1 };
-    const found = await draw.check(transcript, data.line, index, stored.commitment || doc.commitment);
+    const found = await check(transcript, data.line, index, stored.commitment || doc.commitment);
     const fits = found && (!number || found === number);
     byId("checked").className = fits ? "good" : "bad";
     byId("checked").textContent = (fits ? (place ? texts.true : texts.fits) : texts.false).replace("{n}", count(found));
   });
 
-  addEventListener("pageshow", poll);
-  addEventListener("online", poll);
-  document.addEventListener("visibilitychange", () => document.hidden || poll());
+  addEventListener("pageshow", pollNow);
+  addEventListener("online", pollNow);
+  document.addEventListener("visibilitychange", () => document.hidden || pollNow());
   setInterval(tick, 1000);
   calls.push([doc.now, doc.called]);
   store(data.made);
   if (stored.request) run(byId("reserve").querySelector("button"), reserve);
   render();
+  if (!csrf()) tell(texts.cookies);
+  byId("loading").remove();
 })();

@@ -1,38 +1,7 @@
-/* Requests, local storage (no personal data), numbers. */
+/* Numbers as people read them, and estimates. */
 "use strict";
 
-let page = ({ sale, language, currency, texts }) => {
-  const KEY = "fs:" + sale;
-  const stored = {};
-  // Storage may be full or forbidden.
-  try {
-    Object.assign(stored, JSON.parse(localStorage.getItem(KEY)));
-  } catch {}
-
-  function store(changes) {
-    Object.assign(stored, changes);
-    try {
-      localStorage.setItem(KEY, JSON.stringify(stored));
-    } catch {}
-  }
-
-  const timeout = (ms) => (AbortSignal.timeout ? AbortSignal.timeout(ms) : undefined);
-
-  /** Throws the problem; `again`: it may be sent again. */
-  async function post(url, body = {}, extra = {}) {
-    const csrf = document.querySelector("main > [name=csrfmiddlewaretoken]").value;
-    const headers = { "Content-Type": "application/json", "Accept-Language": language, "X-CSRFToken": csrf, ...extra };
-    let response;
-    try {
-      response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body), signal: timeout(15000) });
-    } catch {
-      throw { title: texts.lost, again: true };
-    }
-    const data = await response.json().catch(() => null);
-    if (response.ok && data) return data;
-    throw { title: texts.error, ...data, again: response.ok || response.status === 429 || response.status >= 500 };
-  }
-
+const page = ({ language, currency }) => {
   const count = (value) => value.toLocaleString(language);
   const money = (amount) => amount.toLocaleString("id", { style: "currency", currency, maximumFractionDigits: 0 });
 
@@ -44,11 +13,11 @@ let page = ({ sale, language, currency, texts }) => {
 
   /** As tests/rules/estimates.py. */
   function rawChance({ free, held, claims, entered }, ahead) {
-    if (ahead === undefined) return free / Math.max(1, entered); // before the draw
+    if (ahead === undefined) return free / Math.max(1, entered);
     const takers = ahead + claims + held / 2;
     const margin = free + held / 2 - takers * 0.9 - 0.5;
     const spread = Math.hypot(Math.sqrt(takers * 0.09), takers * 0.1);
-    return 1 / (1 + Math.exp(-1.702 * Math.max(-10, Math.min(10, margin / spread || margin * 100))));
+    return 1 / (1 + Math.exp(-1.702 * (margin / spread || margin * 100)));
   }
 
   const wait = (doc, ahead, rate) => rate > 0 && ahead < doc.free - doc.claims && (ahead + 1) / rate;
@@ -58,5 +27,5 @@ let page = ({ sale, language, currency, texts }) => {
     return Math.min(95, Math.max(5, 5 * Math.floor(20 * rawChance(doc, ahead)))) + " %";
   }
 
-  return { stored, store, timeout, post, count, money, duration, wait, chance };
+  return { count, money, duration, wait, chance };
 };

@@ -31,6 +31,7 @@ from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefu
 from flashsale.web import browser_cookie, limits
 from flashsale.web.client_ip import address_of, client_network, customer_network
 from flashsale.web.hot import proofs
+from flashsale.web.pages import repeats
 from flashsale.web.pages.json_views import json_post, text_fields
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ PROOF_S = 30 * 24 * 60 * 60
 # the same threads also confirm orders.
 SENDING_MAX = 4
 RETRY_SENDING_S = 2
+RETRY_NOT_SENT_S = 90
 _sending_slots = BoundedSemaphore(SENDING_MAX)
 PROVABLE = frozenset({Axis.PHONE, Axis.EMAIL})
 
@@ -86,9 +88,11 @@ def _spend(solved: Solution | None) -> None:
 
 
 @json_post
+@repeats.answered_once
 def send(request: HttpRequest, code: str) -> HttpResponse:
     """Sends a code to each contact of the body; responds with the sealed challenges by axis.
 
+    The same request with the same Idempotency-Key gets the same challenges, and no second message.
     In a campaign that asks for it, "work" is the solution of a puzzle. The checks that need no store come first.
     """
     card = bridge.run(places.sale_card(code=code))
@@ -169,7 +173,8 @@ def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
         facts = {"failure": failure.reason.value, "smtp_code": failure.smtp_code}
         # Without the error's text, which may name the address.
         log.warning("a code was not sent", axis=axis.value, error=type(error.__cause__).__name__, **facts)
-        raise Refused(Outcome.NOT_READY, "The code could not be sent.") from error
+        # Each try counts against the limits, so a page must not repeat it by itself: it shows a wait of over a minute.
+        raise Refused(Outcome.NOT_READY, "The code could not be sent.", RETRY_NOT_SENT_S) from error
     mac = code_mac(settings.FLASHSALE_PEPPER, code, nonce)
     challenge = Challenge(card.campaign, axis, digest, mac, _now_ms() + VALID_MS, nonce)
     return places.keyring().seal(KIND, challenge.pack())
@@ -210,10 +215,20 @@ def _proof(request: HttpRequest, card: SaleCard, axis: Axis, token: str, code: s
         raise wrong from error
     if (challenge.campaign, challenge.axis) != (card.campaign, axis) or _now_ms() >= challenge.expires_ms:
         raise wrong
-    limits.enforce(request, limits.CODE_GUESSES, challenge.nonce.hex())
+    _count_guess(request, challenge, code)
     if not hmac.compare_digest(code_mac(settings.FLASHSALE_PEPPER, code, challenge.nonce), challenge.code_mac):
         raise wrong
     return Proof(card.campaign, axis, challenge.digest, _now_ms())
+
+
+def _count_guess(request: HttpRequest, challenge: Challenge, code: str) -> None:
+    """Counts a guess. The same guess under the same Idempotency-Key is a repeat and counts once."""
+    key, nonce = repeats.key_of(request), challenge.nonce.hex()
+    guess = f"{nonce}/{key}/{code}"
+    if key and limits.was_used("guess", guess):
+        return
+    limits.enforce(request, limits.CODE_GUESSES, nonce)
+    limits.is_first_use("guess", guess, keep_s=VALID_MS // 1000)
 
 
 def _now_ms() -> int:
