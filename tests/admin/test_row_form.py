@@ -123,7 +123,7 @@ def test_a_row_that_was_deleted_meanwhile_is_named(alice: Client) -> None:
 def test_every_admin_with_a_form_notices_an_old_page(root: Client) -> None:
     sale = lobby_sale()
     draft = draft_sale(sale.campaign)
-    rows = [draft, poco_campaign(), Channel.objects.get(campaign=sale.campaign, code="akulaku")]
+    rows: list[Any] = [draft, poco_campaign(), Channel.objects.get(campaign=sale.campaign, code="akulaku")]
     rows += [User.objects.create_user("eve"), Group.objects.create(name="helpers")]
     with_forms = {model for model, page in admin.site._registry.items() if page.has_change_permission(_request(root))}
     assert {type(row) for row in rows} == with_forms
