@@ -106,6 +106,12 @@ def test_a_refusal_names_what_the_list_can_be_filtered_by(dave: Client) -> None:
     assert page["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
 
 
+def test_a_value_that_postgresql_cannot_hold_is_refused(dave: Client) -> None:
+    for lookup in ("sku", "state__exact"):
+        page = dave.get("/admin/flashsale/unit/", {lookup: "a\0b"})
+        assert (page.status_code, f"cannot be filtered by {lookup}." in page.content.decode()) == (400, True)
+
+
 def test_a_list_is_ordered_only_by_its_columns(root: Client) -> None:
     draft_sale()
     for model, page in admin.site._registry.items():
