@@ -14,7 +14,7 @@
   let contacts = {}, challenges, bought, step, announced, timer, polling, busy, failures = 0;
   const calls = []; // during the last minute
 
-  const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const keyed = () => ({ "Idempotency-Key": crypto.getRandomValues(new Uint32Array(4)).join("-") });
   const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
   const now = () => doc.now + (doc.phase === "paused" ? 0 : performance.now() - receivedAt);
   const soldOut = () => doc.phase === "open" && doc.sold > 0 && doc.free + doc.held + doc.coming === 0;
@@ -243,16 +243,16 @@
   });
 
   on("reserve", async ({ sku, quantity }) => {
-    // Stored until it is answered; its key gives it one effect.
-    if (!stored.request) store({ request: { key: newKey(), items: [{ sku, quantity: Number(quantity || 1) }] } });
+    // Stored until it is answered.
+    if (!stored.request) store({ request: { sent: keyed(), items: [{ sku, quantity: Number(quantity || 1) }] } });
     await reserve();
   });
 
   async function reserve() {
     for (let tries = 0; stored.request; tries++) {
-      const { key, items } = stored.request;
+      const { sent, items } = stored.request;
       try {
-        const { reservation: id, deadline, amount } = await post(data.hot + "reserve", { items }, { "Idempotency-Key": key });
+        const { reservation: id, deadline, amount } = await post(data.hot + "reserve", { items }, sent);
         store({ request: null, order: null, reservation: { id, deadline, amount } });
       } catch (refused) {
         if (!refused.again) {
@@ -269,9 +269,7 @@
 
   on("pay", async (buyer) => {
     const { id, amount } = stored.reservation;
-    // Each press has a key, so a payment that was declined is charged again only by another press.
-    const headers = { "Idempotency-Key": newKey() };
-    const { order } = await post(data.here + "confirm", { ...buyer, reservation: id, amount: String(amount) }, headers);
+    const { order } = await post(data.here + "confirm", { ...buyer, reservation: id, amount: String(amount) }, keyed());
     store({ reservation: null, order });
     location.assign(order);
   });
