@@ -236,6 +236,7 @@ def test_a_campaign_that_proves_only_phones_sends_the_code_to_the_phone(gate: re
 def test_the_page_says_what_follows_from_a_cancellation_while_the_sale_is_running(ani: Visitor) -> None:
     reservation = ani.reserve()
     ani.confirm(reservation)
+    ani.act(reservation, "code")
     follows = "after two of these I cannot reserve again in this campaign"
     assert follows in ani.get(f"order/{reservation}").content.decode()
     end_now(ani.sale)
