@@ -5,9 +5,9 @@
 | pattern                         | type   | meaning                                                                  |
 |---------------------------------|--------|--------------------------------------------------------------------------|
 | fs:sales                        | HASH   | sale code → "campaign id:sale id", the directory                         |
-| fs:{c}:card:<sale>              | STRING | the sale card, JSON: what a web process needs to know (sale_card.py)     |
+| fs:{c}:card:<sale>              | STRING | the sale card, sealed: what a web process needs to know (sale_card.py)   |
 | fs:{c}:sale:<sale>              | HASH   | run, replication, mark, revision, state, epoch, lobby, opens, closes,    |
-|                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)  |
+|                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)      |
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps,    |
 |                                 |        | lost, carried, opens, mode, listed, frozen_for;                          |
 |                                 |        | entered:<channel id>: new places of the channel, where it has a maximum; |

@@ -3,6 +3,7 @@
 A card is kept for a second. A draw never changes, so it is kept as long as the process runs.
 """
 
+import logging
 import time
 from datetime import timedelta
 from typing import NamedTuple, cast
@@ -10,10 +11,11 @@ from typing import NamedTuple, cast
 from flashsale.gate.client import GateCache, Script, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.messages import Crowd
-from flashsale.gate.sale_card import CarriedCard, LineCard, SaleCard
+from flashsale.gate.sale_card import CarriedCard, ForgedCard, LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
 from flashsale.rules.outcomes import Outcome
 
+log = logging.getLogger(__name__)
 CROWD = Script("crowd")
 FRESH_S = 1.0
 # How long after its end the gate still knows a sale.
@@ -25,11 +27,15 @@ COUNTS_KEPT_S = 120 * 86_400
 
 
 class _CachedCard(NamedTuple):
-    """The card of a sale code as it was read at `at` (monotonic clock), and its text; None where there is no sale."""
+    """The card of a sale code as it was read at `at` (monotonic clock), and its text; None where there is no sale.
+
+    `lost`: Redis has no card of ours there. `card` is then the last one that this process has read.
+    """
 
     at: float
     text: bytes | None
     card: SaleCard | None
+    lost: bool
 
 
 # By sale code.
@@ -47,17 +53,32 @@ async def card_of(code: str) -> SaleCard | None:
     if len(cached) > CODES_MAX:
         cached.clear()
     text = await _read(code)
-    card = _card(text, known) if text else None
-    if card is None and known and known.card and not _over(known.card):
+    if known and text == known.text:
+        # The same object, because a card keeps the values that it has computed.
+        card, lost = known.card, known.lost
+    else:
+        card = _unseal(code, text)
+        lost = card is None
+    if lost:
         # The gate has lost a sale that is not over. With the old card the scripts answer NOT_READY until it is back.
-        card = known.card
-    cached[code] = _CachedCard(time.monotonic(), text, card)
+        # If only the card was changed, the old one is still true.
+        card = known.card if known and known.card and not _over(known.card) else None
+    cached[code] = _CachedCard(time.monotonic(), text, card, lost)
     return card
 
 
-def _card(text: bytes, known: _CachedCard | None) -> SaleCard:
-    """The known card where the text is the same, because a card keeps the values that it has computed."""
-    return known.card if known and known.card and text == known.text else SaleCard.from_json(text)
+def _unseal(code: str, text: bytes | None) -> SaleCard | None:
+    """The card in this text; None if there is none, or if it is not one of ours."""
+    try:
+        return SaleCard.unseal(text, code=code) if text else None
+    except ForgedCard:
+        log.exception("the card of %s in Redis is not used, and is written again from PostgreSQL", code)
+        return None
+
+
+def lost_cards() -> set[str]:
+    """The sale codes for which this event loop has found no card of ours in Redis when it looked last."""
+    return {code for code, cached in CARDS.entries().items() if cached.lost}
 
 
 def _over(card: SaleCard) -> bool:
@@ -74,7 +95,12 @@ async def _read(code: str) -> bytes | None:
 
 async def store_card(card: SaleCard) -> None:
     """Writes the card and its entry in the directory, where web processes find it. Raises GateDown."""
-    await gate().redis.set(keys_of(card).card, card.to_json())
+    await gate().redis.set(keys_of(card).card, card.seal())
+    await list_sale(card)
+
+
+async def list_sale(card: SaleCard) -> None:
+    """Writes the sale's entry in the directory. Raises GateDown."""
     await gate().redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")
     drop_cached_card(card)
 

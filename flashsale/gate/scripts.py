@@ -338,12 +338,15 @@ async def extend_block(card: SaleCard, line: LineCard, *, block: int) -> Outcome
 
 
 async def apply_decision(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome:
-    """Writes what the books have decided about the sale, and its card. An older revision changes nothing."""
+    """Writes what the books have decided about the sale, and its card. An older revision changes nothing.
+
+    The revision that the gate has already writes only the card again.
+    """
     keys, pairs = keys_of(card), [x for pair in fields.items() for x in pair]
     reply = await gate().run_script(
         APPLY_DECISION,
         [keys.state, keys.card, *(keys.line(line.line_id) for line in card.lines)],
-        [revision, card.to_json(), *(line.opens_at for line in card.lines), *pairs],
+        [revision, card.seal(), *(line.opens_at for line in card.lines), *pairs],
     )
     return _word(reply)
 

@@ -1,10 +1,12 @@
 """Audit: checks the promises on live data, Redis (the gate) against PostgreSQL (the books). It changes nothing."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
@@ -18,6 +20,8 @@ from flashsale.models import (
     LimitSlot,
     Move,
     Notice,
+    Offer,
+    Payment,
     Record,
     Reservation,
     ReservationUnit,
@@ -133,7 +137,10 @@ def _sales(campaign: Campaign) -> list[Sale]:
 
 
 def _oversold(campaign: Campaign) -> Iterator[str]:
-    """Promise 1. In PostgreSQL every unit has one state and one owner. Redis offers only units that are free there."""
+    """Promise 1. In PostgreSQL every unit has one state, one owner and its official price.
+
+    Redis offers only units that are free there.
+    """
     units = Unit.objects.filter(campaign=campaign)
     owners = Count("reservation_units", filter=Q(reservation_units__active=True))
     taken = [UnitState.HELD, UnitState.SOLD]
@@ -149,7 +156,39 @@ def _oversold(campaign: Campaign) -> Iterator[str]:
     for reservation in active.annotate(owned=owned).exclude(owned=F("quantity")):
         yield f"reservation {reservation.pk} of {reservation.quantity} has {reservation.owned} units"
     for sale in _sales(campaign):
+        yield from _priced_wrongly(sale)
         yield from _offered_wrongly(sale)
+
+
+def _priced_wrongly(sale: Sale) -> Iterator[str]:
+    """Every unit was reserved at the official price of its offer, and an order costs as much as its units."""
+    prices = dict(Offer.objects.filter(sale=sale).values_list("sku", "price"))
+    rows = ReservationUnit.objects.filter(reservation__sale=sale)
+    columns = (
+        "reservation_id",
+        "reservation__state",
+        "reservation__amount",
+        "active",
+        "price",
+        "unit__sku",
+        "unit__serial",
+    )
+    official: Counter[tuple[UUID, int]] = Counter()
+    for id_, state, amount, active, price, sku, serial in rows.values_list(*columns).iterator():
+        if price != prices.get(sku):
+            yield f"reservation {id_} has unit {serial} for {price}, the official price is {prices.get(sku)}"
+        if active and state in ACTIVE:
+            official[id_, amount] += prices.get(sku, 0)
+    yield from (
+        f"reservation {id_} costs {amount}, the official price of its units is {price}"
+        for (id_, amount), price in official.items()
+        if amount != price
+    )
+    charged = Payment.objects.filter(reservation__sale=sale).exclude(amount=F("reservation__amount"))
+    yield from (
+        f"the payment of reservation {row.reservation_id} is {row.amount}, its amount is {row.reservation.amount}"
+        for row in charged.select_related("reservation")
+    )
 
 
 def _offered_wrongly(sale: Sale) -> Iterator[str]:

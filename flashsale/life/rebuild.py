@@ -40,7 +40,7 @@ from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, load, sale_cards, scripts
 from flashsale.gate.sale_card import SaleCard
 from flashsale.gate.sale_cards import KEPT_AFTER_END
-from flashsale.life import snapshot
+from flashsale.life import sale_control, snapshot
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.sale_card import card_of
@@ -127,8 +127,10 @@ def live_sales() -> dict[str, int]:
 
 
 async def rebuild_missing_sales() -> None:
-    """Rebuilds the live sales of PostgreSQL that Redis does not list."""
-    listed = set(await sale_cards.sale_codes())
+    """Rebuilds the live sales of PostgreSQL that Redis does not list, and restores cards that are lost or changed."""
+    listed, lost = set(await sale_cards.sale_codes()), sale_cards.lost_cards()
     for code, sale in (await run_in_db_thread(live_sales)).items():
         if code not in listed:
             await run_in_db_thread(rebuild, sale=sale)
+        if code in lost:
+            await sale_control.restore_card(sale=sale)

@@ -244,13 +244,20 @@ async def _send_decision(card: SaleCard, sale: Sale, lease: ClockLease) -> None:
 
 
 async def resend_decision(*, card: SaleCard) -> bool:
-    """Sends the last decision to Redis if Redis has an older revision. Returns whether it did."""
+    """Sends the last decision and the card to Redis if Redis has older ones. Returns whether it did."""
     sale, new_card, lease = await run_in_db_thread(_read_decision, card.sale)
     gate_revision = await inspect.revision(card)
-    if gate_revision is None or gate_revision >= sale.revision:
+    if gate_revision is None or gate_revision > sale.revision or (gate_revision, card) == (sale.revision, new_card):
         return False
     await _send_decision(new_card, sale, lease)
     return True
+
+
+async def restore_card(*, sale: int) -> None:
+    """Writes the card of a published sale to Redis again, and its entry in the directory of sales."""
+    row, card, lease = await run_in_db_thread(_read_decision, sale)
+    await _send_decision(card, row, lease)
+    await sale_cards.list_sale(card)
 
 
 def _read_decision(sale: int) -> tuple[Sale, SaleCard, ClockLease]:
