@@ -78,6 +78,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "flashsale.web.errors.answer_every_error",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -244,6 +245,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not FLASHSALE_DEMO
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = env.int("FLASHSALE_HSTS_SECONDS", default=0)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if FLASHSALE_TRUSTED_PROXIES else None
+CSRF_FAILURE_VIEW = "flashsale.web.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes
 AUTH_PASSWORD_VALIDATORS = [
@@ -344,7 +346,10 @@ LOGGING = {
             "foreign_pre_chain": _BEFORE_RENDERING,
         },
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "filters": {"no_traceback_of_callers": {"()": "config.logs.NoTracebackOfCallers"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["no_traceback_of_callers"]}
+    },
     "root": {"handlers": ["stderr"], "level": env.str("FLASHSALE_LOG_LEVEL", default="INFO")},
     "loggers": {"django": {"handlers": [], "propagate": True}, "django.server": {"handlers": [], "propagate": True}},
 }

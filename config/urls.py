@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from flashsale.web import errors
 from flashsale.web.login import login
 
 urlpatterns = [
@@ -10,3 +11,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("flashsale.web.urls")),
 ]
+
+handler400 = errors.bad_request
+handler403 = errors.permission_denied
+handler404 = errors.not_found
+handler500 = errors.server_error

@@ -1,5 +1,6 @@
 """The forms on the pages of a sale's actions."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.sale_forms import LineField, ZonedDateTimeField
+from flashsale.life import schedule
 from flashsale.life.rule_set_text import KIND_LABELS
 from flashsale.models import Allocation, CampaignAxis, PublishedRuleSet, Sale, Stock
-from flashsale.models.sale import MESSAGE_BYTES_MAX, POLL_MS_MAX, UNITS_MAX, short_enough
+from flashsale.models.sale import MESSAGE_BYTES_MAX, POLL_MS_MAX, UNITS_MAX, possible_time, short_enough
+from flashsale.rules.identity import Axis, BadValue, canonical_value
 
 # A later date is a typing error. Near the last date of the calendar, the closing could not move by the same amount.
 POSTPONED_MOST = timedelta(days=365)
+BAD_ROWS_SHOWN = 20
+# By BadValue.why. A row without any value is skipped, so none is empty.
+BAD_VALUES = {"too_long": gettext_lazy("too long"), "malformed": gettext_lazy("cannot be read")}
 
 
 class SaleActionForm(forms.Form):
@@ -73,6 +79,7 @@ class PostponeForm(PauseForm):
         field = self.fields["opens_at"]
         assert isinstance(field, ZonedDateTimeField)
         field.zone = sale.campaign.zone
+        field.validators = []  # `clean_opens_at` has a narrower bound
         field.initial = sale.opens_at
         short = sale.opens_at.astimezone(sale.campaign.zone).tzname()
         field.help_text = _("Time in %(zone)s (%(short)s).") % {"zone": sale.campaign.time_zone, "short": short}
@@ -82,6 +89,7 @@ class PostponeForm(PauseForm):
         opens_at: datetime = self.cleaned_data["opens_at"]
         if opens_at - self.fields["opens_at"].initial > POSTPONED_MOST:
             raise ValidationError(_("At most a year after the present opening."))
+        possible_time(opens_at)
         return opens_at
 
 
@@ -141,8 +149,35 @@ class ListForm(SaleActionForm):
     def adjust_to(self, sale: Sale) -> None:
         """Offers the sale's lines with a list, and the hard axes that are checked when people enter the line."""
         self.fields["line"].queryset = sale.allocations.filter(listed_only=True)  # type: ignore[attr-defined]
+        self.canon_version = sale.campaign.canon_version
         axes = sale.campaign.axes.filter(hard=True, checked_at=CampaignAxis.CheckedAt.ENTER)
         self.fields["axis"].choices = [(row.axis, KIND_LABELS[row.axis]) for row in axes]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        """Adds an error for each row that cannot be read, with its number and what is wrong with it."""
+        data: dict[str, Any] = super().clean() or {}
+        axis, people = data.get("axis"), data.get("people", "")
+        if not axis or "line" not in data:
+            return data
+        try:
+            schedule.list_channel(line=data["line"], axes={Axis(axis)})
+        except ValidationError as error:
+            self.add_error("axis", error)
+        errors = list(self._bad_rows(Axis(axis), people))
+        for text in errors[:BAD_ROWS_SHOWN]:
+            self.add_error("people", text)
+        if len(errors) > BAD_ROWS_SHOWN:
+            self.add_error("people", _("%(count)d rows cannot be read.") % {"count": len(errors)})
+        return data
+
+    def _bad_rows(self, axis: Axis, people: str) -> Iterator[str]:
+        for number, value in enumerate(people.splitlines(), start=1):
+            try:
+                if value.strip():
+                    canonical_value(axis, value, self.canon_version)
+            except BadValue as error:
+                why = {"row": number, "axis": KIND_LABELS[axis], "why": BAD_VALUES[error.why]}
+                yield _("Row %(row)d (%(axis)s): %(why)s. No row was added.") % why
 
 
 class ReallocateForm(SaleActionForm):

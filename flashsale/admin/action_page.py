@@ -154,6 +154,8 @@ class ActionAdmin(RowForm):
     ) -> HttpResponse:
         """Adds the action buttons and the panel to the template's context."""
         row = kwargs.get("obj")
+        if context["errors"]:
+            row = self._show_stored(context["adminform"].form, row)
         if row is not None:
             context["row_actions"] = [
                 (action.title, self.action_url(action, [row.pk]))
@@ -163,6 +165,16 @@ class ActionAdmin(RowForm):
             context["panel_template"] = self.panel_template
             context["panel"] = self.panel(row)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _show_stored(self, form: forms.ModelForm, row: Any) -> Any:
+        """Computes the read-only columns of a refused form from the row as it is stored. Returns that row.
+
+        Django has written the typed values into the form's own row, and a column may fail on a value that is not
+        possible. The fields themselves show what was typed.
+        """
+        stored = self.model._default_manager.filter(pk=row.pk).first() if row is not None else None  # noqa: SLF001
+        form.instance = stored or self.model()
+        return stored
 
     def panel(self, row: Any) -> dict[str, Any]:  # noqa: ARG002 - most models have none
         """The context of `panel_template`, which is shown above the fields."""

@@ -15,6 +15,7 @@ from flashsale.admin.action_page import Action, ActionAdmin, ReadOnlyAdmin
 from flashsale.admin.inline import EditedInline, ReadOnlyInline
 from flashsale.admin.labels import local_time
 from flashsale.models import Campaign, CampaignAxis, Channel, PartnerKey
+from flashsale.models.campaign import zone_name
 from flashsale.models.frozen import Frozen
 from flashsale.models.partner_key import KEYS_MAX
 
@@ -151,6 +152,14 @@ class KeyInline(KeyTimes, ReadOnlyInline):
     show_change_link = True
 
 
+class TimeZoneField(forms.CharField):
+    """A time zone by its IANA name, or by its Indonesian abbreviation: WIB, WITA, WIT."""
+
+    def to_python(self, value: Any) -> str:
+        """The IANA name. The model refuses what is no time zone."""
+        return zone_name(super().to_python(value))
+
+
 @admin.register(Campaign)
 class CampaignAdmin(ActionAdmin):
     """Campaigns: a campaign is one product launch."""
@@ -163,6 +172,12 @@ class CampaignAdmin(ActionAdmin):
     def frozen(self, campaign: Campaign) -> str:
         """The time of the first publication, in the campaign's zone."""
         return local_time(campaign.frozen_at, campaign.zone)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Reads the time zone as people write it."""
+        if db_field.name == "time_zone":
+            kwargs["form_class"] = TimeZoneField
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Campaign | None = None) -> list[str]:  # noqa: ARG002
         """For a frozen campaign also the fields that the first publication froze: all of them."""

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.models import Allocation, Campaign, Sale, Stock
-from flashsale.models.sale import UNITS_MAX
+from flashsale.models.sale import UNITS_MAX, possible_time
 
 UNITS_PREFIX = "units_"
 LINE_FIELDS = ["code", "name", "channels"]
@@ -24,6 +24,7 @@ class ZonedDateTimeField(forms.DateTimeField):
     """A date and time that is shown and typed in `zone`."""
 
     zone: ZoneInfo | None = None
+    default_validators = [possible_time]
     widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": 1}, format="%Y-%m-%dT%H:%M:%S")
 
     def prepare_value(self, value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Schedule: plans campaigns and sales as drafts, and publishes a sale, with the commitment to its draw."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ from flashsale.models import (
     Sale,
     Stock,
 )
-from flashsale.models.sale import LOBBY, MESSAGE_BYTES_MAX, UNITS_MAX, ms
+from flashsale.models.sale import MESSAGE_BYTES_MAX, UNITS_MAX, ms
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import AllocationMode, Phase, SaleState
 
@@ -87,7 +87,6 @@ def plan_sale(
     "listed" ([(axis, raw value)]), "successor" (the code of another line in `lines`), "rolls_over_at", and "carries"
     (an allocation of an earlier sale).
     """
-    fields.setdefault("lobby_at", opens_at - LOBBY)
     sale = Sale(campaign=campaign, code=code, name=name, opens_at=opens_at, closes_at=closes_at, **fields)
     sale.full_clean()
     sale.save()
@@ -136,30 +135,37 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any
         raise ValidationError(_("The people of this campaign are erased: begin a new campaign."))
     campaign = line.sale.campaign
     digests = digester(bytes(campaign.salt).hex(), campaign.canon_version)
-    people, channels = list(people), list(line.channels.values_list("pk", flat=True))
-    channel = channels[0] if len(channels) == 1 else 0
-    if not channel and any(axis is Axis.ACCOUNT for axis, _raw in people):
-        raise ValidationError(
-            _("An account is known to one partner: a list of accounts needs a line with one channel.")
-        )
+    people = list(people)
+    channel = list_channel(line=line, axes={axis for axis, _raw in people})
     count_before = line.list_entries.count()
-    try:
-        rows = [
-            ListEntry(
-                allocation=line,
-                axis=axis,
-                digest=digests.digest(axis, raw, channel=channel).hex(),
-                channel_id=channel if axis is Axis.ACCOUNT else None,
-            )
-            for axis, raw in people
-        ]
-    except BadValue as error:
-        raise ValidationError(_("A value of %(axis)s cannot be read.") % {"axis": error.axis.value}) from error
+    rows = []
+    for number, (axis, raw) in enumerate(people, start=1):
+        try:
+            digest = digests.digest(axis, raw, channel=channel).hex()
+        except BadValue as error:
+            found = {"number": number, "axis": axis.value}
+            raise ValidationError(_("Entry %(number)d: a value of %(axis)s cannot be read.") % found) from error
+        owner = channel if axis is Axis.ACCOUNT else None
+        rows.append(ListEntry(allocation=line, axis=axis, digest=digest, channel_id=owner))
     ListEntry.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
     added = line.list_entries.count() - count_before
     if added:
         Record.write("list", by=by, sale=line.sale, facts={"line": line.code, "people": added})
     return added
+
+
+def list_channel(*, line: Allocation, axes: Collection[Axis]) -> int:
+    """The channel whose accounts a list of the line means; 0 if several lead to it.
+
+    Raises ValidationError for accounts in a line with several channels.
+    """
+    channels = list(line.channels.values_list("pk", flat=True))
+    channel = channels[0] if len(channels) == 1 else 0
+    if not channel and Axis.ACCOUNT in axes:
+        raise ValidationError(
+            _("An account is known to one partner: a list of accounts needs a line with one channel.")
+        )
+    return channel
 
 
 def problems_of(*, sale: Sale, now: datetime) -> list[str]:

@@ -24,10 +24,23 @@ def new_salt() -> bytes:
     return os.urandom(16)
 
 
+# How people in Indonesia call their three time zones.
+INDONESIAN_ZONES = {"wib": "Asia/Jakarta", "wita": "Asia/Makassar", "wit": "Asia/Jayapura"}
+
+
+def zone_name(text: str) -> str:
+    """The IANA name of the time zone that a person typed, in any case; the text itself if there is no such zone."""
+    typed = text.strip().casefold()
+    names = {name.casefold(): name for name in available_timezones()} | INDONESIAN_ZONES
+    return names.get(typed, text)
+
+
 def known_time_zone(name: str) -> None:
     """Raises ValidationError unless this is the name of an IANA time zone."""
     if name not in available_timezones():
-        raise ValidationError(_("%(name)s is no time zone; Western Indonesia is Asia/Jakarta."), params={"name": name})
+        raise ValidationError(
+            _("%(name)s is no time zone. Write WIB, WITA, WIT, or a name such as Asia/Jakarta."), params={"name": name}
+        )
 
 
 def known_countries(text: str) -> None:

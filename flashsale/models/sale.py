@@ -26,6 +26,7 @@ ENTRIES_MAX = 1_000_000
 UNITS_MAX = 1_000_000
 POLL_MS_MAX = 300_000
 MESSAGE_BYTES_MAX = 200
+TIME_FIRST, TIME_LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def ms(moment: datetime) -> int:
@@ -36,6 +37,18 @@ def ms(moment: datetime) -> int:
 def moment(at_ms: int) -> datetime:
     """The time (UTC) at `at_ms` milliseconds since 1970."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def possible_time(at: datetime) -> None:
+    """Raises ValidationError for a time outside of TIME_FIRST to TIME_LAST.
+
+    Such a time is a typing error. Near the ends of the calendar, time zones and sums of times fail.
+    """
+    if not TIME_FIRST <= at < TIME_LAST:
+        raise ValidationError(
+            _("Type a time from the year %(first)d to %(last)d."),
+            params={"first": TIME_FIRST.year, "last": TIME_LAST.year - 1},
+        )
 
 
 def short_enough(message: str) -> None:
@@ -175,6 +188,7 @@ class Sale(Frozen):
     def clean(self) -> None:
         """Raises ValidationError unless the times are in order and no frozen field has changed."""
         super().clean()
+        self._refuse_impossible_times()
         if self.opens_at and not self.lobby_at:
             self.lobby_at = self.opens_at - LOBBY
         if self.opens_at and self.closes_at and self.opens_at >= self.closes_at:
@@ -212,6 +226,16 @@ class Sale(Frozen):
     def publish_secret(self) -> None:
         """Stores the secret in clear, because the draw has made it public. The caller saves."""
         self.secret, self.sealed_secret = self.draw_secret(), None
+
+    def _refuse_impossible_times(self) -> None:
+        errors = {}
+        for name in ("lobby_at", "opens_at", "closes_at"):
+            try:
+                possible_time(getattr(self, name) or TIME_FIRST)
+            except ValidationError as error:
+                errors[name] = error
+        if errors:
+            raise ValidationError(errors)
 
     def line_ms(self, wall_ms: int) -> int:
         """The line's clock: wall time minus all time after the opening in which reserving was impossible, in ms."""

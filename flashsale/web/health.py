@@ -9,8 +9,7 @@ from flashsale.gate import bridge, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome
-from flashsale.web import problems
-from flashsale.web.api.exceptions import request_id
+from flashsale.web.errors import problem_response
 
 RETRY_AFTER_S = 5
 
@@ -29,15 +28,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
     reasons = [*_books_reasons(), *_gate_reasons()]
     if not reasons:
         return JsonResponse({"ready": True})
-    document = problems.problem(
-        Outcome.NOT_READY,
-        language=problems.language_of(request.headers.get("Accept-Language", "")),
-        request_id=request_id(request),
-        detail=" ".join(reasons),
-        retry_after_s=RETRY_AFTER_S,
-    ) | {"reasons": reasons}
-    headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return JsonResponse(document, status=document["status"], content_type=problems.CONTENT_TYPE, headers=headers)
+    detail = " ".join(reasons)
+    return problem_response(request, Outcome.NOT_READY, detail=detail, retry_after_s=RETRY_AFTER_S, reasons=reasons)
 
 
 def _books_reasons() -> list[str]:

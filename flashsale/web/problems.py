@@ -27,7 +27,9 @@ FIELD_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,39}")
 class Fault(StrEnum):
     """Codes that do not come from the business rules: HTTP was used wrongly, or we have an error."""
 
+    NO_COOKIE = "no_cookie"
     WRONG_METHOD = "wrong_method"
+    NOT_ACCEPTABLE = "not_acceptable"
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     WRONG_TYPE = "wrong_type"
@@ -90,7 +92,12 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
             "The payment was declined. The unit stays reserved until the time to pay is over; try another way."
         ),
     ),
+    Fault.NO_COOKIE: (
+        403,
+        gettext_noop("Your browser did not send our cookie. Allow cookies for this site, then reload the page."),
+    ),
     Fault.WRONG_METHOD: (405, gettext_noop("This method is not possible here.")),
+    Fault.NOT_ACCEPTABLE: (406, gettext_noop("The answer is JSON. Please accept application/json.")),
     Fault.TOO_SLOW: (408, gettext_noop("The request took too long to arrive.")),
     Fault.TOO_LARGE: (413, gettext_noop("The request is too large.")),
     Fault.WRONG_TYPE: (415, gettext_noop("Please send application/json.")),
@@ -163,6 +170,7 @@ _BY_STATUS: dict[int, ProblemCode] = {
     403: Outcome.FORBIDDEN,
     404: Outcome.NOT_FOUND,
     405: Fault.WRONG_METHOD,
+    406: Fault.NOT_ACCEPTABLE,
     413: Fault.TOO_LARGE,
     415: Fault.WRONG_TYPE,
     429: Outcome.TOO_MANY_REQUESTS,

@@ -20,7 +20,7 @@ def test_every_status_says_whether_the_request_may_be_repeated() -> None:
     assert {word for word, status in statuses.items() if status >= 500} == {
         Outcome.NOT_READY, Outcome.NO_ROOM, Outcome.UNKNOWN, Outcome.PAUSED, Fault.INTERNAL,
     }  # fmt: skip
-    assert set(statuses.values()) == {400, 401, 402, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503}
+    assert set(statuses.values()) == {400, 401, 402, 403, 404, 405, 406, 408, 409, 413, 415, 422, 429, 500, 503}
 
 
 def test_a_problem_has_a_title_in_two_languages() -> None:

@@ -9,10 +9,14 @@ from csp.decorators import csp_update
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import override
 from django.views import View
+from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.exceptions import APIException
 
 from flashsale.web import problems
 from flashsale.web.api.hot_serializers import COMPONENTS, PATHS
+from flashsale.web.errors import problem_response
 
 
 def add_hot_door(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
@@ -56,10 +60,23 @@ class OpenApi(View):
         return HttpResponse(openapi(), "application/json", headers={"Cache-Control": "public, max-age=300"})
 
 
+class Docs(SpectacularSwaggerSplitView):
+    """Shows the document. The page has no other form, so its errors are problem documents of Django."""
+
+    http_method_names = ["get", "head"]
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """A problem document. Raises what is no refusal of the framework."""
+        if not isinstance(exc, APIException):
+            raise exc
+        return problem_response(self.request, problems.code_for_status(exc.status_code), detail=str(exc.detail))
+
+
 # Swagger UI sets style attributes and loads icons from data: URLs. It shows no text that shoppers typed.
 allow_swagger_styles = csp_update({"style-src": [SELF, UNSAFE_INLINE], "img-src": [SELF, "data:"]})
 
 
+@require_safe
 def problem_page(request: HttpRequest, code: str) -> JsonResponse:
     """The page at the `type` of a problem document: its status and its titles in both languages."""
     problem = next((problem for problem in problems.REFUSALS if problem.value == code), None)

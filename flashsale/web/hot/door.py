@@ -106,8 +106,12 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
 
 
 async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> HotResponse:
+    if not request.is_for_us:
+        raise Refused(Outcome.MALFORMED, "The Host header names no site of this server.")
     if request.method not in METHODS[verb]:
         raise HttpFault(problems.Fault.WRONG_METHOD, "", ((b"allow", ", ".join(METHODS[verb]).encode()),))
+    if not request.accepts_json:
+        raise HttpFault(problems.Fault.NOT_ACCEPTABLE)
     if not CODE_PATTERN.fullmatch(sale):
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
     request.refuse_query()

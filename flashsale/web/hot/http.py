@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http.cookies import CookieError
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 from django.conf import settings
 from django.http.cookie import parse_cookie
+from django.http.request import split_domain_port, validate_host
 
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
@@ -30,6 +32,7 @@ CLOSE: Header = (b"connection", b"close")
 
 BODY_BYTES_MAX = 8 * 1024
 BODY_READ_S_MAX = 10.0
+ACCEPTED = frozenset({"*/*", "application/*", "application/json", "application/problem+json"})
 # A body that takes longer than this counts as slow. On a mobile network, a lost packet costs about a second.
 SLOW_AFTER_S = 1.0
 CODE_PATTERN = re.compile(r"[a-z0-9][a-z0-9.\-]{0,39}")
@@ -106,6 +109,16 @@ class HotRequest:
             return parse_cookie(self.header(b"cookie"))
         except (CookieError, ValueError):
             return {}
+
+    @property
+    def is_for_us(self) -> bool:
+        """Whether the Host header names a site of this server; also if there is none (HTTP/1.0)."""
+        return _is_our_host(self.header(b"host"), tuple(settings.ALLOWED_HOSTS))
+
+    @property
+    def accepts_json(self) -> bool:
+        """Whether the caller can use our answers, which are all JSON."""
+        return _accepts_json(self.header(b"accept"))
 
     @property
     def is_same_origin(self) -> bool:
@@ -226,6 +239,19 @@ def _too_slow() -> HttpFault:
 def _too_many_slow() -> HttpFault:
     detail = f"One client may send {settings.FLASHSALE_SLOW_BODIES} bodies slowly at a time."
     return HttpFault(Outcome.TOO_MANY_REQUESTS, detail, (CLOSE,), retry_after_s=1)
+
+
+@lru_cache(maxsize=1024)
+def _is_our_host(host: str, ours: tuple[str, ...]) -> bool:
+    return not host or validate_host(split_domain_port(host)[0], ours)
+
+
+@lru_cache(maxsize=1024)
+def _accepts_json(accept: str) -> bool:
+    if not accept:
+        return True
+    ranges = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    return bool(ranges & ACCEPTED)
 
 
 def origin_host(origin: str) -> str:
