@@ -116,6 +116,10 @@ class ChannelForm(forms.ModelForm):
             for name in {*Channel.frozen_fields()} & self.fields.keys():
                 self.fields[name].disabled = True
 
+    def clean_entries_max(self) -> int:
+        """0 for an empty field."""
+        return self.cleaned_data["entries_max"] or 0
+
 
 class ChannelInline(EditedInline):
     """The campaign's channels. The link of a row leads to the channel's page, which has its keys."""

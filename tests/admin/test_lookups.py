@@ -34,7 +34,9 @@ SHOWN: dict[str, set[str]] = {
         *STATE, "reservation__sale__id__exact", "reservation__sale__isnull", "run__id__exact", "run__isnull", "group",
     },
     "appeal": {*STATE, "case__reservation__sale__id__exact", "case__reservation__sale__isnull"},
-    "notice": {*STATE, "kind__exact", "kind__isnull", "sale__id__exact", "sale__isnull"},
+    "notice": {
+        *STATE, "failure__exact", "failure__isnull", "kind__exact", "kind__isnull", "sale__id__exact", "sale__isnull",
+    },
     "reallocation": {"source__id__exact", "source__isnull", "target__sale__id__exact", "target__sale__isnull"},
     "record": {
         "what", "what__isnull", "campaign__id__exact", "campaign__isnull", "sale__id__exact", "sale__isnull", "subject",
@@ -102,7 +104,7 @@ def test_a_viewer_learns_nothing_of_the_draws_secret(dave: Client, lookup: str) 
 def test_a_refusal_names_what_the_list_can_be_filtered_by(dave: Client) -> None:
     page = dave.get("/admin/flashsale/notice/", {"reservation__asked__startswith": "a"})
     text = page.content.decode()
-    assert "It can be filtered by: state, kind, sale." in text
+    assert "It can be filtered by: state, failure, kind, sale." in text
     assert page["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
 
 
