@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 from typing import NamedTuple, cast
 
+from flashsale.gate import due_sales
 from flashsale.gate.client import GateCache, Script, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.messages import Crowd
@@ -76,6 +77,7 @@ async def store_card(card: SaleCard) -> None:
     """Writes the card and its entry in the directory, where web processes find it. Raises GateDown."""
     await gate().redis.set(keys_of(card).card, card.to_json())
     await gate().redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")
+    await due_sales.look_within(card.code, ms=0)
     drop_cached_card(card)
 
 
@@ -101,6 +103,7 @@ async def remove_sale(card: SaleCard) -> None:
         n = line.line_id
         crowd += [keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n), keys.extra_time(n)]
     await redis.hdel(DIRECTORY, card.code)
+    await due_sales.forget(card.code)
     for start in range(0, len(crowd), UNLINKED_AT_ONCE):
         await redis.unlink(*crowd[start : start + UNLINKED_AT_ONCE])
     for key in _counts(card):
@@ -157,8 +160,3 @@ async def given_up(card: SaleCard, old: CarriedCard, index: int) -> bool:
 async def extra_time_places(card: SaleCard, line: LineCard) -> list[int]:
     """The indexes with extra time to claim; their count is capped. Raises GateDown."""
     return [int(index) for index in await gate().redis.zrange(keys_of(card).extra_time(line.line_id), 0, -1)]
-
-
-async def may_tick(card: SaleCard) -> bool:
-    """Whether the caller is the process that looks after the sale for the next 200 ms. Raises GateDown."""
-    return bool(await gate().run_command("SET", keys_of(card).tick, 1, "NX", "PX", 200))

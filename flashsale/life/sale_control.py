@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from flashsale.books.reservations import lock_sale
-from flashsale.gate import bridge, inspect, sale_cards, scripts
+from flashsale.gate import bridge, due_sales, inspect, sale_cards, scripts
 from flashsale.gate.client import GateDown, wall_ms
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import run_in_db_thread
@@ -241,6 +241,7 @@ async def _send_decision(card: SaleCard, sale: Sale, lease: ClockLease) -> None:
         paused_ms=sale.paused_ms, runs_from=lease.since, runs_until=lease.until, **frozen,
     )  # fmt: skip
     sale_cards.drop_cached_card(card)
+    await due_sales.look_within(card.code, ms=0)
 
 
 async def resend_decision(*, card: SaleCard) -> bool:

@@ -46,7 +46,7 @@ def wake_ups(commits: Commits) -> tuple[int, list[Any]]:
                 woken.append(callback)
             return really(callback, *args, **more)
 
-        loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+        loop.call_soon_threadsafe = counted  # type: ignore[method-assign, assignment]
         writer = writer_threads.Writer()
         first = writer.submit(SimpleNamespace(id=uuid.uuid4()))  # type: ignore[arg-type]
         assert await asyncio.to_thread(commits.began.wait, 5)

@@ -8,6 +8,7 @@ gate) and 2 s for each query of PostgreSQL (the books).
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.db import Error
 
-from flashsale.gate import refusal_counts
+from flashsale.gate import due_sales, refusal_counts
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
@@ -84,6 +85,8 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
         raise
     except Refused as refused:
         # Not counted for an unknown sale, because a caller can invent any number of sale codes.
+        if refused.outcome is Outcome.NOT_READY:
+            await _ask_for_a_look(sale)
         if refused.outcome is not Outcome.NOT_FOUND:
             refusal_counts.count(sale, verb, refused.outcome.value)
         return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s)
@@ -101,6 +104,12 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
         _running -= 1
 
 
+async def _ask_for_a_look(sale: str) -> None:
+    """Makes the next tick look at the sale, because Redis may have lost it."""
+    with suppress(GateDown):
+        await due_sales.look_soon(sale, at_once=True)
+
+
 async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> HotResponse:
     if request.method not in METHODS[verb]:
         raise HttpFault(problems.Fault.WRONG_METHOD, "", ((b"allow", ", ".join(METHODS[verb]).encode()),))
@@ -111,7 +120,12 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
     if verb == "status":
         return await _status(request, card, found)
     channel, is_partner = await _authenticate(request, card, found)
-    return await VERBS[verb](LineRequest(request, card, found, channel, is_partner, await request.json()))
+    response = await VERBS[verb](LineRequest(request, card, found, channel, is_partner, await request.json()))
+    if verb in CHANGING:
+        # After the change, so that the tick finds it: PostgreSQL keeps a copy of the crowd.
+        with suppress(GateDown):
+            await due_sales.look_soon(card.code)
+    return response
 
 
 async def _authenticate(request: HotRequest, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
@@ -273,4 +287,6 @@ VERBS: dict[str, Callable[[LineRequest], Awaitable[HotResponse]]] = {
     "receipt": _receipt,
     "reserve": _reserve,
 }
+# The verbs that change the crowd of a line.
+CHANGING = {"enter", "look", "leave", "wait", "reserve"}
 METHODS = {"status": ("GET", "HEAD"), **dict.fromkeys(VERBS, ("POST",))}
