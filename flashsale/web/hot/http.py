@@ -101,15 +101,18 @@ class HotRequest:
         origin = self.header(b"origin")
         return origin_host(origin) == self.header(b"host") or origin in settings.CSRF_TRUSTED_ORIGINS
 
-    async def json(self) -> dict[str, Any]:
-        """Reads the body, which must be one JSON object. Raises HttpFault, ClientDisconnected; refuses MALFORMED."""
+    async def json(self, *, most: int = BODY_BYTES_MAX) -> dict[str, Any]:
+        """Reads the body, which must be one JSON object with at most `most` bytes.
+
+        Raises HttpFault, ClientDisconnected; refuses MALFORMED.
+        """
         if self.header(b"content-type").partition(";")[0].strip().lower() != "application/json":
             raise HttpFault(problems.Fault.WRONG_TYPE)
         reader = asyncio.current_task()
         assert reader is not None, "a server runs each request in a task"
         _reads[reader] = time.monotonic()
         try:
-            body = await self._read_body()
+            body = await self._read_body(most)
         except asyncio.CancelledError:
             if reader in _reads:
                 raise
@@ -120,18 +123,18 @@ class HotRequest:
             _reads.pop(reader, None)
         return parse_json_object(body)
 
-    async def _read_body(self) -> bytes:
+    async def _read_body(self, most: int) -> bytes:
         declared = self.header(b"content-length")
-        if declared.isdigit() and (len(declared) > 9 or int(declared) > BODY_BYTES_MAX):
-            raise _too_large()
+        if declared.isdigit() and (len(declared) > 9 or int(declared) > most):
+            raise _too_large(most)
         body = b""
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnected
             body += message.get("body", b"")
-            if len(body) > BODY_BYTES_MAX:
-                raise _too_large()
+            if len(body) > most:
+                raise _too_large(most)
             if not message.get("more_body", False):
                 return body
 
@@ -187,9 +190,9 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _too_large() -> HttpFault:
+def _too_large(most: int) -> HttpFault:
     # The rest of the body is not read, so the connection cannot be used for another request.
-    detail = f"The body may have {BODY_BYTES_MAX} bytes."
+    detail = f"The body may have {most} bytes."
     return HttpFault(problems.Fault.TOO_LARGE, detail, (CLOSE,))
 
 
