@@ -7,7 +7,7 @@ when its lobby has been used, when a decision was made about it, and once a minu
 import time
 
 from flashsale.gate.client import GateCache, Script, gate
-from flashsale.gate.keys import DIRECTORY, LOADED_BY, LOOK_AT, MENDING
+from flashsale.gate.keys import COMPARED, DIRECTORY, LOADED_BY, LOOK_AT, MENDING
 
 TAKE_DUE, LOOK_AGAIN = Script("take_due"), Script("look_again")
 # How long a process has for one look. Another process takes the sale after it.
@@ -75,3 +75,8 @@ async def note_loaded(run_id: str) -> None:
 async def may_mend(*, seconds: float) -> bool:
     """Whether the caller is the process that mends all sales in this period. Raises GateDown."""
     return bool(await gate().run_command("SET", MENDING, 1, "NX", "PX", round(seconds * 1000)))
+
+
+async def may_compare(*, seconds: float) -> bool:
+    """Whether the caller is the process that compares the stock of all sales in this period. Raises GateDown."""
+    return bool(await gate().run_command("SET", COMPARED, 1, "NX", "PX", round(seconds * 1000)))

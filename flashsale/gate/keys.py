@@ -8,6 +8,7 @@
 | fs:look_at                      | ZSET   | sale code scored by the time (ms) when a process must look at it next    |
 | fs:loaded_by                    | STRING | run id of the server that was found to have all sales                    |
 | fs:mending                      | STRING | a process has begun to mend all sales (expires then)                     |
+| fs:compared                     | STRING | a process has begun to compare all stock (expires then)                  |
 | fs:{c}:card:<sale>              | STRING | the sale card, JSON: what a web process needs to know (sale_card.py)     |
 | fs:{c}:sale:<sale>              | HASH   | run, revision, state, epoch, lobby, opens, closes, claim, hold,          |
 |                                 |        | paused_ms, runs_from, runs_until, frozen (read by prelude.lua)           |
@@ -47,7 +48,9 @@ from dataclasses import dataclass
 from zlib import crc32
 
 # Of the installation. All other keys belong to a campaign.
-DIRECTORY, LOOK_AT, LOADED_BY, MENDING = "fs:sales", "fs:look_at", "fs:loaded_by", "fs:mending"
+DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
+    "fs:sales", "fs:look_at", "fs:loaded_by", "fs:mending", "fs:compared",
+)  # fmt: skip
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45
 

@@ -13,6 +13,7 @@ from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import CarriedCard, LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
+from flashsale.gate.shared_read import SharedReads
 from flashsale.rules.outcomes import Outcome
 
 CROWD = Script("crowd")
@@ -35,6 +36,8 @@ class _CachedCard(NamedTuple):
 
 # By sale code.
 CARDS: GateCache[str, _CachedCard] = GateCache()
+# By sale code.
+READS: SharedReads[str, SaleCard | None] = SharedReads()
 # Cohort and seed (hex) by commitment and line id: restored books may use a sale's id again, but never a secret.
 DRAWS: GateCache[tuple[str, int], tuple[int, str]] = GateCache()
 
@@ -45,6 +48,12 @@ async def card_of(code: str) -> SaleCard | None:
     known = cached.get(code)
     if known and time.monotonic() - known.at < FRESH_S:
         return known.card
+    return await READS.get(code, lambda: _read_card(code))
+
+
+async def _read_card(code: str) -> SaleCard | None:
+    cached = CARDS.entries()
+    known = cached.get(code)
     if len(cached) > CODES_MAX:
         cached.clear()
     text = await _read(code)
@@ -84,6 +93,7 @@ async def store_card(card: SaleCard) -> None:
 def drop_cached_card(card: SaleCard) -> None:
     """Drops the card that this event loop keeps, so that the next call reads it from Redis."""
     CARDS.entries().pop(card.code, None)
+    READS.forget(card.code)
 
 
 async def sale_codes() -> list[str]:

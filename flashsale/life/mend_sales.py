@@ -16,10 +16,12 @@ from flashsale.life import give_back, sale_control
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.mend import mend
 from flashsale.life.rebuild import live_sales
-from flashsale.models import ListEntry, Sale, Unit
+from flashsale.models import ListEntry, Move, Record, Sale, Unit
 from flashsale.rules.states import UnitState
 
 log = logging.getLogger(__name__)
+# Decisions and moves that are looked at. More in ten seconds are found when all stock is compared.
+NEWEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,12 @@ class _Books:
     ended: set[int]
 
 
-async def mend_sales() -> None:
-    """Sends again what Redis has not received of its sales: decisions, ended reservations, free units and lists."""
-    books = await run_in_db_thread(_read_books)
+async def mend_sales(*, whole: bool) -> None:
+    """Sends again what Redis has not received of its sales: decisions, ended reservations, free units and lists.
+
+    Without `whole`, units and lists are compared only in sales about which something was decided or ended lately.
+    """
+    books = await run_in_db_thread(_read_books, whole=whole)
     behind = await _sales_behind(books)
     for code, (where, _) in books.revisions.items():
         if where[1] in behind and (card := await sale_cards.card_of(code)):
@@ -59,11 +64,13 @@ async def _sales_behind(books: _Books) -> set[int]:
     return behind | books.ended
 
 
-def _read_books() -> _Books:
+def _read_books(*, whole: bool) -> _Books:
     live = {sale: campaign for campaign, sale in live_sales().values()}
+    ended = give_back.sales_with_late_ends(timezone.now())
+    stock = set(live) if whole else set(live) & (ended | _decided_lately())
     rows = Sale.objects.filter(pk__in=live).values_list("code", "campaign_id", "pk", "revision")
-    units = Unit.objects.filter(allocation__sale__in=live, state=UnitState.FREE)
-    lists = ListEntry.objects.filter(allocation__sale__in=live, allocation__listed_only=True)
+    units = Unit.objects.filter(allocation__sale__in=stock, state=UnitState.FREE)
+    lists = ListEntry.objects.filter(allocation__sale__in=stock, allocation__listed_only=True)
     by_line = ("allocation__sale", "allocation__line_id")
     return _Books(
         revisions={code: ((campaign, sale), revision) for code, campaign, sale, revision in rows},
@@ -75,5 +82,12 @@ def _read_books() -> _Books:
             ((live[sale], sale), line): people
             for sale, line, people in lists.values_list(*by_line).annotate(Count("pk")).order_by()
         },
-        ended=give_back.sales_with_late_ends(timezone.now()),
+        ended=ended,
     )
+
+
+def _decided_lately() -> set[int]:
+    """The ids of the sales of the last decisions, and of those to which units have moved last."""
+    decided = Record.objects.filter(sale__isnull=False).order_by("-position").values_list("sale", flat=True)
+    moved = Move.objects.order_by("-pk").values_list("target__sale", flat=True)
+    return {*decided[:NEWEST], *moved[:NEWEST]}

@@ -29,7 +29,6 @@ All sales of a campaign that Redis does not know are rebuilt together, because t
   the place tokens as people return (crowd_backup.py).
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping
 
@@ -40,9 +39,10 @@ from django.utils import timezone
 from flashsale.books.idle_limit import allow_long_idle
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, due_sales, inspect, load, sale_cards
-from flashsale.gate.client import GateCache, gate
+from flashsale.gate.client import gate
 from flashsale.gate.sale_card import SaleCard
 from flashsale.gate.sale_cards import KEPT_AFTER_END
+from flashsale.gate.shared_read import SharedReads
 from flashsale.life import snapshot
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.db_threads import run_in_db_thread, run_in_rebuild_thread
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 # The kind of work of the advisory lock ("fill" in ASCII).
 REBUILD_LOCK = int.from_bytes(b"fill")
 # By campaign: the rebuild that this process runs.
-REBUILDS: GateCache[int, "asyncio.Task[SaleCard]"] = GateCache()
+REBUILDS: SharedReads[int, SaleCard] = SharedReads()
 
 
 def rebuild(*, sale: int, wait: bool = True) -> SaleCard:
@@ -103,8 +103,7 @@ def _fill_gate(campaign: int, raised: Mapping[str, int]) -> None:
         # When Redis knows another sale of the campaign, it has the campaign's counts, and they are newer than a
         # snapshot.
         counts = None if others else snapshot.counts_of(campaign, card_of(rows[0]))
-        cards = cards_of(rows)
-        sales = [snapshot.sale_of(row, card) for row, card in zip(rows, cards, strict=True)]
+        sales = snapshot.sales_of(rows, cards_of(rows))
         bridge.run(load.load(sales, counts))
 
 
@@ -171,8 +170,4 @@ async def rebuild_campaign(*, card: SaleCard) -> None:
 
 
 async def _rebuild_in_thread(campaign: int, sale: int, *, wait: bool) -> None:
-    running = REBUILDS.entries()
-    task = running.get(campaign)
-    if task is None or task.done():
-        task = running[campaign] = asyncio.create_task(run_in_rebuild_thread(rebuild, sale=sale, wait=wait))
-    await asyncio.shield(task)
+    await REBUILDS.get(campaign, lambda: run_in_rebuild_thread(rebuild, sale=sale, wait=wait))

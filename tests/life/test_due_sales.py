@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from flashsale.gate import bridge, due_sales, inspect, keys, scripts
 from flashsale.gate.client import wall_ms
-from flashsale.life import crowd_backup, rebuild, sale_control, tick
+from flashsale.life import crowd_backup, mend_sales, rebuild, sale_control, tick
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.schedule import publish
 from flashsale.models import Record, Sale, Unit
@@ -90,12 +89,12 @@ def test_ticks_of_idle_sales_ask_neither_store_about_them(gate: Any, monkeypatch
 def test_a_decision_makes_a_sale_due_at_once(gate: Any, decide: str) -> None:
     sale = lobby_sale()
     come_to_rest(gate, sale)
-    details: dict[str, Any] = {
+    details: dict[str, dict[str, Any]] = {
         "pause": {},
         "postpone": {"opens_at": sale.opens_at + timedelta(minutes=5)},
         "brake": {"rate_per_s": 9, "poll_ms": 0},
-    }[decide]
-    getattr(sale_control, decide)(sale=sale, **details)
+    }
+    getattr(sale_control, decide)(sale=sale, **details[decide])
     assert planned(gate, sale) <= 0
 
 
@@ -294,11 +293,29 @@ def test_mending_sends_no_unit_of_an_offer_that_has_as_many_as_postgresql(
 def test_one_process_mends_in_a_period(gate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     mended = []
 
-    async def mend_all() -> None:
-        mended.append(timezone.now())
+    async def mend_all(*, whole: bool) -> None:
+        mended.append(whole)
 
     monkeypatch.setattr(tick, "mend_all", mend_all)
     for _ in range(3):
         bridge.run(tick.mend_if_due())
-    assert len(mended) == 1
-    assert gate.pttl(keys.MENDING) > 0
+    assert mended == [True]
+    gate.delete(keys.MENDING)
+    bridge.run(tick.mend_if_due())
+    assert mended == [True, False]
+    assert gate.pttl(keys.COMPARED) > gate.pttl(keys.MENDING) > 0
+
+
+def test_stock_is_counted_only_where_something_has_changed_lately_but_now_and_then_everywhere(
+    gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet, changed = lobby_sale(stock={PHONE: 5}), lobby_sale(stock={PHONE: 5})
+    for sale in (quiet, changed):
+        gate_keys = scripts.keys_of(card_of(sale))
+        gate.delete(gate_keys.units, gate_keys.free(1, PHONE))
+    monkeypatch.setattr(mend_sales, "NEWEST", 1)
+    bridge.run(tick.mend_all(whole=False))
+    offered = [gate.zcard(scripts.keys_of(card_of(sale)).free(1, PHONE)) for sale in (quiet, changed)]
+    assert offered == [0, 5]
+    bridge.run(tick.mend_all())
+    assert gate.zcard(scripts.keys_of(card_of(quiet)).free(1, PHONE)) == 5
