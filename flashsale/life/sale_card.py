@@ -65,7 +65,8 @@ def _card(
         overbooking=float(sale.overbooking), rate_per_s=sale.rate_per_s, poll_ms=sale.poll_ms,
         claims_max=sale.claims_max, extra_time_max=sale.extra_time_max, max_entries=sale.max_entries,
         buckets=buckets_for(sale.max_entries, len(axes)), commitment=sale.commitment, message=sale.message, axes=axes,
-        offers=offers, lines=lines, channels=channels,
+        offers=offers, lines=lines, channels=channels, slower_rate=sale.slower_rate,
+        slower_until=ms(sale.slower_until) if sale.slower_until else 0,
     )  # fmt: skip
 
 

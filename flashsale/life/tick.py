@@ -29,9 +29,9 @@ from flashsale.life.mend_sales import mend_sales
 from flashsale.life.rebuild import rebuild_after_loss, rebuild_campaign, rebuild_missing_sales
 from flashsale.life.roll_over import roll_over
 from flashsale.life.single_flight import SingleFlight
-from flashsale.life.status import phase_of
+from flashsale.life.status import crowd_of, kept_pace, phase_of
 from flashsale.models import Allocation
-from flashsale.rules import calling
+from flashsale.rules import calling, polling
 from flashsale.rules.due import FAR_MS, OPEN_MS, ms_to_next_look
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import Phase
@@ -42,6 +42,8 @@ TICK_S = 0.25
 # Enough for all sales that run at once. The rest waits for the next round, which follows at once.
 SALES_AT_ONCE = 64
 MEND_S = 10.0
+# Counting a large stock takes a while, and without a change there is nothing to find.
+COMPARE_S = 600.0
 # A Redis that lost everything plans no tick, and requests get the answer that there is no such sale.
 FIND_MISSING_S = 1.0
 CLOSE_AFTER_MS = int(sale_cards.KEPT_AFTER_END.total_seconds() * 1000)
@@ -101,13 +103,22 @@ async def _call_people(card: SaleCard, line: LineCard, figures: Survey) -> None:
         overbooking=card.overbooking, claims_cap=card.claims_max or card.max_entries,
         rate_left=calling.calls_allowed(rate_per_s=card.rate_per_s, since_ms=since_ms),
     )  # fmt: skip
-    if not people or figures.called >= figures.entered:
+    if not people or figures.called >= figures.entered or _is_too_soon(card, line, figures):
         return
+    # Sleeping shoppers rely on it that no number beyond this is called (rules/polling.py).
+    pace = kept_pace(card, line, figures)
+    upto = polling.reach(called=figures.called, pace=pace, since_ms=since_ms) if pace else 0
     called = await scripts.call(
-        card, line, seed=figures.seed, called=figures.called, people=people, removed=figures.removed
+        card, line, seed=figures.seed, called=figures.called, people=people, removed=figures.removed, upto=upto
     )
     if isinstance(called, int) and called > figures.called:
         await run_in_db_thread(_store_called, line.id, called)
+
+
+def _is_too_soon(card: SaleCard, line: LineCard, figures: Survey) -> bool:
+    """Whether the people of a large crowd still read their numbers, right after the opening."""
+    delay = polling.first_call_delay_ms(people=crowd_of(line, figures), claim_ms=card.claim_ms)
+    return not figures.called and figures.now < max(card.opens_at, line.opens_at) + delay
 
 
 def _store_called(allocation: int, called: int) -> None:
@@ -151,20 +162,21 @@ async def _tick(code: str, score: int) -> None:
     await due_sales.look_again(code, in_ms=in_ms, score=score)
 
 
-async def mend_all() -> None:
+async def mend_all(*, whole: bool = True) -> None:
     """Loads sales that Redis lacks, and sends again what it has not received of the others.
 
     A process may die after its commit in PostgreSQL and before its message to Redis. This finds what was not sent.
+    Without `whole`, stock is compared only where something has changed lately.
     """
     await rebuild_missing_sales()
     await due_sales.add_missing()
-    await mend_sales()
+    await mend_sales(whole=whole)
 
 
 async def mend_if_due() -> None:
     """Mends all sales, unless another process has begun to do it in this period."""
     if await due_sales.may_mend(seconds=MEND_S - 1):
-        await mend_all()
+        await mend_all(whole=await due_sales.may_compare(seconds=COMPARE_S))
 
 
 async def run_ticks(*, stop: asyncio.Event) -> None:
