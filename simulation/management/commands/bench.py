@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from flashsale.models.sale import ENTRIES_MAX
-from simulation.bench import books, door_budgets, gate, idle, loss, review, whole_sale
+from simulation.bench import books, door_budgets, gate, idle, loss, polls, review, whole_sale
 from simulation.bench.cpu import CpuTimeUnavailable
 from simulation.bench.figures import Figure, as_document, as_table
 from simulation.bench.fixtures import FixtureError
@@ -22,7 +22,7 @@ from simulation.redis_server import RedisNotFound
 
 NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
 # Takes minutes, so it runs only when --only names it.
-LONG = ("sale", "idle")
+LONG = ("sale", "idle", "polls")
 
 
 class Command(BaseCommand):
@@ -46,7 +46,7 @@ class Command(BaseCommand):
             "--entries",
             type=int,
             default=100_000,
-            help="number of people in the measurements `line`, `loss` and `sale` (default: %(default)s)",
+            help="number of people in the measurements `line`, `loss`, `polls` and `sale` (default: %(default)s)",
         )
         parser.add_argument(
             "--sales",
@@ -96,6 +96,11 @@ def _measure(
             {"sale"},
             f"a whole sale with {entries:,} people (some minutes)",
             lambda: whole_sale.sale(servers, entries, console.print),
+        ),
+        (
+            {"polls"},
+            f"a waiting crowd of {entries:,} people, and bundles of partners",
+            lambda: polls.polls(servers, entries, console.print),
         ),
         (
             {"idle"},
