@@ -108,11 +108,6 @@ def kept_pace(card: SaleCard, line: LineCard, figures: Survey) -> int:
     return pace_of(replace(card, rate_per_s=card.slower_rate) if is_raised else card, line)
 
 
-def crowd_of(line: LineCard, figures: Survey) -> int:
-    """How many people ask for the status of the line. In a carried line this is not known, and most have not come."""
-    return 0 if line.carries else figures.entered - figures.gaps
-
-
 def _poll_ms(card: SaleCard, figures: Survey, current_phase: Phase) -> int:
     """How often pages ask that do not wait for a near number: fast in an open sale and shortly before, else slowly."""
     if card.poll_ms:

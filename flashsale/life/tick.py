@@ -29,7 +29,7 @@ from flashsale.life.mend_sales import mend_sales
 from flashsale.life.rebuild import rebuild_after_loss, rebuild_campaign, rebuild_missing_sales
 from flashsale.life.roll_over import roll_over
 from flashsale.life.single_flight import SingleFlight
-from flashsale.life.status import crowd_of, kept_pace, phase_of
+from flashsale.life.status import kept_pace, phase_of
 from flashsale.models import Allocation
 from flashsale.rules import calling, polling
 from flashsale.rules.due import FAR_MS, OPEN_MS, ms_to_next_look
@@ -117,7 +117,8 @@ async def _call_people(card: SaleCard, line: LineCard, figures: Survey) -> None:
 
 def _is_too_soon(card: SaleCard, line: LineCard, figures: Survey) -> bool:
     """Whether the people of a large crowd still read their numbers, right after the opening."""
-    delay = polling.first_call_delay_ms(people=crowd_of(line, figures), claim_ms=card.claim_ms)
+    # People who enter after the opening do not count: they get their number when they enter.
+    delay = polling.first_call_delay_ms(people=figures.cohort or 0, claim_ms=card.claim_ms)
     return not figures.called and figures.now < max(card.opens_at, line.opens_at) + delay
 
 

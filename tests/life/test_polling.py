@@ -85,6 +85,18 @@ def test_a_large_crowd_reads_its_numbers_before_the_first_call(monkeypatch: pyte
     assert survey(sale).called == 1
 
 
+def test_only_people_who_entered_before_the_opening_delay_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    sale = lobby_sale()
+    Shopper(sale, "ani").enter()
+    open_now(sale)
+    grown(sale, 900_000)
+    asked: list[dict[str, int]] = []
+    monkeypatch.setattr(polling, "first_call_delay_ms", lambda **what: asked.append(what) or 0)
+    tend(sale)
+    assert asked == [{"people": 1, "claim_ms": 300_000}]
+    assert survey(sale).called >= 1
+
+
 def test_the_delay_before_the_first_call_follows_the_crowd_and_the_claim_window() -> None:
     few, many = 1000, 250_000
     assert polling.first_call_delay_ms(people=few, claim_ms=300_000) == 0
