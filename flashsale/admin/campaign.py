@@ -161,7 +161,7 @@ class TimeZoneField(forms.CharField):
 
     def to_python(self, value: Any) -> str:
         """The IANA name. The model refuses what is no time zone."""
-        return zone_name(super().to_python(value))
+        return zone_name(super().to_python(value) or "")
 
 
 @admin.register(Campaign)

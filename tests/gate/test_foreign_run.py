@@ -39,7 +39,8 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
 
 
 def test_every_script_is_called_here() -> None:
-    assert set(ACTS) == {path.stem for path in SCRIPTS}
+    # These two belong to the installation and to no sale.
+    assert set(ACTS) == {path.stem for path in SCRIPTS} - {"take_due", "look_again"}
 
 
 @pytest.mark.parametrize("name", ACTS)

@@ -26,7 +26,18 @@ ALL = [(name, field) for name in FROZEN for field in (*FROZEN[name], *BY_DECISIO
 # Fields that hold when a row was made or what Redis knows; no promise rests on them, and no form shows them.
 BOOKKEEPING = {
     "campaign": {"salt", "erased_at"},
-    "sale": {"state", "epoch", "revision", "sealed_secret", "secret", "frozen_at", "paused_at", "paused_ms"},
+    "sale": {
+        "state",
+        "epoch",
+        "revision",
+        "sealed_secret",
+        "secret",
+        "frozen_at",
+        "paused_at",
+        "paused_ms",
+        "slower_rate",
+        "slower_until",
+    },
     "allocation": {"block", "entered", "cohort", "seed", "called", "lapsed"},
 }
 

@@ -82,7 +82,7 @@ def test_a_bundle_has_one_to_a_hundred_people(sale: Sale, lazada: Partner, verb:
 
 
 def test_a_bundle_may_be_larger_than_a_single_request_but_not_without_bound(sale: Sale, lazada: Partner) -> None:
-    large = [who("ani") | {"note": "x" * 9000}]
+    large = [who("ani") | {"carried": "x" * 9000}]
     assert enter(lazada, *large)[0]["status"] == 201
     assert lazada.post("enter", large[0]).code == (413, "too_large")
     assert lazada.post("enter-bundle", {"items": large * 15}).code == (413, "too_large")

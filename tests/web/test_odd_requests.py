@@ -18,7 +18,15 @@ from tests.web.asgi import Reply, send_request
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
-SAMPLES = {"uuid": "00000000-0000-0000-0000-000000000000", "str": "x", "path": "x", "int": "1", "code": "sale"}
+SAMPLES = {
+    "uuid": "00000000-0000-0000-0000-000000000000",
+    "str": "x",
+    "path": "x",
+    "int": "1",
+    "code": "sale",
+    "letter": "appeal",
+    "sealed": "fs1.x",
+}
 REGEXES = {"^v[0-9]+(?:/|$)": ("v1/nothing", "v2", "v2/sales", "v99/x")}
 HOSTS = ("evil.example", "a b", "[::1", "testserver:x", "testserver, testserver", "x" * 300, "évil", ".")
 

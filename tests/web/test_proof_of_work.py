@@ -4,9 +4,9 @@ import json
 import time
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from hashlib import sha256
 from types import SimpleNamespace
-from dataclasses import asdict
 from typing import Any
 
 import pytest

@@ -21,7 +21,24 @@ class LetterKind(StringConverter):
 
 
 register_converter(SaleCode, "code")
+
+
+class SealedToken:
+    """A sealed token in a path. Every other text is not found."""
+
+    regex = r"fs1\.[A-Za-z0-9_-]+"
+
+    def to_python(self, value: str) -> str:
+        """The token as it is."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """The token as it is."""
+        return value
+
+
 register_converter(LetterKind, "letter")
+register_converter(SealedToken, "sealed")
 
 urlpatterns = [
     path("", sale_page.home, name="home"),
@@ -39,7 +56,7 @@ urlpatterns = [
     path("s/<code:code>/order/<uuid:reservation>", orders.order, name="order"),
     path("appeal", letter_pages.appeal, name="appeal"),
     path("invitation", letter_pages.invitation, name="invitation"),
-    path("<letter:kind>/<str:token>", letter_pages.old_link),
+    path("<letter:kind>/<sealed:token>", letter_pages.old_link),
     re_path(
         rf"^s/(?P<code>{CODE_PATTERN.pattern})/order/(?P<reservation>[0-9a-f-]{{36}})/(?P<action>cancel|code|release)$",
         orders.act,
