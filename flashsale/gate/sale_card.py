@@ -124,6 +124,9 @@ class SaleCard:
     channels: tuple[ChannelCard, ...]
     # Of the canonical forms that the campaign's digests are made of; a card without it is from before there were two.
     canon_version: int = 1
+    # The rate that counts for the pace of the line until this time, in ms of wall time: it was raised since.
+    slower_rate: int = 0
+    slower_until: int = 0
     # Countries whose mobile numbers get one-time codes.
     code_countries: tuple[str, ...] = ("ID",)
     # Whether a browser solves a puzzle before it gets a code.

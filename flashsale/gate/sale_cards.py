@@ -8,11 +8,13 @@ import time
 from datetime import timedelta
 from typing import NamedTuple, cast
 
+from flashsale.gate import due_sales
 from flashsale.gate.client import GateCache, Script, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import CarriedCard, ForgedCard, LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
+from flashsale.gate.shared_read import SharedReads
 from flashsale.rules.outcomes import Outcome
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ class _CachedCard(NamedTuple):
 
 # By sale code.
 CARDS: GateCache[str, _CachedCard] = GateCache()
+# By sale code.
+READS: SharedReads[str, SaleCard | None] = SharedReads()
 # Cohort and seed (hex) by commitment and line id: restored books may use a sale's id again, but never a secret.
 DRAWS: GateCache[tuple[str, int], tuple[int, str]] = GateCache()
 
@@ -50,6 +54,12 @@ async def card_of(code: str) -> SaleCard | None:
     known = cached.get(code)
     if known and time.monotonic() - known.at < FRESH_S:
         return known.card
+    return await READS.get(code, lambda: _read_card(code))
+
+
+async def _read_card(code: str) -> SaleCard | None:
+    cached = CARDS.entries()
+    known = cached.get(code)
     if len(cached) > CODES_MAX:
         cached.clear()
     text = await _read(code)
@@ -102,12 +112,14 @@ async def store_card(card: SaleCard) -> None:
 async def list_sale(card: SaleCard) -> None:
     """Writes the sale's entry in the directory. Raises GateDown."""
     await gate().redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")
+    await due_sales.look_within(card.code, ms=0)
     drop_cached_card(card)
 
 
 def drop_cached_card(card: SaleCard) -> None:
     """Drops the card that this event loop keeps, so that the next call reads it from Redis."""
     CARDS.entries().pop(card.code, None)
+    READS.forget(card.code)
 
 
 async def sale_codes() -> list[str]:
@@ -127,6 +139,7 @@ async def remove_sale(card: SaleCard) -> None:
         n = line.line_id
         crowd += [keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n), keys.extra_time(n)]
     await redis.hdel(DIRECTORY, card.code)
+    await due_sales.forget(card.code)
     for start in range(0, len(crowd), UNLINKED_AT_ONCE):
         await redis.unlink(*crowd[start : start + UNLINKED_AT_ONCE])
     for key in _counts(card):
@@ -183,8 +196,3 @@ async def given_up(card: SaleCard, old: CarriedCard, index: int) -> bool:
 async def extra_time_places(card: SaleCard, line: LineCard) -> list[int]:
     """The indexes with extra time to claim; their count is capped. Raises GateDown."""
     return [int(index) for index in await gate().redis.zrange(keys_of(card).extra_time(line.line_id), 0, -1)]
-
-
-async def may_tick(card: SaleCard) -> bool:
-    """Whether the caller is the process that looks after the sale for the next 200 ms. Raises GateDown."""
-    return bool(await gate().run_command("SET", keys_of(card).tick, 1, "NX", "PX", 200))

@@ -208,15 +208,15 @@ async def seed(card: SaleCard, line: LineCard, *, cohort: int, seed: str) -> Out
 
 
 async def call(
-    card: SaleCard, line: LineCard, *, seed: str, called: int, people: int, removed: int = 0
+    card: SaleCard, line: LineCard, *, seed: str, called: int, people: int, removed: int = 0, upto: int = 0
 ) -> int | Outcome:
-    """Calls the next `people` of a line; the last number called after it.
+    """Calls the next `people` of a line, none after the number `upto` (0: any); the last number called after it.
 
     Changes nothing when `called` or `removed` is not what the survey said any more.
     """
     keys, n = keys_of(card), line.line_id
     where = [keys.state, keys.line(n), keys.spent(n), keys.waves(n)]
-    reply = await gate().run_script(CALL, where, [seed, called, people, removed])
+    reply = await gate().run_script(CALL, where, [seed, called, people, removed, upto])
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
 
@@ -329,6 +329,13 @@ async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, HeldRequest]
         return _word(reply)
     pairs = zip(reply[2::2], reply[3::2], strict=True)
     return reply[1], {_text(id_): HeldRequest.from_json(held) for id_, held in pairs}
+
+
+async def answers(campaign: int, sale: int) -> bool:
+    """Whether the gate has this sale, and no older copy of its memory."""
+    keys = SaleKeys(campaign, sale)
+    reply = await gate().run_script(DUE, [keys.state, keys.due, keys.holds, keys.held_requests], [0])
+    return _word(reply) is Outcome.LOOKED
 
 
 async def extend_block(card: SaleCard, line: LineCard, *, block: int) -> Outcome:

@@ -13,7 +13,7 @@ from flashsale.books.endings import EndedReservation, describe_all_ended
 from flashsale.gate import inspect, scripts
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import run_in_db_thread
-from flashsale.models import Reservation
+from flashsale.models import Appeal, Cancellation, Reservation
 from flashsale.rules.states import ReservationState
 
 # A buyer who pays waits while PostgreSQL ends the batch that contains their hold. The requests of a web process wait
@@ -34,6 +34,15 @@ async def resend_ended(*, card: SaleCard) -> int:
         batch = await run_in_db_thread(_describe_ended, missed[start : start + AT_ONCE])
         await asyncio.gather(*(give_back(card=card, ended=one) for one in batch))
     return len(missed)
+
+
+def sales_with_late_ends(now: datetime) -> set[int]:
+    """The ids of the sales in which a reservation or its last right has ended lately (as in `_ended_lately`)."""
+    lately = (now - LATELY, now)
+    ended = Reservation.objects.filter(ended_at__range=lately).values_list("sale", flat=True)
+    over = Cancellation.objects.filter(appeal_until__range=lately).values_list("reservation__sale", flat=True)
+    decided = Appeal.objects.filter(decided_at__range=lately).values_list("case__reservation__sale", flat=True)
+    return {*ended.distinct(), *over.distinct(), *decided.distinct()}
 
 
 def _ended_lately(sale: int, now: datetime) -> list[uuid.UUID]:

@@ -144,7 +144,7 @@ def _request(
 
 async def _commit(card: SaleCard, held: HeldRequest, *, replayed: bool) -> Reserved:
     new = new_reservation(card, held)
-    commit = asyncio.wrap_future(writer_of(new.sale).submit(new))
+    commit = writer_of(new.sale).submit(new)
     # When this task stops waiting, the commit goes on. Its error is read here, so that asyncio does not log it as lost.
     commit.add_done_callback(lambda commit: commit.cancelled() or commit.exception())
     try:

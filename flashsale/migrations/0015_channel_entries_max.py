@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("flashsale", "0011_extra_time_share"),
+        ("flashsale", "0014_due_and_indexes"),
     ]
 
     operations = [

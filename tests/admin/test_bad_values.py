@@ -54,9 +54,10 @@ def _forms() -> Iterator[str]:
         if not isinstance(pages, ReadOnlyAdmin):
             yield reverse(f"{name}_add")
             yield from (reverse(f"{name}_change", args=[row.pk]) for row in model._default_manager.all()[:2])
-        for action in pages.row_actions if isinstance(pages, ActionAdmin) else ():
-            rows = [row for row in model._default_manager.all() if action.is_available(row)]
-            yield from (pages.action_url(action, [row.pk]) for row in rows[:1])
+        if isinstance(pages, ActionAdmin):
+            for action in pages.row_actions:
+                rows = [row for row in model._default_manager.all() if action.is_available(row)]
+                yield from [pages.action_url(action, [row.pk]) for row in rows[:1]]
 
 
 def _fields(page: Any) -> Iterator[tuple[str, tuple[str, ...]]]:

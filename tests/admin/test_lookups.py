@@ -104,7 +104,7 @@ def test_a_viewer_learns_nothing_of_the_draws_secret(dave: Client, lookup: str) 
 def test_a_refusal_names_what_the_list_can_be_filtered_by(dave: Client) -> None:
     page = dave.get("/admin/flashsale/notice/", {"reservation__asked__startswith": "a"})
     text = page.content.decode()
-    assert "It can be filtered by: state, failure, kind, sale." in text
+    assert "It can be filtered by: state, why it failed, kind, sale." in text
     assert page["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
 
 

@@ -30,6 +30,7 @@ from tests.factories import (
     open_now,
     poco_campaign,
     refusal,
+    rewrite,
     tend,
 )
 from tests.faults.steps import broken, buy, called, dying, in_books, in_gate, pay
@@ -178,9 +179,9 @@ def test_an_old_card_of_the_sale_itself_reserves_nothing_and_is_replaced(gate: r
     assert broken(sale) == []
 
 
-def test_a_name_that_is_changed_in_the_admin_comes_into_the_card() -> None:
+def test_a_change_in_the_books_comes_into_the_card() -> None:
     sale = lobby_sale()
-    Sale.objects.filter(pk=sale.pk).update(name="another name")
+    rewrite(Sale.objects.filter(pk=sale.pk), name="another name")
     bridge.run(tick.mend_all())
     card = card_now(sale)
     assert card is not None
@@ -377,7 +378,7 @@ def cheap_payment() -> None:
 
 
 def cheap_offer() -> None:
-    Offer.objects.update(price=1)
+    rewrite(Offer.objects.all(), price=1)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-/* The draw of flashsale/rules/lottery.py, in the browser. */
+/* As flashsale/rules/lottery.py. */
 "use strict";
 
 const draw = (() => {
@@ -18,7 +18,6 @@ const draw = (() => {
     return BigInt("0x" + hex(hash.subarray(0, 8)));
   }
 
-  /** The number of an index; `seed` is hex. */
   async function number(index, cohort, seed) {
     if (index > cohort) return index;
     const key = bytes(seed);
@@ -44,7 +43,7 @@ const draw = (() => {
     return hex(await sha256(utf8("flashsale/seed/v1"), ...parts));
   }
 
-  /** The number by a transcript, 0 if the transcript is not the one that was `promised`. */
+  /** 0: not as `promised`. */
   async function check(transcript, line, index, promised) {
     if (!transcript.lines) throw transcript;
     const drawn = transcript.lines[line];

@@ -1,4 +1,4 @@
-/* The waiting page: polls the status, shows what it means for this place. */
+/* The waiting page. */
 "use strict";
 
 (() => {
@@ -6,13 +6,13 @@
   const queryAll = (selector) => document.querySelectorAll(selector);
   const data = JSON.parse(byId("script-data").textContent);
   const { texts } = data;
-  const { stored, store, timeout, post, count, money, duration, wait, chance } = page(data);
+  const { stored, store, timeout, post, count, money, duration, wait, chance, nextPoll } = page(data);
   const MINUTE = 60000;
 
   let doc = data.status, receivedAt = performance.now();
   let { place, proven, ended } = data;
   let contacts = {}, challenges, bought, step, announced, timer, polling, busy, failures = 0;
-  const calls = []; // during the last minute
+  const calls = [];
 
   const keyed = () => ({ "Idempotency-Key": crypto.getRandomValues(new Uint32Array(4)).join("-") });
   const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
@@ -37,8 +37,8 @@
     }
     render();
     polling = false;
-    const pause = failures ? Math.min(MINUTE, 1000 * 2 ** failures) : doc.poll_ms * (document.hidden ? 3 : 1);
-    timer = setTimeout(poll, jitter(Math.max(pause, wait, 500)));
+    const pause = failures ? jitter(Math.min(MINUTE, 1000 * 2 ** failures)) : nextPoll(doc, { ...place, waiting: place?.state === "waiting" }, now(), Math.random());
+    timer = setTimeout(poll, Math.max(pause, wait));
   }
 
   function update(fresh) {
@@ -51,7 +51,6 @@
     while (doc.now - calls[0][0] > MINUTE) calls.shift();
   }
 
-  /** Looks if the place may have changed. */
   async function updatePlace() {
     if (!place || stored.reservation) return;
     if (doc.seed && !place.number && crypto.subtle) place.number = await draw.number(place.index, doc.cohort, doc.seed);
@@ -161,7 +160,7 @@
       if (late && !clock.classList.contains("late")) byId("announcement").textContent = texts.late;
       clock.classList.toggle("late", late);
     }
-    // It may be paid on another device.
+    if (step === "offer" && left <= 0) poll();
     if (step === "pay" && left <= 0) run(byId("release"), () => look().then(() => finish("expired")));
   }
 
@@ -176,7 +175,6 @@
     render();
   }
 
-  /** One action at a time; a refusal shows an alert or ends the visit. */
   async function run(button, action) {
     if (busy) return;
     busy = button.disabled = true;

@@ -1,10 +1,9 @@
-/* Requests, local storage (no personal data), numbers. */
+/* Requests, storage, numbers. */
 "use strict";
 
 let page = ({ sale, language, currency, texts }) => {
   const KEY = "fs:" + sale;
   const stored = {};
-  // Storage may be full or forbidden.
   try {
     Object.assign(stored, JSON.parse(localStorage.getItem(KEY)));
   } catch {}
@@ -44,7 +43,7 @@ let page = ({ sale, language, currency, texts }) => {
 
   /** As tests/rules/estimates.py. */
   function rawChance({ free, held, claims, entered }, ahead) {
-    if (ahead === undefined) return free / Math.max(1, entered); // before the draw
+    if (ahead === undefined) return free / Math.max(1, entered);
     const takers = ahead + claims + held / 2;
     const margin = free + held / 2 - takers * 0.9 - 0.5;
     const spread = Math.hypot(Math.sqrt(takers * 0.09), takers * 0.1);
@@ -58,5 +57,15 @@ let page = ({ sale, language, currency, texts }) => {
     return Math.min(95, Math.max(5, 5 * Math.floor(20 * rawChance(doc, ahead)))) + " %";
   }
 
-  return { stored, store, timeout, post, count, money, duration, wait, chance };
+  /** As flashsale/rules/polling.py. */
+  function nextPoll({ pace, poll_ms, opens_at, called, claim_ms, entered }, { number, waiting }, now, random) {
+    const factor = 0.8 + random / 5;
+    if (pace === null) return poll_ms * (factor + 0.2);
+    const early = Math.max(0, opens_at - now);
+    const ahead = pace && Math.max(0, ((number - called) * 1000) / pace - 1000);
+    const near = number ? factor * (early + ahead + claim_ms / 10 - 1500) : early ? early + 2000 + random * (pace && entered / 10) : 2000 * factor;
+    return Math.max(500, Math.min(poll_ms * factor, waiting ? near : 1 / 0));
+  }
+
+  return { stored, store, timeout, post, count, money, duration, wait, chance, nextPoll };
 };
