@@ -11,7 +11,8 @@
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps,    |
 |                                 |        | lost, carried, opens, mode, listed, frozen_for;                          |
 |                                 |        | late: like lapsed, but extra time is over, too; removed: how often units |
-|                                 |        | left the offer without a claim (rolled over, late money)                 |
+|                                 |        | left the offer without a claim (rolled over, late money); tried: how     |
+|                                 |        | many places in extra_time are there because Redis could not be reached   |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → packed place (prelude.lua). The only data that grows |
 |                                 |        | with the crowd                                                           |
 | fs:{c}:out:<sale>:<n>           | BITMAP | by index: left or voided, or lost with the gate's memory                 |

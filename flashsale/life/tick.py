@@ -15,12 +15,13 @@ from flashsale.gate import bridge, refusal_counts, sale_cards, scripts
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire, give_back, sale_control
+from flashsale.life import expire, failed_tries, give_back, sale_control
 from flashsale.life.clock_lease import renew_clock_lease
 from flashsale.life.close import close
 from flashsale.life.crowd_backup import back_up_crowd
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.draw import draw
+from flashsale.life.expire_without_gate import LOOK_S, expire_without_gate
 from flashsale.life.index_blocks import extend_block
 from flashsale.life.mend import mend
 from flashsale.life.rebuild import rebuild, rebuild_missing_sales
@@ -130,6 +131,11 @@ async def mend_all() -> None:
             log.warning("%s: %s messages to Redis had been lost and were sent again", code, resent)
 
 
+async def expire_in_books() -> None:
+    """Ends holds in PostgreSQL while Redis does not answer."""
+    await run_in_db_thread(expire_without_gate)
+
+
 async def run_ticks(*, stop: asyncio.Event) -> None:
     """Runs the ticks of all sales until `stop` is set. Goes on after an outage of Redis or PostgreSQL.
 
@@ -140,8 +146,10 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
         for seconds, work in (
             (TICK_S, tick_all),
             (TICK_S, refusal_counts.flush),
+            (TICK_S, failed_tries.report),
             (FIND_MISSING_S, rebuild_missing_sales),
             (MEND_S, mend_all),
+            (LOOK_S, expire_in_books),
         ):
             tasks.create_task(_every(seconds, work, stop))
 

@@ -5,12 +5,13 @@
 -- ARGV: 1 run id  2 index  3 number (0 while not drawn)  4 seed (empty while not drawn)  5 most places with extra time
 -- Answers: {word} of granted, not_ready, place_voided, place_left, already_called, no_more_time
 local sale = read_sale()
-local line = redis.call('HMGET', KEYS[2], 'seed', 'called')
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'tried')
 if not sale or (line[1] or '') ~= ARGV[4] or (sale.frozen and ARGV[3] == '0') then return {'not_ready'} end
 if redis.call('SISMEMBER', KEYS[5], ARGV[2]) == 1 then return {'place_voided'} end
 if redis.call('GETBIT', KEYS[4], ARGV[2]) == 1 then return {'place_left'} end
 if redis.call('ZSCORE', KEYS[3], ARGV[2]) then return {'granted'} end
 if tonumber(ARGV[3]) > 0 and tonumber(ARGV[3]) <= tonumber(line[2]) then return {'already_called'} end
-if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[5]) then return {'no_more_time'} end
+-- Places that tried in time are in the same set (tried_in_time.lua) and do not count.
+if redis.call('ZCARD', KEYS[3]) - tonumber(line[3] or 0) >= tonumber(ARGV[5]) then return {'no_more_time'} end
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[2])
 return {'granted'}
