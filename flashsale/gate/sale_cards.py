@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import NamedTuple, cast
 
 from flashsale.gate import due_sales
-from flashsale.gate.client import GateCache, Script, gate
+from flashsale.gate.client import GateCache, GateDown, Script, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import CarriedCard, ForgedCard, LineCard, SaleCard
@@ -62,7 +62,14 @@ async def _read_card(code: str) -> SaleCard | None:
     known = cached.get(code)
     if len(cached) > CODES_MAX:
         cached.clear()
-    text = await _read(code)
+    try:
+        text = await _read(code)
+    except GateDown:
+        if known is None or known.card is None:
+            raise
+        # The scripts will say for themselves that the gate is away. Until the next read, the old card is as good.
+        cached[code] = known._replace(at=time.monotonic())
+        return known.card
     if known and text == known.text:
         # The same object, because a card keeps the values that it has computed.
         card, lost = known.card, known.lost

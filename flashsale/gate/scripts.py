@@ -20,6 +20,7 @@ from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBu
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
 EXTRA_TIME, NUMBER_EXTRA_TIME = Script("extra_time"), Script("number_extra_time")
+TRIED_IN_TIME = Script("tried_in_time")
 RESERVE, CONFIRM, DUE = Script("reserve"), Script("confirm"), Script("due")
 GIVE_BACK, RETAKE = Script("give_back"), Script("retake")
 WITHDRAW, UNITS_ARRIVED = Script("withdraw"), Script("units_arrived")
@@ -183,6 +184,13 @@ async def extra_time(card: SaleCard, line: LineCard, *, index: int, number: int,
     keys, n = keys_of(card), line.line_id
     where = [keys.state, keys.line(n), keys.extra_time(n), keys.out(n), keys.voided(n)]
     return _word(await gate().run_script(EXTRA_TIME, where, [index, number, seed, most]))
+
+
+async def tried_in_time(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, ago_ms: int) -> Outcome:
+    """Gives a place that tried to reserve in time, `ago_ms` ago, twice the time to claim: GRANTED, or why not."""
+    keys, n = keys_of(card), line.line_id
+    where = [keys.state, keys.line(n), keys.spent(n), keys.waves(n), keys.extra_time(n)]
+    return _word(await gate().run_script(TRIED_IN_TIME, where, [index, number, seed, ago_ms]))
 
 
 async def number_extra_time(card: SaleCard, line: LineCard, *, numbers: Mapping[int, int]) -> Outcome:

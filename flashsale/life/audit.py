@@ -1,5 +1,6 @@
 """Audit: checks the promises on live data, Redis (the gate) against PostgreSQL (the books). It changes nothing."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
+from flashsale.gate.client import GateDown
+from flashsale.life.rebuild import live_sales
 from flashsale.life.sale_card import card_of
 from flashsale.models import (
     Allocation,
@@ -33,6 +36,8 @@ from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.rules import lottery, trail
 from flashsale.rules.reasons import REASONS
 from flashsale.rules.states import NoticeState, ReservationState, SaleState, UnitState
+
+log = logging.getLogger(__name__)
 
 
 class Verdict(StrEnum):
@@ -66,13 +71,15 @@ READS = 4
 READ_AGAIN_S = 0.5
 # A letter about a cancellation is handed over within this time. Later it counts as missing.
 TOLD_WITHIN = timedelta(hours=1)
+# How long a check waits for a Redis that is being loaded or does not answer, before the audit gives up.
+GATE_WAIT_S = 60.0
 
 
 def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
     """Checks every promise, in one campaign (by its code) or in all, and the audit trail, which all campaigns share.
 
     `head` ("position:hash") is the end of the trail as an operator noted it earlier (`trail_head`). It must still be in
-    it. Raises GateDown and DatabaseError.
+    it. Raises DatabaseError, and GateDown when Redis is busy for longer than GATE_WAIT_S.
     """
     campaigns = Campaign.objects.filter(code=campaign) if campaign else Campaign.objects.all()
     checks = {
@@ -122,14 +129,42 @@ def _trail_broken(campaigns: list[Campaign], head: str) -> Iterator[str]:
 
 def _persistent(check: Callable[[Campaign], Iterator[str]], campaigns: list[Campaign]) -> list[str]:
     """The faults that a check finds in every one of `READS` reads."""
-    broken = [line for campaign in campaigns for line in check(campaign)]
-    for _read in range(READS - 1):
+    broken = _read(check, campaigns)
+    for _again in range(READS - 1):
         if not broken:
             break
         time.sleep(READ_AGAIN_S)
-        again = {line for campaign in campaigns for line in check(campaign)}
+        again = set(_read(check, campaigns))
         broken = [line for line in broken if line in again]
     return broken
+
+
+def _read(check: Callable[[Campaign], Iterator[str]], campaigns: list[Campaign]) -> list[str]:
+    """The faults that a check finds in one read. Waits while Redis is busy. Raises GateDown after GATE_WAIT_S."""
+    give_up = None
+    while True:
+        try:
+            for campaign in campaigns:
+                _refuse_half_loaded(campaign)
+            return [line for campaign in campaigns for line in check(campaign)]
+        except GateDown as error:
+            give_up = give_up or time.monotonic() + GATE_WAIT_S
+            if time.monotonic() > give_up:
+                raise
+            log.warning("the audit waits for Redis: %s", error)
+            time.sleep(READ_AGAIN_S)
+
+
+def _refuse_half_loaded(campaign: Campaign) -> None:
+    """Raises GateDown while a running sale is being loaded into Redis, because its data there is not complete yet.
+
+    A sale that Redis does not have at all is no reason to wait: nothing there can be wrong.
+    """
+    live = live_sales()
+    for sale in (sale for sale in _sales(campaign) if sale.code in live):
+        card = card_of(sale)
+        if bridge.run(inspect.has_sale(card)) and not bridge.run(inspect.is_ready(card)):
+            raise GateDown(f"{sale.code} is being loaded")
 
 
 def _sales(campaign: Campaign) -> list[Sale]:

@@ -18,12 +18,13 @@ from flashsale.gate import bridge, due_sales, refusal_counts, sale_cards, script
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire
+from flashsale.life import expire, failed_tries
 from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
 from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.draw import draw
+from flashsale.life.expire_without_gate import LOOK_S, expire_without_gate
 from flashsale.life.extra_time import kept_claims
 from flashsale.life.index_blocks import extend_block
 from flashsale.life.mend_sales import mend_sales
@@ -185,6 +186,11 @@ async def mend_if_due() -> None:
         await mend_all(whole=await due_sales.may_compare(seconds=COMPARE_S))
 
 
+async def expire_in_books() -> None:
+    """Ends holds in PostgreSQL while Redis does not answer."""
+    await run_in_db_thread(expire_without_gate)
+
+
 async def run_ticks(*, stop: asyncio.Event) -> None:
     """Runs the ticks of all sales until `stop` is set. Goes on after an outage of Redis or PostgreSQL.
 
@@ -195,8 +201,10 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
         for seconds, work in (
             (TICK_S, tick_all),
             (TICK_S, refusal_counts.flush),
+            (TICK_S, failed_tries.report),
             (FIND_MISSING_S, rebuild_after_loss),
             (MEND_S, mend_if_due),
+            (LOOK_S, expire_in_books),
         ):
             tasks.create_task(_every(seconds, work, stop))
 
