@@ -10,7 +10,6 @@ from flashsale.gate.client import gate
 from flashsale.gate.keys import SaleKeys
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
-from flashsale.rules.outcomes import Outcome
 
 CHUNK = 500
 # A packed place is (index * RETURNS + times returned) * LINES + line id, as prelude.lua explains.
@@ -123,11 +122,6 @@ async def _all(command: str, calls: Sequence[tuple[str, ...]]) -> list[Any]:
 async def has_sale(card: SaleCard) -> bool:
     """Whether the gate has this sale. Raises GateDown."""
     return bool(await gate().redis.exists(keys_of(card).state))
-
-
-async def is_ready(card: SaleCard) -> bool:
-    """Whether the gate answers for this sale: it has all of it, under the run id that it has now. Raises GateDown."""
-    return not isinstance(await scripts.due(card, most=0), Outcome)
 
 
 async def places(card: SaleCard) -> Counter[tuple[int, int]]:

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
-from flashsale.gate import bridge, inspect
+from flashsale.gate import bridge, inspect, scripts
 from flashsale.gate.client import GateDown
 from flashsale.life.rebuild import live_sales
 from flashsale.life.sale_card import card_of
@@ -163,7 +163,7 @@ def _refuse_half_loaded(campaign: Campaign) -> None:
     live = live_sales()
     for sale in (sale for sale in _sales(campaign) if sale.code in live):
         card = card_of(sale)
-        if bridge.run(inspect.has_sale(card)) and not bridge.run(inspect.is_ready(card)):
+        if bridge.run(inspect.has_sale(card)) and not bridge.run(scripts.answers(card.campaign, card.sale)):
             raise GateDown(f"{sale.code} is being loaded")
 
 

@@ -144,12 +144,12 @@ def test_a_proposal_that_was_replaced_since_the_page_was_opened_is_not_approved(
 
 def test_a_decision_from_an_old_page_does_not_undo_another_one(alice: Client, root: Client) -> None:
     sale = lobby_sale()
-    typed = {
+    typed: dict[str, dict[str, Any]] = {
         "brake": {"poll_ms": "9000"},
         "postpone": {},
         "add-units": {"stock": Stock.objects.get().pk, "quantity": 15},
     }
-    old = {name: form_values(alice.get(_url("sale", name, sale.pk))) for name in typed}
+    old: dict[str, Any] = {name: form_values(alice.get(_url("sale", name, sale.pk))) for name in typed}
     submit(root, _url("sale", "brake", sale.pk), rate_per_s="50", poll_ms="20000")
     sale_control.postpone(sale=Sale.objects.get(), opens_at=sale.opens_at + timedelta(hours=1))
     submit(root, _url("sale", "add-units", sale.pk), stock=Stock.objects.get().pk, quantity="12")
