@@ -88,7 +88,7 @@ async def _buy(participant: Participant) -> None:
 async def _wait_for_call(participant: Participant) -> bool:
     await participant.watcher.drawn.wait()
     if not participant.watcher.document["seed"] or not await participant.watcher.wait_for_call(
-        participant.watcher.number(participant.index)
+        participant.watcher.number(participant.index), participant.rng
     ):
         participant.result = Result.EMPTY_HANDED
         return False

@@ -1,12 +1,13 @@
 """Polls the public status of a line once for the whole crowd, as a cache in front of the server would."""
 
 import asyncio
-import heapq
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
 from flashsale.rules import lottery
+from flashsale.rules.polling import Status, next_poll_ms
 from simulation.client import HttpClient, now_ms
 
 POLL_EVERY_S = 0.25
@@ -27,9 +28,7 @@ class LineWatcher:
         self.opened = asyncio.Event()
         self._http = http
         self._etag = ""
-        self._calls: list[tuple[int, int, asyncio.Future[bool]]] = []
         self._over = False
-        self._order = 0
 
     async def run(self) -> None:
         """Polls until the task is cancelled."""
@@ -67,16 +66,20 @@ class LineWatcher:
         sold_out = document["phase"] == "open" and document["free"] == document["held"] == 0 and bool(document["seed"])
         return sold_out or document["phase"] in {"closed", "called_off"}
 
-    async def wait_for_call(self, number: int) -> bool:
-        """Waits until the number is called. Returns False when the line is over before that."""
-        if self.document and self.document["called"] >= number:
-            return True
-        if self._over:
-            return False
-        called: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._order += 1
-        heapq.heappush(self._calls, (number, self._order, called))
-        return await called
+    async def wait_for_call(self, number: int, rng: random.Random) -> bool:
+        """Waits until a person has heard that the number is called. Returns False when the line is over before that.
+
+        The person polls as the page does, and this watcher is the cache that answers.
+        """
+        while self.document["called"] < number:
+            if self._over:
+                return False
+            await asyncio.sleep(self._next_poll_ms(number, rng) / 1000)
+        return True
+
+    def _next_poll_ms(self, number: int, rng: random.Random) -> int:
+        now = self.document["now"]
+        return next_poll_ms(Status.of(self.document), now=now, number=number, waiting=True, random=rng.random())
 
     def _wake(self) -> None:
         document = self.document
@@ -84,17 +87,9 @@ class LineWatcher:
             self.drawn.set()
         if document["phase"] not in {"scheduled", "lobby"}:
             self.opened.set()
-        self._release(lambda number: bool(number <= document["called"]), answer=True)
         if self.over:
             self._over = True
             self.drawn.set()
-            self._release(lambda _: True, answer=False)
-
-    def _release(self, matches: Callable[[int], bool], *, answer: bool) -> None:
-        while self._calls and matches(self._calls[0][0]):
-            _, _, called = heapq.heappop(self._calls)
-            if not called.done():
-                called.set_result(answer)
 
 
 class LineWatchers:

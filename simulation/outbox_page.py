@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from itertools import islice
@@ -56,10 +57,15 @@ def _mails(folder: Path) -> Iterator[Mail]:
             yield _mail(raw)
 
 
+def _aware(at: datetime) -> datetime:
+    """The time of a mail with its zone. "-0000", which Django writes, is UTC, but Python reads it as no zone."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
 def _mail(raw: bytes) -> Mail:
     mail = message_from_bytes(raw, _class=EmailMessage, policy=policy.default)
     body = mail.get_body(("plain",))
     text = body.get_content() if body else ""
     date = mail["Date"]
-    sent = format_time(date.datetime, settings.TIME_ZONE) if date else ""
+    sent = format_time(_aware(date.datetime), settings.TIME_ZONE) if date else ""
     return Mail(str(mail["To"]), str(mail["Subject"]), sent, str(text).strip())

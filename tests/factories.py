@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from flashsale.gate import bridge, client, inspect, sale_cards, scripts
@@ -98,6 +98,11 @@ async def _move_opening(sale: Sale) -> None:
     opens = int(sale.opens_at.timestamp() * 1000)
     await scripts.apply_decision(card, revision=sale.revision, opens=opens)
     await sale_cards.store_card(replace(card, opens_at=opens))
+
+
+def rewrite(rows: QuerySet[Any], **values: Any) -> None:
+    """Changes rows as SQL does, also fields that the publication has frozen in the models."""
+    QuerySet.update(rows, **values)
 
 
 def begun(sale: Sale) -> Sale:

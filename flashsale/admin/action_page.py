@@ -25,7 +25,7 @@ from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from flashsale.admin.row_form import RowForm
+from flashsale.admin.row_form import SEEN, RowForm, digest_of
 from flashsale.gate.client import GateDown
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.rules.outcomes import Refused
@@ -101,6 +101,10 @@ class Action(ABC):
     def build_form(self, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - some forms depend on the rows
         """The form of the confirmation page; bound if `data` is not None."""
         return forms.Form(data)
+
+    def shown_values(self, row: Any) -> Any:  # noqa: ARG002 - most decide by the state alone
+        """What the page shows of the row that a user decides about, as JSON. If it has changed, nothing is done."""
+        return None
 
     @abstractmethod
     def perform(self, *, row: Any, request: HttpRequest, data: dict[str, Any]) -> str | HttpResponse:
@@ -198,7 +202,10 @@ class ActionAdmin(RowForm):
         for form_field in form.fields.values():
             form_field.label = capfirst(form_field.label)
         available = [row for row in rows if action.is_available(row)]
+        # Before the rest, so that a change in between is noticed rather than missed.
+        seen = [(_seen_name(row), digest_of(action.shown_values(row))) for row in available]
         return {
+            "seen": seen,
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": action.title,
@@ -275,7 +282,16 @@ class ActionAdmin(RowForm):
         fresh: Model | None = self.get_queryset(request).filter(pk=row.pk).first()
         if fresh is None or not action.is_available(fresh):
             raise ValidationError(_("not done, because its present state does not allow this. Nothing was changed."))
+        shown = action.shown_values(fresh)
+        if shown is not None and request.POST.get(_seen_name(fresh)) != digest_of(shown):
+            raise ValidationError(
+                _("not done, because it is not as your page showed it. Open the page again, look, and decide again.")
+            )
         return fresh
+
+
+def _seen_name(row: Model) -> str:
+    return f"{SEEN}-{row.pk}"
 
 
 class ReadOnlyAdmin(ActionAdmin):

@@ -116,6 +116,10 @@ class ChannelForm(forms.ModelForm):
             for name in {*Channel.frozen_fields()} & self.fields.keys():
                 self.fields[name].disabled = True
 
+    def clean_entries_max(self) -> int:
+        """0 for an empty field."""
+        return self.cleaned_data["entries_max"] or 0
+
 
 class ChannelInline(EditedInline):
     """The campaign's channels. The link of a row leads to the channel's page, which has its keys."""
@@ -130,11 +134,25 @@ class ChannelInline(EditedInline):
         return not is_frozen(obj) and super().has_delete_permission(request, obj)
 
 
-class KeyInline(ReadOnlyInline):
+class KeyTimes(admin.options.BaseModelAdmin):
+    """The times of a key in the campaign's zone, with the name of the zone."""
+
+    @admin.display(description=gettext_lazy("made"), ordering="made_at")
+    def made(self, key: PartnerKey) -> str:
+        """When it was made."""
+        return local_time(key.made_at, key.channel.campaign.zone)
+
+    @admin.display(description=gettext_lazy("revoked"), ordering="revoked_at")
+    def revoked(self, key: PartnerKey) -> str:
+        """When it was revoked; a dash for an active key."""
+        return local_time(key.revoked_at, key.channel.campaign.zone)
+
+
+class KeyInline(KeyTimes, ReadOnlyInline):
     """A channel's keys, read only. The link of a row leads to the key's page, where it can be revoked."""
 
     model = PartnerKey
-    fields = readonly_fields = ("prefix", "made_at", "revoked_at")
+    fields = readonly_fields = ("prefix", "made", "revoked")
     show_change_link = True
 
 
@@ -204,11 +222,11 @@ class ChannelAdmin(ActionAdmin):
 
 
 @admin.register(PartnerKey)
-class PartnerKeyAdmin(ReadOnlyAdmin):
+class PartnerKeyAdmin(KeyTimes, ReadOnlyAdmin):
     """Partners' keys. A key is made on its channel's page and revoked here."""
 
-    list_display = ["prefix", "channel", "made_at", "revoked_at"]
+    list_display = ["prefix", "channel", "made", "revoked"]
     list_filter = ["channel__campaign", "channel"]
-    list_select_related = ["channel"]
-    fields = ["channel", "prefix", "made_at", "revoked_at"]
+    list_select_related = ["channel__campaign"]
+    fields = ["channel", "prefix", "made", "revoked"]
     row_actions = (RevokeKey(),)

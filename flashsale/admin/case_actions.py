@@ -104,6 +104,10 @@ class Approve(CaseAction):
         """For a proposed case."""
         return row.state == CaseState.PROPOSED
 
+    def shown_values(self, row: Case) -> Any:
+        """The proposal: another person may have taken it back and made another one."""
+        return [row.reason, row.proposed_by_id, str(row.proposed_at)]
+
     def consequences(self, rows: Sequence[Case]) -> list[str]:
         """The order is cancelled and refunded."""
         reasons = ", ".join(sorted({reason_title(case.reason) for case in rows}))

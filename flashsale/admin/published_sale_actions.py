@@ -13,7 +13,7 @@ from flashsale.admin.action_page import Table
 from flashsale.admin.labels import local_time
 from flashsale.admin.sale_actions import SaleAction, times_table, units_table
 from flashsale.life import sale_control
-from flashsale.models import Sale
+from flashsale.models import Sale, Stock
 from flashsale.models.sale import ms
 from flashsale.rules.states import Phase, SaleState
 
@@ -96,6 +96,10 @@ class Postpone(BeforeOpening):
     title = gettext_lazy("Postpone")
     form = PostponeForm
 
+    def shown_values(self, row: Sale) -> Any:
+        """The present times."""
+        return [str(row.opens_at), str(row.closes_at)]
+
     def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
         """Which times move."""
         return [
@@ -123,6 +127,10 @@ class AddUnits(BeforeOpening):
     title = gettext_lazy("Add units")
     form = AddUnitsForm
 
+    def shown_values(self, row: Sale) -> Any:
+        """The present units."""
+        return list(Stock.objects.filter(allocation__sale=row).order_by("pk").values_list("pk", "quantity"))
+
     def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
         """The number of units only grows."""
         return [_("The new units get serial numbers and are sold in the line you choose. Units are never taken away.")]
@@ -133,7 +141,10 @@ class AddUnits(BeforeOpening):
 
     def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Raises the units to a new total, so that repeating the action adds nothing."""
+        before = data["stock"].quantity
         stock = sale_control.add_units(stock=data["stock"], quantity=data["quantity"], by=request.user)
+        if stock.quantity == before:
+            return _("%(stock)s: nothing was changed, because there are so many units already.") % {"stock": stock}
         return _("%(line)s: %(stock)s units.") % {"line": stock.allocation.code, "stock": stock}
 
 
@@ -148,13 +159,20 @@ class Brake(SaleAction):
         """For a published or paused sale that is not over."""
         return _is_running(row)
 
+    def shown_values(self, row: Sale) -> Any:
+        """The present brake."""
+        return [row.rate_per_s, row.poll_ms]
+
     def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
         """The order of the line does not change."""
         return [_("Changes how fast people are called and how often pages poll. People keep their places.")]
 
     def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
         """Sets both values at once."""
+        same = (row.rate_per_s, row.poll_ms) == (data["rate_per_s"], data["poll_ms"])
         sale_control.brake(sale=row, rate_per_s=data["rate_per_s"], poll_ms=data["poll_ms"], by=request.user)
+        if same:
+            return _("%(sale)s: nothing was changed, because the brake had these values already.") % {"sale": row.name}
         return _("%(sale)s: the brake is set.") % {"sale": row.name}
 
 

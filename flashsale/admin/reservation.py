@@ -1,19 +1,22 @@
-"""Reservations, searched by their id. Personal data is shown only to users who may see contacts."""
+"""Reservations, searched by id, payment, phone or e-mail. Personal data is shown only to users who may see contacts."""
 
 from typing import Any
 
-from django.contrib import admin
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest
-from django.urls import reverse
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.debug import sensitive_post_parameters
 
 from flashsale.admin.action_page import Action, ReadOnlyAdmin
 from flashsale.admin.labels import local_time, state_label
 from flashsale.life import refund, review
+from flashsale.life.find_orders import FOUND_MAX, find_orders
 from flashsale.life.read_contacts import read_contacts
 from flashsale.models import Reservation
 from flashsale.models.sale import moment
@@ -78,7 +81,7 @@ class ReservationAdmin(ReadOnlyAdmin):
     link_lookups = ("id__in",)
     list_select_related = ["sale", "allocation", "channel", "payment", "case"]
     search_fields = ["id__startswith"]
-    search_help_text = gettext_lazy("The first characters of the reservation's id.")
+    change_list_template = "admin/flashsale/reservations.html"
     show_full_result_count = False
     ordering = ["-made_at"]
     row_actions = (OpenCase(), RefundAgain())
@@ -95,6 +98,41 @@ class ReservationAdmin(ReadOnlyAdmin):
         if order is not None:
             order.reader = request.user
         return order
+
+    def get_urls(self) -> list[URLPattern]:
+        """Adds the address to which the search is sent."""
+        find = path("find/", self.admin_site.admin_view(self.find_view), name="flashsale_reservation_find")
+        return [find, *super().get_urls()]
+
+    @method_decorator(sensitive_post_parameters("typed"))
+    def find_view(self, request: HttpRequest) -> HttpResponse:
+        """Searches for what was typed, and leads to the list of what was found.
+
+        The search is sent by POST, so that a phone number stands in no address, access log or history of a browser.
+        """
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        listed = reverse("admin:flashsale_reservation_changelist")
+        if request.method != "POST":
+            return HttpResponseRedirect(listed)
+        try:
+            found = find_orders(
+                typed=request.POST.get("typed", ""),
+                by=request.user,
+                sees_contacts=request.user.has_perm("flashsale.view_contact"),
+            )
+        except ValidationError as error:
+            self.message_user(request, error.messages[0], messages.ERROR)
+            return HttpResponseRedirect(listed)
+        if not found:
+            self.message_user(request, _("No reservation was found."), messages.WARNING)
+            return HttpResponseRedirect(listed)
+        text = ngettext("%(count)d reservation was found.", "%(count)d reservations were found.", len(found))
+        text %= {"count": len(found)}
+        if len(found) == FOUND_MAX:
+            text += " " + _("There may be more: these are the newest.")
+        self.message_user(request, text)
+        return HttpResponseRedirect(f"{listed}?id__in={','.join(map(str, found))}")
 
     def get_fieldsets(self, request: HttpRequest, obj: Reservation | None = None) -> Any:  # noqa: ARG002
         """Shows the buyer only to users who may see contacts."""

@@ -27,6 +27,11 @@ SEEN = "_seen"
 State = Mapping[str, Mapping[str, Any]]
 
 
+def digest_of(values: Any) -> str:
+    """A short digest of values as JSON, by which a page says what it showed."""
+    return hashlib.sha256(canonical_json(values).encode()).hexdigest()[:32]
+
+
 def state_of(rows: Iterable[models.Model]) -> State:
     """What forms can change of these rows, as values for the audit trail."""
     return {record_name(row): _values(row) for row in rows}
@@ -89,7 +94,7 @@ class RowForm(VisibleLookups):
     def _seen(self, request: HttpRequest, row: Any) -> str:
         """A digest of the values that the form shows, and of which of them it lets the user change."""
         shown = [self._state(row), list(self.get_readonly_fields(request, row)), len(self.get_inlines(request, row))]
-        return hashlib.sha256(canonical_json(shown).encode()).hexdigest()[:32]
+        return digest_of(shown)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The row. Locks and reloads it when a form is about to save it."""

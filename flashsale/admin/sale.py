@@ -30,11 +30,12 @@ from flashsale.admin.sale_actions import (
     Reallocate,
     Review,
     TryOut,
+    draft_rows,
     times_table,
     units_table,
 )
 from flashsale.admin.sale_forms import LINE_FIELDS, TRANCHE_FIELDS, UNITS_PREFIX, SaleForm, line_form
-from flashsale.models import Allocation, Offer, Sale, Stock
+from flashsale.models import Allocation, Offer, Sale
 from flashsale.rules.states import SaleState
 
 IDENTITY = ["campaign", "code", "name"]
@@ -153,8 +154,7 @@ class SaleAdmin(ActionAdmin):
 
     def edited_rows(self, row: Sale) -> list[models.Model]:
         """The sale, its offers, its lines, and the units of each offer in each line."""
-        own = [*row.offers.all(), *row.allocations.all(), *Stock.objects.filter(allocation__sale=row).order_by("pk")]
-        return [*super().edited_rows(row), *own]
+        return draft_rows(row)
 
     def get_inlines(self, request: HttpRequest, obj: Sale | None) -> list[Any]:  # noqa: ARG002
         """Only offers for a new sale, because lines need saved offers; none for a published sale."""

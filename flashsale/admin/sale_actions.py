@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
-from django.db.models import Count, Sum
+from django.db.models import Count, Model, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from flashsale.admin.action_forms import ListForm, ReallocateForm, SaleActionForm, TryOutForm
 from flashsale.admin.action_page import Action, Table
 from flashsale.admin.labels import local_time
+from flashsale.admin.row_form import state_of
 from flashsale.life import reallocate, review, schedule
 from flashsale.models import Allocation, Sale, Stock, Unit
 from flashsale.rules.identity import Axis
@@ -62,6 +63,12 @@ def _line_title(line: Allocation, zone: ZoneInfo) -> str:
     return _("%(line)s, from %(time)s") % {"line": name, "time": local_time(line.opens_at, zone)}
 
 
+def draft_rows(sale: Sale) -> list[Model]:
+    """The sale, its offers, its lines, and the units of each offer, as they are stored now."""
+    stock = Stock.objects.filter(allocation__sale=sale).order_by("pk")
+    return [Sale.objects.get(pk=sale.pk), *sale.offers.all(), *Allocation.objects.filter(sale=sale), *stock]
+
+
 def _confirmed_orders(sale: Sale) -> int:
     return sale.reservations.filter(state=ReservationState.CONFIRMED).count()
 
@@ -103,6 +110,10 @@ class Publish(SaleAction):
             _("The sale opens automatically on %(time)s.") % {"time": opens},
             _("Times, limits, offers, lines and units can no longer change, nor can the campaign's axes and limit."),
         ]
+
+    def shown_values(self, row: Sale) -> Any:
+        """The whole draft, because the publication fixes it."""
+        return state_of(draft_rows(row))
 
     def obstacles(self, rows: Sequence[Sale]) -> list[str]:
         """What the draft still needs."""

@@ -5,7 +5,7 @@ Django lets every reader of a list filter by every field of its model, also by f
 the list itself makes links with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -29,17 +29,18 @@ class VisibleLookups(admin.ModelAdmin):
     # Lookups in links of our own pages, besides those of `list_filter`.
     link_lookups: tuple[str, ...] = ()
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:  # noqa: ARG002
-        """Whether the list itself makes links with this lookup."""
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Whether the list itself makes links with this lookup. PostgreSQL has no text with a NUL in it."""
+        if "\0" in value:
+            return False
         filters = (self._filter_lookups(path) for path in self.get_list_filter(request))
         return lookup in self.link_lookups or any(lookup in made for made in filters)
 
     def _filter_lookups(self, path: Any) -> set[str]:
         """The lookups in the links of Django's filter for this field."""
-        field = get_fields_from_path(self.model, path)[-1]
+        field: Any = get_fields_from_path(self.model, path)[-1]
         if field.is_relation:
-            related: Any = field.related_model
-            target = field.target_field if isinstance(field, models.ForeignKey) else related._meta.pk  # noqa: SLF001
+            target = field.path_infos[-1].target_fields[0]
             return {f"{path}__{target.name}__exact", f"{path}__isnull"}
         if isinstance(field, models.BooleanField) or field.flatchoices:
             return {f"{path}__exact", f"{path}__isnull"}
@@ -87,11 +88,14 @@ class VisibleLookups(admin.ModelAdmin):
 
     def _lookup_text(self, request: HttpRequest) -> str:
         asked = [name for name in request.GET if name not in NO_LOOKUPS]
-        refused = [name for name in asked if not self.lookup_allowed(name, "", request)]
-        paths: list[Any] = list(self.get_list_filter(request))
+        values = {name: "".join(request.GET.getlist(name)) for name in asked}
+        refused = [name for name in asked if not self.lookup_allowed(name, values[name], request)]
+        paths: Sequence[Any] = self.get_list_filter(request)
         names = [str(get_fields_from_path(self.model, path)[-1].verbose_name) for path in paths]
         text = _("This list cannot be filtered by %(lookup)s.") % {"lookup": ", ".join(refused)}
-        return f"{text} {_('It can be filtered by: %(names)s.') % {'names': ', '.join(names)}}" if names else text
+        if not names:
+            return text
+        return text + " " + _("It can be filtered by: %(names)s.") % {"names": ", ".join(names)}
 
     @staticmethod
     def _to_field_text(request: HttpRequest) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 
 from flashsale.books.rows import insert
+from flashsale.books.terms import terms_now
 from flashsale.models.limit_slot import LimitSlot
 from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.sale import moment
@@ -83,6 +84,13 @@ class RefusedByBooks(Exception):
         self.detail = detail
 
 
+class UnlikeTerms(RefusedByBooks):
+    """Redis says something about a reservation that differs from the terms of the sale."""
+
+    def __init__(self, difference: str) -> None:
+        super().__init__(Outcome.NOT_READY, difference)
+
+
 # What it means when a constraint refuses. For a unique constraint, SQLite names the columns instead.
 REFUSALS = {
     "one_use_of_a_limit_slot": Outcome.LIMIT_REACHED,
@@ -126,14 +134,14 @@ def advance_units(units: Iterable[tuple[int, int]], *, was: UnitState, becomes: 
 
 
 def take_units(reservations: Iterable[NewReservation]) -> None:
-    """Holds the reservations' units: each must be free, at its version, and in the line that the gate took it from."""
-    rows = sorted((unit.unit, unit.version, new.allocation) for new in reservations for unit in new.units)
-    columns = {"id": "bigint", "version": "int", "allocation_id": "bigint"}
+    """Holds units: each must be free, at its version, and in the line and of the SKU that Redis says."""
+    rows = sorted((unit.unit, unit.version, new.allocation, unit.sku) for new in reservations for unit in new.units)
+    columns = {"id": "bigint", "version": "int", "allocation_id": "bigint", "sku": "varchar"}
     _advance(columns, rows, was=UnitState.FREE, becomes=UnitState.HELD)
 
 
 def _advance(
-    columns: Mapping[str, str], rows: Sequence[tuple[int, ...]], *, was: UnitState, becomes: UnitState
+    columns: Mapping[str, str], rows: Sequence[tuple[int | str, ...]], *, was: UnitState, becomes: UnitState
 ) -> None:
     if not rows:
         return
@@ -204,6 +212,10 @@ def _commit(sale: int, reservations: Sequence[NewReservation]) -> dict[uuid.UUID
         if any(new.epoch != epoch for new in fresh):
             raise RefusedByBooks(Outcome.NOT_READY, f"the books are in epoch {epoch}")
         if fresh:
+            terms = terms_now(sale)
+            for new in fresh:
+                if difference := terms.difference(new):
+                    raise UnlikeTerms(difference)
             _write(fresh)
     return answers | {new.id: Outcome.RESERVED for new in fresh}
 
@@ -248,5 +260,8 @@ def _commit_alone(new: NewReservation) -> Outcome:
         return _commit(new.sale, [new])[new.id]
     except IntegrityError as error:
         return refusal_of(error)
+    except UnlikeTerms as refused:
+        log.exception("Redis does not say what PostgreSQL says about reservation %s: %s", new.id, refused.detail)
+        return refused.outcome
     except RefusedByBooks as refused:
         return refused.outcome

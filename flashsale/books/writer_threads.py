@@ -1,10 +1,13 @@
 """Writer threads: one thread for each running sale commits to PostgreSQL what Redis has decided, many at once."""
 
+import asyncio
 import logging
 import queue
 import threading
-from concurrent.futures import Future
+from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from django.db import Error, InternalError, close_old_connections
 
@@ -16,6 +19,14 @@ BATCH_MAX = 64
 IDLE_S = 60.0
 
 
+class _Waiting(NamedTuple):
+    """A reservation that waits for its commit, the future of its answer, and the event loop of that future."""
+
+    reservation: NewReservation
+    answer: "asyncio.Future[Outcome]"
+    loop: asyncio.AbstractEventLoop
+
+
 class Writer:
     """Commits the waiting reservations of a sale in batches of up to BATCH_MAX.
 
@@ -23,16 +34,18 @@ class Writer:
     """
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[NewReservation, Future[Outcome]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def submit(self, winner: NewReservation) -> "Future[Outcome]":
-        """A future of PostgreSQL's answer. It raises Django's Error when PostgreSQL does not answer."""
-        answer: Future[Outcome] = Future()
-        # From now on the future cannot be cancelled, so the thread can always set its result.
-        answer.set_running_or_notify_cancel()
-        self._waiting.put((winner, answer))
+    def submit(self, winner: NewReservation) -> "asyncio.Future[Outcome]":
+        """A future of PostgreSQL's answer, for the running event loop.
+
+        It raises Django's Error when PostgreSQL does not answer.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Outcome] = loop.create_future()
+        self._waiting.put(_Waiting(winner, answer, loop))
         with self._start_lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="books-writer", daemon=True)
@@ -52,23 +65,44 @@ class Writer:
                     self._thread = None
                     return
 
-    def _deliver(self, batch: list[tuple[NewReservation, "Future[Outcome]"]]) -> None:
+    def _deliver(self, batch: list[_Waiting]) -> None:
         # The same reservation may wait twice, because a retry may arrive before the first attempt is committed.
-        winners = {winner.id: winner for winner, _ in batch}
+        winners = {one.reservation.id: one.reservation for one in batch}
         try:
             answers = commit(list(winners.values()))
         except Exception as error:  # every waiting caller gets it, and the thread goes on
             if not isinstance(error, Error):
                 log.exception("a batch of %s could not be committed", len(batch))
-            for _, future in batch:
-                future.set_exception(error if isinstance(error, Error) else InternalError(repr(error)))
+            _wake(batch, [error if isinstance(error, Error) else InternalError(repr(error))] * len(batch))
             close_old_connections()
         else:
-            for winner, future in batch:
-                future.set_result(answers[winner.id])
+            _wake(batch, [answers[one.reservation.id] for one in batch])
         finally:
             if self._waiting.empty():
                 close_old_connections()
+
+
+def _wake(batch: Sequence[_Waiting], results: Sequence[Outcome | Exception]) -> None:
+    """Gives each caller its result, with one wake-up of an event loop for the whole batch.
+
+    A wake-up writes to the loop's socket and interrupts it. One for each reservation would cost more than the commit.
+    """
+    by_loop = defaultdict(list)
+    for waiting, result in zip(batch, results, strict=True):
+        by_loop[waiting.loop].append((waiting.answer, result))
+    for loop, pairs in by_loop.items():
+        with suppress(RuntimeError):  # that loop has been closed, and its callers with it
+            loop.call_soon_threadsafe(_resolve, pairs)
+
+
+def _resolve(pairs: "Sequence[tuple[asyncio.Future[Outcome], Outcome | Exception]]") -> None:
+    for answer, result in pairs:
+        if answer.done():  # its caller was cancelled
+            continue
+        if isinstance(result, Exception):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)
 
 
 _writers: dict[int, Writer] = {}

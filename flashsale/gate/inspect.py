@@ -1,9 +1,13 @@
 """Reads what the gate (Redis) offers, counts and remembers, mostly for an audit. Writes nothing; reads in chunks."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
+from flashsale.gate import scripts
 from flashsale.gate.client import gate
+from flashsale.gate.keys import SaleKeys
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
 
@@ -79,6 +83,40 @@ async def revision(card: SaleCard) -> int | None:
     """The revision of the last decision that the gate has applied to the sale; None when it does not have the sale."""
     applied = await gate().redis.hget(keys_of(card).state, "revision")
     return None if applied is None else int(applied)
+
+
+async def revisions(sales: Sequence[tuple[int, int]]) -> list[int | None]:
+    """As :func:`revision`, for many sales (campaign id, sale id) at once. Raises GateDown."""
+    applied = await _all("HGET", [(SaleKeys(*sale).state, "revision") for sale in sales])
+    return [None if value is None else int(value) for value in applied]
+
+
+async def known_sales(sales: Sequence[tuple[int, int]]) -> list[bool]:
+    """Of each sale (campaign id, sale id), whether the gate's scripts answer for it. Raises GateDown."""
+    known: list[bool] = []
+    for start in range(0, len(sales), CHUNK):
+        some = sales[start : start + CHUNK]
+        known += await asyncio.gather(*(scripts.answers(*sale) for sale in some))
+    return known
+
+
+async def count_offered(offers: Sequence[tuple[tuple[int, int], int, str]]) -> list[int]:
+    """How many units each offer has that may be taken: (sale, line id, SKU). Raises GateDown."""
+    return [int(n) for n in await _all("ZCARD", [(SaleKeys(*sale).free(line, sku),) for sale, line, sku in offers])]
+
+
+async def count_listed(lines: Sequence[tuple[tuple[int, int], int]]) -> list[int]:
+    """How many people are on the list of each line: (sale, line id). Raises GateDown."""
+    return [int(count) for count in await _all("SCARD", [(SaleKeys(*sale).listed(line),) for sale, line in lines])]
+
+
+async def _all(command: str, calls: Sequence[tuple[str, ...]]) -> list[Any]:
+    """The replies to one command with many arguments. Sent together on the shared link, whose replies are short."""
+    replies: list[Any] = []
+    for start in range(0, len(calls), CHUNK):
+        some = calls[start : start + CHUNK]
+        replies += await asyncio.gather(*(gate().run_command(command, *arguments) for arguments in some))
+    return replies
 
 
 async def has_sale(card: SaleCard) -> bool:

@@ -5,9 +5,13 @@
 | pattern                         | type   | meaning                                                                  |
 |---------------------------------|--------|--------------------------------------------------------------------------|
 | fs:sales                        | HASH   | sale code → "campaign id:sale id", the directory                         |
-| fs:{c}:card:<sale>              | STRING | the sale card, JSON: what a web process needs to know (sale_card.py)     |
+| fs:look_at                      | ZSET   | sale code scored by the time (ms) when a process must look at it next    |
+| fs:loaded_by                    | STRING | run id of the server that was found to have all sales                    |
+| fs:mending                      | STRING | a process has begun to mend all sales (expires then)                     |
+| fs:compared                     | STRING | a process has begun to compare all stock (expires then)                  |
+| fs:{c}:card:<sale>              | STRING | the sale card, sealed: what a web process needs to know (sale_card.py)   |
 | fs:{c}:sale:<sale>              | HASH   | run, replication, mark, revision, state, epoch, lobby, opens, closes,    |
-|                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)  |
+|                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)      |
 | fs:{c}:line:<sale>:<n>          | HASH   | entered, block, cohort, seed, called, lapsed, held, sold, left, gaps,    |
 |                                 |        | lost, carried, opens, mode, listed, frozen_for;                          |
 |                                 |        | entered:<channel id>: new places of the channel, where it has a maximum; |
@@ -36,7 +40,6 @@
 | fs:{c}:used:campaign            | HASH   | digest (hex) → units held and bought in the campaign                     |
 | fs:{c}:used:<sale>              | HASH   | the same in one sale, where the sale has a limit of its own              |
 | fs:{c}:unpaid                   | HASH   | digest (hex) → unpaid holds in the campaign (models/limit_slot.py)       |
-| fs:{c}:tick:<sale>              | STRING | a process looked after the sale in the last 200 ms (expires then)        |
 
 A day after a sale's end, sale_cards.remove_sale deletes the crowd's keys at once. Card, state, lines, stock and counts
 stay for 120 days, because an order may still be cancelled. `used:campaign` and `unpaid` stay with their campaign.
@@ -46,7 +49,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from zlib import crc32
 
-DIRECTORY = "fs:sales"
+# Of the installation. All other keys belong to a campaign.
+DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
+    "fs:sales", "fs:look_at", "fs:loaded_by", "fs:mending", "fs:compared",
+)  # fmt: skip
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45
 
@@ -106,10 +112,6 @@ class SaleKeys:
     @property
     def refused(self) -> str:
         return self._key(f"refused:{self.sale}")
-
-    @property
-    def tick(self) -> str:
-        return self._key(f"tick:{self.sale}")
 
     def line(self, line: int) -> str:
         return self._key(f"line:{self.sale}:{line}")

@@ -1,15 +1,24 @@
 """The sale card: what a web process must know of a sale. The books (PostgreSQL) make it, the gate (Redis) keeps it."""
 
+import hmac
 import json
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from hashlib import sha256
 from typing import Any
+
+from django.conf import settings
 
 from flashsale.rules.identity import Axis
 from flashsale.rules.states import AllocationMode
 
 # A direct line has no crowd, but each reservation uses an index: as many as a sale may have units, and a million more.
 DIRECT_MAX = 2_000_000
+SEAL_CHARS = 64
+
+
+class ForgedCard(Exception):
+    """The text is not a card that one of our processes has made for this sale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,9 @@ class SaleCard:
     channels: tuple[ChannelCard, ...]
     # Of the canonical forms that the campaign's digests are made of; a card without it is from before there were two.
     canon_version: int = 1
+    # The rate that counts for the pace of the line until this time, in ms of wall time: it was raised since.
+    slower_rate: int = 0
+    slower_until: int = 0
     # Countries whose mobile numbers get one-time codes.
     code_countries: tuple[str, ...] = ("ID",)
     # Whether a browser solves a puzzle before it gets a code.
@@ -171,13 +183,28 @@ class SaleCard:
         """The largest quantity that one identity may buy in this sale."""
         return min(self.limit, self.sale_limit or self.limit)
 
-    def to_json(self) -> str:
-        """The sale card as compact JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+    def seal(self) -> bytes:
+        """The sale card as Redis keeps it: a message authentication code, then the card as compact JSON.
+
+        Web processes believe the prices and limits in a card. With the code, a person who can write to Redis cannot
+        change them.
+        """
+        text = json.dumps(asdict(self), separators=(",", ":")).encode()
+        return _code(text) + text
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "SaleCard":
-        """The sale card that :meth:`to_json` wrote."""
+    def unseal(cls, sealed: bytes, *, code: str) -> "SaleCard":
+        """The card that :meth:`seal` made for the sale with this code. Raises ForgedCard for everything else."""
+        mac, text = sealed[:SEAL_CHARS], sealed[SEAL_CHARS:]
+        if not hmac.compare_digest(mac, _code(text)):
+            raise ForgedCard("its code is wrong: it was changed, or it was made with another FLASHSALE_SECRET_KEY")
+        card = cls._from_json(text)
+        if card.code != code:
+            raise ForgedCard(f"it is the card of {card.code}")
+        return card
+
+    @classmethod
+    def _from_json(cls, text: bytes) -> "SaleCard":
         raw: dict[str, Any] = json.loads(text)
         raw["axes"] = tuple(AxisCard(Axis(a["axis"]), a["hard"], a["at"]) for a in raw["axes"])
         raw["offers"] = tuple(OfferCard(**offer) for offer in raw["offers"])
@@ -192,3 +219,13 @@ class SaleCard:
         raw["code_countries"] = tuple(raw.get("code_countries", ("ID",)))
         raw["channels"] = tuple(ChannelCard(**channel) for channel in raw["channels"])
         return cls(**raw)
+
+
+def _code(text: bytes) -> bytes:
+    return hmac.digest(_key(settings.SECRET_KEY), text, sha256).hex().encode()
+
+
+@cache
+def _key(secret: str) -> bytes:
+    """The key of the codes: made from a secret that is in no store."""
+    return hmac.digest(secret.encode(), b"flashsale/sale-card/v1", sha256)

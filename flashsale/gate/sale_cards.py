@@ -3,17 +3,21 @@
 A card is kept for a second. A draw never changes, so it is kept as long as the process runs.
 """
 
+import logging
 import time
 from datetime import timedelta
 from typing import NamedTuple, cast
 
-from flashsale.gate.client import GateCache, Script, gate
+from flashsale.gate import due_sales
+from flashsale.gate.client import GateCache, GateDown, Script, gate
 from flashsale.gate.keys import DIRECTORY, SaleKeys
 from flashsale.gate.messages import Crowd
-from flashsale.gate.sale_card import CarriedCard, LineCard, SaleCard
+from flashsale.gate.sale_card import CarriedCard, ForgedCard, LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
+from flashsale.gate.shared_read import SharedReads
 from flashsale.rules.outcomes import Outcome
 
+log = logging.getLogger(__name__)
 CROWD = Script("crowd")
 FRESH_S = 1.0
 # How long after its end the gate still knows a sale.
@@ -25,15 +29,21 @@ COUNTS_KEPT_S = 120 * 86_400
 
 
 class _CachedCard(NamedTuple):
-    """The card of a sale code as it was read at `at` (monotonic clock), and its text; None where there is no sale."""
+    """The card of a sale code as it was read at `at` (monotonic clock), and its text; None where there is no sale.
+
+    `lost`: Redis has no card of ours there. `card` is then the last one that this process has read.
+    """
 
     at: float
     text: bytes | None
     card: SaleCard | None
+    lost: bool
 
 
 # By sale code.
 CARDS: GateCache[str, _CachedCard] = GateCache()
+# By sale code.
+READS: SharedReads[str, SaleCard | None] = SharedReads()
 # Cohort and seed (hex) by commitment and line id: restored books may use a sale's id again, but never a secret.
 DRAWS: GateCache[tuple[str, int], tuple[int, str]] = GateCache()
 
@@ -44,20 +54,48 @@ async def card_of(code: str) -> SaleCard | None:
     known = cached.get(code)
     if known and time.monotonic() - known.at < FRESH_S:
         return known.card
+    return await READS.get(code, lambda: _read_card(code))
+
+
+async def _read_card(code: str) -> SaleCard | None:
+    cached = CARDS.entries()
+    known = cached.get(code)
     if len(cached) > CODES_MAX:
         cached.clear()
-    text = await _read(code)
-    card = _card(text, known) if text else None
-    if card is None and known and known.card and not _over(known.card):
+    try:
+        text = await _read(code)
+    except GateDown:
+        if known is None or known.card is None:
+            raise
+        # The scripts will say for themselves that the gate is away. Until the next read, the old card is as good.
+        cached[code] = known._replace(at=time.monotonic())
+        return known.card
+    if known and text == known.text:
+        # The same object, because a card keeps the values that it has computed.
+        card, lost = known.card, known.lost
+    else:
+        card = _unseal(code, text)
+        lost = card is None
+    if lost:
         # The gate has lost a sale that is not over. With the old card the scripts answer NOT_READY until it is back.
-        card = known.card
-    cached[code] = _CachedCard(time.monotonic(), text, card)
+        # If only the card was changed, the old one is still true.
+        card = known.card if known and known.card and not _over(known.card) else None
+    cached[code] = _CachedCard(time.monotonic(), text, card, lost)
     return card
 
 
-def _card(text: bytes, known: _CachedCard | None) -> SaleCard:
-    """The known card where the text is the same, because a card keeps the values that it has computed."""
-    return known.card if known and known.card and text == known.text else SaleCard.from_json(text)
+def _unseal(code: str, text: bytes | None) -> SaleCard | None:
+    """The card in this text; None if there is none, or if it is not one of ours."""
+    try:
+        return SaleCard.unseal(text, code=code) if text else None
+    except ForgedCard:
+        log.exception("the card of %s in Redis is not used, and is written again from PostgreSQL", code)
+        return None
+
+
+def lost_cards() -> set[str]:
+    """The sale codes for which this event loop has found no card of ours in Redis when it looked last."""
+    return {code for code, cached in CARDS.entries().items() if cached.lost}
 
 
 def _over(card: SaleCard) -> bool:
@@ -74,14 +112,21 @@ async def _read(code: str) -> bytes | None:
 
 async def store_card(card: SaleCard) -> None:
     """Writes the card and its entry in the directory, where web processes find it. Raises GateDown."""
-    await gate().redis.set(keys_of(card).card, card.to_json())
+    await gate().redis.set(keys_of(card).card, card.seal())
+    await list_sale(card)
+
+
+async def list_sale(card: SaleCard) -> None:
+    """Writes the sale's entry in the directory. Raises GateDown."""
     await gate().redis.hset(DIRECTORY, card.code, f"{card.campaign}:{card.sale}")
+    await due_sales.look_within(card.code, ms=0)
     drop_cached_card(card)
 
 
 def drop_cached_card(card: SaleCard) -> None:
     """Drops the card that this event loop keeps, so that the next call reads it from Redis."""
     CARDS.entries().pop(card.code, None)
+    READS.forget(card.code)
 
 
 async def sale_codes() -> list[str]:
@@ -101,6 +146,7 @@ async def remove_sale(card: SaleCard) -> None:
         n = line.line_id
         crowd += [keys.spent(n), keys.waves(n), keys.listed(n), keys.moving(n), keys.extra_time(n)]
     await redis.hdel(DIRECTORY, card.code)
+    await due_sales.forget(card.code)
     for start in range(0, len(crowd), UNLINKED_AT_ONCE):
         await redis.unlink(*crowd[start : start + UNLINKED_AT_ONCE])
     for key in _counts(card):
@@ -157,8 +203,3 @@ async def given_up(card: SaleCard, old: CarriedCard, index: int) -> bool:
 async def extra_time_places(card: SaleCard, line: LineCard) -> list[int]:
     """The indexes with extra time to claim; their count is capped. Raises GateDown."""
     return [int(index) for index in await gate().redis.zrange(keys_of(card).extra_time(line.line_id), 0, -1)]
-
-
-async def may_tick(card: SaleCard) -> bool:
-    """Whether the caller is the process that looks after the sale for the next 200 ms. Raises GateDown."""
-    return bool(await gate().run_command("SET", keys_of(card).tick, 1, "NX", "PX", 200))

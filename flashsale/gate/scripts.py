@@ -20,6 +20,7 @@ from flashsale.rules.token_buckets import IDENTITY_BUCKET, PLACE_BUCKET, TokenBu
 ENTER, LEAVE, LOOK, VOID = Script("enter"), Script("leave"), Script("look"), Script("void")
 SURVEY, FREEZE, SEED, CALL = Script("survey"), Script("freeze"), Script("seed"), Script("call")
 EXTRA_TIME, NUMBER_EXTRA_TIME = Script("extra_time"), Script("number_extra_time")
+TRIED_IN_TIME = Script("tried_in_time")
 RESERVE, CONFIRM, DUE = Script("reserve"), Script("confirm"), Script("due")
 GIVE_BACK, RETAKE = Script("give_back"), Script("retake")
 WITHDRAW, UNITS_ARRIVED = Script("withdraw"), Script("units_arrived")
@@ -185,6 +186,13 @@ async def extra_time(card: SaleCard, line: LineCard, *, index: int, number: int,
     return _word(await gate().run_script(EXTRA_TIME, where, [index, number, seed, most]))
 
 
+async def tried_in_time(card: SaleCard, line: LineCard, *, index: int, number: int, seed: str, ago_ms: int) -> Outcome:
+    """Gives a place that tried to reserve in time, `ago_ms` ago, twice the time to claim: GRANTED, or why not."""
+    keys, n = keys_of(card), line.line_id
+    where = [keys.state, keys.line(n), keys.spent(n), keys.waves(n), keys.extra_time(n)]
+    return _word(await gate().run_script(TRIED_IN_TIME, where, [index, number, seed, ago_ms]))
+
+
 async def number_extra_time(card: SaleCard, line: LineCard, *, numbers: Mapping[int, int]) -> Outcome:
     """Writes the numbers (by index) of places that got extra time before the draw."""
     keys = keys_of(card)
@@ -208,15 +216,15 @@ async def seed(card: SaleCard, line: LineCard, *, cohort: int, seed: str) -> Out
 
 
 async def call(
-    card: SaleCard, line: LineCard, *, seed: str, called: int, people: int, removed: int = 0
+    card: SaleCard, line: LineCard, *, seed: str, called: int, people: int, removed: int = 0, upto: int = 0
 ) -> int | Outcome:
-    """Calls the next `people` of a line; the last number called after it.
+    """Calls the next `people` of a line, none after the number `upto` (0: any); the last number called after it.
 
     Changes nothing when `called` or `removed` is not what the survey said any more.
     """
     keys, n = keys_of(card), line.line_id
     where = [keys.state, keys.line(n), keys.spent(n), keys.waves(n)]
-    reply = await gate().run_script(CALL, where, [seed, called, people, removed])
+    reply = await gate().run_script(CALL, where, [seed, called, people, removed, upto])
     return int(reply[1]) if _word(reply) is Outcome.LOOKED else _word(reply)
 
 
@@ -331,6 +339,13 @@ async def due(card: SaleCard, *, most: int) -> tuple[int, dict[str, HeldRequest]
     return reply[1], {_text(id_): HeldRequest.from_json(held) for id_, held in pairs}
 
 
+async def answers(campaign: int, sale: int) -> bool:
+    """Whether the gate has this sale, and no older copy of its memory."""
+    keys = SaleKeys(campaign, sale)
+    reply = await gate().run_script(DUE, [keys.state, keys.due, keys.holds, keys.held_requests], [0])
+    return _word(reply) is Outcome.LOOKED
+
+
 async def extend_block(card: SaleCard, line: LineCard, *, block: int) -> Outcome:
     """Lets the gate give indexes up to `block`, which the books have committed. A smaller block changes nothing."""
     keys = keys_of(card)
@@ -338,12 +353,15 @@ async def extend_block(card: SaleCard, line: LineCard, *, block: int) -> Outcome
 
 
 async def apply_decision(card: SaleCard, *, revision: int, **fields: str | int) -> Outcome:
-    """Writes what the books have decided about the sale, and its card. An older revision changes nothing."""
+    """Writes what the books have decided about the sale, and its card. An older revision changes nothing.
+
+    The revision that the gate has already writes only the card again.
+    """
     keys, pairs = keys_of(card), [x for pair in fields.items() for x in pair]
     reply = await gate().run_script(
         APPLY_DECISION,
         [keys.state, keys.card, *(keys.line(line.line_id) for line in card.lines)],
-        [revision, card.to_json(), *(line.opens_at for line in card.lines), *pairs],
+        [revision, card.seal(), *(line.opens_at for line in card.lines), *pairs],
     )
     return _word(reply)
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from flashsale.books.endings import EndedReservation
+from flashsale.books.endings import EndedReservation, describe_ended
 from flashsale.books.reservations import advance_units
 from flashsale.gate import bridge
 from flashsale.life import sealed_links
@@ -87,20 +87,30 @@ def appeal(*, case: Case, words: str = "", by: Any = "buyer") -> Appeal:
 
 
 def waive(*, case: Case) -> None:
-    """Makes the cancellation final now, because the buyer does not object; the refund may be sent.
+    """Makes the cancellation final now, because the buyer does not object; the refund may be sent. Safe to repeat.
 
-    Refuses APPEAL_OVER when an appeal has come, or when the time to appeal is over; also to a repeat.
+    Refuses APPEAL_OVER when an appeal has come, or when the time to appeal is over.
     """
     with transaction.atomic():
         order, now = _locked_order(case), timezone.now()
-        if not is_possible(case=Case.objects.get(pk=case.pk), now=now):
-            raise Refused(
-                Outcome.APPEAL_OVER, "An appeal has come, or the time to appeal is over: nothing is left to waive."
-            )
-        Cancellation.objects.filter(case=case).update(appeal_until=now)
-        ended = make_final(order)
-        Record.write("waive", by="buyer", sale=order.sale, subject=order, why=case.reason)
+        ended = describe_ended(order) if is_waived(case=case) else _waive(order, case, now)
     bridge.run(give_back(card=card_of(order.sale), ended=ended))
+
+
+def _waive(order: Reservation, case: Case, now: datetime) -> EndedReservation:
+    if not is_possible(case=Case.objects.get(pk=case.pk), now=now):
+        raise Refused(
+            Outcome.APPEAL_OVER, "An appeal has come, or the time to appeal is over: nothing is left to waive."
+        )
+    Cancellation.objects.filter(case=case).update(appeal_until=now)
+    ended = make_final(order)
+    Record.write("waive", by="buyer", sale=order.sale, subject=order, why=case.reason)
+    return ended
+
+
+def is_waived(*, case: Case) -> bool:
+    """Whether the buyer has waived the appeal."""
+    return Record.objects.filter(what="waive", subject=f"reservation:{case.reservation_id}").exists()
 
 
 def _locked_order(case: Case) -> Reservation:

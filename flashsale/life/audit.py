@@ -1,15 +1,20 @@
 """Audit: checks the promises on live data, Redis (the gate) against PostgreSQL (the books). It changes nothing."""
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
-from flashsale.gate import bridge, inspect
+from flashsale.gate import bridge, inspect, scripts
+from flashsale.gate.client import GateDown
+from flashsale.life.rebuild import live_sales
 from flashsale.life.sale_card import card_of
 from flashsale.models import (
     Allocation,
@@ -18,6 +23,8 @@ from flashsale.models import (
     LimitSlot,
     Move,
     Notice,
+    Offer,
+    Payment,
     Record,
     Reservation,
     ReservationUnit,
@@ -29,6 +36,8 @@ from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.rules import lottery, trail
 from flashsale.rules.reasons import REASONS
 from flashsale.rules.states import NoticeState, ReservationState, SaleState, UnitState
+
+log = logging.getLogger(__name__)
 
 
 class Verdict(StrEnum):
@@ -62,13 +71,15 @@ READS = 4
 READ_AGAIN_S = 0.5
 # A letter about a cancellation is handed over within this time. Later it counts as missing.
 TOLD_WITHIN = timedelta(hours=1)
+# How long a check waits for a Redis that is being loaded or does not answer, before the audit gives up.
+GATE_WAIT_S = 60.0
 
 
 def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
     """Checks every promise, in one campaign (by its code) or in all, and the audit trail, which all campaigns share.
 
     `head` ("position:hash") is the end of the trail as an operator noted it earlier (`trail_head`). It must still be in
-    it. Raises GateDown and DatabaseError.
+    it. Raises DatabaseError, and GateDown when Redis is busy for longer than GATE_WAIT_S.
     """
     campaigns = Campaign.objects.filter(code=campaign) if campaign else Campaign.objects.all()
     checks = {
@@ -118,14 +129,42 @@ def _trail_broken(campaigns: list[Campaign], head: str) -> Iterator[str]:
 
 def _persistent(check: Callable[[Campaign], Iterator[str]], campaigns: list[Campaign]) -> list[str]:
     """The faults that a check finds in every one of `READS` reads."""
-    broken = [line for campaign in campaigns for line in check(campaign)]
-    for _read in range(READS - 1):
+    broken = _read(check, campaigns)
+    for _again in range(READS - 1):
         if not broken:
             break
         time.sleep(READ_AGAIN_S)
-        again = {line for campaign in campaigns for line in check(campaign)}
+        again = set(_read(check, campaigns))
         broken = [line for line in broken if line in again]
     return broken
+
+
+def _read(check: Callable[[Campaign], Iterator[str]], campaigns: list[Campaign]) -> list[str]:
+    """The faults that a check finds in one read. Waits while Redis is busy. Raises GateDown after GATE_WAIT_S."""
+    give_up = None
+    while True:
+        try:
+            for campaign in campaigns:
+                _refuse_half_loaded(campaign)
+            return [line for campaign in campaigns for line in check(campaign)]
+        except GateDown as error:
+            give_up = give_up or time.monotonic() + GATE_WAIT_S
+            if time.monotonic() > give_up:
+                raise
+            log.warning("the audit waits for Redis: %s", error)
+            time.sleep(READ_AGAIN_S)
+
+
+def _refuse_half_loaded(campaign: Campaign) -> None:
+    """Raises GateDown while a running sale is being loaded into Redis, because its data there is not complete yet.
+
+    A sale that Redis does not have at all is no reason to wait: nothing there can be wrong.
+    """
+    live = live_sales()
+    for sale in (sale for sale in _sales(campaign) if sale.code in live):
+        card = card_of(sale)
+        if bridge.run(inspect.has_sale(card)) and not bridge.run(scripts.answers(card.campaign, card.sale)):
+            raise GateDown(f"{sale.code} is being loaded")
 
 
 def _sales(campaign: Campaign) -> list[Sale]:
@@ -133,7 +172,10 @@ def _sales(campaign: Campaign) -> list[Sale]:
 
 
 def _oversold(campaign: Campaign) -> Iterator[str]:
-    """Promise 1. In PostgreSQL every unit has one state and one owner. Redis offers only units that are free there."""
+    """Promise 1. In PostgreSQL every unit has one state, one owner and its official price.
+
+    Redis offers only units that are free there.
+    """
     units = Unit.objects.filter(campaign=campaign)
     owners = Count("reservation_units", filter=Q(reservation_units__active=True))
     taken = [UnitState.HELD, UnitState.SOLD]
@@ -149,7 +191,39 @@ def _oversold(campaign: Campaign) -> Iterator[str]:
     for reservation in active.annotate(owned=owned).exclude(owned=F("quantity")):
         yield f"reservation {reservation.pk} of {reservation.quantity} has {reservation.owned} units"
     for sale in _sales(campaign):
+        yield from _priced_wrongly(sale)
         yield from _offered_wrongly(sale)
+
+
+def _priced_wrongly(sale: Sale) -> Iterator[str]:
+    """Every unit was reserved at the official price of its offer, and an order costs as much as its units."""
+    prices = dict(Offer.objects.filter(sale=sale).values_list("sku", "price"))
+    rows = ReservationUnit.objects.filter(reservation__sale=sale)
+    columns = (
+        "reservation_id",
+        "reservation__state",
+        "reservation__amount",
+        "active",
+        "price",
+        "unit__sku",
+        "unit__serial",
+    )
+    official: Counter[tuple[UUID, int]] = Counter()
+    for id_, state, amount, active, price, sku, serial in rows.values_list(*columns).iterator():
+        if price != prices.get(sku):
+            yield f"reservation {id_} has unit {serial} for {price}, the official price is {prices.get(sku)}"
+        if active and state in ACTIVE:
+            official[id_, amount] += prices.get(sku, 0)
+    yield from (
+        f"reservation {id_} costs {amount}, the official price of its units is {price}"
+        for (id_, amount), price in official.items()
+        if amount != price
+    )
+    charged = Payment.objects.filter(reservation__sale=sale).exclude(amount=F("reservation__amount"))
+    yield from (
+        f"the payment of reservation {row.reservation_id} is {row.amount}, its amount is {row.reservation.amount}"
+        for row in charged.select_related("reservation")
+    )
 
 
 def _offered_wrongly(sale: Sale) -> Iterator[str]:

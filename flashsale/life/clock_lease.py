@@ -24,6 +24,8 @@ The ticks renew the lease once a second, first in PostgreSQL and then in Redis. 
 * A pause ends the lease in PostgreSQL (`Sale.stop_clock`), and a renewal never extends a lease that has ended.
 * The memory of Redis goes back in time: PostgreSQL keeps the sale's mark with the lease, and Redis then has a smaller
   one. Redis refuses the lease and all other work, and the next tick rebuilds the sale.
+* A sale is over and has no held units: the lease ends, because nothing depends on this clock any more. When a hold
+  comes back (an order whose money came late), the clock goes on.
 * A process dies after its commit and before its message to Redis: Redis has the older lease, so its clock stops no
   later than that of PostgreSQL. The next tick sends the new lease.
 """
@@ -51,12 +53,14 @@ log = logging.getLogger(__name__)
 
 
 async def renew_clock_lease(*, card: SaleCard, figures: Survey) -> None:
-    """Renews the lease when a second of it is used. Does nothing before the opening and in a pause.
+    """Renews the lease when a second of it is used. Does nothing before the opening, in a pause, and after the end.
 
     `figures` have just been read from Redis, so Redis answers.
     """
     read_at = time.monotonic()
     if figures.state == SaleState.PAUSED or (figures.wall < card.opens_at and not figures.runs_until):
+        return
+    if ended_without_holds(card, figures):
         return
     if CLOCK_LEASE_MS - CLOCK_RENEWAL_MS < figures.runs_until - figures.wall <= CLOCK_LEASE_MS + CLOCK_RENEWAL_MS:
         return
@@ -64,6 +68,12 @@ async def renew_clock_lease(*, card: SaleCard, figures: Survey) -> None:
     answer = await scripts.extend_lease(card, revision=revision, lease=lease, mark=mark)
     if answer is Outcome.NOT_READY:
         await sale_control.resend_decision(card=card)
+
+
+def ended_without_holds(card: SaleCard, figures: Survey) -> bool:
+    """Whether the sale is over and its line has no held units. Its clock has run, so it does not open again."""
+    ended = figures.now >= card.closes_at or figures.state in {SaleState.CALLED_OFF, SaleState.CLOSED}
+    return ended and figures.runs_until > 0 and figures.held == 0
 
 
 def _renew_in_books(sale: int, wall_ms: int, mark: int, read_at: float) -> tuple[int, ClockLease, int]:

@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from flashsale.books.reservations import refusal_of
+from flashsale.books.terms import terms_of
 from flashsale.life.contact import checked_contact
 from flashsale.life.enter import digester
 from flashsale.life.refund import refund
@@ -193,8 +194,7 @@ def _start(
                 return row, _Before.REFUND
             if payment_choice.method not in payments.METHODS:
                 raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(payments.METHODS)}.")
-            if payment_choice.price != row.amount:
-                raise Refused(Outcome.WRONG_PRICE, f"The official price of these units is {row.amount}.")
+            _refuse_wrong_price(row, payment_choice.price)
             axes = _axes(row.sale.campaign_id, bytes(row.sale.campaign.salt))
             own_slots = set(row.limit_slots.values_list("axis", "digest"))
             traits = _traits(row, axes, own_slots, buyer)
@@ -247,6 +247,22 @@ def _refuse_ended(row: Reservation, now: datetime) -> None:
         raise Refused(Outcome.EXPIRED, "The hold has ended.")
     if row.state not in {ReservationState.HELD, ReservationState.CONFIRMED}:
         raise Refused(Outcome.NOT_HELD, f"The reservation is {row.state}.")
+
+
+def _refuse_wrong_price(row: Reservation, price: int) -> None:
+    """Refuses WRONG_PRICE unless the buyer expects the official price, and the reservation has it, too."""
+    if row.state == ReservationState.CONFIRMED:
+        official = row.amount
+    else:
+        prices = terms_of(row.sale_id, row.sale.commitment, row.sale.revision).prices
+        skus = row.reservation_units.filter(active=True).values_list("unit__sku", flat=True)
+        official = sum(prices[sku] for sku in skus)
+    if row.amount != official:
+        log.error(
+            "the amount of reservation %s is %d; the official price of its units is %d", row, row.amount, official
+        )
+    if (price, row.amount) != (official, official):
+        raise Refused(Outcome.WRONG_PRICE, f"The official price of these units is {official}.")
 
 
 def _has_ended(row: Reservation, now: datetime) -> bool:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 # The periods in which others find the work: tick.TICK_S, tick.MEND_S, and the beat table of Celery.
-TICK, MENDING, SWEEP = "a quarter of a second", "10 s", "5 s"
+TICK, MENDING, SWEEP = "a second", "10 s", "5 s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,23 +56,29 @@ class _Written:
 WRITTEN: GateCache[tuple[str, int], _Written] = GateCache()
 
 
-async def back_up_crowd(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
-    """Copies what has changed: counts once a second, bitmaps as often as `CROWD_BYTES_PER_S` allows."""
+async def back_up_crowd(*, card: SaleCard, line: LineCard, figures: Survey) -> bool:
+    """Copies what has changed: counts once a second, bitmaps as often as `CROWD_BYTES_PER_S` allows.
+
+    Returns whether there may be more to copy in a second. A crowd that rests needs no further look.
+    """
     written = WRITTEN.entries()
     last = written.get((card.commitment, line.line_id), _Written())
     now = time.monotonic()
     if now - last.at <= BACKUP_S:
-        return
+        return True
     counts = {"entered": figures.entered, "called": figures.called, "lapsed": figures.lapsed}
     crowd, crowd_at = last.crowd, last.crowd_at
-    if (now - crowd_at) * CROWD_BYTES_PER_S > len(crowd.out) + len(crowd.seen):
+    is_read = (now - crowd_at) * CROWD_BYTES_PER_S > len(crowd.out) + len(crowd.seen)
+    if is_read:
         answer = await sale_cards.crowd(card, line)
         if isinstance(answer, Outcome):
-            return
+            return True
         crowd, crowd_at = answer, now
-    if crowd != last.crowd or counts != last.counts:
+    changed = crowd != last.crowd or counts != last.counts
+    if changed:
         await run_in_db_thread(write_crowd_backup, card, line.id, counts, crowd if crowd != last.crowd else None)
     written[card.commitment, line.line_id] = _Written(now, counts, crowd_at, crowd)
+    return changed or not is_read
 
 
 @transaction.atomic

@@ -10,15 +10,27 @@ from django.db import close_old_connections
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="books")
+# A rebuild takes seconds. The clocks of running sales must not wait for it.
+_rebuild_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rebuild")
 
 
 async def run_in_db_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
     """Calls `work` in a thread that has its own database connection. Returns its result or raises its exception."""
+    return await _run_in(_threads, work, *args, **kwargs)
 
+
+async def run_in_rebuild_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """The same in one of two threads that only rebuilds use."""
+    return await _run_in(_rebuild_threads, work, *args, **kwargs)
+
+
+async def _run_in(
+    threads: ThreadPoolExecutor, work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs
+) -> Result:
     def run() -> Result:
         try:
             return work(*args, **kwargs)
         finally:
             close_old_connections()
 
-    return await asyncio.get_running_loop().run_in_executor(_threads, run)
+    return await asyncio.get_running_loop().run_in_executor(threads, run)

@@ -13,7 +13,8 @@ from flashsale.books.endings import EndedReservation, describe_all_ended
 from flashsale.gate import inspect, scripts
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import run_in_db_thread
-from flashsale.models import Reservation
+from flashsale.models import Appeal, Cancellation, Reservation, Sale
+from flashsale.models.sale import ms
 from flashsale.rules.states import ReservationState
 
 # A buyer who pays waits while PostgreSQL ends the batch that contains their hold. The requests of a web process wait
@@ -36,12 +37,23 @@ async def resend_ended(*, card: SaleCard) -> int:
     return len(missed)
 
 
+def sales_with_late_ends(now: datetime) -> set[int]:
+    """The ids of the sales in which a reservation or its last right has ended lately (as in `_ended_lately`)."""
+    lately = (now - LATELY, now)
+    ended = Reservation.objects.filter(ended_at__range=lately).values_list("sale", flat=True)
+    over = Cancellation.objects.filter(appeal_until__range=lately).values_list("reservation__sale", flat=True)
+    decided = Appeal.objects.filter(decided_at__range=lately).values_list("case__reservation__sale", flat=True)
+    return {*ended.distinct(), *over.distinct(), *decided.distinct()}
+
+
 def _ended_lately(sale: int, now: datetime) -> list[uuid.UUID]:
     lately = Q(ended_at__gt=now - LATELY) | Q(cancellation__appeal_until__range=(now - LATELY, now))
     lately |= Q(case__appeal__decided_at__gt=now - LATELY)
     rows = Reservation.objects.filter(lately, sale=sale, ended_at__isnull=False, limit_slots=None)
-    # An expired hold stays due in Redis until Redis is told, so the reaper sends those.
-    rows = rows.exclude(state=ReservationState.EXPIRED)
+    # An expired hold is due in Redis until Redis is told, so the reaper sends those. Holds that ended while Redis was
+    # away (expire_without_gate.py) may not be due there yet.
+    line_ms = Sale.objects.select_related("clock").get(pk=sale).line_ms(ms(now))
+    rows = rows.exclude(state=ReservationState.EXPIRED, deadline_ms__lte=line_ms)
     return list(rows.values_list("pk", flat=True))
 
 

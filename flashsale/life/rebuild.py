@@ -4,7 +4,8 @@ How this works
 --------------
 Each sale in Redis stores the run id of the Redis server that was loaded. Each script compares it with the run id of the
 server that it runs on. After a restart, a restore or a failover they differ, and every script refuses (NOT_READY). The
-next tick calls `rebuild`. `rebuild_missing_sales` does it for sales that Redis does not list at all.
+next tick calls `rebuild`. `rebuild_missing_sales` does it for all sales that the server does not know. It runs when the
+key `fs:loaded_by` does not name the server's run, so a server that kept everything costs one command a second.
 
 All sales of a campaign that Redis does not know are rebuilt together, because they count against one limit.
 
@@ -31,39 +32,43 @@ All sales of a campaign that Redis does not know are rebuilt together, because t
 import logging
 from collections.abc import Mapping
 
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from flashsale.books.idle_limit import allow_long_idle
 from flashsale.books.reservations import lock_sale
-from flashsale.gate import bridge, load, sale_cards, scripts
+from flashsale.gate import bridge, due_sales, inspect, load, sale_cards
+from flashsale.gate.client import gate
 from flashsale.gate.sale_card import SaleCard
 from flashsale.gate.sale_cards import KEPT_AFTER_END
-from flashsale.life import snapshot
+from flashsale.gate.shared_read import SharedReads
+from flashsale.life import sale_control, snapshot
 from flashsale.life.advisory_lock import advisory_lock
-from flashsale.life.db_threads import run_in_db_thread
-from flashsale.life.sale_card import card_of
+from flashsale.life.db_threads import run_in_db_thread, run_in_rebuild_thread
+from flashsale.life.sale_card import card_of, cards_of
 from flashsale.models import Campaign, Record, Reservation, Sale
-from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState
 
 log = logging.getLogger(__name__)
 # The kind of work of the advisory lock ("fill" in ASCII).
 REBUILD_LOCK = int.from_bytes(b"fill")
+# By campaign: the rebuild that this process runs.
+REBUILDS: SharedReads[int, SaleCard] = SharedReads()
 
 
-def rebuild(*, sale: int) -> SaleCard:
+def rebuild(*, sale: int, wait: bool = True) -> SaleCard:
     """Loads into Redis the sales of this sale's campaign that Redis does not know. Returns the card of this sale.
 
     Safe to repeat: does nothing when Redis knows them all. Raises GateDown; Redis then goes on refusing their requests.
 
-    A second caller waits for the first one. Without the lock it would raise the epoch twice, and that looks like a
-    second loss: at publication, Redis would then give indexes only behind the first block.
+    A second caller waits for the first one, or leaves the work to it if `wait` is False. Without the lock it would
+    raise the epoch twice, and that looks like a second loss: at publication, Redis would then give indexes only behind
+    the first block.
     """
     campaign = Sale.objects.values_list("campaign_id", flat=True).get(pk=sale)
-    with advisory_lock(REBUILD_LOCK, campaign, wait=True):
-        raised = _raise_epochs(campaign)
+    with advisory_lock(REBUILD_LOCK, campaign, wait=wait) as is_mine:
+        raised = _raise_epochs(campaign) if is_mine else {}
         if raised:
             _fill_gate(campaign, raised)
     if raised:
@@ -98,37 +103,73 @@ def _fill_gate(campaign: int, raised: Mapping[str, int]) -> None:
         # When Redis knows another sale of the campaign, it has the campaign's counts, and they are newer than a
         # snapshot.
         counts = None if others else snapshot.counts_of(campaign, card_of(rows[0]))
-        bridge.run(load.load([snapshot.sale_of(row, card_of(row)) for row in rows], counts))
+        sales = snapshot.sales_of(rows, cards_of(rows))
+        bridge.run(load.load(sales, counts))
 
 
 def _lock_unknown(campaign: int) -> tuple[list[Sale], int]:
     """Locks the rows of the campaign's sales that Redis does not know. Returns them, and how many Redis knows."""
     Campaign.objects.select_for_update(no_key=True).get(pk=campaign)
     published = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).order_by("pk")
-    ids = [row.pk for row in published.select_related("campaign") if not bridge.run(_known_to_gate(card_of(row)))]
+    every = list(published.values_list("pk", flat=True))
+    known = bridge.run(inspect.known_sales([(campaign, id_) for id_ in every]))
+    ids = [id_ for id_, is_known in zip(every, known, strict=True) if not is_known]
     for id_ in ids:
         lock_sale(id_, exclusive=True)
-    return list(published.filter(pk__in=ids).select_related("campaign")), published.count() - len(ids)
+    return list(published.filter(pk__in=ids).select_related("campaign")), len(every) - len(ids)
 
 
-async def _known_to_gate(card: SaleCard) -> bool:
-    return not isinstance(await scripts.due(card, most=0), Outcome)
+def live_sales() -> dict[str, tuple[int, int]]:
+    """Every sale that Redis must list: published and not closed, called off lately, or with a hold.
 
-
-def live_sales() -> dict[str, int]:
-    """Code and id of every sale that Redis must list: published and not closed, called off lately, or with a hold.
-
-    A published sale counts by its state and not by its closing time, because the line's clock may have stood for days.
+    Code → (campaign id, sale id): first the sales that run, then the others by their opening. A published sale counts
+    by its state and not by its closing time, because the line's clock may have stood for days.
     """
+    now = timezone.now()
     live = Q(state__in=[SaleState.PUBLISHED, SaleState.PAUSED])
-    live |= Q(state=SaleState.CALLED_OFF, closes_at__gt=timezone.now() - KEPT_AFTER_END)
+    live |= Q(state=SaleState.CALLED_OFF, closes_at__gt=now - KEPT_AFTER_END)
     live |= Q(pk__in=Reservation.objects.filter(state=ReservationState.HELD).values("sale"))
-    return dict(Sale.objects.filter(live).values_list("code", "id"))
+    rows = list(Sale.objects.filter(live).values_list("code", "campaign_id", "pk", "opens_at", "closes_at"))
+    rows.sort(key=lambda row: (not row[3] <= now < row[4], row[3]))
+    return {code: (campaign, sale) for code, campaign, sale, _, _ in rows}
+
+
+async def rebuild_after_loss() -> None:
+    """As :func:`rebuild_missing_sales`, when this Redis server may have lost sales. Else it costs one command."""
+    if not await due_sales.is_loaded():
+        await rebuild_missing_sales()
 
 
 async def rebuild_missing_sales() -> None:
-    """Rebuilds the live sales of PostgreSQL that Redis does not list."""
+    """Rebuilds the live sales of PostgreSQL that Redis does not know or does not list, campaign by campaign.
+
+    Also restores sale cards that are lost or changed. Running sales come first, then the others by their opening. A
+    campaign that another process rebuilds is left to it, so two processes rebuild two campaigns at once.
+    """
+    run_id = await gate().run_id()
+    live = await run_in_db_thread(live_sales)
+    known = await inspect.known_sales(list(live.values()))
     listed = set(await sale_cards.sale_codes())
-    for code, sale in (await run_in_db_thread(live_sales)).items():
-        if code not in listed:
-            await run_in_db_thread(rebuild, sale=sale)
+    missing: dict[int, int] = {}
+    for (code, (campaign, sale)), is_known in zip(live.items(), known, strict=True):
+        if not is_known or code not in listed:
+            missing.setdefault(campaign, sale)
+    if not missing:
+        await due_sales.note_loaded(run_id)
+    for code in sale_cards.lost_cards() & live.keys():
+        await sale_control.restore_card(sale=live[code][1])
+    for campaign, sale in missing.items():
+        try:
+            await _rebuild_in_thread(campaign, sale, wait=False)
+        except Error as error:
+            # The other campaigns must not wait for this one.
+            log.warning("campaign %s could not be rebuilt, and is tried again: %s", campaign, error)
+
+
+async def rebuild_campaign(*, card: SaleCard) -> None:
+    """Rebuilds the sales of this sale's campaign that Redis does not know. One run for all callers of a process."""
+    await _rebuild_in_thread(card.campaign, card.sale, wait=True)
+
+
+async def _rebuild_in_thread(campaign: int, sale: int, *, wait: bool) -> None:
+    await REBUILDS.get(campaign, lambda: run_in_rebuild_thread(rebuild, sale=sale, wait=wait))

@@ -12,8 +12,10 @@ from django.db import Error
 from flashsale.books.reservations import ReservedUnit
 from flashsale.books.writer_threads import writer_of
 from flashsale.gate import sale_cards, scripts
+from flashsale.gate.client import GateDown
 from flashsale.gate.held_request import HeldRequest, ReserveRequest
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
+from flashsale.life import failed_tries
 from flashsale.life.expire import abandon_refused
 from flashsale.life.held_request import new_reservation
 from flashsale.life.look import look
@@ -79,10 +81,31 @@ async def reserve(
     Refuses in the order of rules/outcomes; UNKNOWN when the books did not answer: the same key gets the result.
 
     1. The gate takes the units. If the process dies here, the reaper writes `abandoned` at the deadline, or a retry
-       goes on at 2.
+       goes on at 2. If the gate does not answer, the turn of the place waits for a retry (failed_tries.py).
     2. The books commit. If the process dies here, a retry finds the commit.
     3. The answer. If the books refused, the gate gets everything back.
     """
+    try:
+        held, replayed = await _take(
+            card, line, channel=channel, place=place, items=items, key=key, key_owner=key_owner
+        )
+    except GateDown:
+        failed_tries.remember(card, line, place)
+        raise
+    return await _commit(card, held, replayed=replayed)
+
+
+async def _take(
+    card: SaleCard,
+    line: LineCard,
+    *,
+    channel: ChannelCard,
+    place: Place,
+    items: Sequence[tuple[str, int]],
+    key: str,
+    key_owner: str,
+) -> tuple[HeldRequest, bool]:
+    """What the gate holds for this request, and whether it has held it before."""
     if channel.code not in line.channels:
         raise Refused(Outcome.FORBIDDEN, "This channel does not lead to this line.")
     positions = _items(card, line, items)
@@ -98,9 +121,11 @@ async def reserve(
     if held is unseen and (await look(card=card, line=line, place=place)).state is PlaceState.CALLED:
         # The gate had lost its memory, and the look has shown it the token of this place for the first time.
         held = await scripts.reserve(card, line, seed=seed, request=request)
+    if held is Outcome.LAPSED and await failed_tries.keeps_turn(card, line, place):
+        held = await scripts.reserve(card, line, seed=seed, request=request)
     if isinstance(held, Outcome):
         raise Refused(held)
-    return await _commit(card, held, replayed=held.request.id != request.id)
+    return held, held.request.id != request.id
 
 
 def _items(card: SaleCard, line: LineCard, items: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
@@ -144,7 +169,7 @@ def _request(
 
 async def _commit(card: SaleCard, held: HeldRequest, *, replayed: bool) -> Reserved:
     new = new_reservation(card, held)
-    commit = asyncio.wrap_future(writer_of(new.sale).submit(new))
+    commit = writer_of(new.sale).submit(new)
     # When this task stops waiting, the commit goes on. Its error is read here, so that asyncio does not log it as lost.
     commit.add_done_callback(lambda commit: commit.cancelled() or commit.exception())
     try:

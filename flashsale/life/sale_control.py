@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from flashsale.books.reservations import lock_sale
-from flashsale.gate import bridge, inspect, sale_cards, scripts
+from flashsale.gate import bridge, due_sales, inspect, sale_cards, scripts
 from flashsale.gate.client import GateDown, wall_ms
 from flashsale.gate.sale_card import SaleCard
 from flashsale.life.db_threads import run_in_db_thread
@@ -33,6 +33,7 @@ from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms, short_enough
 from flashsale.rules.clock import CLOCK_LEASE_MS, ClockLease
+from flashsale.rules.polling import LATEST_MS
 from flashsale.rules.states import Phase, SaleState
 from flashsale.rules.trail import text_digest
 
@@ -135,10 +136,16 @@ def brake(*, sale: Sale, rate_per_s: int, poll_ms: int, by: Any = None) -> Sale:
     Raises ValidationError for a value out of bounds, and when the sale is called off or closed.
     """
 
-    def change(now: datetime) -> None:  # noqa: ARG001 - `_decide` passes the time to every decision
+    def change(now: datetime) -> None:
         _require(sale.state in RUNNING, _("Only a published sale has a brake."))
         _require(1 <= rate_per_s <= 100_000, _("From 1 to 100,000 people a second."))
         _require(0 <= poll_ms <= POLL_MS_MAX, _("At most %(most)d ms.") % {"most": POLL_MS_MAX})
+        if rate_per_s > sale.rate_per_s:
+            # People who wait sleep until their number may be near, at the rate that they know. So a higher rate moves
+            # numbers faster only when all of them have woken up.
+            holds = sale.slower_until is not None and now < sale.slower_until
+            sale.slower_rate = min(sale.slower_rate, sale.rate_per_s) if holds else sale.rate_per_s
+            sale.slower_until = now + timedelta(milliseconds=LATEST_MS)
         sale.rate_per_s, sale.poll_ms = rate_per_s, poll_ms
 
     return _decide(sale, change, "brake", by)
@@ -241,16 +248,24 @@ async def _send_decision(card: SaleCard, sale: Sale, lease: ClockLease) -> None:
         paused_ms=sale.paused_ms, runs_from=lease.since, runs_until=lease.until, **frozen,
     )  # fmt: skip
     sale_cards.drop_cached_card(card)
+    await due_sales.look_within(card.code, ms=0)
 
 
 async def resend_decision(*, card: SaleCard) -> bool:
-    """Sends the last decision to Redis if Redis has an older revision. Returns whether it did."""
+    """Sends the last decision and the card to Redis if Redis has older ones. Returns whether it did."""
     sale, new_card, lease = await run_in_db_thread(_read_decision, card.sale)
     gate_revision = await inspect.revision(card)
-    if gate_revision is None or gate_revision >= sale.revision:
+    if gate_revision is None or gate_revision > sale.revision or (gate_revision, card) == (sale.revision, new_card):
         return False
     await _send_decision(new_card, sale, lease)
     return True
+
+
+async def restore_card(*, sale: int) -> None:
+    """Writes the card of a published sale to Redis again, and its entry in the directory of sales."""
+    row, card, lease = await run_in_db_thread(_read_decision, sale)
+    await _send_decision(card, row, lease)
+    await sale_cards.list_sale(card)
 
 
 def _read_decision(sale: int) -> tuple[Sale, SaleCard, ClockLease]:

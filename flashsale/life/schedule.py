@@ -275,8 +275,8 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
     """Publishes a draft: creates its units, commits it to its draw, and loads it into Redis. Safe to repeat.
 
     `by` is the person who decides, for the audit trail. Raises ValidationError when the draft is not ready, with all
-    reasons. Raises GateDown when Redis does not answer: the sale is published then, and the web processes load it as
-    soon as Redis answers.
+    reasons. Raises GateDown when Redis does not answer: the sale is published then, and the web processes load it
+    within 10 s after Redis answers again.
     """
     with transaction.atomic():
         lock_sale(sale.pk, exclusive=True)

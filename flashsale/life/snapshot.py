@@ -55,10 +55,16 @@ def _counted(rows: QuerySet[Any], card: SaleCard) -> dict[str, int]:
     return dict(Counter(digests.iterator(FETCHED_AT_ONCE)))
 
 
-def sale_of(sale: Sale, card: SaleCard) -> load.SaleLoad:
-    """Everything of a sale that grows with its stock."""
-    rows = _reservations(sale)
-    limit_slots = _limit_slots(sale)
+def sales_of(sales: Sequence[Sale], cards: Sequence[SaleCard]) -> list[load.SaleLoad]:
+    """Everything of these sales that grows with their stock."""
+    used = set(Reservation.objects.filter(sale__in=sales).order_by().values_list("sale", flat=True).distinct())
+    return [_sale_of(sale, card, is_used=sale.pk in used) for sale, card in zip(sales, cards, strict=True)]
+
+
+def _sale_of(sale: Sale, card: SaleCard, *, is_used: bool) -> load.SaleLoad:
+    # A sale that was never reserved from is the common case after a loss: many sales are scheduled, few run.
+    rows = _reservations(sale) if is_used else []
+    limit_slots = _limit_slots(sale) if is_used else {}
     # These use up a limit: held, confirmed, and cancelled by review while an appeal is possible.
     counted = [row for row in rows if row.id in limit_slots]
     units, free = _units(sale, card)
@@ -66,9 +72,10 @@ def sale_of(sale: Sale, card: SaleCard) -> load.SaleLoad:
         card=card, fresh=sale.epoch == 1, revision=sale.revision, state=sale.state, units=units, free=free,
         paused_ms=sale.paused_ms, lease=sale.lease, frozen=sale.frozen_at is not None,
         lines=[_line_of(line, rows, counted) for line in sale.allocations.all()],
-        held_requests=_held_requests(sale, card, rows, limit_slots), holds={str(row.id): row.asked for row in counted},
+        held_requests=_held_requests(sale, card, rows, limit_slots) if rows else {},
+        holds={str(row.id): row.asked for row in counted},
         due={str(row.id): row.deadline_ms for row in counted if row.state == ReservationState.HELD},
-        used_sale=_counted(LimitSlot.objects.filter(scope=LimitSlot.sale_scope(sale.pk)), card),
+        used_sale=_counted(LimitSlot.objects.filter(scope=LimitSlot.sale_scope(sale.pk)), card) if is_used else {},
     )  # fmt: skip
 
 

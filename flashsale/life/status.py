@@ -9,30 +9,36 @@ from flashsale.gate import inspect, scripts
 from flashsale.gate.client import GateCache
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.gate.shared_read import SharedReads
+from flashsale.rules import polling
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Phase, SaleState, sale_phase
 
 # Each process reads a line from Redis twice a second at most, however many requests come.
 FRESH_S = 0.5
-POLL_CALM_MS = 10_000
-POLL_SOON_MS = 2_000
 SOON_MS = 60_000
 # All waiting shoppers fetch it every few seconds. With its headers it fits into one network packet.
 BYTES_MAX = 1024
 # The longest count and time that can occur. A direct line counts to two million; times in ms have 13 digits until 2286.
-_COUNT, _MOMENT = 9_999_999, 9_999_999_999_999
+_COUNT, _RATE, _MOMENT = 9_999_999, 999_999, 9_999_999_999_999
 
 # By sale and line id: when the document was made (monotonic clock), and the document.
 DOCUMENTS: GateCache[tuple[int, int], tuple[float, dict[str, Any]]] = GateCache()
+READS: SharedReads[tuple[int, int], dict[str, Any]] = SharedReads()
 
 
 async def status(*, card: SaleCard, line: LineCard) -> dict[str, Any]:
     """The status document of a line, at most `FRESH_S` old. Refuses NOT_READY."""
-    shown = DOCUMENTS.entries()
-    at, document = shown.get((card.sale, line.line_id), (0.0, {}))
-    if time.monotonic() - at > FRESH_S:
-        document = await _read_document(card, line)
-        shown[card.sale, line.line_id] = (time.monotonic(), document)
+    key = card.sale, line.line_id
+    at, document = DOCUMENTS.entries().get(key, (0.0, {}))
+    if time.monotonic() - at <= FRESH_S:
+        return document
+    return await READS.get(key, lambda: _read_and_keep(card, line))
+
+
+async def _read_and_keep(card: SaleCard, line: LineCard) -> dict[str, Any]:
+    document = await _read_document(card, line)
+    DOCUMENTS.entries()[card.sale, line.line_id] = (time.monotonic(), document)
     return document
 
 
@@ -64,7 +70,7 @@ def bytes_at_most(card: SaleCard, line: LineCard) -> int:
         held=_COUNT, sold=_COUNT, left=_COUNT, called_at=_MOMENT, gaps=0, runs_until=_MOMENT, removed=_COUNT, mark=0,
         free=dict.fromkeys(line.skus, _COUNT),
     )  # fmt: skip
-    longest = replace(card, commitment="0" * 64, rate_per_s=_COUNT, poll_ms=_COUNT)
+    longest = replace(card, commitment="0" * 64, rate_per_s=_RATE, poll_ms=_COUNT)
     document = _document(longest, line, figures, _COUNT)
     return len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
 
@@ -79,6 +85,7 @@ def _document(card: SaleCard, line: LineCard, figures: Survey, coming: int) -> d
         "free": sum(figures.free.values()), "offers": figures.free, "held": figures.held, "sold": figures.sold,
         "coming": coming, "rate": card.rate_per_s, "commitment": card.commitment, "seed": figures.seed,
         "poll_ms": _poll_ms(card, figures, current_phase), "message": card.message,
+        "pace": None if card.poll_ms else pace_of(card, line),
     }  # fmt: skip
 
 
@@ -90,9 +97,21 @@ def phase_of(card: SaleCard, figures: Survey) -> Phase:
     )  # fmt: skip
 
 
+def pace_of(card: SaleCard, line: LineCard) -> int:
+    """How many numbers a second the line calls at most; 0: any, because most numbers of a carried line are absent."""
+    return 0 if line.carries else polling.pace(card.rate_per_s)
+
+
+def kept_pace(card: SaleCard, line: LineCard, figures: Survey) -> int:
+    """The pace that the line keeps now. When the rate was raised, people rely on the lower one for a minute."""
+    is_raised = figures.wall < card.slower_until and card.slower_rate < card.rate_per_s
+    return pace_of(replace(card, rate_per_s=card.slower_rate) if is_raised else card, line)
+
+
 def _poll_ms(card: SaleCard, figures: Survey, current_phase: Phase) -> int:
-    """How often pages should poll: fast shortly before the opening and in an open sale, else slowly."""
+    """How often pages ask that do not wait for a near number: fast in an open sale and shortly before, else slowly."""
     if card.poll_ms:
         return card.poll_ms
     about_to_open = current_phase is Phase.LOBBY and card.opens_at - figures.now < SOON_MS
-    return POLL_SOON_MS if current_phase is Phase.OPEN or about_to_open else POLL_CALM_MS
+    is_soon = current_phase in {Phase.OPEN, Phase.PAUSED} or about_to_open
+    return polling.poll_ms(people=figures.entered - figures.gaps, is_soon=is_soon)

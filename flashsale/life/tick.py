@@ -1,62 +1,75 @@
 """Tick: a few times a second, each web process does what is due in the running sales, without Celery.
 
 A tick renews the clock lease, draws the lines, calls people, ends holds, rolls units over and closes the sale. All web
-processes run the same loop. Redis lets one tick of a sale start every 200 ms, and each step is safe to repeat.
+processes run the same loop. Redis knows when each sale is due, and gives a due sale to one process (due_sales.py). A
+running sale is due every 200 ms, and each step is safe to repeat. A sale with nothing to do is due once a minute, when
+its opening comes, when a shopper uses it, and when an admin decides about it.
 """
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from django.db import Error
 
-from flashsale.gate import bridge, refusal_counts, sale_cards, scripts
+from flashsale.gate import bridge, due_sales, refusal_counts, sale_cards, scripts
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire, give_back, sale_control
-from flashsale.life.clock_lease import renew_clock_lease
+from flashsale.life import expire, failed_tries
+from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
-from flashsale.life.crowd_backup import back_up_crowd
+from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.draw import draw
+from flashsale.life.expire_without_gate import LOOK_S, expire_without_gate
 from flashsale.life.extra_time import kept_claims
 from flashsale.life.index_blocks import extend_block
-from flashsale.life.mend import mend
-from flashsale.life.rebuild import rebuild, rebuild_missing_sales
+from flashsale.life.mend_sales import mend_sales
+from flashsale.life.rebuild import rebuild_after_loss, rebuild_campaign, rebuild_missing_sales
 from flashsale.life.roll_over import roll_over
 from flashsale.life.single_flight import SingleFlight
-from flashsale.life.status import phase_of
+from flashsale.life.status import kept_pace, phase_of
 from flashsale.models import Allocation
 from flashsale.models.draw_secret import SecretUnreadable
-from flashsale.rules import calling
+from flashsale.rules import calling, polling
+from flashsale.rules.due import FAR_MS, OPEN_MS, ms_to_next_look
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import Phase
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25
+# Enough for all sales that run at once. The rest waits for the next round, which follows at once.
+SALES_AT_ONCE = 64
 MEND_S = 10.0
-# A Redis that lost everything lists no sale, and requests get the answer that there is no such sale.
+# Counting a large stock takes a while, and without a change there is nothing to find.
+COMPARE_S = 600.0
+# A Redis that lost everything plans no tick, and requests get the answer that there is no such sale.
 FIND_MISSING_S = 1.0
 CLOSE_AFTER_MS = int(sale_cards.KEPT_AFTER_END.total_seconds() * 1000)
 # By sale code.
 TICKING: GateCache[str, SingleFlight] = GateCache()
 
 
-async def tick_sale(*, card: SaleCard) -> None:
-    """Does what is due in one sale. Safe at any moment, and in several processes at once."""
-    over = False
+async def tick_sale(*, card: SaleCard) -> int:
+    """Does what is due in one sale. Safe at any moment, and in several processes at once.
+
+    Returns in how many ms the sale is due again.
+    """
+    held, changing = 0, False
     for line in card.lines:
-        figures = await scripts.survey(card, line)
-        if isinstance(figures, Outcome):
+        answer = await scripts.survey(card, line)
+        if isinstance(answer, Outcome):
             # This Redis server does not know the sale, because it was restarted or replaced: load it from PostgreSQL.
-            await run_in_db_thread(rebuild, sale=card.sale)
-            return
+            await rebuild_campaign(card=card)
+            return 0
+        figures = answer
         await renew_clock_lease(card=card, figures=figures)
         await extend_block(card=card, line=line, figures=figures)
-        await back_up_crowd(card=card, line=line, figures=figures)
+        changing |= await back_up_crowd(card=card, line=line, figures=figures)
         if figures.wall >= card.opens_at and not figures.seed:
             await draw(card=card)
         elif phase_of(card, figures) is Phase.OPEN and figures.now >= line.opens_at:
@@ -64,10 +77,25 @@ async def tick_sale(*, card: SaleCard) -> None:
                 await roll_over(card=card, line=line, figures=figures)
             else:
                 await _call_people(card, line, figures)
-        over = figures.now > card.closes_at + CLOSE_AFTER_MS
+        held += figures.held
     await expire.expire(card=card)
-    if over:
+    if _ended_ms_ago(card, figures) > CLOSE_AFTER_MS:
         await run_in_db_thread(close, sale=card.sale)
+    return _ms_to_next_look(card, figures, held=held, changing=changing)
+
+
+def _ms_to_next_look(card: SaleCard, figures: Survey, *, held: int, changing: bool) -> int:
+    in_ms = ms_to_next_look(phase=phase_of(card, figures), wall=figures.wall, opens_at=card.opens_at, held=held)
+    if changing:
+        return min(in_ms, round(BACKUP_S * 1000))
+    # Sales that were loaded together must not all be due at once, minute after minute.
+    return in_ms if in_ms < FAR_MS else round(in_ms * random.uniform(0.7, 1.0))  # noqa: S311 - not a secret
+
+
+def _ended_ms_ago(card: SaleCard, figures: Survey) -> int:
+    """How long ago the sale has ended, negative before. The clock of a sale that is over may stand (clock_lease.py)."""
+    stood = figures.wall - figures.runs_until if ended_without_holds(card, figures) else 0
+    return figures.now + max(0, stood) - card.closes_at
 
 
 async def _call_people(card: SaleCard, line: LineCard, figures: Survey) -> None:
@@ -78,13 +106,23 @@ async def _call_people(card: SaleCard, line: LineCard, figures: Survey) -> None:
         overbooking=card.overbooking, claims_cap=card.claims_max or card.max_entries,
         rate_left=calling.calls_allowed(rate_per_s=card.rate_per_s, since_ms=since_ms),
     )  # fmt: skip
-    if not people or figures.called >= figures.entered:
+    if not people or figures.called >= figures.entered or _is_too_soon(card, line, figures):
         return
+    # Sleeping shoppers rely on it that no number beyond this is called (rules/polling.py).
+    pace = kept_pace(card, line, figures)
+    upto = polling.reach(called=figures.called, pace=pace, since_ms=since_ms) if pace else 0
     called = await scripts.call(
-        card, line, seed=figures.seed, called=figures.called, people=people, removed=figures.removed
+        card, line, seed=figures.seed, called=figures.called, people=people, removed=figures.removed, upto=upto
     )
     if isinstance(called, int) and called > figures.called:
         await run_in_db_thread(_store_called, line.id, called)
+
+
+def _is_too_soon(card: SaleCard, line: LineCard, figures: Survey) -> bool:
+    """Whether the people of a large crowd still read their numbers, right after the opening."""
+    # People who enter after the opening do not count: they get their number when they enter.
+    delay = polling.first_call_delay_ms(people=figures.cohort or 0, claim_ms=card.claim_ms)
+    return not figures.called and figures.now < max(card.opens_at, line.opens_at) + delay
 
 
 def _store_called(allocation: int, called: int) -> None:
@@ -92,21 +130,24 @@ def _store_called(allocation: int, called: int) -> None:
 
 
 async def tick_all() -> None:
-    """One tick of every sale that Redis lists, except those that another process has just begun.
+    """One tick of every sale that is due, except those that another process has just taken.
 
     An error in one sale does not stop the others. An unexpected error is raised at the end.
     """
-    results = await asyncio.gather(*(_tick_one(code) for code in await sale_cards.sale_codes()), return_exceptions=True)
-    for error in results:
-        if error is not None:
-            raise error
+    while due := await due_sales.take_due(most=SALES_AT_ONCE):
+        results = await asyncio.gather(*(_tick_one(code, score) for code, score in due), return_exceptions=True)
+        for error in results:
+            if error is not None:
+                raise error
+        if len(due) < SALES_AT_ONCE:
+            return
 
 
-async def _tick_one(code: str) -> None:
+async def _tick_one(code: str, score: int) -> None:
     # A tick may hang, at a locked row or during a rebuild. That must not stop the clocks of the other sales.
     running = TICKING.entries().setdefault(code, SingleFlight())
     try:
-        await running.run(partial(_tick_if_due, code))
+        await running.run(partial(_tick, code, score))
     except (GateDown, Error, TimeoutError) as error:
         log.warning("tick of %s failed, and is tried again: %s", code, error)
     except SecretUnreadable as error:
@@ -114,25 +155,40 @@ async def _tick_one(code: str) -> None:
         log.error("%s is not drawn: %s", code, error)  # noqa: TRY400 - the text says all, and it repeats
 
 
-async def _tick_if_due(code: str) -> None:
+async def _tick(code: str, score: int) -> None:
     card = await sale_cards.card_of(code)
-    if card is not None and await sale_cards.may_tick(card):
-        await tick_sale(card=card)
+    if card is None:
+        await due_sales.forget(code)
+        return
+    try:
+        in_ms = await tick_sale(card=card)
+    except Error:
+        # PostgreSQL does not answer. Without this, another process would try again only after LOOK_MS.
+        await due_sales.look_again(code, in_ms=OPEN_MS, score=score)
+        raise
+    await due_sales.look_again(code, in_ms=in_ms, score=score)
 
 
-async def mend_all() -> None:
-    """Sends again what Redis has not received: missing sales, decisions, ended reservations, free units and lists.
+async def mend_all(*, whole: bool = True) -> None:
+    """Loads sales that Redis lacks, and sends again what it has not received of the others.
 
     A process may die after its commit in PostgreSQL and before its message to Redis. This finds what was not sent.
+    Without `whole`, stock is compared only where something has changed lately.
     """
     await rebuild_missing_sales()
-    for code in await sale_cards.sale_codes():
-        card = await sale_cards.card_of(code)
-        if card is None:
-            continue
-        decisions = int(await sale_control.resend_decision(card=card))
-        if resent := decisions + await give_back.resend_ended(card=card) + await mend(card=card):
-            log.warning("%s: %s messages to Redis had been lost and were sent again", code, resent)
+    await due_sales.add_missing()
+    await mend_sales(whole=whole)
+
+
+async def mend_if_due() -> None:
+    """Mends all sales, unless another process has begun to do it in this period."""
+    if await due_sales.may_mend(seconds=MEND_S - 1):
+        await mend_all(whole=await due_sales.may_compare(seconds=COMPARE_S))
+
+
+async def expire_in_books() -> None:
+    """Ends holds in PostgreSQL while Redis does not answer."""
+    await run_in_db_thread(expire_without_gate)
 
 
 async def run_ticks(*, stop: asyncio.Event) -> None:
@@ -145,8 +201,10 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
         for seconds, work in (
             (TICK_S, tick_all),
             (TICK_S, refusal_counts.flush),
-            (FIND_MISSING_S, rebuild_missing_sales),
-            (MEND_S, mend_all),
+            (TICK_S, failed_tries.report),
+            (FIND_MISSING_S, rebuild_after_loss),
+            (MEND_S, mend_if_due),
+            (LOOK_S, expire_in_books),
         ):
             tasks.create_task(_every(seconds, work, stop))
 

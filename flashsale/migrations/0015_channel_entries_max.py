@@ -6,13 +6,13 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("flashsale", "0011_extra_time_share"),
+        ("flashsale", "0014_due_and_indexes"),
     ]
 
     operations = [
         migrations.AddField(
             model_name='channel',
             name='entries_max',
-            field=models.PositiveIntegerField(default=0, help_text='How many new places this channel may take in each line. 0: our own page and a partner alone in a line may fill it, and a partner that shares a line may take half of it.', verbose_name='most entries'),
+            field=models.PositiveIntegerField(blank=True, default=0, help_text='How many new places this channel may take in each line. 0: our own page and a partner alone in a line may fill it, and a partner that shares a line may take half of it.', verbose_name='most entries'),
         ),
     ]

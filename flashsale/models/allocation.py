@@ -21,7 +21,7 @@ class Allocation(Frozen):
 
     frozen_with = ("sale",)
 
-    sale = models.ForeignKey(Sale, models.CASCADE, related_name="allocations", verbose_name=_("sale"))
+    sale = models.ForeignKey(Sale, models.CASCADE, related_name="allocations", verbose_name=_("sale"), db_index=False)
     line_id = models.PositiveSmallIntegerField(_("line id"), editable=False)
     code = models.CharField(_("line"), max_length=40, validators=[CODE])
     name = models.CharField(_("name"), max_length=80, blank=True)

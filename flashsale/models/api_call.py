@@ -16,7 +16,9 @@ class ApiCall(models.Model):
     has started. Once there is one, a refusal is an answer too: `refused` has its code, and `answer` its detail.
     """
 
-    channel = models.ForeignKey(Channel, models.CASCADE, related_name="api_calls", verbose_name=_("channel"))
+    channel = models.ForeignKey(
+        Channel, models.CASCADE, related_name="api_calls", verbose_name=_("channel"), db_index=False
+    )
     key = models.CharField(_("key"), max_length=128)
     fingerprint = models.CharField(max_length=64, editable=False)
     answer = models.TextField(_("answer"), null=True)  # noqa: DJ001 - an empty text would be a stored answer

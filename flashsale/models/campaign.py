@@ -185,7 +185,7 @@ class Channel(Frozen):
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.PARTNER)
     entry_url = models.URLField(_("entry address"), blank=True, help_text=_("Where invited buyers are sent."))
     entries_max = models.PositiveIntegerField(
-        _("most entries"), default=0,
+        _("most entries"), default=0, blank=True,
         help_text=_(
             "How many new places this channel may take in each line. 0: our own page and a partner alone in a line may "
             "fill it, and a partner that shares a line may take half of it."

@@ -1,7 +1,7 @@
 """What a publication freezes: everything that a promise to shoppers or a letter to buyers rests on.
 
-`FROZEN` is the only list. Three layers read it: `save`, `update` and `delete` of the models refuse a change from every
-caller; forms show the fields read-only; tests go through all of it. `BY_DECISION` names fields that may change
+`FROZEN` is the only list. `save`, `update` and `delete` of the models refuse a change of these fields, forms show them
+read-only, and tests go through all of it. `BY_DECISION` names fields that may change
 after the publication, but only through a decision of `life/sale_control.py`, which tells shoppers and the audit trail.
 """
 
@@ -45,7 +45,7 @@ class FrozenChange(ValidationError):
     """A change of what a publication has frozen."""
 
 
-class FrozenRows(models.QuerySet):  # type: ignore[type-arg]
+class FrozenRows(models.QuerySet[Any]):
     """Refuses to change or delete frozen rows many at a time, which would go around `save` and `delete`."""
 
     def update(self, **values: Any) -> int:

@@ -53,7 +53,7 @@ class UnpaidHold(models.Model):
     """
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="unpaid_holds")
-    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="unpaid_holds")
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="unpaid_holds", db_index=False)
     axis = models.CharField(max_length=20)
     digest = models.CharField(max_length=32)
 

@@ -19,7 +19,9 @@ class Notice(models.Model):
         DECIDED = "decided", _("appeal decided")
         INVITED = "invited", _("invited to the follow-up sale")
 
-    reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="notices", verbose_name=_("reservation"))
+    reservation = models.ForeignKey(
+        Reservation, models.PROTECT, related_name="notices", verbose_name=_("reservation"), db_index=False
+    )
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
     sale = models.ForeignKey(Sale, models.PROTECT, related_name="notices", verbose_name=_("sale"))
     line = models.ForeignKey(

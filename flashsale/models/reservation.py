@@ -23,9 +23,12 @@ class Reservation(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    sale = models.ForeignKey(Sale, models.PROTECT, related_name="reservations", verbose_name=_("sale"))
+    # No index of their own: the indexes below begin with them.
+    sale = models.ForeignKey(Sale, models.PROTECT, related_name="reservations", verbose_name=_("sale"), db_index=False)
     allocation = models.ForeignKey(Allocation, models.PROTECT, related_name="reservations", verbose_name=_("line"))
-    channel = models.ForeignKey(Channel, models.PROTECT, related_name="reservations", verbose_name=_("channel"))
+    channel = models.ForeignKey(
+        Channel, models.PROTECT, related_name="reservations", verbose_name=_("channel"), db_index=False
+    )
     index = models.PositiveIntegerField(_("index"))
     number = models.PositiveIntegerField(_("number"))
     asked = models.CharField(max_length=200, editable=False)
@@ -62,6 +65,10 @@ class Reservation(models.Model):
         indexes = [
             models.Index(fields=["deadline_ms"], condition=Q(state="held"), name="held_by_deadline"),
             models.Index(fields=["sale", "state"], name="reservations_by_state"),
+            # A partner reads its reservations in pages, the newest first.
+            models.Index(fields=["channel", "-made_at"], name="reservations_by_channel"),
+            # Mending asks every 10 s what has ended lately.
+            models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="reservations_ended"),
         ]
 
     def __str__(self) -> str:
@@ -107,7 +114,7 @@ class ReservationUnit(models.Model):
 class Trait(models.Model):
     """The buyer of an order on one axis, as a keyed digest. The review links orders with equal digests."""
 
-    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="traits")
+    reservation = models.ForeignKey(Reservation, models.CASCADE, related_name="traits", db_index=False)
     axis = models.CharField(max_length=20)
     digest = models.CharField(max_length=32)
 

@@ -155,6 +155,9 @@ class Sale(Frozen):
     frozen_at = models.DateTimeField(_("drawn"), null=True, editable=False)
     paused_at = models.DateTimeField(_("paused since"), null=True, editable=False)
     paused_ms = models.BigIntegerField(default=0, editable=False)
+    # The rate before it was raised: people who wait rely on it until this time (rules/polling.py).
+    slower_rate = models.PositiveIntegerField(default=0, editable=False)
+    slower_until = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("sale")

@@ -19,7 +19,9 @@ class Unit(models.Model):
     campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="units", verbose_name=_("campaign"))
     serial = models.CharField(_("serial number"), max_length=140, unique=True)
     sku = models.CharField(_("SKU"), max_length=40)
-    allocation = models.ForeignKey(Allocation, models.PROTECT, related_name="units", verbose_name=_("allocation"))
+    allocation = models.ForeignKey(
+        Allocation, models.PROTECT, related_name="units", verbose_name=_("allocation"), db_index=False
+    )
     state = models.CharField(_("state"), max_length=10, default=UnitState.FREE, choices=choices(UnitState))
     version = models.PositiveIntegerField(_("version"), default=1)
 

@@ -9,7 +9,7 @@ from flashsale.life import reallocate
 from flashsale.models import Appeal, Cancellation, Move, Notice, Reservation, Sale, Unit
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import NoticeState, Remedy, UnitState
-from simulation import appeal_form, checks, fetch
+from simulation import appeal_form, checks
 from simulation import poco_campaign as poco
 from simulation.acts import appeals, january_26
 from simulation.behaviour import Result
@@ -119,7 +119,7 @@ def invitation_letters(story: Story, sale: Sale, *, shows: str) -> Check:
     links = [
         appeal_form.find_link(story.outbox.mails, id_, about="invitation") for id_ in wronged_by_reservation(story)
     ]
-    valid = sum(bool(link) and shows in fetch.page(link) for link in links)
+    valid = sum(bool(link) and shows in appeal_form.read_letter(link) for link in links)
     distinct = len(set(links)) == len(links)
     return Check(
         11,

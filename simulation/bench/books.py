@@ -54,7 +54,7 @@ def commits(servers: IsolatedServers) -> list[Figure]:
 
 def new_reservations(card: SaleCard, channel: int) -> list[NewReservation]:
     """A reservation for each unit of the sale's first line, each of a different person."""
-    now = ms(datetime.now(UTC))
+    made_ms = max(ms(datetime.now(UTC)), card.opens_at)
     units = Unit.objects.filter(allocation=card.lines[0].id).values_list("id", "version")
     scope = LimitSlot.campaign_scope(card.campaign)
     return [
@@ -72,8 +72,8 @@ def new_reservations(card: SaleCard, channel: int) -> list[NewReservation]:
             limit_slots=tuple(
                 SlotRequest(scope, axis, digest.hex(), card.limit) for axis, digest in fixtures.random_person().items()
             ),
-            made_ms=now,
-            deadline_ms=now + card.hold_ms,
+            made_ms=made_ms,
+            deadline_ms=made_ms + card.hold_ms,
         )
         for at, (unit, version) in enumerate(units, 1)
     ]

@@ -94,10 +94,12 @@ class Server:
 
 
 @contextmanager
-def doors(servers: IsolatedServers) -> Iterator[Server]:
+def doors(servers: IsolatedServers, *, workers: int = WORKERS) -> Iterator[Server]:
     """Runs the hot door and the empty answer."""
     options = ["--interface", "asgi", "--loop", "uvloop", "--no-ws", "--http", "1"]
-    with _granian("doors", [*options, "simulation.bench.asgi:application"], "/empty", servers, {}) as server:
+    with _granian(
+        "doors", [*options, "simulation.bench.asgi:application"], "/empty", servers, env={}, workers=workers
+    ) as server:
         yield server
 
 
@@ -105,7 +107,7 @@ def doors(servers: IsolatedServers) -> Iterator[Server]:
 def web(servers: IsolatedServers) -> Iterator[Server]:
     """Runs the pages and the REST API in a server of their own, as in production."""
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "8", "config.wsgi:application"]
-    with _granian("web", options, "/livez", servers, {}) as server:
+    with _granian("web", options, "/livez", servers, env={}, workers=WORKERS) as server:
         yield server
 
 
@@ -115,17 +117,22 @@ def control(servers: IsolatedServers) -> Iterator[Server]:
     env = {"DJANGO_SETTINGS_MODULE": "simulation.bench.control_settings"}
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "1"]
     with _granian(
-        "control", [*options, "--factory", "django.core.wsgi:get_wsgi_application"], "/bare", servers, env
+        "control",
+        [*options, "--factory", "django.core.wsgi:get_wsgi_application"],
+        "/bare",
+        servers,
+        env=env,
+        workers=WORKERS,
     ) as server:
         yield server
 
 
 @contextmanager
 def _granian(
-    name: str, options: list[str], ready: str, servers: IsolatedServers, env: dict[str, str]
+    name: str, options: list[str], ready: str, servers: IsolatedServers, *, env: dict[str, str], workers: int
 ) -> Iterator[Server]:
     port = free_port()
-    where = ["--host", HOST, "--port", str(port), "--workers", str(WORKERS), "--no-access-log"]
+    where = ["--host", HOST, "--port", str(port), "--workers", str(workers), "--no-access-log"]
     command = [sys.executable, "-m", "granian", *where, *options]
     log = Path(settings.VAR_DIR) / "log" / f"{name}.log"
     with Process(name=name, command=command, log=log, env=env, cwd=settings.BASE_DIR) as process:

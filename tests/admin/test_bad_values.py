@@ -57,7 +57,7 @@ def _forms() -> Iterator[str]:
         if isinstance(pages, ActionAdmin):
             for action in pages.row_actions:
                 rows = [row for row in model._default_manager.all() if action.is_available(row)]
-                yield from (pages.action_url(action, [row.pk]) for row in rows[:1])
+                yield from [pages.action_url(action, [row.pk]) for row in rows[:1]]
 
 
 def _fields(page: Any) -> Iterator[tuple[str, tuple[str, ...]]]:

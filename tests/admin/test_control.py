@@ -114,6 +114,16 @@ def test_a_partner_key_is_shown_once_and_kept_as_a_hash(alice: Client) -> None:
     assert PartnerKey.objects.get().revoked_at is not None
 
 
+def test_the_times_of_a_key_are_in_the_campaigns_zone(alice: Client) -> None:
+    channel = poco_campaign(time_zone="Asia/Jayapura").channels.get(code="lazada")
+    key, _ = PartnerKey.make(channel)
+    PartnerKey.objects.update(made_at=datetime(2027, 1, 29, 1, tzinfo=UTC))
+    pages = ["partnerkey_changelist", "partnerkey_change", "channel_change"]
+    for page, row in zip(pages, (None, key, channel), strict=True):
+        url = reverse(f"admin:flashsale_{page}", args=[row.pk] if row else [])
+        assert "29 January 2027 10:00 WIT" in alice.get(url).content.decode(), page
+
+
 def test_the_own_page_has_no_keys(alice: Client) -> None:
     channel = poco_campaign().channels.get(code="mi.com")
     assert action_links(alice.get(reverse("admin:flashsale_channel_change", args=[channel.pk])), "make-key") == []

@@ -34,7 +34,9 @@ SHOWN: dict[str, set[str]] = {
         *STATE, "reservation__sale__id__exact", "reservation__sale__isnull", "run__id__exact", "run__isnull", "group",
     },
     "appeal": {*STATE, "case__reservation__sale__id__exact", "case__reservation__sale__isnull"},
-    "notice": {*STATE, "kind__exact", "kind__isnull", "sale__id__exact", "sale__isnull"},
+    "notice": {
+        *STATE, "failure__exact", "failure__isnull", "kind__exact", "kind__isnull", "sale__id__exact", "sale__isnull",
+    },
     "reallocation": {"source__id__exact", "source__isnull", "target__sale__id__exact", "target__sale__isnull"},
     "record": {
         "what", "what__isnull", "campaign__id__exact", "campaign__isnull", "sale__id__exact", "sale__isnull", "subject",
@@ -102,8 +104,14 @@ def test_a_viewer_learns_nothing_of_the_draws_secret(dave: Client, lookup: str) 
 def test_a_refusal_names_what_the_list_can_be_filtered_by(dave: Client) -> None:
     page = dave.get("/admin/flashsale/notice/", {"reservation__asked__startswith": "a"})
     text = page.content.decode()
-    assert "It can be filtered by: state, kind, sale." in text
+    assert "It can be filtered by: state, why it failed, kind, sale." in text
     assert page["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
+
+
+def test_a_value_that_postgresql_cannot_hold_is_refused(dave: Client) -> None:
+    for lookup in ("sku", "state__exact"):
+        page = dave.get("/admin/flashsale/unit/", {lookup: "a\0b"})
+        assert (page.status_code, f"cannot be filtered by {lookup}." in page.content.decode()) == (400, True)
 
 
 def test_a_list_is_ordered_only_by_its_columns(root: Client) -> None:

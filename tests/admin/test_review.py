@@ -1,6 +1,7 @@
 """Orders are reviewed, cancelled by two people, and their units move on, only through the admin's forms."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ from django.urls import reverse
 
 from flashsale.life import review
 from flashsale.life.roll_over import move_units
+from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Appeal, Cancellation, Case, Reallocation, Reservation, ReviewRun, Sale, Unit
 from tests.admin.forms import action_links, form_values, messages_on, submit
 from tests.admin.orders import buy, cases, follow_up
-from tests.factories import PHONE, card_of, lobby_sale
+from tests.factories import PHONE, card_of, draft_sale, lobby_sale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -213,9 +215,11 @@ def test_the_page_of_a_unit_shows_its_history(reviewed: Sale, bob: Client, carol
 
 
 def test_the_history_of_a_unit_shows_a_roll_over(bob: Client) -> None:
-    sale = lobby_sale(stock={PHONE: 1}, channels=("lazada", "akulaku"))
+    sale = draft_sale(stock={PHONE: 1}, channels=("lazada", "akulaku"))
     first, then = sale.allocations.all()
-    Allocation.objects.filter(pk=first.pk).update(successor=then, rolls_over_at=sale.opens_at)
+    later = sale.opens_at + timedelta(minutes=1)
+    Allocation.objects.filter(pk=first.pk).update(successor=then, rolls_over_at=later)
+    publish(sale=sale)
     unit = first.units.get()
     move_units(card_of(sale), first.pk, then.pk, {unit.pk: unit.version})
     history = bob.get(_change_url(unit)).context["panel"]["history"]

@@ -40,12 +40,12 @@ def serving(folder: Path) -> Iterator[Site]:
     }  # fmt: skip
     command = [
         sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--workers",
-        "1", "config.asgi:application",
+        "1", "--access-log", "config.asgi:application",
     ]  # fmt: skip
     with Process(name="granian", command=command, log=folder / "granian.log", env=env) as process:
         url = f"http://127.0.0.1:{port}"
         wait_http(url + "/", process=process, seconds=60)
-        yield Site(url, folder / "outbox")
+        yield Site(url, folder / "outbox", folder / "granian.log")
 
 
 @pytest.fixture

@@ -87,6 +87,10 @@ class Person:
         """Waits until the alert has this text."""
         expect(self.page.locator("#alert")).to_have_text(self.word(text), timeout=SOON_MS)
 
+    def is_alerted(self, text: str) -> None:
+        """Waits until a page that the server rendered has this alert."""
+        expect(self.page.get_by_role("alert")).to_have_text(self.word(text), timeout=SOON_MS)
+
     def barriers(self) -> list[str]:
         """Accessibility faults of the page, by the rules of WCAG 2.2 AA."""
         found = Axe().run(self.page, options=RULES).response["violations"]

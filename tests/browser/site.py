@@ -14,9 +14,10 @@ FLAGS = [
 class Site:
     """The address of the server, and the mails that it has sent."""
 
-    def __init__(self, url: str, outbox: Path) -> None:
+    def __init__(self, url: str, outbox: Path, log: Path) -> None:
         self.url = url
         self.outbox = outbox
+        self.log = log  # with the access log
 
     def mails(self) -> list[Mail]:
         return newest_mails(folder=self.outbox)

@@ -51,16 +51,18 @@ def test_the_browser_draws_as_the_server_does(shop: Site, page: Page) -> None:
 def test_the_browser_estimates_as_the_vectors_say(shop: Site, page: Page) -> None:
     Person(shop, page, lobby_sale(channels=("mi.com",), opens_in_s=600)).come()
     shown = page.evaluate(
-        """({ chance: chances, wait: waits }) => {
-            const { chance, wait } = page({ sale: "x", language: "en", currency: "IDR", texts: {} });
+        """({ chance: chances, wait: waits, poll: polls }) => {
+            const { chance, wait, nextPoll } = page({ sale: "x", language: "en", currency: "IDR", texts: {} });
             return {
               chance: chances.map((c) => chance({ ...c, entered: 1 }, c.ahead)),
               wait: waits.map((c) => wait(c, c.ahead, c.calls_per_s / 1000)),
+              poll: polls.map((c) => nextPoll(c.status, c, c.now, c.random)),
             };
         }""",
         ESTIMATES,
     )
     assert shown["chance"] == [f"{100 * case['chance']:.0f} %" for case in ESTIMATES["chance"]]
+    assert shown["poll"] == pytest.approx([case["next_ms"] for case in ESTIMATES["poll"]], abs=1)
     for case, wait in zip(ESTIMATES["wait"], shown["wait"], strict=True):
         # The vectors are rounded up to a whole millisecond.
         assert wait == (False if case["wait_ms"] is None else pytest.approx(case["wait_ms"], abs=1)), case

@@ -240,6 +240,30 @@ def test_headers_that_protect_are_said_once(edge: Edge) -> None:
         assert [name for name, times in names.items() if times > 1 and name != "set-cookie"] == []
 
 
+def test_a_request_on_which_a_door_dies_goes_to_another_door(edge: Edge, door: int) -> None:
+    one, died = f"server 127.0.0.1:{door};", []
+    with socket.create_server(("127.0.0.1", 0)) as dying:
+        dying.settimeout(10)
+
+        def dies() -> None:
+            link, _ = dying.accept()
+            died.append(link.recv(65536))
+            link.close()
+
+        waiting = threading.Thread(target=dies)
+        waiting.start()
+        both = f"server 127.0.0.1:{dying.getsockname()[1]}; {one}"
+        edge.reload(one, both)
+        answers = []
+        deadline = time.monotonic() + 10
+        while not died and time.monotonic() < deadline:
+            answers.append(edge.post("enter", {"identity": identity("ani")}).status)
+        waiting.join()
+        edge.reload(both, one)
+    assert set(answers) <= {200, 201}
+    assert b"/enter HTTP" in died[0]
+
+
 def test_while_the_door_is_away_the_last_status_stays_and_posts_are_told_to_come_again(edge: Edge, door: int) -> None:
     shown = edge.ask("GET", edge.path())
     edge.reload(f"server 127.0.0.1:{door};", f"server 127.0.0.1:{free_port()};")

@@ -12,7 +12,7 @@ from django.utils import timezone
 from flashsale.life import appeal, audit, cancel, erase, notify, read_contacts, refund, release, retention, review
 from flashsale.models import Case, Record, Reservation, Sale, Unit
 from flashsale.web.sessions import SessionStore
-from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import PHONE, Shopper, end_now, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import buy
 
 
@@ -29,6 +29,7 @@ def main() -> None:
     given_back = people[0].reserve()
     release.release(reservation=given_back.id, channel=people[0].channel.id)
     bought = [buy(person) for person in people[1:]]
+    end_now(sale)
     cancel.cancel(reservation=bought[0].pk, channel=bought[0].channel_id, code="buyer_request")
     case = review.open_case(reservation=bought[1], by=staff[0])
     review.propose(case=case, code="one_person_many_identities", by=staff[0])

@@ -21,8 +21,8 @@ def line_of(gate: redis.Redis, *, spent: bytes, called: int, entered: int) -> No
     gate.hset(KEYS.line(1), mapping={"called": called, "entered": entered})
 
 
-def call(people: int, *, called: int) -> int | Outcome:
-    return bridge.run(scripts.call(CARD, FIRST, seed=SEED, called=called, people=people))
+def call(people: int, *, called: int, upto: int = 0) -> int | Outcome:
+    return bridge.run(scripts.call(CARD, FIRST, seed=SEED, called=called, people=people, upto=upto))
 
 
 def one_by_one(spent: bytes, *, called: int, entered: int, people: int) -> int:
@@ -56,6 +56,21 @@ def test_calling_goes_exactly_as_far_as_counting_one_by_one(gate: redis.Redis, s
         line_of(gate, spent=spent, called=called, entered=entered)
         expected = one_by_one(spent, called=called, entered=entered, people=people)
         assert call(people, called=called) == expected, (spent.hex(), called, entered, people)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_calling_never_goes_further_than_the_last_number_that_may_be_called(gate: redis.Redis, seed: int) -> None:
+    chance = random.Random(seed)
+    stand(called=0)
+    for _ in range(120):
+        spent = some_bits(chance)
+        entered = chance.randrange(1, 8 * len(spent) + 40)
+        called = chance.randrange(entered + 1)
+        upto, people = chance.randrange(max(1, called - 5), entered + 9), chance.choice([1, 3, 64, 10_000])
+        line_of(gate, spent=spent, called=called, entered=entered)
+        within = max(called, min(entered, upto))
+        expected = one_by_one(spent, called=called, entered=within, people=people)
+        assert call(people, called=called, upto=upto) == expected, (spent.hex(), called, entered, upto, people)
 
 
 def commands(gate: redis.Redis) -> int:

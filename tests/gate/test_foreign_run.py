@@ -34,12 +34,14 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "apply_decision": lambda: scripts.apply_decision(CARD, revision=9, state="paused"),
     "void": lambda: scripts.void(CARD, FIRST, seed=SEED, numbers=[2]),
     "extra_time": lambda: scripts.extra_time(CARD, FIRST, index=20, number=20, seed=SEED, most=9),
+    "tried_in_time": lambda: scripts.tried_in_time(CARD, FIRST, index=2, number=2, seed=SEED, ago_ms=0),
     "withdraw": lambda: scripts.withdraw(CARD, FIRST, keep=0, called=0),
 }
 
 
 def test_every_script_is_called_here() -> None:
-    assert set(ACTS) == {path.stem for path in SCRIPTS}
+    # These two belong to the installation and to no sale.
+    assert set(ACTS) == {path.stem for path in SCRIPTS} - {"take_due", "look_again"}
 
 
 @pytest.mark.parametrize("name", ACTS)

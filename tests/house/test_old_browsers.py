@@ -34,7 +34,7 @@ def test_a_script_of_a_page_is_no_newer_than_es2017(script: Path) -> None:
 
 
 def test_all_scripts_are_found() -> None:
-    assert {"draw.js", "line.js", "page.js"} <= {script.name for script in SCRIPTS}
+    assert {"letter.js", "line.js", "work.js"} <= {script.name for script in SCRIPTS}
 
 
 @pytest.mark.parametrize("script", NEW)

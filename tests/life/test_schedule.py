@@ -211,7 +211,8 @@ def test_an_account_is_one_person_at_one_partner_only():
     for person in (at_lazada, at_akulaku):
         tend(sale)
         row, payment_choice = person.reserve().id, PaymentChoice(1_799_000, "qris", "w")
-        buyer = Buyer({Axis.ACCOUNT: "BUDI"}, {"name": "Budi", "address": "", "phone": "", "email": ""}, "id")
+        contact = {"name": "Budi", "address": "Jl. Melati 5", "phone": "081234567890", "email": "budi@example.com"}
+        buyer = Buyer({Axis.ACCOUNT: "BUDI"}, contact, "id")
         assert (
             confirm(reservation=row, channel=person.channel.id, buyer=buyer, payment_choice=payment_choice).state
             == "confirmed"

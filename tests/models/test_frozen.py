@@ -26,7 +26,18 @@ ALL = [(name, field) for name in FROZEN for field in (*FROZEN[name], *BY_DECISIO
 # Fields that hold when a row was made or what Redis knows; no promise rests on them, and no form shows them.
 BOOKKEEPING = {
     "campaign": {"salt", "erased_at"},
-    "sale": {"state", "epoch", "revision", "sealed_secret", "secret", "frozen_at", "paused_at", "paused_ms"},
+    "sale": {
+        "state",
+        "epoch",
+        "revision",
+        "sealed_secret",
+        "secret",
+        "frozen_at",
+        "paused_at",
+        "paused_ms",
+        "slower_rate",
+        "slower_until",
+    },
     "allocation": {"block", "entered", "cohort", "seed", "called", "lapsed"},
 }
 
@@ -193,7 +204,7 @@ def test_decisions_may_change_what_they_are_about_and_nothing_else() -> None:
 
 
 def test_the_list_has_every_field_of_these_tables() -> None:
-    """A new field is frozen, changed by decisions, or bookkeeping. The author of a field says which."""
+    """A new field is frozen, changed by decisions, or bookkeeping. Its author has to say which."""
     frozen = {model._meta.model_name: model for model in apps.get_app_config("flashsale").get_models()
               if issubclass(model, Frozen)}  # fmt: skip
     assert set(frozen) == set(FROZEN)

@@ -21,7 +21,7 @@ from flashsale.life.sale_card import card_of as card_in_books
 from flashsale.models import Allocation, Reservation
 from flashsale.models import Sale as Row
 from flashsale.rules import lottery
-from tests.factories import AXES, OFFERS, Shopper, card_of, lobby_sale, poco_campaign, tend
+from tests.factories import AXES, OFFERS, Shopper, card_of, lobby_sale, poco_campaign, rewrite, tend
 from tests.oracle.model import CLAIM_S, HOLD_S, LIMIT, SKUS, Hold, Line, Oracle, Place, Sale
 
 PEOPLE = ("ani", "budi", "cici", "dodi", "edi", "fitri")
@@ -82,8 +82,8 @@ class Footing:
         ids = [row.pk for row in self.rows.values()]
         long_ago = timezone.now() - timedelta(days=9)
         Reservation.objects.filter(sale__in=ids, state="held").update(state="expired", ended_at=long_ago)
-        Row.objects.filter(pk__in=ids).update(
-            state="published", paused_at=None, lobby_at=long_ago, opens_at=long_ago,
+        rewrite(
+            Row.objects.filter(pk__in=ids), state="published", paused_at=None, lobby_at=long_ago, opens_at=long_ago,
             closes_at=long_ago + timedelta(hours=1),
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from flashsale.models import Sale
 from tests.privacy.canary import IP
@@ -24,8 +25,8 @@ class Trail:
 
     def ask(self, method: str, path: str, body: object = None, **headers: Any) -> Reply:
         """Sends one request. Records its URL and the URLs in the answer."""
-        size = len(json.dumps(body)) if body is not None else 0
-        reply = send_request(method, path, body, content_length=str(size), **headers)
+        text = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        reply = send_request(method, path, raw=[text], content_length=str(len(text)), **headers)
         found = [link.decode() for link in LINK.findall(reply.body)]
         self.urls += [path, reply.headers.get("location", ""), reply.headers.get("link", ""), *found]
         return reply
@@ -61,6 +62,11 @@ class Browser:
 
     def hot(self, verb: str, body: object, **headers: Any) -> Reply:
         return self.ask("POST", f"/v1/sales/{self.sale.code}/lines/mi.com/{verb}", body, **headers)
+
+    def submit(self, path: str, **fields: str) -> Reply:
+        """Sends a form of the page."""
+        body = urlencode(fields | {"csrfmiddlewaretoken": self.cookies["csrftoken"]}).encode()
+        return self.ask("POST", path, body, content_type="application/x-www-form-urlencoded")
 
     def ask(self, method: str, path: str, body: object = None, **headers: Any) -> Reply:
         sent = {

@@ -5,7 +5,7 @@ It prints "taken" and waits for a line of input before it writes to PostgreSQL. 
 
 import json
 import sys
-from concurrent.futures import Future
+from asyncio import Future
 from typing import Any
 
 from flashsale.books import reservations, writer_threads

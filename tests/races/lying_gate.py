@@ -5,7 +5,9 @@ from typing import Any
 
 from flashsale.books.reservations import NewReservation, ReservedUnit, SlotRequest
 from flashsale.models import LimitSlot, Unit
+from flashsale.models.sale import ms
 from tests.factories import PHONE, lobby_sale
+from tests.life.buyers import PRICE
 
 
 class LyingGate:
@@ -22,11 +24,13 @@ class LyingGate:
         self, n: int, *, unit: int | None = None, who: str = "", place: int = 0, **fields: Any
     ) -> NewReservation:
         piece = self.units[n if unit is None else unit]
+        limit = self.sale.campaign.limit
         scope = LimitSlot.campaign_scope(self.sale.campaign_id)
         values: dict[str, Any] = {
             "id": uuid.uuid4(), "sale": self.sale.pk, "epoch": self.sale.epoch, "allocation": self.line.pk,
             "channel": self.channel.pk, "index": place or n + 1, "number": place or n + 1, "asked": f"key-{n}",
-            "fingerprint": "p", "units": (ReservedUnit(piece.pk, 1, PHONE, 1),), "made_ms": 1, "deadline_ms": 2,
-            "limit_slots": tuple(SlotRequest(scope, axis, who or f"person-{n}", 1) for axis in ("email", "phone")),
+            "fingerprint": "p", "units": (ReservedUnit(piece.pk, 1, PHONE, PRICE),), "made_ms": ms(self.sale.opens_at),
+            "deadline_ms": ms(self.sale.opens_at) + self.sale.hold_s * 1000,
+            "limit_slots": tuple(SlotRequest(scope, axis, who or f"person-{n}", limit) for axis in ("email", "phone")),
         }  # fmt: skip
         return NewReservation(**values | fields)

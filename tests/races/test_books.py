@@ -1,7 +1,6 @@
 """PostgreSQL alone: its constraints refuse a unit that is given twice and a purchase above the limit."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,9 @@ from flashsale.books import reservations
 from flashsale.books.reservations import NewReservation, ReservedUnit
 from flashsale.models import LimitSlot, Reservation, ReservationUnit, Sale, Unit
 from flashsale.rules.outcomes import Outcome
-from tests.factories import PHONE
+from tests.factories import PHONE, poco_campaign
 from tests.faults.steps import broken, dropped
+from tests.life.buyers import PRICE
 from tests.races.crowd import at_once
 from tests.races.lying_gate import LyingGate
 
@@ -123,14 +123,16 @@ def test_a_lie_is_refused_by_its_word_and_leaves_nothing(fields: dict[str, Any],
 @pytest.mark.parametrize("version", [0, 2])
 def test_a_unit_at_another_version_is_refused(version: int) -> None:
     gate = LyingGate()
-    assert commit(gate.winner(0, units=(ReservedUnit(gate.units[0].pk, version, PHONE, 1),))) == [Outcome.OFFER_GONE]
+    assert commit(gate.winner(0, units=(ReservedUnit(gate.units[0].pk, version, PHONE, PRICE),))) == [
+        Outcome.OFFER_GONE
+    ]
     assert Reservation.objects.count() == 0
 
 
 def test_a_unit_of_another_line_is_refused() -> None:
     gate, other = LyingGate(), LyingGate(stock=1)
     theirs = Unit.objects.get(allocation=other.line)
-    assert commit(gate.winner(0, units=(ReservedUnit(theirs.pk, 1, PHONE, 1),))) == [Outcome.OFFER_GONE]
+    assert commit(gate.winner(0, units=(ReservedUnit(theirs.pk, 1, PHONE, PRICE),))) == [Outcome.OFFER_GONE]
     assert Reservation.objects.count() == 0
 
 
@@ -153,11 +155,9 @@ def test_a_reservation_that_was_abandoned_cannot_be_committed_any_more() -> None
 
 
 def test_two_units_under_a_limit_of_two_take_both_slots() -> None:
-    gate = LyingGate()
-    two = tuple(ReservedUnit(unit.pk, 1, PHONE, 1) for unit in gate.units[:2])
-    limit_slots = tuple(replace(claim, limit=2) for claim in gate.winner(0, who="ani").limit_slots)
-    third = gate.winner(2, who="ani")
-    answers = one_by_one(gate.winner(0, units=two, limit_slots=limit_slots), replace(third, limit_slots=limit_slots))
+    gate = LyingGate(campaign=poco_campaign(limit=2))
+    two = tuple(ReservedUnit(unit.pk, 1, PHONE, PRICE) for unit in gate.units[:2])
+    answers = one_by_one(gate.winner(0, who="ani", units=two), gate.winner(2, who="ani"))
     assert answers == [Outcome.RESERVED, Outcome.LIMIT_REACHED]
     assert sorted(LimitSlot.objects.filter(axis="phone").values_list("slot", flat=True)) == [1, 2]
 

@@ -59,7 +59,7 @@ def moves_while_filled(
     move: Callable[[], Any], gate: redis.Redis, sale: Sale, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[bool, list[Any]]:
     """Redis is filled again; the move starts while PostgreSQL is read. Returns whether it waited, and its answers."""
-    really = snapshot.sale_of
+    really = snapshot._sale_of
     answers: list[Any] = []
     waited: list[bool] = []
 
@@ -69,8 +69,8 @@ def moves_while_filled(
 
     mover = threading.Thread(target=run)
 
-    def read(*row_and_card: Any) -> Any:
-        loaded = really(*row_and_card)
+    def read(*row_and_card: Any, **how: Any) -> Any:
+        loaded = really(*row_and_card, **how)
         if not waited:
             mover.start()
             mover.join(1)
@@ -78,7 +78,7 @@ def moves_while_filled(
         return loaded
 
     with monkeypatch.context() as patch:
-        patch.setattr(snapshot, "sale_of", read)
+        patch.setattr(snapshot, "_sale_of", read)
         gate.flushall()
         bridge.run(tick.mend_all())
     mover.join(20)

@@ -1,4 +1,4 @@
-"""What the waiting page says about the future, as a reference in Python for its script (static/flashsale/page.js).
+"""What the waiting page says about the future, as a reference in Python for its script (static/flashsale/line.js).
 
 Production computes these only in the browser. Here they are simulated in thousands of lines (test_estimates.py), and
 `estimate-vectors.json` holds both languages to the same results. After a change of a formula, write it again:
@@ -9,11 +9,13 @@ Production computes these only in the browser. Here they are simulated in thousa
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from itertools import product
 from math import ceil, exp, floor, sqrt
 from typing import Any
 
 from flashsale.rules.clock import ClockLease, line_clock
+from flashsale.rules.polling import Status, next_poll_ms
 
 NO_SHOW_RATE = 0.1
 """The page assumes that one called person in ten does not come."""
@@ -91,9 +93,28 @@ def _clocks() -> Iterator[dict[str, Any]]:
         yield {**case, "lease": [since, until], "now": now}
 
 
+CROWD = Status(opens_at=1_000_000, entered=250_000, called=0, claim_ms=300_000, poll_ms=60_000, pace=1600)
+
+
+def _polls() -> Iterator[dict[str, Any]]:
+    statuses = [
+        CROWD,
+        replace(CROWD, called=300, claim_ms=20_000),
+        replace(CROWD, pace=0),
+        replace(CROWD, poll_ms=2000, entered=400),
+        replace(CROWD, poll_ms=7000, pace=None),
+    ]
+    shoppers: list[tuple[int | None, bool]] = [(None, True), (None, False), (1, True), (301, True), (90_000, True)]
+    for status, (number, waiting) in product(statuses, shoppers):
+        for now, random in product([900_000, 999_000, 1_000_000, 1_500_000], [0.0, 0.5, 1.0]):
+            asked_by: dict[str, Any] = {"now": now, "number": number, "waiting": waiting, "random": random}
+            yield {"status": asdict(status), **asked_by, "next_ms": next_poll_ms(status, **asked_by)}
+
+
 def vectors() -> dict[str, list[dict[str, Any]]]:
-    """Inputs and results of all three formulas."""
-    return {"chance": list(_chances()), "wait": list(_waits()), "line_clock": list(_clocks())}
+    """Inputs and results of all formulas."""
+    found = {"chance": _chances(), "wait": _waits(), "line_clock": _clocks(), "poll": _polls()}
+    return {name: list(cases) for name, cases in found.items()}
 
 
 if __name__ == "__main__":

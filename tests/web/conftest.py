@@ -74,6 +74,9 @@ def snapshot(gate: redis.Redis) -> Callable[[], Any]:
 
     def look() -> Any:
         books = [list(model.objects.order_by("pk").values()) for model in _BOOKS]
-        return {key: gate.dump(key) for key in gate.scan_iter() if b":tick:" not in key and b":pace:" not in key}, books
+        keys = [key for key in gate.scan_iter() if b":tick:" not in key and b":pace:" not in key]
+        # Each look at a line raises the mark of its sale.
+        states = {key: gate.hgetall(key) | {b"mark": b""} for key in keys if b":sale:" in key}
+        return states | {key: gate.dump(key) for key in keys if key not in states}, books
 
     return look

@@ -27,6 +27,10 @@ class Visitor:
         text = body if isinstance(body, str) else json.dumps(body)
         return self.client.post(f"/s/{self.sale.code}/{path}", text, content_type="application/json", headers=headers)
 
+    def act(self, reservation: str, action: str, *, follow: bool = False, **fields: str) -> Any:
+        """Sends a form of the order page."""
+        return self.client.post(f"/s/{self.sale.code}/order/{reservation}/{action}", fields, follow=follow)
+
     def hot(self, verb: str, body: object = None, **headers: Any) -> Reply:
         """Calls a verb of the hot door and keeps the cookies that it sets."""
         cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in self.client.cookies.items())

@@ -69,6 +69,11 @@ def test_real_answers_of_the_hot_door_fit(document: dict[str, Any], sale: Sale, 
     open_now(sale)
     open_now(sale)
     _fits(document, HOT + "look", "post", 200, lazada.post("look", {"place": place}).json)
+    bundle = lazada.post("enter-bundle", {"items": [{"identity": who}, {"identity": {}}]})
+    _fits(document, HOT + "enter-bundle", "post", 200, bundle.json)
+    _fits(
+        document, HOT + "look-bundle", "post", 200, lazada.post("look-bundle", {"items": [{"place": place}, {}]}).json
+    )
     refused = lazada.reserve(place, sku="nothing")
     _fits(document, HOT + "reserve", "post", refused.status, refused.json)
     _fits(document, HOT + "reserve", "post", 201, lazada.reserve(place).json)

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +14,7 @@ from django.utils import timezone
 from flashsale.gate import bridge, inspect
 from flashsale.life import notify, reallocate, review, sealed_links
 from flashsale.life.schedule import publish
-from flashsale.models import Allocation, Appeal, Cancellation, Contact, Notice, Reservation, Sale
+from flashsale.models import Allocation, Appeal, Cancellation, Contact, Notice, Record, Reservation, Sale
 from flashsale.rules.tokens import LetterLink
 from tests.admin.orders import buy
 from tests.factories import PHONE, card_of, draft_sale, lobby_sale
@@ -22,10 +23,10 @@ from tests.web.shop import Visitor
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
 
-def cancel(code: str) -> Reservation:
-    """Buys an order for Ani, cancels it and sends the letter."""
+def cancel(code: str, *, names: tuple[str, str] = ("one", "two")) -> Reservation:
+    """Buys an order for Ani, cancels it and sends the letter. The two who decide have these names."""
     (order,) = buy(lobby_sale(stock={PHONE: 1}), ["ani"])
-    one, two = User.objects.create_user("one"), User.objects.create_user("two")
+    one, two = (User.objects.create_user(name) for name in names)
     case = review.propose(case=review.open_case(reservation=order), code=code, by=one)
     review.approve(case=case, by=two)
     notify.send_due()
@@ -35,6 +36,15 @@ def cancel(code: str) -> Reservation:
 def path_in(letter: Any) -> str:
     (path,) = re.findall(r"http://127\.0\.0\.1:8000(/\S+)", letter)
     return path
+
+
+def open_letter(client: Client, link: str) -> Any:
+    """Pastes the link into its page, as the script does. Returns the page of the letter."""
+    return client.post(link.partition("#")[0], {"link": link}, follow=True)
+
+
+def send(client: Client, action: str, **fields: str) -> Any:
+    return client.post("/appeal", {"action": action} | fields, follow=True)
 
 
 def test_a_letter_goes_to_the_very_mailbox_that_the_buyer_named() -> None:
@@ -60,10 +70,10 @@ def test_a_letter_names_shop_product_and_order_and_is_signed() -> None:
 
 def test_a_letter_that_admits_our_mistake_does_not_ask_whether_it_was_one(english: Client) -> None:
     cancel("cancelled_by_mistake")
-    letter = next(letter.body for letter in mail.outbox if "/appeal/" in letter.body)
+    letter = next(letter.body for letter in mail.outbox if "/appeal#" in letter.body)
     assert "keliru?" not in letter
     assert "Ingin pesanan ini kembali?" in letter
-    page = english.get(path_in(letter)).content.decode()
+    page = open_letter(english, path_in(letter)).content.decode()
     assert "Is this a mistake?" not in page
     assert "Do you want the order back?" in page
 
@@ -77,37 +87,97 @@ def test_the_letter_leads_to_the_decision_and_the_appeal_is_sent_without_a_scrip
     order = cancel("one_person_many_identities")
     path = path_in(mail.outbox[-1].body)
     for client, words in ((english, "Is this a mistake?"), (Client(), "Apakah ini keliru?")):
-        page = client.get(path)
+        page = open_letter(client, path)
         assert words in page.content.decode()
         assert page["Cache-Control"].startswith("max-age=0, no-cache, no-store")
     assert not Appeal.objects.exists()
     strict = Client(enforce_csrf_checks=True)
-    assert strict.post(path, {"action": "appeal"}).status_code == 403
+    strict.cookies.update(english.cookies)
+    assert strict.post("/appeal", {"action": "appeal"}).status_code == 403
     assert not Appeal.objects.exists()
-    sent = english.post(path, {"action": "appeal", "words": "Two families."}, follow=True).content.decode()
+    sent = send(english, "appeal", words="Two families.").content.decode()
     assert "Your appeal has arrived" in sent
     assert "Send my refund now" not in sent
-    english.post(path, {"action": "appeal", "words": "again"})
+    send(english, "appeal", words="again")
     assert Contact.objects.get(reservation=order).read()["appeal"] == "Two families."
-    assert english.post(path, {"action": "waive"}).status_code == 409
+    assert send(english, "code").status_code == send(english, "waive").status_code == 409
     assert Appeal.objects.get().state == "open"
 
 
-def test_the_refund_is_requested_at_once(english: Client) -> None:
-    order = cancel("one_person_many_identities")
+def test_the_token_of_a_letter_stands_in_no_path_query_or_referer(english: Client) -> None:
+    cancel("one_person_many_identities")
+    url = urlsplit(f"http://127.0.0.1:8000{path_in(mail.outbox[-1].body)}")
+    assert (url.path, url.query, url.fragment[:4]) == ("/appeal", "", "fs1.")
+    asked = english.get("/appeal")
+    assert "The link in your letter" in asked.content.decode()
+    opened = english.post("/appeal", {"link": f"  Link: <{url.geturl()}>."}, follow=True)
+    assert "Is this a mistake?" in opened.content.decode()
+    assert opened.redirect_chain == [("/appeal", 302)]
+    assert opened["Referrer-Policy"] == "same-origin"
+    cookie = english.cookies["fs_letter"]
+    assert (cookie.value, cookie["path"], cookie["httponly"], cookie["samesite"]) == (
+        url.fragment, "/appeal", True, "Strict",
+    )  # fmt: skip
+    assert url.fragment not in opened.content.decode()
+
+
+def test_a_link_of_an_earlier_release_leads_to_the_page_with_its_token_as_fragment(english: Client) -> None:
+    cancel("one_person_many_identities")
     path = path_in(mail.outbox[-1].body)
-    assert "due as soon as the cancellation is final" in english.get(path).content.decode()
-    page = english.post(path, {"action": "waive"}, follow=True).content.decode()
+    for kind in ("appeal", "invitation"):
+        old = english.get(f"/{kind}/{path.partition('#')[2]}")
+        assert (old.status_code, old["Location"]) == (302, path.replace("appeal", kind))
+    assert english.post(f"/appeal/{path.partition('#')[2]}", {"action": "appeal"}).status_code == 405
+
+
+def test_waiving_takes_a_fresh_code_and_has_one_effect(english: Client) -> None:
+    order = cancel("one_person_many_identities")
+    assert (
+        "due as soon as the cancellation is final"
+        in open_letter(english, path_in(mail.outbox[-1].body)).content.decode()
+    )
+    for code in ("", "000000"):
+        assert send(english, "waive", code=code).status_code == 422
+    assert (Cancellation.objects.get().appeal_until > timezone.now(), order.limit_slots.exists()) == (True, True)
+    assert "Code sent to your e-mail" in send(english, "code").content.decode()
+    assert mail.outbox[-1].to == ["ani@example.com"]
+    code = mail.outbox[-1].subject[-6:]
+    wrong = f"{(int(code) + 1) % 10**6:06d}"
+    refused = send(english, "waive", code=wrong)
+    assert (refused.status_code, order.limit_slots.exists()) == (422, True)
+    assert "The e-mail code is wrong or expired" in refused.content.decode()
+    page = send(english, "waive", code=code).content.decode()
     assert "due now" in page
     assert "Is this a mistake?" not in page
     assert not order.limit_slots.exists()
+    assert send(english, "waive", code=code).status_code == 200
+    assert Record.objects.filter(what="waive").count() == 1
+
+
+def test_a_code_for_one_order_waives_no_other(english: Client) -> None:
+    first = cancel("one_person_many_identities")
+    open_letter(english, path_in(mail.outbox[-1].body))
+    send(english, "code")
+    code = mail.outbox[-1].subject[-6:]
+    second = cancel("one_person_many_identities", names=("three", "four"))
+    open_letter(english, path_in(mail.outbox[-1].body))
+    assert send(english, "waive", code=code).status_code == 422
+    assert (first.limit_slots.exists(), second.limit_slots.exists()) == (True, True)
+
+
+def test_without_contact_data_no_code_is_sent_and_the_refund_comes_by_itself(english: Client) -> None:
+    order = cancel("one_person_many_identities")
+    open_letter(english, path_in(mail.outbox[-1].body))
+    Contact.objects.all().delete()
+    mail.outbox.clear()
+    assert (send(english, "code").status_code, mail.outbox, order.limit_slots.exists()) == (403, [], True)
 
 
 def test_too_late_changes_nothing_and_says_so(english: Client) -> None:
     cancel("one_person_many_identities")
-    path = path_in(mail.outbox[-1].body)
+    open_letter(english, path_in(mail.outbox[-1].body))
     Cancellation.objects.update(appeal_until=timezone.now() - timedelta(minutes=1))
-    answer = english.post(path, {"action": "appeal"})
+    answer = send(english, "appeal")
     assert (answer.status_code, Appeal.objects.count()) == (409, 0)
     assert "The time to appeal is over." in answer.content.decode()
 
@@ -115,13 +185,18 @@ def test_too_late_changes_nothing_and_says_so(english: Client) -> None:
 def test_a_link_cannot_be_forged_and_expires(english: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     cancel("one_person_many_identities")
     path = path_in(mail.outbox[-1].body)
-    swapped = path.replace("/appeal/", "/invitation/")
-    for wrong in (path[:-1] + ("A" if path[-1] != "A" else "B"), "/appeal/fs1.x", swapped):
-        assert english.get(wrong).status_code == 404
-        assert english.post(wrong, {"action": "appeal"}).status_code in {404, 405}
+    swapped = path.replace("/appeal#", "/invitation#")
+    for wrong in (path[:-1] + ("A" if path[-1] != "A" else "B"), "/appeal#fs1.x", "/appeal#nonsense", swapped):
+        assert open_letter(english, wrong).status_code == 404
+        english.cookies["fs_letter"] = wrong.partition("#")[2]
+        assert english.get(wrong.partition("#")[0]).status_code == 404
+        assert "fs_letter" not in {name for name, cookie in english.cookies.items() if cookie.value}
+    assert english.post("/appeal", {"action": "appeal"}).status_code == 400
     monkeypatch.setattr(sealed_links, "LIFE", timedelta(seconds=-1))
     old = sealed_links.path(sealed_links.Kind.APPEAL, Reservation.objects.get().case.pk)
-    assert english.get(old).status_code == english.post(old, {"action": "appeal"}).status_code == 410
+    assert open_letter(english, old).status_code == 410
+    english.cookies["fs_letter"] = old.partition("#")[2]
+    assert english.post("/appeal", {"action": "appeal"}).status_code == 410
     assert not Appeal.objects.exists()
     assert LetterLink.unpack(LetterLink(7, 8).pack()) == LetterLink(7, 8)
 
@@ -138,18 +213,19 @@ def invited(**rules: object) -> tuple[Sale, str]:
 
 def test_an_invitation_shows_the_way_until_its_line_rolls_over(english: Client) -> None:
     rerun, path = invited(listed=[])
-    page = english.get(path).content.decode()
+    page = open_letter(english, path).content.decode()
     assert "other people cannot enter" in page
     assert 'href="https://lazada.example/flash"' in page
-    assert english.post(path).status_code == 405
+    assert english.post("/invitation").status_code == 400
+    open_letter(english, path)
     public = Allocation.objects.create(sale=rerun, code="public")
     Allocation.objects.filter(code="l").update(successor=public, rolls_over_at=timezone.now())
-    assert english.get(path).status_code == 410
+    assert english.get("/invitation").status_code == 410
 
 
 def test_an_invitation_to_an_open_line_promises_no_unit(english: Client) -> None:
     _, path = invited()
-    page = english.get(path).content.decode()
+    page = open_letter(english, path).content.decode()
     assert "everyone who does takes part in one draw" in page
     assert "other people cannot enter" not in page
 
@@ -165,7 +241,7 @@ def test_an_invitation_leads_to_its_own_line_and_admits_only_the_invited() -> No
     publish(sale=rerun)
     notify.send_due()
     visitors = ani, eka = Visitor(rerun, "ani"), Visitor(rerun, "eka")
-    page = ani.client.get(path_in(mail.outbox[-1].body)).content.decode()
+    page = open_letter(ani.client, path_in(mail.outbox[-1].body)).content.decode()
     assert f'href="/s/{rerun.code}/?line=mi.com"' in page
     assert [visitor.get("").context["script_data"]["line"] for visitor in visitors] == ["public", "public"]
     assert [visitor.get("?line=mi.com").context["script_data"]["line"] for visitor in visitors] == ["mi.com", "mi.com"]

@@ -63,6 +63,16 @@ def test_the_api_lets_exactly_its_budget_through(lazada: Partner, monkeypatch: p
     assert _at_once(lambda: client.get("/v1/reservations").status_code) == {200: 25, 429: 55}
 
 
+def test_reads_never_keep_a_partner_from_writing(lazada: Partner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "API_PARTNER", Limit("api partner", 1, 60))
+    client = Client(headers=lazada.http)
+    assert [client.get("/v1/reservations").status_code for _ in range(2)] == [200, 429]
+    nothing = "/v1/reservations/00000000-0000-0000-0000-000000000000/release"
+    written = client.post(nothing, {}, content_type="application/json", headers={"Idempotency-Key": "k"})
+    assert written.status_code == 404
+    assert written["RateLimit-Policy"] == '"api partner writes";q=60000;w=60'
+
+
 def test_one_partners_crowd_is_not_anothers(lazada: Partner, akulaku: Partner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "API_PARTNER", Limit("api partner", 1, 60))
     statuses = [Client(headers=p.http).get("/v1/reservations").status_code for p in (lazada, lazada, akulaku)]

@@ -18,7 +18,15 @@ from tests.web.asgi import Reply, send_request
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
-SAMPLES = {"uuid": "00000000-0000-0000-0000-000000000000", "str": "x", "path": "x", "int": "1", "code": "sale"}
+SAMPLES = {
+    "uuid": "00000000-0000-0000-0000-000000000000",
+    "str": "x",
+    "path": "x",
+    "int": "1",
+    "code": "sale",
+    "letter": "appeal",
+    "sealed": "fs1.x",
+}
 REGEXES: dict[str, tuple[str, ...]] = {"^v[0-9]+(?:/|$)": ("v1/nothing", "v2", "v2/sales", "v99/x")}
 HOSTS = ("evil.example", "a b", "[::1", "testserver:x", "testserver, testserver", "x" * 300, "évil", ".")
 
@@ -33,7 +41,7 @@ def _django_routes(resolver: URLResolver, prefix: str = "/") -> Iterator[str]:
             else:
                 yield from _django_routes(entry, prefix + route)
         elif isinstance(entry, URLPattern):
-            found = REGEXES.get(route)
+            found: tuple[str, ...] | None = REGEXES.get(route)
             if found is None and route.startswith("^"):
                 found = (f"s/sale/order/{SAMPLES['uuid']}/cancel",)
             yield from (prefix + path for path in found or (re.sub("<([a-z]+):[^>]+>", _sample, route),))
@@ -119,7 +127,7 @@ def test_an_odd_header_is_no_error_of_ours(routes: list[str], caplog: pytest.Log
     caplog.handler.addFilter(filters)
     try:
         for path, headers, method in product(routes, ODD_HEADERS, ("GET", "POST")):
-            reply = send_request(method, path, raw=(b"\xff=%ff&",) if method == "POST" else (), **headers)
+            reply = send_request(method, path, raw=(b"\xff=%ff&",) if method == "POST" else (), ends=True, **headers)
             assert reply.status < 400 or _is_sound_but_logged(reply, caplog), (path, method, headers)
     finally:
         caplog.handler.removeFilter(filters)

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 import redis
 from django.contrib.auth.models import User
+from django.core import mail
 from django.test import Client
 
 from flashsale.life import review
-from flashsale.models import Cancellation, DemoCharge, Reservation, Sale
+from flashsale.models import Cancellation, Contact, DemoCharge, Record, Reservation, Sale
+from flashsale.providers.messages.codes import SMS_DOMAIN
+from flashsale.rules.identity import Axis, canonical_value
 from flashsale.rules.reasons import ReasonCode
+from flashsale.web.pages import codes
 from tests.factories import end_now, forget, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import come_due, reap
 from tests.web.shop import Visitor
@@ -141,17 +145,98 @@ def test_a_held_unit_is_given_back(ani: Visitor) -> None:
     assert Reservation.objects.get().state == "released"
 
 
-def test_a_buyer_cancels_by_the_page(ani: Visitor) -> None:
+def test_a_buyer_cancels_by_the_page_with_a_fresh_code(ani: Visitor) -> None:
     reservation = ani.reserve()
     ani.confirm(reservation)
-    answer = ani.client.post(f"/s/{ani.sale.code}/order/{reservation}/cancel", {"sure": "yes"}, follow=True)
+    assert "A paid order is cancelled only with a new code." in ani.get(f"order/{reservation}").content.decode()
+    asked = ani.act(reservation, "code", follow=True).content.decode()
+    assert "Code sent to your e-mail" in asked
+    assert mail.outbox[-1].to == [ani.contacts["email"]]
+    code = mail.outbox[-1].subject[-6:]
+    refused = ani.act(reservation, "cancel", code=f"{(int(code) + 1) % 10**6:06d}")
+    assert (refused.status_code, Reservation.objects.get().state) == (422, "confirmed")
+    assert "The e-mail code is wrong or expired" in refused.content.decode()
+    answer = ani.act(reservation, "cancel", follow=True, code=code, sure="yes")
     assert "Buyer&#x27;s request" in answer.content.decode()
     assert Cancellation.objects.get().reason == ReasonCode.BUYER_REQUEST
+    assert ani.act(reservation, "cancel", code=code).status_code == 302
+    assert Record.objects.filter(what="cancel").count() == 1
+
+
+def test_a_stolen_place_cookie_alone_cancels_no_paid_order(ani: Visitor) -> None:
+    reservation = ani.reserve()
+    ani.confirm(reservation)
+    thief = Visitor(ani.sale)
+    thief.client.cookies[f"fs_place_{ani.sale.code}"] = ani.client.cookies[f"fs_place_{ani.sale.code}"].value
+    for code in ("", "000000"):
+        assert thief.act(reservation, "cancel", code=code, sure="yes").status_code == 422
+    assert thief.act(reservation, "code").status_code == 302
+    sent = mail.outbox[-1]
+    wrong = f"{(int(sent.subject[-6:]) + 1) % 10**6:06d}"
+    guesses = [thief.act(reservation, "cancel", code=wrong).status_code for _ in range(7)]
+    assert (sent.to, guesses) == ([ani.contacts["email"]], [422] * 5 + [429] * 2)
+    assert thief.act(reservation, "cancel", code=sent.subject[-6:]).status_code == 429
+    assert (Reservation.objects.get().state, Cancellation.objects.exists()) == ("confirmed", False)
+
+
+def test_a_code_that_was_sent_for_something_else_cancels_nothing(gate: redis.Redis) -> None:
+    sale = lobby_sale(poco_campaign(limit=2), channels=("mi.com",), opens_in_s=600)
+    ani, budi = Visitor(sale), Visitor(sale, "budi")
+    entering = ani.codes()
+    for buyer in (ani, budi):
+        buyer.enter()
+    open_now(sale)
+    tend(sale)
+    mine, other = (buyer.reserve() for buyer in (ani, budi))
+    ani.confirm(mine)
+    budi.confirm(other)
+    ani.client.cookies["fs_order_code"] = entering["email"]
+    assert ani.act(mine, "cancel", code=entering["email_code"]).status_code == 422
+    budi.act(other, "code")
+    ani.client.cookies["fs_order_code"] = budi.client.cookies["fs_order_code"].value
+    assert ani.act(mine, "cancel", code=mail.outbox[-1].subject[-6:]).status_code == 422
+    assert set(Reservation.objects.values_list("state", flat=True)) == {"confirmed"}
+
+
+def test_an_old_code_cancels_nothing(ani: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    reservation = ani.reserve()
+    ani.confirm(reservation)
+    ani.act(reservation, "code")
+    later = codes._now_ms() + codes.VALID_MS
+    monkeypatch.setattr(codes, "_now_ms", lambda: later)
+    assert ani.act(reservation, "cancel", code=mail.outbox[-1].subject[-6:]).status_code == 422
+    assert Reservation.objects.get().state == "confirmed"
+
+
+def test_without_contact_data_or_for_a_hold_no_code_is_sent(ani: Visitor) -> None:
+    reservation = ani.reserve()
+    mail.outbox.clear()
+    assert ani.act(reservation, "code").status_code == ani.act(reservation, "cancel").status_code == 409
+    ani.confirm(reservation)
+    Contact.objects.all().delete()
+    assert ani.act(reservation, "code").status_code == 403
+    assert (mail.outbox, Reservation.objects.get().state) == ([], "confirmed")
+
+
+def test_a_campaign_that_proves_only_phones_sends_the_code_to_the_phone(gate: redis.Redis) -> None:
+    campaign = poco_campaign(axes={Axis.PHONE: "hard enter", Axis.EMAIL: "soft"})
+    sale = lobby_sale(campaign, channels=("mi.com",), opens_in_s=600)
+    ani = Visitor(sale)
+    ani.enter()
+    open_now(sale)
+    tend(sale)
+    reservation = ani.reserve()
+    ani.confirm(reservation)
+    assert "Code sent to your phone" in ani.act(reservation, "code", follow=True).content.decode()
+    assert mail.outbox[-1].to == [f"{canonical_value(Axis.PHONE, ani.contacts['phone'])}@{SMS_DOMAIN}"]
+    assert ani.act(reservation, "cancel", code=mail.outbox[-1].subject[-6:]).status_code == 302
+    assert Reservation.objects.get().state == "cancelled"
 
 
 def test_the_page_says_what_follows_from_a_cancellation_while_the_sale_is_running(ani: Visitor) -> None:
     reservation = ani.reserve()
     ani.confirm(reservation)
+    ani.act(reservation, "code")
     follows = "after two of these I cannot reserve again in this campaign"
     assert follows in ani.get(f"order/{reservation}").content.decode()
     end_now(ani.sale)
@@ -170,8 +255,9 @@ def test_the_order_leads_to_the_page_of_its_cancellation(ani: Visitor) -> None:
     review.approve(case=case, by=two)
     page = ani.get(f"order/{reservation}").content.decode()
     assert "due as soon as the cancellation is final" in page
-    (path,) = re.findall(r'href="(/appeal/[^"]+)"', page)
-    assert "One person, several identities" in Client(headers={"accept-language": "en"}).get(path).content.decode()
+    (link,) = re.findall(r'href="(/appeal#[^"]+)"', page)
+    other = Client(headers={"accept-language": "en"})
+    assert "One person, several identities" in other.post("/appeal", {"link": link}, follow=True).content.decode()
 
 
 def test_changes_need_the_pages_own_form(ani: Visitor) -> None:
@@ -211,7 +297,11 @@ def test_every_device_learns_how_an_order_ended_and_finds_it(ani: Visitor, how: 
         ani.confirm(reservation)
     phone = Visitor(ani.sale)
     phone.enter()
-    assert ani.client.post(f"/s/{ani.sale.code}/order/{reservation}/{how}").status_code == 302
+    code = ""
+    if how == "cancel":
+        ani.act(reservation, "code")
+        code = mail.outbox[-1].subject[-6:]
+    assert ani.act(reservation, how, code=code).status_code == 302
     assert (script_data(phone)["made"], script_data(phone)["ended"]) == ({"reservation": None, "order": None}, ended)
     assert f'href="/s/{ani.sale.code}/order/{reservation}"' in phone.get().content.decode()
 
@@ -239,7 +329,7 @@ def test_proving_only_one_axis_of_the_buyer_shows_and_cancels_nothing(ani: Visit
         reap(ani.sale)
     thief = Visitor(ani.sale, "thief")
     thief.contacts["phone"] = ani.contacts["phone"]
-    assert (thief.enter().status, thief.hot("look").json["state"]) == (200, "spent")
+    assert thief.enter().code == (403, "wrong_identity")
     assert ("made" in script_data(thief), "made" in script_data(ani)) == (False, True)
     assert reservation not in thief.get().content.decode()
     assert thief.get(f"order/{reservation}").status_code == 404
@@ -247,7 +337,7 @@ def test_proving_only_one_axis_of_the_buyer_shows_and_cancels_nothing(ani: Visit
     assert Reservation.objects.get().state == state
 
 
-def test_a_place_that_was_joined_to_an_earlier_one_still_leads_to_its_order(gate: redis.Redis) -> None:
+def test_two_places_are_not_joined_after_the_draw_and_lead_to_their_orders(gate: redis.Redis) -> None:
     sale = lobby_sale(poco_campaign(limit=2), channels=("mi.com",), opens_in_s=600)
     ani, budi, both = Visitor(sale), Visitor(sale, "budi"), Visitor(sale)
     both.contacts["phone"] = budi.contacts["phone"]
@@ -256,7 +346,7 @@ def test_a_place_that_was_joined_to_an_earlier_one_still_leads_to_its_order(gate
     open_now(sale)
     tend(sale)
     order = budi.confirm(budi.reserve()).json()["order"]
-    assert both.enter().json["index"] == 1
-    assert budi.hot("look").json["state"] == "voided"
+    assert both.enter().code == (403, "wrong_identity")
+    assert (ani.hot("look").json["state"], budi.hot("look").json["state"]) == ("called", "spent")
     assert script_data(budi)["made"]["order"] == order
     assert f'href="{order}"' in budi.get().content.decode()

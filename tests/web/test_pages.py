@@ -17,7 +17,7 @@ from flashsale.life import places
 from flashsale.life.sale_control import close_early
 from flashsale.models import Sale
 from flashsale.rules.money import format_money
-from flashsale.web.formatting import format_time_ms
+from flashsale.web.formatting import format_time, format_time_ms
 from flashsale.web.pages import sale_page
 from simulation.outbox_page import MAILS_MAX, newest_mails
 from tests.factories import PHONE, begun, draft_sale, forget, lobby_sale, open_now, poco_campaign
@@ -106,7 +106,7 @@ def test_texts_of_others_are_escaped(gate: redis.Redis) -> None:
     page = text(f"/s/{sale.code}/")
     assert "<b>" not in page.partition("<main")[2].partition("</h1>")[0]
     assert "<img" not in page
-    assert page.count("</script>") == 4  # three files and the JSON data
+    assert page.count("</script>") == 2  # a file and the JSON data
 
 
 def test_nothing_is_inline_or_from_another_server(gate: redis.Redis) -> None:
@@ -134,6 +134,24 @@ def test_the_outbox_shows_the_newest_mails_as_text(gate: redis.Redis, settings: 
     mails = newest_mails(folder=tmp_path)
     assert (len(mails), mails[0].subject) == (MAILS_MAX, f"Nº {MAILS_MAX + 1}")
     assert "&lt;b&gt;héllo&lt;/b&gt;" in text("/outbox")
+
+
+@pytest.mark.parametrize(
+    "written", ["Fri, 29 Jan 2027 03:00:00 -0000", "Fri, 29 Jan 2027 03:00:00 +0000", "Fri, 29 Jan 2027 10:00:00 +0700"]
+)
+def test_the_outbox_tells_the_time_of_a_mail_in_the_sites_zone(tmp_path: Path, written: str) -> None:
+    """Django writes "-0000", which Python reads as a time without a zone; it was taken for the time of Jakarta."""
+    (tmp_path / "1.log").write_text(f"Subject: Code\nTo: a@example.com\nDate: {written}\n\n123456\n")
+    with override("id"):
+        assert [mail.date for mail in newest_mails(folder=tmp_path)] == ["Jum, 29 Jan 2027, 10.00 WIB"]
+
+
+def test_a_mail_that_was_sent_now_has_the_time_of_now_on_the_outbox_page(tmp_path: Path) -> None:
+    backend = get_connection("django.core.mail.backends.filebased.EmailBackend", file_path=str(tmp_path))
+    before = timezone.now()
+    backend.send_messages([EmailMessage("Code", "123456", to=["a@example.com"])])
+    times = {format_time(at, "Asia/Jakarta") for at in (before, timezone.now())}
+    assert newest_mails(folder=tmp_path)[0].date in times
 
 
 def test_money_and_moments_are_local() -> None:

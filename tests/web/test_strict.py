@@ -38,6 +38,8 @@ class Caller:
         self.bodies: dict[str, dict[str, Any]] = {
             "enter": {"identity": who},
             **{verb: {"place": places[2]} for verb in ("look", "leave", "wait", "receipt")},
+            "enter-bundle": {"items": [{"identity": who}]},
+            "look-bundle": {"items": [{"place": places[2]}]},
             "reserve": {"place": places[2], "items": [{"sku": PHONE, "quantity": 1}]},
             "confirm": ORDER | {"instrument": DEMO_LATER},
             "cancel": {"reason": "buyer_request"},
@@ -115,14 +117,30 @@ def test_an_unknown_member_is_refused_by_every_operation_at_every_depth(caller: 
         body = caller.body(path)
         for place in objects_in(body):
             reply = caller.send(path, "post", body=spoiled(body, place))
-            assert (path, place, reply.code) == (path, place, (422, "unknown_field"))
-            assert "colour" in reply.json["detail"]
+            # Each person of a bundle is refused alone.
+            problem = reply.json["items"][0]["problem"] if path.endswith("bundle") and place else reply.json
+            found = (problem["status"], problem["code"])
+            assert (path, place, found) == (path, place, (422, "unknown_field"))
+            assert "colour" in problem["detail"]
     assert everything() == before
 
 
 def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> None:
     # Otherwise the tests above would show only that a refused request is refused.
-    verbs = ("enter", "look", "receipt", "reserve", "confirm", "demo", "release", "cancel", "leave", "wait")
+    verbs = (
+        "enter",
+        "enter-bundle",
+        "look",
+        "look-bundle",
+        "receipt",
+        "reserve",
+        "confirm",
+        "demo",
+        "release",
+        "cancel",
+        "leave",
+        "wait",
+    )
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
         reply = caller.send(path, "post", body=caller.body(path))
@@ -194,5 +212,6 @@ def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
 def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack"}
+    names |= {"EnterBundle", "LookBundle"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False

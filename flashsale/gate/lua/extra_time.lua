@@ -11,7 +11,7 @@ if redis.call('SISMEMBER', KEYS[5], ARGV[2]) == 1 then return {'place_voided'} e
 if redis.call('GETBIT', KEYS[4], ARGV[2]) == 1 then return {'place_left'} end
 if redis.call('ZSCORE', KEYS[3], ARGV[2]) then return {'granted'} end
 if tonumber(ARGV[3]) > 0 and tonumber(ARGV[3]) <= tonumber(line[2]) then return {'already_called'} end
--- Places whose second window is over make room.
+-- Places whose second window is over make room. Places that tried in time are in the same set (tried_in_time.lua).
 redis.call('ZREMRANGEBYSCORE', KEYS[3], 1, line[3] or 0)
 if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[5]) then return {'no_more_time'} end
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[2])

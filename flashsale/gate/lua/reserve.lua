@@ -161,11 +161,16 @@ local function fingerprint_of(held)
   return type(held) == 'table' and held.fingerprint or cjson.decode(held).request.fingerprint
 end
 
+-- Whether the line's clock stands although it should run. It may stand in a pause, and after a sale that has no held units any more.
+local function stands()
+  return sale.still and sale.state ~= 'paused' and sale.state ~= 'called_off' and sale.now < sale.closes
+end
+
 local function decide(request)
   local after = pace_after(full_at[request.pace], gap, burst)
   if not after then return {'too_many_requests'} end
   full_at[request.pace] = after
-  if not sale or line[1] ~= ARGV[2] or (sale.still and sale.state ~= 'paused') then return {'not_ready'} end
+  if not sale or line[1] ~= ARGV[2] or stands() then return {'not_ready'} end
   local held = held_requests[request.key]
   if held then
     if fingerprint_of(held) ~= request.fingerprint then return {'key_reused'} end

@@ -16,9 +16,15 @@ COLOURS = {Verdict.HELD: "green", Verdict.BROKEN: "bold red", Verdict.NOT_CHECKA
 
 
 class Command(BaseCommand):
-    """Compares Redis (the gate) with PostgreSQL (the books). Exit 1 if a promise is broken, 2 if it cannot run."""
+    """Compares Redis (the gate) with PostgreSQL (the books). Exit 1 if a promise is broken, 2 if it cannot run.
 
-    help = "Check the promises on live data, Redis against PostgreSQL. Exit 1 if one is broken, 2 if it cannot run."
+    It waits up to a minute for a Redis that is busy.
+    """
+
+    help = (
+        "Check the promises on live data, Redis against PostgreSQL. Waits up to 60 s for a Redis that is busy. "
+        "Exit 1 if a promise is broken, 2 if it cannot run."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The campaign, the noted head of the audit trail, --json."""

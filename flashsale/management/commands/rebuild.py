@@ -24,7 +24,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"There is no published sale {options['sale']!r}. Published: {', '.join(sales) or 'none'}."
             )
-        for code, sale in sales.items():
+        for code, (_, sale) in sales.items():
             if options["sale"] in {None, code}:
                 try:
                     sale_card = rebuild(sale=sale)

@@ -1,12 +1,107 @@
-/* The waiting page: requests, local storage (no personal data), steps. */
+/* The waiting page in one script: it loads or it does not. docs/architecture.md explains its requests. */
 "use strict";
 
+/* The draw, as flashsale/rules/lottery.py. */
+const draw = (() => {
+  const ROUNDS = 10;
+  const utf8 = (text) => new TextEncoder().encode(text);
+  const bytes = (hex) => Uint8Array.from(hex.match(/../g) || [], (pair) => parseInt(pair, 16));
+  const hex = (raw) => Array.from(raw, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const bigEndian = (value, size) => bytes(value.toString(16).padStart(2 * size, "0"));
+
+  async function sha256(...parts) {
+    const joined = Uint8Array.from([].concat(...parts.map((part) => Array.from(part))));
+    return new Uint8Array(await crypto.subtle.digest("SHA-256", joined));
+  }
+
+  async function roundKey(seed, round, right) {
+    const hash = await sha256(seed, [round], bigEndian(right, 8));
+    return new DataView(hash.buffer).getUint32(4);
+  }
+
+  async function number(index, cohort, seed) {
+    if (index > cohort) return index;
+    const key = bytes(seed);
+    const last = cohort - 1;
+    const size = 2 ** Math.ceil(last.toString(2).length / 2);
+    let x = index - 1;
+    do {
+      let [left, right] = [Math.floor(x / size), x % size];
+      for (let round = 0; round < ROUNDS; round++) {
+        [left, right] = [right, (left ^ (await roundKey(key, round, right))) & (size - 1)];
+      }
+      x = left * size + right;
+    } while (x > last);
+    return x + 1;
+  }
+
+  const commitment = async (secret) => hex(await sha256(utf8("flashsale/commit/v1"), bytes(secret)));
+
+  async function seed(secret, line, cohort, beacon) {
+    const code = utf8(line);
+    const parts = [bytes(secret), bigEndian(code.length, 2), code, bigEndian(cohort, 8), bytes(beacon)];
+    return hex(await sha256(utf8("flashsale/seed/v1"), ...parts));
+  }
+
+  async function check(transcript, line, index, promised) {
+    const drawn = transcript.lines[line];
+    const fits =
+      drawn &&
+      (await commitment(transcript.secret)) === promised &&
+      (await seed(transcript.secret, line, drawn.cohort, "")) === drawn.seed;
+    return fits ? number(index, drawn.cohort, drawn.seed) : 0;
+  }
+
+  return { number, commitment, seed, check };
+})();
+
+/* Numbers and estimates. */
+const page = ({ language, currency }) => {
+  const count = (value) => value.toLocaleString(language);
+  const money = (amount) => amount.toLocaleString("id", { style: "currency", currency, maximumFractionDigits: 0 });
+
+  function duration(ms) {
+    const seconds = Math.max(0, Math.ceil(ms / 1000));
+    const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+    return (parts[0] ? parts : parts.slice(1)).map((part) => String(part).padStart(2, "0")).join(":");
+  }
+
+  /** As tests/rules/estimates.py. */
+  function rawChance({ free, held, claims, entered }, ahead) {
+    if (ahead === undefined) return free / Math.max(1, entered);
+    const takers = ahead + claims + held / 2;
+    const margin = free + held / 2 - takers * 0.9 - 0.5;
+    const spread = Math.hypot(Math.sqrt(takers * 0.09), takers * 0.1);
+    return 1 / (1 + Math.exp(-1.702 * (margin / spread || margin * 100)));
+  }
+
+  const wait = (doc, ahead, rate) => rate > 0 && ahead < doc.free - doc.claims && (ahead + 1) / rate;
+
+  function chance(doc, ahead) {
+    if (doc.free + doc.held === 0) return !doc.coming && "0 %";
+    return Math.min(95, Math.max(5, 5 * Math.floor(20 * rawChance(doc, ahead)))) + " %";
+  }
+
+  /** As flashsale/rules/polling.py. */
+  function nextPoll({ pace, poll_ms, opens_at, called, claim_ms, entered }, { number, waiting }, now, random) {
+    const factor = 0.8 + random / 5;
+    if (pace === null) return poll_ms * (factor + 0.2);
+    const early = Math.max(0, opens_at - now);
+    const ahead = pace && Math.max(0, ((number - called) * 1000) / pace - 1000);
+    const near = number ? factor * (early + ahead + claim_ms / 10 - 1500) : early ? early + 2000 + random * (pace && entered / 10) : 2000 * factor;
+    return Math.max(500, Math.min(poll_ms * factor, waiting ? near : 1 / 0));
+  }
+
+  return { count, money, duration, wait, chance, nextPoll };
+};
+
+/* The steps. Local storage has no personal data. */
 (() => {
   const byId = (id) => document.getElementById(id);
   const queryAll = (selector) => document.querySelectorAll(selector);
   const data = JSON.parse(byId("script-data").textContent);
   const { texts } = data;
-  const { count, money, duration, wait, chance } = page(data);
+  const { count, money, duration, wait, chance, nextPoll } = page(data);
   const { number: numberOf, check } = draw;
   if (data.work) solve;
   const MINUTE = 60000;
@@ -38,15 +133,10 @@
   async function ask(url, options) {
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), 15000);
-    let answer, data;
-    try {
-      answer = await fetch(url, Object.assign({ signal: abort.signal }, options));
-      data = await answer.json().catch(() => null);
-    } catch (_) {
-      throw { title: texts.unsent, again: true, after: 0 };
-    } finally {
-      clearTimeout(timer);
-    }
+    const answer = await fetch(url, Object.assign({ signal: abort.signal }, options)).catch(() => null);
+    const data = answer && (await answer.json().catch(() => null));
+    clearTimeout(timer);
+    if (!answer) throw { title: texts.unsent, again: true, after: 0 };
     const { ok, status, headers } = answer;
     if (ok && data) return data;
     const wait = headers.get("Retry-After");
@@ -66,6 +156,7 @@
 
   const pause = (ms, after) => Math.max(ms * (0.8 + 0.4 * Math.random()), after * (1 + Math.random() / 5));
 
+  /** Repeats until it is answered, with one key. */
   async function post(url, body, extra) {
     const headers = Object.assign({ "Idempotency-Key": newKey() }, extra);
     for (let ms = 1000; ; ms = Math.min(30000, 2 * ms)) {
@@ -85,6 +176,7 @@
     }
   }
 
+  const own = () => place || {};
   const now = () => doc.now + (doc.phase === "paused" ? 0 : performance.now() - receivedAt);
   const soldOut = () => doc.phase === "open" && doc.sold > 0 && doc.free + doc.held + doc.coming === 0;
   const rolled = () => doc.phase === "open" && doc.rolls_over_at && now() >= doc.rolls_over_at;
@@ -105,9 +197,9 @@
     }
     render();
     polling = false;
-    const ms = failures ? Math.min(MINUTE, 1000 * 2 ** failures) : doc.poll_ms * (document.hidden ? 3 : 1);
     notBefore = Date.now() + after;
-    timer = setTimeout(poll, Math.max(pause(ms, after), 500));
+    const next = Object.assign({ waiting: own().state === "waiting" }, place);
+    timer = setTimeout(poll, failures ? pause(Math.min(MINUTE, 1000 * 2 ** failures), after) : nextPoll(doc, next, now(), Math.random()));
   }
 
   const pollNow = () => Date.now() < notBefore || poll();
@@ -145,7 +237,7 @@
     const { phase } = doc;
     if (ended) return ending(ended);
     if (stored.reservation) return "pay";
-    const spent = place && place.state === "spent";
+    const spent = own().state === "spent";
     if (stored.order && (!place || spent)) return ending("done");
     if (!bought && /called_off|closed/.test(phase)) return ending(phase);
     if (challenges) return "codes";
@@ -162,7 +254,7 @@
     if (stored.order) byId("order").href = stored.order;
     byId("bought").hidden = place || !/gone|called_off|closed/.test(word);
     byId("order").hidden = !byId("order").href;
-    byId("last-number").hidden = !place || !place.number;
+    byId("last-number").hidden = !own().number;
     return "over";
   }
 
@@ -199,7 +291,7 @@
   }
 
   function renderNumbers() {
-    const number = place && place.number;
+    const { number } = own();
     const ahead = number ? Math.max(0, number - doc.called - 1) : undefined;
     const [from, first] = calls[0];
     const left = !rolled() && wait(doc, ahead, (doc.called - first) / (doc.now - from));
@@ -229,7 +321,7 @@
   }
 
   function tick() {
-    const ends = { soon: data.lobby_at, offer: place && place.claim_ends, pay: stored.reservation && stored.reservation.deadline };
+    const ends = { soon: data.lobby_at, offer: own().claim_ends, pay: (stored.reservation || {}).deadline };
     const left = (ends[step] || doc.opens_at) - now();
     const late = left < MINUTE && /offer|pay/.test(step);
     for (const clock of queryAll("[data-clock]")) {
@@ -237,6 +329,8 @@
       if (late && !clock.classList.contains("late")) byId("announcement").textContent = texts.late;
       clock.classList.toggle("late", late);
     }
+    if (step === "offer" && left <= 0) pollNow();
+    // It may be paid on another device.
     if (step === "pay" && left <= 0) run(byId("release"), () => look().then(() => finish("expired")));
   }
 

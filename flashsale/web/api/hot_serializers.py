@@ -6,6 +6,7 @@ these schemas.
 
 from typing import Any
 
+BUNDLE_ITEMS_MAX = 100
 Schema = dict[str, Any]
 
 WHOLE: Schema = {"type": "integer"}
@@ -25,6 +26,25 @@ def _request(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -
 def _object(properties: dict[str, Schema], *, optional: tuple[str, ...] = (), **more: Any) -> Schema:
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required, **more}
+
+
+def _bundle_of(name: str) -> Schema:
+    """A bundle of requests."""
+    items = {"$ref": f"#/components/schemas/{name}"}
+    return _request({"items": {"type": "array", "minItems": 1, "maxItems": BUNDLE_ITEMS_MAX, "items": items}})
+
+
+def _answers_of(name: str) -> Schema:
+    """The answers to a bundle. An item has the answer or the problem that the single request would get."""
+    answer = _object(
+        {
+            "status": {"type": "integer", "description": "The HTTP status that the single request would get."},
+            "answer": {"$ref": f"#/components/schemas/{name}"},
+            "problem": {"$ref": "#/components/schemas/Problem"},
+        },
+        optional=("answer", "problem"),
+    )
+    return _object({"items": {"type": "array", "description": "In the order of the request.", "items": answer}})
 
 
 PLACE_TOKEN: Schema = {
@@ -72,7 +92,12 @@ SCHEMAS: dict[str, Schema] = {
             "rate": {"type": "integer", "description": "People called per second, at most."},
             "commitment": TEXT,
             "seed": {"type": "string", "description": "Hex; empty until the draw."},
-            "poll_ms": {"type": "integer", "description": "How long to wait before the next request."},
+            "poll_ms": {"type": "integer", "description": "How long to wait before the next request, at most."},
+            "pace": {
+                "type": ["integer", "null"],
+                "description": "How many numbers the line calls in a second, at most. 0: any number of them. "
+                "null: ask every poll_ms, not more often.",
+            },
             "message": TEXT,
         }
     ),
@@ -109,6 +134,10 @@ SCHEMAS: dict[str, Schema] = {
             "cohort": _or_null(WHOLE),
         }
     ),
+    "EnterBundle": _bundle_of("EnterRequest"),
+    "EnteredBundle": _answers_of("Entered"),
+    "LookBundle": _bundle_of("PlaceRequest"),
+    "LookedBundle": _answers_of("Look"),
     "Granted": _object({"granted": {"type": "boolean"}}),
     "Left": _object({"left": {"type": "boolean"}}),
     "Receipt": _object(
@@ -165,6 +194,8 @@ SCHEMAS: dict[str, Schema] = {
 REQUESTS = {
     "enter": "EnterRequest",
     "look": "PlaceRequest",
+    "enter-bundle": "EnterBundle",
+    "look-bundle": "LookBundle",
     "leave": "PlaceRequest",
     "wait": "PlaceRequest",
     "receipt": "PlaceRequest",
@@ -203,7 +234,7 @@ def _json(name: str) -> dict[str, Any]:
 def _post(verb: str, summary: str, gives: dict[str, str], *headers: Schema) -> dict[str, Any]:
     return {
         "post": {
-            "operationId": verb,
+            "operationId": verb.replace("-bundle", "Bundle"),
             "summary": summary,
             "description": "Partners send their key. Our own page sends its cookies and its Origin.",
             "tags": ["line"],
@@ -235,6 +266,16 @@ PATHS: dict[str, Any] = {
         {"200": "Entered", "201": "Entered"},
     ),
     f"{BASE}/look": _post("look", "Read the state of a place.", {"200": "Look"}),
+    f"{BASE}/enter-bundle": _post(
+        "enter-bundle",
+        "Partners: up to 100 people enter. Each is judged alone; safe to repeat.",
+        {"200": "EnteredBundle"},
+    ),
+    f"{BASE}/look-bundle": _post(
+        "look-bundle",
+        "Partners: read the state of up to 100 places. Each is judged alone.",
+        {"200": "LookedBundle"},
+    ),
     f"{BASE}/leave": _post("leave", "Give a place up; safe to repeat.", {"200": "Left"}),
     f"{BASE}/wait": _post(
         "wait",

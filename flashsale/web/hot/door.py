@@ -1,4 +1,4 @@
-"""The hot door: enter, look, leave, wait, receipt, reserve and status, as raw ASGI before Django.
+"""The hot door: enter, look, leave, wait, receipt, reserve, bundles and status, as raw ASGI before Django.
 
 Both our own page and partners call it. Django's middleware does not run here, so this module does its work: it accepts
 our page by a SameSite cookie, the Origin header and a JSON body, and a partner by its key. Each request has limits: the
@@ -8,6 +8,7 @@ client sends slowly, 1 s for each call of Redis (the gate) and 2 s for each quer
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.db import Error
 
-from flashsale.gate import refusal_counts
+from flashsale.gate import due_sales, refusal_counts
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
@@ -25,8 +26,9 @@ from flashsale.rules.states import AllocationMode
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.api.hot_serializers import FIELDS, PAGE_FIELDS
-from flashsale.web.hot import partners, proofs
+from flashsale.web.hot import bundle, partners, proofs
 from flashsale.web.hot.http import (
+    BODY_BYTES_MAX,
     CODE_PATTERN,
     ClientDisconnected,
     HotRequest,
@@ -50,7 +52,7 @@ log = structlog.get_logger(__name__)
 # Requests at once in a process. With more, each of them would only be late.
 REQUESTS_MAX = 4096
 # Each block of indexes doubles the size of a line, so a few blocks are enough for thousands of people.
-BLOCKS_ADDED_MAX = 4
+BLOCKS_ADDED_MAX = 8
 COOKIE_S = 30 * 24 * 3600
 STATUS_CACHE = b"public, max-age=1"
 STATUS_CACHED_MAX = 10_000
@@ -63,7 +65,7 @@ _running = 0
 
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Answers a request to one of the seven verbs. Returns False and does nothing for any other path."""
+    """Answers a request to one of the verbs of a line. Returns False and does nothing for any other path."""
     _, *path = scope["path"].split("/")
     if len(path) != 6 or path[:2] != ["v1", "sales"] or path[3] != "lines" or path[5] not in METHODS:
         return False
@@ -88,6 +90,8 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
         raise
     except Refused as refused:
         # Not counted for an unknown sale, because a caller can invent any number of sale codes.
+        if refused.outcome is Outcome.NOT_READY:
+            await _ask_for_a_look(sale)
         if refused.outcome is not Outcome.NOT_FOUND:
             refusal_counts.count(sale, verb, refused.outcome.value)
         return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s)
@@ -105,6 +109,12 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
         _running -= 1
 
 
+async def _ask_for_a_look(sale: str) -> None:
+    """Makes the next tick look at the sale, because Redis may have lost it."""
+    with suppress(GateDown):
+        await due_sales.look_soon(sale, at_once=True)
+
+
 async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> HotResponse:
     if not request.is_for_us:
         raise Refused(Outcome.MALFORMED, "The Host header names no site of this server.")
@@ -120,9 +130,15 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
     if verb == "status":
         return await _status(request, card, found)
     channel, is_partner = await _authenticate(request, card, found)
-    line_request = LineRequest(request, card, found, channel, is_partner, await request.json())
+    body = await request.json(most=BODY_BYTES.get(verb, BODY_BYTES_MAX))
+    line_request = LineRequest(request, card, found, channel, is_partner, body)
     line_request.refuse_unknown_fields((FIELDS if is_partner else PAGE_FIELDS)[verb])
-    return await VERBS[verb](line_request)
+    response = await VERBS[verb](line_request)
+    if verb in CHANGING:
+        # After the change, so that the tick finds it: PostgreSQL keeps a copy of the crowd.
+        with suppress(GateDown):
+            await due_sales.look_soon(card.code)
+    return response
 
 
 async def _authenticate(request: HotRequest, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
@@ -164,18 +180,20 @@ def _etag(document: dict[str, Any]) -> bytes:
 
 
 async def _enter(request: LineRequest) -> HotResponse:
-    card, line = request.card, request.line
     if request.is_partner:
-        digests = enter.digest_identity(card=card, values=request.identity(), channel=request.channel.id)
-    else:
-        digests = proofs.proven_digests(card=card, cookies=request.http.cookies)
+        return json_response(*await _enter_for_partner(request))
+    digests = proofs.proven_digests(card=request.card, cookies=request.http.cookies)
     entry = await _enter_line(request, digests)
-    http_status = 201 if entry.created else 200
-    if request.is_partner:
-        document = {"place": entry.token, "line": line.code, "index": entry.index, "entered": True}
-        return json_response(http_status, document)
     cookie = _place_cookie(request, entry.token, COOKIE_S)
-    return json_response(http_status, {"line": line.code, "index": entry.index}, cookie)
+    return json_response(201 if entry.created else 200, {"line": request.line.code, "index": entry.index}, cookie)
+
+
+async def _enter_for_partner(request: LineRequest) -> tuple[int, dict[str, Any]]:
+    """Status and document for a person whom a partner sends."""
+    digests = enter.digest_identity(card=request.card, values=request.identity(), channel=request.channel.id)
+    entry = await _enter_line(request, digests)
+    document = {"place": entry.token, "line": request.line.code, "index": entry.index, "entered": True}
+    return 201 if entry.created else 200, document
 
 
 def _place_cookie(request: LineRequest, token: str, max_age_s: int) -> tuple[bytes, bytes]:
@@ -213,6 +231,11 @@ async def _with_index_blocks(request: LineRequest, attempt: Callable[[], Awaitab
 
 
 async def _look(request: LineRequest) -> HotResponse:
+    return json_response(*await _look_at_place(request))
+
+
+async def _look_at_place(request: LineRequest) -> tuple[int, dict[str, Any]]:
+    """Status and document of a place."""
     view = await look.look(card=request.card, line=request.line, place=request.place())
     document = {
         "line": request.line.code,
@@ -224,7 +247,7 @@ async def _look(request: LineRequest) -> HotResponse:
         "called": view.called,
         "cohort": view.cohort,
     }
-    return json_response(200, document)
+    return 200, document
 
 
 async def _leave(request: LineRequest) -> HotResponse:
@@ -278,6 +301,29 @@ async def _reserve(request: LineRequest) -> HotResponse:
     return json_response(201, document, *replayed)
 
 
+async def _bundle(request: LineRequest, verb: bundle.Verb, name: str) -> HotResponse:
+    """Answers each person of a partner's bundle as `verb` does. Each counts as a request of its own."""
+    global _running  # noqa: PLW0603 - as in _respond
+    if not request.is_partner:
+        raise Refused(Outcome.UNAUTHENTICATED, partners.KEY_REQUIRED)
+    items = bundle.items_of(request)
+    if _running + len(items) > REQUESTS_MAX:
+        raise Refused(Outcome.NOT_READY, "Too many requests at once.", 1)
+    _running += len(items)
+    try:
+        return await bundle.answer(request, items, verb, name=name)
+    finally:
+        _running -= len(items)
+
+
+async def _enter_bundle(request: LineRequest) -> HotResponse:
+    return await _bundle(request, _enter_for_partner, "enter")
+
+
+async def _look_bundle(request: LineRequest) -> HotResponse:
+    return await _bundle(request, _look_at_place, "look")
+
+
 VERBS: dict[str, Callable[[LineRequest], Awaitable[HotResponse]]] = {
     "enter": _enter,
     "look": _look,
@@ -285,5 +331,10 @@ VERBS: dict[str, Callable[[LineRequest], Awaitable[HotResponse]]] = {
     "wait": _wait,
     "receipt": _receipt,
     "reserve": _reserve,
+    "enter-bundle": _enter_bundle,
+    "look-bundle": _look_bundle,
 }
+BODY_BYTES = {"enter-bundle": bundle.BYTES_MAX, "look-bundle": bundle.BYTES_MAX}
+# The verbs that change the crowd of a line.
+CHANGING = {"enter", "look", "leave", "wait", "reserve", "enter-bundle", "look-bundle"}
 METHODS = {"status": ("GET", "HEAD"), **dict.fromkeys(VERBS, ("POST",))}

@@ -132,11 +132,14 @@ class HotRequest:
             names = [name for name, _ in parse_qsl(self._query.decode("latin-1"), keep_blank_values=True)]
             raise Refused(Outcome.UNKNOWN_FIELD, problems.unknown_fields(names, ()))
 
-    async def json(self) -> dict[str, Any]:
-        """Reads the body, which must be one JSON object. Raises HttpFault, ClientDisconnected; refuses MALFORMED."""
+    async def json(self, *, most: int = BODY_BYTES_MAX) -> dict[str, Any]:
+        """Reads the body, which must be one JSON object with at most `most` bytes.
+
+        Raises HttpFault, ClientDisconnected; refuses MALFORMED.
+        """
         if self.header(b"content-type").partition(";")[0].strip().lower() != "application/json":
             raise HttpFault(problems.Fault.WRONG_TYPE)
-        return parse_json_object(await self.body(BODY_BYTES_MAX))
+        return parse_json_object(await self.body(most))
 
     async def body(self, bytes_max: int) -> bytes:
         """Reads the body, with limits on its size, its time and the slow bodies of one client.

@@ -162,7 +162,17 @@ def _enforce_limits(request: HttpRequest, contacts: list[str]) -> None:
         limits.enforce(request, limits.CODES_CEILING, contact)
 
 
-def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
+def send_code(request: HttpRequest, *, card: SaleCard, axis: Axis, digest: bytes, contact: str, kind: str) -> str:
+    """Sends one code within the limits; returns the sealed challenge. Refuses as `send` does."""
+    _refuse_unreachable(card, {axis.value: contact})
+    with _sending_slot():
+        _enforce_limits(request, [digest.hex()])
+        if axis is Axis.PHONE:
+            _spend_budget(request)
+        return _challenge(card, axis, digest, contact, kind)
+
+
+def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str, kind: str = KIND) -> str:
     code, nonce = f"{secrets.randbelow(10**6):06d}", secrets.token_bytes(CODE_NONCE_BYTES)
     try:
         sender.send(
@@ -177,7 +187,7 @@ def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str) -> str:
         raise Refused(Outcome.NOT_READY, "The code could not be sent.", RETRY_NOT_SENT_S) from error
     mac = code_mac(settings.FLASHSALE_PEPPER, code, nonce)
     challenge = Challenge(card.campaign, axis, digest, mac, _now_ms() + VALID_MS, nonce)
-    return places.keyring().seal(KIND, challenge.pack())
+    return places.keyring().seal(kind, challenge.pack())
 
 
 @json_post
@@ -208,17 +218,34 @@ def _read(axis: Axis, typed: str) -> str:
 
 
 def _proof(request: HttpRequest, card: SaleCard, axis: Axis, token: str, code: str) -> Proof:
-    wrong = Refused(Outcome.WRONG_CODE, axis.value)
+    challenge = open_challenge(KIND, token)
+    if challenge is None or (challenge.campaign, challenge.axis) != (card.campaign, axis):
+        raise Refused(Outcome.WRONG_CODE, axis.value)
+    _check(request, challenge, code)
+    return Proof(card.campaign, axis, challenge.digest, _now_ms())
+
+
+def open_challenge(kind: str, token: str) -> Challenge | None:
+    """The challenge in a token of this kind; None if it is not valid, or not valid any more."""
     try:
-        challenge = Challenge.unpack(places.keyring().open(KIND, token))
-    except TokenRefused as error:
-        raise wrong from error
-    if (challenge.campaign, challenge.axis) != (card.campaign, axis) or _now_ms() >= challenge.expires_ms:
-        raise wrong
+        challenge = Challenge.unpack(places.keyring().open(kind, token))
+    except TokenRefused:
+        return None
+    return challenge if _now_ms() < challenge.expires_ms else None
+
+
+def check_code(request: HttpRequest, *, kind: str, token: str, code: str) -> None:
+    """Checks a typed code against a challenge of :func:`send_code`; refuses WRONG_CODE, TOO_MANY_REQUESTS."""
+    challenge = open_challenge(kind, token)
+    if challenge is None:
+        raise Refused(Outcome.WRONG_CODE)
+    _check(request, challenge, _read(challenge.axis, code))
+
+
+def _check(request: HttpRequest, challenge: Challenge, code: str) -> None:
     _count_guess(request, challenge, code)
     if not hmac.compare_digest(code_mac(settings.FLASHSALE_PEPPER, code, challenge.nonce), challenge.code_mac):
-        raise wrong
-    return Proof(card.campaign, axis, challenge.digest, _now_ms())
+        raise Refused(Outcome.WRONG_CODE, challenge.axis.value)
 
 
 def _count_guess(request: HttpRequest, challenge: Challenge, code: str) -> None:

@@ -1,14 +1,20 @@
 """The pages behind the links in letters: the decision about an order with its appeal, and invitations.
 
-The sealed link is enough to open a page, so buyers of every channel can use it. GET changes nothing. A change is a POST
-of the page's own form.
+The sealed link is enough to open a page, so buyers of every channel can use it. Its token is the fragment of the URL,
+which a browser does not send: a script posts it, or the buyer pastes the link into a form. Then the browser keeps it in
+a cookie of the page. GET changes nothing. A change is a POST of the page's own form, and to waive an appeal takes a
+fresh one-time code.
 """
 
+import re
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import get_language, gettext
 from django.views.decorators.cache import never_cache
@@ -24,40 +30,110 @@ from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.web import limits, problems
 from flashsale.web.formatting import format_time
-from flashsale.web.pages import texts
+from flashsale.web.pages import order_codes, texts
 from flashsale.web.pages.sale_page import page_context
+
+# The token of the letter that this browser has opened. Each kind of letter has its own path, so its own cookie.
+COOKIE = "fs_letter"
+COOKIE_S = 12 * 60 * 60
+WAIVE = "waive"
+LINK_PATTERN = re.compile(r"fs1\.[A-Za-z0-9_\-]+")
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def appeal(request: HttpRequest, token: str) -> HttpResponse:
+def appeal(request: HttpRequest) -> HttpResponse:
     """Shows why an order was cancelled, where the money is, and the appeal. POST appeals, or waives the appeal."""
-    alert, status = "", 200
+    if "link" in request.POST or not _token(request):
+        return _open(request, sealed_links.Kind.APPEAL)
+    alert, status, response = "", 200, redirect("appeal")
     try:
-        case = appeals.case_from_link(token=token)
+        case = appeals.case_from_link(token=_token(request))
         if request.method == "POST":
             limits.enforce(request, limits.LETTERS)
-            _act(request, case)
-            return redirect("appeal", token)
+            _act(request, case, response)
+            return response
     except Refused as refused:
-        if refused.outcome is Outcome.NOT_FOUND:
-            raise Http404 from refused
-        if refused.outcome is Outcome.EXPIRED:
-            return _gone(request, gettext("This link is too old."))
-        alert = problems.title(refused.outcome, (get_language() or "id")[:2])
-        status = problems.status_of(refused.outcome)
+        if refused.outcome in {Outcome.NOT_FOUND, Outcome.EXPIRED}:
+            return _unusable(request, sealed_links.Kind.APPEAL, refused)
+        alert, status = texts.refusal(refused, has_place=False), problems.status_of(refused.outcome)
     except GateDown:
         # PostgreSQL has committed the change. A later tick updates Redis.
-        return redirect("appeal", token)
-    context = page_context(request) | {"case": _case_context(case), "alert": alert, "words_max": appeals.WORDS_MAX}
-    return render(request, "flashsale/appeal.html", context, status=status)
+        return response
+    page = reverse("appeal")
+    code = order_codes.form(request, case.reservation, action=WAIVE, send_to=page, post_to=page)
+    context = {"case": _case_context(case), "alert": alert, "words_max": appeals.WORDS_MAX, "code": code}
+    return render(request, "flashsale/appeal.html", page_context(request) | context, status=status)
 
 
-def _act(request: HttpRequest, case: Case) -> None:
-    if request.POST.get("action") == "waive":
-        appeals.waive(case=case)
-    else:
-        appeals.appeal(case=case, words=request.POST.get("words", ""))
+def _act(request: HttpRequest, case: Case, response: HttpResponse) -> None:
+    order, page = case.reservation, reverse("appeal")
+    match request.POST.get("action"):
+        case "code":
+            _refuse_late(case)
+            order_codes.send(request, order, response, action=WAIVE, path=page)
+        case "waive":
+            if not appeals.is_waived(case=case):
+                _refuse_late(case)
+                order_codes.check(request, order, response, action=WAIVE, path=page)
+            appeals.waive(case=case)
+        case _:
+            appeals.appeal(case=case, words=request.POST.get("words", ""))
+
+
+def _refuse_late(case: Case) -> None:
+    if not appeals.is_possible(case=case, now=timezone.now()):
+        raise Refused(Outcome.APPEAL_OVER, "Nothing is left to waive.")
+
+
+def _token(request: HttpRequest) -> str:
+    return request.COOKIES.get(COOKIE, "")
+
+
+def _open(request: HttpRequest, kind: sealed_links.Kind) -> HttpResponse:
+    """Keeps the token of the posted link in a cookie of the page. Without a link, shows the form that asks for it."""
+    if "link" not in request.POST:
+        # A form of the page is older than the cookie.
+        alert = gettext("Please open the link in your letter again.") if request.method == "POST" else ""
+        return _opener(request, kind, alert, HTTPStatus.BAD_REQUEST if alert else HTTPStatus.OK)
+    found = LINK_PATTERN.search(request.POST["link"])
+    token = found.group() if found else ""
+    try:
+        sealed_links.row_id_of(kind, token)
+    except Refused as refused:
+        return _unusable(request, kind, refused)
+    response = redirect(kind.value)
+    response.set_cookie(
+        COOKIE, token, max_age=COOKIE_S, path=reverse(kind.value), secure=not settings.FLASHSALE_DEMO,
+        httponly=True, samesite="Strict",
+    )  # fmt: skip
+    return response
+
+
+def _unusable(request: HttpRequest, kind: sealed_links.Kind, refused: Refused) -> HttpResponse:
+    """The page for a link that is too old (410) or not ours (404). It forgets the link, and asks for another one."""
+    if refused.outcome is Outcome.EXPIRED:
+        return _gone(request, kind)
+    return _opener(request, kind, gettext("This is not the link of a letter."), HTTPStatus.NOT_FOUND)
+
+
+def _gone(request: HttpRequest, kind: sealed_links.Kind) -> HttpResponse:
+    invited = kind is sealed_links.Kind.INVITATION
+    alert = gettext("This invitation has ended.") if invited else gettext("This link is too old.")
+    return _opener(request, kind, alert, HTTPStatus.GONE)
+
+
+def _opener(request: HttpRequest, kind: sealed_links.Kind, alert: str, status: int) -> HttpResponse:
+    response = render(request, "flashsale/letter.html", page_context(request) | {"alert": alert}, status=status)
+    response.delete_cookie(COOKIE, path=reverse(kind.value), samesite="Strict")
+    return response
+
+
+@never_cache
+@require_safe
+def old_link(_request: HttpRequest, kind: str, token: str) -> HttpResponse:
+    """Leads a link of an earlier release, which had its token in the path, to the page with the token as fragment."""
+    return redirect(f"{reverse(kind)}#{quote(token, safe='')}")
 
 
 def _case_context(case: Case) -> dict[str, Any]:
@@ -87,15 +163,16 @@ def _case_context(case: Case) -> dict[str, Any]:
 
 
 @never_cache
-@require_safe
-def invitation(request: HttpRequest, token: str) -> HttpResponse:
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation(request: HttpRequest) -> HttpResponse:
     """Shows the way to a follow-up sale. The link grants nothing: the line checks the identity of each shopper."""
+    kind = sealed_links.Kind.INVITATION
+    if request.method == "POST" or not _token(request):
+        return _open(request, kind)
     try:
-        row = sealed_links.row_id_of(sealed_links.Kind.INVITATION, token)
+        row = sealed_links.row_id_of(kind, _token(request))
     except Refused as refused:
-        if refused.outcome is Outcome.EXPIRED:
-            return _gone(request, gettext("This invitation has ended."))
-        raise Http404 from refused
+        return _unusable(request, kind, refused)
     invited = Notice.objects.select_related("sale__campaign", "line__sale", "reservation__channel").filter(
         pk=row, kind=Notice.Kind.INVITED
     )
@@ -103,7 +180,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     if notice is None or notice.line is None:
         raise Http404
     if notice.line.ends_at <= timezone.now():
-        return _gone(request, gettext("This invitation has ended."))
+        return _gone(request, kind)
     zone, channel = notice.sale.campaign.time_zone, _entry_channel(notice)
     context = {
         "sale": notice.sale,
@@ -127,7 +204,3 @@ def _entry_channel(notice: Notice) -> Channel:
         + channels
     )
     return by_preference[0]
-
-
-def _gone(request: HttpRequest, message: str) -> HttpResponse:
-    return render(request, "flashsale/over.html", page_context(request) | {"message": message}, status=HTTPStatus.GONE)

@@ -31,9 +31,11 @@ from flashsale.rules.states import ReservationState
 from flashsale.web import browser_cookie, client_ip, problems
 from flashsale.web.formatting import format_time
 from flashsale.web.idempotency import answer_once, fingerprint, valid_key
-from flashsale.web.pages import own_orders, texts
+from flashsale.web.pages import order_codes, own_orders, texts
 from flashsale.web.pages.json_views import json_post, text_fields
 from flashsale.web.pages.sale_page import busy_page, page_context
+
+CANCEL = "cancel"
 
 
 @json_post
@@ -123,32 +125,74 @@ def order(request: HttpRequest, code: str, reservation: UUID) -> HttpResponse:
 
 @require_POST
 def act(request: HttpRequest, code: str, reservation: UUID, action: str) -> HttpResponse:
-    """Cancels the order or releases the reservation, and shows the order again."""
+    """Cancels the order, sends the code for that, or releases the reservation. Shows the order again."""
     try:
         row = _own(request, code, reservation)
     except Refused:
         return HttpResponseNotFound()
     except Error:
         return redirect("order", code, reservation)
+    response = redirect("order", code, reservation)
     try:
-        ACTIONS[action](row)
+        ACTIONS[action](request, row, response)
     except Refused as refused:
-        language = (get_language() or "id")[:2]
-        return _page(request, row, problems.title(refused.outcome, language), problems.status_of(refused.outcome))
+        alert, status = texts.refusal(refused, has_place=False), problems.status_of(refused.outcome)
+        return _page(request, row, alert, status)
     except (GateDown, Error):
         pass  # the order page shows what PostgreSQL has committed; a later tick updates Redis
-    return redirect("order", code, reservation)
+    return response
 
 
-ACTIONS: dict[str, Callable[[Reservation], object]] = {
-    "cancel": lambda row: cancel(reservation=row.pk, channel=row.channel_id, code=ReasonCode.BUYER_REQUEST),
-    "release": lambda row: releasing.release(reservation=row.pk, channel=row.channel_id),
+def _send_code(request: HttpRequest, row: Reservation, response: HttpResponse) -> None:
+    _refuse_unpaid(row)
+    order_codes.send(request, row, response, action=CANCEL, path=_path(row))
+
+
+def _cancel(request: HttpRequest, row: Reservation, response: HttpResponse) -> None:
+    """Cancels a paid order after a fresh code, because a thief may have the place cookie. Safe to repeat."""
+    if row.state == ReservationState.CANCELLED and row.cancellation.reason == ReasonCode.BUYER_REQUEST:
+        return
+    _refuse_unpaid(row)
+    order_codes.check(request, row, response, action=CANCEL, path=_path(row))
+    cancel(reservation=row.pk, channel=row.channel_id, code=ReasonCode.BUYER_REQUEST)
+
+
+def _release(_request: HttpRequest, row: Reservation, _response: HttpResponse) -> None:
+    releasing.release(reservation=row.pk, channel=row.channel_id)
+
+
+def _refuse_unpaid(row: Reservation) -> None:
+    if row.state != ReservationState.CONFIRMED:
+        raise Refused(Outcome.NOT_CANCELLABLE, f"The reservation is {row.state}.")
+
+
+def _path(row: Reservation) -> str:
+    return reverse("order", args=[row.sale.code, row.pk])
+
+
+ACTIONS: dict[str, Callable[[HttpRequest, Reservation, HttpResponse], None]] = {
+    "cancel": _cancel,
+    "code": _send_code,
+    "release": _release,
 }
 
 
 def _page(request: HttpRequest, row: Reservation, alert: str = "", status: int = 200) -> HttpResponse:
     context = page_context(request) | {"sale": row.sale, "order": _order_context(row), "alert": alert}
+    if row.state == ReservationState.CONFIRMED:
+        send_to, post_to = (reverse("act", args=[row.sale.code, row.pk, verb]) for verb in ("code", CANCEL))
+        context["sure"] = _sure_to_cancel(row)
+        context["code"] = order_codes.form(request, row, action=CANCEL, send_to=send_to, post_to=post_to)
     return render(request, "flashsale/order.html", context, status=status)
+
+
+def _sure_to_cancel(row: Reservation) -> str:
+    if row.sale.is_over(timezone.now()):
+        return gettext("Yes, cancel it and refund me.")
+    return gettext(
+        "Yes, cancel it and refund me. The next person gets the unit. It counts as a reservation that I did "
+        "not pay; after two of these I cannot reserve again in this campaign."
+    )
 
 
 def _order_context(row: Reservation) -> dict[str, Any]:
@@ -209,12 +253,4 @@ def _actions(row: Reservation) -> list[dict[str, str]]:
 
     if row.state == ReservationState.HELD:
         return action("release", gettext("Cancel reservation"), gettext("Yes, my turn is over then."))
-    if row.state == ReservationState.CONFIRMED:
-        sure = gettext("Yes, cancel it and refund me.")
-        if not row.sale.is_over(timezone.now()):
-            sure = gettext(
-                "Yes, cancel it and refund me. The next person gets the unit. It counts as a reservation that I did "
-                "not pay; after two of these I cannot reserve again in this campaign."
-            )
-        return action("cancel", gettext("Cancel this order"), sure)
     return []

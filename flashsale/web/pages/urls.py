@@ -3,6 +3,7 @@
 from django.urls import include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
+from flashsale.life import sealed_links
 from flashsale.web.hot.http import CODE_PATTERN
 from flashsale.web.pages import codes, fairness_page, letter_pages, orders, plan_page, rule_set_page, sale_page
 
@@ -13,7 +14,31 @@ class SaleCode(StringConverter):
     regex = CODE_PATTERN.pattern
 
 
+class LetterKind(StringConverter):
+    """The first part of the path of a link in a letter."""
+
+    regex = "|".join(sealed_links.Kind)
+
+
 register_converter(SaleCode, "code")
+
+
+class SealedToken:
+    """A sealed token in a path. Every other text is not found."""
+
+    regex = r"fs1\.[A-Za-z0-9_-]+"
+
+    def to_python(self, value: str) -> str:
+        """The token as it is."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """The token as it is."""
+        return value
+
+
+register_converter(LetterKind, "letter")
+register_converter(SealedToken, "sealed")
 
 urlpatterns = [
     path("", sale_page.home, name="home"),
@@ -29,10 +54,11 @@ urlpatterns = [
     path("s/<code:code>/confirm", orders.confirm, name="confirm"),
     path("s/<code:code>/release", orders.release, name="release"),
     path("s/<code:code>/order/<uuid:reservation>", orders.order, name="order"),
-    path("appeal/<str:token>", letter_pages.appeal, name="appeal"),
-    path("invitation/<str:token>", letter_pages.invitation, name="invitation"),
+    path("appeal", letter_pages.appeal, name="appeal"),
+    path("invitation", letter_pages.invitation, name="invitation"),
+    path("<letter:kind>/<sealed:token>", letter_pages.old_link),
     re_path(
-        rf"^s/(?P<code>{CODE_PATTERN.pattern})/order/(?P<reservation>[0-9a-f-]{{36}})/(?P<action>cancel|release)$",
+        rf"^s/(?P<code>{CODE_PATTERN.pattern})/order/(?P<reservation>[0-9a-f-]{{36}})/(?P<action>cancel|code|release)$",
         orders.act,
         name="act",
     ),

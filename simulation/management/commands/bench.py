@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from flashsale.models.sale import ENTRIES_MAX
-from simulation.bench import books, door_budgets, gate, loss, review, whole_sale
+from simulation.bench import books, door_budgets, gate, idle, loss, polls, review, whole_sale
 from simulation.bench.cpu import CpuTimeUnavailable
 from simulation.bench.figures import Figure, as_document, as_table
 from simulation.bench.fixtures import FixtureError
@@ -22,7 +22,7 @@ from simulation.redis_server import RedisNotFound
 
 NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
 # Takes minutes, so it runs only when --only names it.
-LONG = ("sale",)
+LONG = ("sale", "idle", "polls")
 
 
 class Command(BaseCommand):
@@ -46,7 +46,15 @@ class Command(BaseCommand):
             "--entries",
             type=int,
             default=100_000,
-            help="number of people in the measurements `line`, `loss` and `sale` (default: %(default)s)",
+            help="number of people in the measurements `line`, `loss`, `polls` and `sale` (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--sales",
+            type=int,
+            nargs="+",
+            default=[1, 100],
+            metavar="N",
+            help="numbers of scheduled sales in the measurement `idle` (default: 1 100)",
         )
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
@@ -58,7 +66,7 @@ class Command(BaseCommand):
         console = Console(stderr=options["json"], highlight=False)
         try:
             with start_isolated_servers() as servers:
-                figures = _measure(servers, options["only"], options["entries"], console)
+                figures = _measure(servers, options["only"], options["entries"], options["sales"], console)
         except (ServerNotReady, RedisNotFound, PostgresNotFound, CpuTimeUnavailable, FixtureError) as error:
             raise CommandError(str(error)) from error
         machine = (
@@ -71,7 +79,9 @@ class Command(BaseCommand):
             console.print(machine)
 
 
-def _measure(servers: IsolatedServers, names: Sequence[str], entries: int, console: Console) -> list[Figure]:
+def _measure(
+    servers: IsolatedServers, names: Sequence[str], entries: int, sales: Sequence[int], console: Console
+) -> list[Figure]:
     parts: list[tuple[set[str], str, Callable[[], list[Figure]]]] = [
         (set(door_budgets.NAMES), "the hot door (two minutes)", lambda: door_budgets.measure(servers, names)),
         ({"gate"}, "Redis (the gate)", gate.decisions),
@@ -86,6 +96,16 @@ def _measure(servers: IsolatedServers, names: Sequence[str], entries: int, conso
             {"sale"},
             f"a whole sale with {entries:,} people (some minutes)",
             lambda: whole_sale.sale(servers, entries, console.print),
+        ),
+        (
+            {"polls"},
+            f"a waiting crowd of {entries:,} people, and bundles of partners",
+            lambda: polls.polls(servers, entries, console.print),
+        ),
+        (
+            {"idle"},
+            f"an idle installation with {', '.join(f'{count:,}' for count in sales)} scheduled sales (some minutes)",
+            lambda: idle.idle(servers, sales, console.print),
         ),
         ({"review"}, f"a review of {review.ORDERS:,} orders", review.scoring),
     ]

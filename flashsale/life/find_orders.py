@@ -1,0 +1,87 @@
+"""Finds reservations for staff: by id, by payment reference, by the buyer's phone or e-mail.
+
+The tables have no phone and no e-mail that could be searched, only digests. So the typed value becomes the digest that
+it has in each campaign, and is not kept. An erased campaign has no salt: its reservations are not found by a person.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from flashsale.life.enter import digester
+from flashsale.models import Campaign, LimitSlot, Record, Reservation, Trait, UnpaidHold
+from flashsale.rules.identity import Axis, BadValue
+
+FOUND_MAX = 100
+TYPED_MAX = 200
+ID_PREFIX = re.compile(r"[0-9a-f]{4,8}(-[0-9a-f-]*)?", re.IGNORECASE)
+# Our references are "<reservation>/<attempt>". A payment keeps only the last one, but each names its reservation.
+OUR_REFERENCE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9]+", re.IGNORECASE)
+
+
+def find_orders(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
+    """The ids of the newest reservations, at most FOUND_MAX, that belong to what a member of staff has typed.
+
+    Only users who may see contacts may search by phone or e-mail, because the answer says who takes part. The audit
+    trail gets who searched, by what kind of value, and what was found; never the value.
+    Raises ValidationError for a value that is no id, reference, phone or e-mail.
+    """
+    value = typed.strip()
+    filters, people = {}, {}
+    if len(value) <= TYPED_MAX and value.isprintable():
+        filters, people = _order_filters(value), dict(_people_with(value))
+    if people and not sees_contacts and not filters:
+        raise ValidationError(_("Only users who may see contacts can search by phone or e-mail."))
+    if sees_contacts:
+        filters |= people
+    if not filters:
+        raise ValidationError(
+            _("This is no id of a reservation, no payment reference, no phone number and no e-mail address.")
+        )
+    wanted = Q()
+    for query in filters.values():
+        wanted |= query
+    # Each filter asks by ids, so that a reservation with several digests comes once.
+    found = list(Reservation.objects.filter(wanted).order_by("-made_at", "pk").values_list("pk", flat=True)[:FOUND_MAX])
+    with transaction.atomic():
+        facts = {"by": sorted(filters), "found": [str(id_) for id_ in found]}
+        Record.write("search", by=by, subject="reservations", facts=facts)
+    return found
+
+
+def _order_filters(value: str) -> dict[str, Q]:
+    """The filters by which a value is an id or a reference of a payment."""
+    filters = {}
+    if ours := OUR_REFERENCE.fullmatch(value):
+        filters["reference"] = Q(pk=ours[1])
+    elif ID_PREFIX.fullmatch(value) and len(value) <= len(str(UUID(int=0))):
+        filters["id"] = Q(pk__startswith=value.lower())
+    known = Reservation.objects.filter(Q(payment__reference=value) | Q(payment__refund_reference=value))
+    if value and known.exists():
+        filters["reference"] = filters.get("reference", Q()) | Q(pk__in=known.values("pk"))
+    return filters
+
+
+def _people_with(value: str) -> Iterator[tuple[str, Q]]:
+    """For each axis on which the value can be read: the reservations of people with its digest."""
+    for axis in (Axis.PHONE, Axis.EMAIL):
+        campaigns = Campaign.objects.filter(erased_at=None)
+        digests = [digest for campaign in campaigns for digest in _digest(campaign, axis, value)]
+        people = Q()
+        for table in (Trait, LimitSlot, UnpaidHold) if digests else ():
+            people |= Q(pk__in=table.objects.filter(axis=axis, digest__in=digests).values("reservation"))
+        if people:
+            yield axis.value, people
+
+
+def _digest(campaign: Campaign, axis: Axis, value: str) -> list[str]:
+    try:
+        return [digester(bytes(campaign.salt).hex(), campaign.canon_version).digest(axis, value).hex()]
+    except BadValue:
+        return []

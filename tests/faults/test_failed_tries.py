@@ -1,0 +1,208 @@
+"""A person who tried to reserve in time and got no answer from Redis does not lapse before the next try is judged."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from flashsale.gate import bridge, scripts
+from flashsale.gate.client import GateDown
+from flashsale.gate.keys import SaleKeys
+from flashsale.life import failed_tries, tick
+from flashsale.life.extra_time import extra_time
+from flashsale.models import Reservation, Sale
+from flashsale.rules.outcomes import Outcome
+from tests.factories import Shopper, let_pass, lobby_sale, open_now, refusal, tend
+from tests.faults.steps import broken, called
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+CLAIM_S = 300
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes one call of a person fail, because this process cannot reach Redis."""
+
+    async def down(*_: Any, **__: Any) -> Any:
+        raise GateDown("reserve: no answer within 1.0 s")
+
+    def fails(person: Shopper, *, step: str = "reserve") -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(scripts, step, down)
+            with pytest.raises(GateDown):
+                person.reserve()
+
+    async def forget() -> None:
+        failed_tries.FAILED.entries().clear()
+
+    bridge.run(forget())
+    return fails
+
+
+def two_called() -> tuple[Sale, Shopper, Shopper]:
+    sale, people = called("ani", "budi", stock=2)
+    first, second = sorted(people, key=lambda person: person.number())
+    return sale, first, second
+
+
+def reported() -> None:
+    """What each web process does four times a second."""
+    bridge.run(failed_tries.report())
+
+
+async def earlier(seconds: float) -> None:
+    """The failed tries were so much earlier, because `let_pass` moves only what Redis knows."""
+    tries = failed_tries.FAILED.entries()
+    for key, failed in tries.items():
+        tries[key] = replace(failed, tried_at=failed.tried_at - seconds)
+
+
+def pending() -> int:
+    async def count() -> int:
+        return len(failed_tries.FAILED.entries())
+
+    return bridge.run(count())
+
+
+def test_without_a_try_the_turn_has_passed_after_the_claim_window(gate: redis.Redis) -> None:
+    sale, first, _ = two_called()
+    let_pass(sale, seconds=CLAIM_S + 1)
+    reported()
+    assert refusal(first.reserve) is Outcome.LAPSED
+    assert Reservation.objects.count() == 0
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told before the retry", "told with the retry"])
+@pytest.mark.parametrize("key", ["once", "another"])
+def test_the_retry_of_a_try_that_failed_in_time_is_judged_as_in_time(away: Any, told: bool, key: str) -> None:
+    sale, first, second = two_called()
+    away(first)
+    let_pass(sale, seconds=CLAIM_S - 1)
+    if told:
+        reported()
+        assert pending() == 0
+    let_pass(sale, seconds=2)
+    bridge.run(earlier(2))
+    tend(sale)
+    if told:
+        assert first.look().state == "called"
+    assert first.reserve(key=key).replayed is False
+    assert refusal(second.reserve) is Outcome.LAPSED
+    assert pending() == 0
+    assert broken(sale) == []
+
+
+def test_the_unit_waits_for_the_retry_and_is_promised_to_nobody_else(away: Any) -> None:
+    sale, people = called("ani", "budi", stock=1)
+    first, second = sorted(people, key=lambda person: person.number())
+    away(first)
+    reported()
+    let_pass(sale, seconds=CLAIM_S + 1)
+    tend(sale)
+    assert second.look().state == "waiting"
+    first.reserve()
+    assert broken(sale) == []
+
+
+def test_a_person_who_does_not_come_back_loses_the_turn_after_twice_the_window(away: Any) -> None:
+    sale, people = called("ani", "budi", stock=1)
+    first, second = sorted(people, key=lambda person: person.number())
+    away(first)
+    reported()
+    let_pass(sale, seconds=2 * CLAIM_S + 1)
+    tend(sale)
+    assert second.look().state == "called"
+    assert refusal(first.reserve) is Outcome.LAPSED
+    second.reserve()
+
+
+def test_failing_again_and_again_gives_no_third_window(away: Any) -> None:
+    sale, first, _ = two_called()
+    away(first)
+    reported()
+    let_pass(sale, seconds=CLAIM_S + 1)
+    away(first)
+    reported()
+    let_pass(sale, seconds=CLAIM_S)
+    assert refusal(first.reserve) is Outcome.LAPSED
+
+
+def test_a_try_after_the_window_gives_nothing(away: Any) -> None:
+    sale, first, _ = two_called()
+    let_pass(sale, seconds=CLAIM_S + 1)
+    away(first)
+    reported()
+    assert refusal(first.reserve) is Outcome.LAPSED
+    assert pending() == 0
+
+
+def test_a_try_before_the_call_and_a_place_that_has_reserved_get_nothing(away: Any, gate: redis.Redis) -> None:
+    sale, people = called("ani", "budi", stock=1)
+    first, second = sorted(people, key=lambda person: person.number())
+    away(second)
+    first.reserve()
+    away(first)
+    assert pending() == 2
+    reported()
+    assert pending() == 0
+    assert gate.zcard(SaleKeys(sale.campaign_id, sale.pk).extra_time(1)) == 0
+
+
+def test_a_refusal_of_redis_is_no_failed_try(gate: redis.Redis) -> None:
+    _, _, second = two_called()
+    assert refusal(second.reserve, ("no-such-thing", 1)) is Outcome.UNKNOWN_OFFER
+    assert pending() == 0
+
+
+def test_a_gate_that_goes_on_being_away_keeps_the_try_for_later(away: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, first, _ = two_called()
+    away(first)
+
+    async def down(*_: Any, **__: Any) -> Any:
+        raise GateDown
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scripts, "tried_in_time", down)
+        with pytest.raises(GateDown):
+            reported()
+    assert pending() == 1
+    reported()
+    assert pending() == 0
+
+
+def test_places_that_tried_in_time_take_no_place_from_people_who_need_extra_time(away: Any) -> None:
+    sale = lobby_sale(stock={"POCO-M3-4-64": 1}, max_entries=500, extra_time_max=1)
+    people = [Shopper(sale, name) for name in ("ani", "budi", "cici")]
+    for person in people:
+        person.enter()
+    open_now(sale)
+    tend(sale)
+    first, second, third = sorted(people, key=lambda person: person.number())
+    away(first)
+    reported()
+
+    def asks(person: Shopper) -> None:
+        bridge.run(extra_time(card=person.card, line=person.line, place=person.place))
+
+    asks(second)
+    assert refusal(asks, third) is Outcome.NO_MORE_TIME
+
+
+def test_every_web_process_reports_its_failed_tries(away: Any) -> None:
+    _, first, _ = two_called()
+    away(first)
+
+    async def some_ticks() -> None:
+        stop = asyncio.Event()
+        ticking = asyncio.create_task(tick.run_ticks(stop=stop))
+        for _ in range(200):
+            if not failed_tries.FAILED.entries():
+                break
+            await asyncio.sleep(0.05)
+        stop.set()
+        await ticking
+
+    bridge.run(some_ticks())
+    assert pending() == 0
