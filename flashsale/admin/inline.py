@@ -4,7 +4,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import InlineModelAdmin
 from django.http import HttpRequest
+
+# A sale has room for as many lines (`line_id_range`). Other tables need fewer.
+ROWS_MAX = 255
 
 
 class LabelledFormSet(forms.BaseInlineFormSet):
@@ -18,7 +22,17 @@ class LabelledFormSet(forms.BaseInlineFormSet):
                 field.widget.attrs["aria-label"] = str(field.label)
 
 
-class EditedInline(admin.TabularInline):
+class BoundedRows(InlineModelAdmin):
+    """At most ROWS_MAX rows. Django would check and draw a thousand for a form that claims to have so many."""
+
+    max_num = ROWS_MAX
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """Refuses a form with more rows, and draws no more."""
+        return super().get_formset(request, obj, **{"absolute_max": ROWS_MAX, **kwargs})
+
+
+class EditedInline(BoundedRows, admin.TabularInline):
     """Rows that the page can add and change."""
 
     formset = LabelledFormSet
