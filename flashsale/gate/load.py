@@ -52,8 +52,8 @@ class LineLoad:
     """A line as the books know it. Where Redis has newer crowd data, that data is kept.
 
     `spent`: numbers that were reserved. `listed`: digests (hex) of the allocation's list. `carried`: how many old
-    numbers the line carries over, 0 for none. `crowd`: the last copy of the bitmaps, and of the channels' counts. `absent`: the numbers of the
-    indexes that are out in it, where the line is drawn.
+    numbers the line carries over, 0 for none. `crowd`: the last copy of the bitmaps, and of the channels' counts.
+    `absent`: the numbers of the indexes that are out in it, where the line is drawn.
     """
 
     line_id: int

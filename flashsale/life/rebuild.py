@@ -113,7 +113,7 @@ def _fill_gate(campaign: int, raised: Mapping[str, int]) -> None:
 def _lock_unknown(campaign: int, *, also_known: bool = False) -> tuple[list[Sale], int]:
     """Locks the rows of the campaign's sales that Redis does not know. Returns them, and how many Redis knows.
 
-    With `also_known` it locks the others, too, so that none of the campaign's counts changes in PostgreSQL.
+    With `also_known` it locks the others, too, so that the campaign's counts in PostgreSQL stay as they are.
     """
     Campaign.objects.select_for_update(no_key=True).get(pk=campaign)
     published = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).order_by("pk")
