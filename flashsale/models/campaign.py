@@ -188,7 +188,7 @@ class Channel(Frozen):
         _("most entries"), default=0, blank=True,
         help_text=_(
             "How many new places this channel may take in each line. 0: our own page and a partner alone in a line may "
-            "fill it, and a partner that shares a line may take half of it."
+            "fill it, and a partner that shares a line may take an equal part of it."
         ),
     )  # fmt: skip
 
