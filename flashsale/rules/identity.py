@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from flashsale.rules import mailbox
 from flashsale.rules.address import canonical_address
+from flashsale.rules.visible import visible
 
 DIGEST_BYTES = 16
 PEPPER_BYTES_MIN = 16
@@ -163,9 +164,7 @@ def _is_one_number(digits: str) -> bool:
 
 
 def _any_phone(digits: str, version: int = CANON_VERSION) -> str:
-    # A number copied from a contact list may stand between invisible marks of text direction (category Cf).
-    visible = (character for character in digits if unicodedata.category(character) != "Cf")
-    digits = "".join(str(unicodedata.decimal(character, character)) for character in visible)
+    digits = "".join(str(unicodedata.decimal(character, character)) for character in visible(digits))
     digits = _AROUND.sub("", digits).translate(_BRACKETS)
     if _DECIMALS.fullmatch(digits) or (version >= 3 and not _is_one_number(digits)):
         return ""
