@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('flashsale', '0016_clock_mark'),
+        ("flashsale", "0016_clock_mark"),
     ]
 
     operations = [
