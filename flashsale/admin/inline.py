@@ -6,6 +6,8 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
+ROWS_MAX = 100
+
 
 class LabelledFormSet(forms.BaseInlineFormSet):
     """Gives every field an accessible name: in a table, only the head of the column shows one."""
@@ -18,7 +20,16 @@ class LabelledFormSet(forms.BaseInlineFormSet):
                 field.widget.attrs["aria-label"] = str(field.label)
 
 
-class EditedInline(admin.TabularInline):
+class BoundedRows:
+    """At most ROWS_MAX rows in a form. Django reads 2,000, and shows them again after an error for longer than 10 s."""
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        """Django's formset with that bound."""
+        bounds = {"max_num": ROWS_MAX, "absolute_max": ROWS_MAX}
+        return super().get_formset(request, obj, **{**bounds, **kwargs})  # type: ignore[misc]
+
+
+class EditedInline(BoundedRows, admin.TabularInline):
     """Rows that the page can add and change."""
 
     formset = LabelledFormSet

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import ActionAdmin, Table
-from flashsale.admin.inline import EditedInline
+from flashsale.admin.inline import BoundedRows, EditedInline
 from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.live_figures import COLUMNS, live_figures, total
 from flashsale.admin.published_sale_actions import (
@@ -62,7 +62,7 @@ class OfferInline(EditedInline):
     extra = 1
 
 
-class LineInline(admin.StackedInline):
+class LineInline(BoundedRows, admin.StackedInline):
     """The lines of a sale: their channels, and the units of each offer."""
 
     model = Allocation
