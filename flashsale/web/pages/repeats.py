@@ -54,9 +54,9 @@ def answered_once(view: View) -> View:
         try:
             response = view(request, **kwargs)
         except BaseException:
-            cache.delete(slot)
+            cache.forget(slot)
             raise
-        cache.set(slot, response.content, KEPT_S)
+        cache.keep(slot, response.content, KEPT_S)
         return response
 
     return wrapper
