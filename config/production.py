@@ -5,6 +5,8 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 DEMO_PROVIDER = "flashsale.providers.payments.demo.DemoProvider"
+# Two modules have the class, so it has two names.
+DEMO_PROVIDERS = {DEMO_PROVIDER, "flashsale.providers.payments.DemoProvider"}
 
 
 # Django's mail backends that write mails to a file, to the terminal, to memory, or nowhere.
@@ -46,7 +48,7 @@ def refusals(
             "FLASHSALE_DEMO is on. A demo shows one-time codes to everybody, takes no money and sends cookies without "
             f"Secure.{because} Unset FLASHSALE_DEMO, in the environment and in secrets.env of the data folder."
         )
-    if signs and payment_provider == DEMO_PROVIDER:
+    if signs and payment_provider in DEMO_PROVIDERS:
         yield (
             f"FLASHSALE_PAYMENT_PROVIDER is the provider of the demo, which takes no money.{because} "
             "Set FLASHSALE_PAYMENT_PROVIDER to the class of your provider (docs/operate.md, Payments)."

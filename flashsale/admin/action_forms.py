@@ -16,6 +16,7 @@ from flashsale.life.rule_set_text import KIND_LABELS
 from flashsale.models import Allocation, CampaignAxis, PublishedRuleSet, Sale, Stock
 from flashsale.models.sale import MESSAGE_BYTES_MAX, POLL_MS_MAX, UNITS_MAX, possible_time, short_enough
 from flashsale.rules.identity import Axis, BadValue, canonical_value
+from flashsale.rules.visible import visible
 
 # A later date is a typing error. Near the last date of the calendar, the closing could not move by the same amount.
 POSTPONED_MOST = timedelta(days=365)
@@ -152,6 +153,10 @@ class ListForm(SaleActionForm):
         self.canon_version = sale.campaign.canon_version
         axes = sale.campaign.axes.filter(hard=True, checked_at=CampaignAxis.CheckedAt.ENTER)
         self.fields["axis"].choices = [(row.axis, KIND_LABELS[row.axis]) for row in axes]  # type: ignore[attr-defined]
+
+    def clean_people(self) -> str:
+        """The rows without invisible characters, such as the byte-order mark at the start of a file."""
+        return visible(self.cleaned_data["people"])
 
     def clean(self) -> dict[str, Any]:
         """Adds an error for each row that cannot be read, with its number and what is wrong with it."""

@@ -189,6 +189,11 @@ class ActionAdmin(RowForm):
         if not request.user.has_perm(action.permission):
             raise PermissionDenied
         rows = self._selected_rows(request)
+        if len(rows) > 1 and not action.bulk:
+            # Its page tells what happens to one row, so another one would change unseen.
+            text = _("%(action)s is possible for one row at a time.")
+            self.message_user(request, text % {"action": action.title}, messages.ERROR)
+            return HttpResponseRedirect(self._back_url(rows))
         form = action.build_form(rows, request.POST if request.method == "POST" else None)
         unopened = action.rows_to_open_first([row for row in rows if action.is_available(row)], request.user)
         if request.method == "POST" and not unopened and form.is_valid():

@@ -57,6 +57,11 @@ DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
 ENTRIES_PER_BUCKET = 45
 
 
+def entered_field(channel: int) -> str:
+    """The field of a line's hash that counts the new places of a channel, where that has a maximum."""
+    return f"entered:{channel}"
+
+
 def buckets_for(max_entries: int, axes: int) -> int:
     """How many place buckets (a power of two, 64 to 65,536) keep each small enough for Redis' compact encoding."""
     enough = max(1, max_entries * axes // ENTRIES_PER_BUCKET)

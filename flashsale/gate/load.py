@@ -31,15 +31,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-from flashsale.gate.client import gate, wall_ms
+from flashsale.gate.client import Script, gate, wall_ms
 from flashsale.gate.held_request import HeldRequest
-from flashsale.gate.keys import SaleKeys
+from flashsale.gate.keys import SaleKeys, entered_field
 from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import SaleCard
 from flashsale.gate.sale_cards import store_card
 from flashsale.rules.clock import ClockLease, line_clock
 
 Item = TypeVar("Item")
+COUNT_AT_LEAST = Script("count_at_least")
 CHUNK = 1000
 # More surveys than a sale has in one epoch. 9,000 epochs fit into the numbers of Lua.
 MARKS_OF_EPOCH = 10**12
@@ -51,8 +52,8 @@ class LineLoad:
     """A line as the books know it. Where Redis has newer crowd data, that data is kept.
 
     `spent`: numbers that were reserved. `listed`: digests (hex) of the allocation's list. `carried`: how many old
-    numbers the line carries over, 0 for none. `crowd`: the last copy of the bitmaps. `absent`: the numbers of the
-    indexes that are out in it, where the line is drawn.
+    numbers the line carries over, 0 for none. `crowd`: the last copy of the bitmaps, and of the channels' counts.
+    `absent`: the numbers of the indexes that are out in it, where the line is drawn.
     """
 
     line_id: int
@@ -99,16 +100,21 @@ class SaleLoad:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The counts for the limits of a campaign, over all its sales: digest (hex) → units, unpaid holds."""
+    """The counts for the limits of a campaign, over all its sales: digest (hex) → units, unpaid holds.
+
+    `others_go_on`: the gate has other sales of the campaign. Its counts stay where they are higher, because it may have
+    taken units that the books have not committed.
+    """
 
     used: dict[str, int]
     unpaid: dict[str, int]
+    others_go_on: bool = False
 
 
 async def load(sales: Sequence[SaleLoad], counts: Counts | None) -> None:
     """Fills the gate with these sales of a campaign; until the last write it refuses them. Safe to repeat.
 
-    Without `counts` the gate keeps the counts that it has, because other sales of the campaign go on. Raises GateDown.
+    Without `counts` the gate keeps the counts that it has. Raises GateDown.
     """
     # Read at the start: a server that restarts or follows another one while it is being filled gets other ids, and goes
     # on refusing.
@@ -153,9 +159,14 @@ async def _forget_uncommitted(keys: SaleKeys, sale: SaleLoad) -> None:
 
 
 async def _count(keys: SaleKeys, counts: Counts) -> None:
-    await gate().redis.delete(keys.used_campaign, keys.unpaid)
-    await _fill(keys.used_campaign, counts.used)
-    await _fill(keys.unpaid, counts.unpaid)
+    if not counts.others_go_on:
+        await gate().redis.delete(keys.used_campaign, keys.unpaid)
+    for key, by_digest in ((keys.used_campaign, counts.used), (keys.unpaid, counts.unpaid)):
+        if not counts.others_go_on:
+            await _fill(key, by_digest)
+            continue
+        for chunk in _chunks(by_digest.items()):
+            await gate().run_script(COUNT_AT_LEAST, [key], [value for pair in chunk for value in pair])
 
 
 async def _line_clock(sale: SaleLoad) -> int:
@@ -198,6 +209,9 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int
         "block": line.block, "held": line.held, "sold": line.sold, "entered": entered, "called": called,
         "lapsed": lapsed, "left": kept.get("left", 0),
     }  # fmt: skip
+    for channel, count in line.crowd.entered.items():
+        name = entered_field(channel)
+        fields[name] = max(count, int(await redis.hget(key, name) or 0))
     if line.cohort is not None:
         fields |= {"cohort": line.cohort, "seed": line.seed}
     if not kept and line.crowd.seen + line.crowd.out:

@@ -1,7 +1,7 @@
 """The types of the other calls: what the gate's scripts get and what they answer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from flashsale.rules.states import PlaceState
@@ -29,14 +29,16 @@ class LookResult:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Two bitmaps of a line, bit n for index n.
+    """Two bitmaps of a line, bit n for index n, and counts of its channels.
 
     `out`: the place was left or voided, or was lost with the gate's memory. `seen`: the gate has seen the place's
-    token, or the place was left, since its memory was lost.
+    token, or the place was left, since its memory was lost. `entered`: how many new places a channel has taken, by its
+    id, where that has a maximum.
     """
 
     out: bytes = b""
     seen: bytes = b""
+    entered: Mapping[int, int] = field(default_factory=dict)
 
     def absent(self) -> list[int]:
         """The indexes that are out."""

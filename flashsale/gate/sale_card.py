@@ -141,11 +141,11 @@ class SaleCard:
     def entries_most(self, line: LineCard, channel: ChannelCard) -> int:
         """How many new places of a line may go to the people of a channel; 0: as many as the line has.
 
-        A partner that shares the line may take half of it. The partner only says who its people are, so it could fill
-        the line with people who do not exist, and leave nothing to the other channels.
+        Each partner that shares the line may take an equal part of it. Partners only say who their people are, so they
+        could fill the line with people who do not exist, and leave nothing to the other channels.
         """
         shares = len(line.channels) > 1 and not channel.proves_by_code
-        return channel.entries_max or (self.max_entries // 2 if shares else 0)
+        return channel.entries_max or (self.max_entries // len(line.channels) if shares else 0)
 
     def line(self, code: str) -> LineCard | None:
         """The line with this code, or None."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 from flashsale.gate import due_sales
 from flashsale.gate.client import GateCache, GateDown, Script, gate
-from flashsale.gate.keys import DIRECTORY, SaleKeys
+from flashsale.gate.keys import DIRECTORY, SaleKeys, entered_field
 from flashsale.gate.messages import Crowd
 from flashsale.gate.sale_card import CarriedCard, ForgedCard, LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
@@ -182,10 +182,14 @@ async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:
 
 
 async def crowd(card: SaleCard, line: LineCard) -> Crowd | Outcome:
-    """Which places of a line are out, and which were seen. Raises GateDown."""
+    """Which places of a line are out, which were seen, and how many its channels have taken. Raises GateDown."""
     keys, n = keys_of(card), line.line_id
-    reply = await gate().run_script(CROWD, [keys.state, keys.out(n), keys.seen(n)], [])
-    return Crowd(*reply[1:]) if len(reply) > 1 else Outcome.NOT_READY
+    capped = [x.id for x in card.channels if x.code in line.channels and card.entries_most(line, x)]
+    where = [keys.state, keys.out(n), keys.seen(n), keys.line(n)]
+    reply = await gate().run_script(CROWD, where, [entered_field(id_) for id_ in capped])
+    if len(reply) == 1:
+        return Outcome.NOT_READY
+    return Crowd(reply[1], reply[2], {id_: n for id_, n in zip(capped, reply[3:], strict=True) if n})
 
 
 async def given_up(card: SaleCard, old: CarriedCard, index: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from flashsale.gate.client import GateCache, Script, gate
 from flashsale.gate.coalesce import Coalescer, TooManyWaiting
 from flashsale.gate.held_request import HeldRequest, ReserveRequest
-from flashsale.gate.keys import SaleKeys
+from flashsale.gate.keys import SaleKeys, entered_field
 from flashsale.gate.messages import UNLIMITED_CALLER, Caller, EnterResult, EntryRequest, LookResult, Survey
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.rules.clock import ClockLease
@@ -87,7 +87,7 @@ async def _enter_batch(
          *keys.paces([f"{request.digests[0].hex()}{proof}" for request in requests]),
          *keys.paces([request.caller for request in requests]), *keys.places(digests, card.buckets)],
         [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(requests), raw, raw.hex(),
-         int(channel.proves_by_code), f"entered:{channel.id}", card.entries_most(line, channel),
+         int(channel.proves_by_code), entered_field(channel.id), card.entries_most(line, channel),
          *(request.carried for request in requests if line.carries)],
     )  # fmt: skip
     return list(reply)

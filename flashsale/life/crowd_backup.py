@@ -9,7 +9,8 @@ has changed:
     what                                            how often                       where in PostgreSQL
     counts: entered, called, lapsed                 once a second                   Allocation
     bitmaps: who is out of the line, who was seen   as 32 KiB a second allow        CrowdBackup
-    (1 bit for each index)
+    (1 bit for each index); how many new places
+    each channel with a maximum has taken
 
 * Counts never shrink: of two processes, the greater count stays, whichever writes last.
 * A copy is written only while the sale's epoch is still the one that was read. A rebuild raises the epoch, so a slow
@@ -95,5 +96,6 @@ def write_crowd_backup(card: SaleCard, allocation: int, counts: Mapping[str, int
 
 
 def store_crowd(allocation: int, crowd: Crowd) -> None:
-    """Writes the bitmaps of a line. The caller's transaction must have locked the sale's row."""
-    CrowdBackup.objects.update_or_create(allocation_id=allocation, defaults={"out": crowd.out, "seen": crowd.seen})
+    """Writes the copy of a line's crowd. The caller's transaction must have locked the sale's row."""
+    copy = {"out": crowd.out, "seen": crowd.seen, "entered": dict(crowd.entered)}
+    CrowdBackup.objects.update_or_create(allocation_id=allocation, defaults=copy)

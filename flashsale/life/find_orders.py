@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from flashsale.life.enter import digester
 from flashsale.models import Campaign, LimitSlot, Record, Reservation, Trait, UnpaidHold
 from flashsale.rules.identity import Axis, BadValue
+from flashsale.rules.visible import visible
 
 FOUND_MAX = 100
 TYPED_MAX = 200
@@ -32,7 +33,7 @@ def find_orders(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
     trail gets who searched, by what kind of value, and what was found; never the value.
     Raises ValidationError for a value that is no id, reference, phone or e-mail.
     """
-    value = typed.strip()
+    value = " ".join(visible(typed).split())  # a no-break space or a tab becomes a space
     filters, people = {}, {}
     if len(value) <= TYPED_MAX and value.isprintable():
         filters, people = _order_filters(value), dict(_people_with(value))

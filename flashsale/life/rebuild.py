@@ -96,25 +96,31 @@ def _fill_gate(campaign: int, raised: Mapping[str, int]) -> None:
     # Filling Redis with a large sale takes up to a minute. A process that is stopped meanwhile must keep its rows
     # locked, because otherwise another process would fill Redis at the same time.
     allow_long_idle()
-    rows, others = _lock_unknown(campaign)
+    lost = any(epoch > 1 for epoch in raised.values())
+    rows, others = _lock_unknown(campaign, also_known=lost)
     # Another process may have raised the epochs since, for the same loss. SQLite has no advisory locks.
     rows = [row for row in rows if row.code in raised and row.epoch >= raised[row.code]]
     if rows:
-        # When Redis knows another sale of the campaign, it has the campaign's counts, and they are newer than a
-        # snapshot.
-        counts = None if others else snapshot.counts_of(campaign, card_of(rows[0]))
+        # When Redis knows another sale of the campaign, it has the campaign's counts, too. Those of a publication are
+        # right. After a loss they may be old, because a memory that is put back is not noticed in a sale that rests.
+        counts = None
+        if lost or not others:
+            counts = snapshot.counts_of(campaign, card_of(rows[0]), others_go_on=others > 0)
         sales = snapshot.sales_of(rows, cards_of(rows))
         bridge.run(load.load(sales, counts))
 
 
-def _lock_unknown(campaign: int) -> tuple[list[Sale], int]:
-    """Locks the rows of the campaign's sales that Redis does not know. Returns them, and how many Redis knows."""
+def _lock_unknown(campaign: int, *, also_known: bool = False) -> tuple[list[Sale], int]:
+    """Locks the rows of the campaign's sales that Redis does not know. Returns them, and how many Redis knows.
+
+    With `also_known` it locks the others, too, so that the campaign's counts in PostgreSQL stay as they are.
+    """
     Campaign.objects.select_for_update(no_key=True).get(pk=campaign)
     published = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT).order_by("pk")
     every = list(published.values_list("pk", flat=True))
     known = bridge.run(inspect.known_sales([(campaign, id_) for id_ in every]))
     ids = [id_ for id_, is_known in zip(every, known, strict=True) if not is_known]
-    for id_ in ids:
+    for id_ in every if also_known else ids:
         lock_sale(id_, exclusive=True)
     return list(published.filter(pk__in=ids).select_related("campaign")), len(every) - len(ids)
 

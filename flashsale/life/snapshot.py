@@ -40,11 +40,12 @@ class _Row:
     deadline_ms: int
 
 
-def counts_of(campaign: int, card: SaleCard) -> load.Counts:
+def counts_of(campaign: int, card: SaleCard, *, others_go_on: bool) -> load.Counts:
     """The counts for the campaign's limits, on the axes that the gate counts."""
     return load.Counts(
         used=_counted(LimitSlot.objects.filter(scope=LimitSlot.campaign_scope(campaign)), card),
         unpaid=_counted(UnpaidHold.objects.filter(campaign=campaign), card),
+        others_go_on=others_go_on,
     )
 
 
@@ -144,6 +145,12 @@ def _held_request(
     return HeldRequest(request, units, int(row.made_at.timestamp() * 1000), row.deadline_ms)
 
 
+def crowd_of(backup: CrowdBackup) -> Crowd:
+    """The copy of a line's crowd. JSON has the ids of the channels as text."""
+    entered = {int(channel): count for channel, count in backup.entered.items()}
+    return Crowd(bytes(backup.out), bytes(backup.seen), entered)
+
+
 def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) -> load.LineLoad:
     reserved = [row for row in rows if row.allocation_id == line.pk]
     by_state: Counter[str] = Counter()
@@ -155,7 +162,7 @@ def _line_of(line: Allocation, rows: Sequence[_Row], counted: Sequence[_Row]) ->
     # The draw writes the cohort, perhaps before `entered` is written. All indexes of a cohort were given.
     entered = max([line.entered, line.cohort or 0, *(row.index for row in reserved)])
     backup = CrowdBackup.objects.filter(allocation=line).first()
-    crowd = Crowd(bytes(backup.out), bytes(backup.seen)) if backup else Crowd()
+    crowd = crowd_of(backup) if backup else Crowd()
     seed = bytes.fromhex(line.seed)
     return load.LineLoad(
         line_id=line.line_id, block=line.block, cohort=line.cohort, seed=line.seed, called=called,

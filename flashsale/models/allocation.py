@@ -132,5 +132,5 @@ def refuse_other_channels(instance: Any, action: str, reverse: bool, pk_set: set
     if reverse:
         lines = list(instance.allocations.all() if pk_set is None else Allocation.objects.filter(pk__in=pk_set))
     changes = action == "pre_clear" or bool(pk_set)
-    if changes and any(line.is_frozen for line in lines):
+    if changes and any(line.locked_and_published() for line in lines):
         raise FrozenChange(str(Allocation.frozen_text), code="frozen")

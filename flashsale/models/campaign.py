@@ -1,6 +1,7 @@
 """A campaign, its channels, and the axes by which it knows people."""
 
 import os
+import re
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.core.exceptions import ValidationError
@@ -26,18 +27,26 @@ def new_salt() -> bytes:
 
 # How people in Indonesia call their three time zones.
 INDONESIAN_ZONES = {"wib": "Asia/Jakarta", "wita": "Asia/Makassar", "wit": "Asia/Jayapura"}
+# IANA names that say nothing about where buyers live, or the opposite of what people read: Etc/GMT+7 is seven hours
+# behind UTC.
+MISLEADING_ZONE = re.compile(r"Factory|localtime|(Etc/)?GMT[+-]\d+")
+
+
+def zone_names() -> set[str]:
+    """The IANA names that a campaign may have."""
+    return {name for name in available_timezones() if not MISLEADING_ZONE.fullmatch(name)}
 
 
 def zone_name(text: str) -> str:
     """The IANA name of the time zone that a person typed, in any case; the text itself if there is no such zone."""
     typed = text.strip().casefold()
-    names = {name.casefold(): name for name in available_timezones()} | INDONESIAN_ZONES
+    names = {name.casefold(): name for name in zone_names()} | INDONESIAN_ZONES
     return names.get(typed, text)
 
 
 def known_time_zone(name: str) -> None:
-    """Raises ValidationError unless this is the name of an IANA time zone."""
-    if name not in available_timezones():
+    """Raises ValidationError unless this is the name of an IANA time zone that a campaign may have."""
+    if name not in zone_names():
         raise ValidationError(
             _("%(name)s is no time zone. Write WIB, WITA, WIT, or a name such as Asia/Jakarta."), params={"name": name}
         )
@@ -188,7 +197,7 @@ class Channel(Frozen):
         _("most entries"), default=0, blank=True,
         help_text=_(
             "How many new places this channel may take in each line. 0: our own page and a partner alone in a line may "
-            "fill it, and a partner that shares a line may take half of it."
+            "fill it, and a partner that shares a line may take an equal part of it."
         ),
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db import models, transaction
+from django.db import NotSupportedError, models, transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -54,9 +54,33 @@ class FrozenRows(models.QuerySet[Any]):
         if not frozen:
             return super().update(**values)
         with transaction.atomic(using=self.db):
-            if any(row.locked_and_published() for row in self):
+            rows = list(self)
+            if any(row.locked_and_published() for row in rows):
                 raise FrozenChange(dict.fromkeys(frozen, self.model.frozen_text), code="frozen")
-            return super().update(**values)
+            count = super().update(**values)
+            if self._moved_into_published(frozen, [row.pk for row in rows]):
+                raise FrozenChange(dict.fromkeys(frozen, self.model.frozen_text), code="frozen")
+            return count
+
+    def _moved_into_published(self, fields: Iterable[str], pks: Iterable[Any]) -> bool:
+        """Whether an update gave rows of a draft to something that is published. Asked after it, as it may compute."""
+        if _name(self.model) not in COMPLETE or self.model.frozen_with[0] not in fields:
+            return False
+        moved = self.model._base_manager.using(self.db).filter(pk__in=pks)  # noqa: SLF001
+        return any(row.locked_and_published() for row in moved)
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, update_conflicts: bool = False, **kwargs: Any) -> list[Any]:
+        """As Django's. Raises FrozenChange if a row would be added to what is published.
+
+        Raises NotSupportedError for `update_conflicts`, because the database alone knows which rows it would change.
+        """
+        if update_conflicts:
+            raise NotSupportedError("bulk_create cannot update rows that a publication may have frozen.")
+        rows = list(objs)
+        with transaction.atomic(using=self.db):
+            if _name(self.model) in COMPLETE and any(row.locked_and_published() for row in _one_for_each_owner(rows)):
+                raise FrozenChange(str(self.model.frozen_text), code="frozen")
+            return super().bulk_create(rows, *args, **kwargs)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """As Django's. Raises FrozenChange if a row is published."""
@@ -145,13 +169,22 @@ class Frozen(models.Model):
             return
         columns = [self._meta.get_field(name).attname for name in (fields or self.frozen_fields())]  # type: ignore[union-attr]
         changed = [name for name in columns if getattr(self, name) != getattr(before, name)]
-        if changed and before.locked_and_published():
+        if not changed:
+            return
+        # A row of a draft may be on its way into something that is published.
+        moved = _name(type(self)) in COMPLETE and self._meta.get_field(self.frozen_with[0]).attname in changed  # type: ignore[union-attr]
+        if before.locked_and_published() or (moved and self.locked_and_published()):
             names = [self._meta.get_field(name).name for name in changed]
             raise FrozenChange(dict.fromkeys(names, self.frozen_text), code="frozen")
 
 
 def _name(model: type[models.Model]) -> str:
     return model._meta.model_name or ""  # noqa: SLF001 - Django's documented way to a name
+
+
+def _one_for_each_owner(rows: Iterable[Frozen]) -> Iterable[Frozen]:
+    """One row of each campaign, sale or line that owns some of these rows."""
+    return {getattr(row, f"{row.frozen_with[0]}_id"): row for row in rows}.values()
 
 
 def _columns(model: type[models.Model], values: Iterable[str]) -> set[str]:

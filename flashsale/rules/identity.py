@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from flashsale.rules import mailbox
 from flashsale.rules.address import canonical_address
+from flashsale.rules.visible import visible
 
 DIGEST_BYTES = 16
 PEPPER_BYTES_MIN = 16
@@ -141,10 +142,12 @@ _DECIMALS = re.compile(r"[^.]*\.\W*(?:\d\d|0+)\W*|.*\.\W*\d\W*")
 
 # From version 3 on, each of these is refused, because its digits together are the phone of another person:
 # something else than digits and separators (a price, a percentage), brackets behind the area code (a second number, a
-# note), a whole mobile number with one or two digits behind it (a count, an extension, the decimals of a cell).
+# note), a whole mobile number with one or two digits behind it (a count, an extension, the decimals of a cell), or the
+# same behind groups of digits, where another separator sets it apart from the groups.
 _SEPARATED = re.compile(r"[+\d\s().\-‐-―−]+")
 _LATE_BRACKET = re.compile(r"(?:\d\D*){6}\(")
 _WHOLE_AND_MORE = re.compile(rf"\D*(?:62|0)?{_HOME.mobile.national_number_pattern}\D+\d\d?\D*", re.ASCII)
+_GROUPS_AND_MORE = re.compile(r".*\d(\D+)\d+(?!\1\d)\D+\d\d?\D*")
 # A number without country and without zero can only be a mobile number of the home region, which begins with 8.
 _HOME_OR_FULL = re.compile(r"[^\d+]*(?:\+|0|6\D*2|8)")
 
@@ -156,13 +159,12 @@ def _is_one_number(digits: str) -> bool:
         and _HOME_OR_FULL.match(digits)
         and not _LATE_BRACKET.search(digits)
         and not _WHOLE_AND_MORE.fullmatch(digits)
+        and not _GROUPS_AND_MORE.fullmatch(digits)
     )
 
 
 def _any_phone(digits: str, version: int = CANON_VERSION) -> str:
-    # A number copied from a contact list may stand between invisible marks of text direction (category Cf).
-    visible = (character for character in digits if unicodedata.category(character) != "Cf")
-    digits = "".join(str(unicodedata.decimal(character, character)) for character in visible)
+    digits = "".join(str(unicodedata.decimal(character, character)) for character in visible(digits))
     digits = _AROUND.sub("", digits).translate(_BRACKETS)
     if _DECIMALS.fullmatch(digits) or (version >= 3 and not _is_one_number(digits)):
         return ""

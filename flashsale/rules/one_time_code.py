@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from flashsale.rules.visible import visible
+
 CODE_DIGITS = 6
 # A message with a code has a few hundred characters.
 TYPED_CHARS_MAX = 1000
@@ -20,11 +22,9 @@ def read_code(typed: str) -> str:
     """
     if len(typed) > TYPED_CHARS_MAX:
         return ""
-    # Full-width digits and no-break spaces become the plain ones. Marks of text direction (category Cf) are invisible.
-    visible = (
-        character for character in unicodedata.normalize("NFKC", typed) if unicodedata.category(character) != "Cf"
-    )
-    text = "".join(str(unicodedata.decimal(character, character)) for character in visible)
+    # Full-width digits and no-break spaces become the plain ones.
+    plain = visible(unicodedata.normalize("NFKC", typed))
+    text = "".join(str(unicodedata.decimal(character, character)) for character in plain)
     numbers = {re.sub("[^0-9]", "", number) for number in _NUMBER.findall(text)}
     long = [number for number in numbers if len(number) >= CODE_DIGITS]
     return long[0] if len(long) == 1 and len(long[0]) == CODE_DIGITS else ""

@@ -45,6 +45,9 @@ def test_an_order_is_found_by_phone_and_mail_in_any_spelling(bob: Client) -> Non
     ani, _ = buy(lobby_sale(), ["ani", "budi"])
     phone = _phone("ani")
     spellings = [phone, f"+62 {phone[1:5]}-{phone[5:]}", f" 62{phone[1:]}\n", "ani@example.com", " ANI@Example.COM "]
+    # As copied from a contact list, a chat or a table: marks of text direction, no-break spaces, a tab, a BOM.
+    spellings += [f"\u202a+62{phone[1:]}\u202c", f"{phone[:4]}\u00a0{phone[4:8]}\u00a0{phone[8:]}", f"\ufeff{phone}"]
+    spellings += [f"{phone[:4]}\t{phone[4:]}", "ani@example.com\u200b", f"\u200e{ani.pk}"]
     assert {spelling: _find(bob, spelling) for spelling in spellings} == {spelling: [ani] for spelling in spellings}
 
 

@@ -86,6 +86,17 @@ def object_of(model: Any) -> Any:
     return model.objects.first()
 
 
+def test_a_step_for_one_row_is_not_performed_on_several(alice: Client) -> None:
+    """Its page says what happens to one row, so a second row would change unseen."""
+    sales = [lobby_sale(), lobby_sale()]
+    before, records = list(Sale.objects.order_by("pk").values()), Record.objects.count()
+    for url in (_url("sale", "pause", *(sale.pk for sale in sales)), _url("sale", "pause", sales[0].pk, sales[0].pk)):
+        page = alice.get(url, follow=True)
+        assert messages_on(page) == ["Pause is possible for one row at a time."]
+        assert messages_on(alice.post(url, {"message": "Back soon"}, follow=True)) == messages_on(page)
+    assert (list(Sale.objects.order_by("pk").values()), Record.objects.count()) == (before, records)
+
+
 def test_a_step_whose_page_is_old_is_refused_and_changes_nothing(alice: Client) -> None:
     sale = lobby_sale()
     page = alice.get(_url("sale", "pause", sale.pk))

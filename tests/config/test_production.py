@@ -46,9 +46,13 @@ def run(
         (SITE | SHOP | {"FLASHSALE_DEBUG": "1"}, ["FLASHSALE_DEBUG is on", "Unset FLASHSALE_DEBUG"]),
         (SITE | SHOP | {"FLASHSALE_DEMO": "1"}, ["FLASHSALE_DEMO is on", "Unset FLASHSALE_DEMO"]),
         (SITE, ["FLASHSALE_PAYMENT_PROVIDER is the provider of the demo", "Set FLASHSALE_PAYMENT_PROVIDER"]),
+        (
+            SITE | {"FLASHSALE_PAYMENT_PROVIDER": "flashsale.providers.payments.DemoProvider"},
+            ["FLASHSALE_PAYMENT_PROVIDER is the provider of the demo", "Set FLASHSALE_PAYMENT_PROVIDER"],
+        ),
         (SHOP | {"FLASHSALE_DEBUG": "true"}, ["FLASHSALE_DEBUG is on", "Unset FLASHSALE_DEBUG"]),
     ],
-    ids=["debug", "demo", "provider", "debug without a demo"],
+    ids=["debug", "demo", "provider", "provider by another name", "debug without a demo"],
 )
 @pytest.mark.slow
 def test_no_server_starts_with_a_setting_of_a_demo(

@@ -21,7 +21,7 @@ from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, tend
 from tests.faults.steps import broken, buy, called, close_gate, dying, in_gate, recover, refused_by_the_gate, wipe
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -285,6 +285,31 @@ def test_all_sales_of_a_campaign_come_back_at_once_and_a_cancellation_in_one_cou
     cancel.cancel(reservation=order.pk, channel=order.channel_id, code="buyer_request")
     assert there.reserve().replayed is False
     assert broken(one) == []
+
+
+def test_a_memory_that_is_put_back_while_another_sale_rests_does_not_forget_limits_and_unpaid_holds(
+    server: RedisServer,
+) -> None:
+    campaign = poco_campaign()
+    running, resting = (lobby_sale(campaign, stock={PHONE: 4}, max_entries=1000) for _ in range(2))
+    ani, budi = Shopper(running, "ani"), Shopper(running, "budi")
+    ani.enter(), budi.enter()
+    open_now(running)
+    tend(running), tend(resting)
+    old = memory_of(server)
+    buy(ani)
+    order = buy(budi)
+    cancel.cancel(reservation=order.pk, channel=order.channel_id, code="buyer_request")
+    tend(running)
+    put_back(server, old)
+    recover(running)
+    assert [card_of(sale).epoch for sale in (running, resting)] == [2, 1]
+    redis_has = bridge.run(inspect.used_limits(card_of(running)))
+    assert sorted(redis_has.values()) == [1, 1]
+    with redis.Redis(host="127.0.0.1", port=server.port) as inside:
+        assert inside.hvals(f"fs:{{{campaign.pk}}}:unpaid") == [b"1", b"1"]
+    assert refusal(Shopper(resting, "ani").enter) is Outcome.LIMIT_REACHED
+    assert broken(running) == broken(resting) == []
 
 
 def test_units_on_their_way_to_the_next_line_are_offered_once_after_a_restart(

@@ -40,8 +40,8 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
 
 
 def test_every_script_is_called_here() -> None:
-    # These two belong to the installation and to no sale.
-    assert set(ACTS) == {path.stem for path in SCRIPTS} - {"take_due", "look_again"}
+    # The first two belong to the installation and to no sale. The third belongs to a campaign that is being loaded.
+    assert set(ACTS) == {path.stem for path in SCRIPTS} - {"take_due", "look_again", "count_at_least"}
 
 
 @pytest.mark.parametrize("name", ACTS)

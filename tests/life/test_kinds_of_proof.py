@@ -4,8 +4,10 @@ from collections import deque
 from typing import Any
 
 import pytest
+import redis
 
 from flashsale.gate import bridge, client, keys
+from flashsale.life import crowd_backup, tick
 from flashsale.life.enter import Entry, digest_identity, enter
 from flashsale.life.leave import leave
 from flashsale.life.look import look
@@ -14,7 +16,15 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PlaceState
 from flashsale.rules.token_buckets import IDENTITY_BUCKET
-from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, refusal, tend
+from tests.factories import (
+    PHONE,
+    Shopper,
+    lobby_sale,
+    open_now,
+    poco_campaign,
+    refusal,
+    tend,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 BUDI = {Axis.PHONE: "081234567801", Axis.EMAIL: "budi@example.com"}
@@ -123,12 +133,58 @@ def test_after_a_loss_of_the_gate_a_partners_token_does_not_take_the_digests_of_
     assert (thief.enter().index, thief.entry.created) == (1, False)
 
 
+async def forget_copies() -> None:
+    crowd_backup.WRITTEN.entries().clear()
+
+
 async def forget_places(buckets: list[str]) -> None:
     await client.gate().redis.delete(*buckets)
 
 
+def people_of(sale: Sale, channel: str, numbers: range) -> list[Person]:
+    """People who come through a channel, one for each number."""
+    mailbox = f"{channel.replace('.', '')}@example.com"
+    return [Person(sale, channel, phone=f"0812345{n:05d}", email=f"{n}{mailbox}") for n in numbers]
+
+
+def how_many_enter(sale: Sale, people: list[Person]) -> int:
+    """How many of these people get a new place. The others are refused because of a full line."""
+    answers: list[bool | Outcome] = []
+    for person in people:
+        try:
+            answers.append(person.enter().created)
+        except Refused as refused:
+            answers.append(refused.outcome)
+        tend(sale)  # adds a block of indexes
+    assert set(answers) <= {True, Outcome.LINE_FULL}
+    return answers.count(True)
+
+
+def test_partners_that_share_a_line_leave_our_own_page_its_part() -> None:
+    sale = shared_line(max_entries=9)
+    for first, partner in ((100, PARTNER), (200, OTHER_PARTNER)):
+        assert how_many_enter(sale, people_of(sale, partner, range(first, first + 5))) == 3
+    assert how_many_enter(sale, people_of(sale, PAGE, range(300, 305))) == 3
+
+
+def test_after_a_loss_of_the_gate_a_partner_does_not_get_its_part_of_the_line_again(gate: redis.Redis) -> None:
+    campaign = poco_campaign()
+    Channel.objects.filter(campaign=campaign, code=PARTNER).update(entries_max=4)
+    line = {"code": "shared", "channels": [PARTNER, PAGE], "stock": {PHONE: 10}}
+    sale = lobby_sale(campaign, lines=[line], max_entries=1000)
+    assert how_many_enter(sale, people_of(sale, PARTNER, range(3))) == 3
+    bridge.run(forget_copies())
+    tend(sale)
+    gate.flushall()
+    bridge.run(tick.mend_all())
+    tend(sale)
+    assert how_many_enter(sale, people_of(sale, PARTNER, range(100, 103))) == 1
+    assert how_many_enter(sale, people_of(sale, PAGE, range(200, 203))) == 3
+
+
 def test_a_partner_that_shares_a_line_fills_half_of_it_at_most() -> None:
-    sale = shared_line(max_entries=4)
+    line = {"code": "shared", "channels": [PARTNER, PAGE], "stock": {PHONE: 10}}
+    sale = lobby_sale(lines=[line], max_entries=4)
     people = [Person(sale, PARTNER, phone=f"08123456781{n}", email=f"{n}@example.com") for n in range(3)]
     assert [person.enter().created for person in people[:2]] == [True, True]
     before = people[2].card

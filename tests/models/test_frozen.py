@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import connection, models, transaction
+from django.db import NotSupportedError, connection, models, transaction
 from django.utils import timezone, translation
 
 from flashsale.life import sale_control
@@ -158,6 +158,53 @@ def test_nothing_is_added_to_what_is_published(name: str) -> None:
     with pytest.raises(FrozenChange, match="published"):
         row.save()
     assert type(row).objects.count() == count
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_a_row_of_a_draft_does_not_move_into_what_is_published(name: str) -> None:
+    draft, published = (_row(name, draft_sale()), _row(name, lobby_sale()))
+    owner = type(draft).frozen_with[0]
+    for field in {"code", "sku"} & {field.name for field in draft._meta.fields}:
+        type(draft)._base_manager.filter(pk=draft.pk).update(**{field: "another"})
+    if name == "campaignaxis":
+        type(draft)._base_manager.filter(pk=draft.pk).update(axis="account")
+    if name == "allocation":
+        type(draft)._base_manager.filter(pk=draft.pk).update(line_id=9)
+    if name == "stock":
+        type(draft)._base_manager.filter(pk=draft.pk).update(offer=published.allocation.sale.offers.last())
+    draft.refresh_from_db()
+    stored = type(draft)._base_manager.order_by("pk")
+    before, rows = list(stored.values()), type(draft).objects.filter(pk=draft.pk)
+    target = getattr(published, owner)
+    for values in ({owner: target}, {f"{owner}_id": target.pk}):
+        with pytest.raises(FrozenChange, match="published"):
+            rows.update(**values)
+    setattr(draft, owner, target)
+    for call in (draft.save, draft.clean, lambda: draft.save(update_fields=[owner])):
+        with pytest.raises(FrozenChange, match="published"):
+            call()
+    with pytest.raises(FrozenChange, match="published"):
+        rows.bulk_update([draft], [owner])
+    assert list(stored.values()) == before
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_nothing_is_added_to_what_is_published_in_bulk(name: str) -> None:
+    row = _row(name, lobby_sale())
+    rows, before = type(row).objects, list(type(row).objects.values())
+    row.pk, row._state.adding = None, True
+    with pytest.raises(FrozenChange, match="published"):
+        rows.bulk_create([row], ignore_conflicts=True)
+    with pytest.raises(NotSupportedError, match="bulk_create"):
+        rows.bulk_create([row], update_conflicts=True, update_fields=["id"], unique_fields=["id"])
+    assert list(rows.values()) == before
+
+
+def test_rows_of_a_draft_are_added_in_bulk() -> None:
+    """The control: it is the publication that refuses."""
+    draft = draft_sale()
+    Offer.objects.bulk_create([Offer(sale=draft, sku="A", name="A", price=1), Offer(sale=draft, sku="B", price=2)])
+    assert set(draft.offers.filter(sku__in="AB").values_list("sku", "price")) == {("A", 1), ("B", 2)}
 
 
 def test_the_channels_of_a_published_line_stay() -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from flashsale.models import ApiCall, DemoCharge, Payment, Sale
 from flashsale.providers.payments import DEMO_LATER, DemoProvider
+from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web.api.document import openapi
+from flashsale.web.hot.http import parse_json_object
 from tests.factories import PHONE, open_now
 from tests.web.asgi import Reply, send_request
 from tests.web.partner import ORDER, Partner
@@ -50,8 +52,9 @@ class Caller:
     def body(self, path: str) -> dict[str, Any]:
         return self.bodies[path.rpartition("/")[2]]
 
-    def send(self, path: str, method: str, *, query: str = "", body: dict[str, Any] | None = None) -> Reply:
-        raw = b"" if body is None else json.dumps(body).encode()
+    def send(self, path: str, method: str, *, query: str = "", body: dict[str, Any] | str | None = None) -> Reply:
+        text = body if isinstance(body, str) else json.dumps(body)
+        raw = b"" if body is None else text.encode()
         headers: dict[str, Any] = {"authorization": f"Bearer {self.key}", "idempotency_key": "strict"}
         if path == CALLBACK:
             headers = self._signed(raw)
@@ -123,6 +126,54 @@ def test_an_unknown_member_is_refused_by_every_operation_at_every_depth(caller: 
             assert (path, place, found) == (path, place, (422, "unknown_field"))
             assert "colour" in problem["detail"]
     assert everything() == before
+
+
+def repeated(body: Any) -> list[str]:
+    """The body as JSON, each time with the first member of one of its objects there twice."""
+    if isinstance(body, list):
+        return [f"[{text}]" for value in body[:1] for text in repeated(value)]
+    if not isinstance(body, dict) or not body:
+        return []
+    parts = {name: f"{json.dumps(name)}: {json.dumps(value)}" for name, value in body.items()}
+    texts = ["{" + ", ".join([next(iter(parts.values())), *parts.values()]) + "}"]
+    inner = [(name, text) for name, value in body.items() for text in repeated(value)]
+    return texts + [
+        "{" + ", ".join({**parts, name: f"{json.dumps(name)}: {text}"}.values()) + "}" for name, text in inner
+    ]
+
+
+def test_a_member_that_is_there_twice_is_refused_by_every_operation_at_every_depth(
+    caller: Caller, everything: Snapshot
+) -> None:
+    before, tried = everything(), 0
+    for path in POSTS:
+        for text in repeated(caller.body(path)):
+            reply = caller.send(path, "post", body=text)
+            assert (path, text, reply.status, reply.json["code"]) == (path, text, 400, "malformed")
+            tried += 1
+    assert tried == 18
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": "\\"", "a": 1}',
+        '{"a": "\\\\", "a": "\\\\"}',
+        '{"a": {"b": [{"c": 1, "c": 1}]}}',
+        '{"\\u0061": 1, "a": 1}',
+    ],
+)
+def test_a_member_that_is_there_twice_is_found_behind_every_spelling(text: str) -> None:
+    with pytest.raises(Refused, match=Outcome.MALFORMED):
+        parse_json_object(text.encode())
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": "\\"", "b": "\\"a\\""}', '{"a": "\\u0022", "A": 1}', '{"a": {"a": [{"a": 1}, {"a": 1}]}}', "{}"]
+)
+def test_a_body_that_says_each_thing_once_is_read(text: str) -> None:
+    assert parse_json_object(text.encode()) == json.loads(text)
 
 
 def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> None:
