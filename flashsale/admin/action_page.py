@@ -103,7 +103,7 @@ class Action(ABC):
         return forms.Form(data)
 
     def shown_values(self, row: Any) -> Any:  # noqa: ARG002 - most decide by the state alone
-        """What the page shows of the row that a user decides about, as JSON. If it has changed, nothing is done."""
+        """The values of the row that the page shows, as JSON. If they have changed since, the action does nothing."""
         return None
 
     @abstractmethod

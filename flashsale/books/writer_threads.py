@@ -39,7 +39,7 @@ class Writer:
         self._thread: threading.Thread | None = None
 
     def submit(self, winner: NewReservation) -> "asyncio.Future[Outcome]":
-        """A future of PostgreSQL's answer, for the running event loop.
+        """A future that gets PostgreSQL's answer. It belongs to the running event loop.
 
         It raises Django's Error when PostgreSQL does not answer.
         """

@@ -132,8 +132,8 @@ class Frozen(models.Model):
 
     @property
     def is_published(self) -> bool:
-        """Whether this campaign or sale is published. Other rows follow `frozen_with`."""
-        raise NotImplementedError
+        """Whether the campaign or sale of this row is published. The two answer for themselves."""
+        return self._owner().is_published
 
     @property
     def is_frozen(self) -> bool:

@@ -208,7 +208,7 @@ local function packed_place_of(bucket, digest, by_code)
   return not by_code and redis.call('HGET', bucket, digest .. WORD)
 end
 
--- Lets a digest lead to a packed place, for the kind of proof that the packed place has.
+-- Stores the packed place of a digest. The sign of the packed place says which kind of proof it is for.
 local function keep_place(bucket, digest, packed)
   local by_code, known = is_by_code(packed), redis.call('HGET', bucket, digest)
   if known and is_by_code(known) ~= by_code then
