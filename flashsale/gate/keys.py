@@ -5,6 +5,7 @@
 | pattern                         | type   | meaning                                                                  |
 |---------------------------------|--------|--------------------------------------------------------------------------|
 | fs:sales                        | HASH   | sale code → "campaign id:sale id", the directory                         |
+| fs:provider_pace:<account>      | STRING | when a payment provider may be called again, µs; expires then            |
 | fs:{c}:card:<sale>              | STRING | the sale card, JSON: what a web process needs to know (sale_card.py)     |
 | fs:{c}:sale:<sale>              | HASH   | run, replication, mark, revision, state, epoch, lobby, opens, closes,    |
 |                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)  |
@@ -47,6 +48,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 DIRECTORY = "fs:sales"
+PROVIDER_PACE = "fs:provider_pace:"
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45
 
@@ -55,6 +57,11 @@ def buckets_for(max_entries: int, axes: int) -> int:
     """How many place buckets (a power of two, 64 to 65,536) keep each small enough for Redis' compact encoding."""
     enough = max(1, max_entries * axes // ENTRIES_PER_BUCKET)
     return min(65_536, max(64, 1 << (enough - 1).bit_length()))
+
+
+def provider_pace_key(account: str) -> str:
+    """The key of the pace of calls to a payment account."""
+    return f"{PROVIDER_PACE}{account}"
 
 
 @dataclass(frozen=True, slots=True)

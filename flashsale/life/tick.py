@@ -25,6 +25,7 @@ from flashsale.life.extra_time import kept_claims
 from flashsale.life.index_blocks import extend_block
 from flashsale.life.mend import mend
 from flashsale.life.rebuild import rebuild, rebuild_missing_sales
+from flashsale.life.resend_confirmed import resend_confirmed
 from flashsale.life.roll_over import roll_over
 from flashsale.life.single_flight import SingleFlight
 from flashsale.life.status import phase_of
@@ -121,7 +122,7 @@ async def _tick_if_due(code: str) -> None:
 
 
 async def mend_all() -> None:
-    """Sends again what Redis has not received: missing sales, decisions, ended reservations, free units and lists.
+    """Sends again what Redis has not received: missing sales, decisions, orders, ended reservations, units and lists.
 
     A process may die after its commit in PostgreSQL and before its message to Redis. This finds what was not sent.
     """
@@ -131,7 +132,8 @@ async def mend_all() -> None:
         if card is None:
             continue
         decisions = int(await sale_control.resend_decision(card=card))
-        if resent := decisions + await give_back.resend_ended(card=card) + await mend(card=card):
+        confirmed = await resend_confirmed(card=card)
+        if resent := decisions + confirmed + await give_back.resend_ended(card=card) + await mend(card=card):
             log.warning("%s: %s messages to Redis had been lost and were sent again", code, resent)
 
 

@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from flashsale.gate import bridge
 from flashsale.life.cancel import cancel
 from flashsale.life.confirm import confirm
 from flashsale.life.release import release
@@ -66,7 +67,7 @@ class ConfirmReservation(PartnerView):
         """Takes the payment and confirms the order, once. Still held if the buyer must first pay at the provider."""
 
         def act(call: int) -> dict[str, Any]:
-            confirm(reservation=id, channel=self.partner.channel, call=call, **self.values)
+            bridge.run(confirm(reservation=id, channel=self.partner.channel, call=call, **self.values))
             return _document(self.partner, id)
 
         # A buyer who pays in the app of a bank holds the units until the provider calls back.
@@ -119,8 +120,8 @@ def _own(partner: Partner) -> QuerySet[Reservation]:
     rows = Reservation.objects.filter(channel_id=partner.channel).exclude(state=ReservationState.ABANDONED)
     units = ReservationUnit.objects.select_related("unit").only("reservation_id", "sku", "price", "unit__serial")
     rows = rows.select_related(
-        "sale__campaign", "allocation", "channel", "payment", "cancellation", "case__appeal"
-    ).prefetch_related(Prefetch("reservation_units", units))
+        "sale__campaign", "allocation", "channel", "cancellation", "case__appeal"
+    ).prefetch_related(Prefetch("reservation_units", units), "attempts__refunds")
     return rows.only(*serializers.RESERVATION_COLUMNS)
 
 

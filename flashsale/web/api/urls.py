@@ -25,6 +25,7 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/cancel", reservations.CancelReservation.as_view()),
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
     path("v1/payments/demo", payments.DemoPaymentCallback.as_view(), name="demo-call-back"),
+    path("v1/payments/<slug:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
     path("problems/<str:code>", document.problem_page),
     re_path(r"^v1/", UnknownPath.as_view()),
 ]

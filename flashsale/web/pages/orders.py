@@ -14,6 +14,7 @@ from django.utils.translation import get_language, gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import appeal, sealed_links
 from flashsale.life import release as releasing
@@ -22,7 +23,7 @@ from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.confirm import confirm as confirm_order
 from flashsale.life.contact import CONTACT_FIELDS
 from flashsale.life.notify import appeal_outcome_text
-from flashsale.models import Cancellation, Payment, Reservation, ReservationUnit
+from flashsale.models import Cancellation, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
@@ -56,7 +57,11 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
     payment_choice = PaymentChoice(_amount(fields["amount"]), fields["method"], fields["instrument"])
 
     def pay(call: int) -> dict[str, Any]:
-        confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice, call=call)
+        bridge.run(
+            confirm_order(
+                reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice, call=call
+            )
+        )
         row.refresh_from_db(fields=["state"])
         return {"order": reverse("order", args=[code, row.pk])}
 
@@ -98,9 +103,11 @@ def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
     row = (
         own_orders.reservations(request, code=code)
         .filter(pk=reservation)
-        .select_related("sale__campaign", "payment", "case__appeal", "cancellation")
+        .select_related("sale__campaign", "case__appeal", "cancellation")
         .prefetch_related(
-            Prefetch("reservation_units", ReservationUnit.objects.select_related("unit").order_by("pk")), "sale__offers"
+            Prefetch("reservation_units", ReservationUnit.objects.select_related("unit").order_by("pk")),
+            "sale__offers",
+            "attempts__refunds",
         )
         .first()
     )
@@ -154,7 +161,7 @@ def _page(request: HttpRequest, row: Reservation, alert: str = "", status: int =
 def _order_context(row: Reservation) -> dict[str, Any]:
     zone, currency = row.sale.campaign.time_zone, row.sale.campaign.currency
     names = {offer.sku: offer.name for offer in row.sale.offers.all()}
-    payment: Payment | None = getattr(row, "payment", None)
+    payment = row.payment
     return {
         "number": texts.order_number(row.pk),
         "state": texts.order_states()[row.state],
@@ -163,7 +170,7 @@ def _order_context(row: Reservation) -> dict[str, Any]:
             for item in row.items
         ],
         "amount": format_money(row.amount, currency),
-        "payment": f"{dict(texts.methods())[payment.method]}: {texts.payment_states()[payment.state]}"
+        "payment": f"{dict(texts.methods())[payment.method]}: {texts.payment_states()[payment.payment_state]}"
         if payment
         else "–",
         "made": format_time(row.made_at, zone),

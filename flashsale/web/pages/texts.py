@@ -7,7 +7,7 @@ from uuid import UUID
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from flashsale.models import Payment, Reservation
+from flashsale.models import Reservation
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PaymentState, Phase, ReservationState
@@ -72,6 +72,8 @@ def payment_states() -> dict[str, str]:
         PaymentState.STARTED: _("started"),
         PaymentState.PAID: _("paid"),
         PaymentState.DECLINED: _("declined"),
+        PaymentState.MISMATCH: _("another amount has arrived; our staff take care of it"),
+        PaymentState.REVERSED: _("your bank took the money back; our staff take care of it"),
         PaymentState.REFUND_DUE: _("to be refunded"),
         PaymentState.REFUNDED: _("refunded"),
         PaymentState.REFUND_FAILED: _("refund failed; our staff take care of it"),
@@ -80,10 +82,10 @@ def payment_states() -> dict[str, str]:
 
 def refund(order: Reservation) -> str:
     """Where the money of a cancelled order is now."""
-    payment: Payment | None = getattr(order, "payment", None)
+    payment = order.payment
     if payment is None:
         return "–"
-    match payment.state:
+    match payment.payment_state:
         case PaymentState.REFUND_DUE if order.limit_slots.exists():
             return _("due as soon as the cancellation is final")
         case PaymentState.REFUND_DUE:
