@@ -16,6 +16,7 @@ from flashsale.life.settle import Settled, settle
 from flashsale.life.start_payment import (
     DECLINED,
     Buyer,
+    CallKey,
     Next,
     PaymentChoice,
     Started,
@@ -26,7 +27,7 @@ from flashsale.life.start_payment import (
 from flashsale.models import PaymentAttempt, Reservation
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import AttemptState, ReservationState, StandingState
+from flashsale.rules.states import AttemptState, ReservationState
 
 __all__ = ["Buyer", "PaymentChoice", "confirm"]
 
@@ -35,12 +36,19 @@ _starting: Batcher[StartRequest, Started] = Batcher("start-payments", start_all)
 
 
 async def confirm(
-    *, reservation: uuid.UUID, channel: int, buyer: Buyer, payment_choice: PaymentChoice, call: int | None = None
+    *,
+    reservation: uuid.UUID,
+    channel: int,
+    buyer: Buyer,
+    payment_choice: PaymentChoice,
+    call: CallKey | int | None = None,
 ) -> Reservation:
     """Takes the payment and confirms the reservation. The same call again gives the same answer and charges nothing.
 
-    `call` is the id of the ApiCall of the caller's Idempotency-Key. A call starts one payment attempt at most: when
+    `call` is the caller's Idempotency-Key, or the id of its ApiCall. A call starts one payment attempt at most: when
     that attempt is over without an order, every repeat of the call is PAYMENT_DECLINED, and another key tries again.
+    With the key itself, it raises AnsweredBefore where the key has an answer, and refuses KEY_REUSED where it belongs
+    to another request.
 
     If the buyer still has to pay elsewhere (in the app of their bank), the reservation stays held until the provider
     calls back (`inbox.py`). The same holds while the provider takes no more calls: the attempt has its turn later
@@ -109,8 +117,3 @@ async def _send_back(attempt: PaymentAttempt) -> None:
     """Sends late money back before the caller gets the answer; the sweep does it if the provider does not answer."""
     if attempt.state == AttemptState.LATE:
         await send_refunds(attempt=attempt.pk)
-
-
-def is_declined(standing: payments.Standing) -> bool:
-    """Whether the provider takes no money for the attempt."""
-    return standing.state in {StandingState.FAILED, StandingState.CLOSED, StandingState.EXPIRED}

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from flashsale.books.reservations import RefusedByBooks, SlotRequest, claim_slots, refusal_of
-from flashsale.books.rows import insert
+from flashsale.books.rows import insert, update
 from flashsale.life.contact import checked_contact
 from flashsale.life.enter import digester
 from flashsale.models import (
@@ -64,14 +64,31 @@ class PaymentChoice:
     instrument: str
 
 
+class CallKey(NamedTuple):
+    """An Idempotency-Key of a channel, and the fingerprint of its request."""
+
+    channel: int
+    key: str
+    fingerprint: str
+
+
+class AnsweredBefore(Exception):
+    """An earlier request with the same key got this answer (see ApiCall)."""
+
+    def __init__(self, answer: str, refused: str) -> None:
+        super().__init__(answer, refused)
+        self.answer = answer
+        self.refused = refused
+
+
 class StartRequest(NamedTuple):
-    """One payment to start. `call` is the id of the ApiCall of the caller's Idempotency-Key."""
+    """One payment to start. `call` is the caller's Idempotency-Key, or the id of its ApiCall."""
 
     reservation: uuid.UUID
     channel: int
     buyer: Buyer
     payment_choice: PaymentChoice
-    call: int | None
+    call: CallKey | int | None
 
 
 class Next(Enum):
@@ -123,7 +140,12 @@ class _Known(NamedTuple):
 def start_all(requests: Sequence[StartRequest]) -> list[Started | Exception]:
     """What must happen for each request, or its refusal. A reservation that comes twice is started once."""
     answers: dict[int, Started | Exception] = {}
-    waiting = list(enumerate(requests))
+    waiting: list[tuple[int, StartRequest]] = []
+    for at, bound in enumerate(_bind_keys(requests)):
+        if isinstance(bound, Exception):
+            answers[at] = bound
+        else:
+            waiting.append((at, bound))
     while waiting:
         batch: list[tuple[int, StartRequest]] = []
         later: list[tuple[int, StartRequest]] = []
@@ -135,6 +157,39 @@ def start_all(requests: Sequence[StartRequest]) -> list[Started | Exception]:
             answers[at] = answer
         waiting = later
     return [answers[at] for at in range(len(requests))]
+
+
+def _bind_keys(requests: Sequence[StartRequest]) -> "list[StartRequest | Exception]":
+    """Binds each key to its request, in a commit of its own, so that a refused request keeps its key.
+
+    The request with the id of its call; or the answer that an earlier request with this key got, or KEY_REUSED.
+    """
+    # Of one key that comes twice, the first request is bound.
+    keys = {request.call[:2]: request.call for request in reversed(requests) if isinstance(request.call, CallKey)}
+    if not keys:
+        return list(requests)
+    now = timezone.now()
+    ApiCall.objects.bulk_create(
+        [
+            ApiCall(channel_id=channel, key=key, fingerprint=keys[channel, key][2], made_at=now)
+            for channel, key in sorted(keys)
+        ],
+        ignore_conflicts=True,
+    )
+    found = ApiCall.objects.filter(channel__in={call[0] for call in keys}, key__in={call[1] for call in keys})
+    calls = {(call.channel_id, call.key): call for call in found}
+    return [_bound(request, calls) for request in requests]
+
+
+def _bound(request: StartRequest, calls: Mapping[tuple[int, str], ApiCall]) -> StartRequest | Exception:
+    if not isinstance(request.call, CallKey):
+        return request
+    call = calls[request.call.channel, request.call.key]
+    if call.fingerprint != request.call.fingerprint:
+        return Refused(Outcome.KEY_REUSED)
+    if call.answer is not None:
+        return AnsweredBefore(call.answer, call.refused)
+    return request._replace(call=call.pk)
 
 
 def _start_batch(requests: Sequence[StartRequest]) -> "list[Started | Exception]":
@@ -232,7 +287,7 @@ def _lock(requests: Sequence[StartRequest]) -> _Known:
         "reservation_id", "axis", "digest"
     ):
         slots[id_].add((axis, digest))
-    wanted = [request.call for request in requests if request.call is not None]
+    wanted = [request.call for request in requests if isinstance(request.call, int)]
     calls = ApiCall.objects.filter(pk__in=wanted).exclude(attempt="").values_list("pk", "attempt") if wanted else ()
     return _Known(rows, attempts, slots, dict(calls))
 
@@ -244,7 +299,7 @@ def _judge(request: StartRequest, digested: _Digested, known: _Known, now: datet
         raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
     attempts = known.attempts.get(row.pk, [])
     running = next((attempt for attempt in attempts if attempt.is_open), None)
-    _refuse_second_attempt(row, running, known.calls.get(request.call or 0))
+    _refuse_second_attempt(row, running, known.calls.get(request.call) if isinstance(request.call, int) else None)
     if running and has_ended(row, now):
         return Started(row, running, Next.END)
     _refuse_ended(row, now)
@@ -391,9 +446,9 @@ def _write(fresh: Sequence[_Fresh]) -> None:
             "provider_id", "next_look_at", "made_at",
         )  # fmt: skip
         insert(PaymentAttempt, {name: [getattr(attempt, name) for attempt in attempts] for name in fields})
-    bound = [ApiCall(pk=one.request.call, attempt=one.attempt.reference) for one in fresh if one.request.call]
+    bound = [(one.request.call, one.attempt.reference) for one in fresh if isinstance(one.request.call, int)]
     if bound:
-        ApiCall.objects.bulk_update(bound, ["attempt"])
+        update(ApiCall, "id", {"id": [id_ for id_, _ in bound], "attempt": [name for _, name in bound]})
 
 
 def slot_requests(row: Reservation, digests: Collection[tuple[str, str]]) -> list[SlotRequest]:

@@ -125,7 +125,7 @@ class PaymentAttempt(models.Model):
     def payment_state(self) -> PaymentState:
         """One word for the attempt and its refund."""
         if self.is_open:
-            return PaymentState.STARTED
+            return PaymentState.PREPARING if self.turn_at else PaymentState.STARTED
         if self.state in ENDED_UNPAID:
             return PaymentState.DECLINED
         if self.refund is not None:

@@ -30,6 +30,7 @@ STATE_LABELS: dict[str, Promise] = {
     "cancelled": _("cancelled"),
     "abandoned": _("never came about"),
     "started": _("payment started"),
+    "preparing": _("waits for its turn"),
     "asked": _("asked"),
     "waiting": _("waiting for the money"),
     "review": _("checked by the provider"),

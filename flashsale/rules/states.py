@@ -143,9 +143,11 @@ class RefundReason(StrEnum):
 class PaymentState(StrEnum):
     """A payment as partners, buyers and staff read it: one word for an attempt and its refund together.
 
-    started → paid | declined | mismatch; paid → refund_due | reversed; refund_due → refunded | refund_failed.
+    preparing → started → paid | declined | mismatch; paid → refund_due | reversed; refund_due → refunded |
+    refund_failed. `preparing`: the provider takes no more calls now, so the payment has its turn later.
     """
 
+    PREPARING = "preparing"
     STARTED = "started"
     PAID = "paid"
     DECLINED = "declined"

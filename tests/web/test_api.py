@@ -240,7 +240,7 @@ class TestKeys:
     def test_dying_before_the_refusal_is_stored_charges_nothing_more(
         self, shop: Shop, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch, at: str
     ) -> None:
-        where = f"flashsale.life.{at}" if "." in at else f"flashsale.web.idempotency.{at}"
+        where = f"flashsale.life.{at}" if "." in at else f"flashsale.web.api.confirm_once.{at}"
         id_, declined = held["reservation"], ORDER | {"instrument": "demo-declined"}
         with monkeypatch.context() as dying:
             dying.setattr(where, dies)
@@ -254,7 +254,7 @@ class TestKeys:
     ) -> None:
         id_, declined = held["reservation"], ORDER | {"instrument": "demo-declined"}
         with monkeypatch.context() as dying:
-            dying.setattr("flashsale.web.idempotency._store_refusal", dies)
+            dying.setattr("flashsale.web.api.confirm_once._store_refusal", dies)
             assert shop.post(id_, "confirm", declined, key="k1").status_code == 500
         assert shop.post(id_, "confirm", ORDER | {"instrument": "demo-later"}, key="k2").json()["state"] == "held"
         assert _refusal(shop.post(id_, "confirm", declined, key="k1")) == (402, "payment_declined")

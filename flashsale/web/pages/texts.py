@@ -69,6 +69,7 @@ def order_number(reservation: UUID) -> str:
 def payment_states() -> dict[str, str]:
     """States of a payment as the buyer reads them."""
     return {
+        PaymentState.PREPARING: _("being prepared; please wait a moment"),
         PaymentState.STARTED: _("started"),
         PaymentState.PAID: _("paid"),
         PaymentState.DECLINED: _("declined"),
