@@ -58,7 +58,12 @@ def _orders(server: Server, where: Campaign, count: int) -> Sequence[bytes]:
 
 def _confirm(key: str, number: int, reservation: str) -> bytes:
     who = identity(number)
-    contact = {"name": f"Buyer {number}", "address": f"Jl. Melati {number}", "phone": who["phone"], "email": who["email"]}
+    contact = {
+        "name": f"Buyer {number}",
+        "address": f"Jl. Melati {number}",
+        "phone": who["phone"],
+        "email": who["email"],
+    }
     body: dict[str, object] = {
         "identity": who, "contact": contact, "price": 1_799_000, "method": "card", "instrument": f"card-{number}",
     }  # fmt: skip

@@ -68,7 +68,9 @@ def test_a_refusal_is_that_of_the_rest_view_and_changes_nothing(
     assert Reservation.objects.get().state == "held"
 
 
-def test_an_unknown_reservation_is_not_found_at_either_door(lazada: Partner, akulaku: Partner, held: dict[str, Any]) -> None:
+def test_an_unknown_reservation_is_not_found_at_either_door(
+    lazada: Partner, akulaku: Partner, held: dict[str, Any]
+) -> None:
     for id_ in (UNKNOWN, "nothing"):
         assert hot(lazada, id_, ORDER).code == (404, "not_found")
     assert hot(akulaku, held["reservation"], ORDER).code == (404, "not_found")
@@ -128,8 +130,7 @@ def test_many_at_once_are_one_batch_and_a_bad_one_refuses_itself_only(lazada: Pa
 
     async def all_of_them() -> list[Reply]:
         calls = (
-            asyncio.to_thread(hot, lazada, id_, body, key=id_)
-            for (id_, _), body in zip(people, bodies, strict=True)
+            asyncio.to_thread(hot, lazada, id_, body, key=id_) for (id_, _), body in zip(people, bodies, strict=True)
         )
         return list(await asyncio.gather(*calls))
 
