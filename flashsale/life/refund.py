@@ -17,6 +17,7 @@ from flashsale.life import ask_provider
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import PaymentAttempt, Record, Refund, Reservation
 from flashsale.providers import payments
+from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AttemptState, RefundReason, RefundState
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,35 @@ def refund_again(*, reservation: uuid.UUID, by: Any = None) -> bool:
     order = Reservation.objects.select_related("sale").get(pk=reservation)
     Record.write("refund_again", by=by, sale=order.sale, subject=order)
     return True
+
+
+@transaction.atomic
+def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, reference: str) -> None:
+    """Notes a partner's word that it has refunded its buyer. Safe to repeat: the first reference stays.
+
+    Refuses NOT_FOUND, MALFORMED (the partner's reference), and NOT_CANCELLABLE while an appeal may restore the order.
+    """
+    if not payments.PartnerProvider.is_reference(reference):
+        raise Refused(Outcome.MALFORMED, "reference: 1 to 100 visible ASCII characters.")
+    own = Refund.objects.filter(
+        attempt__reservation=reservation,
+        attempt__reservation__channel=channel,
+        attempt__account=payments.PartnerProvider.account,
+    )
+    row = own.select_for_update(of=("self",)).filter(reference=refund).exclude(state=RefundState.WITHDRAWN).first()
+    if row is None:
+        raise Refused(Outcome.NOT_FOUND, "There is no refund of yours with this reference.")
+    if row.state == RefundState.CONFIRMED:
+        return
+    if row.why == RefundReason.CANCELLED and Reservation.restorable().filter(pk=reservation).exists():
+        raise Refused(Outcome.NOT_CANCELLABLE, "An appeal may still restore the order: do not refund it yet.")
+    row.state, row.provider_id, row.next_look_at, row.settled_at = (
+        RefundState.CONFIRMED,
+        reference,
+        None,
+        timezone.now(),
+    )
+    row.save(update_fields=["state", "provider_id", "next_look_at", "settled_at"])
 
 
 @transaction.atomic

@@ -358,6 +358,11 @@ def _method(row: Reservation, choice: PaymentChoice, now: datetime) -> tuple[pay
         offered = payments.methods_of(names=names)
         raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(offered)}.")
     account, method = found
+    is_partner = account.account == payments.PartnerProvider.account
+    if is_partner and not payments.PartnerProvider.is_reference(choice.instrument):
+        raise Refused(
+            Outcome.MALFORMED, "instrument: your reference of the payment, 1 to 100 visible ASCII characters."
+        )
     if row.state != ReservationState.HELD:
         return account, method
     if not method.amount_min <= row.amount <= method.amount_max:

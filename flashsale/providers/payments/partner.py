@@ -16,6 +16,9 @@ from flashsale.providers.payments.base import (
 from flashsale.rules.states import StandingState
 
 
+REFERENCE_MAX = 100
+
+
 class PartnerProvider:
     """Takes a partner's word. A refund is a duty of the partner: it waits until the partner says that it is done."""
 
@@ -31,6 +34,11 @@ class PartnerProvider:
     def id_of(channel: int, reference: str) -> str:
         """The provider's id of an attempt: unique over all channels, because each has its own references."""
         return f"{channel}:{reference}"
+
+    @staticmethod
+    def is_reference(text: str) -> bool:
+        """Whether a partner may name its payment or refund so."""
+        return 1 <= len(text) <= REFERENCE_MAX and text.isascii() and text.isprintable()
 
     async def begin(self, asked: Attempt) -> Standing:
         """Paid in full, because the partner says so."""

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from flashsale.gate import bridge
 from flashsale.life.cancel import cancel
+from flashsale.life.refund import partner_refunded
 from flashsale.life.release import release
 from flashsale.life.start_payment import CallKey
 from flashsale.rules.outcomes import Outcome, Refused
@@ -112,6 +113,27 @@ class CancelReservation(PartnerView):
 
         def act(_call: int) -> dict[str, Any]:
             cancel(reservation=id, channel=self.partner.channel, code=self.values["reason"])
+            return _document(self.partner, id)
+
+        return run_once(request, self.partner, act)
+
+
+class RefundReservation(PartnerView):
+    """Refund due → refunded, by a partner that charges its own buyers."""
+
+    form = serializers.RefundedSerializer
+
+    @extend_schema(
+        operation_id="answerRefund",
+        parameters=[KEY],
+        request=serializers.RefundedSerializer,
+        responses=serializers.ReservationSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
+        """Says that you have refunded the buyer of a payment with the method `partner`."""
+
+        def act(_call: int) -> dict[str, Any]:
+            partner_refunded(reservation=id, channel=self.partner.channel, **self.values)
             return _document(self.partner, id)
 
         return run_once(request, self.partner, act)

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.models import Allocation, Reservation, Sale
 from flashsale.models.sale import moment, ms
-from flashsale.providers.payments import METHODS
+from flashsale.providers.payments import METHODS, PartnerProvider
 from flashsale.rules.identity import VALUE_CHARS_MAX, Axis
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import (
@@ -18,6 +18,8 @@ from flashsale.rules.states import (
     AppealState,
     CaseState,
     PaymentState,
+    RefundReason,
+    RefundState,
     Phase,
     Remedy,
     ReservationState,
@@ -196,6 +198,18 @@ class InstructionsSerializer(serializers.Serializer[Any]):
     url = serializers.CharField()
 
 
+class RefundSerializer(serializers.Serializer[Any]):
+    """Money that goes back."""
+
+    reference = serializers.CharField(help_text="Ours. You name it when you answer a refund.")
+    amount = serializers.IntegerField()
+    why = serializers.ChoiceField([why.value for why in RefundReason])
+    state = serializers.ChoiceField(
+        [state.value for state in RefundState],
+        help_text="sent: asked of whoever charged the buyer; with the method partner, that is you.",
+    )
+
+
 class PaymentSerializer(serializers.Serializer[Any]):
     """The payment of a reservation."""
 
@@ -207,6 +221,7 @@ class PaymentSerializer(serializers.Serializer[Any]):
     instructions = InstructionsSerializer(
         allow_null=True, help_text="What the buyer needs to pay, while the payment is started; null when it is over."
     )
+    refunds = RefundSerializer(many=True, help_text="All refunds of this payment, the first one first.")
 
 
 class CancellationSerializer(serializers.Serializer[Any]):
@@ -310,10 +325,16 @@ class ConfirmSerializer(StrictSerializer):
     contact = ContactSerializer()
     language = serializers.ChoiceField(["id", "en"], default="id", help_text="The language of letters to the buyer.")
     price = WholeNumber(min_value=0, help_text="The total that the buyer saw.")
-    method = serializers.ChoiceField(METHODS, help_text="The buyer's explicit choice.")
+    method = serializers.ChoiceField(
+        [*METHODS, PartnerProvider.account],
+        help_text="The buyer's explicit choice. partner: you have charged the buyer, and you refund them.",
+    )
     instrument = Text(
         max_length=CHARS_MAX,
-        help_text="The payment provider's token. The demo declines demo-declined; for demo-later it calls back.",
+        help_text=(
+            "The payment provider's token. The demo declines demo-declined; for demo-later it calls back. With the "
+            "method partner: your reference of the payment, for one order only."
+        ),
     )
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -327,6 +348,13 @@ class ConfirmSerializer(StrictSerializer):
             return {Axis(axis): value for axis, value in values.items()}
         except ValueError as error:
             raise serializers.ValidationError(f"The axes are {', '.join(Axis)}.") from error
+
+
+class RefundedSerializer(StrictSerializer):
+    """A partner's word that it has refunded its buyer."""
+
+    refund = Text(max_length=CHARS_MAX, help_text="Our reference of the refund, from `payment.refunds`.")
+    reference = Text(max_length=CHARS_MAX, help_text="Your reference of the refund.")
 
 
 class CancelSerializer(StrictSerializer):
