@@ -68,6 +68,28 @@ class RefundAgain(Action):
         return _("The refund is due again.")
 
 
+class SendBack(Action):
+    """Sends money back that is not what was asked for."""
+
+    name = "send-back"
+    title = gettext_lazy("Send the money back")
+    permission = "flashsale.change_case"
+
+    def is_available(self, row: Reservation) -> bool:
+        """For an attempt to which another amount or currency came."""
+        return any(one.payment_state == PaymentState.MISMATCH for one in row.attempts.all())
+
+    def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
+        """Nothing is sold for it."""
+        return [_("The payment provider is asked to send back all that came. The buyer may pay again in time.")]
+
+    def perform(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Makes the refund due. Raises ValidationError if no such money is here."""
+        if not refund.send_mismatch_back(reservation=row.pk, by=request.user):
+            raise ValidationError(_("No such money is here: nothing was changed."))
+        return _("The refund is due.")
+
+
 @admin.register(Reservation)
 class ReservationAdmin(ReadOnlyAdmin):
     """Reservations with their units, payment, case and buyer. The newest first."""
@@ -81,7 +103,7 @@ class ReservationAdmin(ReadOnlyAdmin):
     search_help_text = gettext_lazy("The first characters of the reservation's id.")
     show_full_result_count = False
     ordering = ["-made_at"]
-    row_actions = (OpenCase(), RefundAgain())
+    row_actions = (OpenCase(), RefundAgain(), SendBack())
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Joins the rows that every page shows."""

@@ -142,5 +142,5 @@ def send_mismatch_back(*, reservation: uuid.UUID, by: Any = None) -> bool:
     add_refunds(rows, timezone.now())
     if rows:
         order = Reservation.objects.select_related("sale").get(pk=reservation)
-        Record.write("refund_again", by=by, sale=order.sale, subject=order)
+        Record.write("send_back", by=by, sale=order.sale, subject=order)
     return bool(rows)

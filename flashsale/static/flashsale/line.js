@@ -271,9 +271,15 @@
     const { id, amount } = stored.reservation;
     // Each press has a key, so a payment that was declined is charged again only by another press.
     const headers = { "Idempotency-Key": newKey() };
-    const { order } = await post(data.here + "confirm", { ...buyer, reservation: id, amount: String(amount) }, headers);
-    store({ reservation: null, order });
-    location.assign(order);
+    const body = { ...buyer, reservation: id, amount: String(amount) };
+    let answer;
+    // The payment has its turn later: the same request asks again.
+    while ((answer = await post(data.here + "confirm", body, headers)).again_s) {
+      tell(texts.wait);
+      await new Promise((resolve) => setTimeout(resolve, 1000 * answer.again_s));
+    }
+    store({ reservation: null, order: answer.order });
+    location.assign(answer.order);
   });
 
   on("release", async () => {

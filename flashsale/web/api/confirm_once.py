@@ -3,28 +3,25 @@
 The hot door and the REST view both call it. Its answers, and what belongs to a key, are those of web/idempotency.py.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
-from django.utils import timezone
 from rest_framework.renderers import JSONRenderer
 
 from flashsale.books.batcher import Batcher
 from flashsale.books.rows import update
 from flashsale.life.confirm import confirm
 from flashsale.life.db_threads import run_in_db_thread
+from flashsale.life.payment_turn import seconds_until
 from flashsale.life.start_payment import AnsweredBefore, CallKey
 from flashsale.models import ApiCall, Reservation, ReservationUnit
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
-from flashsale.rules.states import PaymentState, ReservationState
+from flashsale.rules.states import ReservationState
 from flashsale.web.api import serializers
 from flashsale.web.idempotency import store_refusal, stored_answer
-
-RETRY_S_MAX = 60
 
 
 class Answer(NamedTuple):
@@ -115,11 +112,8 @@ def _stored(call: ApiCall) -> Answer | Exception:
 
 
 def _answer(row: Reservation, text: str) -> Answer:
-    attempt = row.payment
-    if attempt is None or attempt.payment_state != PaymentState.PREPARING or attempt.turn_at is None:
-        return Answer(text)
-    wait = (attempt.turn_at - timezone.now()).total_seconds()
-    return Answer(text, 202, retry_after_s=min(RETRY_S_MAX, max(1, math.ceil(wait))))
+    wait = seconds_until(row.payment)
+    return Answer(text, 202, retry_after_s=wait) if wait else Answer(text)
 
 
 _answering: Batcher[tuple[CallKey, UUID], Answer] = Batcher("confirm-answers", _answer_all)

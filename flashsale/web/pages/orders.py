@@ -23,6 +23,7 @@ from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.confirm import confirm as confirm_order
 from flashsale.life.contact import CONTACT_FIELDS
 from flashsale.life.notify import appeal_outcome_text
+from flashsale.life.payment_turn import seconds_until_turn
 from flashsale.models import Cancellation, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
@@ -63,7 +64,8 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
             )
         )
         row.refresh_from_db(fields=["state"])
-        return {"order": reverse("order", args=[code, row.pk])}
+        wait = seconds_until_turn(reservation=row.pk)
+        return {"order": reverse("order", args=[code, row.pk])} | ({"again_s": wait} if wait else {})
 
     key = request.headers.get("Idempotency-Key")
     document, _ = answer_once(
@@ -74,7 +76,7 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
         act=pay,
         settled=lambda _: row.state != ReservationState.HELD,
     )
-    return JsonResponse(document)
+    return JsonResponse(document, status=202 if "again_s" in document else 200)
 
 
 @json_post
@@ -170,9 +172,10 @@ def _order_context(row: Reservation) -> dict[str, Any]:
             for item in row.items
         ],
         "amount": format_money(row.amount, currency),
-        "payment": f"{dict(texts.methods())[payment.method]}: {texts.payment_states()[payment.payment_state]}"
+        "payment": f"{dict(texts.methods()).get(payment.method, payment.method)}: {texts.payment_states()[payment.payment_state]}"
         if payment
         else "–",
+        "instructions": texts.instructions(payment.instructions) if payment and payment.instructions else [],
         "made": format_time(row.made_at, zone),
         "confirmed": format_time(row.confirmed_at, zone) if row.confirmed_at else "",
         "refund": texts.refund(row) if row.state == ReservationState.CANCELLED else "",

@@ -1,5 +1,6 @@
 """Texts of our pages that are not in a template: names of states, and the texts that line.js shows."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from math import ceil
 from uuid import UUID
@@ -64,6 +65,12 @@ def order_number(reservation: UUID) -> str:
     The admin finds an order by it.
     """
     return str(reservation)[:8]
+
+
+def instructions(shown: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What a buyer needs to pay, as (name, value)."""
+    names = {"bank": _("Bank"), "number": _("Number of the virtual account"), "qr": _("QR code"), "url": _("Pay here")}
+    return [(name, shown[key]) for key, name in names.items() if shown.get(key)]
 
 
 def payment_states() -> dict[str, str]:
