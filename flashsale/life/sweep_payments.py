@@ -1,4 +1,4 @@
-"""Sweep: attempts to pay that nobody asks about any more are looked at, or ended with their holds."""
+"""Sweep: attempts to pay without an answer are looked at when that is due, or end with their holds."""
 
 import asyncio
 import logging

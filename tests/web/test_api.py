@@ -14,28 +14,12 @@ from flashsale.models import ApiCall, Cancellation, DemoCharge, PaymentAttempt, 
 from flashsale.providers.payments import DemoProvider, ProviderDown
 from tests.factories import PHONE, open_now
 from tests.faults.steps import dies, nth, the_payment
-from tests.web.partner import ORDER, WHO, Partner
+from tests.web.partner import ORDER, WHO, Partner, Shop
 
 pytestmark = pytest.mark.usefixtures("gate")
 
 CONTACT: dict[str, str] = ORDER["contact"]  # type: ignore[assignment]
 NOBODYS = "00000000-0000-0000-0000-000000000000"
-
-
-class Shop:
-    """Requests of a channel to the REST API."""
-
-    def __init__(self, partner: Partner) -> None:
-        self.client = Client(headers=partner.http)
-
-    def post(self, id_: str, verb: str, body: object = None, key: str = "k1", **headers: str) -> Any:
-        return self.client.post(
-            f"/v1/reservations/{id_}/{verb}", body or {}, "application/json",
-            headers={"idempotency-key": key} | headers,
-        )  # fmt: skip
-
-    def get(self, path: str = "") -> Any:
-        return self.client.get(f"/v1/reservations{path}")
 
 
 @pytest.fixture

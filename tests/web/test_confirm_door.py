@@ -9,25 +9,15 @@ import pytest
 from django.test import Client
 
 from flashsale.gate import bridge
-from flashsale.life import ask_provider
+from flashsale.gate.provider_pace import next_turn
 from flashsale.models import ApiCall, DemoCharge, PaymentAttempt, Reservation, Sale
 from flashsale.providers import payments
-from tests.factories import identity, open_now, tend
 from tests.faults.steps import broken, in_gate, money_astray, the_payment
-from tests.web.asgi import Reply, send_request
-from tests.web.partner import ORDER, Partner
+from tests.web.asgi import Reply
+from tests.web.partner import ORDER, Partner, called_at, contact_of, hot, path_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 UNKNOWN = str(uuid4())
-
-
-def path_of(id_: str) -> str:
-    return f"/v1/reservations/{id_}/confirm"
-
-
-def hot(partner: Partner, id_: str, body: object, *, key: str = "k1", **headers: str) -> Reply:
-    sent = {"authorization": f"Bearer {partner.key}", "idempotency_key": key} | headers
-    return send_request("POST", path_of(id_), body, **{name: value for name, value in sent.items() if value})
 
 
 def rest(partner: Partner, id_: str, body: object, *, key: str = "k1", **headers: str) -> Any:
@@ -38,7 +28,7 @@ def rest(partner: Partner, id_: str, body: object, *, key: str = "k1", **headers
 
 
 def told(document: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name not in {"request_id"}}
+    return {name: value for name, value in document.items() if name != "request_id"}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +99,7 @@ def test_a_payment_beyond_the_providers_pace_waits_for_its_turn_and_the_same_req
     id_ = held["reservation"]
     with monkeypatch.context() as slow:
         slow.setattr(payments.provider, "pace", 0.1)
-        bridge.run(ask_provider.next_turn("demo", pace=0.1))
+        bridge.run(next_turn("demo", pace=0.1))
         first, again = hot(lazada, id_, ORDER), hot(lazada, id_, ORDER)
     assert (first.status, first.json["state"], first.json["payment"]["state"]) == (202, "held", "preparing")
     assert 5 <= int(first.headers["retry-after"]) <= 10
@@ -139,20 +129,3 @@ def test_many_at_once_are_one_batch_and_a_bad_one_refuses_itself_only(lazada: Pa
     assert sorted(Reservation.objects.values_list("state", flat=True)) == ["confirmed"] * 4 + ["held"] * 2
     assert in_gate(sale)["sold"] == 4
     assert broken(sale) == money_astray() == []
-
-
-def contact_of(who: dict[str, str]) -> dict[str, str]:
-    return {"name": "Ani", "address": "Jl. Merdeka 17, Bandung", "phone": who["phone"], "email": who["email"]}
-
-
-def called_at(partner: Partner, sale: Sale, count: int) -> tuple[Sale, list[tuple[str, dict[str, str]]]]:
-    """This many people who hold a unit each: the reservation, and their identity."""
-    names = [f"person-{n}" for n in range(count)]
-    places = [partner.enter(name) for name in names]
-    for _frozen_then_called in range(2):
-        open_now(sale)
-        tend(sale)
-    held = [partner.reserve(place, key=name) for place, name in zip(places, names, strict=True)]
-    assert {reply.status for reply in held} == {201}, [reply.body for reply in held]
-    who = [{axis.value: value for axis, value in identity(name).items()} for name in names]
-    return sale, [(reply.json["reservation"], one) for reply, one in zip(held, who, strict=True)]

@@ -1,5 +1,6 @@
 """A partner that charges its own buyers: its word is the payment, and a refund is its duty."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,16 +9,14 @@ from flashsale.life.refund import refund_due
 from flashsale.models import DemoCharge, PaymentAttempt, Refund, Reservation, Sale
 from tests.factories import end_now, identity, lobby_sale, open_now, poco_campaign
 from tests.faults.steps import broken, the_payment
-from tests.web.partner import ORDER, Partner, key_of
-from tests.web.test_api import Shop
-from tests.web.test_confirm_door import called_at, contact_of, hot
+from tests.web.partner import ORDER, Partner, Shop, called_at, contact_of, hot
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PAID = ORDER | {"method": "partner", "instrument": "LZD-1001"}
 
 
 @pytest.fixture
-def sale(transactional_db: None, gate: Any) -> Sale:  # noqa: ARG001 - both must be there first
+def sale(transactional_db: None, gate: Any) -> Sale:
     channels = [
         {"code": "lazada", "name": "Lazada", "payment_accounts": "partner"},
         {"code": "akulaku", "name": "Akulaku", "payment_accounts": "partner,demo"},
@@ -37,7 +36,7 @@ def test_its_word_confirms_the_order_and_no_provider_is_called(sale: Sale, lazad
     reply = hot(lazada, held, PAID)
     shown = reply.json["payment"]
     assert (reply.status, reply.json["state"], shown["method"], shown["state"]) == (200, "confirmed", "partner", "paid")
-    assert (the_payment().account, the_payment().paid, DemoCharge.objects.count()) == ("partner", 1_799_000, 0)
+    assert (the_payment().account, the_payment().paid, DemoCharge.objects.count()) == ("partner", Decimal(1_799_000), 0)
     assert hot(lazada, held, PAID).body == reply.body
     assert broken(sale) == []
 
@@ -71,7 +70,7 @@ def test_another_channel_may_use_the_same_reference(sale: Sale, lazada: Partner,
         open_now(sale)
     for partner, place in places:
         id_, name = str(partner.reserve(place).json["reservation"]), "ani" if partner is lazada else "budi"
-        who = {"phone": "", "email": ""} | {axis: value for axis, value in _who(name).items()}
+        who = _who(name)
         assert hot(partner, id_, PAID | {"identity": who, "contact": contact_of(who)}).status == 200
 
 

@@ -9,7 +9,7 @@ from flashsale.rules.states import StandingState
 
 
 class ProviderDown(Exception):
-    """The provider did not answer, so nobody knows what happened. Look, or make the same call again."""
+    """The provider did not answer, so what happened is not known. Look, or make the same call again."""
 
 
 class ProviderBusy(ProviderDown):

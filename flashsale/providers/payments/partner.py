@@ -15,7 +15,6 @@ from flashsale.providers.payments.base import (
 )
 from flashsale.rules.states import StandingState
 
-
 REFERENCE_MAX = 100
 
 

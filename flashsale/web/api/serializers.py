@@ -18,9 +18,9 @@ from flashsale.rules.states import (
     AppealState,
     CaseState,
     PaymentState,
+    Phase,
     RefundReason,
     RefundState,
-    Phase,
     Remedy,
     ReservationState,
 )
@@ -206,7 +206,7 @@ class RefundSerializer(serializers.Serializer[Any]):
     why = serializers.ChoiceField([why.value for why in RefundReason])
     state = serializers.ChoiceField(
         [state.value for state in RefundState],
-        help_text="sent: asked of whoever charged the buyer; with the method partner, that is you.",
+        help_text="sent: the party that charged the buyer was asked; with the method partner, that is you.",
     )
 
 

@@ -24,7 +24,7 @@ from flashsale.life.confirm import confirm as confirm_order
 from flashsale.life.contact import CONTACT_FIELDS
 from flashsale.life.notify import appeal_outcome_text
 from flashsale.life.payment_turn import seconds_until_turn
-from flashsale.models import Cancellation, Reservation, ReservationUnit
+from flashsale.models import Cancellation, PaymentAttempt, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
@@ -172,9 +172,7 @@ def _order_context(row: Reservation) -> dict[str, Any]:
             for item in row.items
         ],
         "amount": format_money(row.amount, currency),
-        "payment": f"{dict(texts.methods()).get(payment.method, payment.method)}: {texts.payment_states()[payment.payment_state]}"
-        if payment
-        else "–",
+        "payment": _payment_text(payment) if payment else "–",
         "instructions": texts.instructions(payment.instructions) if payment and payment.instructions else [],
         "made": format_time(row.made_at, zone),
         "confirmed": format_time(row.confirmed_at, zone) if row.confirmed_at else "",
@@ -183,6 +181,11 @@ def _order_context(row: Reservation) -> dict[str, Any]:
         "decision_link": _decision_link(row),
         "actions": _actions(row),
     }
+
+
+def _payment_text(payment: PaymentAttempt) -> str:
+    method = dict(texts.methods()).get(payment.method, payment.method)
+    return f"{method}: {texts.payment_states()[payment.payment_state]}"
 
 
 def _notes(row: Reservation) -> list[str]:
