@@ -96,7 +96,8 @@ def some_starts(rng: random.Random) -> list[dict[str, Any]]:
         who = rng.randrange(len(PEOPLE))
         return {
             "who": who, "as": who if rng.random() < 0.9 else rng.randrange(len(PEOPLE)),
-            "card": f"card-{rng.randrange(4)}", "address": f"Jl. Melati No. {rng.randrange(3)}", "nameless": rng.random() < 0.05,
+            "card": f"card-{rng.randrange(4)}", "address": f"Jl. Melati No. {rng.randrange(3)}",
+            "nameless": rng.random() < 0.05,
             "price": PRICE if rng.random() < 0.9 else 1, "method": rng.choice(["qris", "qris", "va", "barter"]),
             "key": f"key-{rng.randrange(20)}",
         }  # fmt: skip
