@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flashsale.models import ApiCall, DemoCharge, Payment, Sale
-from flashsale.providers.payments import DEMO_LATER, DemoProvider
+from flashsale.models import ApiCall, DemoCharge, PaymentAttempt, Sale
+from flashsale.providers.payments import DEMO_LATER, demo
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web.api.document import openapi
 from flashsale.web.hot.http import parse_json_object
@@ -46,10 +46,12 @@ class Caller:
             "confirm": ORDER | {"instrument": DEMO_LATER},
             "cancel": {"reason": "buyer_request"},
             "release": {},
-            "demo": {"reference": f"{self.held}/1", "amount": 1_799_000, "currency": "IDR", "paid": True},
+            "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
         }
 
     def body(self, path: str) -> dict[str, Any]:
+        last = PaymentAttempt.objects.last()
+        self.bodies["demo"]["reference"] = last.reference if last else "none"
         return self.bodies[path.rpartition("/")[2]]
 
     def send(self, path: str, method: str, *, query: str = "", body: dict[str, Any] | str | None = None) -> Reply:
@@ -63,7 +65,7 @@ class Caller:
 
     def _signed(self, raw: bytes) -> dict[str, Any]:
         now = str(int(time.time()))
-        signature = DemoProvider._sign("msg_1", now, raw)
+        signature = demo._sign("msg_1", now, raw)
         return {"webhook_id": "msg_1", "webhook_timestamp": now, "webhook_signature": signature}
 
 
@@ -80,7 +82,11 @@ def everything(snapshot: Snapshot) -> Snapshot:
         redis, books = snapshot()
         # Every request counts for its limit.
         kept = {key: value for key, value in redis.items() if b"limits:" not in key}
-        return kept, books, [list(model.objects.order_by("pk").values()) for model in (ApiCall, DemoCharge, Payment)]
+        return (
+            kept,
+            books,
+            [list(model.objects.order_by("pk").values()) for model in (ApiCall, DemoCharge, PaymentAttempt)],
+        )
 
     return look
 
