@@ -42,6 +42,7 @@ class Caller:
             "confirm": ORDER | {"instrument": DEMO_LATER},
             "cancel": {"reason": "buyer_request"},
             "release": {},
+            "refund": {"refund": "fr-1", "reference": "mine"},
             "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
         }
 
@@ -128,13 +129,14 @@ def test_an_unknown_member_is_refused_by_every_operation_at_every_depth(caller: 
 
 def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> None:
     # Otherwise the tests above would show only that a refused request is refused.
-    verbs = ("enter", "look", "receipt", "reserve", "confirm", "demo", "release", "cancel", "leave", "wait")
+    verbs = ("enter", "look", "receipt", "reserve", "confirm", "demo", "release", "cancel", "refund", "leave", "wait")
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
         reply = caller.send(path, "post", body=caller.body(path))
         codes[path.rpartition("/")[2]] = "" if reply.status < 300 else reply.json["code"]
     assert {verb: code for verb, code in codes.items() if code} == {
-        "release": "key_reused", "cancel": "key_reused", "leave": "place_spent", "wait": "already_called",
+        "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "leave": "place_spent",
+        "wait": "already_called",
     }  # fmt: skip
 
 
@@ -199,6 +201,6 @@ def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
 
 def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
-    names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack"}
+    names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False
