@@ -46,6 +46,7 @@ class Caller:
             "confirm": ORDER | {"instrument": DEMO_LATER},
             "cancel": {"reason": "buyer_request"},
             "release": {},
+            "refund": {"refund": "fr-1", "reference": "mine"},
             "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
         }
 
@@ -185,25 +186,16 @@ def test_a_body_that_says_each_thing_once_is_read(text: str) -> None:
 def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> None:
     # Otherwise the tests above would show only that a refused request is refused.
     verbs = (
-        "enter",
-        "enter-bundle",
-        "look",
-        "look-bundle",
-        "receipt",
-        "reserve",
-        "confirm",
-        "demo",
-        "release",
-        "cancel",
-        "leave",
-        "wait",
-    )
+        "enter", "enter-bundle", "look", "look-bundle", "receipt", "reserve", "confirm", "demo", "release", "cancel",
+        "refund", "leave", "wait",
+    )  # fmt: skip
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
         reply = caller.send(path, "post", body=caller.body(path))
         codes[path.rpartition("/")[2]] = "" if reply.status < 300 else reply.json["code"]
     assert {verb: code for verb, code in codes.items() if code} == {
-        "release": "key_reused", "cancel": "key_reused", "leave": "place_spent", "wait": "already_called",
+        "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "leave": "place_spent",
+        "wait": "already_called",
     }  # fmt: skip
 
 
@@ -268,7 +260,7 @@ def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
 
 def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
-    names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack"}
+    names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
     names |= {"EnterBundle", "LookBundle"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False
