@@ -55,7 +55,8 @@ class Participant:
     refusal: str = ""
     index: int = 0
     reservation: str = ""
-    own_places: set[tuple[str, int]] = field(default_factory=set)
+    # Proof (see Shopper), line and index.
+    own_places: set[tuple[str, str, int]] = field(default_factory=set)
 
     @property
     def kind(self) -> Kind:
@@ -196,7 +197,7 @@ async def _hold_without_paying(participant: Participant) -> None:
 
 async def _enter_under_many_names(participant: Participant) -> None:
     """Enters again under other names, then tries to buy with each place."""
-    own_places = {(participant.shopper.line, participant.index): participant}
+    own_places = {(participant.shopper.proof, participant.shopper.line, participant.index): participant}
     for number in range(1, ALIASES):
         again = participant.make_alias(number)
         if again is None:
@@ -204,7 +205,7 @@ async def _enter_under_many_names(participant: Participant) -> None:
         entered = await again.shopper.enter()
         if entered.ok:
             again.index = int(entered.body["index"])
-            own_places.setdefault((again.shopper.line, again.index), again)
+            own_places.setdefault((again.shopper.proof, again.shopper.line, again.index), again)
     participant.own_places = set(own_places)
     await asyncio.gather(*(_buy(place) for place in own_places.values()))
 

@@ -99,15 +99,23 @@ def none_passed_over(observed: Observations) -> Check:
 
 
 def one_place(observed: Observations) -> Check:
-    """Each phone and each e-mail has one place in a sale. Places of people who left do not count."""
+    """Each phone and each e-mail has one place in a sale for each kind of proof: a code, or the word of partners.
+
+    Places of people who left do not count.
+    """
     people, broken = identities(observed), []
     left = {(answer.sale, answer.who) for answer in observed.journal.answers_to("leave") if answer.ok}
-    places: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
+    places: dict[tuple[str, str, str], set[tuple[str, int]]] = defaultdict(set)
     for answer in observed.journal.answers_to("enter"):
         if answer.ok and answer.who in people and (answer.sale, answer.who) not in left:
+            proof = "a partner's word" if "identity" in answer.sent else "a code"
             for value in people[answer.who]:
-                places[answer.sale, value].add((answer.line, int(answer.body["index"])))
-    broken = [f"{sale}: {who} has {len(found)} places" for (sale, who), found in places.items() if len(found) > 1]
+                places[answer.sale, value, proof].add((answer.line, int(answer.body["index"])))
+    broken = [
+        f"{sale}: {who} has {len(found)} places by {proof}"
+        for (sale, who, proof), found in places.items()
+        if len(found) > 1
+    ]
     return make_check(
         7, "one place per identity (limit)", broken, f"{len(places)} phones and mailboxes", "one place each"
     )

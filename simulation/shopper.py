@@ -12,7 +12,9 @@ Items = list[dict[str, Any]]
 
 
 class Shopper(ABC):
-    """One person in one line of a sale."""
+    """One person in one line of a sale. `proof` says how the identity is proven."""
+
+    proof: str
 
     def __init__(self, *, http: HttpClient, person: Person, sale: str, line: str) -> None:
         self.person = person
@@ -46,6 +48,8 @@ class Shopper(ABC):
 
 class PartnerShopper(Shopper):
     """A partner's server that sends requests for its shopper. It has checked the identity and keeps the place token."""
+
+    proof = "a partner's word"
 
     def __init__(
         self, *, http: HttpClient, person: Person, sale: str, line: str, key: str, old_shopper: Shopper | None = None
@@ -109,6 +113,8 @@ class PartnerShopper(Shopper):
 
 class PageShopper(Shopper):
     """A browser on our own page, with cookies, one-time codes and its own IP address behind the proxy."""
+
+    proof = "a code"
 
     def __init__(
         self,

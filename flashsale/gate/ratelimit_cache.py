@@ -17,16 +17,15 @@ class RefusingRedisCache(RedisCache):
         except RedisError:
             return False
 
-    def set(self, *args: Any, **kwargs: Any) -> None:
-        """Does nothing when Redis does not answer."""
+    def keep(self, key: str, value: bytes, seconds: int) -> None:
+        """As `set`, but does nothing when Redis does not answer."""
         with suppress(RedisError):
-            super().set(*args, **kwargs)
+            self.set(key, value, seconds)
 
-    def delete(self, *args: Any, **kwargs: Any) -> bool:
-        """False when Redis does not answer."""
+    def forget(self, key: str) -> None:
+        """As `delete`, but does nothing when Redis does not answer."""
         with suppress(RedisError):
-            return bool(super().delete(*args, **kwargs))
-        return False
+            self.delete(key)
 
     def incr(self, *args: Any, **kwargs: Any) -> int:
         """The new count. Raises ValueError when there is no key or no answer."""

@@ -7,6 +7,7 @@ installation with a thousand sales costs a few milliseconds, and a large stock i
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db.models import Count
 from django.utils import timezone
@@ -23,6 +24,8 @@ from flashsale.rules.states import UnitState
 log = logging.getLogger(__name__)
 # Decisions and moves that are looked at. More in ten seconds are found when all stock is compared.
 NEWEST = 100
+# Every web process relies on the cards of these sales, so a wrong one must not stay.
+NEAR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +33,34 @@ class _Books:
     """What PostgreSQL has. A sale is (campaign id, sale id).
 
     `revisions`: code → sale and its last decision. `free`: (sale, line id, SKU) → free units. `listed`: (sale, line id)
-    → people on the line's list. `ended`: ids of sales in which a reservation has ended lately.
+    → people on the line's list. `ended`: ids of sales in which a reservation has ended lately. `near`: ids of sales
+    that run or open within NEAR.
     """
 
     revisions: dict[str, tuple[tuple[int, int], int]]
     free: dict[tuple[tuple[int, int], int, str], int]
     listed: dict[tuple[tuple[int, int], int], int]
     ended: set[int]
+    near: set[int]
 
 
 async def mend_sales(*, whole: bool) -> None:
     """Sends again what Redis has not received of its sales: decisions, orders, ended reservations, units and lists.
 
-    Without `whole`, units and lists are compared only in sales about which something was decided or ended lately.
+    Without `whole`, units and lists are compared only in sales about which something was decided or ended lately, and
+    the sale cards only of sales that run or open soon.
     """
     books = await run_in_db_thread(_read_books, whole=whole)
     behind = await _sales_behind(books)
     for code, (where, _) in books.revisions.items():
-        if where[1] in behind and (card := await sale_cards.card_of(code)):
-            decisions = int(await sale_control.resend_decision(card=card))
-            confirmed = await resend_confirmed(card=card)
-            if resent := decisions + confirmed + await give_back.resend_ended(card=card) + await mend(card=card):
-                log.warning("%s: %s messages to Redis had been lost and were sent again", code, resent)
+        if not (where[1] in behind | books.near or whole) or not (card := await sale_cards.card_of(code)):
+            continue
+        resent = int(await sale_control.resend_decision(card=card))
+        if where[1] in behind:
+            resent += await resend_confirmed(card=card)
+            resent += await give_back.resend_ended(card=card) + await mend(card=card)
+        if resent:
+            log.warning("%s: %s messages to Redis had been lost and were sent again", code, resent)
 
 
 async def _sales_behind(books: _Books) -> set[int]:
@@ -86,6 +95,9 @@ def _read_books(*, whole: bool) -> _Books:
             for sale, line, people in lists.values_list(*by_line).annotate(Count("pk")).order_by()
         },
         ended=ended,
+        near=set(
+            Sale.objects.filter(pk__in=live, opens_at__lt=now + NEAR, closes_at__gt=now).values_list("pk", flat=True)
+        ),
     )
 
 

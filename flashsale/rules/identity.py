@@ -142,12 +142,10 @@ _DECIMALS = re.compile(r"[^.]*\.\W*(?:\d\d|0+)\W*|.*\.\W*\d\W*")
 
 # From version 3 on, each of these is refused, because its digits together are the phone of another person:
 # something else than digits and separators (a price, a percentage), brackets behind the area code (a second number, a
-# note), a whole mobile number with one or two digits behind it (a count, an extension, the decimals of a cell), or the
-# same behind groups of digits, where another separator sets it apart from the groups.
+# note), a whole mobile number with one or two digits behind it (a count, an extension, the decimals of a cell).
 _SEPARATED = re.compile(r"[+\d\s().\-‐-―−]+")
 _LATE_BRACKET = re.compile(r"(?:\d\D*){6}\(")
 _WHOLE_AND_MORE = re.compile(rf"\D*(?:62|0)?{_HOME.mobile.national_number_pattern}\D+\d\d?\D*", re.ASCII)
-_GROUPS_AND_MORE = re.compile(r".*\d(\D+)\d+(?!\1\d)\D+\d\d?\D*")
 # A number without country and without zero can only be a mobile number of the home region, which begins with 8.
 _HOME_OR_FULL = re.compile(r"[^\d+]*(?:\+|0|6\D*2|8)")
 
@@ -159,7 +157,6 @@ def _is_one_number(digits: str) -> bool:
         and _HOME_OR_FULL.match(digits)
         and not _LATE_BRACKET.search(digits)
         and not _WHOLE_AND_MORE.fullmatch(digits)
-        and not _GROUPS_AND_MORE.fullmatch(digits)
     )
 
 

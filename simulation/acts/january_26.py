@@ -39,18 +39,19 @@ def play(story: Story) -> Sale:
 
 
 def _resellers_limited(story: Story) -> Check:
-    """A reseller with one phone gets one place, under any number of names."""
+    """A reseller with one phone gets one place for each kind of proof, under any number of names."""
     participants = story.attendances[CODE].participants
     greedy = [
         participant for participant in participants if participant.kind is Kind.RESELLER and participant.own_places
     ]
-    most = max((len(participant.own_places) for participant in greedy), default=0)
+    kinds = [Counter(proof for proof, _, _ in participant.own_places) for participant in greedy]
+    most = max((count for of_kind in kinds for count in of_kind.values()), default=0)
     tries = sum(1 for answer in story.journal.answers_to("enter", sale=CODE) if "-" in answer.who)
     return Check(
         7,
         "resellers get one place (limit)",
         most <= 1 and tries > 0,
-        f"{len(greedy)} resellers, {tries} further tries, at most {most} place each",
+        f"{len(greedy)} resellers, {tries} further tries, at most {most} place each by one kind of proof",
         "one place each",
     )
 

@@ -179,6 +179,16 @@ def test_the_computed_columns_of_a_refused_form_show_what_is_stored(alice: Clien
     assert since in answer.content.decode()
 
 
+def test_the_panel_of_a_refused_form_shows_what_is_stored(alice: Client) -> None:
+    draft = draft_sale()
+    url = reverse("admin:flashsale_sale_change", args=[draft.pk])
+    stored = alice.get(url).context["panel"]["tables"]
+    answer = submit(alice, url, name="", opens_at="2031-01-01T00:00", closes_at="2032-01-01T00:00")
+    assert answer.context["adminform"].form.errors
+    assert [table.rows for table in answer.context["panel"]["tables"]] == [table.rows for table in stored]
+    assert form_values(answer)["opens_at"] == ["2031-01-01T00:00"]
+
+
 OUTSIDE = ["0001-01-01T00:00", "0001-01-01T06:59", "1999-12-31T00:00", "2101-01-01T00:00", "9999-12-31T23:59:59"]
 
 

@@ -11,10 +11,9 @@ from flashsale.gate import bridge, scripts
 from flashsale.gate.client import GateDown
 from flashsale.gate.keys import SaleKeys
 from flashsale.life import failed_tries, tick
-from flashsale.life.extra_time import extra_time
 from flashsale.models import Reservation, Sale
 from flashsale.rules.outcomes import Outcome
-from tests.factories import Shopper, let_pass, lobby_sale, open_now, refusal, tend
+from tests.factories import Shopper, let_pass, refusal, tend
 from tests.faults.steps import broken, called
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -170,24 +169,6 @@ def test_a_gate_that_goes_on_being_away_keeps_the_try_for_later(away: Any, monke
     assert pending() == 1
     reported()
     assert pending() == 0
-
-
-def test_places_that_tried_in_time_take_no_place_from_people_who_need_extra_time(away: Any) -> None:
-    sale = lobby_sale(stock={"POCO-M3-4-64": 1}, max_entries=500, extra_time_max=1)
-    people = [Shopper(sale, name) for name in ("ani", "budi", "cici")]
-    for person in people:
-        person.enter()
-    open_now(sale)
-    tend(sale)
-    first, second, third = sorted(people, key=lambda person: person.number())
-    away(first)
-    reported()
-
-    def asks(person: Shopper) -> None:
-        bridge.run(extra_time(card=person.card, line=person.line, place=person.place))
-
-    asks(second)
-    assert refusal(asks, third) is Outcome.NO_MORE_TIME
 
 
 def test_every_web_process_reports_its_failed_tries(away: Any) -> None:

@@ -28,7 +28,7 @@ class Breakage:
 LIMIT = Breakage(
     edits={
         "flashsale/gate/lua/enter.lua": [
-            (r"local packed = redis\.call\(.*\)$", "local packed = false"),
+            (r"local packed = packed_place_of\(.*\)$", "local packed = false"),
             (r"if found\.used_up and not unchanged then return \{'limit_reached'\} end", ""),
         ],
         "flashsale/gate/lua/reserve.lua": [(r"return 'limit_reached' end", "local _ = 0 end")],

@@ -95,7 +95,7 @@ def test_a_request_whose_process_died_runs_again_when_its_note_has_ended(
 
     with monkeypatch.context() as patch:
         patch.setattr(sender, "send", dies)
-        patch.setattr(RefusingRedisCache, "delete", lambda *_: False)
+        patch.setattr(RefusingRedisCache, "forget", lambda *_: None)
         with pytest.raises(SystemExit):
             ask(ani)
     assert ask(ani).status_code == 503

@@ -7,12 +7,13 @@ carried out. A request for codes is not: each one sends messages.
 import hmac
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
 
+from flashsale.gate.ratelimit_cache import RefusingRedisCache
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import browser_cookie
 
@@ -45,7 +46,7 @@ def answered_once(view: View) -> View:
     def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         if not key_of(request):
             return view(request, **kwargs)
-        slot = _slot(request)
+        slot, cache = _slot(request), cast("RefusingRedisCache", caches["default"])
         if not cache.add(slot, RUNNING, RUNNING_S):
             kept = cache.get(slot)
             if kept is None or kept == RUNNING:
@@ -54,9 +55,9 @@ def answered_once(view: View) -> View:
         try:
             response = view(request, **kwargs)
         except BaseException:
-            cache.delete(slot)
+            cache.forget(slot)
             raise
-        cache.set(slot, response.content, KEPT_S)
+        cache.keep(slot, response.content, KEPT_S)
         return response
 
     return wrapper
