@@ -39,7 +39,7 @@ BEAT = {
         "flashsale.tasks.sweep_reviews",
         5.0,
     ),  # and carry out cancellations that can no longer be undone
-    "settle late payments": ("flashsale.tasks.sweep_payments", 5.0),  # of holds that have ended
+    "settle payments": ("flashsale.tasks.settle_payments", 5.0),  # notifications, looks that are due, and ended holds
     "give limits back": ("flashsale.tasks.sweep_limits", 5.0),  # of cancellations that are final
     "refund what is due": ("flashsale.tasks.sweep_refunds", 5.0),  # once, and only after the time to appeal
     "reallocate what is planned": ("flashsale.tasks.sweep_units", 5.0),  # at the plan's time

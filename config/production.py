@@ -48,7 +48,7 @@ def refusals(
             "FLASHSALE_DEMO is on. A demo shows one-time codes to everybody, takes no money and sends cookies without "
             f"Secure.{because} Unset FLASHSALE_DEMO, in the environment and in secrets.env of the data folder."
         )
-    if signs and payment_provider in DEMO_PROVIDERS:
+    if signs and any(path.strip() in DEMO_PROVIDERS for path in payment_provider.split(",")):
         yield (
             f"FLASHSALE_PAYMENT_PROVIDER is the provider of the demo, which takes no money.{because} "
             "Set FLASHSALE_PAYMENT_PROVIDER to the class of your provider (docs/operate.md, Payments)."

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import cancel, erase, notify, reallocate, refund, retention, review, settle, tick
+from flashsale.life import cancel, erase, inbox, notify, reallocate, refund, retention, review, sweep_payments, tick
 
 
 @shared_task(name="flashsale.tasks.tick_sales")
@@ -40,10 +40,10 @@ def sweep_reviews(**_: Any) -> None:
         review.execute(run=run)
 
 
-@shared_task(name="flashsale.tasks.sweep_payments")
-def sweep_payments(**_: Any) -> int:
-    """Settles open payments of holds that have ended: confirms the order or sends the money back."""
-    return settle.settle_ended_holds()
+@shared_task(name="flashsale.tasks.settle_payments")
+def settle_payments(**_: Any) -> int:
+    """Reads notifications, ends the attempts of holds that have ended, and looks at those that are due."""
+    return inbox.read_inbox() + sweep_payments.settle_ended_holds() + sweep_payments.look_due()
 
 
 @shared_task(name="flashsale.tasks.sweep_limits")

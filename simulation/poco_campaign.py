@@ -27,7 +27,12 @@ CODE = str(POCO["campaign"]["code"])
 ENTRIES_MAX = 10_000
 PAGE = "mi.com"
 CHANNELS: list[dict[str, str]] = [
-    {**{name: channel[name] for name in ("code", "name", "kind")}, "entry_url": f"https://{channel['code']}.example/"}
+    {
+        **{name: channel[name] for name in ("code", "name", "kind")},
+        "entry_url": f"https://{channel['code']}.example/",
+        # A marketplace charges its own buyers. Sandboxes of partners may pay by the demo's bank, too.
+        "payment_accounts": "demo,partner" if channel["kind"] == "partner" else "",
+    }
     for channel in POCO["channels"]
 ]
 OFFERS: list[dict[str, Any]] = [{name: offer[name] for name in ("sku", "name", "price")} for offer in POCO["offers"]]

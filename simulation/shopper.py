@@ -80,7 +80,7 @@ class PartnerShopper(Shopper):
         return await self._line_request("reserve", {"place": self.place, "items": items}, {"Idempotency-Key": key})
 
     async def confirm(self, *, reservation: str, price: int) -> Answer:
-        """Sends the identity on all axes that the partner knows."""
+        """Sends the identity on all axes that the partner knows. The partner has charged its buyer."""
         return await self._http.send(
             who=self.person.code,
             verb="confirm",
@@ -92,8 +92,8 @@ class PartnerShopper(Shopper):
                 "contact": self.person.contact,
                 "language": self.person.language,
                 "price": price,
-                "method": "card",
-                "instrument": self.person.card,
+                "method": "partner",
+                "instrument": f"paid-{reservation}",
             },
             note={"reservation": reservation},
             headers={**self._bearer, "Idempotency-Key": f"confirm-{reservation}"},

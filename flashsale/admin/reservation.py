@@ -58,7 +58,7 @@ class RefundAgain(Action):
 
     def is_available(self, row: Reservation) -> bool:
         """For an order whose refund failed."""
-        return hasattr(row, "payment") and row.payment.state == PaymentState.REFUND_FAILED
+        return row.payment is not None and row.payment.payment_state == PaymentState.REFUND_FAILED
 
     def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
         """The payment provider gets the request again."""
@@ -71,6 +71,28 @@ class RefundAgain(Action):
         return _("The refund is due again.")
 
 
+class SendBack(Action):
+    """Sends money back that is not what was asked for."""
+
+    name = "send-back"
+    title = gettext_lazy("Send the money back")
+    permission = "flashsale.change_case"
+
+    def is_available(self, row: Reservation) -> bool:
+        """For an attempt to which another amount or currency came."""
+        return any(one.payment_state == PaymentState.MISMATCH for one in row.attempts.all())
+
+    def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
+        """Nothing is sold for it."""
+        return [_("The payment provider is asked to send back all that came. The buyer may pay again in time.")]
+
+    def perform(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Makes the refund due. Raises ValidationError if no such money is here."""
+        if not refund.send_mismatch_back(reservation=row.pk, by=request.user):
+            raise ValidationError(_("No such money is here: nothing was changed."))
+        return _("The refund is due.")
+
+
 @admin.register(Reservation)
 class ReservationAdmin(ReadOnlyAdmin):
     """Reservations with their units, payment, case and buyer. The newest first."""
@@ -79,17 +101,20 @@ class ReservationAdmin(ReadOnlyAdmin):
     list_filter = ["state", "sale", "channel"]
     # A search by phone, e-mail or payment leads to the list of the reservations that it found.
     link_lookups = ("id__in",)
-    list_select_related = ["sale", "allocation", "channel", "payment", "case"]
+    list_select_related = ["sale", "allocation", "channel", "case"]
     search_fields = ["id__startswith"]
     change_list_template = "admin/flashsale/reservations.html"
     show_full_result_count = False
     ordering = ["-made_at"]
-    row_actions = (OpenCase(), RefundAgain())
+    row_actions = (OpenCase(), RefundAgain(), SendBack())
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Joins the rows that every page shows."""
         return (
-            super().get_queryset(request).select_related("sale__campaign", "allocation", "channel", "payment", "case")
+            super()
+            .get_queryset(request)
+            .select_related("sale__campaign", "allocation", "channel", "case")
+            .prefetch_related("attempts__refunds")
         )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -166,7 +191,7 @@ class ReservationAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("payment"))
     def paid(self, order: Reservation) -> str:
         """The state of the payment in the reader's language."""
-        return state_label(order.payment.state) if hasattr(order, "payment") else "–"
+        return state_label(order.payment.payment_state) if order.payment else "–"
 
     @admin.display(description=gettext_lazy("may be shipped"), boolean=True)
     def ships(self, order: Reservation) -> bool:
@@ -218,17 +243,17 @@ class ReservationAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("method"))
     def payment_method(self, order: Reservation) -> str:
         """The payment method that the buyer chose."""
-        return order.payment.method if hasattr(order, "payment") else "–"
+        return order.payment.method if order.payment else "–"
 
     @admin.display(description=gettext_lazy("reference"))
     def payment_reference(self, order: Reservation) -> str:
         """The reference by which the payment provider knows the payment."""
-        return order.payment.reference if hasattr(order, "payment") else "–"
+        return order.payment.reference if order.payment else "–"
 
     @admin.display(description=gettext_lazy("refund reference"))
     def refund_reference(self, order: Reservation) -> str:
         """The provider's reference of the refund; a dash before the refund is sent."""
-        return (order.payment.refund_reference if hasattr(order, "payment") else "") or "–"
+        return (order.payment.refund_reference if order.payment else "") or "–"
 
     @admin.display(description=gettext_lazy("contact"))
     def buyer(self, order: Any) -> str:

@@ -102,6 +102,8 @@ REFUSALS = {
     "flashsale_reservation.allocation_id": Outcome.PLACE_SPENT,
     "one_effect_per_request": Outcome.KEY_REUSED,
     "flashsale_reservation.sale_id": Outcome.KEY_REUSED,
+    "one_order_per_partner_reference": Outcome.KEY_REUSED,
+    "flashsale_paymentattempt.account": Outcome.KEY_REUSED,
 }
 
 

@@ -74,6 +74,16 @@ async def still_held(card: SaleCard, reservations: Sequence[str]) -> list[str]:
     return found
 
 
+async def still_due(card: SaleCard, reservations: Sequence[str]) -> list[str]:
+    """The reservations among these that the gate counts as held, so that they come due. Raises GateDown."""
+    found: list[str] = []
+    for start in range(0, len(reservations), CHUNK):
+        some = reservations[start : start + CHUNK]
+        scores = await gate().redis.zmscore(keys_of(card).due, some)
+        found += [id_ for id_, score in zip(some, scores, strict=True) if score is not None]
+    return found
+
+
 async def list_size(card: SaleCard, line: int) -> int:
     """How many people are on a line's list. Raises GateDown."""
     return int(await gate().redis.scard(keys_of(card).listed(line)))

@@ -9,6 +9,7 @@
 | fs:loaded_by                    | STRING | run id of the server that was found to have all sales                    |
 | fs:mending                      | STRING | a process has begun to mend all sales (expires then)                     |
 | fs:compared                     | STRING | a process has begun to compare all stock (expires then)                  |
+| fs:provider_pace:<account>      | STRING | when a payment provider may be called again, µs; expires then            |
 | fs:{c}:card:<sale>              | STRING | the sale card, sealed: what a web process needs to know (sale_card.py)   |
 | fs:{c}:sale:<sale>              | HASH   | run, replication, mark, revision, state, epoch, lobby, opens, closes,    |
 |                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)      |
@@ -53,6 +54,7 @@ from zlib import crc32
 DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
     "fs:sales", "fs:look_at", "fs:loaded_by", "fs:mending", "fs:compared",
 )  # fmt: skip
+PROVIDER_PACE = "fs:provider_pace:"
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45
 
@@ -66,6 +68,11 @@ def buckets_for(max_entries: int, axes: int) -> int:
     """How many place buckets (a power of two, 64 to 65,536) keep each small enough for Redis' compact encoding."""
     enough = max(1, max_entries * axes // ENTRIES_PER_BUCKET)
     return min(65_536, max(64, 1 << (enough - 1).bit_length()))
+
+
+def provider_pace_key(account: str) -> str:
+    """The key of the pace of calls to a payment account."""
+    return f"{PROVIDER_PACE}{account}"
 
 
 @dataclass(frozen=True, slots=True)

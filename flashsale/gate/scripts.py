@@ -261,10 +261,24 @@ async def reserve(card: SaleCard, line: LineCard, *, seed: str, request: Reserve
 
 
 async def confirm(card: SaleCard, line: LineCard, *, reservation: str, quantity: int) -> Outcome:
-    """Takes a reservation that the books have confirmed out of those that come due."""
-    keys = keys_of(card)
-    where = [keys.state, keys.line(line.line_id), keys.due]
-    return _word(await gate().run_script(CONFIRM, where, [reservation, quantity]))
+    """Takes a reservation that the books have confirmed out of those that come due.
+
+    Confirmations of one line go to the gate in one batch.
+    """
+
+    async def send(sold: Sequence[tuple[str, int]]) -> list[Outcome]:
+        keys = keys_of(card)
+        where = [keys.state, keys.line(line.line_id), keys.due]
+        word = _word(await gate().run_script(CONFIRM, where, [value for pair in sold for value in pair]))
+        return [word] * len(sold)
+
+    try:
+        word: Outcome = await _coalescer((CONFIRM.name, *_line_identity(card, line)), send).submit(
+            (reservation, quantity)
+        )
+    except TooManyWaiting:
+        return Outcome.TOO_MANY_REQUESTS
+    return word
 
 
 async def give_back(

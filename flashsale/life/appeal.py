@@ -29,22 +29,30 @@ from flashsale.models import (
     Contact,
     Move,
     Notice,
-    Payment,
     Record,
+    Refund,
     Reservation,
     ReservationUnit,
     Sale,
     Unit,
 )
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import AppealState, CaseState, PaymentState, Remedy, ReservationState, UnitState
+from flashsale.rules.states import (
+    AppealState,
+    CaseState,
+    RefundReason,
+    RefundState,
+    Remedy,
+    ReservationState,
+    UnitState,
+)
 
 WORDS_MAX = 2000
 
 
 def case_from_link(*, token: str) -> Case:
     """The case that a link in an e-mail leads to. Refuses NOT_FOUND (also if no order was cancelled) and EXPIRED."""
-    related = ("reservation__sale__campaign", "reservation__payment", "reservation__cancellation", "appeal")
+    related = ("reservation__sale__campaign", "reservation__cancellation", "appeal")
     cases = Case.objects.select_related(*related).filter(state=CaseState.CANCELLED)
     case = cases.filter(pk=sealed_links.row_id_of(sealed_links.Kind.APPEAL, token)).first()
     if case is None:
@@ -157,8 +165,10 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
 
 def _restore(order: Reservation) -> bool:
     """Restores a cancelled order. Returns False if its limit or its money was given back, or if units are missing."""
-    paid = Payment.objects.select_for_update().filter(reservation=order, state=PaymentState.REFUND_DUE)
-    if not order.limit_slots.exists() or not paid.exists():
+    owed = Refund.objects.select_for_update().filter(
+        attempt__reservation=order, why=RefundReason.CANCELLED, state=RefundState.DUE
+    )
+    if not order.limit_slots.exists() or not owed.exists():
         return False
     units = _units_for(order)
     if units is None:
@@ -173,7 +183,7 @@ def _restore(order: Reservation) -> bool:
         if unit.allocation_id != order.allocation_id:
             Move.objects.create(unit=unit, origin_id=unit.allocation_id, target_id=order.allocation_id)
             Unit.objects.filter(pk=unit.pk).update(allocation=order.allocation_id)
-    paid.update(state=PaymentState.PAID)
+    owed.update(state=RefundState.WITHDRAWN, next_look_at=None, settled_at=timezone.now())
     order.state, order.ended_at = ReservationState.CONFIRMED, None
     order.save(update_fields=["state", "ended_at"])
     return True

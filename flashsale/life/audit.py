@@ -24,7 +24,7 @@ from flashsale.models import (
     Move,
     Notice,
     Offer,
-    Payment,
+    PaymentAttempt,
     Record,
     Reservation,
     ReservationUnit,
@@ -219,7 +219,7 @@ def _priced_wrongly(sale: Sale) -> Iterator[str]:
         for (id_, amount), price in official.items()
         if amount != price
     )
-    charged = Payment.objects.filter(reservation__sale=sale).exclude(amount=F("reservation__amount"))
+    charged = PaymentAttempt.objects.filter(reservation__sale=sale).exclude(amount=F("reservation__amount"))
     yield from (
         f"the payment of reservation {row.reservation_id} is {row.amount}, its amount is {row.reservation.amount}"
         for row in charged.select_related("reservation")

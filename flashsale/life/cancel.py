@@ -10,6 +10,7 @@ PostgreSQL (the books) commits the end first; Redis (the gate) is told afterward
 
 import uuid
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -17,14 +18,15 @@ from django.db.models import Min
 from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation, describe_ended, end
+from flashsale.books.refunds import add_refunds
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge
 from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
-from flashsale.models import Cancellation, Case, Notice, Payment, Record, Reservation, Sale
+from flashsale.models import Cancellation, Case, Notice, PaymentAttempt, Record, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, cancel_reason
-from flashsale.rules.states import PaymentState, ReservationState
+from flashsale.rules.states import AttemptState, RefundReason, ReservationState
 
 # The time to appeal ends this long before the planned reallocation, so that appeals can be decided before it.
 BEFORE_REALLOCATION = timedelta(hours=12)
@@ -75,9 +77,9 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
             "appeal_until": None,
         },
     )
-    Payment.objects.filter(reservation=row, state=PaymentState.PAID).update(
-        state=PaymentState.REFUND_DUE, settled_at=now
-    )
+    # What was paid too much has a refund of its own.
+    paid = PaymentAttempt.objects.filter(reservation=row, state=AttemptState.PAID)
+    add_refunds([(attempt, RefundReason.CANCELLED, Decimal(attempt.amount)) for attempt in paid], now)
     Notice.objects.create(reservation=row, kind=Notice.Kind.CANCELLED, sale=row.sale, due_at=now)
     reviewed = {"case": case.pk, "rules": case.rules_hash, "proposed_by": case.proposed_by_id} if case else {}
     Record.write("cancel", by=by, sale=row.sale, subject=row, why=code, facts={"units": row.quantity, **reviewed})

@@ -86,7 +86,7 @@ CRASH_POINTS = (
     CrashPoint(
         "confirm: started",
         "PostgreSQL has the buyer's data and the start of a payment.",
-        "flashsale.providers.payments.demo:DemoProvider.charge",
+        "flashsale.providers.payments.demo:DemoProvider.begin",
         True,
         "The sweep closes the payment at the provider once the hold has ended.",
         SWEEP,
@@ -96,9 +96,9 @@ CRASH_POINTS = (
         "The provider has the money.",
         "flashsale.life.confirm:settle",
         True,
-        "The provider's call-back settles the payment. Without a call-back, the sweep asks the provider once the hold "
-        "has ended, and the order is honoured or the money refunded.",
-        SWEEP,
+        "The provider's call-back settles the payment. Without a call-back, the sweep asks the provider 30 s after the "
+        "start and again, and once the hold has ended; the order is honoured or the money refunded.",
+        "30 s",
     ),
     CrashPoint(
         "confirm: closed",
@@ -113,8 +113,8 @@ CRASH_POINTS = (
         "PostgreSQL has the order.",
         "flashsale.gate.scripts:confirm",
         True,
-        "The hold is still due in Redis, and the reaper sends the confirmation.",
-        "the hold's deadline",
+        "Mending sends the confirmation to Redis.",
+        MENDING,
     ),
     CrashPoint(
         "confirm: retaken",
@@ -128,9 +128,33 @@ CRASH_POINTS = (
     CrashPoint(
         "confirm: refund due",
         "Money came too late. PostgreSQL has the refund as due.",
-        "flashsale.life.confirm:refund",
+        "flashsale.life.confirm:send_refunds",
         True,
         "The sweep sends the money back, once.",
+        SWEEP,
+    ),
+    CrashPoint(
+        "inbox: stored",
+        "PostgreSQL has a notification of a provider.",
+        "flashsale.life.inbox:read_inbox",
+        True,
+        "The sweep asks the provider about it.",
+        SWEEP,
+    ),
+    CrashPoint(
+        "inbox: settled",
+        "What the provider said about a notification has taken effect.",
+        "flashsale.life.inbox:_store",
+        True,
+        "The sweep asks again, and nothing changes.",
+        SWEEP,
+    ),
+    CrashPoint(
+        "refund: sent",
+        "The provider has sent money back. PostgreSQL does not know it.",
+        "flashsale.life.refund:_store",
+        False,
+        "The sweep sends the refund again under the same reference, and the provider sends no money twice.",
         SWEEP,
     ),
     CrashPoint(

@@ -10,15 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import CharField, F, Model, QuerySet
+from django.db.models import CharField, F, Model, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
 from flashsale.gate import bridge, sale_cards
 from flashsale.life import fairness_report
 from flashsale.life.close import close
-from flashsale.life.confirm import KEEP_CONTACT
 from flashsale.life.sale_card import card_of
+from flashsale.life.start_payment import KEEP_CONTACT
 from flashsale.models import (
     ApiCall,
     Appeal,
@@ -29,7 +29,7 @@ from flashsale.models import (
     LimitSlot,
     ListEntry,
     Notice,
-    Payment,
+    PaymentAttempt,
     Record,
     Reservation,
     Sale,
@@ -37,7 +37,16 @@ from flashsale.models import (
     UnpaidHold,
 )
 from flashsale.models.sale import ms
-from flashsale.rules.states import AppealState, CaseState, NoticeState, PaymentState, ReservationState, SaleState
+from flashsale.rules.states import (
+    OPEN_ATTEMPTS,
+    AppealState,
+    AttemptState,
+    CaseState,
+    NoticeState,
+    RefundState,
+    ReservationState,
+    SaleState,
+)
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +101,12 @@ def _undecided(campaign: Campaign) -> "QuerySet[Case]":
     )
 
 
-def _unsettled(campaign: Campaign) -> "QuerySet[Payment]":
-    open_states = [PaymentState.STARTED, PaymentState.REFUND_DUE, PaymentState.REFUND_FAILED]
-    return Payment.objects.filter(reservation__sale__campaign=campaign, state__in=open_states)
+def _unsettled(campaign: Campaign) -> "QuerySet[PaymentAttempt]":
+    """Attempts under way, and money that is not sent back yet or about which people must decide."""
+    attempts = PaymentAttempt.objects.filter(reservation__sale__campaign=campaign)
+    owed = Q(refunds__state__in=[RefundState.DUE, RefundState.SENT, RefundState.FAILED])
+    undecided = Q(state=AttemptState.MISMATCH) & ~Q(refunds__state=RefundState.CONFIRMED)
+    return attempts.filter(Q(state__in=OPEN_ATTEMPTS) | owed | undecided).distinct()
 
 
 def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":

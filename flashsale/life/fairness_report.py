@@ -27,7 +27,7 @@ from flashsale.models import (
     Cancellation,
     FairnessReport,
     Move,
-    Payment,
+    PaymentAttempt,
     Reservation,
     Sale,
     Stock,
@@ -37,7 +37,7 @@ from flashsale.models import (
 from flashsale.models.sale import ms
 from flashsale.rules.gini import GROUP_MIN, gini, merge_small_groups
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import AllocationMode, Phase, ReservationState, UnitState
+from flashsale.rules.states import BOUGHT, AllocationMode, Phase, ReservationState, UnitState
 
 # A crowd may read the report, so it is computed at most once in this time.
 FRESH = timedelta(seconds=30)
@@ -261,13 +261,15 @@ def _spread(traits: Any) -> Callable[[str], dict[str, Any]]:
 def _cancellations(sale: Sale) -> dict[str, Any]:
     rows = Cancellation.objects.filter(reservation__sale=sale)
     reasons = Counter(rows.values_list("reason", flat=True))
-    refunds = Payment.objects.filter(reservation__cancellation__in=rows).order_by()
+    paid = PaymentAttempt.objects.filter(reservation__cancellation__in=rows, state__in=BOUGHT).prefetch_related(
+        "refunds"
+    )
     return {
         "total": rows.count(),
         "reasons": _as_rows(merge_small_groups(reasons), "reason"),
         "appeals": _appeals(sale),
         "ledger": _ledger(sale),
-        "refunds": _as_rows(dict(refunds.values_list("state").annotate(count=Count("pk"))), "state"),
+        "refunds": _as_rows(Counter(str(attempt.payment_state) for attempt in paid), "state"),
     }
 
 

@@ -63,7 +63,8 @@ def _order_filters(value: str) -> dict[str, Q]:
         filters["reference"] = Q(pk=ours[1])
     elif ID_PREFIX.fullmatch(value) and len(value) <= len(str(UUID(int=0))):
         filters["id"] = Q(pk__startswith=value.lower())
-    known = Reservation.objects.filter(Q(payment__reference=value) | Q(payment__refund_reference=value))
+    refunds = Q(attempts__refunds__reference=value) | Q(attempts__refunds__provider_id=value)
+    known = Reservation.objects.filter(Q(attempts__reference=value) | Q(attempts__provider_id=value) | refunds)
     if value and known.exists():
         filters["reference"] = filters.get("reference", Q()) | Q(pk__in=known.values("pk"))
     return filters

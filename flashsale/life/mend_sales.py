@@ -17,6 +17,7 @@ from flashsale.life import give_back, sale_control
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.mend import mend
 from flashsale.life.rebuild import live_sales
+from flashsale.life.resend_confirmed import resend_confirmed, sales_with_late_orders
 from flashsale.models import ListEntry, Move, Record, Sale, Unit
 from flashsale.rules.states import UnitState
 
@@ -44,7 +45,7 @@ class _Books:
 
 
 async def mend_sales(*, whole: bool) -> None:
-    """Sends again what Redis has not received of its sales: decisions, ended reservations, free units and lists.
+    """Sends again what Redis has not received of its sales: decisions, orders, ended reservations, units and lists.
 
     Without `whole`, units and lists are compared only in sales about which something was decided or ended lately, and
     the sale cards only of sales that run or open soon.
@@ -56,6 +57,7 @@ async def mend_sales(*, whole: bool) -> None:
             continue
         resent = int(await sale_control.resend_decision(card=card))
         if where[1] in behind:
+            resent += await resend_confirmed(card=card)
             resent += await give_back.resend_ended(card=card) + await mend(card=card)
         if resent:
             log.warning("%s: %s messages to Redis had been lost and were sent again", code, resent)
@@ -76,7 +78,7 @@ async def _sales_behind(books: _Books) -> set[int]:
 def _read_books(*, whole: bool) -> _Books:
     live = {sale: campaign for campaign, sale in live_sales().values()}
     now = timezone.now()
-    ended = give_back.sales_with_late_ends(now)
+    ended = give_back.sales_with_late_ends(now) | sales_with_late_orders(now)
     stock = set(live) if whole else set(live) & (ended | _decided_lately())
     rows = Sale.objects.filter(pk__in=live).values_list("code", "campaign_id", "pk", "revision")
     units = Unit.objects.filter(allocation__sale__in=stock, state=UnitState.FREE)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from flashsale.life.inbox import forget_notifications
 from flashsale.models import ApiCall, Contact
 
 # Longer than 24 hours. For so long a partner may rely on its idempotency keys.
@@ -12,12 +13,12 @@ API_CALLS_KEPT = timedelta(hours=48)
 
 
 def forget_due(*, most: int = 1000) -> int:
-    """Deletes contact data past `keep_until` (at most `most` rows), old idempotency keys, and sessions that have ended.
+    """Deletes contact data past `keep_until` (at most `most` rows), old keys and notifications, and ended sessions.
 
-    Safe to repeat. Returns how many rows of all three.
+    Safe to repeat. Returns how many rows of all four.
     """
     now = timezone.now()
     over = list(Contact.objects.filter(keep_until__lt=now).values_list("pk", flat=True)[:most])
     contacts, _ = Contact.objects.filter(pk__in=over).delete()
     sessions, _ = Session.objects.filter(expire_date__lte=now).delete()
-    return contacts + sessions + ApiCall.forget(before=now - API_CALLS_KEPT)
+    return contacts + sessions + forget_notifications() + ApiCall.forget(before=now - API_CALLS_KEPT)

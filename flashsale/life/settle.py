@@ -1,231 +1,346 @@
-"""Settle: the provider's answer about a payment takes effect once: the order is confirmed, or the money goes back.
+"""Settle: what a provider says about an attempt takes effect once: the order is confirmed, or the money goes back.
 
-How this works. Three callers bring an answer (paid or not paid): `confirm`, the provider's callback, and the sweep of
-holds that have ended. An answer may come in time, late, twice, or from two processes at once. PostgreSQL (the books)
-decides under the lock of the reservation's row, so an answer that comes again changes nothing.
+How this works. Four callers bring a standing: `confirm`, the inbox of notifications, and the sweeps of holds that have
+ended and of attempts that are due for a look. A standing may come in time, late, twice, or from two processes at once.
+PostgreSQL (the books) decides under the lock of the reservation's row, many rows in one transaction, so a standing that
+comes again changes nothing.
 
-    payment      answer, and where the reservation is             becomes
-    ---------    ---------------------------------------------    -------------------------------------
-    started      not paid                                         declined
-    started      paid, held (perhaps past its deadline)           paid; the reservation is confirmed
-    started      paid, expired: retake its units                  paid and confirmed, or else refund_due
-    started      paid, ended in any other way                     refund_due
-    declined     paid after all                                   refund_due
-    any other    any                                              no change
+    attempt      standing, and where the reservation is              becomes
+    ---------    ------------------------------------------------    --------------------------------------
+    open         waiting or review                                   waiting or review, with instructions
+    open         failed, expired or closed                           the same
+    open         paid, held (perhaps past its deadline)              paid; the reservation is confirmed
+    open         paid, expired: retake its units                     paid and confirmed, or else late
+    open         paid, ended in any other way                        late
+    ended        paid after all                                      late
+    open/ended   paid, but too little or in another currency         mismatch: people decide
+    paid         reversed                                            reversed: the shop waits, people decide
+    any other    any                                                 no change
 
-                 +----------------------------> declined ---------+
+                 +--------------> failed, expired, closed --------+
                  | not paid                        paid after all |
-                 |                                                v        sent back
-    started -----+-- paid, too late -------------------------> refund_due ----------> refunded
-                 |                                              ^     ^ |
-                 | paid, in time or retaken                     |     | | the provider refuses
-                 +----------------------------> paid -----------+     | v
-                                                order cancelled    refund_failed
-                                                                   (a person makes it due again)
+                 |                                                v
+    asked -> waiting -- paid, too late or not retaken ----------> late ---> a refund of it is due
+                 |
+                 +-- paid, in time or retaken -------------------> paid ---> reversed
+                 |                                                 (too much: a refund of the rest is due)
+                 +-- another amount or currency -----------------> mismatch
 
 Retake means: the hold has expired, its units were offered again, and then its money comes. Redis (the gate) takes the
 same units once more if they are still free, if no person who was called needs them, and if the limit still allows it.
 Only then does PostgreSQL confirm.
 
-Three arrows are elsewhere: a cancellation makes a paid payment due (`cancel.py`), an appeal that is won makes it paid
-again (`appeal.py`), and a new attempt after a declined or refunded payment starts the same row again (`confirm.py`).
-`refund.py` sends money back.
+Money that goes back is a row of its own: `refund.py` sends it. A cancellation makes the refund of a paid attempt due
+(`cancel.py`), and an appeal that is won withdraws it (`appeal.py`).
 """
 
 import logging
-from collections.abc import Iterable
-from datetime import datetime
-from functools import lru_cache
-from uuid import UUID
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from flashsale.books.reservations import RefusedByBooks, SlotRequest, advance_units, claim_slots, lock_sale
-from flashsale.gate import bridge, scripts
+from flashsale.books.batcher import Batcher
+from flashsale.books.refunds import add_refunds
+from flashsale.books.reservations import RefusedByBooks, advance_units, claim_slots, lock_sale
+from flashsale.books.rows import update
+from flashsale.gate import scripts
 from flashsale.gate.client import GateDown
 from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.held_request import request_to_retake
+from flashsale.life.next_look import next_look
 from flashsale.life.sale_card import card_of
-from flashsale.models import Contact, LimitSlot, Payment, Reservation, Sale, Unit
+from flashsale.life.start_payment import axes_of, slot_requests
+from flashsale.models import (
+    Contact,
+    LimitSlot,
+    PaymentAttempt,
+    Refund,
+    Reservation,
+    ReservationUnit,
+    Sale,
+    Trait,
+    Unit,
+)
 from flashsale.providers import payments
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
-from flashsale.rules.states import PaymentState, ReservationState, SaleState, UnitState
+from flashsale.rules.states import (
+    ENDED_UNPAID,
+    AttemptState,
+    RefundReason,
+    RefundState,
+    ReservationState,
+    SaleState,
+    StandingState,
+    UnitState,
+)
 
 log = logging.getLogger(__name__)
 # So long Redis keeps retaken units, until PostgreSQL has committed them. Much longer than a commit takes.
 RETAKE_KEEP_MS = 10_000
+# By when a person must have looked at money that is not what we asked for.
+PEOPLE = timedelta(days=1)
 
 
-def settle(*, reference: str, paid: bool) -> Reservation:
-    """Applies the provider's answer about a reference; returns the reservation. Safe to repeat and to run in parallel.
+class Answer(NamedTuple):
+    """What a provider says about the attempt with this reference."""
 
-    Paid while held: confirmed. This holds past the deadline too, as long as no process has ended the hold.
-    Paid after it expired: confirmed if its units are still free, no person who was called needs them, and its limit
-    still allows it. Otherwise the payment becomes refund_due.
-    Refuses UNKNOWN (also while the sale is paused) and raises GateDown. Repeat the call then; the sweep repeats it too.
+    reference: str
+    standing: payments.Standing
+
+
+class Settled(NamedTuple):
+    """A reservation and its attempt after an answer. `is_late`: its money can only buy units that Redis retakes."""
+
+    row: Reservation
+    attempt: PaymentAttempt
+    is_late: bool = False
+
+
+async def settle(*, reference: str, standing: payments.Standing) -> Settled:
+    """Applies what the provider says about a reference. Safe to repeat and to run in parallel; many share one commit.
+
+    Refuses NOT_FOUND (no such reference) and UNKNOWN (also while the sale is paused), and raises GateDown. Repeat the
+    call then; the sweep repeats it too.
 
     1. PostgreSQL decides every case that is not late. If the process dies after this step, a repeat changes nothing.
     2. Late money: Redis retakes the units. If the process dies after this step, the units come due in Redis and are
        given back; a repeat of the call goes on from here.
     3. PostgreSQL confirms the order, or notes that a refund is due.
-    4. Redis learns that the order is confirmed. If the process dies before this step, the reaper tells Redis when the
-       hold comes due there.
+    4. Redis learns that the order is confirmed. If the process dies before this step, mending tells it.
     """
-    row = _decide(reference, paid)
-    if paid and row.payment.reference == reference and row.payment.state == PaymentState.STARTED:
-        row = _settle_late(row, reference)
-    if row.state == ReservationState.CONFIRMED:
-        _tell_gate(row)
-    return row
+    settled = await _settling.ask(Answer(reference, standing))
+    if settled.is_late:
+        settled = await _settle_late(settled, standing)
+    if settled.row.state == ReservationState.CONFIRMED:
+        await tell_gate(settled.row)
+    return settled
 
 
-def handle_callback(*, callback: payments.Callback) -> str:
-    """Settles what a verified callback reports, and returns the state of the payment after it.
-
-    Refuses NOT_FOUND, WRONG_PRICE (the amount is not the one we charged; nothing changes), and as `settle` does.
-    """
-    known = Payment.objects.select_related("reservation__sale__campaign").filter(reference=callback.reference).first()
-    if known is None:
-        return refund_earlier_attempt(callback)
-    if (callback.amount, callback.currency) != (known.amount, known.reservation.sale.campaign.currency):
-        log.error("a callback about %s names %s %s", callback.reference, callback.currency, callback.amount)
-        raise Refused(Outcome.WRONG_PRICE, f"The amount of this reference is {known.amount}.")
-    row = settle(reference=callback.reference, paid=callback.paid)
-    if row.payment.reference != callback.reference:
-        # The buyer has started another attempt since we looked. Only this callback reports the earlier one's money.
-        return refund_earlier_attempt(callback)
-    return str(row.payment.state)
-
-
-def settle_ended_holds(*, most: int = 100) -> int:
-    """Settles started payments whose holds have ended; returns how many.
-
-    Each reference is closed with the provider first, so that no more money comes for it.
-    """
-    left = Payment.objects.filter(state=PaymentState.STARTED).exclude(
-        reservation__state__in=[ReservationState.HELD, ReservationState.CONFIRMED]
-    )
-    done = 0
-    # Payments that cannot be settled yet come up at every run. A random order keeps them from blocking the others.
-    for reference in list(left.order_by("?").values_list("reference", flat=True)[:most]):
-        try:
-            settle(reference=reference, paid=payments.provider.close(reference=reference) is payments.Charge.PAID)
-        except (payments.ProviderDown, GateDown, Refused) as error:
-            log.warning("could not settle %s yet: %s", reference, error)
-        else:
-            done += 1
-    return done
+def settle_all(answers: Sequence[Answer]) -> list[Settled | Exception]:
+    """The result for each answer, or its refusal. Answers about one reservation are settled one after the other."""
+    known = PaymentAttempt.objects.filter(reference__in={answer.reference for answer in answers})
+    owners = dict(known.values_list("reference", "reservation_id"))
+    results: dict[int, Settled | Exception] = {}
+    waiting = list(enumerate(answers))
+    while waiting:
+        batch: list[tuple[int, Answer]] = []
+        later: list[tuple[int, Answer]] = []
+        seen: set[uuid.UUID] = set()
+        for at, answer in waiting:
+            owner = owners.get(answer.reference)
+            if owner is None:
+                results[at] = Refused(Outcome.NOT_FOUND, "There is no payment with this reference.")
+                continue
+            (later if owner in seen else batch).append((at, answer))
+            seen.add(owner)
+        settled = _settle_batch([answer for _, answer in batch], owners)
+        results |= {at: result for (at, _), result in zip(batch, settled, strict=True)}
+        waiting = later
+    return [results[at] for at in range(len(answers))]
 
 
-def take_limit_slots(row: Reservation, digests: Iterable[tuple[str, str]]) -> None:
-    """Takes limit slots for the reservation on these (axis, digest), in the campaign's limit and in the sale's own.
-
-    Raises IntegrityError when a limit is full.
-    """
-    campaign = row.sale.campaign
-    limits = [(LimitSlot.campaign_scope(campaign.pk), campaign.limit)]
-    if row.sale.limit:
-        limits.append((LimitSlot.sale_scope(row.sale_id), row.sale.limit))
-    requests = [SlotRequest(scope, axis, digest, limit) for scope, limit in limits for axis, digest in digests]
-    claim_slots([(row.pk, request, row.quantity) for request in requests])
-
-
-def refund_earlier_attempt(callback: payments.Callback) -> str:
-    """Sends back, before we answer, the money of an attempt that a later attempt has replaced; returns its state.
-
-    The earlier attempt was declined, so its money was not expected.
-    """
+def _settle_batch(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> "list[Settled | Exception]":
     try:
-        known = Payment.objects.filter(reservation=_reservation_id_of(callback.reference)).exists()
-    except ValueError:
-        known = False
-    if not known:
-        raise Refused(Outcome.NOT_FOUND, "There is no payment with this reference.")
-    if not callback.paid:
-        return PaymentState.DECLINED
+        return list(_decide(answers, owners))
+    except (IntegrityError, RefusedByBooks):
+        return [_settle_alone(answer, owners) for answer in answers]
+
+
+def _settle_alone(answer: Answer, owners: Mapping[str, uuid.UUID]) -> Settled | Exception:
     try:
-        payments.provider.refund(reference=callback.reference, amount=callback.amount, currency=callback.currency)
-    except payments.ProviderDown as error:
-        raise Refused(Outcome.UNKNOWN, "The provider does not answer; send the callback again.") from error
-    except payments.CannotRefund:
-        log.exception("the money of %s belongs to no order and cannot be sent back", callback.reference)
-        return PaymentState.REFUND_FAILED
-    return PaymentState.REFUNDED
+        return _decide([answer], owners)[0]
+    except (IntegrityError, RefusedByBooks) as error:
+        # The money is not lost: the attempt stays open, and the sweep comes back to it.
+        log.exception("what the provider says about %s cannot be written", answer.reference)
+        return error
 
 
-def _reservation_id_of(reference: str) -> UUID:
-    """The reference of every attempt is "<reservation>/<attempt>". Raises ValueError for another text."""
-    return UUID(reference.rpartition("/")[0])
+_settling: Batcher[Answer, Settled] = Batcher("settle-payments", settle_all)
 
 
-def _locked(reference: str) -> tuple[Reservation, Payment]:
-    """The reservation of a reference and its payment, both locked. The payment may belong to a later attempt by now."""
-    rows = Reservation.objects.select_for_update(of=("self",)).select_related("sale")
-    row = rows.get(pk=_reservation_id_of(reference))
-    row.payment = Payment.objects.select_for_update().get(reservation=row)
-    return row, row.payment
+class _Change(NamedTuple):
+    """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted."""
+
+    row: Reservation
+    attempt: PaymentAttempt
+    buys: bool = False
+    drops: bool = False
+    refunds: tuple[tuple[RefundReason, Decimal], ...] = ()
 
 
-@transaction.atomic
-def _decide(reference: str, paid: bool) -> Reservation:
-    row, payment = _locked(reference)
+def _decide(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> list[Settled]:
     now = timezone.now()
-    if payment.reference != reference:
-        return row
-    if not paid and payment.state == PaymentState.STARTED:
-        _end_payment(payment, PaymentState.DECLINED, now)
-    elif paid and payment.state == PaymentState.DECLINED:
-        log.error("%s was declined and has been paid", reference)
-        _end_payment(payment, PaymentState.REFUND_DUE, now)
-    elif paid and payment.state == PaymentState.STARTED and row.state == ReservationState.HELD:
-        _sell_units(row)
-        _confirm(row, payment, now)
-    elif paid and payment.state == PaymentState.STARTED and row.state != ReservationState.EXPIRED:
-        _end_payment(payment, PaymentState.REFUND_DUE, now)
-    return row
-
-
-def _sell_units(row: Reservation) -> None:
-    """Sells the units held for the locked reservation. Raises RefusedByBooks unless all of them are held."""
-    held = Unit.objects.filter(pk__in=row.reservation_units.filter(active=True).values("unit_id"), state=UnitState.HELD)
-    sold = held.update(state=UnitState.SOLD, version=F("version") + 1)
-    if sold != row.quantity:
-        raise RefusedByBooks(Outcome.OFFER_GONE, f"{sold} of {row.quantity} units were held")
-
-
-def _confirm(row: Reservation, payment: Payment, now: datetime) -> None:
-    row.state, row.confirmed_at, row.ended_at = ReservationState.CONFIRMED, now, None
-    row.save(update_fields=["state", "confirmed_at", "ended_at"])
-    payment.state, payment.settled_at = PaymentState.PAID, now
-    payment.save(update_fields=["state", "settled_at"])
-
-
-def _end_payment(payment: Payment, state: PaymentState, now: datetime) -> None:
-    """Ends a payment that confirms nothing, and deletes what its buyer told us for it."""
-    payment.state, payment.settled_at = state, now
-    payment.save(update_fields=["state", "settled_at"])
-    row = payment.reservation
-    row.traits.all().delete()
-    Contact.objects.filter(reservation=row).delete()
-    if row.state == ReservationState.HELD:
-        late = [axis.axis for axis in row.sale.campaign.axes.all() if axis.is_late]
-        row.limit_slots.filter(axis__in=late).delete()
-
-
-def _settle_late(row: Reservation, reference: str) -> Reservation:
-    """Retakes the units of an expired reservation in Redis, then lets PostgreSQL decide."""
-    card = card_of(row.sale)
     with transaction.atomic():
-        held = request_to_retake(card, row.pk)
-    line = card.line_of_allocation(row.allocation_id)
-    answer = bridge.run(_retake(card, line, held)) if held else Outcome.OFFER_GONE
+        rows = _lock_rows({owners[answer.reference] for answer in answers})
+        locked = PaymentAttempt.objects.select_for_update().order_by("pk")
+        attempts = locked.in_bulk([answer.reference for answer in answers], field_name="reference")
+        settled, changes = [], []
+        for reference, standing in answers:
+            row, attempt = rows[owners[reference]], attempts[reference]
+            attempt.reservation = row
+            if _is_late(row, attempt, standing):
+                settled.append(Settled(row, attempt, is_late=True))
+                continue
+            if change := _judge(row, attempt, standing, now):
+                changes.append(change)
+            settled.append(Settled(row, attempt))
+        _write(changes, now)
+    return settled
+
+
+def _lock_rows(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Reservation]:
+    """The reservations, locked in the order of their ids, with their sales."""
+    rows = {row.pk: row for row in Reservation.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
+    sales = Sale.objects.select_related("campaign", "clock").in_bulk({row.sale_id for row in rows.values()})
+    for row in rows.values():
+        row.sale = sales[row.sale_id]
+    return rows
+
+
+def _is_exact(attempt: PaymentAttempt, standing: payments.Standing) -> bool:
+    return standing.currency == attempt.currency and standing.paid >= attempt.amount
+
+
+def _is_late(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing) -> bool:
+    paid = standing.state is StandingState.PAID and _is_exact(attempt, standing)
+    return paid and attempt.is_open and row.state == ReservationState.EXPIRED
+
+
+def _judge(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> _Change | None:
+    """What an answer changes, or None. It changes the objects, and PostgreSQL is written by `_write`."""
+    was_open = attempt.is_open
+    if standing.state is StandingState.PAID and (was_open or attempt.state in ENDED_UNPAID):
+        return _take_money(row, attempt, standing, now)
+    if standing.state is StandingState.REVERSED and attempt.state == AttemptState.PAID:
+        log.error("the provider took the money of %s back", attempt.reference)
+        _note(attempt, standing, AttemptState.REVERSED, now)
+        return _Change(row, attempt)
+    if not was_open or standing.state is StandingState.UNKNOWN:
+        return None
+    if standing.state in {StandingState.WAITING, StandingState.REVIEW}:
+        _note(attempt, standing, AttemptState(standing.state), now)
+        return _Change(row, attempt)
+    ended = AttemptState.FAILED if standing.state is StandingState.REVERSED else AttemptState(standing.state)
+    _note(attempt, standing, ended, now)
+    return _Change(row, attempt, drops=True)
+
+
+def _take_money(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> _Change:
+    was_open, over = attempt.is_open, standing.paid - attempt.amount
+    if not _is_exact(attempt, standing):
+        log.error("%s asked %s %s and got %s %s", attempt.reference, attempt.currency, attempt.amount,
+                  standing.currency, standing.paid)  # fmt: skip
+        _note(attempt, standing, AttemptState.MISMATCH, now)
+        return _Change(row, attempt, drops=was_open)
+    if not was_open:
+        log.error("%s was %s and has been paid", attempt.reference, attempt.state)
+    if was_open and row.state == ReservationState.HELD:
+        _note(attempt, standing, AttemptState.PAID, now)
+        return _Change(row, attempt, buys=True, refunds=((RefundReason.OVERPAID, over),) if over else ())
+    _note(attempt, standing, AttemptState.LATE, now)
+    return _Change(row, attempt, drops=was_open, refunds=((RefundReason.LATE, standing.paid),))
+
+
+def _note(attempt: PaymentAttempt, standing: payments.Standing, state: AttemptState, now: datetime) -> None:
+    """Sets the attempt's fields to what the provider says."""
+    attempt.state = state
+    attempt.provider_id = standing.provider_id or attempt.provider_id
+    attempt.fee = standing.fee if standing.fee is not None else attempt.fee
+    if attempt.is_open:
+        if standing.instructions:
+            attempt.instructions = standing.instructions._asdict()
+    else:
+        attempt.instructions, attempt.settled_at = None, now
+        if state in {AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH}:
+            attempt.paid = standing.paid
+    attempt.turn_at = None
+    attempt.next_look_at = now + PEOPLE if state == AttemptState.MISMATCH else next_look(attempt, now)
+
+
+def _write(changes: Sequence[_Change], now: datetime) -> None:
+    if not changes:
+        return
+    if bought := [change.row for change in changes if change.buys]:
+        _sell_units(bought)
+        for row in bought:
+            row.state, row.confirmed_at, row.ended_at = ReservationState.CONFIRMED, now, None
+        Reservation.objects.filter(pk__in=[row.pk for row in bought]).update(
+            state=ReservationState.CONFIRMED, confirmed_at=now, ended_at=None
+        )
+    names = (
+        "reference",
+        "state",
+        "provider_id",
+        "fee",
+        "instructions",
+        "paid",
+        "turn_at",
+        "next_look_at",
+        "settled_at",
+    )
+    update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
+    _forget_buyers([change.row for change in changes if change.drops])
+    add_refunds([(change.attempt, why, amount) for change in changes for why, amount in change.refunds], now)
+    reversed_ones = [change.attempt.pk for change in changes if change.attempt.state == AttemptState.REVERSED]
+    if reversed_ones:
+        Refund.objects.filter(attempt__in=reversed_ones, state=RefundState.DUE).update(
+            state=RefundState.WITHDRAWN, next_look_at=None, settled_at=now
+        )
+
+
+def _sell_units(rows: Sequence[Reservation]) -> None:
+    """Sells the units held for locked reservations. Raises RefusedByBooks unless all of them are held."""
+    wanted = {row.pk: row.quantity for row in rows}
+    held = ReservationUnit.objects.filter(reservation__in=list(wanted), active=True, unit__state=UnitState.HELD)
+    units = dict(held.values_list("unit_id", "reservation_id"))
+    sold = Unit.objects.filter(pk__in=list(units), state=UnitState.HELD).update(
+        state=UnitState.SOLD, version=F("version") + 1
+    )
+    if Counter(units.values()) != Counter(wanted) or sold != len(units):
+        raise RefusedByBooks(Outcome.OFFER_GONE, f"{sold} of {sum(wanted.values())} units were held")
+
+
+def _forget_buyers(rows: Sequence[Reservation]) -> None:
+    """Deletes what buyers told us for attempts that confirm nothing."""
+    if not rows:
+        return
+    Trait.objects.filter(reservation__in=rows).delete()
+    Contact.objects.filter(reservation__in=rows).delete()
+    held: dict[tuple[str, ...], list[uuid.UUID]] = defaultdict(list)
+    for row in rows:
+        campaign = row.sale.campaign
+        late = tuple(axis.axis for axis in axes_of(campaign.pk, bytes(campaign.salt)) if axis.is_late)
+        if late and row.state == ReservationState.HELD:
+            held[late].append(row.pk)
+    for axes, ids in held.items():
+        LimitSlot.objects.filter(reservation__in=ids, axis__in=axes).delete()
+
+
+async def _settle_late(settled: Settled, standing: payments.Standing) -> Settled:
+    """Retakes the units of an expired reservation in Redis, then lets PostgreSQL decide."""
+    card, held = await run_in_db_thread(_request_to_retake, settled.row)
+    line = card.line_of_allocation(settled.row.allocation_id)
+    answer = await _retake(card, line, held) if held else Outcome.OFFER_GONE
     if answer in RETRYABLE:
         raise Refused(Outcome.UNKNOWN, "The money has come late; the same request will tell the result.")
     units = held.units if held and answer is Outcome.RESERVED else ()
-    return _decide_late(reference, card.epoch, [(unit.unit_id, unit.version) for unit in units])
+    taken = [(unit.unit_id, unit.version) for unit in units]
+    return await run_in_db_thread(_decide_late, settled.attempt.reference, standing, card.epoch, taken)
+
+
+def _request_to_retake(row: Reservation) -> tuple[SaleCard, HeldRequest | None]:
+    card = card_of(row.sale)
+    with transaction.atomic():
+        return card, request_to_retake(card, row.pk)
 
 
 async def _retake(card: SaleCard, line: LineCard, held: HeldRequest) -> Outcome:
@@ -237,47 +352,56 @@ async def _retake(card: SaleCard, line: LineCard, held: HeldRequest) -> Outcome:
 
 
 @transaction.atomic
-def _decide_late(reference: str, epoch: int, units: list[tuple[int, int]]) -> Reservation:
+def _decide_late(reference: str, standing: payments.Standing, epoch: int, units: list[tuple[int, int]]) -> Settled:
     """Confirms a late payment, or makes its refund due; `units` are (id, version) as Redis retook them, or empty."""
-    sale = Reservation.objects.values_list("sale_id", flat=True).get(pk=_reservation_id_of(reference))
+    owner, sale = PaymentAttempt.objects.values_list("reservation_id", "reservation__sale").get(reference=reference)
     epoch_now, state = lock_sale(sale)
-    row, payment = _locked(reference)
-    now = timezone.now()
-    started = payment.reference == reference and payment.state == PaymentState.STARTED
-    if not started or row.state != ReservationState.EXPIRED:
-        return row
+    row = _lock_rows([owner])[owner]
+    attempt = PaymentAttempt.objects.select_for_update().get(reference=reference)
+    attempt.reservation, now = row, timezone.now()
+    if not _is_late(row, attempt, standing):
+        return Settled(row, attempt)
     if units and (epoch != epoch_now or state == SaleState.PAUSED):
         raise Refused(Outcome.UNKNOWN, "The sale is paused or being rebuilt; the same request will tell.")
-    if not units or state != SaleState.PUBLISHED:
-        _end_payment(payment, PaymentState.REFUND_DUE, now)
-        return row
-    try:
-        with transaction.atomic():
-            take_limit_slots(row, row.unpaid_holds.values_list("axis", "digest"))
-            row.reservation_units.update(active=True)
-            advance_units(units, was=UnitState.FREE, becomes=UnitState.SOLD)
-    except (IntegrityError, RefusedByBooks):
-        _end_payment(payment, PaymentState.REFUND_DUE, now)
-    else:
-        row.unpaid_holds.all().delete()
-        _confirm(row, payment, now)
-    return row
+    if units and state == SaleState.PUBLISHED:
+        try:
+            with transaction.atomic():
+                slots = slot_requests(row, list(row.unpaid_holds.values_list("axis", "digest")))
+                claim_slots([(row.pk, slot, row.quantity) for slot in slots])
+                row.reservation_units.update(active=True)
+                advance_units(units, was=UnitState.FREE, becomes=UnitState.HELD)
+        except (IntegrityError, RefusedByBooks):
+            units = []
+        else:
+            row.unpaid_holds.all().delete()
+            row.state = ReservationState.HELD
+    change = _take_money(row, attempt, standing, now)
+    _write([change], now)
+    return Settled(row, attempt)
 
 
-@lru_cache(maxsize=256)
 def _cards_for_keys(sale: int, commitment: str, allocation: int) -> tuple[SaleCard, LineCard]:
     """Sale card and line card, good only for the Redis keys of a line, because the rest of the card may be old.
 
-    The keys never change, so caching them saves ten queries for each order. The commitment is part of the cache key,
-    because a restored database may use an id again.
+    The keys never change, so keeping them saves ten queries for each order. The commitment is part of the key, because
+    a restored database may use an id again.
     """
     card = card_of(Sale.objects.select_related("campaign").get(pk=sale, commitment=commitment))
     return card, card.line_of_allocation(allocation)
 
 
-def _tell_gate(row: Reservation) -> None:
-    card, line = _cards_for_keys(row.sale_id, row.sale.commitment, row.allocation_id)
+_cards: dict[tuple[int, str, int], tuple[SaleCard, LineCard]] = {}
+
+
+async def tell_gate(row: Reservation) -> None:
+    """Tells Redis of a confirmed order. Those of one line that come at the same time share a call."""
+    where = (row.sale_id, row.sale.commitment, row.allocation_id)
+    if where not in _cards:
+        if len(_cards) > 256:
+            _cards.clear()
+        _cards[where] = await run_in_db_thread(_cards_for_keys, *where)
+    card, line = _cards[where]
     try:
-        bridge.run(scripts.confirm(card, line, reservation=str(row.pk), quantity=row.quantity))
+        await scripts.confirm(card, line, reservation=str(row.pk), quantity=row.quantity)
     except GateDown as error:
-        log.warning("Redis was not told that %s is confirmed; it is told when the hold comes due: %s", row.pk, error)
+        log.warning("Redis was not told that %s is confirmed; mending tells it: %s", row.pk, error)

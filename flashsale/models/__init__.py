@@ -18,7 +18,7 @@ from flashsale.models.list_entry import ListEntry
 from flashsale.models.notice import Notice
 from flashsale.models.offer import Offer
 from flashsale.models.partner_key import PartnerKey
-from flashsale.models.payment import Payment
+from flashsale.models.payment import Inbox, PaymentAttempt, Refund
 from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
 from flashsale.models.reservation import Reservation, ReservationUnit, Trait
@@ -43,16 +43,18 @@ __all__ = [
     "CrowdBackup",
     "DemoCharge",
     "FairnessReport",
+    "Inbox",
     "LimitSlot",
     "ListEntry",
     "Move",
     "Notice",
     "Offer",
     "PartnerKey",
-    "Payment",
+    "PaymentAttempt",
     "PublishedRuleSet",
     "Reallocation",
     "Record",
+    "Refund",
     "Reservation",
     "ReservationUnit",
     "ReviewRun",

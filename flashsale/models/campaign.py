@@ -104,6 +104,10 @@ class Campaign(Frozen):
             "A browser computes for some seconds before it gets a code, so that a flood of codes is expensive."
         ),
     )
+    payment_accounts = models.CharField(
+        _("payment accounts"), max_length=200, blank=True, default="",
+        help_text=_("Names of payment accounts between commas, the first choice first. Empty: those of the server."),
+    )  # fmt: skip
     # The version of the canonical forms (rules/identity.py). It never changes, because another form of a phone number
     # or mailbox is another digest, and one person would count as two.
     canon_version = models.PositiveSmallIntegerField(default=CANON_VERSION, editable=False)
@@ -198,6 +202,13 @@ class Channel(Frozen):
         help_text=_(
             "How many new places this channel may take in each line. 0: our own page and a partner alone in a line may "
             "fill it, and a partner that shares a line may take an equal part of it."
+        ),
+    )  # fmt: skip
+
+    payment_accounts = models.CharField(
+        _("payment accounts"), max_length=200, blank=True, default="",
+        help_text=_(
+            'As for the campaign, for this channel only. "partner": the partner charges its buyers and sends refunds.'
         ),
     )  # fmt: skip
 

@@ -38,8 +38,12 @@ class Contact(models.Model):
     @classmethod
     def seal(cls, reservation: Reservation, data: dict[str, str], language: str, keep_until: datetime) -> "Contact":
         """An unsaved contact with the encrypted `data`."""
-        sealed = _cipher().encrypt(json.dumps(data).encode()).decode()
-        return cls(reservation=reservation, sealed=sealed, language=language, keep_until=keep_until)
+        return cls(reservation=reservation, sealed=cls.encrypt(data), language=language, keep_until=keep_until)
+
+    @staticmethod
+    def encrypt(data: dict[str, str]) -> str:
+        """The encrypted `data`, as `sealed` holds it."""
+        return _cipher().encrypt(json.dumps(data).encode()).decode()
 
     def read(self) -> dict[str, Any]:
         """The decrypted data. Raises InvalidToken when it was encrypted with another key."""

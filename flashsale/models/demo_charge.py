@@ -13,6 +13,8 @@ class DemoCharge(models.Model):
 
     reference = models.CharField(_("reference"), max_length=80, unique=True)
     state = models.CharField(_("state"), max_length=8, choices=choices(Charge))
+    amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=2, default=0)
+    currency = models.CharField(_("currency"), max_length=3, default="")
     refunded = models.BooleanField(_("refunded"), default=False)
 
     class Meta:

@@ -18,10 +18,10 @@ from django.utils.translation import gettext_lazy as _
 FROZEN: Mapping[str, tuple[str, ...]] = {
     "campaign": (
         "code", "name", "time_zone", "currency", "limit", "appeal_s", "undo_s", "code_countries", "codes_need_work",
-        "canon_version", "frozen_at",
+        "payment_accounts", "canon_version", "frozen_at",
     ),
     "campaignaxis": ("campaign", "axis", "hard", "checked_at"),
-    "channel": ("campaign", "code", "name", "kind", "entry_url", "entries_max"),
+    "channel": ("campaign", "code", "name", "kind", "entry_url", "entries_max", "payment_accounts"),
     "sale": (
         "campaign", "code", "name", "lobby_at", "limit", "claim_s", "hold_s", "overbooking", "claims_max",
         "extra_time_max", "extra_time_share", "max_entries", "rules", "commitment", "published_at",

@@ -1,42 +1,210 @@
-"""The payment of a reservation. The drawing of its states is in life/settle.py."""
+"""Money of a reservation: attempts to pay, refunds, and what providers reported.
+
+The drawing of the states of an attempt is in life/settle.py.
+"""
+
+import secrets
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.reservation import Reservation
 from flashsale.models.state_choices import choices
-from flashsale.rules.states import PaymentState
+from flashsale.rules.states import (
+    ENDED_UNPAID,
+    MONEY_CAME,
+    OPEN_ATTEMPTS,
+    AttemptState,
+    PaymentState,
+    RefundReason,
+    RefundState,
+)
+
+# What every provider accepts: 32 characters of A-Z, a-z, 0-9 and the hyphen. The second form is that of the rows which
+# were written before version 0020; their providers know them by it.
+REFERENCE = r"^([A-Za-z0-9-]{1,32}|[0-9a-f-]{36}/[0-9]+)$"
+# Without I, L, O and U, so that a person can read it out on the phone.
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_REFUND_WORDS = {
+    RefundState.DUE: PaymentState.REFUND_DUE,
+    RefundState.SENT: PaymentState.REFUND_DUE,
+    RefundState.CONFIRMED: PaymentState.REFUNDED,
+    RefundState.FAILED: PaymentState.REFUND_FAILED,
+}
 
 
-class Payment(models.Model):
-    """The current payment attempt of a reservation; a new attempt takes the row of the one before.
+def new_reference(number: int, *, kind: str = "fs") -> str:
+    """A reference of ours: `kind`, random letters, and a number. No other attempt or refund ever gets the same.
 
-    `reference` is ours and unique, so that a retry cannot charge twice.
+    It is random, so that a database which was restored from a backup never gives a provider an old reference again.
+    """
+    return f"{kind}-{''.join(secrets.choice(_LETTERS) for _ in range(20))}-{number}"
+
+
+class PaymentAttempt(models.Model):
+    """One attempt to pay for a reservation, under a reference of ours. It is committed before the provider is called.
+
+    `amount` is what we ask, in whole units of the currency; `paid` is what came. `next_look_at` is when to ask the
+    provider again. `instructions` are what the buyer needs to pay (see providers/payments/base.py); they are deleted
+    when the attempt ends.
     """
 
-    reservation = models.OneToOneField(Reservation, models.PROTECT, related_name="payment")
+    reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="attempts")
+    number = models.PositiveIntegerField(_("number"))
     reference = models.CharField(_("reference"), max_length=80, unique=True)
-    provider = models.CharField(_("provider"), max_length=20)
+    account = models.CharField(_("account"), max_length=20)
     method = models.CharField(_("method"), max_length=20)
     amount = models.PositiveBigIntegerField(_("amount"))
-    state = models.CharField(_("state"), max_length=16, default=PaymentState.STARTED, choices=choices(PaymentState))
-    started_at = models.DateTimeField(_("started"))
+    currency = models.CharField(_("currency"), max_length=3)
+    state = models.CharField(_("state"), max_length=16, default=AttemptState.ASKED, choices=choices(AttemptState))
+    expires_at = models.DateTimeField(_("expires"), null=True)
+    provider_id = models.CharField(_("provider's id"), max_length=120, default="", blank=True)
+    instructions = models.JSONField(_("instructions"), null=True)
+    paid = models.DecimalField(_("paid"), max_digits=20, decimal_places=2, null=True)
+    fee = models.DecimalField(_("fee"), max_digits=20, decimal_places=2, null=True)
+    # When the provider may be called, for an attempt that waits because the provider takes no more calls now.
+    turn_at = models.DateTimeField(_("turn"), null=True)
+    next_look_at = models.DateTimeField(_("next look"), null=True)
+    made_at = models.DateTimeField(_("started"))
     settled_at = models.DateTimeField(_("settled"), null=True)
-    refund_reference = models.CharField(_("refund reference"), max_length=80, blank=True)
 
     class Meta:
-        verbose_name = _("payment")
-        verbose_name_plural = _("payments")
+        verbose_name = _("payment attempt")
+        verbose_name_plural = _("payment attempts")
         constraints = [
+            models.UniqueConstraint(fields=["reservation", "number"], name="one_attempt_per_number"),
+            models.UniqueConstraint(
+                fields=["reservation"], condition=Q(state__in=OPEN_ATTEMPTS), name="one_open_attempt_per_reservation"
+            ),
+            models.UniqueConstraint(
+                fields=["reservation"], condition=Q(state=AttemptState.PAID), name="one_paid_attempt_per_reservation"
+            ),
+            models.UniqueConstraint(
+                fields=["account", "provider_id"],
+                condition=Q(account="partner") & ~Q(state__in=ENDED_UNPAID),
+                name="one_order_per_partner_reference",
+            ),
+            models.CheckConstraint(condition=Q(reference__regex=REFERENCE), name="reference_fits_every_provider"),
             models.CheckConstraint(
-                condition=Q(state="started", settled_at=None) | (~Q(state="started") & Q(settled_at__isnull=False)),
-                name="payment_state_with_time",
+                condition=Q(state__in=OPEN_ATTEMPTS, settled_at=None, paid=None, next_look_at__isnull=False)
+                | Q(state=AttemptState.MISMATCH, settled_at__isnull=False, paid__isnull=False)
+                & Q(next_look_at__isnull=False)
+                | Q(
+                    state__in=[state for state in MONEY_CAME if state != AttemptState.MISMATCH],
+                    settled_at__isnull=False,
+                    paid__isnull=False,
+                )
+                | Q(state__in=ENDED_UNPAID, settled_at__isnull=False, paid=None),
+                name="attempt_state_with_times",
             ),
             models.CheckConstraint(
-                condition=~Q(state="refunded") | ~Q(refund_reference=""), name="refund_has_a_reference"
+                condition=~Q(state=AttemptState.PAID) | Q(paid__gte=F("amount")), name="paid_in_full"
             ),
+        ]
+        indexes = [
+            models.Index(fields=["next_look_at"], condition=Q(next_look_at__isnull=False), name="attempts_to_look_at")
         ]
 
     def __str__(self) -> str:
         return self.reference
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the provider may still take money for it."""
+        return self.state in OPEN_ATTEMPTS
+
+    @property
+    def refund(self) -> "Refund | None":
+        """The refund of what the attempt paid; None when no money has to go back. Too much money is not counted."""
+        own = (row for row in self.refunds.all() if row.state != RefundState.WITHDRAWN)
+        found = [row for row in own if row.why != RefundReason.OVERPAID]
+        return max(found, key=lambda row: row.pk) if found else None
+
+    @property
+    def payment_state(self) -> PaymentState:
+        """One word for the attempt and its refund."""
+        if self.is_open:
+            return PaymentState.PREPARING if self.turn_at else PaymentState.STARTED
+        if self.state in ENDED_UNPAID:
+            return PaymentState.DECLINED
+        if self.refund is not None:
+            return _REFUND_WORDS[RefundState(self.refund.state)]
+        return PaymentState.REFUND_DUE if self.state == AttemptState.LATE else PaymentState(self.state)
+
+    @property
+    def refund_reference(self) -> str:
+        """The provider's name for the refund, "" before it is sent."""
+        return self.refund.provider_id if self.refund else ""
+
+
+class Refund(models.Model):
+    """Money that goes back: a request under a reference of ours, until the provider confirms it.
+
+    `times` says how often it was sent. `next_look_at` is when the next step is due: to send it, or to ask the provider;
+    for a failed one it is when a person must have seen to it.
+    """
+
+    attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, related_name="refunds", verbose_name=_("attempt"))
+    reference = models.CharField(_("reference"), max_length=80, unique=True)
+    amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=2)
+    why = models.CharField(_("reason"), max_length=16, choices=choices(RefundReason))
+    state = models.CharField(_("state"), max_length=16, default=RefundState.DUE, choices=choices(RefundState))
+    provider_id = models.CharField(_("provider's id"), max_length=120, default="", blank=True)
+    detail = models.CharField(_("detail"), max_length=200, default="", blank=True)
+    next_look_at = models.DateTimeField(_("next look"), null=True)
+    times = models.PositiveIntegerField(_("times sent"), default=0)
+    made_at = models.DateTimeField(_("made"))
+    settled_at = models.DateTimeField(_("settled"), null=True)
+
+    class Meta:
+        verbose_name = _("refund")
+        verbose_name_plural = _("refunds")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["attempt", "why"],
+                condition=~Q(state=RefundState.WITHDRAWN),
+                name="one_refund_per_attempt_and_reason",
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="refund_of_something"),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[RefundState.DUE, RefundState.SENT, RefundState.FAILED],
+                    next_look_at__isnull=False,
+                    settled_at=None,
+                )
+                | Q(
+                    state__in=[RefundState.CONFIRMED, RefundState.WITHDRAWN],
+                    next_look_at=None,
+                    settled_at__isnull=False,
+                ),
+                name="refund_state_with_times",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_look_at"], condition=Q(next_look_at__isnull=False), name="refunds_to_look_at")
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+
+class Inbox(models.Model):
+    """A notification of a provider as it came. It is a hint: the provider is asked, and only its answer counts."""
+
+    account = models.CharField(_("account"), max_length=20)
+    body = models.BinaryField(_("body"))
+    headers = models.JSONField(_("headers"))
+    hash = models.CharField(_("hash"), max_length=64, unique=True)
+    reference = models.CharField(_("reference"), max_length=80, default="", blank=True)
+    seen_at = models.DateTimeField(_("seen"))
+    done_at = models.DateTimeField(_("done"), null=True)
+    result = models.CharField(_("result"), max_length=200, default="", blank=True)
+
+    class Meta:
+        verbose_name = _("notification of a provider")
+        verbose_name_plural = _("notifications of providers")
+        indexes = [models.Index(fields=["seen_at"], condition=Q(done_at=None), name="inbox_to_read")]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.hash[:8]}"

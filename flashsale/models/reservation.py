@@ -1,6 +1,7 @@
 """Reservations, their units, and the traits of their buyers."""
 
 import uuid
+from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
@@ -11,7 +12,10 @@ from flashsale.models.campaign import Channel
 from flashsale.models.sale import Sale
 from flashsale.models.state_choices import choices
 from flashsale.models.unit import Unit
-from flashsale.rules.states import ReservationState
+from flashsale.rules.states import BOUGHT, AttemptState, ReservationState
+
+if TYPE_CHECKING:
+    from flashsale.models.payment import PaymentAttempt
 
 ENDED_UNCONFIRMED = ["expired", "released", "abandoned"]
 
@@ -69,6 +73,7 @@ class Reservation(models.Model):
             models.Index(fields=["channel", "-made_at"], name="reservations_by_channel"),
             # Mending asks every 10 s what has ended lately.
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="reservations_ended"),
+            models.Index(fields=["sale", "confirmed_at"], condition=Q(state="confirmed"), name="orders_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -85,9 +90,19 @@ class Reservation(models.Model):
         return sorted(self.reservation_units.all(), key=lambda held: held.pk)[-self.quantity :]
 
     @property
+    def payment(self) -> "PaymentAttempt | None":
+        """The attempt that paid, else the last one; None before the buyer has tried to pay."""
+        attempts = sorted(self.attempts.all(), key=lambda one: (one.state in BOUGHT, one.number))
+        return attempts[-1] if attempts else None
+
+    @property
     def do_not_ship(self) -> bool:
-        """Whether the shop must wait, because the order is unpaid, ended, or under review."""
+        """Whether the shop must wait, because the order is unpaid, ended, or under review.
+
+        Unpaid is also an order whose payment the provider took back."""
         case = getattr(self, "case", None)
+        if self.payment is not None and self.payment.state == AttemptState.REVERSED:
+            return True
         return self.state != ReservationState.CONFIRMED or (case is not None and case.is_open)
 
 

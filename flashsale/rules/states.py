@@ -74,22 +74,92 @@ class ReservationState(StrEnum):
     ABANDONED = "abandoned"
 
 
-class PaymentState(StrEnum):
-    """started → paid | declined | refund_due; paid → refund_due → refunded | refund_failed.
+class AttemptState(StrEnum):
+    """The state of one attempt to pay: asked → waiting → paid. The drawing is in life/settle.py.
 
-    People make a failed refund due again.
+    `asked`: our row is committed, and the provider has not answered yet. `waiting`: the buyer has what they need to
+    pay. `review`: the provider checks the payment. `late`: money came that buys nothing, so it goes back. `mismatch`:
+    another amount or currency came, and people decide. `reversed`: the provider took the money back after it was paid.
     """
 
+    ASKED = "asked"
+    WAITING = "waiting"
+    REVIEW = "review"
+    PAID = "paid"
+    LATE = "late"
+    MISMATCH = "mismatch"
+    REVERSED = "reversed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+
+
+# The provider may still take money for these, and a reservation has one of them at most.
+OPEN_ATTEMPTS = (AttemptState.ASKED, AttemptState.WAITING, AttemptState.REVIEW)
+# Money came for these.
+MONEY_CAME = (AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH, AttemptState.REVERSED)
+# The order of these was bought with them.
+BOUGHT = (AttemptState.PAID, AttemptState.REVERSED)
+# These ended without money. Money that comes all the same goes back.
+ENDED_UNPAID = (AttemptState.FAILED, AttemptState.EXPIRED, AttemptState.CLOSED)
+
+
+class StandingState(StrEnum):
+    """What a provider says about an attempt now. `unknown`: it was never asked for this reference."""
+
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+    REVIEW = "review"
+    PAID = "paid"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+    REVERSED = "reversed"
+
+
+class RefundState(StrEnum):
+    """The state of money on its way back: due → sent → confirmed.
+
+    `failed`: the provider refuses it, and a person makes it due again. `withdrawn`: it was never sent, because an
+    appeal restored the order.
+    """
+
+    DUE = "due"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    WITHDRAWN = "withdrawn"
+
+
+class RefundReason(StrEnum):
+    """Why money goes back."""
+
+    LATE = "late"
+    CANCELLED = "cancelled"
+    OVERPAID = "overpaid"
+    MISMATCH = "mismatch"
+
+
+class PaymentState(StrEnum):
+    """A payment as partners, buyers and staff read it: one word for an attempt and its refund together.
+
+    preparing → started → paid | declined | mismatch; paid → refund_due | reversed; refund_due → refunded |
+    refund_failed. `preparing`: the provider takes no more calls now, so the payment has its turn later.
+    """
+
+    PREPARING = "preparing"
     STARTED = "started"
     PAID = "paid"
     DECLINED = "declined"
+    MISMATCH = "mismatch"
+    REVERSED = "reversed"
     REFUND_DUE = "refund_due"
     REFUNDED = "refunded"
     REFUND_FAILED = "refund_failed"
 
 
 class Charge(StrEnum):
-    """What the payment provider answers about a charge: pending → paid | declined. Paid and declined are final."""
+    """What the bank of the demo keeps about a reference: pending → paid | declined. Paid and declined are final."""
 
     PENDING = "pending"
     PAID = "paid"

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from flashsale.gate.client import gate
 from flashsale.life import tick
-from flashsale.web.hot import door
+from flashsale.web.hot import confirm_door, door
 from flashsale.web.hot.http import (
     ClientDisconnected,
     HotRequest,
@@ -36,7 +36,7 @@ def with_hot_door(django: Application) -> Application:
             await _run_lifespan(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})
-        elif not await door.serve(scope, receive, send):
+        elif not await door.serve(scope, receive, send) and not await confirm_door.serve(scope, receive, send):
             await _serve_django(django, scope, receive, send)
 
     return application

@@ -64,7 +64,7 @@ def answer_once(
     try:
         result = act(call.pk)
     except Refused as refused:
-        if refused.outcome in RETRYABLE or _store_refusal(call, refused):
+        if refused.outcome in RETRYABLE or store_refusal(call, refused):
             raise
     else:
         if not settled(result) or _store(call, JSONRenderer().render(result).decode()):
@@ -89,7 +89,7 @@ def _store(call: ApiCall, answer: str) -> int:
     return ApiCall.objects.filter(pk=call.pk, answer=None).update(answer=answer)
 
 
-def _store_refusal(call: ApiCall, refused: Refused) -> bool:
+def store_refusal(call: ApiCall, refused: Refused) -> bool:
     """Stores a refusal if a charge was tried. False when another request with this key has stored an answer before."""
     tried = ApiCall.objects.filter(pk=call.pk, answer=None).exclude(attempt="")
     if tried.update(answer=json.dumps(refused.detail), refused=refused.outcome):
@@ -99,8 +99,12 @@ def _store_refusal(call: ApiCall, refused: Refused) -> bool:
 
 
 def _stored(call: ApiCall) -> Document:
-    content = json.loads(call.answer or "")
-    if call.refused:
-        raise RefusedBefore(Outcome(call.refused), content)
-    document: Document = content
+    document: Document = json.loads(stored_answer(call.answer or "", call.refused))
     return document
+
+
+def stored_answer(answer: str, refused: str) -> str:
+    """The JSON that an earlier request with the same key got. Raises RefusedBefore for a refusal."""
+    if refused:
+        raise RefusedBefore(Outcome(refused), json.loads(answer))
+    return answer

@@ -65,18 +65,26 @@ class Server:
     process: Process
     servers: IsolatedServers
 
-    def cost(self, requests: Sequence[bytes], *, seconds: float, expect: int) -> Cost:
+    def cost(
+        self,
+        requests: Sequence[bytes],
+        *,
+        seconds: float,
+        expect: int,
+        connections: int = 32,
+        warm_up: int = WARM_UP,
+    ) -> Cost:
         """Sends some requests to warm up, then the others, and measures.
 
         Raises FixtureError when under 99 % of the answers have the status `expect`.
         """
-        if len(requests) > WARM_UP:
-            load.send(port=self.port, requests=requests[:WARM_UP], seconds=seconds)
-            requests = requests[WARM_UP:]
+        if len(requests) > warm_up:
+            load.send(port=self.port, requests=requests[:warm_up], seconds=seconds, connections=connections)
+            requests = requests[warm_up:]
         else:
             load.send(port=self.port, requests=requests, seconds=0.5)
         before = self._spent()
-        load_result = load.send(port=self.port, requests=requests, seconds=seconds)
+        load_result = load.send(port=self.port, requests=requests, seconds=seconds, connections=connections)
         spent = [after - first for after, first in zip(self._spent(), before, strict=True)]
         if load_result.answers.get(expect, 0) < 0.99 * load_result.count or not load_result.count:
             raise fixtures.FixtureError(
@@ -94,20 +102,20 @@ class Server:
 
 
 @contextmanager
-def doors(servers: IsolatedServers, *, workers: int = WORKERS) -> Iterator[Server]:
+def doors(servers: IsolatedServers, env: dict[str, str] | None = None, *, workers: int = WORKERS) -> Iterator[Server]:
     """Runs the hot door and the empty answer."""
     options = ["--interface", "asgi", "--loop", "uvloop", "--no-ws", "--http", "1"]
     with _granian(
-        "doors", [*options, "simulation.bench.asgi:application"], "/empty", servers, env={}, workers=workers
+        "doors", [*options, "simulation.bench.asgi:application"], "/empty", servers, env=env or {}, workers=workers
     ) as server:
         yield server
 
 
 @contextmanager
-def web(servers: IsolatedServers) -> Iterator[Server]:
+def web(servers: IsolatedServers, env: dict[str, str] | None = None) -> Iterator[Server]:
     """Runs the pages and the REST API in a server of their own, as in production."""
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "8", "config.wsgi:application"]
-    with _granian("web", options, "/livez", servers, env={}, workers=WORKERS) as server:
+    with _granian("web", options, "/livez", servers, env=env or {}, workers=WORKERS) as server:
         yield server
 
 

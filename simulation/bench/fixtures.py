@@ -83,7 +83,7 @@ def random_person() -> dict[Axis, bytes]:
 
 async def fill(card: SaleCard, line: LineCard, people: Sequence[Mapping[Axis, bytes]]) -> list[Place]:
     """Lets people enter through the real script. Returns their places in the same order."""
-    await _extend(card, line, len(people))
+    await extend(card, line, len(people))
     channel = next(channel for channel in card.channels if channel.code in line.channels)
     found: list[Place] = []
     for start in range(0, len(people), AT_ONCE):
@@ -105,7 +105,7 @@ async def survey(card: SaleCard, line: LineCard) -> Survey:
     return figures
 
 
-async def _extend(card: SaleCard, line: LineCard, people: int) -> None:
+async def extend(card: SaleCard, line: LineCard, people: int) -> None:
     figures = await survey(card, line)
     if figures.block < figures.entered + people:
         block = await run_in_db_thread(

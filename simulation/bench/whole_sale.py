@@ -59,13 +59,13 @@ def sale(servers: IsolatedServers, entries: int, show_progress: Callable[[str], 
         where, units={"whole": units}, max_entries=entries, claim_s=CLAIM_S, hold_s=HOLD_S, rate_per_s=RATE_PER_S
     )
     crowd = Crowd(card, card.lines[0], fixtures.key_of(where, "whole"))
-    with doors.doors(servers) as door, doors.web(servers) as web:
+    with doors.doors(servers) as door:
         began = time.perf_counter()
         _enter(door, crowd, entries, show_progress)
         entered_s = time.perf_counter() - began
         drawn = bridge.run(fixtures.open_now(card))
         crowd.seed = bridge.run(fixtures.survey(drawn, drawn.lines[0])).seed
-        asyncio.run(_sell(door, web, crowd, show_progress))
+        asyncio.run(_sell(door, crowd, show_progress))
         whole_s = time.perf_counter() - began
     end = bridge.run(_final_counters(card))
     broken = [finding for finding in audit(campaign=card.campaign_code) if finding.verdict is Verdict.BROKEN]
@@ -95,14 +95,14 @@ def _enter(door: Server, crowd: Crowd, entries: int, show_progress: Callable[[st
         show_progress(f"{len(crowd.places):,} people have entered ...")
 
 
-async def _sell(door: Server, web: Server, crowd: Crowd, show_progress: Callable[[str], None]) -> None:
+async def _sell(door: Server, crowd: Crowd, show_progress: Callable[[str], None]) -> None:
     """Lets each called person who comes buy one unit, until all units are sold."""
     seed, chance = bytes.fromhex(crowd.seed), random.Random(1)
     path = f"http://{HOST}:{door.port}{doors.path_of(crowd.card, crowd.line, 'status')}"
     called, shown_at, until = 0, 0.0, time.monotonic() + PATIENCE_S
     waiting: asyncio.Queue[int] = asyncio.Queue()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=2 * BUYERS_AT_ONCE)) as http:
-        buyers = [asyncio.create_task(_buy_all(http, door, web, crowd, waiting)) for _ in range(BUYERS_AT_ONCE)]
+        buyers = [asyncio.create_task(_buy_all(http, door, crowd, waiting)) for _ in range(BUYERS_AT_ONCE)]
         while time.monotonic() < until:
             async with http.get(path) as answer:
                 status = await answer.json()
@@ -123,15 +123,13 @@ async def _sell(door: Server, web: Server, crowd: Crowd, show_progress: Callable
         await asyncio.gather(*buyers, return_exceptions=True)
 
 
-async def _buy_all(
-    http: aiohttp.ClientSession, door: Server, web: Server, crowd: Crowd, waiting: "asyncio.Queue[int]"
-) -> None:
+async def _buy_all(http: aiohttp.ClientSession, door: Server, crowd: Crowd, waiting: "asyncio.Queue[int]") -> None:
     while True:
         index = await waiting.get()
-        crowd.answers[await _buy(http, door, web, crowd, index)] += 1
+        crowd.answers[await _buy(http, door, crowd, index)] += 1
 
 
-async def _buy(http: aiohttp.ClientSession, door: Server, web: Server, crowd: Crowd, index: int) -> str:
+async def _buy(http: aiohttp.ClientSession, door: Server, crowd: Crowd, index: int) -> str:
     """Buys for one person. Returns `bought`, `lapsed` (the person came too late), or another answer."""
     number, token = crowd.places[index]
     headers = crowd.bearer | {"Idempotency-Key": f"whole-{index}"}
@@ -149,7 +147,7 @@ async def _buy(http: aiohttp.ClientSession, door: Server, web: Server, crowd: Cr
         "method": "card",
         "instrument": f"i-{index}",
     }
-    confirm = f"http://{HOST}:{web.port}/v1/reservations/{held['reservation']}/confirm"
+    confirm = f"http://{HOST}:{door.port}/v1/reservations/{held['reservation']}/confirm"
     status, paid = await _send(http, confirm, headers | {"Idempotency-Key": f"pay-{index}"}, pay)
     return "bought" if status == 200 else f"confirm {paid.get('code')}"
 

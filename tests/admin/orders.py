@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from flashsale.life.confirm import Buyer, PaymentChoice, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.reallocate import reallocate
 from flashsale.models import Campaign, Case, Reservation, Sale
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, Shopper, identity, lobby_sale, open_now
+from tests.life.buyers import confirm_now
 
 EVIL = "<script>alert(1)</script>\"'&"
 
@@ -30,7 +31,7 @@ def _confirmed(person: Shopper, device: str, buyer: str) -> Reservation:
         "phone": values[Axis.PHONE],
         "email": values[Axis.EMAIL],
     }
-    return confirm(
+    return confirm_now(
         reservation=reservation.id,
         channel=person.channel.id,
         buyer=Buyer(identity={**values, Axis.DEVICE: device}, contact=contact, language="id"),

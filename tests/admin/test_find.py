@@ -7,9 +7,10 @@ import pytest
 import redis
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from flashsale.life import erase
-from flashsale.models import Payment, Record, Reservation
+from flashsale.models import PaymentAttempt, Record, Refund, Reservation
 from flashsale.rules.identity import Axis
 from tests.admin.forms import messages_on
 from tests.admin.orders import buy
@@ -53,10 +54,14 @@ def test_an_order_is_found_by_phone_and_mail_in_any_spelling(bob: Client) -> Non
 
 def test_an_order_is_found_by_the_reference_of_its_payment_or_refund(dave: Client) -> None:
     ani, budi = buy(lobby_sale(), ["ani", "budi"])
-    Payment.objects.filter(reservation=budi).update(reference=f"{budi.pk}/2", state="refunded", refund_reference="R-77")
-    assert _find(dave, Payment.objects.get(reservation=ani).reference) == [ani]
-    assert _find(dave, f"{budi.pk}/1") == [budi], "the reference of an earlier attempt"
-    assert _find(dave, "R-77") == [budi]
+    now, attempt = timezone.now(), PaymentAttempt.objects.get(reservation=budi)
+    Refund.objects.create(
+        attempt=attempt, reference="fr-9", amount=1, why="late", state="confirmed", provider_id="R-77", made_at=now,
+        settled_at=now,
+    )  # fmt: skip
+    assert _find(dave, PaymentAttempt.objects.get(reservation=ani).reference) == [ani]
+    assert _find(dave, f"{budi.pk}/1") == [budi], "the reference of an attempt of an earlier release"
+    assert _find(dave, "R-77") == _find(dave, "fr-9") == [budi]
     assert _find(dave, str(ani.pk)) == _find(dave, str(ani.pk)[:13].upper()) == [ani]
 
 

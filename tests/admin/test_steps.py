@@ -14,15 +14,17 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from flashsale.admin import action_page
 from flashsale.admin.action_page import ActionAdmin
 from flashsale.life import appeal, cancel, refund, review, sale_control
-from flashsale.models import Case, PartnerKey, Payment, Record, Sale, Stock, partner_key
+from flashsale.models import Case, PartnerKey, Record, Refund, Sale, Stock, partner_key
 from flashsale.rules.outcomes import Refused
 from tests.admin.forms import form_values, messages_on, submit
 from tests.admin.orders import buy
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
+from tests.faults.steps import the_payment
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -196,11 +198,14 @@ def test_a_refund_that_has_not_failed_is_not_made_due_again(bob: Client) -> None
     (order,) = buy(lobby_sale(), ["ani"])
     answer = _post(bob, "reservation", "refund-again", order.pk)
     assert messages_on(answer) == [f"{order}: {NOT_OFFERED}"]
-    assert (refund.refund_again(reservation=order.pk), Payment.objects.get().state) == (False, "paid")
-    Payment.objects.update(state="refund_failed")
+    assert (refund.refund_again(reservation=order.pk), the_payment().payment_state) == (False, "paid")
+    now = timezone.now()
+    Refund.objects.create(
+        attempt=the_payment(), reference="fr-1", amount=1, why="late", state="failed", made_at=now, next_look_at=now
+    )
     assert messages_on(_post(bob, "reservation", "refund-again", order.pk)) == ["The refund is due again."]
-    assert Payment.objects.get().state == "refund_due"
-    assert Record.objects.exclude(what="read_contact").first().what == "refund_again"
+    assert the_payment().payment_state == "refund_due"
+    assert Record.objects.filter(what="refund_again").count() == 1
 
 
 def test_an_order_that_was_cancelled_meanwhile_gets_no_case() -> None:

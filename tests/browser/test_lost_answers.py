@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from flashsale.models import Payment, Reservation
+from flashsale.models import PaymentAttempt, Reservation
 from tests.browser.person import Person, called, own_page_sale
 from tests.browser.site import Site
 
@@ -110,7 +110,7 @@ def test_a_lost_answer_of_a_payment_makes_one_order(shop: Site, page: Page) -> N
     is_sent_again(person, keys, times=2)
     person.sees("Your order")
     order = Reservation.objects.get(sale=person.sale)
-    assert (order.state, Payment.objects.filter(reservation=order, state="paid").count()) == ("confirmed", 1)
+    assert (order.state, PaymentAttempt.objects.filter(reservation=order, state="paid").count()) == ("confirmed", 1)
 
 
 def test_a_lost_answer_to_a_request_for_codes_sends_no_second_message(shop: Site, page: Page) -> None:

@@ -2,23 +2,23 @@
 
 from typing import Any
 
-from flashsale.providers.payments.base import Callback, ProviderDown
-from flashsale.rules.states import Charge
+from flashsale.providers.payments.base import Method, ProviderDown
 
 
 class Provider:
     """Never answers."""
 
-    name = "shop"
+    account = "shop"
+    pace = 10.0
+    headers = ()
 
-    def charge(self, **_: Any) -> Charge:
+    def methods(self) -> list[Method]:
+        return [Method("qris", "qr")]
+
+    async def begin(self, _asked: Any) -> Any:
         raise ProviderDown
 
-    def close(self, **_: Any) -> Charge:
-        raise ProviderDown
+    look = close = refund = look_refund = begin
 
-    def refund(self, **_: Any) -> str:
-        raise ProviderDown
-
-    def parse_callback(self, **_: Any) -> Callback:
+    def believe(self, _body: bytes, _headers: Any) -> Any:
         raise ValueError

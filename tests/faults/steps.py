@@ -12,10 +12,10 @@ from django.db import connection, models
 
 from flashsale.gate import bridge, client, inspect, scripts
 from flashsale.gate.client import GateDown, gate
-from flashsale.life import audit, expire, tick
+from flashsale.life import audit, expire, inbox, tick
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.crash_points import CRASH_POINTS
-from flashsale.models import DemoCharge, LimitSlot, Payment, Reservation, Sale, Unit
+from flashsale.models import DemoCharge, LimitSlot, PaymentAttempt, Refund, Reservation, Sale, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
@@ -75,11 +75,46 @@ def pay(
     contact = {"name": person.name, "address": f"Jl. Melati {sum(map(ord, person.name))}"}
     contact |= {"phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
     also = {Axis(axis): value for axis, value in soft.items()}
-    return confirm(
+    return bridge.run(confirm(
         reservation=reservation, channel=person.channel.id,
         buyer=Buyer(identity=known | also, contact=contact, language="id"),
         payment_choice=PaymentChoice(price=price, method="qris", instrument=instrument),
-    )  # fmt: skip
+    ))  # fmt: skip
+
+
+def the_payment(reservation: UUID | None = None) -> PaymentAttempt:
+    """The last attempt to pay."""
+    attempts = PaymentAttempt.objects.order_by("number")
+    found = (attempts.filter(reservation=reservation) if reservation else attempts).last()
+    assert found is not None
+    return found
+
+
+def paid_by(row: Reservation) -> PaymentAttempt:
+    """The payment of a reservation that has one."""
+    assert row.payment is not None
+    return row.payment
+
+
+def apart(act: Callable[..., Any], *args: Any, **fields: Any) -> Any:
+    """Calls `act` in a thread of its own, and closes the thread's connection to PostgreSQL."""
+    try:
+        return act(*args, **fields)
+    finally:
+        connection.close()
+
+
+def nth(reservation: UUID, number: int) -> str:
+    """The reference of an attempt of a reservation."""
+    return PaymentAttempt.objects.get(reservation=reservation, number=number).reference
+
+
+def told(reference: str) -> str:
+    """The bank sends a notification about a reference. Returns the state of the payment after it."""
+    body, headers = payments.DemoProvider().signed_callback(reference=reference)
+    inbox.receive(account="demo", body=body, headers=headers)
+    inbox.read_inbox(references=[reference])
+    return str(PaymentAttempt.objects.get(reference=reference).payment_state)
 
 
 def come_due(sale: Sale) -> None:
@@ -122,9 +157,9 @@ def in_books() -> dict[str, Any]:
 def paid_elsewhere(person: Shopper) -> str:
     """The person reserves and pays in the app of their bank, and we do not know it yet. Returns the reference."""
     held = pay(person, person.reserve().id, instrument=payments.DEMO_LATER)
-    assert (held.state, held.payment.state) == ("held", "started")
-    assert payments.DemoProvider().pay(reference=held.payment.reference) is payments.Charge.PAID
-    return held.payment.reference
+    assert (held.state, paid_by(held).payment_state) == ("held", "started")
+    assert payments.DemoProvider().pay(reference=paid_by(held).reference) is payments.Charge.PAID
+    return paid_by(held).reference
 
 
 def end(sale: Sale) -> None:
@@ -135,7 +170,9 @@ def end(sale: Sale) -> None:
 
 def money_astray() -> list[str]:
     """References with a fault: the bank has the money but there is no order, or there is an order and a refund."""
-    kept = set(Payment.objects.filter(state="paid", reservation__state="confirmed").values_list("reference", flat=True))
+    kept = set(
+        PaymentAttempt.objects.filter(state="paid", reservation__state="confirmed").values_list("reference", flat=True)
+    )
     paid = DemoCharge.objects.filter(state="paid").values_list("reference", "refunded")
     return [reference for reference, refunded in paid if (reference in kept) == refunded]
 
@@ -164,7 +201,8 @@ def dropped(model: type[models.Model], name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        Payment.objects.all().delete()
+        Refund.objects.all().delete()
+        PaymentAttempt.objects.all().delete()
         Reservation.objects.all().delete()
         constraints.append(constraint)
         with connection.schema_editor() as editor:

@@ -1,15 +1,28 @@
 """The process dies at each crash point of confirm, cancel, roll-over and reallocation: the work is completed once."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from flashsale.gate import bridge, inspect
-from flashsale.life import cancel, confirm, crash_points, index_blocks, reallocate, refund, settle, tick
+from flashsale.life import cancel, confirm, crash_points, inbox, index_blocks, reallocate, refund, sweep_payments, tick
 from flashsale.life.index_blocks import BLOCK_MIN
-from flashsale.models import Cancellation, DemoCharge, ListEntry, Move, Notice, Payment, Reservation, Sale, Unit
+from flashsale.models import (
+    Cancellation,
+    DemoCharge,
+    Inbox,
+    ListEntry,
+    Move,
+    Notice,
+    PaymentAttempt,
+    Reservation,
+    Sale,
+    Unit,
+)
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
@@ -25,7 +38,24 @@ from tests.factories import (
     roll_over_now,
     tend,
 )
-from tests.faults.steps import ONE_HELD, broken, buy, called, come_due, dies_at, dying, in_gate, money_astray, pay, reap
+from tests.faults.steps import (
+    ONE_HELD,
+    broken,
+    buy,
+    called,
+    come_due,
+    dies_at,
+    dying,
+    in_gate,
+    money_astray,
+    nth,
+    paid_by,
+    paid_elsewhere,
+    pay,
+    reap,
+    the_payment,
+    told,
+)
 from tests.life.tranches import offered, rolling_sale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -68,7 +98,7 @@ class TestDyingWhileConfirming:
 
     def test_continues_from_a_payment_that_was_started(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
         dies_at(monkeypatch, "confirm: started", lambda: buy(ani))
-        assert (Payment.objects.get().state, in_gate(ani.sale)) == ("started", ONE_HELD)
+        assert (the_payment().payment_state, in_gate(ani.sale)) == ("started", ONE_HELD)
         assert buy(ani).state == "confirmed"
         assert in_gate(ani.sale) == ONE_SOLD
         assert broken(ani.sale) == money_astray() == []
@@ -79,8 +109,8 @@ class TestDyingWhileConfirming:
         dies_at(monkeypatch, "confirm: started", lambda: buy(ani))
         come_due(ani.sale)
         reap(ani.sale)
-        assert [settle.settle_ended_holds(), settle.settle_ended_holds()] == [1, 0]
-        assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("declined", "declined")
+        assert [sweep_payments.settle_ended_holds(), sweep_payments.settle_ended_holds()] == [1, 0]
+        assert (the_payment().payment_state, DemoCharge.objects.get().state) == ("declined", "declined")
         assert refusal(pay, ani, Reservation.objects.get().pk) is Outcome.EXPIRED
         assert broken(ani.sale) == money_astray() == []
 
@@ -88,7 +118,7 @@ class TestDyingWhileConfirming:
         dies_at(monkeypatch, "confirm: charged", lambda: buy(ani))
         assert (DemoCharge.objects.get().state, Reservation.objects.get().state) == ("paid", "held")
         assert buy(ani).state == "confirmed"
-        assert [settle.settle_ended_holds(), refund.refund_due()] == [0, 0]
+        assert [sweep_payments.settle_ended_holds(), refund.refund_due()] == [0, 0]
         assert broken(ani.sale) == money_astray() == []
 
     @pytest.mark.parametrize("wanted", [False, True])
@@ -98,14 +128,14 @@ class TestDyingWhileConfirming:
         sale, people = called("ani", "budi", stock=1)
         first, second = sorted(people, key=lambda person: person.number())
         dies_at(monkeypatch, "confirm: charged", lambda: buy(first))
-        assert settle.settle_ended_holds() == 0
+        assert sweep_payments.settle_ended_holds() == 0
         come_due(sale)
         reap(sale)
         if wanted:
             tend(sale)
             buy(second)
-        assert [settle.settle_ended_holds(), refund.refund_due()] == [1, int(wanted)]
-        assert Payment.objects.get(reservation__number=1).state == ("refunded" if wanted else "paid")
+        assert [sweep_payments.settle_ended_holds(), refund.refund_due()] == [1, int(wanted)]
+        assert PaymentAttempt.objects.get(reservation__number=1).payment_state == ("refunded" if wanted else "paid")
         assert broken(sale) == money_astray() == []
 
     @pytest.mark.parametrize("again", ["card-1", "card-2"])
@@ -117,20 +147,26 @@ class TestDyingWhileConfirming:
         held = ani.reserve().id
         pay(ani, held, payment="card-1", instrument=payments.DEMO_LATER)
         dies_at(monkeypatch, "confirm: closed", lambda: pay(ani, held, payment="card-2"))
-        assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("started", "declined")
+        assert (the_payment().payment_state, DemoCharge.objects.get().state) == ("started", "declined")
         if again == "card-1":
             assert refusal(pay, ani, held, payment=again) is Outcome.PAYMENT_DECLINED
         row = pay(ani, held, payment=again)
-        assert (row.state, row.payment.reference) == ("confirmed", f"{held}/2")
+        assert (row.state, paid_by(row).reference) == ("confirmed", nth(held, 2))
         assert broken(sale) == money_astray() == []
 
+    @pytest.mark.parametrize("by", ["mending", "the reaper"])
     def test_continues_from_a_confirmation_that_the_gate_has_not_heard(
-        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
+        self, ani: Shopper, monkeypatch: pytest.MonkeyPatch, by: str
     ) -> None:
         dies_at(monkeypatch, "confirm: confirmed", lambda: buy(ani))
         assert in_gate(ani.sale) == ONE_HELD
-        come_due(ani.sale)
-        assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
+        if by == "mending":
+            Reservation.objects.update(confirmed_at=F("confirmed_at") - timedelta(seconds=2))
+            for _ in range(2):
+                bridge.run(tick.mend_all())
+        else:
+            come_due(ani.sale)
+            assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
         assert in_gate(ani.sale) == ONE_SOLD
         assert pay(ani, Reservation.objects.get().pk).state == "confirmed"
         assert broken(ani.sale) == money_astray() == []
@@ -142,12 +178,12 @@ class TestDyingWhileConfirming:
         dying(monkeypatch, confirm, "settle", lambda: buy(ani))
         come_due(ani.sale)
         reap(ani.sale)
-        dies_at(monkeypatch, "confirm: retaken", settle.settle_ended_holds)
+        dies_at(monkeypatch, "confirm: retaken", sweep_payments.settle_ended_holds)
         assert in_gate(ani.sale) == ONE_HELD
         if back:
             come_due(ani.sale)
             assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
-        assert settle.settle_ended_holds() == 1
+        assert sweep_payments.settle_ended_holds() == 1
         assert in_gate(ani.sale) == ONE_SOLD
         assert broken(ani.sale) == money_astray() == []
 
@@ -164,6 +200,37 @@ class TestDyingWhileConfirming:
         assert refusal(pay, first, held) is Outcome.EXPIRED
         assert [refund.refund_due(), refund.refund_due()] == [1, 0]
         assert broken(sale) == money_astray() == []
+
+
+class TestDyingAfterANotification:
+    @pytest.mark.parametrize("point", ["stored", "settled"])
+    @pytest.mark.parametrize("again", [False, True])
+    def test_continues_by_the_sweep_or_by_the_same_notification(
+        self, monkeypatch: pytest.MonkeyPatch, point: str, again: bool
+    ) -> None:
+        sale, (ani, _) = called("ani", "budi")
+        reference = paid_elsewhere(ani)
+        if point == "stored":
+            dies_at(monkeypatch, "inbox: stored", lambda: told(reference))
+            assert (the_payment().payment_state, in_gate(sale)) == ("started", ONE_HELD)
+        else:
+            dies_at(monkeypatch, "inbox: settled", lambda: told(reference))
+            assert (the_payment().payment_state, in_gate(sale)) == ("paid", ONE_SOLD)
+        assert Inbox.objects.get().done_at is None
+        assert told(reference) == "paid" if again else inbox.read_inbox() == 1
+        assert (inbox.read_inbox(), the_payment().payment_state, in_gate(sale)) == (0, "paid", ONE_SOLD)
+        assert broken(sale) == money_astray() == []
+
+
+def test_dying_after_a_refund_was_sent_sends_no_money_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    sale, (ani, _) = called("ani", "budi")
+    row = buy(ani)
+    cancel.cancel(reservation=row.pk, channel=ani.channel.id, code="buyer_request")
+    dies_at(monkeypatch, "refund: sent", refund.refund_due)
+    assert (the_payment().payment_state, DemoCharge.objects.get().refunded) == ("refund_due", True)
+    assert [refund.refund_due(), refund.refund_due()] == [1, 0]
+    assert the_payment().payment_state == "refunded"
+    assert broken(sale) == money_astray() == []
 
 
 class TestDyingAfterACancellation:

@@ -13,7 +13,7 @@ from flashsale.gate import bridge
 from flashsale.life import expire_without_gate, sale_control, tick
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.expire_without_gate import LOOK_S, Watch
-from flashsale.models import Clock, Payment, Reservation, Sale, Unit, UnpaidHold
+from flashsale.models import Clock, PaymentAttempt, Reservation, Sale, Unit, UnpaidHold
 from flashsale.rules.outcomes import Outcome
 from simulation.redis_server import RedisServer
 from tests.factories import Shopper, refusal, tend
@@ -115,7 +115,7 @@ def test_a_buyer_can_pay_until_then_and_not_afterwards(server: RedisServer, seco
     assert pay(first, Reservation.objects.order_by("made_at")[0].pk).state == "confirmed"
     assert looks(seconds, 60) == 1
     assert refusal(pay, second, kept) is Outcome.EXPIRED
-    assert Payment.objects.count() == 1
+    assert PaymentAttempt.objects.count() == 1
 
 
 def test_holds_wait_in_a_pause_however_long_it_is(server: RedisServer, seconds: Seconds) -> None:

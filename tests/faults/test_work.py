@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from flashsale.gate import bridge
 from flashsale.life import cancel, notify, reallocate, refund, review, settle, tick
-from flashsale.models import Cancellation, Case, Contact, Move, Notice, Payment, Reservation, Sale, Unit
+from flashsale.models import Cancellation, Case, Contact, Move, Notice, Reservation, Sale, Unit
 from flashsale.providers import payments
 from tests.factories import PHONE, Shopper, end_now, lobby_sale
-from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap
+from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap, the_payment
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
@@ -179,7 +179,10 @@ class TestACancellation:
     def test_by_review_keeps_the_limit_used_even_if_the_confirmation_was_never_heard(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(settle, "_tell_gate", lambda _: None)
+        async def unheard(_: Reservation) -> None:
+            """The message is lost."""
+
+        monkeypatch.setattr(settle, "tell_gate", unheard)
         sale, (ani, _) = called("ani", "budi")
         by_review(buy(ani))
         come_due(sale)
@@ -217,11 +220,11 @@ class TestARefund:
         cancelled(sale, people)
         asked: list[str] = []
 
-        def send_back(*, reference: str, **_: Any) -> str:
-            asked.append(reference)
+        async def send_back(back: payments.RefundRequest) -> payments.RefundStanding:
+            asked.append(back.reference)
             if len(asked) < 3:
                 raise ConnectionError
-            return "done"
+            return payments.RefundStanding("confirmed", "done")
 
         monkeypatch.setattr(payments.provider, "refund", send_back)
         for _ in range(2):
@@ -229,7 +232,7 @@ class TestARefund:
                 refund.refund_due()
         assert [refund.refund_due(), refund.refund_due()] == [1, 0]
         assert len(set(asked)) == 1
-        assert Payment.objects.get().state == "refunded"
+        assert the_payment().payment_state == "refunded"
 
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has one writer at a time")

@@ -121,7 +121,7 @@ def test_the_payment_provider_has_every_call_of_the_protocol() -> None:
     assert [name for name in calls if not callable(getattr(payments.provider, name, None))] == []
     charged = [point.next_call for point in CRASH_POINTS if point.name == "confirm: started"]
     provider = type(payments.provider)
-    assert charged == [f"{provider.__module__}:{provider.__qualname__}.charge"]
+    assert charged == [f"{provider.__module__}:{provider.__qualname__}.begin"]
 
 
 def test_a_message_sender_stands_in_the_operators_table() -> None:

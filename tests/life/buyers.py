@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flashsale.gate import bridge
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.reserve import Reserved
 from flashsale.models import Reservation
@@ -33,4 +34,9 @@ def confirmed(person: Shopper, held: Reserved, **fields: Any) -> Reservation:
         "buyer": buyer(person.name),
         "payment_choice": payment_choice(),
     }
-    return confirm(reservation=held.id, **values | fields)
+    return bridge.run(confirm(reservation=held.id, **values | fields))
+
+
+def confirm_now(**fields: Any) -> Reservation:
+    """Confirms, for callers without an event loop."""
+    return bridge.run(confirm(**fields))

@@ -13,9 +13,9 @@ from flashsale.gate import bridge, inspect
 from flashsale.life import cancel as cancelling
 from flashsale.life import notify, reallocate, review
 from flashsale.life.appeal import appeal
-from flashsale.life.confirm import Buyer, PaymentChoice, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.refund import refund_due
-from flashsale.models import Cancellation, Case, LimitSlot, Move, Notice, Payment, Reservation, Unit
+from flashsale.models import Cancellation, Case, LimitSlot, Move, Notice, PaymentAttempt, Reservation, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from tests.factories import (
@@ -30,6 +30,7 @@ from tests.factories import (
     refusal,
     tend,
 )
+from tests.life.buyers import confirm_now
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
@@ -41,7 +42,7 @@ def buy(person: Shopper, **traits) -> Reservation:
     soft = traits.get("soft") or {Axis.DEVICE: person.name, Axis.ADDRESS: f"Jl. Mawar {sum(map(ord, person.name))}"}
     contact = {"name": person.name, "address": soft[Axis.ADDRESS]}
     contact |= {"phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
-    return confirm(
+    return confirm_now(
         reservation=person.reserve().id,
         channel=person.channel.id,
         buyer=Buyer(identity=known | soft, contact=contact, language=traits.get("language", "id")),
@@ -118,7 +119,7 @@ def test_an_approved_case_ends_order_refund_and_notice_together(reviewed, review
     review.propose(case=case, code="one_person_many_identities", by=reviewers[0])
     review.approve(case=case, by=reviewers[1])
     row = Reservation.objects.get(pk=case.reservation_id)
-    assert (row.state, row.payment.state, row.cancellation.reason) == (
+    assert (row.state, row.payment.payment_state, row.cancellation.reason) == (
         "cancelled", "refund_due", "one_person_many_identities",
     )  # fmt: skip
     assert Unit.objects.filter(state="returned").count() == 1
@@ -128,7 +129,7 @@ def test_an_approved_case_ends_order_refund_and_notice_together(reviewed, review
     let_appeals_lapse()
     assert cancelling.free_limit_slots() == 1
     assert refund_due() == 1
-    assert Payment.objects.get(reservation=row).refund_reference == f"refund-{row.pk}/1"
+    assert PaymentAttempt.objects.get(reservation=row).refund_reference == f"refund-{row.pk}/1"
 
 
 def test_the_notice_says_why_in_the_buyers_language_and_goes_out_once(reviewed, reviewers):

@@ -5,14 +5,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from flashsale.life.settle import handle_callback
-from flashsale.models import Contact, DemoCharge, LimitSlot, Payment, Reservation, Trait
+from flashsale.models import Contact, DemoCharge, LimitSlot, PaymentAttempt, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, refusal, tend
-from tests.faults.steps import money_astray
-from tests.life.buyers import PRICE, buyer, confirmed, payment_choice
+from tests.faults.steps import money_astray, nth, paid_by, told
+from tests.life.buyers import buyer, confirmed, payment_choice
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -46,7 +45,7 @@ class TestWhileABuyerPaysElsewhere:
     @staticmethod
     def _kept():
         """What the books know of the buyers: limit slots, traits, contact data, payments, charges."""
-        models = LimitSlot, Trait, Contact, Payment, DemoCharge
+        models = LimitSlot, Trait, Contact, PaymentAttempt, DemoCharge
         return [list(model.objects.order_by("pk").values()) for model in models]
 
     def test_another_instrument_is_asked_once_the_first_can_take_no_more(self, paying):
@@ -54,26 +53,26 @@ class TestWhileABuyerPaysElsewhere:
         slots = LimitSlot.objects.count()
         for attempt, card in enumerate(("card-2", "card-3"), 2):
             row = confirmed(ani, held, buyer=buyer(payment=card, address="Jl. Mawar 1"), payment_choice=self.LATER)
-            assert (row.state, row.payment.reference) == ("held", f"{held.id}/{attempt}")
+            assert (row.state, paid_by(row).reference) == ("held", nth(held.id, attempt))
             assert (LimitSlot.objects.count(), Contact.objects.count()) == (slots, 1)
-        assert [bank().pay(reference=f"{held.id}/{n}") for n in (1, 2)] == [payments.Charge.DECLINED] * 2
+        assert [bank().pay(reference=nth(held.id, n)) for n in (1, 2)] == [payments.Charge.DECLINED] * 2
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
-        assert bank().pay(reference=f"{held.id}/3") is payments.Charge.PAID
-        assert handle_callback(callback=payments.Callback(f"{held.id}/3", PRICE, "IDR", paid=True)) == "paid"
+        assert bank().pay(reference=nth(held.id, 3)) is payments.Charge.PAID
+        assert told(nth(held.id, 3)) == "paid"
         assert Reservation.objects.filter(state="confirmed").count() == 2
         assert money_astray() == []
 
     def test_another_method_is_asked_with_the_same_instrument_too(self, paying):
         (ani, held), _ = paying
         row = confirmed(ani, held, buyer=buyer(payment="card-1"), payment_choice=payment_choice(method="card"))
-        assert (row.state, row.payment.method, row.payment.reference) == ("confirmed", "card", f"{held.id}/2")
+        assert (row.state, paid_by(row).method, paid_by(row).reference) == ("confirmed", "card", nth(held.id, 2))
         assert money_astray() == []
 
     def test_money_that_had_come_by_the_first_instrument_buys_and_the_second_pays_nothing(self, paying):
         (ani, held), (budi, other) = paying
-        assert bank().pay(reference=f"{held.id}/1") is payments.Charge.PAID
+        assert bank().pay(reference=nth(held.id, 1)) is payments.Charge.PAID
         row = confirmed(ani, held, buyer=buyer(payment="card-2"))
-        assert (row.state, row.payment.reference) == ("confirmed", f"{held.id}/1")
+        assert (row.state, paid_by(row).reference) == ("confirmed", nth(held.id, 1))
         assert refusal(confirmed, budi, other, buyer=buyer("budi", payment="card-1")) is Outcome.LIMIT_REACHED
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-2")).state == "confirmed"
         assert money_astray() == []
@@ -100,20 +99,21 @@ class TestWhileABuyerPaysElsewhere:
         wish = buyer(payment="card-1", address="Jl. Melati No. 6")
         wish = replace(wish, contact={**wish.contact, "address": "Jl. Melati No. 6"})
         row = confirmed(ani, held, buyer=wish, payment_choice=self.LATER)
-        assert (row.state, row.payment.reference) == ("held", f"{held.id}/1")
+        assert (row.state, paid_by(row).reference) == ("held", nth(held.id, 1))
         assert (LimitSlot.objects.count(), DemoCharge.objects.count()) == (slots, 1)
         assert Contact.objects.get().read()["address"] == "Jl. Melati No. 6"
         now = dict(Trait.objects.values_list("axis", "digest"))
         assert {axis for axis in known if now[axis] != known[axis]} == {"address"}
-        assert bank().pay(reference=row.payment.reference) is payments.Charge.PAID
+        assert bank().pay(reference=paid_by(row).reference) is payments.Charge.PAID
         assert confirmed(ani, held, buyer=wish).state == "confirmed"
 
     def test_another_instrument_may_follow_once_the_bank_has_declined(self, paying):
         (ani, held), (budi, other) = paying
-        assert handle_callback(callback=payments.Callback(f"{held.id}/1", PRICE, "IDR", paid=False)) == "declined"
-        assert confirmed(ani, held, buyer=buyer(payment="card-2")).payment.reference == f"{held.id}/2"
+        assert bank().decline(reference=nth(held.id, 1)) is payments.Charge.DECLINED
+        assert told(nth(held.id, 1)) == "declined"
+        assert paid_by(confirmed(ani, held, buyer=buyer(payment="card-2"))).reference == nth(held.id, 2)
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
 
 
-def _down(**_):
+async def _down(*_):
     raise payments.ProviderDown

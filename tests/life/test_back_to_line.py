@@ -10,7 +10,7 @@ from flashsale.life import cancel, crash_points, fairness_report, review, sale_c
 from flashsale.life.enter import digest_identity
 from flashsale.life.refund import refund_due
 from flashsale.life.reserve import Reserved, direct_place, reserve
-from flashsale.models import Cancellation, Payment, Reservation, Sale, Unit, UnpaidHold
+from flashsale.models import Cancellation, Reservation, Sale, Unit, UnpaidHold
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import AllocationMode
 from tests.factories import (
@@ -36,6 +36,7 @@ from tests.faults.steps import (
     lose_everything,
     money_astray,
     pay,
+    the_payment,
 )
 from tests.life.tranches import line, offered, rolling_sale, sale_of
 from tests.races.crowd import at_once
@@ -72,7 +73,7 @@ def test_in_an_open_sale_the_next_person_in_the_line_gets_the_unit(reason: str) 
     assert (unit.state, unit.version, unit.allocation) == ("free", version + 1, order.allocation)
     assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 0, "used": []}
     assert Cancellation.objects.get().back_to_line is True
-    assert Payment.objects.get().state == "refund_due"
+    assert the_payment().payment_state == "refund_due"
     tend(sale)
     assert second.look().state == "called"
     assert buy(second).state == "confirmed"

@@ -1,18 +1,22 @@
 """Paying for held units, letting them go, and what happens when a deadline comes first."""
 
+import asyncio
+
 import pytest
+from django.db import connection
+from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
 from flashsale.life.refund import refund_due
 from flashsale.life.release import release
-from flashsale.life.settle import handle_callback, settle_ended_holds
-from flashsale.models import Contact, DemoCharge, LimitSlot, Payment, Reservation, Trait, Unit
+from flashsale.life.sweep_payments import settle_ended_holds
+from flashsale.models import Contact, DemoCharge, LimitSlot, PaymentAttempt, Refund, Reservation, Trait, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, tend
-from tests.faults.steps import come_due, money_astray
-from tests.life.buyers import PRICE, buyer, confirmed, payment_choice
+from tests.faults.steps import Died, come_due, money_astray, nth, the_payment, told
+from tests.life.buyers import buyer, confirmed, payment_choice
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
@@ -35,7 +39,7 @@ def test_a_confirmed_unit_is_sold_and_paid_and_the_gate_knows():
     row = confirmed(ani, held, buyer=buyer(address="Jl. Melati No. 5", device="tablet"))
     assert (row.state, row.do_not_ship) == ("confirmed", False)
     assert states() == ["free", "sold"]
-    assert Payment.objects.get().state == "paid"
+    assert the_payment().payment_state == "paid"
     assert set(Trait.objects.values_list("axis", flat=True)) == {"phone", "email", "address", "device"}
     assert Contact.objects.get().read()["name"] == "ani"
     assert "ani" not in Contact.objects.get().sealed
@@ -48,7 +52,7 @@ def test_confirming_again_answers_the_same_and_charges_nothing():
     ani, held = holder(lobby_sale(stock={PHONE: 2}))
     first, again = confirmed(ani, held), confirmed(ani, held)
     assert first.confirmed_at == again.confirmed_at
-    assert Payment.objects.count() == 1
+    assert PaymentAttempt.objects.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -88,25 +92,25 @@ def test_an_expired_hold_goes_to_the_next_number_and_can_never_be_confirmed():
     again = second.reserve()
     assert refusal(confirmed, first, held) is Outcome.EXPIRED
     assert confirmed(second, again).state == "confirmed"
-    assert not Payment.objects.filter(reservation=held.id).exists()
+    assert not PaymentAttempt.objects.filter(reservation=held.id).exists()
 
 
 def test_a_payment_that_was_never_made_is_closed_once_the_hold_has_ended(monkeypatch):
     sale = lobby_sale(stock={PHONE: 1})
     ani, held = holder(sale)
 
-    def die(*_args, **_fields):
-        raise SystemExit
+    async def die(*_args, **_fields):
+        raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr("flashsale.providers.payments.demo.DemoProvider.charge", die)
-        with pytest.raises(SystemExit):
+        patch.setattr("flashsale.providers.payments.demo.DemoProvider.begin", die)
+        with pytest.raises(Died):
             confirmed(ani, held)
-    assert (Payment.objects.get().state, settle_ended_holds()) == ("started", 0)
+    assert (the_payment().payment_state, settle_ended_holds()) == ("started", 0)
     come_due(sale)
     tend(sale)
     assert [settle_ended_holds(), settle_ended_holds()] == [1, 0]
-    assert (Payment.objects.get().state, DemoCharge.objects.get().state) == ("declined", "declined")
+    assert (the_payment().payment_state, DemoCharge.objects.get().state) == ("declined", "declined")
     assert refusal(confirmed, ani, held) is Outcome.EXPIRED
     assert not Contact.objects.exists()
     assert not Trait.objects.exists()
@@ -134,7 +138,7 @@ def test_an_axis_first_known_at_confirm_carries_the_limit_too():
     first, second = ani.reserve(), budi.reserve()
     assert confirmed(ani, first, buyer=buyer("ani", payment="card-1")).state == "confirmed"
     assert refusal(confirmed, budi, second, buyer=buyer("budi", payment="card-1")) is Outcome.LIMIT_REACHED
-    assert Payment.objects.count() == 1
+    assert PaymentAttempt.objects.count() == 1
     assert confirmed(budi, second, buyer=buyer("budi", payment="card-2")).state == "confirmed"
 
 
@@ -147,53 +151,63 @@ class TestMoneyOfADeclinedAttempt:
         declined = payment_choice(instrument=payments.DEMO_DECLINED)
         assert refusal(confirmed, person, held, payment_choice=declined) is Outcome.PAYMENT_DECLINED
         DemoCharge.objects.update(state="paid")
-        assert handle_callback(callback=payments.Callback(f"{held.id}/1", PRICE, "IDR", paid=True)) == "refund_due"
+        assert told(nth(held.id, 1)) == "refund_due"
         return person, held
 
-    def test_goes_back_before_another_attempt_takes_its_row(self, owed):
+    def test_goes_back_and_another_attempt_buys(self, owed):
         person, held = owed
         assert confirmed(person, held).state == "confirmed"
+        assert [refund_due(), refund_due()] == [1, 0]
         charges = DemoCharge.objects.order_by("pk").values_list("reference", "state", "refunded")
-        assert list(charges) == [(f"{held.id}/1", "paid", True), (f"{held.id}/2", "paid", False)]
+        assert list(charges) == [(nth(held.id, 1), "paid", True), (nth(held.id, 2), "paid", False)]
         assert money_astray() == []
 
     @pytest.mark.parametrize(
-        ("error", "word", "left"),
+        ("answer", "left", "state"),
         [
-            (payments.ProviderDown, Outcome.UNKNOWN, "refund_due"),
-            (payments.CannotRefund, Outcome.NOT_HELD, "refund_failed"),
+            (payments.ProviderDown(), "due", "refund_due"),
+            (payments.RefundStanding("unknown"), "due", "refund_due"),
+            (payments.RefundStanding("failed", why="closed"), "failed", "refund_failed"),
+            (payments.RefundStanding("impossible", why="closed"), "failed", "refund_failed"),
         ],
     )
-    def test_is_not_forgotten_where_it_cannot_go_back(self, owed, monkeypatch, error, word, left):
-        def fails(**_):
-            raise error
+    def test_is_not_forgotten_where_it_cannot_go_back(self, owed, monkeypatch, answer, left, state):
+        async def fails(*_):
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
 
         monkeypatch.setattr(payments.provider, "refund", fails)
-        assert [refusal(confirmed, *owed) for _ in range(2)] == [word] * 2
-        assert Payment.objects.values_list("reference", "state").get() == (f"{owed[1].id}/1", left)
-        assert (DemoCharge.objects.count(), Reservation.objects.get().state) == (1, "held")
+        assert [refund_due(), refund_due()] == [1, 0]
+        row = Refund.objects.get()
+        assert (row.state, row.times, row.next_look_at > timezone.now()) == (left, 1, True)
+        assert confirmed(*owed).state == "confirmed"
+        assert PaymentAttempt.objects.get(number=1).payment_state == state
 
     def test_leaves_no_trace_of_its_refund_on_the_next_attempt(self, owed):
         assert confirmed(*owed).state == "confirmed"
-        row = Payment.objects.values_list("reference", "state", "refund_reference").get()
-        assert row == (f"{owed[1].id}/2", "paid", "")
+        assert (the_payment().payment_state, the_payment().refund_reference) == ("paid", "")
 
     def test_whose_refund_is_answered_late_settles_no_other_attempts(self, owed, monkeypatch):
         person, held = owed
-        refund, second = payments.provider.refund, f"{held.id}/2"
+        refund = payments.provider.refund
 
-        def meanwhile(**fields):
+        async def meanwhile(back):
             """While the first is sent back, the second one is declined and paid after all, too."""
             monkeypatch.setattr(payments.provider, "refund", refund)
+            await asyncio.to_thread(second_one)
+            return await refund(back)
+
+        def second_one():
             refusal(confirmed, person, held, payment_choice=payment_choice(instrument=payments.DEMO_DECLINED))
-            DemoCharge.objects.filter(reference=second).update(state="paid")
-            assert handle_callback(callback=payments.Callback(second, PRICE, "IDR", paid=True)) == "refund_due"
-            return refund(**fields)
+            DemoCharge.objects.filter(reference=nth(held.id, 2)).update(state="paid")
+            assert told(nth(held.id, 2)) == "refund_due"
+            connection.close()
 
         monkeypatch.setattr(payments.provider, "refund", meanwhile)
         assert refund_due() == 1
-        assert Payment.objects.values_list("reference", "state", "refund_reference").get() == (second, "refund_due", "")
+        states = [PaymentAttempt.objects.get(number=number).payment_state for number in (1, 2)]
+        assert states == ["refunded", "refund_due"]
         assert [refund_due(), refund_due()] == [1, 0]
-        row = Payment.objects.values_list("reference", "state", "refund_reference").get()
-        assert row == (second, "refunded", f"refund-{second}")
+        assert the_payment().refund_reference == f"refund-{nth(held.id, 2)}"
         assert money_astray() == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from flashsale.life.contact import checked_contact
-from flashsale.models import Contact, DemoCharge, Payment, Reservation, Trait
+from flashsale.models import Contact, DemoCharge, PaymentAttempt, Reservation, Trait
 from flashsale.rules.identity import Axis, BadValue, message_address
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, lobby_sale, open_now, refusal, tend
@@ -81,6 +81,6 @@ def test_a_confirmation_with_such_an_address_takes_nothing(typed: str, caplog: p
     wrong = replace(buyer(), contact=dict(buyer().contact) | {"email": typed})
     assert refusal(confirmed, ani, held, buyer=wrong) is Outcome.BAD_IDENTITY
     assert Reservation.objects.get().state == "held"
-    assert [table.objects.count() for table in (Contact, Payment, DemoCharge, Trait)] == [0, 0, 0, 0]
+    assert [table.objects.count() for table in (Contact, PaymentAttempt, DemoCharge, Trait)] == [0, 0, 0, 0]
     assert typed not in caplog.text
     assert confirmed(ani, held).state == "confirmed"

@@ -19,7 +19,17 @@ from flashsale.gate.sale_card import SEAL_CHARS, ForgedCard, SaleCard
 from flashsale.life import audit, tick
 from flashsale.life.rebuild import rebuild_missing_sales
 from flashsale.life.sale_card import card_of as card_in_books
-from flashsale.models import Allocation, DemoCharge, LimitSlot, Offer, Payment, Reservation, ReservationUnit, Sale, Unit
+from flashsale.models import (
+    Allocation,
+    DemoCharge,
+    LimitSlot,
+    Offer,
+    PaymentAttempt,
+    Reservation,
+    ReservationUnit,
+    Sale,
+    Unit,
+)
 from flashsale.rules.outcomes import Outcome
 from tests.factories import (
     BIG_PHONE,
@@ -359,7 +369,7 @@ def test_a_reservation_with_another_amount_is_not_paid(expected: int) -> None:
     Reservation.objects.filter(pk=held).update(amount=1)
     ReservationUnit.objects.filter(reservation=held).update(price=1)
     assert refusal(pay, ani, held, price=expected) is Outcome.WRONG_PRICE
-    assert (Payment.objects.count(), DemoCharge.objects.count()) == (0, 0)
+    assert (PaymentAttempt.objects.count(), DemoCharge.objects.count()) == (0, 0)
     assert Reservation.objects.get().state == "held"
     assert len(broken(sale)) == 2
 
@@ -370,11 +380,11 @@ def cheap_unit() -> None:
 
 def cheap_reservation() -> None:
     Reservation.objects.update(amount=1)
-    Payment.objects.update(amount=1)
+    PaymentAttempt.objects.update(amount=1)
 
 
 def cheap_payment() -> None:
-    Payment.objects.update(amount=1)
+    PaymentAttempt.objects.update(amount=1)
 
 
 def cheap_offer() -> None:

@@ -8,10 +8,11 @@ from django.utils import timezone
 
 from flashsale.gate import bridge, sale_cards
 from flashsale.life import close, notify, rebuild, retention
-from flashsale.life.confirm import Buyer, PaymentChoice, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.models import ApiCall, Channel, Contact, Notice, Reservation, Sale
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, Shopper, begun, end_now, identity, lobby_sale, open_now, tend
+from tests.life.buyers import confirm_now
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 
@@ -23,7 +24,7 @@ def order(sale):
     tend(sale)
     known = identity("ani")
     contact = {"name": "ani", "address": "Jl. Melati 5", "phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
-    return confirm(
+    return confirm_now(
         reservation=ani.reserve().id,
         channel=ani.channel.id,
         buyer=Buyer(identity=known, contact=contact, language="id"),

@@ -8,13 +8,14 @@ from django.utils import timezone, translation
 
 from flashsale.gate import bridge
 from flashsale.life import sale_control
-from flashsale.life.confirm import Buyer, PaymentChoice, confirm
+from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.enter import digest_identity, enter
 from flashsale.life.schedule import problems_of, publish
 from flashsale.models import Allocation, Record, Sale, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, card_of, draft_sale, lobby_sale, open_now, poco_campaign, tend
+from tests.life.buyers import confirm_now
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -214,7 +215,7 @@ def test_an_account_is_one_person_at_one_partner_only():
         contact = {"name": "Budi", "address": "Jl. Melati 5", "phone": "081234567890", "email": "budi@example.com"}
         buyer = Buyer({Axis.ACCOUNT: "BUDI"}, contact, "id")
         assert (
-            confirm(reservation=row, channel=person.channel.id, buyer=buyer, payment_choice=payment_choice).state
+            confirm_now(reservation=row, channel=person.channel.id, buyer=buyer, payment_choice=payment_choice).state
             == "confirmed"
         )
     assert stranger.value.outcome is Outcome.NOT_ELIGIBLE

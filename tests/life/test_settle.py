@@ -1,19 +1,22 @@
 """Money that comes late, twice, or from two sides: the order is honoured or the money goes back, never both."""
 
+import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import redis
 
 from flashsale.gate import bridge, scripts
-from flashsale.life import expire, refund, sale_control, settle, tick
+from flashsale.life import cancel, expire, inbox, refund, sale_control, settle, sweep_payments, tick
 from flashsale.life.release import release
-from flashsale.models import Contact, DemoCharge, Payment, Reservation, Sale, Trait, UnpaidHold
+from flashsale.models import Contact, DemoCharge, Inbox, PaymentAttempt, Refund, Reservation, Sale, Trait, UnpaidHold
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, card_of, lobby_sale, open_now, poco_campaign, refusal, tend
 from tests.faults.steps import (
     ONE_HELD,
+    apart,
     broken,
     buy,
     called,
@@ -23,17 +26,16 @@ from tests.faults.steps import (
     in_books,
     in_gate,
     money_astray,
+    paid_by,
     paid_elsewhere,
     pay,
     reap,
+    the_payment,
+    told,
 )
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
-
-
-def told(reference: str, *, paid: bool = True, amount: int = 1_799_000) -> str:
-    return settle.handle_callback(callback=payments.Callback(reference, amount, "IDR", paid))
 
 
 @pytest.mark.books
@@ -41,7 +43,6 @@ def test_money_that_comes_in_time_by_call_back_confirms_once_however_often_it_is
     sale, (ani, _) = called("ani", "budi")
     reference = paid_elsewhere(ani)
     assert [told(reference) for _ in range(3)] == ["paid"] * 3
-    assert told(reference, paid=False) == "paid"
     end(sale)
     assert in_books() == {"units": ["free", "sold"], "reservations": ["confirmed"], "claims": 2}
     assert in_gate(sale) == {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
@@ -91,7 +92,7 @@ class TestLateMoneyGoesBack:
         assert told(reference) == told(reference) == "refund_due"
         assert in_gate(sale) == before
         assert [refund.refund_due(), refund.refund_due()] == [1, 0]
-        assert not Contact.objects.filter(reservation__payment__reference=reference).exists()
+        assert not Contact.objects.filter(reservation__attempts__reference=reference).exists()
         assert broken(sale) == money_astray() == []
 
     @pytest.mark.parametrize("how_far", ["called", "held", "confirmed"])
@@ -140,10 +141,10 @@ def test_late_money_waits_for_the_end_of_a_pause() -> None:
     reference = paid_elsewhere(ani)
     end(sale)
     sale_control.pause(sale=sale)
-    assert refusal(told, reference) is Outcome.UNKNOWN
-    assert Payment.objects.get().state == "started"
+    assert told(reference) == "started"
+    assert Inbox.objects.get().done_at is None
     sale_control.resume(sale=sale)
-    assert told(reference) == "paid"
+    assert (inbox.read_inbox(), inbox.read_inbox(), the_payment().payment_state) == (1, 0, "paid")
     assert broken(sale) == money_astray() == []
 
 
@@ -175,16 +176,16 @@ def test_late_money_told_by_six_at_once_while_two_reap_is_settled_once() -> None
 def test_two_instruments_under_one_reference_are_answered_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     sale, (ani,) = called("ani", stock=1)
     held = ani.reserve().id
-    charge, other = payments.provider.charge, []
+    charge, other = payments.provider.begin, []
 
-    def crossing(**fields: Any) -> payments.Charge:
+    async def crossing(asked: payments.Attempt) -> payments.Standing:
         """While the first is charged, the buyer confirms with another instrument in another tab."""
-        charged = charge(**fields)
-        monkeypatch.setattr(payments.provider, "charge", charge)
-        other.append(pay(ani, held, instrument=payments.DEMO_DECLINED).state)
+        charged = await charge(asked)
+        monkeypatch.setattr(payments.provider, "begin", charge)
+        other.append((await asyncio.to_thread(apart, pay, ani, held, instrument=payments.DEMO_DECLINED)).state)
         return charged
 
-    monkeypatch.setattr(payments.provider, "charge", crossing)
+    monkeypatch.setattr(payments.provider, "begin", crossing)
     assert (pay(ani, held).state, other) == ("confirmed", ["confirmed"])
     assert DemoCharge.objects.count() == 1
     assert broken(sale) == money_astray() == []
@@ -194,20 +195,75 @@ def test_money_for_an_earlier_attempt_goes_back_at_once() -> None:
     sale, (ani,) = called("ani", stock=1)
     held = ani.reserve().id
     assert refusal(pay, ani, held, instrument=payments.DEMO_DECLINED) is Outcome.PAYMENT_DECLINED
-    first = Payment.objects.get().reference
-    assert pay(ani, held).payment.reference != first
-    assert (told(first, paid=False), told(first)) == ("declined", "refunded")
+    first = PaymentAttempt.objects.get().reference
+    assert paid_by(pay(ani, held)).reference != first
+    assert told(first) == "declined"
+    DemoCharge.objects.filter(reference=first).update(state="paid")
+    assert (told(first), refund.refund_due()) == ("refund_due", 1)
+    assert PaymentAttempt.objects.get(reference=first).payment_state == "refunded"
     assert Reservation.objects.get().state == "confirmed"
     assert broken(sale) == money_astray() == []
 
 
-def test_a_call_back_about_another_amount_or_an_unknown_reference_changes_nothing() -> None:
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [({"amount": 1}, "mismatch"), ({"amount": 1_798_999.99}, "mismatch"), ({"currency": "USD"}, "mismatch")],
+)
+def test_money_that_is_not_what_we_asked_for_buys_nothing_until_people_decide(
+    changes: dict[str, Any], state: str
+) -> None:
     sale, (ani, _) = called("ani", "budi")
     reference = paid_elsewhere(ani)
-    assert refusal(told, reference, amount=1) is Outcome.WRONG_PRICE
-    for unknown in ("", "x", "00000000-0000-0000-0000-000000000000/1"):
-        assert refusal(told, unknown) is Outcome.NOT_FOUND
-    assert (Payment.objects.get().state, in_gate(sale)) == ("started", ONE_HELD)
+    DemoCharge.objects.update(**changes)
+    assert told(reference) == told(reference) == state
+    attempt = the_payment()
+    assert (attempt.paid, attempt.next_look_at is not None) == (DemoCharge.objects.get().amount, True)
+    assert (in_gate(sale), refund.refund_due()) == (ONE_HELD, 0)
+    held = Reservation.objects.get().pk
+    assert refund.send_mismatch_back(reservation=held)
+    assert not refund.send_mismatch_back(reservation=held)
+    assert [refund.refund_due(), refund.refund_due()] == [1, 0]
+    assert (the_payment().payment_state, Refund.objects.get().amount) == ("refunded", attempt.paid)
+    assert pay(ani, held).state == "confirmed"
+
+
+def test_what_is_paid_too_much_goes_back_and_the_order_stands() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    reference = paid_elsewhere(ani)
+    DemoCharge.objects.update(amount=1_799_500)
+    assert told(reference) == told(reference) == "paid"
+    assert Refund.objects.values_list("why", "amount").get() == ("overpaid", Decimal(500))
+    assert (refund.refund_due(), the_payment().payment_state) == (1, "paid")
+    row = Reservation.objects.get()
+    cancel.cancel(reservation=row.pk, channel=row.channel_id, code="buyer_request")
+    assert [refund.refund_due(), refund.refund_due()] == [1, 0]
+    assert sorted(Refund.objects.values_list("why", "amount")) == [
+        ("cancelled", Decimal(1_799_000)),
+        ("overpaid", Decimal(500)),
+    ]
+    assert (the_payment().payment_state, broken(sale)) == ("refunded", [])
+
+
+def test_a_payment_that_the_provider_takes_back_stops_its_order_and_owes_nothing() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    buy(ani)
+    taken = payments.Standing(payments.StandingState.REVERSED)
+    for _ in range(2):
+        bridge.run(settle.settle(reference=the_payment().reference, standing=taken))
+    row = Reservation.objects.get()
+    assert (row.state, the_payment().payment_state, row.do_not_ship) == ("confirmed", "reversed", True)
+    cancel.cancel(reservation=row.pk, channel=row.channel_id, code="payment_failed")
+    assert (Refund.objects.count(), the_payment().payment_state) == (0, "reversed")
+    assert broken(sale) == []
+
+
+def test_a_notification_about_an_unknown_reference_changes_nothing() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    paid_elsewhere(ani)
+    body, headers = payments.DemoProvider().signed_callback(reference="unknown")
+    assert inbox.receive(account="demo", body=body, headers=headers) == ["unknown"]
+    assert [inbox.read_inbox(), inbox.read_inbox()] == [1, 0]
+    assert (the_payment().payment_state, in_gate(sale)) == ("started", ONE_HELD)
 
 
 def test_a_provider_that_does_not_answer_is_told_as_unknown_and_the_same_request_tells(
@@ -216,13 +272,13 @@ def test_a_provider_that_does_not_answer_is_told_as_unknown_and_the_same_request
     sale, (ani,) = called("ani", stock=1)
     held = ani.reserve().id
 
-    def down(**_: Any) -> Any:
+    async def down(*_: Any) -> Any:
         raise payments.ProviderDown
 
     with monkeypatch.context() as patch:
-        patch.setattr(payments.provider, "charge", down)
+        patch.setattr(payments.provider, "begin", down)
         assert refusal(pay, ani, held) is Outcome.UNKNOWN
-    assert (Payment.objects.get().state, Reservation.objects.get().state) == ("started", "held")
+    assert (the_payment().payment_state, Reservation.objects.get().state) == ("started", "held")
     assert pay(ani, held).state == "confirmed"
     assert broken(sale) == money_astray() == []
 
@@ -243,7 +299,7 @@ def test_a_number_called_at_the_last_moment_has_its_unit_and_the_money_goes_back
         return figures
 
     monkeypatch.setattr(scripts, "survey", then_called)
-    assert refusal(told, reference) is Outcome.UNKNOWN
+    assert told(reference) == "started"
     assert (second.look().state, told(reference)) == ("called", "refund_due")
     assert buy(second).state == "confirmed"
     assert refund.refund_due() == 1
@@ -267,9 +323,9 @@ def test_the_gate_of_another_run_leaves_late_money_for_later(gate: redis.Redis) 
     reference = paid_elsewhere(ani)
     end(sale)
     gate.flushall()
-    assert refusal(told, reference) is Outcome.UNKNOWN
-    assert settle.settle_ended_holds() == 0
+    assert told(reference) == "started"
+    assert sweep_payments.settle_ended_holds() == 0
     bridge.run(tick.mend_all())
-    assert settle.settle_ended_holds() == 1
+    assert sweep_payments.settle_ended_holds() == 1
     assert Reservation.objects.get().state == "confirmed"
     assert broken(sale) == money_astray() == []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from flashsale import migrations
-from flashsale.models import Campaign, Record, Sale
+from flashsale.models import Campaign, PaymentAttempt, Record, Sale
 from flashsale.rules.lottery import commitment
 from tests import servers
 
@@ -35,8 +36,15 @@ NEW_NAMES = {
     "Opened": "CaseView",
     "Rules": "PublishedRuleSet",
     "Holding": "ReservationUnit",
+    "Payment": "PaymentAttempt",
 }
-NEW_COLUMNS = {("Allocation", "number"): "line_id", ("Rules", "number"): "version"}
+NEW_COLUMNS = {
+    ("Allocation", "number"): "line_id", ("Rules", "number"): "version",
+    ("Payment", "provider"): "account", ("Payment", "started_at"): "made_at",
+}  # fmt: skip
+# What is kept in other words: see test_payments_become_attempts_and_refunds_and_back.
+CHANGED = {"Payment": {"state", "refund_reference"}}
+NEW_TABLES = ("inbox", "refund")
 VERBS = ("add", "change", "delete", "view")
 NOW = timezone.now()
 # What a row of the first version needs because of constraints, besides a value of each field's type.
@@ -146,6 +154,63 @@ def test_the_secrets_of_sales_that_are_not_drawn_are_sealed() -> None:
     assert {sale.code: bytes(sale.secret) for sale in made["Sale"].exclude(code="draft")} == secrets
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_database")
+def test_payments_become_attempts_and_refunds_and_back() -> None:
+    """Every state of the first version, with a reservation that is held, and one that is cancelled."""
+    before = "0016_clock_mark"
+    for app in ("auth", "admin", "sessions"):
+        _migrate(app)
+    _migrate("flashsale", FIRST)
+    _fill(list(_apps(FIRST).get_models(include_auto_created=True)))
+    _migrate("flashsale", before)
+    old = {name: _model(before, name) for name in ("Payment", "Reservation", "DemoCharge")}
+    old["Payment"].all().delete()
+    first = old["Reservation"].get()
+    states = ("started", "paid", "declined", "refund_due", "refunded", "refund_failed")
+    for number, state in enumerate(states):
+        for cancelled in (False, True):
+            first.pk, first.asked, first.number = uuid4(), f"{state}{cancelled}", 10 + 2 * number + cancelled
+            times = {"confirmed_at": NOW, "ended_at": NOW} if cancelled else {}
+            first.state = "cancelled" if cancelled else "held"
+            first.confirmed_at, first.ended_at = times.get("confirmed_at"), times.get("ended_at")
+            first.save(force_insert=True)
+            old["Payment"].create(
+                reservation_id=first.pk, reference=f"{first.pk}/3", provider="demo", method="qris", amount=5,
+                state=state, started_at=NOW, settled_at=None if state == "started" else NOW,
+                refund_reference="back" if state == "refunded" else "",
+            )  # fmt: skip
+    rows = _rows("flashsale_payment")
+
+    _migrate("flashsale")
+
+    attempts = PaymentAttempt.objects.using(DATABASE).prefetch_related("refunds").select_related("reservation")
+    found = {(a.reservation.asked.removesuffix("True").removesuffix("False"), a.reservation.state): a for a in attempts}
+    words = {"started": "started", "paid": "paid", "declined": "declined"} | {s: s for s in states[3:]}
+    assert {key: str(a.payment_state) for key, a in found.items()} == {
+        (state, kept): words[state] for state in states for kept in ("held", "cancelled")
+    }
+    assert {a.number for a in found.values()} == {3}
+    assert {a.state for (state, kept), a in found.items() if state == "refunded"} == {"late", "paid"}
+    refunded = found["refunded", "cancelled"].refunds.get()
+    assert (refunded.reference, refunded.provider_id) == (found["refunded", "cancelled"].reference, "back")
+    _assert_constraints_are_those_of_the_models()
+    _migrate("flashsale", before)
+    assert _without_ids(_rows("flashsale_payment")) == _without_ids(rows)
+
+
+def _apps(name: str) -> Any:
+    return MigrationLoader(connections[DATABASE]).project_state([("flashsale", name)]).apps.get_app_config("flashsale")
+
+
+def _model(at: str, name: str) -> Any:
+    return _apps(at).get_model(name).objects.using(DATABASE)
+
+
+def _without_ids(rows: list[Row]) -> list[Row]:
+    return sorted(({k: v for k, v in row.items() if k != "id"} for row in rows), key=lambda row: row["reference"])
+
+
 def _migrate(*target: str) -> None:
     call_command("migrate", *target, database=DATABASE, interactive=False, verbosity=0)
 
@@ -202,14 +267,15 @@ def _rows(table: str) -> list[Row]:
 
 def _renamed(model: Any, rows: list[Row]) -> list[Row]:
     """The rows of the first version under the names of the newest."""
-    return [{NEW_COLUMNS.get((model.__name__, column), column): row[column] for column in row} for row in rows]
+    name = model.__name__
+    return [{NEW_COLUMNS.get((name, c), c): row[c] for c in row if c not in CHANGED.get(name, ())} for row in rows]
 
 
 def _kept(model: Any, rows: list[Row]) -> list[Row]:
     """What the newest version has of these rows: the same columns, without new ones."""
     name = model.__name__
     table = model._meta.db_table if model._meta.auto_created else _newest(name)._meta.db_table
-    columns = [NEW_COLUMNS.get((name, column), column) for column in rows[0]]
+    columns = [NEW_COLUMNS.get((name, c), c) for c in rows[0] if c not in CHANGED.get(name, ())]
     return [{column: row[column] for column in columns} for row in _rows(table)]
 
 
@@ -240,7 +306,8 @@ def _assert_permissions_follow_their_models(group: Group) -> None:
     ours = Permission.objects.using(DATABASE).filter(content_type__app_label="flashsale")
     found = [(p.codename, p.content_type.model) for p in ours.select_related("content_type")]
     assert sorted(found) == sorted((codename, codename.partition("_")[2]) for codename in wanted)
-    assert set(group.permissions.values_list("codename", flat=True)) == wanted
+    fresh = {f"{verb}_{name}" for verb in VERBS for name in NEW_TABLES}
+    assert set(group.permissions.values_list("codename", flat=True)) == wanted - fresh
     labels = set(ours.filter(codename__startswith="add_").values_list("name", flat=True))
     assert {"Can add limit slot", "Can add viewed case", "Can add reserved unit"} <= labels
     assert labels & {"Can add claim", "Can add opened case", "Can add holding"} == set()

@@ -126,11 +126,11 @@ def _buy(partner: Partner, place: str) -> str:
 def _break(partner: Partner, id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unexpected error while the code has all data of the person. The log gets a stack trace."""
 
-    def fail(**_: object) -> bool:
+    async def fail(*_: object) -> bool:
         raise RuntimeError("the provider is broken")
 
     with monkeypatch.context() as broken:
-        broken.setattr(payments.provider, "charge", fail)
+        broken.setattr(payments.provider, "begin", fail)
         assert partner.rest("POST", f"/{id_}/confirm", _confirm(), "h").code == (500, "internal")
 
 

@@ -1,5 +1,6 @@
 """Deadline and payment, or two reapers, at the same moment: a unit has one owner, and an end counts once."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,12 +13,12 @@ from django.utils import timezone
 from flashsale.books import endings, reservations
 from flashsale.books.endings import abandon_all
 from flashsale.gate import scripts
-from flashsale.life import confirm, expire
-from flashsale.models import Payment, Reservation, Sale, Unit, UnpaidHold
+from flashsale.life import confirm, expire, settle
+from flashsale.models import PaymentAttempt, Reservation, Sale, Unit, UnpaidHold
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, refusal, tend
-from tests.faults.steps import broken, called, come_due, in_gate, money_astray, pay, reap
+from tests.faults.steps import apart, broken, called, come_due, in_gate, money_astray, pay, reap, the_payment
 from tests.gate.floor import CARD, FIRST, KEYS, SMALL, request, reserve, stand
 from tests.races.crowd import at_once, closing, through_doors, without
 from tests.races.lying_gate import LyingGate
@@ -28,28 +29,36 @@ pytestmark = pytest.mark.usefixtures("gate")
 
 def expires_while_paying(sale: Sale, monkeypatch: pytest.MonkeyPatch, next_one: Shopper) -> None:
     """Between the charge and its row in PostgreSQL, the hold expires and the unit goes to the next number."""
-    charge = payments.provider.charge
+    begin = payments.provider.begin
 
-    def slowly(**fields: Any) -> Any:
-        paid = charge(**fields)
+    def meanwhile() -> None:
         come_due(sale)
         reap(sale)
         tend(sale)
         next_one.reserve()
+
+    async def slowly(asked: payments.Attempt) -> Any:
+        paid = await begin(asked)
+        await asyncio.to_thread(apart, meanwhile)
         return paid
 
-    monkeypatch.setattr(payments.provider, "charge", slowly)
+    monkeypatch.setattr(payments.provider, "begin", slowly)
 
 
-def confirm_blindly(*, reference: str, paid: bool) -> Reservation:
+async def confirm_blindly(*, reference: str, standing: payments.Standing) -> settle.Settled:
     """Confirms without the lock, without the check of the state, and without the versions of the units."""
-    assert paid
-    reservation = reference.partition("/")[0]
+    assert standing.state == "paid"
+    return await asyncio.to_thread(apart, _confirm_blindly, reference)
+
+
+def _confirm_blindly(reference: str) -> settle.Settled:
+    attempt = PaymentAttempt.objects.get(reference=reference)
+    reservation = attempt.reservation_id
     held = Reservation.objects.get(pk=reservation).reservation_units.values_list("unit_id", flat=True)
     Unit.objects.filter(pk__in=list(held)).update(state="sold")
     now = timezone.now()
     Reservation.objects.filter(pk=reservation).update(state="confirmed", confirmed_at=now, ended_at=None)
-    return Reservation.objects.get(pk=reservation)
+    return settle.Settled(Reservation.objects.get(pk=reservation), attempt)
 
 
 @books
@@ -70,7 +79,7 @@ class TestAHoldThatExpiresWhileItsBuyerPays:
         held = first.reserve()
         expires_while_paying(sale, monkeypatch, second)
         assert refusal(pay, first, held.id) is Outcome.EXPIRED
-        assert Payment.objects.get(reservation=held.id).state == "refunded"
+        assert the_payment(held.id).payment_state == "refunded"
         assert sorted(Reservation.objects.values_list("state", flat=True)) == ["expired", "held"]
         assert money_astray() == []
         assert broken(sale) == []

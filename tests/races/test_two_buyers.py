@@ -9,12 +9,12 @@ import pytest
 
 from flashsale.gate import bridge, scripts
 from flashsale.gate.client import gate as redis_of
-from flashsale.life import cancel, clock_lease, expire, places, refund, release, settle
-from flashsale.models import DemoCharge, Payment, Reservation, Sale, Unit
-from flashsale.providers.payments import DEMO_LATER, Callback, DemoProvider
+from flashsale.life import cancel, clock_lease, expire, places, refund, release, sweep_payments
+from flashsale.models import DemoCharge, PaymentAttempt, Reservation, Sale, Unit
+from flashsale.providers.payments import DEMO_LATER, DemoProvider
 from flashsale.rules.outcomes import Refused
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, open_now, poco_campaign, tend
-from tests.faults.steps import broken, money_astray, pay
+from tests.faults.steps import broken, money_astray, pay, told
 from tests.races.two_buyers import Buyer, Step, World, after, explore, mirrored, possible, walks
 
 # Thirteen steps reach all worlds. The code takes each possible step in the worlds that fewer steps than this reach.
@@ -89,10 +89,12 @@ class Cell:
 
     def seen(self) -> World:
         """The state in PostgreSQL and at the bank, in the words of the model."""
-        rows = Reservation.objects.filter(sale=self.sale, allocation=self.allocation).select_related("payment")
+        rows = Reservation.objects.filter(sale=self.sale, allocation=self.allocation).prefetch_related(
+            "attempts__refunds"
+        )
         known = {row.index: row for row in rows}
         banks = {bank.reference: bank for bank in DemoCharge.objects.filter(reference__in=_references(known))}
-        paying = {row.payment.pk: index for index, row in known.items() if hasattr(row, "payment")}
+        paying = {row.payment.pk: index for index, row in known.items() if row.payment}
         first = self.indexes.index(paying[min(paying)]) if paying else -1
         buyers = [_buyer(known.get(index), banks) for index in self.indexes]
         taken = {"held", "confirmed"} & {buyer.held for buyer in buyers}
@@ -101,17 +103,19 @@ class Cell:
 
 
 def _references(known: dict[int, Reservation]) -> list[str]:
-    return [row.payment.reference for row in known.values() if hasattr(row, "payment")]
+    return [row.payment.reference for row in known.values() if row.payment]
 
 
 def _buyer(row: Reservation | None, banks: dict[str, DemoCharge]) -> Buyer:
     if row is None:
         return Buyer()
     late = row.state == "held" and row.deadline_ms == 1
-    if not hasattr(row, "payment"):
+    if row.payment is None:
         return Buyer(row.state, late)
     bank = banks.get(row.payment.reference)
-    return Buyer(row.state, late, row.payment.state, bank.state if bank else "", bank is not None and bank.refunded)
+    return Buyer(
+        row.state, late, row.payment.payment_state, bank.state if bank else "", bank is not None and bank.refunded
+    )
 
 
 def _reserve(cell: Cell, buyer: Shopper) -> str:
@@ -131,11 +135,11 @@ def _late(cell: Cell, buyer: Shopper) -> None:
 
 
 def _reference(cell: Cell, buyer: Shopper) -> str:
-    return Payment.objects.get(reservation=cell.id(buyer)).reference
+    return PaymentAttempt.objects.get(reservation=cell.id(buyer)).reference
 
 
 def _sweep(*_: Any) -> None:
-    settle.settle_ended_holds()
+    sweep_payments.settle_ended_holds()
     refund.refund_due()
 
 
@@ -144,9 +148,7 @@ ACTS: dict[str, Callable[[Cell, Shopper], Any]] = {
     "confirm": lambda cell, buyer: pay(buyer, cell.id(buyer)).state,
     "confirm later": lambda cell, buyer: pay(buyer, cell.id(buyer), instrument=DEMO_LATER).state,
     "pay": lambda cell, buyer: DemoProvider().pay(reference=_reference(cell, buyer)) and None,
-    "call back": lambda cell, buyer: settle.handle_callback(
-        callback=Callback(_reference(cell, buyer), 1_799_000, "IDR", paid=True)
-    ),
+    "call back": lambda cell, buyer: told(_reference(cell, buyer)),
     "late": _late,
     "release": lambda cell, buyer: release.release(reservation=cell.id(buyer), channel=buyer.channel.id).state,
     "cancel": lambda cell, buyer: (

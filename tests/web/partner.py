@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.test import Client
+
 from flashsale.models import (
     Campaign,
     Channel,
     PartnerKey,
     Sale,
 )
-from tests.factories import PHONE, identity
+from tests.factories import PHONE, identity, open_now, tend
 from tests.web.asgi import Reply, send_request
 
 
@@ -57,3 +59,49 @@ ORDER = {
     "method": "qris",
     "instrument": "demo-wallet",
 }
+
+
+class Shop:
+    """Requests of a channel to the REST API."""
+
+    def __init__(self, partner: Partner) -> None:
+        self.client = Client(headers=partner.http)
+
+    def post(self, id_: str, verb: str, body: object = None, key: str = "k1", **headers: str) -> Any:
+        return self.client.post(
+            f"/v1/reservations/{id_}/{verb}", body or {}, "application/json",
+            headers={"idempotency-key": key} | headers,
+        )  # fmt: skip
+
+    def get(self, path: str = "") -> Any:
+        return self.client.get(f"/v1/reservations{path}")
+
+
+def path_of(id_: str) -> str:
+    """The path at which a reservation is paid."""
+    return f"/v1/reservations/{id_}/confirm"
+
+
+def hot(partner: Partner, id_: str, body: object, *, key: str = "k1", **headers: str) -> Reply:
+    """Pays a reservation at the hot door."""
+    sent = {"authorization": f"Bearer {partner.key}", "idempotency_key": key} | headers
+    given: dict[str, Any] = {name: value for name, value in sent.items() if value}
+    return send_request("POST", path_of(id_), body, **given)
+
+
+def contact_of(who: dict[str, str]) -> dict[str, str]:
+    """The contact of the person with this identity."""
+    return {"name": "Ani", "address": "Jl. Merdeka 17, Bandung", "phone": who["phone"], "email": who["email"]}
+
+
+def called_at(partner: Partner, sale: Sale, count: int) -> tuple[Sale, list[tuple[str, dict[str, str]]]]:
+    """This many people who hold a unit each: the reservation, and their identity."""
+    names = [f"person-{n}" for n in range(count)]
+    places = [partner.enter(name) for name in names]
+    for _frozen_then_called in range(2):
+        open_now(sale)
+        tend(sale)
+    held = [partner.reserve(place, key=name) for place, name in zip(places, names, strict=True)]
+    assert {reply.status for reply in held} == {201}, [reply.body for reply in held]
+    who = [{axis.value: value for axis, value in identity(name).items()} for name in names]
+    return sale, [(reply.json["reservation"], one) for reply, one in zip(held, who, strict=True)]

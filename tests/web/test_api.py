@@ -10,32 +10,16 @@ from pytest_django import DjangoAssertNumQueries
 
 from flashsale.life import review
 from flashsale.life.appeal import appeal
-from flashsale.models import ApiCall, Cancellation, DemoCharge, Payment, Reservation, Sale, Unit
+from flashsale.models import ApiCall, Cancellation, DemoCharge, PaymentAttempt, Reservation, Sale, Unit
 from flashsale.providers.payments import DemoProvider, ProviderDown
 from tests.factories import PHONE, open_now
-from tests.faults.steps import dies
-from tests.web.partner import ORDER, WHO, Partner
+from tests.faults.steps import dies, nth, the_payment
+from tests.web.partner import ORDER, WHO, Partner, Shop
 
 pytestmark = pytest.mark.usefixtures("gate")
 
 CONTACT: dict[str, str] = ORDER["contact"]  # type: ignore[assignment]
 NOBODYS = "00000000-0000-0000-0000-000000000000"
-
-
-class Shop:
-    """Requests of a channel to the REST API."""
-
-    def __init__(self, partner: Partner) -> None:
-        self.client = Client(headers=partner.http)
-
-    def post(self, id_: str, verb: str, body: object = None, key: str = "k1", **headers: str) -> Any:
-        return self.client.post(
-            f"/v1/reservations/{id_}/{verb}", body or {}, "application/json",
-            headers={"idempotency-key": key} | headers,
-        )  # fmt: skip
-
-    def get(self, path: str = "") -> Any:
-        return self.client.get(f"/v1/reservations{path}")
 
 
 @pytest.fixture
@@ -66,17 +50,17 @@ class TestReservations:
         assert document["items"] == [{"serial": serial, "sku": PHONE, "price": 1_799_000}]
         assert [row["id"] for row in shop.get().json()["results"]] == [held["reservation"]]
 
-    def test_two_questions_to_the_books_tell_everything(
+    def test_four_questions_to_the_books_tell_everything(
         self, shop: Shop, held: dict[str, Any], django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         path, people = f"/{held['reservation']}", [User.objects.create_user(name) for name in ("one", "two")]
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(3):  # no refunds, because there is no payment
             assert shop.get(path).json()["payment"] is None
         shop.post(held["reservation"], "confirm", ORDER)
         case = review.open_case(reservation=Reservation.objects.get())
         case = review.propose(case=case, code="automated_order", by=people[0])
         appeal(case=review.approve(case=case, by=people[1]))
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(4):
             document = shop.get(path).json()
         assert (document["review"], document["appeal"]["state"]) == ("cancelled", "open")
         assert (document["payment"]["state"], document["cancellation"]["reason"]) == ("refund_due", "automated_order")
@@ -88,7 +72,7 @@ class TestReservations:
         for verb, body in (("confirm", ORDER), ("release", None), ("cancel", {"reason": "buyer_request"})):
             assert _refusal(other.post(id_, verb, body, key=verb)) == (404, "not_found")
         assert Reservation.objects.get().state == "held"
-        assert Payment.objects.count() == 0
+        assert PaymentAttempt.objects.count() == 0
 
     def test_the_list_can_be_narrowed_and_paged(self, sale: Sale, lazada: Partner, shop: Shop) -> None:
         places = [lazada.enter(f"shopper{n}") for n in range(3)]
@@ -127,12 +111,12 @@ class TestConfirm:
         first, second = (shop.post(held["reservation"], "confirm", ORDER) for _ in range(2))
         assert (first.status_code, first.content) == (second.status_code, second.content)
         assert [reply.get("Idempotency-Replayed") for reply in (first, second)] == [None, "true"]
-        assert Payment.objects.count() == 1
+        assert PaymentAttempt.objects.count() == 1
 
     def test_another_key_changes_nothing_more(self, shop: Shop, held: dict[str, Any]) -> None:
         first, second = (shop.post(held["reservation"], "confirm", ORDER, key=key) for key in ("k1", "k2"))
         assert first.json() == second.json()
-        assert Payment.objects.count() == 1
+        assert PaymentAttempt.objects.count() == 1
 
     @pytest.mark.parametrize(
         ("change", "expected"),
@@ -227,20 +211,20 @@ class TestKeys:
         assert _refusal(first) == _refusal(second) == (402, "payment_declined")
         assert first.json()["detail"] == second.json()["detail"]
         assert [reply.get("Idempotency-Replayed") for reply in (first, second)] == [None, "true"]
-        assert list(DemoCharge.objects.values_list("reference", "state")) == [(f"{id_}/1", "declined")]
+        assert list(DemoCharge.objects.values_list("reference", "state")) == [(nth(id_, 1), "declined")]
         assert _refusal(shop.post(id_, "confirm", ORDER)) == (422, "key_reused")
         assert _refusal(shop.post(id_, "confirm", declined, key="k2")) == (402, "payment_declined")
         assert DemoCharge.objects.count() == 2
         assert shop.post(id_, "confirm", ORDER, key="k3").json()["state"] == "confirmed"
         for key in ("k1", "k2"):
             assert _refusal(shop.post(id_, "confirm", declined, key=key)) == (402, "payment_declined")
-        assert (DemoCharge.objects.count(), Payment.objects.get().reference) == (3, f"{id_}/3")
+        assert (DemoCharge.objects.count(), the_payment().number) == (3, 3)
 
     @pytest.mark.parametrize("at", ["_store_refusal", "confirm.settle"])
     def test_dying_before_the_refusal_is_stored_charges_nothing_more(
         self, shop: Shop, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch, at: str
     ) -> None:
-        where = f"flashsale.life.{at}" if "." in at else f"flashsale.web.idempotency.{at}"
+        where = f"flashsale.life.{at}" if "." in at else f"flashsale.web.api.confirm_once.{at}"
         id_, declined = held["reservation"], ORDER | {"instrument": "demo-declined"}
         with monkeypatch.context() as dying:
             dying.setattr(where, dies)
@@ -254,12 +238,12 @@ class TestKeys:
     ) -> None:
         id_, declined = held["reservation"], ORDER | {"instrument": "demo-declined"}
         with monkeypatch.context() as dying:
-            dying.setattr("flashsale.web.idempotency._store_refusal", dies)
+            dying.setattr("flashsale.web.api.confirm_once._store_refusal", dies)
             assert shop.post(id_, "confirm", declined, key="k1").status_code == 500
         assert shop.post(id_, "confirm", ORDER | {"instrument": "demo-later"}, key="k2").json()["state"] == "held"
         assert _refusal(shop.post(id_, "confirm", declined, key="k1")) == (402, "payment_declined")
-        assert (DemoCharge.objects.count(), Payment.objects.get().state) == (2, "started")
-        DemoProvider().pay(reference=Payment.objects.get().reference)
+        assert (DemoCharge.objects.count(), the_payment().payment_state) == (2, "started")
+        DemoProvider().pay(reference=the_payment().reference)
         for _ in range(2):
             later = shop.post(id_, "confirm", ORDER | {"instrument": "demo-later"}, key="k2")
             assert later.json()["state"] == "confirmed"
@@ -269,11 +253,11 @@ class TestKeys:
     def test_a_payment_of_which_nothing_is_known_is_asked_for_again_under_its_key(
         self, shop: Shop, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def down(*_: object, **__: object) -> None:
+        async def down(*_: object, **__: object) -> None:
             raise ProviderDown
 
         with monkeypatch.context() as patch:
-            patch.setattr(DemoProvider, "charge", down)
+            patch.setattr(DemoProvider, "begin", down)
             assert _refusal(shop.post(held["reservation"], "confirm", ORDER)) == (503, "unknown")
         assert shop.post(held["reservation"], "confirm", ORDER).json()["state"] == "confirmed"
         assert DemoCharge.objects.count() == 1
@@ -322,7 +306,7 @@ class TestHttp:
         def broken(*_args: object) -> None:
             raise ZeroDivisionError("inside")
 
-        monkeypatch.setattr("flashsale.web.api.reservations._own", broken)
+        monkeypatch.setattr("flashsale.web.api.reservations._document", broken)
         reply = shop.get()
         assert _refusal(reply) == (500, "internal")
         assert b"inside" not in reply.content

@@ -47,6 +47,7 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
         ("get", "/v1/sales/{code}/rules"),
         ("get", "/v1/reservations"), ("get", "/v1/reservations/{id}"), ("post", "/v1/reservations/{id}/confirm"),
         ("post", "/v1/reservations/{id}/cancel"), ("post", "/v1/reservations/{id}/release"),
+        ("post", "/v1/reservations/{id}/refund"),
         ("post", "/v1/payments/demo"),
     }  # fmt: skip
 

@@ -49,7 +49,7 @@ def test_an_order_is_paid_once_however_often_it_is_sent(ani: Visitor) -> None:
     first, again = ani.confirm(reservation), ani.confirm(reservation)
     assert first.json() == again.json() == {"order": f"/s/{ani.sale.code}/order/{reservation}"}
     row = Reservation.objects.get()
-    assert (row.state, row.payment.state, row.payment.method) == ("confirmed", "paid", "qris")
+    assert (row.state, row.payment.payment_state, row.payment.method) == ("confirmed", "paid", "qris")
     assert set(row.traits.values_list("axis", flat=True)) == {"phone", "email", "payment", "address", "device"}
 
 

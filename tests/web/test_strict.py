@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flashsale.models import ApiCall, DemoCharge, Payment, Sale
-from flashsale.providers.payments import DEMO_LATER, DemoProvider
+from flashsale.models import ApiCall, DemoCharge, PaymentAttempt, Sale
+from flashsale.providers.payments import DEMO_LATER, demo
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web.api.document import openapi
 from flashsale.web.hot.http import parse_json_object
@@ -46,10 +46,13 @@ class Caller:
             "confirm": ORDER | {"instrument": DEMO_LATER},
             "cancel": {"reason": "buyer_request"},
             "release": {},
-            "demo": {"reference": f"{self.held}/1", "amount": 1_799_000, "currency": "IDR", "paid": True},
+            "refund": {"refund": "fr-1", "reference": "mine"},
+            "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
         }
 
     def body(self, path: str) -> dict[str, Any]:
+        last = PaymentAttempt.objects.last()
+        self.bodies["demo"]["reference"] = last.reference if last else "none"
         return self.bodies[path.rpartition("/")[2]]
 
     def send(self, path: str, method: str, *, query: str = "", body: dict[str, Any] | str | None = None) -> Reply:
@@ -63,7 +66,7 @@ class Caller:
 
     def _signed(self, raw: bytes) -> dict[str, Any]:
         now = str(int(time.time()))
-        signature = DemoProvider._sign("msg_1", now, raw)
+        signature = demo._sign("msg_1", now, raw)
         return {"webhook_id": "msg_1", "webhook_timestamp": now, "webhook_signature": signature}
 
 
@@ -80,7 +83,11 @@ def everything(snapshot: Snapshot) -> Snapshot:
         redis, books = snapshot()
         # Every request counts for its limit.
         kept = {key: value for key, value in redis.items() if b"limits:" not in key}
-        return kept, books, [list(model.objects.order_by("pk").values()) for model in (ApiCall, DemoCharge, Payment)]
+        return (
+            kept,
+            books,
+            [list(model.objects.order_by("pk").values()) for model in (ApiCall, DemoCharge, PaymentAttempt)],
+        )
 
     return look
 
@@ -151,7 +158,7 @@ def test_a_member_that_is_there_twice_is_refused_by_every_operation_at_every_dep
             reply = caller.send(path, "post", body=text)
             assert (path, text, reply.status, reply.json["code"]) == (path, text, 400, "malformed")
             tried += 1
-    assert tried == 18
+    assert tried == 19
     assert everything() == before
 
 
@@ -179,25 +186,16 @@ def test_a_body_that_says_each_thing_once_is_read(text: str) -> None:
 def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> None:
     # Otherwise the tests above would show only that a refused request is refused.
     verbs = (
-        "enter",
-        "enter-bundle",
-        "look",
-        "look-bundle",
-        "receipt",
-        "reserve",
-        "confirm",
-        "demo",
-        "release",
-        "cancel",
-        "leave",
-        "wait",
-    )
+        "enter", "enter-bundle", "look", "look-bundle", "receipt", "reserve", "confirm", "demo", "release", "cancel",
+        "refund", "leave", "wait",
+    )  # fmt: skip
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
         reply = caller.send(path, "post", body=caller.body(path))
         codes[path.rpartition("/")[2]] = "" if reply.status < 300 else reply.json["code"]
     assert {verb: code for verb, code in codes.items() if code} == {
-        "release": "key_reused", "cancel": "key_reused", "leave": "place_spent", "wait": "already_called",
+        "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "leave": "place_spent",
+        "wait": "already_called",
     }  # fmt: skip
 
 
@@ -262,7 +260,7 @@ def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
 
 def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
-    names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack"}
+    names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
     names |= {"EnterBundle", "LookBundle"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False

@@ -8,7 +8,7 @@ from django.test import Client
 
 from flashsale.books import reservations
 from flashsale.gate.client import GateDown
-from flashsale.life import cancel, confirm, release
+from flashsale.life import cancel, confirm, release, start_payment
 from flashsale.models import Reservation
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome
@@ -37,9 +37,9 @@ def post(lazada: Partner, held: dict[str, Any], verb: str, body: object) -> Any:
 @pytest.mark.parametrize(
     ("verb", "body", "where", "name", "error"),
     [
-        ("confirm", ORDER, confirm, "_start", OperationalError),
+        ("confirm", ORDER, start_payment, "_start", OperationalError),
         ("confirm", ORDER, confirm, "settle", InterfaceError),
-        ("confirm", ORDER, payments.DemoProvider, "charge", payments.ProviderDown),
+        ("confirm", ORDER, payments.DemoProvider, "begin", payments.ProviderDown),
         ("release", None, release, "end", InterfaceError),
         ("release", None, release, "give_back", GateDown),
         ("cancel", {"reason": "buyer_request"}, cancel, "cancel_locked", OperationalError),

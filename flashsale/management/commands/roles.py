@@ -17,6 +17,8 @@ VIEWED_MODELS = (
     "reservation",
     "case",
     "notice",
+    "paymentattempt",
+    "refund",
     "reallocation",
     "record",
     "reviewrun",

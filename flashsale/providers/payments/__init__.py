@@ -1,37 +1,78 @@
-"""Payment providers: `base` has the protocol, each other file has one provider. `provider` is the one in use."""
+"""Payment providers: `base` has the protocol, each other file has one provider. `accounts` has those in use, by name.
+
+FLASHSALE_PAYMENT_PROVIDER names their classes, separated by commas. The first one serves the campaigns and channels
+that name no account.
+"""
+
+from collections.abc import Mapping
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from flashsale.providers.payments.base import (
-    METHODS,
-    Callback,
-    CannotRefund,
-    InvalidSignature,
+    Attempt,
+    Hint,
+    Instructions,
+    Method,
+    NotBelieved,
+    NotYet,
     PaymentProvider,
+    ProviderBusy,
     ProviderDown,
+    ProviderRefuses,
+    RefundRequest,
+    RefundStanding,
+    Standing,
 )
 from flashsale.providers.payments.demo import DEMO_DECLINED, DEMO_LATER, DemoProvider
-from flashsale.rules.states import Charge
+from flashsale.providers.payments.partner import PartnerProvider
+from flashsale.rules.states import Charge, StandingState
 
 __all__ = [
     "DEMO_DECLINED",
     "DEMO_LATER",
     "METHODS",
-    "Callback",
-    "CannotRefund",
+    "Attempt",
     "Charge",
     "DemoProvider",
-    "InvalidSignature",
+    "Hint",
+    "Instructions",
+    "Method",
+    "NotBelieved",
+    "NotYet",
+    "PartnerProvider",
     "PaymentProvider",
+    "ProviderBusy",
     "ProviderDown",
+    "ProviderRefuses",
+    "RefundRequest",
+    "RefundStanding",
+    "Standing",
+    "StandingState",
+    "account_of",
+    "accounts",
+    "method_of",
+    "methods_of",
     "provider",
 ]
 
 
-def _load(path: str) -> PaymentProvider:
-    """The provider of this class. Raises ImproperlyConfigured if there is no such class, or if it lacks a call."""
+def _load(paths: str) -> dict[str, PaymentProvider]:
+    """The accounts of these classes, by name. Raises ImproperlyConfigured."""
+    found: dict[str, PaymentProvider] = {}
+    for path in filter(None, (part.strip() for part in paths.split(","))):
+        made = _make(path)
+        if made.account in found:
+            raise ImproperlyConfigured(f"FLASHSALE_PAYMENT_PROVIDER: two accounts have the name {made.account!r}.")
+        found[made.account] = made
+    if not found:
+        raise ImproperlyConfigured("FLASHSALE_PAYMENT_PROVIDER names no class. Set it to the class of your provider.")
+    return found
+
+
+def _make(path: str) -> PaymentProvider:
+    """An account of this class. Raises ImproperlyConfigured if there is no such class, or if it lacks a call."""
     try:
         made: type[PaymentProvider] = import_string(path)
         found = made()
@@ -40,7 +81,7 @@ def _load(path: str) -> PaymentProvider:
     except TypeError as error:
         raise ImproperlyConfigured(f"FLASHSALE_PAYMENT_PROVIDER={path} cannot be made: {error}") from error
     calls = [name for name in vars(PaymentProvider) if not name.startswith("_")]
-    missing = [name for name in (*calls, "name") if not hasattr(found, name)]
+    missing = [name for name in (*calls, "account", "pace", "headers") if not hasattr(found, name)]
     if missing:
         raise ImproperlyConfigured(
             f"FLASHSALE_PAYMENT_PROVIDER={path} lacks {', '.join(missing)} of PaymentProvider "
@@ -49,4 +90,36 @@ def _load(path: str) -> PaymentProvider:
     return found
 
 
-provider = _load(settings.FLASHSALE_PAYMENT_PROVIDER)
+# Those of the settings, in their order. A partner that charges its own buyers is an account, too, but no default.
+configured: Mapping[str, PaymentProvider] = _load(settings.FLASHSALE_PAYMENT_PROVIDER)
+accounts: Mapping[str, PaymentProvider] = {**configured, PartnerProvider.account: PartnerProvider()}
+# The first one, for callers that name no account.
+provider = next(iter(configured.values()))
+METHODS = tuple(dict.fromkeys(method.name for account in configured.values() for method in account.methods()))
+
+
+def account_of(name: str) -> PaymentProvider:
+    """The account of this name. Raises ProviderDown for one that this server does not have."""
+    try:
+        return accounts[name]
+    except KeyError as error:
+        raise ProviderDown(f"no payment account {name!r}: is it missing in FLASHSALE_PAYMENT_PROVIDER?") from error
+
+
+def methods_of(*, names: str) -> list[str]:
+    """The names of the methods that these accounts offer (see `method_of`)."""
+    return list(dict.fromkeys(method.name for account in _named(names) for method in account.methods()))
+
+
+def _named(names: str) -> list[PaymentProvider]:
+    wanted = [one for part in names.split(",") if (one := part.strip())] or list(configured)
+    return [accounts[account] for account in wanted if account in accounts]
+
+
+def method_of(name: str, *, names: str) -> tuple[PaymentProvider, Method] | None:
+    """The first account that offers a method, of the accounts `names` (separated by commas); "": those of the settings.
+
+    None if none of them does.
+    """
+    found = ((account, method) for account in _named(names) for method in account.methods() if method.name == name)
+    return next(found, None)

@@ -1,52 +1,150 @@
-"""The protocol of payment providers: calls, answers and errors."""
+"""The protocol of payment providers: calls, answers and errors (docs/adr/0020)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal, NamedTuple, Protocol
 
-from flashsale.rules.states import Charge
-
-METHODS = ("qris", "va", "card")
+from flashsale.rules.states import StandingState
 
 
 class ProviderDown(Exception):
-    """The provider did not answer. The caller may repeat the call."""
+    """The provider did not answer, so what happened is not known. Look, or make the same call again."""
 
 
-class InvalidSignature(Exception):
-    """A callback without a valid signature of the provider, or with an old one."""
+class ProviderBusy(ProviderDown):
+    """The provider takes no more calls now: nothing happened. `after` is how many seconds to wait."""
+
+    def __init__(self, after: float = 1.0) -> None:
+        super().__init__(after)
+        self.after = after
 
 
-@dataclass(frozen=True, slots=True)
-class Callback:
-    """What the provider reports about a reference. `amount` is in whole units of the currency."""
+class ProviderRefuses(Exception):
+    """The provider never takes this payment. `detail` is for staff."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class NotYet(ProviderDown):
+    """The reference cannot be closed at this moment, because the provider is at work on it. Look again."""
+
+
+class NotBelieved(Exception):
+    """A notification without a valid signature of the provider, or with an old one."""
+
+
+class Method(NamedTuple):
+    """A way to pay that an account offers, with its bounds.
+
+    `life_min` and `life_max` bound the time that a buyer gets to pay. `guard` is how long before the hold's deadline
+    the provider must stop taking money, because its news may be late. `refund_within` is how long after the payment the
+    provider refunds it; None: without a limit.
+    """
+
+    name: str
+    kind: Literal["qr", "va", "redirect", "deeplink", "card"]
+    amount_min: int = 1
+    amount_max: int = 10**12
+    life_min: timedelta = timedelta(minutes=1)
+    life_max: timedelta = timedelta(days=1)
+    guard: timedelta = timedelta(minutes=2)
+    expiry_settable: bool = True
+    refund: Literal["api", "payout", "manual"] = "api"
+    partial: bool = True
+    refund_within: timedelta | None = None
+
+
+class Attempt(NamedTuple):
+    """What we ask of a provider. `instrument` is its token of the buyer's card or wallet, "" where there is none."""
 
     reference: str
     amount: int
     currency: str
-    paid: bool
+    method: str
+    expires_at: datetime | None = None
+    provider_id: str = ""
+    instrument: str = ""
 
 
-class CannotRefund(Exception):
-    """The provider refuses to send this money back. A repeat does not help, so a person has to see to it."""
+class Instructions(NamedTuple):
+    """What the buyer needs to pay: a text for a QR code, an account number, or an address to open."""
+
+    kind: str
+    expires_at: str = ""
+    bank: str = ""
+    number: str = ""
+    qr: str = ""
+    url: str = ""
+
+
+class Standing(NamedTuple):
+    """What the provider says about an attempt now. `paid` is what it has got, in `currency`."""
+
+    state: StandingState
+    provider_id: str = ""
+    paid: Decimal = Decimal(0)
+    currency: str = ""
+    fee: Decimal | None = None
+    instructions: Instructions | None = None
+
+
+class RefundRequest(NamedTuple):
+    """Money to send back. `reference` is ours for the refund; `attempt` is what was paid."""
+
+    reference: str
+    amount: Decimal
+    currency: str
+    attempt: Attempt
+    provider_id: str = ""
+
+
+class RefundStanding(NamedTuple):
+    """What the provider says about a refund: `impossible` is final, and a person has to send the money."""
+
+    state: Literal["unknown", "sent", "confirmed", "failed", "impossible"]
+    provider_id: str = ""
+    why: str = ""
+
+
+class Hint(NamedTuple):
+    """What a notification is about, and nothing more: the provider is asked what is true."""
+
+    reference: str
 
 
 class PaymentProvider(Protocol):
-    """The calls that flashsale makes to a provider. All but `parse_callback` may raise ProviderDown."""
+    """The calls that flashsale makes to one account at a provider.
 
-    name: str
+    The calls that move money run on an event loop, so that a slow provider keeps no thread waiting. Each of them may
+    raise ProviderDown (also ProviderBusy), and may be repeated.
+    """
 
-    def charge(self, *, reference: str, amount: int, currency: str, method: str, instrument: str) -> Charge:
-        """Charges a reference once. A repeat, also with another instrument, returns the result of the first charge."""
+    account: str
+    # How many calls of `begin` it takes in a second.
+    pace: float
+    # The headers that `believe` reads; only these are stored.
+    headers: Sequence[str]
 
-    def close(self, *, reference: str) -> Charge:
-        """PAID if the money has come. Otherwise DECLINED, and from now on the reference takes no money."""
+    def methods(self) -> Sequence[Method]:
+        """The ways to pay that this account offers."""
 
-    def refund(self, *, reference: str, amount: int, currency: str) -> str:
-        """Sends the money back once; returns the provider's reference of the refund, also to a repeat.
+    async def begin(self, asked: Attempt) -> Standing:
+        """Starts the payment of a reference once. A repeat returns how it stands. Raises ProviderRefuses."""
 
-        Raises CannotRefund.
-        """
+    async def look(self, asked: Attempt) -> Standing:
+        """How a reference stands; `unknown` if it was never begun."""
 
-    def parse_callback(self, *, body: bytes, headers: Mapping[str, str]) -> Callback:
-        """Checks the signature and parses the body. Raises InvalidSignature, or ValueError for an invalid body."""
+    async def close(self, asked: Attempt) -> Standing:
+        """Paid if the money has come. Otherwise the reference takes no money from now on. Raises NotYet."""
+
+    async def refund(self, back: RefundRequest) -> RefundStanding:
+        """Sends money back, once for a reference of a refund."""
+
+    async def look_refund(self, back: RefundRequest) -> RefundStanding:
+        """How a refund stands; `unknown` if it was never asked."""
+
+    def believe(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Hint]:
+        """Checks the signature of a notification. Raises NotBelieved, or ValueError for an invalid body."""

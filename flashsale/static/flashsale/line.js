@@ -432,7 +432,16 @@ const page = ({ language, currency }) => {
 
   on("pay", async (buyer) => {
     const { id, amount } = stored.reservation;
-    const { order } = await post(data.here + "confirm", Object.assign({ reservation: id, amount: String(amount) }, buyer));
+    // One key for each press, so that a payment that was declined is charged again only by another press.
+    const key = { "Idempotency-Key": newKey() };
+    const body = Object.assign({ reservation: id, amount: String(amount) }, buyer);
+    let answer;
+    // The payment has its turn later: the same request asks again.
+    while ((answer = await post(data.here + "confirm", body, key)).again_s) {
+      tell(texts.wait);
+      await new Promise((resolve) => setTimeout(resolve, 1000 * answer.again_s));
+    }
+    const { order } = answer;
     store({ reservation: null, order });
     location.assign(order);
   });

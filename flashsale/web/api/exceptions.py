@@ -74,11 +74,16 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
 
 def _framework_error(request: Request, error: exceptions.APIException) -> Response:
     if isinstance(error, exceptions.ValidationError):
-        errors = list(_errors(error.detail))
-        unknown = [found["detail"] for found in errors if found.pop("code") == Outcome.UNKNOWN_FIELD]
-        code = Outcome.UNKNOWN_FIELD if unknown else Outcome.MALFORMED
-        return problem_response(request, code, detail="".join(unknown[:1]), errors=errors)
+        code, detail, errors = validation_problem(error)
+        return problem_response(request, code, detail=detail, errors=errors)
     return problem_response(request, problems.code_for_status(error.status_code), detail=str(error.detail))
+
+
+def validation_problem(error: exceptions.ValidationError) -> tuple[Outcome, str, list[dict[str, str]]]:
+    """Code, detail and `errors` of the problem document of an invalid request."""
+    errors = list(_errors(error.detail))
+    unknown = [found["detail"] for found in errors if found.pop("code") == Outcome.UNKNOWN_FIELD]
+    return Outcome.UNKNOWN_FIELD if unknown else Outcome.MALFORMED, "".join(unknown[:1]), errors
 
 
 def _unexpected_error(request: Request, error: Exception) -> Response:

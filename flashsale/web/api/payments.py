@@ -5,7 +5,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from flashsale.life.settle import handle_callback
+from flashsale.life import inbox
+from flashsale.models import PaymentAttempt
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PaymentState
@@ -53,11 +54,44 @@ class CallbackResultSerializer(serializers.Serializer[object]):
     state = serializers.ChoiceField([state.value for state in PaymentState])
 
 
-class DemoPaymentCallback(PublicView):
-    """Callbacks of the demo provider. Signed ones have no rate limit, because a bank calls back for a whole sale."""
+class _Notifications(PublicView):
+    """Notifications of payment providers. Signed ones have no rate limit, because a bank tells of a whole sale."""
 
     throttle_classes = []
     form = None  # the signature covers the bytes of the body, so it is checked before the body is read
+
+    def receive(self, request: Request, account: str) -> list[str]:
+        """Stores the notification and asks the provider; returns the references that it is about."""
+        if len(request.body) > BODY_BYTES_MAX:
+            raise HttpFault(Fault.TOO_LARGE, f"The body may have {BODY_BYTES_MAX} bytes.")
+        try:
+            inbox.provider_of(account).believe(request.body, request.headers)
+            self.check(request.body)
+            references = inbox.receive(account=account, body=request.body, headers=request.headers)
+        except payments.NotBelieved as error:
+            limits.enforce(request, limits.API_ADDRESS)
+            raise Refused(Outcome.FORBIDDEN, str(error)) from error
+        except ValueError as error:
+            raise Refused(Outcome.MALFORMED, str(error)) from error
+        inbox.read_inbox(references=references)
+        return references
+
+    def check(self, body: bytes) -> None:
+        """Refuses a body that the account's provider does not send. Providers check their own."""
+
+
+class PaymentNotification(_Notifications):
+    """Notifications of the provider whose account the path names."""
+
+    schema = None
+
+    def post(self, request: Request, account: str) -> Response:
+        """Says that something happened to payments. The provider is asked what it is; only its answer counts."""
+        return Response({"references": self.receive(request, account)})
+
+
+class DemoPaymentCallback(_Notifications):
+    """Callbacks of the demo provider."""
 
     @extend_schema(
         operation_id="paymentCallBack",
@@ -67,15 +101,16 @@ class DemoPaymentCallback(PublicView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        """Reports the result of a charge. Late money buys the units if they are still free; else it is refunded."""
-        if len(request.body) > BODY_BYTES_MAX:
-            raise HttpFault(Fault.TOO_LARGE, f"The body may have {BODY_BYTES_MAX} bytes.")
-        try:
-            callback = payments.provider.parse_callback(body=request.body, headers=request.headers)
-        except payments.InvalidSignature as error:
-            limits.enforce(request, limits.API_ADDRESS)
-            raise Refused(Outcome.FORBIDDEN, str(error)) from error
-        except ValueError as error:
-            raise Refused(Outcome.MALFORMED, str(error)) from error
-        read(CallbackSerializer, parse_json_object(request.body))
-        return Response({"reference": callback.reference, "state": handle_callback(callback=callback)})
+        """Says that something happened to a payment. The provider is asked what it is; only its answer counts.
+
+        Late money buys the units if they are still free; else it is refunded.
+        """
+        (reference,) = self.receive(request, payments.DemoProvider.account)
+        attempt = PaymentAttempt.objects.prefetch_related("refunds").filter(reference=reference).first()
+        if attempt is None:
+            raise Refused(Outcome.NOT_FOUND, "There is no payment with this reference.")
+        return Response({"reference": reference, "state": attempt.payment_state})
+
+    def check(self, body: bytes) -> None:
+        """Refuses MALFORMED, UNKNOWN_FIELD."""
+        read(CallbackSerializer, parse_json_object(body))

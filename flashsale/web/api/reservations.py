@@ -1,23 +1,25 @@
 """Reservations of the calling channel: read, confirm, release, cancel. Those of other channels answer 404."""
 
+import json
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from flashsale.gate import bridge
 from flashsale.life.cancel import cancel
-from flashsale.life.confirm import confirm
+from flashsale.life.refund import partner_refunded
 from flashsale.life.release import release
-from flashsale.models import Reservation, ReservationUnit
+from flashsale.life.start_payment import CallKey
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import ReservationState
 from flashsale.web.api import serializers
 from flashsale.web.api.access import CursorPages, PartnerView
+from flashsale.web.api.confirm_once import confirm_once, own_reservations
 from flashsale.web.api.idempotency import run_once
 from flashsale.web.hot.partners import Partner
+from flashsale.web.idempotency import fingerprint, valid_key
 
 KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)
 
@@ -36,7 +38,7 @@ class ReservationList(PartnerView):
     def get(self, request: Request) -> Response:
         """All reservations of the channel, newest first."""
         filters = {name: self.parameters[name] for name in serializers.FILTERS if name in self.parameters}
-        rows = _own(self.partner).filter(**filters)
+        rows = own_reservations().filter(channel_id=self.partner.channel).filter(**filters)
         pages = self.pagination_class()
         page = pages.paginate_queryset(rows, request, self)
         return pages.get_paginated_response(serializers.ReservationSerializer(page, many=True).data)
@@ -60,17 +62,18 @@ class ConfirmReservation(PartnerView):
         operation_id="confirmReservation",
         parameters=[KEY],
         request=serializers.ConfirmSerializer,
-        responses=serializers.ReservationSerializer,
+        responses={200: serializers.ReservationSerializer, 202: serializers.ReservationSerializer},
     )
     def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
-        """Takes the payment and confirms the order, once. Still held if the buyer must first pay at the provider."""
+        """Takes the payment and confirms the order, once. Still held if the buyer must first pay at the provider.
 
-        def act(call: int) -> dict[str, Any]:
-            confirm(reservation=id, channel=self.partner.channel, call=call, **self.values)
-            return _document(self.partner, id)
+        202 while the provider takes no more payments: send the same request again after Retry-After.
+        """
 
-        # A buyer who pays in the app of a bank holds the units until the provider calls back.
-        return run_once(request, self.partner, act, settled=lambda row: row["state"] != ReservationState.HELD)
+        key = valid_key(request.headers.get("Idempotency-Key", ""))
+        call = CallKey(self.partner.channel, key, fingerprint([request.method, request.path, request.data]))
+        answer = bridge.run(confirm_once(reservation=id, call=call, values=self.values))
+        return Response(json.loads(answer.text), answer.status, headers=answer.headers)
 
 
 class ReleaseReservation(PartnerView):
@@ -115,18 +118,30 @@ class CancelReservation(PartnerView):
         return run_once(request, self.partner, act)
 
 
-def _own(partner: Partner) -> QuerySet[Reservation]:
-    rows = Reservation.objects.filter(channel_id=partner.channel).exclude(state=ReservationState.ABANDONED)
-    units = ReservationUnit.objects.select_related("unit").only("reservation_id", "sku", "price", "unit__serial")
-    rows = rows.select_related(
-        "sale__campaign", "allocation", "channel", "payment", "cancellation", "case__appeal"
-    ).prefetch_related(Prefetch("reservation_units", units))
-    return rows.only(*serializers.RESERVATION_COLUMNS)
+class RefundReservation(PartnerView):
+    """Refund due → refunded, by a partner that charges its own buyers."""
+
+    form = serializers.RefundedSerializer
+
+    @extend_schema(
+        operation_id="answerRefund",
+        parameters=[KEY],
+        request=serializers.RefundedSerializer,
+        responses=serializers.ReservationSerializer,
+    )
+    def post(self, request: Request, id: UUID) -> Response:  # noqa: A002
+        """Says that you have refunded the buyer of a payment with the method `partner`."""
+
+        def act(_call: int) -> dict[str, Any]:
+            partner_refunded(reservation=id, channel=self.partner.channel, **self.values)
+            return _document(self.partner, id)
+
+        return run_once(request, self.partner, act)
 
 
 def _document(partner: Partner, id_: UUID) -> dict[str, Any]:
     """The reservation as JSON; refuses NOT_FOUND, also for a reservation of another channel."""
-    row = _own(partner).filter(pk=id_).first()
+    row = own_reservations().filter(channel_id=partner.channel).filter(pk=id_).first()
     if row is None:
         raise Refused(Outcome.NOT_FOUND, "There is no reservation with this id.")
     return dict(serializers.ReservationSerializer(row).data)

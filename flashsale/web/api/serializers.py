@@ -10,7 +10,7 @@ from rest_framework import serializers
 from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.models import Allocation, Reservation, Sale
 from flashsale.models.sale import moment, ms
-from flashsale.providers.payments import METHODS
+from flashsale.providers.payments import METHODS, PartnerProvider
 from flashsale.rules.identity import VALUE_CHARS_MAX, Axis
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import (
@@ -19,6 +19,8 @@ from flashsale.rules.states import (
     CaseState,
     PaymentState,
     Phase,
+    RefundReason,
+    RefundState,
     Remedy,
     ReservationState,
 )
@@ -185,14 +187,41 @@ class ItemSerializer(serializers.Serializer[Any]):
     price = serializers.IntegerField()
 
 
+class InstructionsSerializer(serializers.Serializer[Any]):
+    """How the buyer pays: a QR code, the number of a virtual account, or an address to open."""
+
+    kind = serializers.ChoiceField(["qr", "va", "redirect", "deeplink", "card"])
+    expires_at = serializers.CharField(help_text="When the provider stops taking the money; empty: with the hold.")
+    bank = serializers.CharField()
+    number = serializers.CharField()
+    qr = serializers.CharField(help_text="The text of the QR code.")
+    url = serializers.CharField()
+
+
+class RefundSerializer(serializers.Serializer[Any]):
+    """Money that goes back."""
+
+    reference = serializers.CharField(help_text="Ours. You name it when you answer a refund.")
+    amount = serializers.IntegerField()
+    why = serializers.ChoiceField([why.value for why in RefundReason])
+    state = serializers.ChoiceField(
+        [state.value for state in RefundState],
+        help_text="sent: the party that charged the buyer was asked; with the method partner, that is you.",
+    )
+
+
 class PaymentSerializer(serializers.Serializer[Any]):
     """The payment of a reservation."""
 
     method = serializers.CharField()
-    state = serializers.ChoiceField([state.value for state in PaymentState])
+    state = serializers.ChoiceField([state.value for state in PaymentState], source="payment_state")
     amount = serializers.IntegerField()
     reference = serializers.CharField()
     refund_reference = serializers.CharField()
+    instructions = InstructionsSerializer(
+        allow_null=True, help_text="What the buyer needs to pay, while the payment is started; null when it is over."
+    )
+    refunds = RefundSerializer(many=True, help_text="All refunds of this payment, the first one first.")
 
 
 class CancellationSerializer(serializers.Serializer[Any]):
@@ -217,13 +246,12 @@ class AppealSerializer(serializers.Serializer[Any]):
     decided_at = serializers.DateTimeField(allow_null=True)
 
 
-# The columns of seven tables that a reservation's document reads. A missing one costs a query for each reservation.
+# The columns of six tables that a reservation's document reads. A missing one costs a query for each reservation.
 RESERVATION_COLUMNS = (
-    "sale__code", "sale__paused_ms", "sale__campaign__currency", "allocation__code", "channel__code", "state", "index",
-    "number", "quantity", "amount", "made_at", "deadline_ms", "confirmed_at", "ended_at", "payment__method",
-    "payment__state", "payment__amount", "payment__reference", "payment__refund_reference", "cancellation__reason",
-    "cancellation__at", "cancellation__appeal_until", "case__state", "case__appeal__state", "case__appeal__remedy",
-    "case__appeal__received_at", "case__appeal__decided_at",
+    "sale__code", "sale__paused_ms", "sale__campaign__currency", "allocation__code", "channel__code", "state",
+    "index", "number", "quantity", "amount", "made_at", "deadline_ms", "confirmed_at", "ended_at",
+    "cancellation__reason", "cancellation__at", "cancellation__appeal_until", "case__state", "case__appeal__state",
+    "case__appeal__remedy", "case__appeal__received_at", "case__appeal__decided_at",
 )  # fmt: skip
 
 
@@ -297,10 +325,16 @@ class ConfirmSerializer(StrictSerializer):
     contact = ContactSerializer()
     language = serializers.ChoiceField(["id", "en"], default="id", help_text="The language of letters to the buyer.")
     price = WholeNumber(min_value=0, help_text="The total that the buyer saw.")
-    method = serializers.ChoiceField(METHODS, help_text="The buyer's explicit choice.")
+    method = serializers.ChoiceField(
+        [*METHODS, PartnerProvider.account],
+        help_text="The buyer's explicit choice. partner: you have charged the buyer, and you refund them.",
+    )
     instrument = Text(
         max_length=CHARS_MAX,
-        help_text="The payment provider's token. The demo declines demo-declined; for demo-later it calls back.",
+        help_text=(
+            "The payment provider's token. The demo declines demo-declined; for demo-later it calls back. With the "
+            "method partner: your reference of the payment, for one order only."
+        ),
     )
 
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -314,6 +348,13 @@ class ConfirmSerializer(StrictSerializer):
             return {Axis(axis): value for axis, value in values.items()}
         except ValueError as error:
             raise serializers.ValidationError(f"The axes are {', '.join(Axis)}.") from error
+
+
+class RefundedSerializer(StrictSerializer):
+    """A partner's word that it has refunded its buyer."""
+
+    refund = Text(max_length=CHARS_MAX, help_text="Our reference of the refund, from `payment.refunds`.")
+    reference = Text(max_length=CHARS_MAX, help_text="Your reference of the refund.")
 
 
 class CancelSerializer(StrictSerializer):

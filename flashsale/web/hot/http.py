@@ -336,8 +336,12 @@ def problem_response(
     detail: str = "",
     retry_after_s: int | None = None,
     *headers: Header,
+    errors: list[dict[str, str]] | None = None,
 ) -> HotResponse:
-    """A problem document in the caller's language, with Retry-After and WWW-Authenticate where they belong."""
+    """A problem document in the caller's language, with Retry-After and WWW-Authenticate where they belong.
+
+    `errors` names the invalid fields.
+    """
     document = problems.problem(
         code,
         language=problems.language_of(request.header(b"accept-language")),
@@ -345,6 +349,8 @@ def problem_response(
         detail=detail,
         retry_after_s=retry_after_s,
     )
+    if errors:
+        document["errors"] = errors
     if retry_after_s is not None:
         headers = (*headers, (b"retry-after", str(retry_after_s).encode()))
     if code is Outcome.UNAUTHENTICATED:

@@ -14,6 +14,7 @@ from django.utils.translation import get_language, gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import appeal, sealed_links
 from flashsale.life import release as releasing
@@ -22,7 +23,8 @@ from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.confirm import confirm as confirm_order
 from flashsale.life.contact import CONTACT_FIELDS
 from flashsale.life.notify import appeal_outcome_text
-from flashsale.models import Cancellation, Payment, Reservation, ReservationUnit
+from flashsale.life.payment_turn import seconds_until_turn
+from flashsale.models import Cancellation, PaymentAttempt, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
@@ -58,9 +60,14 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
     payment_choice = PaymentChoice(_amount(fields["amount"]), fields["method"], fields["instrument"])
 
     def pay(call: int) -> dict[str, Any]:
-        confirm_order(reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice, call=call)
+        bridge.run(
+            confirm_order(
+                reservation=row.pk, channel=row.channel_id, buyer=buyer, payment_choice=payment_choice, call=call
+            )
+        )
         row.refresh_from_db(fields=["state"])
-        return {"order": reverse("order", args=[code, row.pk])}
+        wait = seconds_until_turn(reservation=row.pk)
+        return {"order": reverse("order", args=[code, row.pk])} | ({"again_s": wait} if wait else {})
 
     key = request.headers.get("Idempotency-Key")
     document, _ = answer_once(
@@ -71,7 +78,7 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
         act=pay,
         settled=lambda _: row.state != ReservationState.HELD,
     )
-    return JsonResponse(document)
+    return JsonResponse(document, status=202 if "again_s" in document else 200)
 
 
 @json_post
@@ -100,9 +107,11 @@ def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
     row = (
         own_orders.reservations(request, code=code)
         .filter(pk=reservation)
-        .select_related("sale__campaign", "payment", "case__appeal", "cancellation")
+        .select_related("sale__campaign", "case__appeal", "cancellation")
         .prefetch_related(
-            Prefetch("reservation_units", ReservationUnit.objects.select_related("unit").order_by("pk")), "sale__offers"
+            Prefetch("reservation_units", ReservationUnit.objects.select_related("unit").order_by("pk")),
+            "sale__offers",
+            "attempts__refunds",
         )
         .first()
     )
@@ -198,7 +207,7 @@ def _sure_to_cancel(row: Reservation) -> str:
 def _order_context(row: Reservation) -> dict[str, Any]:
     zone, currency = row.sale.campaign.time_zone, row.sale.campaign.currency
     names = {offer.sku: offer.name for offer in row.sale.offers.all()}
-    payment: Payment | None = getattr(row, "payment", None)
+    payment = row.payment
     return {
         "number": texts.order_number(row.pk),
         "state": texts.order_states()[row.state],
@@ -207,9 +216,8 @@ def _order_context(row: Reservation) -> dict[str, Any]:
             for item in row.items
         ],
         "amount": format_money(row.amount, currency),
-        "payment": f"{dict(texts.methods())[payment.method]}: {texts.payment_states()[payment.state]}"
-        if payment
-        else "–",
+        "payment": _payment_text(payment) if payment else "–",
+        "instructions": texts.instructions(payment.instructions) if payment and payment.instructions else [],
         "made": format_time(row.made_at, zone),
         "confirmed": format_time(row.confirmed_at, zone) if row.confirmed_at else "",
         "refund": texts.refund(row) if row.state == ReservationState.CANCELLED else "",
@@ -217,6 +225,11 @@ def _order_context(row: Reservation) -> dict[str, Any]:
         "decision_link": _decision_link(row),
         "actions": _actions(row),
     }
+
+
+def _payment_text(payment: PaymentAttempt) -> str:
+    method = dict(texts.methods()).get(payment.method, payment.method)
+    return f"{method}: {texts.payment_states()[payment.payment_state]}"
 
 
 def _notes(row: Reservation) -> list[str]:

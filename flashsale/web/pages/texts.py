@@ -1,5 +1,6 @@
 """Texts of our pages that are not in a template: names of states, and the texts that line.js shows."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from math import ceil
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from flashsale.models import Payment, Reservation
+from flashsale.models import Reservation
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PaymentState, Phase, ReservationState
@@ -66,12 +67,21 @@ def order_number(reservation: UUID) -> str:
     return str(reservation)[:8]
 
 
+def instructions(shown: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What a buyer needs to pay, as (name, value)."""
+    names = {"bank": _("Bank"), "number": _("Number of the virtual account"), "qr": _("QR code"), "url": _("Pay here")}
+    return [(name, shown[key]) for key, name in names.items() if shown.get(key)]
+
+
 def payment_states() -> dict[str, str]:
     """States of a payment as the buyer reads them."""
     return {
+        PaymentState.PREPARING: _("being prepared; please wait a moment"),
         PaymentState.STARTED: _("started"),
         PaymentState.PAID: _("paid"),
         PaymentState.DECLINED: _("declined"),
+        PaymentState.MISMATCH: _("another amount has arrived; our staff take care of it"),
+        PaymentState.REVERSED: _("your bank took the money back; our staff take care of it"),
         PaymentState.REFUND_DUE: _("to be refunded"),
         PaymentState.REFUNDED: _("refunded"),
         PaymentState.REFUND_FAILED: _("refund failed; our staff take care of it"),
@@ -80,10 +90,10 @@ def payment_states() -> dict[str, str]:
 
 def refund(order: Reservation) -> str:
     """Where the money of a cancelled order is now."""
-    payment: Payment | None = getattr(order, "payment", None)
+    payment = order.payment
     if payment is None:
         return "–"
-    match payment.state:
+    match payment.payment_state:
         case PaymentState.REFUND_DUE if order.limit_slots.exists():
             return _("due as soon as the cancellation is final")
         case PaymentState.REFUND_DUE:

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from flashsale.models.sale import ENTRIES_MAX
-from simulation.bench import books, door_budgets, gate, idle, loss, polls, review, whole_sale
+from simulation.bench import books, confirm, door_budgets, gate, idle, loss, polls, review, whole_sale
 from simulation.bench.cpu import CpuTimeUnavailable
 from simulation.bench.figures import Figure, as_document, as_table
 from simulation.bench.fixtures import FixtureError
@@ -22,7 +22,7 @@ from simulation.redis_server import RedisNotFound
 
 NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
 # Takes minutes, so it runs only when --only names it.
-LONG = ("sale", "idle", "polls")
+LONG = ("sale", "idle", "polls", "confirm")
 
 
 class Command(BaseCommand):
@@ -56,6 +56,15 @@ class Command(BaseCommand):
             metavar="N",
             help="numbers of scheduled sales in the measurement `idle` (default: 1 100)",
         )
+        parser.add_argument(
+            "--gateway-ms",
+            type=int,
+            default=0,
+            help="latency of the payment gateway in the measurement `confirm` (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--orders", type=int, default=2000, help="orders in the measurement `confirm` (default: %(default)s)"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, **options: Any) -> None:
@@ -66,7 +75,7 @@ class Command(BaseCommand):
         console = Console(stderr=options["json"], highlight=False)
         try:
             with start_isolated_servers() as servers:
-                figures = _measure(servers, options["only"], options["entries"], options["sales"], console)
+                figures = _measure(servers, options, console)
         except (ServerNotReady, RedisNotFound, PostgresNotFound, CpuTimeUnavailable, FixtureError) as error:
             raise CommandError(str(error)) from error
         machine = (
@@ -79,9 +88,10 @@ class Command(BaseCommand):
             console.print(machine)
 
 
-def _measure(
-    servers: IsolatedServers, names: Sequence[str], entries: int, sales: Sequence[int], console: Console
-) -> list[Figure]:
+def _measure(servers: IsolatedServers, options: dict[str, Any], console: Console) -> list[Figure]:
+    names: Sequence[str] = options["only"]
+    entries: int = options["entries"]
+    sales: Sequence[int] = options["sales"]
     parts: list[tuple[set[str], str, Callable[[], list[Figure]]]] = [
         (set(door_budgets.NAMES), "the hot door (two minutes)", lambda: door_budgets.measure(servers, names)),
         ({"gate"}, "Redis (the gate)", gate.decisions),
@@ -106,6 +116,11 @@ def _measure(
             {"idle"},
             f"an idle installation with {', '.join(f'{count:,}' for count in sales)} scheduled sales (some minutes)",
             lambda: idle.idle(servers, sales, console.print),
+        ),
+        (
+            {"confirm"},
+            f"paying, with a gateway that takes {options['gateway_ms']} ms",
+            lambda: confirm.confirmations(servers, gateway_ms=options["gateway_ms"], orders=options["orders"]),
         ),
         ({"review"}, f"a review of {review.ORDERS:,} orders", review.scoring),
     ]

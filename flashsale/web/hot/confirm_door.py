@@ -1,0 +1,105 @@
+"""The hot door of paying: `POST /v1/reservations/{id}/confirm` of partners, as raw ASGI before Django.
+
+The REST view of the same path has the same answers, for servers without this door.
+"""
+
+from uuid import UUID
+
+import structlog
+from django.db import Error
+from rest_framework.exceptions import ValidationError
+
+from flashsale.gate.client import GateDown
+from flashsale.life.start_payment import CallKey
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.web import problems
+from flashsale.web.api.confirm_once import confirm_once
+from flashsale.web.api.exceptions import validation_problem
+from flashsale.web.api.serializers import ConfirmSerializer
+from flashsale.web.hot import partners
+from flashsale.web.hot.http import (
+    ClientDisconnected,
+    HotRequest,
+    HotResponse,
+    HttpFault,
+    Receive,
+    Scope,
+    Send,
+    fault_response,
+    problem_response,
+    send_response,
+)
+from flashsale.web.idempotency import RefusedBefore, fingerprint, valid_key
+
+log = structlog.get_logger(__name__)
+# Requests at once in a process. With more, each of them would only be late.
+REQUESTS_MAX = 1024
+REPLAYED = (b"idempotency-replayed", b"true")
+_running = 0
+# One for all requests, because it costs more to make a serializer than to use it. It keeps nothing of a request.
+_form = ConfirmSerializer()
+
+
+async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answers a confirmation. Returns False and does nothing for any other path or method."""
+    _, *path = scope["path"].split("/")
+    if len(path) != 4 or path[:2] != ["v1", "reservations"] or path[3] != "confirm" or scope["method"] != "POST":
+        return False
+    request = HotRequest(scope, receive)
+    try:
+        response = await _respond(request, path[2], scope["path"])
+    except ClientDisconnected:
+        return True
+    await send_response(send, request, response)
+    return True
+
+
+async def _respond(  # noqa: PLR0911 - one for each kind of error
+    request: HotRequest, reservation: str, path: str
+) -> HotResponse:
+    """Confirms, with a limit on requests at once. Turns every error into a problem document."""
+    global _running  # noqa: PLW0603 - the limit is for the whole process
+    if _running >= REQUESTS_MAX:
+        return problem_response(request, Outcome.TOO_MANY_REQUESTS, "Too many requests at once.", 1)
+    _running += 1
+    try:
+        return await _confirm(request, reservation, path)
+    except ClientDisconnected:
+        raise
+    except RefusedBefore as before:
+        return problem_response(request, before.outcome, before.detail, None, REPLAYED)
+    except Refused as refused:
+        return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s)
+    except HttpFault as error:
+        return fault_response(request, error)
+    except (GateDown, Error, TimeoutError) as error:
+        log.warning("Redis or PostgreSQL did not answer", path=path, request_id=request.request_id, error=repr(error))
+        return problem_response(request, Outcome.UNKNOWN, "", 2)
+    except Exception:  # a caller must never see a stack trace
+        log.exception("request failed", path=path, request_id=request.request_id)
+        return problem_response(request, problems.Fault.INTERNAL)
+    finally:
+        _running -= 1
+
+
+async def _confirm(request: HotRequest, reservation: str, path: str) -> HotResponse:
+    partner = await partners.partner_of_async(request.header(b"authorization"))
+    request.refuse_query()
+    body = await request.json()
+    try:
+        values = dict(_form.run_validation(body))
+    except ValidationError as error:
+        code, detail, errors = validation_problem(error)
+        return problem_response(request, code, detail, errors=errors)
+    key = valid_key(request.header(b"idempotency-key"))
+    call = CallKey(partner.channel, key, fingerprint(["POST", path, body]))
+    answer = await confirm_once(reservation=_uuid(reservation), call=call, values=values)
+    headers = tuple((name.lower().encode(), value.encode()) for name, value in answer.headers.items())
+    return HotResponse(answer.status, answer.text.encode(), headers=headers)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Refused(Outcome.NOT_FOUND, "There is no reservation with this id.") from error

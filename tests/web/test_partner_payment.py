@@ -1,0 +1,113 @@
+"""A partner that charges its own buyers: its word is the payment, and a refund is its duty."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from flashsale.life.refund import refund_due
+from flashsale.models import DemoCharge, PaymentAttempt, Refund, Reservation, Sale
+from tests.factories import end_now, identity, lobby_sale, open_now, poco_campaign
+from tests.faults.steps import broken, the_payment
+from tests.web.partner import ORDER, Partner, Shop, called_at, contact_of, hot
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+PAID = ORDER | {"method": "partner", "instrument": "LZD-1001"}
+
+
+@pytest.fixture
+def sale(transactional_db: None, gate: Any) -> Sale:
+    channels = [
+        {"code": "lazada", "name": "Lazada", "payment_accounts": "partner"},
+        {"code": "akulaku", "name": "Akulaku", "payment_accounts": "partner,demo"},
+    ]
+    return lobby_sale(poco_campaign(channels=channels), channels=("lazada", "akulaku"))
+
+
+@pytest.fixture
+def held(sale: Sale, lazada: Partner) -> str:
+    place = lazada.enter("ani")
+    for _frozen_then_called in range(2):
+        open_now(sale)
+    return str(lazada.reserve(place).json["reservation"])
+
+
+def test_its_word_confirms_the_order_and_no_provider_is_called(sale: Sale, lazada: Partner, held: str) -> None:
+    reply = hot(lazada, held, PAID)
+    shown = reply.json["payment"]
+    assert (reply.status, reply.json["state"], shown["method"], shown["state"]) == (200, "confirmed", "partner", "paid")
+    assert (the_payment().account, the_payment().paid, DemoCharge.objects.count()) == ("partner", Decimal(1_799_000), 0)
+    assert hot(lazada, held, PAID).body == reply.body
+    assert broken(sale) == []
+
+
+@pytest.mark.parametrize("instrument", ["x" * 101, "a\tb", "é"])
+def test_a_reference_that_is_none_is_refused(lazada: Partner, held: str, instrument: str) -> None:
+    assert hot(lazada, held, PAID | {"instrument": instrument}).code == (400, "malformed")
+    assert not PaymentAttempt.objects.exists()
+
+
+def test_a_channel_pays_only_by_its_own_accounts(lazada: Partner, held: str) -> None:
+    refused = hot(lazada, held, ORDER)
+    assert (refused.code, refused.json["detail"]) == ((400, "malformed"), "method: one of partner.")
+    assert Reservation.objects.get().state == "held"
+
+
+def test_one_payment_buys_one_order_of_the_channel(sale: Sale, lazada: Partner) -> None:
+    _, people = called_at(lazada, sale, 3)
+    bodies = [PAID | {"identity": who, "contact": contact_of(who)} for _, who in people]
+    replies = [hot(lazada, id_, body, key=id_) for (id_, _), body in zip(people, bodies, strict=True)]
+    assert [reply.status for reply in replies] == [200, 422, 422]
+    assert {reply.json["code"] for reply in replies[1:]} == {"key_reused"}
+    assert sorted(Reservation.objects.values_list("state", flat=True)) == ["confirmed", "held", "held"]
+    assert hot(lazada, people[1][0], bodies[1] | {"instrument": "LZD-1002"}, key="again").status == 200
+    assert broken(sale) == []
+
+
+def test_another_channel_may_use_the_same_reference(sale: Sale, lazada: Partner, akulaku: Partner) -> None:
+    places = [(lazada, lazada.enter("ani")), (akulaku, akulaku.enter("budi"))]
+    for _frozen_then_called in range(2):
+        open_now(sale)
+    for partner, place in places:
+        id_, name = str(partner.reserve(place).json["reservation"]), "ani" if partner is lazada else "budi"
+        who = _who(name)
+        assert hot(partner, id_, PAID | {"identity": who, "contact": contact_of(who)}).status == 200
+
+
+def _who(name: str) -> dict[str, str]:
+
+    return {axis.value: value for axis, value in identity(name).items()}
+
+
+def test_a_refund_is_its_duty_until_it_says_that_it_is_done(
+    sale: Sale, lazada: Partner, akulaku: Partner, held: str
+) -> None:
+    hot(lazada, held, PAID)
+    end_now(sale)
+    shop = Shop(lazada)
+    cancelled = shop.post(held, "cancel", {"reason": "buyer_request"}, key="c").json()
+    (duty,) = cancelled["payment"]["refunds"]
+    assert (cancelled["payment"]["state"], duty["amount"], duty["state"]) == ("refund_due", 1_799_000, "due")
+    assert [refund_due(), refund_due()] == [1, 0]
+    assert shop.get(f"/{held}").json()["payment"]["refunds"][0]["state"] == "sent"
+    answer = {"refund": duty["reference"], "reference": "LZD-R-1"}
+    assert Shop(akulaku).post(held, "refund", answer).status_code == 404
+    assert shop.post(held, "refund", answer | {"refund": "another"}, key="x").status_code == 404
+    for key in ("r1", "r1", "r2"):
+        done = shop.post(held, "refund", answer, key=key)
+        shown = done.json()["payment"]
+        assert (done.status_code, shown["state"], shown["refund_reference"]) == (200, "refunded", "LZD-R-1")
+    assert Refund.objects.get().state == "confirmed"
+
+
+def test_a_payment_of_a_provider_is_not_refunded_by_a_partners_word(sale: Sale, akulaku: Partner) -> None:
+    place = akulaku.enter("ani")
+    for _frozen_then_called in range(2):
+        open_now(sale)
+    id_ = str(akulaku.reserve(place).json["reservation"])
+    shop = Shop(akulaku)
+    assert shop.post(id_, "confirm", ORDER).json()["payment"]["state"] == "paid"
+    (duty,) = shop.post(id_, "cancel", {"reason": "buyer_request"}, key="c").json()["payment"]["refunds"]
+    answer = {"refund": duty["reference"], "reference": "AKU-1"}
+    assert shop.post(id_, "refund", answer, key="r").status_code == 404
+    assert Refund.objects.get().state == "due"
