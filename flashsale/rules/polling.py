@@ -96,6 +96,6 @@ def next_poll_ms(status: Status, *, now: int, number: int | None, waiting: bool,
         wait = min(wait, jitter * (until_open + ahead + status.claim_ms / 10 - STALE_MS))
     elif waiting and until_open:
         wait = min(wait, until_open + DRAW_MS + STALE_MS + random * spread_ms(status.entered if status.pace else 0))
-    elif waiting:  # the draw is on its way
-        wait = min(wait, POLL_SOON_MS * jitter)
+    elif waiting:  # the draw is on its way, or it is over and the document is older
+        wait = min(wait, STALE_MS * jitter)
     return max(SOONEST_MS, round(wait))

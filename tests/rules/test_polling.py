@@ -119,6 +119,7 @@ def test_without_the_reach_of_a_wave_the_far_hear_too_late() -> None:
     drawn=st.integers(0, polling.DRAW_MS),
     seed=st.integers(0, 1000),
 )
+@example(claim_ms=20_000, people=1, first=-51_875, lag=0, drawn=500, seed=173)
 def test_the_first_who_are_called_know_their_numbers_in_time(
     *, claim_ms: int, people: int, first: int, lag: int, drawn: int, seed: int
 ) -> None:

@@ -306,7 +306,7 @@ class TestHttp:
         def broken(*_args: object) -> None:
             raise ZeroDivisionError("inside")
 
-        monkeypatch.setattr("flashsale.web.api.reservations._document", broken)
+        monkeypatch.setattr("flashsale.web.api.reservations.own_reservations", broken)
         reply = shop.get()
         assert _refusal(reply) == (500, "internal")
         assert b"inside" not in reply.content

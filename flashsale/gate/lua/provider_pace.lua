@@ -1,6 +1,6 @@
 -- Gives a call to a payment provider its turn: calls are at least an interval apart, in the order in which they ask.
 -- Guarantee: a turn that is not used is lost, so the provider never gets more calls than its pace.
--- KEYS: 1 the pace of an account
+-- KEYS: 1 the pace of an account (of the account, not of a sale)
 -- ARGV: 1 run id  2 interval, microseconds
 -- Answers: {microseconds until the turn}
 local time = redis.call('TIME')

@@ -88,7 +88,7 @@ const page = ({ language, currency }) => {
     if (pace === null) return poll_ms * (factor + 0.2);
     const early = Math.max(0, opens_at - now);
     const ahead = pace && Math.max(0, ((number - called) * 1000) / pace - 1000);
-    const near = number ? factor * (early + ahead + claim_ms / 10 - 1500) : early ? early + 2000 + random * (pace && entered / 10) : 2000 * factor;
+    const near = number ? factor * (early + ahead + claim_ms / 10 - 1500) : early ? early + 2000 + random * (pace && entered / 10) : 1500 * factor;
     return Math.max(500, Math.min(poll_ms * factor, waiting ? near : 1 / 0));
   }
 
