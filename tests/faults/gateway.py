@@ -113,10 +113,13 @@ class Gateway:
         headers = {SIGNATURE: hmac.digest(KEY, body, hashlib.sha256).hex(), "Content-Type": "application/json"}
         for address in self.chance.sample(self.notify, len(self.notify))[:2]:
             try:
-                async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
-                    async with http.post(address, data=body, headers=headers) as answer:
-                        if answer.status < 300:
-                            return
+                timeout = aiohttp.ClientTimeout(total=5)
+                async with (
+                    aiohttp.ClientSession(timeout=timeout) as http,
+                    http.post(address, data=body, headers=headers) as answer,
+                ):
+                    if answer.status < 300:
+                        return
             except (aiohttp.ClientError, TimeoutError):
                 continue
 

@@ -58,11 +58,11 @@ class GatewayAccount:
     async def _call(self, call: str, body: Mapping[str, Any]) -> dict[str, Any]:
         url = f"{os.environ['FLASHSALE_TEST_GATEWAY']}/{call}"
         try:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
-                async with http.post(url, json=body) as answer:
-                    if answer.status != 200:
-                        raise payments.ProviderDown(f"{call}: {answer.status}")
-                    result: dict[str, Any] = await answer.json()
-                    return result
+            timeout = aiohttp.ClientTimeout(total=5)
+            async with aiohttp.ClientSession(timeout=timeout) as http, http.post(url, json=body) as answer:
+                if answer.status != 200:
+                    raise payments.ProviderDown(f"{call}: {answer.status}")
+                result: dict[str, Any] = await answer.json()
+                return result
         except (aiohttp.ClientError, TimeoutError) as error:
             raise payments.ProviderDown(f"{call}: {error!r}") from error

@@ -1,4 +1,4 @@
-"""A crowd of partners' buyers who pay over real sockets, as docs/partner.md says, and its own ledger of what it was told.
+"""A crowd of partners' buyers who pay over real sockets, as docs/partner.md says, and its ledger of what it was told.
 
 It uses no line of the product. A request without an answer, and one that is answered with 429 or 503, is sent again
 with the same key. Some buyers hang up before the answer. Some send a request again that has been answered.
@@ -71,6 +71,22 @@ class Crowd:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as http:
             await asyncio.gather(*(self._serve(http, waiting) for _ in range(TOGETHER)))
+
+    async def try_once(self) -> int | None:
+        """The first buyer sends one confirmation. The status of the answer, None if no answer comes."""
+        buyer = self.buyers[0]
+        headers = self._headers(buyer, f"pay-{buyer.reservation}-1")
+        url = f"{self.doors[0]}/v1/reservations/{buyer.reservation}/confirm"
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as http:
+            try:
+                async with http.post(url, data=self._order(buyer, 1), headers=headers) as answer:
+                    return answer.status
+            except aiohttp.ClientError:
+                return None
+
+    def _headers(self, buyer: Buyer, key: str) -> dict[str, str]:
+        names = {"Authorization": f"Bearer {self.keys[buyer.channel]}", "Idempotency-Key": key}
+        return names | {"Content-Type": "application/json"}
 
     async def _serve(self, http: aiohttp.ClientSession, waiting: Any) -> None:
         for buyer in waiting:
@@ -153,11 +169,7 @@ class Crowd:
         self, http: aiohttp.ClientSession, buyer: Buyer, verb: str, key: str, body: bytes
     ) -> tuple[int, bytes]:
         """Sends the same request with the same key until there is an answer that is not "send it again"."""
-        headers = {
-            "Authorization": f"Bearer {self.keys[buyer.channel]}",
-            "Idempotency-Key": key,
-            "Content-Type": "application/json",
-        }
+        headers = self._headers(buyer, key)
         while True:
             door = self.doors[next(self._numbers) % len(self.doors)]
             patience = self.chance.uniform(*HURRY_S) if self.chance.random() < HURRIES else PATIENCE_S
@@ -178,9 +190,7 @@ class Crowd:
             await asyncio.sleep(float(answer.headers.get("Retry-After", "1")) * self.chance.uniform(1, 1.2))
 
 
-def some_buyers(
-    holds: Sequence[tuple[str, str, Mapping[str, str]]], seed: int
-) -> list[Buyer]:
+def some_buyers(holds: Sequence[tuple[str, str, Mapping[str, str]]], seed: int) -> list[Buyer]:
     """A buyer for each hold (reservation, channel, identity), each with a way of its own."""
     chance = random.Random(seed)
     buyers = [

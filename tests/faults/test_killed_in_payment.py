@@ -1,37 +1,34 @@
 """Processes are killed while a crowd pays: the crowd's ledger, the gateway's ledger and PostgreSQL agree afterwards."""
 
 import asyncio
-import json
 import os
-import random
-import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from django.conf import settings
 from django.db import Error, connection
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
 from flashsale.gate.client import GateDown
+from flashsale.gate.keys import MENDING
 from flashsale.life import inbox, refund, sweep_payments
+from flashsale.life.crash_points import CRASH_POINTS
 from flashsale.models import PaymentAttempt, Refund, Reservation, ReservationUnit, Sale
 from flashsale.providers import payments
 from flashsale.rules.states import OPEN_ATTEMPTS, RefundState
 from simulation.postgres_server import PostgresServer
-from simulation.processes import Process, free_port, wait_http
+from simulation.processes import free_port, wait_http
 from simulation.redis_server import RedisServer
 from tests import servers, soak
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.gateway_account import GatewayAccount
+from tests.faults.installation import KINDS, WAIT_S, Installation, door, will
 from tests.faults.paying_crowd import PRICE, Buyer, Crowd, some_buyers
 from tests.faults.steps import broken, come_due
 from tests.races.crowd import wish
@@ -42,85 +39,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite is no server that could be killed"),
 ]
-ROOT = Path(__file__).parents[2]
 # Of three buyers, two pay at the gateway and one has paid the partner.
 CHANNELS = ("lazada", "lazada", "akulaku")
-KINDS = ("a door", "the worker", "Redis", "PostgreSQL")
-BUYERS, BUYERS_LONG = 150, 450
+BUYERS, BUYERS_LONG = 120, 450
+POINTS = [point.name for point in CRASH_POINTS if point.name.startswith(("confirm:", "inbox:", "refund:", "cancel:"))]
 # Redis hears of a confirmation within this time, also if a process dies in between.
 HEARS_S = 10.0
-WAIT_S = 120.0
-
-
-class Installation:
-    """Two doors, a worker with its beat, the stores, and the gateway. Each can be killed and started again."""
-
-    def __init__(self, books: PostgresServer, gate: RedisServer, ledger: Path, seed: int) -> None:
-        self.books, self.gate, self.ledger = books, gate, ledger
-        self.chance = random.Random(seed)
-        ports = [free_port(), free_port()]
-        self.addresses = [f"http://127.0.0.1:{port}" for port in ports]
-        port = free_port()
-        self.gateway_url = f"http://127.0.0.1:{port}"
-        self.env = {
-            "DATABASE_URL": servers.books_url(), "REDIS_URL": gate.url, "FLASHSALE_TEST_GATEWAY": self.gateway_url,
-            "FLASHSALE_PAYMENT_PROVIDER": "tests.faults.gateway_account.GatewayAccount",
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-        }  # fmt: skip
-        where = [f"{address}/v1/payments/{GatewayAccount.account}" for address in self.addresses]
-        self.gateway = self._python("gateway", "tests/faults/gateway.py", str(port), str(ledger), str(seed), *where)
-        self.doors = [self._door(port) for port in ports]
-        options = ("--pool", "solo", "--beat", "--without-gossip", "--without-mingle", "--loglevel", "WARNING")
-        self.worker = self._python("worker", "-m", "celery", "--app", "config.celery", "worker", *options)
-
-    def _door(self, port: int) -> Process:
-        options = ("--interface", "asgi", "--loop", "uvloop", "--no-ws", "--http", "1", "--no-access-log")
-        where = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
-        return self._python(f"door-{port}", "-m", "granian", *where, *options, "config.asgi:application")
-
-    def _python(self, name: str, *arguments: str) -> Process:
-        log = self.ledger.parent / f"{name}.log"
-        return Process(name=name, command=[sys.executable, *arguments], log=log, env=self.env, cwd=ROOT)
-
-    def __enter__(self) -> "Installation":
-        with ExitStack() as stack:
-            for process in (self.gateway, *self.doors, self.worker):
-                stack.enter_context(process)
-            for address, door in zip(self.addresses, self.doors, strict=True):
-                wait_http(f"{address}/livez", process=door, seconds=60)
-            wait_http(f"{self.gateway_url}/running", process=self.gateway)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def kill(self, what: str) -> None:
-        """Kills one process (SIGKILL) while the gateway works on payments, and starts it again."""
-        until = time.monotonic() + WAIT_S
-        while not self.running() and time.monotonic() < until:
-            time.sleep(0.01)
-        processes = {"a door": self.chance.choice(self.doors), "the worker": self.worker}
-        victim: Process | RedisServer | PostgresServer
-        victim = processes.get(what) or (self.gate if what == "Redis" else self.books)
-        victim.kill()
-        time.sleep(self.chance.uniform(0.0, 0.5))
-        victim.start()
-
-    def running(self) -> int:
-        """How many calls the gateway works on now."""
-        with urllib.request.urlopen(f"{self.gateway_url}/running") as answer:  # noqa: S310 - an address of ours
-            return int(answer.read())
-
-    def pays_in_the_app(self, reference: str) -> None:
-        """A buyer pays what is open in the app of their bank."""
-        body = json.dumps({"reference": reference}).encode()
-        headers = {"Content-Type": "application/json"}
-        urllib.request.urlopen(urllib.request.Request(f"{self.gateway_url}/pay", body, headers)).close()  # noqa: S310
-
-    def moved(self) -> list[dict[str, Any]]:
-        """What the gateway's ledger says."""
-        return [json.loads(line) for line in self.ledger.read_text(encoding="utf-8").splitlines()]
 
 
 class Hearing:
@@ -155,10 +79,9 @@ def seed(request: pytest.FixtureRequest) -> int:
 def installation(
     own_books: PostgresServer, server: RedisServer, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Installation]:
-    house = Installation(own_books, server, tmp_path / "ledger.ndjson", seed)
+    house = Installation(own_books, server, tmp_path, seed)
     monkeypatch.setenv("FLASHSALE_TEST_GATEWAY", house.gateway_url)
     monkeypatch.setitem(payments.accounts, GatewayAccount.account, GatewayAccount())  # type: ignore[call-overload]
-    house.ledger.touch()
     with house:
         yield house
 
@@ -180,10 +103,14 @@ def holds(count: int) -> tuple[Sale, dict[str, str], list[tuple[str, str, Mappin
         open_now(sale)
         tend(sale)
     made = bridge.run(_all([wish(person) for person in people]))
-    return sale, {code: key_of(campaign, code) for code in set(CHANNELS)}, [
-        (str(held.id), person.channel_code, {axis.value: value for axis, value in identity(person.name).items()})
-        for person, held in zip(people, made, strict=True)
-    ]
+    return (
+        sale,
+        {code: key_of(campaign, code) for code in set(CHANNELS)},
+        [
+            (str(held.id), person.channel_code, {axis.value: value for axis, value in identity(person.name).items()})
+            for person, held in zip(people, made, strict=True)
+        ],
+    )
 
 
 async def _all(calls: list[Callable[[], Any]]) -> list[Any]:
@@ -193,7 +120,7 @@ async def _all(calls: list[Callable[[], Any]]) -> list[Any]:
 def test_of_each_kind_while_a_crowd_pays_loses_no_order_and_no_money(installation: Installation, seed: int) -> None:
     sale, keys, held = holds(BUYERS_LONG if soak.SEED else BUYERS)
     crowd = Crowd(some_buyers(held, seed), doors=installation.addresses, keys=keys, seed=seed)
-    plan = list(KINDS) * (3 if soak.SEED else 1)
+    plan = list(KINDS) + (list(KINDS) + POINTS if soak.SEED else [])
     installation.chance.shuffle(plan)
     hearing = Hearing(sale)
     with ThreadPoolExecutor(1) as thread:
@@ -257,7 +184,9 @@ def agrees(installation: Installation, sale: Sale, crowd: Crowd) -> None:
     assert money(installation) == []
     units = ReservationUnit.objects.filter(active=True).values_list("unit", flat=True)
     assert max(Counter(units).values()) == 1
-    shown = [item["serial"] for buyer in crowd.buyers if buyer.order and not buyer.cancelled for item in buyer.order["items"]]
+    shown = [
+        item["serial"] for buyer in crowd.buyers if buyer.order and not buyer.cancelled for item in buyer.order["items"]
+    ]
     assert max(Counter(shown).values()) == 1, "one unit was sold to two buyers"
     assert broken(sale) == []
 
@@ -309,3 +238,36 @@ def money(installation: Installation) -> list[str]:
             )
     faults += [f"the gateway has money for {reference}, which we do not know" for reference in got.keys() - known]
     return faults
+
+
+def test_the_only_door_between_postgresql_and_redis_lets_redis_hear_within_ten_seconds(
+    gate: redis.Redis, tmp_path: Path
+) -> None:
+    sale = lobby_sale(poco_campaign(), stock={PHONE: 2}, max_entries=20_000)
+    ani = Shopper(sale, "ani")
+    ani.enter()
+    for _frozen_then_called in range(2):
+        open_now(sale)
+        tend(sale)
+    held = str(ani.reserve().id)
+    gate.delete(MENDING)
+    port = free_port()
+    env = {"DATABASE_URL": servers.books_url(), "REDIS_URL": os.environ["REDIS_URL"]}
+    with door(port, tmp_path, env) as only:
+        wait_http(f"http://127.0.0.1:{port}/livez", process=only, seconds=60)
+        while not gate.exists(MENDING):  # the door begins to mend at its start
+            time.sleep(0.05)
+        will(tmp_path).write_text("confirm: confirmed", encoding="utf-8")
+        who = {axis.value: value for axis, value in identity("ani").items()}
+        crowd = Crowd([Buyer(held, "lazada", who, "pays", cancels=False)], doors=[f"http://127.0.0.1:{port}"],
+                      keys={"lazada": key_of(sale.campaign, "lazada")}, seed=1)  # fmt: skip
+        assert asyncio.run(crowd.try_once()) is None
+        died = time.monotonic()
+        only.kill()
+        assert Reservation.objects.get().state == "confirmed"
+        assert bridge.run(inspect.still_due(card_of(sale), [held])) == [held]
+        only.start()
+        while bridge.run(inspect.still_due(card_of(sale), [held])):
+            assert time.monotonic() - died <= HEARS_S
+            time.sleep(0.1)
+    assert broken(sale) == []
