@@ -12,7 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from django.db import Error
+from django.db import Error, InterfaceError, OperationalError
 
 from flashsale.gate import bridge, due_sales, refusal_counts, sale_cards, scripts
 from flashsale.gate.client import GateCache, GateDown
@@ -185,8 +185,14 @@ async def mend_all(*, whole: bool = True) -> None:
 
 async def mend_if_due() -> None:
     """Mends all sales, unless another process has begun to do it in this period."""
-    if await due_sales.may_mend(seconds=MEND_S):
+    if not await due_sales.may_mend(seconds=MEND_S):
+        return
+    try:
         await mend_all(whole=await due_sales.may_compare(seconds=COMPARE_S))
+    except (OperationalError, InterfaceError):
+        # PostgreSQL has gone away. What it committed before must not wait for another period.
+        await due_sales.mend_again()
+        raise
 
 
 async def expire_in_books() -> None:

@@ -1,6 +1,7 @@
 """Processes are killed while a crowd pays: the crowd's ledger, the gateway's ledger and PostgreSQL agree afterwards."""
 
 import asyncio
+import json
 import os
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from django.utils import timezone
 from flashsale.gate import bridge, inspect
 from flashsale.gate.client import GateDown
 from flashsale.gate.keys import MENDING
-from flashsale.life import inbox, refund, sweep_payments
+from flashsale.life import inbox, refund, sweep_payments, tick
 from flashsale.life.crash_points import CRASH_POINTS
 from flashsale.models import PaymentAttempt, Refund, Reservation, ReservationUnit, Sale
 from flashsale.providers import payments
@@ -28,7 +29,7 @@ from simulation.redis_server import RedisServer
 from tests import servers, soak
 from tests.factories import PHONE, Shopper, card_of, identity, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.gateway_account import GatewayAccount
-from tests.faults.installation import KINDS, WAIT_S, Installation, door, will
+from tests.faults.installation import KINDS, WAIT_S, Installation, door, slowness, will
 from tests.faults.paying_crowd import PRICE, Buyer, Crowd, some_buyers
 from tests.faults.steps import broken, come_due
 from tests.races.crowd import wish
@@ -45,6 +46,8 @@ BUYERS, BUYERS_LONG = 120, 450
 POINTS = [point.name for point in CRASH_POINTS if point.name.startswith(("confirm:", "inbox:", "refund:", "cancel:"))]
 # Redis hears of a confirmation within this time, also if a process dies in between.
 HEARS_S = 10.0
+# Of this time, so much is work, and takes longer on a machine that is busy with other things.
+WORK_S = 3.0
 
 
 class Hearing:
@@ -128,13 +131,20 @@ def test_of_each_kind_while_a_crowd_pays_loses_no_order_and_no_money(installatio
         for place, what in enumerate(plan, 1):
             wait_for(paying, hearing, lambda: crowd.done >= place * len(held) // (len(plan) + 2))  # noqa: B023
             installation.kill(what)
+            hearing.since.clear()  # the promise is about one fault, so the time begins anew
         wait_for(paying, hearing, paying.done)
         paying.result()
     ends_late(installation, sale, crowd)
     sweep(hearing)
     asyncio.run(crowd.refund())
     agrees(installation, sale, crowd)
-    assert hearing.longest <= HEARS_S
+    assert hearing.longest <= hears_s()
+    finds_what_is_wrong(installation)
+
+
+def hears_s() -> float:
+    """Within how many seconds Redis must hear of an order on this machine now."""
+    return HEARS_S + WORK_S * max(0.0, slowness() - 1)
 
 
 def wait_for(paying: "Future[None]", hearing: Hearing, reached: Callable[[], bool]) -> None:
@@ -191,6 +201,19 @@ def agrees(installation: Installation, sale: Sale, crowd: Crowd) -> None:
     assert broken(sale) == []
 
 
+def finds_what_is_wrong(installation: Installation) -> None:
+    """The control of the comparison: a charge too many, and an order whose money never came."""
+    with installation.ledger.open("a", encoding="utf-8") as file:
+        paid = PaymentAttempt.objects.filter(account=GatewayAccount.account, state="paid").order_by("pk")
+        first, second = paid[0].reference, paid[1].reference
+        file.write(json.dumps({"what": "charged", "reference": first, "amount": PRICE}) + "\n")
+    PaymentAttempt.objects.filter(reference=second).update(reference="fs-unknown")
+    found = " | ".join(money(installation))
+    assert f"{first} was charged 2 times" in found
+    assert "fs-unknown is paid" in found
+    assert f"money for {second}, which we do not know" in found
+
+
 def unlike(buyer: Buyer, row: Reservation) -> Iterator[str]:
     """How PostgreSQL differs from what a buyer was told."""
     paid = [attempt for attempt in row.attempts.all() if attempt.state == "paid"]
@@ -240,7 +263,7 @@ def money(installation: Installation) -> list[str]:
     return faults
 
 
-def test_the_only_door_between_postgresql_and_redis_lets_redis_hear_within_ten_seconds(
+def test_a_door_between_postgresql_and_redis_lets_redis_hear_within_ten_seconds(
     gate: redis.Redis, tmp_path: Path
 ) -> None:
     sale = lobby_sale(poco_campaign(), stock={PHONE: 2}, max_entries=20_000)
@@ -251,23 +274,35 @@ def test_the_only_door_between_postgresql_and_redis_lets_redis_hear_within_ten_s
         tend(sale)
     held = str(ani.reserve().id)
     gate.delete(MENDING)
-    port = free_port()
+    ports = [free_port(), free_port()]
     env = {"DATABASE_URL": servers.books_url(), "REDIS_URL": os.environ["REDIS_URL"]}
-    with door(port, tmp_path, env) as only:
-        wait_http(f"http://127.0.0.1:{port}/livez", process=only, seconds=60)
-        while not gate.exists(MENDING):  # the door begins to mend at its start
-            time.sleep(0.05)
+    with door(ports[0], tmp_path, env) as first, door(ports[1], tmp_path / "other", env) as second:
+        for port, process in zip(ports, (first, second), strict=True):
+            wait_http(f"http://127.0.0.1:{port}/livez", process=process, seconds=60)
+        wait_for_mending(gate)
         will(tmp_path).write_text("confirm: confirmed", encoding="utf-8")
         who = {axis.value: value for axis, value in identity("ani").items()}
-        crowd = Crowd([Buyer(held, "lazada", who, "pays", cancels=False)], doors=[f"http://127.0.0.1:{port}"],
-                      keys={"lazada": key_of(sale.campaign, "lazada")}, seed=1)  # fmt: skip
+        crowd = Crowd(
+            [Buyer(held, "lazada", who, "pays", cancels=False)], doors=[f"http://127.0.0.1:{ports[0]}"],
+            keys={"lazada": key_of(sale.campaign, "lazada")}, seed=1,
+        )  # fmt: skip
         assert asyncio.run(crowd.try_once()) is None
         died = time.monotonic()
-        only.kill()
+        first.kill()
+        # The process that died had also just begun to mend.
+        gate.set(MENDING, 1, px=round(tick.MEND_S * 1000))
         assert Reservation.objects.get().state == "confirmed"
         assert bridge.run(inspect.still_due(card_of(sale), [held])) == [held]
-        only.start()
         while bridge.run(inspect.still_due(card_of(sale), [held])):
-            assert time.monotonic() - died <= HEARS_S
+            assert time.monotonic() - died <= WAIT_S
             time.sleep(0.1)
+        assert time.monotonic() - died <= hears_s()
     assert broken(sale) == []
+
+
+def wait_for_mending(gate: redis.Redis) -> None:
+    """A door begins to mend at its start."""
+    until = time.monotonic() + WAIT_S
+    while not gate.exists(MENDING):
+        assert time.monotonic() < until, "no door mends"
+        time.sleep(0.05)

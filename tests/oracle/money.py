@@ -1,4 +1,4 @@
-"""The expected result of each payment: attempts, late money, money that is not what was asked, reversals and refunds."""
+"""The expected result of each payment: attempts, late money, other amounts, reversals and refunds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
