@@ -49,7 +49,8 @@ def outbox(request: HttpRequest) -> HttpResponse:
 
 def _charges() -> list[dict[str, str]]:
     return [
-        {"reference": one.reference, "amount": format_money(one.amount, one.currency)} for one in demo_bank.waiting()
+        {"reference": one.reference, "amount": format_money(int(one.amount), one.currency)}
+        for one in demo_bank.waiting()
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a buyer needs to pay, on the order page: a QR code, an account number or an address, and the time that is left."""
+"""What a buyer needs to pay: a QR code, an account number or a link, and the time that is left."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from flashsale.web.formatting import format_time
 from flashsale.web.pages import own_orders
 from flashsale.web.pages.json_views import json_problems
 
-# The schemes of the apps of wallets and banks. A provider's address with another scheme, like javascript:, is not shown.
+# A link with another scheme, like javascript:, is not shown, whatever the provider sends.
 _WEB = ("https://", "http://")
 
 

@@ -11,7 +11,7 @@ from simulation.demo_bank import CallBackFailed, send_call_back
 
 
 class Command(BaseCommand):
-    """Pays for a buyer who got a QR code or a number (or chose the instrument "demo-later"), and sends the signed call-back over HTTP."""
+    """Pays for a buyer who got a QR code or a number, and sends the signed call-back over HTTP."""
 
     help = "Pay a pending payment of the demo provider and send the bank's call-back."
 
