@@ -5,7 +5,7 @@ import random
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -104,10 +104,11 @@ class Installation:
         until = time.monotonic() + WAIT_S
         while not self.running() and time.monotonic() < until:
             time.sleep(0.01)
-        victim: Process | RedisServer | PostgresServer | None = None
+        victim: Process | RedisServer | PostgresServer | None
         if what in KINDS:
-            victims = {KINDS[0]: self.chance.choice(self.doors), KINDS[1]: self.worker, KINDS[2]: self.gate}
-            victim = victims.get(what, self.books)
+            found: Sequence[Process | RedisServer | PostgresServer]
+            found = (self.chance.choice(self.doors), self.worker, self.gate, self.books)
+            victim = dict(zip(KINDS, found, strict=True))[what]
         else:
             victim = self._dead_at(what)
         if victim is not None:

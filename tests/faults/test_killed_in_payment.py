@@ -84,7 +84,7 @@ def installation(
 ) -> Iterator[Installation]:
     house = Installation(own_books, server, tmp_path, seed)
     monkeypatch.setenv("FLASHSALE_TEST_GATEWAY", house.gateway_url)
-    monkeypatch.setitem(payments.accounts, GatewayAccount.account, GatewayAccount())  # type: ignore[call-overload]
+    monkeypatch.setitem(payments.accounts, GatewayAccount.account, GatewayAccount())
     with house:
         yield house
 

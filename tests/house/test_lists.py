@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from flashsale.life.crash_points import CRASH_POINTS
 from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 from flashsale.models.state_choices import STATE_LABELS
 from flashsale.providers import payments
@@ -120,9 +119,6 @@ def test_a_payment_method_has_a_text() -> None:
 def test_the_payment_provider_has_every_call_of_the_protocol() -> None:
     calls = [name for name in vars(payments.PaymentProvider) if not name.startswith("_")]
     assert [name for name in calls if not callable(getattr(payments.provider, name, None))] == []
-    charged = [point.next_call for point in CRASH_POINTS if point.name == "confirm: started"]
-    provider = type(payments.provider)
-    assert charged == [f"{provider.__module__}:{provider.__qualname__}.begin"]
 
 
 def test_a_message_sender_stands_in_the_operators_table() -> None:

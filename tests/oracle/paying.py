@@ -50,7 +50,7 @@ class Paying(Footing):
     @precondition(lambda self: self.oracle.holds)
     @rule(way=st.sampled_from(("wallet", "demo-later")))
     def all_begin_to_pay(self, way: str) -> None:
-        """All buyers press the button. Their attempts start in one batch or one by one, and nobody is charged yet."""
+        """All buyers press the button. Their attempts start in one batch or one by one, and no bank is asked yet."""
         holds = [hold for hold in self.oracle.holds if hold.id and hold.state == "held" and not hold.attempts]
         requests = []
         for hold in holds:
