@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -14,6 +15,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from simulation.gateways.client import Gateway
+
+
+# 10 o'clock in Jakarta.
+START = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
+AMOUNT = 1_799_000
 
 
 class Received(NamedTuple):
@@ -110,3 +116,36 @@ def call(
     kind = answer.headers.get_content_type()
     names = {name.lower(): value for name, value in answer.headers.items()}
     return Answer(answer.status, json.loads(text) if kind == "application/json" else text, names)
+
+
+def charge(
+    midtrans: Gateway,
+    reference: str = "fs-1",
+    *,
+    amount: Any = AMOUNT,
+    kind: str = "qris",
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Answer:
+    """Charges with Midtrans."""
+    order = {"order_id": reference, "gross_amount": amount}
+    body = {"payment_type": kind, "transaction_details": order, **more}
+    return call(midtrans, "POST", "/v2/charge", body, headers=headers)
+
+
+def request(
+    xendit: Gateway, reference: str = "fs-1", *, amount: Any = AMOUNT, channel: str = "QRIS", **more: Any
+) -> Answer:
+    """Makes a payment request with Xendit."""
+    properties: dict[str, Any] = {}
+    if channel.endswith("_VIRTUAL_ACCOUNT"):
+        properties = {"display_name": "Shop"}
+    elif channel == "OVO":
+        properties = {"account_mobile_number": "+628123456789"}
+    elif channel != "QRIS":
+        properties = {name: "https://shop.example/" for name in ("success_return_url", "failure_return_url")}
+    body = {
+        "reference_id": reference, "type": "PAY", "country": "ID", "currency": "IDR", "request_amount": amount,
+        "capture_method": "AUTOMATIC", "channel_code": channel, "channel_properties": properties, **more,
+    }  # fmt: skip
+    return call(xendit, "POST", "/v3/payment_requests", body)

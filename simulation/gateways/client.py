@@ -48,7 +48,7 @@ class Paid(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One movement of money. `why` is payment, refund or reversal; `amount` is in rupiah and above 0."""
+    """One movement of money. `why` is payment, refund, reversal or cancel; `amount` is in rupiah and above 0."""
 
     reference: str
     direction: Literal["in", "out"]
@@ -142,6 +142,10 @@ class GatewayControl:
         """
         asked = {"code": code, "amount": amount, "force": force, "hidden": hidden}
         return self._buyer({"action": "pay", **asked, "issuer": issuer, "card": card, "method": method})
+
+    def pick(self, code: str, method: str) -> Paid:
+        """A buyer picks a method on a payment page and does not pay yet; `codes` shows what to pay then."""
+        return self._buyer({"action": "pick", "code": code, "method": method})
 
     def decline(self, code: str) -> Paid:
         """A buyer's payment is declined by the bank."""
