@@ -377,7 +377,7 @@ def _key(call: Call, route: Route) -> str:
     """The idempotency key of a call; "" if it has none that counts. A longer one is ignored."""
     key = call.headers.get("idempotency-key", "")
     transfer = call.body.get("bank_transfer")
-    bank = transfer.get("bank") if isinstance(transfer, dict) else ""
+    bank = str(transfer.get("bank")) if isinstance(transfer, dict) else ""
     counts = route.verb == "POST" and route.path.startswith("/v2/") and bank not in NO_IDEMPOTENCY_BANKS
     return key if counts and len(key) <= KEY_MAX else ""
 

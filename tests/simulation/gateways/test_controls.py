@@ -10,7 +10,7 @@ import pytest
 
 from simulation.gateways.client import Code, ControlRefused, Entry, Gateway, Sums
 from simulation.gateways.codes import check_sum
-from tests.gateways import AMOUNT, START, call, charge, request
+from tests.gateways import AMOUNT, START, call, charge, request, shop_server
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -23,6 +23,17 @@ def test_a_gateway_says_that_it_is_ready_and_ends_on_sigterm(name: Any, tmp_path
     log = (tmp_path / "log").read_text()
     assert log.startswith(f"{name} ready: API {gateway.url}, controls http://127.0.0.1:")
     assert len(log.splitlines()) == 1
+
+
+def test_a_scaled_schedule_repeats_by_itself(tmp_path: Path) -> None:
+    with shop_server() as shop, Gateway("midtrans", log=tmp_path / "log", retry_scale=1e-5) as gateway:
+        gateway.control.notify(shop.url)
+        shop.answers = [503, 503, 200]
+        charge(gateway)
+        while len(shop.received) < 3:
+            pass
+        gateway.control.delivered()
+        assert gateway.control.webhooks()[0].answers == [503, 503, 200]
 
 
 def test_the_gateways_know_nothing_of_the_product() -> None:
