@@ -5,7 +5,8 @@ The fixtures `midtrans` and `xendit` (tests/conftest.py) give a `Gateway` that h
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection
@@ -78,6 +79,14 @@ def shop_server() -> Iterator[Shop]:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield shop
         server.shutdown()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Waits at most 10 s for what another process or thread does."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline, "It does not happen."
+        time.sleep(0.005)
 
 
 class Answer(NamedTuple):
