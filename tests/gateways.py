@@ -157,3 +157,21 @@ def request(
         "capture_method": "AUTOMATIC", "channel_code": channel, "channel_properties": properties, **more,
     }  # fmt: skip
     return call(xendit, "POST", "/v3/payment_requests", body)
+
+
+def request_id(xendit: Gateway, channel: str = "QRIS", **more: Any) -> str:
+    """Makes a payment request. Returns its id."""
+    return request(xendit, channel=channel, **more).body["payment_request_id"]
+
+
+def paid_request(xendit: Gateway, channel: str = "QRIS", issuer: str = "", **more: Any) -> str:
+    """Makes a payment request and pays it. Returns its id."""
+    name = request_id(xendit, channel, **more)
+    assert xendit.control.pay(xendit.control.codes("fs-1")[-1].value, issuer=issuer).accepted
+    return name
+
+
+def xendit_error(answer: Answer) -> tuple[int, str]:
+    """The HTTP status and the code of a refusal of Xendit, which has nothing else."""
+    assert set(answer.body) == {"error_code", "message"}
+    return answer.status, answer.body["error_code"]
