@@ -13,7 +13,7 @@ from django.test import Client
 
 from flashsale.life import review
 from flashsale.models import Cancellation, Contact, DemoCharge, Record, Reservation, Sale
-from flashsale.providers.messages.codes import SMS_DOMAIN
+from flashsale.providers.messages.mail import SMS_DOMAIN
 from flashsale.rules.identity import Axis, canonical_value
 from flashsale.rules.reasons import ReasonCode
 from flashsale.web.pages import codes

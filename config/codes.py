@@ -1,0 +1,121 @@
+"""Reads the settings of the channels for one-time codes, and says what is wrong with them before a server starts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import parse_qsl, urlsplit
+
+# The names that FLASHSALE_CODE_SENDER may have, each with the settings that it needs.
+CHANNELS: Mapping[str, Sequence[str]] = {
+    "whatsapp": (
+        "FLASHSALE_WHATSAPP_URL",
+        "FLASHSALE_WHATSAPP_TOKEN",
+        "FLASHSALE_WHATSAPP_TEMPLATE",
+        "FLASHSALE_WHATSAPP_SECRET",
+        "FLASHSALE_WHATSAPP_VERIFY_TOKEN",
+    ),
+    "sms": ("FLASHSALE_SMS_URL", "FLASHSALE_SMS_FORM"),
+    "webhook": ("FLASHSALE_CODE_WEBHOOK",),
+    "email": (),
+    "outbox": (),
+    "console": (),
+}
+URLS = ("FLASHSALE_WHATSAPP_URL", "FLASHSALE_SMS_URL", "FLASHSALE_CODE_WEBHOOK")
+REPORTS = ("", "twilio")
+# They send nothing that a person gets.
+OF_A_DEMO = ("outbox", "console")
+
+
+def parse_prices(texts: Sequence[str]) -> dict[str, int]:
+    """The price of a message by channel, from "channel=price". Raises ValueError."""
+    prices = {}
+    for text in texts:
+        name, _, price = text.partition("=")
+        if name.strip() not in CHANNELS or not price.strip().isdecimal():
+            raise ValueError(
+                f"FLASHSALE_CODE_PRICES has {text!r}. Expected: whatsapp=500,sms=350, each a channel of "
+                "FLASHSALE_CODE_SENDER and a whole amount of money."
+            )
+        prices[name.strip()] = int(price)
+    return prices
+
+
+def problems(settings: Mapping[str, object], *, signs: Sequence[str]) -> Iterator[str]:
+    """One text for each setting that prevents the start. `signs`: why this is production; empty on one's own machine."""
+    senders = list(_words(settings["FLASHSALE_CODE_SENDER"]))
+    unknown = [name for name in senders if name not in CHANNELS]
+    for name in unknown:
+        yield (
+            f"FLASHSALE_CODE_SENDER has {name!r}, which is no channel. "
+            f"Set it to one or more of {', '.join(CHANNELS)}, separated by commas, in the order in which they are tried."
+        )
+    if not senders:
+        yield f"FLASHSALE_CODE_SENDER is empty. Set it to one or more of {', '.join(CHANNELS)}."
+    if len(set(senders)) < len(senders):
+        yield "FLASHSALE_CODE_SENDER has a channel twice. A code goes through each channel once. Remove one of them."
+    if signs:
+        for name in OF_A_DEMO:
+            if name in senders:
+                yield (
+                    f"FLASHSALE_CODE_SENDER has {name}, which is for a demo and reaches no phone. "
+                    f"This is production, because {signs[0]}. Set it to whatsapp, sms, webhook or email."
+                )
+    for name in senders:
+        for setting in CHANNELS.get(name, ()):
+            if not settings[setting]:
+                yield f"{setting} is empty, and FLASHSALE_CODE_SENDER has {name}. Set it (docs/operate.md, Codes)."
+    used = {setting for name in senders for setting in CHANNELS.get(name, ())}
+    for setting in URLS:
+        if setting in used and settings[setting] and not _is_safe(str(settings[setting])):
+            yield (
+                f"{setting} is no https address. Codes and phone numbers must not go out in clear. "
+                "Set it to an address that begins with https://."
+            )
+    if "sms" in senders:
+        yield from _sms_problems(settings)
+
+
+def _sms_problems(settings: Mapping[str, object]) -> Iterator[str]:
+    form, reports = str(settings["FLASHSALE_SMS_FORM"]), settings["FLASHSALE_SMS_REPORTS"]
+    try:
+        values = (
+            [value for _name, value in parse_qsl(form, keep_blank_values=True, strict_parsing=True)] if form else []
+        )
+    except ValueError:
+        values = []
+    to = any(word in value for value in values for word in ("{to}", "{digits}", "{local}"))
+    text = any(word in value for value in values for word in ("{text}", "{code}"))
+    if form and not (to and text):
+        yield (
+            "FLASHSALE_SMS_FORM does not say where the number and the text go. "
+            "Expected fields as in an address, such as to={to}&message={text}."
+        )
+    taken = str(settings["FLASHSALE_SMS_TAKEN"])
+    if taken and not all(taken.partition("=")):
+        yield f"FLASHSALE_SMS_TAKEN is {taken!r}. Expected: a field of the gateway's JSON and its value, such as status=1."
+    if reports not in REPORTS:
+        yield f"FLASHSALE_SMS_REPORTS is {reports!r}. Expected: twilio, or nothing if the gateway sends no signed reports."
+    if reports == "twilio":
+        if not (settings["FLASHSALE_SMS_PASSWORD"] and settings["FLASHSALE_SMS_ID"]):
+            yield (
+                "FLASHSALE_SMS_REPORTS is twilio, which needs FLASHSALE_SMS_PASSWORD (the auth token, which signs reports) "
+                "and FLASHSALE_SMS_ID (sid). Set both."
+            )
+        if "{report}" not in form:
+            yield "FLASHSALE_SMS_REPORTS is twilio, but FLASHSALE_SMS_FORM has no StatusCallback={report}. Add it."
+    if settings["FLASHSALE_SMS_PASSWORD"] and not settings["FLASHSALE_SMS_USER"]:
+        yield "FLASHSALE_SMS_PASSWORD is set without FLASHSALE_SMS_USER. Set both for Basic authentication, or neither."
+
+
+def _words(value: object) -> Iterator[str]:
+    yield from (str(word) for word in value) if isinstance(value, list | tuple) else ()
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    # A simulated gateway, or a program of the operator, runs on the same machine.
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and host in {"127.0.0.1", "localhost", "::1"})
+    )
