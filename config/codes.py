@@ -39,48 +39,48 @@ def parse_prices(texts: Sequence[str]) -> dict[str, int]:
 
 
 def problems(settings: Mapping[str, object], *, signs: Sequence[str]) -> Iterator[str]:
-    """One text for each setting that prevents the start. `signs`: why this is production; empty on one's own machine."""
+    """One text for each setting that prevents the start. `signs`: why this is production."""
     senders = list(_words(settings["FLASHSALE_CODE_SENDER"]))
-    unknown = [name for name in senders if name not in CHANNELS]
-    for name in unknown:
-        yield (
-            f"FLASHSALE_CODE_SENDER has {name!r}, which is no channel. "
-            f"Set it to one or more of {', '.join(CHANNELS)}, separated by commas, in the order in which they are tried."
-        )
-    if not senders:
-        yield f"FLASHSALE_CODE_SENDER is empty. Set it to one or more of {', '.join(CHANNELS)}."
-    if len(set(senders)) < len(senders):
-        yield "FLASHSALE_CODE_SENDER has a channel twice. A code goes through each channel once. Remove one of them."
-    if signs:
-        for name in OF_A_DEMO:
-            if name in senders:
-                yield (
-                    f"FLASHSALE_CODE_SENDER has {name}, which is for a demo and reaches no phone. "
-                    f"This is production, because {signs[0]}. Set it to whatsapp, sms, webhook or email."
-                )
-    for name in senders:
-        for setting in CHANNELS.get(name, ()):
-            if not settings[setting]:
-                yield f"{setting} is empty, and FLASHSALE_CODE_SENDER has {name}. Set it (docs/operate.md, Codes)."
-    used = {setting for name in senders for setting in CHANNELS.get(name, ())}
-    for setting in URLS:
-        if setting in used and settings[setting] and not _is_safe(str(settings[setting])):
+    yield from _sender_problems(senders, signs)
+    needed = {setting: name for name in senders for setting in CHANNELS.get(name, ())}
+    for setting, name in needed.items():
+        if not settings[setting]:
+            yield f"{setting} is empty, and FLASHSALE_CODE_SENDER has {name}. Set it (docs/operate.md, Codes)."
+        elif setting in URLS and not _is_safe(str(settings[setting])):
             yield (
                 f"{setting} is no https address. Codes and phone numbers must not go out in clear. "
                 "Set it to an address that begins with https://."
             )
     if "sms" in senders:
-        yield from _sms_problems(settings)
+        yield from _form_problems(settings)
+        yield from _report_problems(settings)
 
 
-def _sms_problems(settings: Mapping[str, object]) -> Iterator[str]:
-    form, reports = str(settings["FLASHSALE_SMS_FORM"]), settings["FLASHSALE_SMS_REPORTS"]
+def _sender_problems(senders: Sequence[str], signs: Sequence[str]) -> Iterator[str]:
+    if not senders:
+        yield f"FLASHSALE_CODE_SENDER is empty. Set it to one or more of {', '.join(CHANNELS)}."
+    if len(set(senders)) < len(senders):
+        yield "FLASHSALE_CODE_SENDER has a channel twice. A code goes through each channel once. Remove one of them."
+    for name in senders:
+        if name not in CHANNELS:
+            yield (
+                f"FLASHSALE_CODE_SENDER has {name!r}, which is no channel. Set it to one or more of "
+                f"{', '.join(CHANNELS)}, separated by commas, in the order in which they are tried."
+            )
+        elif name in OF_A_DEMO and signs:
+            yield (
+                f"FLASHSALE_CODE_SENDER has {name}, which is for a demo and reaches no phone. "
+                f"This is production, because {signs[0]}. Set it to whatsapp, sms, webhook or email."
+            )
+
+
+def _form_problems(settings: Mapping[str, object]) -> Iterator[str]:
+    form, taken = str(settings["FLASHSALE_SMS_FORM"]), str(settings["FLASHSALE_SMS_TAKEN"])
     try:
-        values = (
-            [value for _name, value in parse_qsl(form, keep_blank_values=True, strict_parsing=True)] if form else []
-        )
+        pairs = parse_qsl(form, keep_blank_values=True, strict_parsing=True) if form else []
     except ValueError:
-        values = []
+        pairs = []
+    values = [value for _name, value in pairs]
     to = any(word in value for value in values for word in ("{to}", "{digits}", "{local}"))
     text = any(word in value for value in values for word in ("{text}", "{code}"))
     if form and not (to and text):
@@ -88,21 +88,23 @@ def _sms_problems(settings: Mapping[str, object]) -> Iterator[str]:
             "FLASHSALE_SMS_FORM does not say where the number and the text go. "
             "Expected fields as in an address, such as to={to}&message={text}."
         )
-    taken = str(settings["FLASHSALE_SMS_TAKEN"])
     if taken and not all(taken.partition("=")):
-        yield f"FLASHSALE_SMS_TAKEN is {taken!r}. Expected: a field of the gateway's JSON and its value, such as status=1."
+        yield f"FLASHSALE_SMS_TAKEN is {taken!r}. Expected: a field of the gateway's JSON and its value: status=1."
+
+
+def _report_problems(settings: Mapping[str, object]) -> Iterator[str]:
+    reports, password = settings["FLASHSALE_SMS_REPORTS"], settings["FLASHSALE_SMS_PASSWORD"]
     if reports not in REPORTS:
-        yield f"FLASHSALE_SMS_REPORTS is {reports!r}. Expected: twilio, or nothing if the gateway sends no signed reports."
-    if reports == "twilio":
-        if not (settings["FLASHSALE_SMS_PASSWORD"] and settings["FLASHSALE_SMS_ID"]):
-            yield (
-                "FLASHSALE_SMS_REPORTS is twilio, which needs FLASHSALE_SMS_PASSWORD (the auth token, which signs reports) "
-                "and FLASHSALE_SMS_ID (sid). Set both."
-            )
-        if "{report}" not in form:
-            yield "FLASHSALE_SMS_REPORTS is twilio, but FLASHSALE_SMS_FORM has no StatusCallback={report}. Add it."
-    if settings["FLASHSALE_SMS_PASSWORD"] and not settings["FLASHSALE_SMS_USER"]:
-        yield "FLASHSALE_SMS_PASSWORD is set without FLASHSALE_SMS_USER. Set both for Basic authentication, or neither."
+        yield f"FLASHSALE_SMS_REPORTS is {reports!r}. Expected: twilio, or nothing where no signed reports come."
+    if reports == "twilio" and not (password and settings["FLASHSALE_SMS_ID"]):
+        yield (
+            "FLASHSALE_SMS_REPORTS is twilio, which needs FLASHSALE_SMS_PASSWORD (the auth token, which signs "
+            "reports) and FLASHSALE_SMS_ID (sid). Set both."
+        )
+    if reports == "twilio" and "{report}" not in str(settings["FLASHSALE_SMS_FORM"]):
+        yield "FLASHSALE_SMS_REPORTS is twilio, but FLASHSALE_SMS_FORM has no StatusCallback={report}. Add it."
+    if password and not settings["FLASHSALE_SMS_USER"]:
+        yield "FLASHSALE_SMS_PASSWORD is set without FLASHSALE_SMS_USER. Set both, or neither."
 
 
 def _words(value: object) -> Iterator[str]:

@@ -84,7 +84,8 @@ async def _take(key: str, most: int, lease_ms: int) -> list[str]:
 
 async def read(id_: str) -> QueuedCode | None:
     """Where a code stands; None if it is not valid any more, or was never added."""
-    stored = {name.decode(): value.decode() for name, value in (await gate().redis.hgetall(code_key(id_))).items()}
+    reply = [part.decode() for part in await gate().run_command("HGETALL", code_key(id_))]
+    stored = dict(zip(reply[::2], reply[1::2], strict=True))
     if "state" not in stored or "channels" not in stored:
         return None
     return QueuedCode(
@@ -98,9 +99,13 @@ async def read(id_: str) -> QueuedCode | None:
     )
 
 
-async def forget(channel: str, id_: str) -> None:
-    """Takes a code that has expired out of a queue."""
+async def leave(channel: str, id_: str) -> None:
+    """Takes a code that has expired, or has gone on, out of the queue of a channel."""
     await gate().run_command("ZREM", codes_queue_key(channel), id_)
+
+
+async def leave_waiting(id_: str) -> None:
+    """Takes a code that has expired out of those that wait for a report."""
     await gate().run_command("ZREM", CODES_WAITING, id_)
 
 

@@ -36,8 +36,9 @@ ADDRESS = "address of a code"
 VALID_MS = 10 * 60 * 1000
 FALLBACK_MS = 30_000
 LATE_LEASE_MS = 5_000
-# A message whose processes die each time is given up.
+# A channel has so many tries: it takes no message now, it cannot be reached, or the process died each time.
 TRIES_MAX = 5
+RETRY_S = 2.0
 LATE_AT_ONCE = 200
 RETRY_FULL_S = 20
 
@@ -95,14 +96,19 @@ async def standing(*, nonce: bytes) -> Standing | None:
 
 async def send_all_due() -> None:
     """Starts to send the codes that are due, and lets those that wait too long go on. Raises GateDown."""
+    await go_on()
+    for name in dict.fromkeys((*messages.channels_to(Axis.PHONE), *messages.channels_to(Axis.EMAIL))):
+        await _send_due(messages.CHANNELS[name])
+
+
+async def go_on() -> None:
+    """Lets the codes that no report has come for in time go on to their next channel. Raises GateDown."""
     for id_ in await code_queue.take_late(most=LATE_AT_ONCE, lease_ms=LATE_LEASE_MS):
         code = await code_queue.read(id_)
         if code is None:
-            await code_queue.forget("", id_)
+            await code_queue.leave_waiting(id_)
         else:
             await _apply(id_, code, code.channel, "late")
-    for name in dict.fromkeys((*messages.channels_to(Axis.PHONE), *messages.channels_to(Axis.EMAIL))):
-        await _send_due(messages.CHANNELS[name])
 
 
 async def receive(*, channel: str, reports: list[Report]) -> int:
@@ -158,10 +164,11 @@ async def _send_one(channel: Channel, id_: str) -> None:
 async def _try_to_send(channel: Channel, id_: str) -> None:
     code = await code_queue.read(id_)
     if code is None or code.channel_name != channel.name or not code.sealed:
-        await code_queue.forget(channel.name, id_)
+        await code_queue.leave(channel.name, id_)
         return
     at = code.channel
-    if (await code_queue.apply(id_, code, channel=at, event="try")).tries > TRIES_MAX or not await _may_spend(channel):
+    tries = (await code_queue.apply(id_, code, channel=at, event="try")).tries
+    if tries > TRIES_MAX or not await _may_spend(channel):
         await _apply(id_, code, at, "failed")
         return
     try:
@@ -169,11 +176,16 @@ async def _try_to_send(channel: Channel, id_: str) -> None:
         await _wait_for_turn(channel, id_, code)
         reference = await channel.send(message)
     except Later as error:
-        await code_queue.apply(id_, code, channel=at, event="later", ms=round(error.after_s * 1000))
-    except (NotSent, TokenRefused) as error:
-        us = isinstance(error, NotSent) and error.refuses_us
-        why = error.why if isinstance(error, NotSent) else "sealed with another key"
-        (log.error if us else log.warning)("code_not_sent", channel=channel.name, why=why)
+        await _later(id_, code, error.after_s * tries)
+    except NotSent as error:
+        (log.error if error.refuses_us else log.warning)("code_not_sent", channel=channel.name, why=error.why)
+        # The next channel is faster than another try. The last one has no next.
+        if error.may_pass and at == len(code.channels):
+            await _later(id_, code, RETRY_S * tries)
+        else:
+            await _apply(id_, code, at, "failed")
+    except TokenRefused:
+        log.warning("code_not_sent", channel=channel.name, why="sealed with another key")
         await _apply(id_, code, at, "failed")
     except Unanswered as error:
         log.warning("code_unanswered", channel=channel.name, why=str(error))
@@ -184,14 +196,17 @@ async def _try_to_send(channel: Channel, id_: str) -> None:
             await _note(channel, reference, id_, code)
 
 
+async def _later(id_: str, code: code_queue.QueuedCode, after_s: float) -> None:
+    await code_queue.apply(id_, code, channel=code.channel, event="later", ms=round(after_s * 1000))
+
+
 async def _wait_for_turn(channel: Channel, id_: str, code: code_queue.QueuedCode) -> None:
     if not channel.pace:
         return
     wait_s = await provider_pace.next_turn(f"codes {channel.name}", pace=channel.pace)
     if wait_s > 1:
         # The lease begins at the turn, so that no other process sends the message meanwhile.
-        lease_ms = round((wait_s + channel.lease_s) * 1000)
-        await code_queue.apply(id_, code, channel=code.channel, event="later", ms=lease_ms)
+        await _later(id_, code, wait_s + channel.lease_s)
     await asyncio.sleep(wait_s)
 
 

@@ -26,6 +26,7 @@ import threading
 import urllib.request
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Self
@@ -66,11 +67,11 @@ class Keys:
     bearer: str = "made-up-bearer"
     template: str = "kode_masuk"
     languages: tuple[str, ...] = ("id", "en")
-    app_secret: str = "made-up-app-secret"
+    app_secret: str = "made-up-app-secret"  # noqa: S105 - all keys here are made up
     userkey: str = "made-up-userkey"
     passkey: str = "made-up-passkey"
     account: str = "AC00000000000000000000000000000001"
-    auth_token: str = "made-up-auth-token"
+    auth_token: str = "made-up-auth-token"  # noqa: S105
 
 
 class Refuses(Exception):
@@ -94,11 +95,10 @@ class MessageGateways:
     def __post_init__(self) -> None:
         self._behaviours: dict[tuple[str, str], str] = {}
         self._ids = count(1)
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._reports: list[asyncio.Future[object]] = []
+        self._reports: list[Future[None]] = []
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="gateway report")
         self._started = threading.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     # --- Control ---
 
@@ -110,6 +110,12 @@ class MessageGateways:
         """Reports all messages that were taken so far."""
         for message in list(self.taken):
             self.tell(message, event)
+
+    def wait_for_reports(self) -> None:
+        """Returns when all reports about the messages that were taken so far have arrived."""
+        wait(self._reports)
+        for report in self._reports:
+            report.result()
 
     def tell(self, message: Taken, event: str, **changes: str) -> object:
         """Reports what became of a message, as its gateway does; returns what the receiver returned."""
@@ -158,8 +164,10 @@ class MessageGateways:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
+        self._threads.shutdown()
 
     async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application()
         app.add_routes([
             web.post("/{version}/{id}/messages", self._handler("whatsapp", self._whatsapp)),
@@ -174,7 +182,6 @@ class MessageGateways:
         self.port = runner.addresses[0][1]
         self._started.set()
         await self._stop.wait()
-        await asyncio.wait(self._reports, timeout=2) if self._reports else None
         await runner.cleanup()
 
     def _handler(self, gateway: str, take: Callable[[web.Request, bytes], tuple[Taken, web.Response]]) -> Any:
@@ -231,7 +238,7 @@ class MessageGateways:
             for event in events:
                 self.tell(message, event, error=error)
 
-        self._reports.append(self._loop.run_in_executor(None, tell))
+        self._reports.append(self._threads.submit(tell))
 
     async def _control(self, request: web.Request) -> web.Response:
         asked = await request.json()

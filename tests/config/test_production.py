@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from config.production import refusals, signs_of_production
 from tests.config.start import SERVERS, SHOP, SITE, run
 

@@ -13,7 +13,7 @@ local now_at = tonumber(redis.call('HGET', KEYS[1], 'channel'))
 
 local function become(word, channel)
   state, now_at = word, channel
-  redis.call('HSET', KEYS[1], 'state', word, 'channel', channel)
+  redis.call('HSET', KEYS[1], 'state', word, 'channel', channel, 'tries', 0)
 end
 
 local function wait_for_report()
@@ -32,7 +32,6 @@ if state == 'delivered' then return {'looked', state, now_at, 0} end
 if event == 'try' then
   return {'looked', state, now_at, redis.call('HINCRBY', KEYS[1], 'tries', 1)}
 elseif event == 'later' then
-  redis.call('HSET', KEYS[1], 'tries', 0)
   redis.call('ZADD', KEYS[2 + from], 'XX', string.format('%.0f', wall_clock() + ARGV[5]), id)
 elseif event == 'delivered' then
   become('delivered', from)

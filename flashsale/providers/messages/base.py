@@ -32,14 +32,15 @@ class Message:
 
 
 class NotSent(Exception):
-    """The gateway has not taken the message, and would not take it again. `why` is a word without personal data.
+    """The gateway has not taken the message. `why` is a word without personal data.
 
-    `refuses_us`: it would take no message of ours, so an operator has to act.
+    `may_pass`: it may take the message soon. `refuses_us`: it takes no message of ours, so an operator has to act.
     """
 
-    def __init__(self, why: str, *, refuses_us: bool = False) -> None:
+    def __init__(self, why: str, *, may_pass: bool = False, refuses_us: bool = False) -> None:
         super().__init__(why)
         self.why = why
+        self.may_pass = may_pass
         self.refuses_us = refuses_us
 
 

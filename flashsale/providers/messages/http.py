@@ -37,14 +37,8 @@ class NoAnswer(Exception):
 
 async def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> Answer:
     """Sends one request. Raises NotConnected, NoAnswer."""
+    reader, writer = await _connect(url)
     parts = urlsplit(url)
-    tls = _verifying() if parts.scheme == "https" else None
-    host, port = parts.hostname or "", parts.port or (443 if tls else 80)
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=HEAD_BYTES_MAX)
-    except (OSError, TimeoutError, UnicodeError) as error:
-        raise NotConnected(type(error).__name__) from error
     target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     fields = {
         "Host": parts.netloc.rpartition("@")[2],
@@ -63,6 +57,23 @@ async def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> Answer:
         raise NoAnswer(type(error).__name__) from error
     finally:
         writer.transport.abort()
+
+
+async def reach(url: str) -> None:
+    """Connects, with TLS where the address has it, and sends nothing. Raises NotConnected."""
+    _reader, writer = await _connect(url)
+    writer.transport.abort()
+
+
+async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(url)
+    tls = _verifying() if parts.scheme == "https" else None
+    port = parts.port or (443 if tls else 80)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            return await asyncio.open_connection(parts.hostname or "", port, ssl=tls, limit=HEAD_BYTES_MAX)
+    except (OSError, TimeoutError, UnicodeError) as error:
+        raise NotConnected(type(error).__name__) from error
 
 
 @cache

@@ -31,7 +31,8 @@ class EmailChannel:
         try:
             send_mail(message.subject, message.text, None, [self.address(message)])
         except (smtplib.SMTPException, OSError, ValueError) as error:
-            raise NotSent(failure_of(error).reason.value) from error
+            failure = failure_of(error)
+            raise NotSent(failure.reason.value, may_pass=not failure.is_final) from error
 
     def address(self, message: Message) -> str:
         """The mailbox that the mail goes to."""

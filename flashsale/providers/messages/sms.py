@@ -106,7 +106,7 @@ async def _post(url: str, body: bytes, headers: Mapping[str, str]) -> http.Answe
     try:
         answer = await http.post(url, body=body, headers=headers)
     except http.NotConnected as error:
-        raise NotSent(str(error)) from error
+        raise NotSent(str(error), may_pass=True) from error
     except http.NoAnswer as error:
         raise Unanswered(str(error)) from error
     if answer.status == 429:

@@ -41,7 +41,7 @@ class WhatsAppChannel:
                 settings.FLASHSALE_WHATSAPP_URL, body=json.dumps(_template(message)).encode(), headers=headers
             )
         except http.NotConnected as error:
-            raise NotSent(str(error)) from error
+            raise NotSent(str(error), may_pass=True) from error
         except http.NoAnswer as error:
             raise Unanswered(str(error)) from error
         said = _object(answer.body)

@@ -10,27 +10,22 @@ def standing(code: Standing | None) -> str:
     """Where the code goes and where it stands; None: it is not valid any more."""
     if code is None:
         return _("This code is not valid any more. Ask for a new one.")
-    by, following = _name(code.channel), _name(code.next)
-    match code.state:
-        case "delivered":
-            return _("Delivered by %(channel)s.") % {"channel": by}
-        case "failed":
-            return _("%(channel)s could not deliver the code. Check what you typed, and ask for a new code.") % {
-                "channel": by
-            }
-        case "unanswered" if code.is_final:
-            return _("%(channel)s does not answer. If no code arrives, ask for a new one.") % {"channel": by}
-        case "sent" if not following:
-            return _("Sent by %(channel)s.") % {"channel": by}
-        case "sent" | "unanswered":
-            return _("Sent by %(channel)s. Without a delivery in 30 seconds, we try %(next)s.") % {
-                "channel": by, "next": following,
-            }  # fmt: skip
-    if code.tried:
-        return _("%(before)s did not deliver the code. We are trying %(channel)s.") % {
-            "before": _name(code.tried[-1]), "channel": by,
-        }  # fmt: skip
-    return _("The code goes out by %(channel)s.") % {"channel": by}
+    before = _name(code.tried[-1]) if code.tried else ""
+    return _text(code, before=before) % {"channel": _name(code.channel), "next": _name(code.next), "before": before}
+
+
+def _text(code: Standing, *, before: str) -> str:
+    if code.state == "waiting" and before:
+        return _("%(before)s did not deliver the code. We are trying %(channel)s.")
+    if code.next and code.state in {"sent", "unanswered"}:
+        return _("Sent by %(channel)s. Without a delivery in 30 seconds, we try %(next)s.")
+    return {
+        "waiting": _("The code goes out by %(channel)s."),
+        "sent": _("Sent by %(channel)s."),
+        "unanswered": _("%(channel)s does not answer. If no code arrives, ask for a new one."),
+        "delivered": _("Delivered by %(channel)s."),
+        "failed": _("%(channel)s could not deliver the code. Check what you typed, and ask for a new code."),
+    }[code.state]
 
 
 def _name(channel: str) -> str:

@@ -1,8 +1,9 @@
 """One-time codes: a shopper proves a phone number and an e-mail address, and we store neither.
 
-The page answers as soon as the codes are queued (life/send_codes.py), and then asks where they stand. The browser keeps a sealed challenge, and after the right code a sealed proof. We store only counts: how many codes a
-browser, an IP address and a contact (by its digest) requested, and how often a code was guessed. The response is the
-same for a known and an unknown contact.
+The page answers as soon as the codes are queued (life/send_codes.py), and then asks where they stand. The browser keeps
+a sealed challenge, and after the right code a sealed proof. We store only counts: how many codes a browser, an IP
+address and a contact (by its digest) requested, and how often a code was guessed. The response is the same for a known
+and an unknown contact.
 """
 
 import hmac
