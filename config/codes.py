@@ -1,10 +1,10 @@
-"""Reads the settings of the channels for one-time codes, and says what is wrong with them before a server starts."""
+"""Reads the settings of the senders for one-time codes, and says what is wrong with them before a server starts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 # The names that FLASHSALE_CODE_SENDER may have, each with the settings that it needs.
-CHANNELS: Mapping[str, Sequence[str]] = {
+SENDERS: Mapping[str, Sequence[str]] = {
     "whatsapp": (
         "FLASHSALE_WHATSAPP_URL",
         "FLASHSALE_WHATSAPP_TOKEN",
@@ -25,13 +25,13 @@ OF_A_DEMO = ("outbox", "console")
 
 
 def parse_prices(texts: Sequence[str]) -> dict[str, int]:
-    """The price of a message by channel, from "channel=price". Raises ValueError."""
+    """The price of a message by sender, from "sender=price". Raises ValueError."""
     prices = {}
     for text in texts:
         name, _, price = text.partition("=")
-        if name.strip() not in CHANNELS or not price.strip().isdecimal():
+        if name.strip() not in SENDERS or not price.strip().isdecimal():
             raise ValueError(
-                f"FLASHSALE_CODE_PRICES has {text!r}. Expected: whatsapp=500,sms=350, each a channel of "
+                f"FLASHSALE_CODE_PRICES has {text!r}. Expected: whatsapp=500,sms=350, each a sender of "
                 "FLASHSALE_CODE_SENDER and a whole amount of money."
             )
         prices[name.strip()] = int(price)
@@ -42,7 +42,7 @@ def problems(settings: Mapping[str, object], *, signs: Sequence[str]) -> Iterato
     """One text for each setting that prevents the start. `signs`: why this is production."""
     senders = list(_words(settings["FLASHSALE_CODE_SENDER"]))
     yield from _sender_problems(senders, signs)
-    needed = {setting: name for name in senders for setting in CHANNELS.get(name, ())}
+    needed = {setting: name for name in senders for setting in SENDERS.get(name, ())}
     for setting, name in needed.items():
         if not settings[setting]:
             yield f"{setting} is empty, and FLASHSALE_CODE_SENDER has {name}. Set it (docs/operate.md, Codes)."
@@ -58,14 +58,14 @@ def problems(settings: Mapping[str, object], *, signs: Sequence[str]) -> Iterato
 
 def _sender_problems(senders: Sequence[str], signs: Sequence[str]) -> Iterator[str]:
     if not senders:
-        yield f"FLASHSALE_CODE_SENDER is empty. Set it to one or more of {', '.join(CHANNELS)}."
+        yield f"FLASHSALE_CODE_SENDER is empty. Set it to one or more of {', '.join(SENDERS)}."
     if len(set(senders)) < len(senders):
-        yield "FLASHSALE_CODE_SENDER has a channel twice. A code goes through each channel once. Remove one of them."
+        yield "FLASHSALE_CODE_SENDER has a sender twice. A code goes through each sender once. Remove one of them."
     for name in senders:
-        if name not in CHANNELS:
+        if name not in SENDERS:
             yield (
-                f"FLASHSALE_CODE_SENDER has {name!r}, which is no channel. Set it to one or more of "
-                f"{', '.join(CHANNELS)}, separated by commas, in the order in which they are tried."
+                f"FLASHSALE_CODE_SENDER has {name!r}, which is no sender. Set it to one or more of "
+                f"{', '.join(SENDERS)}, separated by commas, in the order in which they are tried."
             )
         elif name in OF_A_DEMO and signs:
             yield (

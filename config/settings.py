@@ -295,11 +295,11 @@ FLASHSALE_PAYMENT_PROVIDER = env.str("FLASHSALE_PAYMENT_PROVIDER", default=produ
 
 # --- One-time codes ---------------------------------------------------------------------------------------------------
 
-# The channels to phones, in the order in which they are tried (docs/operate.md, Codes). "email": codes go to mailboxes
+# The senders to phones, in the order in which they are tried (docs/operate.md, Codes). "email": codes go to mailboxes
 # only.
 FLASHSALE_CODE_SENDER = _list("FLASHSALE_CODE_SENDER", default=["outbox" if FLASHSALE_DEMO else "email"])
 FLASHSALE_CODE_WEBHOOK = env.str("FLASHSALE_CODE_WEBHOOK", default="")
-# What a message costs, by channel, and how much all of a day may cost; 0: no bound.
+# What a message costs, by sender, and how much all of a day may cost; 0: no bound.
 FLASHSALE_CODE_PRICES = codes.parse_prices(_list("FLASHSALE_CODE_PRICES"))
 FLASHSALE_CODES_MONEY_PER_DAY = env.int("FLASHSALE_CODES_MONEY_PER_DAY", default=0)
 

@@ -1,8 +1,8 @@
 """The queue of one-time codes that are to be sent, and where each one stands, in the gate (Redis).
 
 A code is a hash that expires with its validity. Its address is sealed, and its digits are nowhere: they are derived
-from its id with a key that Redis does not have. Each channel has a queue of its own, so a slow gateway keeps only its
-own codes waiting. Another sorted set has the codes that go on to their next channel unless a report comes in time.
+from its id with a key that Redis does not have. Each sender has a queue of its own, so a slow gateway keeps only its
+own codes waiting. Another sorted set has the codes that go on to their next sender unless a report comes in time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,53 +23,53 @@ SPENT_KEPT_S = 2 * 24 * 60 * 60
 
 @dataclass(frozen=True, slots=True)
 class QueuedCode:
-    """A code on its way. `channel` counts from 1; `sealed` is "" when no channel needs the address any more."""
+    """A code on its way. `sender` counts from 1; `sealed` is "" when no sender needs the address any more."""
 
     state: str
-    channel: int
-    channels: tuple[str, ...]
+    sender: int
+    senders: tuple[str, ...]
     sealed: str
     axis: str
     sale: str
     language: str
 
     @property
-    def channel_name(self) -> str:
-        """The name of the channel that it is in."""
-        return self.channels[self.channel - 1]
+    def sender_name(self) -> str:
+        """The name of the sender that it is in."""
+        return self.senders[self.sender - 1]
 
 
 class CodeNow(NamedTuple):
-    """State and channel of a code after an event, and how often it was tried; state "" for one that has expired."""
+    """State and sender of a code after an event, and how often it was tried; state "" for one that has expired."""
 
     state: str
-    channel: int
+    sender: int
     tries: int
 
 
-async def add(id_: str, fields: Mapping[str, str], *, channels: Sequence[str], valid_ms: int, report_ms: int) -> bool:
-    """Adds a code to the queue of its first channel; False if the queue is full. Raises GateDown.
+async def add(id_: str, fields: Mapping[str, str], *, senders: Sequence[str], valid_ms: int, report_ms: int) -> bool:
+    """Adds a code to the queue of its first sender; False if the queue is full. Raises GateDown.
 
-    `report_ms`: so long the first channel may take if there is a second one.
+    `report_ms`: so long the first sender may take if there is a second one.
     """
-    queue = codes_queue_key(channels[0])
+    queue = codes_queue_key(senders[0])
     if await gate().run_command("ZCARD", queue) >= QUEUE_MAX:
         return False
     now = await wall_ms()
     pipeline = gate().redis.pipeline()
-    stored = {**fields, "state": "waiting", "channel": "1", "channels": ",".join(channels), "tries": "0"}
+    stored = {**fields, "state": "waiting", "sender": "1", "senders": ",".join(senders), "tries": "0"}
     pipeline.hset(code_key(id_), mapping=stored)
     pipeline.pexpire(code_key(id_), valid_ms)
     pipeline.zadd(queue, {id_: now})
-    if len(channels) > 1:
+    if len(senders) > 1:
         pipeline.zadd(CODES_WAITING, {id_: now + report_ms})
     await pipeline.execute()
     return True
 
 
-async def take(channel: str, *, most: int, lease_ms: int) -> list[str]:
-    """Ids of codes that the caller sends now through this channel. They are due again after the lease."""
-    return await _take(codes_queue_key(channel), most, lease_ms)
+async def take(sender: str, *, most: int, lease_ms: int) -> list[str]:
+    """Ids of codes that the caller sends now through this sender. They are due again after the lease."""
+    return await _take(codes_queue_key(sender), most, lease_ms)
 
 
 async def take_late(*, most: int, lease_ms: int) -> list[str]:
@@ -86,12 +86,12 @@ async def read(id_: str) -> QueuedCode | None:
     """Where a code stands; None if it is not valid any more, or was never added."""
     reply = [part.decode() for part in await gate().run_command("HGETALL", code_key(id_))]
     stored = dict(zip(reply[::2], reply[1::2], strict=True))
-    if "state" not in stored or "channels" not in stored:
+    if "state" not in stored or "senders" not in stored:
         return None
     return QueuedCode(
         state=stored["state"],
-        channel=int(stored["channel"]),
-        channels=tuple(stored["channels"].split(",")),
+        sender=int(stored["sender"]),
+        senders=tuple(stored["senders"].split(",")),
         sealed=stored.get("sealed", ""),
         axis=stored["axis"],
         sale=stored["sale"],
@@ -99,9 +99,9 @@ async def read(id_: str) -> QueuedCode | None:
     )
 
 
-async def leave(channel: str, id_: str) -> None:
-    """Takes a code that has expired, or has gone on, out of the queue of a channel."""
-    await gate().run_command("ZREM", codes_queue_key(channel), id_)
+async def leave(sender: str, id_: str) -> None:
+    """Takes a code that has expired, or has gone on, out of the queue of a sender."""
+    await gate().run_command("ZREM", codes_queue_key(sender), id_)
 
 
 async def leave_waiting(id_: str) -> None:
@@ -109,10 +109,10 @@ async def leave_waiting(id_: str) -> None:
     await gate().run_command("ZREM", CODES_WAITING, id_)
 
 
-async def apply(id_: str, code: QueuedCode, *, channel: int, event: str, ms: int = 0) -> CodeNow:
+async def apply(id_: str, code: QueuedCode, *, sender: int, event: str, ms: int = 0) -> CodeNow:
     """Applies an event (code_event.lua has them and the meaning of `ms`). Returns where the code stands after it."""
-    keys = [code_key(id_), CODES_WAITING, *map(codes_queue_key, code.channels)]
-    reply = await gate().run_script(CODE_EVENT, keys, [id_, channel, event, ms])
+    keys = [code_key(id_), CODES_WAITING, *map(codes_queue_key, code.senders)]
+    reply = await gate().run_script(CODE_EVENT, keys, [id_, sender, event, ms])
     return CodeNow(reply[1].decode(), int(reply[2]), int(reply[3])) if len(reply) > 1 else CodeNow("", 0, 0)
 
 

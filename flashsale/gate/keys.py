@@ -11,11 +11,11 @@ The keys of one-time codes have the tag `{codes}`.
 | fs:mending                      | STRING | a process has begun to mend all sales (expires then)                     |
 | fs:compared                     | STRING | a process has begun to compare all stock (expires then)                  |
 | fs:provider_pace:<account>      | STRING | when a payment provider may be called again, µs; expires then            |
-| fs:{codes}:code:<id>            | HASH   | a one-time code on its way: state, channel, channels, tries, axis, sale, |
+| fs:{codes}:code:<id>            | HASH   | a one-time code on its way: state, sender, senders, tries, axis, sale,   |
 |                                 |        | language; sealed: its address; expires with the code (code_queue.py)     |
-| fs:{codes}:queue:<channel>      | ZSET   | ids of codes scored by the time (ms) when the channel may send them      |
-| fs:{codes}:waiting              | ZSET   | ids of codes scored by the time (ms) when they go on to the next channel |
-| fs:{codes}:report:<keyed hash>  | STRING | a gateway's reference → "channel id", or an early report; expires        |
+| fs:{codes}:queue:<sender>       | ZSET   | ids of codes scored by the time (ms) when the sender may send them       |
+| fs:{codes}:waiting              | ZSET   | ids of codes scored by the time (ms) when they go on to the next sender  |
+| fs:{codes}:report:<keyed hash>  | STRING | a gateway's reference → "sender id", or an early report; expires         |
 | fs:{codes}:spent:<day>          | STRING | money that the codes of a day cost; expires                              |
 | fs:{c}:card:<sale>              | STRING | the sale card, sealed: what a web process needs to know (sale_card.py)   |
 | fs:{c}:sale:<sale>              | HASH   | run, replication, mark, revision, state, epoch, lobby, opens, closes,    |
@@ -88,9 +88,9 @@ def code_key(id_: str) -> str:
     return f"fs:{{codes}}:code:{id_}"
 
 
-def codes_queue_key(channel: str) -> str:
-    """The key of the queue of a channel for codes."""
-    return f"fs:{{codes}}:queue:{channel}"
+def codes_queue_key(sender: str) -> str:
+    """The key of the queue of a sender of codes."""
+    return f"fs:{{codes}}:queue:{sender}"
 
 
 def code_report_key(digest: str) -> str:

@@ -103,8 +103,8 @@ def _mode() -> Check:
 
 
 def _codes() -> Check:
-    """The channels for one-time codes: their settings, and whether their gateways can be reached. Sends nothing."""
-    names = messages.channels_to_phones()
+    """The senders of one-time codes: their settings, and whether their gateways can be reached. Sends nothing."""
+    names = messages.senders_to_phones()
     found, unreachable = f"to phones: {', then '.join(names) or 'none'}; to mailboxes: email", []
     urls = {"whatsapp": settings.FLASHSALE_WHATSAPP_URL, "sms": settings.FLASHSALE_SMS_URL}
     for name, url in (urls | {"webhook": settings.FLASHSALE_CODE_WEBHOOK}).items():
@@ -117,7 +117,7 @@ def _codes() -> Check:
         "codes",
         not settings.FLASHSALE_CODE_PROBLEMS and not unreachable,
         "\n".join([found, *settings.FLASHSALE_CODE_PROBLEMS, *unreachable]),
-        "channels that can be reached, with their keys",
+        "senders whose gateways can be reached, with their keys",
         "set what is named (docs/operate.md, Codes)",
     )
 

@@ -35,7 +35,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from aiohttp import web
 
 SLOW_S = 20.0
-Report = Callable[[str, bytes, Mapping[str, str]], object]
+Report = Callable[[str, bytes, Mapping[str, str]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class MessageGateways:
         for report in self._reports:
             report.result()
 
-    def tell(self, message: Taken, event: str, **changes: str) -> object:
+    def tell(self, message: Taken, event: str, **changes: str) -> Any:
         """Reports what became of a message, as its gateway does; returns what the receiver returned."""
         report = self.whatsapp_report if message.gateway == "whatsapp" else self.twilio_report
         path, body, headers = report(message, event, **changes)

@@ -1,4 +1,4 @@
-"""A channel for one-time codes that cannot work is refused before a server starts: the text names the setting."""
+"""A sender for one-time codes that cannot work is refused before a server starts: the text names the setting."""
 
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,13 @@ WHATSAPP = {
 }
 
 
-def found(sender: str, signs: list[str] = SIGNS, **changes: Any) -> list[str]:
+def found(sender: str, *, signs: Any = SIGNS, **changes: Any) -> list[str]:
     settings = {"FLASHSALE_CODE_WEBHOOK": "https://sms.example/", **WHATSAPP, **SMS}
     return list(codes.problems(settings | {"FLASHSALE_CODE_SENDER": sender.split(",")} | changes, signs=signs))
 
 
 @pytest.mark.parametrize("sender", ["whatsapp,sms", "sms", "whatsapp", "webhook", "email", "whatsapp,sms,email"])
-def test_complete_channels_start(sender: str) -> None:
+def test_complete_senders_start(sender: str) -> None:
     assert found(sender) == []
 
 
@@ -61,8 +61,8 @@ def test_a_sender_of_a_demo_starts_on_ones_own_machine_only(sender: str) -> None
 @pytest.mark.parametrize(
     ("sender", "changes", "start"),
     [
-        ("whatsap", {}, "FLASHSALE_CODE_SENDER has 'whatsap', which is no channel."),
-        ("sms,sms", {}, "FLASHSALE_CODE_SENDER has a channel twice."),
+        ("whatsap", {}, "FLASHSALE_CODE_SENDER has 'whatsap', which is no sender."),
+        ("sms,sms", {}, "FLASHSALE_CODE_SENDER has a sender twice."),
         *(("whatsapp", {name: ""}, f"{name} is empty, and FLASHSALE_CODE_SENDER has whatsapp.") for name in WHATSAPP),
         ("sms", {"FLASHSALE_SMS_URL": ""}, "FLASHSALE_SMS_URL is empty"),
         ("sms", {"FLASHSALE_SMS_FORM": ""}, "FLASHSALE_SMS_FORM is empty"),
@@ -90,7 +90,7 @@ def test_a_price_that_is_none_is_refused(text: str) -> None:
         codes.parse_prices([text])
 
 
-def test_prices_are_read_by_channel() -> None:
+def test_prices_are_read_by_sender() -> None:
     assert codes.parse_prices(["whatsapp = 500", "sms=350"]) == {"whatsapp": 500, "sms": 350}
 
 
@@ -98,5 +98,5 @@ def test_prices_are_read_by_channel() -> None:
 def test_no_server_starts_with_an_unknown_sender(server: str, tmp_path: Path) -> None:
     done = run(SERVERS[server], tmp_path, SITE | SHOP | {"FLASHSALE_CODE_SENDER": "whatsapp,fax"})
     assert done.returncode == 1
-    assert "FLASHSALE_CODE_SENDER has 'fax', which is no channel." in done.stderr
+    assert "FLASHSALE_CODE_SENDER has 'fax', which is no sender." in done.stderr
     assert "FLASHSALE_WHATSAPP_TOKEN is empty" in done.stderr

@@ -126,10 +126,8 @@ def test_the_payment_provider_has_every_call_of_the_protocol() -> None:
 
 def test_a_message_sender_stands_in_the_operators_table() -> None:
     (row,) = (line for line in _text("docs/operate.md").splitlines() if line.startswith("| `FLASHSALE_CODE_SENDER`"))
-    assert [name for name in messages.CHANNELS if f"`{name}`" not in row] == []
-    assert {name: channel.name for name, channel in messages.CHANNELS.items()} == {
-        name: name for name in codes.CHANNELS
-    }
+    assert [name for name in messages.SENDERS if f"`{name}`" not in row] == []
+    assert {name: sender.name for name, sender in messages.SENDERS.items()} == {name: name for name in codes.SENDERS}
 
 
 def test_the_guide_names_every_list() -> None:

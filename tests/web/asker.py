@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import redis
 from django.test import Client
 
 from flashsale.gate import bridge
@@ -26,7 +25,7 @@ def receive(path: str, body: bytes, headers: Mapping[str, str]) -> Any:
 class Asker(Visitor):
     """A person with a phone whose codes go through the gateways."""
 
-    def __init__(self, sale: Sale, name: str, gateways: MessageGateways, gate: redis.Redis) -> None:
+    def __init__(self, sale: Sale, name: str, gateways: MessageGateways, gate: Any) -> None:
         super().__init__(sale, name)
         self.gateways, self.gate = gateways, gate
         self.challenges: dict[str, str] = {}
@@ -53,7 +52,7 @@ class Asker(Visitor):
         self.rest()
 
     def let_thirty_seconds_pass(self) -> None:
-        """Moves the times at which codes go on to their next channel."""
+        """Moves the times at which codes go on to their next sender."""
         for id_, score in self.gate.zrange(CODES_WAITING, 0, -1, withscores=True):
             self.gate.zadd(CODES_WAITING, {id_: score - send_codes.FALLBACK_MS})
 
@@ -61,17 +60,17 @@ class Asker(Visitor):
         self.let_thirty_seconds_pass()
         self.tick()
 
-    def codes(self) -> list[bytes]:  # type: ignore[override]
+    def kept(self) -> list[bytes]:
         """The keys of the codes that Redis has."""
         return list(self.gate.scan_iter("fs:{codes}:code:*"))
 
     def state(self) -> list[tuple[bytes, ...]]:
-        """State and channel of every code to a phone."""
-        found = (self.gate.hmget(key, "axis", "state", "channel") for key in self.codes())
-        return sorted((state, channel) for axis, state, channel in found if axis == b"phone")
+        """State and sender of every code to a phone."""
+        found = (self.gate.hmget(key, "axis", "state", "sender") for key in self.kept())
+        return sorted((state, sender) for axis, state, sender in found if axis == b"phone")
 
-    def waiting_for(self, channel: str) -> list[bytes]:
-        return list(self.gate.zrange(codes_queue_key(channel), 0, -1))
+    def waiting_for(self, sender: str) -> list[bytes]:
+        return list(self.gate.zrange(codes_queue_key(sender), 0, -1))
 
 
 def calls_to(gateways: MessageGateways, name: str) -> list[Call]:

@@ -1,10 +1,9 @@
-"""A code goes on to its next channel, once; one limit and one budget hold over all channels."""
+"""A code goes on to its next sender, once; one limit and one budget hold over all senders."""
 
 from time import monotonic
 from typing import Any
 
 import pytest
-import redis
 from pytest_django import Settings
 
 from flashsale.gate import bridge
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_without_a_report_in_thirty_seconds_the_same_code_goes_out_by_sms(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis
+    asker: Asker, gateways: MessageGateways, gate: Any
 ) -> None:
     gateways.behave("whatsapp", "never")
     asker.ask()
@@ -41,7 +40,7 @@ def test_without_a_report_in_thirty_seconds_the_same_code_goes_out_by_sms(
 
 @pytest.mark.parametrize("behaviour", ["undeliverable", "refuses"])
 def test_a_failure_of_whatsapp_tries_sms_at_once(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, behaviour: str
+    asker: Asker, gateways: MessageGateways, gate: Any, behaviour: str
 ) -> None:
     gateways.behave("whatsapp", behaviour)
     gateways.behave("twilio", "never")
@@ -50,8 +49,8 @@ def test_a_failure_of_whatsapp_tries_sms_at_once(
     assert asker.state() == [(b"sent", b"2")]
 
 
-def test_a_late_report_of_the_first_channel_counts_and_ends_the_second(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+def test_a_late_report_of_the_first_sender_counts_and_ends_the_second(
+    asker: Asker, gateways: MessageGateways, gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateways.behave("whatsapp", "late")
     asker.ask()
@@ -67,7 +66,7 @@ def test_a_late_report_of_the_first_channel_counts_and_ends_the_second(
 
 
 def test_reports_in_any_order_leave_a_delivered_code_delivered(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis
+    asker: Asker, gateways: MessageGateways, gate: Any
 ) -> None:
     gateways.behave("whatsapp", "never")
     asker.ask()
@@ -79,14 +78,14 @@ def test_reports_in_any_order_leave_a_delivered_code_delivered(
 
 
 def test_a_report_that_comes_before_the_gateways_answer_counts(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    asker: Asker, gateways: MessageGateways, gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = http.post
 
     async def post(*args: Any, **kwargs: Any) -> Any:
         answer = await real(*args, **kwargs)
         await send_codes.receive(
-            channel="whatsapp",
+            sender="whatsapp",
             reports=messages.WHATSAPP.believe(url="", **_parts(gateways.whatsapp_report(gateways.taken[0], "failed"))),
         )
         return answer
@@ -105,7 +104,7 @@ def _parts(report: tuple[str, bytes, dict[str, str]]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("behaviour", ["silent", "reset"])
 def test_a_gateway_without_an_answer_may_have_sent_the_code_and_is_not_asked_twice(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, behaviour: str
+    asker: Asker, gateways: MessageGateways, gate: Any, behaviour: str
 ) -> None:
     gateways.behave("whatsapp", behaviour)
     asker.ask()
@@ -118,7 +117,7 @@ def test_a_gateway_without_an_answer_may_have_sent_the_code_and_is_not_asked_twi
 
 @pytest.mark.parametrize("behaviour", ["rate", "pair"])
 def test_a_gateway_that_is_asked_too_fast_is_asked_again_later(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, behaviour: str
+    asker: Asker, gateways: MessageGateways, gate: Any, behaviour: str
 ) -> None:
     gateways.behave("whatsapp", behaviour)
     asker.ask()
@@ -131,8 +130,8 @@ def test_a_gateway_that_is_asked_too_fast_is_asked_again_later(
     assert asker.sees() == "Delivered by WhatsApp."
 
 
-def test_a_gateway_that_cannot_be_reached_is_tried_again_only_where_no_other_channel_follows(
-    asker: Asker, gateways: MessageGateways, settings: Settings, gate: redis.Redis
+def test_a_gateway_that_cannot_be_reached_is_tried_again_only_where_no_other_sender_follows(
+    asker: Asker, gateways: MessageGateways, settings: Settings, gate: Any
 ) -> None:
     settings.FLASHSALE_WHATSAPP_URL = settings.FLASHSALE_SMS_URL = f"http://127.0.0.1:{free_port()}/"
     asker.ask()
@@ -143,8 +142,8 @@ def test_a_gateway_that_cannot_be_reached_is_tried_again_only_where_no_other_cha
     assert (asker.state(), gateways.calls) == ([(b"failed", b"2")], [])
 
 
-def test_when_all_channels_fail_the_page_says_so_and_the_buyer_asks_again(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis
+def test_when_all_senders_fail_the_page_says_so_and_the_buyer_asks_again(
+    asker: Asker, gateways: MessageGateways, gate: Any
 ) -> None:
     gateways.behave("whatsapp", "refuses")
     gateways.behave("twilio", "refuses")
@@ -165,8 +164,8 @@ def test_the_answer_to_the_request_says_where_the_codes_go(asker: Asker, gateway
     }  # fmt: skip
 
 
-def test_one_limit_a_person_holds_over_all_channels(
-    asker: Asker, gateways: MessageGateways, unhurried: None, gate: redis.Redis
+def test_one_limit_a_person_holds_over_all_senders(
+    asker: Asker, gateways: MessageGateways, unhurried: None, gate: Any
 ) -> None:
     gateways.behave("whatsapp", "refuses")
     gateways.behave("twilio", "never")
@@ -188,7 +187,7 @@ def test_a_days_money_ends_and_raises_an_alarm(
 
 
 def test_a_message_beyond_the_days_money_is_not_sent(
-    asker: Asker, gateways: MessageGateways, settings: Settings, gate: redis.Redis, caplog: pytest.LogCaptureFixture
+    asker: Asker, gateways: MessageGateways, settings: Settings, gate: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.FLASHSALE_CODE_PRICES, settings.FLASHSALE_CODES_MONEY_PER_DAY = {"whatsapp": 500, "sms": 300}, 700
     gateways.behave("whatsapp", "refuses")
@@ -198,7 +197,7 @@ def test_a_message_beyond_the_days_money_is_not_sent(
 
 
 def test_the_pace_of_a_gateway_is_kept(
-    asker: Asker, gateways: MessageGateways, settings: Settings, gate: redis.Redis, in_background: None
+    asker: Asker, gateways: MessageGateways, settings: Settings, gate: Any, in_background: None
 ) -> None:
     settings.FLASHSALE_WHATSAPP_PACE = 20
     began = monotonic()

@@ -1,4 +1,4 @@
-"""A gateway or a mail server that answers nonsense, too much, too slowly or elsewhere: the code is not taken for sent."""
+"""A gateway or a mail server that answers nonsense, too much or too slowly: the code is not taken for sent."""
 
 import threading
 from collections.abc import Iterator

@@ -151,6 +151,7 @@ def test_a_buyer_cancels_by_the_page_with_a_fresh_code(ani: Visitor) -> None:
     assert "A paid order is cancelled only with a new code." in ani.get(f"order/{reservation}").content.decode()
     asked = ani.act(reservation, "code", follow=True).content.decode()
     assert "Code sent to your e-mail" in asked
+    assert "Sent by e-mail. The code has six digits and is valid for 10 minutes." in asked
     assert mail.outbox[-1].to == [ani.contacts["email"]]
     code = mail.outbox[-1].subject[-6:]
     refused = ani.act(reservation, "cancel", code=f"{(int(code) + 1) % 10**6:06d}")

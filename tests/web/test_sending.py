@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-import redis
 from django.core import mail
 from django.test import Client
 from pytest_django import Settings
@@ -98,7 +98,7 @@ def test_zenziva_gets_its_form_and_its_status_says_whether_it_was_taken(
     assert asker.sees() == "SMS tidak dapat mengantarkan kode. Periksa yang Anda ketik, lalu minta kode baru."
 
 
-def test_a_gateway_of_twenty_seconds_delays_no_page_and_no_other_channel(
+def test_a_gateway_of_twenty_seconds_delays_no_page_and_no_other_sender(
     asker: Asker, gateways: MessageGateways, in_background: None
 ) -> None:
     gateways.behave("whatsapp", "slow")
@@ -134,7 +134,7 @@ def _soon(is_so: Callable[[], bool]) -> bool:
 
 
 def test_a_code_whose_process_died_before_it_was_sent_goes_out_by_another(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    asker: Asker, gateways: MessageGateways, gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as dead:
         dead.setattr(send_codes, "_start", lambda work: work.close())
@@ -147,7 +147,7 @@ def test_a_code_whose_process_died_before_it_was_sent_goes_out_by_another(
 
 
 def test_a_code_whose_process_died_in_the_middle_goes_out_after_its_lease_and_only_then(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    asker: Asker, gateways: MessageGateways, gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as dead:
         dead.setattr(send_codes, "_start", lambda work: work.close())
@@ -162,34 +162,34 @@ def test_a_code_whose_process_died_in_the_middle_goes_out_after_its_lease_and_on
     assert len(calls_to(gateways, "whatsapp")) == 1
 
 
-def test_a_code_that_kills_each_process_goes_on_to_the_next_channel(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+def test_a_code_that_kills_each_process_goes_on_to_the_next_sender(
+    asker: Asker, gateways: MessageGateways, gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as dead:
         dead.setattr(send_codes, "_start", lambda work: work.close())
         asker.ask()
-    for key in asker.codes():
+    for key in asker.kept():
         gate.hset(key, "tries", send_codes.TRIES_MAX)
     asker.tick()
     assert [call.gateway for call in gateways.calls] == ["twilio"]
 
 
 def test_a_queue_that_is_full_refuses_and_says_when_to_ask_again(
-    asker: Asker, gateways: MessageGateways, monkeypatch: pytest.MonkeyPatch, gate: redis.Redis
+    asker: Asker, gateways: MessageGateways, monkeypatch: pytest.MonkeyPatch, gate: Any
 ) -> None:
     monkeypatch.setattr(code_queue, "QUEUE_MAX", 0)
     answer = asker.ask()
     assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (503, "not_ready", "20")
-    assert (gateways.calls, mail.outbox, asker.codes()) == ([], [], [])
+    assert (gateways.calls, mail.outbox, asker.kept()) == ([], [], [])
 
 
 def test_redis_has_neither_the_address_nor_the_digits(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    asker: Asker, gateways: MessageGateways, gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as dead:
         dead.setattr(send_codes, "_start", lambda work: work.close())
         asker.ask()
-    kept = [b" ".join(gate.hgetall(key).values()) for key in asker.codes()]
+    kept = [b" ".join(gate.hgetall(key).values()) for key in asker.kept()]
     assert len(kept) == 2
     asker.tick()
     stored = b" ".join([*kept, *(key + (gate.dump(key) or b"") for key in gate.scan_iter())])
@@ -204,25 +204,25 @@ def test_redis_has_neither_the_address_nor_the_digits(
     ]
     assert [secret for secret in secrets if secret.encode() in stored] == []
     # What is not needed any more is gone.
-    assert [gate.hexists(key, "sealed") for key in asker.codes()] == [False, False]
+    assert [gate.hexists(key, "sealed") for key in asker.kept()] == [False, False]
 
 
 def test_a_code_that_has_expired_is_not_sent(
-    asker: Asker, gateways: MessageGateways, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    asker: Asker, gateways: MessageGateways, gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as dead:
         dead.setattr(send_codes, "_start", lambda work: work.close())
         asker.ask()
-    assert {0 < gate.pttl(key) <= send_codes.VALID_MS for key in asker.codes()} == {True}
-    gate.delete(*asker.codes())
+    assert {0 < gate.pttl(key) <= send_codes.VALID_MS for key in asker.kept()} == {True}
+    gate.delete(*asker.kept())
     asker.thirty_seconds_later()
     assert (gateways.calls, mail.outbox, list(gate.scan_iter("fs:{codes}:queue:*"))) == ([], [], [])
-    assert (gate.exists(CODES_WAITING), asker.codes()) == (0, [])
+    assert (gate.exists(CODES_WAITING), asker.kept()) == (0, [])
     assert asker.sees() == "This code is not valid any more. Ask for a new one."
 
 
 def test_logs_have_no_personal_data(
-    asker: Asker, gateways: MessageGateways, caplog: pytest.LogCaptureFixture, gate: redis.Redis
+    asker: Asker, gateways: MessageGateways, caplog: pytest.LogCaptureFixture, gate: Any
 ) -> None:
     for behaviour in ("refuses", "silent", "undeliverable", "rate"):
         gateways.behave("whatsapp", behaviour)
@@ -237,13 +237,13 @@ def test_logs_have_no_personal_data(
     assert [word for word in words if word in caplog.text] == []
 
 
-def test_without_a_channel_to_phones_our_page_takes_no_sale_that_needs_a_phone(
-    asker: Asker, settings: Settings, gate: redis.Redis
+def test_without_a_sender_to_phones_our_page_takes_no_sale_that_needs_a_phone(
+    asker: Asker, settings: Settings, gate: Any
 ) -> None:
     settings.FLASHSALE_CODE_SENDER = ["email"]
     answer = asker.ask()
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    assert (mail.outbox, asker.codes()) == ([], [])
+    assert (mail.outbox, asker.kept()) == ([], [])
 
 
 @pytest.mark.parametrize("token", ["", "fs1.", "x" * 600])

@@ -1,23 +1,23 @@
--- Applies what happened to a one-time code on its way: a process tries to send it, its channel takes it later, has taken, delivered or
--- refused it, or its time in the channel is over.
--- Guarantee: each channel is left once, a code that was delivered stays delivered, and a late report about an earlier channel changes
--- nothing else. Safe to repeat. The address goes as soon as no channel needs it.
--- KEYS: 1 message (of the installation, not of a sale)  2 ids that wait for a report  3.. queues of the channels, in their order
--- ARGV: 1 run id  2 id  3 channel, from 1  4 try, later, sent, unanswered, delivered, failed or late
+-- Applies what happened to a one-time code on its way: a process tries to send it, its sender takes it later, has taken, delivered or
+-- refused it, or its time in the sender is over.
+-- Guarantee: each sender is left once, a code that was delivered stays delivered, and a late report about an earlier sender changes
+-- nothing else. Safe to repeat. The address goes as soon as no sender needs it.
+-- KEYS: 1 message (of the installation, not of a sale)  2 ids that wait for a report  3.. queues of the senders, in their order
+-- ARGV: 1 run id  2 id  3 sender, from 1  4 try, later, sent, unanswered, delivered, failed or late
 --       5 ms: for later until the next try, otherwise the wait for a report (0: none comes)
--- Answers: {'looked', state, channel now, tries}, or {'not_found'} (the code is not valid any more)
-local id, event, channels = ARGV[2], ARGV[4], #KEYS - 2
+-- Answers: {'looked', state, sender now, tries}, or {'not_found'} (the code is not valid any more)
+local id, event, senders = ARGV[2], ARGV[4], #KEYS - 2
 local from, state = tonumber(ARGV[3]), redis.call('HGET', KEYS[1], 'state')
 if not state then return {'not_found'} end
-local now_at = tonumber(redis.call('HGET', KEYS[1], 'channel'))
+local now_at = tonumber(redis.call('HGET', KEYS[1], 'sender'))
 
-local function become(word, channel)
-  state, now_at = word, channel
-  redis.call('HSET', KEYS[1], 'state', word, 'channel', channel, 'tries', 0)
+local function become(word, sender)
+  state, now_at = word, sender
+  redis.call('HSET', KEYS[1], 'state', word, 'sender', sender, 'tries', 0)
 end
 
 local function wait_for_report()
-  if channels > now_at and ARGV[5] ~= '0' then
+  if senders > now_at and ARGV[5] ~= '0' then
     redis.call('ZADD', KEYS[2], string.format('%.0f', wall_clock() + ARGV[5]), id)
   else
     redis.call('ZREM', KEYS[2], id)
@@ -42,10 +42,10 @@ elseif from == now_at and state ~= 'failed' then
   if event == 'sent' or event == 'unanswered' then
     become(event, from)
     leave_queues()
-    -- The time to wait was set when the code came to this channel. A channel without reports has done its part.
+    -- The time to wait was set when the code came to this sender. A sender without reports has done its part.
     if ARGV[5] == '0' then redis.call('ZREM', KEYS[2], id) end
-    if channels == from or ARGV[5] == '0' then redis.call('HDEL', KEYS[1], 'sealed') end
-  elseif channels > from then
+    if senders == from or ARGV[5] == '0' then redis.call('HDEL', KEYS[1], 'sealed') end
+  elseif senders > from then
     leave_queues()
     become('waiting', from + 1)
     redis.call('ZADD', KEYS[2 + now_at], string.format('%.0f', wall_clock()), id)

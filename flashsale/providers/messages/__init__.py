@@ -1,31 +1,31 @@
-"""Senders of messages to people: the channels for one-time codes, by their names in FLASHSALE_CODE_SENDER."""
+"""Senders of messages to people: the senders for one-time codes, by their names in FLASHSALE_CODE_SENDER."""
 
 from collections.abc import Mapping
 
 from django.conf import settings
 
-from flashsale.providers.messages.base import Channel, ReportingChannel
-from flashsale.providers.messages.mail import ConsoleChannel, EmailChannel, OutboxChannel
-from flashsale.providers.messages.sms import FormChannel, WebhookChannel
-from flashsale.providers.messages.whatsapp import WhatsAppChannel
+from flashsale.providers.messages.base import ReportingSender, Sender
+from flashsale.providers.messages.mail import ConsoleSender, EmailSender, OutboxSender
+from flashsale.providers.messages.sms import FormSender, WebhookSender
+from flashsale.providers.messages.whatsapp import WhatsAppSender
 from flashsale.rules.identity import Axis
 
-EMAIL = EmailChannel()
-WHATSAPP, SMS = WhatsAppChannel(), FormChannel()
-CHANNELS: Mapping[str, Channel] = {
-    channel.name: channel for channel in (WHATSAPP, SMS, WebhookChannel(), EMAIL, OutboxChannel(), ConsoleChannel())
+EMAIL = EmailSender()
+WHATSAPP, SMS = WhatsAppSender(), FormSender()
+SENDERS: Mapping[str, Sender] = {
+    sender.name: sender for sender in (WHATSAPP, SMS, WebhookSender(), EMAIL, OutboxSender(), ConsoleSender())
 }
 # Whose reports come to /v1/codes/<name>.
-REPORTING: Mapping[str, ReportingChannel] = {"whatsapp": WHATSAPP, "twilio": SMS}
+REPORTING: Mapping[str, ReportingSender] = {"whatsapp": WHATSAPP, "twilio": SMS}
 
 
-def channels_to_phones() -> tuple[str, ...]:
-    """The names of the channels to phones, in the order in which they are tried."""
+def senders_to_phones() -> tuple[str, ...]:
+    """The names of the senders to phones, in the order in which they are tried."""
     return tuple(name for name in settings.FLASHSALE_CODE_SENDER if name != EMAIL.name)
 
 
-def channels_to(axis: Axis) -> tuple[str, ...]:
-    """The names of the channels that reach a phone or a mailbox, in the order in which they are tried."""
+def senders_to(axis: Axis) -> tuple[str, ...]:
+    """The names of the senders that reach a phone or a mailbox, in the order in which they are tried."""
     if axis is Axis.EMAIL:
         return (EMAIL.name,)
-    return channels_to_phones()
+    return senders_to_phones()

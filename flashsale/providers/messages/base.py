@@ -1,4 +1,4 @@
-"""What a channel for one-time codes does: it hands one message to a gateway, and says what became of it."""
+"""What a sender for one-time codes does: it hands one message to a gateway, and says what became of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,19 +69,28 @@ class Report:
     why: str = ""
 
 
-class Channel(Protocol):
-    """One way to send codes. The attributes and calls are the same for all."""
+class Sender(Protocol):
+    """One way to send codes."""
 
-    # The name in FLASHSALE_CODE_SENDER.
-    name: str
-    # How the channel is called on the page.
-    label: str
-    # Messages in a second that the gateway takes, 0: no limit.
-    pace: float
-    # How many messages a process sends at once.
-    at_once: int
-    # After so many seconds another process may send the message, because this one must have died.
-    lease_s: float
+    @property
+    def name(self) -> str:
+        """The name in FLASHSALE_CODE_SENDER."""
+
+    @property
+    def label(self) -> str:
+        """How the page calls the sender."""
+
+    @property
+    def pace(self) -> float:
+        """Messages in a second that the gateway takes, 0: no limit."""
+
+    @property
+    def at_once(self) -> int:
+        """How many messages a process sends at once."""
+
+    @property
+    def lease_s(self) -> float:
+        """Seconds after which another process may send the message, because this one must have died."""
 
     @property
     def reports(self) -> bool:
@@ -94,8 +103,8 @@ class Channel(Protocol):
         """
 
 
-class ReportingChannel(Channel, Protocol):
-    """A channel whose gateway calls us."""
+class ReportingSender(Sender, Protocol):
+    """A sender whose gateway calls us."""
 
     def believe(self, *, url: str, body: bytes, headers: Mapping[str, str]) -> list[Report]:
         """The reports of a call to `url`. Raises NotBelieved, and ValueError for a body that is not valid."""

@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-# Seconds. A gateway that needs longer to answer is slow, and the code goes to the next channel.
+# Seconds. A gateway that needs longer to answer is slow, and the code goes to the next sender.
 CONNECT_S = 2.0
 READ_S = 8.0
 HEAD_BYTES_MAX = 16 * 1024

@@ -17,7 +17,7 @@ THREADS = 8
 _threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="mail")
 
 
-class EmailChannel:
+class EmailSender:
     """Codes to mailboxes through the mail server of EMAIL_URL."""
 
     name, label, pace, at_once, lease_s, reports = "email", "e-mail", 0.0, THREADS, 40.0, False
@@ -39,7 +39,7 @@ class EmailChannel:
         return message.to
 
 
-class OutboxChannel(EmailChannel):
+class OutboxSender(EmailSender):
     """The demo's phones: their codes are mails in the outbox."""
 
     name, label = "outbox", "SMS"
@@ -49,7 +49,7 @@ class OutboxChannel(EmailChannel):
         return f"{message.to}@{SMS_DOMAIN}"
 
 
-class ConsoleChannel:
+class ConsoleSender:
     """The terminal of a developer."""
 
     name, label, pace, at_once, lease_s, reports = "console", "SMS", 0.0, 1, 10.0, False

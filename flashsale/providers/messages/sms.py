@@ -23,7 +23,7 @@ EVENTS = {"delivered": "delivered", "undelivered": "failed", "failed": "failed"}
 TOO_MANY_S = 5.0
 
 
-class FormChannel:
+class FormSender:
     """The gateway of FLASHSALE_SMS_URL."""
 
     name, label, at_once, lease_s = "sms", "SMS", 50, 20.0
@@ -66,7 +66,7 @@ class FormChannel:
         return [Report(report.get("MessageSid", ""), event, report.get("ErrorCode", "")[:10])] if event else []
 
 
-class WebhookChannel:
+class WebhookSender:
     """A program of the operator that sends SMS: it gets the number and the text as JSON."""
 
     name, label, pace, at_once, lease_s, reports = "webhook", "SMS", 0.0, 50, 20.0, False

@@ -20,7 +20,7 @@ SIGNATURE = "X-Hub-Signature-256"
 EVENTS = {"delivered": "delivered", "read": "delivered", "failed": "failed"}
 
 
-class WhatsAppChannel:
+class WhatsAppSender:
     """One phone number of a shop at Meta."""
 
     name, label, at_once, lease_s, reports = "whatsapp", "WhatsApp", 50, 20.0, True

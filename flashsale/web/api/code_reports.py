@@ -29,20 +29,20 @@ class CodeReports(PublicView):
 
     def post(self, request: Request) -> Response:
         """Applies the reports. One about a message that is not ours, or is over, changes nothing."""
-        channel = messages.REPORTING[self.gateway]
+        sender = messages.REPORTING[self.gateway]
         # Without its reports, a gateway has no key that could sign them.
-        if channel.name not in messages.channels_to_phones() or not channel.reports:
+        if sender.name not in messages.senders_to_phones() or not sender.reports:
             raise Refused(Outcome.NOT_FOUND, "No codes are sent by this gateway.")
         if len(request.body) > REPORT_BYTES_MAX:
             raise HttpFault(Fault.TOO_LARGE, f"The body may have {REPORT_BYTES_MAX} bytes.")
         try:
-            reports = channel.believe(url=report_url(), body=request.body, headers=request.headers)
+            reports = sender.believe(url=report_url(), body=request.body, headers=request.headers)
         except NotBelieved as error:
             limits.enforce(request, limits.API_ADDRESS)
             raise Refused(Outcome.FORBIDDEN, str(error)) from error
         except ValueError as error:
             raise Refused(Outcome.MALFORMED, "The report cannot be read.") from error
-        return Response({"known": bridge.run(send_codes.receive(channel=channel.name, reports=reports))})
+        return Response({"known": bridge.run(send_codes.receive(sender=sender.name, reports=reports))})
 
 
 class TwilioReports(CodeReports):
@@ -64,7 +64,7 @@ class WhatsAppReports(CodeReports):
     def get(self, request: Request) -> HttpResponse:
         """Answers Meta's check of the address."""
         limits.enforce(request, limits.API_ADDRESS)
-        if messages.WHATSAPP.name not in messages.channels_to_phones():
+        if messages.WHATSAPP.name not in messages.senders_to_phones():
             raise Refused(Outcome.NOT_FOUND, "No codes are sent by this gateway.")
         try:
             challenge = messages.WHATSAPP.answer_challenge(request.query_params)

@@ -47,7 +47,7 @@ PROVABLE = frozenset({Axis.PHONE, Axis.EMAIL})
 
 def can_prove(*, card: SaleCard) -> bool:
     """Whether our page can prove every axis that this sale requires to enter: phone and e-mail, if codes go there."""
-    return all(axis in PROVABLE and messages.channels_to(axis) for axis in card.hard_at_enter)
+    return all(axis in PROVABLE and messages.senders_to(axis) for axis in card.hard_at_enter)
 
 
 @json_post
