@@ -4,16 +4,19 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from django.db import connection
 from django.utils import translation
 
+from flashsale.life import send_codes
 from simulation.gateways.client import Gateway
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 from tests import guard, servers
+from tests.sent_codes import all_sent
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +30,26 @@ def _long_clock_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the clock lease a minute long, because a test calls `tend` when it needs it, and a machine may be busy."""
     for verb in ("clock_lease", "sale_control"):
         monkeypatch.setattr(f"flashsale.life.{verb}.CLOCK_LEASE_MS", 60_000)
+
+
+@pytest.fixture(autouse=True)
+def _codes_go_out_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request for a code returns when the code has gone out, unless the test has the fixture `in_background`."""
+    if "in_background" in request.fixturenames:
+        return
+    accept = send_codes.accept
+
+    async def accept_and_send(**code: Any) -> send_codes.Standing:
+        result = await accept(**code)
+        await all_sent()
+        return result
+
+    monkeypatch.setattr(send_codes, "accept", accept_and_send)
+
+
+@pytest.fixture
+def in_background() -> None:
+    """Codes go out in the background, as they do in production."""
 
 
 @pytest.fixture(autouse=True)

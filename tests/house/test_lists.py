@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from config import codes
 from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 from flashsale.models.state_choices import STATE_LABELS
-from flashsale.providers import payments
-from flashsale.providers.messages import codes
+from flashsale.providers import messages, payments
 from flashsale.rules.identity import AXIS_ID, Axis, BadValue, canonical_value
 from flashsale.rules.outcomes import EFFECTS, RETRYABLE, Outcome
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, Kind, Mark
@@ -123,7 +123,8 @@ def test_the_payment_provider_has_every_call_of_the_protocol() -> None:
 
 def test_a_message_sender_stands_in_the_operators_table() -> None:
     (row,) = (line for line in _text("docs/operate.md").splitlines() if line.startswith("| `FLASHSALE_CODE_SENDER`"))
-    assert [name for name in codes.SENDERS if f"`{name}`" not in row] == []
+    assert [name for name in messages.SENDERS if f"`{name}`" not in row] == []
+    assert {name: sender.name for name, sender in messages.SENDERS.items()} == {name: name for name in codes.SENDERS}
 
 
 def test_the_guide_names_every_list() -> None:
