@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from flashsale.life import settle, start_payment
+from flashsale.life.payment_request import CallKey, Started, StartRequest
 from flashsale.life.settle import Answer, settle_all
-from flashsale.life.start_payment import CallKey, Started, StartRequest, start_all
+from flashsale.life.start_payment import start_all
 from flashsale.models import ApiCall, Contact, LimitSlot, PaymentAttempt, Refund, Reservation, Sale, Trait, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
@@ -152,9 +153,9 @@ def test_a_bad_request_costs_the_others_of_its_batch_nothing(monkeypatch: pytest
     world, sizes = World(), []
     start = start_payment._start
 
-    def counted(requests: Any, digested: Any) -> Any:
+    def counted(requests: Any) -> Any:
         sizes.append(len(requests))
-        return start(requests, digested)
+        return start(requests)
 
     monkeypatch.setattr(start_payment, "_start", counted)
     step = {"address": "x", "nameless": False, "method": "qris"}

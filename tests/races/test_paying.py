@@ -10,7 +10,7 @@ import redis
 from django.db import IntegrityError
 
 from flashsale.gate import scripts
-from flashsale.life import ask_provider, cancel, confirm, refund, settle, start_payment, tick
+from flashsale.life import ask_provider, cancel, confirm, judge_payment, refund, settle, start_payment, tell_gate, tick
 from flashsale.models import (
     Cancellation,
     Contact,
@@ -65,15 +65,16 @@ class TestPayingTwiceAtOnce:
     def test_is_charged_twice_where_each_request_has_a_reference_of_its_own(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        numbers, judge = itertools.count(1), start_payment._judge
+        numbers, judge = itertools.count(1), judge_payment.judge
 
-        def anew(request: Any, digested: Any, known: Any, now: Any) -> Any:
-            then = judge(request, digested, known._replace(attempts={}), now)
-            if isinstance(then, start_payment._Fresh):
+        def anew(request: Any, known: Any, now: Any) -> Any:
+            then = judge(request, known._replace(attempts={}), now)
+            if isinstance(then, judge_payment.Fresh):
                 then.attempt.number = next(numbers)
+                return then._replace(had_attempts=True)
             return then
 
-        monkeypatch.setattr(start_payment, "_judge", anew)
+        monkeypatch.setattr(start_payment, "judge", anew)
         with dropped(PaymentAttempt, "one_open_attempt_per_reservation"):
             self._twice(monkeypatch)
             assert DemoCharge.objects.filter(state="paid").count() == 2
@@ -189,7 +190,7 @@ class TestACancellationThatOvertakesItsConfirmation:
     def _overtaken(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         """The order is cancelled. Redis gets the cancellation before the confirmation."""
         sale, (ani, _) = called("ani", "budi")
-        tell = settle.tell_gate
+        tell = tell_gate.tell_gate
 
         async def late(row: Reservation) -> None:
             await asyncio.to_thread(apart, end, row)
@@ -214,7 +215,7 @@ def test_an_order_is_confirmed_though_the_gate_is_filled_anew_before_it_hears(
     monkeypatch: pytest.MonkeyPatch, gate: redis.Redis
 ) -> None:
     sale, (ani, _) = called("ani", "budi")
-    tell = settle.tell_gate
+    tell = tell_gate.tell_gate
 
     async def late(row: Reservation) -> None:
         gate.flushall()

@@ -10,7 +10,7 @@ from django.db import Error
 from rest_framework.exceptions import ValidationError
 
 from flashsale.gate.client import GateDown
-from flashsale.life.start_payment import CallKey
+from flashsale.life.payment_request import CallKey
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
 from flashsale.web.api.confirm_once import confirm_once
