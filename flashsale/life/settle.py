@@ -41,7 +41,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from flashsale.books import call_keys, orders
@@ -160,14 +160,14 @@ def settle_all(answers: Sequence[Answer]) -> list[Settled | Exception]:
 def _settle_batch(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> "list[Settled | Exception]":
     try:
         return list(_decide(answers, owners))
-    except (IntegrityError, RefusedByBooks):
+    except (IntegrityError, DataError, RefusedByBooks):
         return [_settle_alone(answer, owners) for answer in answers]
 
 
 def _settle_alone(answer: Answer, owners: Mapping[str, uuid.UUID]) -> Settled | Exception:
     try:
         return _decide([answer], owners)[0]
-    except (IntegrityError, RefusedByBooks) as error:
+    except (IntegrityError, DataError, RefusedByBooks) as error:
         # The money is not lost: the attempt stays open, and the sweep comes back to it.
         log.exception("what the provider says about %s cannot be written", answer.reference)
         return error

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from flashsale.books import call_keys, orders
@@ -58,7 +58,7 @@ def _apart(waiting: Numbered) -> tuple[Numbered, Numbered]:
 def _start_batch(requests: Sequence[StartRequest]) -> Answers:
     try:
         return _start(requests)
-    except (IntegrityError, RefusedByBooks):
+    except (IntegrityError, DataError, RefusedByBooks):
         return [_start_alone(request) for request in requests]
 
 
@@ -69,15 +69,15 @@ def _start_alone(request: StartRequest) -> Started | Exception:
             return _start([request])[0]
         except RefusedByBooks as error:
             refused = Refused(error.outcome, error.detail)
-        except IntegrityError as error:
+        except (IntegrityError, DataError) as error:
             refused = error
             if "one_call_per_key" in str(error):
                 continue
-            try:
+            with suppress(IntegrityError, DataError):
                 refused = Refused(refusal_of(error))
-            except IntegrityError:
-                log.exception("a payment of reservation %s cannot start", request.reservation)
         break
+    if not isinstance(refused, Refused):
+        log.error("a payment of reservation %s cannot start: %r", request.reservation, refused)
     _bind_refused(request)
     return refused
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar
 
@@ -9,9 +10,12 @@ import pytest
 import redis
 from django.db import IntegrityError
 
-from flashsale.gate import scripts
+from flashsale.books import call_keys, orders
+from flashsale.gate import bridge, scripts
 from flashsale.life import ask_provider, cancel, confirm, judge_payment, refund, settle, start_payment, tell_gate, tick
+from flashsale.life.payment_request import CallKey, PaymentChoice, Started, StartRequest
 from flashsale.models import (
+    ApiCall,
     Cancellation,
     Contact,
     DemoCharge,
@@ -38,6 +42,7 @@ from tests.faults.steps import (
     pay,
     told,
 )
+from tests.life.buyers import buyer
 from tests.races.crowd import at_once, without
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -184,6 +189,46 @@ def test_money_of_a_declined_attempt_that_is_told_while_the_next_one_starts_goes
     assert list(charges) == [("paid", True), ("paid", False)]
     assert (Reservation.objects.get().state, Contact.objects.count()) == ("confirmed", 1)
     assert broken(sale) == money_astray() == []
+
+
+class TestARepeatWhileTheFirstRequestIsDeclined:
+    def _repeated(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """The repeat of a request waits for the lock of the reservation. Meanwhile its first attempt is declined."""
+        _, (ani, _) = called("ani", "budi")
+        held, lock = ani.reserve().id, orders.lock_reservations
+        call = CallKey(ani.channel.id, "one-key", "f" * 64)
+        choice = PaymentChoice(1_799_000, "qris", payments.DEMO_DECLINED)
+        request: dict[str, Any] = {"reservation": held, "channel": ani.channel.id, "buyer": buyer("ani")}
+        request["payment_choice"] = choice
+        ApiCall.objects.create(channel_id=ani.channel.id, key=call.key, fingerprint=call.fingerprint)
+
+        def late(ids: Any) -> Any:
+            monkeypatch.setattr(orders, "lock_reservations", lock)
+            with ThreadPoolExecutor(1) as thread:
+                first = thread.submit(apart, _word, bridge.run, confirm.confirm(**request, call=call))
+                assert first.result(timeout=20) is Outcome.PAYMENT_DECLINED
+            return lock(ids)
+
+        monkeypatch.setattr(orders, "lock_reservations", late)
+        return start_payment.start_all([StartRequest(**request, call=call)])[0]
+
+    def test_starts_a_second_attempt_where_the_call_is_read_before_the_lock(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = call_keys.bound_calls
+
+        def early(keys: Any) -> Any:
+            """What was there when the repeat came."""
+            return {key: call._replace(attempt="") for key, call in read(keys).items()}
+
+        monkeypatch.setattr(call_keys, "bound_calls", early)
+        assert isinstance(self._repeated(monkeypatch), Started)
+        assert PaymentAttempt.objects.count() == 2
+
+    def test_is_declined_like_the_first_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        refused = self._repeated(monkeypatch)
+        assert isinstance(refused, Refused)
+        assert (refused.outcome, PaymentAttempt.objects.count()) == (Outcome.PAYMENT_DECLINED, 1)
 
 
 class TestACancellationThatOvertakesItsConfirmation:
