@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.db import Error, InternalError, close_old_connections
+from django.db import Error, InternalError, connections
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -70,10 +70,10 @@ class Batcher(Generic[Item, Answer]):
                     with self._changed:
                         self._at_work -= 1
         finally:
-            close_old_connections()
+            connections.close_all()
 
     def _take_later(self) -> list[_Waiting]:
-        close_old_connections()
+        connections.close_all()
         return self._take(IDLE_S, last=True)
 
     def _take(self, seconds: float, *, last: bool = False) -> list[_Waiting]:
@@ -94,7 +94,7 @@ class Batcher(Generic[Item, Answer]):
                 log.exception("a batch of %s of %s failed", len(batch), self._name)
             failed = error if isinstance(error, Exception) else InternalError(repr(error))
             answers = [failed] * len(batch)
-            close_old_connections()
+            connections.close_all()
         # One wake-up for each event loop and batch, because a wake-up costs as much as an answer.
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Exception]]]
         by_loop = defaultdict(list)
