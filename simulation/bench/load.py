@@ -1,7 +1,8 @@
 """A load generator: `python -m simulation.bench.load`, a separate process that sends prepared requests.
 
-Each connection sends its next request when it has the answer to the last one. The process prints one JSON object. It
-does not need Django, sends only to the loopback address, and ends after the last request or when the time is over.
+Each connection sends its next request when it has the answer to the last one. With a rate, requests are sent at fixed
+times instead, and the latency of each counts from its time. The process prints one JSON object. It does not need
+Django, sends only to the loopback address, and ends after the last request or when the time is over.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,18 +49,26 @@ class LoadResult:
 
 
 def send(
-    *, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32, keep: bool = False
+    *,
+    port: int,
+    requests: Sequence[bytes],
+    seconds: float,
+    connections: int = 32,
+    keep: bool = False,
+    rate: float = 0,
 ) -> LoadResult:
     """Sends requests from a separate process: each once; a single request repeatedly until the time is over.
 
-    With `keep`, the result has the bodies of the answers, by the position of their request.
+    With `keep`, the result has the bodies of the answers, by the position of their request. `rate` is the number of
+    requests a second; 0: as fast as the answers come.
     """
     with (
         tempfile.NamedTemporaryFile(prefix="flashsale-requests-") as file,
         tempfile.NamedTemporaryFile(prefix="flashsale-answers-") as kept,
     ):
         _write(file, requests)
-        arguments = [str(port), str(connections), str(seconds), file.name, *(["--keep", kept.name] if keep else [])]
+        arguments = [str(port), str(connections), str(seconds), file.name, "--rate", str(rate)]
+        arguments += ["--keep", kept.name] if keep else []
         done = subprocess.run(
             [sys.executable, "-m", __name__, *arguments], check=True, capture_output=True, timeout=SECONDS_MAX + 30
         )
@@ -98,7 +107,7 @@ def _is_complete(received: bytes) -> bool:
 class Crowd:
     """The state that all connections share: the requests still to send, and the answers."""
 
-    def __init__(self, requests: Sequence[bytes], seconds: float, *, keep: bool) -> None:
+    def __init__(self, requests: Sequence[bytes], seconds: float, *, keep: bool, rate: float) -> None:
         self.answers: Counter[int] = Counter()
         self.times: list[float] = []
         self.kept: list[bytes] = []
@@ -106,10 +115,41 @@ class Crowd:
         self._requests = enumerate(itertools.repeat(requests[0]) if len(requests) == 1 else requests)
         self._ends = self.began + seconds
         self._keep = keep
+        self._rate = rate
+        self._sent = 0
+        # With a rate only: connections without a request, and requests without a connection.
+        self._free: list[Connection] = []
+        self._late: deque[tuple[int, bytes, float]] = deque()
 
-    def next(self) -> tuple[int, bytes] | None:
-        """The next request and its position; None when the time is over or all requests are sent."""
+    def serve(self, connection: "Connection") -> None:
+        """Gives a connection its next request. Closes it when the time is over or all requests are sent."""
+        if not self._rate:
+            request = self._next()
+            if request is None:
+                connection.close()
+            else:
+                connection.send(*request, time.perf_counter())
+        elif self._late:
+            connection.send(*self._late.popleft())
+        else:
+            self._free.append(connection)
+
+    def _next(self) -> tuple[int, bytes] | None:
         return next(self._requests, None) if time.perf_counter() < self._ends else None
+
+    async def keep_pace(self) -> None:
+        """Sends the requests at their times, then closes all connections."""
+        while (request := self._next()) is not None:
+            due, self._sent = self.began + request[0] / self._rate, self._sent + 1
+            await asyncio.sleep(due - time.perf_counter())
+            if self._free:
+                self._free.pop().send(*request, due)
+            else:
+                self._late.append((*request, due))
+        while self.answers.total() < self._sent and time.perf_counter() < self._ends + 10:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for connection in self._free:
+            connection.close()
 
     def record(self, number: int, answer: bytes, seconds: float) -> None:
         """Records a complete answer."""
@@ -127,43 +167,45 @@ class Connection(asyncio.Protocol):
         self._crowd = crowd
         self._received = b""
         self._number = 0
-        self._sent_at = 0.0
+        self._due = 0.0
         self._link = asyncio.Transport()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Sends the first request."""
+        """Asks for the first request."""
         self._link = cast("asyncio.Transport", transport)
-        self._send_next()
+        self._crowd.serve(self)
 
-    def _send_next(self) -> None:
-        next_request = self._crowd.next()
-        if next_request is None:
-            self._sent_at = 0.0
-            self._link.close()
-            return
-        self._number, request = next_request
-        self._sent_at = time.perf_counter()
+    def send(self, number: int, request: bytes, due: float) -> None:
+        """Sends a request. Its latency counts from `due` (time.perf_counter)."""
+        self._number, self._due = number, due
         self._link.write(request)
 
+    def close(self) -> None:
+        """Ends the connection."""
+        self._link.close()
+
     def data_received(self, data: bytes) -> None:
-        """Records an answer when it is complete, and sends the next request."""
+        """Records an answer when it is complete, and asks for the next request."""
         self._received += data
         if not _is_complete(self._received):
             return
-        self._crowd.record(self._number, self._received, time.perf_counter() - self._sent_at)
-        self._received = b""
-        self._send_next()
+        self._crowd.record(self._number, self._received, time.perf_counter() - self._due)
+        self._received, self._due = b"", 0.0
+        self._crowd.serve(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         """Counts status 0 if the connection ends before the answer is complete."""
-        if self._sent_at:
+        if self._due:
             self._crowd.answers[0] += 1
         self.gone.set_result(None)
 
 
-async def _visit(port: int, connections: int, crowd: Crowd) -> None:
+async def _visit(port: int, connections: int, crowd: Crowd, *, paced: bool) -> None:
     loop = asyncio.get_running_loop()
     made = [await loop.create_connection(lambda: Connection(crowd), HOST, port) for _ in range(connections)]
+    if paced:
+        crowd.began = time.perf_counter()
+        await crowd.keep_pace()
     await asyncio.wait_for(asyncio.gather(*(visitor.gone for _, visitor in made)), SECONDS_MAX + 10)
 
 
@@ -171,15 +213,16 @@ def main() -> None:
     """Sends the requests in the file and prints the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
-    parser.add_argument("connections", type=int, choices=range(1, 257), metavar="connections")
+    parser.add_argument("connections", type=int, choices=range(1, 1025), metavar="connections")
     parser.add_argument("seconds", type=float)
     parser.add_argument("requests", type=Path)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--rate", type=float, default=0)
     arguments = parser.parse_args()
     requests = _read(arguments.requests)
-    crowd = Crowd(requests, min(arguments.seconds, SECONDS_MAX), keep=arguments.keep is not None)
+    crowd = Crowd(requests, min(arguments.seconds, SECONDS_MAX), keep=arguments.keep is not None, rate=arguments.rate)
     before = time.process_time()
-    uvloop.run(_visit(arguments.port, arguments.connections, crowd))
+    uvloop.run(_visit(arguments.port, arguments.connections, crowd, paced=arguments.rate > 0))
     seconds, times = time.perf_counter() - crowd.began, sorted(crowd.times) or [0.0]
     result = {"answers": crowd.answers, "seconds": seconds, "cpu_s": time.process_time() - before}
     result |= {f"p{percent}": times[len(times) * percent // 100] * 1000 for percent in (50, 95, 99)}

@@ -65,6 +65,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--orders", type=int, default=2000, help="orders in the measurement `confirm` (default: %(default)s)"
         )
+        parser.add_argument(
+            "--clients",
+            type=int,
+            default=confirm.CLIENTS,
+            help="connections at once in the measurement `confirm` (default: %(default)s)",
+        )
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, **options: Any) -> None:
@@ -120,7 +126,9 @@ def _measure(servers: IsolatedServers, options: dict[str, Any], console: Console
         (
             {"confirm"},
             f"paying, with a gateway that takes {options['gateway_ms']} ms",
-            lambda: confirm.confirmations(servers, gateway_ms=options["gateway_ms"], orders=options["orders"]),
+            lambda: confirm.confirmations(
+                servers, gateway_ms=options["gateway_ms"], orders=options["orders"], clients=options["clients"]
+            ),
         ),
         ({"review"}, f"a review of {review.ORDERS:,} orders", review.scoring),
     ]
