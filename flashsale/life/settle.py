@@ -37,7 +37,7 @@ Money that goes back is a row of its own: `refund.py` sends it. A cancellation m
 import logging
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -47,7 +47,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from flashsale.books.batcher import Batcher
-from flashsale.books.refunds import add_refunds
+from flashsale.books.events import NewEvent, of_order, of_payment, record
+from flashsale.books.refunds import add_refunds, withdraw_refunds
 from flashsale.books.reservations import RefusedByBooks, advance_units, claim_slots, lock_sale
 from flashsale.books.rows import update
 from flashsale.gate import scripts
@@ -71,12 +72,12 @@ from flashsale.models import (
     Unit,
 )
 from flashsale.providers import payments
+from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
 from flashsale.rules.states import (
     ENDED_UNPAID,
     AttemptState,
     RefundReason,
-    RefundState,
     ReservationState,
     SaleState,
     StandingState,
@@ -168,10 +169,15 @@ _settling: Batcher[Answer, Settled] = Batcher("settle-payments", settle_all)
 
 
 class _Change(NamedTuple):
-    """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted."""
+    """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted.
+
+    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it.
+    """
 
     row: Reservation
     attempt: PaymentAttempt
+    was: str = ""
+    retaken: bool = False
     buys: bool = False
     drops: bool = False
     refunds: tuple[tuple[RefundReason, Decimal], ...] = ()
@@ -190,8 +196,9 @@ def _decide(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> list[
             if _is_late(row, attempt, standing):
                 settled.append(Settled(row, attempt, is_late=True))
                 continue
+            was = attempt.state
             if change := _judge(row, attempt, standing, now):
-                changes.append(change)
+                changes.append(change._replace(was=was))
             settled.append(Settled(row, attempt))
         _write(changes, now)
     return settled
@@ -289,11 +296,19 @@ def _write(changes: Sequence[_Change], now: datetime) -> None:
     )
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
     _forget_buyers([change.row for change in changes if change.drops])
+    record([event for change in changes for event in _events(change)], now)
     add_refunds([(change.attempt, why, amount) for change in changes for why, amount in change.refunds], now)
     reversed_ones = [change.attempt.pk for change in changes if change.attempt.state == AttemptState.REVERSED]
     if reversed_ones:
-        Refund.objects.filter(attempt__in=reversed_ones, state=RefundState.DUE).update(
-            state=RefundState.WITHDRAWN, next_look_at=None, settled_at=now
+        withdraw_refunds(Refund.objects.filter(attempt__in=reversed_ones), now)
+
+
+def _events(change: _Change) -> Iterator[NewEvent]:
+    if change.attempt.state != change.was:
+        yield of_payment(change.attempt)
+    if change.buys:
+        yield of_order(
+            change.row, EventType.RESERVATION_RESTORED if change.retaken else EventType.RESERVATION_CONFIRMED
         )
 
 
@@ -375,8 +390,9 @@ def _decide_late(reference: str, standing: payments.Standing, epoch: int, units:
         else:
             row.unpaid_holds.all().delete()
             row.state = ReservationState.HELD
+    retaken = row.state == ReservationState.HELD
     change = _take_money(row, attempt, standing, now)
-    _write([change], now)
+    _write([change._replace(retaken=retaken)], now)
     return Settled(row, attempt)
 
 

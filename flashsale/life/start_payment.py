@@ -16,6 +16,7 @@ from typing import NamedTuple
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from flashsale.books.events import of_payment, record
 from flashsale.books.reservations import RefusedByBooks, SlotRequest, claim_slots, refusal_of
 from flashsale.books.rows import insert, update
 from flashsale.books.terms import terms_of
@@ -473,6 +474,7 @@ def _write(fresh: Sequence[_Fresh]) -> None:
             "provider_id", "next_look_at", "made_at",
         )  # fmt: skip
         insert(PaymentAttempt, {name: [getattr(attempt, name) for attempt in attempts] for name in fields})
+        record([of_payment(attempt) for attempt in attempts], attempts[0].made_at)
     bound = [(one.request.call, one.attempt.reference) for one in fresh if isinstance(one.request.call, int)]
     if bound:
         update(ApiCall, "id", {"id": [id_ for id_, _ in bound], "attempt": [name for _, name in bound]})
