@@ -16,13 +16,18 @@ PEOPLE = timedelta(days=1)
 
 
 class Change(NamedTuple):
-    """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted."""
+    """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted.
+
+    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it.
+    """
 
     row: Reservation
     attempt: PaymentAttempt
     buys: bool = False
     drops: bool = False
     refunds: tuple[tuple[RefundReason, Decimal], ...] = ()
+    was: str = ""
+    retaken: bool = False
 
 
 def _is_exact(attempt: PaymentAttempt, standing: payments.Standing) -> bool:

@@ -37,7 +37,7 @@ Money that goes back is a row of its own: `refund.py` sends it. A cancellation m
 import logging
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -46,8 +46,9 @@ from django.utils import timezone
 
 from flashsale.books import call_keys, orders
 from flashsale.books.batcher import Batcher
+from flashsale.books.events import NewEvent, of_order, of_payment, record
 from flashsale.books.orders import OrderedUnit, Place
-from flashsale.books.refunds import add_refunds
+from flashsale.books.refunds import add_refunds, withdraw_refunds
 from flashsale.books.reservations import RefusedByBooks, advance_units, claim_slots, lock_sale
 from flashsale.books.rows import update
 from flashsale.gate import scripts
@@ -61,8 +62,9 @@ from flashsale.life.sale_card import card_of
 from flashsale.life.tell_gate import tell_gate
 from flashsale.models import Contact, LimitSlot, PaymentAttempt, Refund, Reservation, Trait
 from flashsale.providers import payments
+from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
-from flashsale.rules.states import AttemptState, RefundState, ReservationState, SaleState, UnitState
+from flashsale.rules.states import AttemptState, ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
 # So long Redis keeps retaken units, until PostgreSQL has committed them. Much longer than a commit takes.
@@ -186,11 +188,11 @@ def _decide(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> list[
         for at, answer in enumerate(answers):
             row, attempt = rows[owners[answer.reference]], attempts[answer.reference]
             attempt.reservation = row
-            late = is_late(row, attempt, answer.standing)
+            late, was = is_late(row, attempt, answer.standing), attempt.state
             settled.append(Settled(row, attempt, is_late=late))
             change = None if late else judge_standing(row, attempt, answer.standing, now)
             if change:
-                changes.append(change)
+                changes.append(change._replace(was=was))
                 if answer.reply and not change.drops and not change.refunds:
                     replies.append((at, answer.reply, change))
         units, places = orders.units_of([change.row.pk for change in changes])
@@ -245,11 +247,19 @@ def _write(changes: Sequence[Change], units: Mapping[uuid.UUID, Sequence[Ordered
     )
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
     _forget_buyers([change.row for change in changes if change.drops])
+    record([event for change in changes for event in _events(change)], now)
     add_refunds([(change.attempt, why, amount) for change in changes for why, amount in change.refunds], now)
     reversed_ones = [change.attempt.pk for change in changes if change.attempt.state == AttemptState.REVERSED]
     if reversed_ones:
-        Refund.objects.filter(attempt__in=reversed_ones, state=RefundState.DUE).update(
-            state=RefundState.WITHDRAWN, next_look_at=None, settled_at=now
+        withdraw_refunds(Refund.objects.filter(attempt__in=reversed_ones), now)
+
+
+def _events(change: Change) -> Iterator[NewEvent]:
+    if change.attempt.state != change.was:
+        yield of_payment(change.attempt)
+    if change.buys:
+        yield of_order(
+            change.row, EventType.RESERVATION_RESTORED if change.retaken else EventType.RESERVATION_CONFIRMED
         )
 
 
@@ -327,6 +337,7 @@ def _decide_late(reference: str, standing: payments.Standing, epoch: int, units:
         else:
             row.unpaid_holds.all().delete()
             row.state = ReservationState.HELD
-    change = take_money(row, attempt, standing, now)
+    retaken = row.state == ReservationState.HELD
+    change = take_money(row, attempt, standing, now)._replace(retaken=retaken)
     _write([change], orders.units_of([row.pk])[0], now)
     return Settled(row, attempt)

@@ -12,6 +12,7 @@ from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from flashsale.books import call_keys, orders
+from flashsale.books.events import of_payment, record
 from flashsale.books.reservations import RefusedByBooks, claim_slots, refusal_of
 from flashsale.books.rows import insert
 from flashsale.life.buyer_digests import slot_requests
@@ -193,3 +194,4 @@ def _write(fresh: Sequence[Fresh]) -> None:
             "provider_id", "next_look_at", "made_at",
         )  # fmt: skip
         insert(PaymentAttempt, {name: [getattr(attempt, name) for attempt in attempts] for name in fields})
+        record([of_payment(attempt) for attempt in attempts], attempts[0].made_at)
