@@ -18,6 +18,7 @@ from flashsale.books.batcher import Batcher
 from flashsale.models import DemoCharge
 from flashsale.providers.payments.base import (
     Attempt,
+    Checked,
     Hint,
     Instructions,
     Method,
@@ -76,6 +77,10 @@ class DemoProvider:
     async def look_refund(self, back: RefundRequest) -> RefundStanding:
         """Confirmed, because the demo refunds at once."""
         return await self.refund(back)
+
+    async def check(self) -> Checked:
+        """Nothing to check."""
+        return Checked("the demo's bank, which takes no money")
 
     def pay(self, *, reference: str) -> Charge:
         """Pays a pending charge, as the buyer does in the app of their bank."""
