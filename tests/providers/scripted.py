@@ -53,7 +53,7 @@ def scripted(certificate: Certificate | None = None) -> Iterator[Scripted]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802 - the base class asks for this name
+        def do_POST(self) -> None:
             text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             answer = script._next(Asked(self.command, self.path, dict(self.headers), json.loads(text or b"null")))
             if answer is None:
