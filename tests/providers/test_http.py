@@ -66,7 +66,7 @@ def test_an_error_with_a_body_is_an_answer_because_the_provider_says_what_it_mea
 def test_what_is_no_answer_leaves_unknown_what_happened(
     server: Scripted, body: bytes, status: int, headers: dict[str, str], word: str
 ) -> None:
-    server.add(body, status, **headers)
+    server.add(body, status, lambda: None, **headers)
     with pytest.raises(ProviderDown, match=word):
         call(server.url)
     assert len(server.asked) == 1

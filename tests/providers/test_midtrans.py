@@ -189,7 +189,7 @@ def test_a_charge_says_what_the_method_needs_and_the_buyer_gets_what_they_need(
 ) -> None:
     server.add(said("pending", "201", **answer))
     standing = bridge.run(midtrans.begin(asked(method)))
-    assert (standing.state, standing.provider_id, standing.paid) == ("waiting", "t-1", 0)
+    assert (standing.state, standing.provider_id) == ("waiting", "t-1")
     assert standing.instructions == shown
     (request,) = server.asked
     assert (request.method, request.path) == ("POST", "/v2/charge")
@@ -280,14 +280,28 @@ def test_a_lost_answer_comes_back_with_the_same_key(midtrans: Midtrans, server: 
     assert charges[0].fields["transaction_details"] == charges[1].fields["transaction_details"]
 
 
-def test_a_lost_answer_that_is_too_old_to_come_back_leaves_the_payment_waiting(
+def began(ago: timedelta) -> dict[str, Any]:
+    at = timezone.now().astimezone(words.ZONE) - ago
+    return said("pending", "201", transaction_time=at.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def test_a_lost_answer_that_does_not_come_back_is_closed_so_that_the_buyer_chooses_again(
     midtrans: Midtrans, server: Scripted
 ) -> None:
-    server.add(said("pending", "201"))
-    server.add(code("406"))
-    server.add(said("pending", "201"))
+    old = began(timedelta(minutes=2))
+    for answer in (old, code("406"), old, said("expire", "407")):
+        server.add(answer)
+    assert bridge.run(midtrans.begin(asked(fresh=False))).state == "closed"
+    assert server.asked[-1].path == f"/v2/{REFERENCE}/expire"
+
+
+def test_a_code_that_another_process_may_be_about_to_show_is_not_closed(midtrans: Midtrans, server: Scripted) -> None:
+    young = began(timedelta(seconds=5))
+    for answer in (young, code("406"), young):
+        server.add(answer)
     standing = bridge.run(midtrans.begin(asked(fresh=False)))
-    assert (standing.state, standing.instructions) == ("waiting", None)
+    # Without an id of the provider the next call asks for the code again.
+    assert (standing.state, standing.instructions, standing.provider_id) == ("waiting", None, "")
 
 
 @pytest.mark.parametrize(
@@ -309,7 +323,7 @@ def test_an_order_id_that_is_used_is_looked_at(midtrans: Midtrans, server: Scrip
     assert bridge.run(midtrans.begin(asked())).state == "paid"
     server.add(code("406"))
     server.add(code("404"))
-    with pytest.raises(ProviderDown, match="knows and does not know"):
+    with pytest.raises(ProviderDown, match="is used, and that it is unknown"):
         bridge.run(midtrans.begin(asked()))
 
 

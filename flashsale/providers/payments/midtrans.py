@@ -7,7 +7,8 @@ What is special, and where it is handled:
 - A charge for an order id that has expired or was cancelled makes a second code that can be paid. So `begin` looks
   first, and charges only what Midtrans does not know.
 - The status of a QRIS or GoPay payment does not show its code again. A second charge with the same Idempotency-Key
-  gives the first answer for five minutes; later it is refused with 406. So a lost answer comes back.
+  gives the first answer for five minutes; later, and after an error, it is refused with 406. So a lost answer comes
+  back, or its payment is closed.
 - The signature of a notification does not cover the state. So a notification is a hint only.
 - `expire` answers 407 when it succeeds, and 412 when the payment is over: then only a look tells how it ended.
 - On a page of Snap a buyer whose card was denied may try another one. So a card waits until its page is closed.
@@ -57,6 +58,7 @@ from flashsale.rules.states import StandingState
 
 # A code that ends sooner is not asked for again: between the look and the charge it could expire and be made anew.
 RECOVERABLE_S = 60
+LOST_AFTER = timedelta(minutes=1)
 SNAP_PAGE_MINUTES_MIN = 5
 
 
@@ -90,10 +92,7 @@ class Midtrans:
             return known
         said = await (self._open_page(asked) if asked.method == words.CARD else self._charge(asked))
         if said.code == words.USED:
-            known = await self.look(asked)
-            if known.state is StandingState.UNKNOWN:
-                raise ProviderDown(f"Midtrans knows and does not know the order id: {said.why}")
-            return known
+            return await self._used(asked)
         if said.code in words.NEVER:
             raise ProviderRefuses(said.why)
         if asked.method == words.CARD:
@@ -185,6 +184,20 @@ class Midtrans:
         except ProviderDown as error:
             return Checked(where, [str(error)])
         return Checked(where, [] if said.code == words.UNKNOWN else [said.why], said.clock)
+
+    async def _used(self, asked: Attempt) -> Standing:
+        """How an order id stands that cannot be charged, because it was.
+
+        A code that got lost is closed, so that its buyer may choose again. A young one is not: another process may be
+        about to show it.
+        """
+        said = await self._status(asked)
+        if said.code == words.UNKNOWN:
+            raise ProviderDown("Midtrans says of an order id that it is used, and that it is unknown.")
+        known = standing_of(said, asked)
+        began = words.moment(said.fields.get("transaction_time"))
+        old = began is not None and (said.clock or timezone.now()) - began > LOST_AFTER
+        return await self.close(asked) if old and _lost(asked, known) else known
 
     async def _charge(self, asked: Attempt) -> Said:
         offer = words.OFFERS[asked.method]

@@ -57,8 +57,11 @@ def standing_of(said: Said, asked: Attempt) -> Standing:
         raise ProviderDown(f"Midtrans answers {said.why}, of {fields.get('order_id')}: {said.word or 'no state'}")
     state = _state(said, asked)
     shown = _instructions(fields, asked) if state is StandingState.WAITING else None
-    own = asked.provider_id if asked.method == words.CARD else ""
-    found = Standing(state, own or str(fields.get("transaction_id", ""))[:120], instructions=shown)
+    name = str(fields.get("transaction_id", ""))[:120]
+    if asked.method == words.CARD or (state is StandingState.WAITING and shown is None):
+        # A card is known by the token of its page. A payment whose code we never got has no id, so `begin` asks again.
+        name = asked.provider_id or (name if state is not StandingState.WAITING else "")
+    found = Standing(state, name, instructions=shown)
     if state is not StandingState.PAID:
         return found
     amount = amount_of(fields)
