@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from simulation.gateways.client import Gateway
 
-
 # 10 o'clock in Jakarta.
 START = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
 AMOUNT = 1_799_000
@@ -143,7 +142,7 @@ def request(
     elif channel == "OVO":
         properties = {"account_mobile_number": "+628123456789"}
     elif channel != "QRIS":
-        properties = {name: "https://shop.example/" for name in ("success_return_url", "failure_return_url")}
+        properties = dict.fromkeys(("success_return_url", "failure_return_url"), "https://shop.example/")
     body = {
         "reference_id": reference, "type": "PAY", "country": "ID", "currency": "IDR", "request_amount": amount,
         "capture_method": "AUTOMATIC", "channel_code": channel, "channel_properties": properties, **more,

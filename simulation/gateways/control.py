@@ -9,6 +9,7 @@ from aiohttp import web
 
 from simulation.gateways.faults import Fault, Operation, Rule
 from simulation.gateways.gateway import Gateway
+from simulation.gateways.ledger import Full
 from simulation.gateways.payments import Pay, Payment, Refused
 from simulation.gateways.webhooks import Webhook
 
@@ -176,7 +177,7 @@ def _answers(
         try:
             asked = dict(request.query) if request.method == "GET" else await request.json()
             return web.json_response(await handle(asked))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, Full) as error:
             return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
 
     return answer

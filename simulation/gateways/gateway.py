@@ -14,7 +14,8 @@ from simulation.gateways.ledger import Entry, Full, Ledger
 from simulation.gateways.payments import Answer, Arrival, Call, Pay, Payment, Refused, Route
 from simulation.gateways.webhooks import Post, Schedule, Webhook, check_address
 
-PAYMENTS_MAX = 200_000
+# confirm_s: after how many seconds of its clock a bank answers about a refund.
+COMMON = {"notify_url": "", "confirm_s": 60.0, "payments_max": 200_000}
 PACE_WINDOW = timedelta(minutes=1)
 
 
@@ -44,7 +45,7 @@ class Gateway(ABC):
         self.by_reference: defaultdict[str, list[Payment]] = defaultdict(list)
         self.by_code: dict[str, Payment] = {}
         self.calls: Counter[str] = Counter()
-        self.settings: dict[str, Any] = {"notify_url": "", "confirm_s": 60.0, **self.defaults, **self._given}
+        self.settings: dict[str, Any] = {**COMMON, **self.defaults, **self._given}
         self._windows: dict[str, tuple[datetime, int]] = {}
 
     async def start_over(self) -> None:
@@ -125,12 +126,16 @@ class Gateway(ABC):
 
     def add(self, payment: Payment) -> None:
         """Keeps a new payment, which expires in its time. Raises Full."""
-        if len(self.payments) >= PAYMENTS_MAX:
-            raise Full(f"The simulator has {PAYMENTS_MAX:,} payments. Reset it.")
+        self.check_room(len(self.payments))
         self.payments[payment.id] = payment
         self.by_reference[payment.reference].append(payment)
         self.by_code.update({code.value: payment for code in payment.codes})
         self.agenda.at(payment.expires, partial(self._time_is_over, payment))
+
+    def check_room(self, count: int) -> None:
+        """Raises Full when there are as many payments or pages as the simulator keeps."""
+        if count >= self.settings["payments_max"]:
+            raise Full(f"The simulator keeps {self.settings['payments_max']:,}. Reset it, or raise `payments_max`.")
 
     def _time_is_over(self, payment: Payment) -> None:
         if self.is_open(payment):

@@ -17,9 +17,8 @@ from typing import Any
 from simulation.gateways import midtrans_charge, midtrans_pages, midtrans_refunds
 from simulation.gateways.codes import digits, qr_string
 from simulation.gateways.faults import Fault, Operation, Rule
-from simulation.gateways.gateway import PAYMENTS_MAX, Gateway
+from simulation.gateways.gateway import Gateway
 from simulation.gateways.idempotency import Keys
-from simulation.gateways.ledger import Full
 from simulation.gateways.midtrans_charge import Wrong
 from simulation.gateways.midtrans_documents import (
     amount,
@@ -166,8 +165,7 @@ class Midtrans(Gateway):
             self._check_unused(page.order_id)
         except Wrong as wrong:
             return Answer(400, {"error_messages": wrong.messages or [TEXTS[wrong.code]]})
-        if len(self.pages) >= PAYMENTS_MAX:
-            raise Full(f"The simulator has {PAYMENTS_MAX:,} pages. Reset it.")
+        self.check_room(len(self.pages))
         self.pages[url] = page
         self.agenda.at(page.expires + DAY, lambda: self._forget_page(url))
         return Answer(201, {"token": token, "redirect_url": url})
@@ -379,7 +377,7 @@ def _key(call: Call, route: Route) -> str:
     """The idempotency key of a call; "" if it has none that counts. A longer one is ignored."""
     key = call.headers.get("idempotency-key", "")
     transfer = call.body.get("bank_transfer")
-    bank = transfer.get("bank") if isinstance(transfer, dict) else ""
+    bank = str(transfer.get("bank")) if isinstance(transfer, dict) else ""
     counts = route.verb == "POST" and route.path.startswith("/v2/") and bank not in NO_IDEMPOTENCY_BANKS
     return key if counts and len(key) <= KEY_MAX else ""
 

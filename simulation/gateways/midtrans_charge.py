@@ -80,7 +80,7 @@ def read_expiry(asked: Mapping[str, Any], start: str, count: str, method: Method
     """Until when it can be paid. Raises Wrong."""
     if not asked or method.life_max is None:
         return now + method.life
-    unit = UNITS.get(asked.get("unit", "minute"))
+    unit = UNITS.get(str(asked.get("unit", "minute")))
     duration = asked.get(count)
     if unit is None or not isinstance(duration, int) or isinstance(duration, bool) or not 0 < duration < 10**8:
         raise Wrong("400", f"{count} must be a whole number above 0, and unit second, minute, hour or day")

@@ -39,7 +39,10 @@ async def _serve(gateway: Gateway, port: int, control_port: int) -> None:
             await runner.setup()
             await web.TCPSite(runner, HOST, at).start()
         print(f"{gateway.name} ready: API http://{HOST}:{port}, controls http://{HOST}:{control_port}", flush=True)
-        await ended.wait()
+        stopped = asyncio.create_task(ended.wait())
+        await asyncio.wait({keeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            keeper.result()  # what is due cannot be done any more: end with its error
     finally:
         keeper.cancel()
         await gateway.post.close()

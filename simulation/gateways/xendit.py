@@ -47,6 +47,7 @@ KINDS = {
 }
 TEST_MODE = "xnd_development"
 TEST_PACE = 60
+LIVE_PACE = 600
 
 
 def _repeats(status: int) -> int:
@@ -65,12 +66,11 @@ class Xendit(Gateway):
     reference_field = "reference_id"
     schedule = Schedule((15 * MINUTE, 45 * MINUTE, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR), _repeats, timeout_s=15.0)
     # nested_refunds: the webhook of a refund has `data` in `data`, as in the sample of the documents.
-    defaults = {"calls_a_minute": 600, "nested_refunds": True}
+    defaults = {"calls_a_minute": LIVE_PACE, "nested_refunds": True}
 
     def _empty(self) -> None:
         super()._empty()
-        if self._test_mode:
-            self.settings["calls_a_minute"] = TEST_PACE
+        self._set_pace()
         self._keys = Keys(DAY, _error("REFUND_IN_PROGRESS"))
         self._refunds: dict[str, tuple[Payment, Refund]] = {}
         self._arrivals: dict[str, tuple[Payment, Arrival]] = {}
@@ -78,6 +78,15 @@ class Xendit(Gateway):
     @property
     def _test_mode(self) -> bool:
         return str(self.settings["key"]).startswith(TEST_MODE)
+
+    def _set_pace(self) -> None:
+        self.settings["calls_a_minute"] = TEST_PACE if self._test_mode else LIVE_PACE
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """See Gateway. Another key may mean another mode, which has its own pace."""
+        super().change(values)
+        if values.get("key") and "calls_a_minute" not in values:
+            self._set_pace()
 
     def routes(self) -> Sequence[Route]:
         """All endpoints."""

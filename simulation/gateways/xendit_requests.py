@@ -70,7 +70,7 @@ class Back(NamedTuple):
 
 def read_refund(body: Mapping[str, Any]) -> Back:
     """What a refund asks for. Raises Wrong."""
-    request, reason = body.get("payment_request_id"), body.get("reason")
+    request, reason = body.get("payment_request_id"), str(body.get("reason"))
     if not isinstance(request, str) or not request:
         raise Wrong("API_VALIDATION_ERROR", "payment_request_id is required")
     if reason not in REASONS:
@@ -78,7 +78,7 @@ def read_refund(body: Mapping[str, Any]) -> Back:
     if body.get("currency", "IDR") != "IDR":
         raise Wrong("API_VALIDATION_ERROR", "currency must be IDR")
     amount = _amount(body["amount"], "amount") if "amount" in body else None
-    return Back(request, _reference(body), amount, str(reason))
+    return Back(request, _reference(body), amount, reason)
 
 
 def utc(at: datetime) -> str:
