@@ -377,9 +377,11 @@ def _method(row: Reservation, choice: PaymentChoice, now: datetime) -> tuple[pay
     names = row.channel.payment_accounts or row.sale.campaign.payment_accounts
     found = payments.method_of(choice.method, names=names)
     if found is None:
-        offered = payments.methods_of(names=names)
-        raise Refused(Outcome.MALFORMED, f"method: one of {', '.join(offered)}.")
+        offered = ", ".join(one.name for one in payments.methods_of(names=names))
+        raise Refused(Outcome.MALFORMED, f"method: one of {offered}.")
     account, method = found
+    if method.needs_instrument and not choice.instrument:
+        raise Refused(Outcome.MALFORMED, f"instrument: {method.name} needs the provider's token of the card.")
     is_partner = account.account == payments.PartnerProvider.account
     if is_partner and not payments.PartnerProvider.is_reference(choice.instrument):
         raise Refused(

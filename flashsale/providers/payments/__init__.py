@@ -118,9 +118,13 @@ def account_of(name: str) -> PaymentProvider:
         raise ProviderDown(f"no payment account {name!r}: is it missing in FLASHSALE_PAYMENT_PROVIDER?") from error
 
 
-def methods_of(*, names: str) -> list[str]:
-    """The names of the methods that these accounts offer (see `method_of`)."""
-    return list(dict.fromkeys(method.name for account in _named(names) for method in account.methods()))
+def methods_of(*, names: str) -> list[Method]:
+    """The methods that these accounts offer (see `method_of`), each name once, of the first account that has it."""
+    found: dict[str, Method] = {}
+    for account in _named(names):
+        for method in account.methods():
+            found.setdefault(method.name, method)
+    return list(found.values())
 
 
 def _named(names: str) -> list[PaymentProvider]:

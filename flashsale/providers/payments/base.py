@@ -62,6 +62,11 @@ class Method(NamedTuple):
     partial: bool = True
     refund_within: timedelta | None = None
 
+    @property
+    def needs_instrument(self) -> bool:
+        """Whether the caller must bring the provider's token of a card. For other kinds the provider asks the buyer."""
+        return self.kind == "card"
+
 
 class Attempt(NamedTuple):
     """What we ask of a provider. `instrument` is its token of the buyer's card or wallet, "" where there is none.

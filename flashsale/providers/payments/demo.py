@@ -41,6 +41,8 @@ _STANDING = {
 class DemoProvider:
     """Pays every instrument except two: "demo-declined" is declined, and "demo-later" is paid later by the buyer.
 
+    Without an instrument the buyer pays later, too: the answer has a QR code or the number of a virtual account.
+
     Its accounts are rows of DemoCharge, because a bank remembers its charges. Callbacks are signed as in Standard
     Webhooks: HMAC-SHA256 over "id.timestamp.body", in base64 after "v1,".
     """
@@ -146,7 +148,7 @@ def _id(reference: str) -> str:
 
 def _begin_all(asked: Sequence[Attempt]) -> list[Standing]:
     """Stores the answers to new references, many at once, and returns what is stored."""
-    answers = {DEMO_DECLINED: Charge.DECLINED, DEMO_LATER: Charge.PENDING}
+    answers = {DEMO_DECLINED: Charge.DECLINED, DEMO_LATER: Charge.PENDING, "": Charge.PENDING}
     fresh = {
         one.reference: DemoCharge(
             reference=one.reference,

@@ -335,9 +335,12 @@ class ConfirmSerializer(StrictSerializer):
     )
     instrument = Text(
         max_length=CHARS_MAX,
+        required=False,
+        default="",
         help_text=(
-            "The payment provider's token. The demo declines demo-declined; for demo-later it calls back. With the "
-            "method partner: your reference of the payment, for one order only."
+            "The payment provider's token of a card. Leave it out for methods that the buyer pays elsewhere, like a QR "
+            "code or a virtual account: the answer has `instructions`. The demo declines demo-declined; for demo-later "
+            "it calls back. With the method partner: your reference of the payment, for one order only."
         ),
     )
 

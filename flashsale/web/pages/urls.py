@@ -5,7 +5,7 @@ from django.urls.converters import StringConverter
 
 from flashsale.life import sealed_links
 from flashsale.web.hot.http import CODE_PATTERN
-from flashsale.web.pages import codes, fairness_page, letter_pages, orders, plan_page, rule_set_page, sale_page
+from flashsale.web.pages import codes, fairness_page, letter_pages, orders, paying, plan_page, rule_set_page, sale_page
 
 
 class SaleCode(StringConverter):
@@ -54,6 +54,7 @@ urlpatterns = [
     path("s/<code:code>/confirm", orders.confirm, name="confirm"),
     path("s/<code:code>/release", orders.release, name="release"),
     path("s/<code:code>/order/<uuid:reservation>", orders.order, name="order"),
+    path("s/<code:code>/order/<uuid:reservation>/payment", paying.state, name="payment"),
     path("appeal", letter_pages.appeal, name="appeal"),
     path("invitation", letter_pages.invitation, name="invitation"),
     path("<letter:kind>/<sealed:token>", letter_pages.old_link),
