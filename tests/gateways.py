@@ -5,7 +5,8 @@ The fixtures `midtrans` and `xendit` (tests/conftest.py) give a `Gateway` that h
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection
@@ -80,6 +81,14 @@ def shop_server() -> Iterator[Shop]:
         server.shutdown()
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Waits at most 10 s for what another process or thread does."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline, "It does not happen."
+        time.sleep(0.005)
+
+
 class Answer(NamedTuple):
     """The answer of a gateway's API. The names of headers are in lower case."""
 
@@ -148,3 +157,21 @@ def request(
         "capture_method": "AUTOMATIC", "channel_code": channel, "channel_properties": properties, **more,
     }  # fmt: skip
     return call(xendit, "POST", "/v3/payment_requests", body)
+
+
+def request_id(xendit: Gateway, channel: str = "QRIS", **more: Any) -> str:
+    """Makes a payment request. Returns its id."""
+    return request(xendit, channel=channel, **more).body["payment_request_id"]
+
+
+def paid_request(xendit: Gateway, channel: str = "QRIS", issuer: str = "", **more: Any) -> str:
+    """Makes a payment request and pays it. Returns its id."""
+    name = request_id(xendit, channel, **more)
+    assert xendit.control.pay(xendit.control.codes("fs-1")[-1].value, issuer=issuer).accepted
+    return name
+
+
+def xendit_error(answer: Answer) -> tuple[int, str]:
+    """The HTTP status and the code of a refusal of Xendit, which has nothing else."""
+    assert set(answer.body) == {"error_code", "message"}
+    return answer.status, answer.body["error_code"]

@@ -16,13 +16,10 @@ from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import quote
 
 from simulation.gateways.faults import Fault, Operation
+from simulation.gateways.payments import MADE_UP_KEYS
 from simulation.processes import Process, free_port, wait_http
 
 ROOT = Path(__file__).resolve().parents[2]
-KEYS = {
-    "midtrans": ("SB-Mid-server-made-up-key-01", ""),
-    "xendit": ("xnd_production_made-up-key-01", "made-up-callback-token-01"),
-}
 
 
 class ControlRefused(RuntimeError):
@@ -69,7 +66,7 @@ class Sums(NamedTuple):
 class Webhook(NamedTuple):
     """One webhook: where it went, what it said, and the HTTP status of each try (0: no answer).
 
-    Without an address to send to, it is kept with no tries, so that a test can hand it over itself.
+    Without an address of this machine, it is kept with no tries, so that a test can hand it over itself.
     """
 
     number: int
@@ -279,16 +276,14 @@ class Gateway:
 
     def __init__(self, name: Literal["midtrans", "xendit"], *, log: Path, retry_scale: float = 1.0) -> None:
         self.name = name
-        self.key, self.token = KEYS[name]
+        self.key, self.token = MADE_UP_KEYS[name]
         self._port = free_port()
         control = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.control = GatewayControl(control)
         self._ready = f"http://127.0.0.1:{control}/clock"
         ports = ["--port", str(self._port), "--control-port", str(control), "--retry-scale", str(retry_scale)]
-        command = [sys.executable, "-m", f"simulation.gateways.{name}", *ports, "--key", self.key]
-        if self.token:
-            command += ["--token", self.token]
+        command = [sys.executable, "-m", f"simulation.gateways.{name}", *ports]
         self._process = Process(name=name, command=command, log=log, cwd=ROOT)
 
     @property

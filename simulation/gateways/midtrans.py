@@ -1,6 +1,6 @@
 """A simulated Midtrans: the Core API, payment pages (Snap) and notifications.
 
-    python -m simulation.gateways.midtrans --port 8101 --control-port 8102 --key SB-Mid-server-made-up-key-01
+    python -m simulation.gateways.midtrans --port 8101 --control-port 8102
 
 Our reading, where no document decides: money that comes late turns an expired or cancelled transaction into a
 settlement; money that comes twice adds up in `gross_amount`; a refund that fails leaves `refunds`; an idempotency key

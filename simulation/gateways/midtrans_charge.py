@@ -104,7 +104,7 @@ def addresses(headers: Mapping[str, str]) -> Addresses:
         if len(urls) > ADDRESSES_MAX:
             raise Wrong("400", f"{name} may have {ADDRESSES_MAX} addresses")
         try:
-            found.append([check_address(url) for url in urls])
+            found.append([check_address(url, anywhere=True) for url in urls])
         except ValueError as error:
             raise Wrong("400", str(error)) from error
     return Addresses(*found)

@@ -7,6 +7,12 @@ from typing import Any, NamedTuple
 
 from simulation.gateways.faults import Operation
 
+# The secret key that calls carry, and the token that webhooks carry where the gateway has one.
+MADE_UP_KEYS = {
+    "midtrans": ("SB-Mid-server-made-up-key-01", ""),
+    "xendit": ("xnd_production_made-up-key-01", "made-up-callback-token-01"),
+}
+
 
 class Method(NamedTuple):
     """A way to pay, as the gateway publishes it. Without `life_max`, the shop cannot set how long it may be paid.

@@ -9,6 +9,7 @@ from aiohttp import web
 from simulation.gateways.api import Api
 from simulation.gateways.control import Control
 from simulation.gateways.gateway import Gateway
+from simulation.gateways.payments import MADE_UP_KEYS
 
 HOST = "127.0.0.1"
 
@@ -18,8 +19,9 @@ def main(kind: type[Gateway]) -> None:
     parser = argparse.ArgumentParser(description=kind.__doc__)
     parser.add_argument("--port", type=int, required=True, help="the port of the API")
     parser.add_argument("--control-port", type=int, required=True, help="the port of the controls")
-    parser.add_argument("--key", required=True, help="the secret key that calls carry")
-    parser.add_argument("--token", default="", help="the secret that webhooks carry, where the gateway has one")
+    key, token = MADE_UP_KEYS[kind.name]
+    parser.add_argument("--key", default=key, help="the secret key that calls carry")
+    parser.add_argument("--token", default=token, help="the secret that webhooks carry, where the gateway has one")
     parser.add_argument("--notify-url", default="", help="where webhooks go; without it they are kept")
     parser.add_argument("--retry-scale", type=float, default=1.0, help="shortens the waits between repeats")
     given = parser.parse_args()

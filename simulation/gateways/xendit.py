@@ -1,6 +1,6 @@
 """A simulated Xendit: payment requests of version 3, refunds, and webhooks.
 
-    python -m simulation.gateways.xendit --port 8103 --control-port 8104 --key xnd_production_x --token y
+    python -m simulation.gateways.xendit --port 8103 --control-port 8104
 
 A key that begins with `xnd_development` is one of the test mode: 60 calls a minute, and `simulate` works.
 Our reading, where no document decides: QR codes and accounts wait as REQUIRES_ACTION; money that comes after a

@@ -9,7 +9,7 @@ import pytest
 
 from simulation.gateways.client import Gateway
 from simulation.gateways.faults import Fault
-from tests.gateways import AMOUNT, START, Answer, call, charge
+from tests.gateways import AMOUNT, START, Answer, call, charge, wait_until
 
 PAST = "2026-11-29 10:00:00"
 BANKS = {"bca": "12345", "bni": "988", "bri": "26215", "cimb": "1199"}
@@ -132,7 +132,7 @@ def test_the_items_must_sum_up_to_the_amount_and_may_have_a_discount(midtrans: G
 
 
 def test_bni_refuses_a_phone_that_does_not_begin_with_62_or_0(midtrans: Gateway) -> None:
-    bni = {"kind": "bank_transfer", "bank_transfer": {"bank": "bni"}}
+    bni: dict[str, Any] = {"kind": "bank_transfer", "bank_transfer": {"bank": "bni"}}
     assert refusal(charge(midtrans, **bni, customer_details={"phone": "812345678"})) == (200, "400")
     assert charge(midtrans, "fs-2", **bni, customer_details={"phone": "+62812345678"}).body["status_code"] == "201"
     assert charge(midtrans, "fs-3", **bni, customer_details={"phone": "0812345678"}).body["status_code"] == "201"
@@ -277,7 +277,11 @@ def test_only_successes_are_kept(midtrans: Gateway) -> None:
 
 
 def test_permata_has_no_idempotency(midtrans: Gateway) -> None:
-    permata = {"kind": "bank_transfer", "bank_transfer": {"bank": "permata"}, "headers": {"Idempotency-Key": "k"}}
+    permata: dict[str, Any] = {
+        "kind": "bank_transfer",
+        "bank_transfer": {"bank": "permata"},
+        "headers": {"Idempotency-Key": "k"},
+    }
     charge(midtrans, **permata)
     assert refusal(charge(midtrans, **permata)) == (200, "406")
 
@@ -288,8 +292,7 @@ def test_a_key_in_progress_gets_http_202(midtrans: Gateway) -> None:
     answers: list[Answer] = []
     slow = threading.Thread(target=lambda: answers.append(charge(midtrans, headers=key)))
     slow.start()
-    while not midtrans.control.codes("fs-1"):
-        pass
+    wait_until(lambda: bool(midtrans.control.codes("fs-1")))
     during = charge(midtrans, headers=key)
     slow.join()
     assert (during.status, during.body["status_code"]) == (202, "202")

@@ -11,7 +11,7 @@ from simulation.gateways.faults import Fault
 from tests.gateways import AMOUNT, START, Answer, call, charge
 
 DAY = timedelta(days=1)
-SHOPEE = {"qris": {"acquirer": "airpay shopee"}}
+SHOPEE: dict[str, Any] = {"qris": {"acquirer": "airpay shopee"}}
 WORKED_200 = (
     "ddb943f493d00030adf000a90a113e410df1581bb1c20957f3971757d47765d7"
     "bd3d2c369214e83cf9c5a6d7ddee710dd5af580e079102e05600c8c58bb71f04"

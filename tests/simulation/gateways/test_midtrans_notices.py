@@ -84,13 +84,26 @@ def test_a_charge_may_name_three_addresses_and_not_four(midtrans: Gateway, shop:
         assert charge(midtrans, f"fs-{number}", headers=headers).body["status_code"] == code
 
 
-@pytest.mark.parametrize(
-    "url", ["http://shop.example/", "ftp://127.0.0.1/", "127.0.0.1", "http://[", "http://10.0.0.1/"]
-)
-def test_the_simulator_calls_this_machine_alone(midtrans: Gateway, url: str) -> None:
-    assert charge(midtrans, headers={"X-Override-Notification": url}).body["status_code"] == "400"
+@pytest.mark.parametrize("url", ["http://shop.example/", "http://10.0.0.1/", "https://localhost.example/"])
+def test_the_simulator_keeps_what_is_not_for_this_machine(midtrans: Gateway, shop: Shop, url: str) -> None:
+    assert charge(midtrans, headers={"X-Override-Notification": url}).body["status_code"] == "201"
+    midtrans.control.advance(timedelta(days=1))
+    assert [(hook.url, hook.answers, hook.waiting) for hook in midtrans.control.webhooks()] == [(url, [], False)] * 2
+    assert shop.received == []
     with pytest.raises(ControlRefused, match="only http"):
         midtrans.control.notify(url)
+
+
+def test_a_redirect_to_another_machine_is_not_followed(midtrans: Gateway, shop: Shop) -> None:
+    shop.answers, shop.location = [307], "http://shop.example/"
+    charge(midtrans)
+    midtrans.control.delivered()
+    assert midtrans.control.webhooks("fs-1")[0].answers == [0]
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "127.0.0.1", "http://[", "http://"])
+def test_what_is_no_address_is_refused(midtrans: Gateway, url: str) -> None:
+    assert charge(midtrans, headers={"X-Override-Notification": url}).body["status_code"] == "400"
 
 
 def test_the_notices_of_an_order_come_in_their_order(midtrans: Gateway, shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""The simulated Xendit takes payment requests and refunds, and notifies, as its documents say."""
+"""The simulated Xendit takes payment requests, and notifies, as its documents say."""
 
 import re
 from collections.abc import Iterator
@@ -8,38 +8,14 @@ from typing import Any
 import pytest
 
 from simulation.gateways.client import Gateway, Sums
-from simulation.gateways.faults import Fault
-from tests.gateways import AMOUNT, START, Answer, Shop, call, request, shop_server
+from tests.gateways import AMOUNT, START, Shop, call, paid_request, request, request_id, shop_server, xendit_error
 
 DAY = timedelta(days=1)
 PREFIXES = {"BCA": "70017", "BNI": "8808", "BRI": "92001", "MANDIRI": "88908", "BSI": "9347", "PERMATA": "7293"}
-REFUNDABLE_APPS = ["DANA", "SHOPEEPAY", "OVO", "GOPAY", "CIMB", "PERMATA", "JENIUS", "BSI"]
-
-
-def made(xendit: Gateway, channel: str = "QRIS", **more: Any) -> str:
-    """Makes a payment request. Returns its id."""
-    return request(xendit, channel=channel, **more).body["payment_request_id"]
-
-
-def paid(xendit: Gateway, channel: str = "QRIS", issuer: str = "", **more: Any) -> str:
-    """Makes a payment request and pays it. Returns its id."""
-    name = made(xendit, channel, **more)
-    assert xendit.control.pay(xendit.control.codes("fs-1")[-1].value, issuer=issuer).accepted
-    return name
 
 
 def look(xendit: Gateway, name: str) -> dict[str, Any]:
     return call(xendit, "GET", f"/v3/payment_requests/{name}").body
-
-
-def refund(xendit: Gateway, name: str, headers: dict[str, str] | None = None, **more: Any) -> Answer:
-    body = {"payment_request_id": name, "reference_id": "r-1", "currency": "IDR", "reason": "CANCELLATION", **more}
-    return call(xendit, "POST", "/refunds", body, headers=headers)
-
-
-def refusal(answer: Answer) -> tuple[int, str]:
-    assert set(answer.body) == {"error_code", "message"}
-    return answer.status, answer.body["error_code"]
 
 
 @pytest.fixture(autouse=True)
@@ -86,20 +62,20 @@ def test_a_wallet_has_an_address(xendit: Gateway, wallet: str) -> None:
     (action,) = request(xendit, channel=wallet).body["actions"]
     assert (action["type"], action["descriptor"]) == ("REDIRECT_CUSTOMER", "WEB_URL")
     without = request(xendit, channel=wallet, channel_properties={})
-    assert refusal(without) == (400, "API_VALIDATION_ERROR")
+    assert xendit_error(without) == (400, "API_VALIDATION_ERROR")
 
 
 def test_ovo_asks_on_the_phone_of_the_buyer(xendit: Gateway) -> None:
     assert request(xendit, channel="OVO").body["actions"] == []
     assert xendit.control.pay(xendit.control.codes("fs-1")[0].value).state == "SUCCEEDED"
-    assert refusal(request(xendit, channel="OVO", channel_properties={})) == (400, "API_VALIDATION_ERROR")
+    assert xendit_error(request(xendit, channel="OVO", channel_properties={})) == (400, "API_VALIDATION_ERROR")
 
 
 def test_qris_refuses_a_time_to_pay_and_lives_48_hours(xendit: Gateway) -> None:
     answer = request(xendit, channel_properties={"expires_at": "2026-11-29T04:00:00Z"})
-    assert refusal(answer) == (400, "API_VALIDATION_ERROR")
+    assert xendit_error(answer) == (400, "API_VALIDATION_ERROR")
     assert xendit.control.codes("fs-1") == []
-    name = made(xendit)
+    name = request_id(xendit)
     xendit.control.advance(2 * DAY - timedelta(seconds=1))
     assert look(xendit, name)["status"] == "REQUIRES_ACTION"
     xendit.control.advance(timedelta(seconds=1))
@@ -108,7 +84,7 @@ def test_qris_refuses_a_time_to_pay_and_lives_48_hours(xendit: Gateway) -> None:
 
 @pytest.mark.parametrize(("channel", "seconds"), [("OVO", 55), ("DANA", 86400), ("LINKAJA", 1800), ("SHOPEEPAY", 1800)])
 def test_each_wallet_has_its_time(xendit: Gateway, channel: str, seconds: int) -> None:
-    name = made(xendit, channel)
+    name = request_id(xendit, channel)
     xendit.control.advance(timedelta(seconds=seconds - 1))
     assert look(xendit, name)["status"] == "REQUIRES_ACTION"
     xendit.control.advance(timedelta(seconds=1))
@@ -118,7 +94,7 @@ def test_each_wallet_has_its_time(xendit: Gateway, channel: str, seconds: int) -
 def test_a_virtual_account_takes_a_time_to_pay_in_utc(xendit: Gateway) -> None:
     account = {"display_name": "Shop"}
     bca = "BCA_VIRTUAL_ACCOUNT"
-    name = made(xendit, bca, channel_properties={**account, "expires_at": "2026-11-29T03:14:00Z"})
+    name = request_id(xendit, bca, channel_properties={**account, "expires_at": "2026-11-29T03:14:00Z"})
     xendit.control.advance(timedelta(minutes=14))
     assert look(xendit, name)["status"] == "EXPIRED"
     for wrong in ["2026-11-29T09:00:00", "soon", 5, "2026-11-29T03:00:00Z"]:
@@ -165,7 +141,7 @@ def test_an_amount_is_a_number_of_rupiah_within_the_bounds_of_its_channel(
     ],
 )
 def test_a_request_with_a_wrong_field_is_refused(xendit: Gateway, wrong: dict[str, Any]) -> None:
-    assert refusal(request(xendit, **wrong)) == (400, "API_VALIDATION_ERROR")
+    assert xendit_error(request(xendit, **wrong)) == (400, "API_VALIDATION_ERROR")
 
 
 def test_a_reference_may_have_255_characters(xendit: Gateway) -> None:
@@ -173,29 +149,29 @@ def test_a_reference_may_have_255_characters(xendit: Gateway) -> None:
 
 
 def test_what_is_unknown_has_a_code_of_its_own(xendit: Gateway) -> None:
-    assert refusal(request(xendit, channel="CARDS")) == (403, "CHANNEL_NOT_ACTIVATED")
-    assert refusal(call(xendit, "GET", "/v3/payment_requests/pr-1")) == (404, "DATA_NOT_FOUND")
-    assert refusal(call(xendit, "GET", "/v3/payments/py-1")) == (404, "DATA_NOT_FOUND")
-    assert refusal(call(xendit, "GET", "/refunds/rfd-1")) == (404, "DATA_NOT_FOUND")
-    assert refusal(call(xendit, "POST", "/v3/payment_requests/pr-1/cancel")) == (404, "DATA_NOT_FOUND")
-    assert refusal(call(xendit, "GET", "/v3/payment_requests?reference_id=fs-1")) == (404, "DATA_NOT_FOUND")
+    assert xendit_error(request(xendit, channel="CARDS")) == (403, "CHANNEL_NOT_ACTIVATED")
+    assert xendit_error(call(xendit, "GET", "/v3/payment_requests/pr-1")) == (404, "DATA_NOT_FOUND")
+    assert xendit_error(call(xendit, "GET", "/v3/payments/py-1")) == (404, "DATA_NOT_FOUND")
+    assert xendit_error(call(xendit, "GET", "/refunds/rfd-1")) == (404, "DATA_NOT_FOUND")
+    assert xendit_error(call(xendit, "POST", "/v3/payment_requests/pr-1/cancel")) == (404, "DATA_NOT_FOUND")
+    assert xendit_error(call(xendit, "GET", "/v3/payment_requests?reference_id=fs-1")) == (404, "DATA_NOT_FOUND")
 
 
 def test_a_call_needs_the_key_and_the_version(xendit: Gateway) -> None:
-    assert refusal(call(xendit, "GET", "/v3/payment_requests/x", key="other")) == (401, "INVALID_API_KEY")
+    assert xendit_error(call(xendit, "GET", "/v3/payment_requests/x", key="other")) == (401, "INVALID_API_KEY")
     old = {"api-version": "2022-07-31"}
-    assert refusal(call(xendit, "GET", "/v3/payment_requests/x", headers=old)) == (400, "API_VALIDATION_ERROR")
+    assert xendit_error(call(xendit, "GET", "/v3/payment_requests/x", headers=old)) == (400, "API_VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize(
     ("body", "wanted"), [(b"{", (400, "API_VALIDATION_ERROR")), (b" " * 70_000, (413, "PAYLOAD_TOO_LARGE"))]
 )
 def test_a_body_that_cannot_be_read_is_refused(xendit: Gateway, body: bytes, wanted: tuple[int, str]) -> None:
-    assert refusal(call(xendit, "POST", "/v3/payment_requests", body)) == wanted
+    assert xendit_error(call(xendit, "POST", "/v3/payment_requests", body)) == wanted
 
 
 def test_one_reference_may_have_two_live_codes_and_both_can_be_paid(xendit: Gateway) -> None:
-    first, second = made(xendit), made(xendit)
+    first, second = request_id(xendit), request_id(xendit)
     assert first != second
     codes = xendit.control.codes("fs-1")
     assert [xendit.control.pay(code.value).state for code in codes] == ["SUCCEEDED", "SUCCEEDED"]
@@ -203,7 +179,7 @@ def test_one_reference_may_have_two_live_codes_and_both_can_be_paid(xendit: Gate
 
 
 def test_a_payment_succeeds_with_a_capture_of_its_own(xendit: Gateway, shop: Shop) -> None:
-    name = paid(xendit)
+    name = paid_request(xendit)
     xendit.control.delivered()
     found = look(xendit, name)
     money = call(xendit, "GET", f"/v3/payments/{found['latest_payment_id']}").body
@@ -217,7 +193,7 @@ def test_a_payment_succeeds_with_a_capture_of_its_own(xendit: Gateway, shop: Sho
 
 
 def test_money_after_the_end_leaves_the_state_and_shows_in_the_payment(xendit: Gateway) -> None:
-    name = made(xendit)
+    name = request_id(xendit)
     xendit.control.advance(2 * DAY)
     code = xendit.control.codes("fs-1")[0].value
     assert xendit.control.pay(code).why == "closed: EXPIRED"
@@ -231,7 +207,7 @@ def test_money_after_the_end_leaves_the_state_and_shows_in_the_payment(xendit: G
 
 
 def test_a_second_payment_and_another_amount_are_payments_of_their_own(xendit: Gateway) -> None:
-    name = paid(xendit)
+    name = paid_request(xendit)
     first = look(xendit, name)["latest_payment_id"]
     assert xendit.control.pay(xendit.control.codes("fs-1")[0].value, amount=5, force=True).accepted
     found = look(xendit, name)
@@ -243,27 +219,27 @@ def test_a_second_payment_and_another_amount_are_payments_of_their_own(xendit: G
 
 
 def test_a_cancelled_request_takes_no_money_from_a_bank(xendit: Gateway) -> None:
-    name = made(xendit)
+    name = request_id(xendit)
     answer = call(xendit, "POST", f"/v3/payment_requests/{name}/cancel")
     assert (answer.status, answer.body["status"]) == (200, "CANCELED")
     assert xendit.control.pay(xendit.control.codes("fs-1")[0].value).why == "closed: CANCELED"
     again = call(xendit, "POST", f"/v3/payment_requests/{name}/cancel")
-    assert refusal(again) == (400, "INACTIVE_PAYMENT_REQUEST")
+    assert xendit_error(again) == (400, "INACTIVE_PAYMENT_REQUEST")
 
 
 def test_what_is_paid_cannot_be_cancelled(xendit: Gateway) -> None:
-    name = paid(xendit)
+    name = paid_request(xendit)
     answer = call(xendit, "POST", f"/v3/payment_requests/{name}/cancel")
-    assert refusal(answer) == (400, "INELIGIBLE_TRANSACTION_STATUS")
+    assert xendit_error(answer) == (400, "INELIGIBLE_TRANSACTION_STATUS")
     assert look(xendit, name)["status"] == "SUCCEEDED"
 
 
 def test_a_wallet_reports_a_failure_and_a_qr_code_does_not(xendit: Gateway) -> None:
-    name = made(xendit, "DANA")
+    name = request_id(xendit, "DANA")
     assert xendit.control.decline(xendit.control.codes("fs-1")[0].value).state == "FAILED"
     assert look(xendit, name)["failure_code"] == "DECLINED_BY_ISSUER"
     assert [hook.event for hook in xendit.control.webhooks("fs-1")] == ["payment.failure"]
-    made(xendit)
+    request_id(xendit)
     assert not xendit.control.decline(xendit.control.codes("fs-1")[1].value).accepted
 
 
@@ -275,7 +251,7 @@ def test_each_endpoint_takes_600_calls_a_minute_and_says_so(xendit: Gateway) -> 
     xendit.control.advance(timedelta(seconds=20))
     assert call(xendit, "GET", "/v3/payment_requests/x").status == 404
     over = call(xendit, "GET", "/v3/payment_requests/x")
-    assert refusal(over) == (429, "RATE_LIMIT_EXCEEDED")
+    assert xendit_error(over) == (429, "RATE_LIMIT_EXCEEDED")
     assert [over.headers[name] for name in names] == ["2", "0", "40.00"]
     assert request(xendit).status == 201
     xendit.control.advance(timedelta(seconds=40))
@@ -283,13 +259,13 @@ def test_each_endpoint_takes_600_calls_a_minute_and_says_so(xendit: Gateway) -> 
 
 
 def test_the_test_mode_takes_60_calls_a_minute_and_simulates_payments(xendit: Gateway) -> None:
-    name = made(xendit)
+    name = request_id(xendit)
     live = call(xendit, "POST", f"/v3/payment_requests/{name}/simulate", {"amount": AMOUNT})
-    assert refusal(live) == (404, "DATA_NOT_FOUND")
+    assert xendit_error(live) == (404, "DATA_NOT_FOUND")
     xendit.control.rotate(key="xnd_development_1")
     key = "xnd_development_1"
     wrong = call(xendit, "POST", f"/v3/payment_requests/{name}/simulate", {"amount": 5}, key=key)
-    assert refusal(wrong) == (400, "INVALID_VALUE_ERROR")
+    assert xendit_error(wrong) == (400, "INVALID_VALUE_ERROR")
     fine = call(xendit, "POST", f"/v3/payment_requests/{name}/simulate", {"amount": AMOUNT}, key=key)
     assert (fine.status, fine.body["status"], fine.headers["rate-limit-limit"]) == (200, "PENDING", "60")
     assert [hook.event for hook in xendit.control.webhooks("fs-1")] == ["payment.capture"]
@@ -297,7 +273,7 @@ def test_the_test_mode_takes_60_calls_a_minute_and_simulates_payments(xendit: Ga
 
 def test_a_webhook_has_six_repeats(xendit: Gateway, shop: Shop) -> None:
     shop.answers = [500] * 9
-    paid(xendit)
+    paid_request(xendit)
     xendit.control.delivered()
     waits = [15, 45, 120, 180, 360, 720]
     for number, minutes in enumerate(waits, start=1):
@@ -308,104 +284,3 @@ def test_a_webhook_has_six_repeats(xendit: Gateway, shop: Shop) -> None:
     xendit.control.advance(3 * DAY)
     assert len(shop.received) == 7
     assert len({one.body for one in shop.received}) == 1
-
-
-def test_a_refund_is_pending_until_the_bank_says(xendit: Gateway) -> None:
-    name = paid(xendit)
-    answer = refund(xendit, name, amount=AMOUNT)
-    wanted = (200, "PENDING", AMOUNT, "CANCELLATION", "r-1", None)
-    names = ("status", "amount", "reason", "reference_id", "failure_code")
-    assert (answer.status, *(answer.body[name] for name in names)) == wanted
-    assert xendit.control.ledger() == {"fs-1": Sums(AMOUNT, 0)}
-    assert refusal(refund(xendit, name, amount=1)) == (409, "REFUND_IN_PROGRESS")
-    xendit.control.advance(timedelta(minutes=1))
-    assert call(xendit, "GET", f"/refunds/{answer.body['id']}").body["status"] == "SUCCEEDED"
-    listed = call(xendit, "GET", f"/refunds?payment_request_id={name}").body["data"]
-    assert [row["id"] for row in listed] == [answer.body["id"]]
-    assert xendit.control.ledger() == {"fs-1": Sums(AMOUNT, AMOUNT)}
-    assert refusal(refund(xendit, name)) == (400, "REFUND_AMOUNT_EXCEEDED")
-
-
-def test_the_webhook_of_a_refund_has_data_in_data_and_its_amount_as_a_string(xendit: Gateway, shop: Shop) -> None:
-    refund(xendit, paid(xendit))
-    xendit.control.advance(timedelta(minutes=1))
-    outer = shop.bodies[-1]
-    assert (outer["event"], outer["data"]["event"]) == ("refund.succeeded", "refund.succeeded")
-    assert (outer["data"]["data"]["amount"], outer["data"]["data"]["status"]) == (str(AMOUNT), "SUCCEEDED")
-    xendit.control.reset()
-    xendit.control.settings(nested_refunds=False)
-    refund(xendit, paid(xendit))
-    xendit.control.advance(timedelta(minutes=1))
-    assert b'"amount": 1799000, "status": "SUCCEEDED"' in xendit.control.webhooks("fs-1")[-1].body
-
-
-def test_a_refund_may_fail(xendit: Gateway) -> None:
-    name = paid(xendit)
-    xendit.control.fault(Fault.REFUND_FAILS, fields={"failure_code": "ACCOUNT_NOT_FOUND"})
-    answer = refund(xendit, name)
-    xendit.control.advance(timedelta(minutes=1))
-    found = call(xendit, "GET", f"/refunds/{answer.body['id']}").body
-    assert (found["status"], found["failure_code"]) == ("FAILED", "ACCOUNT_NOT_FOUND")
-    assert xendit.control.webhooks("fs-1")[-1].event == "refund.failed"
-    assert xendit.control.ledger() == {"fs-1": Sums(AMOUNT, 0)}
-    assert refund(xendit, name).status == 200
-
-
-def test_the_key_of_a_refund_gives_the_same_answer(xendit: Gateway) -> None:
-    name = paid(xendit)
-    first = refund(xendit, name, {"idempotency-key": "k"}, amount=5)
-    xendit.control.advance(timedelta(minutes=1))
-    assert refund(xendit, name, {"idempotency-key": "k"}, amount=5).body == first.body
-    assert refund(xendit, name, amount=5).body["id"] != first.body["id"]
-    xendit.control.advance(timedelta(minutes=1))
-    assert xendit.control.ledger() == {"fs-1": Sums(AMOUNT, 10)}
-
-
-@pytest.mark.parametrize("channel", [*(f"{bank}_VIRTUAL_ACCOUNT" for bank in PREFIXES), "OVO", "ASTRAPAY"])
-def test_a_channel_without_refunds_refuses_them(xendit: Gateway, channel: str) -> None:
-    assert refusal(refund(xendit, paid(xendit, channel))) == (400, "REFUND_NOT_SUPPORTED")
-
-
-@pytest.mark.parametrize(("channel", "days"), [("QRIS", 7), ("DANA", 30), ("LINKAJA", 30), ("SHOPEEPAY", 365)])
-def test_a_refund_is_taken_within_the_window_of_its_channel(xendit: Gateway, channel: str, days: int) -> None:
-    name = paid(xendit, channel)
-    xendit.control.advance(days * DAY + timedelta(seconds=1))
-    assert refusal(refund(xendit, name)) == (400, "REFUND_NOT_SUPPORTED")
-    xendit.control.freeze(START + days * DAY)
-    assert refund(xendit, name).status == 200
-
-
-def test_linkaja_refunds_all_or_nothing(xendit: Gateway) -> None:
-    name = paid(xendit, "LINKAJA")
-    assert refusal(refund(xendit, name, amount=1)) == (400, "PARTIAL_REFUND_NOT_SUPPORTED")
-    assert refund(xendit, name).status == 200
-
-
-@pytest.mark.parametrize("app", [*REFUNDABLE_APPS, "LINKAJA", "BCA"])
-def test_a_qris_is_refunded_to_some_apps_only(xendit: Gateway, app: str) -> None:
-    answer = refund(xendit, paid(xendit, issuer=app))
-    assert answer.status == (200 if app in REFUNDABLE_APPS else 400)
-
-
-def test_a_refund_is_refused_for_its_own_reasons(xendit: Gateway) -> None:
-    unpaid = made(xendit)
-    assert refusal(refund(xendit, unpaid)) == (400, "INELIGIBLE_TRANSACTION_STATUS")
-    name = paid(xendit)
-    assert refusal(refund(xendit, name, amount=AMOUNT + 1)) == (400, "REFUND_AMOUNT_EXCEEDED")
-    assert refusal(refund(xendit, name, reason="BORED")) == (400, "API_VALIDATION_ERROR")
-    assert refusal(refund(xendit, name, currency="USD")) == (400, "API_VALIDATION_ERROR")
-    assert refusal(refund(xendit, name, amount="5")) == (400, "API_VALIDATION_ERROR")
-    assert refusal(refund(xendit, "pr-1")) == (404, "DATA_NOT_FOUND")
-    xendit.control.fault(Fault.REFUND_BALANCE)
-    assert refusal(refund(xendit, name)) == (400, "INSUFFICIENT_BALANCE")
-    xendit.control.advance(timedelta(minutes=1))
-    assert xendit.control.ledger() == {"fs-1": Sums(AMOUNT, 0)}
-
-
-def test_money_that_came_late_can_be_refunded(xendit: Gateway) -> None:
-    name = made(xendit)
-    xendit.control.advance(2 * DAY)
-    xendit.control.pay(xendit.control.codes("fs-1")[0].value, force=True)
-    assert refund(xendit, name).status == 200
-    xendit.control.advance(timedelta(minutes=1))
-    assert xendit.control.ledger() == {"fs-1": Sums(AMOUNT, AMOUNT)}
