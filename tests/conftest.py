@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -11,11 +12,13 @@ from django.db import connection
 from django.utils import translation
 
 from flashsale.gate import bridge
+from flashsale.life import send_codes
 from flashsale.providers import http
 from simulation.gateways.client import Gateway
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 from tests import guard, servers
+from tests.sent_codes import all_sent
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +39,26 @@ def _no_connection_to_a_provider_stays_open() -> Iterator[None]:
     """Closes what calls of providers left open, because Python warns about open connections when it ends."""
     yield
     bridge.run(http.close())
+
+
+@pytest.fixture(autouse=True)
+def _codes_go_out_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request for a code returns when the code has gone out, unless the test has the fixture `in_background`."""
+    if "in_background" in request.fixturenames:
+        return
+    accept = send_codes.accept
+
+    async def accept_and_send(**code: Any) -> send_codes.Standing:
+        result = await accept(**code)
+        await all_sent()
+        return result
+
+    monkeypatch.setattr(send_codes, "accept", accept_and_send)
+
+
+@pytest.fixture
+def in_background() -> None:
+    """Codes go out in the background, as they do in production."""
 
 
 @pytest.fixture(autouse=True)

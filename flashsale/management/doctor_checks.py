@@ -23,7 +23,8 @@ from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.management.database_roles import dangers
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
-from flashsale.providers import payments
+from flashsale.providers import messages, payments
+from flashsale.providers.messages import http
 from flashsale.providers.payments import account_settings
 
 FREE_MB = 500
@@ -102,6 +103,26 @@ def _mode() -> Check:
         "\n".join(found or [kind]),
         "in production no FLASHSALE_DEMO, no FLASHSALE_DEBUG, a payment provider of your own",
         "change the settings that are named; until then no server starts",
+    )
+
+
+def _codes() -> Check:
+    """The senders of one-time codes: their settings, and whether their gateways can be reached. Sends nothing."""
+    names = messages.senders_to_phones()
+    found, unreachable = f"to phones: {', then '.join(names) or 'none'}; to mailboxes: email", []
+    urls = {"whatsapp": settings.FLASHSALE_WHATSAPP_URL, "sms": settings.FLASHSALE_SMS_URL}
+    for name, url in (urls | {"webhook": settings.FLASHSALE_CODE_WEBHOOK}).items():
+        if name in names and url and not settings.FLASHSALE_CODE_PROBLEMS:
+            try:
+                bridge.run(http.reach(url))
+            except http.NotConnected as error:
+                unreachable.append(f"{name}: no connection to {urlsplit(url).hostname} ({error})")
+    return Check(
+        "codes",
+        not settings.FLASHSALE_CODE_PROBLEMS and not unreachable,
+        "\n".join([found, *settings.FLASHSALE_CODE_PROBLEMS, *unreachable]),
+        "senders whose gateways can be reached, with their keys",
+        "set what is named (docs/operate.md, Codes)",
     )
 
 
@@ -315,6 +336,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _disk,
     _secrets,
     _mode,
+    _codes,
     _sqlite,
     _database,
     _draw_secrets,

@@ -7,4 +7,5 @@ the gateways do not document is called "our reading" in the module of the gatewa
     gateway.py, api.py         what they share: payments, money, pace; the way of a call and its faults
     clock.py, ledger.py, faults.py, webhooks.py, idempotency.py, codes.py, payments.py
     control.py, client.py      the control port and its client, for tests and the story
+    messages.py                WhatsApp and a gateway of SMS
 """

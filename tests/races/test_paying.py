@@ -35,9 +35,11 @@ from tests.faults.steps import (
     money_astray,
     nth,
     paid_by,
+    paid_elsewhere,
     pay,
     told,
 )
+from tests.faults.steps import end as end_holds
 from tests.races.crowd import at_once, without
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -208,6 +210,35 @@ class TestACancellationThatOvertakesItsConfirmation:
         assert self._overtaken(monkeypatch) == {"offered": 2, "held": 0, "sold": 0, "used": []}
         assert refund.refund_due() == 1
         assert money_astray() == []
+
+
+class TestLateMoneyThatTwoProcessesBring:
+    GUARD = "if here and not redis.call('ZSCORE', KEYS[7], request.id) then return {'reserved'} end"
+
+    def _both(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """Before the one process retakes the units, the other one does all of it: retakes, confirms, tells Redis."""
+        sale, (ani, _) = called("ani", "budi")
+        reference = paid_elsewhere(ani)
+        end_holds(sale)
+        retake = scripts.retake
+
+        async def meanwhile(*args: Any, **fields: Any) -> Outcome:
+            monkeypatch.setattr(scripts, "retake", retake)
+            assert await asyncio.to_thread(apart, told, reference) == "paid"
+            return await retake(*args, **fields)
+
+        monkeypatch.setattr(scripts, "retake", meanwhile)
+        assert told(reference) == "paid"
+        assert Reservation.objects.get().state == "confirmed"
+        assert money_astray() == []
+        return in_gate(sale)
+
+    def test_counts_the_order_twice_without_the_gates_guard(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scripts, "RETAKE", without(scripts.RETAKE, self.GUARD))
+        assert self._both(monkeypatch) == {"offered": 1, "held": -1, "sold": 2, "used": [1, 1]}
+
+    def test_counts_the_order_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self._both(monkeypatch) == {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
 
 
 def test_an_order_is_confirmed_though_the_gate_is_filled_anew_before_it_hears(
