@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import socket
 import sys
 import threading
@@ -22,9 +21,10 @@ from pytest_django import DjangoDbBlocker
 
 from flashsale.models import Sale
 from flashsale.web.hot.door import METHODS
+from simulation.nginx_server import find_program, serving
 from simulation.processes import Process, free_port, wait_http
 from tests import servers
-from tests.deploy.edge import Edge, serving
+from tests.deploy.edge import Edge
 from tests.factories import identity, lobby_sale
 from tests.web.partner import key_of
 
@@ -38,7 +38,7 @@ PER_LINE_AND_S = 2
 @pytest.fixture(scope="module")
 def nginx() -> str:
     """The path of the machine's nginx. Without one, the tests are skipped."""
-    found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    found = find_program()
     if not found:
         pytest.skip("no nginx")
     return found

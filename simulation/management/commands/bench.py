@@ -23,6 +23,11 @@ from simulation.redis_server import RedisNotFound
 NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
 # Takes minutes, so it runs only when --only names it.
 LONG = ("sale", "idle", "polls", "confirm")
+PEOPLE_PER_UNIT = 5
+# A provider that takes longer counts as away (life/ask_provider.py).
+GATEWAY_MS_MAX = 9_000
+LINES_MAX = 50
+SALES_MAX = 5_000
 
 
 class Command(BaseCommand):
@@ -60,7 +65,13 @@ class Command(BaseCommand):
             "--gateway-ms",
             type=int,
             default=0,
-            help="latency of the payment gateway in the measurement `confirm` (default: %(default)s)",
+            help="latency of the payment gateway in the measurements `confirm` and `sale` (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--units", type=int, help="units in the measurement `sale` (default: one for every five people)"
+        )
+        parser.add_argument(
+            "--lines", type=int, default=4, help="lines in the measurement `sale` (default: %(default)s)"
         )
         parser.add_argument(
             "--orders", type=int, default=2000, help="orders in the measurement `confirm` (default: %(default)s)"
@@ -71,6 +82,7 @@ class Command(BaseCommand):
         """Measures and prints the figures."""
         if not 100 <= options["entries"] <= ENTRIES_MAX:
             raise CommandError(f"--entries must be between 100 and {ENTRIES_MAX:,}.")
+        _refuse_nonsense(options)
         restart_isolated(postgres=True)
         console = Console(stderr=options["json"], highlight=False)
         try:
@@ -86,6 +98,26 @@ class Command(BaseCommand):
         else:
             console.print(as_table(figures))
             console.print(machine)
+
+
+def _refuse_nonsense(options: dict[str, Any]) -> None:
+    """Raises CommandError with what was found and what is expected."""
+    bounds = {"gateway_ms": (0, GATEWAY_MS_MAX), "lines": (1, LINES_MAX), "orders": (1, ENTRIES_MAX)}
+    if options["units"] is not None:
+        bounds["units"] = options["lines"], options["entries"]
+    for name, (least, most) in bounds.items():
+        if not least <= options[name] <= most:
+            found = f"--{name.replace('_', '-')} is {options[name]:,}; expected {least:,} to {most:,}"
+            raise CommandError(
+                found + (" (one for each line, and at most one for each person)." if name == "units" else ".")
+            )
+    if not all(1 <= count <= SALES_MAX for count in options["sales"]):
+        raise CommandError(f"--sales is {options['sales']}; expected numbers from 1 to {SALES_MAX:,}.")
+
+
+def _terms(options: dict[str, Any]) -> whole_sale.Terms:
+    units = options["units"] or max(options["lines"], options["entries"] // PEOPLE_PER_UNIT)
+    return whole_sale.Terms(options["entries"], units, options["lines"], options["gateway_ms"])
 
 
 def _measure(servers: IsolatedServers, options: dict[str, Any], console: Console) -> list[Figure]:
@@ -105,7 +137,7 @@ def _measure(servers: IsolatedServers, options: dict[str, Any], console: Console
         (
             {"sale"},
             f"a whole sale with {entries:,} people (some minutes)",
-            lambda: whole_sale.sale(servers, entries, console.print),
+            lambda: whole_sale.sale(servers, _terms(options), console.print),
         ),
         (
             {"polls"},
