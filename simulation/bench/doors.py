@@ -78,7 +78,9 @@ class Server:
 
         Raises FixtureError when under 99 % of the answers have the status `expect`.
         """
-        if len(requests) > warm_up:
+        if not warm_up:
+            pass
+        elif len(requests) > warm_up:
             load.send(port=self.port, requests=requests[:warm_up], seconds=seconds, connections=connections)
             requests = requests[warm_up:]
         else:
