@@ -99,7 +99,7 @@ class Sold:
 def sale(servers: IsolatedServers, terms: Terms, show_progress: Callable[[str], None]) -> list[Figure]:
     """Runs the sale from the first entry to the last payment, compares the ledgers, and audits every promise."""
     show_progress(terms.text())
-    sold = _run(servers, terms, show_progress)
+    sold = run(servers, terms, show_progress)
     show_progress("The ledger of the crowd is compared with PostgreSQL and Redis ...")
     found = sale_ledger.differences(sold.card, sold.ledger)
     broken = [finding for finding in audit(campaign=sold.card.campaign_code) if finding.verdict is Verdict.BROKEN]
@@ -170,7 +170,8 @@ def _share(cpu: Mapping[str, float]) -> str:
     return "CPU " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in cpu.items())
 
 
-def _run(servers: IsolatedServers, terms: Terms, show_progress: Callable[[str], None]) -> Sold:
+def run(servers: IsolatedServers, terms: Terms, show_progress: Callable[[str], None]) -> Sold:
+    """Runs the sale until the lines are over, or the time is. Raises FixtureError, ServerNotReady."""
     codes = [f"channel-{number}" for number in range(1, terms.lines + 1)]
     where = fixtures.campaign(codes)
     card = fixtures.sale(
