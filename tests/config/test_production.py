@@ -100,7 +100,10 @@ def test_doctor_finds_a_provider_that_cannot_be_loaded(tmp_path: Path) -> None:
         ("no_such_module.Provider", "No module named 'no_such_module'"),
         ("shop_payments.Nothing", '"shop_payments" does not define a "Nothing"'),
         ("flashsale.rules.outcomes.Refused", "cannot be made"),
-        ("config.secrets.Path", "lacks charge, close, refund, parse_callback of PaymentProvider"),
+        (
+            "config.secrets.Path",
+            "lacks methods, begin, look, close, refund, look_refund, believe, account, pace, headers of ",
+        ),
         ("Provider", "doesn't look like a module path"),
     ):
         done = run(SERVERS["web"], tmp_path, SITE | {"FLASHSALE_PAYMENT_PROVIDER": path})

@@ -1,7 +1,7 @@
 """The hot door of paying answers as the REST view does, for many at once, within the provider's pace."""
 
-import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +13,6 @@ from flashsale.gate.provider_pace import next_turn
 from flashsale.models import ApiCall, DemoCharge, PaymentAttempt, Reservation, Sale
 from flashsale.providers import payments
 from tests.faults.steps import broken, in_gate, money_astray, the_payment
-from tests.web.asgi import Reply
 from tests.web.partner import ORDER, Partner, called_at, contact_of, hot, path_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -118,13 +117,9 @@ def test_many_at_once_are_one_batch_and_a_bad_one_refuses_itself_only(lazada: Pa
     bodies[2] |= {"price": 1}
     bodies[4] |= {"instrument": "demo-declined"}
 
-    async def all_of_them() -> list[Reply]:
-        calls = (
-            asyncio.to_thread(hot, lazada, id_, body, key=id_) for (id_, _), body in zip(people, bodies, strict=True)
-        )
-        return list(await asyncio.gather(*calls))
-
-    replies = asyncio.run(all_of_them())
+    with ThreadPoolExecutor(len(people)) as threads:
+        keys = [id_ for id_, _ in people]
+        replies = list(threads.map(lambda id_, body: hot(lazada, id_, body, key=id_), keys, bodies))
     assert [reply.status for reply in replies] == [200, 200, 422, 200, 402, 200]
     assert sorted(Reservation.objects.values_list("state", flat=True)) == ["confirmed"] * 4 + ["held"] * 2
     assert in_gate(sale)["sold"] == 4

@@ -29,7 +29,7 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/refund", reservations.RefundReservation.as_view()),
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
     path("v1/payments/demo", payments.DemoPaymentCallback.as_view(), name="demo-call-back"),
-    path("v1/payments/<slug:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
+    path("v1/payments/<str:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
     path("problems/<str:code>", csrf_exempt(document.problem_page)),
     re_path(r"^v[0-9]+(?:/|$)", UnknownPath.as_view()),
 ]

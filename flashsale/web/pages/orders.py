@@ -78,7 +78,9 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
         act=pay,
         settled=lambda _: row.state != ReservationState.HELD,
     )
-    return JsonResponse(document, status=202 if "again_s" in document else 200)
+    if "again_s" in document:
+        return JsonResponse(document, status=202, headers={"Retry-After": str(document["again_s"])})
+    return JsonResponse(document)
 
 
 @json_post
