@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from flashsale.gate import bridge
+from flashsale.gate.sale_card import SaleCard
 from simulation.bench import doors, fixtures, load
 from simulation.bench.doors import Server
 from simulation.bench.figures import Figure, at_least, at_most
@@ -40,7 +41,7 @@ def entering(servers: IsolatedServers, people: int, show_progress: Callable[[str
 
 
 def _paced(
-    door: Server, card: fixtures.SaleCard, key: str, rate: float, show_progress: Callable[[str], None]
+    door: Server, card: SaleCard, key: str, rate: float, show_progress: Callable[[str], None]
 ) -> load.LoadResult:
     show_progress(f"people enter at {rate:,.0f} a second ...")
     requests = doors.enters(card, card.lines[0], key, most=round(rate * PACED_S))

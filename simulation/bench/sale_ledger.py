@@ -31,11 +31,9 @@ class Hearing(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A reservation in PostgreSQL: line id, index, number, its state, and the references of attempts that paid."""
+    """A reservation in PostgreSQL: its place (line id, index, number), state, and references of attempts that paid."""
 
-    line_id: int
-    index: int
-    number: int
+    place: tuple[int, int, int]
     state: str
     references: tuple[str, ...]
 
@@ -80,7 +78,7 @@ def _rows(card: SaleCard) -> dict[str, Row]:
     found = Reservation.objects.filter(sale=card.sale).exclude(state=ReservationState.ABANDONED)
     columns = found.values_list("id", "allocation__line_id", "index", "number", "state")
     return {
-        str(id_): Row(line_id, index, number, state, tuple(paid.get(str(id_), ())))
+        str(id_): Row((line_id, index, number), state, tuple(paid.get(str(id_), ())))
         for id_, line_id, index, number, state in columns.iterator()
     }
 
@@ -115,8 +113,8 @@ def _wrong_orders(card: SaleCard, ledger: Ledger, rows: Mapping[str, Row]) -> It
             continue
         line = card.lines[person % len(card.lines)]
         place = line.line_id, ledger["indexes"][person], ledger["numbers"][person]
-        if place != row[:3]:
-            yield f"person {person}: reservation {id_} has (line, index, number) {row[:3]}, expected {place}"
+        if place != row.place:
+            yield f"person {person}: reservation {id_} has (line, index, number) {row.place}, expected {place}"
         if reference and (row.state != ReservationState.CONFIRMED or row.references != (reference,)):
             yield f"person {person}: paid {reference}, PostgreSQL has {row.state} with {row.references or 'no payment'}"
         if not reference and (row.state == ReservationState.CONFIRMED or row.references):

@@ -51,7 +51,7 @@ def test_each_unit_is_paid_once_and_the_ledgers_agree(sold: Sold) -> None:
     assert {finding.verdict for finding in audit(campaign=sold.card.campaign_code)} <= {
         Verdict.HELD, Verdict.NOT_CHECKABLE,
     }  # fmt: skip
-    ends = Counter(sold.ledger["ends"])
+    ends: Counter[str] = Counter(sold.ledger["ends"])
     assert (ends["paid"], sum(map(bool, sold.ledger["references"]))) == (UNITS, UNITS)
     assert sum(ends.values()) == PEOPLE
     assert Counter(Unit.objects.values_list("allocation__code", "state")) == {
@@ -138,13 +138,17 @@ def test_the_bench_refuses_nonsense_before_it_starts_a_server(options: dict[str,
 
 async def _ask(port: int, times: int) -> list[tuple[int, bytes]]:
     """The answers to requests, each sent when the last one is answered, over one connection at a time."""
-    answers, links = [], Links(port, 1)
+    answers: list[tuple[int, bytes]] = []
+    links, answered = Links(port, 1), asyncio.Event()
+
+    def then(_person: int, status: int, _head: bytes, body: bytes) -> None:
+        answers.append((status, body))
+        answered.set()
+
     for person in range(times):
-        answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
-        links.ask(
-            b"GET / HTTP/1.1\r\n\r\n", person, lambda _, status, _head, body, got=answer: got.set_result((status, body))
-        )
-        answers.append(await asyncio.wait_for(answer, 5))
+        answered.clear()
+        links.ask(b"GET / HTTP/1.1\r\n\r\n", person, then)
+        await asyncio.wait_for(answered.wait(), 5)
     links.close()
     return answers
 
