@@ -55,8 +55,8 @@ REQUESTS_MAX = 4096
 # Each block of indexes doubles the size of a line, so a few blocks are enough for thousands of people.
 BLOCKS_ADDED_MAX = 8
 COOKIE_S = 30 * 24 * 3600
-# Shared caches keep it for a second. A browser asks again, because a page that polls twice a second must not read its own
-# old copy.
+# Shared caches keep it for a second. A browser asks again, because a page that polls twice a second must not read its
+# own old copy.
 STATUS_CACHE = b"public, max-age=0, s-maxage=1"
 STATUS_CACHED_MAX = 10_000
 RESERVE_BY_PLACE = FIELDS["reserve"] - {"identity"}
@@ -171,8 +171,8 @@ async def _status(request: HotRequest, card: SaleCard, line: LineCard) -> HotRes
         _status_cache[card.sale, line.line_id] = cached
     _, body, etag = cached
     unchanged = etag[2:].decode() in request.header(b"if-none-match")
-    # nginx counts in whole seconds, so "one second" may be two there. This lets it keep the document until its clock shows
-    # the next second. It does not pass the header on.
+    # nginx counts in whole seconds, so "one second" may be two there. This lets it keep the document until its clock
+    # shows the next second. It does not pass the header on.
     until = (b"x-accel-expires", b"@%d" % time.time())
     return HotResponse(
         304 if unchanged else 200, b"" if unchanged else body, cache=STATUS_CACHE, headers=((b"etag", etag), until)
