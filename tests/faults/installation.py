@@ -106,13 +106,9 @@ class Installation:
             time.sleep(0.01)
         victim: Process | RedisServer | PostgresServer | None
         if what in KINDS:
-            victims: dict[str, Process | RedisServer | PostgresServer] = {
-                "a door": self.chance.choice(self.doors),
-                "the worker": self.worker,
-                "Redis": self.gate,
-                "PostgreSQL": self.books,
-            }
-            victim = victims[what]
+            running = (self.chance.choice(self.doors), self.worker, self.gate, self.books)
+            found: dict[str, Process | RedisServer | PostgresServer] = dict(zip(KINDS, running, strict=True))
+            victim = found[what]
         else:
             victim = self._dead_at(what)
         if victim is not None:
