@@ -15,7 +15,6 @@ from pytest_django import Settings
 from flashsale.gate import bridge, code_queue
 from flashsale.gate.keys import CODES_WAITING, codes_queue_key
 from flashsale.life import send_codes
-from flashsale.providers import messages
 from simulation.gateways.messages import MessageGateways
 from tests.factories import lobby_sale
 from tests.web.asker import PHONE, Asker, calls_to, codes_taken
