@@ -377,8 +377,16 @@ const page = ({ language, currency }) => {
   on("contacts", async (values) => {
     contacts = values;
     const work = data.work ? await solve(data, post, tell) : "";
-    ({ challenges } = await post(data.here + "codes", Object.assign({ work }, contacts)));
+    const answer = await post(data.here + "codes", Object.assign({ work }, contacts));
+    showSent((challenges = answer.challenges), answer);
   });
+
+  function showSent(asked, { sent, ask_s }) {
+    if (asked !== challenges) return;
+    for (const axis in sent) byId("sent-" + axis).textContent = sent[axis];
+    const look = () => send(data.here + "sent", asked).catch(() => ({ ask_s: 9 }));
+    if (ask_s) setTimeout(async () => showSent(asked, await look()), 1000 * ask_s);
+  }
 
   on("prove", async (codes) => {
     await post(data.here + "prove", Object.assign({}, challenges, codes));

@@ -88,6 +88,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--orders", type=int, default=2000, help="orders in the measurement `confirm` (default: %(default)s)"
         )
+        parser.add_argument(
+            "--clients",
+            type=int,
+            default=confirm.CLIENTS,
+            help="connections at once in the measurement `confirm` (default: %(default)s)",
+        )
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, **options: Any) -> None:
@@ -116,7 +122,12 @@ class Command(BaseCommand):
 
 def _refuse_nonsense(options: dict[str, Any]) -> None:
     """Raises CommandError with what was found and what is expected."""
-    bounds = {"gateway_ms": (0, GATEWAY_MS_MAX), "lines": (1, LINES_MAX), "orders": (1, ENTRIES_MAX)}
+    bounds = {
+        "gateway_ms": (0, GATEWAY_MS_MAX),
+        "lines": (1, LINES_MAX),
+        "orders": (1, ENTRIES_MAX),
+        "clients": (1, 4096),
+    }
     if options["units"] is not None:
         bounds["units"] = options["lines"], options["entries"]
     for name, (least, most) in bounds.items():
@@ -189,6 +200,8 @@ def _long_parts(servers: IsolatedServers, options: dict[str, Any], show_progress
         (
             {"confirm"},
             f"paying, with a gateway that takes {gateway_ms} ms",
-            lambda: confirm.confirmations(servers, gateway_ms=gateway_ms, orders=options["orders"]),
+            lambda: confirm.confirmations(
+                servers, gateway_ms=gateway_ms, orders=options["orders"], clients=options["clients"]
+            ),
         ),
     ]
