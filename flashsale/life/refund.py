@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from flashsale.books.events import of_refund, record
 from flashsale.books.refunds import add_refunds
 from flashsale.gate import bridge
 from flashsale.life import ask_provider
@@ -66,15 +67,26 @@ async def _ask(row: Refund) -> payments.RefundStanding | None:
 @transaction.atomic
 def _store(answers: list[tuple[Refund, payments.RefundStanding | None]]) -> None:
     """Stores what the provider says about refunds, unless another process has settled them meanwhile."""
-    now = timezone.now()
-    still = Refund.objects.select_for_update().filter(
-        pk__in=[row.pk for row, _ in answers], state__in=[RefundState.DUE, RefundState.SENT]
+    now, changed = timezone.now(), []
+    orders = _locked_orders({row.attempt.reservation_id for row, _ in answers})
+    still = (
+        Refund.objects.select_for_update(of=("self",))
+        .select_related("attempt")
+        .filter(pk__in=[row.pk for row, _ in answers], state__in=[RefundState.DUE, RefundState.SENT])
     )
     rows = still.order_by("pk").in_bulk()
     for asked, answer in answers:
         if row := rows.get(asked.pk):
+            was, row.attempt.reservation = row.state, orders[row.attempt.reservation_id]
             _apply(row, answer, now)
             row.save(update_fields=["state", "provider_id", "detail", "times", "next_look_at", "settled_at"])
+            changed += [row] if row.state != was else []
+    record([of_refund(row) for row in changed], now)
+
+
+def _locked_orders(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Reservation]:
+    """The reservations, locked before their refunds, as everywhere. An event of a refund needs this lock."""
+    return Reservation.objects.select_for_update().order_by("pk").in_bulk(list(ids))
 
 
 def _apply(row: Refund, answer: payments.RefundStanding | None, now: Any) -> None:
@@ -96,10 +108,16 @@ def _apply(row: Refund, answer: payments.RefundStanding | None, now: Any) -> Non
 @transaction.atomic
 def refund_again(*, reservation: uuid.UUID, by: Any = None) -> bool:
     """Makes failed refunds due again. Returns False when none had failed."""
-    failed = Refund.objects.filter(attempt__reservation=reservation, state=RefundState.FAILED)
-    if not failed.update(state=RefundState.DUE, next_look_at=timezone.now()):
+    now = timezone.now()
+    order = Reservation.objects.select_for_update(of=("self",)).select_related("sale").get(pk=reservation)
+    failed = Refund.objects.select_for_update(of=("self",)).select_related("attempt__reservation")
+    again = list(failed.filter(attempt__reservation=reservation, state=RefundState.FAILED).order_by("pk"))
+    if not again:
         return False
-    order = Reservation.objects.select_related("sale").get(pk=reservation)
+    for row in again:
+        row.state, row.next_look_at = RefundState.DUE, now
+        row.save(update_fields=["state", "next_look_at"])
+    record([of_refund(row) for row in again], now)
     Record.write("refund_again", by=by, sale=order.sale, subject=order)
     return True
 
@@ -112,7 +130,9 @@ def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, refer
     """
     if not payments.PartnerProvider.is_reference(reference):
         raise Refused(Outcome.MALFORMED, "reference: 1 to 100 visible ASCII characters.")
-    own = Refund.objects.filter(
+    now = timezone.now()
+    _locked_orders([reservation])
+    own = Refund.objects.select_related("attempt__reservation").filter(
         attempt__reservation=reservation,
         attempt__reservation__channel=channel,
         attempt__account=payments.PartnerProvider.account,
@@ -128,14 +148,16 @@ def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, refer
         RefundState.CONFIRMED,
         reference,
         None,
-        timezone.now(),
+        now,
     )
     row.save(update_fields=["state", "provider_id", "next_look_at", "settled_at"])
+    record([of_refund(row)], now)
 
 
 @transaction.atomic
 def send_mismatch_back(*, reservation: uuid.UUID, by: Any = None) -> bool:
     """Makes the refund of money that is not what we asked for due; False when there is none."""
+    _locked_orders([reservation])
     found = PaymentAttempt.objects.select_for_update().filter(reservation=reservation, state=AttemptState.MISMATCH)
     unsent = (row for row in found.prefetch_related("refunds") if row.refund is None)
     rows = [(row, RefundReason.MISMATCH, row.paid) for row in unsent if row.paid]

@@ -9,6 +9,7 @@ its opening comes, when a shopper uses it, and when an admin decides about it.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -65,13 +66,14 @@ async def tick_sale(*, card: SaleCard) -> int:
     """
     held, changing = 0, False
     for line in card.lines:
+        asked_at = time.monotonic()
         answer = await scripts.survey(card, line)
         if isinstance(answer, Outcome):
             # This Redis server does not know the sale, because it was restarted or replaced: load it from PostgreSQL.
             await rebuild_campaign(card=card)
             return 0
         figures = answer
-        await renew_clock_lease(card=card, figures=figures)
+        await renew_clock_lease(card=card, figures=figures, asked_at=asked_at)
         await extend_block(card=card, line=line, figures=figures)
         changing |= await back_up_crowd(card=card, line=line, figures=figures)
         if figures.wall >= card.opens_at and not figures.seed:

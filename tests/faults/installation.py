@@ -5,7 +5,7 @@ import random
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -106,9 +106,9 @@ class Installation:
             time.sleep(0.01)
         victim: Process | RedisServer | PostgresServer | None
         if what in KINDS:
-            found: Sequence[Process | RedisServer | PostgresServer]
-            found = (self.chance.choice(self.doors), self.worker, self.gate, self.books)
-            victim = dict(zip(KINDS, found, strict=True))[what]
+            running = (self.chance.choice(self.doors), self.worker, self.gate, self.books)
+            found: dict[str, Process | RedisServer | PostgresServer] = dict(zip(KINDS, running, strict=True))
+            victim = found[what]
         else:
             victim = self._dead_at(what)
         if victim is not None:

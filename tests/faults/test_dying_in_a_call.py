@@ -12,7 +12,7 @@ from flashsale.gate import bridge
 from flashsale.gate.provider_pace import next_turn
 from flashsale.life import cancel, refund, sweep_payments
 from flashsale.life.confirm import PaymentChoice
-from flashsale.life.start_payment import CallKey
+from flashsale.life.payment_request import CallKey
 from flashsale.models import ApiCall, DemoCharge, PaymentAttempt, Refund, Reservation
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome

@@ -15,6 +15,7 @@ from config import codes
 from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 from flashsale.models.state_choices import STATE_LABELS
 from flashsale.providers import messages, payments
+from flashsale.rules.events import EventType
 from flashsale.rules.identity import AXIS_ID, Axis, BadValue, canonical_value
 from flashsale.rules.outcomes import EFFECTS, RETRYABLE, Outcome
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, Kind, Mark
@@ -111,6 +112,11 @@ def test_an_endpoint_stands_in_the_page_for_partners() -> None:
     assert [path for path in sorted(paths) if "/lines/" not in path and f"{path}`" not in page] == []
 
 
+def test_an_event_stands_in_the_page_for_partners() -> None:
+    page = _text("docs/partner.md")
+    assert [type_ for type_ in EventType if f"`{type_}`" not in page] == []
+
+
 def test_a_payment_method_has_a_text() -> None:
     offered = [method for account in payments.configured.values() for method in account.methods()]
     assert [name for name, _ in texts.methods(offered, least=0, most=1, currency="IDR")] == list(payments.METHODS)
@@ -131,5 +137,5 @@ def test_the_guide_names_every_list() -> None:
     headings = re.findall(r"^### (.+)$", _text("CONTRIBUTING.md"), re.MULTILINE)
     assert headings == [
         "An identity axis", "A payment provider", "A message sender", "A REST endpoint", "A hot verb", "A state",
-        "An outcome", "A text for shoppers", "A setting",
+        "An outcome", "A text for shoppers", "A setting", "An event",
     ]  # fmt: skip

@@ -8,13 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flashsale.books.endings import end_all
 from flashsale.life import settle, start_payment
-from flashsale.life.settle import Answer, settle_all
-from flashsale.life.start_payment import CallKey, Started, StartRequest, start_all
+from flashsale.life.payment_request import CallKey, Started, StartRequest
+from flashsale.life.settle import Answer, Reply, settle_all
+from flashsale.life.start_payment import start_all
 from flashsale.models import (
     ApiCall,
     Channel,
@@ -176,7 +178,7 @@ def some_answers(rng: random.Random) -> list[tuple[int, payments.Standing]]:
         (state,) = rng.choices(states, weights)
         shown = payments.Instructions("va", number="88") if state is payments.StandingState.WAITING else None
         currency, fee = rng.choice(["IDR"] * 9 + ["USD"]), rng.choice([None, Decimal(700)])
-        return rng.randrange(len(PEOPLE)), payments.Standing(state, "", paid, currency, fee, shown)
+        return rng.randrange(len(PEOPLE)), payments.Standing(state, "", paid, currency, fee, instructions=shown)
 
     return [one() for _ in range(rng.choice([3, 20, BATCH]))]
 
@@ -211,6 +213,7 @@ def test_a_row_that_the_tables_refuse_refuses_its_own_order_and_not_the_batch() 
     steps = [step | {"who": who, "as": who, "key": f"k{who}"} for who in range(4)]
     words = world.starts(steps, start_all)
     assert [word for word in words if word == "limit_reached"] == ["limit_reached"] * 2, "a card buys two at most"
+    assert sorted(bool(call.attempt) for call in ApiCall.objects.all()) == [False, False, True, True], "all keys stay"
     paid = payments.Standing(payments.StandingState.PAID, "", Decimal(PRICE), "IDR")
     Unit.objects.filter(pk=Reservation.objects.get(pk=world.held[0]).reservation_units.get().unit_id).update(
         state="free"
@@ -223,9 +226,9 @@ def test_a_bad_request_costs_the_others_of_its_batch_nothing(monkeypatch: pytest
     world, sizes = World(), []
     start = start_payment._start
 
-    def counted(requests: Any, digested: Any) -> Any:
+    def counted(requests: Any) -> Any:
         sizes.append(len(requests))
-        return start(requests, digested)
+        return start(requests)
 
     monkeypatch.setattr(start_payment, "_start", counted)
     step = {"address": "x", "nameless": False, "method": "qris"}
@@ -235,3 +238,29 @@ def test_a_bad_request_costs_the_others_of_its_batch_nothing(monkeypatch: pytest
     ]
     words = world.starts(steps, start_all)
     assert (words[2], sizes) == ("wrong_price", [5])
+
+
+def _number(order: settle.Order) -> str:
+    return str(order.row.number)
+
+
+def test_an_order_costs_two_commits_and_a_batch_one_statement_a_table() -> None:
+    counts = []
+    for people in (1, 6):
+        world = World()
+        step = {"address": "x", "nameless": False, "method": "qris", "price": PRICE}
+        steps = [step | {"who": who, "as": who, "key": f"k{who}", "card": f"c{who}"} for who in range(people)]
+        paid = payments.Standing(payments.StandingState.PAID, "", Decimal(PRICE), "IDR")
+        with CaptureQueriesContext(connection) as queries:
+            assert len(world.starts(steps, start_all)) == people
+            replies = [Reply((world.channel, f"k{who}"), _number) for who in range(people)]
+            answers = [Answer(world.references[who], paid, world.held[who], reply) for who, reply in enumerate(replies)]
+            settled = settle_all(answers)
+        assert [one.text for one in settled if isinstance(one, settle.Settled)] == [
+            call.answer for call in ApiCall.objects.filter(channel=world.channel).order_by("key")
+        ]
+        statements = [query["sql"] for query in queries]
+        assert sum(sql == "COMMIT" for sql in statements) == 2
+        counts.append(len(statements))
+    if connection.vendor == "postgresql":
+        assert counts[0] == counts[1]

@@ -12,7 +12,8 @@ from hypothesis.stateful import precondition, rule
 from flashsale.gate import bridge, scripts
 from flashsale.life import refund, settle, start_payment, sweep_payments
 from flashsale.life.confirm import PaymentChoice
-from flashsale.life.start_payment import Started, StartRequest
+from flashsale.life.payment_request import Started, StartRequest
+from flashsale.life.tell_gate import tell_gate
 from flashsale.models import PaymentAttempt, Refund, ReservationUnit
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Refused
@@ -86,7 +87,7 @@ class Paying(Footing):
             hold.hear(hold.attempts[-1], *word, honoured=False)
             assert (answer.row.state, answer.attempt.state) == (hold.state, hold.attempts[-1].state)
             if before == "held" and hold.state == "confirmed":
-                bridge.run(settle.tell_gate(answer.row))
+                bridge.run(tell_gate(answer.row))
 
     @staticmethod
     def _is_decided(attempt: Attempt, word: tuple[str, int, str]) -> bool:

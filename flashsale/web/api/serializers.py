@@ -24,6 +24,7 @@ from flashsale.rules.states import (
     Remedy,
     ReservationState,
 )
+from flashsale.web.api.reservation_document import reservation_document
 from flashsale.web.api.strict import PageSerializer, StrictSerializer
 
 CHARS_MAX = 200
@@ -262,6 +263,11 @@ RESERVATION_COLUMNS = (
 @extend_schema_serializer(component_name="Reservation")
 class ReservationSerializer(serializers.Serializer[Any]):
     """A reservation of the calling channel. Ship only when `do_not_ship` is false."""
+
+    # Its fields describe the document for OpenAPI; `reservation_document` makes it.
+    def to_representation(self, instance: Reservation) -> dict[str, Any]:
+        """The document."""
+        return reservation_document(instance)
 
     id = serializers.UUIDField()
     sale = serializers.CharField(source="sale.code")

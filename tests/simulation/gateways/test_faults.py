@@ -222,6 +222,18 @@ def test_webhooks_may_come_in_reversed_order(gateway: Gateway, shop: Shop) -> No
     assert [one.body for one in shop.received] == [hook.body for hook in gateway.control.webhooks()]
 
 
+def test_several_webhooks_may_come_with_the_newest_first(gateway: Gateway) -> None:
+    begin(gateway)
+    gateway.control.fault(Fault.WEBHOOK_REVERSED, times=2)
+    for amount in (1, 10, 100):
+        gateway.control.pay(code(gateway), amount=amount, force=True)
+    bodies = [json.loads(hook.body) for hook in gateway.control.webhooks() if hook.event == TOLD[gateway.name]]
+    if gateway.name == "midtrans":
+        assert [body["gross_amount"] for body in bodies] == ["111.00", "11.00", "1.00"]
+    else:
+        assert [body["data"]["captures"][0]["capture_amount"] for body in bodies] == [100, 10, 1]
+
+
 def test_an_old_webhook_may_come_again(gateway: Gateway, shop: Shop) -> None:
     begin(gateway)
     gateway.control.pay(code(gateway))
