@@ -112,8 +112,8 @@ class Standing(NamedTuple):
     paid: Decimal = Decimal(0)
     currency: str = ""
     fee: Decimal | None = None
-    paid_at: datetime | None = None
     instructions: Instructions | None = None
+    paid_at: datetime | None = None
 
 
 class RefundRequest(NamedTuple):
