@@ -84,14 +84,6 @@ CRASH_POINTS = (
         MENDING,
     ),
     CrashPoint(
-        "confirm: key bound",
-        "PostgreSQL knows the idempotency key of a request, and nothing else of it.",
-        "flashsale.life.start_payment:_start_batch",
-        True,
-        "Nothing has happened, and the key is forgotten.",
-        "two days",
-    ),
-    CrashPoint(
         "confirm: started",
         "PostgreSQL has the buyer's data and the start of a payment.",
         "flashsale.life.ask_provider:begin",
@@ -134,7 +126,7 @@ CRASH_POINTS = (
     ),
     CrashPoint(
         "confirm: heard",
-        "PostgreSQL and Redis have the order. Its answer is not stored under the key.",
+        "PostgreSQL and Redis have an order that a notification confirmed. No answer is stored under the key.",
         "flashsale.web.api.confirm_once:own_reservations",
         True,
         "Nothing is left to do. The caller can read the order.",
