@@ -10,6 +10,8 @@
 | fs:mending                      | STRING | a process has begun to mend all sales (expires then)                     |
 | fs:compared                     | STRING | a process has begun to compare all stock (expires then)                  |
 | fs:provider_pace:<account>      | STRING | when a payment provider may be called again, µs; expires then            |
+| {fs:provider_pace:<account>}:background | STRING | the same for calls for which no buyer waits                      |
+| fs:notifications                | SET    | payment accounts with notifications that are not read yet: a hint        |
 | fs:{c}:card:<sale>              | STRING | the sale card, sealed: what a web process needs to know (sale_card.py)   |
 | fs:{c}:sale:<sale>              | HASH   | run, replication, mark, revision, state, epoch, lobby, opens, closes,    |
 |                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)      |
@@ -55,6 +57,7 @@ DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
     "fs:sales", "fs:look_at", "fs:loaded_by", "fs:mending", "fs:compared",
 )  # fmt: skip
 PROVIDER_PACE = "fs:provider_pace:"
+NOTIFICATIONS = "fs:notifications"
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45
 
@@ -73,6 +76,11 @@ def buckets_for(max_entries: int, axes: int) -> int:
 def provider_pace_key(account: str) -> str:
     """The key of the pace of calls to a payment account."""
     return f"{PROVIDER_PACE}{account}"
+
+
+def background_pace_key(account: str) -> str:
+    """The key of the pace of calls for which no buyer waits. It lies on the same node as the account's own pace."""
+    return f"{{{provider_pace_key(account)}}}:background"
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,10 +164,11 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
 
 
 def _restore(order: Reservation) -> bool:
-    """Restores a cancelled order. Returns False if its limit or its money was given back, or if units are missing."""
-    owed = Refund.objects.select_for_update().filter(
-        attempt__reservation=order, why=RefundReason.CANCELLED, state=RefundState.DUE
-    )
+    """Restores a cancelled order. Returns False if its limit or its money was given back, or if units are missing.
+
+    A refund that no longer waits may be with the provider already, so its order is not restored.
+    """
+    owed = Refund.objects.select_for_update().filter(attempt__reservation=order, why=RefundReason.CANCELLED, waits=True)
     if not order.limit_slots.exists() or not owed.exists():
         return False
     units = _units_for(order)
@@ -183,7 +184,7 @@ def _restore(order: Reservation) -> bool:
         if unit.allocation_id != order.allocation_id:
             Move.objects.create(unit=unit, origin_id=unit.allocation_id, target_id=order.allocation_id)
             Unit.objects.filter(pk=unit.pk).update(allocation=order.allocation_id)
-    owed.update(state=RefundState.WITHDRAWN, next_look_at=None, settled_at=timezone.now())
+    owed.update(state=RefundState.WITHDRAWN, waits=False, next_look_at=None, settled_at=timezone.now())
     order.state, order.ended_at = ReservationState.CONFIRMED, None
     order.save(update_fields=["state", "ended_at"])
     return True

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 # The periods in which others find the work: tick.TICK_S, tick.MEND_S, and the beat table of Celery.
 TICK, MENDING, SWEEP = "a second", "10 s", "5 s"
+# A process that asks a provider has its rows for provider_lanes.LEASE.
+LEASE = "35 s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ CRASH_POINTS = (
         True,
         "The call-back or the sweep settles the payment. If neither does, the units come due in Redis after 10 s and "
         "go back.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "confirm: refund due",
@@ -147,7 +149,7 @@ CRASH_POINTS = (
         "flashsale.life.inbox:_store",
         True,
         "The sweep asks again, and nothing changes.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "refund: sent",
@@ -155,7 +157,7 @@ CRASH_POINTS = (
         "flashsale.life.refund:_store",
         False,
         "The sweep sends the refund again under the same reference, and the provider sends no money twice.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "cancel: ended",

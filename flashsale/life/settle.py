@@ -47,7 +47,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from flashsale.books.batcher import Batcher
-from flashsale.books.refunds import add_refunds
+from flashsale.books.refunds import NewRefund, add_refunds
 from flashsale.books.reservations import RefusedByBooks, advance_units, claim_slots, lock_sale
 from flashsale.books.rows import update
 from flashsale.gate import scripts
@@ -57,6 +57,7 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.held_request import request_to_retake
 from flashsale.life.next_look import next_look
+from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
 from flashsale.life.start_payment import axes_of, slot_requests
 from flashsale.models import (
@@ -263,7 +264,8 @@ def _note(attempt: PaymentAttempt, standing: payments.Standing, state: AttemptSt
         if state in {AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH}:
             attempt.paid = standing.paid
     attempt.turn_at = None
-    attempt.next_look_at = now + PEOPLE if state == AttemptState.MISMATCH else next_look(attempt, now)
+    people = state in {AttemptState.MISMATCH, AttemptState.REVERSED}
+    attempt.next_look_at = now + PEOPLE if people else next_look(attempt, now)
 
 
 def _write(changes: Sequence[_Change], now: datetime) -> None:
@@ -289,11 +291,12 @@ def _write(changes: Sequence[_Change], now: datetime) -> None:
     )
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
     _forget_buyers([change.row for change in changes if change.drops])
-    add_refunds([(change.attempt, why, amount) for change in changes for why, amount in change.refunds], now)
+    owed = [(change.attempt, why, amount) for change in changes for why, amount in change.refunds]
+    add_refunds([NewRefund(attempt, why, amount, refund_by(attempt)) for attempt, why, amount in owed], now)
     reversed_ones = [change.attempt.pk for change in changes if change.attempt.state == AttemptState.REVERSED]
     if reversed_ones:
         Refund.objects.filter(attempt__in=reversed_ones, state=RefundState.DUE).update(
-            state=RefundState.WITHDRAWN, next_look_at=None, settled_at=now
+            state=RefundState.WITHDRAWN, waits=False, next_look_at=None, settled_at=now
         )
 
 

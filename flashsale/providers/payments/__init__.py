@@ -54,6 +54,7 @@ __all__ = [
     "accounts",
     "method_of",
     "methods_of",
+    "offered",
     "provider",
 ]
 
@@ -106,9 +107,14 @@ def account_of(name: str) -> PaymentProvider:
         raise ProviderDown(f"no payment account {name!r}: is it missing in FLASHSALE_PAYMENT_PROVIDER?") from error
 
 
+def offered(*, names: str) -> list[Method]:
+    """The methods that these accounts offer (see `method_of`)."""
+    return [method for account in _named(names) for method in account.methods()]
+
+
 def methods_of(*, names: str) -> list[str]:
     """The names of the methods that these accounts offer (see `method_of`)."""
-    return list(dict.fromkeys(method.name for account in _named(names) for method in account.methods()))
+    return list(dict.fromkeys(method.name for method in offered(names=names)))
 
 
 def _named(names: str) -> list[PaymentProvider]:

@@ -1,5 +1,7 @@
 """`manage.py pay`: pays a pending demo payment, as the buyer's bank would."""
 
+import json
+import time
 import urllib.request
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -12,6 +14,8 @@ from flashsale.models import PaymentAttempt
 from flashsale.providers.payments import Charge, DemoProvider
 
 ANSWER_S_MAX = 15.0
+# A web process settles it within a second, the sweep within some seconds.
+SETTLED_S_MAX = 15.0
 
 
 class Command(BaseCommand):
@@ -28,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--url", default=settings.FLASHSALE_URL, help="address of the site (default: %(default)s)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Pays, sends the call-back, and prints the site's answer."""
+        """Pays, sends the call-back, and prints the state of the payment once it is settled."""
         reference = options["reference"]
         if not PaymentAttempt.objects.filter(reference=reference).exists():
             raise CommandError(f"There is no payment {reference!r}.")
@@ -40,8 +44,19 @@ class Command(BaseCommand):
         request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - the operator chose the address
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as answer:  # noqa: S310
-                self.stdout.write(answer.read().decode())
+                answer.read()
         except HTTPError as error:
             raise CommandError(f"{address} answered {error.code}: {error.read().decode()[:500]}") from error
         except (URLError, TimeoutError) as error:
             raise CommandError(f"{address} does not answer ({error}). Run the command again.") from error
+        self.stdout.write(json.dumps({"reference": reference, "state": _state_of(reference)}))
+
+
+def _state_of(reference: str) -> str:
+    """The state of the payment, as soon as the site has settled it."""
+    until = time.monotonic() + SETTLED_S_MAX
+    while True:
+        attempt = PaymentAttempt.objects.prefetch_related("refunds").get(reference=reference)
+        if not attempt.is_open or time.monotonic() > until:
+            return str(attempt.payment_state)
+        time.sleep(0.05)
