@@ -70,6 +70,7 @@ class _Job:
     kind: Kind
     row: Any
     item: Any
+    was: datetime
     lease: datetime
 
 
@@ -90,8 +91,12 @@ class _Lane:
     errors: list[BaseException] = field(default_factory=list)
 
     @property
+    def is_down(self) -> bool:
+        return self.down_in_a_row >= DOWN_MAX
+
+    @property
     def is_over(self) -> bool:
-        return self.down_in_a_row >= DOWN_MAX or time.monotonic() > self.until
+        return self.is_down or time.monotonic() > self.until
 
     @property
     def room(self) -> int:
@@ -99,15 +104,15 @@ class _Lane:
 
 
 async def work_off(
-    kinds: Sequence[Kind], *, accounts: Sequence[str] | None = None, seconds: float = WORK_FOR_S
+    kinds: Sequence[Kind], *, accounts: Sequence[str] | None = None, seconds: float | None = None
 ) -> Counter[Result]:
-    """Does what is due of these kinds, for at most about `seconds`; returns how many rows had which result.
+    """Does what is due of these kinds, for about WORK_FOR_S at most; returns how many rows had which result.
 
     Safe to repeat and to run in parallel. Raises what is no fault of a provider, of Redis or of PostgreSQL, after all
     lanes have ended.
     """
     found = accounts if accounts is not None else await run_in_db_thread(_accounts, kinds)
-    until = time.monotonic() + seconds
+    until = time.monotonic() + (seconds or WORK_FOR_S)
     results = await asyncio.gather(*(_run(account, kinds, until) for account in found), return_exceptions=True)
     counts: Counter[Result] = Counter()
     for result in results:
@@ -146,7 +151,6 @@ async def _run(account: str, kinds: Sequence[Kind], until: float) -> Counter[Res
     finally:
         if lane.running:
             await asyncio.wait(lane.running)
-        lane.asked += [(job, Result.DOWN) for job in lane.waiting]
         await run_in_db_thread(_release, lane)
     if lane.errors:
         raise lane.errors[0]
@@ -217,18 +221,25 @@ def _claim(kind: Kind, account: str, most: int) -> list[_Job]:
         if not rows:
             return []
         due.model._default_manager.filter(pk__in=[row.pk for row in rows]).update(next_look_at=lease)  # noqa: SLF001
+    dates = [row.next_look_at for row in rows]
     for row in rows:
         row.next_look_at = lease
-    return [_Job(kind, row, item, lease) for row, item in zip(rows, kind.load(rows), strict=True)]
+    return [_Job(kind, *one, lease) for one in zip(rows, kind.load(rows), dates, strict=True)]
 
 
 def _release(lane: _Lane) -> None:
-    """Gives rows that were asked about their next date, unless settling has given them another one."""
+    """Gives rows that were asked about their next date, unless settling has given them another one.
+
+    Rows for which there was no time are due as before.
+    """
     asked, lane.asked = lane.asked, []
     now = timezone.now()
+    again = now + AGAIN
+    dates = [(job, job.kind.next_of(job.row, now) if result is Result.DONE else again) for job, result in asked]
+    if lane.is_over:
+        dates += [(job, again if lane.is_down else job.was) for job in lane.waiting]
     by_date: dict[tuple[type[Model], datetime, datetime | None], list[Any]] = {}
-    for job, result in asked:
-        at = job.kind.next_of(job.row, now) if result is Result.DONE else now + AGAIN
+    for job, at in dates:
         by_date.setdefault((type(job.row), job.lease, at), []).append(job.row.pk)
     for (model, lease, at), ids in by_date.items():
         with transaction.atomic():

@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from flashsale.books.batcher import Batcher
 from flashsale.books.refunds import NewRefund, add_refunds
+from flashsale.books.rows import update
 from flashsale.gate import bridge
 from flashsale.life import ask_provider
 from flashsale.life.db_threads import run_in_db_thread
@@ -102,10 +103,14 @@ def _store(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> 
     now = timezone.now()
     ids = [row.pk for row, _ in answers]
     rows = Refund.objects.select_for_update().filter(pk__in=ids, state__in=ASKED, waits=False).order_by("pk").in_bulk()
+    changed = []
     for asked, answer in answers:
         row = rows.get(asked.pk)
         if row and (row.state, row.reference) == (asked.state, asked.reference) and _apply(row, answer, now):
-            row.save(update_fields=["state", "provider_id", "detail", "times", "next_look_at", "settled_at"])
+            changed.append(row)
+    names = ("id", "state", "provider_id", "detail", "times", "next_look_at", "settled_at")
+    if changed:
+        update(Refund, "id", {name: [getattr(row, name) for row in changed] for name in names})
 
 
 def _store_all(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> list[None]:

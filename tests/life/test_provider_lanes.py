@@ -31,6 +31,7 @@ class Bank(payments.DemoProvider):
     def __init__(self, account: str, *, seconds: float = 0.0, pace: float = 5000.0) -> None:
         self.account, self.pace, self.seconds = account, pace, seconds
         self.down = False
+        self.says = StandingState.CLOSED
         self.asked: list[str] = []
         self.at_once = self.most_at_once = 0
 
@@ -43,7 +44,7 @@ class Bank(payments.DemoProvider):
 
     async def look(self, asked: payments.Attempt) -> Standing:
         await self._answer(asked.reference)
-        return Standing(StandingState.CLOSED)
+        return Standing(self.says)
 
     close = look
 
@@ -100,11 +101,12 @@ def owe(order: Reservation, account: str, count: int) -> list[str]:
 
 
 def test_two_thousand_refunds_of_300_ms_are_sent_in_seconds_and_each_once(
-    order: Reservation, banks: dict[str, Bank]
+    order: Reservation, banks: dict[str, Bank], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     banks["b"].seconds = 0.3
     owed = owe(order, "b", 2000)
     began = time.monotonic()
+    monkeypatch.setattr(provider_lanes, "WORK_FOR_S", 300.0)
     assert [refund_due(), refund_due()] == [2000, 0]
     seconds = time.monotonic() - began
     # One after the other would take ten minutes. About ten seconds on an idle machine with two cores.
@@ -159,6 +161,7 @@ def test_ten_thousand_due_rows_are_worked_off_hints_first_then_deadlines_then_re
     order: Reservation, banks: dict[str, Bank], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(banks["b"], "pace", 1e6)
+    banks["b"].says = StandingState.UNKNOWN
     now = timezone.now()
     rest = attempts(order, "b", 9940)
     # The oldest dates have the highest numbers, so that the order of the ids is wrong.
@@ -169,9 +172,7 @@ def test_ten_thousand_due_rows_are_worked_off_hints_first_then_deadlines_then_re
     hinted = attempts(order, "b", 30)
     for attempt in hinted:
         inbox.store(account="b", references=[attempt.reference], body=b"", headers={})
-    for step in (sweep_payments.KINDS, ()):
-        if step:
-            bridge.run(provider_lanes.work_off(step, accounts=["b"], seconds=300))
+    bridge.run(provider_lanes.work_off(sweep_payments.KINDS, accounts=["b"], seconds=300))
     wanted = [
         *(attempt.reference for attempt in hinted),
         *owed,
@@ -227,7 +228,7 @@ def test_background_calls_keep_the_pace_and_let_buyers_come_first() -> None:
     async def calls(count: int) -> float:
         began = time.monotonic()
         for _ in range(count):
-            while (wait := await background_wait("x", pace=100)) > 0:
+            while (wait := await background_wait("x", pace=100)) > 0:  # noqa: ASYNC110 - Redis gives no event
                 await asyncio.sleep(wait)
         return time.monotonic() - began
 
@@ -235,12 +236,12 @@ def test_background_calls_keep_the_pace_and_let_buyers_come_first() -> None:
 
     async def with_buyers() -> tuple[float, float]:
         turns = [await next_turn("y", pace=100) for _ in range(100)]
-        waits = [await background_wait("y", pace=100) for _ in range(4)]
-        return turns[-1], waits[-1]
+        waits = [await background_wait("y", pace=100) for _ in range(10)]
+        return turns[-1], max(waits)
 
     last, wait = bridge.run(with_buyers())
-    assert last >= 0.9, "a hundred buyers have their turns"
-    assert 0 < wait <= 0.06, "the background has half of the pace, and does not wait for all buyers"
+    assert last > 0.3, "a hundred buyers have their turns"
+    assert wait <= 0.02, "the background has half of the pace, and does not wait for all buyers"
 
 
 class TestAHint:
