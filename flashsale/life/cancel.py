@@ -8,6 +8,7 @@ the return pool.
 PostgreSQL (the books) commits the end first; Redis (the gate) is told afterwards.
 """
 
+import time
 import uuid
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -31,6 +32,8 @@ from flashsale.rules.states import AttemptState, RefundReason, ReservationState
 
 # The time to appeal ends this long before the planned reallocation, so that appeals can be decided before it.
 BEFORE_REALLOCATION = timedelta(hours=12)
+# Celery ends a task after a minute.
+WORK_FOR_S, AT_ONCE = 20.0, 5000
 BUYERS_OWN = frozenset({ReasonCode.BUYER_REQUEST, ReasonCode.PAYMENT_FAILED})
 
 
@@ -121,16 +124,18 @@ def make_final(row: Reservation) -> EndedReservation:
     return describe_ended(row)
 
 
-def free_limit_slots(*, most: int = 100) -> int:
+def free_limit_slots() -> int:
     """Makes cancellations by review final whose time to appeal ended without an appeal; returns how many.
 
-    The time to appeal has no end while the buyer was not told.
-    Safe to repeat.
+    It works for about WORK_FOR_S at most. The time to appeal has no end while the buyer was not told. Safe to repeat.
     """
+    until = time.monotonic() + WORK_FOR_S
     over = {"cancellation__appeal_until__lt": timezone.now(), "case__appeal": None}
     final = Reservation.restorable().filter(**over).distinct()
     done = 0
-    for id_ in list(final.values_list("pk", flat=True)[:most]):
+    for id_ in list(final.values_list("pk", flat=True)[:AT_ONCE]):
+        if time.monotonic() > until:
+            break
         with transaction.atomic():
             locked = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
             # We check again under the lock, because an appeal may have come in the last moment.

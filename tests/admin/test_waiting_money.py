@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from flashsale.life import cancel, inbox
 from flashsale.models import Record, Refund
-from tests.admin.forms import messages_on
+from tests.admin.forms import messages_on, submit
 from tests.admin.orders import buy
 from tests.factories import lobby_sale
 
@@ -27,7 +27,7 @@ def owed(gate: Any) -> Refund:
 
 def post(client: Client, action: str, row: Refund, **data: Any) -> list[str]:
     url = reverse(f"admin:flashsale_refund_{action}") + f"?id={row.pk}"
-    return messages_on(client.post(url, data, follow=True))
+    return messages_on(submit(client, url, **data))
 
 
 def test_the_list_names_what_to_do_by_whom_and_links_to_the_row(bob: Client, owed: Refund) -> None:

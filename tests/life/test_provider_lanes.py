@@ -13,6 +13,7 @@ from django.utils import timezone
 from flashsale.gate import bridge
 from flashsale.gate.provider_pace import background_wait, next_turn
 from flashsale.life import inbox, provider_lanes, sweep_payments
+from flashsale.life.next_look import next_look
 from flashsale.life.refund import refund_due
 from flashsale.models import Inbox, PaymentAttempt, Refund, Reservation
 from flashsale.models.payment import new_reference
@@ -25,8 +26,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 class Bank(payments.DemoProvider):
     """A provider that takes its time, or never answers."""
-
-    headers = ()
 
     def __init__(self, account: str, *, seconds: float = 0.0, pace: float = 5000.0) -> None:
         self.account, self.pace, self.seconds = account, pace, seconds
@@ -136,9 +135,9 @@ def test_an_account_that_never_answers_does_not_hold_up_another_one(
     states = {account: Refund.objects.filter(attempt__account=account) for account in "ab"}
     assert set(states["b"].values_list("state", flat=True)) == {"confirmed"}
     assert set(states["a"].values_list("state", flat=True)) == {"due"}
-    assert len(banks["a"].asked) == provider_lanes.FIRST_CALLS, "few calls are open until one is answered"
+    assert banks["a"].most_at_once <= provider_lanes.FIRST_CALLS, "few calls are open until one is answered"
+    assert len(banks["a"].asked) < 3 * provider_lanes.FIRST_CALLS
     assert done_at[-1] - done_at[0] < 60
-    assert not states["a"].filter(next_look_at__lte=timezone.now(), times=0, state="sent").exists()
 
 
 def test_the_rows_of_a_provider_that_is_down_are_due_again_soon_and_then_done(
@@ -294,7 +293,7 @@ def test_an_attempt_is_looked_at_soon_at_first_then_at_its_end_then_hourly(
         account="demo", state=state, made_at=now - timedelta(seconds=age),
         expires_at=now + timedelta(seconds=until_end), settled_at=now,
     )  # fmt: skip
-    found = sweep_payments.next_look(attempt, now)
+    found = next_look(attempt, now)
     assert found is not None
     assert (found - now).total_seconds() == wanted
 
@@ -302,4 +301,4 @@ def test_an_attempt_is_looked_at_soon_at_first_then_at_its_end_then_hourly(
 def test_a_closed_attempt_is_not_looked_at_after_a_day() -> None:
     now = timezone.now()
     attempt = PaymentAttempt(account="demo", state="closed", made_at=now, settled_at=now - timedelta(hours=24))
-    assert sweep_payments.next_look(attempt, now) is None
+    assert next_look(attempt, now) is None
