@@ -15,8 +15,10 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from flashsale.rules.money import format_money
 from flashsale.web.formatting import format_time
 from flashsale.web.pages.sale_page import page_context
+from simulation import demo_bank
 
 MAILS_MAX = 50
 SEPARATOR = b"\n" + b"-" * 79 + b"\n"  # Django's file back end writes this line between the mails of one file
@@ -41,8 +43,15 @@ def outbox(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "simulation/outbox.html",
-        page_context(request) | {"mails": newest_mails(folder=Path(settings.EMAIL_FILE_PATH))},
+        page_context(request) | {"mails": newest_mails(folder=Path(settings.EMAIL_FILE_PATH)), "charges": _charges()},
     )
+
+
+def _charges() -> list[dict[str, str]]:
+    return [
+        {"reference": one.reference, "amount": format_money(int(one.amount), one.currency)}
+        for one in demo_bank.waiting()
+    ]
 
 
 def newest_mails(*, folder: Path) -> list[Mail]:

@@ -7,11 +7,13 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
+from flashsale.books.events import of_order, record
 from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.models.limit_slot import LimitSlot, UnpaidHold
 from flashsale.models.payment import PaymentAttempt
 from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.unit import Unit
+from flashsale.rules.events import EventType
 from flashsale.rules.states import OPEN_ATTEMPTS, ReservationState, UnitState
 
 
@@ -52,9 +54,13 @@ def end(
     now: datetime,
     keep_slots: bool = False,
     back_to_line: bool = False,
+    reason: str = "",
 ) -> EndedReservation:
     """Ends a locked reservation (see :func:`end_all`)."""
-    return end_all([reservation], state=state, now=now, keep_slots=keep_slots, back_to_line=back_to_line)[0]
+    ended = end_all(
+        [reservation], state=state, now=now, keep_slots=keep_slots, back_to_line=back_to_line, reason=reason
+    )
+    return ended[0]
 
 
 def end_all(
@@ -64,13 +70,15 @@ def end_all(
     now: datetime,
     keep_slots: bool = False,
     back_to_line: bool = False,
+    reason: str = "",
 ) -> list[EndedReservation]:
     """Ends locked reservations of one sale, which must all be in the same state.
 
     The units of held reservations become free. The units of confirmed ones return to the pool. With `back_to_line` they
     become free in their line instead, and each order counts as an unpaid hold of its owner. `keep_slots` leaves their
-    limit used (for a cancellation by review, until its appeal is final). Must run in a transaction. All of them end or
-    none: raises RefusedByBooks if the state of a unit does not fit its reservation.
+    limit used (for a cancellation by review, until its appeal is final). `reason` is the reason of a cancellation, for
+    its event. Must run in a transaction. All of them end or none: raises RefusedByBooks if the state of a unit does not
+    fit its reservation.
     """
     if not reservations:
         return []
@@ -96,6 +104,8 @@ def end_all(
         # The provider must take no more money for them.
         open_ones = PaymentAttempt.objects.filter(reservation__in=reservations, state__in=OPEN_ATTEMPTS)
         open_ones.update(next_look_at=now)
+    why = {"reason": reason} if reason else {}
+    record([of_order(row, EventType(f"reservation.{state}"), **why) for row in reservations], now)
     return describe_all_ended(reservations)
 
 

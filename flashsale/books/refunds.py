@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from django.db.models import QuerySet
+
+from flashsale.books.events import of_refund, record
 from flashsale.books.rows import insert
 from flashsale.models.payment import PaymentAttempt, Refund, new_reference
 from flashsale.rules.states import RefundReason, RefundState
@@ -24,17 +27,31 @@ class NewRefund(NamedTuple):
 
 
 def add_refunds(due: Sequence[NewRefund], now: datetime) -> None:
-    """Makes refunds due. Must run in the transaction that makes them necessary."""
+    """Makes refunds due. Must run in the transaction that makes them necessary, and that locks their reservations."""
     if not due:
         return
-    columns: dict[str, Sequence[Any]] = {
-        "attempt_id": [one.attempt.pk for one in due],
-        "reference": [new_reference(one.attempt.number, kind="fr") for one in due],
-        "amount": [one.amount for one in due],
-        "why": [str(one.why) for one in due],
-        "refund_by": [one.refund_by for one in due],
-        "waits": [one.decide_by is not None for one in due],
-        "next_look_at": [one.decide_by or now for one in due],
-    }
-    same = {"state": str(RefundState.DUE), "provider_id": "", "detail": "", "times": 0, "made_at": now}
-    insert(Refund, columns | {name: [value] * len(due) for name, value in same.items()})
+    refunds = [
+        Refund(
+            attempt=one.attempt, reference=new_reference(one.attempt.number, kind="fr"), amount=one.amount,
+            why=str(one.why), state=str(RefundState.DUE), refund_by=one.refund_by, waits=one.decide_by is not None,
+            next_look_at=one.decide_by or now, made_at=now,
+        )
+        for one in due
+    ]  # fmt: skip
+    names = (
+        "attempt_id", "reference", "amount", "why", "state", "provider_id", "detail", "times", "next_look_at",
+        "refund_by", "waits", "made_at",
+    )  # fmt: skip
+    insert(Refund, {name: [getattr(refund, name) for refund in refunds] for name in names})
+    record([of_refund(refund) for refund in refunds], now)
+
+
+def withdraw_refunds(refunds: QuerySet[Refund], now: datetime) -> bool:
+    """Withdraws those of these refunds that are due or failed; whether there are any. Their reservations are locked."""
+    open_ones = refunds.filter(state__in=[RefundState.DUE, RefundState.FAILED])
+    found = list(open_ones.select_for_update(of=("self",)).select_related("attempt__reservation"))
+    for refund in found:
+        refund.state, refund.waits, refund.next_look_at, refund.settled_at = RefundState.WITHDRAWN, False, None, now
+    Refund.objects.bulk_update(found, ["state", "waits", "next_look_at", "settled_at"])
+    record([of_refund(refund) for refund in found], now)
+    return bool(found)

@@ -13,13 +13,16 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.utils import timezone
 
+from flashsale.books.events import NewEvent, record
 from flashsale.books.rows import insert
 from flashsale.books.terms import terms_now
 from flashsale.models.limit_slot import LimitSlot
 from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.sale import moment
+from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState, UnitState
 
@@ -107,7 +110,7 @@ REFUSALS = {
 }
 
 
-def refusal_of(error: IntegrityError) -> Outcome:
+def refusal_of(error: DatabaseError) -> Outcome:
     """The outcome for a constraint that refused; raises the error when the constraint has none."""
     text = str(error)
     for name, outcome in REFUSALS.items():
@@ -234,6 +237,12 @@ def _write(fresh: Sequence[NewReservation]) -> None:
     columns |= {name: [getattr(unit, name) for _, unit in units] for name in ("sku", "price")}
     insert(ReservationUnit, columns | {"active": [True] * len(units)})
     claim_slots([(new.id, request, len(new.units)) for new in fresh for request in new.limit_slots])
+    record([_held(new) for new in fresh], timezone.now())
+
+
+def _held(new: NewReservation) -> NewEvent:
+    data = {"quantity": len(new.units), "amount": new.amount}
+    return NewEvent(EventType.RESERVATION_HELD, new.sale, new.channel, new.allocation, new.id, sequence=1, data=data)
 
 
 def _answer_for(state: str) -> Outcome:

@@ -15,6 +15,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation, describe_ended
+from flashsale.books.events import of_order, of_reservation, record
+from flashsale.books.refunds import withdraw_refunds
 from flashsale.books.reservations import advance_units
 from flashsale.gate import bridge
 from flashsale.life import sealed_links
@@ -36,12 +38,12 @@ from flashsale.models import (
     Sale,
     Unit,
 )
+from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import (
     AppealState,
     CaseState,
     RefundReason,
-    RefundState,
     Remedy,
     ReservationState,
     UnitState,
@@ -90,6 +92,7 @@ def appeal(*, case: Case, words: str = "", by: Any = "buyer") -> Appeal:
         contact = Contact.objects.select_for_update().filter(reservation=case.reservation_id).first()
         if contact and words.strip():
             contact.add(appeal=words.strip()[:WORDS_MAX])
+        record([of_reservation(order, EventType.APPEAL_FILED)], now)
         Record.write("appeal", by=by, sale=order.sale, subject=order, why=case.reason)
     return fresh
 
@@ -143,10 +146,12 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
             raise Refused(Outcome.FORBIDDEN, "A person who had no part in the cancellation must decide.")
         order, now = _locked_order(row.case), timezone.now()
         if overturned:
-            row.remedy = Remedy.RESTORED if _restore(order) else Remedy.PRIORITY
+            row.remedy = Remedy.RESTORED if _restore(order, now) else Remedy.PRIORITY
         row.state = AppealState.OVERTURNED if overturned else AppealState.UPHELD
         row.decided_by, row.decided_at = by, now
         row.save()
+        decision = {"decision": str(row.state), "remedy": str(row.remedy)}
+        record([of_reservation(order, EventType.APPEAL_DECIDED, **decision)], now)
         Notice.objects.create(reservation=order, kind=Notice.Kind.DECIDED, sale=order.sale, due_at=now)
         ended: EndedReservation | None = None if row.remedy == Remedy.RESTORED else make_final(order)
         verb = "overturn" if overturned else "uphold"
@@ -163,13 +168,13 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
     return row
 
 
-def _restore(order: Reservation) -> bool:
+def _restore(order: Reservation, now: datetime) -> bool:
     """Restores a cancelled order. Returns False if its limit or its money was given back, or if units are missing.
 
     A refund that no longer waits may be with the provider already, so its order is not restored.
     """
-    owed = Refund.objects.select_for_update().filter(attempt__reservation=order, why=RefundReason.CANCELLED, waits=True)
-    if not order.limit_slots.exists() or not owed.exists():
+    owed = Refund.objects.filter(attempt__reservation=order, why=RefundReason.CANCELLED, waits=True)
+    if not order.limit_slots.exists() or not owed.select_for_update().exists():
         return False
     units = _units_for(order)
     if units is None:
@@ -184,9 +189,10 @@ def _restore(order: Reservation) -> bool:
         if unit.allocation_id != order.allocation_id:
             Move.objects.create(unit=unit, origin_id=unit.allocation_id, target_id=order.allocation_id)
             Unit.objects.filter(pk=unit.pk).update(allocation=order.allocation_id)
-    owed.update(state=RefundState.WITHDRAWN, waits=False, next_look_at=None, settled_at=timezone.now())
     order.state, order.ended_at = ReservationState.CONFIRMED, None
     order.save(update_fields=["state", "ended_at"])
+    record([of_order(order, EventType.RESERVATION_RESTORED)], now)
+    withdraw_refunds(owed, now)
     return True
 
 

@@ -33,7 +33,8 @@ async def begin(attempt: PaymentAttempt, instrument: str) -> payments.Standing |
     if wait > 0:
         await asyncio.sleep(wait)
     try:
-        return await _in_time(provider.begin(asked(attempt, instrument)))
+        # A row that this process has just written has no id yet, so no process has called the provider for it.
+        return await _in_time(provider.begin(asked(attempt, instrument)._replace(fresh=attempt.pk is None)))
     except payments.ProviderRefuses:
         return payments.Standing(StandingState.FAILED)
 

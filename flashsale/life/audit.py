@@ -2,18 +2,18 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from uuid import UUID
 
 from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect, scripts
 from flashsale.gate.client import GateDown
+from flashsale.life.audit_events import unlike_events
+from flashsale.life.audit_prices import ACTIVE, priced_wrongly
 from flashsale.life.rebuild import live_sales
 from flashsale.life.sale_card import card_of
 from flashsale.models import (
@@ -23,8 +23,6 @@ from flashsale.models import (
     LimitSlot,
     Move,
     Notice,
-    Offer,
-    PaymentAttempt,
     Record,
     Reservation,
     ReservationUnit,
@@ -50,7 +48,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict for one promise (0: the audit trail). `broken` has one line of text for each fault."""
+    """The verdict for one promise (0: the events, or the audit trail). `broken` has one line of text for each fault."""
 
     promise: int
     title: str
@@ -64,7 +62,7 @@ TITLES = {
     9: "Nothing outside the window", 10: "Cancelled once, reallocated once", 11: "No cancellation without due process",
     12: "Degrades closed", 13: "No raw personal data", 14: "Hard bounds",
 }  # fmt: skip
-ACTIVE = [ReservationState.HELD, ReservationState.CONFIRMED]
+EVENTS, TRAIL = "Events", "Audit trail"
 # A message that is on its way to Redis causes a difference that is gone a moment later. A broken promise stays. So only
 # a fault that is there in every one of these reads counts.
 READS = 4
@@ -76,7 +74,7 @@ GATE_WAIT_S = 60.0
 
 
 def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
-    """Checks every promise, in one campaign (by its code) or in all, and the audit trail, which all campaigns share.
+    """Checks every promise and the events, in one campaign (by its code) or in all, and the audit trail of all.
 
     `head` ("position:hash") is the end of the trail as an operator noted it earlier (`trail_head`). It must still be in
     it. Raises DatabaseError, and GateDown when Redis is busy for longer than GATE_WAIT_S.
@@ -93,7 +91,8 @@ def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
             continue
         broken = tuple(_persistent(checks[promise], list(campaigns)))
         findings.append(_finding(promise, title, broken))
-    return [*findings, _finding(0, "Audit trail", tuple(_trail_broken(list(campaigns), head)))]
+    findings.append(_finding(0, EVENTS, tuple(_persistent(unlike_events, list(campaigns)))))
+    return [*findings, _finding(0, TRAIL, tuple(_trail_broken(list(campaigns), head)))]
 
 
 def _finding(promise: int, title: str, broken: tuple[str, ...]) -> Finding:
@@ -191,39 +190,8 @@ def _oversold(campaign: Campaign) -> Iterator[str]:
     for reservation in active.annotate(owned=owned).exclude(owned=F("quantity")):
         yield f"reservation {reservation.pk} of {reservation.quantity} has {reservation.owned} units"
     for sale in _sales(campaign):
-        yield from _priced_wrongly(sale)
+        yield from priced_wrongly(sale)
         yield from _offered_wrongly(sale)
-
-
-def _priced_wrongly(sale: Sale) -> Iterator[str]:
-    """Every unit was reserved at the official price of its offer, and an order costs as much as its units."""
-    prices = dict(Offer.objects.filter(sale=sale).values_list("sku", "price"))
-    rows = ReservationUnit.objects.filter(reservation__sale=sale)
-    columns = (
-        "reservation_id",
-        "reservation__state",
-        "reservation__amount",
-        "active",
-        "price",
-        "unit__sku",
-        "unit__serial",
-    )
-    official: Counter[tuple[UUID, int]] = Counter()
-    for id_, state, amount, active, price, sku, serial in rows.values_list(*columns).iterator():
-        if price != prices.get(sku):
-            yield f"reservation {id_} has unit {serial} for {price}, the official price is {prices.get(sku)}"
-        if active and state in ACTIVE:
-            official[id_, amount] += prices.get(sku, 0)
-    yield from (
-        f"reservation {id_} costs {amount}, the official price of its units is {price}"
-        for (id_, amount), price in official.items()
-        if amount != price
-    )
-    charged = PaymentAttempt.objects.filter(reservation__sale=sale).exclude(amount=F("reservation__amount"))
-    yield from (
-        f"the payment of reservation {row.reservation_id} is {row.amount}, its amount is {row.reservation.amount}"
-        for row in charged.select_related("reservation")
-    )
 
 
 def _offered_wrongly(sale: Sale) -> Iterator[str]:

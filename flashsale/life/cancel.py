@@ -67,7 +67,14 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
     why = cancel_reason(code)
     against_wish = why.needs_case and not why.invite
     back_to_line = not why.needs_case and not _is_over(row.sale_id, now)
-    ended = end(row, state=ReservationState.CANCELLED, now=now, keep_slots=against_wish, back_to_line=back_to_line)
+    ended = end(
+        row,
+        state=ReservationState.CANCELLED,
+        now=now,
+        keep_slots=against_wish,
+        back_to_line=back_to_line,
+        reason=why.code,
+    )
     # An order that an appeal restored may end again because its buyer wishes it. Case and appeal keep the history.
     Notice.objects.filter(reservation=row, kind=Notice.Kind.CANCELLED).delete()
     Cancellation.objects.update_or_create(

@@ -3,12 +3,14 @@
 from django.db import transaction
 from django.utils import timezone
 
+from flashsale.books.events import NewEvent, record
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, sale_cards
 from flashsale.life import fairness_report
 from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Reservation, Sale
 from flashsale.models.sale import ms
+from flashsale.rules.events import EventType
 from flashsale.rules.states import Phase, ReservationState, SaleState
 
 
@@ -28,6 +30,7 @@ def close(*, sale: int) -> bool:
             row.state = SaleState.CLOSED
             row.revision += 1
             row.save(update_fields=["state", "revision"])
+            record([NewEvent(EventType.SALE_CLOSED, row.pk)], timezone.now())
             Record.write("close", by="clock", sale=row)
     fairness_report.store_gate_counts(sale=row)
     bridge.run(sale_cards.remove_sale(card_of(row)))

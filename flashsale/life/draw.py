@@ -26,6 +26,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from flashsale.books.events import NewEvent, record
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import sale_cards, scripts
 from flashsale.gate.client import wall_ms
@@ -36,6 +37,7 @@ from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Record, Sale
 from flashsale.models.sale import moment
 from flashsale.rules import lottery
+from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome
 
 NUMBERS_PER_CALL = 1000
@@ -95,6 +97,7 @@ def write_cohorts(
             row.frozen_at = now
             row.publish_secret()
             row.save(update_fields=["frozen_at", "secret", "sealed_secret"])
+            record([NewEvent(EventType.SALE_OPENED, row.pk)], now)
             drawn = {line.code: [line.cohort, line.seed] for line in row.allocations.all()}
             Record.write("draw", by="clock", sale=row, facts=drawn)
         return {line.line_id: (line.cohort or 0, line.seed) for line in row.allocations.all()}

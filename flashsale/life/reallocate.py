@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from flashsale.books.events import NewEvent, record
 from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.gate import bridge
 from flashsale.life.mend import mend
@@ -35,6 +36,7 @@ from flashsale.models import (
     Trait,
     Unit,
 )
+from flashsale.rules.events import EventType
 from flashsale.rules.reasons import REASONS
 from flashsale.rules.states import AppealState, Remedy, SaleState, UnitState
 
@@ -186,7 +188,7 @@ def _refuse_target(source: Sale, sale: Sale, now: datetime) -> None:
 
 def _act(row: Reallocation, now: datetime) -> tuple[int, int]:
     """How many units moved, and how many buyers were invited."""
-    moved = _move(row, _movable(row, now))
+    moved = _move(row, _movable(row, now), now)
     if row.carried_out_at is None:
         row.carried_out_at = now
         row.save(update_fields=["carried_out_at"])
@@ -245,7 +247,7 @@ def _appeal_weight(row: Cancellation) -> int:
     return 2 if row.case and hasattr(row.case, "appeal") else 1
 
 
-def _move(row: Reallocation, pool_units: list[PoolUnit]) -> int:
+def _move(row: Reallocation, pool_units: list[PoolUnit], now: datetime) -> int:
     sold_there = set(row.target.stock.values_list("offer__sku", flat=True))
     unsold = sorted({one.unit.sku for one in pool_units} - sold_there)
     if unsold:
@@ -260,7 +262,17 @@ def _move(row: Reallocation, pool_units: list[PoolUnit]) -> int:
         [(one.unit.pk, one.unit.version) for one in pool_units], was=UnitState.RETURNED, becomes=UnitState.FREE
     )
     Unit.objects.filter(pk__in=[one.unit.pk for one in pool_units]).update(allocation=row.target)
+    record([_reallocated(row, one.unit) for one in pool_units], now)
     return len(pool_units)
+
+
+def _reallocated(row: Reallocation, unit: Unit) -> NewEvent:
+    """The event of a unit that a plan has moved. Its version is one higher than when it was read."""
+    data = {"serial": unit.serial, "sku": unit.sku, "from": row.source.code}
+    return NewEvent(
+        EventType.UNIT_REALLOCATED, row.target.sale_id, line=row.target_id, unit=unit.pk, sequence=unit.version + 1,
+        data=data,
+    )  # fmt: skip
 
 
 def _invite(row: Reallocation, now: datetime) -> int:

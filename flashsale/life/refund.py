@@ -16,7 +16,7 @@ a decision of people: then it stands on their list (waiting_money.py).
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from flashsale.books.batcher import Batcher
-from flashsale.books.refunds import NewRefund, add_refunds
+from flashsale.books.events import of_refund, record
+from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
 from flashsale.books.rows import update
 from flashsale.gate import bridge
 from flashsale.life import ask_provider
@@ -32,7 +33,6 @@ from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.provider_lanes import AGAIN, LEASE, Kind, work_off
 from flashsale.life.refund_window import refund_by
 from flashsale.models import PaymentAttempt, Record, Refund, Reservation
-from flashsale.models.payment import new_reference
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AttemptState, RefundReason, RefundState
@@ -101,16 +101,27 @@ async def ask_about_refund(row: Refund) -> None:
 def _store(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> None:
     """Stores what the provider says about refunds, unless another process has settled them meanwhile."""
     now = timezone.now()
+    orders = _locked_orders({row.attempt.reservation_id for row, _ in answers})
     ids = [row.pk for row, _ in answers]
-    rows = Refund.objects.select_for_update().filter(pk__in=ids, state__in=ASKED, waits=False).order_by("pk").in_bulk()
-    changed = []
+    still = Refund.objects.select_for_update(of=("self",)).select_related("attempt")
+    rows = still.filter(pk__in=ids, state__in=ASKED, waits=False).order_by("pk").in_bulk()
+    changed, moved = [], []
     for asked, answer in answers:
         row = rows.get(asked.pk)
-        if row and (row.state, row.reference) == (asked.state, asked.reference) and _apply(row, answer, now):
-            changed.append(row)
+        if row is None or row.state != asked.state or not _apply(row, answer, now):
+            continue
+        row.attempt.reservation = orders[row.attempt.reservation_id]
+        changed.append(row)
+        moved += [row] if row.state != asked.state else []
     names = ("id", "state", "provider_id", "detail", "times", "next_look_at", "settled_at")
     if changed:
         update(Refund, "id", {name: [getattr(row, name) for row in changed] for name in names})
+    record([of_refund(row) for row in moved], now)
+
+
+def _locked_orders(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Reservation]:
+    """The reservations, locked before their refunds, as everywhere. An event of a refund needs this lock."""
+    return Reservation.objects.select_for_update().order_by("pk").in_bulk(list(ids))
 
 
 def _store_all(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> list[None]:
@@ -148,18 +159,23 @@ def _apply(row: Refund, answer: payments.RefundStanding | None, now: datetime) -
 
 @transaction.atomic
 def refund_again(*, reservation: uuid.UUID, by: Any = None) -> bool:
-    """Makes failed refunds due again. Returns False when none had failed.
+    """Makes a new refund due in the place of each that failed. Returns False when none had failed.
 
-    Each gets a new reference, because a provider gives the old answer again for the old one.
+    It has a reference of its own, because a provider gives the old answer again for the old one.
     """
-    failed = Refund.objects.select_for_update().filter(attempt__reservation=reservation, state=RefundState.FAILED)
-    rows = list(failed.select_related("attempt"))
-    for row in rows:
-        old, row.reference = row.reference, new_reference(row.attempt.number, kind="fr")
-        row.state, row.times, row.provider_id, row.next_look_at = RefundState.DUE, 0, "", timezone.now()
-        row.save(update_fields=["reference", "state", "times", "provider_id", "next_look_at"])
-        _record("refund_again", row, by, old=old, new=row.reference)
-    return bool(rows)
+    now = timezone.now()
+    order = Reservation.objects.select_for_update(of=("self",)).select_related("sale").get(pk=reservation)
+    failed = Refund.objects.filter(attempt__reservation=reservation, state=RefundState.FAILED)
+    again = []
+    for row in failed.select_related("attempt").order_by("pk"):
+        row.attempt.reservation = order
+        again.append(NewRefund(row.attempt, RefundReason(row.why), row.amount, row.refund_by))
+    if not again:
+        return False
+    withdraw_refunds(failed, now)
+    add_refunds(again, now)
+    Record.write("refund_again", by=by, sale=order.sale, subject=order)
+    return True
 
 
 @transaction.atomic
@@ -183,8 +199,10 @@ def send_by_hand(*, refund: int, by: Any) -> bool:
     row = _locked(refund)
     if row.state != RefundState.FAILED:
         return False
-    row.state, row.next_look_at = RefundState.IMPOSSIBLE, timezone.now() + PEOPLE
+    now = timezone.now()
+    row.state, row.next_look_at = RefundState.IMPOSSIBLE, now + PEOPLE
     row.save(update_fields=["state", "next_look_at"])
+    record([of_refund(row)], now)
     _record("refund_by_hand", row, by)
     return True
 
@@ -199,8 +217,10 @@ def transferred(*, refund: int, reference: str, by: Any) -> bool:
     if row.state != RefundState.IMPOSSIBLE:
         return False
     row.state, row.provider_id, row.transferred_by = RefundState.TRANSFERRED, reference[:REFERENCE_MAX], by
-    row.next_look_at = timezone.now() + PEOPLE
+    now = timezone.now()
+    row.next_look_at = now + PEOPLE
     row.save(update_fields=["state", "provider_id", "transferred_by", "next_look_at"])
+    record([of_refund(row)], now)
     _record("transfer", row, by, reference=row.provider_id)
     return True
 
@@ -224,17 +244,20 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
         row.next_look_at = now + PEOPLE
     fields = ["state", "confirmed_by", "settled_at", "next_look_at", "transferred_by", "provider_id"]
     row.save(update_fields=fields)
+    record([of_refund(row)], now)
     _record("confirm_transfer" if arrived else "reject_transfer", row, by)
     return True
 
 
 def _locked(refund: int) -> Refund:
+    """The refund, locked after its reservation."""
+    _locked_orders(Refund.objects.filter(pk=refund).values_list("attempt__reservation", flat=True))
     rows = Refund.objects.select_for_update(of=("self",)).select_related("attempt__reservation__sale")
     return rows.get(pk=refund)
 
 
 def _record(what: str, row: Refund, by: Any, **facts: Any) -> None:
-    order = Reservation.objects.select_related("sale").get(pk=row.attempt.reservation_id)
+    order = row.attempt.reservation
     Record.write(what, by=by, sale=order.sale, subject=order, facts={"refund": row.reference, **facts})
 
 
@@ -246,7 +269,9 @@ def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, refer
     """
     if not payments.PartnerProvider.is_reference(reference):
         raise Refused(Outcome.MALFORMED, "reference: 1 to 100 visible ASCII characters.")
-    own = Refund.objects.filter(
+    now = timezone.now()
+    _locked_orders([reservation])
+    own = Refund.objects.select_related("attempt__reservation").filter(
         attempt__reservation=reservation,
         attempt__reservation__channel=channel,
         attempt__account=payments.PartnerProvider.account,
@@ -262,14 +287,16 @@ def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, refer
         RefundState.CONFIRMED,
         reference,
         None,
-        timezone.now(),
+        now,
     )
     row.save(update_fields=["state", "provider_id", "next_look_at", "settled_at"])
+    record([of_refund(row)], now)
 
 
 @transaction.atomic
 def send_mismatch_back(*, reservation: uuid.UUID, by: Any = None) -> bool:
     """Makes the refund of money that is not what we asked for due; False when there is none."""
+    _locked_orders([reservation])
     found = PaymentAttempt.objects.select_for_update().filter(reservation=reservation, state=AttemptState.MISMATCH)
     unsent = (row for row in found.prefetch_related("refunds") if row.refund is None)
     rows = [NewRefund(row, RefundReason.MISMATCH, row.paid, refund_by(row)) for row in unsent if row.paid]

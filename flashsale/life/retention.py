@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from flashsale.life.events import forget_events
 from flashsale.life.inbox import forget_notifications
 from flashsale.models import ApiCall, Contact
 
@@ -13,12 +14,14 @@ API_CALLS_KEPT = timedelta(hours=48)
 
 
 def forget_due(*, most: int = 1000) -> int:
-    """Deletes contact data past `keep_until` (at most `most` rows), old keys and notifications, and ended sessions.
+    """Deletes contact data past `keep_until` and old events (at most `most` rows of each), old keys and notifications,
+    and ended sessions.
 
-    Safe to repeat. Returns how many rows of all four.
+    Safe to repeat. Returns how many rows of all five.
     """
     now = timezone.now()
     over = list(Contact.objects.filter(keep_until__lt=now).values_list("pk", flat=True)[:most])
     contacts, _ = Contact.objects.filter(pk__in=over).delete()
     sessions, _ = Session.objects.filter(expire_date__lte=now).delete()
-    return contacts + sessions + forget_notifications() + ApiCall.forget(before=now - API_CALLS_KEPT)
+    forgotten = forget_events(most=most) + forget_notifications() + ApiCall.forget(before=now - API_CALLS_KEPT)
+    return contacts + sessions + forgotten

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation
+from flashsale.books.events import of_reservation, record
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import score
@@ -21,6 +22,7 @@ from flashsale.life.cancel import AT_ONCE, WORK_FOR_S, cancel_locked
 from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Case, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, Sale
+from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import cancel_reason
 from flashsale.rules.review.suspicion import Finding, suspicious
@@ -93,7 +95,13 @@ def _execute(row: ReviewRun) -> int:
 
 def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
     rules = run.rules.read() if findings else None
-    before = Case.objects.filter(reservation__in=[finding.order_id for finding in findings]).count()
+    # Locked, because a person may open a case of the same order now.
+    locked = Reservation.objects.select_for_update().filter(pk__in=[finding.order_id for finding in findings])
+    orders = {str(row.pk): row for row in locked.order_by("pk")}
+    known = {
+        str(id_) for id_ in Case.objects.filter(reservation__in=list(orders)).values_list("reservation_id", flat=True)
+    }
+    fresh = [finding for finding in findings if finding.order_id not in known]
     Case.objects.bulk_create(
         [
             Case(
@@ -105,12 +113,12 @@ def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
                 rules_hash=run.rules.hash,
                 evidence=finding.evidence(rules, str(run.rules.version)),
             )
-            for finding in findings
+            for finding in fresh
             if rules
         ],
-        ignore_conflicts=True,
     )
-    return len(findings) - before
+    record([of_reservation(orders[one.order_id], EventType.CASE_OPENED) for one in fresh], timezone.now())
+    return len(fresh)
 
 
 @transaction.atomic
@@ -125,6 +133,7 @@ def open_case(*, reservation: Reservation, by: Any = None) -> Case:
     fields = {"rules_version": "by hand", "rules_hash": ""}
     case, fresh = Case.objects.get_or_create(reservation=reservation, defaults=fields)
     if fresh:
+        record([of_reservation(reservation, EventType.CASE_OPENED)], timezone.now())
         Record.write("open_case", by=by, sale=reservation.sale, subject=reservation, facts={"case": case.pk})
     return case
 
@@ -240,6 +249,7 @@ def _carry_out(case: Case) -> bool:
             # The order has ended already, because its buyer cancelled it first.
             row.state = CaseState.DISMISSED
             row.save()
+            _record_decision(row, timezone.now())
     if ended:
         try:
             _tell_gate(row, ended)
@@ -256,6 +266,7 @@ def _cancel(row: Case, now: datetime) -> EndedReservation:
     row.save()
     orders = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
     reservation = orders.get(pk=row.reservation_id)
+    _record_decision(row, now)
     return cancel_locked(reservation, code=row.reason, now=now, by=row.decided_by, case=row)
 
 
@@ -273,5 +284,11 @@ def dismiss(*, case: Case, by: Any) -> Case:
         raise Refused(Outcome.FORBIDDEN, "Take your proposal back, or let another person dismiss it.")
     row.state, row.decided_by, row.decided_at = CaseState.DISMISSED, by, timezone.now()
     row.save()
+    _record_decision(row, row.decided_at)
     _note("dismiss", row, by)
     return row
+
+
+def _record_decision(row: Case, now: datetime) -> None:
+    order = Reservation.objects.select_for_update().get(pk=row.reservation_id)
+    record([of_reservation(order, EventType.CASE_DECIDED, decision=str(row.state))], now)

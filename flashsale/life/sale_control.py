@@ -12,7 +12,7 @@ because PostgreSQL refuses what it forbids. Repeat the call to update Redis; oth
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from flashsale.books.events import NewEvent, record
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, due_sales, inspect, sale_cards, scripts
 from flashsale.gate.client import GateDown, wall_ms
@@ -33,12 +34,18 @@ from flashsale.life.sale_card import card_of
 from flashsale.models import Record, Sale, Stock, Unit
 from flashsale.models.sale import POLL_MS_MAX, UNITS_MAX, moment, ms, short_enough
 from flashsale.rules.clock import CLOCK_LEASE_MS, ClockLease
+from flashsale.rules.events import EventType
 from flashsale.rules.polling import LATEST_MS
 from flashsale.rules.states import Phase, SaleState
 from flashsale.rules.trail import text_digest
 
 RUNNING = (SaleState.PUBLISHED, SaleState.PAUSED)
 # The fields that a decision may change. The audit trail records these.
+_TOLD = {
+    SaleState.PAUSED: EventType.SALE_PAUSED,
+    SaleState.PUBLISHED: EventType.SALE_RESUMED,
+    SaleState.CALLED_OFF: EventType.SALE_CALLED_OFF,
+}
 DECISION_FIELDS = ("state", "opens_at", "closes_at", "paused_ms", "rate_per_s", "poll_ms")
 
 
@@ -227,6 +234,7 @@ def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) 
         # A decision that is repeated changes nothing, so the audit trail gets no record.
         facts = {name: _json_value(after) for name in DECISION_FIELDS if (after := getattr(sale, name)) != before[name]}
         if facts:
+            record([NewEvent(type_, sale.pk, data=data) for type_, data in _events(sale, facts)], now)
             why = text_digest(sale.message) if sale.message not in {"", message} else ""
             Record.write(what, by=by, sale=sale, why=why, facts=facts)
         # Read under the lock of the row: the lease and `paused_ms` must belong together, and a renewal could change
@@ -234,6 +242,19 @@ def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) 
         lease = sale.lease
     bridge.run(_send_decision(card_of(sale), sale, lease))
     return sale
+
+
+def _events(sale: Sale, facts: Mapping[str, Any]) -> Iterator[tuple[EventType, Mapping[str, Any]]]:
+    """What partners are told about a decision that has changed these fields."""
+    if "opens_at" in facts or "closes_at" in facts:
+        yield EventType.SALE_RESCHEDULED, times_of(sale)
+    if "state" in facts:
+        yield _TOLD[SaleState(sale.state)], {}
+
+
+def times_of(sale: Sale) -> dict[str, str]:
+    """The times of a sale for its events."""
+    return {name: getattr(sale, name).isoformat() for name in ("lobby_at", "opens_at", "closes_at")}
 
 
 def _json_value(value: Any) -> Any:

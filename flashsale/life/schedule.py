@@ -11,13 +11,14 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from flashsale.books.events import NewEvent, record
 from flashsale.books.reservations import lock_sale
 from flashsale.life.enter import digester
 from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.rebuild import rebuild
 from flashsale.life.refund_window import methods_with_short_windows
 from flashsale.life.sale_card import card_of
-from flashsale.life.sale_control import create_units
+from flashsale.life.sale_control import create_units, times_of
 from flashsale.life.status import BYTES_MAX, bytes_at_most
 from flashsale.models import (
     Allocation,
@@ -32,6 +33,7 @@ from flashsale.models import (
     Stock,
 )
 from flashsale.models.sale import MESSAGE_BYTES_MAX, UNITS_MAX, ms
+from flashsale.rules.events import EventType
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import AllocationMode, Phase, SaleState
 
@@ -296,7 +298,9 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
         lock_sale(sale.pk, exclusive=True)
         sale.refresh_from_db()
         if sale.state == SaleState.DRAFT:
-            _publish(sale, timezone.now())
+            now = timezone.now()
+            _publish(sale, now)
+            record([NewEvent(EventType.SALE_PUBLISHED, sale.pk, data=times_of(sale))], now)
             Record.write("publish", by=by, sale=sale, facts=_published_terms(sale))
     if sale.epoch == 0:
         rebuild(sale=sale.pk)

@@ -31,7 +31,7 @@ def date_notifications(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('flashsale', '0022_rules_of_attempts'),
+        ('flashsale', '0023_events'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -12,6 +12,7 @@ from flashsale.models.case import Case, CaseView
 from flashsale.models.contact import Contact
 from flashsale.models.crowd_backup import CrowdBackup
 from flashsale.models.demo_charge import DemoCharge
+from flashsale.models.event import Event
 from flashsale.models.fairness_report import FairnessReport
 from flashsale.models.limit_slot import LimitSlot, UnpaidHold
 from flashsale.models.list_entry import ListEntry
@@ -42,6 +43,7 @@ __all__ = [
     "Contact",
     "CrowdBackup",
     "DemoCharge",
+    "Event",
     "FairnessReport",
     "Inbox",
     "LimitSlot",

@@ -4,6 +4,7 @@ The drawing of the states of an attempt is in life/settle.py.
 """
 
 import secrets
+from collections.abc import Iterable
 
 from django.conf import settings
 from django.db import models
@@ -43,7 +44,7 @@ def new_reference(number: int, *, kind: str = "fs") -> str:
 
     It is random, so that a database which was restored from a backup never gives a provider an old reference again.
     """
-    return f"{kind}-{''.join(secrets.choice(_LETTERS) for _ in range(20))}-{number}"
+    return f"{kind}-{''.join(_LETTERS[byte % 32] for byte in secrets.token_bytes(20))}-{number}"
 
 
 class PaymentAttempt(models.Model):
@@ -121,19 +122,28 @@ class PaymentAttempt(models.Model):
     @property
     def refund(self) -> "Refund | None":
         """The refund of what the attempt paid; None when no money has to go back. Too much money is not counted."""
-        own = (row for row in self.refunds.all() if row.state != RefundState.WITHDRAWN)
+        return self.refund_among(self.refunds.all())
+
+    @staticmethod
+    def refund_among(refunds: "Iterable[Refund]") -> "Refund | None":
+        """As `refund`, for callers that have the refunds of the attempt already."""
+        own = (row for row in refunds if row.state != RefundState.WITHDRAWN)
         found = [row for row in own if row.why != RefundReason.OVERPAID]
         return max(found, key=lambda row: row.pk) if found else None
 
     @property
     def payment_state(self) -> PaymentState:
         """One word for the attempt and its refund."""
+        return self.state_with(self.refund if self.state in MONEY_CAME else None)
+
+    def state_with(self, refund: "Refund | None") -> PaymentState:
+        """As `payment_state`, for callers that have the refund already."""
         if self.is_open:
             return PaymentState.PREPARING if self.turn_at else PaymentState.STARTED
         if self.state in ENDED_UNPAID:
             return PaymentState.DECLINED
-        if self.refund is not None:
-            return _REFUND_WORDS[RefundState(self.refund.state)]
+        if refund is not None:
+            return _REFUND_WORDS[RefundState(refund.state)]
         return PaymentState.REFUND_DUE if self.state == AttemptState.LATE else PaymentState(self.state)
 
     @property

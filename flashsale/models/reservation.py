@@ -47,6 +47,8 @@ class Reservation(models.Model):
     made_at = models.DateTimeField(_("reserved"))
     confirmed_at = models.DateTimeField(_("confirmed"), null=True)
     ended_at = models.DateTimeField(_("ended"), null=True)
+    # How many of its events the retention has deleted, so that the next one has a new sequence.
+    events_deleted = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
         verbose_name = _("reservation")

@@ -16,7 +16,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 SOONEST_MS, LATEST_MS = 500, 60_000
-# A status document may be this old when it arrives: half a second in a door and a second in a cache.
+# A status document may be this old when it arrives: a quarter of a second in a door, a second in a cache, and the rest
+# on its way.
 STALE_MS = 1500
 # A wave calls as many people as the rate allows in a second, at most.
 BURST_MS = 1000
@@ -72,7 +73,8 @@ def first_call_delay_ms(*, people: int, claim_ms: int) -> int:
     """How long after the opening the first people are called, so that all can have read their numbers in time."""
     if claim_ms < CLAIM_MS_MIN:
         return spread_ms(people)
-    return max(0, DRAW_MS + 2 * STALE_MS + spread_ms(people) - claim_ms // 10)
+    # A person who reads a document from before the draw just before it is too old asks again POLL_SOON_MS later.
+    return max(0, DRAW_MS + STALE_MS + POLL_SOON_MS + spread_ms(people) - claim_ms // 10)
 
 
 def poll_ms(*, people: int, is_soon: bool) -> int:
@@ -97,5 +99,5 @@ def next_poll_ms(status: Status, *, now: int, number: int | None, waiting: bool,
     elif waiting and until_open:
         wait = min(wait, until_open + DRAW_MS + STALE_MS + random * spread_ms(status.entered if status.pace else 0))
     elif waiting:  # the draw is on its way, or it is over and the document is older
-        wait = min(wait, STALE_MS * jitter)
+        wait = min(wait, POLL_SOON_MS * jitter)
     return max(SOONEST_MS, round(wait))

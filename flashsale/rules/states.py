@@ -122,7 +122,7 @@ class RefundState(StrEnum):
 
     `failed`: the provider refuses it, and a person makes it due again, also after it was confirmed. `impossible`: the
     provider can never send it, so a person transfers it by hand. `transferred`: a second person has to confirm the
-    transfer. `withdrawn`: it was never sent, because an appeal restored the order.
+    transfer. `withdrawn`: it is not owed any more, or another refund stands in the place of one that failed.
     """
 
     DUE = "due"

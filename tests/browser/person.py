@@ -69,12 +69,12 @@ class Person:
         self.page.locator("[name=sku]:enabled").first.check()
         self.page.click("#reserve button")
 
-    def pay(self, *, instrument: str = "ani-bank") -> None:
+    def pay(self, *, method: str = "qris", instrument: str = "ani-bank") -> None:
         self.page.fill("#name", "Ani Lestari")
         self.page.fill("#address", "Jl. Melati No. 7, RT 01/RW 02, Bandung")
         self.page.fill("#buyer-phone", self.phone)
         self.page.fill("#buyer-email", self.email)
-        self.page.locator("[name=method][value=qris]").check()
+        self.page.locator(f"[name=method][value={method}]").check()
         self.page.fill("#instrument", instrument)
         self.page.click("#pay button")
 

@@ -14,8 +14,10 @@ from playwright.sync_api import Browser, Page, Route, expect
 from flashsale.gate import bridge
 from flashsale.life.look import look
 from flashsale.life.sale_control import close_early, pause, resume
-from flashsale.models import Reservation
+from flashsale.models import PaymentAttempt, Reservation
+from flashsale.providers.payments import DemoProvider
 from flashsale.rules import lottery
+from simulation.demo_bank import send_call_back
 from tests.browser.person import SOON_MS, Person, called, own_page_sale
 from tests.browser.site import Site
 from tests.factories import PHONE, Shopper, open_now, tend
@@ -102,6 +104,34 @@ def test_a_declined_payment_can_be_tried_again(shop: Site, page: Page) -> None:
     person.is_told("The payment was declined. The unit stays reserved until the time to pay is over; try another way.")
     person.pay()
     person.sees("Your order")
+
+
+def test_a_buyer_pays_by_a_qr_code_and_the_order_page_shows_it_by_itself(shop: Site, page: Page) -> None:
+    person = Person(shop, page, own_page_sale())
+    called(person)
+    person.reserve()
+    person.pay(instrument="")
+    person.sees("Your order")
+    expect(page.locator("svg.qr")).to_be_visible()
+    expect(page.locator("[data-clock]")).to_have_text(re.compile(r"^1[0-9]:[0-5][0-9]$"))
+    assert person.barriers() == []
+    attempt = PaymentAttempt.objects.get(reservation__sale=person.sale)
+    DemoProvider().pay(reference=attempt.reference)
+    send_call_back(reference=attempt.reference, site=shop.url)
+    expect(page.locator(".pill")).to_have_text(person.word("Confirmed"), timeout=SOON_MS)
+    expect(page.locator("svg.qr")).to_have_count(0)
+
+
+def test_a_buyer_copies_the_number_of_a_virtual_account(shop: Site, page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    person = Person(shop, page, own_page_sale())
+    called(person)
+    person.reserve()
+    person.pay(method="va", instrument="")
+    page.get_by_role("button", name=person.word("Copy the number")).click()
+    expect(page.locator("#copied")).to_have_text(person.word("Copied"))
+    attempt = PaymentAttempt.objects.get(reservation__sale=person.sale)
+    assert page.evaluate("navigator.clipboard.readText()") == attempt.instructions["number"]
 
 
 def test_a_wrong_code_says_so(shop: Site, page: Page) -> None:

@@ -129,8 +129,8 @@ def test_an_approved_case_ends_order_refund_and_notice_together(reviewed, review
     let_appeals_lapse()
     assert cancelling.free_limit_slots() == 1
     assert refund_due() == 1
-    paid = PaymentAttempt.objects.get(reservation=row)
-    assert paid.refund_reference == f"refund-{paid.reference}"
+    attempt = PaymentAttempt.objects.get(reservation=row)
+    assert attempt.refund_reference == f"refund-{attempt.reference}"
 
 
 def test_the_notice_says_why_in_the_buyers_language_and_goes_out_once(reviewed, reviewers):

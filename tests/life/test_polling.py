@@ -101,7 +101,7 @@ def test_the_delay_before_the_first_call_follows_the_crowd_and_the_claim_window(
     few, many = 1000, 250_000
     assert polling.first_call_delay_ms(people=few, claim_ms=300_000) == 0
     assert polling.first_call_delay_ms(people=many, claim_ms=300_000) == 0
-    assert polling.first_call_delay_ms(people=many, claim_ms=20_000) == 26_500
+    assert polling.first_call_delay_ms(people=many, claim_ms=20_000) == 27_000
     assert polling.first_call_delay_ms(people=few, claim_ms=5000) == 100
 
 

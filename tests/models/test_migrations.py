@@ -19,7 +19,8 @@ from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from flashsale import migrations
-from flashsale.models import Campaign, PaymentAttempt, Record, Sale
+from flashsale.models import Campaign, Event, PaymentAttempt, Record, Reservation, Sale
+from flashsale.rules.events import state_after, subject_of
 from flashsale.rules.lottery import commitment
 from tests import servers
 
@@ -44,7 +45,7 @@ NEW_COLUMNS = {
 }  # fmt: skip
 # What is kept in other words: see test_payments_become_attempts_and_refunds_and_back.
 CHANGED = {"Payment": {"state", "refund_reference"}}
-NEW_TABLES = ("inbox", "refund")
+NEW_TABLES = ("event", "inbox", "refund")
 VERBS = ("add", "change", "delete", "view")
 NOW = timezone.now()
 # What a row of the first version needs because of constraints, besides a value of each field's type.
@@ -195,8 +196,26 @@ def test_payments_become_attempts_and_refunds_and_back() -> None:
     refunded = found["refunded", "cancelled"].refunds.get()
     assert (refunded.reference, refunded.provider_id) == (found["refunded", "cancelled"].reference, "back")
     _assert_constraints_are_those_of_the_models()
+    _assert_events_say_how_all_stands()
     _migrate("flashsale", before)
     assert _without_ids(_rows("flashsale_payment")) == _without_ids(rows)
+
+
+def _assert_events_say_how_all_stands() -> None:
+    events = Event.objects.using(DATABASE)
+    published = Sale.objects.using(DATABASE).exclude(state="draft")
+    of_sales = events.filter(reservation=None).values_list("sale", "type", "sequence")
+    assert set(of_sales) == {(sale.pk, f"sale.{sale.state}", 1) for sale in published}
+    rows = Reservation.objects.using(DATABASE).prefetch_related("attempts__refunds").exclude(state="abandoned")
+    assert rows
+    for row in rows:
+        own = list(events.filter(reservation=row.pk).order_by("sequence"))
+        assert [event.sequence for event in own] == list(range(1, len(own) + 1))
+        assert {(event.channel_id, event.line_id) for event in own} == {(row.channel_id, row.allocation_id)}
+        told = {subject_of(event.type, event.data): state_after(event.type, event.data) for event in own}
+        wanted = {("reservation", ""): row.state} | {("payment", a.reference): a.state for a in row.attempts.all()}
+        wanted |= {("refund", b.reference): b.state for a in row.attempts.all() for b in a.refunds.all()}
+        assert {key: state for key, state in told.items() if key[0] not in {"case", "appeal"}} == wanted
 
 
 def _apps(name: str) -> Any:

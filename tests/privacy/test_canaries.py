@@ -190,6 +190,10 @@ def test_a_partners_shopper_leaves_no_trace(
     assert partner.rest("POST", f"/{id_}/cancel", {"reason": EMAILS[0]}, "j").code == (400, "malformed")
     _review(sale, id_)
     assert b"carry_on_review" in b"".join(trail.heard)
+    feed = trail.ask("GET", "/v1/events?limit=1000", authorization=f"Bearer {partner.key}")
+    told = {event["type"] for event in feed.json["results"] if event["reservation"] == id_}
+    assert told >= {"reservation.cancelled", "payment.paid", "payment.failed", "case.opened", "refund.due"}
+    assert leaks(feed.body) == []
     assert "the provider is broken" in trail.logs.getvalue()
     said = capfd.readouterr()
     assert leaks((said.out + said.err).encode()) == []

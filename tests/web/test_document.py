@@ -42,6 +42,7 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
     operations = {(method, path) for path, item in document["paths"].items() for method in item}
     assert operations == {
         ("get", HOT + "status"), *(("post", HOT + verb) for verb in door.VERBS),
+        ("get", "/v1/events"),
         ("get", "/v1/keys"), ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
         ("get", "/v1/sales/{code}/fairness"),
         ("get", "/v1/sales/{code}/rules"),
@@ -87,6 +88,7 @@ def test_real_answers_of_the_rest_fit(document: dict[str, Any], sale: Sale, laza
         ("/v1/sales", "/v1/sales"), ("/v1/sales/{code}", f"/v1/sales/{sale.code}"),
         ("/v1/sales/{code}/transcript", f"/v1/sales/{sale.code}/transcript"),
         ("/v1/sales/{code}/rules", f"/v1/sales/{sale.code}/rules"),
+        ("/v1/events", "/v1/events"),
         ("/v1/reservations", "/v1/reservations"),
         ("/v1/reservations/{id}", f"/v1/reservations/{held['reservation']}"),
         ("/v1/reservations/{id}", "/v1/reservations/00000000-0000-0000-0000-000000000000"),

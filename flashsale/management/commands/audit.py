@@ -55,9 +55,10 @@ class Command(BaseCommand):
         rows = [
             {"promise": f.promise, "title": f.title, "verdict": f.verdict, "broken": list(f.broken)} for f in findings
         ]
-        trail = {**rows.pop(), "head": trail_head()}
-        del trail["promise"]
-        self.stdout.write(json.dumps({"promises": rows, "trail": trail}, indent=2))
+        *promises, events, trail = rows
+        trail["head"] = trail_head()
+        del events["promise"], trail["promise"]
+        self.stdout.write(json.dumps({"promises": promises, "events": events, "trail": trail}, indent=2))
 
     def _print_table(self, findings: list[Finding]) -> None:
         table = Table("", "promise", "verdict", "found")
@@ -69,4 +70,4 @@ class Command(BaseCommand):
 
 
 def _title(finding: Finding) -> str:
-    return f"promise {finding.promise}" if finding.promise else "the audit trail"
+    return f"promise {finding.promise}" if finding.promise else f"the {finding.title.lower()}"

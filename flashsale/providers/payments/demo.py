@@ -18,6 +18,7 @@ from flashsale.books.batcher import Batcher
 from flashsale.models import DemoCharge
 from flashsale.providers.payments.base import (
     Attempt,
+    Checked,
     Hint,
     Instructions,
     Method,
@@ -40,13 +41,15 @@ _STANDING = {
 class DemoProvider:
     """Pays every instrument except two: "demo-declined" is declined, and "demo-later" is paid later by the buyer.
 
+    Without an instrument the buyer pays later, too: the answer has a QR code or the number of a virtual account.
+
     Its accounts are rows of DemoCharge, because a bank remembers its charges. Callbacks are signed as in Standard
     Webhooks: HMAC-SHA256 over "id.timestamp.body", in base64 after "v1,".
     """
 
     account = "demo"
     pace = 2000.0
-    headers = ("Webhook-Id", "Webhook-Timestamp", "Webhook-Signature")
+    headers: Sequence[str] = ("Webhook-Id", "Webhook-Timestamp", "Webhook-Signature")
 
     def methods(self) -> Sequence[Method]:
         """A QR code, a virtual account and a card. The demo's bank tells us at once, so it needs no guard."""
@@ -76,6 +79,10 @@ class DemoProvider:
     async def look_refund(self, back: RefundRequest) -> RefundStanding:
         """Confirmed, because the demo refunds at once."""
         return await self.refund(back)
+
+    async def check(self) -> Checked:
+        """Nothing to check."""
+        return Checked("the demo's bank, which takes no money")
 
     def pay(self, *, reference: str) -> Charge:
         """Pays a pending charge, as the buyer does in the app of their bank."""
@@ -141,7 +148,7 @@ def _id(reference: str) -> str:
 
 def _begin_all(asked: Sequence[Attempt]) -> list[Standing]:
     """Stores the answers to new references, many at once, and returns what is stored."""
-    answers = {DEMO_DECLINED: Charge.DECLINED, DEMO_LATER: Charge.PENDING}
+    answers = {DEMO_DECLINED: Charge.DECLINED, DEMO_LATER: Charge.PENDING, "": Charge.PENDING}
     fresh = {
         one.reference: DemoCharge(
             reference=one.reference,

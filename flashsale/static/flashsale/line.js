@@ -88,7 +88,7 @@ const page = ({ language, currency }) => {
     if (pace === null) return poll_ms * (factor + 0.2);
     const early = Math.max(0, opens_at - now);
     const ahead = pace && Math.max(0, ((number - called) * 1000) / pace - 1000);
-    const near = number ? factor * (early + ahead + claim_ms / 10 - 1500) : early ? early + 2000 + random * (pace && entered / 10) : 1500 * factor;
+    const near = number ? factor * (early + ahead + claim_ms / 10 - 1500) : early ? early + 2000 + random * (pace && entered / 10) : 2000 * factor;
     return Math.max(500, Math.min(poll_ms * factor, waiting ? near : 1 / 0));
   }
 
@@ -138,11 +138,12 @@ const page = ({ language, currency }) => {
     clearTimeout(timer);
     if (!answer) throw { title: texts.unsent, again: true, after: 0 };
     const { ok, status, headers } = answer;
-    if (ok && data) return data;
+    // 202: the payment has its turn later.
+    if (ok && data && status !== 202) return data;
     const wait = headers.get("Retry-After");
     const until = Date.parse(wait) - (Date.parse(headers.get("Date")) || Date.now());
     const after = 1000 * wait || Math.max(0, until) || 0;
-    throw Object.assign({ title: texts.error }, data, { again: ok || status === 429 || status >= 500, after });
+    throw Object.assign({ title: texts.error }, data, { ok, again: ok || status === 429 || status >= 500, after });
   }
 
   const csrf = () => (/csrftoken=(\w+)/.exec(document.cookie) || [])[1];
@@ -165,9 +166,9 @@ const page = ({ language, currency }) => {
         if (ms > 1000) tell("");
         return data;
       } catch (refused) {
-        const { again, after, code } = refused;
+        const { again, after, code, ok } = refused;
         if (!again || after > 60000) throw refused;
-        tell(code ? texts.wait : texts.again);
+        tell(code || ok ? texts.wait : texts.again);
         await new Promise((resolve) => {
           setTimeout(resolve, pause(ms, after));
           if (!after) addEventListener("online", resolve);
@@ -376,8 +377,16 @@ const page = ({ language, currency }) => {
   on("contacts", async (values) => {
     contacts = values;
     const work = data.work ? await solve(data, post, tell) : "";
-    ({ challenges } = await post(data.here + "codes", Object.assign({ work }, contacts)));
+    const answer = await post(data.here + "codes", Object.assign({ work }, contacts));
+    showSent((challenges = answer.challenges), answer);
   });
+
+  function showSent(asked, { sent, ask_s }) {
+    if (asked !== challenges) return;
+    for (const axis in sent) byId("sent-" + axis).textContent = sent[axis];
+    const look = () => send(data.here + "sent", asked).catch(() => ({ ask_s: 9 }));
+    if (ask_s) setTimeout(async () => showSent(asked, await look()), 1000 * ask_s);
+  }
 
   on("prove", async (codes) => {
     await post(data.here + "prove", Object.assign({}, challenges, codes));
@@ -432,16 +441,8 @@ const page = ({ language, currency }) => {
 
   on("pay", async (buyer) => {
     const { id, amount } = stored.reservation;
-    // One key for each press, so that a payment that was declined is charged again only by another press.
-    const key = { "Idempotency-Key": newKey() };
     const body = Object.assign({ reservation: id, amount: String(amount) }, buyer);
-    let answer;
-    // The payment has its turn later: the same request asks again.
-    while ((answer = await post(data.here + "confirm", body, key)).again_s) {
-      tell(texts.wait);
-      await new Promise((resolve) => setTimeout(resolve, 1000 * answer.again_s));
-    }
-    const { order } = answer;
+    const { order } = await post(data.here + "confirm", body);
     store({ reservation: null, order });
     location.assign(order);
   });

@@ -21,8 +21,12 @@ View = Callable[..., HttpResponse]
 
 def json_post(view: View) -> View:
     """Decorates a view: it accepts only POST, and its refusals become problem documents."""
+    return require_POST(json_problems(view))
 
-    @require_POST
+
+def json_problems(view: View) -> View:
+    """Decorates a view: its refusals become problem documents."""
+
     @wraps(view)
     def wrapper(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         try:

@@ -33,7 +33,7 @@ from flashsale.rules.states import ReservationState
 from flashsale.web import browser_cookie, client_ip, problems
 from flashsale.web.formatting import format_time
 from flashsale.web.idempotency import answer_once, fingerprint, valid_key
-from flashsale.web.pages import order_codes, own_orders, texts
+from flashsale.web.pages import order_codes, own_orders, paying, texts
 from flashsale.web.pages.json_views import json_post, text_fields
 from flashsale.web.pages.sale_page import busy_page, page_context
 
@@ -78,7 +78,9 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
         act=pay,
         settled=lambda _: row.state != ReservationState.HELD,
     )
-    return JsonResponse(document, status=202 if "again_s" in document else 200)
+    if "again_s" in document:
+        return JsonResponse(document, status=202, headers={"Retry-After": str(document["again_s"])})
+    return JsonResponse(document)
 
 
 @json_post
@@ -104,7 +106,7 @@ def _amount(text: str) -> int:
 
 def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
     """The reservation, if the place in this browser's cookie made it; refuses NOT_FOUND."""
-    row = (
+    return own_orders.one(
         own_orders.reservations(request, code=code)
         .filter(pk=reservation)
         .select_related("sale__campaign", "case__appeal", "cancellation")
@@ -113,11 +115,7 @@ def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
             "sale__offers",
             "attempts__refunds",
         )
-        .first()
     )
-    if row is None:
-        raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
-    return row
 
 
 @never_cache
@@ -209,6 +207,7 @@ def _order_context(row: Reservation) -> dict[str, Any]:
     names = {offer.sku: offer.name for offer in row.sale.offers.all()}
     payment = row.payment
     return {
+        "id": row.pk,
         "number": texts.order_number(row.pk),
         "state": texts.order_states()[row.state],
         "items": [
@@ -217,7 +216,8 @@ def _order_context(row: Reservation) -> dict[str, Any]:
         ],
         "amount": format_money(row.amount, currency),
         "payment": _payment_text(payment) if payment else "–",
-        "instructions": texts.instructions(payment.instructions) if payment and payment.instructions else [],
+        "steps": paying.steps(row),
+        "mark": paying.mark(row) if payment and payment.is_open else "",
         "made": format_time(row.made_at, zone),
         "confirmed": format_time(row.confirmed_at, zone) if row.confirmed_at else "",
         "refund": texts.refund(row) if row.state == ReservationState.CANCELLED else "",
@@ -228,8 +228,7 @@ def _order_context(row: Reservation) -> dict[str, Any]:
 
 
 def _payment_text(payment: PaymentAttempt) -> str:
-    method = dict(texts.methods()).get(payment.method, payment.method)
-    return f"{method}: {texts.payment_states()[payment.payment_state]}"
+    return f"{texts.method(payment.method)}: {texts.payment_states()[payment.payment_state]}"
 
 
 def _notes(row: Reservation) -> list[str]:

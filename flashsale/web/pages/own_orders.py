@@ -37,3 +37,11 @@ def reservations(request: HttpRequest, *, code: str) -> QuerySet[Reservation]:
             others = model.objects.filter(reservation=OuterRef("pk"), axis=axis.value).exclude(digest=digest.hex())
             found = found.exclude(Exists(others))
     return found
+
+
+def one(found: QuerySet[Reservation]) -> Reservation:
+    """The reservation that was found; refuses NOT_FOUND."""
+    row = found.first()
+    if row is None:
+        raise Refused(Outcome.NOT_FOUND, "There is no such reservation.")
+    return row

@@ -26,6 +26,7 @@ from flashsale.gate.sale_card import LineCard, OfferCard, SaleCard
 from flashsale.life import look, places, status
 from flashsale.life import receipt as receipts
 from flashsale.models import Channel, Reservation, Sale
+from flashsale.providers import payments
 from flashsale.rules.calling import people_ahead
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
@@ -124,7 +125,9 @@ def _waiting_page(request: HttpRequest, card: SaleCard) -> HttpResponse:
     context |= {
         "axes": [axis.value for axis in card.hard_at_enter],
         "line_offers": [_offer(offer, card.currency) for offer in card.offers if offer.sku in line.skus],
-        "methods": texts.methods(),
+        "methods": _methods(card, line),
+        "demo": payments.DemoProvider.account in payments.configured,
+        "paying": _url_to_pay(reservation, card.code),
         "carried": line.carries is not None,
         "place": texts.place(view.number, people_ahead(number=view.number or 0, called=view.called)) if view else "",
         "script_data": _script_data(request, card, line, document, view)
@@ -156,6 +159,21 @@ def _entry_urls(card: SaleCard) -> dict[str, str]:
             return {}  # the page works without the links
 
     return cache.get_or_set(f"entry-urls/{card.campaign}", read, ENTRY_URLS_FRESH_S) or {}
+
+
+def _methods(card: SaleCard, line: LineCard) -> list[tuple[str, str]]:
+    """The ways to pay that this line's offers allow, as (code, name)."""
+
+    def read() -> str:
+        own = Channel.objects.filter(campaign_id=card.campaign, kind=Channel.Kind.OWN_PAGE, code__in=line.channels)
+        channel, campaign = own.values_list("payment_accounts", "campaign__payment_accounts").first() or ("", "")
+        return channel or campaign
+
+    # Only PostgreSQL has the names of the accounts. They are frozen with the campaign.
+    names = cache.get_or_set(f"payment-accounts/{card.campaign}/{line.line_id}", read, ENTRY_URLS_FRESH_S)
+    prices = [offer.price for offer in card.offers if offer.sku in line.skus]
+    least, most = min(prices, default=0), max(prices, default=0) * card.weight
+    return texts.methods(payments.methods_of(names=names or ""), least=least, most=most, currency=card.currency)
 
 
 def own_line(request: HttpRequest, *, card: SaleCard) -> LineCard | None:
@@ -238,6 +256,12 @@ def _own_reservation(request: HttpRequest, code: str) -> Reservation | None:
         return own_orders.reservations(request, code=code).first()
     except (Refused, Error):
         return None
+
+
+def _url_to_pay(reservation: Reservation | None, code: str) -> str:
+    """The order page where this held reservation is being paid; "" if no payment is under way."""
+    payment = reservation and reservation.payment
+    return _order_url(reservation, code) if reservation and payment and payment.is_open and payment.instructions else ""
 
 
 def _order_url(reservation: Reservation, code: str) -> str:

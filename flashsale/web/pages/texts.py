@@ -1,6 +1,6 @@
 """Texts of our pages that are not in a template: names of states, and the texts that line.js shows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from math import ceil
 from uuid import UUID
@@ -9,7 +9,9 @@ from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from flashsale.models import Reservation
+from flashsale.providers.payments import Method
 from flashsale.rules.identity import Axis
+from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import PaymentState, Phase, ReservationState
 from flashsale.web import problems
@@ -28,9 +30,36 @@ def phases() -> dict[str, str]:
     }
 
 
-def methods() -> list[tuple[str, str]]:
-    """Payment methods as (code, name). The form selects none, because the buyer must choose."""
-    return [("qris", "QRIS"), ("va", _("Virtual account (bank transfer)")), ("card", _("Card"))]
+def method(name: str) -> str:
+    """A payment method as the buyer reads it: a name that we know, or the provider's word."""
+    return {
+        "qris": "QRIS",
+        "gopay": "GoPay",
+        "va": _("Virtual account (bank transfer)"),
+        "card": _("Card"),
+        "partner": _("Paid in the shop of our partner"),
+    }.get(name) or name.replace("_", " ").replace("-", " ").upper()
+
+
+def methods(found: Iterable[Method], *, least: int, most: int, currency: str) -> list[tuple[str, str]]:
+    """Those of the payment methods that take a total between `least` and `most`, as (code, name with its bounds).
+
+    The form selects none, because the buyer must choose.
+    """
+    return [
+        (one.name, _with_bounds(one, least, most, currency))
+        for one in found
+        if one.amount_min <= most and one.amount_max >= least
+    ]
+
+
+def _with_bounds(one: Method, least: int, most: int, currency: str) -> str:
+    name = method(one.name)
+    if one.amount_max < most:
+        name = _("%(method)s, up to %(amount)s") % {"method": name, "amount": format_money(one.amount_max, currency)}
+    if one.amount_min > least:
+        name = _("%(method)s, from %(amount)s") % {"method": name, "amount": format_money(one.amount_min, currency)}
+    return name
 
 
 def place(number: int | None, ahead: int) -> str:
@@ -65,12 +94,6 @@ def order_number(reservation: UUID) -> str:
     The admin finds an order by it.
     """
     return str(reservation)[:8]
-
-
-def instructions(shown: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What a buyer needs to pay, as (name, value)."""
-    names = {"bank": _("Bank"), "number": _("Number of the virtual account"), "qr": _("QR code"), "url": _("Pay here")}
-    return [(name, shown[key]) for key, name in names.items() if shown.get(key)]
 
 
 def payment_states() -> dict[str, str]:

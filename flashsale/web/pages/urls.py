@@ -5,7 +5,7 @@ from django.urls.converters import StringConverter
 
 from flashsale.life import sealed_links
 from flashsale.web.hot.http import CODE_PATTERN
-from flashsale.web.pages import codes, fairness_page, letter_pages, orders, plan_page, rule_set_page, sale_page
+from flashsale.web.pages import codes, fairness_page, letter_pages, orders, paying, plan_page, rule_set_page, sale_page
 
 
 class SaleCode(StringConverter):
@@ -50,10 +50,12 @@ urlpatterns = [
     path("s/<code:code>/plan", plan_page.plan, name="plan"),
     path("s/<code:code>/puzzle", codes.puzzle, name="puzzle"),
     path("s/<code:code>/codes", codes.send, name="codes"),
+    path("s/<code:code>/sent", codes.sent, name="sent"),
     path("s/<code:code>/prove", codes.prove, name="prove"),
     path("s/<code:code>/confirm", orders.confirm, name="confirm"),
     path("s/<code:code>/release", orders.release, name="release"),
     path("s/<code:code>/order/<uuid:reservation>", orders.order, name="order"),
+    path("s/<code:code>/order/<uuid:reservation>/payment", paying.state, name="payment"),
     path("appeal", letter_pages.appeal, name="appeal"),
     path("invitation", letter_pages.invitation, name="invitation"),
     path("<letter:kind>/<sealed:token>", letter_pages.old_link),

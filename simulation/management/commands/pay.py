@@ -2,26 +2,23 @@
 
 import json
 import time
-import urllib.request
 from typing import Any
-from urllib.error import HTTPError, URLError
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.urls import reverse
 
 from flashsale.models import PaymentAttempt
 from flashsale.providers.payments import Charge, DemoProvider
+from simulation.demo_bank import CallBackFailed, send_call_back
 
-ANSWER_S_MAX = 15.0
 # A web process settles it within a second, the sweep within some seconds.
 SETTLED_S_MAX = 15.0
 
 
 class Command(BaseCommand):
-    """Pays for a buyer who chose the instrument "demo-later", and sends the signed call-back over HTTP."""
+    """Pays for a buyer who got a QR code or a number, and sends the signed call-back over HTTP."""
 
-    help = "Pay a pending payment of the demo provider (instrument demo-later) and send the bank's call-back."
+    help = "Pay a pending payment of the demo provider and send the bank's call-back."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The payment and the site."""
@@ -39,16 +36,10 @@ class Command(BaseCommand):
         bank = DemoProvider()
         if bank.pay(reference=reference) is not Charge.PAID:
             raise CommandError(f"The bank refuses payment {reference}, because its time limit is over.")
-        body, headers = bank.signed_callback(reference=reference)
-        address = options["url"].rstrip("/") + reverse("demo-call-back")
-        request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - the operator chose the address
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as answer:  # noqa: S310
-                answer.read()
-        except HTTPError as error:
-            raise CommandError(f"{address} answered {error.code}: {error.read().decode()[:500]}") from error
-        except (URLError, TimeoutError) as error:
-            raise CommandError(f"{address} does not answer ({error}). Run the command again.") from error
+            send_call_back(reference=reference, site=options["url"])
+        except CallBackFailed as error:
+            raise CommandError(f"{error} Run the command again.") from error
         self.stdout.write(json.dumps({"reference": reference, "state": _state_of(reference)}))
 
 

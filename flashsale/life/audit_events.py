@@ -1,0 +1,82 @@
+"""Audit of events: the events of an object, one after the other, end in the state that the object has."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from flashsale.life.events import KEPT
+from flashsale.models import Appeal, Campaign, Case, Event, Move, PaymentAttempt, Refund, Reservation, Sale
+from flashsale.rules.events import EventType, state_after, subject_of
+from flashsale.rules.states import CaseState, ReservationState, SaleState
+
+# A kind, and the id of the object: a sale, a reservation, the order of a case or appeal, a payment or refund.
+Subject = tuple[str, Any]
+
+
+def unlike_events(campaign: Campaign) -> Iterator[str]:
+    """The objects whose events say something else than their rows.
+
+    Events are kept for a month, so an object without one counts only if it has changed since.
+    """
+    told: dict[Subject, str] = {}
+    yield from _replay(campaign, told)
+    since = timezone.now() - KEPT
+    for subject, state, changed_at in _states(campaign):
+        last = told.pop(subject, None)
+        if last != state and (last is not None or changed_at >= since):
+            yield f"{' '.join(map(str, subject))} is {state}, its events say {last or 'nothing'}"
+    yield from (f"{kind} {id_} has events and does not exist" for kind, id_ in told)
+    yield from _untold_moves(campaign, since)
+
+
+def _replay(campaign: Campaign, told: dict[Subject, str]) -> Iterator[str]:
+    """Fills `told` with the state after the last event of each object; yields the gaps in their sequences."""
+    last: dict[Any, int] = {}
+    rows = Event.objects.filter(sale__campaign=campaign, unit=None).order_by("pk")
+    columns = ("type", "sale", "reservation", "sequence", "data")
+    for type_, sale, reservation, sequence, data in rows.values_list(*columns).iterator(chunk_size=2000):
+        owner = reservation or sale
+        if sequence != last.get(owner, sequence - 1) + 1:
+            yield f"event {sequence} of {owner} comes after {last[owner]}"
+        last[owner] = sequence
+        kind, reference = subject_of(type_, data)
+        state = state_after(type_, data)
+        if state is not None:
+            told[kind, reference or owner] = state
+
+
+def _states(campaign: Campaign) -> Iterator[tuple[Subject, str, datetime]]:
+    """Each object with its state, and when it came into it (or a time before that, where no row says it)."""
+    sales = Sale.objects.filter(campaign=campaign).exclude(state=SaleState.DRAFT)
+    for id_, state in sales.values_list("pk", "state"):
+        yield ("sale", id_), state, timezone.now()
+    orders = Reservation.objects.filter(sale__campaign=campaign).exclude(state=ReservationState.ABANDONED)
+    changed = Coalesce("ended_at", "confirmed_at", "made_at")
+    for id_, state, at in orders.values_list("pk", "state", changed).iterator():
+        yield ("reservation", id_), state, at
+    attempts = PaymentAttempt.objects.filter(reservation__sale__campaign=campaign)
+    for id_, state, at in attempts.values_list("reference", "state", Coalesce("settled_at", "made_at")).iterator():
+        yield ("payment", id_), state, at
+    refunds = Refund.objects.filter(attempt__reservation__sale__campaign=campaign)
+    for id_, state, at in refunds.values_list("reference", "state", Coalesce("settled_at", "made_at")).iterator():
+        yield ("refund", id_), state, at
+    cases = Case.objects.filter(reservation__sale__campaign=campaign)
+    for id_, state, at in cases.values_list("reservation", "state", Coalesce("decided_at", "opened_at")):
+        yield ("case", id_), state if state in {CaseState.CANCELLED, CaseState.DISMISSED} else CaseState.OPEN, at
+    appeals = Appeal.objects.filter(case__reservation__sale__campaign=campaign)
+    for id_, state, at in appeals.values_list("case__reservation", "state", Coalesce("decided_at", "received_at")):
+        yield ("appeal", id_), state, at
+
+
+def _untold_moves(campaign: Campaign, since: datetime) -> Iterator[str]:
+    """Moves by a plan without an event."""
+    events = Event.objects.filter(sale__campaign=campaign, type=EventType.UNIT_REALLOCATED)
+    told = set(events.values_list("unit", "line"))
+    moves = Move.objects.filter(unit__campaign=campaign, at__gte=since).exclude(plan=None)
+    for unit, line, serial in moves.values_list("unit", "target", F("unit__serial")):
+        if (unit, line) not in told:
+            yield f"unit {serial} was reallocated, and no event says it"

@@ -1,0 +1,109 @@
+"""Events: a partner reads what has happened in its channel, in order and without a gap, for a month."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from flashsale.books.events import horizon
+from flashsale.books.rows import update
+from flashsale.models import Allocation, Event, Reservation
+from flashsale.models.sale import ms
+from flashsale.rules.outcomes import Outcome, Refused
+
+KEPT = timedelta(days=30)
+# Events are deleted later than they are forgotten, so that a page that is read at this moment has no gap.
+DELETED_AFTER = KEPT + timedelta(days=1)
+CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,15})")
+BEGIN_AGAIN = "Read your reservations, and then the events from the beginning, without `after`."
+
+
+class ChannelEvent(NamedTuple):
+    """An event as partners read it; `sale` and `line` are codes."""
+
+    id: int
+    type: str
+    at: datetime
+    sale: str
+    line: str | None
+    reservation: uuid.UUID | None
+    sequence: int
+    data: dict[str, Any]
+
+
+class EventPage(NamedTuple):
+    """Events, the oldest first. `after` is the cursor behind the last one; `more`: there are more of them now."""
+
+    events: list[ChannelEvent]
+    after: str
+    more: bool
+
+
+class _Cursor(NamedTuple):
+    """All events up to this id are read; all that are missing are younger than the time (ms since 1970)."""
+
+    id: int
+    at_ms: int
+
+    def __str__(self) -> str:
+        return f"{self.id}-{self.at_ms}"
+
+
+def read_events(*, channel: int, after: str, limit: int) -> EventPage:
+    """The next events of a channel after a cursor ("": from the oldest). An event waits until all older ones are there.
+
+    Refuses MALFORMED, and NOT_FOUND for a cursor behind which events may be deleted, or that we did not give.
+    """
+    now = timezone.now()
+    known = horizon()
+    cursor = _read(after) if after else _Cursor(0, ms(now))
+    if cursor.at_ms < ms(now - KEPT) or cursor.id > known.given:
+        raise Refused(Outcome.NOT_FOUND, f"after: this cursor is not valid any more. {BEGIN_AGAIN}")
+    rows = Event.objects.filter(pk__gt=cursor.id, pk__lte=known.settled, at__gte=now - KEPT).order_by("pk")
+    parts = (rows.filter(channel=channel), _common(rows, channel))
+    found = sorted((row for part in parts for row in _read_rows(part, limit + 1)), key=lambda row: row.id)
+    events, more = found[:limit], len(found) > limit
+    # A slow writer may announce an id that this reader has passed already, so the cursor never goes back.
+    passed = _Cursor(max(known.settled, cursor.id), ms(now))
+    return EventPage(events, str(_Cursor(events[-1].id, ms(events[-1].at)) if more else passed), more)
+
+
+def _read(after: str) -> _Cursor:
+    found = CURSOR.fullmatch(after)
+    if found is None:
+        raise Refused(Outcome.MALFORMED, "after: the value of `after` in an answer.")
+    return _Cursor(int(found[1]), int(found[2]))
+
+
+def _common(rows: "QuerySet[Event]", channel: int) -> "QuerySet[Event]":
+    """The events of sales and lines that lead to the channel."""
+    lines = list(Allocation.objects.filter(channels=channel).values_list("pk", "sale"))
+    of_lines = Q(line__in=[line for line, _ in lines])
+    of_sales = Q(line=None, sale__in={sale for _, sale in lines})
+    return rows.filter(of_lines | of_sales, channel=None)
+
+
+def _read_rows(rows: "QuerySet[Event]", most: int) -> Iterator[ChannelEvent]:
+    columns = ("pk", "type", "at", "sale__code", "line__code", "reservation", "sequence", "data")
+    return (ChannelEvent(*row) for row in rows.values_list(*columns)[:most])
+
+
+@transaction.atomic
+def forget_events(*, most: int = 1000) -> int:
+    """Deletes the oldest events that are over, of `most`; returns how many. The few events of sales stay."""
+    before = timezone.now() - DELETED_AFTER
+    oldest = Event.objects.exclude(reservation=None, unit=None).order_by("pk")[:most]
+    over = [row for row in oldest.values_list("pk", "reservation", "sequence", "at") if row[3] < before]
+    orders = Reservation.objects.select_for_update().order_by("pk").in_bulk({row[1] for row in over if row[1]})
+    for _, reservation, sequence, _ in over:
+        if reservation in orders:
+            orders[reservation].events_deleted = max(orders[reservation].events_deleted, sequence)
+    if orders:
+        deleted = [order.events_deleted for order in orders.values()]
+        update(Reservation, "id", {"id": list(orders), "events_deleted": deleted})
+    return Event.objects.filter(pk__in=[row[0] for row in over]).delete()[0]
