@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 # The periods in which others find the work: tick.TICK_S, tick.MEND_S, and the beat table of Celery.
 TICK, MENDING, SWEEP = "a second", "10 s", "5 s"
+# A process that asks a provider has its rows for provider_lanes.LEASE.
+LEASE = "35 s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ CRASH_POINTS = (
         True,
         "The call-back or the sweep settles the payment. If neither does, the units come due in Redis after 10 s and "
         "go back.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "confirm: refund due",
@@ -171,7 +173,7 @@ CRASH_POINTS = (
         "flashsale.life.inbox:_store",
         True,
         "The sweep asks again, and nothing changes.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "sweep: closed",
@@ -179,15 +181,15 @@ CRASH_POINTS = (
         "flashsale.life.sweep_payments:settle",
         False,
         "The sweep closes it again, which changes nothing at the provider, and settles it.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "sweep: put off",
-        "The next look at a payment is planned. The provider has not been asked at this one.",
+        "A process has claimed a payment that is due for a look. The provider has not been asked.",
         "flashsale.life.ask_provider:look",
         False,
-        "The provider's notification, or the next look.",
-        "2 minutes",
+        "The provider's notification, or the sweep once the lease is over.",
+        LEASE,
     ),
     CrashPoint(
         "refund: sent",
@@ -195,7 +197,7 @@ CRASH_POINTS = (
         "flashsale.life.refund:_store",
         False,
         "The sweep sends the refund again under the same reference, and the provider sends no money twice.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "call: done",

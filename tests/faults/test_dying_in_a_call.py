@@ -25,6 +25,7 @@ from tests.faults.steps import (
     called,
     come_due,
     dies_at,
+    due_again,
     in_gate,
     money_astray,
     paid_by,
@@ -180,6 +181,7 @@ class TestDyingInASweep:
         dies_at(monkeypatch, "sweep: closed", sweep_payments.settle_ended_holds)
         assert (the_payment().payment_state, DemoCharge.objects.get().state) == ("started", "declined")
         assert payments.DemoProvider().pay(reference=the_payment().reference) is payments.Charge.DECLINED
+        due_again()
         assert [sweep_payments.settle_ended_holds(), sweep_payments.settle_ended_holds()] == [1, 0]
         assert (the_payment().state, Refund.objects.count()) == ("closed", 0)
         assert broken(sale) == money_astray() == []
