@@ -89,4 +89,5 @@ def _note(attempt: PaymentAttempt, standing: payments.Standing, state: AttemptSt
         if state in {AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH}:
             attempt.paid = standing.paid
     attempt.turn_at = None
-    attempt.next_look_at = now + PEOPLE if state == AttemptState.MISMATCH else next_look(attempt, now)
+    people = state in {AttemptState.MISMATCH, AttemptState.REVERSED}
+    attempt.next_look_at = now + PEOPLE if people else next_look(attempt, now)
