@@ -34,7 +34,7 @@ def signs_of_production(
 
 
 def refusals(
-    *, demo: bool, debug: bool, payment_provider: str, code_sender: str, mail_backend: str, signs: Sequence[str]
+    *, demo: bool, debug: bool, payment_provider: str, mail_backend: str, signs: Sequence[str]
 ) -> Iterator[str]:
     """One text for each setting that prevents the start: what was found, why it is wrong, what to do."""
     because = f" This is production, because {signs[0]}." if signs else ""
@@ -53,8 +53,6 @@ def refusals(
             f"FLASHSALE_PAYMENT_PROVIDER is the provider of the demo, which takes no money.{because} "
             "Set FLASHSALE_PAYMENT_PROVIDER to the class of your provider (docs/operate.md, Payments)."
         )
-    if signs and code_sender == "console":
-        yield f"FLASHSALE_CODE_SENDER is console, which sends no codes.{because} Set it to email or webhook."
     if signs and not demo and mail_backend.removeprefix("django.core.mail.backends.").split(".")[0] in NOT_SENT:
         yield f"EMAIL_URL sends no mails ({mail_backend}).{because} Set EMAIL_URL to your mail server."
 

@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import database, production, secrets
+from config import accounts, codes, database, production, secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -290,12 +290,46 @@ FLASHSALE_OUTBOX_URL = ""
 # Text messages with codes in a day, over all sales. The log has an alarm at four fifths of it.
 FLASHSALE_CODES_PER_DAY = env.int("FLASHSALE_CODES_PER_DAY", default=200_000)
 
-# The class of the payment provider. Production refuses to start with the demo's.
+# The class of the payment provider, or several. Production refuses to start with the demo's.
 FLASHSALE_PAYMENT_PROVIDER = env.str("FLASHSALE_PAYMENT_PROVIDER", default=production.DEMO_PROVIDER)
+# Keys of the payment accounts, "account:key". The first key of an account is for calls, all are for notifications.
+FLASHSALE_PAYMENT_KEYS = accounts.values_by_account(
+    "FLASHSALE_PAYMENT_KEYS", env.str("FLASHSALE_PAYMENT_KEYS", default="")
+)
+# "account:live", "account:sandbox", or "account:https://…" for another address of the provider.
+FLASHSALE_PAYMENT_HOSTS = accounts.value_by_account(
+    "FLASHSALE_PAYMENT_HOSTS", env.str("FLASHSALE_PAYMENT_HOSTS", default=""), str
+)
+# How many payments a second an account begins, "account:number".
+FLASHSALE_PAYMENT_PACES = accounts.value_by_account(
+    "FLASHSALE_PAYMENT_PACES", env.str("FLASHSALE_PAYMENT_PACES", default=""), accounts.pace
+)
 
-# How one-time codes are sent: "email", "console", or "webhook" (the operator's SMS gateway).
-FLASHSALE_CODE_SENDER = env.str("FLASHSALE_CODE_SENDER", default="email")
+# --- One-time codes ---------------------------------------------------------------------------------------------------
+
+# The senders to phones, in the order in which they are tried (docs/operate.md, Codes). "email": codes go to mailboxes
+# only.
+FLASHSALE_CODE_SENDER = _list("FLASHSALE_CODE_SENDER", default=["outbox" if FLASHSALE_DEMO else "email"])
 FLASHSALE_CODE_WEBHOOK = env.str("FLASHSALE_CODE_WEBHOOK", default="")
+# What a message costs, by sender, and how much all of a day may cost; 0: no bound.
+FLASHSALE_CODE_PRICES = codes.parse_prices(_list("FLASHSALE_CODE_PRICES"))
+FLASHSALE_CODES_MONEY_PER_DAY = env.int("FLASHSALE_CODES_MONEY_PER_DAY", default=0)
+
+FLASHSALE_WHATSAPP_URL = env.str("FLASHSALE_WHATSAPP_URL", default="")
+FLASHSALE_WHATSAPP_TOKEN = env.str("FLASHSALE_WHATSAPP_TOKEN", default="")
+FLASHSALE_WHATSAPP_TEMPLATE = env.str("FLASHSALE_WHATSAPP_TEMPLATE", default="")
+FLASHSALE_WHATSAPP_SECRET = env.str("FLASHSALE_WHATSAPP_SECRET", default="")
+FLASHSALE_WHATSAPP_VERIFY_TOKEN = env.str("FLASHSALE_WHATSAPP_VERIFY_TOKEN", default="")
+FLASHSALE_WHATSAPP_PACE = env.int("FLASHSALE_WHATSAPP_PACE", default=80)
+
+FLASHSALE_SMS_URL = env.str("FLASHSALE_SMS_URL", default="")
+FLASHSALE_SMS_FORM = env.str("FLASHSALE_SMS_FORM", default="")
+FLASHSALE_SMS_USER = env.str("FLASHSALE_SMS_USER", default="")
+FLASHSALE_SMS_PASSWORD = env.str("FLASHSALE_SMS_PASSWORD", default="")
+FLASHSALE_SMS_TAKEN = env.str("FLASHSALE_SMS_TAKEN", default="")
+FLASHSALE_SMS_ID = env.str("FLASHSALE_SMS_ID", default="")
+FLASHSALE_SMS_REPORTS = env.str("FLASHSALE_SMS_REPORTS", default="")
+FLASHSALE_SMS_PACE = env.int("FLASHSALE_SMS_PACE", default=0)
 
 # --- What must not start in production -----------------------------------------------------------------------------
 
@@ -312,11 +346,12 @@ FLASHSALE_REFUSALS = list(
         demo=FLASHSALE_DEMO,
         debug=DEBUG,
         payment_provider=FLASHSALE_PAYMENT_PROVIDER,
-        code_sender=FLASHSALE_CODE_SENDER,
         mail_backend=env.email_url("EMAIL_URL", default="smtp://localhost:25")["EMAIL_BACKEND"],
         signs=FLASHSALE_SIGNS_OF_PRODUCTION,
     )
 )
+FLASHSALE_CODE_PROBLEMS = list(codes.problems(globals(), signs=FLASHSALE_SIGNS_OF_PRODUCTION))
+FLASHSALE_REFUSALS += FLASHSALE_CODE_PROBLEMS
 # Debug pages and error reports hide secrets by their names and by their values.
 DEFAULT_EXCEPTION_REPORTER = "flashsale.web.debug_pages.Reporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "flashsale.web.debug_pages.SecretsFilter"
@@ -351,5 +386,10 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["no_traceback_of_callers"]}
     },
     "root": {"handlers": ["stderr"], "level": env.str("FLASHSALE_LOG_LEVEL", default="INFO")},
-    "loggers": {"django": {"handlers": [], "propagate": True}, "django.server": {"handlers": [], "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+        # Its lines name the address of each call, and some addresses have the token of a payment page.
+        "httpx2": {"level": "WARNING"},
+    },
 }

@@ -4,15 +4,21 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from django.db import connection
 from django.utils import translation
 
+from flashsale.gate import bridge
+from flashsale.life import send_codes
+from flashsale.providers import http
+from simulation.gateways.client import Gateway
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 from tests import guard, servers
+from tests.sent_codes import all_sent
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +32,33 @@ def _long_clock_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the clock lease a minute long, because a test calls `tend` when it needs it, and a machine may be busy."""
     for verb in ("clock_lease", "sale_control"):
         monkeypatch.setattr(f"flashsale.life.{verb}.CLOCK_LEASE_MS", 60_000)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_connection_to_a_provider_stays_open() -> Iterator[None]:
+    """Closes what calls of providers left open, because Python warns about open connections when it ends."""
+    yield
+    bridge.run(http.close())
+
+
+@pytest.fixture(autouse=True)
+def _codes_go_out_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request for a code returns when the code has gone out, unless the test has the fixture `in_background`."""
+    if "in_background" in request.fixturenames:
+        return
+    accept = send_codes.accept
+
+    async def accept_and_send(**code: Any) -> send_codes.Standing:
+        result = await accept(**code)
+        await all_sent()
+        return result
+
+    monkeypatch.setattr(send_codes, "accept", accept_and_send)
+
+
+@pytest.fixture
+def in_background() -> None:
+    """Codes go out in the background, as they do in production."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +91,32 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that only this test uses. The test may stop, kill and start it."""
     with RedisServer(folder=tmp_path / "redis", port=free_port(), always=True) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _midtrans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with Gateway("midtrans", log=tmp_path_factory.mktemp("midtrans") / "log") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def _xendit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with Gateway("xendit", log=tmp_path_factory.mktemp("xendit") / "log") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def midtrans(_midtrans: Gateway) -> Gateway:
+    """A simulated Midtrans that has seen nothing yet."""
+    _midtrans.control.reset()
+    return _midtrans
+
+
+@pytest.fixture
+def xendit(_xendit: Gateway) -> Gateway:
+    """A simulated Xendit that has seen nothing yet."""
+    _xendit.control.reset()
+    return _xendit
 
 
 @pytest.fixture(scope="session")

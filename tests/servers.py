@@ -58,6 +58,7 @@ def start() -> None:
     folder = Path(tempfile.mkdtemp(prefix="flashsale-tests-"))
     folder.chmod(0o711)  # PostgreSQL may run as another user, who must be able to enter
     os.environ.update(secrets.generate())
+    os.environ["FLASHSALE_CODE_SENDER"] = "outbox"
     os.environ.update(
         FLASHSALE_VAR=str(folder / "var"),
         FLASHSALE_HASHED_STATIC="0",

@@ -1,78 +1,105 @@
-"""A thread that does for many waiting coroutines at once what costs a transaction for each of them alone."""
+"""Threads that do for many waiting coroutines at once what costs a transaction for each of them alone."""
 
 import asyncio
 import logging
-import queue
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.db import Error, InternalError, close_old_connections
+from django.db import Error, InternalError, connections
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 BATCH_MAX = 64
+# While one batch is at work, a second one begins only with so many items: a small batch costs as much as a large one.
+SECOND_BATCH_MIN = 16
+THREADS = 2
+# So long an idle thread keeps its connection to PostgreSQL. To get one from the pool costs as much as two queries.
+CONNECTION_S = 0.5
 IDLE_S = 60.0
+
+
+class _Waiting(NamedTuple):
+    item: Any
+    answer: "asyncio.Future[Any]"
+    loop: asyncio.AbstractEventLoop
 
 
 class Batcher(Generic[Item, Answer]):
     """Gives `work` up to BATCH_MAX waiting items, and each caller its answer.
 
-    `work` returns one answer for each item, in their order; an answer that is an exception is raised to its caller. The
-    thread starts with the first item, and ends when none comes for IDLE_S seconds.
+    `work` returns one answer for each item, in their order; an answer that is an exception is raised to its caller. It
+    runs in THREADS threads, so that one batch is prepared while PostgreSQL commits the other. They start with the first
+    items, and end when none comes for IDLE_S seconds.
     """
 
     def __init__(self, name: str, work: Callable[[Sequence[Item]], Sequence[Answer | Exception]]) -> None:
         self._name, self._work = name, work
-        self._waiting: queue.SimpleQueue[tuple[Item, asyncio.Future[Answer], asyncio.AbstractEventLoop]]
-        self._waiting = queue.SimpleQueue()
-        self._start_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._threads = 0
+        self._at_work = 0
 
     async def ask(self, item: Item) -> Answer:
         """The answer to one item. Raises Django's Error when PostgreSQL does not answer."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.put((item, answer, loop))
-        with self._start_lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+        with self._changed:
+            self._waiting.append(_Waiting(item, answer, loop))
+            if self._is_due():
+                if self._threads - self._at_work > 0:
+                    self._changed.notify()
+                elif self._threads < THREADS:
+                    self._threads += 1
+                    threading.Thread(target=self._run, name=self._name, daemon=True).start()
         return await answer
 
-    def _run(self) -> None:
-        while True:
-            with suppress(queue.Empty):
-                batch = [self._waiting.get(timeout=IDLE_S)]
-                while len(batch) < BATCH_MAX and not self._waiting.empty():
-                    batch.append(self._waiting.get())
-                self._deliver(batch)
-                continue
-            with self._start_lock:
-                if self._waiting.empty():
-                    self._thread = None
-                    return
+    def _is_due(self) -> bool:
+        return len(self._waiting) >= (SECOND_BATCH_MIN if self._at_work else 1)
 
-    def _deliver(self, batch: list[tuple[Item, "asyncio.Future[Answer]", asyncio.AbstractEventLoop]]) -> None:
+    def _run(self) -> None:
+        try:
+            while batch := self._take(CONNECTION_S) or self._take_later():
+                try:
+                    self._deliver(batch)
+                finally:
+                    with self._changed:
+                        self._at_work -= 1
+        finally:
+            connections.close_all()
+
+    def _take_later(self) -> list[_Waiting]:
+        connections.close_all()
+        return self._take(IDLE_S, last=True)
+
+    def _take(self, seconds: float, *, last: bool = False) -> list[_Waiting]:
+        """The next items, as soon as they are due; none after so many seconds. With `last`, the thread ends then."""
+        with self._changed:
+            if not self._changed.wait_for(self._is_due, seconds):
+                self._threads -= last
+                return []
+            self._at_work += 1
+            return [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
+
+    def _deliver(self, batch: list[_Waiting]) -> None:
         answers: Sequence[Answer | Exception]
         try:
-            answers = self._work([item for item, _, _ in batch])
+            answers = self._work([one.item for one in batch])
         except BaseException as error:  # every waiting caller gets it, and the thread goes on
             if not isinstance(error, Error):
                 log.exception("a batch of %s of %s failed", len(batch), self._name)
             failed = error if isinstance(error, Exception) else InternalError(repr(error))
             answers = [failed] * len(batch)
-        finally:
-            close_old_connections()
+            connections.close_all()
         # One wake-up for each event loop and batch, because a wake-up costs as much as an answer.
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Exception]]]
         by_loop = defaultdict(list)
-        for (_, future, loop), answer in zip(batch, answers, strict=True):
-            by_loop[loop].append((future, answer))
+        for one, answer in zip(batch, answers, strict=True):
+            by_loop[one.loop].append((one.answer, answer))
         for loop, pairs in by_loop.items():
             with suppress(RuntimeError):  # the loop has ended, and its callers with it
                 loop.call_soon_threadsafe(_hand_over, pairs)

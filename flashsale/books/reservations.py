@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from flashsale.books.events import NewEvent, record
@@ -110,7 +110,7 @@ REFUSALS = {
 }
 
 
-def refusal_of(error: IntegrityError) -> Outcome:
+def refusal_of(error: DatabaseError) -> Outcome:
     """The outcome for a constraint that refused; raises the error when the constraint has none."""
     text = str(error)
     for name, outcome in REFUSALS.items():

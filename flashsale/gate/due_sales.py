@@ -77,6 +77,11 @@ async def may_mend(*, seconds: float) -> bool:
     return bool(await gate().run_command("SET", MENDING, 1, "NX", "PX", round(seconds * 1000)))
 
 
+async def mend_again() -> None:
+    """Ends the period of a mending that was interrupted. Raises GateDown."""
+    await gate().run_command("DEL", MENDING)
+
+
 async def may_compare(*, seconds: float) -> bool:
     """Whether the caller is the process that compares the stock of all sales in this period. Raises GateDown."""
     return bool(await gate().run_command("SET", COMPARED, 1, "NX", "PX", round(seconds * 1000)))

@@ -1,6 +1,7 @@
 """The names of all keys in the gate (Redis): pattern, type, meaning, life. No other file spells a key.
 
 `{c}` is the campaign's id in braces. This is the hash tag: all keys of a campaign live on one node of a Redis Cluster.
+The keys of one-time codes have the tag `{codes}`.
 
 | pattern                         | type   | meaning                                                                  |
 |---------------------------------|--------|--------------------------------------------------------------------------|
@@ -10,6 +11,14 @@
 | fs:mending                      | STRING | a process has begun to mend all sales (expires then)                     |
 | fs:compared                     | STRING | a process has begun to compare all stock (expires then)                  |
 | fs:provider_pace:<account>      | STRING | when a payment provider may be called again, µs; expires then            |
+| {fs:provider_pace:<account>}:background | STRING | the same for calls for which no buyer waits                      |
+| fs:notifications                | SET    | payment accounts with notifications that are not read yet: a hint        |
+| fs:{codes}:code:<id>            | HASH   | a one-time code on its way: state, sender, senders, tries, axis, sale,   |
+|                                 |        | language; sealed: its address; expires with the code (code_queue.py)     |
+| fs:{codes}:queue:<sender>       | ZSET   | ids of codes scored by the time (ms) when the sender may send them       |
+| fs:{codes}:waiting              | ZSET   | ids of codes scored by the time (ms) when they go on to the next sender  |
+| fs:{codes}:report:<keyed hash>  | STRING | a gateway's reference → "sender id", or an early report; expires         |
+| fs:{codes}:spent:<day>          | STRING | money that the codes of a day cost; expires                              |
 | fs:{c}:card:<sale>              | STRING | the sale card, sealed: what a web process needs to know (sale_card.py)   |
 | fs:{c}:sale:<sale>              | HASH   | run, replication, mark, revision, state, epoch, lobby, opens, closes,    |
 |                                 |        | claim, hold, paused_ms, runs_from, runs_until, frozen (prelude.lua)      |
@@ -55,6 +64,8 @@ DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
     "fs:sales", "fs:look_at", "fs:loaded_by", "fs:mending", "fs:compared",
 )  # fmt: skip
 PROVIDER_PACE = "fs:provider_pace:"
+NOTIFICATIONS = "fs:notifications"
+CODES_WAITING = "fs:{codes}:waiting"
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45
 
@@ -73,6 +84,31 @@ def buckets_for(max_entries: int, axes: int) -> int:
 def provider_pace_key(account: str) -> str:
     """The key of the pace of calls to a payment account."""
     return f"{PROVIDER_PACE}{account}"
+
+
+def background_pace_key(account: str) -> str:
+    """The key of the pace of calls for which no buyer waits. It lies on the same node as the account's own pace."""
+    return f"{{{provider_pace_key(account)}}}:background"
+
+
+def code_key(id_: str) -> str:
+    """The key of a one-time code on its way."""
+    return f"fs:{{codes}}:code:{id_}"
+
+
+def codes_queue_key(sender: str) -> str:
+    """The key of the queue of a sender of codes."""
+    return f"fs:{{codes}}:queue:{sender}"
+
+
+def code_report_key(digest: str) -> str:
+    """The key of a gateway's reference, by its keyed hash."""
+    return f"fs:{{codes}}:report:{digest}"
+
+
+def code_spent_key(day: str) -> str:
+    """The key of the money that the codes of a day cost."""
+    return f"fs:{{codes}}:spent:{day}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,33 +6,34 @@ and *settle*, are done for many buyers in one transaction. The states of an atte
 
 import logging
 import uuid
+from collections.abc import Callable
+from typing import NamedTuple
 
 from django.utils import timezone
 
 from flashsale.books.batcher import Batcher
 from flashsale.life import ask_provider
+from flashsale.life.judge_payment import DECLINED, has_ended
+from flashsale.life.payment_request import Buyer, CallKey, Next, PaymentChoice, Started, StartRequest
 from flashsale.life.refund import send_refunds
-from flashsale.life.settle import Settled, settle
-from flashsale.life.start_payment import (
-    DECLINED,
-    Buyer,
-    CallKey,
-    Next,
-    PaymentChoice,
-    Started,
-    StartRequest,
-    has_ended,
-    start_all,
-)
+from flashsale.life.settle import Order, Reply, Settled, settle
+from flashsale.life.start_payment import start_all
 from flashsale.models import PaymentAttempt, Reservation
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AttemptState, ReservationState
 
-__all__ = ["Buyer", "PaymentChoice", "confirm"]
+__all__ = ["Buyer", "PaymentChoice", "confirm", "confirm_with_text"]
 
 log = logging.getLogger(__name__)
 _starting: Batcher[StartRequest, Started] = Batcher("start-payments", start_all)
+
+
+class Confirmed(NamedTuple):
+    """A reservation, and the text of its answer; "" if the caller must read the reservation to make it."""
+
+    row: Reservation
+    text: str = ""
 
 
 async def confirm(
@@ -43,12 +44,27 @@ async def confirm(
     payment_choice: PaymentChoice,
     call: CallKey | int | None = None,
 ) -> Reservation:
+    """Takes the payment and confirms the reservation: see `confirm_with_text`."""
+    confirmed = await _confirm(StartRequest(reservation, channel, buyer, payment_choice, call), None)
+    return confirmed.row
+
+
+async def confirm_with_text(
+    *,
+    reservation: uuid.UUID,
+    channel: int,
+    buyer: Buyer,
+    payment_choice: PaymentChoice,
+    call: CallKey,
+    text: Callable[[Order], str],
+) -> Confirmed:
     """Takes the payment and confirms the reservation. The same call again gives the same answer and charges nothing.
 
-    `call` is the caller's Idempotency-Key, or the id of its ApiCall. A call starts one payment attempt at most: when
-    that attempt is over without an order, every repeat of the call is PAYMENT_DECLINED, and another key tries again.
-    With the key itself, it raises AnsweredBefore where the key has an answer, and refuses KEY_REUSED where it belongs
-    to another request.
+    `call` is the caller's Idempotency-Key; for `confirm`, it may be the id of its ApiCall. A call starts one payment
+    attempt at most: when that attempt is over without an order, every repeat of the call is PAYMENT_DECLINED, and
+    another key tries again. With the key itself, it raises AnsweredBefore where the key has an answer, and refuses
+    KEY_REUSED where it belongs to another request. `text` makes the answer. The answer of a confirmed order is stored
+    under the key in the same commit.
 
     If the buyer still has to pay elsewhere (in the app of their bank), the reservation stays held until the provider
     calls back (`inbox.py`). The same holds while the provider takes no more calls: the attempt has its turn later
@@ -67,6 +83,10 @@ async def confirm(
     3. PostgreSQL confirms the order, or the money goes back; then Redis learns the result: see `settle`.
     """
     request = StartRequest(reservation, channel, buyer, payment_choice, call)
+    return await _confirm(request, Reply((call.channel, call.key), text))
+
+
+async def _confirm(request: StartRequest, reply: Reply | None) -> Confirmed:
     started = await _starting.ask(request)
     if started.then is Next.CLOSE:
         await _end_attempt(started, "The payment before has to be closed first; send the same again.")
@@ -75,17 +95,20 @@ async def confirm(
         case Next.CLOSE:
             raise Refused(Outcome.UNKNOWN, "Another payment has begun meanwhile; send the same again.")
         case Next.NOTHING:
-            return started.row
+            return Confirmed(started.row)
         case Next.END:
             return await _result(await _end_attempt(started, "The same request will tell whether it is paid."))
-    assert started.attempt is not None, "a payment that begins has an attempt"
+    attempt = started.attempt
+    assert attempt is not None, "a payment that begins has an attempt"
     try:
-        standing = await ask_provider.begin(started.attempt, payment_choice.instrument)
+        standing = await ask_provider.begin(attempt, request.payment_choice.instrument)
     except payments.ProviderDown as error:
         raise Refused(Outcome.UNKNOWN, "The same request will tell whether it is paid.") from error
     if standing is None:
-        return started.row
-    return await _result(await settle(reference=started.attempt.reference, standing=standing))
+        return Confirmed(started.row)
+    return await _result(
+        await settle(reference=attempt.reference, standing=standing, owner=request.reservation, reply=reply)
+    )
 
 
 async def _end_attempt(started: Started, detail: str) -> Settled:
@@ -98,7 +121,7 @@ async def _end_attempt(started: Started, detail: str) -> Settled:
     return await settle(reference=started.attempt.reference, standing=standing)
 
 
-async def _result(settled: Settled) -> Reservation:
+async def _result(settled: Settled) -> Confirmed:
     """The reservation after an answer: confirmed, or held while the buyer pays elsewhere.
 
     Refuses PAYMENT_DECLINED while the units stay held, and EXPIRED when the hold has ended.
@@ -106,7 +129,7 @@ async def _result(settled: Settled) -> Reservation:
     row, attempt = settled.row, settled.attempt
     if row.state == ReservationState.CONFIRMED or (attempt.is_open and not has_ended(row, timezone.now())):
         await _send_back(attempt)
-        return row
+        return Confirmed(row, settled.text)
     if row.state == ReservationState.HELD and not has_ended(row, timezone.now()):
         raise Refused(Outcome.PAYMENT_DECLINED, DECLINED)
     await _send_back(attempt)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 # The periods in which others find the work: tick.TICK_S, tick.MEND_S, and the beat table of Celery.
 TICK, MENDING, SWEEP = "a second", "10 s", "5 s"
+# A process that asks a provider has its rows for provider_lanes.LEASE.
+LEASE = "35 s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,17 @@ CRASH_POINTS = (
     CrashPoint(
         "confirm: started",
         "PostgreSQL has the buyer's data and the start of a payment.",
-        "flashsale.providers.payments.demo:DemoProvider.begin",
+        "flashsale.life.ask_provider:begin",
         True,
         "The sweep closes the payment at the provider once the hold has ended.",
+        SWEEP,
+    ),
+    CrashPoint(
+        "confirm: turn given",
+        "The provider takes no more calls now. Redis has given this one a later turn, and PostgreSQL does not know it.",
+        "flashsale.life.ask_provider:_store_turn",
+        True,
+        "The turn passes unused. The sweep closes the payment at the provider once the hold has ended.",
         SWEEP,
     ),
     CrashPoint(
@@ -117,13 +127,29 @@ CRASH_POINTS = (
         MENDING,
     ),
     CrashPoint(
+        "confirm: heard",
+        "PostgreSQL and Redis have an order that a notification confirmed. No answer is stored under the key.",
+        "flashsale.web.api.confirm_once:own_reservations",
+        True,
+        "Nothing is left to do. The caller can read the order.",
+        "at once",
+    ),
+    CrashPoint(
+        "confirm: declined",
+        "PostgreSQL knows that the provider declined the payment. The refusal is not stored under the key.",
+        "flashsale.web.api.confirm_once:_store_refusal",
+        True,
+        "The units stay held until the deadline.",
+        "the hold's deadline",
+    ),
+    CrashPoint(
         "confirm: retaken",
         "Money came late. Redis holds the same units for it again.",
         "flashsale.life.settle:_decide_late",
         True,
         "The call-back or the sweep settles the payment. If neither does, the units come due in Redis after 10 s and "
         "go back.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "confirm: refund due",
@@ -147,7 +173,23 @@ CRASH_POINTS = (
         "flashsale.life.inbox:_store",
         True,
         "The sweep asks again, and nothing changes.",
-        SWEEP,
+        LEASE,
+    ),
+    CrashPoint(
+        "sweep: closed",
+        "The provider has closed the payment of a hold that has ended.",
+        "flashsale.life.sweep_payments:settle",
+        False,
+        "The sweep closes it again, which changes nothing at the provider, and settles it.",
+        LEASE,
+    ),
+    CrashPoint(
+        "sweep: put off",
+        "A process has claimed a payment that is due for a look. The provider has not been asked.",
+        "flashsale.life.ask_provider:look",
+        False,
+        "The provider's notification, or the sweep once the lease is over.",
+        LEASE,
     ),
     CrashPoint(
         "refund: sent",
@@ -155,7 +197,16 @@ CRASH_POINTS = (
         "flashsale.life.refund:_store",
         False,
         "The sweep sends the refund again under the same reference, and the provider sends no money twice.",
-        SWEEP,
+        LEASE,
+    ),
+    CrashPoint(
+        "call: done",
+        "PostgreSQL and Redis have the effect of a call, such as a partner's word that it has refunded its buyer. Its "
+        "answer is not stored under the key.",
+        "flashsale.web.idempotency:_store",
+        True,
+        "Nothing is left to do. The caller can read the reservation.",
+        "at once",
     ),
     CrashPoint(
         "cancel: ended",

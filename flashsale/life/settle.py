@@ -37,88 +37,97 @@ Money that goes back is a row of its own: `refund.py` sends it. A cancellation m
 import logging
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
+from flashsale.books import call_keys, orders
 from flashsale.books.batcher import Batcher
 from flashsale.books.events import NewEvent, of_order, of_payment, record
-from flashsale.books.refunds import add_refunds, withdraw_refunds
+from flashsale.books.orders import OrderedUnit, Place
+from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
 from flashsale.books.reservations import RefusedByBooks, advance_units, claim_slots, lock_sale
 from flashsale.books.rows import update
 from flashsale.gate import scripts
-from flashsale.gate.client import GateDown
 from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.sale_card import LineCard, SaleCard
+from flashsale.life.buyer_digests import axes_of, slot_requests
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.held_request import request_to_retake
-from flashsale.life.next_look import next_look
+from flashsale.life.judge_standing import Change, is_late, judge_standing, take_money
+from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
-from flashsale.life.start_payment import axes_of, slot_requests
-from flashsale.models import (
-    Contact,
-    LimitSlot,
-    PaymentAttempt,
-    Refund,
-    Reservation,
-    ReservationUnit,
-    Sale,
-    Trait,
-    Unit,
-)
+from flashsale.life.tell_gate import tell_gate
+from flashsale.models import Contact, LimitSlot, PaymentAttempt, Refund, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
-from flashsale.rules.states import (
-    ENDED_UNPAID,
-    AttemptState,
-    RefundReason,
-    ReservationState,
-    SaleState,
-    StandingState,
-    UnitState,
-)
+from flashsale.rules.states import AttemptState, ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
 # So long Redis keeps retaken units, until PostgreSQL has committed them. Much longer than a commit takes.
 RETAKE_KEEP_MS = 10_000
-# By when a person must have looked at money that is not what we asked for.
-PEOPLE = timedelta(days=1)
+
+
+class Order(NamedTuple):
+    """A reservation with all that its document shows, when its payment has just changed."""
+
+    row: Reservation
+    attempt: PaymentAttempt
+    units: Sequence[OrderedUnit]
+    place: Place
+
+
+class Reply(NamedTuple):
+    """What a caller wants to answer: `text` makes it. It is stored under the key when the order is confirmed."""
+
+    key: tuple[int, str]
+    text: Callable[[Order], str]
 
 
 class Answer(NamedTuple):
-    """What a provider says about the attempt with this reference."""
+    """What a provider says about the attempt with this reference. `owner` is its reservation, if the caller knows it.
+
+    `reply` is for the caller whose request waits for the result.
+    """
 
     reference: str
     standing: payments.Standing
+    owner: uuid.UUID | None = None
+    reply: Reply | None = None
 
 
 class Settled(NamedTuple):
-    """A reservation and its attempt after an answer. `is_late`: its money can only buy units that Redis retakes."""
+    """A reservation and its attempt after an answer. `is_late`: its money can only buy units that Redis retakes.
+
+    `text` is what the caller's Reply made; "" if the caller must read the reservation, because the result is unusual.
+    """
 
     row: Reservation
     attempt: PaymentAttempt
     is_late: bool = False
+    text: str = ""
 
 
-async def settle(*, reference: str, standing: payments.Standing) -> Settled:
+async def settle(
+    *, reference: str, standing: payments.Standing, owner: uuid.UUID | None = None, reply: Reply | None = None
+) -> Settled:
     """Applies what the provider says about a reference. Safe to repeat and to run in parallel; many share one commit.
 
     Refuses NOT_FOUND (no such reference) and UNKNOWN (also while the sale is paused), and raises GateDown. Repeat the
     call then; the sweep repeats it too.
 
-    1. PostgreSQL decides every case that is not late. If the process dies after this step, a repeat changes nothing.
+    1. PostgreSQL decides every case that is not late, and stores the reply of a confirmed order in the same commit. If
+       the process dies after this step, a repeat changes nothing.
     2. Late money: Redis retakes the units. If the process dies after this step, the units come due in Redis and are
        given back; a repeat of the call goes on from here.
     3. PostgreSQL confirms the order, or notes that a refund is due.
     4. Redis learns that the order is confirmed. If the process dies before this step, mending tells it.
     """
-    settled = await _settling.ask(Answer(reference, standing))
+    settled = await _settling.ask(Answer(reference, standing, owner, reply))
     if settled.is_late:
         settled = await _settle_late(settled, standing)
     if settled.row.state == ReservationState.CONFIRMED:
@@ -128,8 +137,10 @@ async def settle(*, reference: str, standing: payments.Standing) -> Settled:
 
 def settle_all(answers: Sequence[Answer]) -> list[Settled | Exception]:
     """The result for each answer, or its refusal. Answers about one reservation are settled one after the other."""
-    known = PaymentAttempt.objects.filter(reference__in={answer.reference for answer in answers})
-    owners = dict(known.values_list("reference", "reservation_id"))
+    owners = {answer.reference: answer.owner for answer in answers if answer.owner}
+    if unknown := {answer.reference for answer in answers} - owners.keys():
+        known = PaymentAttempt.objects.filter(reference__in=unknown)
+        owners |= dict(known.values_list("reference", "reservation_id"))
     results: dict[int, Settled | Exception] = {}
     waiting = list(enumerate(answers))
     while waiting:
@@ -152,14 +163,14 @@ def settle_all(answers: Sequence[Answer]) -> list[Settled | Exception]:
 def _settle_batch(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> "list[Settled | Exception]":
     try:
         return list(_decide(answers, owners))
-    except (IntegrityError, RefusedByBooks):
+    except (IntegrityError, DataError, RefusedByBooks):
         return [_settle_alone(answer, owners) for answer in answers]
 
 
 def _settle_alone(answer: Answer, owners: Mapping[str, uuid.UUID]) -> Settled | Exception:
     try:
         return _decide([answer], owners)[0]
-    except (IntegrityError, RefusedByBooks) as error:
+    except (IntegrityError, DataError, RefusedByBooks) as error:
         # The money is not lost: the attempt stays open, and the sweep comes back to it.
         log.exception("what the provider says about %s cannot be written", answer.reference)
         return error
@@ -168,121 +179,62 @@ def _settle_alone(answer: Answer, owners: Mapping[str, uuid.UUID]) -> Settled | 
 _settling: Batcher[Answer, Settled] = Batcher("settle-payments", settle_all)
 
 
-class _Change(NamedTuple):
-    """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted.
-
-    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it.
-    """
-
-    row: Reservation
-    attempt: PaymentAttempt
-    was: str = ""
-    retaken: bool = False
-    buys: bool = False
-    drops: bool = False
-    refunds: tuple[tuple[RefundReason, Decimal], ...] = ()
-
-
 def _decide(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> list[Settled]:
     now = timezone.now()
     with transaction.atomic():
-        rows = _lock_rows({owners[answer.reference] for answer in answers})
-        locked = PaymentAttempt.objects.select_for_update().order_by("pk")
-        attempts = locked.in_bulk([answer.reference for answer in answers], field_name="reference")
+        rows = orders.lock_reservations({owners[answer.reference] for answer in answers})
+        attempts = orders.lock_attempts([answer.reference for answer in answers])
         settled, changes = [], []
-        for reference, standing in answers:
-            row, attempt = rows[owners[reference]], attempts[reference]
+        replies: list[tuple[int, Reply, Change]] = []
+        for at, answer in enumerate(answers):
+            row, attempt = rows[owners[answer.reference]], attempts[answer.reference]
             attempt.reservation = row
-            if _is_late(row, attempt, standing):
-                settled.append(Settled(row, attempt, is_late=True))
-                continue
-            was = attempt.state
-            if change := _judge(row, attempt, standing, now):
+            late, was = is_late(row, attempt, answer.standing), attempt.state
+            settled.append(Settled(row, attempt, is_late=late))
+            change = None if late else judge_standing(row, attempt, answer.standing, now)
+            if change:
                 changes.append(change._replace(was=was))
-            settled.append(Settled(row, attempt))
-        _write(changes, now)
+                if answer.reply and not change.drops and not change.refunds:
+                    replies.append((at, answer.reply, change))
+        units, places = orders.units_of([change.row.pk for change in changes])
+        _write(changes, units, now)
+        for at, text in _reply(replies, units, places).items():
+            settled[at] = settled[at]._replace(text=text)
     return settled
 
 
-def _lock_rows(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Reservation]:
-    """The reservations, locked in the order of their ids, with their sales."""
-    rows = {row.pk: row for row in Reservation.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
-    sales = Sale.objects.select_related("campaign", "clock").in_bulk({row.sale_id for row in rows.values()})
-    for row in rows.values():
-        row.sale = sales[row.sale_id]
-    return rows
+def _reply(
+    replies: Sequence[tuple[int, Reply, Change]],
+    units: Mapping[uuid.UUID, list[OrderedUnit]],
+    places: Mapping[uuid.UUID, Place],
+) -> dict[int, str]:
+    """The texts of the replies by position. Stores those of confirmed orders; a key keeps what it has been answered."""
+    texts: dict[int, str] = {}
+    final: dict[tuple[int, str], str] = {}
+    for at, reply, (row, attempt, *_) in replies:
+        order = Order(row, attempt, units[row.pk][-row.quantity :], places[row.pk])
+        try:
+            texts[at] = reply.text(order)
+        except Exception:  # what was paid must be confirmed, also if it cannot be shown
+            log.exception("no reply could be made for reservation %s", row.pk)
+            continue
+        if row.state == ReservationState.CONFIRMED:
+            final[reply.key] = texts[at]
+    stored = call_keys.store_answers(final)
+    return {
+        at: texts[at] for at, reply, _ in replies if at in texts and (reply.key in stored or reply.key not in final)
+    }
 
 
-def _is_exact(attempt: PaymentAttempt, standing: payments.Standing) -> bool:
-    return standing.currency == attempt.currency and standing.paid >= attempt.amount
-
-
-def _is_late(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing) -> bool:
-    paid = standing.state is StandingState.PAID and _is_exact(attempt, standing)
-    return paid and attempt.is_open and row.state == ReservationState.EXPIRED
-
-
-def _judge(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> _Change | None:
-    """What an answer changes, or None. It changes the objects, and PostgreSQL is written by `_write`."""
-    was_open = attempt.is_open
-    if standing.state is StandingState.PAID and (was_open or attempt.state in ENDED_UNPAID):
-        return _take_money(row, attempt, standing, now)
-    if standing.state is StandingState.REVERSED and attempt.state == AttemptState.PAID:
-        log.error("the provider took the money of %s back", attempt.reference)
-        _note(attempt, standing, AttemptState.REVERSED, now)
-        return _Change(row, attempt)
-    if not was_open or standing.state is StandingState.UNKNOWN:
-        return None
-    if standing.state in {StandingState.WAITING, StandingState.REVIEW}:
-        _note(attempt, standing, AttemptState(standing.state), now)
-        return _Change(row, attempt)
-    ended = AttemptState.FAILED if standing.state is StandingState.REVERSED else AttemptState(standing.state)
-    _note(attempt, standing, ended, now)
-    return _Change(row, attempt, drops=True)
-
-
-def _take_money(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> _Change:
-    was_open, over = attempt.is_open, standing.paid - attempt.amount
-    if not _is_exact(attempt, standing):
-        log.error("%s asked %s %s and got %s %s", attempt.reference, attempt.currency, attempt.amount,
-                  standing.currency, standing.paid)  # fmt: skip
-        _note(attempt, standing, AttemptState.MISMATCH, now)
-        return _Change(row, attempt, drops=was_open)
-    if not was_open:
-        log.error("%s was %s and has been paid", attempt.reference, attempt.state)
-    if was_open and row.state == ReservationState.HELD:
-        _note(attempt, standing, AttemptState.PAID, now)
-        return _Change(row, attempt, buys=True, refunds=((RefundReason.OVERPAID, over),) if over else ())
-    _note(attempt, standing, AttemptState.LATE, now)
-    return _Change(row, attempt, drops=was_open, refunds=((RefundReason.LATE, standing.paid),))
-
-
-def _note(attempt: PaymentAttempt, standing: payments.Standing, state: AttemptState, now: datetime) -> None:
-    """Sets the attempt's fields to what the provider says."""
-    attempt.state = state
-    attempt.provider_id = standing.provider_id or attempt.provider_id
-    attempt.fee = standing.fee if standing.fee is not None else attempt.fee
-    if attempt.is_open:
-        if standing.instructions:
-            attempt.instructions = standing.instructions._asdict()
-    else:
-        attempt.instructions, attempt.settled_at = None, now
-        if state in {AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH}:
-            attempt.paid = standing.paid
-    attempt.turn_at = None
-    attempt.next_look_at = now + PEOPLE if state == AttemptState.MISMATCH else next_look(attempt, now)
-
-
-def _write(changes: Sequence[_Change], now: datetime) -> None:
+def _write(changes: Sequence[Change], units: Mapping[uuid.UUID, Sequence[OrderedUnit]], now: datetime) -> None:
     if not changes:
         return
     if bought := [change.row for change in changes if change.buys]:
-        _sell_units(bought)
+        _sell_units(bought, units)
         for row in bought:
             row.state, row.confirmed_at, row.ended_at = ReservationState.CONFIRMED, now, None
-        Reservation.objects.filter(pk__in=[row.pk for row in bought]).update(
-            state=ReservationState.CONFIRMED, confirmed_at=now, ended_at=None
-        )
+        columns = ("id", "state", "confirmed_at", "ended_at")
+        update(Reservation, "id", {name: [getattr(row, name) for row in bought] for name in columns})
     names = (
         "reference",
         "state",
@@ -297,13 +249,14 @@ def _write(changes: Sequence[_Change], now: datetime) -> None:
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
     _forget_buyers([change.row for change in changes if change.drops])
     record([event for change in changes for event in _events(change)], now)
-    add_refunds([(change.attempt, why, amount) for change in changes for why, amount in change.refunds], now)
+    owed = [(change.attempt, why, amount) for change in changes for why, amount in change.refunds]
+    add_refunds([NewRefund(attempt, why, amount, refund_by(attempt)) for attempt, why, amount in owed], now)
     reversed_ones = [change.attempt.pk for change in changes if change.attempt.state == AttemptState.REVERSED]
     if reversed_ones:
         withdraw_refunds(Refund.objects.filter(attempt__in=reversed_ones), now)
 
 
-def _events(change: _Change) -> Iterator[NewEvent]:
+def _events(change: Change) -> Iterator[NewEvent]:
     if change.attempt.state != change.was:
         yield of_payment(change.attempt)
     if change.buys:
@@ -312,16 +265,12 @@ def _events(change: _Change) -> Iterator[NewEvent]:
         )
 
 
-def _sell_units(rows: Sequence[Reservation]) -> None:
+def _sell_units(rows: Sequence[Reservation], units: Mapping[uuid.UUID, Sequence[OrderedUnit]]) -> None:
     """Sells the units held for locked reservations. Raises RefusedByBooks unless all of them are held."""
-    wanted = {row.pk: row.quantity for row in rows}
-    held = ReservationUnit.objects.filter(reservation__in=list(wanted), active=True, unit__state=UnitState.HELD)
-    units = dict(held.values_list("unit_id", "reservation_id"))
-    sold = Unit.objects.filter(pk__in=list(units), state=UnitState.HELD).update(
-        state=UnitState.SOLD, version=F("version") + 1
-    )
-    if Counter(units.values()) != Counter(wanted) or sold != len(units):
-        raise RefusedByBooks(Outcome.OFFER_GONE, f"{sold} of {sum(wanted.values())} units were held")
+    held = [unit for row in rows for unit in units.get(row.pk, ()) if unit.active and unit.state == UnitState.HELD]
+    if Counter(unit.reservation for unit in held) != Counter({row.pk: row.quantity for row in rows}):
+        raise RefusedByBooks(Outcome.OFFER_GONE, f"{len(held)} of {sum(row.quantity for row in rows)} units were held")
+    advance_units([(unit.unit, unit.version) for unit in held], was=UnitState.HELD, becomes=UnitState.SOLD)
 
 
 def _forget_buyers(rows: Sequence[Reservation]) -> None:
@@ -333,7 +282,7 @@ def _forget_buyers(rows: Sequence[Reservation]) -> None:
     held: dict[tuple[str, ...], list[uuid.UUID]] = defaultdict(list)
     for row in rows:
         campaign = row.sale.campaign
-        late = tuple(axis.axis for axis in axes_of(campaign.pk, bytes(campaign.salt)) if axis.is_late)
+        late = tuple(axis.axis for axis in axes_of(campaign) if axis.is_late)
         if late and row.state == ReservationState.HELD:
             held[late].append(row.pk)
     for axes, ids in held.items():
@@ -371,10 +320,10 @@ def _decide_late(reference: str, standing: payments.Standing, epoch: int, units:
     """Confirms a late payment, or makes its refund due; `units` are (id, version) as Redis retook them, or empty."""
     owner, sale = PaymentAttempt.objects.values_list("reservation_id", "reservation__sale").get(reference=reference)
     epoch_now, state = lock_sale(sale)
-    row = _lock_rows([owner])[owner]
+    row = orders.lock_reservations([owner])[owner]
     attempt = PaymentAttempt.objects.select_for_update().get(reference=reference)
     attempt.reservation, now = row, timezone.now()
-    if not _is_late(row, attempt, standing):
+    if not is_late(row, attempt, standing):
         return Settled(row, attempt)
     if units and (epoch != epoch_now or state == SaleState.PAUSED):
         raise Refused(Outcome.UNKNOWN, "The sale is paused or being rebuilt; the same request will tell.")
@@ -391,33 +340,6 @@ def _decide_late(reference: str, standing: payments.Standing, epoch: int, units:
             row.unpaid_holds.all().delete()
             row.state = ReservationState.HELD
     retaken = row.state == ReservationState.HELD
-    change = _take_money(row, attempt, standing, now)
-    _write([change._replace(retaken=retaken)], now)
+    change = take_money(row, attempt, standing, now)._replace(retaken=retaken)
+    _write([change], orders.units_of([row.pk])[0], now)
     return Settled(row, attempt)
-
-
-def _cards_for_keys(sale: int, commitment: str, allocation: int) -> tuple[SaleCard, LineCard]:
-    """Sale card and line card, good only for the Redis keys of a line, because the rest of the card may be old.
-
-    The keys never change, so keeping them saves ten queries for each order. The commitment is part of the key, because
-    a restored database may use an id again.
-    """
-    card = card_of(Sale.objects.select_related("campaign").get(pk=sale, commitment=commitment))
-    return card, card.line_of_allocation(allocation)
-
-
-_cards: dict[tuple[int, str, int], tuple[SaleCard, LineCard]] = {}
-
-
-async def tell_gate(row: Reservation) -> None:
-    """Tells Redis of a confirmed order. Those of one line that come at the same time share a call."""
-    where = (row.sale_id, row.sale.commitment, row.allocation_id)
-    if where not in _cards:
-        if len(_cards) > 256:
-            _cards.clear()
-        _cards[where] = await run_in_db_thread(_cards_for_keys, *where)
-    card, line = _cards[where]
-    try:
-        await scripts.confirm(card, line, reservation=str(row.pk), quantity=row.quantity)
-    except GateDown as error:
-        log.warning("Redis was not told that %s is confirmed; mending tells it: %s", row.pk, error)

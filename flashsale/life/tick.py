@@ -9,16 +9,17 @@ its opening comes, when a shopper uses it, and when an admin decides about it.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from django.db import Error
+from django.db import Error, InterfaceError, OperationalError
 
 from flashsale.gate import bridge, due_sales, refusal_counts, sale_cards, scripts
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire, failed_tries
+from flashsale.life import expire, failed_tries, inbox, send_codes
 from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
 from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
@@ -44,7 +45,11 @@ log = logging.getLogger(__name__)
 TICK_S = 0.25
 # Enough for all sales that run at once. The rest waits for the next round, which follows at once.
 SALES_AT_ONCE = 64
-MEND_S = 10.0
+SEND_CODES_S = 1.0
+# What a process did not send to Redis before it died is sent within ten seconds. Mending passes over the orders of the
+# last second, because their messages may be on their way. The process that died may have begun the last mending. So the
+# three add up: a second, the period, and the time until a process sees that the period is over.
+MEND_S, MEND_LOOK_S = 7.0, 1.0
 # Counting a large stock takes a while, and without a change there is nothing to find.
 COMPARE_S = 600.0
 # A Redis that lost everything plans no tick, and requests get the answer that there is no such sale.
@@ -61,13 +66,14 @@ async def tick_sale(*, card: SaleCard) -> int:
     """
     held, changing = 0, False
     for line in card.lines:
+        asked_at = time.monotonic()
         answer = await scripts.survey(card, line)
         if isinstance(answer, Outcome):
             # This Redis server does not know the sale, because it was restarted or replaced: load it from PostgreSQL.
             await rebuild_campaign(card=card)
             return 0
         figures = answer
-        await renew_clock_lease(card=card, figures=figures)
+        await renew_clock_lease(card=card, figures=figures, asked_at=asked_at)
         await extend_block(card=card, line=line, figures=figures)
         changing |= await back_up_crowd(card=card, line=line, figures=figures)
         if figures.wall >= card.opens_at and not figures.seed:
@@ -182,8 +188,14 @@ async def mend_all(*, whole: bool = True) -> None:
 
 async def mend_if_due() -> None:
     """Mends all sales, unless another process has begun to do it in this period."""
-    if await due_sales.may_mend(seconds=MEND_S - 1):
+    if not await due_sales.may_mend(seconds=MEND_S):
+        return
+    try:
         await mend_all(whole=await due_sales.may_compare(seconds=COMPARE_S))
+    except (OperationalError, InterfaceError):
+        # PostgreSQL has gone away. What it committed before must not wait for another period.
+        await due_sales.mend_again()
+        raise
 
 
 async def expire_in_books() -> None:
@@ -202,9 +214,11 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
             (TICK_S, tick_all),
             (TICK_S, refusal_counts.flush),
             (TICK_S, failed_tries.report),
+            (SEND_CODES_S, send_codes.send_all_due),
             (FIND_MISSING_S, rebuild_after_loss),
-            (MEND_S, mend_if_due),
+            (MEND_LOOK_S, mend_if_due),
             (LOOK_S, expire_in_books),
+            (TICK_S, inbox.read_hinted),
         ):
             tasks.create_task(_every(seconds, work, stop))
 

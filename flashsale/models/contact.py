@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -14,7 +15,12 @@ from flashsale.models.reservation import Reservation
 
 
 def _cipher() -> Fernet:
-    return Fernet(urlsafe_b64encode(settings.FLASHSALE_CONTACT_KEY))
+    return _cipher_of(settings.FLASHSALE_CONTACT_KEY)
+
+
+@lru_cache(maxsize=2)
+def _cipher_of(key: bytes) -> Fernet:
+    return Fernet(urlsafe_b64encode(key))
 
 
 class Contact(models.Model):

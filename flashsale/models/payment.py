@@ -4,7 +4,9 @@ The drawing of the states of an attempt is in life/settle.py.
 """
 
 import secrets
+from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +17,7 @@ from flashsale.rules.states import (
     ENDED_UNPAID,
     MONEY_CAME,
     OPEN_ATTEMPTS,
+    UNPAID_REFUNDS,
     AttemptState,
     PaymentState,
     RefundReason,
@@ -31,6 +34,8 @@ _REFUND_WORDS = {
     RefundState.SENT: PaymentState.REFUND_DUE,
     RefundState.CONFIRMED: PaymentState.REFUNDED,
     RefundState.FAILED: PaymentState.REFUND_FAILED,
+    RefundState.IMPOSSIBLE: PaymentState.REFUND_DUE,
+    RefundState.TRANSFERRED: PaymentState.REFUND_DUE,
 }
 
 
@@ -39,7 +44,7 @@ def new_reference(number: int, *, kind: str = "fs") -> str:
 
     It is random, so that a database which was restored from a backup never gives a provider an old reference again.
     """
-    return f"{kind}-{''.join(secrets.choice(_LETTERS) for _ in range(20))}-{number}"
+    return f"{kind}-{''.join(_LETTERS[byte % 32] for byte in secrets.token_bytes(20))}-{number}"
 
 
 class PaymentAttempt(models.Model):
@@ -117,19 +122,28 @@ class PaymentAttempt(models.Model):
     @property
     def refund(self) -> "Refund | None":
         """The refund of what the attempt paid; None when no money has to go back. Too much money is not counted."""
-        own = (row for row in self.refunds.all() if row.state != RefundState.WITHDRAWN)
+        return self.refund_among(self.refunds.all())
+
+    @staticmethod
+    def refund_among(refunds: "Iterable[Refund]") -> "Refund | None":
+        """As `refund`, for callers that have the refunds of the attempt already."""
+        own = (row for row in refunds if row.state != RefundState.WITHDRAWN)
         found = [row for row in own if row.why != RefundReason.OVERPAID]
         return max(found, key=lambda row: row.pk) if found else None
 
     @property
     def payment_state(self) -> PaymentState:
         """One word for the attempt and its refund."""
+        return self.state_with(self.refund if self.state in MONEY_CAME else None)
+
+    def state_with(self, refund: "Refund | None") -> PaymentState:
+        """As `payment_state`, for callers that have the refund already."""
         if self.is_open:
             return PaymentState.PREPARING if self.turn_at else PaymentState.STARTED
         if self.state in ENDED_UNPAID:
             return PaymentState.DECLINED
-        if self.refund is not None:
-            return _REFUND_WORDS[RefundState(self.refund.state)]
+        if refund is not None:
+            return _REFUND_WORDS[RefundState(refund.state)]
         return PaymentState.REFUND_DUE if self.state == AttemptState.LATE else PaymentState(self.state)
 
     @property
@@ -142,7 +156,9 @@ class Refund(models.Model):
     """Money that goes back: a request under a reference of ours, until the provider confirms it.
 
     `times` says how often it was sent. `next_look_at` is when the next step is due: to send it, or to ask the provider;
-    for a failed one it is when a person must have seen to it.
+    for one that waits for people it is when a person must have seen to it. `refund_by` is until when the provider sends
+    the money back, None for ever. `waits` is true while an appeal may restore the order: then nothing is sent. By hand,
+    one person transfers the money (`transferred_by`), and another one confirms that (`confirmed_by`).
     """
 
     attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, related_name="refunds", verbose_name=_("attempt"))
@@ -153,9 +169,17 @@ class Refund(models.Model):
     provider_id = models.CharField(_("provider's id"), max_length=120, default="", blank=True)
     detail = models.CharField(_("detail"), max_length=200, default="", blank=True)
     next_look_at = models.DateTimeField(_("next look"), null=True)
+    refund_by = models.DateTimeField(_("possible until"), null=True)
+    waits = models.BooleanField(_("waits for the appeal"), default=False)
     times = models.PositiveIntegerField(_("times sent"), default=0)
     made_at = models.DateTimeField(_("made"))
     settled_at = models.DateTimeField(_("settled"), null=True)
+    transferred_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("transferred by")
+    )
+    confirmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed by")
+    )
 
     class Meta:
         verbose_name = _("refund")
@@ -168,17 +192,23 @@ class Refund(models.Model):
             ),
             models.CheckConstraint(condition=Q(amount__gt=0), name="refund_of_something"),
             models.CheckConstraint(
-                condition=Q(
-                    state__in=[RefundState.DUE, RefundState.SENT, RefundState.FAILED],
-                    next_look_at__isnull=False,
-                    settled_at=None,
-                )
+                condition=Q(state__in=UNPAID_REFUNDS, next_look_at__isnull=False, settled_at=None)
                 | Q(
                     state__in=[RefundState.CONFIRMED, RefundState.WITHDRAWN],
                     next_look_at=None,
                     settled_at__isnull=False,
                 ),
                 name="refund_state_with_times",
+            ),
+            models.CheckConstraint(condition=Q(waits=False) | Q(state=RefundState.DUE), name="only_a_due_refund_waits"),
+            models.CheckConstraint(
+                condition=Q(confirmed_by=None)
+                | Q(state=RefundState.CONFIRMED, transferred_by__isnull=False) & ~Q(confirmed_by=F("transferred_by")),
+                name="two_people_transfer",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=RefundState.TRANSFERRED) | Q(transferred_by__isnull=False, provider_id__gt=""),
+                name="a_transfer_with_its_person",
             ),
         ]
         indexes = [
@@ -198,13 +228,20 @@ class Inbox(models.Model):
     hash = models.CharField(_("hash"), max_length=64, unique=True)
     reference = models.CharField(_("reference"), max_length=80, default="", blank=True)
     seen_at = models.DateTimeField(_("seen"))
+    next_look_at = models.DateTimeField(_("next look"), null=True)
     done_at = models.DateTimeField(_("done"), null=True)
     result = models.CharField(_("result"), max_length=200, default="", blank=True)
 
     class Meta:
         verbose_name = _("notification of a provider")
         verbose_name_plural = _("notifications of providers")
-        indexes = [models.Index(fields=["seen_at"], condition=Q(done_at=None), name="inbox_to_read")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(done_at=None, next_look_at__isnull=False) | Q(done_at__isnull=False, next_look_at=None),
+                name="notification_with_its_next_look",
+            )
+        ]
+        indexes = [models.Index(fields=["next_look_at"], condition=Q(done_at=None), name="notifications_to_read")]
 
     def __str__(self) -> str:
         return f"{self.account} {self.hash[:8]}"

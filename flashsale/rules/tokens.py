@@ -27,6 +27,7 @@ NONCE_BYTES = 12
 CODE_MAC_BYTES = 16
 CODE_NONCE_BYTES = 8
 _CODE_TAG = b"flashsale/code/v1"
+_DIGITS_TAG = b"flashsale/code-digits/v1"
 _AXIS = {number: axis for axis, number in AXIS_ID.items()}
 _MARK = {axis: bytes([number]) for axis, number in AXIS_ID.items()}
 # Marks an axis on which only a partner says that the digest is the owner's.
@@ -220,3 +221,8 @@ def _sized(digest: bytes) -> bytes:
 def code_mac(key: bytes, code: str, nonce: bytes) -> bytes:
     """The 16 bytes by which a one-time code is recognised. The code itself is not stored."""
     return hmac.digest(key, _CODE_TAG + nonce + code.encode(), "sha256")[:CODE_MAC_BYTES]
+
+
+def code_digits(key: bytes, nonce: bytes) -> str:
+    """The six digits of the one-time code with this nonce. They are derived, so that no store has them."""
+    return f"{int.from_bytes(hmac.digest(key, _DIGITS_TAG + nonce, 'sha256')) % 10**6:06d}"

@@ -10,7 +10,7 @@ from functools import lru_cache
 from html import escape
 from types import FrameType
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -26,7 +26,7 @@ class SecretsFilter(SafeExceptionReporterFilter):
     """Hides what has the name of a secret, and what contains a secret; also while FLASHSALE_DEBUG is on."""
 
     hidden_settings = re.compile(
-        "API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE|HTTP_COOKIE|PEPPER|SALT|WEBHOOK|CODE_MAC|EMAIL_URL|DATABASE_URL",
+        "API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE|HTTP_COOKIE|PEPPER|SALT|WEBHOOK|SMS_FORM|CODE_MAC|EMAIL_URL|DATABASE_URL",
         flags=re.IGNORECASE,
     )
 
@@ -81,8 +81,21 @@ def _secret_texts() -> tuple[str, ...]:
     passwords = [settings.EMAIL_HOST_PASSWORD, *(config.get("PASSWORD") for config in settings.DATABASES.values())]
     passwords += [unquote(urlsplit(url).password or "") for url in urls]
     keys = (settings.FLASHSALE_PEPPER, settings.FLASHSALE_CONTACT_KEY, settings.FLASHSALE_RECEIPT_KEY)
-    texts = (settings.SECRET_KEY, settings.FLASHSALE_CODE_WEBHOOK, *passwords)
+    provider_keys = [key for keys in settings.FLASHSALE_PAYMENT_KEYS.values() for key in keys]
+    # Providers get a key as the user of HTTP's Basic scheme.
+    provider_keys += [b64encode(f"{key}:".encode()).decode() for key in provider_keys]
+    texts = (settings.SECRET_KEY, *_code_keys(), *passwords, *provider_keys)
     return _forms((*keys, *settings.FLASHSALE_TOKEN_KEYS.values()), tuple(str(text or "") for text in texts))
+
+
+def _code_keys() -> tuple[str, ...]:
+    """The keys of the gateways for one-time codes. Those of a form stand among other values."""
+    values = [value for _name, value in parse_qsl(settings.FLASHSALE_SMS_FORM) if "{" not in value]
+    whatsapp = (settings.FLASHSALE_WHATSAPP_TOKEN, settings.FLASHSALE_WHATSAPP_SECRET)
+    return (
+        settings.FLASHSALE_CODE_WEBHOOK, settings.FLASHSALE_SMS_FORM, settings.FLASHSALE_SMS_PASSWORD,
+        settings.FLASHSALE_WHATSAPP_VERIFY_TOKEN, *whatsapp, *values,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=4)

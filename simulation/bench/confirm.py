@@ -12,27 +12,38 @@ from simulation.bench.figures import Figure
 from simulation.isolated_servers import IsolatedServers
 
 CLIENTS = 64
-WARM_UP = 128
+WARM_UP = 2 * CLIENTS
 SECONDS = 20.0
 
 
-def confirmations(servers: IsolatedServers, *, gateway_ms: int, orders: int) -> list[Figure]:
-    """Buys `orders` units with CLIENTS connections, then audits every promise."""
+def confirmations(servers: IsolatedServers, *, gateway_ms: int, orders: int, clients: int) -> list[Figure]:
+    """Buys `orders` units as fast as `clients` connections can, then half as many at half that rate.
+
+    Audits every promise afterwards.
+    """
     env = {
         "FLASHSALE_PAYMENT_PROVIDER": "simulation.bench.slow_bank.SlowBank",
         "FLASHSALE_BENCH_GATEWAY_MS": str(gateway_ms),
     }
     with doors(servers, env) as server:
         where = fixtures.campaign(["bench"])
-        requests = _orders(server, where, orders + WARM_UP)
-        cost = server.cost(requests, seconds=SECONDS, expect=200, connections=CLIENTS, warm_up=WARM_UP)
+        requests = _orders(server, where, WARM_UP + orders + orders // 2)
+        at_peak, at_half = requests[: WARM_UP + orders], requests[WARM_UP + orders :]
+        cost = server.cost(at_peak, seconds=SECONDS, expect=200, connections=clients, warm_up=WARM_UP)
+        half = cost.rate / 2
+        paced = load.send(port=server.port, requests=at_half, seconds=SECONDS, connections=clients, rate=half)
     broken = [finding for finding in audit(campaign=where.code) if finding.verdict is Verdict.BROKEN]
-    group = f"confirm, {CLIENTS} clients, gateway {gateway_ms} ms"
-    result = cost.load_result
+    group = f"confirm, {clients} clients, gateway {gateway_ms} ms"
+    result, count = cost.load_result, cost.load_result.count
+    lost = "" if set(paced.answers) == {200} else f", WRONG {paced.answers}"
     return [
         Figure(group, "confirmations a second", cost.rate, "1/s", note=cost.summary()),
         Figure(group, "latency, half of them", result.p50, "ms"),
         Figure(group, "latency, 99 of 100", result.p99, "ms"),
+        Figure(group, "latency at half that rate, 99 of 100", paced.p99, "ms", note=f"{half:,.0f}/s{lost}"),
+        Figure(group, "CPU of the door", cost.server_s / count * 1000, "ms", note="for each confirmation"),
+        Figure(group, "CPU of PostgreSQL", cost.books_s / count * 1000, "ms", note="for each confirmation"),
+        Figure(group, "CPU of the sender", result.cpu_s / count * 1000, "ms", note="for each confirmation"),
         Figure(group, "promises broken", len(broken), "", "≤ 0", not broken),
     ]
 

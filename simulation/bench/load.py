@@ -1,7 +1,9 @@
 """A load generator: `python -m simulation.bench.load`, a separate process that sends prepared requests.
 
-Each connection sends its next request when it has the answer to the last one. The process prints one JSON object. It
-does not need Django, sends only to the loopback address, and ends after the last request or when the time is over.
+Each connection sends its next request when it has the answer to the last one. With a rate, a request also waits until
+it is due, and its latency counts from then, so that a slow server does not hide behind clients that wait for it. The
+process prints one JSON object. It does not need Django, sends only to the loopback address, and ends after the last
+request or when the time is over.
 """
 
 import argparse
@@ -27,6 +29,7 @@ SIZE = struct.Struct(">I")
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 LAST_CHUNK = b"0\r\n\r\n"
 SECONDS_MAX = 30.0
+CONNECTIONS_MAX = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +51,20 @@ class LoadResult:
 
 
 def send(
-    *, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32, keep: bool = False
+    *, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32, keep: bool = False, rate: float = 0
 ) -> LoadResult:
     """Sends requests from a separate process: each once; a single request repeatedly until the time is over.
 
-    With `keep`, the result has the bodies of the answers, by the position of their request.
+    With `keep`, the result has the bodies of the answers, by the position of their request. `rate` is how many requests
+    are due in a second; 0: as many as the connections can send.
     """
     with (
         tempfile.NamedTemporaryFile(prefix="flashsale-requests-") as file,
         tempfile.NamedTemporaryFile(prefix="flashsale-answers-") as kept,
     ):
         _write(file, requests)
-        arguments = [str(port), str(connections), str(seconds), file.name, *(["--keep", kept.name] if keep else [])]
+        arguments = [str(port), str(connections), str(seconds), file.name, "--rate", str(rate)]
+        arguments += ["--keep", kept.name] if keep else []
         done = subprocess.run(
             [sys.executable, "-m", __name__, *arguments], check=True, capture_output=True, timeout=SECONDS_MAX + 30
         )
@@ -98,7 +103,7 @@ def _is_complete(received: bytes) -> bool:
 class Crowd:
     """The state that all connections share: the requests still to send, and the answers."""
 
-    def __init__(self, requests: Sequence[bytes], seconds: float, *, keep: bool) -> None:
+    def __init__(self, requests: Sequence[bytes], seconds: float, *, keep: bool, rate: float) -> None:
         self.answers: Counter[int] = Counter()
         self.times: list[float] = []
         self.kept: list[bytes] = []
@@ -106,6 +111,16 @@ class Crowd:
         self._requests = enumerate(itertools.repeat(requests[0]) if len(requests) == 1 else requests)
         self._ends = self.began + seconds
         self._keep = keep
+        self._gap_s = 1 / rate if rate else 0.0
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether requests are due at a rate."""
+        return self._gap_s > 0
+
+    def due(self, number: int) -> float:
+        """When the request at this position is due (time.perf_counter); the past without a rate."""
+        return self.began + number * self._gap_s
 
     def next(self) -> tuple[int, bytes] | None:
         """The next request and its position; None when the time is over or all requests are sent."""
@@ -142,7 +157,14 @@ class Connection(asyncio.Protocol):
             self._link.close()
             return
         self._number, request = next_request
-        self._sent_at = time.perf_counter()
+        now, due = time.perf_counter(), self._crowd.due(self._number)
+        if due > now:
+            asyncio.get_running_loop().call_later(due - now, self._send, request, due)
+        else:
+            self._send(request, due if self._crowd.is_paced else now)
+
+    def _send(self, request: bytes, from_s: float) -> None:
+        self._sent_at = from_s
         self._link.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -171,13 +193,14 @@ def main() -> None:
     """Sends the requests in the file and prints the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
-    parser.add_argument("connections", type=int, choices=range(1, 257), metavar="connections")
+    parser.add_argument("connections", type=int, choices=range(1, CONNECTIONS_MAX + 1), metavar="connections")
     parser.add_argument("seconds", type=float)
     parser.add_argument("requests", type=Path)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--rate", type=float, default=0.0)
     arguments = parser.parse_args()
     requests = _read(arguments.requests)
-    crowd = Crowd(requests, min(arguments.seconds, SECONDS_MAX), keep=arguments.keep is not None)
+    crowd = Crowd(requests, min(arguments.seconds, SECONDS_MAX), keep=arguments.keep is not None, rate=arguments.rate)
     before = time.process_time()
     uvloop.run(_visit(arguments.port, arguments.connections, crowd))
     seconds, times = time.perf_counter() - crowd.began, sorted(crowd.times) or [0.0]

@@ -1,42 +1,13 @@
 """What is for a demo does not start in production: the refusal names the setting, and doctor says it too."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 
-from config import secrets
 from config.production import refusals, signs_of_production
-
-ROOT = Path(settings.BASE_DIR)
-SITE = {"FLASHSALE_HOSTS": "sale.example.com,127.0.0.1", "FLASHSALE_ORIGINS": "https://sale.example.com"}
-SHOP = {"FLASHSALE_PAYMENT_PROVIDER": "shop_payments.Provider"}
-IMPORT = [sys.executable, "-c", "import sys, importlib; importlib.import_module(sys.argv[1])"]
-CELERY = [sys.executable, "-m", "celery", "--app=config.celery"]
-SERVERS = {
-    "doors": [*IMPORT, "config.asgi"],
-    "web": [*IMPORT, "config.wsgi"],
-    "worker": [*CELERY, "worker", "--pool=solo"],
-    "beat": [*CELERY, "beat"],
-}
-
-
-def run(
-    command: list[str], var: Path, env: dict[str, str], *, with_secrets: bool = True
-) -> subprocess.CompletedProcess[str]:
-    own = {
-        "PATH": os.environ["PATH"],
-        "FLASHSALE_VAR": str(var),
-        "PYTHONPATH": str(ROOT / "tests/deploy"),
-        "BROKER_URL": f"redis+socket://{var}/none.sock",
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        **(secrets.generate() if with_secrets else {}),
-    }
-    return subprocess.run(command, cwd=ROOT, env=own | env, capture_output=True, text=True, timeout=60, check=False)
+from tests.config.start import SERVERS, SHOP, SITE, run
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -102,7 +73,7 @@ def test_doctor_finds_a_provider_that_cannot_be_loaded(tmp_path: Path) -> None:
         ("flashsale.rules.outcomes.Refused", "cannot be made"),
         (
             "config.secrets.Path",
-            "lacks methods, begin, look, close, refund, look_refund, believe, account, pace, headers of ",
+            "lacks methods, begin, look, close, refund, look_refund, believe, check, account, pace, headers of ",
         ),
         ("Provider", "doesn't look like a module path"),
     ):
@@ -135,12 +106,11 @@ def test_production_is_what_other_machines_can_reach(
     assert len(found) == signs, found
 
 
-def test_codes_and_mails_that_are_not_sent_are_refused_in_production() -> None:
+def test_mails_that_are_not_sent_are_refused_in_production() -> None:
     common: Any = {"demo": False, "debug": False, "payment_provider": "shop.Provider"}
     smtp, file = "django.core.mail.backends.smtp.EmailBackend", "django.core.mail.backends.filebased.EmailBackend"
     signs = ["FLASHSALE_HOSTS names sale.example.com"]
-    assert list(refusals(**common, code_sender="email", mail_backend=smtp, signs=signs)) == []
-    assert list(refusals(**common, code_sender="console", mail_backend=file, signs=[])) == []
-    console, mails = refusals(**common, code_sender="console", mail_backend=file, signs=signs)
-    assert console.startswith("FLASHSALE_CODE_SENDER is console")
+    assert list(refusals(**common, mail_backend=smtp, signs=signs)) == []
+    assert list(refusals(**common, mail_backend=file, signs=[])) == []
+    (mails,) = refusals(**common, mail_backend=file, signs=signs)
     assert mails.startswith("EMAIL_URL sends no mails")

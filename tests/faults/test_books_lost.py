@@ -4,12 +4,11 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import DatabaseError, connection
 
 from flashsale.gate import bridge, scripts
@@ -17,8 +16,6 @@ from flashsale.life import clock_lease, tick
 from flashsale.models import Reservation
 from flashsale.rules.outcomes import Outcome, Refused
 from simulation.postgres_server import PostgresServer
-from simulation.processes import free_port
-from tests import servers
 from tests.factories import Shopper, card_of
 from tests.faults.steps import broken, called
 
@@ -26,29 +23,6 @@ pytestmark = [
     pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"),
     pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite is no server that could go away"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def own_books(transactional_db: None) -> Iterator[PostgresServer]:
-    """A PostgreSQL that only this test uses. The test may stop and start it."""
-    there = {name: connection.settings_dict[name] for name in ("HOST", "PORT", "NAME", "USER")}
-    port = free_port()
-    # Not in `tmp_path`, because the user of PostgreSQL may not enter the folders above it.
-    with PostgresServer(folder=servers.folder / f"books-{port}", port=port, durable=False) as server:
-        _lead_to(HOST="127.0.0.1", PORT=str(server.port), NAME="postgres", USER="flashsale")
-        call_command("migrate", verbosity=0)
-        try:
-            yield server
-        finally:
-            _lead_to(**there)
-
-
-def _lead_to(**server: str) -> None:
-    """Changes the address of the database. All threads share it, so each new connection goes to the other server."""
-    connection.close()
-    django_connection: Any = connection
-    django_connection.close_pool()
-    connection.settings_dict.update(server)
 
 
 def _family(pid: int) -> list[int]:

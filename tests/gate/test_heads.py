@@ -79,9 +79,9 @@ def test_a_head_lists_refusals_in_their_order_of_precedence(script: Path) -> Non
 OF_A_SALE = [script for script in SCRIPTS if not re.search(r"\(of the \w+, not of a sale\)", script.read_text())]
 
 
-def test_only_plan_of_looks_counts_of_a_campaign_and_pace_of_a_provider_belong_to_no_sale() -> None:
+def test_only_plans_counts_of_a_campaign_codes_and_the_pace_of_a_provider_belong_to_no_sale() -> None:
     assert {script.stem for script in SCRIPTS} - {script.stem for script in OF_A_SALE} == {
-        "take_due", "look_again", "count_at_least", "provider_pace",
+        "take_due", "look_again", "count_at_least", "provider_pace", "background_pace", "code_event",
     }  # fmt: skip
 
 

@@ -4,12 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from flashsale.gate import bridge, due_sales, inspect, keys, scripts
 from flashsale.gate.client import wall_ms
-from flashsale.life import crowd_backup, mend_sales, rebuild, sale_control, tick
+from flashsale.life import crowd_backup, mend_sales, rebuild, resend_confirmed, sale_control, tick
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.schedule import publish
 from flashsale.models import Record, Sale, Unit
@@ -290,6 +290,15 @@ def test_mending_sends_no_unit_of_an_offer_that_has_as_many_as_postgresql(
     assert sale.code not in sent
 
 
+def raising(error: Exception) -> Any:
+    """A coroutine function that raises."""
+
+    async def call(**_: Any) -> None:
+        raise error
+
+    return call
+
+
 def test_one_process_mends_in_a_period(gate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     mended = []
 
@@ -304,6 +313,22 @@ def test_one_process_mends_in_a_period(gate: Any, monkeypatch: pytest.MonkeyPatc
     bridge.run(tick.mend_if_due())
     assert mended == [True, False]
     assert gate.pttl(keys.COMPARED) > gate.pttl(keys.MENDING) > 0
+
+
+def test_a_mending_that_postgresql_interrupts_is_begun_again_at_the_next_look(
+    gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(tick, "mend_sales", raising(OperationalError("the server closed the connection unexpectedly")))
+        with pytest.raises(OperationalError):
+            bridge.run(tick.mend_if_due())
+    assert not gate.exists(keys.MENDING)
+    bridge.run(tick.mend_if_due())
+    assert gate.exists(keys.MENDING)
+
+
+def test_what_was_not_sent_is_sent_within_ten_seconds() -> None:
+    assert resend_confirmed.ON_ITS_WAY.total_seconds() + tick.MEND_S + tick.MEND_LOOK_S < 10
 
 
 def test_stock_is_counted_only_where_something_has_changed_lately_but_now_and_then_everywhere(

@@ -21,7 +21,7 @@ from flashsale.life.sale_card import card_of as card_in_books
 from flashsale.models import Allocation, Reservation
 from flashsale.models import Sale as Row
 from flashsale.rules import lottery
-from tests.factories import AXES, OFFERS, Shopper, card_of, lobby_sale, poco_campaign, rewrite, tend
+from tests.factories import AXES, CHANNELS, OFFERS, Shopper, card_of, lobby_sale, poco_campaign, rewrite, tend
 from tests.oracle.model import CLAIM_S, HOLD_S, LIMIT, SKUS, Hold, Line, Oracle, Place, Sale
 
 PEOPLE = ("ani", "budi", "cici", "dodi", "edi", "fitri")
@@ -53,7 +53,8 @@ class Footing:
         with redis.Redis.from_url(settings.REDIS_URL) as inside:
             inside.flushall()
         hard = {axis: kind for axis, kind in AXES.items() if kind.startswith("hard")}
-        campaign = poco_campaign(axes=hard, limit=LIMIT)
+        channels = [{**channel, "payment_accounts": "demo,partner"} for channel in CHANNELS]
+        campaign = poco_campaign(axes=hard, limit=LIMIT, channels=channels)
         now = timezone.now()
         self.rows: dict[str, Row] = {}
         sales = []

@@ -25,9 +25,10 @@ from flashsale.models import Reservation
 from flashsale.models import Sale as Row
 from flashsale.rules.outcomes import Refused
 from tests.factories import Shopper, card_of, move_opening
-from tests.faults.steps import CHECKS, Died, dies, pay
-from tests.oracle.footing import LINES, PEOPLE, PRICES, SALES, Footing, books_frozen, forget_kept
+from tests.faults.steps import CHECKS, Died, dies
+from tests.oracle.footing import LINES, PEOPLE, SALES, Footing, books_frozen, forget_kept
 from tests.oracle.model import CLOSES_S, SKUS
+from tests.oracle.paying import Paying
 
 WISHES = tuple(
     tuple(pair for pair in zip(SKUS, wish, strict=True) if pair[1]) for wish in ((1, 0), (0, 1), (1, 1), (2, 0))
@@ -41,7 +42,7 @@ which = st.sampled_from(list(SALES))
 some_hold = st.integers(0, 1000)
 
 
-class Machine(Footing, RuleBasedStateMachine):
+class Machine(Paying, Footing, RuleBasedStateMachine):
     """One campaign after its publication."""
 
     # Over all runs: the number of steps, and how often each outcome occurred.
@@ -62,10 +63,12 @@ class Machine(Footing, RuleBasedStateMachine):
         crowd=st.lists(where, min_size=len(PEOPLE), max_size=len(PEOPLE)),
         opened=st.sampled_from([True, True, False]),
         secret=st.binary(min_size=32, max_size=32),
+        batched=st.booleans(),
     )
-    def publishes(self, crowd: list[tuple[str, str]], opened: bool, secret: bytes) -> None:
+    def publishes(self, crowd: list[tuple[str, str]], opened: bool, secret: bytes, batched: bool) -> None:
         """Publishes the sales. Most runs begin in an open sale with all people in a line: most can happen there."""
         self.publish(secret)
+        self.batched = batched
         self.lost_at = self.steps
         if opened:
             for who, line in zip(PEOPLE, crowd, strict=True):
@@ -188,18 +191,6 @@ class Machine(Footing, RuleBasedStateMachine):
 
     @precondition(lambda self: self.oracle.holds)
     @rule(pick=some_hold)
-    def pays(self, pick: int) -> None:
-        hold, shopper = self.somebodys_hold(pick)
-        if hold.id is None:
-            return
-        foretold = self.oracle.confirm(hold)
-        said, _ = self.word(lambda: pay(shopper, hold.id, price=sum(PRICES[sku] * n for sku, n in hold.items)))
-        assert said == foretold
-        if not said:
-            hold.state = "confirmed"
-
-    @precondition(lambda self: self.oracle.holds)
-    @rule(pick=some_hold)
     def gives_back(self, pick: int) -> None:
         hold, shopper = self.somebodys_hold(pick)
         if hold.id is None:
@@ -220,6 +211,7 @@ class Machine(Footing, RuleBasedStateMachine):
         assert said == (None if hold.state in {"confirmed", "cancelled"} else "not_cancellable")
         if hold.state == "confirmed":
             self.oracle.end(hold, "cancelled")
+            hold.owe()
 
     # --- Faults ----------------------------------------------------------------------------------------------------
 
@@ -265,6 +257,7 @@ class Machine(Footing, RuleBasedStateMachine):
         assert dict(rows.values_list("id", "state")) == states
         used = bridge.run(inspect.used_limits(card_of(self.rows["first"])))
         assert sorted(n for n in used.values() if n) == sorted(2 * [n for n in map(self.oracle.used, PEOPLE) if n])
+        assert self.money_in_books() == {hold.id: list(hold.seen()) for hold in self.oracle.holds if hold.attempts}
 
     @invariant()
     def every_state_promise_holds(self) -> None:

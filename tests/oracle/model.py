@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from tests.oracle.money import Attempt, Money
+
 LIMIT = 2
 # Long compared with the real time of a run, so that real time changes no result.
 CLAIM_S = HOLD_S = 1000
@@ -61,7 +63,7 @@ class Place:
 
 
 @dataclass(eq=False)
-class Hold:
+class Hold(Money):
     """Units of a person: taken (in Redis only), held, confirmed, or ended.
 
     `counts_unpaid`: it expired unpaid, or it was cancelled while its sale was running.
@@ -76,6 +78,7 @@ class Hold:
     state: str = "taken"
     counts_unpaid: bool = False
     id: UUID | None = None
+    attempts: list[Attempt] = field(default_factory=list)
 
     @property
     def quantity(self) -> int:
@@ -222,12 +225,39 @@ class Oracle:
                 hold.place.line.free[sku] += quantity
         hold.state = state
 
-    def confirm(self, hold: Hold) -> str | None:
+    def confirm(self, hold: Hold, way: str) -> str | None:
+        """The buyer pays. The outcome of a refusal; None: the order is theirs, or it is paid later."""
         assert hold.sale.clock is not None
         late = hold.state == "held" and hold.sale.clock >= hold.deadline
-        if hold.state == "expired" or late:
-            return "expired"
-        return None if hold.state in {"held", "confirmed"} else "not_held"
+        if hold.state == "confirmed":
+            return None
+        if hold.state != "held" or late:
+            return "expired" if hold.close() or hold.state == "expired" or late else "not_held"
+        if way.startswith("partner") and self._is_used(hold, way):
+            hold.close()
+            return "key_reused"
+        return hold.begin(way)
+
+    def _is_used(self, hold: Hold, way: str) -> bool:
+        """Whether the channel has named this payment of its own for another order."""
+        return any(
+            attempt.way == way for other in self.holds if other.place.line.code == hold.place.line.code
+            for attempt in other.attempts
+        )  # fmt: skip
+
+    def honours(self, hold: Hold, *, units_free: bool, promised: int) -> bool:
+        """Whether money that comes for an expired hold buys its units. `promised`: units for people who were called."""
+        limit = self.used(hold.who) + hold.quantity <= LIMIT
+        if hold.sale.limit:
+            limit &= self.used(hold.who, hold.sale) + hold.quantity <= hold.sale.limit
+        enough = sum(hold.place.line.free.values()) - hold.quantity >= promised
+        return not hold.sale.closed and limit and units_free and enough
+
+    def honoured(self, hold: Hold) -> None:
+        """An expired hold has become an order, so its units are not free any more, and it was not left unpaid."""
+        hold.counts_unpaid = False
+        for sku, quantity in hold.items:
+            hold.place.line.free[sku] -= quantity
 
     def tended(self, sale: Sale) -> None:
         """Ends the holds that are due. A hold that PostgreSQL never committed is forgotten."""

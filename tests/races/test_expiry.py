@@ -45,7 +45,7 @@ def expires_while_paying(sale: Sale, monkeypatch: pytest.MonkeyPatch, next_one: 
     monkeypatch.setattr(payments.provider, "begin", slowly)
 
 
-async def confirm_blindly(*, reference: str, standing: payments.Standing) -> settle.Settled:
+async def confirm_blindly(*, reference: str, standing: payments.Standing, **_: Any) -> settle.Settled:
     """Confirms without the lock, without the check of the state, and without the versions of the units."""
     assert standing.state == "paid"
     return await asyncio.to_thread(apart, _confirm_blindly, reference)

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar
 
@@ -9,9 +10,12 @@ import pytest
 import redis
 from django.db import IntegrityError
 
-from flashsale.gate import scripts
-from flashsale.life import ask_provider, cancel, confirm, refund, settle, start_payment, tick
+from flashsale.books import call_keys, orders
+from flashsale.gate import bridge, scripts
+from flashsale.life import ask_provider, cancel, confirm, judge_payment, refund, settle, start_payment, tell_gate, tick
+from flashsale.life.payment_request import CallKey, PaymentChoice, Started, StartRequest
 from flashsale.models import (
+    ApiCall,
     Cancellation,
     Contact,
     DemoCharge,
@@ -35,9 +39,12 @@ from tests.faults.steps import (
     money_astray,
     nth,
     paid_by,
+    paid_elsewhere,
     pay,
     told,
 )
+from tests.faults.steps import end as end_holds
+from tests.life.buyers import buyer
 from tests.races.crowd import at_once, without
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -65,15 +72,16 @@ class TestPayingTwiceAtOnce:
     def test_is_charged_twice_where_each_request_has_a_reference_of_its_own(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        numbers, judge = itertools.count(1), start_payment._judge
+        numbers, judge = itertools.count(1), judge_payment.judge
 
-        def anew(request: Any, digested: Any, known: Any, now: Any) -> Any:
-            then = judge(request, digested, known._replace(attempts={}), now)
-            if isinstance(then, start_payment._Fresh):
+        def anew(request: Any, known: Any, now: Any) -> Any:
+            then = judge(request, known._replace(attempts={}), now)
+            if isinstance(then, judge_payment.Fresh):
                 then.attempt.number = next(numbers)
+                return then._replace(had_attempts=True)
             return then
 
-        monkeypatch.setattr(start_payment, "_judge", anew)
+        monkeypatch.setattr(start_payment, "judge", anew)
         with dropped(PaymentAttempt, "one_open_attempt_per_reservation"):
             self._twice(monkeypatch)
             assert DemoCharge.objects.filter(state="paid").count() == 2
@@ -185,11 +193,51 @@ def test_money_of_a_declined_attempt_that_is_told_while_the_next_one_starts_goes
     assert broken(sale) == money_astray() == []
 
 
+class TestARepeatWhileTheFirstRequestIsDeclined:
+    def _repeated(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """The repeat of a request waits for the lock of the reservation. Meanwhile its first attempt is declined."""
+        _, (ani, _) = called("ani", "budi")
+        held, lock = ani.reserve().id, orders.lock_reservations
+        call = CallKey(ani.channel.id, "one-key", "f" * 64)
+        choice = PaymentChoice(1_799_000, "qris", payments.DEMO_DECLINED)
+        request: dict[str, Any] = {"reservation": held, "channel": ani.channel.id, "buyer": buyer("ani")}
+        request["payment_choice"] = choice
+        ApiCall.objects.create(channel_id=ani.channel.id, key=call.key, fingerprint=call.fingerprint)
+
+        def late(ids: Any) -> Any:
+            monkeypatch.setattr(orders, "lock_reservations", lock)
+            with ThreadPoolExecutor(1) as thread:
+                first = thread.submit(apart, _word, bridge.run, confirm.confirm(**request, call=call))
+                assert first.result(timeout=20) is Outcome.PAYMENT_DECLINED
+            return lock(ids)
+
+        monkeypatch.setattr(orders, "lock_reservations", late)
+        return start_payment.start_all([StartRequest(**request, call=call)])[0]
+
+    def test_starts_a_second_attempt_where_the_call_is_read_before_the_lock(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = call_keys.bound_calls
+
+        def early(keys: Any) -> Any:
+            """What was there when the repeat came."""
+            return {key: call._replace(attempt="") for key, call in read(keys).items()}
+
+        monkeypatch.setattr(call_keys, "bound_calls", early)
+        assert isinstance(self._repeated(monkeypatch), Started)
+        assert PaymentAttempt.objects.count() == 2
+
+    def test_is_declined_like_the_first_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        refused = self._repeated(monkeypatch)
+        assert isinstance(refused, Refused)
+        assert (refused.outcome, PaymentAttempt.objects.count()) == (Outcome.PAYMENT_DECLINED, 1)
+
+
 class TestACancellationThatOvertakesItsConfirmation:
     def _overtaken(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         """The order is cancelled. Redis gets the cancellation before the confirmation."""
         sale, (ani, _) = called("ani", "budi")
-        tell = settle.tell_gate
+        tell = tell_gate.tell_gate
 
         async def late(row: Reservation) -> None:
             await asyncio.to_thread(apart, end, row)
@@ -210,11 +258,40 @@ class TestACancellationThatOvertakesItsConfirmation:
         assert money_astray() == []
 
 
+class TestLateMoneyThatTwoProcessesBring:
+    GUARD = "if here and not redis.call('ZSCORE', KEYS[7], request.id) then return {'reserved'} end"
+
+    def _both(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """Before the one process retakes the units, the other one does all of it: retakes, confirms, tells Redis."""
+        sale, (ani, _) = called("ani", "budi")
+        reference = paid_elsewhere(ani)
+        end_holds(sale)
+        retake = scripts.retake
+
+        async def meanwhile(*args: Any, **fields: Any) -> Outcome:
+            monkeypatch.setattr(scripts, "retake", retake)
+            assert await asyncio.to_thread(apart, told, reference) == "paid"
+            return await retake(*args, **fields)
+
+        monkeypatch.setattr(scripts, "retake", meanwhile)
+        assert told(reference) == "paid"
+        assert Reservation.objects.get().state == "confirmed"
+        assert money_astray() == []
+        return in_gate(sale)
+
+    def test_counts_the_order_twice_without_the_gates_guard(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scripts, "RETAKE", without(scripts.RETAKE, self.GUARD))
+        assert self._both(monkeypatch) == {"offered": 1, "held": -1, "sold": 2, "used": [1, 1]}
+
+    def test_counts_the_order_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self._both(monkeypatch) == {"offered": 1, "held": 0, "sold": 1, "used": [1, 1]}
+
+
 def test_an_order_is_confirmed_though_the_gate_is_filled_anew_before_it_hears(
     monkeypatch: pytest.MonkeyPatch, gate: redis.Redis
 ) -> None:
     sale, (ani, _) = called("ani", "budi")
-    tell = settle.tell_gate
+    tell = tell_gate.tell_gate
 
     async def late(row: Reservation) -> None:
         gate.flushall()

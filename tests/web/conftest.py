@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import redis
 from django_ratelimit import core
+from pytest_django import Settings
 
 from flashsale.models import (
     Allocation,
@@ -18,7 +19,9 @@ from flashsale.models import (
 )
 from flashsale.web import limits
 from flashsale.web.hot import partners
+from simulation.gateways.messages import MessageGateways
 from tests.factories import lobby_sale, open_now, poco_campaign
+from tests.web.asker import SITE, Asker, receive
 from tests.web.partner import Partner, key_of
 
 _BOOKS = (Sale, Allocation, Unit, Reservation, ReservationUnit, LimitSlot)
@@ -41,6 +44,32 @@ def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """One contact may ask for codes without a pause, so that other bounds show."""
     monkeypatch.setattr(limits, "CODES_PAUSE", limits.Limit("codes pause", 1000, 30))
+
+
+@pytest.fixture
+def gateways(settings: Settings, gate: redis.Redis) -> Iterator[MessageGateways]:
+    """The simulated gateways for codes, and settings that use them: WhatsApp, then Twilio."""
+    with MessageGateways(report=receive) as found:
+        keys = found.keys
+        settings.FLASHSALE_CODE_SENDER = ["whatsapp", "sms"]
+        settings.FLASHSALE_URL = SITE
+        settings.FLASHSALE_WHATSAPP_URL = f"{found.url}/v24.0/{keys.phone_number_id}/messages"
+        settings.FLASHSALE_WHATSAPP_TOKEN, settings.FLASHSALE_WHATSAPP_TEMPLATE = keys.bearer, keys.template
+        settings.FLASHSALE_WHATSAPP_SECRET, settings.FLASHSALE_WHATSAPP_VERIFY_TOKEN = keys.app_secret, "made-up-verify"
+        settings.FLASHSALE_WHATSAPP_PACE = 1000
+        settings.FLASHSALE_SMS_URL = f"{found.url}/2010-04-01/Accounts/{keys.account}/Messages.json"
+        settings.FLASHSALE_SMS_FORM = "To={to}&From=SHOP&Body={text}&StatusCallback={report}"
+        settings.FLASHSALE_SMS_USER, settings.FLASHSALE_SMS_PASSWORD = keys.account, keys.auth_token
+        settings.FLASHSALE_SMS_ID, settings.FLASHSALE_SMS_REPORTS = "sid", "twilio"
+        yield found
+
+
+@pytest.fixture
+def asker(gateways: MessageGateways, gate: redis.Redis, stopped_clock: None, transactional_db: None) -> Asker:
+    """A person who asks for codes of a sale in its lobby."""
+    ani = Asker(lobby_sale(channels=("mi.com",), opens_in_s=600), "ani", gateways, gate)
+    ani.contacts["phone"] = "0812 3456 0000"
+    return ani
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The hot door of paying answers as the REST view does, for many at once, within the provider's pace."""
 
 import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from flashsale.gate import bridge
 from flashsale.gate.provider_pace import next_turn
 from flashsale.models import ApiCall, DemoCharge, PaymentAttempt, Reservation, Sale
 from flashsale.providers import payments
+from flashsale.web.hot import confirm_door
 from tests.faults.steps import broken, in_gate, money_astray, the_payment
 from tests.web.partner import ORDER, Partner, called_at, contact_of, hot, path_of
 
@@ -124,3 +126,20 @@ def test_many_at_once_are_one_batch_and_a_bad_one_refuses_itself_only(lazada: Pa
     assert sorted(Reservation.objects.values_list("state", flat=True)) == ["confirmed"] * 4 + ["held"] * 2
     assert in_gate(sale)["sold"] == 4
     assert broken(sale) == money_astray() == []
+
+
+def test_a_partner_with_too_many_confirmations_waits_and_the_others_do_not(
+    lazada: Partner, akulaku: Partner, sale: Sale, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_, channel = held["reservation"], sale.campaign.channels.get(code="lazada").pk
+    with monkeypatch.context() as busy:
+        busy.setattr(confirm_door, "_by_channel", Counter({channel: confirm_door.PARTNER_REQUESTS_MAX}))
+        refused = hot(lazada, id_, ORDER)
+        assert (refused.code, refused.headers["retry-after"]) == ((429, "too_many_requests"), "1")
+        assert hot(akulaku, id_, ORDER).code == (404, "not_found")
+        assert confirm_door._by_channel[channel] == confirm_door.PARTNER_REQUESTS_MAX
+    assert (Reservation.objects.get().state, PaymentAttempt.objects.count()) == ("held", 0)
+    assert ApiCall.objects.filter(channel=channel).count() == 0
+    assert hot(lazada, id_, ORDER).status == 200
+    assert hot(lazada, id_, ORDER | {"price": 1}, key="k2").status == 422
+    assert confirm_door._by_channel[channel] == 0, "answers and refusals make room again"

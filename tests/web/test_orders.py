@@ -13,7 +13,7 @@ from django.test import Client
 
 from flashsale.life import review
 from flashsale.models import Cancellation, Contact, DemoCharge, Record, Reservation, Sale
-from flashsale.providers.messages.codes import SMS_DOMAIN
+from flashsale.providers.messages.mail import SMS_DOMAIN
 from flashsale.rules.identity import Axis, canonical_value
 from flashsale.rules.reasons import ReasonCode
 from flashsale.web.pages import codes
@@ -151,6 +151,7 @@ def test_a_buyer_cancels_by_the_page_with_a_fresh_code(ani: Visitor) -> None:
     assert "A paid order is cancelled only with a new code." in ani.get(f"order/{reservation}").content.decode()
     asked = ani.act(reservation, "code", follow=True).content.decode()
     assert "Code sent to your e-mail" in asked
+    assert "Sent by e-mail. The code has six digits and is valid for 10 minutes." in asked
     assert mail.outbox[-1].to == [ani.contacts["email"]]
     code = mail.outbox[-1].subject[-6:]
     refused = ani.act(reservation, "cancel", code=f"{(int(code) + 1) % 10**6:06d}")

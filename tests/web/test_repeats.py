@@ -7,11 +7,11 @@ import pytest
 import redis
 from django.core import mail
 
+from flashsale.gate import code_queue
 from flashsale.gate.ratelimit_cache import RefusingRedisCache
 from flashsale.models import Sale
-from flashsale.providers.messages import codes as sender
 from flashsale.web import limits
-from flashsale.web.pages import repeats
+from flashsale.web.pages import codes, repeats
 from tests.factories import lobby_sale
 from tests.web.shop import Visitor
 
@@ -62,12 +62,13 @@ def test_another_request_gets_messages_of_its_own(sale: Sale, other: str) -> Non
 
 
 def test_a_repeat_while_the_first_is_running_is_told_to_wait(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
-    ani, inner = Visitor(sale), []
+    ani, inner, real = Visitor(sale), [], codes._challenge
 
-    def send(*, message: sender.Message) -> None:
+    def slow(*args: Any) -> Any:
         inner.append(ask(ani))
+        return real(*args)
 
-    monkeypatch.setattr(sender, "send", send)
+    monkeypatch.setattr(codes, "_challenge", slow)
     assert ask(ani).status_code == 200
     assert [(r.status_code, r.json()["code"], r["Retry-After"]) for r in inner] == [(503, "not_ready", "1")] * 2
 
@@ -75,13 +76,10 @@ def test_a_repeat_while_the_first_is_running_is_told_to_wait(sale: Sale, monkeyp
 def test_a_refusal_is_not_kept(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
     ani = Visitor(sale)
 
-    def fails(*, message: sender.Message) -> None:
-        raise sender.NotSent
-
     with monkeypatch.context() as patch:
-        patch.setattr(sender, "send", fails)
+        patch.setattr(code_queue, "QUEUE_MAX", 0)
         refused = ask(ani)
-        assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (503, "not_ready", "90")
+        assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (503, "not_ready", "20")
     assert (ask(ani).status_code, len(mail.outbox)) == (200, 2)
 
 
@@ -90,11 +88,11 @@ def test_a_request_whose_process_died_runs_again_when_its_note_has_ended(
 ) -> None:
     ani = Visitor(sale)
 
-    def dies(*, message: sender.Message) -> None:
+    def dies(*_: object) -> None:
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(sender, "send", dies)
+        patch.setattr(codes, "_challenge", dies)
         patch.setattr(RefusingRedisCache, "forget", lambda *_: None)
         with pytest.raises(SystemExit):
             ask(ani)

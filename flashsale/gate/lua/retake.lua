@@ -27,8 +27,9 @@ local held = cjson.decode(ARGV[2])
 local request = held.request
 local due = string.format('%.0f', sale.now + tonumber(ARGV[7]))
 -- When the gate has not got the message of the expiry, it still counts the units and the limit for this reservation. When it has the
--- same held request, this call is a repetition.
+-- same held request, this call is a repetition. When the reservation does not come due, another process has confirmed it meanwhile.
 local here = redis.call('HEXISTS', KEYS[6], request.id) == 1
+if here and not redis.call('ZSCORE', KEYS[7], request.id) then return {'reserved'} end
 if here and redis.call('HGET', KEYS[5], request.key) == ARGV[2] then
   redis.call('ZADD', KEYS[7], due, request.id)
   return {'reserved'}

@@ -1,6 +1,7 @@
 -- Takes the sales that a process must look at now, those that have waited longest first. Each goes to one process, which has a moment
 -- to look at it and to say when it is due again (look_again.lua). When the process dies, the sale is due again after that moment.
--- KEYS: 1 look at (of the installation, not of a sale)
+-- One-time codes that are to be sent are taken in the same way (code_queue.py).
+-- KEYS: 1 look at, or a queue of codes (of the installation, not of a sale)
 -- ARGV: 1 run id  2 at most so many  3 ms for the look  4 ms that no look lies further ahead
 -- Answers: {'looked', sale code, score ...}. The score stands for this look.
 local now, taken = wall_clock(), {'looked'}

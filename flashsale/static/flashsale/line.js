@@ -1,4 +1,4 @@
-/* The waiting page in one script: it loads or it does not. docs/architecture.md explains its requests. */
+/* The waiting page. docs/architecture.md explains its requests. */
 "use strict";
 
 /* The draw, as flashsale/rules/lottery.py. */
@@ -331,7 +331,6 @@ const page = ({ language, currency }) => {
       clock.classList.toggle("late", late);
     }
     if (step === "offer" && left <= 0) pollNow();
-    // It may be paid on another device.
     if (step === "pay" && left <= 0) run(byId("release"), () => look().then(() => finish("expired")));
   }
 
@@ -377,8 +376,15 @@ const page = ({ language, currency }) => {
   on("contacts", async (values) => {
     contacts = values;
     const work = data.work ? await solve(data, post, tell) : "";
-    ({ challenges } = await post(data.here + "codes", Object.assign({ work }, contacts)));
+    const answer = await post(data.here + "codes", Object.assign({ work }, contacts));
+    challenges = answer.challenges;
+    showSent(answer);
   });
+
+  function showSent(answer) {
+    for (const axis in answer.sent) byId("sent-" + axis).textContent = answer.sent[axis];
+    if (answer.after) setTimeout(() => post(data.here + "sent", challenges).then(showSent), answer.after);
+  }
 
   on("prove", async (codes) => {
     await post(data.here + "prove", Object.assign({}, challenges, codes));

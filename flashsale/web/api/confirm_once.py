@@ -7,20 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Prefetch, QuerySet
-from rest_framework.renderers import JSONRenderer
 
 from flashsale.books.batcher import Batcher
-from flashsale.books.rows import update
-from flashsale.life.confirm import confirm
+from flashsale.books.call_keys import BoundCall, bound_calls, store_answers
+from flashsale.life.confirm import confirm_with_text
 from flashsale.life.db_threads import run_in_db_thread
+from flashsale.life.payment_request import AnsweredBefore, CallKey
 from flashsale.life.payment_turn import seconds_until
-from flashsale.life.start_payment import AnsweredBefore, CallKey
 from flashsale.models import ApiCall, Reservation, ReservationUnit
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
 from flashsale.rules.states import ReservationState
 from flashsale.web.api import serializers
+from flashsale.web.api.reservation_document import as_text, order_text, reservation_document
 from flashsale.web.idempotency import store_refusal, stored_answer
 
 
@@ -42,13 +41,16 @@ class Answer(NamedTuple):
 async def confirm_once(*, reservation: UUID, call: CallKey, values: Mapping[str, Any]) -> Answer:
     """Confirms a reservation of the key's channel, once. Refuses as `confirm` does, and KEY_REUSED.
 
-    1. `confirm` binds the key to the request, takes the payment and confirms the order. If the process dies after this,
-       the same request finds the attempt that it started, and nothing more is charged.
-    2. The answer is stored under the key, unless the buyer still has to pay. Of two requests at the same time, the
-       first one is stored and both return it.
+    `confirm` binds the key to the request, takes the payment, confirms the order and stores the answer under the key.
+    If the process dies before the order is confirmed, the same request finds the attempt that it started, and nothing
+    more is charged. An order that another request has confirmed is read, and its answer is stored in a commit of its
+    own. Of two requests at the same time, the first one is stored and both return it. Nothing is stored while the buyer
+    still has to pay.
     """
     try:
-        await confirm(reservation=reservation, channel=call.channel, call=call, **values)
+        confirmed = await confirm_with_text(
+            reservation=reservation, channel=call.channel, call=call, text=order_text, **values
+        )
     except AnsweredBefore as before:
         return Answer(stored_answer(before.answer, before.refused), replayed=True)
     except Refused as refused:
@@ -56,7 +58,7 @@ async def confirm_once(*, reservation: UUID, call: CallKey, values: Mapping[str,
             raise
         await run_in_db_thread(_store_refusal, call, refused)
         raise
-    return await _answering.ask((call, reservation))
+    return Answer(confirmed.text) if confirmed.text else await _answering.ask((call, reservation))
 
 
 def own_reservations() -> QuerySet[Reservation]:
@@ -79,32 +81,29 @@ def _store_refusal(call: CallKey, refused: Refused) -> None:
 def _answer_all(items: Sequence[tuple[CallKey, UUID]]) -> "list[Answer | Exception]":
     """The answers of these calls, stored where they are final."""
     rows = {row.pk: row for row in own_reservations().filter(pk__in={id_ for _, id_ in items})}
-    # One serializer for all rows, because it costs more to make one than to fill its document.
-    documents = serializers.ReservationSerializer(list(rows.values()), many=True).data
-    texts = {pk: JSONRenderer().render(document).decode() for pk, document in zip(rows, documents, strict=True)}
-    with transaction.atomic():
-        keys = ApiCall.objects.select_for_update().filter(
-            channel__in={call.channel for call, _ in items}, key__in={call.key for call, _ in items}
-        )
-        calls = {(call.channel_id, call.key): call for call in keys.order_by("pk")}
-        answers: list[Answer | Exception] = []
-        fresh: dict[int, str] = {}
-        for call, id_ in items:
-            known = calls.get((call.channel, call.key))
-            if id_ not in rows:
-                answers.append(Refused(Outcome.NOT_FOUND, "There is no reservation with this id."))
-            elif known and known.answer is not None:
-                answers.append(_stored(known))
-            else:
-                answers.append(_answer(rows[id_], texts[id_]))
-                if known and rows[id_].state != ReservationState.HELD:
-                    fresh[known.pk] = known.answer = texts[id_]
-        if fresh:
-            update(ApiCall, "id", {"id": list(fresh), "answer": list(fresh.values())})
+    texts = {pk: as_text(reservation_document(row)) for pk, row in rows.items()}
+    keys = [call[:2] for call, _ in items]
+    before = bound_calls(keys)
+    fresh = {
+        key: texts[id_]
+        for key, (_, id_) in zip(keys, items, strict=True)
+        if key in before and before[key].answer is None and id_ in rows and rows[id_].state != ReservationState.HELD
+    }
+    # A key that another process has answered meanwhile keeps that answer.
+    stored = store_answers(fresh)
+    now = before | (bound_calls(fresh.keys() - stored) if fresh.keys() - stored else {})
+    answers: list[Answer | Exception] = []
+    for key, (_, id_) in zip(keys, items, strict=True):
+        if id_ not in rows:
+            answers.append(Refused(Outcome.NOT_FOUND, "There is no reservation with this id."))
+        elif key in now and now[key].answer is not None:
+            answers.append(_stored(now[key]))
+        else:
+            answers.append(_answer(rows[id_], texts[id_]))
     return answers
 
 
-def _stored(call: ApiCall) -> Answer | Exception:
+def _stored(call: BoundCall) -> Answer | Exception:
     try:
         return Answer(stored_answer(call.answer or "", call.refused), replayed=True)
     except Refused as refused:

@@ -10,9 +10,9 @@ from rest_framework.response import Response
 
 from flashsale.gate import bridge
 from flashsale.life.cancel import cancel
+from flashsale.life.payment_request import CallKey
 from flashsale.life.refund import partner_refunded
 from flashsale.life.release import release
-from flashsale.life.start_payment import CallKey
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web.api import serializers
 from flashsale.web.api.access import CursorPages, PartnerView

@@ -24,6 +24,7 @@ from flashsale.rules.states import (
     Remedy,
     ReservationState,
 )
+from flashsale.web.api.reservation_document import reservation_document
 from flashsale.web.api.strict import PageSerializer, StrictSerializer
 
 CHARS_MAX = 200
@@ -194,8 +195,12 @@ class InstructionsSerializer(serializers.Serializer[Any]):
     expires_at = serializers.CharField(help_text="When the provider stops taking the money; empty: with the hold.")
     bank = serializers.CharField()
     number = serializers.CharField()
+    biller = serializers.CharField(
+        default="", help_text="The code of the company, if `number` is the number of a bill."
+    )
     qr = serializers.CharField(help_text="The text of the QR code.")
     url = serializers.CharField()
+    deeplink = serializers.CharField(default="", help_text="Opens the buyer's app on their phone.")
 
 
 class RefundSerializer(serializers.Serializer[Any]):
@@ -258,6 +263,11 @@ RESERVATION_COLUMNS = (
 @extend_schema_serializer(component_name="Reservation")
 class ReservationSerializer(serializers.Serializer[Any]):
     """A reservation of the calling channel. Ship only when `do_not_ship` is false."""
+
+    # Its fields describe the document for OpenAPI; `reservation_document` makes it.
+    def to_representation(self, instance: Reservation) -> dict[str, Any]:
+        """The document."""
+        return reservation_document(instance)
 
     id = serializers.UUIDField()
     sale = serializers.CharField(source="sale.code")

@@ -3,6 +3,7 @@
 The REST view of the same path has the same answers, for servers without this door.
 """
 
+from collections import Counter
 from uuid import UUID
 
 import structlog
@@ -10,7 +11,7 @@ from django.db import Error
 from rest_framework.exceptions import ValidationError
 
 from flashsale.gate.client import GateDown
-from flashsale.life.start_payment import CallKey
+from flashsale.life.payment_request import CallKey
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web import problems
 from flashsale.web.api.confirm_once import confirm_once
@@ -34,8 +35,12 @@ from flashsale.web.idempotency import RefusedBefore, fingerprint, valid_key
 log = structlog.get_logger(__name__)
 # Requests at once in a process. With more, each of them would only be late.
 REQUESTS_MAX = 1024
+# Of these, one partner may have so many, so that the orders of the others always get in.
+PARTNER_REQUESTS_MAX = REQUESTS_MAX // 2
+TOO_MANY = "Too many requests at once."
 REPLAYED = (b"idempotency-replayed", b"true")
 _running = 0
+_by_channel: Counter[int] = Counter()
 # One for all requests, because it costs more to make a serializer than to use it. It keeps nothing of a request.
 _form = ConfirmSerializer()
 
@@ -60,7 +65,7 @@ async def _respond(  # noqa: PLR0911 - one for each kind of error
     """Confirms, with a limit on requests at once. Turns every error into a problem document."""
     global _running  # noqa: PLW0603 - the limit is for the whole process
     if _running >= REQUESTS_MAX:
-        return problem_response(request, Outcome.TOO_MANY_REQUESTS, "Too many requests at once.", 1)
+        return problem_response(request, Outcome.TOO_MANY_REQUESTS, TOO_MANY, 1)
     _running += 1
     try:
         return await _confirm(request, reservation, path)
@@ -84,6 +89,16 @@ async def _respond(  # noqa: PLR0911 - one for each kind of error
 
 async def _confirm(request: HotRequest, reservation: str, path: str) -> HotResponse:
     partner = await partners.partner_of_async(request.header(b"authorization"))
+    if _by_channel[partner.channel] >= PARTNER_REQUESTS_MAX:
+        raise Refused(Outcome.TOO_MANY_REQUESTS, TOO_MANY, 1)
+    _by_channel[partner.channel] += 1
+    try:
+        return await _confirm_for(partner, request, reservation, path)
+    finally:
+        _by_channel[partner.channel] -= 1
+
+
+async def _confirm_for(partner: partners.Partner, request: HotRequest, reservation: str, path: str) -> HotResponse:
     request.refuse_query()
     body = await request.json()
     try:

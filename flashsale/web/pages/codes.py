@@ -1,58 +1,53 @@
 """One-time codes: a shopper proves a phone number and an e-mail address, and we store neither.
 
-The browser keeps a sealed challenge, and after the right code a sealed proof. We store only counts: how many codes a
-browser, an IP address and a contact (by its digest) requested, and how often a code was guessed. The response is the
-same for a known and an unknown contact.
+The page answers as soon as the codes are queued (life/send_codes.py), and then asks where they stand. The browser keeps
+a sealed challenge, and after the right code a sealed proof. We store only counts: how many codes a browser, an IP
+address and a contact (by its digest) requested, and how often a code was guessed. The response is the same for a known
+and an unknown contact.
 """
 
 import hmac
 import secrets
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from threading import BoundedSemaphore
+from collections.abc import Mapping
 
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import get_language
 
 from flashsale.gate import bridge
 from flashsale.gate.sale_card import SaleCard
-from flashsale.life import places
+from flashsale.life import places, send_codes
 from flashsale.life.enter import digest_identity
-from flashsale.providers.messages import codes as sender
-from flashsale.providers.messages.failures import failure_of
+from flashsale.providers import messages
 from flashsale.rules import proof_of_work
 from flashsale.rules.identity import Axis, BadValue, message_address, mobile_country
 from flashsale.rules.one_time_code import read_code
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.proof_of_work import Solution
-from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_mac
+from flashsale.rules.tokens import CODE_NONCE_BYTES, Challenge, Proof, TokenRefused, code_digits, code_mac
 from flashsale.web import browser_cookie, limits
 from flashsale.web.client_ip import address_of, client_network, customer_network
 from flashsale.web.hot import proofs
-from flashsale.web.pages import repeats
+from flashsale.web.pages import code_texts, repeats
 from flashsale.web.pages.json_views import json_post, text_fields
 
 log = structlog.get_logger(__name__)
 KIND = "challenge"
-VALID_MS = 10 * 60 * 1000
+VALID_MS = send_codes.VALID_MS
 # A slow phone solves a puzzle in far less time. The clocks of web processes may differ a little.
 PUZZLE_S = 5 * 60
 CLOCKS_DIFFER_S = 60
 PROOF_S = 30 * 24 * 60 * 60
-# Sending waits for the servers of other companies. It may take at most this many of a process's eight threads, because
-# the same threads also confirm orders.
-SENDING_MAX = 4
-RETRY_SENDING_S = 2
-RETRY_NOT_SENT_S = 90
-_sending_slots = BoundedSemaphore(SENDING_MAX)
+# After so many ms the page asks again where a code stands.
+ASK_MS = 3000
 PROVABLE = frozenset({Axis.PHONE, Axis.EMAIL})
 
 
 def can_prove(*, card: SaleCard) -> bool:
-    """Whether our page can prove every axis that this sale requires to enter: phone and e-mail only."""
-    return set(card.hard_at_enter) <= PROVABLE
+    """Whether our page can prove every axis that this sale requires to enter: phone and e-mail, if codes go there."""
+    return all(axis in PROVABLE and messages.senders_to(axis) for axis in card.hard_at_enter)
 
 
 @json_post
@@ -90,7 +85,7 @@ def _spend(solved: Solution | None) -> None:
 @json_post
 @repeats.answered_once
 def send(request: HttpRequest, code: str) -> HttpResponse:
-    """Sends a code to each contact of the body; responds with the sealed challenges by axis.
+    """Queues a code to each contact of the body; responds with the sealed challenges by axis, and where they go.
 
     The same request with the same Idempotency-Key gets the same challenges, and no second message.
     In a campaign that asks for it, "work" is the solution of a puzzle. The checks that need no store come first.
@@ -102,13 +97,27 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
     solved = _solution(card, contacts.pop("work"))
     digests = digest_identity(card=card, values={Axis(name): value for name, value in contacts.items()})
     _refuse_unreachable(card, contacts)
-    with _sending_slot():
-        _spend(solved)
-        _enforce_limits(request, [digest.hex() for digest in digests.values()])
-        if Axis.PHONE in digests:
-            _spend_budget(request)
-        sent = {axis.value: _challenge(card, axis, digest, contacts[axis]) for axis, digest in digests.items()}
-    return JsonResponse({"challenges": sent})
+    _spend(solved)
+    _enforce_limits(request, [digest.hex() for digest in digests.values()])
+    if Axis.PHONE in digests:
+        _spend_budget(request)
+    challenges, where = {}, {}
+    for axis, digest in digests.items():
+        challenges[axis.value], standing = _challenge(card, axis, digest, contacts[axis])
+        where[axis.value] = code_texts.standing(standing)
+    return JsonResponse({"challenges": challenges, "sent": where, "after": ASK_MS})
+
+
+@json_post
+def sent(request: HttpRequest, code: str) -> HttpResponse:  # noqa: ARG001
+    """Where the codes of these challenges stand, as texts; "after" is 0 when nothing can change any more."""
+    texts, moving = {}, False
+    for axis, token in text_fields(request, *PROVABLE).items():
+        if challenge := open_challenge(KIND, token):
+            standing = bridge.run(send_codes.standing(nonce=challenge.nonce))
+            texts[axis] = code_texts.standing(standing)
+            moving = moving or not (standing is None or standing.is_final)
+    return JsonResponse({"sent": texts, "after": ASK_MS if moving else 0})
 
 
 def _refuse_unreachable(card: SaleCard, contacts: Mapping[str, str]) -> None:
@@ -136,17 +145,6 @@ def _spend_budget(request: HttpRequest) -> None:
         raise Refused(Outcome.NOT_READY, "The day's budget of text messages is used up.", max(1, used.resets_in_s))
 
 
-@contextmanager
-def _sending_slot() -> Iterator[None]:
-    """Holds one of the slots for sending; refuses NOT_READY if all are taken."""
-    if not _sending_slots.acquire(blocking=False):
-        raise Refused(Outcome.NOT_READY, "Too many codes are being sent.", RETRY_SENDING_S)
-    try:
-        yield
-    finally:
-        _sending_slots.release()
-
-
 def _enforce_limits(request: HttpRequest, contacts: list[str]) -> None:
     """Counts by IP address, by browser, and by contact. The IP address still counts if the cookie was deleted."""
     address = address_of(request)
@@ -163,31 +161,23 @@ def _enforce_limits(request: HttpRequest, contacts: list[str]) -> None:
 
 
 def send_code(request: HttpRequest, *, card: SaleCard, axis: Axis, digest: bytes, contact: str, kind: str) -> str:
-    """Sends one code within the limits; returns the sealed challenge. Refuses as `send` does."""
+    """Queues one code within the limits; returns the sealed challenge. Refuses as `send` does."""
     _refuse_unreachable(card, {axis.value: contact})
-    with _sending_slot():
-        _enforce_limits(request, [digest.hex()])
-        if axis is Axis.PHONE:
-            _spend_budget(request)
-        return _challenge(card, axis, digest, contact, kind)
+    _enforce_limits(request, [digest.hex()])
+    if axis is Axis.PHONE:
+        _spend_budget(request)
+    return _challenge(card, axis, digest, contact, kind)[0]
 
 
-def _challenge(card: SaleCard, axis: Axis, digest: bytes, contact: str, kind: str = KIND) -> str:
-    code, nonce = f"{secrets.randbelow(10**6):06d}", secrets.token_bytes(CODE_NONCE_BYTES)
-    try:
-        sender.send(
-            message=sender.Message(axis=axis.value, to=message_address(axis, contact), code=code, sale=card.name)
-        )
-    except sender.NotSent as error:
-        failure = failure_of(error.__cause__ or error)
-        facts = {"failure": failure.reason.value, "smtp_code": failure.smtp_code}
-        # Without the error's text, which may name the address.
-        log.warning("a code was not sent", axis=axis.value, error=type(error.__cause__).__name__, **facts)
-        # Each try counts against the limits, so a page must not repeat it by itself: it shows a wait of over a minute.
-        raise Refused(Outcome.NOT_READY, "The code could not be sent.", RETRY_NOT_SENT_S) from error
-    mac = code_mac(settings.FLASHSALE_PEPPER, code, nonce)
+def _challenge(
+    card: SaleCard, axis: Axis, digest: bytes, contact: str, kind: str = KIND
+) -> tuple[str, send_codes.Standing]:
+    nonce = secrets.token_bytes(CODE_NONCE_BYTES)
+    to, language = message_address(axis, contact), (get_language() or "id")[:2]
+    standing = bridge.run(send_codes.accept(nonce=nonce, axis=axis, to=to, sale=card.name, language=language))
+    mac = code_mac(settings.FLASHSALE_PEPPER, code_digits(settings.FLASHSALE_PEPPER, nonce), nonce)
     challenge = Challenge(card.campaign, axis, digest, mac, _now_ms() + VALID_MS, nonce)
-    return places.keyring().seal(kind, challenge.pack())
+    return places.keyring().seal(kind, challenge.pack()), standing
 
 
 @json_post

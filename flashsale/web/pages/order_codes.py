@@ -12,12 +12,15 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
+from flashsale.gate import bridge
+from flashsale.gate.client import GateDown
+from flashsale.life import send_codes
 from flashsale.life.enter import digester
 from flashsale.life.sale_card import card_of
 from flashsale.models import Contact, Reservation
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.web.pages import codes
+from flashsale.web.pages import code_texts, codes
 
 COOKIE = "fs_order_code"
 
@@ -57,7 +60,16 @@ def form(request: HttpRequest, order: Reservation, *, action: str, send_to: str,
         "send_to": send_to,
         "post_to": post_to,
         "label": labels[challenge.axis] if challenge else "",
+        "sent": _standing(challenge.nonce) if challenge else "",
     }
+
+
+def _standing(nonce: bytes) -> str:
+    """Where the code stands; "" while Redis does not answer."""
+    try:
+        return code_texts.standing(bridge.run(send_codes.standing(nonce=nonce)))
+    except GateDown:
+        return ""
 
 
 def _kind(order: Reservation, action: str) -> str:

@@ -50,6 +50,7 @@ urlpatterns = [
     path("s/<code:code>/plan", plan_page.plan, name="plan"),
     path("s/<code:code>/puzzle", codes.puzzle, name="puzzle"),
     path("s/<code:code>/codes", codes.send, name="codes"),
+    path("s/<code:code>/sent", codes.sent, name="sent"),
     path("s/<code:code>/prove", codes.prove, name="prove"),
     path("s/<code:code>/confirm", orders.confirm, name="confirm"),
     path("s/<code:code>/release", orders.release, name="release"),

@@ -1,0 +1,86 @@
+"""What PostgreSQL stores of a buyer: digests by axis, the contact encrypted, and limit slots."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from flashsale.books.reservations import SlotRequest
+from flashsale.life.contact import checked_contact
+from flashsale.life.enter import digester
+from flashsale.life.payment_request import StartRequest
+from flashsale.models import Campaign, CampaignAxis, Contact, LimitSlot, Reservation
+from flashsale.rules.identity import Axis, BadValue
+from flashsale.rules.outcomes import Outcome, Refused
+
+
+class Digested(NamedTuple):
+    """Digests by axis, and the contact, encrypted; or why they are refused."""
+
+    traits: Mapping[Axis, bytes]
+    sealed: str
+    contact_refused: Refused | None
+    refused: Refused | None
+
+
+@lru_cache(maxsize=256)
+def _axes(campaign: int, salt: bytes) -> tuple[CampaignAxis, ...]:  # noqa: ARG001 - tells campaigns apart
+    return tuple(CampaignAxis.objects.filter(campaign=campaign))
+
+
+def axes_of(campaign: Campaign) -> tuple[CampaignAxis, ...]:
+    """The campaign's axes; they are frozen before the first reservation, so they can be cached.
+
+    The salt is part of the key, because a restored database may use an id again.
+    """
+    return _axes(campaign.pk, bytes(campaign.salt))
+
+
+def digest_buyer(request: StartRequest, campaign: Campaign) -> Digested:
+    """The digests of a buyer in a campaign. Computed once for each request, because it costs more than to judge it."""
+    digests = digester(bytes(campaign.salt).hex(), campaign.canon_version)
+    traits: dict[Axis, bytes] = {}
+    refused = None
+    for axis_row in axes_of(campaign):
+        axis = Axis(axis_row.axis)
+        raw = request.buyer.identity.get(axis, "")
+        try:
+            if raw:
+                traits[axis] = digests.digest(axis, raw, channel=request.channel)
+            elif axis_row.hard:
+                refused = refused or Refused(Outcome.BAD_IDENTITY, f"Missing: {axis.value}.")
+        except BadValue as error:
+            refused = refused or Refused(Outcome.BAD_IDENTITY, f"{error.axis.value}: {error}")
+    try:
+        return Digested(traits, Contact.encrypt(checked_contact(request.buyer.contact)), None, refused)
+    except Refused as error:
+        return Digested(traits, "", error, refused)
+
+
+def check_identity(axes: Sequence[CampaignAxis], own_slots: Collection[tuple[str, str]], digested: Digested) -> None:
+    """The axes with which the buyer entered the line must be in `own_slots` (axis, hex digest); else WRONG_IDENTITY."""
+    for axis in axes:
+        digest = digested.traits.get(Axis(axis.axis))
+        entered = axis.hard and not axis.is_late
+        if entered and digest is not None and (axis.axis, digest.hex()) not in own_slots:
+            raise Refused(Outcome.WRONG_IDENTITY, f"{axis.axis}: not the one that entered the line.")
+    if digested.refused:
+        raise digested.refused
+
+
+def late_slots(axes: Sequence[CampaignAxis], traits: Mapping[Axis, bytes]) -> list[tuple[str, str]]:
+    """Axis and hex digest of the hard axes that are first known when the buyer pays.
+
+    A retry keeps the limit slots of the first instrument, because the provider charges the first instrument whatever
+    the retry names. Slots for every instrument would refuse other people. Slots for the last instrument alone would let
+    the owner of the first one buy again.
+    """
+    return [(axis.axis, traits[Axis(axis.axis)].hex()) for axis in axes if axis.is_late]
+
+
+def slot_requests(row: Reservation, digests: Collection[tuple[str, str]]) -> list[SlotRequest]:
+    """The limit slots on these (axis, digest), in the campaign's limit and in the sale's own."""
+    campaign = row.sale.campaign
+    limits = [(LimitSlot.campaign_scope(campaign.pk), campaign.limit)]
+    if row.sale.limit:
+        limits.append((LimitSlot.sale_scope(row.sale_id), row.sale.limit))
+    return [SlotRequest(scope, axis, digest, limit) for scope, limit in limits for axis, digest in digests]

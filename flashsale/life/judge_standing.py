@@ -1,0 +1,93 @@
+"""Judge: what a provider says about an attempt changes. The drawing of the states is in `settle.py`."""
+
+import logging
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from flashsale.life.next_look import next_look
+from flashsale.models import PaymentAttempt, Reservation
+from flashsale.providers import payments
+from flashsale.rules.states import ENDED_UNPAID, AttemptState, RefundReason, ReservationState, StandingState
+
+log = logging.getLogger(__name__)
+# By when a person must have looked at money that is not what we asked for.
+PEOPLE = timedelta(days=1)
+
+
+class Change(NamedTuple):
+    """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted.
+
+    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it.
+    """
+
+    row: Reservation
+    attempt: PaymentAttempt
+    buys: bool = False
+    drops: bool = False
+    refunds: tuple[tuple[RefundReason, Decimal], ...] = ()
+    was: str = ""
+    retaken: bool = False
+
+
+def _is_exact(attempt: PaymentAttempt, standing: payments.Standing) -> bool:
+    return standing.currency == attempt.currency and standing.paid >= attempt.amount
+
+
+def is_late(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing) -> bool:
+    paid = standing.state is StandingState.PAID and _is_exact(attempt, standing)
+    return paid and attempt.is_open and row.state == ReservationState.EXPIRED
+
+
+def judge_standing(
+    row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime
+) -> Change | None:
+    """What an answer changes, or None. It changes the objects, and PostgreSQL is written by `_write`."""
+    was_open = attempt.is_open
+    if standing.state is StandingState.PAID and (was_open or attempt.state in ENDED_UNPAID):
+        return take_money(row, attempt, standing, now)
+    if standing.state is StandingState.REVERSED and attempt.state == AttemptState.PAID:
+        log.error("the provider took the money of %s back", attempt.reference)
+        _note(attempt, standing, AttemptState.REVERSED, now)
+        return Change(row, attempt)
+    if not was_open or standing.state is StandingState.UNKNOWN:
+        return None
+    if standing.state in {StandingState.WAITING, StandingState.REVIEW}:
+        _note(attempt, standing, AttemptState(standing.state), now)
+        return Change(row, attempt)
+    ended = AttemptState.FAILED if standing.state is StandingState.REVERSED else AttemptState(standing.state)
+    _note(attempt, standing, ended, now)
+    return Change(row, attempt, drops=True)
+
+
+def take_money(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> Change:
+    was_open, over = attempt.is_open, standing.paid - attempt.amount
+    if not _is_exact(attempt, standing):
+        log.error("%s asked %s %s and got %s %s", attempt.reference, attempt.currency, attempt.amount,
+                  standing.currency, standing.paid)  # fmt: skip
+        _note(attempt, standing, AttemptState.MISMATCH, now)
+        return Change(row, attempt, drops=was_open)
+    if not was_open:
+        log.error("%s was %s and has been paid", attempt.reference, attempt.state)
+    if was_open and row.state == ReservationState.HELD:
+        _note(attempt, standing, AttemptState.PAID, now)
+        return Change(row, attempt, buys=True, refunds=((RefundReason.OVERPAID, over),) if over else ())
+    _note(attempt, standing, AttemptState.LATE, now)
+    return Change(row, attempt, drops=was_open, refunds=((RefundReason.LATE, standing.paid),))
+
+
+def _note(attempt: PaymentAttempt, standing: payments.Standing, state: AttemptState, now: datetime) -> None:
+    """Sets the attempt's fields to what the provider says."""
+    attempt.state = state
+    attempt.provider_id = standing.provider_id or attempt.provider_id
+    attempt.fee = standing.fee if standing.fee is not None else attempt.fee
+    if attempt.is_open:
+        if standing.instructions:
+            attempt.instructions = standing.instructions._asdict()
+    else:
+        attempt.instructions, attempt.settled_at = None, now
+        if state in {AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH}:
+            attempt.paid = standing.paid
+    attempt.turn_at = None
+    people = state in {AttemptState.MISMATCH, AttemptState.REVERSED}
+    attempt.next_look_at = now + PEOPLE if people else next_look(attempt, now)

@@ -1,0 +1,88 @@
+"""The threads of a batcher: full batches, a second one only when it is worth it, and an answer for each caller."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+from django.db import InternalError
+
+from flashsale.books.batcher import BATCH_MAX, SECOND_BATCH_MIN, Batcher
+
+WAIT_S = 10
+
+
+class Work:
+    """Notes its batches, and holds each until it may go on."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.begun = threading.Semaphore(0)
+        self.may_end = threading.Semaphore(0)
+
+    def __call__(self, items: Sequence[int]) -> list[int | Exception]:
+        self.sizes.append(len(items))
+        self.begun.release()
+        assert self.may_end.acquire(timeout=WAIT_S)
+        if -1 in items:
+            raise RuntimeError("a fault of the work")
+        return [item * 2 if item % 5 else ValueError(item) for item in items]
+
+    async def wait_for_batch(self) -> None:
+        assert await asyncio.to_thread(self.begun.acquire, timeout=WAIT_S)
+
+
+def begin(batcher: Batcher[int, int], items: Sequence[int]) -> list["asyncio.Task[int]"]:
+    return [asyncio.ensure_future(batcher.ask(item)) for item in items]
+
+
+def test_a_second_batch_begins_only_with_enough_items_and_none_is_larger_than_the_bound() -> None:
+    work = Work()
+
+    async def run() -> None:
+        batcher: Batcher[int, int] = Batcher("test", work)
+        first = begin(batcher, [1])
+        await work.wait_for_batch()
+        few = begin(batcher, range(101, 101 + SECOND_BATCH_MIN - 1))
+        await asyncio.sleep(0)
+        assert not await asyncio.to_thread(work.begun.acquire, timeout=0.2), "a small batch waits for the first one"
+        few += begin(batcher, [201])
+        await work.wait_for_batch()
+        many = begin(batcher, range(301, 301 + BATCH_MAX + 3))
+        await asyncio.sleep(0)
+        work.may_end.release(4)
+        answers = await asyncio.gather(*first, *few, *many, return_exceptions=True)
+        assert answers[:2] == [2, 202]
+        assert isinstance(answers[-1], ValueError) == ((301 + BATCH_MAX + 2) % 5 == 0)
+
+    asyncio.run(run())
+    assert work.sizes == [1, SECOND_BATCH_MIN, BATCH_MAX, 3]
+
+
+def test_each_caller_gets_its_own_answer_or_refusal_and_a_fault_of_the_work_ends_no_thread() -> None:
+    work = Work()
+    work.may_end.release(3)
+
+    async def run() -> None:
+        batcher: Batcher[int, int] = Batcher("test", work)
+        answers = await asyncio.gather(*begin(batcher, [3]), *begin(batcher, [4]), return_exceptions=True)
+        assert answers == [6, 8]
+        with pytest.raises(RuntimeError, match="a fault of the work"):
+            await batcher.ask(-1)
+        work.may_end.release(3)
+        with pytest.raises(ValueError, match="5"):
+            await batcher.ask(5)
+        assert await batcher.ask(7) == 14
+
+    asyncio.run(run())
+
+
+def test_what_ends_a_thread_is_told_as_an_error_of_the_database() -> None:
+    def work(_items: Sequence[int]) -> list[int]:
+        raise SystemExit
+
+    async def run() -> None:
+        with pytest.raises(InternalError):
+            await Batcher[int, int]("test", work).ask(1)
+
+    asyncio.run(run())
