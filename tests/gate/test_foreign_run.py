@@ -48,6 +48,7 @@ def test_every_script_is_called_here() -> None:
         "count_at_least",
         "provider_pace",
         "background_pace",
+        "code_event",
     }
 
 
