@@ -28,6 +28,7 @@ class NewRefund(NamedTuple):
 
 def add_refunds(due: Sequence[NewRefund], now: datetime) -> None:
     """Makes refunds due. Must run in the transaction that makes them necessary, and that locks their reservations."""
+    due = _not_added(due)
     if not due:
         return
     refunds = [
@@ -44,6 +45,22 @@ def add_refunds(due: Sequence[NewRefund], now: datetime) -> None:
     )  # fmt: skip
     insert(Refund, {name: [getattr(refund, name) for refund in refunds] for name in names})
     record([of_refund(refund) for refund in refunds], now)
+
+
+def _not_added(due: Sequence[NewRefund]) -> list[NewRefund]:
+    """Those that need a row of their own. Too much money that comes again is added to a refund that was never sent."""
+    over = [one.attempt for one in due if one.why is RefundReason.OVERPAID and one.attempt.pk]
+    if not over:
+        return list(due)
+    unsent = Refund.objects.select_for_update().filter(
+        attempt__in=over, why=RefundReason.OVERPAID, state=RefundState.DUE, times=0
+    )
+    rows = {row.attempt_id: row for row in unsent}
+    for one in due:
+        if one.why is RefundReason.OVERPAID and one.attempt.pk in rows:
+            rows[one.attempt.pk].amount += one.amount
+    Refund.objects.bulk_update(rows.values(), ["amount"])
+    return [one for one in due if one.why is not RefundReason.OVERPAID or one.attempt.pk not in rows]
 
 
 def withdraw_refunds(refunds: QuerySet[Refund], now: datetime) -> bool:

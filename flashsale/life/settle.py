@@ -242,6 +242,7 @@ def _write(changes: Sequence[Change], units: Mapping[uuid.UUID, Sequence[Ordered
         "fee",
         "instructions",
         "paid",
+        "paid_currency",
         "turn_at",
         "next_look_at",
         "settled_at",

@@ -50,9 +50,9 @@ def new_reference(number: int, *, kind: str = "fs") -> str:
 class PaymentAttempt(models.Model):
     """One attempt to pay for a reservation, under a reference of ours. It is committed before the provider is called.
 
-    `amount` is what we ask, in whole units of the currency; `paid` is what came. `next_look_at` is when to ask the
-    provider again. `instructions` are what the buyer needs to pay (see providers/payments/base.py); they are deleted
-    when the attempt ends.
+    `amount` is what we ask, in whole units of the currency; `paid` is what came, in `paid_currency` ("" for the same).
+    `next_look_at` is when to ask the provider again. `instructions` are what the buyer needs to pay (see
+    providers/payments/base.py); they are deleted when the attempt ends.
     """
 
     reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="attempts")
@@ -67,6 +67,7 @@ class PaymentAttempt(models.Model):
     provider_id = models.CharField(_("provider's id"), max_length=120, default="", blank=True)
     instructions = models.JSONField(_("instructions"), null=True)
     paid = models.DecimalField(_("paid"), max_digits=20, decimal_places=2, null=True)
+    paid_currency = models.CharField(_("currency that came"), max_length=3, default="", db_default="", blank=True)
     fee = models.DecimalField(_("fee"), max_digits=20, decimal_places=2, null=True)
     # When the provider may be called, for an attempt that waits because the provider takes no more calls now.
     turn_at = models.DateTimeField(_("turn"), null=True)
@@ -187,7 +188,9 @@ class Refund(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["attempt", "why"],
-                condition=~Q(state=RefundState.WITHDRAWN),
+                # Too much money may come again after what came before was sent back.
+                condition=~Q(state=RefundState.WITHDRAWN)
+                & (~Q(why=RefundReason.OVERPAID) | Q(state=RefundState.DUE, times=0)),
                 name="one_refund_per_attempt_and_reason",
             ),
             models.CheckConstraint(condition=Q(amount__gt=0), name="refund_of_something"),
