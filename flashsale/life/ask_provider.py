@@ -1,4 +1,4 @@
-"""Ask: calls of the payment providers about our rows, each within its pace and its time."""
+"""Ask: calls of the payment providers about our rows, each within its pace and its time. Answers are checked."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -12,6 +12,7 @@ from flashsale.gate.provider_pace import next_turn
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import PaymentAttempt, Refund
 from flashsale.providers import payments
+from flashsale.providers.payments.checked import checked_refund, checked_standing
 from flashsale.rules.states import RefundState, StandingState
 
 Answer = TypeVar("Answer")
@@ -34,19 +35,20 @@ async def begin(attempt: PaymentAttempt, instrument: str) -> payments.Standing |
         await asyncio.sleep(wait)
     try:
         # A row that this process has just written has no id yet, so no process has called the provider for it.
-        return await _in_time(provider.begin(asked(attempt, instrument)._replace(fresh=attempt.pk is None)))
+        begun = provider.begin(asked(attempt, instrument)._replace(fresh=attempt.pk is None))
+        return checked_standing(await _in_time(begun))
     except payments.ProviderRefuses:
         return payments.Standing(StandingState.FAILED)
 
 
 async def look(attempt: PaymentAttempt) -> payments.Standing:
     """How the provider says that the attempt stands. Raises ProviderDown."""
-    return await _in_time(payments.account_of(attempt.account).look(asked(attempt)))
+    return checked_standing(await _in_time(payments.account_of(attempt.account).look(asked(attempt))))
 
 
 async def close(attempt: PaymentAttempt) -> payments.Standing:
     """Ends the attempt at the provider, unless its money has come. Raises ProviderDown."""
-    return await _in_time(payments.account_of(attempt.account).close(asked(attempt)))
+    return checked_standing(await _in_time(payments.account_of(attempt.account).close(asked(attempt))))
 
 
 async def refund(row: Refund) -> payments.RefundStanding:
@@ -58,10 +60,10 @@ async def refund(row: Refund) -> payments.RefundStanding:
     currency = row.attempt.paid_currency or row.attempt.currency
     back = payments.RefundRequest(row.reference, row.amount, currency, asked(row.attempt), row.provider_id)
     if row.state != RefundState.DUE:
-        return await _in_time(provider.look_refund(back))
+        return checked_refund(await _in_time(provider.look_refund(back)))
     if row.times and (known := await _in_time(provider.look_refund(back))).state != "unknown":
-        return known
-    return await _in_time(provider.refund(back))
+        return checked_refund(known)
+    return checked_refund(await _in_time(provider.refund(back)))
 
 
 def asked(attempt: PaymentAttempt, instrument: str = "") -> payments.Attempt:

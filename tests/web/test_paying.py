@@ -102,7 +102,13 @@ def test_another_browser_does_not_see_how_a_payment_stands(ani: Visitor, sale: S
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,x", "//evil.example", "x y://pay"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "javascript:alert(1)", "javascript://x/%0Aalert(1)", "JavaScript://x/%0Aalert(1)", "data:text/html,x",
+        "data://text/html,x", "file:///etc/passwd", "//evil.example", "x y://pay", "é://pay", "gojek://a\nb",
+    ],
+)  # fmt: skip
 def test_a_link_that_is_none_is_not_shown(ani: Visitor, link: str) -> None:
     reservation = ani.reserve()
     ani.confirm(reservation, method="va", instrument="")
