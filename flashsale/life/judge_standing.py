@@ -71,9 +71,10 @@ def _more_money(row: Reservation, attempt: PaymentAttempt, standing: payments.St
         return None
     log.error("%s got %s before and has %s now", attempt.reference, before, standing.paid)
     attempt.paid = standing.paid
-    if attempt.state == AttemptState.MISMATCH:
+    if attempt.state == AttemptState.MISMATCH and attempt.refund is None:
         attempt.next_look_at = now + PEOPLE
         return Change(row, attempt)
+    # Where people have sent wrong money back already, what comes after it goes back, too.
     return Change(row, attempt, refunds=((RefundReason.OVERPAID, standing.paid - before),))
 
 

@@ -114,6 +114,20 @@ def test_the_rest_of_money_that_was_too_little_is_known() -> None:
     assert owed() == PRICE
 
 
+def test_the_rest_of_money_that_was_too_little_goes_back_when_the_first_part_was_sent_back() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    held = ani.reserve().id
+    pay(ani, held, instrument=payments.DEMO_LATER)
+    says(nth(held, 1), StandingState.PAID, 1000)
+    assert refund.send_mismatch_back(reservation=held)
+    for _ in range(2):
+        says(nth(held, 1), StandingState.PAID, PRICE)
+        assert (owed(), the_payment().state) == (PRICE, "mismatch")
+    assert refund.refund_due() == 2
+    assert not refund.send_mismatch_back(reservation=held)
+    assert (owed(), broken(sale)) == (PRICE, [])
+
+
 def test_a_row_that_cannot_be_settled_delays_no_other_notification() -> None:
     _, people = called("ani", "budi")
     first, second = (paid_elsewhere(person) for person in people)
