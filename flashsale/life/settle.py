@@ -15,6 +15,8 @@ comes again changes nothing.
     ended        paid after all                                      late
     open/ended   paid, but too little or in another currency         mismatch: people decide
     paid         reversed                                            reversed: the shop waits, people decide
+    reversed     paid again, and its order is still confirmed        paid
+    reversed     paid again, in any other case                       mismatch: people decide
     any other    any                                                 no change
 
                  +--------------> failed, expired, closed --------+
@@ -22,7 +24,7 @@ comes again changes nothing.
                  |                                                v
     asked -> waiting -- paid, too late or not retaken ----------> late ---> a refund of it is due
                  |
-                 +-- paid, in time or retaken -------------------> paid ---> reversed
+                 +-- paid, in time or retaken -------------------> paid <--> reversed
                  |                                                 (too much: a refund of the rest is due)
                  +-- another amount or currency -----------------> mismatch
 
