@@ -144,7 +144,7 @@ def _lock(requests: Sequence[StartRequest]) -> tuple[Known, Calls]:
         attempts=orders.attempts_of(rows),
         slots=orders.slots_of(rows),
         calls=begun,
-        accounts={id_: place.accounts for id_, place in places.items()},
+        places=places,
         skus={id_: [unit.unit_sku for unit in own if unit.active] for id_, own in units.items()},
     )
     return known, calls
