@@ -17,7 +17,7 @@ from flashsale.rules.states import RefundState, StandingState
 Answer = TypeVar("Answer")
 # The longest answer of a provider. A buyer who waits longer has gone.
 ANSWER_S = 10.0
-# A turn that comes sooner than this is waited for; a later one is told to the buyer.
+# The request waits for a turn that comes within this time. For a later turn, it answers that the payment is prepared.
 WAIT_S = 1.0
 
 
