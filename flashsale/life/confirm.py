@@ -89,21 +89,25 @@ async def confirm_with_text(
 async def _confirm(request: StartRequest, reply: Reply | None) -> Confirmed:
     started = await _starting.ask(request)
     if started.then is Next.CLOSE:
-        await _end_attempt(started, "The payment before has to be closed first; send the same again.")
+        await _end_attempt(started, "The earlier payment has to be closed first. Send the same request again.")
         started = await _starting.ask(request)
     match started.then:
         case Next.CLOSE:
-            raise Refused(Outcome.UNKNOWN, "Another payment has begun meanwhile; send the same again.")
+            raise Refused(Outcome.UNKNOWN, "Another payment has begun meanwhile. Send the same request again.")
         case Next.NOTHING:
             return Confirmed(started.row)
         case Next.END:
-            return await _result(await _end_attempt(started, "The same request will tell whether it is paid."))
+            return await _result(
+                await _end_attempt(started, "It is not known yet whether it is paid. Send the same request again.")
+            )
     attempt = started.attempt
     assert attempt is not None, "a payment that begins has an attempt"
     try:
         standing = await ask_provider.begin(attempt, request.payment_choice.instrument)
     except payments.ProviderDown as error:
-        raise Refused(Outcome.UNKNOWN, "The same request will tell whether it is paid.") from error
+        raise Refused(
+            Outcome.UNKNOWN, "It is not known yet whether it is paid. Send the same request again."
+        ) from error
     if standing is None:
         return Confirmed(started.row)
     return await _result(
