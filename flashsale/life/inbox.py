@@ -40,6 +40,7 @@ def receive(*, account: str, body: bytes, headers: Mapping[str, str]) -> list[st
     """
     provider = provider_of(account)
     hints = provider.believe(body, headers)
+    _learn_ids(account, hints)
     kept = {name: headers[name] for name in provider.headers if name in headers}
     now = timezone.now()
     for hint in hints:
@@ -52,6 +53,19 @@ def receive(*, account: str, body: bytes, headers: Mapping[str, str]) -> list[st
             },
         )  # fmt: skip
     return [hint.reference for hint in hints]
+
+
+def _learn_ids(account: str, hints: Sequence[payments.Hint]) -> None:
+    """Stores the provider's ids of attempts whose answer was lost, so that a look finds their money.
+
+    An id that is stored is kept. Providers check that what they look at has our reference.
+    """
+    for hint in hints:
+        if hint.provider_id:
+            own = PaymentAttempt.objects.filter(reference=hint.reference, account=account)
+            learned = own.filter(provider_id="").update(provider_id=hint.provider_id)
+            if not learned and own.exclude(provider_id=hint.provider_id).exists():
+                log.error("%s has a second payment at its provider: %s", hint.reference, hint.provider_id)
 
 
 def read_inbox(*, references: Sequence[str] = (), most: int = 100) -> int:

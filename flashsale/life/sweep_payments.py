@@ -55,6 +55,10 @@ async def _settle_all(
 async def _settle(attempt: PaymentAttempt, ask: Callable[[PaymentAttempt], Awaitable[payments.Standing]]) -> bool:
     try:
         standing = await ask(attempt)
+        if standing.state is StandingState.UNKNOWN and ask_provider.is_lost(attempt):
+            # No buyer has its code, and it cannot be begun again. Money that comes for it is late money.
+            log.error("the answer about %s was lost; it ends, and its buyer may choose again", attempt.reference)
+            standing = payments.Standing(StandingState.CLOSED)
         if standing.state is not StandingState.UNKNOWN:
             await settle(reference=attempt.reference, standing=standing)
     except (payments.ProviderDown, GateDown, Refused, Error) as error:
