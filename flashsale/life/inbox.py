@@ -40,7 +40,6 @@ def receive(*, account: str, body: bytes, headers: Mapping[str, str]) -> list[st
     """
     provider = provider_of(account)
     hints = provider.believe(body, headers)
-    _learn_ids(account, hints)
     kept = {name: headers[name] for name in provider.headers if name in headers}
     now = timezone.now()
     for hint in hints:
@@ -53,19 +52,6 @@ def receive(*, account: str, body: bytes, headers: Mapping[str, str]) -> list[st
             },
         )  # fmt: skip
     return [hint.reference for hint in hints]
-
-
-def _learn_ids(account: str, hints: Sequence[payments.Hint]) -> None:
-    """Stores the provider's ids of attempts whose answer was lost, so that a look finds their money.
-
-    An id that is stored is kept. Providers check that what they look at has our reference.
-    """
-    for hint in hints:
-        if hint.provider_id:
-            own = PaymentAttempt.objects.filter(reference=hint.reference, account=account)
-            learned = own.filter(provider_id="").update(provider_id=hint.provider_id)
-            if not learned and own.exclude(provider_id=hint.provider_id).exists():
-                log.error("%s has a second payment at its provider: %s", hint.reference, hint.provider_id)
 
 
 def read_inbox(*, references: Sequence[str] = (), most: int = 100) -> int:
@@ -91,6 +77,12 @@ async def _follow(row: Inbox, attempt: PaymentAttempt | None) -> str:
     """The state of the attempt after a look at the provider; "" if it cannot be settled yet."""
     if attempt is None or attempt.account != row.account:
         return "unknown reference"
+    id_ = _id_in(row)
+    if id_ and not attempt.provider_id:
+        # The answer of its first call was lost. What is found by this id must have our reference; then it is stored.
+        attempt.provider_id = id_
+    elif id_ and id_ != attempt.provider_id:
+        log.error("%s has a second payment at its provider: %s", attempt.reference, id_)
     try:
         standing = await ask_provider.look(attempt)
         settled = await settle(reference=attempt.reference, standing=standing)
@@ -98,6 +90,15 @@ async def _follow(row: Inbox, attempt: PaymentAttempt | None) -> str:
         log.warning("could not settle %s yet: %s", attempt.reference, error)
         return ""
     return str(settled.attempt.state)
+
+
+def _id_in(row: Inbox) -> str:
+    """The provider's id in a notification that was believed when it came; "" if it has none or is not believed now."""
+    try:
+        hints = provider_of(row.account).believe(bytes(row.body), row.headers)
+    except (payments.NotBelieved, ValueError, Refused):
+        return ""
+    return next((hint.provider_id for hint in hints if hint.reference == row.reference), "")
 
 
 def _store(done: Sequence[tuple[Inbox, str]]) -> None:

@@ -1,6 +1,7 @@
 """A sale that is paid through a simulated Xendit, which finds no payment by our reference."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from flashsale.gate import bridge
 from flashsale.gate.provider_pace import next_turn
-from flashsale.life import ask_provider, refund, sweep_payments
+from flashsale.life import ask_provider, inbox, refund, sweep_payments
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.models import Inbox, PaymentAttempt, Refund, Reservation
 from flashsale.providers import payments
@@ -21,6 +22,7 @@ from simulation.gateways.client import Gateway, Sums, Webhook
 from simulation.gateways.faults import Fault
 from tests.factories import identity
 from tests.faults.steps import called, come_due, reap, the_payment
+from tests.gateways import request_id
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PRICE = 1_799_000
@@ -36,14 +38,14 @@ class Shop:
 
     def confirm(self, *, times: int = 1, method: str = "qris") -> list[Any]:
         """Confirms `times` times at once."""
-        known = identity(self.ani.name)
+        known, channel = identity(self.ani.name), self.ani.channel.id
         contact = {"name": "Ani", "address": "Jl. Melati 1", "phone": known[Axis.PHONE], "email": known[Axis.EMAIL]}
 
         async def at_once() -> list[Any]:
             calls = [
                 confirm(
                     reservation=self.held,
-                    channel=self.ani.channel.id,
+                    channel=channel,
                     buyer=Buyer(identity=known, contact=contact, language="id"),
                     payment_choice=PaymentChoice(price=PRICE, method=method, instrument=""),
                 )
@@ -160,23 +162,31 @@ def test_a_notification_before_the_attempt_has_ended_brings_the_lost_code_back(s
     assert shop.codes(reference) == ["REQUIRES_ACTION"]
 
 
-def test_an_id_of_another_payment_is_never_believed(shop: Shop) -> None:
+def with_id(shop: Shop, reference: str, id_: str) -> Webhook:
+    """A notification about our reference that names another payment request. Xendit signs no body."""
+    hook = shop.control.forge(reference, {}, signed="altered")
+    fields = json.loads(hook.body)
+    fields["data"]["payment_request_id"] = id_
+    return hook._replace(body=json.dumps(fields).encode())
+
+
+def test_an_id_that_has_not_our_reference_is_never_stored(shop: Shop, xendit: Gateway) -> None:
     shop.loses_the_answer()
     mine = the_payment().reference
-    other = shop.control.forge(
-        mine, {"payment_request_id": "pr-1102feb0-bb79-47ae-9d1e-e69394d3949c"}, signed="altered"
-    )
-    assert shop.notify(mine, other) == 200
-    assert (the_payment().state, Inbox.objects.get().done_at) == ("asked", None)
+    of_another_shop = request_id(xendit)
+    for id_ in (of_another_shop, "pr-1102feb0-bb79-47ae-9d1e-e69394d3949c"):
+        assert shop.notify(mine, with_id(shop, mine, id_)) == 200
+        assert (the_payment().state, the_payment().provider_id) == ("asked", "")
 
 
-def test_a_second_id_for_a_reference_is_told_to_people(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_second_id_for_a_reference_is_told_to_people(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.confirm()
     mine, known = the_payment().reference, the_payment().provider_id
-    other = shop.control.forge(mine, {"payment_request_id": "pr-2"}, signed="altered")
-    assert shop.notify(mine, other) == 200
-    assert the_payment().provider_id == known
-    assert f"{mine} has a second payment at its provider: pr-2" in caplog.text
+    told: list[str] = []
+    monkeypatch.setattr(inbox.log, "error", lambda text, *values: told.append(text % values))
+    assert shop.notify(mine, with_id(shop, mine, "pr-2")) == 200
+    assert (the_payment().provider_id, the_payment().state) == (known, "waiting")
+    assert told == [f"{mine} has a second payment at its provider: pr-2"]
 
 
 def test_a_buyer_does_not_wait_for_a_lost_answer_to_choose_another_way(shop: Shop) -> None:

@@ -8,10 +8,12 @@ Answers to the questions of CONTRIBUTING.md, from Xendit's public documents. No 
   same is late money: the notification has Xendit's id, we look by that, and the money goes back.
 - *A second `begin`* makes a second code, at once and later. No idempotency key is documented for v3. We send one,
   because it does no harm and v2 had it, but nothing here relies on it.
-- *Time to pay:* ours to set for virtual accounts (UTC). QRIS lives 48 hours and refuses `expires_at`; wallets have fixed
-  times. These are closed when the hold ends.
-- *Late money:* possible after EXPIRED and, while it is on the way, after a cancellation. The request stays EXPIRED; only
-  its payment says SUCCEEDED. Confirmations come up to 24 hours late. No word for a reversal is documented.
+- *Time to pay:* ours to set for virtual accounts (UTC). QRIS lives 48 hours and refuses `expires_at`; wallets have
+  fixed times. These are closed when the hold ends.
+- *Late money:* possible after EXPIRED and, while it is on the way, after a cancellation. The request stays EXPIRED;
+  only its payment says SUCCEEDED. Confirmations come up to 24 hours late. No word for a reversal is documented.
+- *Paid twice:* a request names its newest payment only, and there is no list of payments. So the amount is that of the
+  newest one. A second one shows in the settlement file (`manage.py payments reconcile`).
 - *Errors* are in `error_code` of the body. Their meanings are in `xendit_words.py`.
 - *Notifications* are not signed. A secret in the header `x-callback-token` says that they come from Xendit. They repeat
   for a day, in any order.
@@ -79,7 +81,7 @@ AGAIN_S = 5.0
 
 
 class Xendit:
-    """An account at Xendit. Its keys are those of the API; those of `<account>.callback` are tokens of notifications."""
+    """An account at Xendit. Its keys are those of the API; those of `<account>.callback` are notification tokens."""
 
     headers: Sequence[str] = ("X-Callback-Token",)
     looks_by_reference = False
@@ -170,7 +172,7 @@ class Xendit:
     # --- refunds
 
     async def refund(self, back: RefundRequest) -> RefundStanding:
-        """Asks for a refund, unless Xendit's list has it. Refunds that failed there moved no money, and are repeated."""
+        """Asks for a refund, unless Xendit's list has it. One that failed there moved no money, and is repeated."""
         if CHANNELS[back.attempt.method].method.refund != "api":
             return RefundStanding("impossible", why=f"Xendit sends no money back for {back.attempt.method}")
         found = await self._refunds(back)
@@ -222,7 +224,8 @@ class Xendit:
         """Accepts a body that comes with one of our tokens. The body itself is not signed."""
         given = headers.get("X-Callback-Token", "").encode()
         # All tokens are compared, each in constant time, so that the time tells nothing.
-        if not any([hmac.compare_digest(given, token) for token in self._tokens]):
+        equal = [hmac.compare_digest(given, token) for token in self._tokens]
+        if not any(equal):
             raise NotBelieved("The header x-callback-token is missing or wrong.")
         try:
             fields = json.loads(body)
