@@ -105,7 +105,9 @@ def _compare(reference: str, money: Money, row: PaymentAttempt | None) -> Iterab
     elif money.came and row is not None and row.paid != money.came:
         yield Difference("other amount", reference, money.came, row.paid)
     if money.back:
-        back = sum((one.amount for one in row.refunds.all() if one.state in GONE_BACK), Decimal(0)) if row else None
+        # What people transferred by hand is not in the provider's file.
+        sent = [one for one in row.refunds.all() if one.transferred_by_id is None] if row else []
+        back = sum((one.amount for one in sent if one.state in GONE_BACK), Decimal(0))
         if not back:
             yield Difference("refund missing here", reference, money.back, None)
         elif back != money.back:

@@ -48,7 +48,7 @@ from flashsale.books import call_keys, orders
 from flashsale.books.batcher import Batcher
 from flashsale.books.events import NewEvent, of_order, of_payment, record
 from flashsale.books.orders import OrderedUnit, Place
-from flashsale.books.refunds import add_refunds, withdraw_refunds
+from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
 from flashsale.books.reservations import RefusedByBooks, advance_units, claim_slots, lock_sale
 from flashsale.books.rows import update
 from flashsale.gate import scripts
@@ -58,6 +58,7 @@ from flashsale.life.buyer_digests import axes_of, slot_requests
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.held_request import request_to_retake
 from flashsale.life.judge_standing import Change, is_late, judge_standing, take_money
+from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
 from flashsale.life.tell_gate import tell_gate
 from flashsale.models import Contact, LimitSlot, PaymentAttempt, Refund, Reservation, Trait
@@ -241,6 +242,7 @@ def _write(changes: Sequence[Change], units: Mapping[uuid.UUID, Sequence[Ordered
         "fee",
         "instructions",
         "paid",
+        "paid_currency",
         "turn_at",
         "next_look_at",
         "settled_at",
@@ -248,7 +250,8 @@ def _write(changes: Sequence[Change], units: Mapping[uuid.UUID, Sequence[Ordered
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
     _forget_buyers([change.row for change in changes if change.drops])
     record([event for change in changes for event in _events(change)], now)
-    add_refunds([(change.attempt, why, amount) for change in changes for why, amount in change.refunds], now)
+    owed = [(change.attempt, why, amount) for change in changes for why, amount in change.refunds]
+    add_refunds([NewRefund(attempt, why, amount, refund_by(attempt)) for attempt, why, amount in owed], now)
     reversed_ones = [change.attempt.pk for change in changes if change.attempt.state == AttemptState.REVERSED]
     if reversed_ones:
         withdraw_refunds(Refund.objects.filter(attempt__in=reversed_ones), now)

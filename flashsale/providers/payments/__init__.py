@@ -57,6 +57,7 @@ __all__ = [
     "accounts",
     "method_of",
     "methods_of",
+    "offered",
     "provider",
 ]
 

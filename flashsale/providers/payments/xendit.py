@@ -61,7 +61,6 @@ from flashsale.providers.payments.xendit_answers import (
     read_refund,
     read_refunds,
     read_request,
-    repeat_of,
 )
 from flashsale.providers.payments.xendit_words import CHANNELS, Meaning
 from flashsale.rules.states import StandingState
@@ -172,23 +171,19 @@ class Xendit:
     # --- refunds
 
     async def refund(self, back: RefundRequest) -> RefundStanding:
-        """Asks for a refund, unless Xendit's list has it. One that failed there moved no money, and is repeated."""
+        """Asks for a refund, unless Xendit's list has it."""
         if CHANNELS[back.attempt.method].method.refund != "api":
             return RefundStanding("impossible", why=f"Xendit sends no money back for {back.attempt.method}")
-        found = await self._refunds(back)
-        standings = [read_refund(row) for row in found]
-        for standing in standings:
-            if standing.state != "failed":
-                return standing
-        reference = repeat_of(back.reference, len(standings))
+        if found := await self._refunds(back):
+            return _newest(found, back)
         fields = {
             "payment_request_id": back.attempt.provider_id,
-            "reference_id": reference,
+            "reference_id": back.reference,
             "currency": back.currency,
             "amount": _number(back.amount),
             "reason": "CANCELLATION",
         }
-        answer = await self._post(_REFUNDS, fields, key=reference)
+        answer = await self._post(_REFUNDS, fields, key=back.reference)
         if error := error_of(answer):
             if error.meaning is Meaning.AGAIN:
                 raise ProviderBusy(AGAIN_S)
@@ -196,13 +191,9 @@ class Xendit:
         return read_refund(answer.fields)
 
     async def look_refund(self, back: RefundRequest) -> RefundStanding:
-        """How the newest refund under our reference stands. One that was sent and is gone has failed."""
-        standings = [read_refund(row) for row in await self._refunds(back)]
-        for standing in standings:
-            if standing.state != "failed":
-                return standing
-        if standings:
-            return next((one for one in standings if one.provider_id == back.provider_id), standings[0])
+        """How the refund stands. One that was sent and is gone has failed."""
+        if found := await self._refunds(back):
+            return _newest(found, back)
         if back.provider_id:
             return RefundStanding("failed", back.provider_id, "Xendit does not know this refund any more")
         return RefundStanding("unknown")
@@ -280,6 +271,13 @@ def _request(asked: Attempt) -> Mapping[str, Any]:
         "channel_code": channel.code,
         "channel_properties": properties,
     }
+
+
+def _newest(rows: Sequence[Mapping[str, Any]], back: RefundRequest) -> RefundStanding:
+    """How the refund stands among those under our reference: one that did not fail counts more than one that did."""
+    standings = [read_refund(row) for row in rows]
+    failed = next((one for one in standings if one.provider_id == back.provider_id), standings[0])
+    return next((one for one in standings if one.state != "failed"), failed)
 
 
 def _number(amount: Any) -> int | float:

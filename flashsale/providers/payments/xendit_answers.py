@@ -121,23 +121,14 @@ def _scheme(address: str) -> str:
 
 
 def read_refunds(fields: Mapping[str, Any], reference: str) -> Sequence[Mapping[str, Any]]:
-    """The refunds under our reference, and those of its repeats (see `repeat_of`)."""
+    """The refunds under our reference."""
     rows = fields.get("data")
     if not isinstance(rows, list):
         raise ProviderDown("Xendit's list of refunds cannot be read")
-    own = [row for row in rows if isinstance(row, dict) and _is_of(row.get("reference_id"), reference)]
+    own = [row for row in rows if isinstance(row, dict) and row.get("reference_id") == reference]
     if not own and fields.get("has_more"):
         raise ProviderDown("Xendit's list of refunds has more pages, so a refund may be missing")
     return own
-
-
-def repeat_of(reference: str, failed: int) -> str:
-    """Our reference for a refund that `failed` times failed at Xendit before."""
-    return f"{reference}-again{failed}" if failed else reference
-
-
-def _is_of(found: Any, reference: str) -> bool:
-    return isinstance(found, str) and (found == reference or found.startswith(f"{reference}-again"))
 
 
 def read_refund(fields: Mapping[str, Any]) -> RefundStanding:
