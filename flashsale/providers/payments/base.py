@@ -143,9 +143,14 @@ class RefundStanding(NamedTuple):
 
 
 class Hint(NamedTuple):
-    """What a notification is about, and nothing more: the provider is asked what is true."""
+    """What a notification is about, and nothing more: the provider is asked what is true.
+
+    `provider_id` is the provider's id of the payment, "" if the notification does not say it. An attempt whose answer
+    of `begin` was lost is found by it.
+    """
 
     reference: str
+    provider_id: str = ""
 
 
 class Checked(NamedTuple):
@@ -168,6 +173,9 @@ class PaymentProvider(Protocol):
     pace: float
     # The headers that `believe` reads; only these are stored.
     headers: Sequence[str]
+    # Whether it finds a payment by our reference alone. If not, `begin` is called once for a reference: an attempt
+    # whose answer was lost ends in the books, and money that comes for it is late money.
+    looks_by_reference: bool
 
     def methods(self) -> Sequence[Method]:
         """The ways to pay that this account offers."""
