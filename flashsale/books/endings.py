@@ -8,6 +8,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from flashsale.books.events import of_order, record
+from flashsale.books.letters import add_letters_of_expired
 from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.models.limit_slot import LimitSlot, UnpaidHold
 from flashsale.models.reservation import Reservation, ReservationUnit
@@ -101,6 +102,8 @@ def end_all(
     Reservation.objects.filter(pk__in=[row.pk for row in reservations]).update(state=state, ended_at=now)
     why = {"reason": reason} if reason else {}
     record([of_order(row, EventType(f"reservation.{state}"), **why) for row in reservations], now)
+    if state == ReservationState.EXPIRED:
+        add_letters_of_expired(reservations, now)
     return describe_all_ended(reservations)
 
 

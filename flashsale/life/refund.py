@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from flashsale.books.events import of_refund, record
+from flashsale.books.letters import add_letters_of_refunds
 from flashsale.books.refunds import add_refunds
 from flashsale.gate import bridge
 from flashsale.life import ask_provider
@@ -82,6 +83,7 @@ def _store(answers: list[tuple[Refund, payments.RefundStanding | None]]) -> None
             row.save(update_fields=["state", "provider_id", "detail", "times", "next_look_at", "settled_at"])
             changed += [row] if row.state != was else []
     record([of_refund(row) for row in changed], now)
+    add_letters_of_refunds(changed, now)
 
 
 def _locked_orders(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Reservation]:
@@ -152,6 +154,7 @@ def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, refer
     )
     row.save(update_fields=["state", "provider_id", "next_look_at", "settled_at"])
     record([of_refund(row)], now)
+    add_letters_of_refunds([row], now)
 
 
 @transaction.atomic

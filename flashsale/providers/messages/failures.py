@@ -41,9 +41,18 @@ def failure_of(error: BaseException) -> Failure:
             reason = SendingFailure.TRY_LATER if later else SendingFailure.NOT_ACCEPTED
             return Failure(reason, error.smtp_code if error.smtp_code > 0 else None)
         case OSError():
-            # Also smtplib's other errors, such as a connection that ends in the middle.
-            return Failure(SendingFailure.NO_ANSWER)
-    return Failure(SendingFailure.NOT_WRITTEN)
+            return Failure(_passing(error))
+    # django-anymail is optional, so its classes cannot be imported here.
+    refused = type(error).__name__ == "AnymailRecipientsRefused"
+    return Failure(SendingFailure.REFUSED if refused else SendingFailure.NOT_WRITTEN)
+
+
+def _passing(error: OSError) -> SendingFailure:
+    """Of the HTTP API of a mail service, which django-anymail calls, or of a connection that ends in the middle."""
+    status = getattr(error, "status_code", None)
+    if not isinstance(status, int):
+        return SendingFailure.NO_ANSWER
+    return SendingFailure.TRY_LATER if status == 429 or status >= 500 else SendingFailure.NOT_ACCEPTED
 
 
 def _refused(code: int) -> Failure:
