@@ -81,7 +81,8 @@ def _secret_texts() -> tuple[str, ...]:
     passwords = [settings.EMAIL_HOST_PASSWORD, *(config.get("PASSWORD") for config in settings.DATABASES.values())]
     passwords += [unquote(urlsplit(url).password or "") for url in urls]
     keys = (settings.FLASHSALE_PEPPER, settings.FLASHSALE_CONTACT_KEY, settings.FLASHSALE_RECEIPT_KEY)
-    texts = (settings.SECRET_KEY, *_code_keys(), *passwords)
+    service = getattr(settings, "ANYMAIL", {}).values()
+    texts = (settings.SECRET_KEY, *_code_keys(), *passwords, *service)
     return _forms((*keys, *settings.FLASHSALE_TOKEN_KEYS.values()), tuple(str(text or "") for text in texts))
 
 

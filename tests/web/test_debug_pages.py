@@ -41,7 +41,16 @@ def secret_texts() -> list[str]:
         *configured.FLASHSALE_TOKEN_KEYS.values(),
     ]
     spelled = [text for key in keys for text in (key.hex(), repr(key)[2:-1], b64encode(key).decode())]
-    return [*spelled, configured.SECRET_KEY, WORD, "p@ss-word", "hunter-22", "sms-gateway-9", "mail-word-7"]
+    return [
+        *spelled,
+        configured.SECRET_KEY,
+        WORD,
+        "p@ss-word",
+        "hunter-22",
+        "sms-gateway-9",
+        "mail-word-7",
+        "brevo-key-5",
+    ]
 
 
 @pytest.fixture
@@ -52,6 +61,7 @@ def debugging(settings: Any) -> None:
     settings.DATABASES["default"]["PASSWORD"] = "hunter-22"
     settings.FLASHSALE_CODE_WEBHOOK = "https://sms.example/sms-gateway-9"
     settings.EMAIL_HOST_PASSWORD = "mail-word-7"
+    settings.ANYMAIL = {"BREVO_API_KEY": "brevo-key-5"}
 
 
 @pytest.mark.usefixtures("debugging")

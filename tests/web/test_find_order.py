@@ -14,6 +14,7 @@ from flashsale.web import limits
 from flashsale.web.pages import find_page
 from tests.factories import PHONE, draft_sale, end_now, forget, lobby_sale, open_now, poco_campaign, tend
 from tests.web.shop import Visitor
+from tests.web.test_proof_of_work import solve
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PERSONAL = ("Ani", "Melati", "ani@example.com", "Budi")
@@ -191,11 +192,14 @@ def test_where_codes_need_work_the_page_asks_for_it_and_a_request_without_it_sen
     assert f'data-here="/s/{sale.code}/find/"' in page
     assert "flashsale/find" in page
     forget(sale)
-    found = browser.post(f"/s/{sale.code}/find/puzzle", "{}", content_type="application/json")
-    assert found.json()["algorithm"] == "SHA-256"
-    assert ask(browser, sale, "ani@example.com").status_code == 403
-    assert ask(browser, sale, "ani@example.com", work="bm8=").status_code == 403
-    assert mail.outbox == []
+    for work in ("", "bm8="):
+        refused = ask(browser, sale, "ani@example.com", work=work)
+        assert (refused.status_code, "puzzle" in refused.content.decode(), mail.outbox) == (422, True, [])
+    work = solve(Visitor(sale), "find/puzzle")
+    assert ask(browser, sale, "ani@example.com", work=work).status_code == 200
+    assert len(mail.outbox) == 1
+    assert ask(browser, sale, "ani@example.com", work=work).status_code == 422
+    assert len(mail.outbox) == 1
 
 
 def test_a_draft_and_an_erased_campaign_have_no_such_page(sale: Sale) -> None:

@@ -45,7 +45,7 @@ def link_in_letter() -> str:
     Notice.objects.update(due_at=timezone.now())
     mail.outbox.clear()
     assert notify.send_due() == 1
-    (link,) = letters.LINK.findall(mail.outbox[0].body)
+    (link,) = letters.LINK.findall(str(mail.outbox[0].body))
     return str(link).removeprefix("http://127.0.0.1:8000")
 
 
@@ -141,7 +141,7 @@ def test_the_link_lives_as_long_as_the_order_and_ends_with_the_people_of_the_cam
     link = paid(ani)
     later = timezone.now() + 10 * sealed_links.LIFE
     with monkeypatch.context() as patch:
-        patch.setattr(sealed_links.timezone, "now", lambda: later)
+        patch.setattr("flashsale.life.sealed_links.timezone.now", lambda: later)
         assert open_link(stranger, link).status_code == 200
     Campaign.objects.update(erased_at=timezone.now(), salt=b"")
     assert open_link(stranger, link).status_code == 410
