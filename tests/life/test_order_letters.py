@@ -20,6 +20,7 @@ from flashsale.books import letters as letter_rows
 from flashsale.gate import bridge
 from flashsale.life import cancel, expire, forget_contacts, letters, notify, refund, settle, sweep_payments
 from flashsale.life.confirm import confirm
+from flashsale.life.payment_request import Started, StartRequest
 from flashsale.life.start_payment import start_all
 from flashsale.models import Campaign, Channel, Contact, Notice, PaymentAttempt, Refund, Reservation, Sale
 from flashsale.models.campaign import readable_colour, sender_address, sender_name
@@ -29,7 +30,6 @@ from flashsale.rules.states import StandingState
 from tests.factories import Shopper, poco_campaign
 from tests.faults.steps import Died, called, come_due, dies, dying, end, reap, the_payment, told
 from tests.life.buyers import PRICE, buyer, payment_choice
-from tests.life.test_batches import World
 from tests.mail_server import MailServer, mail_server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -230,27 +230,34 @@ class TestALetterIsARowOf:
         assert (Refund.objects.get().state, Notice.objects.filter(kind="refunded").count()) == ("confirmed", 1)
 
 
-def test_a_batch_writes_all_its_letters_in_one_statement() -> None:
+def test_a_batch_of_64_writes_all_its_letters_in_one_statement() -> None:
+    names = [f"person-{number:02d}" for number in range(64)]
     counts = {}
     for letters_on in (False, True):
-        world = World()
+        sale, people = called(*names, campaign=poco_campaign(channels=CHANNELS), stock=len(names))
         Channel.objects.update(order_letters=letters_on)
-        people = range(12)
-        step = {"address": "x", "nameless": False, "method": "qris", "price": PRICE}
-        steps = [step | {"who": who, "as": who, "key": f"k{who}", "card": f"c{who}"} for who in people]
-        world.starts(steps, start_all)
+        held = [person.reserve().id for person in people]
+        choice, channel = payment_choice(method="qris"), people[0].channel.id
+        asked = [
+            StartRequest(id_, channel, buyer(person.name), choice, None)
+            for id_, person in zip(held, people, strict=True)
+        ]
+        started = [one for one in start_all(asked) if isinstance(one, Started)]
+        references = [one.attempt.reference for one in started if one.attempt]
         shown = payments.Instructions("va", number="88")
         waiting = payments.Standing(StandingState.WAITING, "", Decimal(0), "IDR", None, shown)
         paid = payments.Standing(StandingState.PAID, "", Decimal(PRICE), "IDR")
-        answers = [(who, paid if who % 2 else waiting) for who in people]
+        answers = [
+            settle.Answer(reference, paid if at % 2 else waiting, held[at]) for at, reference in enumerate(references)
+        ]
         with CaptureQueriesContext(connection) as queries:
-            assert len(world.settles(answers, settle.settle_all)) == len(people)
+            assert len(settle.settle_all(answers)) == len(names)
         counts[letters_on] = len(queries)
         written = [query["sql"] for query in queries if 'INSERT INTO "flashsale_notice"' in query["sql"]]
         if connection.vendor == "postgresql":
             assert len(written) == letters_on
-        own = Notice.objects.filter(sale=world.sale)
-        assert sorted(own.values_list("kind", flat=True)) == (["confirmed"] * 6 + ["held"] * 6 if letters_on else [])
+        kinds = Notice.objects.filter(sale=sale).values_list("kind", flat=True)
+        assert sorted(kinds) == (["confirmed"] * 32 + ["held"] * 32 if letters_on else [])
     if connection.vendor == "postgresql":
         assert counts[True] == counts[False] + 1
 
