@@ -5,6 +5,7 @@ import os
 import sys
 from importlib.util import find_spec
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 # The commands of `simulation/`, which need its settings. Those in DEMO start their own servers with secrets that a demo
@@ -24,5 +25,5 @@ if __name__ == "__main__":
 
     try:
         execute_from_command_line(sys.argv)
-    except (SecretsMissing, UnsafeInProduction) as error:
+    except (SecretsMissing, UnsafeInProduction, ImproperlyConfigured) as error:
         sys.exit(str(error))

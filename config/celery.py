@@ -39,9 +39,9 @@ BEAT = {
         "flashsale.tasks.sweep_reviews",
         5.0,
     ),  # and carry out cancellations that can no longer be undone
-    "settle payments": ("flashsale.tasks.settle_payments", 5.0),  # notifications, looks that are due, and ended holds
+    # Notifications, ended holds, refunds and looks that are due.
+    "settle payments": ("flashsale.tasks.settle_payments", 5.0),
     "give limits back": ("flashsale.tasks.sweep_limits", 5.0),  # of cancellations that are final
-    "refund what is due": ("flashsale.tasks.sweep_refunds", 5.0),  # once, and only after the time to appeal
     "reallocate what is planned": ("flashsale.tasks.sweep_units", 5.0),  # at the plan's time
     "delete old contacts": ("flashsale.tasks.sweep_contacts", 60.0),  # and answers kept for idempotency keys
     "erase old campaigns": ("flashsale.tasks.erase_due", 3600.0),  # the people of campaigns that ended months ago

@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import codes, database, mail, production, secrets
+from config import accounts, codes, database, mail, production, secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -293,8 +293,20 @@ FLASHSALE_OUTBOX_URL = ""
 # Text messages with codes in a day, over all sales. The log has an alarm at four fifths of it.
 FLASHSALE_CODES_PER_DAY = env.int("FLASHSALE_CODES_PER_DAY", default=200_000)
 
-# The class of the payment provider. Production refuses to start with the demo's.
+# The class of the payment provider, or several. Production refuses to start with the demo's.
 FLASHSALE_PAYMENT_PROVIDER = env.str("FLASHSALE_PAYMENT_PROVIDER", default=production.DEMO_PROVIDER)
+# Keys of the payment accounts, "account:key". The first key of an account is for calls, all are for notifications.
+FLASHSALE_PAYMENT_KEYS = accounts.values_by_account(
+    "FLASHSALE_PAYMENT_KEYS", env.str("FLASHSALE_PAYMENT_KEYS", default="")
+)
+# "account:live", "account:sandbox", or "account:https://…" for another address of the provider.
+FLASHSALE_PAYMENT_HOSTS = accounts.value_by_account(
+    "FLASHSALE_PAYMENT_HOSTS", env.str("FLASHSALE_PAYMENT_HOSTS", default=""), str
+)
+# How many payments a second an account begins, "account:number".
+FLASHSALE_PAYMENT_PACES = accounts.value_by_account(
+    "FLASHSALE_PAYMENT_PACES", env.str("FLASHSALE_PAYMENT_PACES", default=""), accounts.pace
+)
 
 # --- One-time codes ---------------------------------------------------------------------------------------------------
 
@@ -378,5 +390,10 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["no_traceback_of_callers"]}
     },
     "root": {"handlers": ["stderr"], "level": env.str("FLASHSALE_LOG_LEVEL", default="INFO")},
-    "loggers": {"django": {"handlers": [], "propagate": True}, "django.server": {"handlers": [], "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+        # Its lines name the address of each call, and some addresses have the token of a payment page.
+        "httpx2": {"level": "WARNING"},
+    },
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import cancel, erase, inbox, notify, reallocate, refund, retention, review, sweep_payments, tick
+from flashsale.life import cancel, erase, notify, reallocate, retention, review, sweep_payments, tick
 
 
 @shared_task(name="flashsale.tasks.tick_sales")
@@ -42,20 +42,14 @@ def sweep_reviews(**_: Any) -> None:
 
 @shared_task(name="flashsale.tasks.settle_payments")
 def settle_payments(**_: Any) -> int:
-    """Reads notifications, ends the attempts of holds that have ended, and looks at those that are due."""
-    return inbox.read_inbox() + sweep_payments.settle_ended_holds() + sweep_payments.look_due()
+    """Reads notifications, closes what has ended, sends refunds, and looks at attempts, each when its date has come."""
+    return sweep_payments.work_off_all()
 
 
 @shared_task(name="flashsale.tasks.sweep_limits")
 def sweep_limits(**_: Any) -> int:
     """Frees the limit slots of cancellations by review whose time to appeal is over."""
     return cancel.free_limit_slots()
-
-
-@shared_task(name="flashsale.tasks.sweep_refunds")
-def sweep_refunds(**_: Any) -> int:
-    """Sends the refunds that are due."""
-    return refund.refund_due()
 
 
 @shared_task(name="flashsale.tasks.sweep_units")

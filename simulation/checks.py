@@ -190,3 +190,29 @@ def inside_window(observed: Observations, reservations: list[ObservedReservation
     return make_check(
         9, "no reservation outside the window", broken, f"{len(reservations)} reservations", "opening ≤ made < closing"
     )
+
+
+def refunded(observed: Observations) -> Check:
+    """Every refund that was asked of a partner was answered, once, and the system shows it as done."""
+    shown: dict[str, str] = {}
+    answered: set[str] = set()
+    broken = []
+    for answer in observed.journal.answers_to("cancelled orders", "refund"):
+        if answer.verb == "refund":
+            answered.add(str(answer.sent["refund"]))
+            broken += [f"the answer for {answer.sent['refund']} got {answer.status} {answer.code}"] * (not answer.ok)
+        orders = answer.body.get("results", [answer.body])
+        for order in orders if answer.ok else ():
+            shown |= {refund["reference"]: refund["state"] for refund in (order["payment"] or {}).get("refunds", ())}
+    broken += [f"{reference} was answered and is {shown.get(reference)}" for reference in answered
+               if shown.get(reference) != "confirmed"]  # fmt: skip
+    broken += [f"{reference} was asked of a partner and not answered" for reference, state in shown.items()
+               if state == "sent" and reference not in answered]  # fmt: skip
+    waiting = sum(state == "due" for state in shown.values())
+    return make_check(
+        5,
+        "partners refund what is asked of them",
+        broken,
+        f"{len(answered)} refunded, {waiting} wait for an appeal",
+        "each answered once",
+    )

@@ -4,7 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flashsale.models import Sale
-from simulation.acts import february_2, january_26, january_27, january_29, january_29_tranches, reports
+from simulation.acts import (
+    february_2,
+    january_26,
+    january_27,
+    january_29,
+    january_29_tranches,
+    partner_refunds,
+    reports,
+)
 from simulation.servers import Servers
 from simulation.story import Story, prepare
 
@@ -52,4 +60,7 @@ def _play_acts(story: Story, acts: int, rerun: Callable[[Story, Sale], Sale]) ->
         rerun(story, first)
     if later is not None:
         february_2.play(story, later)
+    if acts >= 2:
+        partner_refunds.play(story)
+    if later is not None:
         reports.play(story)

@@ -11,7 +11,9 @@ import redis
 from django.db import connection
 from django.utils import translation
 
+from flashsale.gate import bridge
 from flashsale.life import send_codes
+from flashsale.providers import http
 from simulation.gateways.client import Gateway
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
@@ -30,6 +32,13 @@ def _long_clock_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the clock lease a minute long, because a test calls `tend` when it needs it, and a machine may be busy."""
     for verb in ("clock_lease", "sale_control"):
         monkeypatch.setattr(f"flashsale.life.{verb}.CLOCK_LEASE_MS", 60_000)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_connection_to_a_provider_stays_open() -> Iterator[None]:
+    """Closes what calls of providers left open, because Python warns about open connections when it ends."""
+    yield
+    bridge.run(http.close())
 
 
 @pytest.fixture(autouse=True)

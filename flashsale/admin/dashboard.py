@@ -1,4 +1,4 @@
-"""The first page of the admin: sales that run or come, and the cases, appeals and notices that wait."""
+"""The first page of the admin: sales that run or come, and the cases, appeals, notices and money that wait."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.live_figures import live_figures, total
+from flashsale.life.waiting_money import WHO_LABELS, people_wait
 from flashsale.models import Appeal, Case, Notice, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.states import AppealState, CaseState, NoticeState, SaleState
@@ -43,7 +44,13 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
         "appeals": _counts(Appeal.objects.order_by(), AppealState.OPEN) if may("flashsale.view_appeal") else None,
         "notices": _counts(notices, NoticeState.DUE, NoticeState.FAILED) if may("flashsale.view_notice") else None,
+        "money": _waiting_money() if may("flashsale.view_refund") else None,
     }
+
+
+def _waiting_money() -> list[tuple[str, str, int]]:
+    waiting = people_wait(timezone.now())
+    return [(action.name, f"{action.title} ({WHO_LABELS[action.who]})", count) for action, count in waiting if count]
 
 
 def _counts(rows: "QuerySet[Any]", *states: str) -> list[tuple[str, str, int]]:

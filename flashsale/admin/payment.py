@@ -1,13 +1,19 @@
-"""Money on its way: attempts to pay and refunds that have a next step, with its date. Read-only."""
+"""Money on its way: attempts to pay, refunds, and the list of all that wait, with its next steps and their dates."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from flashsale.admin import waiting_money
 from flashsale.admin.action_page import ReadOnlyAdmin
 from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.refund_actions import REFUND_ACTIONS
 from flashsale.models import PaymentAttempt, Refund
 
 
@@ -41,13 +47,40 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
 class RefundAdmin(ReadOnlyAdmin):
     """Refunds, those with the nearest next step first."""
 
-    list_display = ["reference", "attempt", "amount", "why_name", "state_name", "times", "detail", "next"]
-    list_filter = ["state", "why"]
+    list_display = [
+        "reference",
+        "attempt",
+        "amount",
+        "why_name",
+        "state_name",
+        "times",
+        "detail",
+        "next",
+        "possible_until",
+    ]
+    list_filter = ["state", "waits", "why"]
     list_select_related = ["attempt__reservation__sale__campaign"]
     search_fields = ["reference__startswith", "provider_id__startswith"]
     show_full_result_count = False
     ordering = ["next_look_at"]
-    fields = ["reference", "attempt", "amount", "why_name", "state_name", "provider_id", "detail", "times", "next"]
+    fields = [
+        "reference", "attempt", "amount", "why_name", "state_name", "waits", "provider_id", "detail", "times", "next",
+        "possible_until", "transferred_by", "confirmed_by",
+    ]  # fmt: skip
+    row_actions = REFUND_ACTIONS
+
+    def get_urls(self) -> list[URLPattern]:
+        """Adds the page of all money that waits."""
+        page = path("waiting/", self.admin_site.admin_view(self.waiting_view), name="flashsale_refund_waiting")
+        return [page, *super().get_urls()]
+
+    def waiting_view(self, request: HttpRequest) -> HttpResponse:
+        """Attempts, refunds and notifications that are not final, by their next action."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = waiting_money.content(action=request.GET.get("action", ""), page=request.GET.get("p", "1"))
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Money that waits"), **found}
+        return TemplateResponse(request, "admin/flashsale/waiting_money.html", context)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Joins the rows that every page shows."""
@@ -67,3 +100,8 @@ class RefundAdmin(ReadOnlyAdmin):
     def next(self, row: Refund) -> str:
         """When the next step is due; a dash for never."""
         return local_time(row.next_look_at, row.attempt.reservation.sale.campaign.zone)
+
+    @admin.display(description=gettext_lazy("possible until"), ordering="refund_by")
+    def possible_until(self, row: Refund) -> str:
+        """Until when the provider refunds; a dash for ever."""
+        return local_time(row.refund_by, row.attempt.reservation.sale.campaign.zone)

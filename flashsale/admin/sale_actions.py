@@ -109,6 +109,7 @@ class Publish(SaleAction):
             _("A secret is made and its commitment is published. After that, the order of the line cannot be changed."),
             _("The sale opens automatically on %(time)s.") % {"time": opens},
             _("Times, limits, offers, lines and units can no longer change, nor can the campaign's axes and limit."),
+            *schedule.warnings_of(sale=sale),
         ]
 
     def shown_values(self, row: Sale) -> Any:

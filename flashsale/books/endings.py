@@ -11,10 +11,11 @@ from flashsale.books.events import of_order, record
 from flashsale.books.letters import add_letters_of_expired
 from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.models.limit_slot import LimitSlot, UnpaidHold
+from flashsale.models.payment import PaymentAttempt
 from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.unit import Unit
 from flashsale.rules.events import EventType
-from flashsale.rules.states import ReservationState, UnitState
+from flashsale.rules.states import OPEN_ATTEMPTS, ReservationState, UnitState
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,10 @@ def end_all(
     for row in reservations:
         row.state, row.ended_at = state, now
     Reservation.objects.filter(pk__in=[row.pk for row in reservations]).update(state=state, ended_at=now)
+    if not sold:
+        # The provider must take no more money for them.
+        open_ones = PaymentAttempt.objects.filter(reservation__in=reservations, state__in=OPEN_ATTEMPTS)
+        open_ones.update(next_look_at=now)
     why = {"reason": reason} if reason else {}
     record([of_order(row, EventType(f"reservation.{state}"), **why) for row in reservations], now)
     if state == ReservationState.EXPIRED:

@@ -11,6 +11,8 @@ The keys of one-time codes have the tag `{codes}`.
 | fs:mending                      | STRING | a process has begun to mend all sales (expires then)                     |
 | fs:compared                     | STRING | a process has begun to compare all stock (expires then)                  |
 | fs:provider_pace:<account>      | STRING | when a payment provider may be called again, µs; expires then            |
+| {fs:provider_pace:<account>}:background | STRING | the same for calls for which no buyer waits                      |
+| fs:notifications                | SET    | payment accounts with notifications that are not read yet: a hint        |
 | fs:{codes}:code:<id>            | HASH   | a one-time code on its way: state, sender, senders, tries, axis, sale,   |
 |                                 |        | language; sealed: its address; expires with the code (code_queue.py)     |
 | fs:{codes}:queue:<sender>       | ZSET   | ids of codes scored by the time (ms) when the sender may send them       |
@@ -62,6 +64,7 @@ DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
     "fs:sales", "fs:look_at", "fs:loaded_by", "fs:mending", "fs:compared",
 )  # fmt: skip
 PROVIDER_PACE = "fs:provider_pace:"
+NOTIFICATIONS = "fs:notifications"
 CODES_WAITING = "fs:{codes}:waiting"
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45
@@ -81,6 +84,11 @@ def buckets_for(max_entries: int, axes: int) -> int:
 def provider_pace_key(account: str) -> str:
     """The key of the pace of calls to a payment account."""
     return f"{PROVIDER_PACE}{account}"
+
+
+def background_pace_key(account: str) -> str:
+    """The key of the pace of calls for which no buyer waits. It lies on the same node as the account's own pace."""
+    return f"{{{provider_pace_key(account)}}}:background"
 
 
 def code_key(id_: str) -> str:

@@ -44,7 +44,6 @@ from flashsale.rules.states import (
     AppealState,
     CaseState,
     RefundReason,
-    RefundState,
     Remedy,
     ReservationState,
     UnitState,
@@ -170,10 +169,12 @@ def decide(*, appeal: Appeal, overturned: bool, by: Any) -> Appeal:
 
 
 def _restore(order: Reservation, now: datetime) -> bool:
-    """Restores a cancelled order. Returns False if its limit or its money was given back, or if units are missing."""
-    owed = Refund.objects.filter(attempt__reservation=order, why=RefundReason.CANCELLED)
-    due = owed.select_for_update().filter(state=RefundState.DUE)
-    if not order.limit_slots.exists() or not due.exists():
+    """Restores a cancelled order. Returns False if its limit or its money was given back, or if units are missing.
+
+    A refund that no longer waits may be with the provider already, so its order is not restored.
+    """
+    owed = Refund.objects.filter(attempt__reservation=order, why=RefundReason.CANCELLED, waits=True)
+    if not order.limit_slots.exists() or not owed.select_for_update().exists():
         return False
     units = _units_for(order)
     if units is None:

@@ -33,7 +33,8 @@ async def begin(attempt: PaymentAttempt, instrument: str) -> payments.Standing |
     if wait > 0:
         await asyncio.sleep(wait)
     try:
-        return await _in_time(provider.begin(asked(attempt, instrument)))
+        # A row that this process has just written has no id yet, so no process has called the provider for it.
+        return await _in_time(provider.begin(asked(attempt, instrument)._replace(fresh=attempt.pk is None)))
     except payments.ProviderRefuses:
         return payments.Standing(StandingState.FAILED)
 
@@ -49,11 +50,17 @@ async def close(attempt: PaymentAttempt) -> payments.Standing:
 
 
 async def refund(row: Refund) -> payments.RefundStanding:
-    """Asks for a refund, or how it stands if it was sent. Raises ProviderDown."""
+    """Asks for a refund, or how it stands if it was sent. Raises ProviderDown.
+
+    A refund that was asked for without an answer is looked at first, because it may have been sent.
+    """
     provider = payments.account_of(row.attempt.account)
-    back = payments.RefundRequest(row.reference, row.amount, row.attempt.currency, asked(row.attempt), row.provider_id)
-    if row.state == RefundState.SENT:
+    currency = row.attempt.paid_currency or row.attempt.currency
+    back = payments.RefundRequest(row.reference, row.amount, currency, asked(row.attempt), row.provider_id)
+    if row.state != RefundState.DUE:
         return await _in_time(provider.look_refund(back))
+    if row.times and (known := await _in_time(provider.look_refund(back))).state != "unknown":
+        return known
     return await _in_time(provider.refund(back))
 
 

@@ -8,6 +8,7 @@ the return pool.
 PostgreSQL (the books) commits the end first; Redis (the gate) is told afterwards.
 """
 
+import time
 import uuid
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,18 +19,21 @@ from django.db.models import Min
 from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation, describe_ended, end
-from flashsale.books.refunds import add_refunds
+from flashsale.books.refunds import NewRefund, add_refunds
 from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge
 from flashsale.life.give_back import give_back
+from flashsale.life.refund_window import decide_by, refund_by
 from flashsale.life.sale_card import card_of
-from flashsale.models import Cancellation, Case, Notice, PaymentAttempt, Record, Reservation, Sale
+from flashsale.models import Cancellation, Case, Notice, PaymentAttempt, Record, Refund, Reservation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.rules.states import AttemptState, RefundReason, ReservationState
 
 # The time to appeal ends this long before the planned reallocation, so that appeals can be decided before it.
 BEFORE_REALLOCATION = timedelta(hours=12)
+# Celery ends a task after a minute.
+WORK_FOR_S, AT_ONCE = 20.0, 5000
 BUYERS_OWN = frozenset({ReasonCode.BUYER_REQUEST, ReasonCode.PAYMENT_FAILED})
 
 
@@ -86,7 +90,17 @@ def cancel_locked(row: Reservation, *, code: str, now: datetime, by: Any, case: 
     )
     # What was paid too much has a refund of its own.
     paid = PaymentAttempt.objects.filter(reservation=row, state=AttemptState.PAID)
-    add_refunds([(attempt, RefundReason.CANCELLED, Decimal(attempt.amount)) for attempt in paid], now)
+    owed = [
+        NewRefund(
+            attempt,
+            RefundReason.CANCELLED,
+            Decimal(attempt.amount),
+            refund_by(attempt),
+            decide_by(attempt, row.sale.campaign, now) if against_wish else None,
+        )
+        for attempt in paid
+    ]
+    add_refunds(owed, now)
     Notice.objects.create(reservation=row, kind=Notice.Kind.CANCELLED, sale=row.sale, due_at=now)
     reviewed = {"case": case.pk, "rules": case.rules_hash, "proposed_by": case.proposed_by_id} if case else {}
     Record.write("cancel", by=by, sale=row.sale, subject=row, why=code, facts={"units": row.quantity, **reviewed})
@@ -113,19 +127,22 @@ def appeal_end(sale: Sale, now: datetime) -> datetime:
 def make_final(row: Reservation) -> EndedReservation:
     """Makes the cancellation of a locked reservation final: its limit slots are free and its refund may be sent."""
     row.limit_slots.all().delete()
+    Refund.objects.filter(attempt__reservation=row, waits=True).update(waits=False, next_look_at=timezone.now())
     return describe_ended(row)
 
 
-def free_limit_slots(*, most: int = 100) -> int:
+def free_limit_slots() -> int:
     """Makes cancellations by review final whose time to appeal ended without an appeal; returns how many.
 
-    The time to appeal has no end while the buyer was not told.
-    Safe to repeat.
+    It works for about WORK_FOR_S at most. The time to appeal has no end while the buyer was not told. Safe to repeat.
     """
+    until = time.monotonic() + WORK_FOR_S
     over = {"cancellation__appeal_until__lt": timezone.now(), "case__appeal": None}
     final = Reservation.restorable().filter(**over).distinct()
     done = 0
-    for id_ in list(final.values_list("pk", flat=True)[:most]):
+    for id_ in list(final.values_list("pk", flat=True)[:AT_ONCE]):
+        if time.monotonic() > until:
+            break
         with transaction.atomic():
             locked = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
             # We check again under the lock, because an appeal may have come in the last moment.

@@ -52,19 +52,21 @@ from flashsale.rules.states import SaleState
 log = logging.getLogger(__name__)
 
 
-async def renew_clock_lease(*, card: SaleCard, figures: Survey) -> None:
+async def renew_clock_lease(*, card: SaleCard, figures: Survey, asked_at: float) -> None:
     """Renews the lease when a second of it is used. Does nothing before the opening, in a pause, and after the end.
 
-    `figures` have just been read from Redis, so Redis answers.
+    `figures` have just been read from Redis, so Redis answers. `asked_at` is when this process asked for them
+    (monotonic clock). On a busy machine the answer may wait in the process for seconds. If the age of `wall` counted
+    from later, a lease that another process has renewed since would look as if the wall clock had gone back, and the
+    clock of the line would run ahead.
     """
-    read_at = time.monotonic()
     if figures.state == SaleState.PAUSED or (figures.wall < card.opens_at and not figures.runs_until):
         return
     if ended_without_holds(card, figures):
         return
     if CLOCK_LEASE_MS - CLOCK_RENEWAL_MS < figures.runs_until - figures.wall <= CLOCK_LEASE_MS + CLOCK_RENEWAL_MS:
         return
-    revision, lease, mark = await run_in_db_thread(_renew_in_books, card.sale, figures.wall, figures.mark, read_at)
+    revision, lease, mark = await run_in_db_thread(_renew_in_books, card.sale, figures.wall, figures.mark, asked_at)
     answer = await scripts.extend_lease(card, revision=revision, lease=lease, mark=mark)
     if answer is Outcome.NOT_READY:
         await sale_control.resend_decision(card=card)
@@ -76,36 +78,36 @@ def ended_without_holds(card: SaleCard, figures: Survey) -> bool:
     return ended and figures.runs_until > 0 and figures.held == 0
 
 
-def _renew_in_books(sale: int, wall_ms: int, mark: int, read_at: float) -> tuple[int, ClockLease, int]:
+def _renew_in_books(sale: int, wall_ms: int, mark: int, asked_at: float) -> tuple[int, ClockLease, int]:
     """Renews the lease in PostgreSQL. Returns the sale's revision, the lease and the mark as they stand there now.
 
-    `wall_ms` was read at `read_at` (monotonic clock). The time since then is added, because a process that waited for
-    PostgreSQL would otherwise believe that the wall clock has gone back.
+    `wall_ms` was asked for at `asked_at` (monotonic clock). The time since then is added, because a process that waited
+    for PostgreSQL would otherwise believe that the wall clock has gone back.
     """
-    now_ms = _wall_now(wall_ms, read_at)
+    now_ms = _wall_now(wall_ms, asked_at)
     # Extends the lease only if it has not ended. An ended lease may belong to a pause: `_restart_clock` finds out under
     # the lock of the sale's row.
     running = Clock.objects.filter(runs_from_ms__lte=now_ms + CLOCK_RENEWAL_MS, runs_until_ms__gte=wall_ms)
     running = running.filter(sale=sale, runs_until_ms__gt=F("runs_from_ms"))
     longest = {"runs_from_ms": wall_ms, "runs_until_ms": wall_ms + CLOCK_LEASE_MS, "mark": mark}
     if not running.update(**{name: Greatest(name, value) for name, value in longest.items()}):
-        _restart_clock(sale, wall_ms, read_at)
+        _restart_clock(sale, wall_ms, asked_at)
     row = Sale.objects.select_related("clock").get(pk=sale)
     return row.revision, row.lease, row.mark
 
 
-def _wall_now(wall_ms: int, read_at: float) -> int:
-    """The wall clock of Redis now, in ms, when it showed `wall_ms` at `read_at`."""
-    return wall_ms + int((time.monotonic() - read_at) * 1000)
+def _wall_now(wall_ms: int, asked_at: float) -> int:
+    """The wall clock of Redis now, in ms, when it showed `wall_ms` at `asked_at` or a little later."""
+    return wall_ms + int((time.monotonic() - asked_at) * 1000)
 
 
 @transaction.atomic
-def _restart_clock(sale: int, wall_ms: int, read_at: float) -> None:
+def _restart_clock(sale: int, wall_ms: int, asked_at: float) -> None:
     """Starts a new lease if the clock has never run, if its lease has ended, or if the wall clock has gone back."""
     lock_sale(sale, exclusive=True)
     row = Sale.objects.get(pk=sale)
     # Waiting for the lock takes time. Another process may have started the clock meanwhile.
-    wall_ms, lease = _wall_now(wall_ms, read_at), row.lease
+    wall_ms, lease = _wall_now(wall_ms, asked_at), row.lease
     # Redis may still have the old opening when an admin has just moved it.
     too_soon = not lease.until and wall_ms < ms(row.opens_at)
     if row.state == SaleState.PAUSED or too_soon or lease.is_running(wall_ms):

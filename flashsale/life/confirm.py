@@ -133,7 +133,9 @@ async def _result(settled: Settled) -> Confirmed:
     if row.state == ReservationState.HELD and not has_ended(row, timezone.now()):
         raise Refused(Outcome.PAYMENT_DECLINED, DECLINED)
     await _send_back(attempt)
-    raise Refused(Outcome.EXPIRED, "The hold had ended; what was paid is refunded.")
+    own = attempt.account == payments.PartnerProvider.account
+    refund = "refund your buyer" if own else "what was paid is refunded"
+    raise Refused(Outcome.EXPIRED, f"The hold had ended; {refund}.")
 
 
 async def _send_back(attempt: PaymentAttempt) -> None:

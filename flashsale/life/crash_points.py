@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 # The periods in which others find the work: tick.TICK_S, tick.MEND_S, and the beat table of Celery.
 TICK, MENDING, SWEEP = "a second", "10 s", "5 s"
+# A process that asks a provider has its rows for provider_lanes.LEASE.
+LEASE = "35 s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,6 @@ CRASH_POINTS = (
         MENDING,
     ),
     CrashPoint(
-        "confirm: key bound",
-        "PostgreSQL knows the idempotency key of a request, and nothing else of it.",
-        "flashsale.life.start_payment:_start_batch",
-        True,
-        "Nothing has happened, and the key is forgotten.",
-        "two days",
-    ),
-    CrashPoint(
         "confirm: started",
         "PostgreSQL has the buyer's data and the start of a payment.",
         "flashsale.life.ask_provider:begin",
@@ -134,7 +128,7 @@ CRASH_POINTS = (
     ),
     CrashPoint(
         "confirm: heard",
-        "PostgreSQL and Redis have the order. Its answer is not stored under the key.",
+        "PostgreSQL and Redis have an order that a notification confirmed. No answer is stored under the key.",
         "flashsale.web.api.confirm_once:own_reservations",
         True,
         "Nothing is left to do. The caller can read the order.",
@@ -155,7 +149,7 @@ CRASH_POINTS = (
         True,
         "The call-back or the sweep settles the payment. If neither does, the units come due in Redis after 10 s and "
         "go back.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "confirm: refund due",
@@ -179,7 +173,7 @@ CRASH_POINTS = (
         "flashsale.life.inbox:_store",
         True,
         "The sweep asks again, and nothing changes.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "sweep: closed",
@@ -187,15 +181,15 @@ CRASH_POINTS = (
         "flashsale.life.sweep_payments:settle",
         False,
         "The sweep closes it again, which changes nothing at the provider, and settles it.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "sweep: put off",
-        "The next look at a payment is planned. The provider has not been asked at this one.",
+        "A process has claimed a payment that is due for a look. The provider has not been asked.",
         "flashsale.life.ask_provider:look",
         False,
-        "The provider's notification, or the next look.",
-        "2 minutes",
+        "The provider's notification, or the sweep once the lease is over.",
+        LEASE,
     ),
     CrashPoint(
         "refund: sent",
@@ -203,7 +197,7 @@ CRASH_POINTS = (
         "flashsale.life.refund:_store",
         False,
         "The sweep sends the refund again under the same reference, and the provider sends no money twice.",
-        SWEEP,
+        LEASE,
     ),
     CrashPoint(
         "call: done",

@@ -39,6 +39,7 @@ from flashsale.models import (
 from flashsale.models.sale import ms
 from flashsale.rules.states import (
     OPEN_ATTEMPTS,
+    UNPAID_REFUNDS,
     AppealState,
     AttemptState,
     CaseState,
@@ -104,7 +105,7 @@ def _undecided(campaign: Campaign) -> "QuerySet[Case]":
 def _unsettled(campaign: Campaign) -> "QuerySet[PaymentAttempt]":
     """Attempts under way, and money that is not sent back yet or about which people must decide."""
     attempts = PaymentAttempt.objects.filter(reservation__sale__campaign=campaign)
-    owed = Q(refunds__state__in=[RefundState.DUE, RefundState.SENT, RefundState.FAILED])
+    owed = Q(refunds__state__in=UNPAID_REFUNDS)
     undecided = Q(state=AttemptState.MISMATCH) & ~Q(refunds__state=RefundState.CONFIRMED)
     return attempts.filter(Q(state__in=OPEN_ATTEMPTS) | owed | undecided).distinct()
 

@@ -14,7 +14,7 @@ from flashsale.models.payment import new_reference
 from flashsale.models.sale import moment, ms
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import AttemptState, ReservationState
+from flashsale.rules.states import ENDED_UNPAID, AttemptState, ReservationState
 
 log = logging.getLogger(__name__)
 FIRST_LOOK = timedelta(seconds=30)
@@ -71,6 +71,7 @@ def judge(request: StartRequest, known: Known, now: datetime) -> Started | Fresh
         return Started(row, None, Next.NOTHING)
     late = late_slots(axes, digested.traits)
     if running and (running.method != choice.method or not own_slots.issuperset(late)):
+        _refuse_known_reference(row, account, choice)
         return Started(row, running, Next.CLOSE)
     attempt = running or _new_attempt(row, account, method, attempts, now)
     if running is None and account.account == payments.PartnerProvider.account:
@@ -99,6 +100,18 @@ def _refuse_second_attempt(row: Reservation, running: PaymentAttempt | None, beg
     """Refuses PAYMENT_DECLINED when this call has started a payment attempt before, and that attempt is over."""
     if begun and row.state == ReservationState.HELD and (running is None or running.reference != begun):
         raise Refused(Outcome.PAYMENT_DECLINED, DECLINED)
+
+
+def _refuse_known_reference(row: Reservation, account: payments.PaymentProvider, choice: PaymentChoice) -> None:
+    """Refuses KEY_REUSED for a partner's reference that pays for another order, before the payment under way ends.
+
+    The table refuses it, too, when both orders come at the same time.
+    """
+    if account.account == payments.PartnerProvider.account:
+        known = payments.PartnerProvider.id_of(row.channel_id, choice.instrument)
+        others = PaymentAttempt.objects.filter(account=account.account, provider_id=known)
+        if others.exclude(reservation=row).exclude(state__in=ENDED_UNPAID).exists():
+            raise Refused(Outcome.KEY_REUSED, "This reference has paid for another order.")
 
 
 def _refuse_ended(row: Reservation, now: datetime) -> None:

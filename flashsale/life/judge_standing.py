@@ -13,6 +13,8 @@ from flashsale.rules.states import ENDED_UNPAID, AttemptState, RefundReason, Res
 log = logging.getLogger(__name__)
 # By when a person must have looked at money that is not what we asked for.
 PEOPLE = timedelta(days=1)
+# Money that is with the provider for us.
+_KEPT = (AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH)
 
 
 class Change(NamedTuple):
@@ -46,7 +48,9 @@ def judge_standing(
     was_open = attempt.is_open
     if standing.state is StandingState.PAID and (was_open or attempt.state in ENDED_UNPAID):
         return take_money(row, attempt, standing, now)
-    if standing.state is StandingState.REVERSED and attempt.state == AttemptState.PAID:
+    if standing.state is StandingState.PAID and attempt.state in _KEPT:
+        return _more_money(row, attempt, standing, now)
+    if standing.state is StandingState.REVERSED and attempt.state in _KEPT:
         log.error("the provider took the money of %s back", attempt.reference)
         _note(attempt, standing, AttemptState.REVERSED, now)
         return Change(row, attempt)
@@ -58,6 +62,19 @@ def judge_standing(
     ended = AttemptState.FAILED if standing.state is StandingState.REVERSED else AttemptState(standing.state)
     _note(attempt, standing, ended, now)
     return Change(row, attempt, drops=True)
+
+
+def _more_money(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> Change | None:
+    """A reference that has got money gets more, because a buyer pays twice. What is too much goes back."""
+    before = attempt.paid or Decimal(0)
+    if standing.currency != (attempt.paid_currency or attempt.currency) or standing.paid <= before:
+        return None
+    log.error("%s got %s before and has %s now", attempt.reference, before, standing.paid)
+    attempt.paid = standing.paid
+    if attempt.state == AttemptState.MISMATCH:
+        attempt.next_look_at = now + PEOPLE
+        return Change(row, attempt)
+    return Change(row, attempt, refunds=((RefundReason.OVERPAID, standing.paid - before),))
 
 
 def take_money(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> Change:
@@ -86,7 +103,9 @@ def _note(attempt: PaymentAttempt, standing: payments.Standing, state: AttemptSt
             attempt.instructions = standing.instructions._asdict()
     else:
         attempt.instructions, attempt.settled_at = None, now
-        if state in {AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH}:
+        if state in _KEPT:
             attempt.paid = standing.paid
+            attempt.paid_currency = standing.currency if standing.currency != attempt.currency else ""
     attempt.turn_at = None
-    attempt.next_look_at = now + PEOPLE if state == AttemptState.MISMATCH else next_look(attempt, now)
+    people = state in {AttemptState.MISMATCH, AttemptState.REVERSED}
+    attempt.next_look_at = now + PEOPLE if people else next_look(attempt, now)

@@ -125,8 +125,8 @@ def _how_to_pay(notice: Notice) -> tuple[str, dict[str, object]]:
 
 
 def _money_back(notice: Notice) -> tuple[str, dict[str, object]]:
-    refund = Refund.objects.get(reference=notice.about)
-    amount = format_money(refund.amount, notice.sale.campaign.currency)
+    refund = Refund.objects.select_related("attempt").get(reference=notice.about)
+    amount = format_money(refund.amount, refund.attempt.paid_currency or refund.attempt.currency)
     why = {
         RefundReason.LATE: _("Your payment came after the time to pay, and no unit was free any more."),
         RefundReason.CANCELLED: _("Your order was cancelled."),

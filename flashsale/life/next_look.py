@@ -4,27 +4,33 @@ from datetime import datetime, timedelta
 
 from flashsale.models import PaymentAttempt
 from flashsale.providers.payments import PartnerProvider
-from flashsale.rules.states import ENDED_UNPAID, AttemptState
+from flashsale.rules.states import ENDED_UNPAID
 
-FIRST, SECOND, THEN = timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10)
-LATE, LATE_FOR = timedelta(hours=1), timedelta(hours=24)
+# After the start of an attempt, and after its end. In between and for LATE_FOR after its end, an attempt is looked at
+# hourly, because a notification may be lost and a bank may be late.
+FIRST, SECOND, AFTER_THE_END = timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=2)
+HOURLY, LATE_FOR, DAILY = timedelta(hours=1), timedelta(hours=24), timedelta(days=1)
+# A partner that charges its own buyers has nothing to tell before its hold ends.
+PARTNER = timedelta(minutes=10)
 
 
 def next_look(attempt: PaymentAttempt, now: datetime) -> datetime | None:
     """The next time to look, None for never.
 
-    Money may come for an attempt that has ended, because a bank may be late. A partner that charges its own buyers has
-    nothing to tell.
+    An attempt that ended without money is looked at hourly for a day. An open attempt always has a next look: one that
+    is still open a day after its end is looked at daily, and stands on the list of people (`waiting_money.py`).
     """
     if attempt.account == PartnerProvider.account:
-        return now + THEN if attempt.is_open else None
+        return now + PARTNER if attempt.is_open else None
     if attempt.is_open:
-        times = [attempt.made_at + FIRST, attempt.made_at + SECOND, attempt.expires_at]
-        return min((at for at in times if at and at > now), default=now + (SECOND if _is_over(attempt, now) else THEN))
+        return _next_of_open(attempt, now)
     if attempt.state in ENDED_UNPAID and attempt.settled_at and now < attempt.settled_at + LATE_FOR:
-        return now + LATE
-    return now + timedelta(days=1) if attempt.state == AttemptState.MISMATCH else None
+        return now + HOURLY
+    return None
 
 
-def _is_over(attempt: PaymentAttempt, now: datetime) -> bool:
-    return attempt.expires_at is None or attempt.expires_at <= now
+def _next_of_open(attempt: PaymentAttempt, now: datetime) -> datetime:
+    end = attempt.expires_at or attempt.made_at
+    times = (attempt.made_at + FIRST, attempt.made_at + SECOND, end, end + AFTER_THE_END)
+    regular = now + (HOURLY if now < end + LATE_FOR else DAILY)
+    return min([regular, *(at for at in times if at > now)])

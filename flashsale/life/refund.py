@@ -1,89 +1,124 @@
-"""Refund: money that is due goes back to the buyer. A refund is a request until the provider confirms it."""
+"""Refund: money that is due goes back to the buyer. A refund is a request until the provider confirms it.
 
-import asyncio
+                 +---- an appeal restores the order ----> withdrawn
+                 |
+    due (waits for an appeal, then for its turn) -> sent -> confirmed
+     ^           |                                   |          |
+     |           +--- the provider refuses it -------+----------+ also after it was confirmed
+     |           v
+     +-- again - failed ---- by hand ---+
+                                        v
+    due, sent -- never possible -> impossible -> transferred -> confirmed by a second person
+
+While an appeal may restore the order, its refund waits. It does not wait beyond `decide_by` (refund_window.py) without
+a decision of people: then it stands on their list (waiting_money.py).
+"""
+
 import logging
 import uuid
-from collections.abc import Iterable
-from datetime import timedelta
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from flashsale.books.batcher import Batcher
 from flashsale.books.events import of_refund, record
 from flashsale.books.letters import add_letters_of_refunds
-from flashsale.books.refunds import add_refunds
+from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
+from flashsale.books.rows import update
 from flashsale.gate import bridge
 from flashsale.life import ask_provider
 from flashsale.life.db_threads import run_in_db_thread
+from flashsale.life.provider_lanes import AGAIN, LEASE, Kind, work_off
+from flashsale.life.refund_window import refund_by
 from flashsale.models import PaymentAttempt, Record, Refund, Reservation
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AttemptState, RefundReason, RefundState
 
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
 log = logging.getLogger(__name__)
-# A sent refund is looked at so often. A failed one waits so long for a person before it stands on their list as late.
+# A sent refund is looked at so often. One that waits for people waits so long before it stands on their list as late.
 LOOK, PEOPLE = timedelta(hours=1), timedelta(days=1)
 AGAIN_MIN, AGAIN_MAX = timedelta(seconds=5), timedelta(hours=1)
+# So long a confirmed refund may still fail. Providers name two months for debit cards.
+MAY_FAIL_FOR = timedelta(days=90)
+REFERENCE_MAX = 100
+ASKED = (RefundState.DUE, RefundState.SENT, RefundState.CONFIRMED)
 
 
 async def send_refunds(*, attempt: int) -> None:
     """Sends back what is due of one attempt. Safe to repeat. The sweep sends it if the provider does not answer."""
-    await _send(await run_in_db_thread(lambda: list(_due(timezone.now()).filter(attempt=attempt))))
+    for row in await run_in_db_thread(_claim, attempt):
+        try:
+            await ask_about_refund(row)
+        except payments.ProviderDown as error:
+            log.warning("the refund %s has to wait: %s", row.reference, error)
 
 
-def refund_due(*, most: int = 100) -> int:
-    """Sends due refunds and looks at sent ones, at most `most`; returns how many.
+def refund_due() -> int:
+    """Sends due refunds and looks at sent ones; returns how many.
 
     The provider makes one refund for one reference of ours, so a repeat sends no money twice. While an appeal may
     restore the order, its refund waits.
     """
-    # Those that the provider cannot take yet come later each time, so they do not block the others.
-    due = list(_due(timezone.now()).order_by("next_look_at")[:most])
-    bridge.run(_send(due))
-    return len(due)
+    return bridge.run(work_off([REFUNDS])).total()
 
 
-def _due(now: Any) -> "QuerySet[Refund]":
-    open_ones = Refund.objects.filter(state__in=[RefundState.DUE, RefundState.SENT], next_look_at__lte=now)
-    waits = Q(why=RefundReason.CANCELLED, attempt__reservation__in=Reservation.restorable())
-    return open_ones.exclude(waits).select_related("attempt")
+def _due(now: datetime) -> "QuerySet[Refund]":
+    open_ones = Refund.objects.filter(state__in=[RefundState.DUE, RefundState.SENT], waits=False)
+    return open_ones.filter(next_look_at__lte=now).select_related("attempt").order_by("next_look_at")
 
 
-async def _send(due: Iterable[Refund]) -> None:
-    answers = await asyncio.gather(*map(_ask, due))
-    if done := [(row, answer) for row, answer in zip(due, answers, strict=True)]:
-        await run_in_db_thread(_store, done)
+def _claim(attempt: int) -> list[Refund]:
+    """Takes the due refunds of one attempt, so that the sweep does not ask at the same time."""
+    now = timezone.now()
+    rows = list(_due(now).filter(attempt=attempt))
+    Refund.objects.filter(pk__in=[row.pk for row in rows]).update(next_look_at=now + LEASE)
+    return rows
 
 
-async def _ask(row: Refund) -> payments.RefundStanding | None:
+def refunds_to_look_at() -> "QuerySet[Refund]":
+    """Refunds that may have changed at the provider: sent ones, and confirmed ones that may still fail."""
+    asked = Refund.objects.filter(state__in=[RefundState.SENT, RefundState.CONFIRMED], transferred_by=None)
+    return asked.filter(made_at__gt=timezone.now() - MAY_FAIL_FOR).select_related("attempt")
+
+
+async def ask_about_refund(row: Refund) -> None:
+    """Asks the provider to send a refund, or how it stands, and stores the answer. Raises ProviderDown."""
     try:
-        return await ask_provider.refund(row)
-    except payments.ProviderDown as error:
-        log.warning("the refund %s has to wait: %s", row.reference, error)
-        return None
+        answer = await ask_provider.refund(row)
+    except payments.ProviderDown:
+        await _stored.ask((row, None))
+        raise
+    await _stored.ask((row, answer))
 
 
 @transaction.atomic
-def _store(answers: list[tuple[Refund, payments.RefundStanding | None]]) -> None:
+def _store(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> None:
     """Stores what the provider says about refunds, unless another process has settled them meanwhile."""
-    now, changed = timezone.now(), []
+    now = timezone.now()
     orders = _locked_orders({row.attempt.reservation_id for row, _ in answers})
-    still = (
-        Refund.objects.select_for_update(of=("self",))
-        .select_related("attempt")
-        .filter(pk__in=[row.pk for row, _ in answers], state__in=[RefundState.DUE, RefundState.SENT])
-    )
-    rows = still.order_by("pk").in_bulk()
+    ids = [row.pk for row, _ in answers]
+    still = Refund.objects.select_for_update(of=("self",)).select_related("attempt")
+    rows = still.filter(pk__in=ids, state__in=ASKED, waits=False).order_by("pk").in_bulk()
+    changed, moved = [], []
     for asked, answer in answers:
-        if row := rows.get(asked.pk):
-            was, row.attempt.reservation = row.state, orders[row.attempt.reservation_id]
-            _apply(row, answer, now)
-            row.save(update_fields=["state", "provider_id", "detail", "times", "next_look_at", "settled_at"])
-            changed += [row] if row.state != was else []
-    record([of_refund(row) for row in changed], now)
-    add_letters_of_refunds(changed, now)
+        row = rows.get(asked.pk)
+        if row is None or row.state != asked.state or not _apply(row, answer, now):
+            continue
+        row.attempt.reservation = orders[row.attempt.reservation_id]
+        changed.append(row)
+        moved += [row] if row.state != asked.state else []
+    names = ("id", "state", "provider_id", "detail", "times", "next_look_at", "settled_at")
+    if changed:
+        update(Refund, "id", {name: [getattr(row, name) for row in changed] for name in names})
+    record([of_refund(row) for row in moved], now)
+    add_letters_of_refunds(moved, now)
 
 
 def _locked_orders(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Reservation]:
@@ -91,37 +126,142 @@ def _locked_orders(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Reservation]:
     return Reservation.objects.select_for_update().order_by("pk").in_bulk(list(ids))
 
 
-def _apply(row: Refund, answer: payments.RefundStanding | None, now: Any) -> None:
+def _store_all(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> list[None]:
+    _store(answers)
+    return [None] * len(answers)
+
+
+_stored: Batcher[tuple[Refund, payments.RefundStanding | None], None] = Batcher("store-refunds", _store_all)
+REFUNDS = Kind(_due, "attempt__account", ask_about_refund, next_of=lambda _row, now: now + AGAIN)
+
+
+def _apply(row: Refund, answer: payments.RefundStanding | None, now: datetime) -> bool:
+    """Changes the refund to what the provider says. False if that changes nothing."""
+    word = answer.state if answer else "unknown"
+    if row.state == RefundState.CONFIRMED and word not in {"failed", "impossible"}:
+        return False
     row.times += row.state == RefundState.DUE
-    if answer is None or answer.state == "unknown":
+    if answer is None or word == "unknown":
+        # A sent refund of which the provider knows nothing is sent again, under the same reference.
+        row.state = RefundState.DUE if answer is not None else row.state
         row.next_look_at = now + min(AGAIN_MAX, AGAIN_MIN * 2 ** min(row.times, 12))
-        return
+        return True
     row.provider_id, row.detail = answer.provider_id or row.provider_id, answer.why[:200]
-    match answer.state:
+    match word:
         case "confirmed":
             row.state, row.settled_at, row.next_look_at = RefundState.CONFIRMED, now, None
         case "sent":
             row.state, row.next_look_at = RefundState.SENT, now + LOOK
         case _:
-            log.warning("the refund %s failed: %s", row.reference, answer.why)
-            row.state, row.next_look_at = RefundState.FAILED, now + PEOPLE
+            log.error("the refund %s of %s is %s: %s", row.reference, row.state, word, answer.why)
+            row.state = RefundState.FAILED if word == "failed" else RefundState.IMPOSSIBLE
+            row.settled_at, row.next_look_at = None, now + PEOPLE
+    return True
 
 
 @transaction.atomic
 def refund_again(*, reservation: uuid.UUID, by: Any = None) -> bool:
-    """Makes failed refunds due again. Returns False when none had failed."""
+    """Makes a new refund due in the place of each that failed. Returns False when none had failed.
+
+    It has a reference of its own, because a provider gives the old answer again for the old one.
+    """
     now = timezone.now()
     order = Reservation.objects.select_for_update(of=("self",)).select_related("sale").get(pk=reservation)
-    failed = Refund.objects.select_for_update(of=("self",)).select_related("attempt__reservation")
-    again = list(failed.filter(attempt__reservation=reservation, state=RefundState.FAILED).order_by("pk"))
+    failed = Refund.objects.filter(attempt__reservation=reservation, state=RefundState.FAILED)
+    again = []
+    for row in failed.select_related("attempt").order_by("pk"):
+        row.attempt.reservation = order
+        again.append(NewRefund(row.attempt, RefundReason(row.why), row.amount, row.refund_by))
     if not again:
         return False
-    for row in again:
-        row.state, row.next_look_at = RefundState.DUE, now
-        row.save(update_fields=["state", "next_look_at"])
-    record([of_refund(row) for row in again], now)
+    withdraw_refunds(failed, now)
+    add_refunds(again, now)
     Record.write("refund_again", by=by, sale=order.sale, subject=order)
     return True
+
+
+@transaction.atomic
+def send_before_appeal(*, refund: int, by: Any) -> bool:
+    """Lets a refund wait no longer for an appeal, because the provider soon refunds no more. False if it did not wait.
+
+    The appeal goes on. If the buyer wins it, they get the first unit of the next sale in place of the order.
+    """
+    row = _locked(refund)
+    if not row.waits:
+        return False
+    row.waits, row.next_look_at = False, timezone.now()
+    row.save(update_fields=["waits", "next_look_at"])
+    _record("refund_early", row, by)
+    return True
+
+
+@transaction.atomic
+def send_by_hand(*, refund: int, by: Any) -> bool:
+    """Notes that a failed refund is transferred by hand. False if it has not failed."""
+    row = _locked(refund)
+    if row.state != RefundState.FAILED:
+        return False
+    now = timezone.now()
+    row.state, row.next_look_at = RefundState.IMPOSSIBLE, now + PEOPLE
+    row.save(update_fields=["state", "next_look_at"])
+    record([of_refund(row)], now)
+    _record("refund_by_hand", row, by)
+    return True
+
+
+@transaction.atomic
+def transferred(*, refund: int, reference: str, by: Any) -> bool:
+    """Notes that a person has transferred the money by hand, with the bank's reference. A second person confirms it.
+
+    False if the refund does not wait for a transfer.
+    """
+    row = _locked(refund)
+    if row.state != RefundState.IMPOSSIBLE:
+        return False
+    row.state, row.provider_id, row.transferred_by = RefundState.TRANSFERRED, reference[:REFERENCE_MAX], by
+    now = timezone.now()
+    row.next_look_at = now + PEOPLE
+    row.save(update_fields=["state", "provider_id", "transferred_by", "next_look_at"])
+    record([of_refund(row)], now)
+    _record("transfer", row, by, reference=row.provider_id)
+    return True
+
+
+@transaction.atomic
+def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
+    """A second person has seen the transfer on the account statement, or it is not there: then it is made again.
+
+    False if no transfer waits. Refuses FORBIDDEN to the person who made the transfer.
+    """
+    row = _locked(refund)
+    if row.state != RefundState.TRANSFERRED:
+        return False
+    if row.transferred_by_id == by.pk:
+        raise Refused(Outcome.FORBIDDEN, "Another person has to confirm the transfer.")
+    now = timezone.now()
+    if arrived:
+        row.state, row.confirmed_by, row.settled_at, row.next_look_at = RefundState.CONFIRMED, by, now, None
+    else:
+        row.state, row.transferred_by, row.provider_id = RefundState.IMPOSSIBLE, None, ""
+        row.next_look_at = now + PEOPLE
+    fields = ["state", "confirmed_by", "settled_at", "next_look_at", "transferred_by", "provider_id"]
+    row.save(update_fields=fields)
+    record([of_refund(row)], now)
+    add_letters_of_refunds([row], now)
+    _record("confirm_transfer" if arrived else "reject_transfer", row, by)
+    return True
+
+
+def _locked(refund: int) -> Refund:
+    """The refund, locked after its reservation."""
+    _locked_orders(Refund.objects.filter(pk=refund).values_list("attempt__reservation", flat=True))
+    rows = Refund.objects.select_for_update(of=("self",)).select_related("attempt__reservation__sale")
+    return rows.get(pk=refund)
+
+
+def _record(what: str, row: Refund, by: Any, **facts: Any) -> None:
+    order = row.attempt.reservation
+    Record.write(what, by=by, sale=order.sale, subject=order, facts={"refund": row.reference, **facts})
 
 
 @transaction.atomic
@@ -144,7 +284,7 @@ def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, refer
         raise Refused(Outcome.NOT_FOUND, "There is no refund of yours with this reference.")
     if row.state == RefundState.CONFIRMED:
         return
-    if row.why == RefundReason.CANCELLED and Reservation.restorable().filter(pk=reservation).exists():
+    if row.waits:
         raise Refused(Outcome.NOT_CANCELLABLE, "An appeal may still restore the order: do not refund it yet.")
     row.state, row.provider_id, row.next_look_at, row.settled_at = (
         RefundState.CONFIRMED,
@@ -163,7 +303,7 @@ def send_mismatch_back(*, reservation: uuid.UUID, by: Any = None) -> bool:
     _locked_orders([reservation])
     found = PaymentAttempt.objects.select_for_update().filter(reservation=reservation, state=AttemptState.MISMATCH)
     unsent = (row for row in found.prefetch_related("refunds") if row.refund is None)
-    rows = [(row, RefundReason.MISMATCH, row.paid) for row in unsent if row.paid]
+    rows = [NewRefund(row, RefundReason.MISMATCH, row.paid, refund_by(row)) for row in unsent if row.paid]
     add_refunds(rows, timezone.now())
     if rows:
         order = Reservation.objects.select_related("sale").get(pk=reservation)

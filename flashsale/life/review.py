@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -17,7 +18,7 @@ from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.life import score
 from flashsale.life.advisory_lock import advisory_lock
-from flashsale.life.cancel import cancel_locked
+from flashsale.life.cancel import AT_ONCE, WORK_FOR_S, cancel_locked
 from flashsale.life.give_back import give_back
 from flashsale.life.sale_card import card_of
 from flashsale.models import Case, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, Sale
@@ -222,13 +223,18 @@ def approve(*, case: Case, by: Any) -> Case:
     return row
 
 
-def carry_out_due(*, most: int = 100) -> int:
+def carry_out_due() -> int:
     """Cancels the orders of approved cases whose time to undo is over; returns how many.
 
-    Safe to repeat and to run in parallel.
+    It works for about WORK_FOR_S at most. Safe to repeat and to run in parallel.
     """
-    due = Case.objects.filter(state=CaseState.APPROVED, due_at__lte=timezone.now()).order_by("due_at", "pk")[:most]
-    return sum(_carry_out(case) for case in due)
+    until, done = time.monotonic() + WORK_FOR_S, 0
+    due = Case.objects.filter(state=CaseState.APPROVED, due_at__lte=timezone.now()).order_by("due_at", "pk")
+    for case in due[:AT_ONCE]:
+        if time.monotonic() > until:
+            break
+        done += _carry_out(case)
+    return done
 
 
 def _carry_out(case: Case) -> bool:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -16,6 +16,7 @@ from flashsale.books.reservations import lock_sale
 from flashsale.life.enter import digester
 from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.rebuild import rebuild
+from flashsale.life.refund_window import methods_with_short_windows
 from flashsale.life.sale_card import card_of
 from flashsale.life.sale_control import create_units, times_of
 from flashsale.life.status import BYTES_MAX, bytes_at_most
@@ -196,6 +197,19 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     if not sale.campaign.axes.filter(hard=True, checked_at="enter").exists():
         problems.append(_("The campaign needs a hard axis that is checked when entering."))
     return problems
+
+
+def warnings_of(*, sale: Sale) -> list[str]:
+    """What an admin should know before publishing, as texts. None of it keeps the draft from being published."""
+    text = _(
+        "Refunds by %(method)s are possible for %(days)d days. A buyer may appeal for %(hours)d hours, and the appeal "
+        "must be decided a day before the refund ends. Shorten the time to appeal, or decide appeals early."
+    )
+    hours = sale.campaign.appeal_s // 3600
+    return [
+        text % {"method": method.name, "days": (method.refund_within or timedelta()).days, "hours": hours}
+        for method in methods_with_short_windows(sale.campaign)
+    ]
 
 
 def _status_problems(sale: Sale) -> list[str]:

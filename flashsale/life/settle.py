@@ -49,7 +49,7 @@ from flashsale.books.batcher import Batcher
 from flashsale.books.events import NewEvent, of_order, of_payment, record
 from flashsale.books.letters import HELD_WAITS, NewLetter, add_letters
 from flashsale.books.orders import OrderedUnit, Place
-from flashsale.books.refunds import add_refunds, withdraw_refunds
+from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
 from flashsale.books.reservations import RefusedByBooks, advance_units, claim_slots, lock_sale
 from flashsale.books.rows import update
 from flashsale.gate import scripts
@@ -60,6 +60,7 @@ from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.forget_contacts import waits_for_letter
 from flashsale.life.held_request import request_to_retake
 from flashsale.life.judge_standing import Change, is_late, judge_standing, take_money
+from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
 from flashsale.life.tell_gate import tell_gate
 from flashsale.models import Contact, LimitSlot, Notice, PaymentAttempt, Refund, Reservation, Trait
@@ -248,6 +249,7 @@ def _write(
         "fee",
         "instructions",
         "paid",
+        "paid_currency",
         "turn_at",
         "next_look_at",
         "settled_at",
@@ -256,7 +258,8 @@ def _write(
     _forget_buyers([change for change in changes if change.drops], places)
     record([event for change in changes for event in _events(change)], now)
     add_letters([letter for change in changes for letter in _letters(change, places)], now)
-    add_refunds([(change.attempt, why, amount) for change in changes for why, amount in change.refunds], now)
+    owed = [(change.attempt, why, amount) for change in changes for why, amount in change.refunds]
+    add_refunds([NewRefund(attempt, why, amount, refund_by(attempt)) for attempt, why, amount in owed], now)
     reversed_ones = [change.attempt.pk for change in changes if change.attempt.state == AttemptState.REVERSED]
     if reversed_ones:
         withdraw_refunds(Refund.objects.filter(attempt__in=reversed_ones), now)

@@ -14,8 +14,8 @@ from flashsale.rules import polling
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Phase, SaleState, sale_phase
 
-# Each process reads a line from Redis twice a second at most, however many requests come.
-FRESH_S = 0.5
+# Each process reads a line from Redis four times a second at most, however many requests come.
+FRESH_S = 0.25
 SOON_MS = 60_000
 # All waiting shoppers fetch it every few seconds. With its headers it fits into one network packet.
 BYTES_MAX = 1024

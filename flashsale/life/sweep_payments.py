@@ -1,63 +1,77 @@
-"""Sweep: attempts to pay without an answer are looked at when that is due, or end with their holds."""
+"""Sweep: all that waits for payment providers is done when its date has come, the most urgent first.
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+Each kind of work can also be done alone. The order is: notifications, holds that have ended, attempts whose time is
+over, refunds, and the rest of the looks.
+"""
 
-from django.db import Error
-from django.utils import timezone
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from flashsale.gate import bridge
-from flashsale.gate.client import GateDown
 from flashsale.life import ask_provider
+from flashsale.life.inbox import NOTICES
 from flashsale.life.next_look import next_look
+from flashsale.life.provider_lanes import Kind, Result, work_off
+from flashsale.life.refund import REFUNDS
 from flashsale.life.settle import settle
 from flashsale.models import PaymentAttempt
-from flashsale.providers import payments
-from flashsale.rules.outcomes import Refused
-from flashsale.rules.states import OPEN_ATTEMPTS, ReservationState, StandingState
+from flashsale.rules.states import ENDED_UNPAID, OPEN_ATTEMPTS, ReservationState, StandingState
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+LIVE = [ReservationState.HELD, ReservationState.CONFIRMED]
 
 
-def settle_ended_holds(*, most: int = 100) -> int:
+def work_off_all() -> int:
+    """Does all that is due at the payment providers; returns how many rows were asked about."""
+    return bridge.run(work_off(KINDS)).total()
+
+
+def settle_ended_holds() -> int:
     """Ends attempts under way whose holds have ended; returns how many are settled.
 
     Each is closed at the provider first, so that no more money comes for it.
     """
-    left = PaymentAttempt.objects.filter(state__in=OPEN_ATTEMPTS).exclude(
-        reservation__state__in=[ReservationState.HELD, ReservationState.CONFIRMED]
-    )
-    # Attempts that cannot be settled yet come up at every run. A random order keeps them from blocking the others.
-    return bridge.run(_settle_all(list(left.order_by("?")[:most]), ask_provider.close))
+    return bridge.run(work_off([ENDED_HOLDS]))[Result.DONE]
 
 
-def look_due(*, most: int = 100) -> int:
+def look_due() -> int:
     """Asks the providers about the attempts that are due for a look; returns how many."""
-    now = timezone.now()
-    due = list(PaymentAttempt.objects.filter(next_look_at__lte=now).order_by("next_look_at")[:most])
-    for attempt in due:
-        # First, so that an attempt about which nothing can be learned does not come up at every run.
-        PaymentAttempt.objects.filter(pk=attempt.pk, next_look_at=attempt.next_look_at).update(
-            next_look_at=next_look(attempt, now)
-        )
-    bridge.run(_settle_all(due, ask_provider.look))
-    return len(due)
+    return bridge.run(work_off([DEADLINES, LOOKS])).total()
 
 
-async def _settle_all(
-    attempts: Sequence[PaymentAttempt], ask: Callable[[PaymentAttempt], Awaitable[payments.Standing]]
-) -> int:
-    """Settles what the providers say about these attempts, many in one commit; returns how many are settled."""
-    return sum(await asyncio.gather(*(_settle(attempt, ask) for attempt in attempts)))
+def _due(now: datetime) -> "QuerySet[PaymentAttempt]":
+    # Those with money about which people decide have a date, too, but the provider has nothing to say about it.
+    asked = PaymentAttempt.objects.filter(state__in=OPEN_ATTEMPTS + ENDED_UNPAID)
+    return asked.filter(next_look_at__lte=now).order_by("next_look_at")
 
 
-async def _settle(attempt: PaymentAttempt, ask: Callable[[PaymentAttempt], Awaitable[payments.Standing]]) -> bool:
-    try:
-        standing = await ask(attempt)
-        if standing.state is not StandingState.UNKNOWN:
-            await settle(reference=attempt.reference, standing=standing)
-    except (payments.ProviderDown, GateDown, Refused, Error) as error:
-        log.warning("could not settle %s yet: %s", attempt.reference, error)
-        return False
-    return True
+def _ended(now: datetime) -> "QuerySet[PaymentAttempt]":
+    return _due(now).filter(state__in=OPEN_ATTEMPTS).exclude(reservation__state__in=LIVE)
+
+
+def _over(now: datetime) -> "QuerySet[PaymentAttempt]":
+    return _due(now).filter(state__in=OPEN_ATTEMPTS, reservation__state__in=LIVE, expires_at__lte=now)
+
+
+def _rest(now: datetime) -> "QuerySet[PaymentAttempt]":
+    open_ones = _due(now).filter(state__in=OPEN_ATTEMPTS)
+    return _due(now).exclude(pk__in=open_ones.exclude(reservation__state__in=LIVE).order_by().values("pk"))
+
+
+async def _close(attempt: PaymentAttempt) -> None:
+    standing = await ask_provider.close(attempt)
+    await settle(reference=attempt.reference, standing=standing)
+
+
+async def _look(attempt: PaymentAttempt) -> None:
+    standing = await ask_provider.look(attempt)
+    if standing.state is not StandingState.UNKNOWN:
+        await settle(reference=attempt.reference, standing=standing)
+
+
+ENDED_HOLDS = Kind(_ended, "account", _close, next_look)
+DEADLINES = Kind(_over, "account", _look, next_look)
+LOOKS = Kind(_rest, "account", _look, next_look)
+KINDS = (NOTICES, ENDED_HOLDS, DEADLINES, REFUNDS, LOOKS)

@@ -9,6 +9,7 @@ its opening comes, when a shopper uses it, and when an admin decides about it.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -18,7 +19,7 @@ from flashsale.gate import bridge, due_sales, refusal_counts, sale_cards, script
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire, failed_tries, send_codes
+from flashsale.life import expire, failed_tries, inbox, send_codes
 from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
 from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
@@ -65,13 +66,14 @@ async def tick_sale(*, card: SaleCard) -> int:
     """
     held, changing = 0, False
     for line in card.lines:
+        asked_at = time.monotonic()
         answer = await scripts.survey(card, line)
         if isinstance(answer, Outcome):
             # This Redis server does not know the sale, because it was restarted or replaced: load it from PostgreSQL.
             await rebuild_campaign(card=card)
             return 0
         figures = answer
-        await renew_clock_lease(card=card, figures=figures)
+        await renew_clock_lease(card=card, figures=figures, asked_at=asked_at)
         await extend_block(card=card, line=line, figures=figures)
         changing |= await back_up_crowd(card=card, line=line, figures=figures)
         if figures.wall >= card.opens_at and not figures.seed:
@@ -216,6 +218,7 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
             (FIND_MISSING_S, rebuild_after_loss),
             (MEND_LOOK_S, mend_if_due),
             (LOOK_S, expire_in_books),
+            (TICK_S, inbox.read_hinted),
         ):
             tasks.create_task(_every(seconds, work, stop))
 

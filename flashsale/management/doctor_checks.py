@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -22,12 +23,15 @@ from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.management.database_roles import dangers
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
-from flashsale.providers import messages
+from flashsale.providers import messages, payments
 from flashsale.providers.messages import http
+from flashsale.providers.payments import account_settings
 
 FREE_MB = 500
 # People do not notice a smaller difference. Clocks that NTP sets differ by less.
 CLOCK_DIFFERENCE_MAX_MS = 500
+# Providers judge deadlines and signatures by their own clocks; the guard of a method is two minutes.
+PROVIDER_CLOCK_MAX = timedelta(seconds=30)
 PYTHON = (3, 11)
 SQLITE = (3, 35)
 
@@ -45,7 +49,7 @@ class Check:
 
 def run_checks() -> list[Check]:
     """Runs all checks. They change nothing."""
-    return [check() for check in _CHECKS]
+    return [*(check() for check in _CHECKS), *_payments()]
 
 
 def _python() -> Check:
@@ -240,6 +244,40 @@ def _postgresql_ms() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp()) * 1000")
         return int(cursor.fetchone()[0])
+
+
+def _payments() -> list[Check]:
+    """One check for each payment account: its keys, its host, its clock, and whether it can reach us."""
+    return [_payment_account(account) for account in payments.configured.values()]
+
+
+def _payment_account(account: payments.PaymentProvider) -> Check:
+    name, expected = f"payments: {account.account}", "keys that are taken, live hosts, a clock that agrees"
+    before = datetime.now(UTC)
+    try:
+        checked = bridge.run(account.check())
+    except payments.ProviderDown as error:
+        checked = payments.Checked("", [f"does not answer: {str(error) or type(error).__name__}"])
+    after = datetime.now(UTC)
+    problems, fixes = [*checked.problems], []
+    if problems:
+        fixes.append("check FLASHSALE_PAYMENT_KEYS and FLASHSALE_PAYMENT_HOSTS (docs/payments.md)")
+    if checked.clock:
+        # The provider's clock has whole seconds, and the answer may be as old as the call was long.
+        off = max(before - checked.clock - timedelta(seconds=1), checked.clock - after, timedelta(0))
+        if off > PROVIDER_CLOCK_MAX:
+            problems.append(f"its clock differs by {off.total_seconds():.0f} s")
+            fixes.append("timedatectl set-ntp true")
+    if settings.FLASHSALE_SIGNS_OF_PRODUCTION:
+        address = account_settings.notification_address(account.account)
+        if not account_settings.is_public(address):
+            problems.append(f"it cannot reach {address}")
+            fixes.append("set FLASHSALE_URL to the https address of the site, on port 443")
+        if account_settings.mode_of(account.account) == "sandbox":
+            problems.append("a sandbox takes no money")
+            fixes.append(f"remove {account.account}:sandbox from FLASHSALE_PAYMENT_HOSTS")
+    found = "; ".join(filter(None, [checked.where, *problems]))
+    return Check(name, not problems, found, expected, "; ".join(fixes))
 
 
 def _sqlite() -> Check:

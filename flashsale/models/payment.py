@@ -6,6 +6,7 @@ The drawing of the states of an attempt is in life/settle.py.
 import secrets
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,7 @@ from flashsale.rules.states import (
     ENDED_UNPAID,
     MONEY_CAME,
     OPEN_ATTEMPTS,
+    UNPAID_REFUNDS,
     AttemptState,
     PaymentState,
     RefundReason,
@@ -32,6 +34,8 @@ _REFUND_WORDS = {
     RefundState.SENT: PaymentState.REFUND_DUE,
     RefundState.CONFIRMED: PaymentState.REFUNDED,
     RefundState.FAILED: PaymentState.REFUND_FAILED,
+    RefundState.IMPOSSIBLE: PaymentState.REFUND_DUE,
+    RefundState.TRANSFERRED: PaymentState.REFUND_DUE,
 }
 
 
@@ -46,9 +50,9 @@ def new_reference(number: int, *, kind: str = "fs") -> str:
 class PaymentAttempt(models.Model):
     """One attempt to pay for a reservation, under a reference of ours. It is committed before the provider is called.
 
-    `amount` is what we ask, in whole units of the currency; `paid` is what came. `next_look_at` is when to ask the
-    provider again. `instructions` are what the buyer needs to pay (see providers/payments/base.py); they are deleted
-    when the attempt ends.
+    `amount` is what we ask, in whole units of the currency; `paid` is what came, in `paid_currency` ("" for the same).
+    `next_look_at` is when to ask the provider again. `instructions` are what the buyer needs to pay (see
+    providers/payments/base.py); they are deleted when the attempt ends.
     """
 
     reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="attempts")
@@ -63,6 +67,7 @@ class PaymentAttempt(models.Model):
     provider_id = models.CharField(_("provider's id"), max_length=120, default="", blank=True)
     instructions = models.JSONField(_("instructions"), null=True)
     paid = models.DecimalField(_("paid"), max_digits=20, decimal_places=2, null=True)
+    paid_currency = models.CharField(_("currency that came"), max_length=3, default="", db_default="", blank=True)
     fee = models.DecimalField(_("fee"), max_digits=20, decimal_places=2, null=True)
     # When the provider may be called, for an attempt that waits because the provider takes no more calls now.
     turn_at = models.DateTimeField(_("turn"), null=True)
@@ -152,7 +157,9 @@ class Refund(models.Model):
     """Money that goes back: a request under a reference of ours, until the provider confirms it.
 
     `times` says how often it was sent. `next_look_at` is when the next step is due: to send it, or to ask the provider;
-    for a failed one it is when a person must have seen to it.
+    for one that waits for people it is when a person must have seen to it. `refund_by` is until when the provider sends
+    the money back, None for ever. `waits` is true while an appeal may restore the order: then nothing is sent. By hand,
+    one person transfers the money (`transferred_by`), and another one confirms that (`confirmed_by`).
     """
 
     attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, related_name="refunds", verbose_name=_("attempt"))
@@ -163,9 +170,17 @@ class Refund(models.Model):
     provider_id = models.CharField(_("provider's id"), max_length=120, default="", blank=True)
     detail = models.CharField(_("detail"), max_length=200, default="", blank=True)
     next_look_at = models.DateTimeField(_("next look"), null=True)
+    refund_by = models.DateTimeField(_("possible until"), null=True)
+    waits = models.BooleanField(_("waits for the appeal"), default=False)
     times = models.PositiveIntegerField(_("times sent"), default=0)
     made_at = models.DateTimeField(_("made"))
     settled_at = models.DateTimeField(_("settled"), null=True)
+    transferred_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("transferred by")
+    )
+    confirmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed by")
+    )
 
     class Meta:
         verbose_name = _("refund")
@@ -173,22 +188,30 @@ class Refund(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["attempt", "why"],
-                condition=~Q(state=RefundState.WITHDRAWN),
+                # Too much money may come again after what came before was sent back.
+                condition=~Q(state=RefundState.WITHDRAWN)
+                & (~Q(why=RefundReason.OVERPAID) | Q(state=RefundState.DUE, times=0)),
                 name="one_refund_per_attempt_and_reason",
             ),
             models.CheckConstraint(condition=Q(amount__gt=0), name="refund_of_something"),
             models.CheckConstraint(
-                condition=Q(
-                    state__in=[RefundState.DUE, RefundState.SENT, RefundState.FAILED],
-                    next_look_at__isnull=False,
-                    settled_at=None,
-                )
+                condition=Q(state__in=UNPAID_REFUNDS, next_look_at__isnull=False, settled_at=None)
                 | Q(
                     state__in=[RefundState.CONFIRMED, RefundState.WITHDRAWN],
                     next_look_at=None,
                     settled_at__isnull=False,
                 ),
                 name="refund_state_with_times",
+            ),
+            models.CheckConstraint(condition=Q(waits=False) | Q(state=RefundState.DUE), name="only_a_due_refund_waits"),
+            models.CheckConstraint(
+                condition=Q(confirmed_by=None)
+                | Q(state=RefundState.CONFIRMED, transferred_by__isnull=False) & ~Q(confirmed_by=F("transferred_by")),
+                name="two_people_transfer",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=RefundState.TRANSFERRED) | Q(transferred_by__isnull=False, provider_id__gt=""),
+                name="a_transfer_with_its_person",
             ),
         ]
         indexes = [
@@ -208,13 +231,20 @@ class Inbox(models.Model):
     hash = models.CharField(_("hash"), max_length=64, unique=True)
     reference = models.CharField(_("reference"), max_length=80, default="", blank=True)
     seen_at = models.DateTimeField(_("seen"))
+    next_look_at = models.DateTimeField(_("next look"), null=True)
     done_at = models.DateTimeField(_("done"), null=True)
     result = models.CharField(_("result"), max_length=200, default="", blank=True)
 
     class Meta:
         verbose_name = _("notification of a provider")
         verbose_name_plural = _("notifications of providers")
-        indexes = [models.Index(fields=["seen_at"], condition=Q(done_at=None), name="inbox_to_read")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(done_at=None, next_look_at__isnull=False) | Q(done_at__isnull=False, next_look_at=None),
+                name="notification_with_its_next_look",
+            )
+        ]
+        indexes = [models.Index(fields=["next_look_at"], condition=Q(done_at=None), name="notifications_to_read")]
 
     def __str__(self) -> str:
         return f"{self.account} {self.hash[:8]}"

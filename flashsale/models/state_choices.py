@@ -38,6 +38,8 @@ STATE_LABELS: dict[str, Promise] = {
     "mismatch": _("another amount came"),
     "reversed": _("the provider took the money back"),
     "overpaid": _("too much was paid"),
+    "impossible": _("the provider cannot send it back"),
+    "transferred": _("transferred by hand, not confirmed yet"),
     "withdrawn": _("withdrawn"),
     "pending": _("pending"),
     "paid": _("paid"),

@@ -35,6 +35,8 @@ class EventType(StrEnum):
     REFUND_SENT = "refund.sent"
     REFUND_CONFIRMED = "refund.confirmed"
     REFUND_FAILED = "refund.failed"
+    REFUND_IMPOSSIBLE = "refund.impossible"
+    REFUND_TRANSFERRED = "refund.transferred"
     REFUND_WITHDRAWN = "refund.withdrawn"
     CASE_OPENED = "case.opened"
     CASE_DECIDED = "case.decided"

@@ -16,7 +16,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 SOONEST_MS, LATEST_MS = 500, 60_000
-# A status document may be this old when it arrives: half a second in a door and a second in a cache.
+# A status document may be this old when it arrives: a quarter of a second in a door, a second in a cache, and the rest
+# on its way.
 STALE_MS = 1500
 # A wave calls as many people as the rate allows in a second, at most.
 BURST_MS = 1000

@@ -120,15 +120,24 @@ class StandingState(StrEnum):
 class RefundState(StrEnum):
     """The state of money on its way back: due → sent → confirmed.
 
-    `failed`: the provider refuses it, and a person makes it due again. `withdrawn`: it was never sent, because an
-    appeal restored the order.
+    `failed`: the provider refuses it, and a person makes it due again, also after it was confirmed. `impossible`: the
+    provider can never send it, so a person transfers it by hand. `transferred`: a second person has to confirm the
+    transfer. `withdrawn`: it is not owed any more, or another refund stands in the place of one that failed.
     """
 
     DUE = "due"
     SENT = "sent"
     CONFIRMED = "confirmed"
     FAILED = "failed"
+    IMPOSSIBLE = "impossible"
+    TRANSFERRED = "transferred"
     WITHDRAWN = "withdrawn"
+
+
+# The money of these is not with the buyer yet.
+UNPAID_REFUNDS = (
+    RefundState.DUE, RefundState.SENT, RefundState.FAILED, RefundState.IMPOSSIBLE, RefundState.TRANSFERRED,
+)  # fmt: skip
 
 
 class RefundReason(StrEnum):

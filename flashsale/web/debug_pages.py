@@ -81,8 +81,11 @@ def _secret_texts() -> tuple[str, ...]:
     passwords = [settings.EMAIL_HOST_PASSWORD, *(config.get("PASSWORD") for config in settings.DATABASES.values())]
     passwords += [unquote(urlsplit(url).password or "") for url in urls]
     keys = (settings.FLASHSALE_PEPPER, settings.FLASHSALE_CONTACT_KEY, settings.FLASHSALE_RECEIPT_KEY)
+    provider_keys = [key for keys in settings.FLASHSALE_PAYMENT_KEYS.values() for key in keys]
+    # Providers get a key as the user of HTTP's Basic scheme.
+    provider_keys += [b64encode(f"{key}:".encode()).decode() for key in provider_keys]
     service = getattr(settings, "ANYMAIL", {}).values()
-    texts = (settings.SECRET_KEY, *_code_keys(), *passwords, *service)
+    texts = (settings.SECRET_KEY, *_code_keys(), *passwords, *provider_keys, *service)
     return _forms((*keys, *settings.FLASHSALE_TOKEN_KEYS.values()), tuple(str(text or "") for text in texts))
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from django.db.models import F
 
-from flashsale.gate import bridge, sale_cards, scripts
+from flashsale.gate import bridge, due_sales, sale_cards, scripts
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life import draw, index_blocks, places, schedule
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.models import Allocation, Campaign, Channel, PartnerKey, Sale
-from flashsale.models.sale import ms
+from flashsale.models.sale import ms as to_ms
 from flashsale.rules.identity import DIGEST_BYTES, Axis
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.tokens import Place
@@ -115,14 +115,21 @@ async def extend(card: SaleCard, line: LineCard, people: int) -> None:
 
 
 async def open_now(card: SaleCard) -> SaleCard:
-    """Moves the opening to now, in PostgreSQL and in Redis, and draws all lines. Returns the new sale card."""
-    moved = datetime.now(UTC)
-    revision = await run_in_db_thread(_move_opening, card.sale, moved)
-    await scripts.apply_decision(card, revision=revision, opens=ms(moved))
-    card = replace(card, opens_at=ms(moved))
-    await sale_cards.store_card(card)
+    """Moves the opening to now, and draws all lines. Returns the new sale card."""
+    card = await open_in(card, ms=0)
     if not await draw.draw(card=card):
         raise FixtureError("the sale was not drawn")
+    return card
+
+
+async def open_in(card: SaleCard, *, ms: int) -> SaleCard:
+    """Moves the opening to `ms` from now, in PostgreSQL and in Redis. Returns the new sale card."""
+    moved = datetime.now(UTC) + timedelta(milliseconds=ms)
+    revision = await run_in_db_thread(_move_opening, card.sale, moved)
+    await scripts.apply_decision(card, revision=revision, opens=to_ms(moved))
+    card = replace(card, opens_at=to_ms(moved))
+    await sale_cards.store_card(card)
+    await due_sales.look_within(card.code, ms=0)
     return card
 
 

@@ -1,8 +1,9 @@
 """A load generator: `python -m simulation.bench.load`, a separate process that sends prepared requests.
 
-Each connection sends its next request when it has the answer to the last one. With a rate, requests are sent at fixed
-times instead, and the latency of each counts from its time. The process prints one JSON object. It does not need
-Django, sends only to the loopback address, and ends after the last request or when the time is over.
+Each connection sends its next request when it has the answer to the last one. With a rate, a request also waits until
+it is due, and its latency counts from then, so that a slow server does not hide behind clients that wait for it. The
+process prints one JSON object. It does not need Django, sends only to the loopback address, and ends after the last
+request or when the time is over.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ SIZE = struct.Struct(">I")
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 LAST_CHUNK = b"0\r\n\r\n"
 SECONDS_MAX = 30.0
+CONNECTIONS_MAX = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,12 @@ class LoadResult:
 
 
 def send(
-    *,
-    port: int,
-    requests: Sequence[bytes],
-    seconds: float,
-    connections: int = 32,
-    keep: bool = False,
-    rate: float = 0,
+    *, port: int, requests: Sequence[bytes], seconds: float, connections: int = 32, keep: bool = False, rate: float = 0
 ) -> LoadResult:
     """Sends requests from a separate process: each once; a single request repeatedly until the time is over.
 
-    With `keep`, the result has the bodies of the answers, by the position of their request. `rate` is the number of
-    requests a second; 0: as fast as the answers come.
+    With `keep`, the result has the bodies of the answers, by the position of their request. `rate` is how many requests
+    are due in a second; 0: as many as the connections can send.
     """
     with (
         tempfile.NamedTemporaryFile(prefix="flashsale-requests-") as file,
@@ -115,41 +111,20 @@ class Crowd:
         self._requests = enumerate(itertools.repeat(requests[0]) if len(requests) == 1 else requests)
         self._ends = self.began + seconds
         self._keep = keep
-        self._rate = rate
-        self._sent = 0
-        # With a rate only: connections without a request, and requests without a connection.
-        self._free: list[Connection] = []
-        self._late: deque[tuple[int, bytes, float]] = deque()
+        self._gap_s = 1 / rate if rate else 0.0
 
-    def serve(self, connection: "Connection") -> None:
-        """Gives a connection its next request. Closes it when the time is over or all requests are sent."""
-        if not self._rate:
-            request = self._next()
-            if request is None:
-                connection.close()
-            else:
-                connection.send(*request, time.perf_counter())
-        elif self._late:
-            connection.send(*self._late.popleft())
-        else:
-            self._free.append(connection)
+    @property
+    def is_paced(self) -> bool:
+        """Whether requests are due at a rate."""
+        return self._gap_s > 0
 
-    def _next(self) -> tuple[int, bytes] | None:
+    def due(self, number: int) -> float:
+        """When the request at this position is due (time.perf_counter); the past without a rate."""
+        return self.began + number * self._gap_s
+
+    def next(self) -> tuple[int, bytes] | None:
+        """The next request and its position; None when the time is over or all requests are sent."""
         return next(self._requests, None) if time.perf_counter() < self._ends else None
-
-    async def keep_pace(self) -> None:
-        """Sends the requests at their times, then closes all connections."""
-        while (request := self._next()) is not None:
-            due, self._sent = self.began + request[0] / self._rate, self._sent + 1
-            await asyncio.sleep(due - time.perf_counter())
-            if self._free:
-                self._free.pop().send(*request, due)
-            else:
-                self._late.append((*request, due))
-        while self.answers.total() < self._sent and time.perf_counter() < self._ends + 10:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        for connection in self._free:
-            connection.close()
 
     def record(self, number: int, answer: bytes, seconds: float) -> None:
         """Records a complete answer."""
@@ -167,45 +142,50 @@ class Connection(asyncio.Protocol):
         self._crowd = crowd
         self._received = b""
         self._number = 0
-        self._due = 0.0
+        self._sent_at = 0.0
         self._link = asyncio.Transport()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asks for the first request."""
+        """Sends the first request."""
         self._link = cast("asyncio.Transport", transport)
-        self._crowd.serve(self)
+        self._send_next()
 
-    def send(self, number: int, request: bytes, due: float) -> None:
-        """Sends a request. Its latency counts from `due` (time.perf_counter)."""
-        self._number, self._due = number, due
+    def _send_next(self) -> None:
+        next_request = self._crowd.next()
+        if next_request is None:
+            self._sent_at = 0.0
+            self._link.close()
+            return
+        self._number, request = next_request
+        now, due = time.perf_counter(), self._crowd.due(self._number)
+        if due > now:
+            asyncio.get_running_loop().call_later(due - now, self._send, request, due)
+        else:
+            self._send(request, due if self._crowd.is_paced else now)
+
+    def _send(self, request: bytes, from_s: float) -> None:
+        self._sent_at = from_s
         self._link.write(request)
 
-    def close(self) -> None:
-        """Ends the connection."""
-        self._link.close()
-
     def data_received(self, data: bytes) -> None:
-        """Records an answer when it is complete, and asks for the next request."""
+        """Records an answer when it is complete, and sends the next request."""
         self._received += data
         if not _is_complete(self._received):
             return
-        self._crowd.record(self._number, self._received, time.perf_counter() - self._due)
-        self._received, self._due = b"", 0.0
-        self._crowd.serve(self)
+        self._crowd.record(self._number, self._received, time.perf_counter() - self._sent_at)
+        self._received = b""
+        self._send_next()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         """Counts status 0 if the connection ends before the answer is complete."""
-        if self._due:
+        if self._sent_at:
             self._crowd.answers[0] += 1
         self.gone.set_result(None)
 
 
-async def _visit(port: int, connections: int, crowd: Crowd, *, paced: bool) -> None:
+async def _visit(port: int, connections: int, crowd: Crowd) -> None:
     loop = asyncio.get_running_loop()
     made = [await loop.create_connection(lambda: Connection(crowd), HOST, port) for _ in range(connections)]
-    if paced:
-        crowd.began = time.perf_counter()
-        await crowd.keep_pace()
     await asyncio.wait_for(asyncio.gather(*(visitor.gone for _, visitor in made)), SECONDS_MAX + 10)
 
 
@@ -213,16 +193,16 @@ def main() -> None:
     """Sends the requests in the file and prints the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
-    parser.add_argument("connections", type=int, choices=range(1, 1025), metavar="connections")
+    parser.add_argument("connections", type=int, choices=range(1, CONNECTIONS_MAX + 1), metavar="connections")
     parser.add_argument("seconds", type=float)
     parser.add_argument("requests", type=Path)
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--rate", type=float, default=0.0)
     arguments = parser.parse_args()
     requests = _read(arguments.requests)
     crowd = Crowd(requests, min(arguments.seconds, SECONDS_MAX), keep=arguments.keep is not None, rate=arguments.rate)
     before = time.process_time()
-    uvloop.run(_visit(arguments.port, arguments.connections, crowd, paced=arguments.rate > 0))
+    uvloop.run(_visit(arguments.port, arguments.connections, crowd))
     seconds, times = time.perf_counter() - crowd.began, sorted(crowd.times) or [0.0]
     result = {"answers": crowd.answers, "seconds": seconds, "cpu_s": time.process_time() - before}
     result |= {f"p{percent}": times[len(times) * percent // 100] * 1000 for percent in (50, 95, 99)}

@@ -18,7 +18,7 @@ class Provider:
     async def begin(self, _asked: Any) -> Any:
         raise ProviderDown
 
-    look = close = refund = look_refund = begin
+    look = close = refund = look_refund = check = begin
 
     def believe(self, _body: bytes, _headers: Any) -> Any:
         raise ValueError

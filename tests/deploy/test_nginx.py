@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import socket
 import sys
 import threading
@@ -21,10 +20,12 @@ from django.core.management import call_command
 from pytest_django import DjangoDbBlocker
 
 from flashsale.models import Sale
+from flashsale.rules import polling
 from flashsale.web.hot.door import METHODS
+from simulation.nginx_server import find_program, serving
 from simulation.processes import Process, free_port, wait_http
 from tests import servers
-from tests.deploy.edge import Edge, serving
+from tests.deploy.edge import Edge
 from tests.factories import identity, lobby_sale
 from tests.web.partner import key_of
 
@@ -38,7 +39,7 @@ PER_LINE_AND_S = 2
 @pytest.fixture(scope="module")
 def nginx() -> str:
     """The path of the machine's nginx. Without one, the tests are skipped."""
-    found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    found = find_program()
     if not found:
         pytest.skip("no nginx")
     return found
@@ -112,6 +113,18 @@ def test_sixty_four_clients_cost_the_door_what_one_costs(edge: Edge) -> None:
     assert all(1 < times <= POLLING_S * PER_LINE_AND_S for times in asked.values()), asked
 
 
+@pytest.mark.slow
+def test_no_status_is_older_than_people_who_poll_by_distance_rely_on(edge: Edge) -> None:
+    ages, until = [], time.monotonic() + POLLING_S
+    while time.monotonic() < until:
+        made_ms = json.loads(edge.ask("GET", edge.path()).body)["now"]
+        ages.append(time.time() * 1000 - made_ms)
+        time.sleep(0.02)
+    assert len(ages) > 10 * POLLING_S
+    assert max(ages) <= polling.STALE_MS
+    assert edge.passed_on(edge.path()) <= POLLING_S * PER_LINE_AND_S
+
+
 @pytest.mark.skipif("sys.platform != 'linux'", reason="not Linux: the scheduling policy of threads")
 def test_no_thread_of_a_door_takes_the_core_from_another_that_works(granian: tuple[Process, int]) -> None:
     keeper = Path(f"/proc/{granian[0].pid}/task")
@@ -126,7 +139,7 @@ def test_what_was_seen_before_is_answered_without_a_body(edge: Edge) -> None:
     again = edge.ask("GET", edge.path(), if_none_match=first.headers["etag"])
     assert (first.status, again.status, again.body) == (200, 304, b"")
     assert again.headers["etag"] == first.headers["etag"]
-    assert first.headers["cache-control"] == again.headers["cache-control"] == "public, max-age=1"
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "public, max-age=0, s-maxage=1"
     assert edge.ask("GET", edge.path(), if_none_match='W/"another"').status == 200
     head = edge.ask("HEAD", edge.path())
     assert (head.status, head.body) == (200, b"")

@@ -3,19 +3,21 @@
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 import redis
 from django.db import connection, models
+from django.utils import timezone
 
 from flashsale.gate import bridge, client, inspect, scripts
 from flashsale.gate.client import GateDown, gate
 from flashsale.life import audit, audit_events, expire, inbox, tick
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.crash_points import CRASH_POINTS
-from flashsale.models import DemoCharge, LimitSlot, PaymentAttempt, Refund, Reservation, Sale, Unit
+from flashsale.models import DemoCharge, Inbox, LimitSlot, PaymentAttempt, Refund, Reservation, Sale, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
@@ -112,9 +114,16 @@ def nth(reservation: UUID, number: int) -> str:
 def told(reference: str) -> str:
     """The bank sends a notification about a reference. Returns the state of the payment after it."""
     body, headers = payments.DemoProvider().signed_callback(reference=reference)
-    inbox.receive(account="demo", body=body, headers=headers)
-    inbox.read_inbox(references=[reference])
+    inbox.store(account="demo", references=[reference], body=body, headers=headers)
+    inbox.read_inbox()
     return str(PaymentAttempt.objects.get(reference=reference).payment_state)
+
+
+def due_again() -> None:
+    """Moves the dates of all work at the providers into the past, as if the lease of a dead process were over."""
+    past = timezone.now() - timedelta(seconds=1)
+    for model in (Inbox, PaymentAttempt, Refund):
+        model.objects.filter(next_look_at__isnull=False).update(next_look_at=past)
 
 
 def come_due(sale: Sale) -> None:

@@ -45,6 +45,7 @@ from tests.faults.steps import (
     called,
     come_due,
     dies_at,
+    due_again,
     dying,
     in_gate,
     money_astray,
@@ -183,6 +184,7 @@ class TestDyingWhileConfirming:
         if back:
             come_due(ani.sale)
             assert [reap(ani.sale), reap(ani.sale)] == [1, 0]
+        due_again()
         assert sweep_payments.settle_ended_holds() == 1
         assert in_gate(ani.sale) == ONE_SOLD
         assert broken(ani.sale) == money_astray() == []
@@ -217,6 +219,7 @@ class TestDyingAfterANotification:
             dies_at(monkeypatch, "inbox: settled", lambda: told(reference))
             assert (the_payment().payment_state, in_gate(sale)) == ("paid", ONE_SOLD)
         assert Inbox.objects.get().done_at is None
+        due_again()
         assert told(reference) == "paid" if again else inbox.read_inbox() == 1
         assert (inbox.read_inbox(), the_payment().payment_state, in_gate(sale)) == (0, "paid", ONE_SOLD)
         assert broken(sale) == money_astray() == []
@@ -228,6 +231,8 @@ def test_dying_after_a_refund_was_sent_sends_no_money_twice(monkeypatch: pytest.
     cancel.cancel(reservation=row.pk, channel=ani.channel.id, code="buyer_request")
     dies_at(monkeypatch, "refund: sent", refund.refund_due)
     assert (the_payment().payment_state, DemoCharge.objects.get().refunded) == ("refund_due", True)
+    assert refund.refund_due() == 0, "the dead process has it until its lease is over"
+    due_again()
     assert [refund.refund_due(), refund.refund_due()] == [1, 0]
     assert the_payment().payment_state == "refunded"
     assert broken(sale) == money_astray() == []

@@ -25,6 +25,7 @@ from tests.faults.steps import (
     called,
     come_due,
     dies_at,
+    due_again,
     in_gate,
     money_astray,
     paid_by,
@@ -59,13 +60,6 @@ class TestDyingWhileAPartnerConfirms:
         _, (ani, _) = called("ani", "budi")
         return ani
 
-    def test_continues_from_a_key_that_was_bound(self, ani: Shopper, monkeypatch: pytest.MonkeyPatch) -> None:
-        held = ani.reserve().id
-        dies_at(monkeypatch, "confirm: key bound", lambda: asks(ani, held))
-        assert (ApiCall.objects.count(), PaymentAttempt.objects.count(), in_gate(ani.sale)) == (1, 0, ONE_HELD)
-        assert refusal(asks, ani, held, choice=payment_choice(price=1)) is Outcome.KEY_REUSED
-        self._is_bought_once(ani, held)
-
     def test_continues_from_a_turn_that_was_given_with_another_turn(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -79,14 +73,17 @@ class TestDyingWhileAPartnerConfirms:
         PaymentAttempt.objects.update(turn_at=F("made_at"))
         self._is_bought_once(ani, held)
 
-    def test_continues_from_an_order_that_redis_has_heard_of(
+    def test_continues_from_an_order_that_a_notification_has_confirmed(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        held = ani.reserve().id
-        dies_at(monkeypatch, "confirm: heard", lambda: asks(ani, held))
+        held, later = ani.reserve().id, payment_choice(instrument=payments.DEMO_LATER)
+        assert asks(ani, held, choice=later).status == 200
+        payments.DemoProvider().pay(reference=the_payment().reference)
+        assert told(the_payment().reference) == "paid"
+        dies_at(monkeypatch, "confirm: heard", lambda: asks(ani, held, choice=later))
         assert (Reservation.objects.get().state, in_gate(ani.sale)) == ("confirmed", ONE_SOLD)
         assert ApiCall.objects.get().answer is None
-        self._is_bought_once(ani, held)
+        self._is_bought_once(ani, held, choice=later)
 
     def test_continues_from_a_payment_that_was_declined_with_the_same_refusal(
         self, ani: Shopper, monkeypatch: pytest.MonkeyPatch
@@ -184,6 +181,7 @@ class TestDyingInASweep:
         dies_at(monkeypatch, "sweep: closed", sweep_payments.settle_ended_holds)
         assert (the_payment().payment_state, DemoCharge.objects.get().state) == ("started", "declined")
         assert payments.DemoProvider().pay(reference=the_payment().reference) is payments.Charge.DECLINED
+        due_again()
         assert [sweep_payments.settle_ended_holds(), sweep_payments.settle_ended_holds()] == [1, 0]
         assert (the_payment().state, Refund.objects.count()) == ("closed", 0)
         assert broken(sale) == money_astray() == []

@@ -18,7 +18,7 @@ from flashsale.life import cancel, notify, reallocate, refund, review, settle, t
 from flashsale.models import Cancellation, Case, Contact, Move, Notice, Reservation, Sale, Unit
 from flashsale.providers import payments
 from tests.factories import PHONE, Shopper, end_now, lobby_sale
-from tests.faults.steps import broken, buy, called, come_due, dying, in_gate, reap, the_payment
+from tests.faults.steps import broken, buy, called, come_due, due_again, dying, in_gate, reap, the_payment
 from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
@@ -230,6 +230,7 @@ class TestARefund:
         for _ in range(2):
             with pytest.raises(ConnectionError):
                 refund.refund_due()
+            due_again()
         assert [refund.refund_due(), refund.refund_due()] == [1, 0]
         assert len(set(asked)) == 1
         assert the_payment().payment_state == "refunded"

@@ -167,7 +167,7 @@ def test_a_refund_that_fails_is_seen_and_made_due_again(
     appealing.waive(case=order.case)
 
     async def refuse(_back: object) -> payments.RefundStanding:
-        return payments.RefundStanding("impossible", why="account closed")
+        return payments.RefundStanding("failed", why="account closed")
 
     with monkeypatch.context() as patch:
         patch.setattr(payments.provider, "refund", refuse)

@@ -178,7 +178,7 @@ def some_answers(rng: random.Random) -> list[tuple[int, payments.Standing]]:
         (state,) = rng.choices(states, weights)
         shown = payments.Instructions("va", number="88") if state is payments.StandingState.WAITING else None
         currency, fee = rng.choice(["IDR"] * 9 + ["USD"]), rng.choice([None, Decimal(700)])
-        return rng.randrange(len(PEOPLE)), payments.Standing(state, "", paid, currency, fee, shown)
+        return rng.randrange(len(PEOPLE)), payments.Standing(state, "", paid, currency, fee, instructions=shown)
 
     return [one() for _ in range(rng.choice([3, 20, BATCH]))]
 

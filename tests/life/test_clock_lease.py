@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -139,6 +140,26 @@ def test_a_wall_clock_that_goes_back_takes_the_lines_clock_no_further_back_than_
     assert stood < gate_now < at_renewal + 1000
     assert Clock.objects.get(sale=sale).runs_until_ms <= time.time() * 1000 + 5000
     assert broken(sale) == []
+
+
+@pytest.mark.parametrize("counted_from_asking", [False, True])
+def test_an_answer_that_waits_in_a_busy_process_does_not_make_the_clock_run_ahead(
+    counted_from_asking: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(clock_lease, "CLOCK_LEASE_MS", 5000)
+    sale, _ = called("ani")
+    tend(sale)
+    card = card_of(sale)
+    figures: Any = bridge.run(scripts.survey(card, card.lines[0]))
+    before, _ = clocks(sale)
+    # Another process has renewed the lease while this answer waited for 1.5 s.
+    old = replace(figures, wall=figures.wall - 1500, runs_until=figures.wall + 1500)
+    asked_at = time.monotonic() - (1.5 if counted_from_asking else 0)
+    bridge.run(clock_lease.renew_clock_lease(card=card, figures=old, asked_at=asked_at))
+    gate_now, books_now = clocks(sale)
+    assert gate_now == books_now
+    # Otherwise, the clock jumps: this is what happened when the age of an answer counted from its reading.
+    assert ("went back" in caplog.text, gate_now - before > 1000) == (not counted_from_asking, not counted_from_asking)
 
 
 @contextmanager

@@ -168,7 +168,7 @@ class TestMoneyOfADeclinedAttempt:
             (payments.ProviderDown(), "due", "refund_due"),
             (payments.RefundStanding("unknown"), "due", "refund_due"),
             (payments.RefundStanding("failed", why="closed"), "failed", "refund_failed"),
-            (payments.RefundStanding("impossible", why="closed"), "failed", "refund_failed"),
+            (payments.RefundStanding("impossible", why="closed"), "impossible", "refund_due"),
         ],
     )
     def test_is_not_forgotten_where_it_cannot_go_back(self, owed, monkeypatch, answer, left, state):
@@ -205,9 +205,8 @@ class TestMoneyOfADeclinedAttempt:
             connection.close()
 
         monkeypatch.setattr(payments.provider, "refund", meanwhile)
-        assert refund_due() == 1
+        assert [refund_due(), refund_due()] == [2, 0]
         states = [PaymentAttempt.objects.get(number=number).payment_state for number in (1, 2)]
-        assert states == ["refunded", "refund_due"]
-        assert [refund_due(), refund_due()] == [1, 0]
+        assert states == ["refunded", "refunded"]
         assert the_payment().refund_reference == f"refund-{nth(held.id, 2)}"
         assert money_astray() == []

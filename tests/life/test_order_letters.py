@@ -1,7 +1,7 @@
 """Letters about orders: written in the transaction that makes them true, sent once, and never about what is no more."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -27,7 +27,7 @@ from flashsale.models.campaign import readable_colour, sender_address, sender_na
 from flashsale.providers import payments
 from flashsale.rules.contrast import CONTRAST_MIN, contrast_with_white
 from flashsale.rules.states import StandingState
-from tests.factories import Shopper, poco_campaign
+from tests.factories import PHONE, Shopper, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import Died, called, come_due, dies, dying, end, reap, the_payment, told
 from tests.life.buyers import PRICE, buyer, payment_choice
 from tests.mail_server import MailServer, mail_server
@@ -230,11 +230,24 @@ class TestALetterIsARowOf:
         assert (Refund.objects.get().state, Notice.objects.filter(kind="refunded").count()) == ("confirmed", 1)
 
 
+def many_called(names: Sequence[str]) -> tuple[Sale, list[Shopper]]:
+    """As `called`, with so many people that PostgreSQL has to give more indices on the way."""
+    sale = lobby_sale(poco_campaign(channels=CHANNELS), stock={PHONE: len(names)}, rate_per_s=100_000)
+    people = [Shopper(sale, name) for name in names]
+    for at, person in enumerate(people):
+        if at % 16 == 0:
+            tend(sale)
+        person.enter()
+    open_now(sale)
+    tend(sale)
+    return sale, people
+
+
 def test_a_batch_of_64_writes_all_its_letters_in_one_statement() -> None:
     names = [f"person-{number:02d}" for number in range(64)]
     counts = {}
     for letters_on in (False, True):
-        sale, people = called(*names, campaign=poco_campaign(channels=CHANNELS), stock=len(names))
+        sale, people = many_called(names)
         Channel.objects.update(order_letters=letters_on)
         held = [person.reserve().id for person in people]
         choice, channel = payment_choice(method="qris"), people[0].channel.id
@@ -328,7 +341,7 @@ def test_a_refund_that_is_too_much_money_gets_its_own_letter() -> None:
             letter_rows.add_letters_of_refunds([again], timezone.now())
     text = sent(kind="refunded").body.replace("\xa0", " ")
     assert "Anda membayar lebih dari harganya. Pesanan Anda tetap berlaku." in text
-    assert "Kami telah mengembalikan Rp 500 kepada Anda. Penyedia pembayaran belum memastikannya." in text
+    assert "Kami telah mengembalikan Rp 500 kepada Anda. Pengirimannya belum dipastikan." in text
     assert Notice.objects.filter(kind="refunded").count() == 1
 
 

@@ -21,6 +21,7 @@ from tests.faults.steps import (
     buy,
     called,
     come_due,
+    due_again,
     dying,
     end,
     in_books,
@@ -144,6 +145,8 @@ def test_late_money_waits_for_the_end_of_a_pause() -> None:
     assert told(reference) == "started"
     assert Inbox.objects.get().done_at is None
     sale_control.resume(sale=sale)
+    assert inbox.read_inbox() == 0, "it is asked about later"
+    due_again()
     assert (inbox.read_inbox(), inbox.read_inbox(), the_payment().payment_state) == (1, 0, "paid")
     assert broken(sale) == money_astray() == []
 
@@ -261,7 +264,8 @@ def test_a_notification_about_an_unknown_reference_changes_nothing() -> None:
     sale, (ani, _) = called("ani", "budi")
     paid_elsewhere(ani)
     body, headers = payments.DemoProvider().signed_callback(reference="unknown")
-    assert inbox.receive(account="demo", body=body, headers=headers) == ["unknown"]
+    assert inbox.references_in(account="demo", body=body, headers=headers) == ["unknown"]
+    inbox.store(account="demo", references=["unknown"], body=body, headers=headers)
     assert [inbox.read_inbox(), inbox.read_inbox()] == [1, 0]
     assert (the_payment().payment_state, in_gate(sale)) == ("started", ONE_HELD)
 
@@ -326,6 +330,7 @@ def test_the_gate_of_another_run_leaves_late_money_for_later(gate: redis.Redis) 
     assert told(reference) == "started"
     assert sweep_payments.settle_ended_holds() == 0
     bridge.run(tick.mend_all())
+    due_again()
     assert sweep_payments.settle_ended_holds() == 1
     assert Reservation.objects.get().state == "confirmed"
     assert broken(sale) == money_astray() == []

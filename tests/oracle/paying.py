@@ -92,7 +92,8 @@ class Paying(Footing):
     @staticmethod
     def _is_decided(attempt: Attempt, word: tuple[str, int, str]) -> bool:
         """Whether the documents say what follows. They do not for more money, or none, after money that came."""
-        return attempt.state not in {"late", "mismatch"} and (attempt.state, word[0]) != ("reversed", "paid")
+        more = attempt.state in {"paid", "reversed"} and word[0] == "paid"
+        return attempt.state not in {"late", "mismatch"} and not more
 
     @staticmethod
     def _is_late(hold: Hold, word: tuple[str, int, str]) -> bool:

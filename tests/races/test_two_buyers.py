@@ -1,6 +1,7 @@
 """All orders of events for two buyers and one unit: the model keeps the promises, and the code does as the model."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
@@ -177,9 +178,9 @@ def cells() -> Iterator[Cell]:
 
 async def _run_on(sale: Sale) -> None:
     """Renews the clock lease of the sale, so that its clock runs on."""
-    card = await places.sale_card(code=sale.code)
+    card, asked_at = await places.sale_card(code=sale.code), time.monotonic()
     figures: Any = await scripts.survey(card, card.lines[0])
-    await clock_lease.renew_clock_lease(card=card, figures=figures)
+    await clock_lease.renew_clock_lease(card=card, figures=figures, asked_at=asked_at)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -152,7 +152,7 @@ def test_when_all_senders_fail_the_page_says_so_and_the_buyer_asks_again(
     assert asker.state() == [(b"failed", b"2")]
     answer = asker.post("sent", asker.challenges).json()
     assert answer["sent"]["phone"] == "SMS could not deliver the code. Check what you typed, and ask for a new code."
-    assert (answer["sent"]["email"], answer["ask_s"]) == ("Sent by e-mail.", 0)
+    assert (answer["sent"]["email"], answer["after"]) == ("Sent by e-mail.", 0)
     gateways.behave("whatsapp", "deliver")
     assert asker.ask().status_code == 200
     assert asker.sees() == "Delivered by WhatsApp."

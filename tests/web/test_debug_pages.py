@@ -17,6 +17,7 @@ from flashsale.web.debug_pages import HIDDEN
 
 pytestmark = pytest.mark.django_db
 WORD = "p%40ss-word"  # in a URL; the password is p@ss-word
+PROVIDER_KEY = "Mid-server-made-up-77"
 URL = f"rediss://user:{WORD}@gate.example:6380/0"
 
 
@@ -27,7 +28,8 @@ def broken(request: HttpRequest) -> HttpResponse:
     three = f"in the middle {configured.SECRET_KEY} of a text"
     four = b64encode(configured.FLASHSALE_RECEIPT_KEY)
     five, six = URL, "postgres://flashsale:hunter-22@books/flashsale"
-    raise RuntimeError(f"{URL} {one.hex()} {len((two, three, four, five, six))}")
+    seven = f"Basic {b64encode(f'{PROVIDER_KEY}:'.encode()).decode()} {PROVIDER_KEY}"
+    raise RuntimeError(f"{URL} {one.hex()} {len((two, three, four, five, six, seven))}")
 
 
 urlpatterns = [path("broken", broken)]
@@ -41,6 +43,7 @@ def secret_texts() -> list[str]:
         *configured.FLASHSALE_TOKEN_KEYS.values(),
     ]
     spelled = [text for key in keys for text in (key.hex(), repr(key)[2:-1], b64encode(key).decode())]
+    spelled += [PROVIDER_KEY, b64encode(f"{PROVIDER_KEY}:".encode()).decode()]
     return [
         *spelled,
         configured.SECRET_KEY,
@@ -62,6 +65,7 @@ def debugging(settings: Any) -> None:
     settings.FLASHSALE_CODE_WEBHOOK = "https://sms.example/sms-gateway-9"
     settings.EMAIL_HOST_PASSWORD = "mail-word-7"
     settings.ANYMAIL = {"BREVO_API_KEY": "brevo-key-5"}
+    settings.FLASHSALE_PAYMENT_KEYS = {"midtrans": (PROVIDER_KEY,)}
 
 
 @pytest.mark.usefixtures("debugging")

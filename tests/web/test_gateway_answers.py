@@ -74,7 +74,6 @@ FAILED = "SMS could not deliver the code. Check what you typed, and ask for a ne
         (b"nothing of HTTP\r\n\r\n", UNANSWERED),
         (b"", UNANSWERED),
         (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000, UNANSWERED),
-        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n", UNANSWERED),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n", UNANSWERED),
         (b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", UNANSWERED),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok", UNANSWERED),

@@ -166,7 +166,7 @@ class TestStatus:
     def test_it_is_small_public_and_says_how_the_line_stands(self, sale: Sale, lazada: Partner) -> None:
         lazada.enter("ani")
         reply = self._ask(sale)
-        assert (reply.status, reply.headers["cache-control"]) == (200, "public, max-age=1")
+        assert (reply.status, reply.headers["cache-control"]) == (200, "public, max-age=0, s-maxage=1")
         assert len(reply.body) <= 1024
         document = reply.json
         assert {name: document[name] for name in ("phase", "entered", "called", "free", "seed", "cohort")} == {

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import redis
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from flashsale.models import PaymentAttempt, Reservation, Sale
 from flashsale.providers import payments
@@ -133,7 +133,8 @@ def test_only_methods_that_take_the_total_are_offered_and_bounds_inside_it_are_s
         Method("gopay", "deeplink", amount_max=1_000_000),
         Method("va_bca", "va", amount_min=20_000_000),
     ]
-    found = texts.methods(offered, least=1_799_000, most=12_000_000, currency="IDR")
+    with translation.override("id"):
+        found = texts.methods(offered, least=1_799_000, most=12_000_000, currency="IDR")
     assert [name for name, _ in found] == ["qris", "va"]
     assert found[0][1].replace("\xa0", " ") == "QRIS, sampai Rp 10.000.000"
     assert texts.method("va_bca") == "VA BCA"

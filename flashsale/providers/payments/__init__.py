@@ -1,10 +1,11 @@
 """Payment providers: `base` has the protocol, each other file has one provider. `accounts` has those in use, by name.
 
-FLASHSALE_PAYMENT_PROVIDER names their classes, separated by commas. The first one serves the campaigns and channels
-that name no account.
+FLASHSALE_PAYMENT_PROVIDER names their classes, separated by commas. "name:class" gives the account another name, so
+that a shop may have two accounts at one provider. The first one serves the campaigns and channels that name no account.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -12,6 +13,7 @@ from django.utils.module_loading import import_string
 
 from flashsale.providers.payments.base import (
     Attempt,
+    Checked,
     Hint,
     Instructions,
     Method,
@@ -35,6 +37,7 @@ __all__ = [
     "METHODS",
     "Attempt",
     "Charge",
+    "Checked",
     "DemoProvider",
     "Hint",
     "Instructions",
@@ -54,16 +57,21 @@ __all__ = [
     "accounts",
     "method_of",
     "methods_of",
+    "offered",
     "provider",
 ]
 
 
-def _load(paths: str) -> dict[str, PaymentProvider]:
+# As paths and the tables take it.
+ACCOUNT = re.compile(r"[a-z0-9][a-z0-9_\-]{0,19}")
+
+
+def _load(entries: str) -> dict[str, PaymentProvider]:
     """The accounts of these classes, by name. Raises ImproperlyConfigured."""
     found: dict[str, PaymentProvider] = {}
-    for path in filter(None, (part.strip() for part in paths.split(","))):
-        made = _make(path)
-        if made.account in found:
+    for entry in filter(None, (part.strip() for part in entries.split(","))):
+        made = _make(entry)
+        if made.account in found or made.account == PartnerProvider.account:
             raise ImproperlyConfigured(f"FLASHSALE_PAYMENT_PROVIDER: two accounts have the name {made.account!r}.")
         found[made.account] = made
     if not found:
@@ -71,11 +79,16 @@ def _load(paths: str) -> dict[str, PaymentProvider]:
     return found
 
 
-def _make(path: str) -> PaymentProvider:
+def _make(entry: str) -> PaymentProvider:
     """An account of this class. Raises ImproperlyConfigured if there is no such class, or if it lacks a call."""
+    account, _, path = entry.rpartition(":")
+    if account and not ACCOUNT.fullmatch(account):
+        raise ImproperlyConfigured(
+            f"FLASHSALE_PAYMENT_PROVIDER: {account!r} names no account. Use 1 to 20 of a-z, 0-9, _ and -."
+        )
     try:
-        made: type[PaymentProvider] = import_string(path)
-        found = made()
+        made: Callable[..., PaymentProvider] = import_string(path)
+        found = made(account) if account else made()
     except ImportError as error:
         raise ImproperlyConfigured(f"FLASHSALE_PAYMENT_PROVIDER={path}: {error}") from error
     except TypeError as error:

@@ -5,19 +5,25 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 
+from flashsale.providers.failures import ProviderBusy, ProviderDown
 from flashsale.rules.states import StandingState
 
-
-class ProviderDown(Exception):
-    """The provider did not answer, so what happened is not known. Look, or make the same call again."""
-
-
-class ProviderBusy(ProviderDown):
-    """The provider takes no more calls now: nothing happened. `after` is how many seconds to wait."""
-
-    def __init__(self, after: float = 1.0) -> None:
-        super().__init__(after)
-        self.after = after
+__all__ = [
+    "Attempt",
+    "Checked",
+    "Hint",
+    "Instructions",
+    "Method",
+    "NotBelieved",
+    "NotYet",
+    "PaymentProvider",
+    "ProviderBusy",
+    "ProviderDown",
+    "ProviderRefuses",
+    "RefundRequest",
+    "RefundStanding",
+    "Standing",
+]
 
 
 class ProviderRefuses(Exception):
@@ -63,7 +69,10 @@ class Method(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """What we ask of a provider. `instrument` is its token of the buyer's card or wallet, "" where there is none."""
+    """What we ask of a provider. `instrument` is its token of the buyer's card or wallet, "" where there is none.
+
+    `fresh`: no call was ever made for this reference, so a provider need not look for it before it begins.
+    """
 
     reference: str
     amount: int
@@ -72,21 +81,31 @@ class Attempt(NamedTuple):
     expires_at: datetime | None = None
     provider_id: str = ""
     instrument: str = ""
+    fresh: bool = False
 
 
 class Instructions(NamedTuple):
-    """What the buyer needs to pay: a text for a QR code, an account number, or an address to open."""
+    """What the buyer needs to pay: a text for a QR code, an account number, or an address to open.
+
+    `biller` is the code of the company that a bill is paid to; `number` is then the number of the bill. `deeplink`
+    opens an app on the buyer's phone, and `url` a page. `expires_at` is in ISO 8601, "" if the provider sets none.
+    """
 
     kind: str
     expires_at: str = ""
     bank: str = ""
     number: str = ""
+    biller: str = ""
     qr: str = ""
     url: str = ""
+    deeplink: str = ""
 
 
 class Standing(NamedTuple):
-    """What the provider says about an attempt now. `paid` is what it has got, in `currency`."""
+    """What the provider says about an attempt now. `paid` is what it has got, in `currency`, at `paid_at`.
+
+    `fee` is what the provider keeps or added, where it says so.
+    """
 
     state: StandingState
     provider_id: str = ""
@@ -94,6 +113,7 @@ class Standing(NamedTuple):
     currency: str = ""
     fee: Decimal | None = None
     instructions: Instructions | None = None
+    paid_at: datetime | None = None
 
 
 class RefundRequest(NamedTuple):
@@ -118,6 +138,14 @@ class Hint(NamedTuple):
     """What a notification is about, and nothing more: the provider is asked what is true."""
 
     reference: str
+
+
+class Checked(NamedTuple):
+    """How an account is set up: where its calls go, what is wrong, and the time on the provider's clock."""
+
+    where: str
+    problems: Sequence[str] = ()
+    clock: datetime | None = None
 
 
 class PaymentProvider(Protocol):
@@ -153,3 +181,6 @@ class PaymentProvider(Protocol):
 
     def believe(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Hint]:
         """Checks the signature of a notification. Raises NotBelieved, or ValueError for an invalid body."""
+
+    async def check(self) -> Checked:
+        """Tries the keys with a call that changes nothing, for `manage.py doctor`. What is wrong is in the answer."""

@@ -18,6 +18,7 @@ from flashsale.books.batcher import Batcher
 from flashsale.models import DemoCharge
 from flashsale.providers.payments.base import (
     Attempt,
+    Checked,
     Hint,
     Instructions,
     Method,
@@ -48,7 +49,7 @@ class DemoProvider:
 
     account = "demo"
     pace = 2000.0
-    headers = ("Webhook-Id", "Webhook-Timestamp", "Webhook-Signature")
+    headers: Sequence[str] = ("Webhook-Id", "Webhook-Timestamp", "Webhook-Signature")
 
     def methods(self) -> Sequence[Method]:
         """A QR code, a virtual account and a card. The demo's bank tells us at once, so it needs no guard."""
@@ -78,6 +79,10 @@ class DemoProvider:
     async def look_refund(self, back: RefundRequest) -> RefundStanding:
         """Confirmed, because the demo refunds at once."""
         return await self.refund(back)
+
+    async def check(self) -> Checked:
+        """Nothing to check."""
+        return Checked("the demo's bank, which takes no money")
 
     def pay(self, *, reference: str) -> Charge:
         """Pays a pending charge, as the buyer does in the app of their bank."""

@@ -1,4 +1,4 @@
-/* The waiting page in one script: it loads or it does not. docs/architecture.md explains its requests. */
+/* The waiting page. docs/architecture.md explains its requests. */
 "use strict";
 
 /* The draw, as flashsale/rules/lottery.py. */
@@ -331,7 +331,6 @@ const page = ({ language, currency }) => {
       clock.classList.toggle("late", late);
     }
     if (step === "offer" && left <= 0) pollNow();
-    // It may be paid on another device.
     if (step === "pay" && left <= 0) run(byId("release"), () => look().then(() => finish("expired")));
   }
 
@@ -378,14 +377,13 @@ const page = ({ language, currency }) => {
     contacts = values;
     const work = data.work ? await solve(data, post, tell) : "";
     const answer = await post(data.here + "codes", Object.assign({ work }, contacts));
-    showSent((challenges = answer.challenges), answer);
+    challenges = answer.challenges;
+    showSent(answer);
   });
 
-  function showSent(asked, { sent, ask_s }) {
-    if (asked !== challenges) return;
-    for (const axis in sent) byId("sent-" + axis).textContent = sent[axis];
-    const look = () => send(data.here + "sent", asked).catch(() => ({ ask_s: 9 }));
-    if (ask_s) setTimeout(async () => showSent(asked, await look()), 1000 * ask_s);
+  function showSent(answer) {
+    for (const axis in answer.sent) byId("sent-" + axis).textContent = answer.sent[axis];
+    if (answer.after) setTimeout(() => post(data.here + "sent", challenges).then(showSent), answer.after);
   }
 
   on("prove", async (codes) => {

@@ -1,5 +1,8 @@
 """Callbacks of payment providers. Only the signature authenticates them, and a provider may repeat them."""
 
+import logging
+from collections.abc import Sequence
+
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -17,6 +20,7 @@ from flashsale.web.api.strict import StrictSerializer, read
 from flashsale.web.hot.http import BODY_BYTES_MAX, HttpFault, parse_json_object
 from flashsale.web.problems import Fault
 
+log = logging.getLogger(__name__)
 SIGNATURE = [
     OpenApiParameter("Webhook-Id", str, OpenApiParameter.HEADER, required=True),
     OpenApiParameter(
@@ -48,7 +52,7 @@ class CallbackSerializer(StrictSerializer):
 
 @extend_schema_serializer(component_name="Heard")
 class CallbackResultSerializer(serializers.Serializer[object]):
-    """The state of the payment now, also after a late or repeated callback."""
+    """The state of the payment when the callback came. It changes within a second if there is news."""
 
     reference = serializers.CharField()
     state = serializers.ChoiceField([state.value for state in PaymentState])
@@ -61,23 +65,27 @@ class _Notifications(PublicView):
     form = None  # the signature covers the bytes of the body, so it is checked before the body is read
 
     def receive(self, request: Request, account: str) -> list[str]:
-        """Stores the notification and asks the provider; returns the references that it is about."""
+        """Stores the notification, and returns the references that it is about. Another process asks the provider.
+
+        So a provider that is slow, or that waits for this answer first, does not delay the answer.
+        """
         if len(request.body) > BODY_BYTES_MAX:
             raise HttpFault(Fault.TOO_LARGE, f"The body may have {BODY_BYTES_MAX} bytes.")
         try:
-            inbox.provider_of(account).believe(request.body, request.headers)
-            self.check(request.body)
-            references = inbox.receive(account=account, body=request.body, headers=request.headers)
+            references = inbox.references_in(account=account, body=request.body, headers=request.headers)
+            self.check(request.body, references)
         except payments.NotBelieved as error:
             limits.enforce(request, limits.API_ADDRESS)
+            log.warning("a notification of %s is not believed: %s", account, error)
             raise Refused(Outcome.FORBIDDEN, str(error)) from error
         except ValueError as error:
+            log.warning("a notification of %s is malformed: %s", account, error)
             raise Refused(Outcome.MALFORMED, str(error)) from error
-        inbox.read_inbox(references=references)
+        inbox.store(account=account, references=references, body=request.body, headers=request.headers)
         return references
 
-    def check(self, body: bytes) -> None:
-        """Refuses a body that the account's provider does not send. Providers check their own."""
+    def check(self, body: bytes, references: Sequence[str]) -> None:
+        """Refuses what the account's provider does not send. Providers check their own."""
 
 
 class PaymentNotification(_Notifications):
@@ -103,14 +111,16 @@ class DemoPaymentCallback(_Notifications):
     def post(self, request: Request) -> Response:
         """Says that something happened to a payment. The provider is asked what it is; only its answer counts.
 
-        Late money buys the units if they are still free; else it is refunded.
+        The answer comes at once. The payment is settled within a second after it: late money buys the units if they are
+        still free; else it is refunded.
         """
         (reference,) = self.receive(request, payments.DemoProvider.account)
-        attempt = PaymentAttempt.objects.prefetch_related("refunds").filter(reference=reference).first()
-        if attempt is None:
-            raise Refused(Outcome.NOT_FOUND, "There is no payment with this reference.")
+        attempt = PaymentAttempt.objects.prefetch_related("refunds").get(reference=reference)
         return Response({"reference": reference, "state": attempt.payment_state})
 
-    def check(self, body: bytes) -> None:
-        """Refuses MALFORMED, UNKNOWN_FIELD."""
+    def check(self, body: bytes, references: Sequence[str]) -> None:
+        """Refuses MALFORMED, UNKNOWN_FIELD, and NOT_FOUND for a reference that is not ours."""
         read(CallbackSerializer, parse_json_object(body))
+        if not PaymentAttempt.objects.filter(reference__in=references, account=payments.DemoProvider.account).exists():
+            log.warning("a notification names the unknown reference %r", *references)
+            raise Refused(Outcome.NOT_FOUND, "There is no payment with this reference.")

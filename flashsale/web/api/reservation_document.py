@@ -14,6 +14,7 @@ from django.utils import timezone
 from flashsale.life.settle import Order
 from flashsale.models import PaymentAttempt, Refund, Reservation
 from flashsale.models.sale import moment
+from flashsale.providers.payments import Instructions
 from flashsale.rules.states import ReservationState
 
 Document = dict[str, Any]
@@ -104,7 +105,7 @@ def _payment(attempt: PaymentAttempt, refunds: Sequence[Refund]) -> Document:
         "amount": attempt.amount,
         "reference": attempt.reference,
         "refund_reference": refund.provider_id if refund else "",
-        "instructions": shown and {name: shown[name] for name in ("kind", "expires_at", "bank", "number", "qr", "url")},
+        "instructions": shown and {name: shown.get(name, "") for name in Instructions._fields},
         "refunds": [
             {"reference": one.reference, "amount": int(one.amount), "why": one.why, "state": one.state}
             for one in refunds

@@ -195,8 +195,12 @@ class InstructionsSerializer(serializers.Serializer[Any]):
     expires_at = serializers.CharField(help_text="When the provider stops taking the money; empty: with the hold.")
     bank = serializers.CharField()
     number = serializers.CharField()
+    biller = serializers.CharField(
+        default="", help_text="The code of the company, if `number` is the number of a bill."
+    )
     qr = serializers.CharField(help_text="The text of the QR code.")
     url = serializers.CharField()
+    deeplink = serializers.CharField(default="", help_text="Opens the buyer's app on their phone.")
 
 
 class RefundSerializer(serializers.Serializer[Any]):

@@ -40,8 +40,8 @@ VALID_MS = send_codes.VALID_MS
 PUZZLE_S = 5 * 60
 CLOCKS_DIFFER_S = 60
 PROOF_S = 30 * 24 * 60 * 60
-# After so many seconds the page asks again where a code stands.
-ASK_S = 3
+# After so many ms the page asks again where a code stands.
+ASK_MS = 3000
 PROVABLE = frozenset({Axis.PHONE, Axis.EMAIL})
 
 
@@ -109,19 +109,19 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
     for axis, digest in digests.items():
         challenges[axis.value], standing = _challenge(card, axis, digest, contacts[axis])
         where[axis.value] = code_texts.standing(standing)
-    return JsonResponse({"challenges": challenges, "sent": where, "ask_s": ASK_S})
+    return JsonResponse({"challenges": challenges, "sent": where, "after": ASK_MS})
 
 
 @json_post
 def sent(request: HttpRequest, code: str) -> HttpResponse:  # noqa: ARG001
-    """Where the codes of these challenges stand, as texts; "ask_s" is 0 when nothing can change any more."""
+    """Where the codes of these challenges stand, as texts; "after" is 0 when nothing can change any more."""
     texts, moving = {}, False
     for axis, token in text_fields(request, *PROVABLE).items():
         if challenge := open_challenge(KIND, token):
             standing = bridge.run(send_codes.standing(nonce=challenge.nonce))
             texts[axis] = code_texts.standing(standing)
             moving = moving or not (standing is None or standing.is_final)
-    return JsonResponse({"sent": texts, "ask_s": ASK_S if moving else 0})
+    return JsonResponse({"sent": texts, "after": ASK_MS if moving else 0})
 
 
 def _refuse_unreachable(card: SaleCard, contacts: Mapping[str, str]) -> None:

@@ -4,14 +4,26 @@ import json
 import os
 import platform
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from flashsale.models.sale import ENTRIES_MAX
-from simulation.bench import books, confirm, door_budgets, gate, idle, loss, polls, review, whole_sale
+from simulation.bench import (
+    books,
+    confirm,
+    door_budgets,
+    entering,
+    gate,
+    idle,
+    loss,
+    polls,
+    reserve_rates,
+    review,
+    whole_sale,
+)
 from simulation.bench.cpu import CpuTimeUnavailable
 from simulation.bench.figures import Figure, as_document, as_table
 from simulation.bench.fixtures import FixtureError
@@ -22,7 +34,12 @@ from simulation.redis_server import RedisNotFound
 
 NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
 # Takes minutes, so it runs only when --only names it.
-LONG = ("sale", "idle", "polls", "confirm")
+LONG = ("sale", "entering", "reserve", "idle", "polls", "confirm")
+PEOPLE_PER_UNIT = 5
+# A provider that takes longer counts as away (life/ask_provider.py).
+GATEWAY_MS_MAX = 9_000
+LINES_MAX = 50
+SALES_MAX = 5_000
 
 
 class Command(BaseCommand):
@@ -46,7 +63,7 @@ class Command(BaseCommand):
             "--entries",
             type=int,
             default=100_000,
-            help="number of people in the measurements `line`, `loss`, `polls` and `sale` (default: %(default)s)",
+            help="number of people in `line`, `loss`, `polls`, `entering` and `sale` (default: %(default)s)",
         )
         parser.add_argument(
             "--sales",
@@ -60,7 +77,13 @@ class Command(BaseCommand):
             "--gateway-ms",
             type=int,
             default=0,
-            help="latency of the payment gateway in the measurement `confirm` (default: %(default)s)",
+            help="latency of the payment gateway in the measurements `confirm` and `sale` (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--units", type=int, help="units in the measurement `sale` (default: one for every five people)"
+        )
+        parser.add_argument(
+            "--lines", type=int, default=4, help="lines in the measurement `sale` (default: %(default)s)"
         )
         parser.add_argument(
             "--orders", type=int, default=2000, help="orders in the measurement `confirm` (default: %(default)s)"
@@ -77,15 +100,18 @@ class Command(BaseCommand):
         """Measures and prints the figures."""
         if not 100 <= options["entries"] <= ENTRIES_MAX:
             raise CommandError(f"--entries must be between 100 and {ENTRIES_MAX:,}.")
+        _refuse_nonsense(options)
         restart_isolated(postgres=True)
         console = Console(stderr=options["json"], highlight=False)
+        load_before = os.getloadavg()[0]
         try:
             with start_isolated_servers() as servers:
                 figures = _measure(servers, options, console)
         except (ServerNotReady, RedisNotFound, PostgresNotFound, CpuTimeUnavailable, FixtureError) as error:
             raise CommandError(str(error)) from error
         machine = (
-            f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+            f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+            f"load {load_before:.1f} before and {os.getloadavg()[1]:.1f} in the last five minutes"
         )
         if options["json"]:
             print(json.dumps({"machine": machine, "figures": as_document(figures)}, indent=1, ensure_ascii=False))
@@ -94,11 +120,46 @@ class Command(BaseCommand):
             console.print(machine)
 
 
+def _refuse_nonsense(options: dict[str, Any]) -> None:
+    """Raises CommandError with what was found and what is expected."""
+    bounds = {
+        "gateway_ms": (0, GATEWAY_MS_MAX),
+        "lines": (1, LINES_MAX),
+        "orders": (1, ENTRIES_MAX),
+        "clients": (1, 4096),
+    }
+    if options["units"] is not None:
+        bounds["units"] = options["lines"], options["entries"]
+    for name, (least, most) in bounds.items():
+        if not least <= options[name] <= most:
+            found = f"--{name.replace('_', '-')} is {options[name]:,}; expected {least:,} to {most:,}"
+            raise CommandError(
+                found + (" (one for each line, and at most one for each person)." if name == "units" else ".")
+            )
+    if not all(1 <= count <= SALES_MAX for count in options["sales"]):
+        raise CommandError(f"--sales is {options['sales']}; expected numbers from 1 to {SALES_MAX:,}.")
+
+
+def _terms(options: dict[str, Any]) -> whole_sale.Terms:
+    units = options["units"] or max(options["lines"], options["entries"] // PEOPLE_PER_UNIT)
+    return whole_sale.Terms(options["entries"], units, options["lines"], options["gateway_ms"])
+
+
 def _measure(servers: IsolatedServers, options: dict[str, Any], console: Console) -> list[Figure]:
-    names: Sequence[str] = options["only"]
-    entries: int = options["entries"]
-    sales: Sequence[int] = options["sales"]
-    parts: list[tuple[set[str], str, Callable[[], list[Figure]]]] = [
+    figures = []
+    for names, description, measure in [*_short_parts(servers, options), *_long_parts(servers, options, console.print)]:
+        if names & set(options["only"]):
+            console.print(f"Measuring {description} ...")
+            figures += measure()
+    return figures
+
+
+Part = tuple[set[str], str, Callable[[], list[Figure]]]
+
+
+def _short_parts(servers: IsolatedServers, options: dict[str, Any]) -> list[Part]:
+    names, entries = options["only"], options["entries"]
+    return [
         (set(door_budgets.NAMES), "the hot door (two minutes)", lambda: door_budgets.measure(servers, names)),
         ({"gate"}, "Redis (the gate)", gate.decisions),
         ({"line"}, f"a line of {entries:,}", lambda: gate.line(entries)),
@@ -108,33 +169,39 @@ def _measure(servers: IsolatedServers, options: dict[str, Any], console: Console
             f"the recovery from a loss of Redis with {entries:,} entries",
             lambda: loss.rebuilds(servers, entries),
         ),
+        ({"review"}, f"a review of {review.ORDERS:,} orders", review.scoring),
+    ]
+
+
+def _long_parts(servers: IsolatedServers, options: dict[str, Any], show_progress: Callable[[str], None]) -> list[Part]:
+    entries, sales, gateway_ms = options["entries"], options["sales"], options["gateway_ms"]
+    return [
         (
             {"sale"},
             f"a whole sale with {entries:,} people (some minutes)",
-            lambda: whole_sale.sale(servers, entries, console.print),
+            lambda: whole_sale.sale(servers, _terms(options), show_progress),
         ),
+        (
+            {"entering"},
+            f"{entries:,} people who enter through the door",
+            lambda: entering.entering(servers, entries, show_progress),
+        ),
+        ({"reserve"}, "reservations by the number of clients", lambda: reserve_rates.rates(servers, show_progress)),
         (
             {"polls"},
             f"a waiting crowd of {entries:,} people, and bundles of partners",
-            lambda: polls.polls(servers, entries, console.print),
+            lambda: polls.polls(servers, entries, show_progress),
         ),
         (
             {"idle"},
             f"an idle installation with {', '.join(f'{count:,}' for count in sales)} scheduled sales (some minutes)",
-            lambda: idle.idle(servers, sales, console.print),
+            lambda: idle.idle(servers, sales, show_progress),
         ),
         (
             {"confirm"},
-            f"paying, with a gateway that takes {options['gateway_ms']} ms",
+            f"paying, with a gateway that takes {gateway_ms} ms",
             lambda: confirm.confirmations(
-                servers, gateway_ms=options["gateway_ms"], orders=options["orders"], clients=options["clients"]
+                servers, gateway_ms=gateway_ms, orders=options["orders"], clients=options["clients"]
             ),
         ),
-        ({"review"}, f"a review of {review.ORDERS:,} orders", review.scoring),
     ]
-    figures = []
-    for part_names, description, measure in parts:
-        if part_names & set(names):
-            console.print(f"Measuring {description} ...")
-            figures += measure()
-    return figures

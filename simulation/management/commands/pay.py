@@ -1,5 +1,7 @@
 """`manage.py pay`: pays a pending demo payment, as the buyer's bank would."""
 
+import json
+import time
 from typing import Any
 
 from django.conf import settings
@@ -8,6 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from flashsale.models import PaymentAttempt
 from flashsale.providers.payments import Charge, DemoProvider
 from simulation.demo_bank import CallBackFailed, send_call_back
+
+# A web process settles it within a second, the sweep within some seconds.
+SETTLED_S_MAX = 15.0
 
 
 class Command(BaseCommand):
@@ -24,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--url", default=settings.FLASHSALE_URL, help="address of the site (default: %(default)s)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Pays, sends the call-back, and prints the site's answer."""
+        """Pays, sends the call-back, and prints the state of the payment once it is settled."""
         reference = options["reference"]
         if not PaymentAttempt.objects.filter(reference=reference).exists():
             raise CommandError(f"There is no payment {reference!r}.")
@@ -32,6 +37,17 @@ class Command(BaseCommand):
         if bank.pay(reference=reference) is not Charge.PAID:
             raise CommandError(f"The bank refuses payment {reference}, because its time limit is over.")
         try:
-            self.stdout.write(send_call_back(reference=reference, site=options["url"]))
+            send_call_back(reference=reference, site=options["url"])
         except CallBackFailed as error:
             raise CommandError(f"{error} Run the command again.") from error
+        self.stdout.write(json.dumps({"reference": reference, "state": _state_of(reference)}))
+
+
+def _state_of(reference: str) -> str:
+    """The state of the payment, as soon as the site has settled it."""
+    until = time.monotonic() + SETTLED_S_MAX
+    while True:
+        attempt = PaymentAttempt.objects.prefetch_related("refunds").get(reference=reference)
+        if not attempt.is_open or time.monotonic() > until:
+            return str(attempt.payment_state)
+        time.sleep(0.05)

@@ -1,0 +1,137 @@
+"""Actions on a refund: send it although an appeal is open, or transfer the money by hand, which takes two people."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from flashsale.admin.action_page import Action
+from flashsale.life import refund
+from flashsale.models import Refund
+from flashsale.rules.states import RefundState
+
+
+class RefundAction(Action):
+    """An action that changes one refund, if its state still allows it."""
+
+    permission = "flashsale.change_case"
+    state: RefundState
+    done_text: Any
+    texts: Sequence[Any]
+
+    def is_available(self, row: Refund) -> bool:
+        """For a refund in the state of this action."""
+        return row.state == self.state
+
+    def consequences(self, rows: Sequence[Refund]) -> list[str]:  # noqa: ARG002
+        """What will happen."""
+        return [str(text) for text in self.texts]
+
+    def shown_values(self, row: Refund) -> Any:
+        """Amount, state and reference: another person may have changed them."""
+        return [str(row.amount), row.state, row.provider_id]
+
+    def done(self, verb: Callable[..., bool], row: Refund, **fields: Any) -> str:
+        """Calls the verb. Raises ValidationError if it changes nothing."""
+        if not verb(refund=row.pk, **fields):
+            raise ValidationError(_("The refund is no longer in this state: nothing was changed."))
+        return str(self.done_text)
+
+
+class SendNow(RefundAction):
+    """A refund that waits for an appeal is sent."""
+
+    name = "send-now"
+    title = gettext_lazy("Send the refund now")
+    state = RefundState.DUE
+    done_text = gettext_lazy("The refund is sent. The appeal goes on.")
+    texts = (
+        gettext_lazy("The buyer gets the money back, although an appeal may still come or is not decided."),
+        gettext_lazy("If the buyer wins the appeal, they get the first unit of the next sale in place of the order."),
+    )
+
+    def is_available(self, row: Refund) -> bool:
+        """For a refund that waits."""
+        return row.waits
+
+    def perform(self, *, row: Refund, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Ends the wait."""
+        return self.done(refund.send_before_appeal, row, by=request.user)
+
+
+class ByHand(RefundAction):
+    """failed → impossible."""
+
+    name = "by-hand"
+    title = gettext_lazy("Transfer it by hand")
+    state = RefundState.FAILED
+    done_text = gettext_lazy("The money has to be transferred by hand.")
+    texts = (
+        gettext_lazy("The provider is not asked again. A person transfers the money, and another one confirms it."),
+    )
+
+    def perform(self, *, row: Refund, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Gives the provider up."""
+        return self.done(refund.send_by_hand, row, by=request.user)
+
+
+class TransferForm(forms.Form):
+    """The bank's reference of a transfer."""
+
+    reference = forms.CharField(label=gettext_lazy("the bank's reference"), max_length=refund.REFERENCE_MAX)
+
+
+class Transferred(RefundAction):
+    """impossible → transferred."""
+
+    name = "transferred"
+    title = gettext_lazy("I have transferred the money")
+    state = RefundState.IMPOSSIBLE
+    done_text = gettext_lazy("Noted. Another person has to confirm the transfer.")
+    texts = (
+        gettext_lazy("Transfer the money first. Then note the bank's reference here."),
+        gettext_lazy("Another person has to confirm the transfer by the account statement."),
+    )
+
+    def build_form(self, rows: Sequence[Refund], data: Any) -> forms.Form:  # noqa: ARG002
+        """The field for the reference."""
+        return TransferForm(data)
+
+    def perform(self, *, row: Refund, request: HttpRequest, data: dict[str, Any]) -> str:
+        """Notes the transfer with its person."""
+        return self.done(refund.transferred, row, reference=data["reference"], by=request.user)
+
+
+class ConfirmTransfer(RefundAction):
+    """transferred → confirmed, by a second person."""
+
+    name = "confirm-transfer"
+    title = gettext_lazy("Confirm the transfer")
+    state = RefundState.TRANSFERRED
+    done_text = gettext_lazy("The transfer is confirmed.")
+    texts = (gettext_lazy("The account statement shows the transfer with this amount and reference."),)
+
+    def perform(self, *, row: Refund, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Refused to the person who made the transfer."""
+        return self.done(refund.confirm_transfer, row, by=request.user, arrived=True)
+
+
+class RejectTransfer(RefundAction):
+    """transferred → impossible, by a second person."""
+
+    name = "reject-transfer"
+    title = gettext_lazy("The transfer is not there")
+    state = RefundState.TRANSFERRED
+    done_text = gettext_lazy("The money has to be transferred again.")
+    texts = (gettext_lazy("The account statement does not show the transfer. It has to be made again."),)
+
+    def perform(self, *, row: Refund, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Refused to the person who made the transfer."""
+        return self.done(refund.confirm_transfer, row, by=request.user, arrived=False)
+
+
+REFUND_ACTIONS = (SendNow(), ByHand(), Transferred(), ConfirmTransfer(), RejectTransfer())

@@ -1,0 +1,46 @@
+"""Until when a provider sends money back, and until when people must have decided about an appeal before it."""
+
+from datetime import datetime, timedelta
+
+from flashsale.models import Campaign, PaymentAttempt
+from flashsale.providers import payments
+
+# So long before the end of the window a refund no longer waits for an appeal by itself: people decide.
+BEFORE_THE_END = timedelta(hours=24)
+# Where the window has no end, people look at a refund that waits for so long after the time to appeal.
+AFTER_THE_APPEAL = timedelta(hours=24)
+
+
+def refund_by(attempt: PaymentAttempt) -> datetime | None:
+    """Until when the provider sends the money of this attempt back; None for ever.
+
+    It counts from the start of the attempt, because the buyer has not paid before it.
+    """
+    within = _refund_within(attempt.account, attempt.method)
+    return attempt.made_at + within if within is not None else None
+
+
+def decide_by(attempt: PaymentAttempt, campaign: Campaign, now: datetime) -> datetime:
+    """Until when a refund may wait for an appeal without a decision of people."""
+    until = refund_by(attempt)
+    if until is not None:
+        return until - BEFORE_THE_END
+    return now + timedelta(seconds=campaign.appeal_s) + AFTER_THE_APPEAL
+
+
+def _refund_within(account: str, name: str) -> timedelta | None:
+    found = payments.accounts.get(account)
+    return next((method.refund_within for method in (found.methods() if found else ()) if method.name == name), None)
+
+
+def methods_with_short_windows(campaign: Campaign) -> list[payments.Method]:
+    """The methods whose refund window ends before an appeal is surely decided, each once.
+
+    An appeal that comes in its last moment must be decided BEFORE_THE_END.
+    """
+    longest = timedelta(seconds=campaign.appeal_s) + BEFORE_THE_END
+    names = {channel.payment_accounts or campaign.payment_accounts for channel in campaign.channels.all()}
+    offered = {method.name: method for name in sorted(names) for method in payments.methods_of(names=name)}
+    return [
+        method for method in offered.values() if method.refund_within is not None and method.refund_within < longest
+    ]

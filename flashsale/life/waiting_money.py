@@ -1,0 +1,195 @@
+"""Waiting money: every payment, refund and notification that is not final, by what must be done next, and by whom.
+
+No money rests in a state without a next action and a date. Each row that is not final belongs to exactly one action.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Exists, OuterRef, Q
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from flashsale.life.next_look import LATE_FOR
+from flashsale.models import Inbox, PaymentAttempt, Refund
+from flashsale.providers.payments import PartnerProvider
+from flashsale.rules.states import (
+    ENDED_UNPAID,
+    OPEN_ATTEMPTS,
+    AttemptState,
+    RefundState,
+    ReservationState,
+)
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+# A provider takes 14 working days at most to send money back. A refund that it does not take is tried so often by
+# itself (more than an hour), before people see why.
+SENT_FOR, TRIES = timedelta(days=20), 10
+
+
+class Who(StrEnum):
+    """Who does the next step."""
+
+    REVIEWER = "reviewer"
+    SECOND = "second"
+    PARTNER = "partner"
+    BUYER = "buyer"
+    MACHINE = "machine"
+
+
+WHO_LABELS: dict[Who, Promise] = {
+    Who.REVIEWER: _("a reviewer"),
+    Who.SECOND: _("a second reviewer"),
+    Who.PARTNER: _("the partner"),
+    Who.BUYER: _("the buyer"),
+    Who.MACHINE: _("the system, by itself"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFor:
+    """One next action. `rows` are those that wait for it, at the time `now`; `until` is a row's date for it."""
+
+    name: str
+    title: Promise
+    who: Who
+    rows: Callable[[datetime], "QuerySet[Any]"]
+    until: Callable[[Any], datetime] = lambda row: row.next_look_at
+
+    def waiting(self, now: datetime) -> "QuerySet[Any]":
+        """The rows that wait, those with the nearest next look first."""
+        return self.rows(now).order_by("next_look_at", "pk")
+
+
+def _attempts(*conditions: Q, **fields: Any) -> "QuerySet[PaymentAttempt]":
+    return PaymentAttempt.objects.filter(*conditions, **fields).select_related("reservation__sale__campaign")
+
+
+def _refunds(*conditions: Q, **fields: Any) -> "QuerySet[Refund]":
+    related = "attempt__reservation__sale__campaign"
+    return Refund.objects.filter(*conditions, **fields).select_related(related, "attempt__reservation__channel")
+
+
+def _undecided(_now: datetime) -> "QuerySet[PaymentAttempt]":
+    sent_back = Refund.objects.filter(attempt=OuterRef("pk"), why="mismatch").exclude(state=RefundState.WITHDRAWN)
+    return _attempts(state=AttemptState.MISMATCH).filter(~Exists(sent_back))
+
+
+def _over_for_long(now: datetime) -> Q:
+    return Q(expires_at__lte=now - LATE_FOR)
+
+
+OF_PARTNERS = Q(attempt__account=PartnerProvider.account)
+# The actions of people come first.
+ACTIONS = (
+    WaitingFor(
+        "decide",
+        _("The appeal is not decided, and the provider soon refunds no more: send the refund now, or go on waiting"),
+        Who.REVIEWER,
+        lambda now: _refunds(waits=True, next_look_at__lte=now),
+        lambda row: row.refund_by or row.next_look_at,
+    ),
+    WaitingFor(
+        "failed",
+        _("The provider has refused the refund: try it again, or transfer the money by hand"),
+        Who.REVIEWER,
+        lambda _now: _refunds(state=RefundState.FAILED),
+    ),
+    WaitingFor(
+        "transfer",
+        _("The provider cannot send the money back: transfer it by hand"),
+        Who.REVIEWER,
+        lambda _now: _refunds(state=RefundState.IMPOSSIBLE),
+    ),
+    WaitingFor(
+        "confirm-transfer",
+        _("The money was transferred by hand: confirm it by the account statement"),
+        Who.SECOND,
+        lambda _now: _refunds(state=RefundState.TRANSFERRED),
+    ),
+    WaitingFor(
+        "mismatch", _("Another amount or currency came: send it back, or ask the buyer"), Who.REVIEWER, _undecided
+    ),
+    WaitingFor(
+        "reversed",
+        _("The provider took the money back: cancel the order, or settle it with the buyer"),
+        Who.REVIEWER,
+        lambda _now: _attempts(state=AttemptState.REVERSED, reservation__state=ReservationState.CONFIRMED),
+        lambda row: row.next_look_at or row.settled_at,
+    ),
+    WaitingFor(
+        "not-taken",
+        _("The provider does not take the refund: see why, or transfer the money by hand"),
+        Who.REVIEWER,
+        lambda _now: _refunds(state=RefundState.DUE, waits=False, times__gte=TRIES),
+        lambda row: row.refund_by or row.made_at + SENT_FOR,
+    ),
+    WaitingFor(
+        "not-confirmed",
+        _("The provider has not confirmed the refund in time: ask it"),
+        Who.REVIEWER,
+        lambda now: _refunds(~OF_PARTNERS, state=RefundState.SENT, made_at__lte=now - SENT_FOR),
+        lambda row: row.made_at + SENT_FOR,
+    ),
+    WaitingFor(
+        "still-open",
+        _("The provider has kept the payment open for a day after its end: ask it"),
+        Who.REVIEWER,
+        lambda now: _attempts(_over_for_long(now), state__in=OPEN_ATTEMPTS),
+    ),
+    WaitingFor(
+        "partner",
+        _("The partner refunds its buyer, and answers"),
+        Who.PARTNER,
+        lambda _now: _refunds(OF_PARTNERS, state=RefundState.SENT),
+        lambda row: row.refund_by or row.made_at + SENT_FOR,
+    ),
+    WaitingFor(
+        "appeal",
+        _("The refund waits, because an appeal may restore the order"),
+        Who.REVIEWER,
+        lambda now: _refunds(waits=True, next_look_at__gt=now),
+    ),
+    WaitingFor(
+        "pay",
+        _("The buyer pays; the provider is asked"),
+        Who.BUYER,
+        lambda now: _attempts(~_over_for_long(now) | Q(expires_at=None), state__in=OPEN_ATTEMPTS),
+        lambda row: row.expires_at or row.next_look_at,
+    ),
+    WaitingFor(
+        "send",
+        _("The refund is sent"),
+        Who.MACHINE,
+        lambda _now: _refunds(state=RefundState.DUE, waits=False, times__lt=TRIES),
+    ),
+    WaitingFor(
+        "confirm",
+        _("The provider confirms the refund; it is asked"),
+        Who.MACHINE,
+        lambda now: _refunds(~OF_PARTNERS, state=RefundState.SENT, made_at__gt=now - SENT_FOR),
+    ),
+    WaitingFor(
+        "late-money",
+        _("The payment ended without money; the provider is asked whether it came late"),
+        Who.MACHINE,
+        lambda _now: _attempts(state__in=ENDED_UNPAID, next_look_at__isnull=False),
+    ),
+    WaitingFor(
+        "read",
+        _("A notification was stored; the provider is asked"),
+        Who.MACHINE,
+        lambda _now: Inbox.objects.filter(done_at=None),
+    ),
+)
+
+
+def people_wait(now: datetime) -> list[tuple[WaitingFor, int]]:
+    """The actions of people and of partners, each with how many rows wait for it."""
+    own = (action for action in ACTIONS if action.who in {Who.REVIEWER, Who.SECOND, Who.PARTNER})
+    return [(action, action.rows(now).count()) for action in own]

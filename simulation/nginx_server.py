@@ -1,0 +1,56 @@
+"""Starts a real nginx with the configuration of production, for tests and measurements. Does not need Django.
+
+Only ports, paths of files, and names that need a name server are different.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from simulation.processes import Process, free_port, wait_http
+
+CONF = Path(__file__).resolve().parent.parent / "config" / "nginx.conf"
+
+
+def find_program() -> str | None:
+    """The path of the machine's nginx; None if it has none."""
+    return shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+
+
+@contextmanager
+def serving(
+    nginx: str, door: int, folder: Path, front: str = "10.0.0.0/8", *, web: int | None = None, clients: int = 1000
+) -> Iterator[tuple[Process, int]]:
+    """Starts nginx in front of the hot door at port `door`. Yields its process and its port.
+
+    nginx trusts proxies of the network `front`, and lets one client have `clients` requests at a time. All other pages
+    are at port `web`, by default the same as `door`. Raises ServerNotReady.
+    """
+    port, conf = free_port(), folder / "nginx.conf"
+    text = _moved(CONF.read_text(), folder=folder, port=port, door=door, front=front, web=web or door)
+    conf.write_text(text.replace("limit_conn clients 1000;", f"limit_conn clients {clients};"))
+    ours = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
+    command = [nginx, "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log"), "-g", ours]
+    with Process(name="nginx", command=command, log=folder / "nginx.log") as process:
+        wait_http(f"http://127.0.0.1:{port}/edgez", process=process)
+        yield process, port
+
+
+def _moved(text: str, *, folder: Path, port: int, door: int, front: str, web: int) -> str:
+    moves = {
+        " /tmp/": f" {folder}/",
+        "/dev/stdout": str(folder / "access.log"),
+        "/dev/stderr": str(folder / "error.log"),
+        "server doors:8000 resolve;": f"server 127.0.0.1:{door};",
+        "server web:8000 resolve;": f"server 127.0.0.1:{web};",
+        "listen 8080 backlog=4096;": f"listen 127.0.0.1:{port};",
+        "worker_processes auto;": "worker_processes 2;",
+        "10.0.0.0/8": front,
+    }
+    for was, becomes in moves.items():
+        if was not in text:
+            raise ValueError(f"{CONF} does not have {was!r} any more. Change simulation/nginx_server.py with it.")
+        text = text.replace(was, becomes)
+    return text
