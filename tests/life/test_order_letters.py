@@ -5,10 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core import mail
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
@@ -370,6 +373,13 @@ class TestThePartner:
         start(ani, method="partner", instrument="order-1")
         assert (Reservation.objects.get().state, rows()) == ("confirmed", [("confirmed", "due")])
         Notice.objects.all().delete()
+
+
+def test_an_upgrade_begins_no_letters_to_the_buyers_of_partners() -> None:
+    campaign = poco_campaign(channels=(*CHANNELS, {"code": "mi.com", "name": "mi.com", "kind": "own page"}))
+    migration = import_module("flashsale.migrations.0027_order_letters")
+    migration.partners_write_themselves(apps, SimpleNamespace(connection=connection))
+    assert dict(campaign.channels.values_list("code", "order_letters")) == {"lazada": False, "mi.com": True}
 
 
 def test_a_channel_that_opts_out_later_stops_the_letters_that_are_due() -> None:
