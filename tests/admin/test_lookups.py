@@ -38,7 +38,7 @@ SHOWN: dict[str, set[str]] = {
         *STATE, "failure__exact", "failure__isnull", "kind__exact", "kind__isnull", "sale__id__exact", "sale__isnull",
     },
     "paymentattempt": {*STATE, "account", "account__isnull", "method", "method__isnull"},
-    "refund": {*STATE, "why__exact", "why__isnull"},
+    "refund": {*STATE, "waits__exact", "waits__isnull", "why__exact", "why__isnull"},
     "reallocation": {"source__id__exact", "source__isnull", "target__sale__id__exact", "target__sale__isnull"},
     "record": {
         "what", "what__isnull", "campaign__id__exact", "campaign__isnull", "sale__id__exact", "sale__isnull", "subject",
