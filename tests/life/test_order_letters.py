@@ -21,7 +21,17 @@ from pytest_django import Settings
 
 from flashsale.books import letters as letter_rows
 from flashsale.gate import bridge
-from flashsale.life import cancel, expire, forget_contacts, letters, notify, refund, settle, sweep_payments
+from flashsale.life import (
+    cancel,
+    expire,
+    forget_contacts,
+    letters,
+    notify,
+    notify_again,
+    refund,
+    settle,
+    sweep_payments,
+)
 from flashsale.life.confirm import confirm
 from flashsale.life.payment_request import Started, StartRequest
 from flashsale.life.start_payment import start_all
@@ -490,6 +500,18 @@ def test_a_crash_after_the_answer_of_the_mail_server_is_the_only_way_to_a_second
     assert (len(mails.letters), rows()) == (1, [("confirmed", "due")])
     assert [notify.send_due(), notify.send_due()] == [1, 0]
     assert len({got["Message-ID"] for got in mails.letters}) == 1
+
+
+def test_a_letter_that_failed_is_sent_again_to_the_address_that_a_person_corrects(mails: MailServer) -> None:
+    _, (ani, _) = sale_with_letters("ani", "budi")
+    start(ani, method="card", instrument="token")
+    mails.answers = {"RCPT": "550 unknown"}
+    assert (notify.send_due(), rows()) == (0, [("confirmed", "failed")])
+    notify_again.correct_address(notice=Notice.objects.get(), email="ani.baru@example.com", by="staff")
+    mails.answers = {}
+    assert (notify.send_due(), rows()) == (1, [("confirmed", "sent")])
+    notify_again.send_again(notice=Notice.objects.get(), by="staff")
+    assert (notify.send_due(), mails.recipients) == (1, ["ani.baru@example.com"] * 2)
 
 
 class ServiceRefuses(OSError):
