@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import accounts, codes, database, production, secrets
+from config import accounts, codes, database, mail, production, secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -283,6 +283,9 @@ vars().update(
 # Seconds. While the mail server does not answer, a shopper waits for a code, and the worker keeps a row locked.
 EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost")
+# A mail service instead of a mail server, and its options as JSON (docs/operate.md, E-mail).
+FLASHSALE_MAIL_SERVICE = env.str("FLASHSALE_MAIL_SERVICE", default="")
+vars().update(mail.service_settings(FLASHSALE_MAIL_SERVICE, env.str("FLASHSALE_MAIL_SERVICE_SETTINGS", default="")))
 
 # The address of the page with a demo's mails. Only the simulation's settings set it.
 FLASHSALE_OUTBOX_URL = ""
@@ -311,7 +314,7 @@ FLASHSALE_PAYMENT_PACES = accounts.value_by_account(
 # only.
 FLASHSALE_CODE_SENDER = _list("FLASHSALE_CODE_SENDER", default=["outbox" if FLASHSALE_DEMO else "email"])
 FLASHSALE_CODE_WEBHOOK = env.str("FLASHSALE_CODE_WEBHOOK", default="")
-# What a message costs, by sender, and how much all of a day may cost; 0: no bound.
+# The price of a message by sender, and the highest cost of all messages of a day; 0: no bound.
 FLASHSALE_CODE_PRICES = codes.parse_prices(_list("FLASHSALE_CODE_PRICES"))
 FLASHSALE_CODES_MONEY_PER_DAY = env.int("FLASHSALE_CODES_MONEY_PER_DAY", default=0)
 
@@ -346,7 +349,8 @@ FLASHSALE_REFUSALS = list(
         demo=FLASHSALE_DEMO,
         debug=DEBUG,
         payment_provider=FLASHSALE_PAYMENT_PROVIDER,
-        mail_backend=env.email_url("EMAIL_URL", default="smtp://localhost:25")["EMAIL_BACKEND"],
+        mail_backend=FLASHSALE_MAIL_SERVICE
+        or env.email_url("EMAIL_URL", default="smtp://localhost:25")["EMAIL_BACKEND"],
         signs=FLASHSALE_SIGNS_OF_PRODUCTION,
     )
 )

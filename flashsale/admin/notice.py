@@ -27,7 +27,7 @@ class SendAgain(Action):
 
     def is_available(self, row: Notice) -> bool:
         """For a letter that failed, and for one that was sent and did not arrive."""
-        return row.state != NoticeState.DUE
+        return row.state not in {NoticeState.DUE, NoticeState.DROPPED}
 
     def consequences(self, rows: Any) -> list[str]:
         """When it goes out, and what happens to the time to appeal."""
@@ -70,11 +70,13 @@ class CorrectAddress(Action):
         """For every letter whose buyer's contact data is kept."""
         return hasattr(row.reservation, "contact")
 
-    def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
+    def consequences(self, rows: Any) -> list[str]:
         """Which letters go there, and what the trail keeps."""
+        only_shows = _("The letter has a link that shows the order. The trail keeps who changed the address.")
+        appeals = _("The letter has a link with which its reader can appeal. The trail keeps who changed the address.")
         return [
             _("This letter and all later ones about the order go to the new address. Ask the buyer for it."),
-            _("The letter has a link with which its reader can appeal. The trail keeps who changed the address."),
+            only_shows if rows[0].kind in Notice.ABOUT_ORDERS else appeals,
         ]
 
     def build_form(self, rows: Any, data: Any) -> forms.Form:  # noqa: ARG002
@@ -113,7 +115,7 @@ class Told(Action):
 
 @admin.register(Notice)
 class NoticeAdmin(ReadOnlyAdmin):
-    """Messages to buyers: due, sent, failed or told in another way. The newest first."""
+    """Messages to buyers: due, sent, failed, told in another way or dropped. The newest first."""
 
     list_display = ["order", "kind", "sale", "state_name", "reason", "due", "attempts", "sent"]
     list_filter = ["state", "failure", "kind", "sale"]
@@ -121,7 +123,7 @@ class NoticeAdmin(ReadOnlyAdmin):
     search_fields = ["reservation__id__startswith"]
     show_full_result_count = False
     ordering = ["-due_at", "-pk"]
-    fields = ["order", "kind", "sale", "state_name", "reason", "attempts", "due", "sent"]
+    fields = ["order", "kind", "about", "sale", "state_name", "reason", "attempts", "due", "sent"]
     row_actions = (SendAgain(), CorrectAddress(), Told())
 
     @admin.display(description=gettext_lazy("reservation"))

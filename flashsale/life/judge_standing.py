@@ -1,4 +1,4 @@
-"""Judge: what a provider says about an attempt changes. The drawing of the states is in `settle.py`."""
+"""Judge: what the answer of a provider changes about an attempt. The drawing of the states is in `settle.py`."""
 
 import logging
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from flashsale.rules.states import (
 )
 
 log = logging.getLogger(__name__)
-# By when a person must have looked at money that is not what we asked for.
+# A person must look within this time at money that is not what we asked for.
 PEOPLE = timedelta(days=1)
 # Money that is with the provider for us.
 _KEPT = (AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH)
@@ -55,10 +55,9 @@ def judge_standing(
     was_open = attempt.is_open
     if standing.state is StandingState.PAID and (was_open or attempt.state in ENDED_UNPAID):
         return take_money(row, attempt, standing, now)
-    if standing.state is StandingState.PAID and attempt.state in _KEPT:
-        return _more_money(row, attempt, standing, now)
-    if standing.state is StandingState.PAID and attempt.state == AttemptState.REVERSED:
-        return _money_again(row, attempt, standing, now)
+    if standing.state is StandingState.PAID:
+        again = _more_money if attempt.state in _KEPT else _money_again
+        return again(row, attempt, standing, now)
     if standing.state is StandingState.REVERSED and attempt.state in _KEPT:
         log.error("the provider took the money of %s back", attempt.reference)
         _note(attempt, standing, AttemptState.REVERSED, now)

@@ -11,7 +11,7 @@
     due, sent -- never possible -> impossible -> transferred -> confirmed by a second person
 
 While an appeal may restore the order, its refund waits. It does not wait beyond `decide_by` (refund_window.py) without
-a decision of people: then it stands on their list (waiting_money.py).
+a decision of people. At that time it appears on their list (waiting_money.py).
 """
 
 import logging
@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from flashsale.books.batcher import Batcher
 from flashsale.books.events import of_refund, record
+from flashsale.books.letters import add_letters_of_refunds
 from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
 from flashsale.books.rows import update
 from flashsale.gate import bridge
@@ -41,10 +42,10 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 log = logging.getLogger(__name__)
-# A sent refund is looked at so often. One that waits for people waits so long before it stands on their list as late.
+# How often we ask about a sent refund. The date of a refund that waits for people is PEOPLE after its last change.
 LOOK, PEOPLE = timedelta(hours=1), timedelta(days=1)
 AGAIN_MIN, AGAIN_MAX = timedelta(seconds=5), timedelta(hours=1)
-# So long a confirmed refund may still fail. Providers name two months for debit cards.
+# How long a confirmed refund may still fail. Providers name two months for debit cards.
 MAY_FAIL_FOR = timedelta(days=90)
 REFERENCE_MAX = 100
 ASKED = (RefundState.DUE, RefundState.SENT, RefundState.CONFIRMED)
@@ -117,6 +118,7 @@ def _store(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> 
     if changed:
         update(Refund, "id", {name: [getattr(row, name) for row in changed] for name in names})
     record([of_refund(row) for row in moved], now)
+    add_letters_of_refunds(moved, now)
 
 
 def _locked_orders(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Reservation]:
@@ -245,6 +247,7 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
     fields = ["state", "confirmed_by", "settled_at", "next_look_at", "transferred_by", "provider_id"]
     row.save(update_fields=fields)
     record([of_refund(row)], now)
+    add_letters_of_refunds([row], now)
     _record("confirm_transfer" if arrived else "reject_transfer", row, by)
     return True
 
@@ -291,6 +294,7 @@ def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, refer
     )
     row.save(update_fields=["state", "provider_id", "next_look_at", "settled_at"])
     record([of_refund(row)], now)
+    add_letters_of_refunds([row], now)
 
 
 @transaction.atomic

@@ -28,8 +28,8 @@ from flashsale.rules.states import (
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-# A provider takes 14 working days at most to send money back. A refund that it does not take is tried so often by
-# itself (more than an hour), before people see why.
+# A provider takes 14 working days at most to send money back. A refund that it does not take is tried TRIES times, for
+# more than an hour, before it stands on the list of people.
 SENT_FOR, TRIES = timedelta(days=20), 10
 
 
