@@ -21,7 +21,7 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import AttemptState, RefundState
 from tests.admin.orders import buy
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign, refusal
-from tests.faults.steps import due_again, the_payment
+from tests.faults.steps import due_again, the_payment, waits_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 RING = "one_person_many_identities"
@@ -78,14 +78,6 @@ def hinted() -> None:
     body, headers = payments.DemoProvider().signed_callback(reference=reference)
     inbox.store(account="demo", references=[reference], body=body, headers=headers)
     inbox.read_inbox()
-
-
-def waits_for(row: Any) -> list[str]:
-    """The actions of the admin's list on which a row stands."""
-    now = timezone.now()
-    return [
-        one.name for one in ACTIONS if one.rows(now).model is type(row) and one.rows(now).filter(pk=row.pk).exists()
-    ]
 
 
 @pytest.mark.usefixtures("week")
