@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import accounts, codes, database, production, secrets
+from config import accounts, codes, database, mail, production, secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -283,6 +283,9 @@ vars().update(
 # Seconds. While the mail server does not answer, a shopper waits for a code, and the worker keeps a row locked.
 EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost")
+# A mail service instead of a mail server, and its options as JSON (docs/operate.md, E-mail).
+FLASHSALE_MAIL_SERVICE = env.str("FLASHSALE_MAIL_SERVICE", default="")
+vars().update(mail.service_settings(FLASHSALE_MAIL_SERVICE, env.str("FLASHSALE_MAIL_SERVICE_SETTINGS", default="")))
 
 # The address of the page with a demo's mails. Only the simulation's settings set it.
 FLASHSALE_OUTBOX_URL = ""
@@ -346,7 +349,8 @@ FLASHSALE_REFUSALS = list(
         demo=FLASHSALE_DEMO,
         debug=DEBUG,
         payment_provider=FLASHSALE_PAYMENT_PROVIDER,
-        mail_backend=env.email_url("EMAIL_URL", default="smtp://localhost:25")["EMAIL_BACKEND"],
+        mail_backend=FLASHSALE_MAIL_SERVICE
+        or env.email_url("EMAIL_URL", default="smtp://localhost:25")["EMAIL_BACKEND"],
         signs=FLASHSALE_SIGNS_OF_PRODUCTION,
     )
 )

@@ -59,13 +59,15 @@ class Outbox:
             size = file.stat().st_size
             if size and self._read_sizes.get(file.name) != size:
                 self._read(file)
-                self._read_sizes[file.name] = size
 
     def _read(self, file: Path) -> None:
+        """Adds the new mails of a file that are written to their end."""
         start = self._read_sizes.get(file.name, 0)
-        for raw in file.read_bytes()[start:].split(SEPARATOR):
+        whole = file.read_bytes()[start:].split(SEPARATOR)[:-1]
+        for raw in whole:
             if raw.strip():
                 self._add(raw)
+        self._read_sizes[file.name] = start + sum(len(raw) + len(SEPARATOR) for raw in whole)
 
     def _add(self, raw: bytes) -> None:
         message = email.message_from_bytes(raw.strip() + b"\n", policy=email.policy.default)

@@ -26,12 +26,14 @@ CODE = str(POCO["campaign"]["code"])
 # Enough for every simulated crowd. Redis keeps the entries of a sale in a number of hashes that follows from it.
 ENTRIES_MAX = 10_000
 PAGE = "mi.com"
-CHANNELS: list[dict[str, str]] = [
+CHANNELS: list[dict[str, Any]] = [
     {
         **{name: channel[name] for name in ("code", "name", "kind")},
         "entry_url": f"https://{channel['code']}.example/",
         # A marketplace charges its own buyers. Sandboxes of partners may pay by the demo's bank, too.
         "payment_accounts": "demo,partner" if channel["kind"] == "partner" else "",
+        # A marketplace writes to its own buyers.
+        "order_letters": channel["kind"] != "partner",
     }
     for channel in POCO["channels"]
 ]

@@ -28,10 +28,11 @@ OFFERS = (
     {"sku": BIG_PHONE, "name": "POCO M3 6 GB/128 GB", "price": 2_299_000},
 )
 CHANNELS = (
-    {"code": "lazada", "name": "Lazada", "entry_url": "https://lazada.example/flash"},
-    {"code": "akulaku", "name": "Akulaku"},
+    # Partners write to their own buyers.
+    {"code": "lazada", "name": "Lazada", "entry_url": "https://lazada.example/flash", "order_letters": False},
+    {"code": "akulaku", "name": "Akulaku", "order_letters": False},
     {"code": "mi.com", "name": "mi.com", "kind": "own page"},
-    {"code": "mi-store", "name": "Mi Store"},
+    {"code": "mi-store", "name": "Mi Store", "order_letters": False},
 )
 AXES = {
     Axis.PHONE: "hard enter",

@@ -27,7 +27,7 @@ class SendAgain(Action):
 
     def is_available(self, row: Notice) -> bool:
         """For a letter that failed, and for one that was sent and did not arrive."""
-        return row.state != NoticeState.DUE
+        return row.state not in {NoticeState.DUE, NoticeState.DROPPED}
 
     def consequences(self, rows: Any) -> list[str]:
         """When it goes out, and what happens to the time to appeal."""
@@ -113,7 +113,7 @@ class Told(Action):
 
 @admin.register(Notice)
 class NoticeAdmin(ReadOnlyAdmin):
-    """Messages to buyers: due, sent, failed or told in another way. The newest first."""
+    """Messages to buyers: due, sent, failed, told in another way or dropped. The newest first."""
 
     list_display = ["order", "kind", "sale", "state_name", "reason", "due", "attempts", "sent"]
     list_filter = ["state", "failure", "kind", "sale"]
@@ -121,7 +121,7 @@ class NoticeAdmin(ReadOnlyAdmin):
     search_fields = ["reservation__id__startswith"]
     show_full_result_count = False
     ordering = ["-due_at", "-pk"]
-    fields = ["order", "kind", "sale", "state_name", "reason", "attempts", "due", "sent"]
+    fields = ["order", "kind", "about", "sale", "state_name", "reason", "attempts", "due", "sent"]
     row_actions = (SendAgain(), CorrectAddress(), Told())
 
     @admin.display(description=gettext_lazy("reservation"))

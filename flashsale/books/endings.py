@@ -8,6 +8,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from flashsale.books.events import of_order, record
+from flashsale.books.letters import add_letters_of_expired
 from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.models.limit_slot import LimitSlot, UnpaidHold
 from flashsale.models.payment import PaymentAttempt
@@ -106,6 +107,8 @@ def end_all(
         open_ones.update(next_look_at=now)
     why = {"reason": reason} if reason else {}
     record([of_order(row, EventType(f"reservation.{state}"), **why) for row in reservations], now)
+    if state == ReservationState.EXPIRED:
+        add_letters_of_expired(reservations, now)
     return describe_all_ended(reservations)
 
 

@@ -36,11 +36,15 @@ class OrderedUnit(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a reservation was made: codes of line and channel, and the payment accounts of the channel."""
+    """Where a reservation was made: codes of line and channel, and the payment accounts of the channel.
+
+    `letters`: we write to the buyers of this channel about their orders.
+    """
 
     line: str
     channel: str
     accounts: str
+    letters: bool
 
 
 _reservations = Select(
@@ -74,6 +78,7 @@ _units = Select(
         "id", "reservation_id", "unit_id", "sku", "price", "active", "unit__serial", "unit__state", "unit__version",
         "unit__sku",
         "reservation__allocation__code", "reservation__channel__code", "reservation__channel__payment_accounts",
+        "reservation__channel__order_letters",
     )
 )  # fmt: skip
 

@@ -51,13 +51,16 @@ class Select:
         )
 
 
-def insert(model: type[Model], columns: Mapping[str, Sequence[Any]]) -> None:
+def insert(model: type[Model], columns: Mapping[str, Sequence[Any]], *, skip_known: bool = False) -> None:
     """Inserts rows. `columns` maps the name of a column to its values, row by row; all other columns stay null.
+
+    `skip_known` leaves out a row that would break a rule of uniqueness.
 
     PostgreSQL gets one JSON text as the only parameter, because that costs client and server a tenth of one parameter
     for each value. Raises IntegrityError as any insert does.
     """
     sql, names = _statement(model, tuple(columns), connection.vendor), tuple(columns)
+    sql += " ON CONFLICT DO NOTHING" if skip_known else ""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]

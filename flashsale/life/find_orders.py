@@ -1,4 +1,4 @@
-"""Finds reservations for staff: by id, by payment reference, by the buyer's phone or e-mail.
+"""Finds reservations for staff: by id, by payment reference, by the buyer's phone or e-mail; and for their buyers.
 
 The tables have no phone and no e-mail that could be searched, only digests. So the typed value becomes the digest that
 it has in each campaign, and is not kept. An erased campaign has no salt: its reservations are not found by a person.
@@ -11,12 +11,13 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from flashsale.life.enter import digester
 from flashsale.models import Campaign, LimitSlot, Record, Reservation, Trait, UnpaidHold
 from flashsale.rules.identity import Axis, BadValue
+from flashsale.rules.states import ReservationState
 from flashsale.rules.visible import visible
 
 FOUND_MAX = 100
@@ -75,11 +76,24 @@ def _people_with(value: str) -> Iterator[tuple[str, Q]]:
     for axis in (Axis.PHONE, Axis.EMAIL):
         campaigns = Campaign.objects.filter(erased_at=None)
         digests = [digest for campaign in campaigns for digest in _digest(campaign, axis, value)]
-        people = Q()
-        for table in (Trait, LimitSlot, UnpaidHold) if digests else ():
-            people |= Q(pk__in=table.objects.filter(axis=axis, digest__in=digests).values("reservation"))
-        if people:
-            yield axis.value, people
+        if digests:
+            yield axis.value, _with_digest(axis, digests)
+
+
+def _with_digest(axis: Axis, digests: list[str]) -> Q:
+    people = Q()
+    for table in (Trait, LimitSlot, UnpaidHold):
+        people |= Q(pk__in=table.objects.filter(axis=axis, digest__in=digests).values("reservation"))
+    return people
+
+
+def orders_of_person(*, campaign: Campaign, axis: Axis, digest: bytes) -> "QuerySet[Reservation]":
+    """The reservations of a person who has proven a phone or a mailbox, in all sales of the campaign, the newest first.
+
+    Without those that never came about.
+    """
+    own = Reservation.objects.filter(_with_digest(axis, [digest.hex()]), sale__campaign=campaign)
+    return own.exclude(state=ReservationState.ABANDONED).order_by("-made_at", "pk")
 
 
 def _digest(campaign: Campaign, axis: Axis, value: str) -> list[str]:

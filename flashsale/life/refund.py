@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from flashsale.books.batcher import Batcher
 from flashsale.books.events import of_refund, record
+from flashsale.books.letters import add_letters_of_refunds
 from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
 from flashsale.books.rows import update
 from flashsale.gate import bridge
@@ -117,6 +118,7 @@ def _store(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> 
     if changed:
         update(Refund, "id", {name: [getattr(row, name) for row in changed] for name in names})
     record([of_refund(row) for row in moved], now)
+    add_letters_of_refunds(moved, now)
 
 
 def _locked_orders(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Reservation]:
@@ -245,6 +247,7 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
     fields = ["state", "confirmed_by", "settled_at", "next_look_at", "transferred_by", "provider_id"]
     row.save(update_fields=fields)
     record([of_refund(row)], now)
+    add_letters_of_refunds([row], now)
     _record("confirm_transfer" if arrived else "reject_transfer", row, by)
     return True
 
@@ -291,6 +294,7 @@ def partner_refunded(*, reservation: uuid.UUID, channel: int, refund: str, refer
     )
     row.save(update_fields=["state", "provider_id", "next_look_at", "settled_at"])
     record([of_refund(row)], now)
+    add_letters_of_refunds([row], now)
 
 
 @transaction.atomic

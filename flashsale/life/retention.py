@@ -6,6 +6,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from flashsale.life.events import forget_events
+from flashsale.life.forget_contacts import forget_unneeded
 from flashsale.life.inbox import forget_notifications
 from flashsale.models import ApiCall, Contact
 
@@ -14,14 +15,14 @@ API_CALLS_KEPT = timedelta(hours=48)
 
 
 def forget_due(*, most: int = 1000) -> int:
-    """Deletes contact data past `keep_until` and old events (at most `most` rows of each), old keys and notifications,
-    and ended sessions.
+    """Deletes contact data past `keep_until` and old events (at most `most` rows of each), contact data of people who
+    bought nothing, old keys and notifications, and ended sessions.
 
-    Safe to repeat. Returns how many rows of all five.
+    Safe to repeat. Returns how many rows of all six.
     """
     now = timezone.now()
     over = list(Contact.objects.filter(keep_until__lt=now).values_list("pk", flat=True)[:most])
     contacts, _ = Contact.objects.filter(pk__in=over).delete()
     sessions, _ = Session.objects.filter(expire_date__lte=now).delete()
     forgotten = forget_events(most=most) + forget_notifications() + ApiCall.forget(before=now - API_CALLS_KEPT)
-    return contacts + sessions + forgotten
+    return contacts + forget_unneeded() + sessions + forgotten

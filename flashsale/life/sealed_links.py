@@ -17,6 +17,8 @@ from flashsale.rules.tokens import LetterLink, TokenRefused
 
 # Long enough to read the decision after the time to appeal is over.
 LIFE = timedelta(days=180)
+# The link to an order ends when the people of its campaign are erased, so its token has no end of its own that matters.
+ORDER_LIFE = timedelta(days=10 * 365)
 
 
 class Kind(StrEnum):
@@ -24,11 +26,12 @@ class Kind(StrEnum):
 
     APPEAL = "appeal"
     INVITATION = "invitation"
+    ORDER = "my-order"
 
 
 def path(kind: Kind, row: int) -> str:
-    """The path of a link to this row, with the token as its fragment. It works for LIFE from now."""
-    until = ms(timezone.now() + LIFE)
+    """The path of a link to this row, with the token as its fragment. It works for LIFE or ORDER_LIFE from now."""
+    until = ms(timezone.now() + (ORDER_LIFE if kind is Kind.ORDER else LIFE))
     return f"/{kind}#{places.keyring().seal(kind, LetterLink(row, until).pack())}"
 
 

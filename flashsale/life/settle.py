@@ -47,6 +47,7 @@ from django.utils import timezone
 from flashsale.books import call_keys, orders
 from flashsale.books.batcher import Batcher
 from flashsale.books.events import NewEvent, of_order, of_payment, record
+from flashsale.books.letters import HELD_WAITS, NewLetter, add_letters
 from flashsale.books.orders import OrderedUnit, Place
 from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
 from flashsale.books.reservations import RefusedByBooks, advance_units, claim_slots, lock_sale
@@ -56,16 +57,17 @@ from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.buyer_digests import axes_of, slot_requests
 from flashsale.life.db_threads import run_in_db_thread
+from flashsale.life.forget_contacts import waits_for_letter
 from flashsale.life.held_request import request_to_retake
 from flashsale.life.judge_standing import Change, is_late, judge_standing, take_money
 from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
 from flashsale.life.tell_gate import tell_gate
-from flashsale.models import Contact, LimitSlot, PaymentAttempt, Refund, Reservation, Trait
+from flashsale.models import Contact, LimitSlot, Notice, PaymentAttempt, Refund, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
-from flashsale.rules.states import AttemptState, ReservationState, SaleState, UnitState
+from flashsale.rules.states import MONEY_CAME, AttemptState, ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
 # So long Redis keeps retaken units, until PostgreSQL has committed them. Much longer than a commit takes.
@@ -197,7 +199,7 @@ def _decide(answers: Sequence[Answer], owners: Mapping[str, uuid.UUID]) -> list[
                 if answer.reply and not change.drops and not change.refunds:
                     replies.append((at, answer.reply, change))
         units, places = orders.units_of([change.row.pk for change in changes])
-        _write(changes, units, now)
+        _write(changes, units, places, now)
         for at, text in _reply(replies, units, places).items():
             settled[at] = settled[at]._replace(text=text)
     return settled
@@ -226,7 +228,12 @@ def _reply(
     }
 
 
-def _write(changes: Sequence[Change], units: Mapping[uuid.UUID, Sequence[OrderedUnit]], now: datetime) -> None:
+def _write(
+    changes: Sequence[Change],
+    units: Mapping[uuid.UUID, Sequence[OrderedUnit]],
+    places: Mapping[uuid.UUID, Place],
+    now: datetime,
+) -> None:
     if not changes:
         return
     if bought := [change.row for change in changes if change.buys]:
@@ -248,8 +255,9 @@ def _write(changes: Sequence[Change], units: Mapping[uuid.UUID, Sequence[Ordered
         "settled_at",
     )
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
-    _forget_buyers([change.row for change in changes if change.drops])
+    _forget_buyers([change for change in changes if change.drops], places)
     record([event for change in changes for event in _events(change)], now)
+    add_letters([letter for change in changes for letter in _letters(change, places)], now)
     owed = [(change.attempt, why, amount) for change in changes for why, amount in change.refunds]
     add_refunds([NewRefund(attempt, why, amount, refund_by(attempt)) for attempt, why, amount in owed], now)
     reversed_ones = [change.attempt.pk for change in changes if change.attempt.state == AttemptState.REVERSED]
@@ -266,6 +274,23 @@ def _events(change: Change) -> Iterator[NewEvent]:
         )
 
 
+def _letters(change: Change, places: Mapping[uuid.UUID, Place]) -> Iterator[NewLetter]:
+    """The order is confirmed; or how to pay, when there is something to pay elsewhere."""
+    row, attempt = change.row, change.attempt
+    if not _gets_letters(row, places):
+        return
+    waits = attempt.state == AttemptState.WAITING and change.was != AttemptState.WAITING
+    if change.buys:
+        yield NewLetter(row, Notice.Kind.CONFIRMED)
+    elif waits and attempt.instructions and row.state == ReservationState.HELD:
+        yield NewLetter(row, Notice.Kind.HELD, attempt.reference, HELD_WAITS)
+
+
+def _gets_letters(row: Reservation, places: Mapping[uuid.UUID, Place]) -> bool:
+    """Whether we write to this buyer. A partner may write to its own buyers."""
+    return row.pk in places and places[row.pk].letters
+
+
 def _sell_units(rows: Sequence[Reservation], units: Mapping[uuid.UUID, Sequence[OrderedUnit]]) -> None:
     """Sells the units held for locked reservations. Raises RefusedByBooks unless all of them are held."""
     held = [unit for row in rows for unit in units.get(row.pk, ()) if unit.active and unit.state == UnitState.HELD]
@@ -274,12 +299,17 @@ def _sell_units(rows: Sequence[Reservation], units: Mapping[uuid.UUID, Sequence[
     advance_units([(unit.unit, unit.version) for unit in held], was=UnitState.HELD, becomes=UnitState.SOLD)
 
 
-def _forget_buyers(rows: Sequence[Reservation]) -> None:
-    """Deletes what buyers told us for attempts that confirm nothing."""
-    if not rows:
+def _forget_buyers(changes: Sequence[Change], places: Mapping[uuid.UUID, Place]) -> None:
+    """Deletes what buyers told us for attempts that confirm nothing.
+
+    The address stays while a letter needs it, and while we have money of the buyer (see `forget_contacts.py`).
+    """
+    if not changes:
         return
+    rows = [change.row for change in changes]
     Trait.objects.filter(reservation__in=rows).delete()
-    Contact.objects.filter(reservation__in=rows).delete()
+    owed = [one.row for one in changes if one.attempt.state in MONEY_CAME and _gets_letters(one.row, places)]
+    Contact.objects.filter(reservation__in=rows).exclude(reservation__in=owed).exclude(waits_for_letter()).delete()
     held: dict[tuple[str, ...], list[uuid.UUID]] = defaultdict(list)
     for row in rows:
         campaign = row.sale.campaign
@@ -342,5 +372,5 @@ def _decide_late(reference: str, standing: payments.Standing, epoch: int, units:
             row.state = ReservationState.HELD
     retaken = row.state == ReservationState.HELD
     change = take_money(row, attempt, standing, now)._replace(retaken=retaken)
-    _write([change], orders.units_of([row.pk])[0], now)
+    _write([change], *orders.units_of([row.pk]), now)
     return Settled(row, attempt)

@@ -10,7 +10,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.frozen import Frozen
-from flashsale.rules.identity import CANON_VERSION, COUNTRIES, HOME_REGION, Axis
+from flashsale.rules.contrast import CONTRAST_MIN, contrast_with_white
+from flashsale.rules.identity import CANON_VERSION, COUNTRIES, HOME_REGION, Axis, BadValue, message_address
 from flashsale.rules.states import SaleState
 
 LIMIT_MAX = 100
@@ -67,6 +68,38 @@ def countries_in(text: str) -> list[str]:
     return [code for part in text.split(",") if (code := part.strip().upper())]
 
 
+def sender_name(text: str) -> None:
+    """Refuses a name with control characters, because it stands in the head of every letter."""
+    if not text.isprintable():
+        raise ValidationError(_("The name of the sender is one line of letters, digits and signs."))
+
+
+def sender_address(text: str) -> None:
+    """Refuses an address that no e-mail can come from."""
+    try:
+        fine = message_address(Axis.EMAIL, text) == text
+    except BadValue:
+        fine = False
+    if not fine:
+        raise ValidationError(
+            _("%(found)s: not an address for e-mail. Write one such as orders@example.com."), params={"found": text}
+        )
+
+
+def readable_colour(text: str) -> None:
+    """Refuses what is no colour, and a colour on which white letters cannot be read."""
+    ratio = contrast_with_white(text)
+    if ratio is None:
+        raise ValidationError(
+            _("%(found)s: not a colour. Write # and six hexadecimal digits, such as #0b57d0."), params={"found": text}
+        )
+    if ratio < CONTRAST_MIN:
+        raise ValidationError(
+            _("%(found)s is too bright: white letters on it have a contrast of %(ratio)s, and %(least)s is needed."),
+            params={"found": text, "ratio": f"{ratio:.1f}", "least": CONTRAST_MIN},
+        )
+
+
 class Campaign(Frozen):
     """One product launch. Its fields and its axes are frozen when its first sale is published."""
 
@@ -107,6 +140,19 @@ class Campaign(Frozen):
     payment_accounts = models.CharField(
         _("payment accounts"), max_length=200, blank=True, default="",
         help_text=_("Names of payment accounts between commas, the first choice first. Empty: those of the server."),
+    )  # fmt: skip
+    # How letters look. No promise rests on it, and a wrong sender must be corrected at once, so it is never frozen.
+    letter_name = models.CharField(
+        _("name of the sender of letters"), max_length=60, blank=True, default="", validators=[sender_name],
+        help_text=_("Buyers read it in their mailbox. Empty: the name of the server's sender."),
+    )  # fmt: skip
+    letter_address = models.CharField(
+        _("address of the sender of letters"), max_length=254, blank=True, default="", validators=[sender_address],
+        help_text=_("The mail server must be allowed to send in its name. Empty: the address of the server's sender."),
+    )  # fmt: skip
+    letter_colour = models.CharField(
+        _("colour of letters"), max_length=7, default="#0b57d0", validators=[readable_colour],
+        help_text=_("# and six hexadecimal digits. White letters stand on it."),
     )  # fmt: skip
     # The version of the canonical forms (rules/identity.py). It never changes, because another form of a phone number
     # or mailbox is another digest, and one person would count as two.
@@ -211,6 +257,16 @@ class Channel(Frozen):
             'As for the campaign, for this channel only. "partner": the partner charges its buyers and sends refunds.'
         ),
     )  # fmt: skip
+
+    # Never frozen: no promise rests on it.
+    order_letters = models.BooleanField(
+        _("letters about orders"),
+        default=True,
+        help_text=_(
+            "We write to buyers of this channel: how to pay, confirmed, not paid in time, money sent back. Switch it "
+            "off for a partner that writes to its own buyers. Letters about cancellations go out in any case."
+        ),
+    )
 
     class Meta:
         verbose_name = _("channel")

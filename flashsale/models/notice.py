@@ -1,4 +1,4 @@
-"""Notices: e-mails to buyers about decisions."""
+"""Notices: e-mails to buyers about their orders, and about decisions."""
 
 from django.db import models
 from django.db.models import Q
@@ -12,18 +12,28 @@ from flashsale.rules.states import NoticeState, SendingFailure
 
 
 class Notice(models.Model):
-    """A message to a buyer, at most one for each kind and sale. The row is the work item; any worker may send it."""
+    """A message to a buyer. The row is the work item; any worker may send it.
+
+    `about` is the reference of the attempt to pay, or of the refund, that a letter is about. There is at most one
+    letter for each kind, sale and reference.
+    """
 
     class Kind(models.TextChoices):
         CANCELLED = "cancelled", _("order cancelled")
         DECIDED = "decided", _("appeal decided")
         INVITED = "invited", _("invited to the follow-up sale")
+        HELD = "held", _("how to pay")
+        CONFIRMED = "confirmed", _("order confirmed")
+        EXPIRED = "expired", _("not paid in time")
+        REFUNDED = "refunded", _("money sent back")
 
     reservation = models.ForeignKey(
         Reservation, models.PROTECT, related_name="notices", verbose_name=_("reservation"), db_index=False
     )
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
-    sale = models.ForeignKey(Sale, models.PROTECT, related_name="notices", verbose_name=_("sale"))
+    # PostgreSQL does not check it: a letter about an order must not wait while a rebuild has the sale locked.
+    sale = models.ForeignKey(Sale, models.PROTECT, related_name="notices", verbose_name=_("sale"), db_constraint=False)
+    about = models.CharField(_("about"), max_length=80, default="", db_default="", blank=True)
     line = models.ForeignKey(
         Allocation, models.PROTECT, null=True, related_name="invitations", verbose_name=_("invited to line")
     )
@@ -39,7 +49,7 @@ class Notice(models.Model):
         verbose_name = _("notice")
         verbose_name_plural = _("notices")
         constraints = [
-            models.UniqueConstraint(fields=["reservation", "kind", "sale"], name="one_notice_per_kind"),
+            models.UniqueConstraint(fields=["reservation", "kind", "sale", "about"], name="one_notice_per_subject"),
             models.CheckConstraint(
                 condition=Q(state__in=["sent", "told"], sent_at__isnull=False)
                 | (~Q(state__in=["sent", "told"]) & Q(sent_at=None)),
@@ -51,6 +61,9 @@ class Notice(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["due_at"], condition=Q(state="due"), name="notices_due")]
+
+    # Letters about an order and its money. Partners may do without them (`Channel.order_letters`).
+    ABOUT_ORDERS = (Kind.HELD, Kind.CONFIRMED, Kind.EXPIRED, Kind.REFUNDED)
 
     def __str__(self) -> str:
         return f"{self.kind} → {self.reservation_id}"

@@ -58,6 +58,7 @@ STATE_LABELS: dict[str, Promise] = {
     "sent": _("sent"),
     "failed": _("failed"),
     "told": _("told in another way"),
+    "dropped": _("not sent, because it was no longer true"),
     "no_contact": _("the buyer's contact data is deleted"),
     "bad_address": _("the address cannot be right"),
     "refused": _("the mailbox or its server refused the letter for good"),

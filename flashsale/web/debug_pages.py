@@ -84,7 +84,8 @@ def _secret_texts() -> tuple[str, ...]:
     provider_keys = [key for keys in settings.FLASHSALE_PAYMENT_KEYS.values() for key in keys]
     # Providers get a key as the user of HTTP's Basic scheme.
     provider_keys += [b64encode(f"{key}:".encode()).decode() for key in provider_keys]
-    texts = (settings.SECRET_KEY, *_code_keys(), *passwords, *provider_keys)
+    service = getattr(settings, "ANYMAIL", {}).values()
+    texts = (settings.SECRET_KEY, *_code_keys(), *passwords, *provider_keys, *service)
     return _forms((*keys, *settings.FLASHSALE_TOKEN_KEYS.values()), tuple(str(text or "") for text in texts))
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from flashsale.models import Sale
-from simulation import checks
+from simulation import checks, order_letters
 from simulation.behaviour import Result
 from simulation.observations import Check
 from simulation.people import Kind
@@ -31,6 +31,7 @@ def play(story: Story) -> Sale:
         [
             *checks.check_all(story.observed),
             Check(0, "no unexpected answers", not unexpected, found, "none"),
+            order_letters.counted(story, sales=[CODE]),
             _resellers_limited(story),
             _all_kinds_happened(story, ends),
         ],

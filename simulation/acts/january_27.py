@@ -120,7 +120,8 @@ def _cancellation_letters(story: Story, sale: Sale) -> Check:
     wait_for(lambda: letters.filter(state=NoticeState.SENT).count() >= cancelled, seconds=REVIEW_S)
     story.outbox.scan()
     ids = {str(c) for c in Cancellation.objects.filter(reservation__sale=sale).values_list("reservation_id", flat=True)}
-    letter_counts = Counter(id_ for mail in story.outbox.mails for id_ in ids if id_ in mail.message_id)
+    letters_about = [mail.message_id for mail in story.outbox.mails if mail.message_id.startswith("<cancelled-")]
+    letter_counts = Counter(id_ for about in letters_about for id_ in ids if id_ in about)
     right = sum(count == 1 for count in letter_counts.values())
     return Check(
         11,

@@ -12,7 +12,7 @@ from flashsale.life.fairness_report import OVER
 from flashsale.models import Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
-from simulation import fetch
+from simulation import fetch, order_letters
 from simulation.observations import Check, Observations, make_check, reservation_of
 from simulation.story import Story
 
@@ -42,6 +42,7 @@ def play(story: Story) -> None:
         ]
         for check in [*checks, _names_no_person(story, report)]:
             story.checks.append(check)
+    story.checks.append(order_letters.counted(story, sales=[sale.code for sale in sales]))
 
 
 def _valid(report: dict[str, Any]) -> Check:

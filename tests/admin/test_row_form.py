@@ -187,7 +187,7 @@ def test_the_trail_has_old_and_new_values_of_a_campaign_its_axes_and_channels(al
         "added": {
             f"channel:{new.pk}": {
                 "campaign": campaign.pk, "code": "new", "name": "New", "kind": "partner", "entry_url": "",
-                "entries_max": 0, "payment_accounts": "",
+                "entries_max": 0, "payment_accounts": "", "order_letters": False,
             }
         },
     }  # fmt: skip

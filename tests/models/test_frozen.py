@@ -23,9 +23,11 @@ NOW = timezone.now()
 # The tables refuse these alone in a draft, or they are the publication itself.
 NOT_ALONE = {("sale", "published_at"), ("allocation", "successor"), ("allocation", "rolls_over_at")}
 ALL = [(name, field) for name in FROZEN for field in (*FROZEN[name], *BY_DECISION.get(name, ()))]
-# Fields that hold when a row was made or what Redis knows; no promise rests on them, and no form shows them.
+# Fields that hold when a row was made or what Redis knows, and no form shows them; and how letters look, and who gets
+# them. No promise rests on any of them.
 BOOKKEEPING = {
-    "campaign": {"salt", "erased_at"},
+    "campaign": {"salt", "erased_at", "letter_name", "letter_address", "letter_colour"},
+    "channel": {"order_letters"},
     "sale": {
         "state",
         "epoch",

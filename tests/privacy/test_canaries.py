@@ -21,6 +21,7 @@ from config.celery import BEAT
 from config.celery import app as celery
 from flashsale import tasks
 from flashsale.life import notify, review
+from flashsale.life.letters import LINK
 from flashsale.models import ApiCall, Campaign, Case, Contact, Reservation, Sale
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
@@ -41,6 +42,7 @@ AXES = {
     Axis.DEVICE: "soft",
 }
 WHO = {"phone": PHONES[0], "email": EMAILS[0], "national_id": canary.NATIONAL_ID, "account": canary.ACCOUNT}
+PHONE_NAME = b"POCO M3 4 GB/64 GB"
 MORE = {"payment": canary.PAYMENT, "address": canary.ADDRESS, "device": canary.DEVICE}
 CONTACT = {"name": NAME, "address": canary.ADDRESS, "phone": PHONES[1], "email": EMAILS[0]}
 
@@ -221,6 +223,27 @@ def _prove(browser: Browser) -> None:
     assert proven.status == 200, proven.body
 
 
+def _find_again(browser: Browser) -> None:
+    """The buyer opens the link in the letter, and finds the order by a code. The pages have none of the data."""
+    assert notify.send_due() == 1
+    (link,) = set(LINK.findall(str(mail.outbox[-1].body)))
+    assert browser.submit("/my-order", link=link).status == 302
+    opened = browser.ask("GET", "/my-order")
+    find = f"/s/{browser.sale.code}/find"
+    wrong = browser.submit(find, action="code", contact=f"{PHONES[0]}x")
+    assert browser.submit(find, action="code", contact=EMAILS[0]).status == 302
+    waiting = browser.ask("GET", find)
+    assert browser.submit(find, action="find", code=str(mail.outbox[-1].subject)[-6:]).status == 302
+    found = browser.ask("GET", find)
+    for page, status, text in (
+        (opened, 200, PHONE_NAME),
+        (wrong, 422, b""),
+        (waiting, 200, b""),
+        (found, 200, PHONE_NAME),
+    ):
+        assert (page.status, text in page.body, leaks(page.body)) == (status, True, [])
+
+
 def test_our_own_pages_shopper_leaves_no_trace(
     trail: Trail, gate: redis.Redis, transactional_db: None, settings: Settings
 ) -> None:
@@ -244,6 +267,7 @@ def test_our_own_pages_shopper_leaves_no_trace(
     assert done.status == 200, done.body
     shown = browser.ask("GET", done.json["order"])
     assert (shown.status, leaks(shown.body)) == (200, [])
+    _find_again(browser)
     entering = list(mail.outbox)
     mail.outbox.clear()
     assert browser.submit(f"{done.json['order']}/code").status == 302

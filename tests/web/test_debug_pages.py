@@ -44,7 +44,16 @@ def secret_texts() -> list[str]:
     ]
     spelled = [text for key in keys for text in (key.hex(), repr(key)[2:-1], b64encode(key).decode())]
     spelled += [PROVIDER_KEY, b64encode(f"{PROVIDER_KEY}:".encode()).decode()]
-    return [*spelled, configured.SECRET_KEY, WORD, "p@ss-word", "hunter-22", "sms-gateway-9", "mail-word-7"]
+    return [
+        *spelled,
+        configured.SECRET_KEY,
+        WORD,
+        "p@ss-word",
+        "hunter-22",
+        "sms-gateway-9",
+        "mail-word-7",
+        "brevo-key-5",
+    ]
 
 
 @pytest.fixture
@@ -55,6 +64,7 @@ def debugging(settings: Any) -> None:
     settings.DATABASES["default"]["PASSWORD"] = "hunter-22"
     settings.FLASHSALE_CODE_WEBHOOK = "https://sms.example/sms-gateway-9"
     settings.EMAIL_HOST_PASSWORD = "mail-word-7"
+    settings.ANYMAIL = {"BREVO_API_KEY": "brevo-key-5"}
     settings.FLASHSALE_PAYMENT_KEYS = {"midtrans": (PROVIDER_KEY,)}
 
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
-from flashsale.life import notify, reallocate, review, sealed_links
+from flashsale.life import letters, notify, reallocate, review, sealed_links
 from flashsale.life.schedule import publish
 from flashsale.models import Allocation, Appeal, Cancellation, Contact, Notice, Record, Reservation, Sale
 from flashsale.rules.tokens import LetterLink
@@ -51,7 +51,7 @@ def test_a_letter_goes_to_the_very_mailbox_that_the_buyer_named() -> None:
     order = cancel("one_person_many_identities")
     assert mail.outbox[-1].to == ["ani@example.com"]
     Contact.objects.get(reservation=order).add(email="Ani@straße.example")
-    assert notify._compose(Notice.objects.latest("pk")).to == ["Ani@xn--strae-oqa.example"]
+    assert letters.compose(Notice.objects.latest("pk")).to == ["Ani@xn--strae-oqa.example"]
 
 
 def test_a_letter_names_shop_product_and_order_and_is_signed() -> None:

@@ -2,10 +2,9 @@
 
 import json
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +20,7 @@ from flashsale.models import Sale
 from flashsale.web import limits
 from flashsale.web.pages import codes
 from tests.factories import card_of, lobby_sale, poco_campaign
+from tests.web.puzzle import solve
 from tests.web.shop import Visitor
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unhurried")]
@@ -29,14 +29,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.fixture
 def sale(gate: redis.Redis, stopped_clock: None) -> Sale:
     return lobby_sale(poco_campaign(codes_need_work=True), channels=("mi.com",), opens_in_s=600)
-
-
-def solve(visitor: Visitor) -> str:
-    """What work.js sends for a fresh puzzle."""
-    made = visitor.post("puzzle", {}).json()
-    tried = range(made["maxnumber"] + 1)
-    number = next(n for n in tried if sha256(f"{made['salt']}{n}".encode()).hexdigest() == made["challenge"])
-    return b64encode(json.dumps(made | {"number": number}).encode()).decode()
 
 
 def ask(visitor: Visitor, work: object) -> tuple[int, str]:

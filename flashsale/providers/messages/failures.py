@@ -40,10 +40,19 @@ def failure_of(error: BaseException) -> Failure:
             later = 400 <= error.smtp_code < 500
             reason = SendingFailure.TRY_LATER if later else SendingFailure.NOT_ACCEPTED
             return Failure(reason, error.smtp_code if error.smtp_code > 0 else None)
-        case OSError():
-            # Also smtplib's other errors, such as a connection that ends in the middle.
-            return Failure(SendingFailure.NO_ANSWER)
-    return Failure(SendingFailure.NOT_WRITTEN)
+    return Failure(_reason(error))
+
+
+def _reason(error: BaseException) -> SendingFailure:
+    """Of the errors without a code of SMTP. django-anymail is optional, so its classes cannot be imported here."""
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        # The HTTP API of a mail service.
+        return SendingFailure.TRY_LATER if status == 429 or status >= 500 else SendingFailure.NOT_ACCEPTED
+    if type(error).__name__ == "AnymailRecipientsRefused":
+        return SendingFailure.REFUSED
+    # OSError: a connection that ends in the middle, and smtplib's other errors.
+    return SendingFailure.NO_ANSWER if isinstance(error, OSError) else SendingFailure.NOT_WRITTEN
 
 
 def _refused(code: int) -> Failure:

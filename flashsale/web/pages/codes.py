@@ -53,7 +53,11 @@ def can_prove(*, card: SaleCard) -> bool:
 @json_post
 def puzzle(request: HttpRequest, code: str) -> HttpResponse:  # noqa: ARG001
     """A puzzle for a browser that wants a code. It is signed, so nothing is stored for it."""
-    card = bridge.run(places.sale_card(code=code))
+    return new_puzzle(bridge.run(places.sale_card(code=code)))
+
+
+def new_puzzle(card: SaleCard) -> HttpResponse:
+    """The response with a puzzle of this campaign; refuses NOT_FOUND if it needs none."""
     if not card.codes_need_work:
         raise Refused(Outcome.NOT_FOUND, "This sale sends codes without a puzzle.")
     return JsonResponse(proof_of_work.puzzle(_puzzle_key(card), expires_s=_now_ms() // 1000 + PUZZLE_S))
@@ -63,7 +67,7 @@ def _puzzle_key(card: SaleCard) -> bytes:
     return hmac.digest(settings.FLASHSALE_PEPPER, f"puzzle/{card.campaign}".encode(), "sha256")
 
 
-def _solution(card: SaleCard, payload: str) -> Solution | None:
+def solution(card: SaleCard, payload: str) -> Solution | None:
     """The puzzle that this request has solved, None if the sale needs none. Refuses UNSOLVED and changes nothing."""
     if not card.codes_need_work:
         return None
@@ -94,7 +98,7 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
     if not can_prove(card=card):
         raise Refused(Outcome.FORBIDDEN, "This sale cannot be entered by our page.")
     contacts = text_fields(request, *(axis.value for axis in card.hard_at_enter), "work")
-    solved = _solution(card, contacts.pop("work"))
+    solved = solution(card, contacts.pop("work"))
     digests = digest_identity(card=card, values={Axis(name): value for name, value in contacts.items()})
     _refuse_unreachable(card, contacts)
     _spend(solved)
@@ -160,9 +164,22 @@ def _enforce_limits(request: HttpRequest, contacts: list[str]) -> None:
         limits.enforce(request, limits.CODES_CEILING, contact)
 
 
-def send_code(request: HttpRequest, *, card: SaleCard, axis: Axis, digest: bytes, contact: str, kind: str) -> str:
-    """Queues one code within the limits; returns the sealed challenge. Refuses as `send` does."""
+def send_code(
+    request: HttpRequest,
+    *,
+    card: SaleCard,
+    axis: Axis,
+    digest: bytes,
+    contact: str,
+    kind: str,
+    solved: Solution | None = None,
+) -> str:
+    """Queues one code within the limits; returns the sealed challenge. Refuses as `send` does.
+
+    `solved` is the puzzle that a person has solved who is not known yet (`solution`).
+    """
     _refuse_unreachable(card, {axis.value: contact})
+    _spend(solved)
     _enforce_limits(request, [digest.hex()])
     if axis is Axis.PHONE:
         _spend_budget(request)

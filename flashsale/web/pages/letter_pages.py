@@ -1,4 +1,4 @@
-"""The pages behind the links in letters: the decision about an order with its appeal, and invitations.
+"""The pages behind the links in letters: an order, the decision about it with its appeal, and invitations.
 
 The sealed link is enough to open a page, so buyers of every channel can use it. Its token is the fragment of the URL,
 which a browser does not send: a script posts it, or the buyer pastes the link into a form. Then the browser keeps it in
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -23,14 +23,15 @@ from django.views.decorators.http import require_http_methods, require_safe
 from flashsale.gate.client import GateDown
 from flashsale.life import appeal as appeals
 from flashsale.life import sealed_links
-from flashsale.life.notify import appeal_outcome_text, evidence_texts, is_by_machine
-from flashsale.models import Case, Channel, Notice
+from flashsale.life.letters import appeal_outcome_text, evidence_texts, is_by_machine
+from flashsale.models import Case, Channel, Notice, Reservation
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, cancel_reason
 from flashsale.web import limits, problems
 from flashsale.web.formatting import format_time
-from flashsale.web.pages import order_codes, texts
+from flashsale.web.pages import order_codes, orders, paying, texts
+from flashsale.web.pages.json_views import json_problems
 from flashsale.web.pages.sale_page import page_context
 
 # The token of the letter that this browser has opened. Each kind of letter has its own path, so its own cookie.
@@ -192,6 +193,42 @@ def invitation(request: HttpRequest) -> HttpResponse:
         "own": channel.kind == Channel.Kind.OWN_PAGE,
     }
     return render(request, "flashsale/invitation.html", page_context(request) | context)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def order(request: HttpRequest) -> HttpResponse:
+    """Shows the order of a letter to a browser without a place, and how to pay for it. The page changes nothing."""
+    kind = sealed_links.Kind.ORDER
+    if request.method == "POST" or not _token(request):
+        return _open(request, kind)
+    try:
+        row = _ordered(request)
+    except Refused as refused:
+        return _unusable(request, kind, refused)
+    shown = orders.order_context(row) | {"follow": reverse("my-order-payment")}
+    return render(request, "flashsale/order.html", page_context(request) | {"sale": row.sale, "order": shown})
+
+
+@never_cache
+@require_safe
+@json_problems
+def order_payment(request: HttpRequest) -> HttpResponse:
+    """Says whether the page of the letter's order has changed, as `paying.state` does for its own browser."""
+    return JsonResponse({"mark": paying.mark(_ordered(request))})
+
+
+def _ordered(request: HttpRequest) -> Reservation:
+    """The order of the letter that this browser has opened. Refuses NOT_FOUND, and EXPIRED once people are erased."""
+    id_ = sealed_links.row_id_of(sealed_links.Kind.ORDER, _token(request))
+    notice = Notice.objects.filter(pk=id_, kind__in=Notice.ABOUT_ORDERS).first()
+    if notice is None:
+        raise Refused(Outcome.NOT_FOUND, "There is no such letter.")
+    found = orders.with_all(Reservation.objects.filter(pk=notice.reservation_id, sale__campaign__erased_at=None))
+    row = found.first()
+    if row is None:
+        raise Refused(Outcome.EXPIRED, "The people of this campaign are erased.")
+    return row
 
 
 def _entry_channel(notice: Notice) -> Channel:

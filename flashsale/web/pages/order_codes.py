@@ -20,6 +20,7 @@ from flashsale.life.sale_card import card_of
 from flashsale.models import Contact, Reservation
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.tokens import Challenge
 from flashsale.web.pages import code_texts, codes
 
 COOKIE = "fs_order_code"
@@ -54,14 +55,14 @@ def check(request: HttpRequest, order: Reservation, response: HttpResponse, *, a
 def form(request: HttpRequest, order: Reservation, *, action: str, send_to: str, post_to: str) -> dict[str, Any]:
     """The context of code_form.html: where to ask for a code, and whether this browser waits for one."""
     challenge = codes.open_challenge(_kind(order, action), request.COOKIES.get(COOKIE, ""))
+    shown = waiting(challenge) if challenge else {"label": "", "sent": ""}
+    return shown | {"action": action, "send_to": send_to, "post_to": post_to}
+
+
+def waiting(challenge: Challenge) -> dict[str, Any]:
+    """Where a code went that this browser waits for, and where it stands."""
     labels = {Axis.PHONE: gettext("Code sent to your phone"), Axis.EMAIL: gettext("Code sent to your e-mail")}
-    return {
-        "action": action,
-        "send_to": send_to,
-        "post_to": post_to,
-        "label": labels[challenge.axis] if challenge else "",
-        "sent": _standing(challenge.nonce) if challenge else "",
-    }
+    return {"label": labels[challenge.axis], "sent": _standing(challenge.nonce)}
 
 
 def _standing(nonce: bytes) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import Error
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotFound, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -22,7 +22,7 @@ from flashsale.life.cancel import cancel
 from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.life.confirm import confirm as confirm_order
 from flashsale.life.contact import CONTACT_FIELDS
-from flashsale.life.notify import appeal_outcome_text
+from flashsale.life.letters import appeal_outcome_text
 from flashsale.life.payment_turn import seconds_until_turn
 from flashsale.models import Cancellation, PaymentAttempt, Reservation, ReservationUnit
 from flashsale.rules.identity import Axis
@@ -106,15 +106,15 @@ def _amount(text: str) -> int:
 
 def _own(request: HttpRequest, code: str, reservation: UUID) -> Reservation:
     """The reservation, if the place in this browser's cookie made it; refuses NOT_FOUND."""
-    return own_orders.one(
-        own_orders.reservations(request, code=code)
-        .filter(pk=reservation)
-        .select_related("sale__campaign", "case__appeal", "cancellation")
-        .prefetch_related(
-            Prefetch("reservation_units", ReservationUnit.objects.select_related("unit").order_by("pk")),
-            "sale__offers",
-            "attempts__refunds",
-        )
+    return own_orders.one(with_all(own_orders.reservations(request, code=code).filter(pk=reservation)))
+
+
+def with_all(rows: "QuerySet[Reservation]") -> "QuerySet[Reservation]":
+    """The reservations with what their page shows."""
+    return rows.select_related("sale__campaign", "channel", "case__appeal", "cancellation").prefetch_related(
+        Prefetch("reservation_units", ReservationUnit.objects.select_related("unit").order_by("pk")),
+        "sale__offers",
+        "attempts__refunds",
     )
 
 
@@ -185,7 +185,11 @@ ACTIONS: dict[str, Callable[[HttpRequest, Reservation, HttpResponse], None]] = {
 
 
 def _page(request: HttpRequest, row: Reservation, alert: str = "", status: int = 200) -> HttpResponse:
-    context = page_context(request) | {"sale": row.sale, "order": _order_context(row), "alert": alert}
+    follow = reverse("payment", args=[row.sale.code, row.pk])
+    order = order_context(row) | {
+        "follow": follow, "own": True, "decision_link": _decision_link(row), "actions": _actions(row),
+    }  # fmt: skip
+    context = page_context(request) | {"sale": row.sale, "order": order, "alert": alert}
     if row.state == ReservationState.CONFIRMED:
         send_to, post_to = (reverse("act", args=[row.sale.code, row.pk, verb]) for verb in ("code", CANCEL))
         context["sure"] = _sure_to_cancel(row)
@@ -202,7 +206,8 @@ def _sure_to_cancel(row: Reservation) -> str:
     )
 
 
-def _order_context(row: Reservation) -> dict[str, Any]:
+def order_context(row: Reservation) -> dict[str, Any]:
+    """What order.html shows of an order, without what only its own browser may do."""
     zone, currency = row.sale.campaign.time_zone, row.sale.campaign.currency
     names = {offer.sku: offer.name for offer in row.sale.offers.all()}
     payment = row.payment
@@ -222,8 +227,6 @@ def _order_context(row: Reservation) -> dict[str, Any]:
         "confirmed": format_time(row.confirmed_at, zone) if row.confirmed_at else "",
         "refund": texts.refund(row) if row.state == ReservationState.CANCELLED else "",
         "notes": _notes(row),
-        "decision_link": _decision_link(row),
-        "actions": _actions(row),
     }
 
 

@@ -5,7 +5,17 @@ from django.urls.converters import StringConverter
 
 from flashsale.life import sealed_links
 from flashsale.web.hot.http import CODE_PATTERN
-from flashsale.web.pages import codes, fairness_page, letter_pages, orders, paying, plan_page, rule_set_page, sale_page
+from flashsale.web.pages import (
+    codes,
+    fairness_page,
+    find_page,
+    letter_pages,
+    orders,
+    paying,
+    plan_page,
+    rule_set_page,
+    sale_page,
+)
 
 
 class SaleCode(StringConverter):
@@ -52,12 +62,16 @@ urlpatterns = [
     path("s/<code:code>/codes", codes.send, name="codes"),
     path("s/<code:code>/sent", codes.sent, name="sent"),
     path("s/<code:code>/prove", codes.prove, name="prove"),
+    path("s/<code:code>/find", find_page.find, name="find"),
+    path("s/<code:code>/find/puzzle", find_page.puzzle, name="find-puzzle"),
     path("s/<code:code>/confirm", orders.confirm, name="confirm"),
     path("s/<code:code>/release", orders.release, name="release"),
     path("s/<code:code>/order/<uuid:reservation>", orders.order, name="order"),
     path("s/<code:code>/order/<uuid:reservation>/payment", paying.state, name="payment"),
     path("appeal", letter_pages.appeal, name="appeal"),
     path("invitation", letter_pages.invitation, name="invitation"),
+    path("my-order", letter_pages.order, name="my-order"),
+    path("my-order/payment", letter_pages.order_payment, name="my-order-payment"),
     path("<letter:kind>/<sealed:token>", letter_pages.old_link),
     re_path(
         rf"^s/(?P<code>{CODE_PATTERN.pattern})/order/(?P<reservation>[0-9a-f-]{{36}})/(?P<action>cancel|code|release)$",
