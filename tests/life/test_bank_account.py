@@ -236,7 +236,7 @@ def test_a_refund_waits_for_the_buyer_then_for_the_transfer_and_after_a_week_for
 ) -> None:
     assert waits_for(owed) == ["account"]
     (action,) = [one for one in ACTIONS if one.name == "account"]
-    assert (action.who, action.until(owed)) == (Who.BUYER, owed.next_look_at + NO_ANSWER)  # type: ignore[operator]
+    assert (action.who, action.until(owed)) == (Who.BUYER, owed.next_look_at + NO_ANSWER)
     Refund.objects.update(next_look_at=timezone.now() - NO_ANSWER)
     assert waits_for(owed) == ["no-account"]
     bank_account.give(refund=owed.pk, account=ANI)

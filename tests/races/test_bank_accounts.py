@@ -92,5 +92,5 @@ def test_two_forms_at_once_leave_one_of_the_two_accounts(owed: Refund, monkeypat
     assert not [one for one in answers if one is not True and not isinstance(one, DatabaseError)]
     row = BankAccount.objects.get()
     assert read(row) in {ANI, OTHER}
-    facts = list(Record.objects.filter(what="give_account").order_by("position").values_list("facts", flat=True))
-    assert [f'"again":{again}' in text for again, text in enumerate(facts[known:])] == [True] * (len(facts) - known)
+    texts = list(Record.objects.filter(what="give_account").order_by("position").values_list("facts", flat=True))
+    assert [f'"again":{again}' in text for again, text in enumerate(texts[known:])] == [True] * (len(texts) - known)

@@ -17,7 +17,6 @@ from flashsale.web import limits
 from tests.admin.orders import buy
 from tests.factories import PHONE, lobby_sale
 from tests.life.refunds import says
-from tests.web.test_letters import open_letter
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PAGE = "/bank-account"
@@ -37,6 +36,11 @@ def owed(monkeypatch: pytest.MonkeyPatch, gate: Any, transactional_db: None) -> 
 
 def link(row: Refund) -> str:
     return sealed_links.path(sealed_links.Kind.BANK_ACCOUNT, row.pk)
+
+
+def open_letter(client: Client, path: str) -> Any:
+    """Pastes the link into the page, as the script does."""
+    return client.post(PAGE, {"link": path}, follow=True)
 
 
 def opened(row: Refund, language: str = "en") -> Client:
@@ -68,8 +72,8 @@ def transfer(row: Refund) -> User:
 
 def test_the_letter_leads_to_the_page_which_stores_the_account_without_a_script(owed: list[Refund]) -> None:
     notify.send_due()
-    (found,) = [one for one in mail.outbox if one.to == ["ani@example.com"] and PAGE in one.body]
-    (path,) = re.findall(r"http://127\.0\.0\.1:8000(/\S+)", found.body)
+    (found,) = [one for one in mail.outbox if one.to == ["ani@example.com"] and PAGE in str(one.body)]
+    (path,) = re.findall(r"http://127\.0\.0\.1:8000(/\S+)", str(found.body))
     for language, words in (("en", "Where may we send your money?"), ("id", "Ke mana uang Anda dapat kami kirim?")):
         page = open_letter(Client(headers={"accept-language": language}), path)
         assert words in text(page)
