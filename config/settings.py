@@ -314,7 +314,7 @@ FLASHSALE_PAYMENT_PACES = accounts.value_by_account(
 # only.
 FLASHSALE_CODE_SENDER = _list("FLASHSALE_CODE_SENDER", default=["outbox" if FLASHSALE_DEMO else "email"])
 FLASHSALE_CODE_WEBHOOK = env.str("FLASHSALE_CODE_WEBHOOK", default="")
-# What a message costs, by sender, and how much all of a day may cost; 0: no bound.
+# The price of a message by sender, and the highest cost of all messages of a day; 0: no bound.
 FLASHSALE_CODE_PRICES = codes.parse_prices(_list("FLASHSALE_CODE_PRICES"))
 FLASHSALE_CODES_MONEY_PER_DAY = env.int("FLASHSALE_CODES_MONEY_PER_DAY", default=0)
 

@@ -1,4 +1,4 @@
-"""The bank of the demo: pays or declines what waits at the demo provider, and sends the call-back to the site."""
+"""The bank of the demo: pays or declines what waits at the demo provider, and sends the notification to the site."""
 
 import threading
 import urllib.request
@@ -18,11 +18,11 @@ WAITING_SHOWN = 20
 
 
 class CallBackFailed(Exception):
-    """The site does not take the call-back; the text says what it answers."""
+    """The site does not take the notification; the text says what it answers."""
 
 
 def send_call_back(*, reference: str, site: str) -> str:
-    """Sends the signed call-back about a charge over HTTP. Returns the site's answer. Raises CallBackFailed."""
+    """Sends the signed notification about a charge over HTTP. Returns the site's answer. Raises CallBackFailed."""
     body, headers = DemoProvider().signed_callback(reference=reference)
     address = site.rstrip("/") + reverse("demo-call-back")
     request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - the operator chose the address
@@ -47,8 +47,8 @@ def decide(request: HttpRequest, reference: str) -> HttpResponse:
         raise Http404
     bank = DemoProvider()
     (bank.pay if request.POST.get("answer") == "pay" else bank.decline)(reference=reference)
-    # The site must be free to take the call-back while this request is answered. A call-back that is lost costs
-    # nothing, because the site asks the bank as well.
+    # The site must be free to take the notification while this request is answered. A lost notification costs nothing,
+    # because the site asks the bank as well.
     threading.Thread(target=_try_call_back, args=[reference], daemon=True).start()
     return redirect("outbox")
 

@@ -70,11 +70,13 @@ class CorrectAddress(Action):
         """For every letter whose buyer's contact data is kept."""
         return hasattr(row.reservation, "contact")
 
-    def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
+    def consequences(self, rows: Any) -> list[str]:
         """Which letters go there, and what the trail keeps."""
+        only_shows = _("The letter has a link that shows the order. The trail keeps who changed the address.")
+        appeals = _("The letter has a link with which its reader can appeal. The trail keeps who changed the address.")
         return [
             _("This letter and all later ones about the order go to the new address. Ask the buyer for it."),
-            _("The letter has a link with which its reader can appeal. The trail keeps who changed the address."),
+            only_shows if rows[0].kind in Notice.ABOUT_ORDERS else appeals,
         ]
 
     def build_form(self, rows: Any, data: Any) -> forms.Form:  # noqa: ARG002

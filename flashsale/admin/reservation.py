@@ -87,9 +87,9 @@ class SendBack(Action):
         return [_("The payment provider is asked to send back all that came. The buyer may pay again in time.")]
 
     def perform(self, *, row: Reservation, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """Makes the refund due. Raises ValidationError if no such money is here."""
+        """Makes the refund due. Raises ValidationError if no other amount or currency came."""
         if not refund.send_mismatch_back(reservation=row.pk, by=request.user):
-            raise ValidationError(_("No such money is here: nothing was changed."))
+            raise ValidationError(_("No other amount or currency came for this order: nothing was changed."))
         return _("The refund is due.")
 
 

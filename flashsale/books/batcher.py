@@ -1,4 +1,4 @@
-"""Threads that do for many waiting coroutines at once what costs a transaction for each of them alone."""
+"""Batches: a thread does the work of many waiting coroutines in one transaction."""
 
 import asyncio
 import logging
@@ -15,10 +15,10 @@ Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 BATCH_MAX = 64
-# While one batch is at work, a second one begins only with so many items: a small batch costs as much as a large one.
+# While one batch is at work, a second one begins only with this many items: a small batch costs as much as a large one.
 SECOND_BATCH_MIN = 16
 THREADS = 2
-# So long an idle thread keeps its connection to PostgreSQL. To get one from the pool costs as much as two queries.
+# How long an idle thread keeps its connection to PostgreSQL. To get one from the pool costs as much as two queries.
 CONNECTION_S = 0.5
 IDLE_S = 60.0
 

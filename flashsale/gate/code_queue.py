@@ -16,7 +16,7 @@ from flashsale.gate.keys import CODES_WAITING, code_key, code_report_key, code_s
 CODE_EVENT = Script("code_event")
 # At 80 messages in a second, a code waits for a bit over four minutes at most.
 QUEUE_MAX = 20_000
-# No code lies further ahead in a queue, so one that does was added before the wall clock went back.
+# No code is due later than this. One that is was added before the wall clock went back.
 FURTHEST_MS = 10 * 60 * 1000
 SPENT_KEPT_S = 2 * 24 * 60 * 60
 
@@ -50,7 +50,7 @@ class CodeNow(NamedTuple):
 async def add(id_: str, fields: Mapping[str, str], *, senders: Sequence[str], valid_ms: int, report_ms: int) -> bool:
     """Adds a code to the queue of its first sender; False if the queue is full. Raises GateDown.
 
-    `report_ms`: so long the first sender may take if there is a second one.
+    `report_ms`: after this time the code goes on to the second sender, if there is one.
     """
     queue = codes_queue_key(senders[0])
     if await gate().run_command("ZCARD", queue) >= QUEUE_MAX:
@@ -132,7 +132,7 @@ async def reference(digest: str) -> str:
 
 
 async def spend(day: str, price: int) -> int:
-    """Adds to the money that codes of a day cost; returns the sum. A price of 0 only reads it."""
+    """Adds to the money that codes of a day cost, in whole units of the currency; returns the sum. 0 only reads it."""
     key = code_spent_key(day)
     total = int(await gate().run_command("INCRBY", key, price))
     await gate().run_command("EXPIRE", key, SPENT_KEPT_S)

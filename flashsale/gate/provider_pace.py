@@ -4,7 +4,7 @@ from flashsale.gate.client import Script, gate
 from flashsale.gate.keys import background_pace_key, provider_pace_key
 
 PACE, BACKGROUND = Script("provider_pace"), Script("background_pace")
-# Timers are no finer than about this, so a fast pace is kept over so long a time.
+# Timers are about this exact, so calls of a fast pace may be this far ahead of their turns.
 AHEAD_US = 20_000
 
 

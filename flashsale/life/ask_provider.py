@@ -10,33 +10,60 @@ from django.utils import timezone
 from flashsale.gate.client import GateDown
 from flashsale.gate.provider_pace import next_turn
 from flashsale.life.db_threads import run_in_db_thread
+from flashsale.life.next_look import FIRST
 from flashsale.models import PaymentAttempt, Refund
 from flashsale.providers import payments
-from flashsale.rules.states import RefundState, StandingState
+from flashsale.rules.states import AttemptState, RefundState, StandingState
 
 Answer = TypeVar("Answer")
 # The longest answer of a provider. A buyer who waits longer has gone.
 ANSWER_S = 10.0
-# A turn that comes sooner than this is waited for; a later one is told to the buyer.
+# The request waits for a turn that comes within this time. For a later turn, it answers that the payment is prepared.
 WAIT_S = 1.0
 
 
 async def begin(attempt: PaymentAttempt, instrument: str) -> payments.Standing | None:
     """Starts the payment at the provider. None if it takes no more calls now: the attempt has its turn later.
 
-    Raises ProviderDown.
+    Raises ProviderDown, also for an attempt whose answer was lost at a provider that does not find it by our reference:
+    it must not be charged again, and the sweep ends it.
     """
     provider = payments.account_of(attempt.account)
+    if is_lost(attempt):
+        raise payments.ProviderDown("its first call has no answer yet, and the provider does not find it")
     wait = await _wait_for_turn(attempt, provider)
     if wait > WAIT_S:
         return None
     if wait > 0:
         await asyncio.sleep(wait)
+    # A row that this process has just written has no id yet, so no process has called the provider for it.
+    fresh = attempt.pk is None
+    if not (fresh or attempt.provider_id or provider.looks_by_reference):
+        fresh = await run_in_db_thread(_take_turn, attempt)
+        if not fresh:
+            raise payments.ProviderDown("another process calls the provider for this attempt")
     try:
-        # A row that this process has just written has no id yet, so no process has called the provider for it.
-        return await _in_time(provider.begin(asked(attempt, instrument)._replace(fresh=attempt.pk is None)))
+        return await _in_time(provider.begin(asked(attempt, instrument)._replace(fresh=fresh)))
     except payments.ProviderRefuses:
         return payments.Standing(StandingState.FAILED)
+    except payments.ProviderBusy as busy:
+        if not fresh:
+            raise
+        # Nothing happened, so the attempt is as if no call was made.
+        attempt.turn_at = timezone.now() + timedelta(seconds=busy.after)
+        await run_in_db_thread(_store_turn, attempt)
+        return None
+
+
+def is_lost(attempt: PaymentAttempt) -> bool:
+    """Whether the answer of its first call is missing at a provider that does not find the attempt by our reference.
+
+    The call may still be under way. It ends within ANSWER_S.
+    """
+    called = attempt.pk is not None and attempt.state == AttemptState.ASKED and attempt.turn_at is None
+    if not called or attempt.provider_id:
+        return False
+    return not payments.account_of(attempt.account).looks_by_reference
 
 
 async def look(attempt: PaymentAttempt) -> payments.Standing:
@@ -90,7 +117,16 @@ async def _wait_for_turn(attempt: PaymentAttempt, provider: payments.PaymentProv
 
 
 def _store_turn(attempt: PaymentAttempt) -> None:
-    PaymentAttempt.objects.filter(reference=attempt.reference).update(turn_at=attempt.turn_at)
+    PaymentAttempt.objects.filter(reference=attempt.reference, state=AttemptState.ASKED).update(turn_at=attempt.turn_at)
+
+
+def _take_turn(attempt: PaymentAttempt) -> bool:
+    """Takes the turn of an attempt, in the one process that may make its first call. False in all others.
+
+    The first look comes after that call has ended, because a look that finds nothing ends the attempt.
+    """
+    mine = PaymentAttempt.objects.filter(reference=attempt.reference, state=AttemptState.ASKED, turn_at__isnull=False)
+    return mine.update(turn_at=None, next_look_at=timezone.now() + FIRST) == 1
 
 
 async def _in_time(call: Awaitable[Answer]) -> Answer:

@@ -56,9 +56,9 @@ async def renew_clock_lease(*, card: SaleCard, figures: Survey, asked_at: float)
     """Renews the lease when a second of it is used. Does nothing before the opening, in a pause, and after the end.
 
     `figures` have just been read from Redis, so Redis answers. `asked_at` is when this process asked for them
-    (monotonic clock). On a busy machine the answer may wait in the process for seconds. If the age of `wall` counted
-    from later, a lease that another process has renewed since would look as if the wall clock had gone back, and the
-    clock of the line would run ahead.
+    (monotonic clock, in seconds). On a busy machine the answer may wait in the process for seconds, and another process
+    may renew the lease meanwhile. If the age of `wall` did not count from `asked_at`, this lease would look as if the
+    wall clock had gone back, and the clock of the line would run ahead.
     """
     if figures.state == SaleState.PAUSED or (figures.wall < card.opens_at and not figures.runs_until):
         return

@@ -30,7 +30,7 @@ _starting: Batcher[StartRequest, Started] = Batcher("start-payments", start_all)
 
 
 class Confirmed(NamedTuple):
-    """A reservation, and the text of its answer; "" if the caller must read the reservation to make it."""
+    """A reservation, and the text of its answer. "": the caller must read the reservation and make the text."""
 
     row: Reservation
     text: str = ""
@@ -73,13 +73,13 @@ async def confirm_with_text(
     WRONG_IDENTITY, BAD_IDENTITY, LIMIT_REACHED (on an axis that is first known now), PAYMENT_DECLINED, UNKNOWN (the
     provider does not answer).
 
-    0. If an attempt is under way with another method or instrument, the provider closes it first; if its money has
-       arrived already, the order is confirmed with that money. If the process dies after this step, a retry finds the
-       attempt closed.
+    0. If an attempt is under way with another method, or with other values on an axis that is first known now, the
+       provider closes it first. If its money has arrived already, the order is confirmed with that money. If the
+       process dies after this step, a retry finds the attempt closed.
     1. PostgreSQL stores the buyer, that a payment starts under a reference of ours, and that this call started it. If
        the process dies after this step, a retry uses the same reference.
-    2. The provider charges the reference. If the process dies here, a retry charges nothing; once the hold has ended,
-       the sweep asks the provider for the result.
+    2. The provider charges the reference. If the process dies here, a retry charges nothing, and the sweep asks the
+       provider for the result (30 s after the start, and again: `next_look.py`).
     3. PostgreSQL confirms the order, or the money goes back; then Redis learns the result: see `settle`.
     """
     request = StartRequest(reservation, channel, buyer, payment_choice, call)
@@ -89,21 +89,25 @@ async def confirm_with_text(
 async def _confirm(request: StartRequest, reply: Reply | None) -> Confirmed:
     started = await _starting.ask(request)
     if started.then is Next.CLOSE:
-        await _end_attempt(started, "The payment before has to be closed first; send the same again.")
+        await _end_attempt(started, "The earlier payment has to be closed first. Send the same request again.")
         started = await _starting.ask(request)
     match started.then:
         case Next.CLOSE:
-            raise Refused(Outcome.UNKNOWN, "Another payment has begun meanwhile; send the same again.")
+            raise Refused(Outcome.UNKNOWN, "Another payment has begun meanwhile. Send the same request again.")
         case Next.NOTHING:
             return Confirmed(started.row)
         case Next.END:
-            return await _result(await _end_attempt(started, "The same request will tell whether it is paid."))
+            return await _result(
+                await _end_attempt(started, "It is not known yet whether it is paid. Send the same request again.")
+            )
     attempt = started.attempt
     assert attempt is not None, "a payment that begins has an attempt"
     try:
         standing = await ask_provider.begin(attempt, request.payment_choice.instrument)
     except payments.ProviderDown as error:
-        raise Refused(Outcome.UNKNOWN, "The same request will tell whether it is paid.") from error
+        raise Refused(
+            Outcome.UNKNOWN, "It is not known yet whether it is paid. Send the same request again."
+        ) from error
     if standing is None:
         return Confirmed(started.row)
     return await _result(

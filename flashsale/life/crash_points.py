@@ -106,8 +106,8 @@ CRASH_POINTS = (
         "The provider has the money.",
         "flashsale.life.confirm:settle",
         True,
-        "The provider's call-back settles the payment. Without a call-back, the sweep asks the provider 30 s after the "
-        "start and again, and once the hold has ended; the order is honoured or the money refunded.",
+        "The provider's notification settles the payment. Without it, the sweep asks the provider 30 s after the "
+        "start, again later, and once the hold has ended; the order is confirmed or the money refunded.",
         "30 s",
     ),
     CrashPoint(
@@ -147,8 +147,8 @@ CRASH_POINTS = (
         "Money came late. Redis holds the same units for it again.",
         "flashsale.life.settle:_decide_late",
         True,
-        "The call-back or the sweep settles the payment. If neither does, the units come due in Redis after 10 s and "
-        "go back.",
+        "The notification or the sweep settles the payment. If neither does, the units come due in Redis after 10 s "
+        "and go back.",
         LEASE,
     ),
     CrashPoint(

@@ -17,7 +17,7 @@ from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome, Refused
 
 KEPT = timedelta(days=30)
-# Events are deleted later than they are forgotten, so that a page that is read at this moment has no gap.
+# Events are deleted a day after cursors to them end, so that a page which is read at this moment has no gap.
 DELETED_AFTER = KEPT + timedelta(days=1)
 CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,15})")
 BEGIN_AGAIN = "Read your reservations, and then the events from the beginning, without `after`."
@@ -37,7 +37,7 @@ class ChannelEvent(NamedTuple):
 
 
 class EventPage(NamedTuple):
-    """Events, the oldest first. `after` is the cursor behind the last one; `more`: there are more of them now."""
+    """Events, the oldest first. `after` is the cursor for the next page; `more`: the next page has events already."""
 
     events: list[ChannelEvent]
     after: str

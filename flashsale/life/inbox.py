@@ -138,10 +138,32 @@ async def _follow(hinted: _Hinted) -> None:
         log.warning("a notification of %s names the unknown reference %r", row.account, row.reference)
         await _stored.ask((row, "unknown reference"))
         return
+    _learn_id(row, attempt)
     settled = await settle(reference=attempt.reference, standing=await ask_provider.look(attempt))
     for refund in refunds:
         await ask_about_refund(refund)
     await _stored.ask((row, str(settled.attempt.state)))
+
+
+def _learn_id(row: Inbox, attempt: PaymentAttempt) -> None:
+    """Lets an attempt whose first answer was lost be looked at by the provider's id in a notification.
+
+    What is found by this id must have our reference. Only then it is stored, with what the provider says.
+    """
+    id_ = _id_in(row)
+    if id_ and not attempt.provider_id:
+        attempt.provider_id = id_
+    elif id_ and id_ != attempt.provider_id:
+        log.error("%s has a second payment at its provider: %s", attempt.reference, id_)
+
+
+def _id_in(row: Inbox) -> str:
+    """The provider's id in a notification that was believed when it came; "" if it has none or is not believed now."""
+    try:
+        hints = payments.accounts[row.account].believe(bytes(row.body), row.headers)
+    except (payments.NotBelieved, ValueError):
+        return ""
+    return next((hint.provider_id for hint in hints if hint.reference == row.reference), "")
 
 
 def _store(done: Sequence[tuple[Inbox, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Judge: what a provider says about an attempt changes. The drawing of the states is in `settle.py`."""
+"""Judge: what the answer of a provider changes about an attempt. The drawing of the states is in `settle.py`."""
 
 import logging
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from flashsale.providers import payments
 from flashsale.rules.states import ENDED_UNPAID, AttemptState, RefundReason, ReservationState, StandingState
 
 log = logging.getLogger(__name__)
-# By when a person must have looked at money that is not what we asked for.
+# A person must look within this time at money that is not what we asked for.
 PEOPLE = timedelta(days=1)
 # Money that is with the provider for us.
 _KEPT = (AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH)

@@ -15,7 +15,7 @@ from flashsale.rules.states import MONEY_CAME, RefundState
 # Names of columns in the files of providers, in lower case. The command has an option for each.
 REFERENCE = ("reference", "order_id", "order id", "reference_id", "external_id", "merchant order id")
 AMOUNT = ("amount", "gross_amount", "gross amount", "transaction amount")
-# Our news of a payment may come some minutes after midnight. So an order of the first hour may be in the file before.
+# We may learn of a payment some minutes after midnight. So an order of the first hour may be in the file before.
 FIRST_HOUR = timedelta(hours=1)
 LINES_MAX = 1_000_000
 GONE_BACK = (RefundState.SENT, RefundState.CONFIRMED)
@@ -26,17 +26,17 @@ class BadFile(ValueError):
 
 
 class Money(NamedTuple):
-    """What a file says about one reference: the sums that came and that went back."""
+    """What a file says about one reference: the sums that came and that went back, in whole units of the currency."""
 
     came: Decimal
     back: Decimal
 
 
 class Difference(NamedTuple):
-    """One row in which file and books differ. An amount is None where there is no row.
+    """One row in which the file (`there`) and PostgreSQL (`here`) differ. An amount is None where there is no row.
 
-    `kind`: "missing here" (only the file has it), "missing there" (only the books have it), "other amount"; the same
-    with "refund " before it.
+    `kind`: "missing here" (only the file has it), "missing there" (only PostgreSQL has it), "other amount"; "refund
+    missing here" and "refund other amount" for money that went back. Amounts are in whole units of the currency.
     """
 
     kind: str
@@ -46,7 +46,10 @@ class Difference(NamedTuple):
 
 
 class Reconciled(NamedTuple):
-    """The differences, how many payments agree, their sum, and how many of the first hour may be in the file before."""
+    """The differences, how many payments agree, their sum in whole units of the currency, and `first_hour`.
+
+    `first_hour` counts the payments of the first hour that are not in the file: the file before may have them.
+    """
 
     differences: list[Difference]
     agree: int
@@ -76,7 +79,7 @@ def read_file(lines: Iterable[str], *, reference: str = "", amount: str = "") ->
 
 
 def reconcile(*, account: str, day: date, file: dict[str, Money]) -> Reconciled:
-    """Compares a day's file with the attempts to pay of an account. A day is one of TIME_ZONE."""
+    """Compares a day's file with the attempts to pay of an account. A day begins at midnight in TIME_ZONE."""
     start = datetime.combine(day, time(), ZoneInfo(settings.TIME_ZONE))
     own = PaymentAttempt.objects.filter(account=account, state__in=MONEY_CAME).prefetch_related("refunds")
     listed = own.in_bulk(list(file), field_name="reference")

@@ -11,7 +11,7 @@
     due, sent -- never possible -> impossible -> transferred -> confirmed by a second person
 
 While an appeal may restore the order, its refund waits. It does not wait beyond `decide_by` (refund_window.py) without
-a decision of people: then it stands on their list (waiting_money.py).
+a decision of people. At that time it appears on their list (waiting_money.py).
 """
 
 import logging
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 log = logging.getLogger(__name__)
-# A sent refund is looked at so often. One that waits for people waits so long before it stands on their list as late.
+# How often we ask about a sent refund. The date of a refund that waits for people is PEOPLE after its last change.
 LOOK, PEOPLE = timedelta(hours=1), timedelta(days=1)
 AGAIN_MIN, AGAIN_MAX = timedelta(seconds=5), timedelta(hours=1)
-# So long a confirmed refund may still fail. Providers name two months for debit cards.
+# How long a confirmed refund may still fail. Providers name two months for debit cards.
 MAY_FAIL_FOR = timedelta(days=90)
 REFERENCE_MAX = 100
 ASKED = (RefundState.DUE, RefundState.SENT, RefundState.CONFIRMED)

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from flashsale.models import Campaign, PaymentAttempt
 from flashsale.providers import payments
 
-# So long before the end of the window a refund no longer waits for an appeal by itself: people decide.
+# This long before the end of the window, a refund stops waiting for an appeal, and people decide.
 BEFORE_THE_END = timedelta(hours=24)
-# Where the window has no end, people look at a refund that waits for so long after the time to appeal.
+# Without an end of the window, people look at a waiting refund this long after the time to appeal.
 AFTER_THE_APPEAL = timedelta(hours=24)
 
 
 def refund_by(attempt: PaymentAttempt) -> datetime | None:
-    """Until when the provider sends the money of this attempt back; None for ever.
+    """Until when the provider sends the money of this attempt back; None: without a limit.
 
     It counts from the start of the attempt, because the buyer has not paid before it.
     """

@@ -1,4 +1,4 @@
-"""Sends one-time codes: accepts one in microseconds, and hands it to a gateway in the background.
+"""Sends one-time codes: queues a code at once, and hands it to a gateway in the background.
 
 The process that accepts a code starts to send it at once. Every web process also looks for codes that are due once a
 second, so that a code is sent although its process has died.
@@ -36,7 +36,8 @@ ADDRESS = "address of a code"
 VALID_MS = 10 * 60 * 1000
 FALLBACK_MS = 30_000
 LATE_LEASE_MS = 5_000
-# A sender has so many tries: it takes no message now, it cannot be reached, or the process died each time.
+# How often a code is tried with one sender. A try may fail because the sender takes no message now, cannot be reached,
+# or because the process dies.
 TRIES_MAX = 5
 RETRY_S = 2.0
 LATE_AT_ONCE = 200

@@ -14,17 +14,19 @@ comes again changes nothing.
     open         paid, ended in any other way                        late
     ended        paid after all                                      late
     open/ended   paid, but too little or in another currency         mismatch: people decide
-    paid         reversed                                            reversed: the shop waits, people decide
+    paid, late   paid, and more than before                          the same; a refund of the difference is due
+    mismatch     paid, and more than before                          the same: people decide
+    with money   reversed                                            reversed: the shop waits, people decide
     any other    any                                                 no change
 
                  +--------------> failed, expired, closed --------+
                  | not paid                        paid after all |
                  |                                                v
-    asked -> waiting -- paid, too late or not retaken ----------> late ---> a refund of it is due
+    asked -> waiting -- paid, too late or not retaken ----------> late ---> its refund is due
                  |
                  +-- paid, in time or retaken -------------------> paid ---> reversed
                  |                                                 (too much: a refund of the rest is due)
-                 +-- another amount or currency -----------------> mismatch
+                 +-- too little, or in another currency ---------> mismatch
 
 Retake means: the hold has expired, its units were offered again, and then its money comes. Redis (the gate) takes the
 same units once more if they are still free, if no person who was called needs them, and if the limit still allows it.
@@ -70,7 +72,7 @@ from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
 from flashsale.rules.states import MONEY_CAME, AttemptState, ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
-# So long Redis keeps retaken units, until PostgreSQL has committed them. Much longer than a commit takes.
+# How long Redis keeps retaken units for PostgreSQL to commit them. A commit takes much less.
 RETAKE_KEEP_MS = 10_000
 
 
@@ -326,7 +328,7 @@ async def _settle_late(settled: Settled, standing: payments.Standing) -> Settled
     line = card.line_of_allocation(settled.row.allocation_id)
     answer = await _retake(card, line, held) if held else Outcome.OFFER_GONE
     if answer in RETRYABLE:
-        raise Refused(Outcome.UNKNOWN, "The money has come late; the same request will tell the result.")
+        raise Refused(Outcome.UNKNOWN, "The money has come late. Send the same request again to learn the result.")
     units = held.units if held and answer is Outcome.RESERVED else ()
     taken = [(unit.unit_id, unit.version) for unit in units]
     return await run_in_db_thread(_decide_late, settled.attempt.reference, standing, card.epoch, taken)
@@ -357,7 +359,7 @@ def _decide_late(reference: str, standing: payments.Standing, epoch: int, units:
     if not is_late(row, attempt, standing):
         return Settled(row, attempt)
     if units and (epoch != epoch_now or state == SaleState.PAUSED):
-        raise Refused(Outcome.UNKNOWN, "The sale is paused or being rebuilt; the same request will tell.")
+        raise Refused(Outcome.UNKNOWN, "The sale is paused or being rebuilt. Send the same request again.")
     if units and state == SaleState.PUBLISHED:
         try:
             with transaction.atomic():

@@ -4,6 +4,7 @@ Each kind of work can also be done alone. The order is: notifications, holds tha
 over, refunds, and the rest of the looks.
 """
 
+import logging
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,13 @@ from flashsale.life.provider_lanes import Kind, Result, work_off
 from flashsale.life.refund import REFUNDS
 from flashsale.life.settle import settle
 from flashsale.models import PaymentAttempt
+from flashsale.providers import payments
 from flashsale.rules.states import ENDED_UNPAID, OPEN_ATTEMPTS, ReservationState, StandingState
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
+log = logging.getLogger(__name__)
 LIVE = [ReservationState.HELD, ReservationState.CONFIRMED]
 
 
@@ -67,6 +70,10 @@ async def _close(attempt: PaymentAttempt) -> None:
 
 async def _look(attempt: PaymentAttempt) -> None:
     standing = await ask_provider.look(attempt)
+    if standing.state is StandingState.UNKNOWN and ask_provider.is_lost(attempt):
+        # No buyer has its code, and it cannot be begun again. Money that comes for it is late money.
+        log.error("the answer about %s was lost; it ends, and its buyer may choose again", attempt.reference)
+        standing = payments.Standing(StandingState.CLOSED)
     if standing.state is not StandingState.UNKNOWN:
         await settle(reference=attempt.reference, standing=standing)
 

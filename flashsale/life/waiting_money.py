@@ -27,10 +27,10 @@ from flashsale.rules.states import (
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-# A provider takes 14 working days at most to send money back. A refund that it does not take is tried so often by
-# itself (more than an hour), before people see why.
+# A provider takes 14 working days at most to send money back. A refund that it does not take is tried TRIES times, for
+# more than an hour, before it stands on the list of people.
 SENT_FOR, TRIES = timedelta(days=20), 10
-# A buyer who gives no bank account for so long is asked in another way.
+# After this time without a bank account, staff ask the buyer in another way.
 NO_ANSWER = timedelta(days=7)
 
 

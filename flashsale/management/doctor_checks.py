@@ -252,7 +252,7 @@ def _payments() -> list[Check]:
 
 
 def _payment_account(account: payments.PaymentProvider) -> Check:
-    name, expected = f"payments: {account.account}", "keys that are taken, live hosts, a clock that agrees"
+    name, expected = f"payments: {account.account}", "a key that the provider accepts, live hosts, equal clocks"
     before = datetime.now(UTC)
     try:
         checked = bridge.run(account.check())

@@ -21,7 +21,7 @@ NOTIFIED_S = 20.0
 
 
 class Trial:
-    """One payment of a trial. It writes no row: the books do not know its reference."""
+    """One payment of a trial. It writes no row, so PostgreSQL does not know its reference."""
 
     def __init__(
         self, provider: payments.PaymentProvider, method: payments.Method, say: Say, *, every_s: float
@@ -29,7 +29,11 @@ class Trial:
         self._provider, self._method, self._say, self._every_s = provider, method, say, every_s
 
     def run(self, *, amount: int, minutes: float, wait_s: float, refund: bool) -> bool:
-        """Plays all steps, and says what happened in each. Returns whether they all went well."""
+        """Plays all steps, and says what happened in each. Returns whether they all went well.
+
+        `amount` is in whole rupiah. `minutes` is how long the code can be paid, and `wait_s` how many seconds the trial
+        waits for the money before it closes the payment.
+        """
         ends = timezone.now() + timedelta(minutes=minutes)
         asked = payments.Attempt(new_reference(1, kind="try"), amount, "IDR", self._method.name, ends, fresh=True)
         try:
@@ -88,7 +92,7 @@ class Trial:
         return exact
 
     def _notified(self, asked: payments.Attempt) -> str:
-        """Whether the provider's notification reached this site. The books do not know the reference, and keep it."""
+        """Whether the provider's notification reached this site, which stores it although its reference is unknown."""
         ends = time.monotonic() + NOTIFIED_S
         try:
             rows = Inbox.objects.filter(account=self._provider.account, reference=asked.reference)
@@ -115,5 +119,6 @@ class Trial:
         standing = bridge.run(self._provider.close(asked))
         self._say(f"         {standing.state}: {'paid after all' if standing.paid else 'it takes no money any more'}")
         again = bridge.run(self._provider.begin(asked))
-        self._say(f"         begin once more: {again.state}, no second code")
+        code = "A SECOND CODE" if again.instructions else "no second code"
+        self._say(f"         begin once more: {again.state}, {code}")
         return standing.state is StandingState.CLOSED and again.instructions is None

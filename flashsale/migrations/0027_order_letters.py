@@ -15,7 +15,7 @@ def partners_write_themselves(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('flashsale', '0028_more_money'),
+        ('flashsale', '0025_more_money'),
     ]
 
     operations = [

@@ -158,8 +158,9 @@ class Refund(models.Model):
 
     `times` says how often it was sent. `next_look_at` is when the next step is due: to send it, or to ask the provider;
     for one that waits for people it is when a person must have seen to it. `refund_by` is until when the provider sends
-    the money back, None for ever. `waits` is true while an appeal may restore the order: then nothing is sent. By hand,
-    one person transfers the money (`transferred_by`, `transferred_at`), and another one confirms that (`confirmed_by`).
+    the money back, None: without a limit. `waits` is true while an appeal may restore the order: then nothing is sent.
+    By hand, one person transfers the money (`transferred_by`, `transferred_at`), and another one confirms that
+    (`confirmed_by`).
     """
 
     attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, related_name="refunds", verbose_name=_("attempt"))

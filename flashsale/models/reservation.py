@@ -101,7 +101,7 @@ class Reservation(models.Model):
     def do_not_ship(self) -> bool:
         """Whether the shop must wait, because the order is unpaid, ended, or under review.
 
-        Unpaid is also an order whose payment the provider took back."""
+        An order whose payment the provider took back counts as unpaid."""
         case = getattr(self, "case", None)
         if self.payment is not None and self.payment.state == AttemptState.REVERSED:
             return True

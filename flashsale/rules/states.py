@@ -79,7 +79,8 @@ class AttemptState(StrEnum):
 
     `asked`: our row is committed, and the provider has not answered yet. `waiting`: the buyer has what they need to
     pay. `review`: the provider checks the payment. `late`: money came that buys nothing, so it goes back. `mismatch`:
-    another amount or currency came, and people decide. `reversed`: the provider took the money back after it was paid.
+    too little came, or another currency, and people decide. `reversed`: the provider took the money back after it was
+    paid.
     """
 
     ASKED = "asked"
@@ -122,7 +123,7 @@ class RefundState(StrEnum):
 
     `failed`: the provider refuses it, and a person makes it due again, also after it was confirmed. `impossible`: the
     provider can never send it, so a person transfers it by hand. `transferred`: a second person has to confirm the
-    transfer. `withdrawn`: it is not owed any more, or another refund stands in the place of one that failed.
+    transfer. `withdrawn`: it is not due any more, or another refund replaces it after a failure.
     """
 
     DUE = "due"
@@ -153,7 +154,7 @@ class PaymentState(StrEnum):
     """A payment as partners, buyers and staff read it: one word for an attempt and its refund together.
 
     preparing → started → paid | declined | mismatch; paid → refund_due | reversed; refund_due → refunded |
-    refund_failed. `preparing`: the provider takes no more calls now, so the payment has its turn later.
+    refund_failed. `preparing`: the provider takes no more calls now, so the payment begins when its turn comes.
     """
 
     PREPARING = "preparing"

@@ -111,7 +111,7 @@ class GatewayControl:
         return self._time("POST", "/clock", {"advance": by.total_seconds()})
 
     def offset(self, by: timedelta) -> datetime:
-        """Sets the clock off from the true time (or back, with 0), as a wrong clock. Nothing is made up for."""
+        """Makes the clock wrong by this time; 0 makes it right again. What has happened is not undone."""
         return self._time("POST", "/clock", {"offset": by.total_seconds()})
 
     # --- its buyers

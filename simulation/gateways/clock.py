@@ -48,7 +48,7 @@ class Clock:
             self._moved, self._frozen = self._frozen - datetime.now(UTC), None
 
     def be_wrong(self, by: timedelta) -> None:
-        """Sets how wrong it is."""
+        """Makes it this far ahead of the true time; below 0, behind it."""
         self._wrong = by
 
 

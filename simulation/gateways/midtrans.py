@@ -216,7 +216,7 @@ class Midtrans(Gateway):
         return self._answer(self._document(payment, "407", "Success, transaction is expired"))
 
     def _review(self, state: str, call: Call) -> Answer:
-        """Somebody of the shop decides about a card payment under review."""
+        """A person of the shop decides about a card payment under review."""
         payment = self.find(call.id)
         if payment is None:
             return self._answer(problem("404"))

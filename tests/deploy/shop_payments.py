@@ -11,6 +11,7 @@ class Provider:
     account = "shop"
     pace = 10.0
     headers = ()
+    looks_by_reference = True
 
     def methods(self) -> list[Method]:
         return [Method("qris", "qr")]

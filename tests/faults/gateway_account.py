@@ -24,6 +24,7 @@ class GatewayAccount:
     # Fewer than the crowd sends at once, so that some payments wait for their turn (202).
     pace = 40.0
     headers = (SIGNATURE,)
+    looks_by_reference = True
 
     def methods(self) -> Sequence[base.Method]:
         return [base.Method("qris", "qr", life_min=timedelta(0), guard=timedelta(0))]

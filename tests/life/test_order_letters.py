@@ -5,10 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core import mail
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
@@ -18,7 +21,17 @@ from pytest_django import Settings
 
 from flashsale.books import letters as letter_rows
 from flashsale.gate import bridge
-from flashsale.life import cancel, expire, forget_contacts, letters, notify, refund, settle, sweep_payments
+from flashsale.life import (
+    cancel,
+    expire,
+    forget_contacts,
+    letters,
+    notify,
+    notify_again,
+    refund,
+    settle,
+    sweep_payments,
+)
 from flashsale.life.confirm import confirm
 from flashsale.life.payment_request import Started, StartRequest
 from flashsale.life.start_payment import start_all
@@ -372,6 +385,13 @@ class TestThePartner:
         Notice.objects.all().delete()
 
 
+def test_an_upgrade_begins_no_letters_to_the_buyers_of_partners() -> None:
+    campaign = poco_campaign(channels=(*CHANNELS, {"code": "mi.com", "name": "mi.com", "kind": "own page"}))
+    migration = import_module("flashsale.migrations.0027_order_letters")
+    migration.partners_write_themselves(apps, SimpleNamespace(connection=connection))
+    assert dict(campaign.channels.values_list("code", "order_letters")) == {"lazada": False, "mi.com": True}
+
+
 def test_a_channel_that_opts_out_later_stops_the_letters_that_are_due() -> None:
     _, (ani, _) = sale_with_letters("ani", "budi")
     start(ani, method="card", instrument="token")
@@ -480,6 +500,18 @@ def test_a_crash_after_the_answer_of_the_mail_server_is_the_only_way_to_a_second
     assert (len(mails.letters), rows()) == (1, [("confirmed", "due")])
     assert [notify.send_due(), notify.send_due()] == [1, 0]
     assert len({got["Message-ID"] for got in mails.letters}) == 1
+
+
+def test_a_letter_that_failed_is_sent_again_to_the_address_that_a_person_corrects(mails: MailServer) -> None:
+    _, (ani, _) = sale_with_letters("ani", "budi")
+    start(ani, method="card", instrument="token")
+    mails.answers = {"RCPT": "550 unknown"}
+    assert (notify.send_due(), rows()) == (0, [("confirmed", "failed")])
+    notify_again.correct_address(notice=Notice.objects.get(), email="ani.baru@example.com", by="staff")
+    mails.answers = {}
+    assert (notify.send_due(), rows()) == (1, [("confirmed", "sent")])
+    notify_again.send_again(notice=Notice.objects.get(), by="staff")
+    assert (notify.send_due(), mails.recipients) == (1, ["ani.baru@example.com"] * 2)
 
 
 class ServiceRefuses(OSError):

@@ -6,6 +6,7 @@ A provider's simulator cannot play everything. `CAN` says what it plays; the sui
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import cached_property
 from itertools import count
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from flashsale.models import DemoCharge
 from flashsale.providers.payments import DEMO_LATER, DemoProvider
 from flashsale.providers.payments.base import Attempt, PaymentProvider, RefundRequest, RefundStanding, Standing
 from flashsale.providers.payments.midtrans import Midtrans
+from flashsale.providers.payments.xendit import Xendit
 from simulation.gateways.client import Gateway
 from simulation.gateways.faults import Fault, Operation
 
@@ -34,6 +36,10 @@ class Bank:
     METHOD: ClassVar[str] = "qris"
     UNREFUNDABLE: ClassVar[str] = ""
     INSTRUMENT: ClassVar[str] = ""
+    # A way whose end we set, if METHOD has none.
+    EXPIRING: ClassVar[str] = ""
+    # Whether the provider finds a payment by our reference. If not, the suite keeps its ids, as the books do.
+    FINDS: ClassVar[bool] = True
     # Marks of pytest for its tests.
     MARKS: ClassVar[Sequence[pytest.MarkDecorator]] = ()
     provider: PaymentProvider
@@ -41,6 +47,10 @@ class Bank:
     def __init__(self, request: Any) -> None:
         """Starts the other side; `request` is pytest's, for fixtures."""
         raise NotImplementedError
+
+    @cached_property
+    def _ids(self) -> dict[str, str]:
+        return {}
 
     # --- our calls
 
@@ -53,19 +63,25 @@ class Bank:
 
     def begin(self, asked: Attempt) -> Standing:
         """Begins, as a process does that has not begun it yet."""
-        return bridge.run(self.provider.begin(asked))
+        standing = bridge.run(self.provider.begin(asked))
+        self._ids[asked.reference] = standing.provider_id
+        return standing
 
     def again(self, asked: Attempt) -> Standing:
         """Begins once more, as another process does, or the same one after it lost the answer."""
-        return bridge.run(self.provider.begin(asked._replace(fresh=False)))
+        return bridge.run(self.provider.begin(self._later(asked)))
+
+    def _later(self, asked: Attempt) -> Attempt:
+        known = "" if self.FINDS else self._ids.get(asked.reference, "")
+        return asked._replace(fresh=False, provider_id=asked.provider_id or known)
 
     def look(self, asked: Attempt) -> Standing:
         """Looks."""
-        return bridge.run(self.provider.look(asked._replace(fresh=False)))
+        return bridge.run(self.provider.look(self._later(asked)))
 
     def close(self, asked: Attempt) -> Standing:
         """Closes."""
-        return bridge.run(self.provider.close(asked._replace(fresh=False)))
+        return bridge.run(self.provider.close(self._later(asked)))
 
     def paid(self, method: str = "") -> Attempt:
         """An attempt whose buyer has paid."""
@@ -125,7 +141,7 @@ class Bank:
         raise NotImplementedError
 
 
-ALL = frozenset({"late", "amount", "faults", "expiry", "reversal", "refund_later", "refund_fails", "altered"})
+ALL = frozenset({"late", "twice", "amount", "faults", "expiry", "reversal", "refund_later", "refund_fails", "altered"})
 
 
 class DemoBank(Bank):
@@ -162,38 +178,51 @@ class DemoBank(Bank):
         return body.replace(b'"paid": false', b'"paid": true '), headers
 
 
-class MidtransBank(Bank):
-    """A simulated Midtrans in a process of its own (simulation/gateways)."""
+class SimulatedBank(Bank):
+    """A simulated gateway in a process of its own (simulation/gateways)."""
 
-    NAME, CAN, UNREFUNDABLE = "midtrans", ALL, "va_bca"
-    # Faults of the simulator by the suite's words.
+    # Faults of the simulators by the suite's words.
     FAULTS: ClassVar[Mapping[str, Fault]] = {
         "drop": Fault.DROP, "error": Fault.ERROR, "busy": Fault.RATE_LIMIT, "huge": Fault.HUGE,
         "strings": Fault.STRINGS, "cut": Fault.RESET, "paid_before_close": Fault.PAID_BEFORE_CLOSE,
         "paid_after_close": Fault.PAID_AFTER_CLOSE, "refund_fails": Fault.REFUND_FAILS,
         "refund_refused": Fault.REFUND_REFUSED, "refund_window": Fault.REFUND_WINDOW,
     }  # fmt: skip
+    # The gateway's words for payments that take no money any more.
+    OVER: ClassVar[frozenset[str]]
+    # A field of its notifications, and a value that is not true.
+    FALSE: ClassVar[Mapping[str, Any]]
+    # The buyer's app, where that decides about refunds.
+    ISSUER: ClassVar[str] = ""
 
     def __init__(self, request: Any) -> None:
-        gateway: Gateway = request.getfixturevalue("midtrans")
+        self.gateway: Gateway = request.getfixturevalue(self.NAME)
+        self.control = self.gateway.control
         settings = request.getfixturevalue("settings")
-        settings.FLASHSALE_PAYMENT_KEYS = {"midtrans": (gateway.key,)}
-        settings.FLASHSALE_PAYMENT_HOSTS = {"midtrans": gateway.url}
-        self.control = gateway.control
-        self.provider = Midtrans()
+        settings.FLASHSALE_PAYMENT_KEYS = self.keys()
+        settings.FLASHSALE_PAYMENT_HOSTS = {self.NAME: self.gateway.url}
+        self.provider = self.make()
+
+    def keys(self) -> Mapping[str, tuple[str, ...]]:
+        """FLASHSALE_PAYMENT_KEYS for it."""
+        return {self.NAME: (self.gateway.key,)}
+
+    def make(self) -> PaymentProvider:
+        """Its provider."""
+        raise NotImplementedError
 
     def _code(self, asked: Attempt) -> str:
         return self.control.codes(asked.reference)[-1].value
 
     def pay(self, asked: Attempt, *, amount: int | None = None, late: bool = False) -> None:
         """The buyer's app pays the newest code."""
-        done = self.control.pay(self._code(asked), amount=amount, force=late or amount is not None)
+        force = late or amount is not None
+        done = self.control.pay(self._code(asked), amount=amount, force=force, issuer=self.ISSUER)
         assert done.accepted, done.why
 
     def codes(self, asked: Attempt) -> int:
         """Those that the simulator made."""
-        over = {"expire", "cancel", "deny"}
-        return len([code for code in self.control.codes(asked.reference) if code.state not in over])
+        return len([code for code in self.control.codes(asked.reference) if code.state not in self.OVER])
 
     def sums(self, asked: Attempt) -> tuple[int, int]:
         """Of the ledger."""
@@ -206,13 +235,13 @@ class MidtransBank(Bank):
         return hook.body, hook.headers
 
     def altered(self, asked: Attempt) -> tuple[bytes, Mapping[str, str]]:
-        """Midtrans does not sign the state."""
-        hook = self.control.forge(asked.reference, {"transaction_status": "settlement"}, signed="altered")
+        """No gateway signs the state."""
+        hook = self.control.forge(asked.reference, self.FALSE, signed="altered")
         return hook.body, hook.headers
 
     def forged(self, asked: Attempt) -> tuple[bytes, Mapping[str, str]]:
         """Without a key."""
-        hook = self.control.forge(asked.reference, {"transaction_status": "settlement"}, signed="no")
+        hook = self.control.forge(asked.reference, self.FALSE, signed="no")
         return hook.body, hook.headers
 
     def fails(self, what: str, on: str, asked: Attempt) -> None:
@@ -229,12 +258,42 @@ class MidtransBank(Bank):
         assert done.accepted, done.why
 
 
-BANKS: Mapping[str, type[Bank]] = {bank.NAME: bank for bank in (DemoBank, MidtransBank)}
+class MidtransBank(SimulatedBank):
+    """Midtrans."""
+
+    NAME, CAN, UNREFUNDABLE = "midtrans", ALL, "va_bca"
+    OVER, FALSE = frozenset({"expire", "cancel", "deny"}), {"transaction_status": "settlement"}
+
+    def make(self) -> PaymentProvider:
+        """With the key of the simulator."""
+        return Midtrans()
 
 
-def banks(*needed: str) -> list[Any]:
-    """The banks that can play all of `needed`, as parameters of a test: their names, and their marks."""
+class XenditBank(SimulatedBank):
+    """Xendit: no word for a reversal, no list of payments, and a QRIS with a life of its own."""
+
+    NAME, CAN, UNREFUNDABLE, EXPIRING = "xendit", ALL - {"reversal", "twice"}, "va_bca", "va_bca"
+    OVER, FALSE = frozenset({"EXPIRED", "CANCELED", "FAILED"}), {"status": "SUCCEEDED"}
+    ISSUER, FINDS = "DANA", False
+
+    def keys(self) -> Mapping[str, tuple[str, ...]]:
+        """The key of the API, and the token of notifications."""
+        return {"xendit": (self.gateway.key,), "xendit.callback": (self.gateway.token,)}
+
+    def make(self) -> PaymentProvider:
+        """With the keys of the simulator."""
+        return Xendit()
+
+
+BANKS: Mapping[str, type[Bank]] = {bank.NAME: bank for bank in (DemoBank, MidtransBank, XenditBank)}
+
+
+def banks(*needed: str, finds: bool | None = None) -> list[Any]:
+    """The banks that can play all of `needed`, as parameters of a test: their names, and their marks.
+
+    `finds`: only those that find a payment by our reference, or only those that do not.
+    """
     unknown = set(needed) - ALL
     assert not unknown, unknown
-    able = [bank for bank in BANKS.values() if bank.CAN.issuperset(needed)]
+    able = [bank for bank in BANKS.values() if bank.CAN.issuperset(needed) and finds in {None, bank.FINDS}]
     return [pytest.param(bank.NAME, marks=bank.MARKS) for bank in able]

@@ -27,9 +27,9 @@ def bank(request: pytest.FixtureRequest) -> Bank:
     return BANKS[request.param](request)
 
 
-def every(*needed: str) -> Any:
+def every(*needed: str, finds: bool | None = None) -> Any:
     """Runs a test with each bank that can play it."""
-    return pytest.mark.parametrize("bank", banks(*needed), indirect=True)
+    return pytest.mark.parametrize("bank", banks(*needed, finds=finds), indirect=True)
 
 
 def believed(bank: Bank, body: bytes, headers: Mapping[str, str]) -> Sequence[Any]:
@@ -94,7 +94,7 @@ def test_two_processes_that_begin_at_once_give_one_code(bank: Bank) -> None:
     assert bank.codes(asked) == 1
 
 
-@every("faults")
+@every("faults", finds=True)
 @pytest.mark.parametrize("fault", ["drop", "cut", "huge"])
 def test_a_lost_answer_comes_back_and_the_buyer_gets_one_code(bank: Bank, fault: str) -> None:
     asked = bank.asked()
@@ -110,7 +110,29 @@ def test_a_lost_answer_comes_back_and_the_buyer_gets_one_code(bank: Bank, fault:
     assert (bank.look(asked).state, bank.sums(asked)) == (StandingState.PAID, (AMOUNT, 0))
 
 
-@every("faults")
+@every("faults", finds=False)
+@pytest.mark.parametrize("fault", ["drop", "cut", "huge", "error"])
+def test_a_lost_answer_that_cannot_be_found_is_never_begun_again_and_its_money_goes_back(
+    bank: Bank, fault: str
+) -> None:
+    asked = bank.asked()
+    bank.fails(fault, "begin", asked)
+    with pytest.raises(ProviderDown):
+        bank.begin(asked)
+    with pytest.raises(ProviderDown):
+        bank.again(asked)
+    assert (bank.look(asked).state, bank.close(asked).state) == (StandingState.UNKNOWN, StandingState.CLOSED)
+    # No buyer has seen this code. If its money comes all the same, the notification says where to look.
+    assert bank.codes(asked) == 1
+    bank.pay(asked)
+    (hint,) = believed(bank, *bank.notification(asked))
+    found = asked._replace(provider_id=hint.provider_id)
+    assert (bank.look(found).state, bank.look(found).paid) == (StandingState.PAID, Decimal(AMOUNT))
+    assert until_confirmed(bank, bank.back(found)) == "confirmed"
+    assert bank.sums(asked) == (AMOUNT, AMOUNT)
+
+
+@every("faults", finds=True)
 def test_an_error_after_the_charge_leaves_one_code_that_can_be_closed(bank: Bank) -> None:
     asked = bank.asked()
     bank.fails("error", "begin", asked)
@@ -174,7 +196,7 @@ def test_another_amount_is_told_as_it_came(bank: Bank, amount: int) -> None:
     assert (standing.state, standing.paid, standing.currency) == (StandingState.PAID, Decimal(amount), "IDR")
 
 
-@every("late")
+@every("twice")
 def test_what_is_paid_twice_is_told_in_full(bank: Bank) -> None:
     asked = bank.paid()
     bank.pay(asked, late=True)
@@ -211,7 +233,7 @@ def test_what_was_never_begun_can_be_closed(bank: Bank) -> None:
 
 @every("expiry")
 def test_what_expires_there_is_expired_and_is_never_charged_again(bank: Bank) -> None:
-    asked = bank.asked()
+    asked = bank.asked(bank.EXPIRING)
     bank.begin(asked)
     bank.time_passes(timedelta(minutes=14))
     assert bank.look(asked).state is StandingState.EXPIRED
@@ -222,7 +244,7 @@ def test_what_expires_there_is_expired_and_is_never_charged_again(bank: Bank) ->
 
 @every("expiry")
 def test_a_code_never_outlives_the_time_that_we_asked_for(bank: Bank) -> None:
-    asked = bank.asked()
+    asked = bank.asked(bank.EXPIRING)
     bank.begin(asked)
     bank.time_passes(timedelta(minutes=12, seconds=30))
     assert bank.look(asked).state is StandingState.WAITING
@@ -232,7 +254,7 @@ def test_a_code_never_outlives_the_time_that_we_asked_for(bank: Bank) -> None:
 
 @every("late", "expiry")
 def test_money_that_comes_after_the_end_is_found_by_a_look(bank: Bank) -> None:
-    closed, expired = bank.asked(), bank.asked()
+    closed, expired = bank.asked(), bank.asked(bank.EXPIRING)
     for asked in (closed, expired):
         bank.begin(asked)
     bank.close(closed)

@@ -41,7 +41,13 @@ class Shop:
         hook = self.control.webhooks(self.reference)[-1]
         now = timezone.now()
         Inbox.objects.create(
-            account="midtrans", body=hook.body, headers={}, hash="x", reference=self.reference, seen_at=now
+            account="midtrans",
+            body=hook.body,
+            headers={},
+            hash="x",
+            reference=self.reference,
+            seen_at=now,
+            next_look_at=now,
         )
 
     @property

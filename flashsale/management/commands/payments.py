@@ -23,7 +23,7 @@ EVERY_S = 3.0
 class Command(BaseCommand):
     """`try` makes one payment at the provider; `reconcile` changes nothing."""
 
-    help = "Try a payment account with the keys of this server, or compare a settlement file with the books."
+    help = "Try a payment account with the keys of this server, or compare a settlement file with PostgreSQL."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,19 +33,21 @@ class Command(BaseCommand):
         trial.add_argument("account", help="name of the account, such as midtrans")
         trial.add_argument("--method", default="", help="a method of the account (default: its first one)")
         trial.add_argument("--amount", type=int, default=1000, help="in whole rupiah (default: %(default)s)")
-        trial.add_argument("--minutes", type=float, default=10, help="how long it can be paid (default: %(default)s)")
+        trial.add_argument(
+            "--minutes", type=float, default=10, help="minutes in which it can be paid (default: %(default)s)"
+        )
         trial.add_argument("--wait", type=float, default=300, help="seconds before it is closed (default: %(default)s)")
         trial.add_argument("--refund", action="store_true", help="send the money back after it was paid")
         trial.add_argument("--live", action="store_true", help="allow real money, on the live hosts of the provider")
         books = commands.add_parser("reconcile", help="compare a day's settlement file; exit 1 if a row differs")
         books.add_argument("account", help="name of the account")
-        books.add_argument("file", type=Path, help="the file of the provider: CSV with a head")
+        books.add_argument("file", type=Path, help="the file of the provider: CSV whose first line names the columns")
         books.add_argument("--day", type=date.fromisoformat, required=True, help="the day of the file, as 2026-11-29")
         books.add_argument("--reference-column", default="", help="the column with our references")
         books.add_argument("--amount-column", default="", help="the column with the amounts; refunds are below 0")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Does it; exit 1 if something is not as it should be."""
+        """Runs the command; exits with 1 if a step of the trial went wrong, or a row differs."""
         name = options["account"]
         if name not in payments.configured:
             raise CommandError(f"There is no payment account {name!r}. Known: {', '.join(payments.configured)}.")
@@ -89,11 +91,13 @@ class Command(BaseCommand):
     def _print(self, found: Reconciled, day: date) -> None:
         self.stdout.write(f"{day}: {found.agree} payments agree, {format_money(int(found.total), 'IDR')} in all.")
         if found.first_hour:
-            self.stdout.write(f"{found.first_hour} of the first hour of the day: see the file of the day before.")
+            self.stdout.write(
+                f"{found.first_hour} of the first hour are not in this file: look in the file of the day before."
+            )
         if not found.differences:
             return
         table = Table()
-        for heading in ("difference", "reference", "in the file", "in the books"):
+        for heading in ("difference", "reference", "in the file", "in PostgreSQL"):
             table.add_column(heading)
         for kind, reference, there, here in found.differences:
             table.add_row(kind, reference, *("–" if value is None else f"{value:f}" for value in (there, here)))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-# Seconds. A gateway that needs longer to answer is slow, and the code goes to the next sender.
+# Seconds. Without an answer in this time, the code waits for a report before it goes on to the next sender.
 CONNECT_S = 2.0
 READ_S = 8.0
 BODY_BYTES_MAX = 64 * 1024

@@ -94,7 +94,9 @@ def _make(entry: str) -> PaymentProvider:
     except TypeError as error:
         raise ImproperlyConfigured(f"FLASHSALE_PAYMENT_PROVIDER={path} cannot be made: {error}") from error
     calls = [name for name in vars(PaymentProvider) if not name.startswith("_")]
-    missing = [name for name in (*calls, "account", "pace", "headers") if not hasattr(found, name)]
+    missing = [
+        name for name in (*calls, "account", "pace", "headers", "looks_by_reference") if not hasattr(found, name)
+    ]
     if missing:
         raise ImproperlyConfigured(
             f"FLASHSALE_PAYMENT_PROVIDER={path} lacks {', '.join(missing)} of PaymentProvider "

@@ -45,9 +45,11 @@ class NotBelieved(Exception):
 class Method(NamedTuple):
     """A way to pay that an account offers, with its bounds.
 
-    `life_min` and `life_max` bound the time that a buyer gets to pay. `guard` is how long before the hold's deadline
-    the provider must stop taking money, because its news may be late. `refund_within` is how long after the payment the
-    provider refunds it; None: without a limit.
+    Amounts are in whole units of the currency. `life_min` and `life_max` bound the time that a buyer gets to pay.
+    `guard` is how long before the hold's deadline the provider must stop taking money, because its notification may be
+    late. `expiry_settable`: we can set this time. `refund`: by a call ("api", "payout"), or by a person ("manual").
+    `partial`: also of a part. `refund_within` is how long after the payment the provider refunds it; None: without a
+    limit.
     """
 
     name: str
@@ -69,7 +71,9 @@ class Method(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """What we ask of a provider. `instrument` is its token of the buyer's card or wallet, "" where there is none.
+    """What we ask of a provider. `amount` is in whole units of the currency.
+
+    `instrument` is the provider's token of the buyer's card or wallet, "" where there is none.
 
     `fresh`: no call was ever made for this reference, so a provider need not look for it before it begins.
     """
@@ -102,9 +106,10 @@ class Instructions(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What the provider says about an attempt now. `paid` is what it has got, in `currency`, at `paid_at`.
+    """What the provider says about an attempt now. `paid` is the money that it got, in `currency`, at `paid_at`.
 
-    `fee` is what the provider keeps or added, where it says so.
+    `fee` is what the provider keeps or added, where it says so. Both are in whole units of the currency, with
+    fractions.
     """
 
     state: StandingState
@@ -117,7 +122,10 @@ class Standing(NamedTuple):
 
 
 class RefundRequest(NamedTuple):
-    """Money to send back. `reference` is ours for the refund; `attempt` is what was paid."""
+    """Money to send back, in whole units of the currency with fractions.
+
+    `reference` is ours for the refund; `attempt` is what was paid.
+    """
 
     reference: str
     amount: Decimal
@@ -135,9 +143,14 @@ class RefundStanding(NamedTuple):
 
 
 class Hint(NamedTuple):
-    """What a notification is about, and nothing more: the provider is asked what is true."""
+    """What a notification is about, and nothing more: the provider is asked what is true.
+
+    `provider_id` is the provider's id of the payment, "" if the notification does not say it. An attempt whose answer
+    of `begin` was lost is found by it.
+    """
 
     reference: str
+    provider_id: str = ""
 
 
 class Checked(NamedTuple):
@@ -160,6 +173,9 @@ class PaymentProvider(Protocol):
     pace: float
     # The headers that `believe` reads; only these are stored.
     headers: Sequence[str]
+    # Whether it finds a payment by our reference alone. If not, `begin` is called once for a reference: an attempt
+    # whose answer was lost ends in the books, and money that comes for it is late money.
+    looks_by_reference: bool
 
     def methods(self) -> Sequence[Method]:
         """The ways to pay that this account offers."""

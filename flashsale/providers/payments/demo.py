@@ -50,6 +50,7 @@ class DemoProvider:
     account = "demo"
     pace = 2000.0
     headers: Sequence[str] = ("Webhook-Id", "Webhook-Timestamp", "Webhook-Signature")
+    looks_by_reference = True
 
     def methods(self) -> Sequence[Method]:
         """A QR code, a virtual account and a card. The demo's bank tells us at once, so it needs no guard."""

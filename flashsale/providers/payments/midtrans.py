@@ -66,6 +66,7 @@ class Midtrans:
     """One Midtrans account. Its keys are in FLASHSALE_PAYMENT_KEYS."""
 
     headers: Sequence[str] = ()
+    looks_by_reference = True
 
     def __init__(self, account: str = "midtrans") -> None:
         self.account = account

@@ -25,6 +25,7 @@ class PartnerProvider:
     account = "partner"
     pace = 1e9
     headers: Sequence[str] = ()
+    looks_by_reference = True
 
     def methods(self) -> Sequence[Method]:
         """One method. It cannot be open, because the partner confirms after its buyer has paid."""

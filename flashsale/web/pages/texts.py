@@ -30,11 +30,22 @@ def phases() -> dict[str, str]:
     }
 
 
+# Banks that do not write their names in capitals.
+_BANKS = {"mandiri": "Mandiri", "permata": "Permata"}
+
+
 def method(name: str) -> str:
     """A payment method as the buyer reads it: a name that we know, or the provider's word."""
+    if name.startswith("va_"):
+        bank = name.removeprefix("va_")
+        return _("%(bank)s virtual account (bank transfer)") % {"bank": _BANKS.get(bank, bank.upper())}
     return {
         "qris": "QRIS",
         "gopay": "GoPay",
+        "dana": "DANA",
+        "linkaja": "LinkAja",
+        "shopeepay": "ShopeePay",
+        "astrapay": "AstraPay",
         "va": _("Virtual account (bank transfer)"),
         "card": _("Card"),
         "partner": _("Paid in the shop of our partner"),

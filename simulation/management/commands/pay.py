@@ -16,20 +16,20 @@ SETTLED_S_MAX = 15.0
 
 
 class Command(BaseCommand):
-    """Pays for a buyer who got a QR code or a number, and sends the signed call-back over HTTP."""
+    """Pays for a buyer who got a QR code or a number, and sends the signed notification over HTTP."""
 
-    help = "Pay a pending payment of the demo provider and send the bank's call-back."
+    help = "Pay a pending payment of the demo provider and send the bank's notification."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The payment and the site."""
         parser.add_argument(
             "reference",
-            help="reference of the payment, as the reservation shows it; a second run sends the call-back again",
+            help="reference of the payment, as the reservation shows it; a second run sends the notification again",
         )
         parser.add_argument("--url", default=settings.FLASHSALE_URL, help="address of the site (default: %(default)s)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Pays, sends the call-back, and prints the state of the payment once it is settled."""
+        """Pays, sends the notification, and prints the state of the payment once it is settled."""
         reference = options["reference"]
         if not PaymentAttempt.objects.filter(reference=reference).exists():
             raise CommandError(f"There is no payment {reference!r}.")
