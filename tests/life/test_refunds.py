@@ -194,7 +194,7 @@ class TestATransferByHand:
         return Refund.objects.get()
 
     def test_is_confirmed_by_a_second_person(self, row: Refund, staff: list[User]) -> None:
-        assert (row.state, waits_for(row), the_payment().payment_state) == ("impossible", ["transfer"], "refund_due")
+        assert (row.state, waits_for(row), the_payment().payment_state) == ("impossible", ["account"], "refund_due")
         due_again()
         assert refund.refund_due() == 0, "the provider is not asked again"
         assert refund.transferred(refund=row.pk, reference="BCA-1", by=staff[0])
