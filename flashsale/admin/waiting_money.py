@@ -44,11 +44,10 @@ def _cells(action: WaitingFor, row: Any) -> list[Any]:
     attempt = row.attempt if isinstance(row, Refund) else row
     order = attempt.reservation
     amount = row.amount if isinstance(row, Refund) or row.paid is None else row.paid
-    currency = row.currency if isinstance(row, Refund) else attempt.currency
     return [
         _link("refund" if isinstance(row, Refund) else "paymentattempt", row.pk, row.reference),
         _link("reservation", order.pk, str(order.pk)[:8]),
-        format_money(int(amount), currency),
+        format_money(int(amount), attempt.paid_currency or attempt.currency),
         state_label(row.state),
         local_time(action.until(row), order.sale.campaign.zone),
     ]
