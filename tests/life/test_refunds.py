@@ -22,6 +22,7 @@ from flashsale.rules.states import AttemptState, RefundState
 from tests.admin.orders import buy
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign, refusal
 from tests.faults.steps import due_again, the_payment
+from tests.life.refunds import by_buyer, says, waits_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 RING = "one_person_many_identities"
@@ -45,19 +46,6 @@ def week(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payments.provider, "methods", lambda: methods)
 
 
-def says(monkeypatch: pytest.MonkeyPatch, *states: Any) -> list[str]:
-    """The provider says these states, one after the other. Returns the references that it was asked about."""
-    asked, left = [], list(states)
-
-    async def answer(back: payments.RefundRequest) -> RefundStanding:
-        asked.append(back.reference)
-        return RefundStanding(left.pop(0) if len(left) > 1 else left[0], "their-id", "why")
-
-    for verb in ("refund", "look_refund"):
-        monkeypatch.setattr(payments.provider, verb, answer)
-    return asked
-
-
 def by_review(sale: Sale, staff: list[User]) -> Reservation:
     (order,) = buy(sale, ["ani"])
     case = review.open_case(reservation=order)
@@ -66,26 +54,12 @@ def by_review(sale: Sale, staff: list[User]) -> Reservation:
     return Reservation.objects.select_related("case").get(pk=order.pk)
 
 
-def by_buyer(sale: Sale) -> Reservation:
-    (order,) = buy(sale, ["ani"])
-    cancel.cancel(reservation=order.pk, channel=order.channel_id, code="buyer_request")
-    return order
-
-
 def hinted() -> None:
     """The provider sends a notification about the payment, and it is read."""
     reference = the_payment().reference
     body, headers = payments.DemoProvider().signed_callback(reference=reference)
     inbox.store(account="demo", references=[reference], body=body, headers=headers)
     inbox.read_inbox()
-
-
-def waits_for(row: Any) -> list[str]:
-    """The actions of the admin's list on which a row stands."""
-    now = timezone.now()
-    return [
-        one.name for one in ACTIONS if one.rows(now).model is type(row) and one.rows(now).filter(pk=row.pk).exists()
-    ]
 
 
 @pytest.mark.usefixtures("week")
@@ -220,7 +194,7 @@ class TestATransferByHand:
         return Refund.objects.get()
 
     def test_is_confirmed_by_a_second_person(self, row: Refund, staff: list[User]) -> None:
-        assert (row.state, waits_for(row), the_payment().payment_state) == ("impossible", ["transfer"], "refund_due")
+        assert (row.state, waits_for(row), the_payment().payment_state) == ("impossible", ["account"], "refund_due")
         due_again()
         assert refund.refund_due() == 0, "the provider is not asked again"
         assert refund.transferred(refund=row.pk, reference="BCA-1", by=staff[0])
