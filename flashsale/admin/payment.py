@@ -4,7 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
@@ -12,9 +13,12 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin import waiting_money
 from flashsale.admin.action_page import ReadOnlyAdmin
+from flashsale.admin.csv_file import csv_response
 from flashsale.admin.labels import local_time, state_label
-from flashsale.admin.refund_actions import REFUND_ACTIONS
+from flashsale.admin.refund_actions import REFUND_ACTIONS, RefundAction
+from flashsale.life import bank_account
 from flashsale.models import PaymentAttempt, Refund
+from flashsale.rules.states import RefundState
 
 
 @admin.register(PaymentAttempt)
@@ -65,14 +69,17 @@ class RefundAdmin(ReadOnlyAdmin):
     ordering = ["next_look_at"]
     fields = [
         "reference", "attempt", "amount", "why_name", "state_name", "waits", "provider_id", "detail", "times", "next",
-        "possible_until", "transferred_by", "confirmed_by",
+        "possible_until", "account", "transferred_by", "transferred_at", "confirmed_by",
     ]  # fmt: skip
     row_actions = REFUND_ACTIONS
 
     def get_urls(self) -> list[URLPattern]:
-        """Adds the page of all money that waits."""
+        """Adds the page of all money that waits, and the list for transfers."""
         page = path("waiting/", self.admin_site.admin_view(self.waiting_view), name="flashsale_refund_waiting")
-        return [page, *super().get_urls()]
+        list_page = path(
+            "transfers/", self.admin_site.admin_view(self.transfers_view), name="flashsale_refund_transfers"
+        )
+        return [page, list_page, *super().get_urls()]
 
     def waiting_view(self, request: HttpRequest) -> HttpResponse:
         """Attempts, refunds and notifications that are not final, by their next action."""
@@ -80,11 +87,31 @@ class RefundAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         found = waiting_money.content(action=request.GET.get("action", ""), page=request.GET.get("p", "1"))
         context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Money that waits"), **found}
+        context["may_list"] = request.user.has_perm(RefundAction.permission)
         return TemplateResponse(request, "admin/flashsale/waiting_money.html", context)
+
+    def transfers_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The list for transfers as a CSV file. It is a POST, because the trail says who has made it."""
+        if not request.user.has_perm(RefundAction.permission):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        rows = bank_account.list_transfers(by=request.user)
+        return csv_response(request, "transfers.csv", [bank_account.Transfer._fields, *rows])
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Joins the rows that every page shows."""
-        return super().get_queryset(request).select_related("attempt__reservation__sale__campaign")
+        return super().get_queryset(request).select_related("attempt__reservation__sale__campaign", "bank_account")
+
+    @admin.display(description=gettext_lazy("bank account"))
+    def account(self, row: Refund) -> str:
+        """Whether the buyer has given an account, and since when it stands on a list; never the account itself."""
+        found, zone = getattr(row, "bank_account", None), row.attempt.reservation.sale.campaign.zone
+        if found is not None and found.listed_at:
+            return _("given; on a list since %(time)s") % {"time": local_time(found.listed_at, zone)}
+        if found is not None:
+            return _("given; on no list yet")
+        return _("waits for the buyer's account") if row.state == RefundState.IMPOSSIBLE else "–"
 
     @admin.display(description=gettext_lazy("reason"), ordering="why")
     def why_name(self, row: Refund) -> str:

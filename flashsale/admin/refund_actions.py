@@ -32,8 +32,8 @@ class RefundAction(Action):
         return [str(text) for text in self.texts]
 
     def shown_values(self, row: Refund) -> Any:
-        """Amount, state and reference: another person may have changed them."""
-        return [str(row.amount), row.state, row.provider_id]
+        """Amount, state, reference and bank account: another person or the buyer may have changed them."""
+        return [str(row.amount), row.state, row.provider_id, given_at(row)]
 
     def done(self, verb: Callable[..., bool], row: Refund, **fields: Any) -> str:
         """Calls the verb. Raises ValidationError if it changes nothing."""
@@ -79,6 +79,12 @@ class ByHand(RefundAction):
         return self.done(refund.send_by_hand, row, by=request.user)
 
 
+def given_at(row: Refund) -> str:
+    """When the buyer gave or changed the bank account, "" if there is none."""
+    account = getattr(row, "bank_account", None)
+    return account.given_at.isoformat() if account else ""
+
+
 class TransferForm(forms.Form):
     """The bank's reference of a transfer."""
 
@@ -96,6 +102,17 @@ class Transferred(RefundAction):
         gettext_lazy("Transfer the money first. Then note the bank's reference here."),
         gettext_lazy("Another person has to confirm the transfer by the account statement."),
     )
+
+    def consequences(self, rows: Sequence[Refund]) -> list[str]:
+        """What will happen, and a warning if the last list for transfers does not have the buyer's account."""
+        account = getattr(rows[0], "bank_account", None)
+        texts = super().consequences(rows)
+        if account is None:
+            return [_("The buyer has given no bank account on our page."), *texts]
+        if account.listed_at is None:
+            late = _("The buyer gave or changed the bank account after the last list for transfers: make a new list.")
+            return [late, *texts]
+        return texts
 
     def build_form(self, rows: Sequence[Refund], data: Any) -> forms.Form:  # noqa: ARG002
         """The field for the reference."""

@@ -47,7 +47,7 @@ def _cells(action: WaitingFor, row: Any) -> list[Any]:
     return [
         _link("refund" if isinstance(row, Refund) else "paymentattempt", row.pk, row.reference),
         _link("reservation", order.pk, str(order.pk)[:8]),
-        format_money(int(amount), attempt.currency),
+        format_money(int(amount), attempt.paid_currency or attempt.currency),
         state_label(row.state),
         local_time(action.until(row), order.sale.campaign.zone),
     ]

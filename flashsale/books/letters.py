@@ -55,13 +55,22 @@ def add_letters_of_expired(rows: Sequence[Reservation], now: datetime) -> None:
 
 
 def add_letters_of_refunds(refunds: Sequence[Refund], now: datetime) -> None:
-    """Letters about money that is on its way back. `refund.attempt.reservation` is locked."""
+    """Letters about money that is on its way back, or that needs a bank account.
+
+    `refund.attempt.reservation` is locked. Buyers of all channels are asked for an account, because the money cannot go
+    back without one.
+    """
     on_way = [refund for refund in refunds if refund.state in MONEY_ON_ITS_WAY]
     reachable = _reachable({refund.attempt.reservation_id for refund in on_way})
     letters = [
         NewLetter(refund.attempt.reservation, Notice.Kind.REFUNDED, refund.reference)
         for refund in on_way
         if refund.attempt.reservation_id in reachable
+    ]
+    letters += [
+        NewLetter(refund.attempt.reservation, Notice.Kind.BANK_ACCOUNT, refund.reference)
+        for refund in refunds
+        if refund.state == RefundState.IMPOSSIBLE
     ]
     add_letters(letters, now)
 

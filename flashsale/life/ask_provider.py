@@ -84,8 +84,7 @@ async def refund(row: Refund) -> payments.RefundStanding:
     A refund that was asked for without an answer is looked at first, because it may have been sent.
     """
     provider = payments.account_of(row.attempt.account)
-    currency = row.attempt.paid_currency or row.attempt.currency
-    back = payments.RefundRequest(row.reference, row.amount, currency, asked(row.attempt), row.provider_id)
+    back = payments.RefundRequest(row.reference, row.amount, row.currency, asked(row.attempt), row.provider_id)
     if row.state != RefundState.DUE:
         return checked_refund(await _in_time(provider.look_refund(back)))
     if row.times and (known := await _in_time(provider.look_refund(back))).state != "unknown":

@@ -22,6 +22,7 @@ from flashsale.life.start_payment import KEEP_CONTACT
 from flashsale.models import (
     ApiCall,
     Appeal,
+    BankAccount,
     Campaign,
     Cancellation,
     Case,
@@ -113,6 +114,7 @@ def _unsettled(campaign: Campaign) -> "QuerySet[PaymentAttempt]":
 def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
     """All rows of a campaign that are personal data and are deleted, by kind."""
     return {
+        "bank accounts": BankAccount.objects.filter(refund__attempt__reservation__sale__campaign=campaign),
         "contacts": Contact.objects.filter(reservation__sale__campaign=campaign),
         "traits": Trait.objects.filter(reservation__sale__campaign=campaign),
         "limit slots": LimitSlot.objects.filter(reservation__sale__campaign=campaign),

@@ -88,6 +88,7 @@ def _words(notice: Notice) -> tuple[str, dict[str, object]]:
         Notice.Kind.CONFIRMED: _confirmation,
         Notice.Kind.EXPIRED: _end,
         Notice.Kind.REFUNDED: _money_back,
+        Notice.Kind.BANK_ACCOUNT: _bank_account,
     }
     return words[Notice.Kind(notice.kind)](notice)
 
@@ -126,7 +127,7 @@ def _how_to_pay(notice: Notice) -> tuple[str, dict[str, object]]:
 
 def _money_back(notice: Notice) -> tuple[str, dict[str, object]]:
     refund = Refund.objects.select_related("attempt").get(reference=notice.about)
-    amount = format_money(refund.amount, refund.attempt.paid_currency or refund.attempt.currency)
+    amount = format_money(refund.amount, refund.currency)
     why = {
         RefundReason.LATE: _("Your payment came after the time to pay, and no unit was free any more."),
         RefundReason.CANCELLED: _("Your order was cancelled."),
@@ -140,6 +141,13 @@ def _money_back(notice: Notice) -> tuple[str, dict[str, object]]:
         "is_confirmed": refund.state == RefundState.CONFIRMED,
     }
     return _("Your money goes back: %(amount)s") % {"amount": amount}, _order(notice) | words
+
+
+def _bank_account(notice: Notice) -> tuple[str, dict[str, object]]:
+    refund = Refund.objects.select_related("attempt").get(reference=notice.about)
+    amount = format_money(refund.amount, refund.currency)
+    link = sealed_links.url(sealed_links.Kind.BANK_ACCOUNT, refund.pk)
+    return _("Where may we send your money? %(amount)s") % {"amount": amount}, {"back": amount, "link": link}
 
 
 def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:

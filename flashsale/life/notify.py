@@ -22,7 +22,7 @@ from flashsale.life.forget_contacts import forget_unneeded
 from flashsale.life.letters import compose
 from flashsale.models import Cancellation, Contact, Notice, PaymentAttempt, Refund
 from flashsale.providers.messages.failures import Failure, failure_of
-from flashsale.rules.states import OPEN_ATTEMPTS, NoticeState, ReservationState, SendingFailure
+from flashsale.rules.states import OPEN_ATTEMPTS, NoticeState, RefundState, ReservationState, SendingFailure
 
 log = structlog.get_logger(__name__)
 
@@ -118,6 +118,8 @@ def _is_true(notice: Notice) -> bool:
             true = order.state == notice.kind
         case Notice.Kind.REFUNDED:
             true = Refund.objects.filter(reference=notice.about, state__in=MONEY_ON_ITS_WAY).exists()
+        case Notice.Kind.BANK_ACCOUNT:
+            return Refund.objects.filter(reference=notice.about, state=RefundState.IMPOSSIBLE).exists()
         case _:
             return True
     return true and order.channel.order_letters

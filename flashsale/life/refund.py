@@ -205,6 +205,7 @@ def send_by_hand(*, refund: int, by: Any) -> bool:
     row.state, row.next_look_at = RefundState.IMPOSSIBLE, now + PEOPLE
     row.save(update_fields=["state", "next_look_at"])
     record([of_refund(row)], now)
+    add_letters_of_refunds([row], now)
     _record("refund_by_hand", row, by)
     return True
 
@@ -220,8 +221,8 @@ def transferred(*, refund: int, reference: str, by: Any) -> bool:
         return False
     row.state, row.provider_id, row.transferred_by = RefundState.TRANSFERRED, reference[:REFERENCE_MAX], by
     now = timezone.now()
-    row.next_look_at = now + PEOPLE
-    row.save(update_fields=["state", "provider_id", "transferred_by", "next_look_at"])
+    row.next_look_at, row.transferred_at = now + PEOPLE, now
+    row.save(update_fields=["state", "provider_id", "transferred_by", "transferred_at", "next_look_at"])
     record([of_refund(row)], now)
     _record("transfer", row, by, reference=row.provider_id)
     return True
@@ -242,9 +243,9 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
     if arrived:
         row.state, row.confirmed_by, row.settled_at, row.next_look_at = RefundState.CONFIRMED, by, now, None
     else:
-        row.state, row.transferred_by, row.provider_id = RefundState.IMPOSSIBLE, None, ""
-        row.next_look_at = now + PEOPLE
-    fields = ["state", "confirmed_by", "settled_at", "next_look_at", "transferred_by", "provider_id"]
+        row.state, row.transferred_by, row.transferred_at = RefundState.IMPOSSIBLE, None, None
+        row.provider_id, row.next_look_at = "", now + PEOPLE
+    fields = ["state", "confirmed_by", "settled_at", "next_look_at", "transferred_by", "transferred_at", "provider_id"]
     row.save(update_fields=fields)
     record([of_refund(row)], now)
     add_letters_of_refunds([row], now)

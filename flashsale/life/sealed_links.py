@@ -27,6 +27,7 @@ class Kind(StrEnum):
     APPEAL = "appeal"
     INVITATION = "invitation"
     ORDER = "my-order"
+    BANK_ACCOUNT = "bank-account"
 
 
 def path(kind: Kind, row: int) -> str:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # A provider takes 14 working days at most to send money back. A refund that it does not take is tried TRIES times, for
 # more than an hour, before it stands on the list of people.
 SENT_FOR, TRIES = timedelta(days=20), 10
+# After this time without a bank account, staff ask the buyer in another way.
+NO_ANSWER = timedelta(days=7)
 
 
 class Who(StrEnum):
@@ -113,7 +115,13 @@ ACTIONS = (
         "transfer",
         _("The provider cannot send the money back: transfer it by hand"),
         Who.REVIEWER,
-        lambda _now: _refunds(state=RefundState.IMPOSSIBLE),
+        lambda _now: _refunds(state=RefundState.IMPOSSIBLE, bank_account__isnull=False),
+    ),
+    WaitingFor(
+        "no-account",
+        _("The buyer has given no bank account for a week: ask them in another way"),
+        Who.REVIEWER,
+        lambda now: _refunds(state=RefundState.IMPOSSIBLE, bank_account=None, next_look_at__lte=now - NO_ANSWER),
     ),
     WaitingFor(
         "confirm-transfer",
@@ -163,6 +171,13 @@ ACTIONS = (
         _("The refund waits, because an appeal may restore the order"),
         Who.REVIEWER,
         lambda now: _refunds(waits=True, next_look_at__gt=now),
+    ),
+    WaitingFor(
+        "account",
+        _("Waits for the buyer's bank account"),
+        Who.BUYER,
+        lambda now: _refunds(state=RefundState.IMPOSSIBLE, bank_account=None, next_look_at__gt=now - NO_ANSWER),
+        lambda row: row.next_look_at + NO_ANSWER,
     ),
     WaitingFor(
         "pay",

@@ -6,6 +6,7 @@ One noun a file. Constraints refuse rows that contradict each other, whatever th
 from flashsale.models.allocation import Allocation
 from flashsale.models.api_call import ApiCall
 from flashsale.models.appeal import Appeal
+from flashsale.models.bank_account import BankAccount
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.cancellation import Cancellation
 from flashsale.models.case import Case, CaseView
@@ -33,6 +34,7 @@ __all__ = [
     "Allocation",
     "ApiCall",
     "Appeal",
+    "BankAccount",
     "Campaign",
     "CampaignAxis",
     "Cancellation",

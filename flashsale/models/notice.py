@@ -26,6 +26,7 @@ class Notice(models.Model):
         CONFIRMED = "confirmed", _("order confirmed")
         EXPIRED = "expired", _("not paid in time")
         REFUNDED = "refunded", _("money sent back")
+        BANK_ACCOUNT = "bank_account", _("bank account for a refund")
 
     reservation = models.ForeignKey(
         Reservation, models.PROTECT, related_name="notices", verbose_name=_("reservation"), db_index=False

@@ -159,7 +159,8 @@ class Refund(models.Model):
     `times` says how often it was sent. `next_look_at` is when the next step is due: to send it, or to ask the provider;
     for one that waits for people it is when a person must have seen to it. `refund_by` is until when the provider sends
     the money back, None: without a limit. `waits` is true while an appeal may restore the order: then nothing is sent.
-    By hand, one person transfers the money (`transferred_by`), and another one confirms that (`confirmed_by`).
+    By hand, one person transfers the money (`transferred_by`, `transferred_at`), and another one confirms that
+    (`confirmed_by`).
     """
 
     attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, related_name="refunds", verbose_name=_("attempt"))
@@ -178,6 +179,8 @@ class Refund(models.Model):
     transferred_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("transferred by")
     )
+    # None for transfers that were made before version 0029.
+    transferred_at = models.DateTimeField(_("transferred"), null=True)
     confirmed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed by")
     )
@@ -220,6 +223,11 @@ class Refund(models.Model):
 
     def __str__(self) -> str:
         return self.reference
+
+    @property
+    def currency(self) -> str:
+        """The currency of the amount: the one that came."""
+        return self.attempt.paid_currency or self.attempt.currency
 
 
 class Inbox(models.Model):

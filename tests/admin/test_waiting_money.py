@@ -1,19 +1,25 @@
 """The admin's list of all money that waits, and the actions of people on refunds."""
 
+import asyncio
+from io import BytesIO
 from typing import Any
 
 import pytest
+from django.core.handlers.asgi import ASGIRequest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from flashsale.life import cancel, inbox
-from flashsale.models import Record, Refund
-from tests.admin.forms import messages_on, submit
+from flashsale.admin.csv_file import csv_response
+from flashsale.life import bank_account, cancel, inbox
+from flashsale.models import BankAccount, Record, Refund
+from flashsale.rules.bank_accounts import Account
+from tests.admin.forms import form_values, messages_on, submit
 from tests.admin.orders import buy
 from tests.factories import lobby_sale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+ACCOUNT = Account("BCA", "5471190033", "Ani Wijaya")
 
 
 @pytest.fixture
@@ -31,6 +37,7 @@ def post(client: Client, action: str, row: Refund, **data: Any) -> list[str]:
 
 
 def test_the_list_names_what_to_do_by_whom_and_links_to_the_row(bob: Client, owed: Refund) -> None:
+    bank_account.give(refund=owed.pk, account=ACCOUNT)
     page = bob.get(reverse("admin:flashsale_refund_waiting")).content.decode()
     assert "transfer it by hand (a reviewer): 1" in page
     assert reverse("admin:flashsale_refund_change", args=[owed.pk]) in page
@@ -59,3 +66,89 @@ def test_a_transfer_takes_two_people(bob: Client, carol: Client, owed: Refund) -
     assert list(Record.objects.filter(what__contains="transfer").values_list("what", flat=True).order_by("pk")) == [
         "transfer", "confirm_transfer",
     ]  # fmt: skip
+
+
+HEAD = "\ufeffreference,bank,number,holder,amount,currency\r\n"
+
+
+def transfers(client: Client) -> Any:
+    return client.post(reverse("admin:flashsale_refund_transfers"))
+
+
+def made_lists() -> list[str]:
+    return list(Record.objects.filter(what="list_transfers").values_list("facts", flat=True))
+
+
+def test_the_list_for_transfers_is_a_file_that_runs_nothing(bob: Client, owed: Refund) -> None:
+    assert bank_account.give(refund=owed.pk, account=ACCOUNT)
+    for holder, cell in (
+        ("=HYPERLINK(A1)", "'=HYPERLINK(A1)"),
+        ("+Ani", "'+Ani"),
+        ("-Ani", "'-Ani"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        (" =Ani", "' =Ani"),
+        ("\tAni", "'\tAni"),
+        ("＝Ani", "'＝Ani"),
+        ("O'Neil-Ani = x", "O'Neil-Ani = x"),
+        ("Ani Ñandú 安妮", "Ani Ñandú 安妮"),
+    ):
+        # Directly, because the page takes fewer of these names.
+        BankAccount.objects.update(
+            sealed=BankAccount.encrypt({"bank": 'Bank, "X"', "number": "0012345678", "holder": holder})
+        )
+        answer = transfers(bob)
+        assert answer.streaming
+        text = b"".join(answer.streaming_content).decode()
+        assert text == HEAD + f'{owed.reference},"Bank, ""X""",0012345678,{cell},1799000,IDR\r\n'
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert "no-store" in answer["Cache-Control"]
+    assert answer["Content-Disposition"] == 'attachment; filename="transfers.csv"'
+    assert made_lists() == ['{"transfers":1,"unreadable":0}'] * 9
+
+
+def test_only_a_reviewer_makes_the_list_and_only_by_a_form(bob: Client, dave: Client, owed: Refund) -> None:
+    bank_account.give(refund=owed.pk, account=ACCOUNT)
+    assert transfers(dave).status_code == 403
+    assert bob.get(reverse("admin:flashsale_refund_transfers")).status_code == 405
+    assert (made_lists(), BankAccount.objects.get().listed_at) == ([], None)
+    pages = [client.get(reverse("admin:flashsale_refund_waiting")).content.decode() for client in (bob, dave)]
+    assert ["List for transfers (CSV)" in page for page in pages] == [True, False]
+
+
+def test_a_refund_without_an_account_is_not_listed_and_its_page_shows_no_account(bob: Client, owed: Refund) -> None:
+    page = bob.get(reverse("admin:flashsale_refund_waiting")).content.decode()
+    assert "Waits for the buyer&#x27;s bank account (the buyer): 1" in page
+    assert "List for transfers (CSV)" not in page
+    assert b"".join(transfers(bob).streaming_content).decode() == HEAD
+    row = reverse("admin:flashsale_refund_change", args=[owed.pk])
+    assert "waits for the buyer&#x27;s account" in bob.get(row).content.decode()
+    bank_account.give(refund=owed.pk, account=ACCOUNT)
+    assert "given; on no list yet" in bob.get(row).content.decode()
+    transfers(bob)
+    shown = bob.get(row).content.decode()
+    assert "given; on a list since" in shown
+    assert [word for word in (ACCOUNT.number, ACCOUNT.holder) if word in shown] == []
+
+
+def test_staff_who_note_a_transfer_learn_that_the_account_has_changed(bob: Client, owed: Refund) -> None:
+    url = reverse("admin:flashsale_refund_transferred") + f"?id={owed.pk}"
+    assert "has given no bank account on our page" in bob.get(url).content.decode()
+    bank_account.give(refund=owed.pk, account=ACCOUNT)
+    assert "after the last list for transfers" in bob.get(url).content.decode()
+    transfers(bob)
+    page = bob.get(url)
+    assert "after the last list for transfers" not in page.content.decode()
+    bank_account.give(refund=owed.pk, account=Account("BNI", "0012345678", "Ani"))
+    answer = bob.post(url, {**form_values(page), "reference": "BCA-1"}, follow=True)
+    assert "it is not as your page showed it" in messages_on(answer)[0]
+    assert Refund.objects.get().state == "impossible"
+
+
+def test_the_file_is_streamed_by_an_asgi_server_as_well() -> None:
+    request = ASGIRequest({"type": "http", "method": "POST", "path": "/", "headers": []}, BytesIO())
+    answer = csv_response(request, "x.csv", [["a", "=b"]])
+
+    async def lines() -> list[bytes]:
+        return [line async for line in answer]
+
+    assert asyncio.run(lines()) == ["\ufeff".encode(), b"a,'=b\r\n"]

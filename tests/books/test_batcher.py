@@ -8,6 +8,7 @@ import pytest
 from django.db import InternalError
 
 from flashsale.books.batcher import BATCH_MAX, SECOND_BATCH_MIN, Batcher
+from tests.loop import in_a_loop
 
 WAIT_S = 10
 
@@ -55,7 +56,7 @@ def test_a_second_batch_begins_only_with_enough_items_and_none_is_larger_than_th
         assert answers[:2] == [2, 202]
         assert isinstance(answers[-1], ValueError) == ((301 + BATCH_MAX + 2) % 5 == 0)
 
-    asyncio.run(run())
+    in_a_loop(run())
     assert work.sizes == [1, SECOND_BATCH_MIN, BATCH_MAX, 3]
 
 
@@ -74,7 +75,7 @@ def test_each_caller_gets_its_own_answer_or_refusal_and_a_fault_of_the_work_ends
             await batcher.ask(5)
         assert await batcher.ask(7) == 14
 
-    asyncio.run(run())
+    in_a_loop(run())
 
 
 def test_what_ends_a_thread_is_told_as_an_error_of_the_database() -> None:
@@ -85,4 +86,4 @@ def test_what_ends_a_thread_is_told_as_an_error_of_the_database() -> None:
         with pytest.raises(InternalError):
             await Batcher[int, int]("test", work).ask(1)
 
-    asyncio.run(run())
+    in_a_loop(run())

@@ -17,7 +17,6 @@ from flashsale.gate.client import GateDown, gate
 from flashsale.life import audit, audit_events, expire, inbox, tick
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.crash_points import CRASH_POINTS
-from flashsale.life.waiting_money import ACTIONS
 from flashsale.models import DemoCharge, Inbox, LimitSlot, PaymentAttempt, Refund, Reservation, Sale, Unit
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
@@ -256,11 +255,3 @@ def lose_everything(gate: redis.Redis, sale: Sale) -> None:
     gate.flushall()
     bridge.run(tick.mend_all())
     tend(sale)
-
-
-def waits_for(row: Any) -> list[str]:
-    """The actions of the admin's list on which a row stands."""
-    now = timezone.now()
-    return [
-        one.name for one in ACTIONS if one.rows(now).model is type(row) and one.rows(now).filter(pk=row.pk).exists()
-    ]

@@ -32,6 +32,7 @@ from tests.faults.gateway_account import GatewayAccount
 from tests.faults.installation import KINDS, WAIT_S, Installation, door, slowness, will
 from tests.faults.paying_crowd import PRICE, Buyer, Crowd, some_buyers
 from tests.faults.steps import broken, come_due
+from tests.loop import in_a_loop
 from tests.races.crowd import wish
 from tests.web.partner import key_of
 
@@ -136,7 +137,7 @@ def test_of_each_kind_while_a_crowd_pays_loses_no_order_and_no_money(installatio
         paying.result()
     ends_late(installation, sale, crowd)
     sweep(hearing)
-    asyncio.run(crowd.refund())
+    in_a_loop(crowd.refund())
     agrees(installation, sale, crowd)
     assert hearing.longest <= hears_s()
     finds_what_is_wrong(installation)
@@ -286,7 +287,7 @@ def test_a_door_between_postgresql_and_redis_lets_redis_hear_within_ten_seconds(
             [Buyer(held, "lazada", who, "pays", cancels=False)], doors=[f"http://127.0.0.1:{ports[0]}"],
             keys={"lazada": key_of(sale.campaign, "lazada")}, seed=1,
         )  # fmt: skip
-        assert asyncio.run(crowd.try_once()) is None
+        assert in_a_loop(crowd.try_once()) is None
         died = time.monotonic()
         first.kill()
         # The process that died had also just begun to mend.

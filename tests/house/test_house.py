@@ -70,6 +70,15 @@ def test_tests_share_helpers_and_not_other_tests() -> None:
     assert [_name(file) for file in PYTHON if shared.search(_text(file))] == []
 
 
+def test_tests_run_coroutines_in_a_thread_of_their_own() -> None:
+    # In a worker that has opened a browser, a loop runs in the thread of the tests, and asyncio.run refuses.
+    own = {"tests/races/crowd.py", "tests/config/tls_client.py"}
+    called = re.compile(r"asyncio\.ru" + r"n\(")
+    files = (ROOT / "tests").rglob("*.py")
+    found = {file.relative_to(ROOT).as_posix() for file in files if called.search(file.read_text(encoding="utf-8"))}
+    assert found == own
+
+
 def test_files_are_finished() -> None:
     lines = ((file, line) for file in PROGRAMS for line in _text(file).splitlines())
     assert [f"{_name(file)}: {line.strip()}" for file, line in lines if UNFINISHED.search(line)] == []

@@ -21,7 +21,8 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import AttemptState, RefundState
 from tests.admin.orders import buy
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign, refusal
-from tests.faults.steps import due_again, the_payment, waits_for
+from tests.faults.steps import due_again, the_payment
+from tests.life.refunds import by_buyer, says, waits_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 RING = "one_person_many_identities"
@@ -45,31 +46,12 @@ def week(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payments.provider, "methods", lambda: methods)
 
 
-def says(monkeypatch: pytest.MonkeyPatch, *states: Any) -> list[str]:
-    """The provider says these states, one after the other. Returns the references that it was asked about."""
-    asked, left = [], list(states)
-
-    async def answer(back: payments.RefundRequest) -> RefundStanding:
-        asked.append(back.reference)
-        return RefundStanding(left.pop(0) if len(left) > 1 else left[0], "their-id", "why")
-
-    for verb in ("refund", "look_refund"):
-        monkeypatch.setattr(payments.provider, verb, answer)
-    return asked
-
-
 def by_review(sale: Sale, staff: list[User]) -> Reservation:
     (order,) = buy(sale, ["ani"])
     case = review.open_case(reservation=order)
     review.propose(case=case, code=RING, by=staff[0])
     review.approve(case=case, by=staff[1])
     return Reservation.objects.select_related("case").get(pk=order.pk)
-
-
-def by_buyer(sale: Sale) -> Reservation:
-    (order,) = buy(sale, ["ani"])
-    cancel.cancel(reservation=order.pk, channel=order.channel_id, code="buyer_request")
-    return order
 
 
 def hinted() -> None:
@@ -212,7 +194,7 @@ class TestATransferByHand:
         return Refund.objects.get()
 
     def test_is_confirmed_by_a_second_person(self, row: Refund, staff: list[User]) -> None:
-        assert (row.state, waits_for(row), the_payment().payment_state) == ("impossible", ["transfer"], "refund_due")
+        assert (row.state, waits_for(row), the_payment().payment_state) == ("impossible", ["account"], "refund_due")
         due_again()
         assert refund.refund_due() == 0, "the provider is not asked again"
         assert refund.transferred(refund=row.pk, reference="BCA-1", by=staff[0])

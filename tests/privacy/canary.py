@@ -23,18 +23,19 @@ DEVICE = "perangkat-kenari-55"
 PAYMENT = "kartu-kenari-4111"
 INSTRUMENT = "tok_kenari_9f8e7d6c"
 IP = "203.0.113.77"
+BANK_NUMBER = "5471190033"
 
 # The part that each spelling has, in lower case.
 _TRACES = (
     b"81298765432", "８１２９８７６５４３２".encode(), b"\\uff18\\uff11\\uff12\\uff19\\uff18", b"burung.kenari",
     b"burungkenari", b"rahasiawati", b"sangkar emas", b"sangkaremas", b"kicau", NATIONAL_ID.encode(), b"akun_kenari",
     b"perangkat-kenari", b"perangkatkenari", b"kartu-kenari", b"kartukenari", b"tok_kenari",
-    IP.encode(),
+    IP.encode(), BANK_NUMBER.encode(),
 )  # fmt: skip
 # A hash without a key hides nothing, because there are few phone numbers: one can hash them all.
 _VALUES = (
     *PHONES, *EMAILS, "+6281298765432", "burungkenari@gmail.com", NAME, ADDRESS, NATIONAL_ID, ACCOUNT, DEVICE, PAYMENT,
-    INSTRUMENT, IP, "sangkar emas 4711 rt 3 rw 5 kicau bandung 40123",
+    INSTRUMENT, IP, BANK_NUMBER, "sangkar emas 4711 rt 3 rw 5 kicau bandung 40123",
 )  # fmt: skip
 _BARE = [
     hashlib.new(kind, value.encode()).digest()

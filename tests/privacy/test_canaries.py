@@ -20,12 +20,13 @@ from structlog.stdlib import ProcessorFormatter
 from config.celery import BEAT
 from config.celery import app as celery
 from flashsale import tasks
-from flashsale.life import notify, review
+from flashsale.life import bank_account, notify, refund, review
 from flashsale.life.letters import LINK
-from flashsale.models import ApiCall, Campaign, Case, Contact, Reservation, Sale
+from flashsale.models import ApiCall, Campaign, Case, Contact, Refund, Reservation, Sale
 from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, lobby_sale, open_now, poco_campaign, tend
+from tests.life.refunds import says
 from tests.privacy import canary
 from tests.privacy.canary import EMAILS, NAME, PHONES, leaks
 from tests.privacy.ways import Browser, Partner, Trail
@@ -244,8 +245,34 @@ def _find_again(browser: Browser) -> None:
         assert (page.status, text in page.body, leaks(page.body)) == (status, True, [])
 
 
+def _give_account(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider can never refund. The buyer gives an account, wrong ones first, and staff get it for a transfer."""
+    says(monkeypatch, "impossible")
+    assert refund.refund_due() == 1
+    assert notify.send_due() == 2
+    page = "/bank-account"
+    (link,) = [link for one in mail.outbox for link in LINK.findall(str(one.body)) if page in link]
+    assert browser.submit(page, link=link).status == 302
+    row = Refund.objects.get()
+    typed = {"refund": row.reference, "bank": "BCA", "number": canary.BANK_NUMBER, "holder": NAME}
+    assert browser.submit(page, **typed | {"refund": "another"}).status == 409
+    for wrong in ({"number": canary.BANK_NUMBER + "x"}, {"bank": ""}, {"holder": f"{NAME}\n"}):
+        assert browser.submit(page, **typed | wrong).status == 422
+    assert browser.submit(page, **typed).status == 302
+    shown = browser.ask("GET", page)
+    assert (shown.status, b"BCA \xe2\x80\xa6033" in shown.body, leaks(shown.body)) == (200, True, [])
+    by = get_user_model().objects.create_superuser("sari")
+    (transfer,) = bank_account.list_transfers(by=by)
+    assert (transfer.number, transfer.holder) == (canary.BANK_NUMBER, NAME)
+    assert refund.transferred(refund=row.pk, reference="BCA-1", by=by)
+
+
 def test_our_own_pages_shopper_leaves_no_trace(
-    trail: Trail, gate: redis.Redis, transactional_db: None, settings: Settings
+    trail: Trail,
+    gate: redis.Redis,
+    transactional_db: None,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.FLASHSALE_TRUSTED_PROXIES = ["127.0.0.1/32"]
     sale = lobby_sale(channels=("mi.com",))
@@ -274,7 +301,7 @@ def test_our_own_pages_shopper_leaves_no_trace(
     (code,) = _codes().values()
     cancelled = browser.submit(f"{done.json['order']}/cancel", code=code)
     assert cancelled.status == 302
-    assert notify.send_due() == 1
+    _give_account(browser, monkeypatch)
     assert leaks("\n".join(browser.cookies.values()).encode()) == []
     assert _found(trail, gate) == {}
     assert Contact.objects.get().read() == CONTACT

@@ -1,6 +1,5 @@
 """Sessions of staff: a dump of the table opens nothing, and a session ends in time."""
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from django.utils import timezone
 
 from flashsale.life import retention
 from flashsale.web.sessions import LONGEST, SessionStore
+from tests.loop import in_a_loop
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 IDLE = timedelta(hours=1)
@@ -158,7 +158,7 @@ def test_asynchronous_calls_store_no_cookie_either() -> None:
         await again.adelete()
         return store.session_key, there, await again.aexists(store.session_key)
 
-    cookie, before, after = asyncio.run(through())
+    cookie, before, after = in_a_loop(through())
     assert (before, after) == (True, False)
     assert cookie not in str(dumped())
 

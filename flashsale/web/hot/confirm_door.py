@@ -89,6 +89,10 @@ async def _respond(  # noqa: PLR0911 - one for each kind of error
 
 
 async def _confirm(request: HotRequest, reservation: str, path: str) -> HotResponse:
+    if not request.is_for_us:
+        raise Refused(Outcome.MALFORMED, "The Host header names no site of this server.")
+    if not request.accepts_json:
+        raise HttpFault(problems.Fault.NOT_ACCEPTABLE)
     partner = await partners.partner_of_async(request.header(b"authorization"))
     if _by_channel[partner.channel] >= PARTNER_REQUESTS_MAX:
         raise Refused(Outcome.TOO_MANY_REQUESTS, TOO_MANY, 1)

@@ -1,4 +1,4 @@
-"""The pages behind the links in letters: an order, the decision about it with its appeal, and invitations.
+"""The pages behind the links in letters: an order, the decision about it with its appeal, its refund, invitations.
 
 The sealed link is enough to open a page, so buyers of every channel can use it. Its token is the fragment of the URL,
 which a browser does not send: a script posts it, or the buyer pastes the link into a form. Then the browser keeps it in
@@ -22,12 +22,15 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from flashsale.gate.client import GateDown
 from flashsale.life import appeal as appeals
+from flashsale.life import bank_account as bank_accounts
 from flashsale.life import sealed_links
 from flashsale.life.letters import appeal_outcome_text, evidence_texts, is_by_machine
-from flashsale.models import Case, Channel, Notice, Reservation
+from flashsale.models import Case, Channel, Notice, Refund, Reservation
+from flashsale.rules import bank_accounts as accounts
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import ReasonCode, cancel_reason
+from flashsale.rules.states import RefundState
 from flashsale.web import limits, problems
 from flashsale.web.formatting import format_time
 from flashsale.web.pages import order_codes, orders, paying, texts
@@ -229,6 +232,64 @@ def _ordered(request: HttpRequest) -> Reservation:
     if row is None:
         raise Refused(Outcome.EXPIRED, "The people of this campaign are erased.")
     return row
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def bank_account(request: HttpRequest) -> HttpResponse:
+    """Asks for the bank account to which a refund is transferred, or says when that was done. POST stores the account.
+
+    The page shows the amount, the order's number and the end of the account's number, and nothing else.
+    """
+    kind, alert, status, wrong = sealed_links.Kind.BANK_ACCOUNT, "", HTTPStatus.OK.value, []
+    if "link" in request.POST or not _token(request):
+        return _open(request, kind)
+    try:
+        row = bank_accounts.refund_from_link(token=_token(request))
+    except Refused as refused:
+        return _unusable(request, kind, refused)
+    if request.method == "POST":
+        try:
+            alert, status = _give_account(request, row)
+            if not alert:
+                return redirect(kind.value)
+        except accounts.BadAccount as error:
+            alert, status = gettext("The account is not saved. Please correct the marked fields."), 422
+            wrong = error.fields
+        except Refused as refused:
+            alert, status = texts.refusal(refused, has_place=False), problems.status_of(refused.outcome)
+        row = bank_accounts.refund_from_link(token=_token(request))
+    context = {"refund": _refund_context(row), "alert": alert, "typed": request.POST, "wrong": wrong}
+    return render(request, "flashsale/bank_account.html", page_context(request) | context, status=status)
+
+
+def _give_account(request: HttpRequest, row: Refund) -> tuple[str, int]:
+    """Stores the posted account. Returns an alert and its status, or an empty alert."""
+    limits.enforce(request, limits.LETTERS)
+    if request.POST.get("refund") != row.reference:
+        # The browser has opened the letter about another refund since it loaded this form.
+        return gettext("Another letter is open in this browser. Look at the amount, and type the account again."), 409
+    typed = {name: request.POST.get(name, "") for name in ("bank", "number", "holder")}
+    if not bank_accounts.give(refund=row.pk, account=accounts.Account.typed(**typed)):
+        return gettext("The account cannot be changed any more."), 409
+    return "", HTTPStatus.OK
+
+
+def _refund_context(row: Refund) -> dict[str, Any]:
+    order, stored = row.attempt.reservation, getattr(row, "bank_account", None)
+    account, at = bank_accounts.read(stored) if stored else None, row.transferred_at
+    return {
+        "order": texts.order_number(order.pk),
+        "amount": format_money(row.amount, row.currency),
+        "reference": row.reference,
+        "account": account.shown if account else "",
+        "waits": row.state == RefundState.IMPOSSIBLE,
+        "transferred": format_time(at, order.sale.campaign.time_zone) if at else "",
+        "confirmed": row.state == RefundState.CONFIRMED,
+        "banks": accounts.BANKS,
+        "bank_max": accounts.BANK_CHARS_MAX,
+        "holder_max": accounts.HOLDER_CHARS_MAX,
+    }
 
 
 def _entry_channel(notice: Notice) -> Channel:

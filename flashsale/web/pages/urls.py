@@ -70,6 +70,7 @@ urlpatterns = [
     path("s/<code:code>/order/<uuid:reservation>/payment", paying.state, name="payment"),
     path("appeal", letter_pages.appeal, name="appeal"),
     path("invitation", letter_pages.invitation, name="invitation"),
+    path("bank-account", letter_pages.bank_account, name="bank-account"),
     path("my-order", letter_pages.order, name="my-order"),
     path("my-order/payment", letter_pages.order_payment, name="my-order-payment"),
     path("<letter:kind>/<sealed:token>", letter_pages.old_link),
