@@ -1,6 +1,5 @@
 """The admin's list of all money that waits, and the actions of people on refunds."""
 
-import asyncio
 from io import BytesIO
 from typing import Any
 
@@ -17,6 +16,7 @@ from flashsale.rules.bank_accounts import Account
 from tests.admin.forms import form_values, messages_on, submit
 from tests.admin.orders import buy
 from tests.factories import lobby_sale
+from tests.loop import in_a_loop
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 ACCOUNT = Account("BCA", "5471190033", "Ani Wijaya")
@@ -151,4 +151,4 @@ def test_the_file_is_streamed_by_an_asgi_server_as_well() -> None:
     async def lines() -> list[bytes]:
         return [line async for line in answer]
 
-    assert asyncio.run(lines()) == ["\ufeff".encode(), b"a,'=b\r\n"]
+    assert in_a_loop(lines()) == ["\ufeff".encode(), b"a,'=b\r\n"]
