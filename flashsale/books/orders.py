@@ -36,7 +36,7 @@ class OrderedUnit(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a reservation was made: codes of line and channel, and the payment accounts of the channel.
+    """Where a reservation was made: codes of line and channel, the payment accounts of the channel, and its kind.
 
     `letters`: we write to the buyers of this channel about their orders.
     """
@@ -44,6 +44,7 @@ class Place(NamedTuple):
     line: str
     channel: str
     accounts: str
+    kind: str
     letters: bool
 
 
@@ -78,7 +79,7 @@ _units = Select(
         "id", "reservation_id", "unit_id", "sku", "price", "active", "unit__serial", "unit__state", "unit__version",
         "unit__sku",
         "reservation__allocation__code", "reservation__channel__code", "reservation__channel__payment_accounts",
-        "reservation__channel__order_letters",
+        "reservation__channel__kind", "reservation__channel__order_letters",
     )
 )  # fmt: skip
 

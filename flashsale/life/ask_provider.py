@@ -1,4 +1,4 @@
-"""Ask: calls of the payment providers about our rows, each within its pace and its time."""
+"""Ask: calls of the payment providers about our rows, each within its pace and its time. Answers are checked."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -13,6 +13,7 @@ from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.next_look import FIRST
 from flashsale.models import PaymentAttempt, Refund
 from flashsale.providers import payments
+from flashsale.providers.payments.checked import checked_refund, checked_standing
 from flashsale.rules.states import AttemptState, RefundState, StandingState
 
 Answer = TypeVar("Answer")
@@ -43,7 +44,8 @@ async def begin(attempt: PaymentAttempt, instrument: str) -> payments.Standing |
         if not fresh:
             raise payments.ProviderDown("another process calls the provider for this attempt")
     try:
-        return await _in_time(provider.begin(asked(attempt, instrument)._replace(fresh=fresh)))
+        begun = provider.begin(asked(attempt, instrument)._replace(fresh=fresh))
+        return checked_standing(await _in_time(begun))
     except payments.ProviderRefuses:
         return payments.Standing(StandingState.FAILED)
     except payments.ProviderBusy as busy:
@@ -68,12 +70,12 @@ def is_lost(attempt: PaymentAttempt) -> bool:
 
 async def look(attempt: PaymentAttempt) -> payments.Standing:
     """How the provider says that the attempt stands. Raises ProviderDown."""
-    return await _in_time(payments.account_of(attempt.account).look(asked(attempt)))
+    return checked_standing(await _in_time(payments.account_of(attempt.account).look(asked(attempt))))
 
 
 async def close(attempt: PaymentAttempt) -> payments.Standing:
     """Ends the attempt at the provider, unless its money has come. Raises ProviderDown."""
-    return await _in_time(payments.account_of(attempt.account).close(asked(attempt)))
+    return checked_standing(await _in_time(payments.account_of(attempt.account).close(asked(attempt))))
 
 
 async def refund(row: Refund) -> payments.RefundStanding:
@@ -84,10 +86,10 @@ async def refund(row: Refund) -> payments.RefundStanding:
     provider = payments.account_of(row.attempt.account)
     back = payments.RefundRequest(row.reference, row.amount, row.currency, asked(row.attempt), row.provider_id)
     if row.state != RefundState.DUE:
-        return await _in_time(provider.look_refund(back))
+        return checked_refund(await _in_time(provider.look_refund(back)))
     if row.times and (known := await _in_time(provider.look_refund(back))).state != "unknown":
-        return known
-    return await _in_time(provider.refund(back))
+        return checked_refund(known)
+    return checked_refund(await _in_time(provider.refund(back)))
 
 
 def asked(attempt: PaymentAttempt, instrument: str = "") -> payments.Attempt:

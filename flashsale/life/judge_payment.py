@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from flashsale.books.orders import Place
 from flashsale.books.terms import terms_of
 from flashsale.life.buyer_digests import Digested, axes_of, check_identity, digest_buyer, late_slots
 from flashsale.life.payment_request import CallKey, Next, PaymentChoice, Started, StartRequest
-from flashsale.models import PaymentAttempt, Reservation
+from flashsale.models import Channel, PaymentAttempt, Reservation
 from flashsale.models.payment import new_reference
 from flashsale.models.sale import moment, ms
 from flashsale.providers import payments
@@ -24,7 +25,7 @@ DECLINED = "The units stay held; choose another way to pay, under another Idempo
 class Known(NamedTuple):
     """What PostgreSQL has of the reservations of a batch, locked.
 
-    `calls` has the reference of the attempt that a call started before. `accounts` are those of the channel, and `skus`
+    `calls` has the reference of the attempt that a call started before. `places` are where they were made, and `skus`
     those of the units.
     """
 
@@ -32,7 +33,7 @@ class Known(NamedTuple):
     attempts: Mapping[uuid.UUID, list[PaymentAttempt]]
     slots: Mapping[uuid.UUID, set[tuple[str, str]]]
     calls: "Mapping[CallKey | int | None, str]"
-    accounts: Mapping[uuid.UUID, str]
+    places: Mapping[uuid.UUID, Place]
     skus: Mapping[uuid.UUID, list[str]]
 
 
@@ -62,7 +63,7 @@ def judge(request: StartRequest, known: Known, now: datetime) -> Started | Fresh
     digested = digest_buyer(request, row.sale.campaign)
     if row.state == ReservationState.HELD and digested.contact_refused:
         raise digested.contact_refused
-    account, method = _method(row, choice, known.accounts.get(row.pk, ""), now)
+    account, method = _method(row, choice, known.places[row.pk], now)
     _refuse_wrong_price(row, choice.price, known.skus.get(row.pk, []))
     axes = axes_of(row.sale.campaign)
     own_slots = known.slots.get(row.pk, set())
@@ -134,16 +135,13 @@ def deadline_of(row: Reservation) -> datetime:
 
 
 def _method(
-    row: Reservation, choice: PaymentChoice, accounts: str, now: datetime
+    row: Reservation, choice: PaymentChoice, place: Place, now: datetime
 ) -> tuple[payments.PaymentProvider, payments.Method]:
-    """The account and method of the buyer's choice. Refuses MALFORMED for one that this order cannot be paid with.
-
-    `accounts` are those of the channel, "" if it names none.
-    """
-    names = accounts or row.sale.campaign.payment_accounts
-    found = payments.method_of(choice.method, names=names)
+    """The account and method of the buyer's choice. Refuses MALFORMED for one that this order cannot be paid with."""
+    names, own_page = place.accounts or row.sale.campaign.payment_accounts, place.kind == Channel.Kind.OWN_PAGE
+    found = payments.method_of(choice.method, names=names, own_page=own_page)
     if found is None:
-        offered = ", ".join(one.name for one in payments.methods_of(names=names))
+        offered = ", ".join(one.name for one in payments.methods_of(names=names, own_page=own_page))
         raise Refused(Outcome.MALFORMED, f"method: one of {offered}.")
     account, method = found
     if method.needs_instrument and not choice.instrument:

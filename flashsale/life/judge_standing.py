@@ -8,7 +8,14 @@ from typing import NamedTuple
 from flashsale.life.next_look import next_look
 from flashsale.models import PaymentAttempt, Reservation
 from flashsale.providers import payments
-from flashsale.rules.states import ENDED_UNPAID, AttemptState, RefundReason, ReservationState, StandingState
+from flashsale.rules.states import (
+    ENDED_UNPAID,
+    AttemptState,
+    RefundReason,
+    RefundState,
+    ReservationState,
+    StandingState,
+)
 
 log = logging.getLogger(__name__)
 # A person must look within this time at money that is not what we asked for.
@@ -48,8 +55,9 @@ def judge_standing(
     was_open = attempt.is_open
     if standing.state is StandingState.PAID and (was_open or attempt.state in ENDED_UNPAID):
         return take_money(row, attempt, standing, now)
-    if standing.state is StandingState.PAID and attempt.state in _KEPT:
-        return _more_money(row, attempt, standing, now)
+    if standing.state is StandingState.PAID:
+        again = _more_money if attempt.state in _KEPT else _money_again
+        return again(row, attempt, standing, now)
     if standing.state is StandingState.REVERSED and attempt.state in _KEPT:
         log.error("the provider took the money of %s back", attempt.reference)
         _note(attempt, standing, AttemptState.REVERSED, now)
@@ -71,10 +79,29 @@ def _more_money(row: Reservation, attempt: PaymentAttempt, standing: payments.St
         return None
     log.error("%s got %s before and has %s now", attempt.reference, before, standing.paid)
     attempt.paid = standing.paid
-    if attempt.state == AttemptState.MISMATCH:
+    if attempt.state == AttemptState.MISMATCH and attempt.refund is None:
         attempt.next_look_at = now + PEOPLE
         return Change(row, attempt)
+    # Where people have sent wrong money back already, what comes after it goes back, too.
     return Change(row, attempt, refunds=((RefundReason.OVERPAID, standing.paid - before),))
+
+
+def _money_again(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> Change:
+    """The provider gives back what it took back, or it was wrong. The money counts as before, or people decide.
+
+    It counts for the order that it bought. Elsewhere a refund of it may have been withdrawn, or may be on its way.
+    """
+    log.error("%s was taken back and is paid again", attempt.reference)
+    bought = row.state == ReservationState.CONFIRMED and _is_exact(attempt, standing) and _is_last(row, attempt)
+    _note(attempt, standing, AttemptState.PAID if bought else AttemptState.MISMATCH, now)
+    sent = attempt.refunds.filter(why=RefundReason.OVERPAID).exclude(state=RefundState.WITHDRAWN)
+    over = standing.paid - attempt.amount - sum((one.amount for one in sent), Decimal(0))
+    return Change(row, attempt, refunds=((RefundReason.OVERPAID, over),) if bought and over > 0 else ())
+
+
+def _is_last(row: Reservation, attempt: PaymentAttempt) -> bool:
+    """Whether it is the attempt that bought the order: no attempt starts after that."""
+    return not PaymentAttempt.objects.filter(reservation=row, number__gt=attempt.number).exists()
 
 
 def take_money(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> Change:

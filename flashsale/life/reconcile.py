@@ -1,9 +1,10 @@
 """Reconcile: a provider's settlement file of a day against PostgreSQL (the books). Changes nothing."""
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,8 @@ AMOUNT = ("amount", "gross_amount", "gross amount", "transaction amount")
 # We may learn of a payment some minutes after midnight. So an order of the first hour may be in the file before.
 FIRST_HOUR = timedelta(hours=1)
 LINES_MAX = 1_000_000
+# More digits than the books have for a sum, and no exponent: 1e999999 would be printed with a million digits.
+DIGITS = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{0,6})?")
 GONE_BACK = (RefundState.SENT, RefundState.CONFIRMED)
 
 
@@ -60,17 +63,20 @@ class Reconciled(NamedTuple):
 def read_file(lines: Iterable[str], *, reference: str = "", amount: str = "") -> dict[str, Money]:
     """The money of each reference in a CSV file with a head. Amounts below 0 went back. Raises BadFile."""
     reader = csv.DictReader(lines)
-    names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-    column = _column(names, (reference.lower(),) if reference else REFERENCE, "--reference-column")
-    sums = _column(names, (amount.lower(),) if amount else AMOUNT, "--amount-column")
     found: dict[str, Money] = {}
     try:
+        heads = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+        names = dict(zip(heads, reader.fieldnames or (), strict=True))
+        column = _column(heads, names, (reference.lower(),) if reference else REFERENCE, "--reference-column")
+        sums = _column(heads, names, (amount.lower(),) if amount else AMOUNT, "--amount-column")
         for row in reader:
             if reader.line_num > LINES_MAX:
                 raise BadFile(f"The file has more than {LINES_MAX:,} lines.")
             name, value = (row[column] or "").strip(), _amount(row[sums], reader.line_num)
             if not name:
                 raise BadFile(f"Line {reader.line_num} has no reference in the column {column!r}.")
+            if not name.isprintable():
+                raise BadFile(f"Line {reader.line_num}: {name[:80]!r} is no reference. Expected characters that print.")
             money = found.get(name, Money(Decimal(0), Decimal(0)))
             found[name] = Money(money.came + max(value, Decimal(0)), money.back + max(-value, Decimal(0)))
     except csv.Error as error:
@@ -117,18 +123,18 @@ def _compare(reference: str, money: Money, row: PaymentAttempt | None) -> Iterab
             yield Difference("refund other amount", reference, money.back, back)
 
 
-def _column(names: dict[str, str], wanted: Sequence[str], option: str) -> str:
+def _column(heads: Sequence[str], names: dict[str, str], wanted: Sequence[str], option: str) -> str:
     for name in wanted:
+        if heads.count(name) > 1:
+            raise BadFile(f"The file has {heads.count(name)} columns {name}. Keep the right one.")
         if name in names:
             return names[name]
     raise BadFile(f"The file has the columns {', '.join(names) or 'none'}. Name the right one with {option}.")
 
 
 def _amount(text: str | None, line: int) -> Decimal:
-    try:
-        value = Decimal((text or "").strip())
-    except InvalidOperation as error:
-        raise BadFile(f"Line {line}: {text!r} is no amount. Expected digits, such as 1799000 or 1799000.00.") from error
-    if not value.is_finite():
-        raise BadFile(f"Line {line}: {text!r} is no amount. Expected digits, such as 1799000 or 1799000.00.")
-    return value
+    digits = (text or "").strip()
+    if not DIGITS.fullmatch(digits):
+        shown = text and text[:80]
+        raise BadFile(f"Line {line}: {shown!r} is no amount. Expected digits, such as 1799000 or 1799000.00.")
+    return Decimal(digits)

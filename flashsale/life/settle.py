@@ -15,8 +15,10 @@ comes again changes nothing.
     ended        paid after all                                      late
     open/ended   paid, but too little or in another currency         mismatch: people decide
     paid, late   paid, and more than before                          the same; a refund of the difference is due
-    mismatch     paid, and more than before                          the same: people decide
+    mismatch     paid, and more than before                          the same: people decide, or its refund is due
     with money   reversed                                            reversed: the shop waits, people decide
+    reversed     paid again, and its order is still confirmed        paid
+    reversed     paid again, in any other case                       mismatch: people decide
     any other    any                                                 no change
 
                  +--------------> failed, expired, closed --------+
@@ -24,7 +26,7 @@ comes again changes nothing.
                  |                                                v
     asked -> waiting -- paid, too late or not retaken ----------> late ---> its refund is due
                  |
-                 +-- paid, in time or retaken -------------------> paid ---> reversed
+                 +-- paid, in time or retaken -------------------> paid <--> reversed
                  |                                                 (too much: a refund of the rest is due)
                  +-- too little, or in another currency ---------> mismatch
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import DataError, IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from flashsale.books import call_keys, orders
@@ -19,6 +20,7 @@ from flashsale.life.buyer_digests import slot_requests
 from flashsale.life.judge_payment import Fresh, Known, judge
 from flashsale.life.payment_request import AnsweredBefore, CallKey, Next, Started, StartRequest
 from flashsale.models import Contact, PaymentAttempt, Trait
+from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 
 log = logging.getLogger(__name__)
@@ -142,7 +144,7 @@ def _lock(requests: Sequence[StartRequest]) -> tuple[Known, Calls]:
         attempts=orders.attempts_of(rows),
         slots=orders.slots_of(rows),
         calls=begun,
-        accounts={id_: place.accounts for id_, place in places.items()},
+        places=places,
         skus={id_: [unit.unit_sku for unit in own if unit.active] for id_, own in units.items()},
     )
     return known, calls
@@ -167,13 +169,21 @@ def _bind(requests: Sequence[StartRequest], calls: Calls, fresh: Sequence[Fresh]
 def _write(fresh: Sequence[Fresh]) -> None:
     """Stores buyers and attempts, so that any process that learns of a payment can confirm its order.
 
-    A retry during the payment may correct contact data and soft axes: the last values count.
+    A retry during the payment may correct contact data and soft axes: the last values count. Only the instrument stays
+    the first one, because the provider charges the first one whatever the retry names.
     """
     if again := [one.row.pk for one in fresh if one.had_attempts]:
-        Trait.objects.filter(reservation__in=again).delete()
+        under_way = [one.row.pk for one in fresh if not one.is_new]
+        charged = Q(reservation__in=under_way, axis=Axis.PAYMENT)
+        Trait.objects.filter(reservation__in=again).exclude(charged).delete()
         Contact.objects.filter(reservation__in=again).delete()
     claim_slots([(one.row.pk, slot, one.row.quantity) for one in fresh for slot in slot_requests(one.row, one.late)])
-    traits = [(one.row.pk, str(axis), digest.hex()) for one in fresh for axis, digest in one.digested.traits.items()]
+    traits = [
+        (one.row.pk, str(axis), digest.hex())
+        for one in fresh
+        for axis, digest in one.digested.traits.items()
+        if one.is_new or axis is not Axis.PAYMENT
+    ]
     if traits:
         names = ("reservation_id", "axis", "digest")
         insert(Trait, dict(zip(names, zip(*traits, strict=True), strict=True)))

@@ -20,6 +20,7 @@ from flashsale.rules.states import (
     ENDED_UNPAID,
     OPEN_ATTEMPTS,
     AttemptState,
+    RefundReason,
     RefundState,
     ReservationState,
 )
@@ -78,8 +79,16 @@ def _refunds(*conditions: Q, **fields: Any) -> "QuerySet[Refund]":
 
 
 def _undecided(_now: datetime) -> "QuerySet[PaymentAttempt]":
-    sent_back = Refund.objects.filter(attempt=OuterRef("pk"), why="mismatch").exclude(state=RefundState.WITHDRAWN)
+    own = Refund.objects.filter(attempt=OuterRef("pk")).exclude(why=RefundReason.OVERPAID)
+    sent_back = own.exclude(state=RefundState.WITHDRAWN)
     return _attempts(state=AttemptState.MISMATCH).filter(~Exists(sent_back))
+
+
+def _taken_back(_now: datetime) -> "QuerySet[PaymentAttempt]":
+    """Orders whose money is gone. Other money of the same order may be gone, too, but the order does not need it."""
+    paid = PaymentAttempt.objects.filter(reservation=OuterRef("reservation"), state=AttemptState.PAID)
+    reversed_ones = _attempts(state=AttemptState.REVERSED, reservation__state=ReservationState.CONFIRMED)
+    return reversed_ones.filter(~Exists(paid))
 
 
 def _over_for_long(now: datetime) -> Q:
@@ -127,7 +136,7 @@ ACTIONS = (
         "reversed",
         _("The provider took the money back: cancel the order, or settle it with the buyer"),
         Who.REVIEWER,
-        lambda _now: _attempts(state=AttemptState.REVERSED, reservation__state=ReservationState.CONFIRMED),
+        _taken_back,
         lambda row: row.next_look_at or row.settled_at,
     ),
     WaitingFor(

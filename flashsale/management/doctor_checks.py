@@ -258,6 +258,8 @@ def _payment_account(account: payments.PaymentProvider) -> Check:
         checked = bridge.run(account.check())
     except payments.ProviderDown as error:
         checked = payments.Checked("", [f"does not answer: {str(error) or type(error).__name__}"])
+    except Exception as error:  # noqa: BLE001 - a fault in the class of a shop must not hide the other checks
+        checked = payments.Checked("", [f"its check() fails: {error!r}"])
     after = datetime.now(UTC)
     problems, fixes = [*checked.problems], []
     if problems:

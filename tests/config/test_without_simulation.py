@@ -106,6 +106,7 @@ def test_doctor_says_what_is_missing_without_secrets(image: Path) -> None:
 def test_doctor_runs_under_the_settings_of_the_product(image: Path) -> None:
     done = _run(image, "manage.py", "doctor")
     assert done.returncode == 1, "Redis does not run in the image"
+    assert done.stdout, done.stderr
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
     marks = {row[1]: row[0] for row in rows if row[0] in {"ok", "problem"}}
     assert marks["secrets"] == "ok", done.stdout

@@ -19,7 +19,10 @@ class Provider:
     async def begin(self, _asked: Any) -> Any:
         raise ProviderDown
 
-    look = close = refund = look_refund = check = begin
+    look = close = refund = look_refund = begin
+
+    async def check(self) -> Any:
+        raise ProviderDown
 
     def believe(self, _body: bytes, _headers: Any) -> Any:
         raise ValueError

@@ -115,5 +115,46 @@ class TestWhileABuyerPaysElsewhere:
         assert confirmed(budi, other, buyer=buyer("budi", payment="card-1")).state == "confirmed"
 
 
+class TestWhereAnInstrumentIsNoLimit:
+    """A review compares instruments. So what is kept of a buyer is the instrument that the provider charges."""
+
+    @pytest.fixture
+    def paying(self):
+        """Ani's hold, paid for by card-1 in the app of her bank."""
+        axes = TestWhileABuyerPaysElsewhere.AXES | {Axis.PAYMENT: "soft confirm"}
+        sale = lobby_sale(poco_campaign(axes=axes), stock={PHONE: 2})
+        ani = Shopper(sale, "ani")
+        ani.enter()
+        open_now(sale)
+        tend(sale)
+        held = ani.reserve()
+        wish = payment_choice(instrument=payments.DEMO_LATER)
+        assert confirmed(ani, held, buyer=buyer(payment="card-1"), payment_choice=wish).state == "held"
+        return ani, held, wish
+
+    @staticmethod
+    def _instrument():
+        return Trait.objects.get(axis="payment").digest
+
+    def test_a_second_one_does_not_hide_the_one_that_is_charged(self, paying):
+        ani, held, wish = paying
+        first = self._instrument()
+        for card in ("card-2", "", "card-3"):
+            known = buyer(payment=card, address="Jl. Mawar 1")
+            assert confirmed(ani, held, buyer=known, payment_choice=wish).state == "held"
+            assert (self._instrument(), PaymentAttempt.objects.count()) == (first, 1)
+        assert bank().pay(reference=nth(held.id, 1)) is payments.Charge.PAID
+        assert told(nth(held.id, 1)) == "paid"
+        assert (self._instrument(), Reservation.objects.get().state) == (first, "confirmed")
+
+    def test_another_payment_has_its_own(self, paying):
+        ani, held, _ = paying
+        first = self._instrument()
+        other = payment_choice(method="card")
+        assert confirmed(ani, held, buyer=buyer(payment="card-2"), payment_choice=other).state == "confirmed"
+        assert self._instrument() != first
+        assert money_astray() == []
+
+
 async def _down(*_):
     raise payments.ProviderDown

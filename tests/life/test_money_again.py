@@ -6,7 +6,7 @@ import pytest
 
 from flashsale.books.reservations import RefusedByBooks
 from flashsale.gate import bridge
-from flashsale.life import inbox, refund, settle, sweep_payments
+from flashsale.life import cancel, inbox, refund, settle, sweep_payments
 from flashsale.models import Inbox, PaymentAttempt, Refund, Reservation, Unit
 from flashsale.providers import payments
 from flashsale.providers.payments import Standing, StandingState
@@ -14,6 +14,7 @@ from flashsale.rules.outcomes import Outcome
 from tests.factories import poco_campaign, refusal
 from tests.faults.steps import broken, called, nth, paid_elsewhere, pay, the_payment
 from tests.life.buyers import buyer, confirm_now, payment_choice
+from tests.life.test_refunds import waits_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PRICE = 1_799_000
@@ -57,6 +58,79 @@ def test_late_money_that_the_provider_takes_back_is_not_refunded() -> None:
     assert owed() == PRICE
     says(nth(held, 1), StandingState.REVERSED)
     assert owed() == 0
+
+
+def test_an_order_whose_money_comes_back_after_it_was_taken_is_shipped() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    reference = paid_elsewhere(ani)
+    for _ in range(2):
+        says(reference, StandingState.PAID, PRICE)
+        assert (the_payment().state, Reservation.objects.get().do_not_ship) == ("paid", False)
+        says(reference, StandingState.REVERSED)
+        assert (the_payment().state, Reservation.objects.get().do_not_ship) == ("reversed", True)
+    assert waits_for(the_payment()) == ["reversed"]
+    says(reference, StandingState.PAID, PRICE)
+    assert (the_payment().state, waits_for(the_payment()), owed(), broken(sale)) == ("paid", [], 0, [])
+
+
+def test_too_much_money_that_comes_back_after_it_was_taken_goes_back_once() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    reference = paid_elsewhere(ani)
+    for _ in range(2):
+        says(reference, StandingState.PAID, PRICE + 500)
+        assert owed() == 500
+        says(reference, StandingState.REVERSED)
+        assert owed() == 0
+    says(reference, StandingState.PAID, PRICE + 500)
+    assert refund.refund_due() == 1
+    says(reference, StandingState.REVERSED)
+    says(reference, StandingState.PAID, PRICE + 500)
+    assert (owed(), broken(sale)) == (500, [])
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_late_money_that_comes_back_after_it_was_taken_is_decided_by_people(sent: bool) -> None:
+    sale, (ani, _) = called("ani", "budi")
+    held = ani.reserve().id
+    pay(ani, held, instrument=payments.DEMO_LATER)
+    says(nth(held, 1), StandingState.CLOSED)
+    says(nth(held, 1), StandingState.PAID, PRICE)
+    assert refund.refund_due() == 1 if sent else True
+    says(nth(held, 1), StandingState.REVERSED)
+    says(nth(held, 1), StandingState.PAID, PRICE)
+    # What went back before went back once, so nothing more is owed then.
+    assert waits_for(the_payment()) == ([] if sent else ["mismatch"])
+    assert refund.send_mismatch_back(reservation=held) is not sent
+    assert (owed(), broken(sale)) == (PRICE, [])
+
+
+def test_a_cancelled_order_whose_money_comes_back_is_decided_by_people() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    reference = paid_elsewhere(ani)
+    says(reference, StandingState.PAID, PRICE)
+    says(reference, StandingState.REVERSED)
+    order = Reservation.objects.get()
+    cancel.cancel(reservation=order.pk, channel=order.channel_id, code="payment_failed")
+    says(reference, StandingState.PAID, PRICE)
+    assert (waits_for(the_payment()), owed()) == (["mismatch"], 0)
+    assert refund.send_mismatch_back(reservation=order.pk)
+    assert (owed(), broken(sale)) == (PRICE, [])
+
+
+def test_a_paid_order_does_not_wait_for_other_money_that_was_taken_back() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    held = ani.reserve().id
+    pay(ani, held, instrument=payments.DEMO_LATER)
+    says(nth(held, 1), StandingState.CLOSED)
+    pay(ani, held)
+    says(nth(held, 1), StandingState.PAID, PRICE)
+    says(nth(held, 1), StandingState.REVERSED)
+    order = Reservation.objects.get()
+    assert (order.state, order.do_not_ship, owed()) == ("confirmed", False, 0)
+    assert waits_for(PaymentAttempt.objects.get(reference=nth(held, 1))) == []
+    says(nth(held, 1), StandingState.PAID, PRICE)
+    assert [row.state for row in PaymentAttempt.objects.order_by("number")] == ["mismatch", "paid"]
+    assert broken(sale) == []
 
 
 def test_too_much_money_that_comes_after_a_refund_goes_back_as_well() -> None:
@@ -112,6 +186,20 @@ def test_the_rest_of_money_that_was_too_little_is_known() -> None:
     says(nth(held, 1), StandingState.PAID, PRICE)
     assert refund.send_mismatch_back(reservation=held)
     assert owed() == PRICE
+
+
+def test_the_rest_of_money_that_was_too_little_goes_back_when_the_first_part_was_sent_back() -> None:
+    sale, (ani, _) = called("ani", "budi")
+    held = ani.reserve().id
+    pay(ani, held, instrument=payments.DEMO_LATER)
+    says(nth(held, 1), StandingState.PAID, 1000)
+    assert refund.send_mismatch_back(reservation=held)
+    for _ in range(2):
+        says(nth(held, 1), StandingState.PAID, PRICE)
+        assert (owed(), the_payment().state) == (PRICE, "mismatch")
+    assert refund.refund_due() == 2
+    assert not refund.send_mismatch_back(reservation=held)
+    assert (owed(), broken(sale)) == (PRICE, [])
 
 
 def test_a_row_that_cannot_be_settled_delays_no_other_notification() -> None:

@@ -94,6 +94,15 @@ def test_money_that_went_back_is_compared_with_our_refunds(references: list[str]
         (["reference,amount", "x,"], "Line 2: '' is no amount"),
         (["reference,amount", ",5"], "Line 2 has no reference"),
         (["reference,amount", "x"], "Line 2: None is no amount"),
+        (["reference,amount", "x,1e999999"], "Line 2: '1e999999' is no amount"),
+        (["reference,amount", "x," + "9" * 200], "is no amount"),
+        (["reference,amount", "x,1_000"], "Line 2: '1_000' is no amount"),
+        (["reference,amount", "x,٣"], "Line 2: '٣' is no amount"),
+        (["reference,amount", "x\0,5"], "is no reference"),
+        (["reference,amount", "\x1b]0;x\x07,5"], "is no reference"),
+        (["reference,amount,Amount", "x,5,6"], "The file has 2 columns amount. Keep the right one."),
+        (["reference,amount," + "x" * 200_000], "is no CSV: field larger"),
+        (["reference,amount", "x" * 200_000], "Line 1 is no CSV: field larger"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_which_line(lines: list[str], words: str) -> None:
@@ -111,13 +120,14 @@ def test_the_command_prints_what_differs_and_exits_with_1(references: list[str],
     path.write_text("\ufeffreference,amount\n" + "".join(f"{name},1799000\n" for name in references))
     call_command("payments", "reconcile", "demo", str(path), day=NOON.date())
     assert "3 payments agree, Rp\u00a05.397.000 in all." in capsys.readouterr().out
-    path.write_text(path.read_text() + "fs-unknown,7\n")
+    path.write_text(path.read_text() + "fs-unknown,7\n[/b][red]x,1\n")
     with pytest.raises(SystemExit) as ended:
         call_command("payments", "reconcile", "demo", str(path), day=NOON.date())
     assert ended.value.code == 1
     printed = capsys.readouterr().out
     assert "missing here" in printed
     assert "fs-unknown" in printed
+    assert "[/b][red]x" in printed
     for args, words in (
         (("demo", str(tmp_path / "none.csv")), "No such file"),
         (("nothing", str(path)), "There is no payment account 'nothing'. Known: demo."),

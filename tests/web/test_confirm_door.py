@@ -62,8 +62,11 @@ def test_a_refusal_is_that_of_the_rest_view_and_changes_nothing(
 def test_an_unknown_reservation_is_not_found_at_either_door(
     lazada: Partner, akulaku: Partner, held: dict[str, Any]
 ) -> None:
-    for id_ in (UNKNOWN, "nothing"):
+    known = held["reservation"]
+    other_spellings = known.upper(), known.replace("-", ""), f"{{{known}}}", f"urn:uuid:{known}"
+    for id_ in (UNKNOWN, "nothing", *other_spellings):
         assert hot(lazada, id_, ORDER).code == (404, "not_found")
+        assert rest(lazada, id_, ORDER).status_code == 404
     assert hot(akulaku, held["reservation"], ORDER).code == (404, "not_found")
     assert Reservation.objects.get().state == "held"
 

@@ -13,7 +13,7 @@ from flashsale.models import PaymentAttempt, Reservation, Sale
 from flashsale.providers import payments
 from flashsale.providers.payments import Method
 from flashsale.web.pages import paying, texts
-from tests.factories import lobby_sale, open_now, tend
+from tests.factories import lobby_sale, open_now, poco_campaign, tend
 from tests.web.shop import Visitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,7 +102,36 @@ def test_another_browser_does_not_see_how_a_payment_stands(ani: Visitor, sale: S
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,x", "//evil.example", "x y://pay"])
+@pytest.mark.parametrize("where", ["campaign", "channel"])
+def test_a_buyer_of_our_page_is_no_partner_whose_word_counts_as_payment(gate: redis.Redis, where: str) -> None:
+    names = "demo,partner"
+    channel = {"code": "mi.com", "name": "mi.com", "kind": "own page"}
+    campaign = poco_campaign(
+        channels=[channel | ({"payment_accounts": names} if where == "channel" else {})],
+        **({"payment_accounts": names} if where == "campaign" else {}),
+    )
+    ani = Visitor(lobby_sale(campaign, channels=("mi.com",), opens_in_s=600))
+    ani.get()
+    ani.enter()
+    open_now(ani.sale)
+    tend(ani.sale)
+    reservation = ani.reserve()
+    answer = ani.confirm(reservation, method="partner", instrument="I-say-so")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert PaymentAttempt.objects.count() == 0
+    assert Reservation.objects.get().state == "held"
+    assert 'value="partner"' not in ani.get().content.decode()
+    assert ani.confirm(reservation).status_code == 200
+    assert Reservation.objects.get().state == "confirmed"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "javascript:alert(1)", "javascript://x/%0Aalert(1)", "JavaScript://x/%0Aalert(1)", "data:text/html,x",
+        "data://text/html,x", "file:///etc/passwd", "//evil.example", "x y://pay", "é://pay", "gojek://a\nb",
+    ],
+)  # fmt: skip
 def test_a_link_that_is_none_is_not_shown(ani: Visitor, link: str) -> None:
     reservation = ani.reserve()
     ani.confirm(reservation, method="va", instrument="")

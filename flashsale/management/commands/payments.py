@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flashsale.life.reconcile import BadFile, Reconciled, read_file, reconcile
 from flashsale.management.payment_trial import Trial
@@ -100,7 +101,8 @@ class Command(BaseCommand):
         for heading in ("difference", "reference", "in the file", "in PostgreSQL"):
             table.add_column(heading)
         for kind, reference, there, here in found.differences:
-            table.add_row(kind, reference, *("–" if value is None else f"{value:f}" for value in (there, here)))
+            # As plain text, because a file may have "[/b]" in it.
+            table.add_row(kind, Text(reference), *("–" if value is None else f"{value:f}" for value in (there, here)))
         text = io.StringIO()
         Console(file=text, width=100, highlight=False).print(table)
         self.stdout.write(text.getvalue())

@@ -121,24 +121,31 @@ def account_of(name: str) -> PaymentProvider:
         raise ProviderDown(f"no payment account {name!r}: is it missing in FLASHSALE_PAYMENT_PROVIDER?") from error
 
 
-def methods_of(*, names: str) -> list[Method]:
+def methods_of(*, names: str, own_page: bool = False) -> list[Method]:
     """The methods that these accounts offer (see `method_of`), each name once, of the first account that has it."""
     found: dict[str, Method] = {}
-    for account in _named(names):
+    for account in _named(names, own_page=own_page):
         for method in account.methods():
             found.setdefault(method.name, method)
     return list(found.values())
 
 
-def _named(names: str) -> list[PaymentProvider]:
+def _named(names: str, *, own_page: bool) -> list[PaymentProvider]:
     wanted = [one for part in names.split(",") if (one := part.strip())] or list(configured)
-    return [accounts[account] for account in wanted if account in accounts]
+    usable = configured if own_page else accounts
+    return [usable[account] for account in wanted if account in usable]
 
 
-def method_of(name: str, *, names: str) -> tuple[PaymentProvider, Method] | None:
+def method_of(name: str, *, names: str, own_page: bool = False) -> tuple[PaymentProvider, Method] | None:
     """The first account that offers a method, of the accounts `names` (separated by commas); "": those of the settings.
 
-    None if none of them does.
+    None if none of them does. On our own page, only a provider says that the buyer has paid: a partner's word would be
+    the buyer's own.
     """
-    found = ((account, method) for account in _named(names) for method in account.methods() if method.name == name)
+    found = (
+        (account, method)
+        for account in _named(names, own_page=own_page)
+        for method in account.methods()
+        if method.name == name
+    )
     return next(found, None)

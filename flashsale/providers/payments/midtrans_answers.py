@@ -3,7 +3,6 @@
 An answer that cannot be read raises ProviderDown, so it changes nothing, and the provider is asked again.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -18,6 +17,7 @@ from flashsale.providers.payments.base import (
     RefundStanding,
     Standing,
 )
+from flashsale.providers.payments.checked import is_link
 from flashsale.rules.states import StandingState
 
 
@@ -115,17 +115,14 @@ def _instructions(fields: Mapping[str, Any], asked: Attempt) -> Instructions | N
         number, biller = _number(fields, offer), str(fields.get("biller_code") or "")
         bank = words.BANK_NAMES[offer.bank]
         return Instructions("va", until, bank=bank, number=number, biller=biller) if number else None
-    links = {str(one.get("name")): str(one.get("url")) for one in _list(fields, "actions") if _is_link(one.get("url"))}
+    links = {
+        str(one.get("name")): str(one.get("url")) for one in _list(fields, "actions") if is_link(str(one.get("url")))
+    }
     qr, deeplink = str(fields.get("qr_string") or ""), links.get("deeplink-redirect", "")
     url = links.get("generate-qr-code-v2") or links.get("generate-qr-code") or ""
     if not (qr or deeplink):
         return None
     return Instructions(offer.method.kind, until, qr=qr, url=url, deeplink=deeplink)
-
-
-def _is_link(url: object) -> bool:
-    """Whether it is the address of a page or of an app. A script in an address is none."""
-    return isinstance(url, str) and re.match(r"[a-z][a-z0-9+.\-]*://", url) is not None
 
 
 def _number(fields: Mapping[str, Any], offer: words.Offer) -> str:

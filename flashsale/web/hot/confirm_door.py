@@ -4,6 +4,7 @@ The REST view of the same path has the same answers, for servers without this do
 """
 
 from collections import Counter
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -118,7 +119,8 @@ async def _confirm_for(partner: partners.Partner, request: HotRequest, reservati
 
 
 def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise Refused(Outcome.NOT_FOUND, "There is no reservation with this id.") from error
+    """The id in the path, in the one spelling that the REST view takes, because keys belong to paths."""
+    with suppress(ValueError):
+        if str(found := UUID(text)) == text:
+            return found
+    raise Refused(Outcome.NOT_FOUND, "There is no reservation with this id.")

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from flashsale.models import Reservation
 from flashsale.models.sale import ms
+from flashsale.providers.payments.checked import is_link
 from flashsale.rules.states import ReservationState
 from flashsale.web.formatting import format_time
 from flashsale.web.pages import own_orders
@@ -35,7 +36,7 @@ def steps(row: Reservation) -> dict[str, Any] | None:
         "biller": shown.get("biller", ""),
         "number": shown.get("number", ""),
         "url": shown["url"] if shown.get("url", "").startswith(_WEB) else "",
-        "deeplink": shown["deeplink"] if _leads_to_an_app(shown.get("deeplink", "")) else "",
+        "deeplink": shown["deeplink"] if is_link(shown.get("deeplink", "")) else "",
         "until": format_time(until, row.sale.campaign.time_zone) if until else "",
         "left_ms": max(0, ms(until) - ms(timezone.now())) if until else 0,
     }
@@ -54,11 +55,6 @@ def qr_svg(text: str) -> SafeString:
     code = segno.make_qr(text, error="m")
     # segno writes numbers and fixed attributes only; the text is inside the code.
     return mark_safe(code.svg_inline(border=4, dark="#000", light="#fff", omitsize=True, svgclass="qr"))  # noqa: S308
-
-
-def _leads_to_an_app(link: str) -> bool:
-    scheme, found, _ = link.partition("://")
-    return bool(found) and scheme.replace("+", "").replace("-", "").replace(".", "").isalnum()
 
 
 @never_cache

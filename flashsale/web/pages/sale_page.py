@@ -173,7 +173,8 @@ def _methods(card: SaleCard, line: LineCard) -> list[tuple[str, str]]:
     names = cache.get_or_set(f"payment-accounts/{card.campaign}/{line.line_id}", read, ENTRY_URLS_FRESH_S)
     prices = [offer.price for offer in card.offers if offer.sku in line.skus]
     least, most = min(prices, default=0), max(prices, default=0) * card.weight
-    return texts.methods(payments.methods_of(names=names or ""), least=least, most=most, currency=card.currency)
+    offered = payments.methods_of(names=names or "", own_page=True)
+    return texts.methods(offered, least=least, most=most, currency=card.currency)
 
 
 def own_line(request: HttpRequest, *, card: SaleCard) -> LineCard | None:
