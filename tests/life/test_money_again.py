@@ -14,7 +14,7 @@ from flashsale.rules.outcomes import Outcome
 from tests.factories import poco_campaign, refusal
 from tests.faults.steps import broken, called, nth, paid_elsewhere, pay, the_payment
 from tests.life.buyers import buyer, confirm_now, payment_choice
-from tests.life.test_refunds import waits_for
+from tests.life.refunds import waits_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PRICE = 1_799_000

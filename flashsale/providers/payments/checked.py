@@ -17,8 +17,8 @@ _CENT, _PAID_MAX = Decimal("0.01"), Decimal(10) ** 18
 ID_MAX, WHY_MAX, LINK_MAX = 120, 200, 2000
 # A QR code of the correction level that we draw has room for 2331 bytes. No phone reads such a large one.
 QR_BYTES_MAX = 2000
-# ISO 4217 for "no currency": what came cannot be compared with what we asked.
-NO_CURRENCY = "XXX"
+# What came cannot be compared with what we asked. No provider sends money back in it, so people do.
+NO_CURRENCY = "???"
 
 
 def is_link(text: str) -> bool:
