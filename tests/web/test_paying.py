@@ -166,4 +166,4 @@ def test_only_methods_that_take_the_total_are_offered_and_bounds_inside_it_are_s
         found = texts.methods(offered, least=1_799_000, most=12_000_000, currency="IDR")
     assert [name for name, _ in found] == ["qris", "va"]
     assert found[0][1].replace("\xa0", " ") == "QRIS, sampai Rp 10.000.000"
-    assert texts.method("va_bca") == "VA BCA"
+    assert texts.method("new_way") == "NEW WAY"

@@ -94,7 +94,7 @@ def test_zenziva_gets_its_form_and_its_status_says_whether_it_was_taken(
     settings.FLASHSALE_SMS_FORM = settings.FLASHSALE_SMS_FORM.replace("made-up-passkey", "wrong")
     asker.ask()
     assert len(gateways.taken) == 1
-    assert asker.sees() == "SMS tidak dapat mengantarkan kode. Periksa yang Anda ketik, lalu minta kode baru."
+    assert asker.sees() == "Kode tidak dapat dikirim lewat SMS. Periksa kembali yang Anda ketik, lalu minta kode baru."
 
 
 def test_a_gateway_of_twenty_seconds_delays_no_page_and_no_other_sender(
