@@ -176,8 +176,11 @@ class Host:
     @staticmethod
     def _run(command: Sequence[str], *, env: Mapping[str, str], timeout: float) -> str:
         told = ["env", "-i", *_pairs(env), *command]
-        done = subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout)
-        assert done.returncode == 0, done.stderr
+        try:
+            done = subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=True, timeout=timeout)
+        except subprocess.CalledProcessError as error:
+            error.add_note(error.stderr)
+            raise
         return done.stdout + done.stderr
 
 
