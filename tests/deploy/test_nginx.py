@@ -273,7 +273,8 @@ def test_a_request_on_which_a_door_dies_goes_to_another_door(edge: Edge, door: i
             answers.append(edge.post("enter", {"identity": identity("ani")}).status)
         waiting.join()
         edge.reload(both, one)
-    assert set(answers) <= {200, 201}
+    # nginx reloads while the requests go on, so there may be more of them than a client may send.
+    assert set(answers) <= {200, 201, 429}
     assert b"/enter HTTP" in died[0]
 
 
