@@ -40,7 +40,7 @@ CLAIM_S = polling.CLAIM_MS_MIN // 1000
 HOLD_S = 120
 NO_SHOWS = 0.1
 # The last units belong to people who do not come, then to others who do not come, and so on.
-LAST_WINDOWS = 3
+LAST_WINDOWS = 4
 # A small sale need not take five minutes.
 RATE_MIN = 25
 ENTERING = 64
