@@ -73,7 +73,7 @@ def test_doctor_finds_a_provider_that_cannot_be_loaded(tmp_path: Path) -> None:
         ("flashsale.rules.outcomes.Refused", "cannot be made"),
         (
             "config.secrets.Path",
-            "lacks methods, begin, look, close, refund, look_refund, believe, check, account, pace, headers, "
+            "lacks methods, begin, look, close, refund, look_refund, believe, check, account, pace, headers, ",
         ),
         ("Provider", "doesn't look like a module path"),
     ):
