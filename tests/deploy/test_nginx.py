@@ -270,11 +270,11 @@ def test_a_request_on_which_a_door_dies_goes_to_another_door(edge: Edge, door: i
         answers = []
         deadline = time.monotonic() + 10
         while not died and time.monotonic() < deadline:
-            answers.append(edge.post("enter", {"identity": identity("ani")}).status)
+            # Another person each time, because the requests of one have a limit, and nginx reloads while they go on.
+            answers.append(edge.post("enter", {"identity": identity(f"ani{len(answers)}")}).status)
         waiting.join()
         edge.reload(both, one)
-    # nginx reloads while the requests go on, so there may be more of them than a client may send.
-    assert set(answers) <= {200, 201, 429}
+    assert set(answers) <= {200, 201}
     assert b"/enter HTTP" in died[0]
 
 
