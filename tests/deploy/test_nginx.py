@@ -267,7 +267,7 @@ def test_a_request_on_which_a_door_dies_goes_to_another_door(edge: Edge, door: i
         waiting.start()
         both = f"server 127.0.0.1:{dying.getsockname()[1]}; {one}"
         edge.reload(one, both)
-        answers = []
+        answers: list[int] = []
         deadline = time.monotonic() + 10
         while not died and time.monotonic() < deadline:
             # Another person each time, because the requests of one have a limit, and nginx reloads while they go on.

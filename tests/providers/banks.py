@@ -3,6 +3,7 @@
 A provider's simulator cannot play everything. `CAN` says what it plays; the suite runs the scenarios that it can.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -26,7 +27,7 @@ AMOUNT = 1_799_000
 _numbers = count(1)
 
 
-class Bank:
+class Bank(ABC):
     """A provider and its other side. The calls below `provider` are what a test can make happen."""
 
     NAME: ClassVar[str]
@@ -44,9 +45,9 @@ class Bank:
     MARKS: ClassVar[Sequence[pytest.MarkDecorator]] = ()
     provider: PaymentProvider
 
+    @abstractmethod
     def __init__(self, request: Any) -> None:
         """Starts the other side; `request` is pytest's, for fixtures."""
-        raise NotImplementedError
 
     @cached_property
     def _ids(self) -> dict[str, str]:
@@ -102,43 +103,46 @@ class Bank:
         """Looks at a refund."""
         return bridge.run(self.provider.look_refund(back))
 
+    def _does_not_play(self, *asked: object) -> AssertionError:
+        return AssertionError(f"the bank {self.NAME} does not play this, so its CAN must not name it: {asked}")
+
     # --- the other side
 
+    @abstractmethod
     def pay(self, asked: Attempt, *, amount: int | None = None, late: bool = False) -> None:
         """The buyer pays. `late`: although it is over. Another amount needs a bank that does not compare."""
-        raise NotImplementedError
 
+    @abstractmethod
     def codes(self, asked: Attempt) -> int:
         """How many codes the provider gave out that can be paid or were paid."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sums(self, asked: Attempt) -> tuple[int, int]:
         """Money in and money out of a reference, as the bank counts it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def notification(self, asked: Attempt) -> tuple[bytes, Mapping[str, str]]:
         """The newest notification about a reference."""
-        raise NotImplementedError
 
     def altered(self, asked: Attempt) -> tuple[bytes, Mapping[str, str]]:
         """A notification with a true signature, and other fields where the signature does not cover them."""
-        raise NotImplementedError
+        raise self._does_not_play(asked)
 
+    @abstractmethod
     def forged(self, asked: Attempt) -> tuple[bytes, Mapping[str, str]]:
         """A notification without a valid signature."""
-        raise NotImplementedError
 
     def fails(self, what: str, on: str, asked: Attempt) -> None:
         """The next call `on` this reference meets "drop", "error", "busy", "huge", "strings" or a word of the suite."""
-        raise NotImplementedError
+        raise self._does_not_play(what, on, asked)
 
     def time_passes(self, by: timedelta) -> None:
         """The provider's clock goes on."""
-        raise NotImplementedError
+        raise self._does_not_play(by)
 
     def reverse(self, asked: Attempt) -> None:
         """The bank takes a settled payment back."""
-        raise NotImplementedError
+        raise self._does_not_play(asked)
 
 
 ALL = frozenset({"late", "twice", "amount", "faults", "expiry", "reversal", "refund_later", "refund_fails", "altered"})
@@ -207,9 +211,9 @@ class SimulatedBank(Bank):
         """FLASHSALE_PAYMENT_KEYS for it."""
         return {self.NAME: (self.gateway.key,)}
 
+    @abstractmethod
     def make(self) -> PaymentProvider:
         """Its provider."""
-        raise NotImplementedError
 
     def _code(self, asked: Attempt) -> str:
         return self.control.codes(asked.reference)[-1].value
