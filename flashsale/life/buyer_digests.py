@@ -5,10 +5,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from flashsale.books.reservations import SlotRequest
+from flashsale.books.rows import insert
 from flashsale.life.contact import checked_contact
 from flashsale.life.enter import digester
 from flashsale.life.payment_request import StartRequest
-from flashsale.models import Campaign, CampaignAxis, Contact, LimitSlot, Reservation
+from flashsale.models import Campaign, CampaignAxis, Contact, LimitSlot, Reservation, Trait
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.outcomes import Outcome, Refused
 
@@ -54,6 +55,46 @@ def digest_buyer(request: StartRequest, campaign: Campaign) -> Digested:
         return Digested(traits, Contact.encrypt(checked_contact(request.buyer.contact)), None, refused)
     except Refused as error:
         return Digested(traits, "", error, refused)
+
+
+class Instrument(NamedTuple):
+    """The card or wallet that bought an order, as the payment provider names it; "" if it names none.
+
+    `only_provider`: what was said before is the word of the buyer alone, and does not count.
+    """
+
+    row: Reservation
+    fingerprint: str
+    only_provider: bool
+
+
+def store_instruments(bought: Sequence[Instrument]) -> None:
+    """Stores digests of the cards and wallets that bought orders, in place of what the buyers said.
+
+    Only where the campaign knows people by the axis payment. The limit slots stay as they are.
+    """
+    known = [one for one in bought if one.row.sale.campaign.salt and _knows_payments(one.row.sale.campaign)]
+    digests = {one.row.pk: digest for one in known if (digest := _instrument_digest(one))}
+    replaced = [one.row.pk for one in known if one.row.pk in digests or one.only_provider]
+    if replaced:
+        Trait.objects.filter(reservation__in=replaced, axis=Axis.PAYMENT).delete()
+    if digests:
+        axes = [Axis.PAYMENT.value] * len(digests)
+        insert(Trait, {"reservation_id": list(digests), "axis": axes, "digest": list(digests.values())})
+
+
+def _knows_payments(campaign: Campaign) -> bool:
+    return any(axis.axis == Axis.PAYMENT for axis in axes_of(campaign))
+
+
+def _instrument_digest(one: Instrument) -> str:
+    campaign = one.row.sale.campaign
+    try:
+        digests = digester(bytes(campaign.salt).hex(), campaign.canon_version)
+        return digests.digest(Axis.PAYMENT, one.fingerprint).hex() if one.fingerprint else ""
+    except BadValue:
+        # Characters that cannot be printed. The order must be confirmed all the same.
+        return ""
 
 
 def check_identity(axes: Sequence[CampaignAxis], own_slots: Collection[tuple[str, str]], digested: Digested) -> None:

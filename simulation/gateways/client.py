@@ -130,14 +130,15 @@ class GatewayControl:
         issuer: str = "",
         card: str = "",
         method: str = "",
+        account: str = "",
     ) -> Paid:
         """A buyer pays a code. Without `force`, the bank's rules hold: it refuses closed codes and other amounts.
 
         With `force`, money arrives that should not: late, twice, or of another amount. `hidden` money is not shown by
         the API, but it is in the ledger and in the settlement file. `issuer` is the buyer's app, `card` a test card,
-        `method` what the buyer picks on a payment page.
+        `method` what the buyer picks on a payment page, `account` the buyer's account at a wallet that tells it.
         """
-        asked = {"code": code, "amount": amount, "force": force, "hidden": hidden}
+        asked = {"code": code, "amount": amount, "force": force, "hidden": hidden, "account": account}
         return self._buyer({"action": "pay", **asked, "issuer": issuer, "card": card, "method": method})
 
     def pick(self, code: str, method: str) -> Paid:

@@ -109,7 +109,8 @@ class Standing(NamedTuple):
     """What the provider says about an attempt now. `paid` is the money that it got, in `currency`, at `paid_at`.
 
     `fee` is what the provider keeps or added, where it says so. Both are in whole units of the currency, with
-    fractions.
+    fractions. `fingerprint` names the card or wallet that paid, the same in each payment with it; "" where the provider
+    names none, as for QRIS and virtual accounts. Only a digest of it is stored.
     """
 
     state: StandingState
@@ -119,6 +120,7 @@ class Standing(NamedTuple):
     fee: Decimal | None = None
     instructions: Instructions | None = None
     paid_at: datetime | None = None
+    fingerprint: str = ""
 
 
 class RefundRequest(NamedTuple):
