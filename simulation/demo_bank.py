@@ -24,7 +24,7 @@ class NotificationFailed(Exception):
 def send_notification(*, reference: str, site: str) -> str:
     """Sends the signed notification about a charge over HTTP. Returns the site's answer. Raises NotificationFailed."""
     body, headers = DemoProvider().signed_notification(reference=reference)
-    address = site.rstrip("/") + reverse("demo-call-back")
+    address = site.rstrip("/") + reverse("demo-notification")
     request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - the operator chose the address
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as answer:  # noqa: S310
@@ -49,11 +49,11 @@ def decide(request: HttpRequest, reference: str) -> HttpResponse:
     (bank.pay if request.POST.get("answer") == "pay" else bank.decline)(reference=reference)
     # The site must be free to take the notification while this request is answered. A lost notification costs nothing,
     # because the site asks the bank as well.
-    threading.Thread(target=_try_call_back, args=[reference], daemon=True).start()
+    threading.Thread(target=_try_to_notify, args=[reference], daemon=True).start()
     return redirect("outbox")
 
 
-def _try_call_back(reference: str) -> None:
+def _try_to_notify(reference: str) -> None:
     try:
         send_notification(reference=reference, site=settings.FLASHSALE_URL)
     except NotificationFailed:

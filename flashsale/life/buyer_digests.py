@@ -10,8 +10,10 @@ from flashsale.life.contact import checked_contact
 from flashsale.life.enter import digester
 from flashsale.life.payment_request import StartRequest
 from flashsale.models import Campaign, CampaignAxis, Contact, LimitSlot, Reservation, Trait
+from flashsale.providers.payments.base import Standing
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.review.chance import BANK_BYTES
 
 
 class Digested(NamedTuple):
@@ -58,13 +60,13 @@ def digest_buyer(request: StartRequest, campaign: Campaign) -> Digested:
 
 
 class Instrument(NamedTuple):
-    """The card or wallet that bought an order, as the payment provider names it; "" if it names none.
+    """The order that was bought, and what the payment provider says about the card or wallet.
 
     `only_provider`: what was said before is the word of the buyer alone, and does not count.
     """
 
     row: Reservation
-    fingerprint: str
+    said: Standing
     only_provider: bool
 
 
@@ -88,10 +90,13 @@ def _knows_payments(campaign: Campaign) -> bool:
 
 
 def _instrument_digest(one: Instrument) -> str:
-    campaign = one.row.sale.campaign
+    """The digest, "" without a fingerprint. That of a masked card begins with the digest of its first digits."""
+    campaign, said = one.row.sale.campaign, one.said
+    digests = digester(bytes(campaign.salt).hex(), campaign.canon_version)
     try:
-        digests = digester(bytes(campaign.salt).hex(), campaign.canon_version)
-        return digests.digest(Axis.PAYMENT, one.fingerprint).hex() if one.fingerprint else ""
+        whole = digests.digest(Axis.PAYMENT, said.fingerprint) if said.fingerprint else b""
+        bank = digests.digest(Axis.PAYMENT, f"bank:{said.bank_digits}") if said.bank_digits else whole
+        return (bank[:BANK_BYTES] + whole[BANK_BYTES:]).hex() if whole else ""
     except BadValue:
         # Characters that cannot be printed. The order must be confirmed all the same.
         return ""

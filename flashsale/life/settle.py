@@ -246,7 +246,9 @@ def _write(
             row.state, row.confirmed_at, row.ended_at = ReservationState.CONFIRMED, now, None
         columns = ("id", "state", "confirmed_at", "ended_at")
         update(Reservation, "id", {name: [getattr(row, name) for row in bought] for name in columns})
-        store_instruments([Instrument(one.row, one.fingerprint, _pays_us(one, places)) for one in changes if one.buys])
+        store_instruments(
+            [Instrument(one.row, one.said, _pays_us(one, places)) for one in changes if one.buys and one.said]
+        )
     names = (
         "reference",
         "state",

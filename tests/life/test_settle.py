@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @pytest.mark.books
-def test_money_that_comes_in_time_by_call_back_confirms_once_however_often_it_is_told() -> None:
+def test_money_that_comes_in_time_by_notification_confirms_once_however_often_it_is_told() -> None:
     sale, (ani, _) = called("ani", "budi")
     reference = paid_elsewhere(ani)
     assert [told(reference) for _ in range(3)] == ["paid"] * 3

@@ -39,6 +39,7 @@ def checked_standing(said: Standing) -> Standing:
         currency=currency if not currency or len(currency) == 3 else NO_CURRENCY,
         fee=_money(said.fee),
         fingerprint=_fingerprint(said.fingerprint),
+        bank_digits=_fingerprint(said.bank_digits),
         instructions=_instructions(said.instructions) if said.instructions else None,
     )
 

@@ -126,7 +126,7 @@ class DemoProvider:
         return body, {"Content-Type": "application/json"} | signature
 
     def believe(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Hint]:
-        """Accepts a body with our key's signature, not older than NOTIFICATION_AGE_MAX_S. Raises as the protocol says."""
+        """Accepts a body with our key's signature, not older than five minutes. Raises as the protocol says."""
         id_, sent, signature = (headers.get(name, "") for name in self.headers)
         fresh = sent.isascii() and sent.isdigit() and abs(time.time() - int(sent[:12])) <= NOTIFICATION_AGE_MAX_S
         if not fresh or not hmac.compare_digest(signature.encode(), _sign(id_, sent, body).encode()):

@@ -39,7 +39,7 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/refund", reservations.RefundReservation.as_view()),
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
     path("v1/events", events.EventList.as_view()),
-    path("v1/payments/demo", payments.DemoPaymentCallback.as_view(), name="demo-call-back"),
+    path("v1/payments/demo", payments.DemoPaymentNotification.as_view(), name="demo-notification"),
     path("v1/payments/<str:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
     path("v1/codes/whatsapp", code_reports.WhatsAppReports.as_view()),
     path("v1/codes/twilio", code_reports.TwilioReports.as_view()),
