@@ -23,6 +23,11 @@ from django.utils.translation import gettext as _
 NO_LOOKUPS = {*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG}
 
 
+def _is_own(path: Any) -> bool:
+    """Whether an entry of `list_filter` is a class of ours, and not the path of a field."""
+    return isinstance(path, type) and issubclass(path, admin.SimpleListFilter)
+
+
 class VisibleLookups(admin.ModelAdmin):
     """Refuses every lookup that is not made by a filter of the list, or named in `link_lookups`."""
 
@@ -38,7 +43,7 @@ class VisibleLookups(admin.ModelAdmin):
 
     def _filter_lookups(self, path: Any) -> set[str]:
         """The lookups in the links of Django's filter for this field, or of a filter of ours."""
-        if isinstance(path, type):
+        if _is_own(path):
             return {path.parameter_name}
         field: Any = get_fields_from_path(self.model, path)[-1]
         if field.is_relation:
@@ -100,7 +105,7 @@ class VisibleLookups(admin.ModelAdmin):
         return text + " " + _("It can be filtered by: %(names)s.") % {"names": ", ".join(names)}
 
     def _filter_name(self, path: Any) -> Any:
-        return path.title if isinstance(path, type) else get_fields_from_path(self.model, path)[-1].verbose_name
+        return path.title if _is_own(path) else get_fields_from_path(self.model, path)[-1].verbose_name
 
     @staticmethod
     def _to_field_text(request: HttpRequest) -> str:
