@@ -44,6 +44,11 @@ def _patient_gate() -> Iterator[None]:
         patch.setattr(client, "SOCKET_TIMEOUT_S", 10.0)
         patch.setattr(client, "CONNECT_TIMEOUT_S", 10.0)
         yield
+    bridge.run(_close_gate())
+
+
+async def _close_gate() -> None:
+    await client.gate().close()
 
 
 @pytest.fixture
