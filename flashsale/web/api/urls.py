@@ -45,6 +45,7 @@ urlpatterns = [
     path("v1/codes/twilio", code_reports.TwilioReports.as_view()),
     # The path is that of django-anymail.
     path("anymail/<str:service>/tracking/", letter_reports.receive, name="letter-reports"),
+    path("llms.txt", csrf_exempt(document.llms)),
     path("problems/<str:code>", csrf_exempt(document.problem_page)),
     re_path(r"^v[0-9]+(?:/|$)", UnknownPath.as_view()),
 ]
