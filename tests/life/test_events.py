@@ -24,6 +24,7 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import StandingState
 from tests.factories import (
     PHONE,
+    Shopper,
     draft_sale,
     end_now,
     lobby_sale,
@@ -271,6 +272,32 @@ def test_a_unit_that_rolls_over_is_told_to_both_lines_once() -> None:
     assert audit_of(sale) == [f"unit {units[0].serial} came to another line, and no event says it"]
     MigrationRecorder.Migration.objects.filter(name=audit_events.MOVES_TOLD).update(applied=timezone.now())
     assert audit_of(sale) == []
+
+
+def test_a_unit_that_an_appeal_brings_from_another_line_is_told_to_both() -> None:
+    sale = sale_of(line("first", 1), line("second", 1, channel="akulaku"))
+    people = Shopper(sale, "ani", line="first"), Shopper(sale, "budi", channel="akulaku", line="second")
+    for person in people:
+        person.enter()
+    open_now(sale)
+    tend(sale)
+    rows = [buy(person) for person in people]
+    staff = [User.objects.create_user(name) for name in ("sari", "tono", "wati")]
+    for row in rows:
+        review.propose(case=review.open_case(reservation=row), code="one_person_many_identities", by=staff[0])
+        review.approve(case=Case.objects.get(reservation=row.pk), by=staff[1])
+    own, other = (Unit.objects.get(allocation__code=code) for code in ("first", "second"))
+    # As after a reallocation: the unit of the order has another owner.
+    Unit.objects.filter(pk=own.pk).update(state="sold")
+    filed = appeal.appeal(case=Case.objects.get(reservation=rows[0].pk))
+    appeal.decide(appeal=filed, overturned=True, by=staff[2])
+    told_of = Event.objects.get(type="unit.moved")
+    other.refresh_from_db()
+    assert (told_of.unit_id, told_of.sequence, told_of.line_id) == (other.pk, other.version, rows[0].allocation_id)
+    assert told_of.data == {"serial": other.serial, "sku": PHONE, "from": "second"}
+    for person in people:
+        page = events.read_events(channel=person.channel.id, after="", limit=100)
+        assert [event.type for event in page.events].count("unit.moved") == 1
 
 
 def test_a_request_that_postgresql_never_had_leaves_no_event() -> None:
