@@ -1,21 +1,24 @@
 """What a mail service reports over HTTP to the views of django-anymail marks letters that did not arrive."""
 
 import json
+import threading
 from base64 import b64encode
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
-from django.core.mail.backends.base import BaseEmailBackend
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from config import mail
 from flashsale.life import notify, notify_again, review
 from flashsale.models import Cancellation, Contact, Notice, Reservation
 from tests.admin.orders import buy
@@ -26,25 +29,42 @@ PASSWORD = "mails:made-up-password-01"
 APPEAL_S = 3600
 
 
-class Service(BaseEmailBackend):
-    """A mail service: it gives each letter a name, as the backends of django-anymail note it."""
+class Postmark(BaseHTTPRequestHandler):
+    """The part of Postmark's API that takes letters: it gives each one a name."""
 
-    taken = 0
+    taken: ClassVar[list[dict[str, Any]]] = []
 
-    def send_messages(self, messages: Any) -> int:
-        """Takes all of them."""
-        for message in messages:
-            Service.taken += 1
-            status = type("Status", (), {"message_id": f"pm-{Service.taken}"})()
-            message.anymail_status = status
-        return len(messages)
+    def do_POST(self) -> None:
+        """Takes a letter."""
+        self.taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        answer = {"ErrorCode": 0, "Message": "OK", "MessageID": self.name(), "To": self.taken[-1]["To"]}
+        body = json.dumps(answer | {"SubmittedAt": timezone.now().isoformat()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    @classmethod
+    def name(cls) -> str:
+        """The name of the letter that it took last."""
+        return f"b7bc2f4a-e38e-4336-af7d-{len(cls.taken):012d}"
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
 
 
 @pytest.fixture(autouse=True)
-def _service(settings: Settings) -> None:
-    settings.EMAIL_BACKEND = "tests.web.test_letter_reports.Service"
-    settings.FLASHSALE_MAIL_SERVICE = "postmark"
-    settings.ANYMAIL = {"POSTMARK_SERVER_TOKEN": "made-up", "WEBHOOK_SECRET": PASSWORD}
+def _service(settings: Settings) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Postmark) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        options = {"POSTMARK_SERVER_TOKEN": "made-up", "WEBHOOK_SECRET": PASSWORD}
+        for name, value in mail.service_settings("postmark", json.dumps(options)).items():
+            setattr(settings, name, value)
+        settings.ANYMAIL["POSTMARK_API_URL"] = f"http://127.0.0.1:{server.server_port}/"
+        settings.FLASHSALE_MAIL_SERVICE = "postmark"
+        yield
+        server.shutdown()
 
 
 @pytest.fixture
@@ -88,7 +108,7 @@ def post(url: str, body: Any, *, password: str = PASSWORD, service: str = "postm
 def test_a_letter_that_bounces_is_seen_with_its_reason_and_sent_again(letter: Notice, live_server: Any) -> None:
     staff = Client(headers={"Accept-Language": "en"})
     staff.force_login(User.objects.create_superuser("sari"))
-    assert (letter.state, letter.service_id) == ("sent", f"pm-{Service.taken}")
+    assert (letter.state, letter.service_id) == ("sent", Postmark.name())
     assert Cancellation.objects.get().appeal_until is not None
     for _again in range(2):
         assert post(live_server.url, bounce(letter.service_id))[0] == 200
@@ -104,6 +124,7 @@ def test_a_letter_that_bounces_is_seen_with_its_reason_and_sent_again(letter: No
     notify_again.correct_address(notice=failed, email="ani.baru@example.com", by="staff")
     assert notify.send_due() == 1
     assert (now().state, now().failure) == ("sent", "")
+    assert (now().service_id, Postmark.taken[-1]["To"]) == (Postmark.name(), "ani.baru@example.com")
     assert now().service_id != letter.service_id
     assert Cancellation.objects.get().appeal_until is not None
     # A report about the letter before says nothing about this one.
