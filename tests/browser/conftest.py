@@ -31,12 +31,12 @@ def _database_url() -> str:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Site]:
-    """A server process with all doors, on the PostgreSQL and the Redis of this test run."""
+def serving(folder: Path, **settings: str) -> Iterator[Site]:
+    """A server process with all doors, on the PostgreSQL and the Redis of this test run; `settings` are further ones."""
     port = free_port()
     env = {
         "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": _database_url(),
-        "EMAIL_URL": f"filemail:///{folder / 'outbox'}",
+        "EMAIL_URL": f"filemail:///{folder / 'outbox'}", **settings,
     }  # fmt: skip
     command = [
         sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--workers",

@@ -1,0 +1,102 @@
+"""A buyer pays on a phone, through a simulated gateway. With FLASHSALE_PICTURES the pages become pictures:
+
+FLASHSALE_PICTURES=docs/images python -m pytest tests/browser/test_paying_on_a_phone.py
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from flashsale.models import PaymentAttempt, Reservation
+from simulation.gateways.client import Gateway, Sums
+from tests.browser.conftest import serving
+from tests.browser.person import SOON_MS, Person, called, own_page_sale
+from tests.browser.site import Site
+
+pytestmark = pytest.mark.browser
+MIDTRANS = "flashsale.providers.payments.midtrans.Midtrans"
+
+
+@pytest.fixture
+def site(transactional_db: None, gate: object, midtrans: Gateway, tmp_path: Path) -> Iterator[Site]:
+    """A server whose payments go to the simulated Midtrans; the shop offers three of its methods."""
+    with serving(
+        tmp_path,
+        FLASHSALE_PAYMENT_PROVIDER=MIDTRANS,
+        FLASHSALE_PAYMENT_KEYS=f"midtrans:{midtrans.key}",
+        FLASHSALE_PAYMENT_HOSTS=f"midtrans:{midtrans.url}",
+        FLASHSALE_PAYMENT_METHODS="midtrans:qris,midtrans:gopay,midtrans:va_bca",
+    ) as found:
+        midtrans.control.notify(f"{found.url}/v1/payments/midtrans")
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A phone whose pictures are sharp."""
+    context = browser.new_context(
+        viewport={"width": 360, "height": 640}, device_scale_factor=1.5, locale="id-ID", reduced_motion="reduce"
+    )
+    yield context.new_page()
+    context.close()
+
+
+def picture(page: Page, name: str) -> None:
+    folder = os.environ.get("FLASHSALE_PICTURES")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def begin_to_pay(site: Site, page: Page, *, language: str, method: str) -> Person:
+    person = Person(site, page, own_page_sale(), language=language)
+    called(person)
+    person.reserve()
+    person.sees("Reserved for you")
+    assert page.locator("[name=method]").evaluate_all("all => all.map(one => one.value)") == ["qris", "gopay", "va_bca"]
+    page.fill("#name", "Ani Lestari")
+    page.fill("#address", "Jl. Melati No. 7, RT 01/RW 02, Bandung")
+    page.fill("#buyer-phone", person.phone)
+    page.fill("#buyer-email", person.email)
+    page.locator(f"[name=method][value={method}]").check()
+    page.click("#pay button")
+    person.sees("Your order")
+    assert (person.barriers(), person.overflow()) == ([], 0)
+    assert (PaymentAttempt.objects.get().state, Reservation.objects.get().state) == ("waiting", "held")
+    return person
+
+
+def money_comes(person: Person, midtrans: Gateway, code: str) -> None:
+    """The page hears of it by itself."""
+    attempt = PaymentAttempt.objects.get()
+    assert midtrans.control.pay(code).accepted
+    expect(person.page.locator(".pill")).to_have_text(person.word("Confirmed"), timeout=SOON_MS)
+    assert (person.barriers(), person.overflow()) == ([], 0)
+    assert Reservation.objects.get().state == "confirmed"
+    assert midtrans.control.ledger() == {attempt.reference: Sums(attempt.amount, 0)}
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_the_page_shows_a_qr_code_and_then_that_the_money_has_come(
+    site: Site, page: Page, midtrans: Gateway, language: str
+) -> None:
+    person = begin_to_pay(site, page, language=language, method="qris")
+    expect(page.locator("svg.qr")).to_be_visible()
+    picture(page, f"paying-qris-{language}")
+    (code,) = midtrans.control.codes()
+    money_comes(person, midtrans, code.value)
+    expect(page.locator("svg.qr")).to_have_count(0)
+    picture(page, f"paid-{language}")
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_the_page_shows_the_number_of_a_virtual_account_which_can_be_copied(
+    site: Site, page: Page, midtrans: Gateway, language: str
+) -> None:
+    person = begin_to_pay(site, page, language=language, method="va_bca")
+    number = page.locator("code.account").inner_text()
+    assert page.locator("[data-copy]").get_attribute("data-copy") == number
+    picture(page, f"paying-va-{language}")
+    money_comes(person, midtrans, number)
