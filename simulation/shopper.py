@@ -274,6 +274,7 @@ class PageShopper(Shopper):
         path: str,
         body: dict[str, Any] | None = None,
         more: dict[str, str] | None = None,
+        *,
         method: str = "POST",
         note: dict[str, Any] | None = None,
     ) -> Answer:

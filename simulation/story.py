@@ -76,7 +76,7 @@ class Timing:
             lobby_s=4 + 7 * large,
             open_s=20 + 40 * large,
             claim_s=4 + round(2 * large),
-            hold_s=4 + round(5 * large),
+            hold_s=6 + round(4 * large),
             rate_per_s=max(5, round(20 * large)),
             delays=Delays(enter_s=2 + 6 * large, think_s=0.4 + large, pay_s=0.4 + 1.6 * large),
         )

@@ -55,8 +55,8 @@ def _money(ledger: dict[str, Sums], *, settled: bool) -> Check:
         gone = sum((refund.amount for refund in refunds if refund.state == RefundState.CONFIRMED), Decimal(0))
         if (sums.money_in, sums.money_out) != (order + back, gone):
             broken.append(
-                f"{attempt.reference}: {sums.money_in} in and {sums.money_out} out at the gateway; the order is {order}, "
-                f"refunds are {back}, of which {gone} are confirmed"
+                f"{attempt.reference}: {sums.money_in} in and {sums.money_out} out at the gateway; the order is "
+                f"{order}, refunds are {back}, of which {gone} are confirmed"
             )
         total.update(paid=bool(sums.money_in), came=sums.money_in, orders=order, back=int(back), out=sums.money_out)
     broken += [

@@ -17,6 +17,7 @@ from tests.browser.person import SOON_MS, Person, called, own_page_sale
 from tests.browser.site import Site
 
 pytestmark = pytest.mark.browser
+ONE_LINE_PX = 40
 MIDTRANS = "flashsale.providers.payments.midtrans.Midtrans"
 
 
@@ -25,6 +26,7 @@ def site(transactional_db: None, gate: object, midtrans: Gateway, tmp_path: Path
     """A server whose payments go to the simulated Midtrans; the shop offers three of its methods."""
     with serving(
         tmp_path,
+        DJANGO_SETTINGS_MODULE="config.settings",  # without the demo's links
         FLASHSALE_PAYMENT_PROVIDER=MIDTRANS,
         FLASHSALE_PAYMENT_KEYS=f"midtrans:{midtrans.key}",
         FLASHSALE_PAYMENT_HOSTS=f"midtrans:{midtrans.url}",
@@ -47,7 +49,9 @@ def page(browser: Browser) -> Iterator[Page]:
 def picture(page: Page, name: str) -> None:
     folder = os.environ.get("FLASHSALE_PICTURES")
     if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        end = page.locator("section.card").first.evaluate("card => card.getBoundingClientRect().bottom + scrollY")
+        size = {"x": 0.0, "y": 0.0, "width": 360.0, "height": end + 12}
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True, clip=size)  # type: ignore[arg-type]
 
 
 def begin_to_pay(site: Site, page: Page, *, language: str, method: str) -> Person:
@@ -97,6 +101,10 @@ def test_the_page_shows_the_number_of_a_virtual_account_which_can_be_copied(
 ) -> None:
     person = begin_to_pay(site, page, language=language, method="va_bca")
     number = page.locator("code.account").inner_text()
+    box = page.locator("code.account").bounding_box()
+    # In one line, so that people can compare it with what they type.
+    assert box is not None
+    assert box["height"] < ONE_LINE_PX
     assert page.locator("[data-copy]").get_attribute("data-copy") == number
     picture(page, f"paying-va-{language}")
     money_comes(person, midtrans, number)
