@@ -32,7 +32,7 @@ def _database_url() -> str:
 
 @contextmanager
 def serving(folder: Path, **settings: str) -> Iterator[Site]:
-    """A server process with all doors, on the PostgreSQL and the Redis of this test run; `settings` are further ones."""
+    """A server process with all doors, on the PostgreSQL and the Redis of this run; `settings` are further ones."""
     port = free_port()
     env = {
         "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": _database_url(),
