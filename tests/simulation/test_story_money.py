@@ -137,9 +137,13 @@ def test_a_gateway_lists_all_its_codes(midtrans: Any, xendit: Any) -> None:
     charge(midtrans, "fs-1")
     charge(midtrans, "fs-2")
     request(xendit, "fs-3")
+    request(xendit, "fs-4", channel="DANA")
     assert len(midtrans.control.codes()) == 2
     assert midtrans.control.codes() == [*midtrans.control.codes("fs-1"), *midtrans.control.codes("fs-2")]
-    assert xendit.control.codes() == xendit.control.codes("fs-3")
+    three, four = xendit.control.codes()
+    assert ([three], [four]) == (xendit.control.codes("fs-3"), xendit.control.codes("fs-4"))
+    # Xendit's pages are https. The product shows no others.
+    assert four.value == f"https://checkout.xendit.example/pay/{four.payment}"
 
 
 def test_the_accounts_of_the_story_are_those_that_its_settings_have() -> None:
