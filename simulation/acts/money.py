@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal
 
 from flashsale.models import PaymentAttempt, Refund
 from flashsale.rules.states import OPEN_ATTEMPTS, AttemptState, RefundState, ReservationState
@@ -51,14 +50,14 @@ def _money(ledger: dict[str, Sums], *, settled: bool) -> Check:
         sums = ledger.get(attempt.reference, Sums(0, 0))
         refunds = [refund for refund in attempt.refunds.all() if refund.state != RefundState.WITHDRAWN]
         order = attempt.amount if _buys(attempt) else 0
-        back = sum((refund.amount for refund in refunds), Decimal(0))
-        gone = sum((refund.amount for refund in refunds if refund.state == RefundState.CONFIRMED), Decimal(0))
+        back = sum(int(refund.amount) for refund in refunds)
+        gone = sum(int(refund.amount) for refund in refunds if refund.state == RefundState.CONFIRMED)
         if (sums.money_in, sums.money_out) != (order + back, gone):
             broken.append(
                 f"{attempt.reference}: {sums.money_in} in and {sums.money_out} out at the gateway; the order is "
                 f"{order}, refunds are {back}, of which {gone} are confirmed"
             )
-        total.update(paid=bool(sums.money_in), came=sums.money_in, orders=order, back=int(back), out=sums.money_out)
+        total.update(paid=bool(sums.money_in), came=sums.money_in, orders=order, back=back, out=sums.money_out)
     broken += [
         f"{reference}: {sums} at the gateway, not in the books"
         for reference, sums in ledger.items()

@@ -289,8 +289,8 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self._port}"
         self.control = GatewayControl(control)
         self._ready = f"http://127.0.0.1:{control}/clock"
-        ports = ["--port", str(self._port), "--control-port", str(control), "--retry-scale", str(retry_scale)]
-        command = [sys.executable, "-m", f"simulation.gateways.{name}", *ports]
+        options = ["--port", str(self._port), "--control-port", str(control), "--retry-scale", str(retry_scale)]
+        command = [sys.executable, "-m", f"simulation.gateways.{name}", *options]
         self._process = Process(name=name, command=command, log=log, cwd=ROOT)
 
     @property
