@@ -196,8 +196,6 @@ def prepare(
     campaign = poco.plan()
     for channel in campaign.channels.all():
         channel.payment_accounts = names_for(channel.code)
-        # We charge these buyers, so we write to them, too.
-        channel.order_letters = channel.code in ACCOUNTS
         channel.save()
     partners = campaign.channels.filter(kind="partner")
     story = Story(
