@@ -12,9 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from flashsale.models import PaymentAttempt, Reservation
 from simulation.gateways.client import Gateway, Sums
-from tests.browser.conftest import serving
 from tests.browser.person import SOON_MS, Person, called, own_page_sale
-from tests.browser.site import Site
+from tests.browser.site import Site, serving
 
 pytestmark = pytest.mark.browser
 ONE_LINE_PX = 40

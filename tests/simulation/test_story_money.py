@@ -1,6 +1,5 @@
 """The story compares the gateways' ledgers with the books: money that is in one of them only breaks its check."""
 
-import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +19,7 @@ from simulation.people import Kind, PeopleFactory
 from simulation.wallets import LATE_PAYMENT, Wallets, WrongCode
 from tests.faults.steps import buy, called, the_payment
 from tests.gateways import charge, request
+from tests.loop import in_a_loop
 
 QR = "00020101021226"
 PERSON = PeopleFactory(seed=1).person(Kind.HONEST, "mi.com")
@@ -102,7 +102,7 @@ def test_a_buyer_scans_copies_or_opens_what_the_page_shows_and_notices_a_foreign
     app = wallets(Control())
 
     def read(page: str) -> str | None:
-        return asyncio.run(app.read_page(PERSON, page))
+        return in_a_loop(app.read_page(PERSON, page))
 
     assert read(f"<h1>Pay</h1>{qr_svg(QR)}") == QR
     assert read('<svg class="logo"></svg><code class="account">12345</code>') == "12345"
@@ -119,7 +119,7 @@ def test_one_payment_of_a_story_comes_after_its_hold_and_what_the_bank_refuses_i
     monkeypatch.setattr("simulation.wallets.LATE_BY_S", 0.0)
     control = Control()
     app = wallets(control)
-    accepted = [asyncio.run(app.pay(PERSON, code, method="qris", deadline_ms=-10_000)) for code in (QR, QR, "closed")]
+    accepted = [in_a_loop(app.pay(PERSON, code, method="qris", deadline_ms=-10_000)) for code in (QR, QR, "closed")]
     assert (accepted, control.paid) == ([True, True, False], [(QR, False), (QR, True), ("closed", False)])
     assert (app.paid, app.paid_late, LATE_PAYMENT) == ({"qris": 2}, 1, 2)
 
