@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from django.core.management import call_command
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
-from pytest_django import DjangoDbBlocker
 
 from tests.browser.site import FLAGS, Site, serving
 
@@ -21,14 +19,6 @@ def site(transactional_db: None, gate: object, tmp_path: Path) -> Iterator[Site]
     """A server for one test, with an empty PostgreSQL and an empty Redis."""
     with serving(tmp_path) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """A database that the tests of a file share with a server: writes are committed, and erased at the end."""
-    with django_db_blocker.unblock():
-        yield
-        call_command("flush", verbosity=0, interactive=False)
 
 
 @pytest.fixture(scope="module")

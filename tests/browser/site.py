@@ -1,16 +1,14 @@
-"""The server that a browser test starts and talks to, the sizes of its pages, and how Chromium is started."""
+"""The server that a browser test talks to, the sizes of its pages, and how Chromium is started."""
 
 import gzip
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
-
-from django.db import connection
 
 from simulation.outbox_page import Mail, newest_mails
 from simulation.processes import Process, free_port, wait_http
+from tests import servers
 
 FLAGS = [
     "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -39,21 +37,12 @@ def weight(body: bytes) -> int:
     return len(gzip.compress(body, 9))
 
 
-def _database_url() -> str:
-    """The address of the database that the tests themselves use."""
-    at = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{at['NAME']}"
-    user = f"{at['USER']}:{quote(at['PASSWORD'])}@" if at["USER"] else ""
-    return f"postgres://{user}{at['HOST'] or 'localhost'}:{at['PORT']}/{at['NAME']}"
-
-
 @contextmanager
 def serving(folder: Path, **settings: str) -> Iterator[Site]:
     """A server process with all doors, on the PostgreSQL and the Redis of this run; `settings` are further ones."""
     port = free_port()
     env = {
-        "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": _database_url(),
+        "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": servers.books_url(),
         "EMAIL_URL": f"filemail:///{folder / 'outbox'}", **settings,
     }  # fmt: skip
     command = [
