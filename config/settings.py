@@ -306,6 +306,10 @@ FLASHSALE_PAYMENT_KEYS = accounts.values_by_account(
 FLASHSALE_PAYMENT_HOSTS = accounts.value_by_account(
     "FLASHSALE_PAYMENT_HOSTS", env.str("FLASHSALE_PAYMENT_HOSTS", default=""), str
 )
+# The methods that an account offers, "account:method". All of them for an account that is not named.
+FLASHSALE_PAYMENT_METHODS = accounts.values_by_account(
+    "FLASHSALE_PAYMENT_METHODS", env.str("FLASHSALE_PAYMENT_METHODS", default="")
+)
 # How many payments a second an account begins, "account:number".
 FLASHSALE_PAYMENT_PACES = accounts.value_by_account(
     "FLASHSALE_PAYMENT_PACES", env.str("FLASHSALE_PAYMENT_PACES", default=""), accounts.pace
