@@ -87,12 +87,11 @@ class LineSerializer(serializers.Serializer[Any]):
     listed_only = serializers.BooleanField(help_text="Only people on its list may enter.")
     carries = serializers.CharField(
         source="carries.code",
-        default=None,
         allow_null=True,
         help_text="The line of an earlier sale whose order it carries over.",
     )
     successor = serializers.CharField(
-        source="successor.code", default=None, allow_null=True, help_text="The line that gets the unclaimed units."
+        source="successor.code", allow_null=True, help_text="The line that gets the unclaimed units."
     )
     rolls_over_at = serializers.DateTimeField(allow_null=True)
     returned = PlanSerializer(
@@ -196,12 +195,10 @@ class InstructionsSerializer(serializers.Serializer[Any]):
     expires_at = serializers.CharField(help_text="When the provider stops taking the money; empty: with the hold.")
     bank = serializers.CharField()
     number = serializers.CharField()
-    biller = serializers.CharField(
-        default="", help_text="The code of the company, if `number` is the number of a bill."
-    )
+    biller = serializers.CharField(help_text="The code of the company, if `number` is the number of a bill.")
     qr = serializers.CharField(help_text="The text of the QR code.")
     url = serializers.CharField()
-    deeplink = serializers.CharField(default="", help_text="Opens the buyer's app on their phone.")
+    deeplink = serializers.CharField(help_text="Opens the buyer's app on their phone.")
 
 
 class RefundSerializer(serializers.Serializer[Any]):
@@ -289,9 +286,9 @@ class ReservationSerializer(serializers.Serializer[Any]):
     ended_at = serializers.DateTimeField(allow_null=True)
     do_not_ship = serializers.BooleanField()
     review = serializers.SerializerMethodField()
-    payment = PaymentSerializer(allow_null=True, default=None)
-    cancellation = CancellationSerializer(allow_null=True, default=None)
-    appeal = AppealSerializer(allow_null=True, default=None, source="case.appeal")
+    payment = PaymentSerializer(allow_null=True)
+    cancellation = CancellationSerializer(allow_null=True)
+    appeal = AppealSerializer(allow_null=True, source="case.appeal")
 
     @extend_schema_field(OpenApiTypes.DATETIME)
     def get_deadline_at(self, reservation: Reservation) -> str:
