@@ -67,6 +67,8 @@ class World:
             data=self.fill(request["body"]["raw"]).encode() if "body" in request else None,
         )  # fmt: skip
         assert reply.status_code < 300, (name, reply.text)
+        described = OPERATIONS[name]["responses"][str(reply.status_code)]["headers"].keys()
+        assert [one for one in described if one not in reply.headers] in ([], ["Idempotency-Replayed"]), name
         self.answers[name] = reply.status_code, reply.json()
         for variable, path in STORED.get(name, {}).items():
             found = reply.json()

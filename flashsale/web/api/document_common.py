@@ -110,6 +110,10 @@ PARAMETERS = {
 }
 
 
+# These have a limit on requests at once, and none on requests in a minute.
+AT_ONCE = {"confirmReservation"}
+
+
 def describe(operation: dict[str, Any]) -> None:
     """Adds a summary, the security, the refusals and the headers that an operation has by its kind."""
     if "summary" not in operation:
@@ -121,11 +125,13 @@ def describe(operation: dict[str, Any]) -> None:
     headers = ["X-Request-Id"]
     if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
         headers.append("Idempotency-Replayed")
-    if "line" not in operation["tags"]:
+    if "line" not in operation["tags"] and operation["operationId"] not in AT_ONCE:
         headers += ["RateLimit", "RateLimit-Policy"]
     for response in responses.values():
         response["description"] = response["description"] or operation["summary"]
         response["headers"] = header_refs(*headers) | response.get("headers", {})
+    if "202" in responses:
+        responses["202"]["headers"] |= header_refs("Retry-After")
     for status, (name, _) in REFUSALS.items():
         if status != "401" or any(security):
             responses[status] = {"$ref": f"#/components/responses/{name}"}
