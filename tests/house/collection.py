@@ -17,7 +17,6 @@ WALK = [
 ]  # fmt: skip
 # By operation: the variable, and where the answer has its value.
 STORED = {
-    "listSales": {"sale": "results[0].code"},
     "readSale": {"line": "lines[0].code", "sku": "offers[0].sku"},
     "enter": {"place": "place"},
     "reserve": {"reservation": "reservation", "amount": "amount"},
@@ -43,8 +42,8 @@ def collection(document: dict[str, Any]) -> str:
     whole = {
         "info": {
             "name": "flashsale",
-            "description": "Set `url` and `key`, then send the requests from the top. `look` says when the place is "
-            "called. `make reference` writes this file.",
+            "description": "Set `url`, `key` and `sale` (listSales shows them), then send the requests from the top. "
+            "`look` says when the place is called. `make reference` writes this file.",
             "schema": POSTMAN,
         },
         "auth": {"type": "bearer", "bearer": [{"key": "token", "value": "{{key}}", "type": "string"}]},

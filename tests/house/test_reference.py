@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,23 @@ def test_only_refusals_that_may_be_sent_again_at_once_have_a_status_that_says_so
     assert {code for code in problems.REFUSALS if problems.status_of(code) in {408, 429, 500, 503}} == again
 
 
+# Members of answers that are there in some answers only. Of all others, a client may rely on them.
+MAY_BE_MISSING = {
+    "Problem": {"retry_after_s", "errors"},
+    "EnteredItem": {"answer", "problem"},
+    "LookedItem": {"answer", "problem"},
+}
+
+
+def objects(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for nested in part:
+            yield from objects(nested)
+
+
 def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation for path in document["paths"].values() for operation in path.values()]
 
@@ -58,6 +76,37 @@ class TestTheDocument:
     def test_describes_the_tags_that_its_operations_use_and_no_others(self, document: dict[str, Any]) -> None:
         named = {tag["name"] for tag in document["tags"] if tag["description"]}
         assert {tag for operation in operations(document) for tag in operation["tags"]} == named
+
+    def test_describes_every_parameter(self, document: dict[str, Any]) -> None:
+        without = [
+            (operation["operationId"], parameter["name"])
+            for operation in operations(document)
+            for parameter in operation.get("parameters", ())
+            if not parameter["description"]
+        ]
+        assert without == []
+
+    def test_says_how_large_whole_numbers_may_be(self, document: dict[str, Any]) -> None:
+        for part in objects(document):
+            if part.get("type") == "integer" and "const" not in part:
+                assert part["format"] in {"int32", "int64"}, part
+
+    def test_admits_new_values_in_answers_and_none_in_requests(self, document: dict[str, Any]) -> None:
+        schemas = document["components"]["schemas"]
+        enums = {name for name, schema in schemas.items() if "enum" in schema}
+        for name, schema in schemas.items():
+            for member in schema.get("properties", {}).values():
+                known = member.get("$ref", "").rpartition("/")[2]
+                assert known not in enums or schema.get("additionalProperties") is False, (name, member)
+                assert "enum" not in member or schema.get("additionalProperties") is False, (name, member)
+
+    def test_says_which_members_of_an_answer_may_be_missing(self, document: dict[str, Any]) -> None:
+        missing = {
+            name: set(schema["properties"]) - set(schema["required"])
+            for name, schema in document["components"]["schemas"].items()
+            if "properties" in schema and schema.get("additionalProperties") is not False
+        }
+        assert {name: members for name, members in missing.items() if members} == MAY_BE_MISSING
 
     def test_lists_every_code_of_a_refusal(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]

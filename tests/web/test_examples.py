@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -62,10 +63,11 @@ class World:
         headers = {one["key"]: self.fill(one["value"]) for one in request["header"]} | {"Accept-Language": "en"}
         if "auth" not in request:
             headers["Authorization"] = f"Bearer {self.partner.key}"
-        reply = requests.request(
-            request["method"], self.fill(request["url"]["raw"]), headers=headers, timeout=30,
-            data=self.fill(request["body"]["raw"]).encode() if "body" in request else None,
-        )  # fmt: skip
+        body = self.fill(request["body"]["raw"]).encode() if "body" in request else None
+        send = partial(requests.request, request["method"], self.fill(request["url"]["raw"]), data=body, timeout=30)
+        refused = send(headers=headers | {"Accept": "text/html"})
+        assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable"), name
+        reply = send(headers=headers)
         assert reply.status_code < 300, (name, reply.text)
         described = OPERATIONS[name]["responses"][str(reply.status_code)]["headers"].keys()
         assert [one for one in described if one not in reply.headers] in ([], ["Idempotency-Replayed"]), name
@@ -117,7 +119,7 @@ def world(transactional_db: None, gate: redis.Redis, tmp_path: Any) -> Iterator[
     lazada = Partner(key_of(sale.campaign, "lazada"), sale, "lazada")
     with serving(tmp_path) as site:
         yield World(
-            site.url, lazada, VARIABLES | {"url": site.url, "key": lazada.key},
+            site.url, lazada, VARIABLES | {"url": site.url, "key": lazada.key, "sale": sale.code},
             [lazada.enter(f"person-{n}") for n in range(4)],
         )  # fmt: skip
 

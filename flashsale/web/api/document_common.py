@@ -70,6 +70,10 @@ REFUSALS: dict[str, tuple[str, dict[str, Any]]] = {
         "Refused",
         _refusal(Outcome.PLACE_SPENT, "A refusal (RFC 9457): `code` says which one, /problems/ lists them all."),
     ),
+    "406": (
+        "NotAcceptable",
+        _refusal(problems.Fault.NOT_ACCEPTABLE, "The Accept header admits no JSON. Nothing has happened."),
+    ),
     "429": (
         "RateLimited",
         _refusal(
