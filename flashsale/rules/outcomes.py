@@ -63,6 +63,8 @@ class Outcome(StrEnum):
     WRONG_PRICE = "wrong_price"
     WRONG_IDENTITY = "wrong_identity"
     PAYMENT_DECLINED = "payment_declined"
+    # The shop has removed the account of the payment under way, so no provider can be asked about it.
+    PAYMENT_STUCK = "payment_stuck"
     # The request was accepted.
     ENTERED = "entered"
     LOOKED = "looked"

@@ -50,7 +50,7 @@ _KINDS: dict[Advice, tuple[ProblemCode, ...]] = {
     Advice.ASK_AGAIN: (Outcome.UNKNOWN, Fault.INTERNAL),
     Advice.LATER: (
         Outcome.NOT_OPEN, Outcome.NOT_CALLED, Outcome.LINE_FULL, Outcome.LIMIT_REACHED, Outcome.SOLD_OUT,
-        Outcome.PLACE_ELSEWHERE, Outcome.NO_MORE_TIME, Outcome.NOT_ELIGIBLE,
+        Outcome.PLACE_ELSEWHERE, Outcome.NO_MORE_TIME, Outcome.NOT_ELIGIBLE, Outcome.PAYMENT_STUCK,
     ),
     Advice.CHOOSE: (Outcome.OFFER_GONE,),
     Advice.PAY_AGAIN: (Outcome.PAYMENT_DECLINED,),

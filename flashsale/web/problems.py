@@ -92,6 +92,12 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
             "The payment was declined. The unit stays reserved until the time to pay is over; try another way."
         ),
     ),
+    Outcome.PAYMENT_STUCK: (
+        409,
+        gettext_noop(
+            "The shop cannot ask about your payment at the moment. Do not pay again; what you have paid is not lost."
+        ),
+    ),
     Fault.NO_COOKIE: (
         403,
         gettext_noop("Your browser did not send our cookie. Allow cookies for this site, then reload the page."),
