@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('flashsale', '0029_bank_accounts'),
+        ('flashsale', '0031_bounces_and_fingerprints'),
     ]
 
     operations = [

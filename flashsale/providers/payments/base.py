@@ -114,6 +114,10 @@ class Standing(NamedTuple):
     `fee` is what the provider keeps or added, where it says so. Both are in whole units of the currency, with
     fractions. `parts` are the provider's ids of the payments that `paid` is the sum of. A provider that shows only the
     newest payment of a reference names them, and gets them back in `Attempt.parts`.
+
+    `fingerprint` names the card or wallet that paid, the same in each payment with it; "" where the provider names
+    none, as for QRIS and virtual accounts. Only a digest of it is stored. `bank_digits` are the first digits of a card
+    of which only these and the last four are known: strangers with cards of one bank may have all of them in common.
     """
 
     state: StandingState
@@ -124,6 +128,8 @@ class Standing(NamedTuple):
     instructions: Instructions | None = None
     paid_at: datetime | None = None
     parts: Sequence[str] = ()
+    fingerprint: str = ""
+    bank_digits: str = ""
 
 
 class RefundRequest(NamedTuple):

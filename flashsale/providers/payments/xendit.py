@@ -21,6 +21,8 @@ Answers to the questions of CONTRIBUTING.md, from Xendit's public documents. No 
 - *Refunds* are asynchronous: PENDING, then SUCCEEDED or FAILED. Virtual accounts have none, QRIS 7 days (only for some
   of the buyers' apps), DANA and LinkAja 30 days, ShopeePay 365 days, AstraPay none.
 - *Amounts* are numbers in rupiah, sometimes texts. Times are in UTC.
+- *Fingerprints:* `payment_details.payer_account_number` of a wallet, where the wallet tells it. Cards have one, too
+  (`card_details.fingerprint`), but no card is offered here.
 - *Pace:* 600 calls a minute for each endpoint of a live account, 60 in test mode.
 
 OVO is left out, because Xendit asks for the buyer's phone number there. Its users pay QRIS.
@@ -171,6 +173,7 @@ class Xendit:
                 currencies.pop() if len(currencies) == 1 else NO_CURRENCY,
                 paid_at=max((money.at for money in paid.values() if money.at), default=None),
                 parts=tuple(paid),
+                fingerprint=next(reversed(paid.values())).fingerprint,
             )
         if newest := found.get(request.payment):
             state = newest.state or state
