@@ -246,7 +246,7 @@ class Storm:
                 assert reply.status_code == 200, (reply.status_code, hook)
         for charge in DemoCharge.objects.all():
             if self.chance.random() < 0.3:
-                body, headers = payments.DemoProvider().signed_callback(reference=charge.reference)
+                body, headers = payments.DemoProvider().signed_notification(reference=charge.reference)
                 inbox.store(account="demo", references=[charge.reference], body=body, headers=headers)
 
     def work(self) -> None:

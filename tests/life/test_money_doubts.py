@@ -52,7 +52,7 @@ def refunds_stand(monkeypatch: pytest.MonkeyPatch, states: Mapping[str, str]) ->
 
 def hinted() -> None:
     reference = the_payment().reference
-    body, headers = payments.DemoProvider().signed_callback(reference=reference)
+    body, headers = payments.DemoProvider().signed_notification(reference=reference)
     inbox.store(account="demo", references=[reference], body=body, headers=headers)
     inbox.read_inbox()
 
