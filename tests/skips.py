@@ -16,6 +16,10 @@ from typing import Any
 COMMANDS = {
     "no Chromium": "sudo apt-get install chromium      (or: export CHROMIUM=/path/to/chromium)",
     "no nginx": "sudo apt-get install nginx-light",
+    "no Java": "sudo apt-get install default-jdk-headless",
+    "no Node.js": "sudo apt-get install nodejs",
+    "no PHP": "sudo apt-get install php-cli",
+    "no openssl": "sudo apt-get install openssl",
     "no network": "connect this machine to a Python package index, then run the tests again",
     "SQLite": "unset FLASHSALE_TEST_DB      (the tests then use PostgreSQL)",
     "not Linux": "run the tests on Linux",
