@@ -47,6 +47,7 @@ class Caller:
             "cancel": {"reason": "buyer_request"},
             "release": {},
             "refund": {"refund": "fr-1", "reference": "mine"},
+            "rotate": {"grace_s": 60},
             "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
         }
 
@@ -261,6 +262,6 @@ def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
 def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
-    names |= {"EnterBundle", "LookBundle"}
+    names |= {"EnterBundle", "LookBundle", "Rotate"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False
