@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 INDEX = "/admin/"
 NO_NETWORK = (
-    "203.0.113: not a list of at most 20 networks. Write addresses such as 203.0.113.7 or 203.0.113.0/24 or 2001:db8::/32 "
-    "between commas."
+    "203.0.113: not a list of at most 20 networks. Write addresses such as 203.0.113.7 or 203.0.113.0/24 or "
+    "2001:db8::/32 between commas."
 )
 
 
