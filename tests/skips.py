@@ -20,6 +20,8 @@ COMMANDS = {
     "no Node.js": "sudo apt-get install nodejs",
     "no PHP": "sudo apt-get install php-cli",
     "no openssl": "sudo apt-get install openssl",
+    "no Redocly": "npm install --global @redocly/cli",
+    "no Spectral": "npm install --global @stoplight/spectral-cli",
     "no network": "connect this machine to a Python package index, then run the tests again",
     "SQLite": "unset FLASHSALE_TEST_DB      (the tests then use PostgreSQL)",
     "not Linux": "run the tests on Linux",

@@ -4,6 +4,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, Any, cast
 
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.translation import override
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotFound
@@ -53,7 +56,7 @@ class BearerKeyInDocument(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002 - the framework's signature
         """The OpenAPI security scheme."""
-        return {"type": "http", "scheme": "bearer", "description": "A channel's key: fs_live_…"}
+        return {"type": "http", "scheme": "bearer", "description": "A channel's key: fs_live_… Its requests may be signed, too: docs/signing.md."}
 
 
 class Throttle(BaseThrottle):
@@ -134,6 +137,11 @@ class PartnerView(APIView):
     query: type[StrictSerializer] = NoFields
     values: dict[str, Any]
     parameters: dict[str, Any]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answers in English, because texts for developers have one language. Titles follow Accept-Language."""
+        with override("en"):
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Checks the signature, then reads the query parameters and the body; raises ValidationError."""

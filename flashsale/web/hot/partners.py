@@ -58,11 +58,11 @@ class Partner:
     is_authenticated: ClassVar[bool] = True
 
     def allow(self, scope: KeyScope, address: str) -> None:
-        """Refuses OUT_OF_SCOPE for a call that the key may not make, WRONG_NETWORK for a call from elsewhere."""
-        if scope not in self.scopes:
-            raise Refused(Outcome.OUT_OF_SCOPE, f"This call needs the scope {scope}. The shop can give it to the key.")
+        """Refuses WRONG_NETWORK for a call from elsewhere, OUT_OF_SCOPE for a call that the key may not make."""
         if self.networks and not is_within(address, self.networks):
             raise Refused(Outcome.WRONG_NETWORK, f"This request came from {address}, which is not in the key's list.")
+        if scope not in self.scopes:
+            raise Refused(Outcome.OUT_OF_SCOPE, f"This call needs the scope {scope}. The shop can give it to the key.")
 
     def own_quota(self, quota_class: QuotaClass) -> int | None:
         """The channel's own quota of this class, in calls a minute; None if it has the default."""
