@@ -163,5 +163,5 @@ def test_the_first_page_shows_quotas_that_are_nearly_used_up(
         raise GateDown("gone")
 
     monkeypatch.setattr(dashboard, "alarms", down)
-    page = alice.get(INDEX)
-    assert (page.status_code, "Quotas nearly used up" in page.content.decode()) == (200, False)
+    answer = alice.get(INDEX)
+    assert (answer.status_code, "Quotas nearly used up" in answer.content.decode()) == (200, False)

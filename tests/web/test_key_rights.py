@@ -58,7 +58,7 @@ def give(lazada: Partner) -> Callable[..., PartnerKey]:
 
 def codes(lazada: Partner, method: str, path: str, body: object) -> set[str]:
     """The codes that the hot door and Django answer; "" if the call was not refused."""
-    headers = {"authorization": f"Bearer {lazada.key}", "idempotency_key": "k1"}
+    headers: dict[str, Any] = {"authorization": f"Bearer {lazada.key}", "idempotency_key": "k1"}
     hot = send_request(method, path, body, **headers).json.get("code", "")
     sent = {"authorization": headers["authorization"], "idempotency-key": "k1"}
     client = Client(headers=sent)
@@ -155,7 +155,7 @@ def test_the_last_use_is_written_at_most_once_a_minute(
     moments = (timedelta(0), timedelta(seconds=59), timedelta(seconds=61))
     for passed, stored in zip(moments, (timedelta(0), timedelta(0), timedelta(seconds=61)), strict=True):
         lazada.post("enter", {})
-        monkeypatch.setattr(key_use.timezone, "now", lambda passed=passed: used + passed)
+        monkeypatch.setattr(timezone, "now", lambda passed=passed: used + passed)
         key_use.store_now()
         assert PartnerKey.objects.get().last_used_at == used + stored
     with django_assert_num_queries(0):

@@ -41,7 +41,8 @@ def line_path(sale: Sale, verb: str) -> str:
 
 
 def post(partner: Partner, path: str, body: object, headers: dict[str, str]) -> Reply:
-    return send_request("POST", path, body, authorization=f"Bearer {partner.key}", **headers)
+    sent: dict[str, Any] = {"authorization": f"Bearer {partner.key}"} | headers
+    return send_request("POST", path, body, **sent)
 
 
 def entered(sale: Sale, gate: redis.Redis) -> int:

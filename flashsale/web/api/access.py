@@ -56,7 +56,11 @@ class BearerKeyInDocument(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002 - the framework's signature
         """The OpenAPI security scheme."""
-        return {"type": "http", "scheme": "bearer", "description": "A channel's key: fs_live_… Its requests may be signed, too: docs/signing.md."}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A channel's key: fs_live_… Its requests may be signed, too: docs/signing.md.",
+        }
 
 
 class Throttle(BaseThrottle):
