@@ -77,7 +77,7 @@ def test_rights_that_are_taken_away_work_for_five_seconds_at_most(key: str, late
     Channel.objects.update(signatures_required=True, quotas="read:5")
     later(5.1)
     partner = partners.partner_of(f"Bearer {key}")
-    assert (partner.scopes, partner.networks) == ({KeyScope.READ}, networks_in("203.0.113.7"))
+    assert (partner.scopes, partner.networks) == (frozenset({KeyScope.READ}), networks_in("203.0.113.7"))
     assert (partner.signatures_required, partner.quota(QuotaClass.READ), partner.quota(QuotaClass.PAY)) == (
         True, 5, DEFAULTS[QuotaClass.PAY],
     )  # fmt: skip

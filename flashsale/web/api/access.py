@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import IO, Any, cast
 
 from django.http import HttpRequest
@@ -161,7 +162,7 @@ class PartnerView(APIView):
         super().check_permissions(request)
         if request.auth:
             default = KeyScope.READ if request.method in SAFE_METHODS else KeyScope.MANAGE
-            self.partner.allow(self.scope or default, address_of(request))
+            self.partner.allow(self.scope or default, partial(address_of, request))
 
     def _check_signature(self, request: Request) -> None:
         signature = request.headers.get(SIGNATURE, "")

@@ -106,9 +106,8 @@ class HotRequest:
     @property
     def address(self) -> str:
         """The client's IPv4 address, or its IPv6 /64 network, because an IPv6 client can use any address in it."""
-        return client_network(self.client_ip)
+        return client_network(self.client_ip())
 
-    @property
     def client_ip(self) -> str:
         """The client's whole address."""
         peer = self._peer[0] if self._peer else ""

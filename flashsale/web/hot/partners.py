@@ -11,7 +11,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -57,10 +57,13 @@ class Partner:
     quotas: tuple[tuple[QuotaClass, int], ...] = ()
     is_authenticated: ClassVar[bool] = True
 
-    def allow(self, scope: KeyScope, address: str) -> None:
-        """Refuses WRONG_NETWORK for a call from elsewhere, OUT_OF_SCOPE for a call that the key may not make."""
-        if self.networks and not is_within(address, self.networks):
-            raise Refused(Outcome.WRONG_NETWORK, f"This request came from {address}, which is not in the key's list.")
+    def allow(self, scope: KeyScope, address: Callable[[], str]) -> None:
+        """Refuses WRONG_NETWORK for a call from elsewhere, OUT_OF_SCOPE for a call that the key may not make.
+
+        `address` gives the client's address. Most keys work from anywhere, so it is rarely asked.
+        """
+        if self.networks and not is_within(found := address(), self.networks):
+            raise Refused(Outcome.WRONG_NETWORK, f"This request came from {found}, which is not in the key's list.")
         if scope not in self.scopes:
             raise Refused(Outcome.OUT_OF_SCOPE, f"This call needs the scope {scope}. The shop can give it to the key.")
 
