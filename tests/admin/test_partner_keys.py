@@ -28,7 +28,7 @@ NO_NETWORK = (
 
 
 @pytest.fixture
-def channel(db: None) -> Channel:
+def channel() -> Channel:
     return poco_campaign(time_zone="Asia/Jayapura").channels.get(code="lazada")
 
 

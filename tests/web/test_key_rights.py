@@ -267,7 +267,7 @@ def test_where_signatures_are_required_a_rotation_needs_one(lazada: Partner) -> 
 
 
 @pytest.fixture
-def poco(db: None) -> Campaign:
+def poco() -> Campaign:
     return poco_campaign()
 
 
