@@ -82,7 +82,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(shared_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as eraser:
         eraser.flushall()
     sale = lobby_sale(

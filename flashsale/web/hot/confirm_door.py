@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 from django.db import Error
+from django.utils.translation import override
 from rest_framework.exceptions import ValidationError
 
 from flashsale.gate.client import GateDown
@@ -115,7 +116,8 @@ async def _confirm_for(partner: partners.Partner, request: HotRequest, reservati
     if must_check(partner, signature=request.header(SIGNATURE_HEADER), writes=True):
         await check_request(partner, request.signed)
     try:
-        values = dict(_form.run_validation(body))
+        with override("en"):  # as the REST view does: texts for developers have one language
+            values = dict(_form.run_validation(body))
     except ValidationError as error:
         code, detail, errors = validation_problem(error)
         return problem_response(request, code, detail, errors=errors)
