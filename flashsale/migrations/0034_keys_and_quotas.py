@@ -12,7 +12,7 @@ import flashsale.models.partner_key
 class Migration(migrations.Migration):
     """Adds only, with defaults in the database, so processes of the release before go on during the change."""
 
-    dependencies: ClassVar = [("flashsale", "0029_bank_accounts")]
+    dependencies: ClassVar = [("flashsale", "0031_bounces_and_fingerprints")]
     operations: ClassVar = [
         migrations.AddField(
             model_name='channel',

@@ -6,7 +6,17 @@ Views that only read need no form of ours, so other methods get 405 there and no
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from flashsale.web.api import catalogue, code_reports, document, events, fairness_report, keys, payments, reservations
+from flashsale.web.api import (
+    catalogue,
+    code_reports,
+    document,
+    events,
+    fairness_report,
+    keys,
+    letter_reports,
+    payments,
+    reservations,
+)
 from flashsale.web.api.access import UnknownPath
 
 urlpatterns = [
@@ -30,10 +40,12 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/refund", reservations.RefundReservation.as_view()),
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
     path("v1/events", events.EventList.as_view()),
-    path("v1/payments/demo", payments.DemoPaymentCallback.as_view(), name="demo-call-back"),
+    path("v1/payments/demo", payments.DemoPaymentNotification.as_view(), name="demo-notification"),
     path("v1/payments/<str:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
     path("v1/codes/whatsapp", code_reports.WhatsAppReports.as_view()),
     path("v1/codes/twilio", code_reports.TwilioReports.as_view()),
+    # The path is that of django-anymail.
+    path("anymail/<str:service>/tracking/", letter_reports.receive, name="letter-reports"),
     path("llms.txt", csrf_exempt(document.llms)),
     path("problems/<str:code>", csrf_exempt(document.problem_page)),
     re_path(r"^v[0-9]+(?:/|$)", UnknownPath.as_view()),
