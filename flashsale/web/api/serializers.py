@@ -11,6 +11,7 @@ from flashsale.life.confirm import Buyer, PaymentChoice
 from flashsale.models import Allocation, Reservation, Sale
 from flashsale.models.sale import moment, ms
 from flashsale.providers.payments import METHODS, PartnerProvider
+from flashsale.rules.attached import REFERENCE_CHARS_MAX
 from flashsale.rules.identity import VALUE_CHARS_MAX, Axis
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import (
@@ -25,7 +26,7 @@ from flashsale.rules.states import (
     ReservationState,
 )
 from flashsale.web.api.reservation_document import reservation_document
-from flashsale.web.api.strict import PageSerializer, StrictSerializer
+from flashsale.web.api.strict import Digits, PageSerializer, StrictSerializer
 
 CHARS_MAX = 200
 ADDRESS_CHARS_MAX = 512
@@ -256,7 +257,7 @@ RESERVATION_COLUMNS = (
     "sale__code", "sale__paused_ms", "sale__campaign__currency", "allocation__code", "channel__code", "state",
     "index", "number", "quantity", "amount", "made_at", "deadline_ms", "confirmed_at", "ended_at",
     "cancellation__reason", "cancellation__at", "cancellation__appeal_until", "case__state", "case__appeal__state",
-    "case__appeal__remedy", "case__appeal__received_at", "case__appeal__decided_at",
+    "case__appeal__remedy", "case__appeal__received_at", "case__appeal__decided_at", "partner_reference", "metadata",
 )  # fmt: skip
 
 
@@ -291,6 +292,14 @@ class ReservationSerializer(serializers.Serializer[Any]):
     payment = PaymentSerializer(allow_null=True, default=None)
     cancellation = CancellationSerializer(allow_null=True, default=None)
     appeal = AppealSerializer(allow_null=True, default=None, source="case.appeal")
+    partner_reference = serializers.CharField(allow_null=True, help_text="Yours, as you sent it with `reserve`.")
+    now = serializers.DateTimeField(required=False, help_text="When it was read. Only in the answer to a GET.")
+    metadata = serializers.SerializerMethodField(help_text="Yours, as you sent it with `reserve`; else empty.")
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_metadata(self, reservation: Reservation) -> dict[str, str]:
+        """What the partner attached to the reservation."""
+        return reservation.metadata or {}
 
     @extend_schema_field(OpenApiTypes.DATETIME)
     def get_deadline_at(self, reservation: Reservation) -> str:
@@ -309,11 +318,26 @@ class FiltersSerializer(PageSerializer):
     """Query parameters that select reservations, and the page."""
 
     sale = serializers.CharField(source="sale__code", required=False, help_text="The code of a sale.")
+    line = serializers.CharField(source="allocation__code", required=False, help_text="The code of a line.")
+    index = Digits(required=False, min_value=1, help_text="The index of a place. Send its `sale` and `line`, too.")
     state = serializers.ChoiceField(STATES, required=False)
+    partner_reference = serializers.CharField(
+        required=False, max_length=REFERENCE_CHARS_MAX, help_text="Yours. Several reservations may have it."
+    )
+    updated_after = serializers.DateTimeField(
+        required=False,
+        help_text="Reservations with an event since this time, at most 30 days ago. Some may be up to a minute older.",
+    )
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The parameters. Raises ValidationError for an index without its sale and line, because it names no place."""
+        if "index" in data and not {"sale__code", "allocation__code"} <= data.keys():
+            raise serializers.ValidationError({"index": "An index counts in one line: send its sale and line, too."})
+        return data
 
 
 # Of these parameters, those that select rows, by their name in PostgreSQL.
-FILTERS = ("sale__code", "state")
+FILTERS = ("sale__code", "allocation__code", "index", "state", "partner_reference")
 
 
 class ContactSerializer(StrictSerializer):

@@ -12,6 +12,7 @@ from functools import lru_cache
 from http.cookies import CookieError
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 import orjson
 from django.conf import settings
@@ -337,10 +338,11 @@ def problem_response(
     retry_after_s: int | None = None,
     *headers: Header,
     errors: list[dict[str, str]] | None = None,
+    reservation: UUID | None = None,
 ) -> HotResponse:
     """A problem document in the caller's language, with Retry-After and WWW-Authenticate where they belong.
 
-    `errors` names the invalid fields.
+    `errors` names the invalid fields, `reservation` a reservation of the caller.
     """
     document = problems.problem(
         code,
@@ -348,6 +350,7 @@ def problem_response(
         request_id=request.request_id,
         detail=detail,
         retry_after_s=retry_after_s,
+        reservation=reservation,
     )
     if errors:
         document["errors"] = errors
