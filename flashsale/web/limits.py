@@ -78,6 +78,8 @@ CODE_GUESSES = Limit("code guesses", 5, HOUR)  # for each challenge; its 10 minu
 LETTERS = Limit("letters", 30, MINUTE)
 API_PARTNER = Limit("api partner", 6000, MINUTE)  # reads
 API_PARTNER_WRITES = Limit("api partner writes", 60_000, MINUTE)  # a thousand orders a second
+# Low, because a stolen key could ask about many phone numbers, and no question costs it a place in a line.
+ELIGIBILITY = Limit("eligibility", 600, MINUTE)
 API_ADDRESS = Limit("api address", 1200, MINUTE)  # callers without a key read public data only
 
 

@@ -39,10 +39,19 @@ class BearerKey(BaseAuthentication):
         return "Bearer"
 
 
+class KeyIfSent(BearerKey):
+    """Authenticates a caller that sends a key. A caller without one is anonymous; a wrong key is refused."""
+
+    def authenticate(self, request: Request) -> tuple[Partner, Partner] | None:  # type: ignore[override]
+        """As for other calls; None without a key."""
+        return super().authenticate(request) if "Authorization" in request.headers else None
+
+
 class BearerKeyInDocument(OpenApiAuthenticationExtension):
     """How the OpenAPI document describes partner keys."""
 
     target_class = BearerKey
+    match_subclasses = True
     name = "partnerKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002 - the framework's signature
@@ -53,13 +62,13 @@ class BearerKeyInDocument(OpenApiAuthenticationExtension):
 class Throttle(BaseThrottle):
     """Counts each call in Redis: a partner by its channel, other callers by their network."""
 
-    def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - the framework's signature
+    def allow_request(self, request: Request, view: APIView) -> bool:
         """Refuses TOO_MANY_REQUESTS; refuses NOT_READY if Redis cannot count, but lets safe methods through then."""
         partner = cast("Partner | None", request.auth)
         reads = request.method in SAFE_METHODS
         # Reads have a limit of their own, so that they never keep a partner from confirming its orders.
         by_partner = limits.API_PARTNER if reads else limits.API_PARTNER_WRITES
-        limit = by_partner if partner else limits.API_ADDRESS
+        limit = getattr(view, "limit", None) or (by_partner if partner else limits.API_ADDRESS)
         usage = limits.count(request, limit, f"channel:{partner.channel}" if partner else None)
         request.META["flashsale.usage"] = (limit, usage)
         if usage.counted or not reads:
@@ -70,11 +79,13 @@ class Throttle(BaseThrottle):
 class StrictJSON(JSONParser):
     """Parses one JSON object of limited size, as the hot door does."""
 
+    bytes_max = BODY_BYTES_MAX
+
     def parse(self, stream: IO[Any], *_args: Any, **_kwargs: Any) -> dict[str, Any]:
         """The JSON object of the body. Raises HttpFault; refuses MALFORMED."""
-        body = stream.read(BODY_BYTES_MAX + 1)
-        if len(body) > BODY_BYTES_MAX:
-            raise HttpFault(Fault.TOO_LARGE, f"The body may have {BODY_BYTES_MAX} bytes.")
+        body = stream.read(self.bytes_max + 1)
+        if len(body) > self.bytes_max:
+            raise HttpFault(Fault.TOO_LARGE, f"The body may have {self.bytes_max} bytes.")
         return parse_json_object(body)
 
 
@@ -197,6 +208,8 @@ class PartnerView(APIView):
     # What the request may carry. A view that declares nothing accepts neither a body nor query parameters.
     form: type[StrictSerializer] | None = NoFields
     query: type[StrictSerializer] = NoFields
+    # A limit of its own, instead of that of all reads or all writes.
+    limit: limits.Limit | None = None
     values: dict[str, Any]
     parameters: dict[str, Any]
 

@@ -6,7 +6,17 @@ Views that only read need no form of ours, so other methods get 405 there and no
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from flashsale.web.api import catalogue, code_reports, document, events, fairness_report, keys, payments, reservations
+from flashsale.web.api import (
+    catalogue,
+    code_reports,
+    document,
+    events,
+    fairness_report,
+    keys,
+    payments,
+    reservations,
+    shoppers,
+)
 from flashsale.web.api.access import UnknownPath
 
 urlpatterns = [
@@ -19,6 +29,8 @@ urlpatterns = [
     path("v1/keys", keys.KeyList.as_view(), name="keys"),
     path("v1/sales", catalogue.SaleList.as_view()),
     path("v1/sales/<str:code>", catalogue.SaleDetail.as_view()),
+    path("v1/sales/<str:sale>/lines/<str:line>/list", shoppers.ListedPeople.as_view()),
+    path("v1/eligibility", shoppers.EligibilityAnswer.as_view()),
     path("v1/sales/<str:code>/rules", catalogue.SaleRuleSet.as_view()),
     path("v1/sales/<str:code>/transcript", catalogue.SaleTranscript.as_view(), name="transcript"),
     path("v1/sales/<str:code>/fairness", fairness_report.SaleFairnessReport.as_view(), name="fairness-json"),
