@@ -78,8 +78,9 @@ async def _enter_batch(
     keys, n = keys_of(card), line.line_id
     digests = [digest for request in requests for digest in request.digests]
     raw = b"".join(digests)
-    # A partner that names a person too often does not slow the same person down on our own page.
-    proof, asks = "" if channel.proves_by_code else "w", requests[0].asks
+    # A partner that names a person too often does not slow the same person down on our own page, nor does a question.
+    asks = requests[0].asks
+    proof = "q" if asks else "" if channel.proves_by_code else "w"
     most_of_channel = 0 if asks == "reserve" else card.entries_most(line, channel)
     reply = await gate().run_script(
         ENTER,

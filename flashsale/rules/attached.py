@@ -75,4 +75,4 @@ def _checked_metadata(metadata: object) -> Mapping[str, str] | None:
     size = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode())
     if size > BYTES_MAX:
         raise NotAttachable(f"metadata has {size} bytes as JSON; at most {BYTES_MAX}.")
-    return metadata or None
+    return dict(sorted(metadata.items())) or None

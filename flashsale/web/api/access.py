@@ -51,7 +51,6 @@ class BearerKeyInDocument(OpenApiAuthenticationExtension):
     """How the OpenAPI document describes partner keys."""
 
     target_class = BearerKey
-    match_subclasses = True
     name = "partnerKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002 - the framework's signature

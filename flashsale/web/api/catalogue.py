@@ -18,6 +18,7 @@ from flashsale.web.hot.http import CODE_PATTERN
 from flashsale.web.hot.partners import Partner
 
 CATALOGUE_FRESH_S = 5
+WITH_OR_WITHOUT_KEY: Any = [{}, {"partnerKey": []}]
 TRANSCRIPT_FRESH_S = 3600
 RULES_FRESH_S = 3600
 
@@ -51,7 +52,7 @@ class SaleDetail(PublicView):
 
     authentication_classes = [KeyIfSent]
 
-    @extend_schema(operation_id="readSale", responses=sale_serializers.SaleSerializer)
+    @extend_schema(operation_id="readSale", auth=WITH_OR_WITHOUT_KEY, responses=sale_serializers.SaleSerializer)
     def get(self, request: Request, code: str) -> Response:
         """One published sale, with all that a partner must know before it sells. With a key also `channel`."""
         sale = published_sale(code)
