@@ -13,7 +13,7 @@ from flashsale.gate.sale_card import ChannelCard, LineCard
 from flashsale.models import Reservation
 from flashsale.rules.states import ReservationState
 
-# The refusal is the answer. The id is a help, so nobody waits long for it.
+# The refusal is the answer. The id is a help, so no caller waits long for it.
 WAIT_S = 0.5
 
 _rows = Select(

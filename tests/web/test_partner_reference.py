@@ -22,10 +22,10 @@ from tests.web.partner import ORDER, Partner, Shop, key_of
 pytestmark = [pytest.mark.usefixtures("gate"), pytest.mark.books]
 
 REFERENCE, METADATA = "ORD-2026/000123", {"cart": "c-8812", "kota": "Bandung – Dago"}
-ATTACHED = {"partner_reference": REFERENCE, "metadata": METADATA}
+ATTACHED: dict[str, Any] = {"partner_reference": REFERENCE, "metadata": METADATA}
 
 
-def reserve(partner: Partner, place: str, *, key: str = "k1", **members: object) -> Reply:
+def reserve(partner: Partner, place: str, *, key: str = "k1", **members: Any) -> Reply:
     body = {"place": place, "items": [{"sku": PHONE, "quantity": 1}]} | members
     return partner.post("reserve", body, idempotency_key=key)
 
@@ -120,9 +120,7 @@ class TestAttached:
             ({"metadata": {"a": 1}}, "metadata: a must be a string"),
         ],
     )
-    def test_others_are_refused_and_nothing_is_held(
-        self, lazada: Partner, members: dict[str, object], why: str
-    ) -> None:
+    def test_others_are_refused_and_nothing_is_held(self, lazada: Partner, members: dict[str, Any], why: str) -> None:
         (place,) = called(lazada, "ani")
         reply = reserve(lazada, place, **members)
         assert reply.code == (400, "malformed")
@@ -262,7 +260,7 @@ class TestList:
             page = shop.client.get(page["next"]).json()
             seen += [row["id"] for row in page["results"]]
         assert seen == [id_ for id_ in everything if id_ != everything[3]]
-        back = []
+        back: list[str] = []
         while page["previous"]:
             page = shop.client.get(page["previous"]).json()
             back = [row["id"] for row in page["results"]] + back

@@ -92,7 +92,8 @@ class ChannelLineSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     entries_max = serializers.IntegerField(help_text="New places that your channel may take.")
     entries = serializers.IntegerField(
-        allow_null=True, help_text="How many it has taken. Null if it may fill the line, and while nobody can count."
+        allow_null=True,
+        help_text="How many it has taken. Null if it may fill the line, and while Redis does not answer.",
     )
 
 
