@@ -85,7 +85,12 @@ class EligibilityAnswer(PartnerView):
     form = EligibilitySerializer
     limit = limits.ELIGIBILITY
 
-    @extend_schema(operation_id="askEligibility", request=EligibilitySerializer, responses=EligibilityAnswerSerializer)
+    @extend_schema(
+        operation_id="askEligibility",
+        tags=["sales"],
+        request=EligibilitySerializer,
+        responses=EligibilityAnswerSerializer,
+    )
     def post(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """May this shopper still buy? Changes nothing, and says no more than `enter` and `reserve` would say.
 
