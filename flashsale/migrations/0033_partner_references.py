@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """The columns may be null, so processes of the release before go on writing."""
 
-    dependencies: ClassVar = [("flashsale", "0029_bank_accounts")]
+    dependencies: ClassVar = [("flashsale", "0031_bounces_and_fingerprints")]
     operations: ClassVar = [
         migrations.AddField(
             "reservation",
