@@ -20,6 +20,8 @@ from flashsale.rules.outcomes import Outcome, Refused
 KEPT = timedelta(days=30)
 # Events are deleted a day after cursors to them end, so that a page which is read at this moment has no gap.
 DELETED_AFTER = KEPT + timedelta(days=1)
+# Longer than any transaction that writes events.
+COMMITTED_WITHIN = timedelta(minutes=1)
 # A cursor of another process may be this much younger than our clock says.
 CLOCKS_DIFFER = timedelta(minutes=1)
 CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,15})")
@@ -97,7 +99,30 @@ def _common(rows: "QuerySet[Event]", channel: int) -> "QuerySet[Event]":
 
 def _read_rows(rows: "QuerySet[Event]", most: int) -> Iterator[ChannelEvent]:
     columns = ("pk", "type", "at", "sale__code", "line__code", "reservation", "sequence", "data")
-    return (ChannelEvent(*row) for row in rows.values_list(*columns)[:most])
+    attached = ("reservation__partner_reference", "reservation__metadata")
+    for *row, data, reference, metadata in rows.values_list(*columns, *attached)[:most]:
+        yield ChannelEvent._make([*row, data | with_attached(reference, metadata)])
+
+
+def with_attached(reference: str | None, metadata: dict[str, str] | None) -> dict[str, Any]:
+    """The members of an event's data that say what the partner attached to the reservation.
+
+    They are read with the event and not stored in it, because the erasure of a campaign deletes them.
+    """
+    found = {"partner_reference": reference, "metadata": metadata}
+    return {name: value for name, value in found.items() if value}
+
+
+def changed_since(*, channel: int, at: datetime) -> "QuerySet[Event, Any]":
+    """The ids of the channel's reservations that have an event since this time, or up to a minute before it.
+
+    The minute is for a transaction that has written its events and was still open at this time. Refuses MALFORMED for a
+    time for which events are deleted already.
+    """
+    if at < timezone.now() - KEPT:
+        raise Refused(Outcome.MALFORMED, f"updated_after: at most {KEPT.days} days ago. Without it, you read all.")
+    rows = Event.objects.filter(channel=channel, reservation__isnull=False, at__gte=at - COMMITTED_WITHIN)
+    return rows.values_list("reservation", flat=True)
 
 
 @transaction.atomic

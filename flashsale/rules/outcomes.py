@@ -4,6 +4,7 @@ The order is the precedence: when several words are true at once, the answer is 
 """
 
 from enum import StrEnum
+from uuid import UUID
 
 
 class Outcome(StrEnum):
@@ -93,8 +94,10 @@ class Refused(Exception):
     """The product refuses a request.
 
     `detail` helps a developer; it never holds personal data. `retry_after_s` is None when the same request would be
-    refused again.
+    refused again. `reservation` is the id of the caller's own reservation with which a place was used.
     """
+
+    reservation: UUID | None = None
 
     def __init__(self, outcome: Outcome, detail: str = "", retry_after_s: int | None = None) -> None:
         super().__init__(outcome, detail)

@@ -81,6 +81,8 @@ LETTERS = Limit("letters", 30, MINUTE)
 API_PARTNER = Limit("api partner", DEFAULTS[QuotaClass.READ], MINUTE)
 API_PARTNER_WRITES = Limit("api partner writes", DEFAULTS[QuotaClass.WRITE], MINUTE)
 API_PARTNER_PAYS = Limit("pay", DEFAULTS[QuotaClass.PAY], MINUTE)
+# Low, because a stolen key could ask about many phone numbers, and no question costs it a place in a line.
+ELIGIBILITY = Limit("eligibility", 600, MINUTE)
 API_ADDRESS = Limit("api address", 1200, MINUTE)  # callers without a key read public data only
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.utils.translation import gettext, gettext_noop, override
@@ -150,9 +151,18 @@ def language_of(accept_language: str) -> str:
 
 
 def problem(
-    code: ProblemCode, *, language: str, request_id: str, detail: str = "", retry_after_s: int | None = None
+    code: ProblemCode,
+    *,
+    language: str,
+    request_id: str,
+    detail: str = "",
+    retry_after_s: int | None = None,
+    reservation: UUID | None = None,
 ) -> dict[str, Any]:
-    """The problem document. `detail` is English, for developers, and holds no personal data."""
+    """The problem document. `detail` is English, for developers, and holds no personal data.
+
+    `reservation` is one of the caller's own.
+    """
     document: dict[str, Any] = {
         "type": f"/problems/{code.value}",
         "title": title(code, language),
@@ -163,6 +173,8 @@ def problem(
     }
     if retry_after_s is not None:
         document["retry_after_s"] = retry_after_s
+    if reservation is not None:
+        document["reservation"] = str(reservation)
     return document
 
 

@@ -48,7 +48,7 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
         ("get", "/v1/keys"), ("post", "/v1/keys/rotate"),
         ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
         ("get", "/v1/sales/{code}/fairness"),
-        ("get", "/v1/sales/{code}/rules"),
+        ("get", "/v1/sales/{code}/rules"), ("post", "/v1/sales/{sale}/lines/{line}/list"), ("post", "/v1/eligibility"),
         ("get", "/v1/reservations"), ("get", "/v1/reservations/{id}"), ("post", "/v1/reservations/{id}/confirm"),
         ("post", "/v1/reservations/{id}/cancel"), ("post", "/v1/reservations/{id}/release"),
         ("post", "/v1/reservations/{id}/refund"),
@@ -98,6 +98,12 @@ def test_real_answers_of_the_rest_fit(document: dict[str, Any], sale: Sale, laza
     ):  # fmt: skip
         reply = client.get(address)
         _fits(document, path, "get", reply.status_code, reply.json())
+    who = {axis.value: value for axis, value in identity("ani").items()}
+    body = {"sale": sale.code, "line": "lazada", "identity": who}
+    reply = client.post("/v1/eligibility", body, "application/json")
+    _fits(document, "/v1/eligibility", "post", 200, reply.json())
+    reply = client.get(f"/v1/reservations?partner_reference=x&updated_after={sale.lobby_at:%Y-%m-%dT%H:%M:%SZ}")
+    _fits(document, "/v1/reservations", "get", 200, reply.json())
     end_now(sale)
     reply = client.get(f"/v1/sales/{sale.code}/fairness")
     _fits(document, "/v1/sales/{code}/fairness", "get", 200, reply.json())

@@ -48,6 +48,8 @@ class Caller:
             "release": {},
             "refund": {"refund": "fr-1", "reference": "mine"},
             "rotate": {"grace_s": 60},
+            "eligibility": {"sale": sale.code, "line": "lazada", "identity": who},
+            "list": {"axis": "phone", "people": ["081298765432"]},
             "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
         }
 
@@ -159,7 +161,7 @@ def test_a_member_that_is_there_twice_is_refused_by_every_operation_at_every_dep
             reply = caller.send(path, "post", body=text)
             assert (path, text, reply.status, reply.json["code"]) == (path, text, 400, "malformed")
             tried += 1
-    assert tried == 20
+    assert tried == 24
     assert everything() == before
 
 
@@ -188,15 +190,15 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
     # Otherwise the tests above would show only that a refused request is refused.
     verbs = (
         "enter", "enter-bundle", "look", "look-bundle", "receipt", "reserve", "confirm", "demo", "release", "cancel",
-        "refund", "leave", "wait", "rotate",
+        "refund", "rotate", "list", "eligibility", "leave", "wait",
     )  # fmt: skip
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
         reply = caller.send(path, "post", body=caller.body(path))
         codes[path.rpartition("/")[2]] = "" if reply.status < 300 else reply.json["code"]
     assert {verb: code for verb, code in codes.items() if code} == {
-        "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "leave": "place_spent",
-        "wait": "already_called", "rotate": "key_reused",
+        "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "list": "key_reused",
+        "leave": "place_spent", "wait": "already_called", "rotate": "key_reused",
     }  # fmt: skip
 
 

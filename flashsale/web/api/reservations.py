@@ -4,12 +4,14 @@ import json
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from flashsale.gate import bridge
 from flashsale.life.cancel import cancel
+from flashsale.life.events import changed_since
 from flashsale.life.payment_request import CallKey
 from flashsale.life.refund import partner_refunded
 from flashsale.life.release import release
@@ -17,7 +19,7 @@ from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.quotas import QuotaClass
 from flashsale.web.api import serializers
-from flashsale.web.api.access import CursorPages, PartnerView
+from flashsale.web.api.access import PartnerView, StablePages
 from flashsale.web.api.confirm_once import confirm_once, own_reservations
 from flashsale.web.api.idempotency import run_once
 from flashsale.web.hot.partners import Partner
@@ -29,7 +31,7 @@ KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required
 class ReservationList(PartnerView):
     """All reservations of the channel."""
 
-    pagination_class = CursorPages
+    pagination_class = StablePages
     query = serializers.FiltersSerializer
 
     @extend_schema(
@@ -38,9 +40,15 @@ class ReservationList(PartnerView):
         responses=serializers.ReservationSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        """All reservations of the channel, newest first."""
+        """All reservations of the channel, newest first. A page names rows that no other page of this reading names.
+
+        To find what has changed, read the events, or all pages with `updated_after`: the `now` of your last reading.
+        """
         filters = {name: self.parameters[name] for name in serializers.FILTERS if name in self.parameters}
         rows = own_reservations().filter(channel_id=self.partner.channel).filter(**filters)
+        if "updated_after" in self.parameters:
+            at = self.parameters["updated_after"]
+            rows = rows.filter(pk__in=changed_since(channel=self.partner.channel, at=at))
         pages = self.pagination_class()
         page = pages.paginate_queryset(rows, request, self)
         return pages.get_paginated_response(serializers.ReservationSerializer(page, many=True).data)
@@ -52,7 +60,7 @@ class ReservationDetail(PartnerView):
     @extend_schema(operation_id="readReservation", responses=serializers.ReservationSerializer)
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - the URL names the parameter
         """One reservation."""
-        return Response(_document(self.partner, id))
+        return Response(_document(self.partner, id) | {"now": timezone.localtime()})
 
 
 class ConfirmReservation(PartnerView):

@@ -16,6 +16,7 @@ from flashsale.web.api import (
     letter_reports,
     payments,
     reservations,
+    shoppers,
 )
 from flashsale.web.api.access import UnknownPath
 
@@ -30,6 +31,8 @@ urlpatterns = [
     path("v1/keys/rotate", keys.RotateKey.as_view()),
     path("v1/sales", catalogue.SaleList.as_view()),
     path("v1/sales/<str:code>", catalogue.SaleDetail.as_view()),
+    path("v1/sales/<str:sale>/lines/<str:line>/list", shoppers.ListedPeople.as_view()),
+    path("v1/eligibility", shoppers.EligibilityAnswer.as_view()),
     path("v1/sales/<str:code>/rules", catalogue.SaleRuleSet.as_view()),
     path("v1/sales/<str:code>/transcript", catalogue.SaleTranscript.as_view(), name="transcript"),
     path("v1/sales/<str:code>/fairness", fairness_report.SaleFairnessReport.as_view(), name="fairness-json"),

@@ -21,6 +21,7 @@ from flashsale.gate import due_sales, refusal_counts
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
+from flashsale.rules.clock import time_of_day
 from flashsale.rules.identity import Axis
 from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
@@ -101,7 +102,9 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
             await _ask_for_a_look(sale)
         if refused.outcome is not Outcome.NOT_FOUND:
             refusal_counts.count(sale, verb, refused.outcome.value)
-        return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s)
+        return problem_response(
+            request, refused.outcome, refused.detail, refused.retry_after_s, reservation=refused.reservation
+        )
     except HttpFault as error:
         return fault_response(request, error)
     except (GateDown, Error, TimeoutError) as error:
@@ -264,6 +267,7 @@ async def _look_at_place(request: LineRequest) -> tuple[int, dict[str, Any]]:
         "number": view.number,
         "state": view.state,
         "now": view.now,
+        "now_at": time_of_day(time.time_ns() // 1_000_000),
         "claim_ends": view.claim_ends,
         "called": view.called,
         "cohort": view.cohort,
@@ -309,6 +313,7 @@ async def _reserve(request: LineRequest) -> HotResponse:
         items=request.items(),
         key=key,
         key_owner=f"channel:{request.channel.id}" if request.is_partner else "place",
+        attached=request.attached(),
     )
     made = await (_with_index_blocks(request, attempt) if request.line.mode == AllocationMode.DIRECT else attempt())
     document = {
@@ -317,6 +322,9 @@ async def _reserve(request: LineRequest) -> HotResponse:
         "amount": made.amount,
         "currency": request.card.currency,
         "items": [{"sku": unit.sku, "price": unit.price} for unit in made.units],
+        "made": made.made_ms,
+        "partner_reference": made.attached.reference,
+        "metadata": made.attached.metadata or {},
     }
     replayed = ((b"idempotency-replayed", b"true"),) if made.replayed else ()
     return json_response(201, document, *replayed)

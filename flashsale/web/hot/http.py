@@ -13,6 +13,7 @@ from http import HTTPStatus
 from http.cookies import CookieError
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 import orjson
 from django.conf import settings
@@ -363,10 +364,11 @@ def problem_response(
     retry_after_s: int | None = None,
     *headers: Header,
     errors: list[dict[str, str]] | None = None,
+    reservation: UUID | None = None,
 ) -> HotResponse:
     """A problem document in the caller's language, with Retry-After and WWW-Authenticate where they belong.
 
-    `errors` names the invalid fields.
+    `errors` names the invalid fields, `reservation` a reservation of the caller.
     """
     document = problems.problem(
         code,
@@ -374,6 +376,7 @@ def problem_response(
         request_id=request.request_id,
         detail=detail,
         retry_after_s=retry_after_s,
+        reservation=reservation,
     )
     if errors:
         document["errors"] = errors
