@@ -46,10 +46,10 @@ class PartnerKey(models.Model):
     def make(cls, channel: Channel, *, by: Any = None) -> "tuple[PartnerKey, str]":
         """A new row and its key in clear, which is shown once and never stored.
 
-        Raises ValidationError for our own page, which does not call the API, and when two keys are active already.
+        Raises ValidationError for our own page without a shop behind it, and when two keys are active already.
         """
         channel = lock_channel(channel)
-        if channel.kind != Channel.Kind.PARTNER:
+        if not channel.has_keys:
             raise ValidationError(_("Only a partner's channel has keys: our own page does not call the API."))
         if channel.keys.filter(revoked_at=None).count() >= KEYS_MAX:
             raise ValidationError(_("Two keys of this channel are active. Revoke one before you make another."))

@@ -75,6 +75,7 @@ CODES_CEILING = Limit("codes ceiling", 300, HOUR)
 CODES_BROWSER = Limit("codes browser", 6, 10 * MINUTE)
 CODES_ADDRESS = Limit("codes address", 3000, HOUR)  # a mobile carrier can have a whole town behind one address
 CODE_GUESSES = Limit("code guesses", 5, HOUR)  # for each challenge; its 10 minutes mostly fall within one hour
+PASSES = Limit("passes", 20, MINUTE)  # for each reservation
 LETTERS = Limit("letters", 30, MINUTE)
 API_PARTNER = Limit("api partner", 6000, MINUTE)  # reads
 API_PARTNER_WRITES = Limit("api partner writes", 60_000, MINUTE)  # a thousand orders a second

@@ -27,7 +27,7 @@ ALL = [(name, field) for name in FROZEN for field in (*FROZEN[name], *BY_DECISIO
 # them. No promise rests on any of them.
 BOOKKEEPING = {
     "campaign": {"salt", "erased_at", "letter_name", "letter_address", "letter_colour"},
-    "channel": {"order_letters"},
+    "channel": {"order_letters", "checkout_url", "frame_origins"},
     "sale": {
         "state",
         "epoch",

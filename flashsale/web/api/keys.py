@@ -1,4 +1,4 @@
-"""The public keys that check the signatures of receipts."""
+"""The public keys that check the signatures of receipts and passes."""
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -19,7 +19,7 @@ class KeySerializer(serializers.Serializer[object]):
     crv = serializers.CharField()
     alg = serializers.CharField()
     use = serializers.CharField()
-    kid = serializers.CharField(help_text="The RFC 7638 thumbprint, which receipts name as key.")
+    kid = serializers.CharField(help_text="The RFC 7638 thumbprint, which receipts name as `key`, and passes as `kid`.")
     x = serializers.CharField()
 
 
@@ -31,9 +31,12 @@ class KeySetSerializer(serializers.Serializer[object]):
 
 
 class KeyList(PublicView):
-    """The public keys of receipts."""
+    """The public keys of receipts and passes."""
 
     @extend_schema(operation_id="readKeys", responses=KeySetSerializer)
     def get(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
-        """Public keys of receipts; check one with `python flashsale/rules/receipts.py verify RECEIPT KEYS`."""
+        """Public keys of receipts and passes.
+
+        Check a receipt with `python flashsale/rules/receipts.py verify RECEIPT KEYS`.
+        """
         return cacheable(Response(public_keys()), KEYS_FRESH_S)

@@ -6,7 +6,17 @@ Views that only read need no form of ours, so other methods get 405 there and no
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from flashsale.web.api import catalogue, code_reports, document, events, fairness_report, keys, payments, reservations
+from flashsale.web.api import (
+    catalogue,
+    code_reports,
+    document,
+    events,
+    fairness_report,
+    keys,
+    passes,
+    payments,
+    reservations,
+)
 from flashsale.web.api.access import UnknownPath
 
 urlpatterns = [
@@ -28,6 +38,7 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/cancel", reservations.CancelReservation.as_view()),
     path("v1/reservations/<uuid:id>/refund", reservations.RefundReservation.as_view()),
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
+    path("v1/passes/redeem", passes.RedeemPass.as_view()),
     path("v1/events", events.EventList.as_view()),
     path("v1/payments/demo", payments.DemoPaymentCallback.as_view(), name="demo-call-back"),
     path("v1/payments/<str:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
