@@ -91,8 +91,8 @@ class MakeKey(Action):
     permission = "flashsale.add_partnerkey"
 
     def is_available(self, row: Channel) -> bool:
-        """For a partner with fewer than KEYS_MAX active keys. The own page does not call the API."""
-        return row.kind == Channel.Kind.PARTNER and row.keys.active().count() < KEYS_MAX
+        """For a channel with a server that calls the API, and fewer than KEYS_MAX active keys."""
+        return row.has_keys and row.keys.active().count() < KEYS_MAX
 
     def consequences(self, rows: Any) -> list[str]:
         """The key is shown once."""

@@ -10,6 +10,7 @@ from flashsale.models.bank_account import BankAccount
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.cancellation import Cancellation
 from flashsale.models.case import Case, CaseView
+from flashsale.models.checkout_pass import CheckoutPass
 from flashsale.models.contact import Contact
 from flashsale.models.crowd_backup import CrowdBackup
 from flashsale.models.demo_charge import DemoCharge
@@ -41,6 +42,7 @@ __all__ = [
     "Case",
     "CaseView",
     "Channel",
+    "CheckoutPass",
     "Clock",
     "Contact",
     "CrowdBackup",

@@ -109,11 +109,11 @@ class PartnerKey(SealedData):
     def make(cls, channel: Channel, *, by: Any = None, **rights: Any) -> "tuple[PartnerKey, str]":
         """A new row and its key in clear, which is shown once and never stored; so is the row's signing secret.
 
-        `rights` are `scopes`, `networks` and `expires_at`. Raises ValidationError for our own page, which does not call
-        the API, for rights that cannot be read, and when two keys are active already.
+        `rights` are `scopes`, `networks` and `expires_at`. Raises ValidationError for our own page without a shop
+        behind it, for rights that cannot be read, and when two keys are active already.
         """
         channel = lock_channel(channel)
-        if channel.kind != Channel.Kind.PARTNER:
+        if not channel.has_keys:
             raise ValidationError(_("Only a partner's channel has keys: our own page does not call the API."))
         if channel.keys.active().count() >= KEYS_MAX:
             raise ValidationError(_("Two keys of this channel are active. Revoke one before you make another."))

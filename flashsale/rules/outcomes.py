@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     KEY_MISSING = "key_missing"
     BAD_TOKEN = "bad_token"  # noqa: S105 - a word, not a secret
     FOREIGN_TOKEN = "foreign_token"  # noqa: S105 - a word, not a secret
+    BAD_PASS = "bad_pass"  # noqa: S105 - a word, not a secret
     BAD_IDENTITY = "bad_identity"
     UNSOLVED = "unsolved"
     UNPROVEN = "unproven"
@@ -67,6 +68,8 @@ class Outcome(StrEnum):
     # A reservation.
     EXPIRED = "expired"
     NOT_HELD = "not_held"
+    PASS_OVER = "pass_over"  # noqa: S105 - a word, not a secret
+    PASS_SPENT = "pass_spent"  # noqa: S105 - a word, not a secret
     NOT_CANCELLABLE = "not_cancellable"
     APPEAL_OVER = "appeal_over"
     WRONG_PRICE = "wrong_price"

@@ -84,21 +84,32 @@ class Signer:
 
     def sign(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
         """The receipt with key id and signature. The same receipt always has the same signature."""
-        signature = self._key.sign(signed_bytes(receipt))
-        return {"receipt": dict(receipt), "key": self.key_id, "signature": _text(signature)}
+        signature = self.signature(signed_bytes(receipt))
+        return {"receipt": dict(receipt), "key": self.key_id, "signature": to_base64url(signature)}
+
+    def signature(self, message: bytes) -> bytes:
+        """The signature of these bytes, which must say what they are for."""
+        return self._key.sign(message)
 
 
 def key_id(public: bytes) -> str:
     """The RFC 7638 thumbprint of a public key."""
-    members = {"crv": "Ed25519", "kty": "OKP", "x": _text(public)}
-    return _text(sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
+    members = {"crv": "Ed25519", "kty": "OKP", "x": to_base64url(public)}
+    return to_base64url(sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
 
 
 def key_set(publics: Iterable[bytes]) -> dict[str, Any]:
     """Public keys as a JSON Web Key Set (RFC 7517, RFC 8037)."""
     return {
         "keys": [
-            {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": key_id(public), "x": _text(public)}
+            {
+                "kty": "OKP",
+                "crv": "Ed25519",
+                "alg": "EdDSA",
+                "use": "sig",
+                "kid": key_id(public),
+                "x": to_base64url(public),
+            }
             for public in publics
         ]
     }
@@ -111,33 +122,35 @@ def verify(signed: object, keys: object) -> bool:
     key = signed.get("key")
     if not isinstance(key, str):
         raise Unusable("a key or a signature is missing")
-    public = _publics(keys).get(key)
+    public = publics(keys).get(key)
     if public is None:
         return False
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(
-            _bytes(signed.get("signature")), signed_bytes(signed["receipt"])
+            from_base64url(signed.get("signature")), signed_bytes(signed["receipt"])
         )
     except InvalidSignature:
         return False
     return True
 
 
-def _publics(keys: object) -> dict[str, bytes]:
+def publics(keys: object) -> dict[str, bytes]:
     """The Ed25519 keys of a key set by their ids. The ids are computed here, not taken from the file."""
     listed = keys.get("keys") if isinstance(keys, dict) else None
     if not isinstance(listed, list):
         raise Unusable("no list of keys")
     ours = [key for key in listed if isinstance(key, dict) and (key.get("kty"), key.get("crv")) == ("OKP", "Ed25519")]
-    found = [_bytes(key.get("x")) for key in ours]
+    found = [from_base64url(key.get("x")) for key in ours]
     return {key_id(public): public for public in found if len(public) == KEY_BYTES}
 
 
-def _text(raw: bytes) -> str:
+def to_base64url(raw: bytes) -> str:
+    """Base64url without padding."""
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _bytes(text: object) -> bytes:
+def from_base64url(text: object) -> bytes:
+    """The bytes of base64url without padding. Raises Unusable for any other spelling."""
     if not isinstance(text, str):
         raise Unusable("a key or a signature is missing")
     try:
@@ -145,7 +158,7 @@ def _bytes(text: object) -> bytes:
     except ValueError as error:
         raise Unusable("a key or a signature is not base64url") from error
     # The decoder ignores foreign characters and unused bits. Each signature must have only one spelling.
-    if _text(raw) != text:
+    if to_base64url(raw) != text:
         raise Unusable("a key or a signature is not base64url")
     return raw
 

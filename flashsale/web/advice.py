@@ -42,8 +42,9 @@ class Advice(Enum):
 _KINDS: dict[Advice, tuple[ProblemCode, ...]] = {
     Advice.CHANGE: (
         Outcome.MALFORMED, Outcome.UNKNOWN_FIELD, Outcome.UNAUTHENTICATED, Outcome.FORBIDDEN, Outcome.NOT_FOUND,
-        Outcome.KEY_MISSING, Outcome.BAD_TOKEN, Outcome.FOREIGN_TOKEN, Outcome.BAD_IDENTITY, Outcome.UNSOLVED,
-        Outcome.UNPROVEN, Outcome.WRONG_CODE, Outcome.DUPLICATE_OFFER, Outcome.BAD_QUANTITY, Outcome.UNKNOWN_OFFER,
+        Outcome.KEY_MISSING, Outcome.BAD_TOKEN, Outcome.FOREIGN_TOKEN, Outcome.BAD_PASS, Outcome.BAD_IDENTITY,
+        Outcome.UNSOLVED, Outcome.UNPROVEN, Outcome.WRONG_CODE, Outcome.DUPLICATE_OFFER, Outcome.BAD_QUANTITY,
+        Outcome.UNKNOWN_OFFER,
         Outcome.WRONG_PRICE, Outcome.WRONG_IDENTITY, Fault.NO_COOKIE, Fault.WRONG_METHOD, Fault.NOT_ACCEPTABLE,
         Fault.TOO_LARGE, Fault.WRONG_TYPE, Outcome.KEY_EXPIRED, Outcome.WRONG_NETWORK, Outcome.OUT_OF_SCOPE,
     ),
@@ -65,7 +66,7 @@ _KINDS: dict[Advice, tuple[ProblemCode, ...]] = {
     Advice.FINAL: (
         Outcome.CALLED_OFF, Outcome.CLOSED, Outcome.PLACE_VOIDED, Outcome.PLACE_LEFT, Outcome.PLACE_SPENT,
         Outcome.LAPSED, Outcome.ALREADY_CALLED, Outcome.UNPAID_TWICE, Outcome.EXPIRED,
-        Outcome.NOT_HELD, Outcome.NOT_CANCELLABLE, Outcome.APPEAL_OVER,
+        Outcome.NOT_HELD, Outcome.PASS_OVER, Outcome.PASS_SPENT, Outcome.NOT_CANCELLABLE, Outcome.APPEAL_OVER,
     ),
 }  # fmt: skip
 

@@ -76,6 +76,7 @@ CODES_CEILING = Limit("codes ceiling", 300, HOUR)
 CODES_BROWSER = Limit("codes browser", 6, 10 * MINUTE)
 CODES_ADDRESS = Limit("codes address", 3000, HOUR)  # a mobile carrier can have a whole town behind one address
 CODE_GUESSES = Limit("code guesses", 5, HOUR)  # for each challenge; its 10 minutes mostly fall within one hour
+PASSES = Limit("passes", 20, MINUTE)  # for each reservation
 LETTERS = Limit("letters", 30, MINUTE)
 # Quotas of a partner's channel, unless it has its own.
 API_PARTNER = Limit("api partner", DEFAULTS[QuotaClass.READ], MINUTE)

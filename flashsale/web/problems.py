@@ -57,6 +57,7 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.KEY_MISSING: (400, gettext_noop("The Idempotency-Key header is required.")),
     Outcome.BAD_TOKEN: (400, gettext_noop("The place token is not valid.")),
     Outcome.FOREIGN_TOKEN: (403, gettext_noop("The place token belongs to another line.")),
+    Outcome.BAD_PASS: (400, gettext_noop("This is no pass of this shop.")),
     Outcome.BAD_IDENTITY: (422, gettext_noop("The phone number, e-mail or address is missing or does not look right.")),
     Outcome.UNSOLVED: (
         422,
@@ -91,6 +92,8 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.NO_ROOM: (503, gettext_noop("The sale cannot answer right now. Please try again.")),
     Outcome.EXPIRED: (409, gettext_noop("The time to pay is over.")),
     Outcome.NOT_HELD: (409, gettext_noop("This reservation is not open any more.")),
+    Outcome.PASS_OVER: (409, gettext_noop("The time of the pass is over. Please go back to the line.")),
+    Outcome.PASS_SPENT: (409, gettext_noop("The pass has been used. Please go back to the line.")),
     Outcome.NOT_CANCELLABLE: (409, gettext_noop("This order cannot be cancelled.")),
     Outcome.APPEAL_OVER: (409, gettext_noop("The time to appeal is over.")),
     Outcome.WRONG_PRICE: (422, gettext_noop("The price is not the official one.")),

@@ -27,7 +27,7 @@ ALL = [(name, field) for name in FROZEN for field in (*FROZEN[name], *BY_DECISIO
 # them; and how partners call us. No promise rests on any of them.
 BOOKKEEPING = {
     "campaign": {"salt", "erased_at", "letter_name", "letter_address", "letter_colour"},
-    "channel": {"order_letters", "signatures_required", "quotas"},
+    "channel": {"order_letters", "signatures_required", "quotas", "checkout_url", "frame_origins"},
     "sale": {
         "state",
         "epoch",

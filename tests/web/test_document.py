@@ -44,7 +44,7 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
     operations = {(method, path) for path, item in document["paths"].items() for method in item}
     assert operations == {
         ("get", HOT + "status"), *(("post", HOT + verb) for verb in door.VERBS),
-        ("get", "/v1/events"),
+        ("get", "/v1/events"), ("post", "/v1/passes/redeem"),
         ("get", "/v1/keys"), ("post", "/v1/keys/rotate"),
         ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
         ("get", "/v1/sales/{code}/fairness"),

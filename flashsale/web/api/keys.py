@@ -1,4 +1,4 @@
-"""The public keys that check the signatures of receipts, and the rotation of a partner's own key."""
+"""The public keys that check the signatures of receipts and passes, and the rotation of a partner's own key."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class KeySerializer(serializers.Serializer[object]):
     crv = serializers.CharField()
     alg = serializers.CharField()
     use = serializers.CharField()
-    kid = serializers.CharField(help_text="The RFC 7638 thumbprint, which receipts name as key.")
+    kid = serializers.CharField(help_text="The RFC 7638 thumbprint, which receipts name as `key`, and passes as `kid`.")
     x = serializers.CharField()
 
 
@@ -38,11 +38,14 @@ class KeySetSerializer(serializers.Serializer[object]):
 
 
 class KeyList(PublicView):
-    """The public keys of receipts."""
+    """The public keys of receipts and passes."""
 
     @extend_schema(operation_id="readKeys", responses=KeySetSerializer)
     def get(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
-        """Public keys of receipts; check one with `python flashsale/rules/receipts.py verify RECEIPT KEYS`."""
+        """Public keys of receipts and passes.
+
+        Check a receipt with `python flashsale/rules/receipts.py verify RECEIPT KEYS`.
+        """
         return cacheable(Response(public_keys()), KEYS_FRESH_S)
 
 

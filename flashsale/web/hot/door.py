@@ -63,6 +63,11 @@ COOKIE_S = 30 * 24 * 3600
 # Shared caches keep it for a second. A browser asks again, because a page that polls twice a second must not read its
 # own old copy.
 STATUS_CACHE = b"public, max-age=0, s-maxage=1"
+# Pages of any site may read the public status, without cookies. Only the status has these headers.
+CROSS_ORIGIN = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"date, retry-after"),
+)
 STATUS_CACHED_MAX = 10_000
 RESERVE_BY_PLACE = FIELDS["reserve"] - {"identity"}
 RESERVE_BY_IDENTITY = FIELDS["reserve"] - {"place"}
@@ -82,6 +87,8 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
         response = await _respond(request, sale=path[2], line=path[4], verb=path[5])
     except ClientDisconnected:
         return True
+    if path[5] == "status" and request.method in METHODS["status"]:
+        response = response._replace(headers=(*response.headers, *CROSS_ORIGIN))
     await send_response(send, request, response)
     return True
 
@@ -169,6 +176,9 @@ async def _authenticate(
         channel = card.channel_ids.get(partner.channel)
         if channel is None or channel.code not in line.channels:
             raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
+        if channel.proves_by_code:
+            # A shop behind our page only pays: the word of its server would be a code that was never sent.
+            raise Refused(Outcome.FORBIDDEN, "People of this channel enter and reserve on our page.")
         return channel, partner
     pages = (channel for channel in card.channels if channel.kind == "own page" and channel.code in line.channels)
     own_page = next(pages, None)
