@@ -29,8 +29,8 @@ CASES = int(os.environ.get("FLASHSALE_CASES", "96"))
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 # A request may fit the description and break a rule of the sale, so that its refusal is correct.
 CHOSEN: list[Any] = [check for check in CHECKS.get_all() if check is not positive_data_acceptance]
-# What needs a signature, a pass, a finished sale, a draft, an order, a place that is not called yet, or the identity of a
-# reservation.
+# What needs a signature, a pass, a finished sale, a draft, an order, a place that is not called yet, or the identity of
+# a reservation.
 UNREACHED = {
     "POST /v1/payments/demo", "GET /v1/sales/{code}/fairness", "POST /v1/reservations/{id}/cancel",
     "POST /v1/reservations/{id}/confirm", "POST /v1/reservations/{id}/refund",
