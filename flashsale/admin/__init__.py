@@ -15,6 +15,7 @@ from flashsale.admin import (
     review_run,
     rule_set,
     sale,
+    settlement,
     unit,
     user,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "review_run",
     "rule_set",
     "sale",
+    "settlement",
     "unit",
     "user",
 ]

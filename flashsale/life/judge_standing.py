@@ -27,7 +27,8 @@ _KEPT = (AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH)
 class Change(NamedTuple):
     """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted.
 
-    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it.
+    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it. `more`: the
+    attempt has got more money, and its state stays.
     """
 
     row: Reservation
@@ -37,6 +38,7 @@ class Change(NamedTuple):
     refunds: tuple[tuple[RefundReason, Decimal], ...] = ()
     was: str = ""
     retaken: bool = False
+    more: bool = False
 
 
 def _is_exact(attempt: PaymentAttempt, standing: payments.Standing) -> bool:
@@ -81,9 +83,9 @@ def _more_money(row: Reservation, attempt: PaymentAttempt, standing: payments.St
     attempt.paid = standing.paid
     if attempt.state == AttemptState.MISMATCH and attempt.refund is None:
         attempt.next_look_at = now + PEOPLE
-        return Change(row, attempt)
+        return Change(row, attempt, more=True)
     # Where people have sent wrong money back already, what comes after it goes back, too.
-    return Change(row, attempt, refunds=((RefundReason.OVERPAID, standing.paid - before),))
+    return Change(row, attempt, refunds=((RefundReason.OVERPAID, standing.paid - before),), more=True)
 
 
 def _money_again(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> Change:

@@ -270,7 +270,7 @@ def _write(
 
 
 def _events(change: Change) -> Iterator[NewEvent]:
-    if change.attempt.state != change.was:
+    if change.attempt.state != change.was or change.more:
         yield of_payment(change.attempt)
     if change.buys:
         yield of_order(
