@@ -24,7 +24,7 @@ from flashsale.rules import receipts
 from flashsale.rules.csv_lines import csv_lines, for_spreadsheets
 from tests.web.partner import ORDER, Partner, Shop
 
-YESTERDAY = timezone.now() - timedelta(days=1)
+LATELY = timezone.now() - timedelta(days=2)
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def shop(lazada: Partner) -> Shop:
 def day(sale: Sale, shop: Shop, held: dict[str, Any]) -> str:
     """The day of an order of Lazada, which is over and settled."""
     assert shop.post(held["reservation"], "confirm", ORDER).status_code == 200
-    Event.objects.update(at=YESTERDAY)
+    Event.objects.update(at=LATELY)
     assert settlement.make_due() == 1
-    return YESTERDAY.astimezone(sale.campaign.zone).date().isoformat()
+    return LATELY.astimezone(sale.campaign.zone).date().isoformat()
 
 
 def body(reply: Any) -> bytes:
@@ -72,7 +72,8 @@ def test_a_file_is_sent_in_the_form_that_is_asked_for_with_the_signed_bytes(sale
         ("text/csv", "csv", "text/csv; charset=utf-8"),
     ):
         reply = shop.client.get(path(sale, day), headers={"accept": accept})
-        assert (reply.status_code, reply["Content-Type"], reply["Vary"]) == (200, kind, "Accept")
+        assert (reply.status_code, reply["Content-Type"]) == (200, kind)
+        assert "Accept" in reply["Vary"].split(", ")
         assert reply["Content-Disposition"] == f'attachment; filename="{sale.code}-{day}.{form}"'
         assert reply["Cache-Control"] == "no-store"
         assert hashlib.sha256(body(reply)).hexdigest() == signed["settlement"][form]
@@ -190,7 +191,8 @@ def test_a_file_of_any_length_is_read_and_sent_piece_by_piece(
         for n in range(100, 200)
     )  # fmt: skip
     with CaptureQueriesContext(connection) as queries:
-        pieces = iter(shop.client.get("/v1/reservations", headers={"accept": "text/csv"}).streaming_content)
+        reply: Any = shop.client.get("/v1/reservations", headers={"accept": "text/csv"})
+        pieces = iter(reply.streaming_content)
         first = next(pieces)
         for_the_first = len(queries)
         rest = list(pieces)

@@ -28,6 +28,4 @@ def wants_csv(request: Request) -> bool:
 
 def file_answer(request: Request, name: str, text: Iterator[str]) -> StreamingHttpResponse:
     """The answer that streams a text as the file `name`."""
-    response = download(request._request, name, text)  # noqa: SLF001 - the framework's way to Django's request
-    response["Vary"] = "Accept"
-    return response
+    return download(request._request, name, text)  # noqa: SLF001 - the framework's way to Django's request
