@@ -21,6 +21,7 @@ def opened(people: int, *, stock: int, limit: int = 3, **fields: Any) -> tuple[S
     shoppers = [Shopper(sale, f"person-{n}") for n in range(people)]
     for shopper in shoppers:
         shopper.enter()
+        tend(sale)
     for _drawn_then_called in range(2):
         open_now(sale)
     tend(sale)

@@ -180,7 +180,8 @@ class Oracle:
             if known.state == "taken" and sale.paused:
                 return "paused"
             return "reserved" if known.state in TAKES_UP else "expired"
-        return self._window(sale) or self._turn(sale, place) or self._limits(sale, who, quantity, place, items, claims)
+        refused = self._window(sale) or self._turn(sale, place)
+        return refused or self._limits(sale, who, quantity, place, items, claims=claims)
 
     def _window(self, sale: Sale) -> str | None:
         return "closed" if sale.closed else "paused" if sale.paused else None
