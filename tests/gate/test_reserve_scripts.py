@@ -97,7 +97,7 @@ def test_a_person_gets_more_than_one_unit_only_where_one_is_left_for_each_other_
     assert reserve(request(2, items=((0, 1), (1, 1)), limit=3), card) is Outcome.OFFER_GONE
     for number, offer in ((2, 0), (3, 1)):
         assert len(reserve(request(number, items=((offer, 1),), limit=3), card).units) == 1
-    # Nobody else is promised the last unit, so only the stock counts.
+    # The last unit is promised to no other person, so only the stock counts.
     assert reserve(request(4, items=((1, 2),), limit=3), card) is Outcome.OFFER_GONE
     assert len(reserve(request(4, items=((1, 1),), limit=3), card).units) == 1
 
