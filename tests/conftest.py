@@ -5,13 +5,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 import redis
+from django.core.management import call_command
 from django.db import connection
 from django.utils import translation
+from pytest_django import DjangoDbBlocker
 
-from flashsale.gate import bridge
+from flashsale.gate import bridge, client
 from flashsale.life import send_codes
 from flashsale.providers import http
 from simulation.gateways.client import Gateway
@@ -19,6 +22,8 @@ from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 from tests import guard, servers
 from tests.sent_codes import all_sent
+
+GATE_LIMITS_S = (client.SOCKET_TIMEOUT_S, client.CONNECT_TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +37,28 @@ def _long_clock_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the clock lease a minute long, because a test calls `tend` when it needs it, and a machine may be busy."""
     for verb in ("clock_lease", "sale_control"):
         monkeypatch.setattr(f"flashsale.life.{verb}.CLOCK_LEASE_MS", 60_000)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_gate() -> Iterator[None]:
+    """Waits ten seconds for an answer of Redis, because a busy machine may stop a test for longer than a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "SOCKET_TIMEOUT_S", 10.0)
+        patch.setattr(client, "CONNECT_TIMEOUT_S", 10.0)
+        yield
+    bridge.run(_close_gate())
+
+
+async def _close_gate() -> None:
+    await client.gate().close()
+
+
+@pytest.fixture
+def own_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes connections to Redis anew in this test, with the time limits of production."""
+    monkeypatch.setattr(client, "SOCKET_TIMEOUT_S", GATE_LIMITS_S[0])
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", GATE_LIMITS_S[1])
+    monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -84,6 +111,14 @@ def gate(_eraser: redis.Redis) -> redis.Redis:
 def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
     """Keeps the databases of our own server. They end with it, and a drop fails while threads are connected."""
     return "FLASHSALE_TEST_DB_GOES" in os.environ or bool(request.config.getvalue("reuse_db"))
+
+
+@pytest.fixture(scope="module")
+def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A database that the tests of a file share with a server: writes are committed, and erased at the end."""
+    with django_db_blocker.unblock():
+        yield
+        call_command("flush", verbosity=0, interactive=False)
 
 
 @pytest.fixture
