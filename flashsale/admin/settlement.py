@@ -33,7 +33,7 @@ class SettlementAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Adds the downloads."""
         file = path(
-            "<int:pk>/<str:form>/", self.admin_site.admin_view(self.file_view), name="flashsale_settlement_file"
+            "file/<int:pk>/<str:form>/", self.admin_site.admin_view(self.file_view), name="flashsale_settlement_file"
         )
         return [file, *super().get_urls()]
 

@@ -21,7 +21,7 @@ Snapshot = Callable[[], Any]
 DOCUMENT = json.loads(openapi())
 OPERATIONS = sorted((path, method) for path, item in DOCUMENT["paths"].items() for method in item)
 POSTS = [path for path, method in OPERATIONS if method == "post"]
-CALLBACK = "/v1/payments/demo"
+NOTIFICATION = "/v1/payments/demo"
 
 
 class Caller:
@@ -59,7 +59,7 @@ class Caller:
         text = body if isinstance(body, str) else json.dumps(body)
         raw = b"" if body is None else text.encode()
         headers: dict[str, Any] = {"authorization": f"Bearer {self.key}", "idempotency_key": "strict"}
-        if path == CALLBACK:
+        if path == NOTIFICATION:
             headers = self._signed(raw)
         url = path.format(**self.values) + query
         return send_request(method.upper(), url, raw=[raw], content_length=str(len(raw)), **headers)
