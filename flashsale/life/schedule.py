@@ -219,9 +219,25 @@ def warnings_of(*, sale: Sale) -> list[str]:
         "must be decided a day before the refund ends. Shorten the time to appeal, or decide appeals early."
     )
     hours = sale.campaign.appeal_s // 3600
-    return [
+    short = [
         text % {"method": method.name, "days": (method.refund_within or timedelta()).days, "hours": hours}
         for method in methods_with_short_windows(sale.campaign)
+    ]
+    return [*short, *_unpayable(sale)]
+
+
+def _unpayable(sale: Sale) -> list[str]:
+    """The channels of the sale at which no buyer could pay. On our own page, a partner's word pays nothing."""
+    text = _(
+        "No buyer can pay at the channel %(channel)s: none of its payment accounts (%(accounts)s) takes payments "
+        "there. Name an account of the server there, or leave the field empty."
+    )
+    channels = Channel.objects.filter(allocations__sale=sale).distinct().order_by("code")
+    named = [(channel, channel.payment_accounts or sale.campaign.payment_accounts) for channel in channels]
+    return [
+        text % {"channel": channel.code, "accounts": names}
+        for channel, names in named
+        if not payments.methods_of(names=names, own_page=channel.kind == Channel.Kind.OWN_PAGE)
     ]
 
 

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     """Adds only, so processes of the release before go on during the change."""
 
     dependencies: ClassVar = [
-        ('flashsale', '0031_bounces_and_fingerprints'),
+        ('flashsale', '0034_keys_and_quotas'),
     ]
 
     operations: ClassVar = [

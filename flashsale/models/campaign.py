@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.models.frozen import Frozen
 from flashsale.rules.contrast import CONTRAST_MIN, contrast_with_white
 from flashsale.rules.identity import CANON_VERSION, COUNTRIES, HOME_REGION, Axis, BadValue, message_address
+from flashsale.rules.quotas import quotas_in
 from flashsale.rules.states import SaleState
 
 LIMIT_MAX = 100
@@ -66,6 +67,17 @@ def known_countries(text: str) -> None:
 def countries_in(text: str) -> list[str]:
     """The country codes of a list such as "ID, MY"."""
     return [code for part in text.split(",") if (code := part.strip().upper())]
+
+
+def known_quotas(text: str) -> None:
+    """Refuses a list that is not of quotas between commas."""
+    try:
+        quotas_in(text)
+    except ValueError as error:
+        raise ValidationError(
+            _("%(found)s: not a list of quotas. Write classes with their calls a minute, such as look:6000, read:600."),
+            params={"found": text},
+        ) from error
 
 
 def sender_name(text: str) -> None:
@@ -267,6 +279,19 @@ class Channel(Frozen):
             "off for a partner that writes to its own buyers. Letters about cancellations go out in any case."
         ),
     )
+    signatures_required = models.BooleanField(
+        _("signed requests only"),
+        default=False,
+        db_default=False,
+        help_text=_("Writes of this partner must be signed with the signing secret of its key."),
+    )
+    quotas = models.CharField(
+        _("quotas a minute"), max_length=120, blank=True, default="", db_default="", validators=[known_quotas],
+        help_text=_(
+            'Calls a minute by class, such as "look:6000, read:600". The classes are enter, look, reserve, pay, read '
+            "and write. Those that are not named have the default."
+        ),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("channel")

@@ -13,9 +13,16 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
     UNKNOWN_FIELD = "unknown_field"
     UNAUTHENTICATED = "unauthenticated"
+    KEY_EXPIRED = "key_expired"
     FORBIDDEN = "forbidden"
+    WRONG_NETWORK = "wrong_network"
+    OUT_OF_SCOPE = "out_of_scope"
     NOT_FOUND = "not_found"
     TOO_MANY_REQUESTS = "too_many_requests"
+    SIGNATURE_REQUIRED = "signature_required"
+    BAD_SIGNATURE = "bad_signature"
+    CLOCK_SKEW = "clock_skew"
+    NONCE_REUSED = "nonce_reused"
     KEY_MISSING = "key_missing"
     BAD_TOKEN = "bad_token"  # noqa: S105 - a word, not a secret
     FOREIGN_TOKEN = "foreign_token"  # noqa: S105 - a word, not a secret
@@ -31,6 +38,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     # The idempotency key was used before with another body.
     KEY_REUSED = "key_reused"
+    TOO_MANY_KEYS = "too_many_keys"
     # The sale's window.
     CALLED_OFF = "called_off"
     CLOSED = "closed"
@@ -63,6 +71,8 @@ class Outcome(StrEnum):
     WRONG_PRICE = "wrong_price"
     WRONG_IDENTITY = "wrong_identity"
     PAYMENT_DECLINED = "payment_declined"
+    # The shop has removed the account of the payment under way, so no provider can be asked about it.
+    PAYMENT_STUCK = "payment_stuck"
     # The request was accepted.
     ENTERED = "entered"
     LOOKED = "looked"

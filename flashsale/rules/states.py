@@ -150,6 +150,20 @@ class RefundReason(StrEnum):
     MISMATCH = "mismatch"
 
 
+class MoneyDoubt(StrEnum):
+    """What a provider says about money and our rows cannot follow, so that people settle it with the provider.
+
+    `reversed`: it took the money of a payment back although a refund of it was on the way or done. `refund`: it sent
+    money back that was not due any more, or twice. `currency`: it names another currency than before. `second`: it has
+    a second payment under the same reference.
+    """
+
+    REVERSED = "reversed"
+    REFUND = "refund"
+    CURRENCY = "currency"
+    SECOND = "second"
+
+
 class PaymentState(StrEnum):
     """A payment as partners, buyers and staff read it: one word for an attempt and its refund together.
 

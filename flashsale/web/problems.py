@@ -43,6 +43,14 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.UNKNOWN_FIELD: (422, gettext_noop("The request has a field that is not known here.")),
     Outcome.UNAUTHENTICATED: (401, gettext_noop("A valid partner key is required.")),
     Outcome.FORBIDDEN: (403, gettext_noop("This is not open to you.")),
+    Outcome.KEY_EXPIRED: (401, gettext_noop("This partner key has ended.")),
+    Outcome.WRONG_NETWORK: (403, gettext_noop("This partner key may not be used from this address.")),
+    Outcome.OUT_OF_SCOPE: (403, gettext_noop("This partner key may not make this call.")),
+    Outcome.SIGNATURE_REQUIRED: (401, gettext_noop("The request must be signed.")),
+    Outcome.BAD_SIGNATURE: (401, gettext_noop("The signature of the request is not valid.")),
+    Outcome.CLOCK_SKEW: (401, gettext_noop("The time of the signature is too far from the server's time.")),
+    Outcome.NONCE_REUSED: (409, gettext_noop("This signed request was sent before. Sign it again.")),
+    Outcome.TOO_MANY_KEYS: (409, gettext_noop("Two keys of this channel are active.")),
     Outcome.NOT_FOUND: (404, gettext_noop("There is nothing here.")),
     Outcome.TOO_MANY_REQUESTS: (429, gettext_noop("Too many requests. Please wait a moment.")),
     Outcome.KEY_MISSING: (400, gettext_noop("The Idempotency-Key header is required.")),
@@ -90,6 +98,12 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
         402,
         gettext_noop(
             "The payment was declined. The unit stays reserved until the time to pay is over; try another way."
+        ),
+    ),
+    Outcome.PAYMENT_STUCK: (
+        409,
+        gettext_noop(
+            "The shop cannot ask about your payment at the moment. Do not pay again; what you have paid is not lost."
         ),
     ),
     Fault.NO_COOKIE: (

@@ -45,7 +45,8 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
     assert operations == {
         ("get", HOT + "status"), *(("post", HOT + verb) for verb in door.VERBS),
         ("get", "/v1/events"),
-        ("get", "/v1/keys"), ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
+        ("get", "/v1/keys"), ("post", "/v1/keys/rotate"),
+        ("get", "/v1/sales"), ("get", "/v1/sales/{code}"), ("get", "/v1/sales/{code}/transcript"),
         ("get", "/v1/sales/{code}/fairness"),
         ("get", "/v1/sales/{code}/rules"),
         ("get", "/v1/reservations"), ("get", "/v1/reservations/{id}"), ("post", "/v1/reservations/{id}/confirm"),

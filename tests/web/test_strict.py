@@ -47,6 +47,7 @@ class Caller:
             "cancel": {"reason": "buyer_request"},
             "release": {},
             "refund": {"refund": "fr-1", "reference": "mine"},
+            "rotate": {"grace_s": 60},
             "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
         }
 
@@ -158,7 +159,7 @@ def test_a_member_that_is_there_twice_is_refused_by_every_operation_at_every_dep
             reply = caller.send(path, "post", body=text)
             assert (path, text, reply.status, reply.json["code"]) == (path, text, 400, "malformed")
             tried += 1
-    assert tried == 19
+    assert tried == 20
     assert everything() == before
 
 
@@ -187,7 +188,7 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
     # Otherwise the tests above would show only that a refused request is refused.
     verbs = (
         "enter", "enter-bundle", "look", "look-bundle", "receipt", "reserve", "confirm", "demo", "release", "cancel",
-        "refund", "leave", "wait",
+        "refund", "leave", "wait", "rotate",
     )  # fmt: skip
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
@@ -195,7 +196,7 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
         codes[path.rpartition("/")[2]] = "" if reply.status < 300 else reply.json["code"]
     assert {verb: code for verb, code in codes.items() if code} == {
         "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "leave": "place_spent",
-        "wait": "already_called",
+        "wait": "already_called", "rotate": "key_reused",
     }  # fmt: skip
 
 
@@ -261,6 +262,6 @@ def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
 def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
-    names |= {"EnterBundle", "LookBundle"}
+    names |= {"EnterBundle", "LookBundle", "Rotate"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False

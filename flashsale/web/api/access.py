@@ -1,6 +1,8 @@
 """The base of all REST views: authentication, rate limits, the JSON parser, pagination, response headers."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import IO, Any, cast
 
 from django.http import HttpRequest
@@ -17,13 +19,21 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from flashsale.gate import bridge
+from flashsale.gate.client import GateDown
+from flashsale.gate.quotas import raise_alarm
+from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.quotas import QuotaClass, alarm_at
+from flashsale.rules.signing import NONCE, SIGNATURE, TIMESTAMP, SignedRequest
 from flashsale.web import limits
 from flashsale.web.api.exceptions import request_id
 from flashsale.web.api.strict import PAGE_MAX, NoFields, StrictSerializer, read, read_query
+from flashsale.web.client_ip import address_of
 from flashsale.web.hot.http import BODY_BYTES_MAX, HttpFault, parse_json_object
 from flashsale.web.hot.partners import Partner, partner_of
 from flashsale.web.problems import Fault
+from flashsale.web.signatures import check_request, must_check
 
 
 class BearerKey(BaseAuthentication):
@@ -47,21 +57,35 @@ class BearerKeyInDocument(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002 - the framework's signature
         """The OpenAPI security scheme."""
-        return {"type": "http", "scheme": "bearer", "description": "A channel's key: fs_live_…"}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A channel's key: fs_live_… Its requests may be signed, too: docs/signing.md.",
+        }
 
 
 class Throttle(BaseThrottle):
     """Counts each call in Redis: a partner by its channel, other callers by their network."""
 
-    def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - the framework's signature
+    def allow_request(self, request: Request, view: APIView) -> bool:
         """Refuses TOO_MANY_REQUESTS; refuses NOT_READY if Redis cannot count, but lets safe methods through then."""
         partner = cast("Partner | None", request.auth)
         reads = request.method in SAFE_METHODS
-        # Reads have a limit of their own, so that they never keep a partner from confirming its orders.
-        by_partner = limits.API_PARTNER if reads else limits.API_PARTNER_WRITES
-        limit = by_partner if partner else limits.API_ADDRESS
+        limit = limits.API_ADDRESS
+        if partner:
+            # Each class has a limit of its own, so that reads never keep a partner from confirming its orders.
+            quota_class = cast("PartnerView", view).quota_class or (QuotaClass.READ if reads else QuotaClass.WRITE)
+            limit = limits.of_partner(quota_class, partner.own_quota(quota_class))
         usage = limits.count(request, limit, f"channel:{partner.channel}" if partner else None)
         request.META["flashsale.usage"] = (limit, usage)
+        if partner and usage.counted and usage.count == alarm_at(usage.max_calls):
+            # Redis counts one call after the other, so exactly one call sees this number.
+            with suppress(GateDown):
+                bridge.run(
+                    raise_alarm(
+                        channel=partner.channel, quota_class=quota_class, used=usage.count, quota=usage.max_calls
+                    )
+                )
         if usage.counted or not reads:
             usage.raise_if_exceeded()
         return True
@@ -109,6 +133,10 @@ class PartnerView(APIView):
     authentication_classes = [BearerKey]
     throttle_classes = [Throttle]
     parser_classes = [StrictJSON]
+    # What the key needs; None: the scope `read` to read and `manage` to write. What the call counts as; None: `read` or
+    # `write`.
+    scope: KeyScope | None = None
+    quota_class: QuotaClass | None = None
     # What the request may carry. A view that declares nothing accepts neither a body nor query parameters.
     form: type[StrictSerializer] | None = NoFields
     query: type[StrictSerializer] = NoFields
@@ -121,11 +149,36 @@ class PartnerView(APIView):
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Reads the query parameters and the body, after key and rate limit; raises ValidationError."""
+        """Checks the signature, then reads the query parameters and the body; raises ValidationError."""
         super().initial(request, *args, **kwargs)
+        if request.auth:
+            self._check_signature(request)
         if request.method in self.allowed_methods:
             self.parameters = read_query(self.query, request.query_params)
             self.values = read(self.form, request.data) if self.form and request.method == "POST" else {}
+
+    def check_permissions(self, request: Request) -> None:
+        """Refuses OUT_OF_SCOPE and WRONG_NETWORK, before the call is counted."""
+        super().check_permissions(request)
+        if request.auth:
+            default = KeyScope.READ if request.method in SAFE_METHODS else KeyScope.MANAGE
+            self.partner.allow(self.scope or default, partial(address_of, request))
+
+    def _check_signature(self, request: Request) -> None:
+        signature = request.headers.get(SIGNATURE, "")
+        if not must_check(self.partner, signature=signature, writes=request.method not in SAFE_METHODS):
+            return
+        query = request.META.get("QUERY_STRING", "")
+        signed = SignedRequest(
+            method=str(request.method),
+            target=f"{request.path}?{query}" if query else request.path,
+            body=request.body,
+            idempotency_key=request.headers.get("Idempotency-Key", ""),
+            signature=signature,
+            timestamp=request.headers.get(TIMESTAMP, ""),
+            nonce=request.headers.get(NONCE, ""),
+        )
+        bridge.run(check_request(self.partner, signed))
 
     @property
     def partner(self) -> Partner:

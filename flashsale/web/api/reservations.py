@@ -15,7 +15,9 @@ from flashsale.life.cancel import cancel
 from flashsale.life.payment_request import CallKey
 from flashsale.life.refund import partner_refunded
 from flashsale.life.release import release
+from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.quotas import QuotaClass
 from flashsale.web.api import serializers
 from flashsale.web.api.access import CursorPages, PartnerView
 from flashsale.web.api.confirm_once import confirm_once, own_reservations
@@ -68,6 +70,8 @@ class ReservationDetail(PartnerView):
 class ConfirmReservation(PartnerView):
     """Held → confirmed."""
 
+    scope = KeyScope.PAY
+    quota_class = QuotaClass.PAY
     form = serializers.ConfirmSerializer
 
     @extend_schema(
@@ -91,6 +95,8 @@ class ConfirmReservation(PartnerView):
 class ReleaseReservation(PartnerView):
     """Held → released."""
 
+    scope = KeyScope.RESERVE
+
     @extend_schema(
         operation_id="releaseReservation", parameters=[KEY], request=None, responses=serializers.ReservationSerializer
     )
@@ -107,6 +113,7 @@ class ReleaseReservation(PartnerView):
 class CancelReservation(PartnerView):
     """Confirmed → cancelled."""
 
+    scope = KeyScope.PAY
     form = serializers.CancelSerializer
 
     @extend_schema(
@@ -133,6 +140,7 @@ class CancelReservation(PartnerView):
 class RefundReservation(PartnerView):
     """Refund due → refunded, by a partner that charges its own buyers."""
 
+    scope = KeyScope.PAY
     form = serializers.RefundedSerializer
 
     @extend_schema(

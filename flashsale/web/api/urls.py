@@ -28,6 +28,7 @@ urlpatterns = [
         name="api-docs",
     ),
     path("v1/keys", keys.KeyList.as_view(), name="keys"),
+    path("v1/keys/rotate", keys.RotateKey.as_view()),
     path("v1/sales", catalogue.SaleList.as_view()),
     path("v1/sales/<str:code>", catalogue.SaleDetail.as_view()),
     path("v1/sales/<str:code>/rules", catalogue.SaleRuleSet.as_view()),

@@ -11,20 +11,26 @@ from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.api.hot_serializers import ITEM_FIELDS
 from flashsale.web.hot.http import HotRequest
+from flashsale.web.hot.partners import Partner
 
 ITEMS_MAX = 50
 AXES = {axis.value: axis for axis in Axis}
 
 
 class LineRequest(NamedTuple):
-    """A request at a line, with the caller's channel; `is_partner` is False for our own page."""
+    """A request at a line, with the caller's channel; `partner` is None for our own page."""
 
     http: HotRequest
     card: SaleCard
     line: LineCard
     channel: ChannelCard
-    is_partner: bool
+    partner: Partner | None
     body: dict[str, Any]
+
+    @property
+    def is_partner(self) -> bool:
+        """Whether a partner's server sent it."""
+        return self.partner is not None
 
     @property
     def cookie_name(self) -> str:
