@@ -44,6 +44,10 @@ BEAT = {
     "give limits back": ("flashsale.tasks.sweep_limits", 5.0),  # of cancellations that are final
     "reallocate what is planned": ("flashsale.tasks.sweep_units", 5.0),  # at the plan's time
     "delete old contacts": ("flashsale.tasks.sweep_contacts", 60.0),  # and answers kept for idempotency keys
+    "make settlements": (
+        "flashsale.tasks.make_settlements",
+        300.0,
+    ),  # of days that are over, a few minutes after midnight
     "erase old campaigns": ("flashsale.tasks.erase_due", 3600.0),  # the people of campaigns that ended months ago
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import cancel, erase, notify, reallocate, retention, review, sweep_payments, tick
+from flashsale.life import cancel, erase, notify, reallocate, retention, review, settlement, sweep_payments, tick
 
 
 @shared_task(name="flashsale.tasks.tick_sales")
@@ -62,6 +62,12 @@ def sweep_units(**_: Any) -> int:
 def sweep_contacts(**_: Any) -> int:
     """Deletes contact data, answers kept for idempotency keys, and sessions of staff when their time is over."""
     return retention.forget_due()
+
+
+@shared_task(name="flashsale.tasks.make_settlements")
+def make_settlements(**_: Any) -> int:
+    """Makes the settlement files of days that are over. Returns how many days."""
+    return settlement.make_due()
 
 
 @shared_task(name="flashsale.tasks.erase_due")

@@ -17,6 +17,7 @@ from flashsale.admin import (
     review_run,
     rule_set,
     sale,
+    settlement,
     unit,
     user,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "review_run",
     "rule_set",
     "sale",
+    "settlement",
     "unit",
     "user",
 ]

@@ -28,6 +28,7 @@ from flashsale.models.reservation import Reservation, ReservationUnit, Trait
 from flashsale.models.review_run import ReviewRun
 from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
+from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
 from flashsale.models.stock import Stock
 from flashsale.models.unit import Unit
 
@@ -66,6 +67,9 @@ __all__ = [
     "ReviewRun",
     "RuleSetChanged",
     "Sale",
+    "Settlement",
+    "SettlementDay",
+    "SettlementLine",
     "Stock",
     "Trait",
     "Unit",

@@ -1,6 +1,7 @@
 """Every page works in both languages, shows personal data only to reviewers, and runs no injected script."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from django.contrib import admin
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from flashsale.life import appeal as appeals
-from flashsale.life import review
+from flashsale.life import review, settlement
 from flashsale.models import Case, Notice, PartnerKey, Reallocation, Reservation
 from tests.admin.forms import submit
 from tests.admin.orders import EVIL, buy, cases, follow_up
@@ -39,6 +41,7 @@ def hostile_rows(bob: Client, carol: Client) -> None:
         submit(client, reverse(f"admin:flashsale_case_{action}") + f"?id={case.pk}", **typed)
     appeals.appeal(case=Case.objects.get(pk=case.pk))
     follow_up(sale, campaign)
+    assert settlement.make_due(now=timezone.now() + timedelta(days=2)) == 1
 
 
 def _pages() -> list[str]:

@@ -35,7 +35,7 @@ class Caller:
         self.held, self.order = (
             lazada.reserve(place, key=f"k{n}").json["reservation"] for n, place in enumerate(places[:2])
         )
-        self.values = {"sale": sale.code, "line": "lazada", "code": sale.code, "id": self.held}
+        self.values = {"sale": sale.code, "line": "lazada", "code": sale.code, "id": self.held, "date": "2026-11-29"}
         who = {"phone": "081298765432", "email": "dian@example.com"}
         self.bodies: dict[str, dict[str, Any]] = {
             "enter": {"identity": who},

@@ -25,6 +25,7 @@ VIEWED_MODELS = (
     "reviewrun",
     "appeal",
     "publishedruleset",
+    "settlement",
 )
 PLANNED_MODELS = ("campaign", "campaignaxis", "channel", "sale", "offer", "allocation")
 VIEWER = frozenset(f"view_{model}" for model in VIEWED_MODELS)

@@ -121,7 +121,7 @@ class CursorPages(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = PAGE_MAX
-    ordering = "-made_at"
+    ordering: str | tuple[str, ...] = "-made_at"
 
     def decode_cursor(self, request: Request) -> Any:
         """The decoded cursor, None for the first page. Raises NotFound for a cursor that we did not make."""

@@ -17,6 +17,7 @@ from flashsale.web.api import (
     passes,
     payments,
     reservations,
+    settlements,
     shoppers,
 )
 from flashsale.web.api.access import UnknownPath
@@ -45,6 +46,9 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
     path("v1/passes/redeem", passes.RedeemPass.as_view()),
     path("v1/events", events.EventList.as_view()),
+    path("v1/settlements", settlements.SettlementList.as_view()),
+    path("v1/settlements/<str:sale>/<str:date>", settlements.SettlementDetail.as_view()),
+    path("v1/settlements/<str:sale>/<str:date>/signature", settlements.SettlementSignature.as_view()),
     path("v1/payments/demo", payments.DemoPaymentNotification.as_view(), name="demo-notification"),
     path("v1/payments/<str:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
     path("v1/codes/whatsapp", code_reports.WhatsAppReports.as_view()),
