@@ -17,6 +17,7 @@ from flashsale.admin import (
     sale,
     unit,
     user,
+    webhook,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "sale",
     "unit",
     "user",
+    "webhook",
 ]

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import Action, ActionAdmin, ReadOnlyAdmin
 from flashsale.admin.inline import EditedInline, ReadOnlyInline
 from flashsale.admin.labels import local_time
+from flashsale.admin.webhook import AddWebhook
 from flashsale.models import Campaign, CampaignAxis, Channel, PartnerKey
 from flashsale.models.campaign import zone_name
 from flashsale.models.frozen import Frozen
@@ -206,7 +207,7 @@ class ChannelAdmin(ActionAdmin):
     list_filter = ["campaign", "kind"]
     readonly_fields = ["campaign"]
     inlines = [KeyInline]
-    row_actions = (MakeKey(),)
+    row_actions = (MakeKey(), AddWebhook())
 
     def has_change_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
         """False once a published sale uses the channel."""

@@ -29,6 +29,7 @@ from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
 from flashsale.models.stock import Stock
 from flashsale.models.unit import Unit
+from flashsale.models.webhook import Delivery, Webhook
 
 __all__ = [
     "Allocation",
@@ -44,6 +45,7 @@ __all__ = [
     "Clock",
     "Contact",
     "CrowdBackup",
+    "Delivery",
     "DemoCharge",
     "Event",
     "FairnessReport",
@@ -68,4 +70,5 @@ __all__ = [
     "Trait",
     "Unit",
     "UnpaidHold",
+    "Webhook",
 ]

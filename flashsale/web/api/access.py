@@ -22,6 +22,9 @@ from flashsale.web.hot.http import BODY_BYTES_MAX, HttpFault, parse_json_object
 from flashsale.web.hot.partners import Partner, partner_of
 from flashsale.web.problems import Fault
 
+# The methods whose body is read.
+WITH_FORM = ("POST", "PATCH")
+
 
 class BearerKey(BaseAuthentication):
     """Authenticates a channel by `Authorization: Bearer fs_live_…`."""
@@ -117,7 +120,7 @@ class PartnerView(APIView):
         super().initial(request, *args, **kwargs)
         if request.method in self.allowed_methods:
             self.parameters = read_query(self.query, request.query_params)
-            self.values = read(self.form, request.data) if self.form and request.method == "POST" else {}
+            self.values = read(self.form, request.data) if self.form and request.method in WITH_FORM else {}
 
     @property
     def partner(self) -> Partner:

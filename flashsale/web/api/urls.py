@@ -6,7 +6,17 @@ Views that only read need no form of ours, so other methods get 405 there and no
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from flashsale.web.api import catalogue, code_reports, document, events, fairness_report, keys, payments, reservations
+from flashsale.web.api import (
+    catalogue,
+    code_reports,
+    document,
+    events,
+    fairness_report,
+    keys,
+    payments,
+    reservations,
+    webhooks,
+)
 from flashsale.web.api.access import UnknownPath
 
 urlpatterns = [
@@ -29,6 +39,13 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/refund", reservations.RefundReservation.as_view()),
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
     path("v1/events", events.EventList.as_view()),
+    path("v1/webhooks", webhooks.WebhookList.as_view()),
+    path("v1/webhooks/<uuid:id>", webhooks.WebhookDetail.as_view()),
+    path("v1/webhooks/<uuid:id>/rotate", webhooks.RotateWebhook.as_view()),
+    path("v1/webhooks/<uuid:id>/test", webhooks.TestWebhook.as_view()),
+    path("v1/webhooks/<uuid:id>/resend", webhooks.ResendWebhook.as_view()),
+    path("v1/webhooks/<uuid:id>/deliveries", webhooks.DeliveryList.as_view()),
+    path("v1/webhooks/<uuid:id>/deliveries/<int:delivery>/resend", webhooks.ResendDelivery.as_view()),
     path("v1/payments/demo", payments.DemoPaymentCallback.as_view(), name="demo-call-back"),
     path("v1/payments/<str:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
     path("v1/codes/whatsapp", code_reports.WhatsAppReports.as_view()),
