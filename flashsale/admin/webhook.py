@@ -26,7 +26,7 @@ from flashsale.rules.webhooks import URL_CHARS_MAX
 class WebhookForm(forms.Form):
     """The address of a receiver, and what it gets."""
 
-    url = forms.CharField(label=gettext_lazy("address"), max_length=URL_CHARS_MAX)
+    address = forms.CharField(label=gettext_lazy("address"), max_length=URL_CHARS_MAX)
     types = forms.MultipleChoiceField(
         label=gettext_lazy("types of events"),
         required=False,
@@ -34,10 +34,10 @@ class WebhookForm(forms.Form):
         help_text=gettext_lazy("Choose none for all."),
     )
 
-    def clean_url(self) -> str:
+    def clean_address(self) -> str:
         """The address, if a webhook may have it."""
         try:
-            return webhooks.check_url(self.cleaned_data["url"])
+            return webhooks.check_url(self.cleaned_data["address"])
         except Refused as refused:
             raise ValidationError(refused.detail) from refused
 
@@ -77,7 +77,7 @@ class AddWebhook(Action):
 
     def perform(self, *, row: Channel, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
         """Returns the page with the secret."""
-        made = webhooks.make(channel=row.pk, url=data["url"], types=data["types"], by=request.user)
+        made = webhooks.make(channel=row.pk, url=data["address"], types=data["types"], by=request.user)
         return _secret_page(request, made)
 
 
@@ -107,11 +107,11 @@ class ChangeWebhook(_WebhookAction):
 
     def build_form(self, rows: Any, data: Any) -> forms.Form:
         """The address and the types."""
-        return WebhookForm(data, initial={"url": rows[0].url, "types": rows[0].types})
+        return WebhookForm(data, initial={"address": rows[0].url, "types": rows[0].types})
 
     def perform(self, *, row: Webhook, request: HttpRequest, data: dict[str, Any]) -> str:
         """Changes it."""
-        webhooks.change(webhook=row, by=request.user, url=data["url"], types=data["types"])
+        webhooks.change(webhook=row, by=request.user, url=data["address"], types=data["types"])
         return _("The webhook is changed.")
 
 
