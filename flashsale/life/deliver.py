@@ -207,7 +207,7 @@ def _heads(webhook: UUID, now: datetime) -> "QuerySet[Delivery]":
     """The deliveries that may go out now: due, and the first one of their subject that is not done."""
     due = Delivery.objects.filter(webhook=webhook, state=DeliveryState.DUE)
     earlier = due.filter(subject=OuterRef("subject"), event__lt=OuterRef("event"))
-    return due.filter(~Exists(earlier), due_at__lte=now).order_by("due_at", "event", "pk")
+    return due.filter(~Exists(earlier), due_at__lte=now).order_by("due_at", "event")
 
 
 def _body(delivery: Delivery, events: dict[int, ChannelEvent]) -> bytes | None:

@@ -5,9 +5,11 @@
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -128,10 +130,16 @@ def change(
 
 @transaction.atomic
 def rotate(*, webhook: Webhook, by: Any, keep: timedelta = KEPT_SECRET) -> Webhook:
-    """A new secret. Messages have two signatures until the previous secret ends after `keep`."""
+    """A new secret. Messages have two signatures until the previous secret ends after `keep`.
+
+    A secret that the key of this server cannot decrypt ends at once.
+    """
     row = _locked(webhook)
-    row.sealed = Webhook.encrypt({"secret": new_secret(), "previous": secret_of(row)})
-    row.previous_until = timezone.now() + keep
+    kept, row.previous_until = {"secret": new_secret()}, None
+    with suppress(InvalidToken):
+        kept["previous"] = secret_of(row)
+        row.previous_until = timezone.now() + keep
+    row.sealed = Webhook.encrypt(kept)
     row.save(update_fields=["sealed", "previous_until"])
     _record("rotate_secret", row, by)
     return row

@@ -132,7 +132,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="delivery",
             index=models.Index(
-                condition=models.Q(("state", "due")), fields=["webhook", "due_at"], name="deliveries_due"
+                condition=models.Q(("state", "due")), fields=["webhook", "due_at", "event"], name="deliveries_due"
             ),
         ),
         migrations.AddIndex(

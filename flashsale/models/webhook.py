@@ -87,7 +87,7 @@ class Delivery(models.Model):
         constraints = [models.UniqueConstraint(fields=["webhook", "event"], name="one_delivery_per_event")]
         indexes = [
             models.Index(fields=["webhook", "made_at"], name="deliveries_of_a_webhook"),
-            models.Index(fields=["webhook", "due_at"], condition=Q(state="due"), name="deliveries_due"),
+            models.Index(fields=["webhook", "due_at", "event"], condition=Q(state="due"), name="deliveries_due"),
             models.Index(
                 fields=["webhook", "subject", "event"], condition=Q(state="due"), name="deliveries_due_of_a_subject"
             ),

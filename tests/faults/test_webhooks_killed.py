@@ -1,8 +1,7 @@
 """The worker that delivers webhooks is killed in the middle of a message: the next one sends it again, with its id."""
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from simulation.redis_server import RedisServer
 from tests import servers
 from tests.faults.steps import buy, called
 from tests.hooks import Hooks
-from tests.life.deliveries import books, channel_id, copy_of_the_books, later, webhook_to
+from tests.life.deliveries import books, channel_id, copy_of_the_books, later, wait_until, webhook_to
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -24,14 +23,6 @@ pytestmark = [
     pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no other process at the same time"),
 ]
 ROOT = Path(__file__).parents[2]
-WAIT_S = 60.0
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    until = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 @pytest.fixture

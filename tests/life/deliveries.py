@@ -1,7 +1,8 @@
 """Steps of tests of webhooks."""
 
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -38,6 +39,14 @@ def later(**by: float) -> None:
     """Moves the times of all webhooks and deliveries into the past, as if so much time had passed."""
     for model, names in TIMES.items():
         model._default_manager.update(**{name: F(name) - timedelta(**by) for name in names})
+
+
+def wait_until(true: Callable[[], object], *, seconds: float = 60.0) -> None:
+    """Waits until something is true. Fails when the time is over."""
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def deliver_all() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from cryptography.fernet import Fernet
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -17,9 +17,20 @@ from flashsale.models import Delivery, Event, Record, Sale, Webhook
 from flashsale.providers import webhooks as provider
 from flashsale.rules.outcomes import Outcome
 from tests.factories import Shopper, refusal
-from tests.faults.steps import buy, called, pay
+from tests.faults.steps import apart, buy, called, pay
 from tests.hooks import Hooks
-from tests.life.deliveries import books, channel_id, copy_of_the_books, deliver_all, feed, later, of, run, webhook_to
+from tests.life.deliveries import (
+    books,
+    channel_id,
+    copy_of_the_books,
+    deliver_all,
+    feed,
+    later,
+    of,
+    run,
+    wait_until,
+    webhook_to,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PAID = ["reservation.held", "payment.started", "payment.paid", "reservation.confirmed"]
@@ -105,6 +116,19 @@ class TestAMessage:
         run()
         assert [(one["fits"], one["signatures"]) for one in hooks.ledger] == [(True, 2), (True, 2), (True, 1)]
         assert old not in json.dumps(list(Webhook.objects.values()), default=str)
+
+    def test_waits_while_its_secret_cannot_be_decrypted_until_there_is_another(self, sale: Sale, hooks: Hooks) -> None:
+        row = webhook_to(hooks, channel_id(sale), "reservation.held")
+        Webhook.objects.update(sealed=Fernet(Fernet.generate_key()).encrypt(b"{}").decode())
+        people(sale)[0].reserve()
+        run()
+        assert (of(row), hooks.ledger) == ([("reservation.held", "due", 0, None, "")], [])
+        row.refresh_from_db()
+        hooks.secret(webhooks.secret_of(webhooks.rotate(webhook=row, by="channel:1")))
+        later(seconds=31)
+        run()
+        assert of(row) == [("reservation.held", *OK)]
+        assert [(one["fits"], one["signatures"]) for one in hooks.ledger] == [(True, 1)]
 
     def test_to_try_a_receiver_goes_out_by_itself(self, sale: Sale, hooks: Hooks) -> None:
         row = webhook_to(hooks, channel_id(sale))
@@ -274,7 +298,7 @@ class TestASlowReceiver:
             buy(people(sale)[0])
             with ThreadPoolExecutor(1) as thread:
                 begun = time.monotonic()
-                hangs = thread.submit(run)
+                hangs = thread.submit(apart, run)
                 while Delivery.objects.filter(webhook=row, state="delivered").count() < 4:
                     assert time.monotonic() - begun < 10, of(row)
                 # Meanwhile another run finds the next events of the one, and leaves the other alone.
@@ -285,7 +309,6 @@ class TestASlowReceiver:
                 assert (len(slow.ledger), {state for _, state, *_ in of(other)}) == (1, {"due"})
                 slow.answer("200")
                 hangs.result(30)
-        connection.close()
 
     def test_is_given_up_on_after_its_time(self, sale: Sale, hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(provider, "WHOLE_S", 0.3)
@@ -312,6 +335,24 @@ class TestAProcess:
         run()
         assert of(row) == [("reservation.held", *OK)]
         assert [one["id"] for one in hooks.ledger] == [hooks.ledger[0]["id"]] * 2
+
+    @pytest.mark.parametrize("guarded", [False, True], ids=["without the lease", "with the lease"])
+    def test_that_comes_while_another_one_sends_does_not_send_the_same(
+        self, sale: Sale, hooks: Hooks, monkeypatch: pytest.MonkeyPatch, *, guarded: bool
+    ) -> None:
+        if not guarded:
+            monkeypatch.setattr(deliver, "LEASE", timedelta())
+        webhook_to(hooks, channel_id(sale))
+        hooks.answer("hang")
+        people(sale)[0].reserve()
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(apart, run)
+            wait_until(lambda: len(hooks.ledger) == 1)
+            second = threads.submit(apart, run)
+            wait_until(lambda: len(hooks.ledger) == 2 if not guarded else second.done())
+            hooks.answer("200")
+            assert [first.result(30), second.result(30)] == [1, int(not guarded)]
+        assert len(hooks.ledger) == 1 + int(not guarded)
 
     def test_that_lost_its_lease_sends_nothing_more(self, sale: Sale, hooks: Hooks) -> None:
         row = webhook_to(hooks, channel_id(sale))
