@@ -25,7 +25,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --universal --pytho
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run quick test check story soak lock messages clean
+.PHONY: help run quick test check story soak lock messages reference clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ lock: $(VENV)/.tests  ## compile requirements*.in into pinned, hashed requiremen
 
 messages: $(VENV)/.tests  ## bring django.po up to date with the texts in code and templates
 	@$(PY) -m tests.house.messages
+
+reference: $(VENV)/.tests $(MO)  ## write docs/openapi.json and docs/refusals.md from the code
+	@FLASHSALE_WRITE_REFERENCE=1 $(PY) -m pytest -q tests/house/test_reference.py -k committed
 
 clean:  ## remove what make made, except the data in var/
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis $(MO)

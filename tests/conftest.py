@@ -5,13 +5,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 import redis
 from django.db import connection
 from django.utils import translation
 
-from flashsale.gate import bridge
+from flashsale.gate import bridge, client
 from flashsale.life import send_codes
 from flashsale.providers import http
 from simulation.gateways.client import Gateway
@@ -19,6 +20,8 @@ from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 from tests import guard, servers
 from tests.sent_codes import all_sent
+
+GATE_LIMITS_S = (client.SOCKET_TIMEOUT_S, client.CONNECT_TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +35,28 @@ def _long_clock_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the clock lease a minute long, because a test calls `tend` when it needs it, and a machine may be busy."""
     for verb in ("clock_lease", "sale_control"):
         monkeypatch.setattr(f"flashsale.life.{verb}.CLOCK_LEASE_MS", 60_000)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_gate() -> Iterator[None]:
+    """Waits ten seconds for an answer of Redis, because a busy machine may stop a test for longer than a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "SOCKET_TIMEOUT_S", 10.0)
+        patch.setattr(client, "CONNECT_TIMEOUT_S", 10.0)
+        yield
+    bridge.run(_close_gate())
+
+
+async def _close_gate() -> None:
+    await client.gate().close()
+
+
+@pytest.fixture
+def own_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes connections to Redis anew in this test, with the time limits of production."""
+    monkeypatch.setattr(client, "SOCKET_TIMEOUT_S", GATE_LIMITS_S[0])
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", GATE_LIMITS_S[1])
+    monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,8 @@ from typing import Any
 COMMANDS = {
     "no Chromium": "sudo apt-get install chromium      (or: export CHROMIUM=/path/to/chromium)",
     "no nginx": "sudo apt-get install nginx-light",
+    "no Redocly": "npm install --global @redocly/cli",
+    "no Spectral": "npm install --global @stoplight/spectral-cli",
     "no network": "connect this machine to a Python package index, then run the tests again",
     "SQLite": "unset FLASHSALE_TEST_DB      (the tests then use PostgreSQL)",
     "not Linux": "run the tests on Linux",

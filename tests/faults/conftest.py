@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
 from pytest_django import Settings
 
-from flashsale.gate import bridge, client
+from flashsale.gate import bridge
 from simulation.postgres_server import PostgresServer
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
@@ -18,10 +17,9 @@ from tests.faults.steps import close_gate
 
 
 @pytest.fixture
-def server(own_redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+def server(own_redis: RedisServer, settings: Settings, own_gate: None) -> Iterator[RedisServer]:
     """A Redis that only this test uses. The gate's client of each event loop connects to it."""
     settings.REDIS_URL = own_redis.url
-    monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
     yield own_redis
     bridge.run(close_gate())
 

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import pytest
 import redis
@@ -20,11 +19,10 @@ from tests.gate.proxy import Proxy
 
 
 @pytest.fixture
-def wire(own_redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+def wire(own_redis: RedisServer, settings: Settings, own_gate: None) -> Iterator[Proxy]:
     """A proxy in front of this test's own Redis, which the gate uses."""
     with Proxy(own_redis.port) as proxy:
         settings.REDIS_URL = proxy.url
-        monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
         yield proxy
         bridge.run(_close())
 
@@ -107,11 +105,8 @@ def _once_connected(act):
     raise AssertionError("no connection")
 
 
-def test_a_server_that_does_not_run_is_down_within_a_second(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_does_not_run_is_down_within_a_second(settings: Settings, own_gate: None) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-    monkeypatch.setattr(client, "_gates", WeakKeyDictionary())
     began = time.monotonic()
     with pytest.raises(GateDown):
         enter("ani")

@@ -1,6 +1,7 @@
 """The OpenAPI document matches the responses of the hot door and of the REST API."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from flashsale.models import Sale
+from flashsale.web import problems
 from flashsale.web.api.document import openapi
 from flashsale.web.hot import door
 from tests.factories import end_now, identity, open_now
@@ -121,3 +123,20 @@ def test_a_problems_type_leads_to_its_meaning(client: Client) -> None:
         "title": {"id": "Saat ini tidak ada unit yang tersedia.", "en": "No unit is free now."},
     }  # fmt: skip
     assert client.get("/problems/nothing").status_code == 404
+
+
+def test_all_refusals_stand_on_one_page_in_the_readers_language(client: Client) -> None:
+    page = client.get("/problems/", headers={"Accept-Language": "en"}).content.decode()
+    assert page.count("<tr id=") == len(problems.REFUSALS)
+    assert "<td>No unit is free now.</td>" in page
+    assert "is judged anew" in page
+    page = client.get("/problems/", headers={"Accept-Language": "id"}).content.decode()
+    assert "<td>Saat ini tidak ada unit yang tersedia.</td>" in page
+
+
+@pytest.mark.django_db
+def test_every_link_for_language_models_leads_somewhere(client: Client) -> None:
+    text = client.get("/llms.txt").content.decode()
+    links = re.findall(r"\]\((/[^)]*)\)", text)
+    assert len(links) == 5
+    assert [link for link in links if client.get(link).status_code != 200] == []

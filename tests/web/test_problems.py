@@ -1,10 +1,14 @@
 """One table says how every refusal looks in HTTP."""
 
+from typing import Any
+
 import pytest
+from django.test import Client
 
 from flashsale.rules.outcomes import EFFECTS, Outcome
 from flashsale.web import problems
 from flashsale.web.problems import Fault
+from tests.web.partner import Partner
 
 
 def test_every_refusal_is_in_the_table_and_no_effect_is() -> None:
@@ -52,3 +56,16 @@ def test_the_callers_first_language_that_we_speak_is_taken(header: str, language
 )
 def test_a_frameworks_status_becomes_a_problem_code(status: int, word: problems.ProblemCode) -> None:
     assert problems.code_for_status(status) == word
+
+
+@pytest.mark.parametrize("language", ["id", "en", "de"])
+def test_what_a_developer_reads_is_english_in_every_language(lazada: Partner, held: Any, language: str) -> None:
+    client = Client(headers=lazada.http | {"Accept-Language": language, "Idempotency-Key": "k"})
+    confirm = f"/v1/reservations/{held['reservation']}/confirm"
+    assert client.get("/v1/reservations?limit=0").json()["errors"] == [
+        {"pointer": "#/limit", "detail": "Ensure this value is greater than or equal to 1."}
+    ]
+    wrong = client.post(confirm, {"method": "x"}, content_type="application/json").json()
+    assert wrong["errors"][0] == {"pointer": "#/identity", "detail": "This field is required."}
+    assert client.post(confirm, "x", content_type="text/plain").json()["detail"].startswith("Unsupported media type")
+    assert client.put(confirm, {}).json()["detail"] == 'Method "PUT" not allowed.'

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from typing import IO, Any, cast
 
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.translation import override
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotFound
@@ -114,6 +117,11 @@ class PartnerView(APIView):
     query: type[StrictSerializer] = NoFields
     values: dict[str, Any]
     parameters: dict[str, Any]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answers in English, because texts for developers have one language. Titles follow Accept-Language."""
+        with override("en"):
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Reads the query parameters and the body, after key and rate limit; raises ValidationError."""

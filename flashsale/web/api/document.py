@@ -7,6 +7,7 @@ from typing import Any
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import get_template
 from django.utils.translation import override
 from django.views import View
 from django.views.decorators.http import require_safe
@@ -15,21 +16,24 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.exceptions import APIException
 
 from flashsale.web import problems
-from flashsale.web.api.hot_serializers import COMPONENTS, PATHS
+from flashsale.web.api.document_common import HEADERS, REFUSALS, TAGS, describe
+from flashsale.web.api.hot_serializers import PATHS, SCHEMAS
 from flashsale.web.errors import problem_response
 
 
-def add_hot_door(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
-    """A post-processing hook of drf-spectacular: adds the hot door, and problem documents as the default response."""
-    result["paths"].update(PATHS)
-    for kind, components in COMPONENTS.items():
-        result["components"].setdefault(kind, {}).update(components)
+def complete(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """A post-processing hook of drf-spectacular: adds the hot door, and what all operations have in common."""
+    result["paths"] = dict(sorted((result["paths"] | PATHS).items()))
+    components = result["components"]
+    components.setdefault("schemas", {}).update(SCHEMAS)
+    components["headers"] = HEADERS
+    components["responses"] = dict(REFUSALS.values())
     for path in result["paths"].values():
         for operation in path.values():
-            if isinstance(operation, dict) and "responses" in operation:
-                operation["responses"]["default"] = {"$ref": "#/components/responses/Problem"}
-                _close(operation.get("requestBody", {}), result["components"]["schemas"])
-    result["paths"] = dict(sorted(result["paths"].items()))
+            describe(operation)
+            _close(operation.get("requestBody", {}), components["schemas"])
+    result["servers"] = [{"url": "/", "description": "This server."}]
+    result["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     return result
 
 
@@ -47,9 +51,9 @@ def _close(part: Any, schemas: dict[str, Any]) -> None:
 
 @cache
 def openapi() -> bytes:
-    """The document as JSON. Cached, because it does not change while the process runs."""
+    """The document as JSON, indented. Cached, because it does not change while the process runs."""
     with override("en"):
-        return json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str).encode()
+        return json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str, indent=1).encode()
 
 
 class OpenApi(View):
@@ -70,6 +74,13 @@ class Docs(SpectacularSwaggerSplitView):
         if not isinstance(exc, APIException):
             raise exc
         return problem_response(self.request, problems.code_for_status(exc.status_code), detail=str(exc.detail))
+
+
+@require_safe
+def llms(_request: HttpRequest) -> HttpResponse:
+    """The API in one page of Markdown, for language models (llmstxt.org)."""
+    text = get_template("flashsale/llms.txt").render()
+    return HttpResponse(text, "text/plain; charset=utf-8", headers={"Cache-Control": "public, max-age=300"})
 
 
 # Swagger UI sets style attributes and loads icons from data: URLs. It shows no text that shoppers typed.

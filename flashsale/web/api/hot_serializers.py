@@ -6,6 +6,8 @@ these schemas.
 
 from typing import Any
 
+from flashsale.web.api.document_common import PROBLEM_CODE, header_refs
+
 BUNDLE_ITEMS_MAX = 100
 Schema = dict[str, Any]
 
@@ -61,8 +63,8 @@ SCHEMAS: dict[str, Schema] = {
             "type": {"type": "string", "format": "uri-reference"},
             "title": {"type": "string", "description": "In the language of Accept-Language: id or en."},
             "status": WHOLE,
-            "code": {"type": "string", "description": "Stable."},
-            "detail": TEXT,
+            "code": PROBLEM_CODE,
+            "detail": {"type": "string", "description": "For developers, in English; may be empty."},
             "request_id": TEXT,
             "retry_after_s": WHOLE,
             "errors": {"type": "array", "items": _object({"pointer": TEXT, "detail": TEXT})},
@@ -207,16 +209,6 @@ ITEM_FIELDS = frozenset(SCHEMAS["ReserveRequest"]["properties"]["items"]["items"
 # Our own page proves itself by cookies, so of these members it sends the items only.
 PAGE_FIELDS = {verb: fields & {"items"} for verb, fields in FIELDS.items()}
 
-COMPONENTS: dict[str, dict[str, Schema]] = {
-    "schemas": SCHEMAS,
-    "responses": {
-        "Problem": {
-            "description": "A refusal (RFC 9457).",
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-    },
-}
-
 BASE = "/v1/sales/{sale}/lines/{line}"
 WHERE: list[Schema] = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in ("sale", "line")]
 KEY: Schema = {
@@ -251,12 +243,21 @@ PATHS: dict[str, Any] = {
         "get": {
             "operationId": "status",
             "summary": "The state of the line: one document, the same for all callers.",
+            "description": "Caches may keep it for a second. A server that reads it for all its shoppers reads it once "
+            "a second.",
             "tags": ["line"],
             "security": [{}],
             "parameters": WHERE,
             "responses": {
-                "200": {"description": "The figures of the line.", "content": _json("Status")},
-                "304": {"description": "Only the clock has changed since the ETag in If-None-Match."},
+                "200": {
+                    "description": "The figures of the line.",
+                    "content": _json("Status"),
+                    "headers": header_refs("ETag"),
+                },
+                "304": {
+                    "description": "Only the clock has changed since the ETag in If-None-Match.",
+                    "headers": header_refs("ETag"),
+                },
             },
         }
     },

@@ -12,10 +12,9 @@ from flashsale.life import inbox
 from flashsale.models import PaymentAttempt
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import PaymentState
 from flashsale.web import limits
 from flashsale.web.api.access import PublicView
-from flashsale.web.api.serializers import WholeNumber
+from flashsale.web.api.serializers import PAYMENT_STATES, WholeNumber
 from flashsale.web.api.strict import StrictSerializer, read
 from flashsale.web.hot.http import BODY_BYTES_MAX, HttpFault, parse_json_object
 from flashsale.web.problems import Fault
@@ -55,7 +54,7 @@ class CallbackResultSerializer(serializers.Serializer[object]):
     """The state of the payment when the callback came. It changes within a second if there is news."""
 
     reference = serializers.CharField()
-    state = serializers.ChoiceField([state.value for state in PaymentState])
+    state = serializers.ChoiceField(PAYMENT_STATES)
 
 
 class _Notifications(PublicView):

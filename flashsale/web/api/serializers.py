@@ -31,6 +31,7 @@ CHARS_MAX = 200
 ADDRESS_CHARS_MAX = 512
 # No caller ever got the id of an abandoned reservation.
 STATES = [state.value for state in ReservationState if state is not ReservationState.ABANDONED]
+PAYMENT_STATES = [state.value for state in PaymentState]
 
 
 class WholeNumber(serializers.IntegerField):
@@ -219,7 +220,7 @@ class PaymentSerializer(serializers.Serializer[Any]):
     """The payment of a reservation."""
 
     method = serializers.CharField()
-    state = serializers.ChoiceField([state.value for state in PaymentState], source="payment_state")
+    state = serializers.ChoiceField(PAYMENT_STATES, source="payment_state")
     amount = serializers.IntegerField()
     reference = serializers.CharField()
     refund_reference = serializers.CharField()

@@ -50,6 +50,7 @@ urlpatterns = [
     path("v1/payments/<str:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
     path("v1/codes/whatsapp", code_reports.WhatsAppReports.as_view()),
     path("v1/codes/twilio", code_reports.TwilioReports.as_view()),
+    path("llms.txt", csrf_exempt(document.llms)),
     path("problems/<str:code>", csrf_exempt(document.problem_page)),
     re_path(r"^v[0-9]+(?:/|$)", UnknownPath.as_view()),
 ]

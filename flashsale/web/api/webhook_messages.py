@@ -48,10 +48,18 @@ _EXAMPLES: dict[str, Any] = {
     "lobby_at": "2026-11-22T20:00:00+07:00", "opens_at": "2026-11-23T10:00:00+07:00",
     "closes_at": "2026-11-23T12:00:00+07:00", "webhook": "5b0c5f6e-6f0c-4f7a-9a43-0e5b5b1d7d11",
 }  # fmt: skip
-_HEADERS = [
-    ("webhook-id", _TEXT, "The id of the event. Each try has the same. Ignore an id that you have had before."),
-    ("webhook-timestamp", _WHOLE, "Seconds since 1970. Refuse a message that is older than five minutes."),
-    (
+_HEADERS: dict[str, tuple[str, Schema, str]] = {
+    "WebhookId": (
+        "webhook-id",
+        _TEXT,
+        "The id of the event. Each try has the same. Ignore an id that you have had before.",
+    ),
+    "WebhookTimestamp": (
+        "webhook-timestamp",
+        _WHOLE,
+        "Seconds since 1970. Refuse a message that is older than five minutes.",
+    ),
+    "WebhookSignature": (
         "webhook-signature",
         _TEXT,
         (
@@ -59,11 +67,22 @@ _HEADERS = [
             "the secret there are two signatures with a space between them; one must fit."
         ),
     ),
-]
+}
+_ANSWERS = {
+    "2XX": ("WebhookTaken", "You have the event. Answer within 15 seconds."),
+    "410": ("WebhookGone", "The webhook is switched off."),
+    "default": ("WebhookFailed", "The message is sent again later; `Retry-After` is respected."),
+}
 
 
 def add_messages(result: Schema, **_kwargs: Any) -> Schema:
     """A post-processing hook of drf-spectacular: adds the section `webhooks`."""
+    components = result["components"]
+    components.setdefault("parameters", {}).update(
+        (key, {"name": name, "in": "header", "required": True, "schema": schema, "description": text})
+        for key, (name, schema, text) in _HEADERS.items()
+    )
+    components["responses"].update((key, {"description": text}) for key, text in _ANSWERS.values())
     result["webhooks"] = {type_: {"post": _operation(type_)} for type_ in [*map(str, EventType), TEST_TYPE]}
     return result
 
@@ -78,20 +97,14 @@ def _operation(type_: str) -> Schema:
     return {
         "operationId": "on" + "".join(word.capitalize() for word in type_.replace("_", ".").split(".")),
         "summary": type_,
+        "description": "We send this to your webhook. docs/partner.md says what the event means.",
         "tags": ["webhooks"],
-        "parameters": [
-            {"name": name, "in": "header", "required": True, "schema": schema_of, "description": text}
-            for name, schema_of, text in _HEADERS
-        ],
+        "parameters": [{"$ref": f"#/components/parameters/{key}"} for key in _HEADERS],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": schema, "examples": {type_: {"value": _example(type_, data)}}}},
         },
-        "responses": {
-            "2XX": {"description": "You have the event. Answer within 15 seconds."},
-            "410": {"description": "The webhook is switched off."},
-            "default": {"description": "The message is sent again later; `Retry-After` is respected."},
-        },
+        "responses": {status: {"$ref": f"#/components/responses/{key}"} for status, (key, _) in _ANSWERS.items()},
     }
 
 

@@ -13,6 +13,7 @@ from flashsale.web.pages import (
     orders,
     paying,
     plan_page,
+    refusals_page,
     rule_set_page,
     sale_page,
 )
@@ -52,6 +53,7 @@ register_converter(SealedToken, "sealed")
 
 urlpatterns = [
     path("", sale_page.home, name="home"),
+    path("problems/", refusals_page.refusals, name="refusals"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("s/<code:code>/", sale_page.sale, name="sale"),
     path("s/<code:code>/fairness", fairness_page.fairness, name="fairness"),

@@ -1,0 +1,86 @@
+"""What the operations of the OpenAPI document have in common: tags, headers, refusals."""
+
+from typing import Any
+
+from flashsale.web import problems
+
+TAGS = {
+    "line": "The line of a sale: enter, look, reserve. These calls are made for a crowd.",
+    "sales": "Published sales, their rules, and what anyone can check about them.",
+    "reservations": "The reservations of your channel, from the hold to the end.",
+    "payments": "Calls of payment providers.",
+    "events": "What has happened in your channel, in order.",
+    "webhooks": "The addresses that get your events, and the messages to them.",
+    "keys": "Public keys of what we sign.",
+}
+
+
+def _header(description: str, type_: str = "string", **example: Any) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": type_}, **example}
+
+
+HEADERS: dict[str, Any] = {
+    "X-Request-Id": _header("Names this request in our log. It is the one that you sent, or a random one."),
+    "Retry-After": _header("Seconds until you may send the same request again.", "integer", example=2),
+    "RateLimit-Policy": _header(
+        "The limit that this call counts against: q calls in w seconds (a draft of the IETF).",
+        example='"api-partner";q=6000;w=60',
+    ),
+    "RateLimit": _header(
+        "What is left of the limit: r calls, until t seconds from now.", example='"api-partner";r=5998;t=41'
+    ),
+    "Idempotency-Replayed": _header(
+        "Is true when the key was used before with the same request. The answer is the first one, and nothing has "
+        "happened again.",
+        example="true",
+    ),
+    "ETag": _header("Send it as If-None-Match: 304 says that nothing but the clock has changed.", example='W/"5f2a"'),
+    "WWW-Authenticate": _header("How to prove who you are.", example="Bearer"),
+}
+
+
+def header_refs(*names: str) -> dict[str, Any]:
+    """The `headers` of a response."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _refusal(description: str, *headers: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": header_refs("X-Request-Id", *headers),
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+# By the status that an operation names it with.
+REFUSALS: dict[str, tuple[str, dict[str, Any]]] = {
+    "401": ("Unauthenticated", _refusal("No valid key was sent.", "WWW-Authenticate")),
+    "4XX": ("Refused", _refusal("A refusal (RFC 9457): `code` says which one, /problems/ lists them all.")),
+    "429": ("RateLimited", _refusal("Too many calls: wait, then send the same request again.", "Retry-After")),
+    "503": ("Unavailable", _refusal("Not now: wait, then send the same request with the same key.", "Retry-After")),
+    "default": ("Problem", _refusal("A refusal (RFC 9457).")),
+}
+
+PROBLEM_CODE = {
+    "type": "string",
+    "enum": [code.value for code in problems.REFUSALS],
+    "description": "Stable. In the order of precedence: when several are true, the first one is the answer.",
+}
+
+
+def describe(operation: dict[str, Any]) -> None:
+    """Adds a summary, the security, the refusals and the headers that an operation has by its kind."""
+    if "summary" not in operation:
+        operation["summary"] = operation["description"].partition("\n")[0].rstrip(".")
+    security = operation.setdefault("security", [{}])
+    responses = operation["responses"]
+    headers = ["X-Request-Id"]
+    if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
+        headers.append("Idempotency-Replayed")
+    if "line" not in operation["tags"]:
+        headers += ["RateLimit", "RateLimit-Policy"]
+    for response in responses.values():
+        response["headers"] = header_refs(*headers) | response.get("headers", {})
+    for status, (name, _) in REFUSALS.items():
+        if status != "401" or any(security):
+            responses[status] = {"$ref": f"#/components/responses/{name}"}
