@@ -184,7 +184,7 @@ class TestABound:
 
         async def both() -> list[Answer]:
             async with Receiver("https://slow.example/", local=True) as slow, Receiver(server.url, local=True) as fine:
-                return await asyncio.gather(slow.post(HEADERS, b"1"), fine.post(HEADERS, b"1"))
+                return list(await asyncio.gather(slow.post(HEADERS, b"1"), fine.post(HEADERS, b"1")))
 
         answers = bridge.run(both())
         over.set()
