@@ -8,6 +8,9 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+# With it, the service may report what became of a letter (flashsale/web/api/letter_reports.py).
+WEBHOOK_OPTION = "WEBHOOK_SECRET"
+
 
 def service_settings(service: str, options: str) -> Mapping[str, Any]:
     """Django's settings for this service of django-anymail; none for "". `options` is the JSON of its setting ANYMAIL.
@@ -34,5 +37,10 @@ def service_settings(service: str, options: str) -> Mapping[str, Any]:
         # Without the value, which holds the key of the service.
         raise ImproperlyConfigured(
             'FLASHSALE_MAIL_SERVICE_SETTINGS is not a JSON object. Write one such as {"BREVO_API_KEY": "..."}.'
+        )
+    if WEBHOOK_OPTION in found and not re.fullmatch(r"[^:\s]+:\S{16,}", str(found[WEBHOOK_OPTION])):
+        raise ImproperlyConfigured(
+            f"{WEBHOOK_OPTION} in FLASHSALE_MAIL_SERVICE_SETTINGS must be a name and a password of 16 characters or "
+            'more, with a colon between them, such as the value of: echo "mails:$(openssl rand -hex 16)".'
         )
     return {"EMAIL_BACKEND": f"anymail.backends.{service}.EmailBackend", "ANYMAIL": found}

@@ -42,7 +42,7 @@ DEBUG = env.bool("FLASHSALE_DEBUG", default=False)
 ALLOWED_HOSTS = _list("FLASHSALE_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = _list("FLASHSALE_ORIGINS")
 # The start of the links in e-mails.
-FLASHSALE_URL = env.str("FLASHSALE_URL", default=[*CSRF_TRUSTED_ORIGINS, "http://127.0.0.1:8000"][0])
+FLASHSALE_URL = env.str("FLASHSALE_URL", default="") or [*CSRF_TRUSTED_ORIGINS, "http://127.0.0.1:8000"][0]
 
 # Networks of our own reverse proxies, as CIDR. X-Forwarded-For and X-Forwarded-Proto count only from these.
 FLASHSALE_TRUSTED_PROXIES = [str(ip_network(cidr, strict=False)) for cidr in _list("FLASHSALE_TRUSTED_PROXIES")]
@@ -152,7 +152,7 @@ def _verified(url: str) -> str:
 REDIS_SOCKET = _socket("redis.sock")
 REDIS_URL = env.str("REDIS_URL", default=f"unix://{REDIS_SOCKET}?db=0")
 BROKER_URL = env.str("BROKER_URL", default=_broker_of(REDIS_URL))
-LIMITS_URL = env.str("LIMITS_URL", default=REDIS_URL)
+LIMITS_URL = env.str("LIMITS_URL", default="") or REDIS_URL
 
 
 def _cache(prefix: str) -> dict[str, Any]:
@@ -309,6 +309,10 @@ FLASHSALE_PAYMENT_KEYS = accounts.values_by_account(
 # "account:live", "account:sandbox", or "account:https://…" for another address of the provider.
 FLASHSALE_PAYMENT_HOSTS = accounts.value_by_account(
     "FLASHSALE_PAYMENT_HOSTS", env.str("FLASHSALE_PAYMENT_HOSTS", default=""), str
+)
+# The methods that an account offers, "account:method". All of them for an account that is not named.
+FLASHSALE_PAYMENT_METHODS = accounts.values_by_account(
+    "FLASHSALE_PAYMENT_METHODS", env.str("FLASHSALE_PAYMENT_METHODS", default="")
 )
 # How many payments a second an account begins, "account:number".
 FLASHSALE_PAYMENT_PACES = accounts.value_by_account(

@@ -17,22 +17,22 @@ ANSWER_S_MAX = 15.0
 WAITING_SHOWN = 20
 
 
-class CallBackFailed(Exception):
+class NotificationFailed(Exception):
     """The site does not take the notification; the text says what it answers."""
 
 
-def send_call_back(*, reference: str, site: str) -> str:
-    """Sends the signed notification about a charge over HTTP. Returns the site's answer. Raises CallBackFailed."""
-    body, headers = DemoProvider().signed_callback(reference=reference)
-    address = site.rstrip("/") + reverse("demo-call-back")
+def send_notification(*, reference: str, site: str) -> str:
+    """Sends the signed notification about a charge over HTTP. Returns the site's answer. Raises NotificationFailed."""
+    body, headers = DemoProvider().signed_notification(reference=reference)
+    address = site.rstrip("/") + reverse("demo-notification")
     request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - the operator chose the address
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as answer:  # noqa: S310
             return str(answer.read().decode())
     except HTTPError as error:
-        raise CallBackFailed(f"{address} answered {error.code}: {error.read().decode()[:500]}") from error
+        raise NotificationFailed(f"{address} answered {error.code}: {error.read().decode()[:500]}") from error
     except (URLError, TimeoutError) as error:
-        raise CallBackFailed(f"{address} does not answer ({error}).") from error
+        raise NotificationFailed(f"{address} does not answer ({error}).") from error
 
 
 def waiting() -> list[DemoCharge]:
@@ -49,12 +49,12 @@ def decide(request: HttpRequest, reference: str) -> HttpResponse:
     (bank.pay if request.POST.get("answer") == "pay" else bank.decline)(reference=reference)
     # The site must be free to take the notification while this request is answered. A lost notification costs nothing,
     # because the site asks the bank as well.
-    threading.Thread(target=_try_call_back, args=[reference], daemon=True).start()
+    threading.Thread(target=_try_to_notify, args=[reference], daemon=True).start()
     return redirect("outbox")
 
 
-def _try_call_back(reference: str) -> None:
+def _try_to_notify(reference: str) -> None:
     try:
-        send_call_back(reference=reference, site=settings.FLASHSALE_URL)
-    except CallBackFailed:
+        send_notification(reference=reference, site=settings.FLASHSALE_URL)
+    except NotificationFailed:
         return

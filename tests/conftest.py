@@ -9,8 +9,10 @@ from weakref import WeakKeyDictionary
 
 import pytest
 import redis
+from django.core.management import call_command
 from django.db import connection
 from django.utils import translation
+from pytest_django import DjangoDbBlocker
 
 from flashsale.gate import bridge, client
 from flashsale.life import send_codes
@@ -109,6 +111,14 @@ def gate(_eraser: redis.Redis) -> redis.Redis:
 def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
     """Keeps the databases of our own server. They end with it, and a drop fails while threads are connected."""
     return "FLASHSALE_TEST_DB_GOES" in os.environ or bool(request.config.getvalue("reuse_db"))
+
+
+@pytest.fixture(scope="module")
+def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A database that the tests of a file share with a server: writes are committed, and erased at the end."""
+    with django_db_blocker.unblock():
+        yield
+        call_command("flush", verbosity=0, interactive=False)
 
 
 @pytest.fixture

@@ -6,12 +6,20 @@ from zoneinfo import ZoneInfo
 from django.contrib.auth import get_user_model
 from django.utils.formats import date_format
 
+from flashsale.models import Notice
 from flashsale.models.state_choices import STATE_LABELS
 
 
 def state_label(state: str) -> str:
     """The name of a state in the reader's language; the stored value if it has no label."""
     return str(STATE_LABELS.get(state, state))
+
+
+def failure_text(letter: Notice) -> str:
+    """Why a letter did not arrive, with the code of the mail server; "" if nothing says so."""
+    if not letter.failure:
+        return ""
+    return state_label(letter.failure) + (f" (SMTP {letter.smtp_code})" if letter.smtp_code else "")
 
 
 def staff_name(who: str) -> str:

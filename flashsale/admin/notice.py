@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from flashsale.admin.action_page import Action, ReadOnlyAdmin
-from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.labels import failure_text, local_time, state_label
 from flashsale.life import notify_again
 from flashsale.models import Notice
 from flashsale.rules.identity import EMAIL_CHARS_MAX, Axis, BadValue, message_address
@@ -26,7 +26,7 @@ class SendAgain(Action):
     bulk = True
 
     def is_available(self, row: Notice) -> bool:
-        """For a letter that failed, and for one that was sent and did not arrive."""
+        """For a letter that failed or came back, and for one that was sent and did not arrive."""
         return row.state not in {NoticeState.DUE, NoticeState.DROPPED}
 
     def consequences(self, rows: Any) -> list[str]:
@@ -139,9 +139,7 @@ class NoticeAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("why it failed"), ordering="failure")
     def reason(self, notice: Notice) -> str:
         """Why the last attempt failed, with the code of the mail server; a dash if none failed."""
-        if not notice.failure:
-            return "–"
-        return state_label(notice.failure) + (f" (SMTP {notice.smtp_code})" if notice.smtp_code else "")
+        return failure_text(notice) or "–"
 
     @admin.display(description=gettext_lazy("next attempt"), ordering="due_at")
     def due(self, notice: Notice) -> str:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 
 from flashsale.admin.action_page import Action, ReadOnlyAdmin
-from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.labels import failure_text, local_time, state_label
 from flashsale.life import refund, review
 from flashsale.life.find_orders import FOUND_MAX, find_orders
 from flashsale.life.read_contacts import read_contacts
@@ -173,11 +173,13 @@ class ReservationAdmin(ReadOnlyAdmin):
             "state_name",
             "ships",
             "case_link",
+            "events_link",
         ]
         fieldsets: list[tuple[Any, Any]] = [
             (None, {"fields": order}),
             (_("Times"), {"fields": ["made", "deadline", "confirmed", "ended"]}),
             (_("Payment"), {"fields": ["paid", "payment_method", "payment_reference", "refund_reference"]}),
+            (_("Letters"), {"fields": ["letters"]}),
         ]
         if request.user.has_perm("flashsale.view_contact"):
             fieldsets.append((_("Buyer"), {"fields": ["buyer"]}))
@@ -220,6 +222,12 @@ class ReservationAdmin(ReadOnlyAdmin):
         url = reverse("admin:flashsale_case_change", args=[order.case.pk])
         return format_html('<a href="{}">{}</a>', url, state_label(order.case.state))
 
+    @admin.display(description=gettext_lazy("events"))
+    def events_link(self, order: Reservation) -> str:
+        """A link to the list of the order's events."""
+        url = f"{reverse('admin:flashsale_event_changelist')}?reservation={order.pk}"
+        return format_html('<a href="{}">{}</a>', url, _("what happened"))
+
     @admin.display(description=gettext_lazy("reserved"))
     def made(self, order: Reservation) -> str:
         """The time of the reservation on the line's clock."""
@@ -254,6 +262,20 @@ class ReservationAdmin(ReadOnlyAdmin):
     def refund_reference(self, order: Reservation) -> str:
         """The provider's reference of the refund; a dash before the refund is sent."""
         return (order.payment.refund_reference if order.payment else "") or "–"
+
+    @admin.display(description=gettext_lazy("letters"))
+    def letters(self, order: Reservation) -> str:
+        """Each letter about the order with a link, its state, and why it did not arrive; the newest first."""
+        lines = (
+            (
+                reverse("admin:flashsale_notice_change", args=[letter.pk]),
+                letter.get_kind_display(),
+                state_label(letter.state),
+                f" – {failure_text(letter)}" if letter.failure else "",
+            )
+            for letter in order.notices.order_by("-due_at", "-pk")
+        )
+        return format_html_join("", '<a href="{}">{}</a>: {}{}<br>', lines) or "–"
 
     @admin.display(description=gettext_lazy("contact"))
     def buyer(self, order: Any) -> str:

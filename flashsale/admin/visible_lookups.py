@@ -23,6 +23,11 @@ from django.utils.translation import gettext as _
 NO_LOOKUPS = {*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG}
 
 
+def _is_own(path: Any) -> bool:
+    """Whether an entry of `list_filter` is a class of ours, and not the path of a field."""
+    return isinstance(path, type) and issubclass(path, admin.SimpleListFilter)
+
+
 class VisibleLookups(admin.ModelAdmin):
     """Refuses every lookup that is not made by a filter of the list, or named in `link_lookups`."""
 
@@ -37,7 +42,9 @@ class VisibleLookups(admin.ModelAdmin):
         return lookup in self.link_lookups or any(lookup in made for made in filters)
 
     def _filter_lookups(self, path: Any) -> set[str]:
-        """The lookups in the links of Django's filter for this field."""
+        """The lookups in the links of Django's filter for this field, or of a filter of ours."""
+        if _is_own(path):
+            return {path.parameter_name}
         field: Any = get_fields_from_path(self.model, path)[-1]
         if field.is_relation:
             target = field.path_infos[-1].target_fields[0]
@@ -91,11 +98,14 @@ class VisibleLookups(admin.ModelAdmin):
         values = {name: "".join(request.GET.getlist(name)) for name in asked}
         refused = [name for name in asked if not self.lookup_allowed(name, values[name], request)]
         paths: Sequence[Any] = self.get_list_filter(request)
-        names = [str(get_fields_from_path(self.model, path)[-1].verbose_name) for path in paths]
+        names = [str(self._filter_name(path)) for path in paths]
         text = _("This list cannot be filtered by %(lookup)s.") % {"lookup": ", ".join(refused)}
         if not names:
             return text
         return text + " " + _("It can be filtered by: %(names)s.") % {"names": ", ".join(names)}
+
+    def _filter_name(self, path: Any) -> Any:
+        return path.title if _is_own(path) else get_fields_from_path(self.model, path)[-1].verbose_name
 
     @staticmethod
     def _to_field_text(request: HttpRequest) -> str:

@@ -32,6 +32,7 @@ from flashsale.books.rows import insert
 from flashsale.models.event import Event
 from flashsale.models.payment import PaymentAttempt, Refund
 from flashsale.models.reservation import Reservation
+from flashsale.models.unit import Unit
 from flashsale.rules.events import EventType, payment_event, refund_event
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -131,6 +132,15 @@ def of_refund(refund: Refund) -> NewEvent:
     """The event of a refund that has come into its state."""
     data = {"refund": refund.reference, "why": str(refund.why), "amount": int(refund.amount)}
     return of_reservation(refund.attempt.reservation, refund_event(refund.state), **data)
+
+
+def of_move(unit: Unit, *, sale: int, origin: str, target: int) -> NewEvent:
+    """The event of a unit that has moved to the line `target` of its sale. The unit is as it was read before.
+
+    `origin` is the code of its line before. The channels of both lines read the event.
+    """
+    data = {"serial": unit.serial, "sku": unit.sku, "from": origin}
+    return NewEvent(EventType.UNIT_MOVED, sale, line=target, unit=unit.pk, sequence=unit.version + 1, data=data)
 
 
 class Horizon(NamedTuple):

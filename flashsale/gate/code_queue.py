@@ -99,6 +99,12 @@ async def read(id_: str) -> QueuedCode | None:
     )
 
 
+async def goes_on_at(id_: str) -> int:
+    """When the code goes on to its next sender if no report comes, in ms since 1970; 0 if it does not."""
+    score = await gate().run_command("ZSCORE", CODES_WAITING, id_)
+    return int(float(score)) if score is not None else 0
+
+
 async def leave(sender: str, id_: str) -> None:
     """Takes a code that has expired, or has gone on, out of the queue of a sender."""
     await gate().run_command("ZREM", codes_queue_key(sender), id_)

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from flashsale.books.endings import EndedReservation, describe_ended
-from flashsale.books.events import of_order, of_reservation, record
+from flashsale.books.events import NewEvent, of_move, of_order, of_reservation, record
 from flashsale.books.refunds import withdraw_refunds
 from flashsale.books.reservations import advance_units
 from flashsale.gate import bridge
@@ -180,6 +180,7 @@ def _restore(order: Reservation, now: datetime) -> bool:
     if units is None:
         return False
     advance_units([(unit.pk, unit.version) for unit in units], was=UnitState.RETURNED, becomes=UnitState.SOLD)
+    moved: list[NewEvent] = []
     for unit, held in zip(units, order.items, strict=True):
         if held.unit_id == unit.pk:
             held.active = True
@@ -188,10 +189,12 @@ def _restore(order: Reservation, now: datetime) -> bool:
         ReservationUnit.objects.create(reservation=order, unit=unit, sku=held.sku, price=held.price)
         if unit.allocation_id != order.allocation_id:
             Move.objects.create(unit=unit, origin_id=unit.allocation_id, target_id=order.allocation_id)
+            origin = unit.allocation.code
+            moved.append(of_move(unit, sale=order.sale_id, origin=origin, target=order.allocation_id))
             Unit.objects.filter(pk=unit.pk).update(allocation=order.allocation_id)
     order.state, order.ended_at = ReservationState.CONFIRMED, None
     order.save(update_fields=["state", "ended_at"])
-    record([of_order(order, EventType.RESERVATION_RESTORED)], now)
+    record([*moved, of_order(order, EventType.RESERVATION_RESTORED)], now)
     withdraw_refunds(owed, now)
     return True
 

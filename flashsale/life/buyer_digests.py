@@ -5,12 +5,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from flashsale.books.reservations import SlotRequest
+from flashsale.books.rows import insert
 from flashsale.life.contact import checked_contact
 from flashsale.life.enter import digester
 from flashsale.life.payment_request import StartRequest
-from flashsale.models import Campaign, CampaignAxis, Contact, LimitSlot, Reservation
+from flashsale.models import Campaign, CampaignAxis, Contact, LimitSlot, Reservation, Trait
+from flashsale.providers.payments.base import Standing
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.review.chance import BANK_BYTES
 
 
 class Digested(NamedTuple):
@@ -54,6 +57,49 @@ def digest_buyer(request: StartRequest, campaign: Campaign) -> Digested:
         return Digested(traits, Contact.encrypt(checked_contact(request.buyer.contact)), None, refused)
     except Refused as error:
         return Digested(traits, "", error, refused)
+
+
+class Instrument(NamedTuple):
+    """The order that was bought, and what the payment provider says about the card or wallet.
+
+    `only_provider`: what was said before is the word of the buyer alone, and does not count.
+    """
+
+    row: Reservation
+    said: Standing
+    only_provider: bool
+
+
+def store_instruments(bought: Sequence[Instrument]) -> None:
+    """Stores digests of the cards and wallets that bought orders, in place of what the buyers said.
+
+    Only where the campaign knows people by the axis payment. The limit slots stay as they are.
+    """
+    known = [one for one in bought if one.row.sale.campaign.salt and _knows_payments(one.row.sale.campaign)]
+    digests = {one.row.pk: digest for one in known if (digest := _instrument_digest(one))}
+    replaced = [one.row.pk for one in known if one.row.pk in digests or one.only_provider]
+    if replaced:
+        Trait.objects.filter(reservation__in=replaced, axis=Axis.PAYMENT).delete()
+    if digests:
+        axes = [Axis.PAYMENT.value] * len(digests)
+        insert(Trait, {"reservation_id": list(digests), "axis": axes, "digest": list(digests.values())})
+
+
+def _knows_payments(campaign: Campaign) -> bool:
+    return any(axis.axis == Axis.PAYMENT for axis in axes_of(campaign))
+
+
+def _instrument_digest(one: Instrument) -> str:
+    """The digest, "" without a fingerprint. That of a masked card begins with the digest of its first digits."""
+    campaign, said = one.row.sale.campaign, one.said
+    digests = digester(bytes(campaign.salt).hex(), campaign.canon_version)
+    try:
+        whole = digests.digest(Axis.PAYMENT, said.fingerprint) if said.fingerprint else b""
+        bank = digests.digest(Axis.PAYMENT, f"bank:{said.bank_digits}") if said.bank_digits else whole
+        return (bank[:BANK_BYTES] + whole[BANK_BYTES:]).hex() if whole else ""
+    except BadValue:
+        # Characters that cannot be printed. The order must be confirmed all the same.
+        return ""
 
 
 def check_identity(axes: Sequence[CampaignAxis], own_slots: Collection[tuple[str, str]], digested: Digested) -> None:

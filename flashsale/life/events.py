@@ -14,11 +14,14 @@ from flashsale.books.events import horizon
 from flashsale.books.rows import update
 from flashsale.models import Allocation, Event, Reservation
 from flashsale.models.sale import ms
+from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome, Refused
 
 KEPT = timedelta(days=30)
 # Events are deleted a day after cursors to them end, so that a page which is read at this moment has no gap.
 DELETED_AFTER = KEPT + timedelta(days=1)
+# A cursor of another process may be this much younger than our clock says.
+CLOCKS_DIFFER = timedelta(minutes=1)
 CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,15})")
 BEGIN_AGAIN = "Read your reservations, and then the events from the beginning, without `after`."
 
@@ -68,7 +71,8 @@ def read_events(*, channel: int, after: str, limit: int) -> EventPage:
     now = timezone.now()
     known = horizon()
     cursor = _read(after) if after else _Cursor(0, ms(now))
-    if cursor.at_ms < ms(now - KEPT) or cursor.id > known.given:
+    is_ours = cursor.id <= known.given and cursor.at_ms <= ms(now + CLOCKS_DIFFER)
+    if cursor.at_ms < ms(now - KEPT) or not is_ours:
         raise Refused(Outcome.NOT_FOUND, f"after: this cursor is not valid any more. {BEGIN_AGAIN}")
     events, more = events_between(channel=channel, after=cursor.id, up_to=known.settled, limit=limit)
     # A slow writer may announce an id that this reader has passed already, so the cursor never goes back.
@@ -108,9 +112,12 @@ def _read(after: str) -> _Cursor:
 
 def _common(rows: "QuerySet[Event]", channel: int) -> "QuerySet[Event]":
     """The events of sales and lines that lead to the channel."""
-    lines = list(Allocation.objects.filter(channels=channel).values_list("pk", "sale"))
-    of_lines = Q(line__in=[line for line, _ in lines])
-    of_sales = Q(line=None, sale__in={sale for _, sale in lines})
+    lines = list(Allocation.objects.filter(channels=channel).values_list("pk", "sale", "code"))
+    of_lines = Q(line__in=[line for line, _, _ in lines])
+    of_sales = Q(line=None, sale__in={sale for _, sale, _ in lines})
+    # A unit that moves leaves one line and comes to another one, and both must know.
+    for _, sale, code in lines:
+        of_lines |= Q(type=EventType.UNIT_MOVED, sale=sale, data__from=code)
     return rows.filter(of_lines | of_sales, channel=None)
 
 

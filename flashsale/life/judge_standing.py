@@ -28,6 +28,7 @@ class Change(NamedTuple):
     """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted.
 
     `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it.
+    `said` is what the provider says about money that buys.
     """
 
     row: Reservation
@@ -37,6 +38,7 @@ class Change(NamedTuple):
     refunds: tuple[tuple[RefundReason, Decimal], ...] = ()
     was: str = ""
     retaken: bool = False
+    said: payments.Standing | None = None
 
 
 def _is_exact(attempt: PaymentAttempt, standing: payments.Standing) -> bool:
@@ -115,7 +117,8 @@ def take_money(row: Reservation, attempt: PaymentAttempt, standing: payments.Sta
         log.error("%s was %s and has been paid", attempt.reference, attempt.state)
     if was_open and row.state == ReservationState.HELD:
         _note(attempt, standing, AttemptState.PAID, now)
-        return Change(row, attempt, buys=True, refunds=((RefundReason.OVERPAID, over),) if over else ())
+        too_much = ((RefundReason.OVERPAID, over),) if over else ()
+        return Change(row, attempt, buys=True, refunds=too_much, said=standing)
     _note(attempt, standing, AttemptState.LATE, now)
     return Change(row, attempt, drops=was_open, refunds=((RefundReason.LATE, standing.paid),))
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.core import mail
+from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import Error, connection, transaction
 from django.db.models import QuerySet
@@ -33,6 +34,7 @@ LONGEST_RETRY = timedelta(hours=6)
 SEND_FOR_S = 20.0
 # A conversation with the mail server carries so many letters. Many servers end longer ones.
 LETTERS_EACH = 50
+SERVICE_ID_MAX = 200
 
 
 def send_due(*, most: int = 1000) -> int:
@@ -87,6 +89,7 @@ def _send_next(server: BaseEmailBackend) -> bool | None:
         notice.save(update_fields=["state"])
         _forget_contact(notice)
         return False
+    notice.service_id = ""
     failure = _hand_over(notice, server)
     notice.attempts += 1
     now = timezone.now()
@@ -94,7 +97,7 @@ def _send_next(server: BaseEmailBackend) -> bool | None:
         notice.state, notice.sent_at, notice.failure, notice.smtp_code = NoticeState.SENT, now, "", None
     else:
         _note_failure(notice, failure, now)
-    notice.save(update_fields=["attempts", "state", "due_at", "sent_at", "failure", "smtp_code"])
+    notice.save(update_fields=["attempts", "state", "due_at", "sent_at", "failure", "smtp_code", "service_id"])
     if failure is None:
         begin_time_to_appeal(notice, now)
     _forget_contact(notice)
@@ -136,6 +139,7 @@ def _hand_over(notice: Notice, server: BaseEmailBackend) -> Failure | None:
         server.open()
         letter.connection = server
         letter.send()
+        notice.service_id = _service_id(letter)
     except Contact.DoesNotExist:
         # Its retention clock has deleted the address.
         return Failure(SendingFailure.NO_CONTACT)
@@ -145,6 +149,12 @@ def _hand_over(notice: Notice, server: BaseEmailBackend) -> Failure | None:
         server.close()
         return failure_of(error)
     return None
+
+
+def _service_id(letter: EmailMessage) -> str:
+    """The name that a mail service of django-anymail gave to the letter; "" without such a service."""
+    found = getattr(getattr(letter, "anymail_status", None), "message_id", None)
+    return found if isinstance(found, str) and len(found) <= SERVICE_ID_MAX else ""
 
 
 def _note_failure(notice: Notice, failure: Failure, now: datetime) -> None:
@@ -163,10 +173,17 @@ def _note_failure(notice: Notice, failure: Failure, now: datetime) -> None:
     )
 
 
+def stop_time_to_appeal(notice: Notice, now: datetime) -> None:
+    """The buyer was not told of the cancellation after all: a time to appeal that still runs waits for the letter."""
+    if notice.kind == Notice.Kind.CANCELLED:
+        running = Cancellation.objects.filter(reservation=notice.reservation_id, case__isnull=False, case__appeal=None)
+        running.filter(appeal_until__gte=now).update(appeal_until=None)
+
+
 def begin_time_to_appeal(notice: Notice, now: datetime) -> None:
     """The buyer was told of the cancellation, so the time to appeal begins.
 
-    It begins once. A letter that is sent again moves it only if `notify_again` has stopped it.
+    It begins once. A letter that is sent again moves it only if `stop_time_to_appeal` has stopped it.
     """
     if notice.kind == Notice.Kind.CANCELLED:
         waiting = Cancellation.objects.filter(reservation=notice.reservation_id, case__isnull=False, appeal_until=None)

@@ -10,8 +10,8 @@ from cryptography.fernet import InvalidToken
 from django.db import transaction
 from django.utils import timezone
 
-from flashsale.life.notify import begin_time_to_appeal
-from flashsale.models import Cancellation, Contact, Notice, Record
+from flashsale.life.notify import begin_time_to_appeal, stop_time_to_appeal
+from flashsale.models import Contact, Notice, Record
 from flashsale.rules.identity import Axis, BadValue, message_address
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import NoticeState
@@ -77,9 +77,7 @@ def _locked(notice: Notice) -> Notice:
 def _make_due(row: Notice) -> None:
     row.state, row.due_at, row.attempts, row.sent_at = NoticeState.DUE, timezone.now(), 0, None
     row.save(update_fields=["state", "due_at", "attempts", "sent_at"])
-    if row.kind == Notice.Kind.CANCELLED:
-        running = Cancellation.objects.filter(reservation=row.reservation_id, case__isnull=False, case__appeal=None)
-        running.filter(appeal_until__gte=row.due_at).update(appeal_until=None)
+    stop_time_to_appeal(row, row.due_at)
 
 
 def _note(verb: str, row: Notice, by: Any) -> None:

@@ -5,7 +5,9 @@ the successor. Units that people with an open claim window may still reserve sta
 """
 
 from django.db import transaction
+from django.utils import timezone
 
+from flashsale.books.events import of_move, record
 from flashsale.books.reservations import advance_units, lock_sale
 from flashsale.gate import scripts
 from flashsale.gate.messages import Survey
@@ -58,5 +60,7 @@ def move_units(card: SaleCard, origin: int, target: int, units: dict[int, int]) 
     ids = [unit.pk for unit in moving]
     Unit.objects.filter(pk__in=ids).update(allocation=target)
     Move.objects.bulk_create(Move(unit_id=id_, origin_id=origin, target_id=target) for id_ in ids)
+    code = card.line_of_allocation(origin).code
+    record([of_move(unit, sale=card.sale, origin=code, target=target) for unit in moving], timezone.now())
     arrived = Unit.objects.filter(pk__in=units, allocation=target, state=UnitState.FREE)
     return list(arrived.values_list("id", "version", "sku"))

@@ -33,6 +33,7 @@ from flashsale.models import (
     Stock,
 )
 from flashsale.models.sale import MESSAGE_BYTES_MAX, UNITS_MAX, ms
+from flashsale.providers import payments
 from flashsale.rules.events import EventType
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import AllocationMode, Phase, SaleState
@@ -194,9 +195,20 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
         problems.append(_("More than %(most)d units.") % {"most": UNITS_MAX})
     problems += [text for line in lines for text in (*_tranche_problems(line), *_carry_problems(line, now))]
     problems += _status_problems(sale)
+    problems += _payment_problems(sale, {channel for line in lines for channel in line.channels.all()})
     if not sale.campaign.axes.filter(hard=True, checked_at="enter").exists():
         problems.append(_("The campaign needs a hard axis that is checked when entering."))
     return problems
+
+
+def _payment_problems(sale: Sale, channels: Collection[Channel]) -> list[str]:
+    """Payment accounts and methods that the server does not have, because no buyer could pay by them."""
+    named = {sale.campaign.payment_accounts} | {channel.payment_accounts for channel in channels}
+    return [
+        _("Payment accounts: %(problem)s.") % {"problem": problem}
+        for names in sorted(named)
+        for problem in payments.names_problems(names)
+    ]
 
 
 def warnings_of(*, sale: Sale) -> list[str]:

@@ -2,7 +2,8 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from flashsale.models.sale import ms
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
 from flashsale.rules.review import suspicion
+from flashsale.rules.review.chance import by_chance
 from flashsale.rules.review.clues import BuyerContact
 from flashsale.rules.review.rule_set import SCORE_MAX, RuleSet
 from flashsale.rules.review.suspicion import Finding, Order
@@ -43,7 +45,15 @@ def _orders(sale: Sale, on_progress: Callable[[int, int], Any]) -> list[tuple[Or
     for at in range(0, len(ids), READ_AT_ONCE):
         read += _read(ids[at : at + READ_AT_ONCE])
         on_progress(len(read), len(ids))
-    return read
+    chance = by_chance([order.traits[Axis.PAYMENT] for order, _ in read if Axis.PAYMENT in order.traits])
+    return [(_without_cards(order, chance), sale_id) for order, sale_id in read]
+
+
+def _without_cards(order: Order, cards: Collection[bytes]) -> Order:
+    """The order without its card, if it is one of these."""
+    if order.traits.get(Axis.PAYMENT) not in cards:
+        return order
+    return replace(order, traits={axis: digest for axis, digest in order.traits.items() if axis is not Axis.PAYMENT})
 
 
 def _read(ids: Sequence[uuid.UUID]) -> list[tuple[Order, int]]:

@@ -52,7 +52,8 @@ TASKS: GateCache[asyncio.Task[None], None] = GateCache()
 class Standing:
     """Where a code stands: waiting, sent, unanswered, delivered or failed, and by which senders.
 
-    `next` is the sender that follows if this one does not deliver. `is_final`: nothing more happens to the code.
+    `next` is the sender that follows if this one does not deliver, and `next_ms` when it follows an unanswered one (ms
+    since 1970, 0: not known). `is_final`: nothing more happens to the code.
     """
 
     state: str
@@ -60,6 +61,7 @@ class Standing:
     tried: tuple[str, ...] = ()
     next: str = ""
     is_final: bool = False
+    next_ms: int = 0
 
 
 async def accept(*, nonce: bytes, axis: Axis, to: str, sale: str, language: str) -> Standing:
@@ -92,7 +94,8 @@ async def standing(*, nonce: bytes) -> Standing | None:
     )
     is_final = code.state in ended
     tried = code.senders[: code.sender - 1]
-    return Standing(code.state, code.sender_name, tried, "" if is_final else following, is_final)
+    next_ms = await code_queue.goes_on_at(nonce.hex()) if code.state == "unanswered" and following else 0
+    return Standing(code.state, code.sender_name, tried, "" if is_final else following, is_final, next_ms)
 
 
 async def send_all_due() -> None:

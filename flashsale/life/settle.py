@@ -59,7 +59,7 @@ from flashsale.books.rows import update
 from flashsale.gate import scripts
 from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life.buyer_digests import axes_of, slot_requests
+from flashsale.life.buyer_digests import Instrument, axes_of, slot_requests, store_instruments
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.forget_contacts import waits_for_letter
 from flashsale.life.held_request import request_to_retake
@@ -67,7 +67,7 @@ from flashsale.life.judge_standing import Change, is_late, judge_standing, take_
 from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
 from flashsale.life.tell_gate import tell_gate
-from flashsale.models import Contact, LimitSlot, Notice, PaymentAttempt, Refund, Reservation, Trait
+from flashsale.models import Channel, Contact, LimitSlot, Notice, PaymentAttempt, Refund, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
@@ -246,6 +246,9 @@ def _write(
             row.state, row.confirmed_at, row.ended_at = ReservationState.CONFIRMED, now, None
         columns = ("id", "state", "confirmed_at", "ended_at")
         update(Reservation, "id", {name: [getattr(row, name) for row in bought] for name in columns})
+        store_instruments(
+            [Instrument(one.row, one.said, _pays_us(one, places)) for one in changes if one.buys and one.said]
+        )
     names = (
         "reference",
         "state",
@@ -293,6 +296,11 @@ def _letters(change: Change, places: Mapping[uuid.UUID, Place]) -> Iterator[NewL
 def _gets_letters(row: Reservation, places: Mapping[uuid.UUID, Place]) -> bool:
     """Whether we write to this buyer. A partner may write to its own buyers."""
     return row.pk in places and places[row.pk].letters
+
+
+def _pays_us(change: Change, places: Mapping[uuid.UUID, Place]) -> bool:
+    """Whether the buyer pays on our own page, so that no partner has told us the card or wallet."""
+    return change.row.pk in places and places[change.row.pk].kind == Channel.Kind.OWN_PAGE
 
 
 def _sell_units(rows: Sequence[Reservation], units: Mapping[uuid.UUID, Sequence[OrderedUnit]]) -> None:

@@ -26,6 +26,7 @@ from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.providers import messages, payments
 from flashsale.providers.messages import http
 from flashsale.providers.payments import account_settings
+from flashsale.rules.states import SaleState
 
 FREE_MB = 500
 # People do not notice a smaller difference. Clocks that NTP sets differ by less.
@@ -282,6 +283,22 @@ def _payment_account(account: payments.PaymentProvider) -> Check:
     return Check(name, not problems, found, expected, "; ".join(fixes))
 
 
+def _payment_names() -> Check:
+    """Whether the accounts and methods that campaigns name are there, because an account may go after a publication."""
+    expected = "each campaign and channel names accounts and methods of this server"
+    running = Sale.objects.filter(state=SaleState.PUBLISHED, closes_at__gt=datetime.now(UTC))
+    own, inherited = "allocations__channels__payment_accounts", "campaign__payment_accounts"
+    try:
+        rows = sorted(set(running.values_list("code", own, inherited)))
+    except DatabaseError as error:
+        return Check("payment names", False, f"no answer: {type(error).__name__}", expected, "see the database")
+    found = {
+        f"{sale}: {problem}" for sale, *names in rows for one in names for problem in payments.names_problems(one or "")
+    }
+    fix = "add what is missing to FLASHSALE_PAYMENT_PROVIDER or FLASHSALE_PAYMENT_METHODS (docs/payments.md)"
+    return Check("payment names", not found, "; ".join(sorted(found)) or f"{len(rows)} checked", expected, fix)
+
+
 def _sqlite() -> Check:
     found = sqlite3.sqlite_version
     new_enough = tuple(map(int, found.split(".")[:2])) >= SQLITE
@@ -342,6 +359,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _sqlite,
     _database,
     _draw_secrets,
+    _payment_names,
     _database_role,
     _redis,
     _clocks,

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Adds only, so processes of the release before go on during the change."""
 
-    dependencies: ClassVar = [("flashsale", "0029_bank_accounts")]
+    dependencies: ClassVar = [("flashsale", "0031_bounces_and_fingerprints")]
     operations: ClassVar = [
         migrations.CreateModel(
             name="Webhook",

@@ -15,6 +15,8 @@ class DemoCharge(models.Model):
     state = models.CharField(_("state"), max_length=8, choices=choices(Charge))
     amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=2, default=0)
     currency = models.CharField(_("currency"), max_length=3, default="")
+    # The bank's name for the card that paid.
+    fingerprint = models.CharField(max_length=64, default="", db_default="", blank=True, editable=False)
     refunded = models.BooleanField(_("refunded"), default=False)
 
     class Meta:

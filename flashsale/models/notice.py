@@ -45,6 +45,8 @@ class Notice(models.Model):
     # Of the last attempt. The server's own words are not stored, because they may name the address.
     failure = models.CharField(_("why it failed"), max_length=16, blank=True, choices=choices(SendingFailure))
     smtp_code = models.PositiveSmallIntegerField(_("SMTP code"), null=True)
+    # The mail service's name for the letter that it accepted last; "" with a mail server. Its reports name it.
+    service_id = models.CharField(max_length=200, default="", db_default="", blank=True, editable=False)
 
     class Meta:
         verbose_name = _("notice")
@@ -61,7 +63,10 @@ class Notice(models.Model):
                 name="invited_to_a_line",
             ),
         ]
-        indexes = [models.Index(fields=["due_at"], condition=Q(state="due"), name="notices_due")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state="due"), name="notices_due"),
+            models.Index(fields=["service_id"], condition=~Q(service_id=""), name="notices_by_service_id"),
+        ]
 
     # Letters about an order and its money. Partners may do without them (`Channel.order_letters`).
     ABOUT_ORDERS = (Kind.HELD, Kind.CONFIRMED, Kind.EXPIRED, Kind.REFUNDED)

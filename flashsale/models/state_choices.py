@@ -79,6 +79,9 @@ STATE_LABELS: dict[str, Promise] = {
     "not_accepted": _("the mail server does not accept mail from us"),
     "no_answer": _("the mail server did not answer"),
     "not_written": _("the letter could not be written"),
+    "bounced": _("the letter came back from the mailbox"),
+    "rejected": _("the mail service does not deliver to this address"),
+    "complained": _("it arrived, and its reader marked it as spam"),
 }
 
 

@@ -43,6 +43,8 @@ class EventType(StrEnum):
     APPEAL_FILED = "appeal.filed"
     APPEAL_DECIDED = "appeal.decided"
     UNIT_REALLOCATED = "unit.reallocated"
+    # To another line of its sale: it was not claimed, or an appeal restored an order with it.
+    UNIT_MOVED = "unit.moved"
     SALE_PUBLISHED = "sale.published"
     SALE_OPENED = "sale.opened"
     SALE_RESCHEDULED = "sale.rescheduled"
@@ -77,7 +79,7 @@ def subject_of(type_: str, data: Mapping[str, Any]) -> tuple[str, str]:
 
 def state_after(type_: str, data: Mapping[str, Any]) -> str | None:
     """The state of the subject after an event; None if the event changes no state."""
-    if type_ in {EventType.SALE_RESCHEDULED, EventType.UNIT_REALLOCATED}:
+    if type_ in {EventType.SALE_RESCHEDULED, EventType.UNIT_REALLOCATED, EventType.UNIT_MOVED}:
         return None
     if type_ in {EventType.CASE_DECIDED, EventType.APPEAL_DECIDED}:
         return str(data["decision"])

@@ -248,7 +248,11 @@ class WebhookOff(StrEnum):
 
 
 class SendingFailure(StrEnum):
-    """Why a message was not handed over. The first three are final; the others may pass."""
+    """Why a message did not arrive. The first three are final; the next four may pass.
+
+    The last three come in a report of the mail service, after it has accepted the letter. A letter that is marked as
+    spam has arrived.
+    """
 
     NO_CONTACT = "no_contact"
     BAD_ADDRESS = "bad_address"
@@ -257,6 +261,9 @@ class SendingFailure(StrEnum):
     NOT_ACCEPTED = "not_accepted"
     NO_ANSWER = "no_answer"
     NOT_WRITTEN = "not_written"
+    BOUNCED = "bounced"
+    REJECTED = "rejected"
+    COMPLAINED = "complained"
 
 
 def sale_phase(*, state: SaleState, lobby_at: int, opens_at: int, closes_at: int, now: int) -> Phase:

@@ -17,3 +17,9 @@ def format_time(at: datetime, zone: str) -> str:
 def format_time_ms(at_ms: int, zone: str) -> str:
     """As :func:`format_time`, from milliseconds since 1970."""
     return format_time(datetime.fromtimestamp(at_ms / 1000, UTC), zone)
+
+
+def format_clock_ms(at_ms: int, zone: str) -> str:
+    """The time of the day with seconds and the zone's short name, from milliseconds since 1970: 10.00.30 WIB."""
+    local = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(zone))
+    return f"{formats.date_format(local, 'H.i.s' if get_language() == 'id' else 'H:i:s')} {local.tzname()}"

@@ -162,7 +162,7 @@ class Gateway(ABC):
         """Money arrives."""
         amount = payment.amount if pay.amount is None else pay.amount
         self.book(payment, "in", amount, "payment")
-        arrival = Arrival(str(uuid.uuid4()), amount, self.clock.now(), pay.hidden, pay.issuer)
+        arrival = Arrival(str(uuid.uuid4()), amount, self.clock.now(), pay.hidden, pay.issuer, pay.account)
         payment.arrivals.append(arrival)
         if not pay.hidden:
             self.arrived(payment, pay)

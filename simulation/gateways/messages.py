@@ -138,7 +138,7 @@ class MessageGateways:
         return "/v1/codes/whatsapp", body, headers
 
     def twilio_report(self, message: Taken, event: str, error: str = "") -> tuple[str, bytes, dict[str, str]]:
-        """Path, body and headers of a status call-back."""
+        """Path, body and headers of a status report."""
         fields = {
             "MessageSid": message.reference, "MessageStatus": event, "To": message.to, "AccountSid": self.keys.account,
         }  # fmt: skip

@@ -35,6 +35,7 @@ from simulation.gateways.midtrans_words import (
     CARDS,
     CLOSED,
     DAY,
+    FIRST_CARD,
     HOUR,
     MINUTE,
     NO_IDEMPOTENCY_BANKS,
@@ -274,7 +275,7 @@ class Midtrans(Gateway):
         if payment.method.kind != "redirect":
             super().take(payment, pay)
             return
-        card = CARDS.get(pay.card or "4811111111111114")
+        card = CARDS.get(pay.card or FIRST_CARD)
         if card is None:
             raise Refused(f"unknown: there is no test card {pay.card}")
         if card.after_s:
@@ -286,6 +287,7 @@ class Midtrans(Gateway):
         if not pay.force and not self.is_open(payment):
             return
         payment.extra["fraud"] = card.fraud
+        payment.extra["card"] = pay.card or FIRST_CARD
         if card.state == "deny":
             self._turn(payment, "deny")
         else:

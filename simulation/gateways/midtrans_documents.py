@@ -113,6 +113,8 @@ def _method_fields(payment: Payment) -> dict[str, Any]:
         return {"permata_va_number": account}
     if method.kind == "va":
         return {"va_numbers": [{"bank": method.bank, "va_number": account}]}
+    if (card := payment.extra.get("card", "")).isdigit():
+        return {"masked_card": f"{card[:8]}-{card[-4:]}", "card_type": "credit"}
     return {"acquirer": method.bank} if method.kind == "qr" else {}
 
 

@@ -73,6 +73,8 @@ class Card(NamedTuple):
     after_s: float = 0.0
 
 
+# The card of a buyer who names none.
+FIRST_CARD = "4811111111111114"
 CARDS = {
     "4811111111111114": Card("capture"),
     "4911111111111113": Card("deny"),

@@ -54,16 +54,18 @@ class Pay(NamedTuple):
     issuer: str = ""
     card: str = ""
     method: str = ""
+    account: str = ""
 
 
 class Arrival(NamedTuple):
-    """Money that came. `hidden` money is not shown by the API."""
+    """Money that came. `hidden` money is not shown by the API. `account` is the payer's, if the wallet tells it."""
 
     id: str
     amount: int
     at: datetime
     hidden: bool
     issuer: str
+    account: str = ""
 
 
 @dataclass

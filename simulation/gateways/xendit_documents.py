@@ -39,8 +39,11 @@ def money(payment: Payment, arrival: Arrival) -> dict[str, Any]:
     """A payment: money that came for a request."""
     at = utc(arrival.at)
     capture = {"capture_timestamp": at, "capture_id": f"cap-{arrival.id}", "capture_amount": arrival.amount}
+    told = {"issuer_name": arrival.issuer, "payer_account_number": arrival.account}
+    details = {name: value for name, value in told.items() if value}
     return {
         **_shared(payment),
+        **({"payment_details": details} if details else {}),
         "payment_id": f"py-{arrival.id}",
         "captures": [capture],
         "status": "SUCCEEDED",

@@ -1,51 +1,17 @@
 """A real server and a real browser."""
 
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 import redis
-from django.core.management import call_command
-from django.db import connection
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
-from pytest_django import DjangoDbBlocker
 
-from simulation.processes import Process, free_port, wait_http
-from tests.browser.site import FLAGS, Site
+from tests.browser.site import FLAGS, Site, serving
 
 # Playwright runs an event loop in the test's thread. Tests query PostgreSQL between its calls, never inside one.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
-
-def _database_url() -> str:
-    """The address of the database that the tests themselves use."""
-    at = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{at['NAME']}"
-    user = f"{at['USER']}:{quote(at['PASSWORD'])}@" if at["USER"] else ""
-    return f"postgres://{user}{at['HOST'] or 'localhost'}:{at['PORT']}/{at['NAME']}"
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[Site]:
-    """A server process with all doors, on the PostgreSQL and the Redis of this test run."""
-    port = free_port()
-    env = {
-        "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": _database_url(),
-        "EMAIL_URL": f"filemail:///{folder / 'outbox'}",
-    }  # fmt: skip
-    command = [
-        sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--workers",
-        "1", "--access-log", "config.asgi:application",
-    ]  # fmt: skip
-    with Process(name="granian", command=command, log=folder / "granian.log", env=env) as process:
-        url = f"http://127.0.0.1:{port}"
-        wait_http(url + "/", process=process, seconds=60)
-        yield Site(url, folder / "outbox", folder / "granian.log")
 
 
 @pytest.fixture
@@ -53,14 +19,6 @@ def site(transactional_db: None, gate: object, tmp_path: Path) -> Iterator[Site]
     """A server for one test, with an empty PostgreSQL and an empty Redis."""
     with serving(tmp_path) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """A database that the tests of a file share with a server: writes are committed, and erased at the end."""
-    with django_db_blocker.unblock():
-        yield
-        call_command("flush", verbosity=0, interactive=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,14 @@
 """The server that a browser test talks to, the sizes of its pages, and how Chromium is started."""
 
 import gzip
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from simulation.outbox_page import Mail, newest_mails
+from simulation.processes import Process, free_port, wait_http
+from tests import servers
 
 FLAGS = [
     "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -30,3 +35,21 @@ class Site:
 def weight(body: bytes) -> int:
     """The size after gzip, in bytes."""
     return len(gzip.compress(body, 9))
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[Site]:
+    """A server process with all doors, on the PostgreSQL and the Redis of this run; `settings` are further ones."""
+    port = free_port()
+    env = {
+        "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": servers.books_url(),
+        "EMAIL_URL": f"filemail:///{folder / 'outbox'}", **settings,
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--workers",
+        "1", "--access-log", "config.asgi:application",
+    ]  # fmt: skip
+    with Process(name="granian", command=command, log=folder / "granian.log", env=env) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_http(url + "/", process=process, seconds=60)
+        yield Site(url, folder / "outbox", folder / "granian.log")

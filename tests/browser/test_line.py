@@ -17,7 +17,7 @@ from flashsale.life.sale_control import close_early, pause, resume
 from flashsale.models import PaymentAttempt, Reservation
 from flashsale.providers.payments import DemoProvider
 from flashsale.rules import lottery
-from simulation.demo_bank import send_call_back
+from simulation.demo_bank import send_notification
 from tests.browser.person import SOON_MS, Person, called, own_page_sale
 from tests.browser.site import Site
 from tests.factories import PHONE, Shopper, open_now, tend
@@ -117,7 +117,7 @@ def test_a_buyer_pays_by_a_qr_code_and_the_order_page_shows_it_by_itself(shop: S
     assert person.barriers() == []
     attempt = PaymentAttempt.objects.get(reservation__sale=person.sale)
     DemoProvider().pay(reference=attempt.reference)
-    send_call_back(reference=attempt.reference, site=shop.url)
+    send_notification(reference=attempt.reference, site=shop.url)
     expect(page.locator(".pill")).to_have_text(person.word("Confirmed"), timeout=SOON_MS)
     expect(page.locator("svg.qr")).to_have_count(0)
 

@@ -1,5 +1,6 @@
 """A mail service of django-anymail in place of a mail server: what is wrong is said at the start."""
 
+import json
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ def test_a_service_with_its_key_replaces_the_mail_server() -> None:
         "ANYMAIL": {"BREVO_API_KEY": "k"},
     }
     assert mail.service_settings("brevo", "")["ANYMAIL"] == {}
+    reports = {"WEBHOOK_SECRET": "mails:0123456789abcdef"}
+    assert mail.service_settings("brevo", json.dumps(reports))["ANYMAIL"] == reports
 
 
 def test_without_a_service_nothing_changes() -> None:
@@ -36,6 +39,9 @@ def test_without_a_service_nothing_changes() -> None:
         ("os.path", "{}", "does not have"),
         ("brevo", "secret-key", "not a JSON object"),
         ("brevo", '["secret-key"]', "not a JSON object"),
+        ("brevo", '{"WEBHOOK_SECRET": "secret-key-without-a-colon"}', "a colon between them"),
+        ("brevo", '{"WEBHOOK_SECRET": "mails:secret-key"}', "16 characters or more"),
+        ("brevo", '{"WEBHOOK_SECRET": ""}', "16 characters or more"),
     ],
 )
 def test_a_wrong_service_or_options_are_named_and_the_key_is_not_shown(service: str, options: str, says: str) -> None:

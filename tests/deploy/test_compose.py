@@ -7,6 +7,8 @@ and the image itself are not tested.
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -47,6 +49,28 @@ def test_the_parts_are_those_of_production() -> None:
 def test_every_variable_is_in_the_example_and_no_other() -> None:
     names = [entry.name for entry in example()]
     assert sorted(names) == sorted({name for name, _ in variables()})
+
+
+# Settings that the services do not get from .env, by why not.
+NOT_PASSED = {
+    **dict.fromkeys(("FLASHSALE_DEMO", "FLASHSALE_DEBUG", "FLASHSALE_TEST_SQLITE"), "not for production"),
+    **dict.fromkeys(("FLASHSALE_VAR", "FLASHSALE_STATIC", "FLASHSALE_HASHED_STATIC"), "decided by the image"),
+    "FLASHSALE_DB_STATEMENT_S": "doors and web have another default than worker and migrate",
+}
+
+
+def test_every_setting_of_the_server_is_passed_to_the_services_or_has_a_reason() -> None:
+    read: set[str] = set()
+    for path in (ROOT / "config").glob("*.py"):
+        read |= set(re.findall(r'(?:env\.\w+|_list)\(\s*"([A-Z_]+)"', path.read_text()))
+    assert {"FLASHSALE_URL", "FLASHSALE_HOSTS", "DATABASE_URL", "LIMITS_URL"} <= read
+    for name in OURS:
+        assert read - set(services()[name]["environment"]) == set(NOT_PASSED), name
+
+
+def test_a_variable_that_is_left_empty_counts_as_unset(tmp_path: Path) -> None:
+    found = run_settings(tmp_path, FLASHSALE_URL="", LIMITS_URL="", FLASHSALE_ORIGINS="https://sale.example.com")
+    assert found == {"FLASHSALE_URL": "https://sale.example.com", "LIMITS_URL": f"unix://{tmp_path}/redis.sock?db=0"}
 
 
 def test_no_secret_has_a_default() -> None:
@@ -119,6 +143,15 @@ def _get(host: Host, name: str, path: str) -> tuple[int, dict[str, str], Any]:
         return answer.status, dict(answer.getheaders()), answer.read()
     finally:
         link.close()
+
+
+def run_settings(var: Path, **env: str) -> Any:
+    program = "import json; from config import settings as s; print(json.dumps([s.FLASHSALE_URL, s.LIMITS_URL]))"
+    own = {"PATH": os.environ["PATH"], "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(var)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=own | env, capture_output=True, text=True, check=True
+    )
+    return dict(zip(("FLASHSALE_URL", "LIMITS_URL"), json.loads(done.stdout), strict=True))
 
 
 def _logs(host: Host, name: str, words: str, *, within: float = 20.0) -> bool:

@@ -113,7 +113,7 @@ def nth(reservation: UUID, number: int) -> str:
 
 def told(reference: str) -> str:
     """The bank sends a notification about a reference. Returns the state of the payment after it."""
-    body, headers = payments.DemoProvider().signed_callback(reference=reference)
+    body, headers = payments.DemoProvider().signed_notification(reference=reference)
     inbox.store(account="demo", references=[reference], body=body, headers=headers)
     inbox.read_inbox()
     return str(PaymentAttempt.objects.get(reference=reference).payment_state)

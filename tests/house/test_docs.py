@@ -48,6 +48,27 @@ def test_commands_that_are_named_exist(document: Path) -> None:
     assert set(re.findall(r"manage\.py ([a-z_]+)", text)) - set(get_commands()) == set()
 
 
+# Names of others that have the word: settings, headers and fields of providers, and calls of libraries.
+CALLBACK_OF_OTHERS = re.compile(
+    r"\.callback|x-callback-token|made-up-callback-token|StatusCallback|enable_callback|callback_url|callback_type|"
+    r"add_done_callback|callbacks\b|CallBack\"|webhook or callback|A callback gets the person",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("folder", ["flashsale", "simulation", "docs", "config"])
+def test_a_message_of_a_provider_is_called_a_notification_and_no_callback(folder: str) -> None:
+    files = [path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".md", ".html", ".po", ".lua"}]
+    assert len(files) > 5
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()[:80]}"
+        for path in files
+        for line in _text(path).splitlines()
+        if re.search(r"call[-_ ]?back", CALLBACK_OF_OTHERS.sub("", line), re.IGNORECASE)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("name", ["requirements.in", "requirements-demo.in", "requirements-dev.in"])
 def test_every_direct_dependency_stands_in_the_readme_with_its_reason(name: str) -> None:
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", _text(README), re.MULTILINE)

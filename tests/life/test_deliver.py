@@ -457,6 +457,7 @@ class TestAPartnerThatWasAway:
             later(minutes=5)
         assert copy_of_the_books(hooks.taken) != books(channel)
         hooks.answer("200")
+        later(minutes=2)  # a pause is 6 minutes at most
         cancel.cancel(reservation=orders[1].pk, channel=channel, code="buyer_request")
         run()
         run()

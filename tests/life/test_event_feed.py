@@ -7,11 +7,16 @@ from django.utils import timezone
 
 from flashsale.life import cancel, events, sale_control
 from flashsale.models import Event, Reservation, Sale
+from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome, Refused
 from tests.factories import PHONE, Shopper, lobby_sale, move_opening, tend
 from tests.faults.steps import buy, called
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+
+
+# The cases are made when the tests are collected.
+NOW_MS = ms(timezone.now())
 
 
 def everything(channel: int, *, limit: int = 2) -> list[events.ChannelEvent]:
@@ -78,6 +83,9 @@ class TestAChannelReads:
             ("١-1", Outcome.MALFORMED),
             ("1-1600000000000", Outcome.NOT_FOUND),
             (f"{10**17}-9999999999999", Outcome.NOT_FOUND),
+            (f"{10**17}-{NOW_MS}", Outcome.NOT_FOUND),
+            ("1-9999999999999", Outcome.NOT_FOUND),
+            ("999999999999999999-999999999999999", Outcome.NOT_FOUND),
         ],
     )
     def test_nothing_by_a_cursor_that_is_too_old_or_not_ours(self, after: str, outcome: Outcome) -> None:

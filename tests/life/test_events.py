@@ -7,23 +7,36 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from flashsale.books import events as books
 from flashsale.books import reservations
 from flashsale.gate import bridge
-from flashsale.life import appeal, audit_events, cancel, close, refund, review, sale_control
+from flashsale.life import appeal, audit_events, cancel, close, events, refund, review, sale_control
 from flashsale.life.reallocate import forecast, reallocate
 from flashsale.life.release import release
 from flashsale.life.settle import Answer, settle, settle_all
-from flashsale.models import Case, Event, PaymentAttempt, Refund, Reservation, Sale
+from flashsale.models import Case, Event, PaymentAttempt, Refund, Reservation, Sale, Unit
 from flashsale.providers import payments
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import StandingState
-from tests.factories import PHONE, draft_sale, end_now, lobby_sale, move_opening, poco_campaign, tend
+from tests.factories import (
+    PHONE,
+    Shopper,
+    draft_sale,
+    end_now,
+    lobby_sale,
+    move_opening,
+    open_now,
+    poco_campaign,
+    roll_over_now,
+    tend,
+)
 from tests.faults.steps import broken, buy, called, end, paid_elsewhere, pay, the_payment, told
 from tests.life.buyers import PRICE
+from tests.life.tranches import line, rolling_sale, sale_of
 from tests.races.lying_gate import LyingGate
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
@@ -235,6 +248,58 @@ def test_a_unit_that_a_plan_moves_is_told_to_the_line_that_gets_it() -> None:
     assert broken(sale) == []
 
 
+def test_a_unit_that_rolls_over_is_told_to_both_lines_once() -> None:
+    sale = open_now(rolling_sale(2))
+    tend(sale)
+    first, public = (sale.allocations.get(code=code) for code in ("first", "public"))
+    assert not Event.objects.exclude(unit=None).exists()
+    for _again in range(3):
+        roll_over_now(sale)
+    moved = list(Event.objects.filter(unit__isnull=False).order_by("pk"))
+    units = list(Unit.objects.order_by("pk"))
+    assert [(one.type, one.line_id, one.unit_id, one.sequence) for one in moved] == [
+        ("unit.moved", public.pk, unit.pk, unit.version) for unit in units
+    ]
+    assert moved[0].data == {"serial": units[0].serial, "sku": PHONE, "from": "first"}
+    for one in (first, public):
+        page = events.read_events(channel=one.channels.get().pk, after="", limit=100)
+        assert [event.type for event in page.events].count("unit.moved") == 2
+    elsewhere = sale_of(line("first", 1, channel="mi-store"), campaign=sale.campaign)
+    page = events.read_events(channel=elsewhere.allocations.get().channels.get().pk, after="", limit=100)
+    assert [event.type for event in page.events] == ["sale.published"]
+    assert broken(sale) == []
+    moved[0].delete()
+    assert audit_of(sale) == [f"unit {units[0].serial} came to another line, and no event says it"]
+    MigrationRecorder.Migration.objects.filter(name=audit_events.MOVES_TOLD).update(applied=timezone.now())
+    assert audit_of(sale) == []
+
+
+def test_a_unit_that_an_appeal_brings_from_another_line_is_told_to_both() -> None:
+    sale = sale_of(line("first", 1), line("second", 1, channel="akulaku"))
+    people = Shopper(sale, "ani", line="first"), Shopper(sale, "budi", channel="akulaku", line="second")
+    for person in people:
+        person.enter()
+    open_now(sale)
+    tend(sale)
+    rows = [buy(person) for person in people]
+    staff = [User.objects.create_user(name) for name in ("sari", "tono", "wati")]
+    for row in rows:
+        review.propose(case=review.open_case(reservation=row), code="one_person_many_identities", by=staff[0])
+        review.approve(case=Case.objects.get(reservation=row.pk), by=staff[1])
+    own, other = (Unit.objects.get(allocation__code=code) for code in ("first", "second"))
+    # As after a reallocation: the unit of the order has another owner.
+    Unit.objects.filter(pk=own.pk).update(state="sold")
+    filed = appeal.appeal(case=Case.objects.get(reservation=rows[0].pk))
+    appeal.decide(appeal=filed, overturned=True, by=staff[2])
+    told_of = Event.objects.get(type="unit.moved")
+    other.refresh_from_db()
+    assert (told_of.unit_id, told_of.sequence, told_of.line_id) == (other.pk, other.version, rows[0].allocation_id)
+    assert told_of.data == {"serial": other.serial, "sku": PHONE, "from": "second"}
+    for person in people:
+        page = events.read_events(channel=person.channel.id, after="", limit=100)
+        assert [event.type for event in page.events].count("unit.moved") == 1
+
+
 def test_a_request_that_postgresql_never_had_leaves_no_event() -> None:
     gate = LyingGate()
     answers = reservations.commit([gate.winner(0), gate.winner(1, unit=0), gate.winner(2)])
@@ -345,7 +410,7 @@ class TestTheAuditFinds:
         serial = f"{sale.code}/lazada/{PHONE}/000001"
         assert audit_of(sale) == [
             f"sale {sale.pk} is published, its events say paused",
-            f"unit {serial} was reallocated, and no event says it",
+            f"unit {serial} came to another line, and no event says it",
         ]
 
 

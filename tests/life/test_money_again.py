@@ -208,7 +208,7 @@ def test_a_row_that_cannot_be_settled_delays_no_other_notification() -> None:
     bad = PaymentAttempt.objects.get(reference=first).reservation
     Unit.objects.filter(pk=bad.reservation_units.get().unit_id).update(state="free")
     for reference in (first, second):
-        body, headers = payments.DemoProvider().signed_callback(reference=reference)
+        body, headers = payments.DemoProvider().signed_notification(reference=reference)
         inbox.store(account="demo", references=[reference], body=body, headers=headers)
     with pytest.raises(RefusedByBooks):
         inbox.read_inbox()

@@ -250,7 +250,7 @@ class TestAHint:
         return paid_elsewhere(ani)
 
     def test_wakes_a_process_that_settles_the_payment(self, reference: str) -> None:
-        body, headers = payments.DemoProvider().signed_callback(reference=reference)
+        body, headers = payments.DemoProvider().signed_notification(reference=reference)
         inbox.store(account="demo", references=[reference], body=body, headers=headers)
         assert the_payment().payment_state == "started", "not in the request"
 
@@ -263,7 +263,7 @@ class TestAHint:
         assert (the_payment().payment_state, Inbox.objects.get().result) == ("paid", "paid")
 
     def test_that_is_lost_leaves_the_row_to_the_sweep(self, reference: str, gate: Any) -> None:
-        body, headers = payments.DemoProvider().signed_callback(reference=reference)
+        body, headers = payments.DemoProvider().signed_notification(reference=reference)
         inbox.store(account="demo", references=[reference], body=body, headers=headers)
         gate.delete("fs:notifications")
         bridge.run(inbox.read_hinted())

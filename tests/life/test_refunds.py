@@ -57,7 +57,7 @@ def by_review(sale: Sale, staff: list[User]) -> Reservation:
 def hinted() -> None:
     """The provider sends a notification about the payment, and it is read."""
     reference = the_payment().reference
-    body, headers = payments.DemoProvider().signed_callback(reference=reference)
+    body, headers = payments.DemoProvider().signed_notification(reference=reference)
     inbox.store(account="demo", references=[reference], body=body, headers=headers)
     inbox.read_inbox()
 

@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @pytest.mark.books
-def test_money_that_comes_in_time_by_call_back_confirms_once_however_often_it_is_told() -> None:
+def test_money_that_comes_in_time_by_notification_confirms_once_however_often_it_is_told() -> None:
     sale, (ani, _) = called("ani", "budi")
     reference = paid_elsewhere(ani)
     assert [told(reference) for _ in range(3)] == ["paid"] * 3
@@ -263,7 +263,7 @@ def test_a_payment_that_the_provider_takes_back_stops_its_order_and_owes_nothing
 def test_a_notification_about_an_unknown_reference_changes_nothing() -> None:
     sale, (ani, _) = called("ani", "budi")
     paid_elsewhere(ani)
-    body, headers = payments.DemoProvider().signed_callback(reference="unknown")
+    body, headers = payments.DemoProvider().signed_notification(reference="unknown")
     assert inbox.references_in(account="demo", body=body, headers=headers) == ["unknown"]
     inbox.store(account="demo", references=["unknown"], body=body, headers=headers)
     assert [inbox.read_inbox(), inbox.read_inbox()] == [1, 0]

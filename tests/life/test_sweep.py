@@ -13,7 +13,7 @@ from tests.faults.steps import broken, called, due_again, end, money_astray, pai
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
 
-def test_the_sweep_finds_late_money_without_a_call_back() -> None:
+def test_the_sweep_finds_late_money_without_a_notification() -> None:
     sale, (ani,) = called("ani", stock=1)
     paid_elsewhere(ani)
     end(sale)

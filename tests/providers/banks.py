@@ -174,7 +174,7 @@ class DemoBank(Bank):
 
     def notification(self, asked: Attempt) -> tuple[bytes, Mapping[str, str]]:
         """Signed now."""
-        return self._demo.signed_callback(reference=asked.reference)
+        return self._demo.signed_notification(reference=asked.reference)
 
     def forged(self, asked: Attempt) -> tuple[bytes, Mapping[str, str]]:
         """The signature of another body."""

@@ -677,3 +677,26 @@ def test_an_account_has_a_name_keys_hosts_and_a_pace_of_its_own(settings: Any, m
     settings.FLASHSALE_PAYMENT_PACES = {"second": 50.0}
     made = Midtrans("second")
     assert (made.account, made._core, made._snap, made.pace) == ("second", core, snap, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "fingerprint"),
+    [
+        ("card", {"masked_card": "48111111-1114"}, "midtrans:48111111-1114"),
+        ("card", {"masked_card": "481111-1114"}, "midtrans:481111-1114"),
+        ("card", {}, ""),
+        ("card", {"masked_card": "4811 1111 1111 1114"}, ""),
+        ("card", {"masked_card": "48111111-1114\0"}, ""),
+        ("card", {"masked_card": 481111111114}, ""),
+        ("card", {"masked_card": "48111111-1114", "transaction_status": "pending"}, ""),
+        ("qris", {"masked_card": "48111111-1114", "issuer": "gopay"}, ""),
+        ("gopay", {"payment_option_type": "GOPAY_WALLET"}, ""),
+        ("va_bca", {"va_numbers": [{"bank": "bca", "va_number": "1"}]}, ""),
+    ],
+)
+def test_a_card_that_paid_is_known_by_the_digits_that_midtrans_tells(
+    midtrans: Midtrans, server: Scripted, method: str, fields: dict[str, Any], fingerprint: str
+) -> None:
+    server.add(said("settlement") | fields)
+    standing = bridge.run(midtrans.look(asked(method)))
+    assert (standing.fingerprint, standing.bank_digits) == (fingerprint, fingerprint[9:].partition("-")[0])

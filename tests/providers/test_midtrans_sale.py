@@ -10,7 +10,8 @@ from django.utils import timezone
 from flashsale.gate import bridge
 from flashsale.life import inbox, refund, sweep_payments
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
-from flashsale.models import Inbox, PaymentAttempt, Refund, Reservation
+from flashsale.life.enter import digester
+from flashsale.models import Inbox, PaymentAttempt, Refund, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.providers.payments.midtrans import Midtrans
 from flashsale.rules.identity import Axis
@@ -205,3 +206,34 @@ def test_a_buyer_of_a_virtual_account_gets_their_money_from_a_person(shop: Shop)
     row = Refund.objects.get()
     assert (row.state, "refunds nothing" in row.detail) == ("impossible", True)
     assert shop.money() == {the_payment().reference: Sums(PRICE, 0)}
+
+
+def trait_of(row: Reservation, fingerprint: str) -> bool:
+    """Whether the order has the digest of this fingerprint, and no other one of the axis payment."""
+    campaign = row.sale.campaign
+    digests = digester(bytes(campaign.salt).hex(), campaign.canon_version)
+    bank, whole = f"bank:{fingerprint[9:17]}", fingerprint
+    parts = digests.digest(Axis.PAYMENT, bank)[:4], digests.digest(Axis.PAYMENT, whole)[4:]
+    return list(row.traits.filter(axis="payment").values_list("digest", flat=True)) == [b"".join(parts).hex()]
+
+
+def test_the_card_that_paid_replaces_what_the_buyer_said_and_is_kept_as_a_digest_only(shop: Shop) -> None:
+    shop.confirm("card")
+    row = Reservation.objects.get()
+    Trait.objects.create(reservation=row, axis="payment", digest="0" * 32)
+    page = the_payment().instructions["url"]
+    assert shop.control.pay(page, method="credit_card", card="4411111111111118").accepted
+    for _again in range(2):
+        assert shop.notify() == 200
+    assert shop.state() == ("confirmed", "paid")
+    assert trait_of(Reservation.objects.get(), "midtrans:44111111-1118")
+    stored = str([list(table.objects.values()) for table in (PaymentAttempt, Trait, Reservation)])
+    assert "44111111" not in stored
+
+
+def test_a_qr_code_leaves_nothing_about_the_card_or_wallet(shop: Shop) -> None:
+    shop.confirm("qris")
+    shop.pay(issuer="gopay")
+    shop.notify()
+    assert shop.state() == ("confirmed", "paid")
+    assert not Trait.objects.filter(axis="payment").exists()

@@ -582,3 +582,28 @@ def test_an_account_that_is_set_up_wrong_does_not_start_and_shows_no_key(
         Xendit()
     assert KEY not in str(caught.value)
     assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "details", "fingerprint"),
+    [
+        ("dana", {"payer_account_number": "081234567890", "payer_name": "ANI"}, "xendit:DANA:081234567890"),
+        ("shopeepay", {"payer_account_number": "081234567890"}, "xendit:SHOPEEPAY:081234567890"),
+        ("dana", {"payer_account_number": "+6281234567890"}, "xendit:DANA:+6281234567890"),
+        ("dana", {"payer_account_number": "********7890"}, ""),
+        ("dana", {"payer_account_number": "0812XXXX7890"}, ""),
+        ("dana", {"payer_account_number": 81234567890}, ""),
+        ("dana", {"payer_account_number": "7890"}, ""),
+        ("dana", {"issuer_name": "DANA"}, ""),
+        ("dana", None, ""),
+        ("dana", "081234567890", ""),
+        ("qris", {"payer_account_number": "081234567890"}, ""),
+        ("va_bca", {"payer_account_number": "0001112223"}, ""),
+    ],
+)
+def test_a_wallet_that_paid_is_known_by_its_account_if_xendit_tells_it_whole(
+    xendit: Xendit, server: Scripted, method: str, details: Any, fingerprint: str
+) -> None:
+    server.add(request("SUCCEEDED", latest_payment_id=PY))
+    server.add(payment("SUCCEEDED", AMOUNT, payment_details=details))
+    assert bridge.run(xendit.look(asked(method, provider_id=PR))).fingerprint == fingerprint

@@ -14,7 +14,8 @@ from flashsale.gate import bridge
 from flashsale.gate.provider_pace import next_turn
 from flashsale.life import ask_provider, inbox, refund, sweep_payments
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
-from flashsale.models import Inbox, PaymentAttempt, Refund, Reservation
+from flashsale.life.enter import digester
+from flashsale.models import Inbox, PaymentAttempt, Refund, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.providers.payments.xendit import Xendit
 from flashsale.rules.identity import Axis
@@ -254,3 +255,16 @@ def test_a_qr_code_without_an_end_is_closed_with_the_hold_and_late_money_goes_ba
     refund_now()
     assert shop.state() == ("expired", "refunded")
     assert shop.control.ledger() == {reference: Sums(PRICE, PRICE)}
+
+
+@pytest.mark.parametrize(("account", "count"), [("081234567890", 1), ("", 0)])
+def test_the_wallet_that_paid_is_kept_as_a_digest_if_xendit_tells_it(shop: Shop, account: str, count: int) -> None:
+    shop.confirm(method="dana")
+    reference = the_payment().reference
+    shop.pay(reference, account=account)
+    assert (shop.notify(reference), shop.state()) == (200, ("confirmed", "paid"))
+    row = Reservation.objects.get()
+    digests = digester(bytes(row.sale.campaign.salt).hex(), row.sale.campaign.canon_version)
+    told = [digests.digest(Axis.PAYMENT, f"xendit:DANA:{account}").hex()] * count
+    assert list(row.traits.filter(axis="payment").values_list("digest", flat=True)) == told
+    assert "081234567890" not in str(list(PaymentAttempt.objects.values()) + list(Trait.objects.values()))

@@ -56,7 +56,7 @@ class TestTheModel:
                 then, answer = after(world, step)
                 for before, buyer in zip(world.buyers, then.buyers, strict=True):
                     assert not (before.ended and not before.bank and buyer.bank == "paid")
-                if step[0] in {"reserve", "release", "cancel", "call back", "reap", "sweep"}:
+                if step[0] in {"reserve", "release", "cancel", "notify", "reap", "sweep"}:
                     assert after(then, step) == (then, answer)
 
     def test_knows_no_difference_between_the_two(self) -> None:
@@ -149,7 +149,7 @@ ACTS: dict[str, Callable[[Cell, Shopper], Any]] = {
     "confirm": lambda cell, buyer: pay(buyer, cell.id(buyer)).state,
     "confirm later": lambda cell, buyer: pay(buyer, cell.id(buyer), instrument=DEMO_LATER).state,
     "pay": lambda cell, buyer: DemoProvider().pay(reference=_reference(cell, buyer)) and None,
-    "call back": lambda cell, buyer: told(_reference(cell, buyer)),
+    "notify": lambda cell, buyer: told(_reference(cell, buyer)),
     "late": _late,
     "release": lambda cell, buyer: release.release(reservation=cell.id(buyer), channel=buyer.channel.id).state,
     "cancel": lambda cell, buyer: (

@@ -1,8 +1,8 @@
 """A model of two buyers and one unit. It is so small that a test can try all orders of events.
 
 Both buyers are called. Each can reserve and send that again, confirm with an instrument that pays at once or later, pay
-in the app of their bank, get a callback that the payment succeeded, miss the deadline, release and cancel. The reaper
-and the sweep can run at any moment. The model follows the promises. It uses no line of the code that it tests.
+in the app of their bank, get a notification that the payment succeeded, miss the deadline, release and cancel. The
+reaper and the sweep can run at any moment. The model follows the promises. It uses no line of the code that it tests.
 """
 
 from collections import deque
@@ -55,7 +55,7 @@ def possible(world: World) -> Iterator[Step]:
         if buyer.bank == "pending":
             yield "pay", who
         if buyer.bank == "paid":
-            yield "call back", who
+            yield "notify", who
     yield from (("reap", 0), ("sweep", 0))
 
 
@@ -128,7 +128,7 @@ def _pay_in_app(world: World, who: int) -> tuple[World, str]:
     return world.put(who, bank="paid"), ""
 
 
-def _call_back(world: World, who: int) -> tuple[World, str]:
+def _notify(world: World, who: int) -> tuple[World, str]:
     world = _settle(world, who)
     return world, world.buyers[who].payment
 
@@ -169,7 +169,7 @@ def _sweep(world: World, _: int) -> tuple[World, str]:
 
 RULES = {
     "reserve": _reserve, "confirm": _confirm, "confirm later": _confirm_later, "pay": _pay_in_app,
-    "call back": _call_back, "late": _late, "release": _release, "cancel": _cancel, "reap": _reap, "sweep": _sweep,
+    "notify": _notify, "late": _late, "release": _release, "cancel": _cancel, "reap": _reap, "sweep": _sweep,
 }  # fmt: skip
 
 

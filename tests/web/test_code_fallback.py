@@ -1,13 +1,15 @@
 """A code goes on to its next sender, once; one limit and one budget hold over all senders."""
 
+from datetime import datetime
 from time import monotonic
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pytest_django import Settings
 
 from flashsale.gate import bridge
-from flashsale.gate.keys import codes_queue_key
+from flashsale.gate.keys import CODES_WAITING, codes_queue_key
 from flashsale.life import send_codes
 from flashsale.providers import messages
 from flashsale.providers.messages import http
@@ -58,7 +60,7 @@ def test_a_late_report_of_the_first_sender_counts_and_ends_the_second(
         dead.setattr(send_codes, "_start", lambda work: work.close())
         asker.let_thirty_seconds_pass()
         bridge.run(send_codes.go_on())
-    assert asker.sees() == "WhatsApp did not deliver the code. We are trying SMS."
+    assert asker.sees() == "We know of no delivery by WhatsApp, so we are trying SMS."
     gateways.release()
     asker.tick()
     assert [call.gateway for call in gateways.calls] == ["whatsapp"]
@@ -110,7 +112,13 @@ def test_a_gateway_without_an_answer_may_have_sent_the_code_and_is_not_asked_twi
     asker.ask()
     asker.tick()
     assert [call.gateway for call in gateways.calls] == ["whatsapp"]
-    assert (asker.state(), asker.sees()[:17]) == ([(b"unanswered", b"1")], "Sent by WhatsApp.")
+    assert asker.state() == [(b"unanswered", b"1")]
+    ((_, at_ms),) = gate.zrange(CODES_WAITING, 0, -1, withscores=True)
+    at = datetime.fromtimestamp(int(at_ms) / 1000, ZoneInfo("Asia/Jakarta")).strftime("%H:%M:%S")
+    assert asker.sees() == (
+        "WhatsApp did not answer, so we do not know whether it sent the code. Unless we hear of a delivery, we try SMS "
+        f"at {at} WIB."
+    )
     asker.thirty_seconds_later()
     assert [call.gateway for call in gateways.calls] == ["whatsapp", "twilio"]
 

@@ -12,6 +12,7 @@ from django.core import mail
 from django.test import Client
 
 from flashsale.life import review
+from flashsale.life.enter import digester
 from flashsale.models import Cancellation, Contact, DemoCharge, Record, Reservation, Sale
 from flashsale.providers.messages.mail import SMS_DOMAIN
 from flashsale.rules.identity import Axis, canonical_value
@@ -50,7 +51,18 @@ def test_an_order_is_paid_once_however_often_it_is_sent(ani: Visitor) -> None:
     assert first.json() == again.json() == {"order": f"/s/{ani.sale.code}/order/{reservation}"}
     row = Reservation.objects.get()
     assert (row.state, row.payment.payment_state, row.payment.method) == ("confirmed", "paid", "qris")
-    assert set(row.traits.values_list("axis", flat=True)) == {"phone", "email", "payment", "address", "device"}
+    # A QR code names no card or wallet, and the word of the buyer alone does not count.
+    assert set(row.traits.values_list("axis", flat=True)) == {"phone", "email", "address", "device"}
+
+
+def test_a_card_is_known_by_what_the_bank_says_and_never_in_clear(ani: Visitor) -> None:
+    ani.confirm(ani.reserve(), method="card", instrument="kartu-ani-9")
+    row = Reservation.objects.get()
+    campaign = row.sale.campaign
+    name = DemoCharge.objects.get().fingerprint
+    assert name not in {"", "kartu-ani-9"}
+    digest = digester(bytes(campaign.salt).hex(), campaign.canon_version).digest(Axis.PAYMENT, name)
+    assert row.traits.get(axis="payment").digest == digest.hex()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Callbacks of the payment provider: only a fresh signature is accepted, and a callback may come twice."""
+"""Notifications of the payment provider: only a fresh signature is accepted, and one may come twice."""
 
 import json
 import time
@@ -29,7 +29,7 @@ BANK = DemoProvider()
 
 @pytest.fixture
 def reference(sale: Sale, held: dict[str, Any]) -> str:
-    """The reference of a payment that waits for the bank's callback."""
+    """The reference of a payment that waits for the bank's notification."""
     return paid_by(pay(Shopper(sale, "ani"), UUID(held["reservation"]), instrument=DEMO_LATER)).reference
 
 

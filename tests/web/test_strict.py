@@ -25,7 +25,7 @@ OPERATIONS = sorted((path, method) for path, item in DOCUMENT["paths"].items() f
 POSTS = [path for path, method in OPERATIONS if method == "post"]
 WITH_BODY = [(path, method) for path, method in OPERATIONS if method in {"post", "patch"}]
 PATCHED = "/v1/webhooks/{id}"
-CALLBACK = "/v1/payments/demo"
+NOTIFICATION = "/v1/payments/demo"
 
 
 class Caller:
@@ -72,7 +72,7 @@ class Caller:
         text = body if isinstance(body, str) else json.dumps(body)
         raw = b"" if body is None else text.encode()
         headers: dict[str, Any] = {"authorization": f"Bearer {self.key}", "idempotency_key": "strict"}
-        if path == CALLBACK:
+        if path == NOTIFICATION:
             headers = self._signed(raw)
         values = self.values | (self.hook if path.startswith("/v1/webhooks") else {})
         url = path.format(**values) + query

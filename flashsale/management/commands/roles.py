@@ -16,6 +16,7 @@ VIEWED_MODELS = (
     "unit",
     "reservation",
     "case",
+    "event",
     "notice",
     "paymentattempt",
     "refund",

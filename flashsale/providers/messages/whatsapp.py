@@ -65,7 +65,7 @@ class WhatsAppSender:
             raise ValueError("The body is no notification of WhatsApp.") from error
 
     def answer_challenge(self, query: Mapping[str, str]) -> str:
-        """The answer when Meta checks the address of the webhook. Raises NotBelieved."""
+        """The answer when Meta checks the address for reports. Raises NotBelieved."""
         token = query.get("hub.verify_token", "").encode()
         if query.get("hub.mode") != "subscribe" or not hmac.compare_digest(
             token, settings.FLASHSALE_WHATSAPP_VERIFY_TOKEN.encode()

@@ -109,7 +109,10 @@ class Standing(NamedTuple):
     """What the provider says about an attempt now. `paid` is the money that it got, in `currency`, at `paid_at`.
 
     `fee` is what the provider keeps or added, where it says so. Both are in whole units of the currency, with
-    fractions.
+    fractions. `fingerprint` names the card or wallet that paid, the same in each payment with it; "" where the provider
+    names none, as for QRIS and virtual accounts. Only a digest of it is stored. `bank_digits` are the first digits of a
+    card of which only these and the last four are known: strangers with cards of one bank may have all of them in
+    common.
     """
 
     state: StandingState
@@ -119,6 +122,8 @@ class Standing(NamedTuple):
     fee: Decimal | None = None
     instructions: Instructions | None = None
     paid_at: datetime | None = None
+    fingerprint: str = ""
+    bank_digits: str = ""
 
 
 class RefundRequest(NamedTuple):

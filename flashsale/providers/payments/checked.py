@@ -38,6 +38,8 @@ def checked_standing(said: Standing) -> Standing:
         paid=paid,
         currency=currency if not currency or len(currency) == 3 else NO_CURRENCY,
         fee=_money(said.fee),
+        fingerprint=_fingerprint(said.fingerprint),
+        bank_digits=_fingerprint(said.bank_digits),
         instructions=_instructions(said.instructions) if said.instructions else None,
     )
 
@@ -61,6 +63,12 @@ def _instructions(shown: Instructions) -> Instructions:
 def _text(text: object, most: int) -> str:
     """A text that PostgreSQL stores: without the character 0, and without half characters."""
     return str(text or "").replace("\0", "").encode(errors="ignore").decode()[:most]
+
+
+def _fingerprint(text: str) -> str:
+    """The fingerprint; "" for one that is too long. The beginning of it may be that of another card."""
+    whole = _text(text, ID_MAX + 1)
+    return whole if len(whole) <= ID_MAX else ""
 
 
 def _money(amount: Decimal | None) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""The payment provider of the demo. It keeps its accounts in PostgreSQL and signs its callbacks; it moves no money."""
+"""The payment provider of the demo. It keeps its accounts in PostgreSQL, signs notifications, and moves no money."""
 
 import hmac
 import json
@@ -31,8 +31,8 @@ from flashsale.rules.states import Charge, StandingState
 
 # Magic instruments, as the sandboxes of real providers have them.
 DEMO_DECLINED, DEMO_LATER = "demo-declined", "demo-later"
-# An older callback, or one from the future, is refused because it may be a replay.
-CALLBACK_AGE_MAX_S = 300
+# An older notification, or one from the future, is refused because it may be a replay.
+NOTIFICATION_AGE_MAX_S = 300
 _STANDING = {
     Charge.PENDING: StandingState.WAITING, Charge.PAID: StandingState.PAID, Charge.DECLINED: StandingState.FAILED,
 }  # fmt: skip
@@ -43,7 +43,7 @@ class DemoProvider:
 
     Without an instrument the buyer pays later, too: the answer has a QR code or the number of a virtual account.
 
-    Its accounts are rows of DemoCharge, because a bank remembers its charges. Callbacks are signed as in Standard
+    Its accounts are rows of DemoCharge, because a bank remembers its charges. Notifications are signed as in Standard
     Webhooks: HMAC-SHA256 over "id.timestamp.body", in base64 after "v1,".
     """
 
@@ -107,8 +107,8 @@ class DemoProvider:
             row.save(update_fields=["state"])
         return Charge(row.state)
 
-    def signed_callback(self, *, reference: str, at: int | None = None) -> tuple[bytes, dict[str, str]]:
-        """Body and headers of a signed callback. `at` is the signing time in seconds since 1970; the default is now."""
+    def signed_notification(self, *, reference: str, at: int | None = None) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of a signed notification. `at` is its time in seconds since 1970; the default is now."""
         row = DemoCharge.objects.filter(reference=reference).first() or DemoCharge(reference=reference)
         fields = {
             "reference": reference,
@@ -119,22 +119,22 @@ class DemoProvider:
         return self.sign(fields, at=at)
 
     def sign(self, fields: Mapping[str, object], *, at: int | None = None) -> tuple[bytes, dict[str, str]]:
-        """Body and headers of a callback with these fields."""
+        """Body and headers of a notification with these fields."""
         body, sent = json.dumps(fields).encode(), str(int(time.time()) if at is None else at)
         id_ = f"msg_{uuid4().hex}"
         signature = {"Webhook-Id": id_, "Webhook-Timestamp": sent, "Webhook-Signature": _sign(id_, sent, body)}
         return body, {"Content-Type": "application/json"} | signature
 
     def believe(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Hint]:
-        """Accepts a body with our key's signature, not older than CALLBACK_AGE_MAX_S. Raises as the protocol says."""
+        """Accepts a body with our key's signature, not older than five minutes. Raises as the protocol says."""
         id_, sent, signature = (headers.get(name, "") for name in self.headers)
-        fresh = sent.isascii() and sent.isdigit() and abs(time.time() - int(sent[:12])) <= CALLBACK_AGE_MAX_S
+        fresh = sent.isascii() and sent.isdigit() and abs(time.time() - int(sent[:12])) <= NOTIFICATION_AGE_MAX_S
         if not fresh or not hmac.compare_digest(signature.encode(), _sign(id_, sent, body).encode()):
             raise NotBelieved("The signature is wrong or older than five minutes.")
         fields = json.loads(body)
         kinds = {"reference": str, "amount": int, "currency": str, "paid": bool}
         if not isinstance(fields, dict) or any(type(fields.get(name)) is not kind for name, kind in kinds.items()):
-            raise ValueError(f"A callback has {', '.join(kinds)}.")
+            raise ValueError(f"A notification has {', '.join(kinds)}.")
         return [Hint(fields["reference"])]
 
 
@@ -156,6 +156,7 @@ def _begin_all(asked: Sequence[Attempt]) -> list[Standing]:
             state=answers.get(one.instrument, Charge.PAID),
             amount=one.amount,
             currency=one.currency,
+            fingerprint=_fingerprint(one),
         )
         for one in asked
     }
@@ -163,6 +164,12 @@ def _begin_all(asked: Sequence[Attempt]) -> list[Standing]:
     DemoCharge.objects.bulk_create([fresh[name] for name in sorted(fresh)], ignore_conflicts=True)
     rows = DemoCharge.objects.in_bulk(list(fresh), field_name="reference")
     return [_standing(rows[one.reference], one) for one in asked]
+
+
+def _fingerprint(asked: Attempt) -> str:
+    """The card that pays. A magic instrument stands for no card."""
+    is_card = asked.method == "card" and asked.instrument not in {"", DEMO_DECLINED, DEMO_LATER}
+    return sha256(f"demo card/{asked.instrument}".encode()).hexdigest() if is_card else ""
 
 
 def _look(asked: Attempt) -> Standing:
@@ -173,7 +180,8 @@ def _look(asked: Attempt) -> Standing:
 def _standing(row: DemoCharge, asked: Attempt) -> Standing:
     state = _STANDING[Charge(row.state)]
     if state is StandingState.PAID:
-        return Standing(state, _id(row.reference), Decimal(row.amount), row.currency)
+        paid = Standing(state, _id(row.reference), Decimal(row.amount), row.currency)
+        return paid._replace(fingerprint=row.fingerprint)
     shown = _instructions(asked) if state is StandingState.WAITING else None
     return Standing(state, _id(row.reference), instructions=shown)
 

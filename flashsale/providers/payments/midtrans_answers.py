@@ -65,12 +65,22 @@ def standing_of(said: Said, asked: Attempt) -> Standing:
     if state is not StandingState.PAID:
         return found
     amount = amount_of(fields)
+    card = _masked_card(fields, asked)
     return found._replace(
         paid=amount,
         currency=str(fields.get("currency") or "IDR"),
         fee=_imposed_fee(fields, amount),
         paid_at=words.moment(fields.get("settlement_time")) or words.moment(fields.get("transaction_time")),
+        fingerprint=card and f"midtrans:{card}",
+        bank_digits=card.partition("-")[0],
     )
+
+
+def _masked_card(fields: Mapping[str, Any], asked: Attempt) -> str:
+    """The first eight and the last four digits of a card, which is all that Midtrans tells. It names no wallet."""
+    masked = fields.get("masked_card")
+    is_card = asked.method == words.CARD and isinstance(masked, str) and words.MASKED_CARD.fullmatch(masked)
+    return str(masked) if is_card else ""
 
 
 def _state(said: Said, asked: Attempt) -> StandingState:

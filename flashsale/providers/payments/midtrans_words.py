@@ -3,6 +3,7 @@
 Midtrans puts its own code into the body of an answer, as "status_code". The HTTP status is often 200 beside it.
 """
 
+import re
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ ZONE = timezone(timedelta(hours=7), "WIB")
 # It refuses a shorter life of a code or a number.
 LIFE_S_MIN = 20
 CARD = "card"
+# "masked_card": the first six or eight digits of the card, and the last four.
+MASKED_CARD = re.compile(r"[0-9]{6,8}-[0-9]{4}")
 WEEK, HALF_A_YEAR = timedelta(days=7), timedelta(days=180)
 
 

@@ -20,6 +20,8 @@ Answers to the questions of CONTRIBUTING.md, from Xendit's public documents. No 
 - *Refunds* are asynchronous: PENDING, then SUCCEEDED or FAILED. Virtual accounts have none, QRIS 7 days (only for some
   of the buyers' apps), DANA and LinkAja 30 days, ShopeePay 365 days, AstraPay none.
 - *Amounts* are numbers in rupiah, sometimes texts. Times are in UTC.
+- *Fingerprints:* `payment_details.payer_account_number` of a wallet, where the wallet tells it. Cards have one, too
+  (`card_details.fingerprint`), but no card is offered here.
 - *Pace:* 600 calls a minute for each endpoint of a live account, 60 in test mode.
 
 OVO is left out, because Xendit asks for the buyer's phone number there. Its users pay QRIS.
@@ -161,7 +163,8 @@ class Xendit:
                 _not_now(error)
             money = read_payment(answer.fields, request, asked)
             if money.state is StandingState.PAID:
-                return Standing(money.state, request.id, money.paid, money.currency, paid_at=money.at)
+                paid = Standing(money.state, request.id, money.paid, money.currency, paid_at=money.at)
+                return paid._replace(fingerprint=money.fingerprint)
             state = money.state or state
         if state is StandingState.PAID:
             raise ProviderDown(f"Xendit calls {asked.reference} paid, and names no payment that succeeded")

@@ -15,6 +15,8 @@ from flashsale.rules.states import StandingState
 
 # Xendit's ids are parts of paths, and a notification may name any.
 ID = re.compile(r"[A-Za-z0-9-]{1,100}")
+# With hidden digits (*, X) it is the same for many people.
+WHOLE_ACCOUNT = re.compile(r"\+?[0-9]{6,40}")
 _OK = frozenset({200, 201})
 _NO_ENTRY = frozenset({401, 403})
 # Addresses that run in our page, or read the buyer's disk.
@@ -37,12 +39,13 @@ class RequestState(NamedTuple):
 
 
 class Money(NamedTuple):
-    """What a payment says: None as state if the state of the request counts."""
+    """What a payment says: None as state if the state of the request counts. `fingerprint` is that of a wallet."""
 
     state: StandingState | None
     paid: Decimal
     currency: str
     at: datetime | None
+    fingerprint: str = ""
 
 
 def error_of(answer: HttpAnswer) -> Error | None:
@@ -82,7 +85,18 @@ def read_payment(fields: Mapping[str, Any], request: RequestState, asked: Attemp
     rows = [row if isinstance(row, dict) else {} for row in captures]
     times = [at for row in rows if (at := _time(row.get("capture_timestamp")))]
     paid = sum((_amount(row.get("capture_amount")) for row in rows), Decimal(0))
-    return Money(state, paid, currency, max(times, default=None))
+    return Money(state, paid, currency, max(times, default=None), _fingerprint(fields, asked))
+
+
+def _fingerprint(fields: Mapping[str, Any], asked: Attempt) -> str:
+    """Of a wallet: its channel and the payer's account there, if Xendit tells it whole.
+
+    A virtual account may be paid from the account of another person, and at a counter. A QRIS may be paid by any app.
+    """
+    channel, details = CHANNELS[asked.method], fields.get("payment_details")
+    account = details.get("payer_account_number") if isinstance(details, dict) else None
+    is_whole = isinstance(account, str) and WHOLE_ACCOUNT.fullmatch(account)
+    return f"xendit:{channel.code}:{account}" if is_whole and channel.method.kind == "redirect" else ""
 
 
 def read_instructions(fields: Mapping[str, Any], asked: Attempt) -> Instructions | None:

@@ -52,7 +52,7 @@ class TwilioReports(CodeReports):
 
 
 class WhatsAppReports(CodeReports):
-    """The webhook of the app at Meta."""
+    """What Meta calls for each change of a message."""
 
     gateway = "whatsapp"
 

@@ -1,4 +1,4 @@
-"""Callbacks of payment providers. Only the signature authenticates them, and a provider may repeat them."""
+"""Notifications of payment providers. Only the signature authenticates them, and a provider may repeat them."""
 
 import logging
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ SIGNATURE = [
         int,
         OpenApiParameter.HEADER,
         required=True,
-        description="Seconds since 1970. A callback older than five minutes is refused; sign it again to repeat it.",
+        description="Seconds since 1970. One older than five minutes is refused; sign it again to repeat it.",
     ),
     OpenApiParameter(
         "Webhook-Signature",
@@ -40,7 +40,7 @@ SIGNATURE = [
 
 
 @extend_schema_serializer(component_name="CallBack")
-class CallbackSerializer(StrictSerializer):
+class DemoNotificationSerializer(StrictSerializer):
     """The result of a charge, from the demo provider."""
 
     reference = serializers.CharField(max_length=80, help_text="Our reference, as in the charge.")
@@ -50,8 +50,8 @@ class CallbackSerializer(StrictSerializer):
 
 
 @extend_schema_serializer(component_name="Heard")
-class CallbackResultSerializer(serializers.Serializer[object]):
-    """The state of the payment when the callback came. It changes within a second if there is news."""
+class NotificationResultSerializer(serializers.Serializer[object]):
+    """The state of the payment when the notification came. It changes within a second if there is news."""
 
     reference = serializers.CharField()
     state = serializers.ChoiceField(PAYMENT_STATES)
@@ -97,14 +97,14 @@ class PaymentNotification(_Notifications):
         return Response({"references": self.receive(request, account)})
 
 
-class DemoPaymentCallback(_Notifications):
-    """Callbacks of the demo provider."""
+class DemoPaymentNotification(_Notifications):
+    """Notifications of the demo provider."""
 
     @extend_schema(
         operation_id="paymentCallBack",
         parameters=SIGNATURE,
-        request=CallbackSerializer,
-        responses=CallbackResultSerializer,
+        request=DemoNotificationSerializer,
+        responses=NotificationResultSerializer,
         auth=[],
     )
     def post(self, request: Request) -> Response:
@@ -119,7 +119,7 @@ class DemoPaymentCallback(_Notifications):
 
     def check(self, body: bytes, references: Sequence[str]) -> None:
         """Refuses MALFORMED, UNKNOWN_FIELD, and NOT_FOUND for a reference that is not ours."""
-        read(CallbackSerializer, parse_json_object(body))
+        read(DemoNotificationSerializer, parse_json_object(body))
         if not PaymentAttempt.objects.filter(reference__in=references, account=payments.DemoProvider.account).exists():
             log.warning("a notification names the unknown reference %r", *references)
             raise Refused(Outcome.NOT_FOUND, "There is no payment with this reference.")

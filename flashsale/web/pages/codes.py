@@ -108,18 +108,19 @@ def send(request: HttpRequest, code: str) -> HttpResponse:
     challenges, where = {}, {}
     for axis, digest in digests.items():
         challenges[axis.value], standing = _challenge(card, axis, digest, contacts[axis])
-        where[axis.value] = code_texts.standing(standing)
+        where[axis.value] = code_texts.standing(standing, zone=card.time_zone)
     return JsonResponse({"challenges": challenges, "sent": where, "after": ASK_MS})
 
 
 @json_post
-def sent(request: HttpRequest, code: str) -> HttpResponse:  # noqa: ARG001
+def sent(request: HttpRequest, code: str) -> HttpResponse:
     """Where the codes of these challenges stand, as texts; "after" is 0 when nothing can change any more."""
+    card = bridge.run(places.sale_card(code=code))
     texts, moving = {}, False
     for axis, token in text_fields(request, *PROVABLE).items():
         if challenge := open_challenge(KIND, token):
             standing = bridge.run(send_codes.standing(nonce=challenge.nonce))
-            texts[axis] = code_texts.standing(standing)
+            texts[axis] = code_texts.standing(standing, zone=card.time_zone)
             moving = moving or not (standing is None or standing.is_final)
     return JsonResponse({"sent": texts, "after": ASK_MS if moving else 0})
 

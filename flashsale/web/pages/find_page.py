@@ -143,7 +143,8 @@ def _page(request: HttpRequest, sale: Sale, alert: str = "", status: int = 200) 
         ]
     elif challenge is not None:
         send_to = reverse("find", args=[sale.code])
-        context["code"] = order_codes.waiting(challenge) | {"action": "find", "send_to": send_to, "post_to": send_to}
+        context["code"] = order_codes.waiting(challenge, zone=sale.campaign.time_zone)
+        context["code"] |= {"action": "find", "send_to": send_to, "post_to": send_to}
     else:
         context |= _contact_form(sale)
     return render(request, "flashsale/find.html", context, status=status)

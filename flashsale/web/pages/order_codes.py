@@ -55,20 +55,21 @@ def check(request: HttpRequest, order: Reservation, response: HttpResponse, *, a
 def form(request: HttpRequest, order: Reservation, *, action: str, send_to: str, post_to: str) -> dict[str, Any]:
     """The context of code_form.html: where to ask for a code, and whether this browser waits for one."""
     challenge = codes.open_challenge(_kind(order, action), request.COOKIES.get(COOKIE, ""))
-    shown = waiting(challenge) if challenge else {"label": "", "sent": ""}
+    zone = order.sale.campaign.time_zone
+    shown = waiting(challenge, zone=zone) if challenge else {"label": "", "sent": ""}
     return shown | {"action": action, "send_to": send_to, "post_to": post_to}
 
 
-def waiting(challenge: Challenge) -> dict[str, Any]:
-    """Where a code went that this browser waits for, and where it stands."""
+def waiting(challenge: Challenge, *, zone: str) -> dict[str, Any]:
+    """Where a code went that this browser waits for, and where it stands, with times of this time zone."""
     labels = {Axis.PHONE: gettext("Code sent to your phone"), Axis.EMAIL: gettext("Code sent to your e-mail")}
-    return {"label": labels[challenge.axis], "sent": _standing(challenge.nonce)}
+    return {"label": labels[challenge.axis], "sent": _standing(challenge.nonce, zone)}
 
 
-def _standing(nonce: bytes) -> str:
+def _standing(nonce: bytes, zone: str) -> str:
     """Where the code stands; "" while Redis does not answer."""
     try:
-        return code_texts.standing(bridge.run(send_codes.standing(nonce=nonce)))
+        return code_texts.standing(bridge.run(send_codes.standing(nonce=nonce)), zone=zone)
     except GateDown:
         return ""
 

@@ -52,6 +52,7 @@ def confirm(request: HttpRequest, code: str) -> HttpResponse:
         Axis.PHONE: fields["phone"],
         Axis.EMAIL: fields["email"],
         Axis.ADDRESS: fields["address"],
+        # For limits by instrument. The review takes the provider's word in its place (life/buyer_digests.py).
         Axis.PAYMENT: fields["instrument"],
         Axis.DEVICE: browser_cookie.browser_id(request),
         Axis.NETWORK: client_ip.address_of(request),

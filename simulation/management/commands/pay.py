@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from flashsale.models import PaymentAttempt
 from flashsale.providers.payments import Charge, DemoProvider
-from simulation.demo_bank import CallBackFailed, send_call_back
+from simulation.demo_bank import NotificationFailed, send_notification
 
 # A web process settles it within a second, the sweep within some seconds.
 SETTLED_S_MAX = 15.0
@@ -37,8 +37,8 @@ class Command(BaseCommand):
         if bank.pay(reference=reference) is not Charge.PAID:
             raise CommandError(f"The bank refuses payment {reference}, because its time limit is over.")
         try:
-            send_call_back(reference=reference, site=options["url"])
-        except CallBackFailed as error:
+            send_notification(reference=reference, site=options["url"])
+        except NotificationFailed as error:
             raise CommandError(f"{error} Run the command again.") from error
         self.stdout.write(json.dumps({"reference": reference, "state": _state_of(reference)}))
 
