@@ -27,6 +27,7 @@ _DATA: dict[str, Schema] = {
     "reservation": _ORDER,
     "payment": _PAYMENT,
     "refund": _REFUND,
+    "unit": {"serial": _TEXT, "sku": _TEXT, "from": _TEXT},
     "sale": {},
     "case": {},
     "appeal": {},
@@ -36,7 +37,6 @@ _DATA: dict[str, Schema] = {
         "decision": _enum("upheld", "overturned"),
         "remedy": _enum("", *(remedy.value for remedy in Remedy)),
     },
-    EventType.UNIT_REALLOCATED: {"serial": _TEXT, "sku": _TEXT, "from": _TEXT},
     EventType.SALE_PUBLISHED: _TIMES,
     EventType.SALE_RESCHEDULED: _TIMES,
     TEST_TYPE: {"webhook": _TEXT},
@@ -114,7 +114,7 @@ def _data_schema(members: Schema) -> Schema:
 
 def _example(type_: str, members: Schema) -> Schema:
     of_sale = type_.startswith("sale.")
-    of_order = not of_sale and type_ not in {TEST_TYPE, EventType.UNIT_REALLOCATED}
+    of_order = not of_sale and type_ != TEST_TYPE and not type_.startswith("unit.")
     test = type_ == TEST_TYPE
     return {
         "id": "test-2f0c7a52-5a3e-4a4e-8c9e-3d0a1d7b9f10" if test else "48211",
