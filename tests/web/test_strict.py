@@ -279,6 +279,6 @@ def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
 def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
-    names |= {"EnterBundle", "LookBundle", "NewWebhook", "PatchedWebhookChange", "Rotate", "Resend"}
+    names |= {"EnterBundle", "LookBundle", "NewWebhook", "PatchedWebhookChange", "WebhookRotate", "WebhookResend"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False

@@ -156,6 +156,7 @@ class WebhookChangeSerializer(StrictSerializer):
     )
 
 
+@extend_schema_serializer(component_name="WebhookRotate")
 class RotateSerializer(StrictSerializer):
     """How long the present secret stays valid beside the new one."""
 
@@ -167,6 +168,7 @@ class RotateSerializer(StrictSerializer):
     )
 
 
+@extend_schema_serializer(component_name="WebhookResend")
 class ResendSerializer(StrictSerializer):
     """From when events are sent again."""
 
