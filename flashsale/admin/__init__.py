@@ -20,6 +20,7 @@ from flashsale.admin import (
     settlement,
     unit,
     user,
+    webhook,
 )
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "settlement",
     "unit",
     "user",
+    "webhook",
 ]

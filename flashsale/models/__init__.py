@@ -31,6 +31,7 @@ from flashsale.models.sale import Clock, Sale
 from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
 from flashsale.models.stock import Stock
 from flashsale.models.unit import Unit
+from flashsale.models.webhook import Delivery, Webhook
 
 __all__ = [
     "Allocation",
@@ -47,6 +48,7 @@ __all__ = [
     "Clock",
     "Contact",
     "CrowdBackup",
+    "Delivery",
     "DemoCharge",
     "Event",
     "FairnessReport",
@@ -74,4 +76,5 @@ __all__ = [
     "Trait",
     "Unit",
     "UnpaidHold",
+    "Webhook",
 ]

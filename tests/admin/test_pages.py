@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from flashsale.life import appeal as appeals
-from flashsale.life import review, settlement
-from flashsale.models import Case, Notice, PartnerKey, Reallocation, Reservation
+from flashsale.life import review, settlement, webhooks
+from flashsale.models import Case, Delivery, Notice, PartnerKey, Reallocation, Reservation
 from tests.admin.forms import submit
 from tests.admin.orders import EVIL, buy, cases, follow_up
 from tests.factories import PHONE, lobby_sale, poco_campaign
@@ -30,7 +30,11 @@ def hostile_rows(bob: Client, carol: Client) -> None:
     """A row in every table, with texts that contain a script."""
     campaign = poco_campaign(name=EVIL)
     sale = lobby_sale(campaign, stock={PHONE: 3}, name=EVIL)
-    PartnerKey.make(campaign.channels.get(code="lazada"))
+    lazada = campaign.channels.get(code="lazada")
+    PartnerKey.make(lazada)
+    hook = webhooks.make(channel=lazada.pk, url="https://shop.example/", types=[], by="shell")
+    webhooks.send_test(webhook=hook)
+    Delivery.objects.update(answer=EVIL, status=500, failure="status")
     (order, _) = buy(sale, ["ani", "budi"], buyer=EVIL)
     review.execute(run=review.start(sale=sale).pk)
     case = review.open_case(reservation=order)

@@ -54,6 +54,10 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
         ("post", "/v1/reservations/{id}/refund"),
         ("get", "/v1/settlements"), ("get", "/v1/settlements/{sale}/{date}"),
         ("get", "/v1/settlements/{sale}/{date}/signature"),
+        ("get", "/v1/webhooks"), ("post", "/v1/webhooks"),
+        *((method, "/v1/webhooks/{id}") for method in ("get", "patch", "delete")),
+        *(("post", f"/v1/webhooks/{{id}}/{verb}") for verb in ("rotate", "test", "resend")),
+        ("get", "/v1/webhooks/{id}/deliveries"), ("post", "/v1/webhooks/{id}/deliveries/{delivery}/resend"),
         ("post", "/v1/payments/demo"),
     }  # fmt: skip
 

@@ -11,6 +11,7 @@ TAGS = {
     "payments": "Calls of payment providers.",
     "settlements": "What was sold, paid and sent back in your channel, in a signed file for each day that is over.",
     "events": "What has happened in your channel, in order.",
+    "webhooks": "The addresses that get your events, and the messages to them.",
     "keys": "Public keys of what we sign, and your own key.",
 }
 
