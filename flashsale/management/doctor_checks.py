@@ -20,6 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
+from flashsale.life import waiting_money
 from flashsale.management.database_roles import dangers
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
@@ -50,7 +51,7 @@ class Check:
 
 def run_checks() -> list[Check]:
     """Runs all checks. They change nothing."""
-    return [*(check() for check in _CHECKS), *_payments()]
+    return [*(check() for check in _CHECKS), *_payments(), *missing_accounts()]
 
 
 def _python() -> Check:
@@ -250,6 +251,21 @@ def _postgresql_ms() -> int:
 def _payments() -> list[Check]:
     """One check for each payment account: its keys, its host, its clock, and whether it can reach us."""
     return [_payment_account(account) for account in payments.configured.values()]
+
+
+def missing_accounts() -> list[Check]:
+    """A failed check if money is on the way at accounts that the settings do not have; no check otherwise."""
+    try:
+        missing = waiting_money.missing_accounts()
+    except DatabaseError:
+        return []  # the check of PostgreSQL says why
+    if not missing:
+        return []
+    found = ", ".join(f"{account} ({count} payments, refunds and notifications)" for account, count in missing.items())
+    fix = "add these accounts to FLASHSALE_PAYMENT_PROVIDER again until no money waits there (docs/payments.md)"
+    return [
+        Check("payments: missing", False, found, "an account in the settings for all money that is on the way", fix)
+    ]
 
 
 def _payment_account(account: payments.PaymentProvider) -> Check:

@@ -10,26 +10,32 @@ from typing import Any
 
 Item = dict[str, Any]
 POSTMAN = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-# The requests of one order, in the order in which they are possible. All others come after these, by their path.
+# The requests of one order and of one webhook, in the order in which they are possible. The others come after these, by
+# their path.
 WALK = [
     "listSales", "readSale", "enter", "look", "status", "reserve", "confirmReservation", "readReservation",
-    "listEvents",
+    "listEvents", "addWebhook", "listWebhooks", "readWebhook", "changeWebhook", "testWebhook", "listDeliveries",
+    "resendDelivery", "resendEvents", "rotateWebhookSecret", "deleteWebhook",
 ]  # fmt: skip
 # By operation: the variable, and where the answer has its value.
 STORED = {
     "readSale": {"line": "lines[0].code", "sku": "offers[0].sku"},
     "enter": {"place": "place"},
     "reserve": {"reservation": "reservation", "amount": "amount"},
+    "addWebhook": {"webhook": "id"},
+    "listDeliveries": {"delivery": "results[0].id"},
     "cancelReservation": {"refund": "payment.refunds[0].reference"},
 }
 # Members of bodies that are variables. An order needs a new payment of its own each time, and so does each key.
 MEMBERS = {
-    "place": '"{{place}}"', "sku": '"{{sku}}"', "price": "{{amount}}", "refund": '"{{refund}}"', "phone": '"{{phone}}"',
-    "email": '"{{email}}"',
+    "sale": '"{{sale}}"', "line": '"{{line}}"', "place": '"{{place}}"', "sku": '"{{sku}}"',
+    "price": "{{amount}}", "refund": '"{{refund}}"',
+    "phone": '"{{phone}}"', "email": '"{{email}}"', "since": '"{{$isoTimestamp}}"',
 }  # fmt: skip
 VARIABLES = {
     "url": "http://127.0.0.1:8000", "key": "", "sale": "", "line": "", "sku": "", "place": "", "reservation": "",
-    "amount": "", "refund": "", "phone": "081234567890", "email": "budi.santoso@gmail.com",
+    "amount": "", "refund": "", "webhook": "", "delivery": "", "date": "", "phone": "081234567890",
+    "email": "budi.santoso@gmail.com",
 }  # fmt: skip
 NEW_KEY = "{{$guid}}"
 
@@ -55,8 +61,9 @@ def collection(document: dict[str, Any]) -> str:
 
 def _item(path: str, method: str, operation: dict[str, Any]) -> Item:
     parameters = operation.get("parameters", [])
-    # A path parameter is named after the segment before it: reservations/{id} is a {{reservation}}.
-    raw = re.sub(r"(\w+)s/\{\w+\}", r"\1s/{{\1}}", path)
+    # {id} and {code} have the name of the segment before them: reservations/{id} is a {{reservation}}.
+    raw = re.sub(r"(\w+)s/\{(?:id|code)\}", r"\1s/{{\1}}", path)
+    raw = re.sub(r"(?<!\{)\{(\w+)\}(?!\})", r"{{\1}}", raw)
     query = [
         {"key": one["name"], "value": str(one.get("example", "")), "disabled": True, "description": one["description"]}
         for one in parameters
@@ -76,9 +83,10 @@ def _item(path: str, method: str, operation: dict[str, Any]) -> Item:
     if not any(operation["security"]):
         request["auth"] = {"type": "noauth"}
     if "requestBody" in operation:
-        (content,) = operation["requestBody"]["content"].values()
+        content = operation["requestBody"]["content"]["application/json"]
+        first = next(iter(content.get("examples", {}).values()), {"value": {}})
         header.append({"key": "Content-Type", "value": "application/json"})
-        text = _with_variables(json.dumps(content.get("example", {}), indent=2, ensure_ascii=False))
+        text = _with_variables(json.dumps(content.get("example", first["value"]), indent=2, ensure_ascii=False))
         request["body"] = {"mode": "raw", "raw": text, "options": {"raw": {"language": "json"}}}
     item: Item = {"name": operation["operationId"], "request": request}
     if stored := STORED.get(operation["operationId"]):

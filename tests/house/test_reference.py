@@ -35,7 +35,8 @@ def test_only_refusals_that_may_be_sent_again_at_once_have_a_status_that_says_so
 
 # Members of answers that are there in some answers only. Of all others, a client may rely on them.
 MAY_BE_MISSING = {
-    "Problem": {"retry_after_s", "errors"},
+    "Problem": {"retry_after_s", "errors", "reservation"},
+    "Reservation": {"now"},
     "EnteredItem": {"answer", "problem"},
     "LookedItem": {"answer", "problem"},
 }

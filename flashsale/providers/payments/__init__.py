@@ -45,6 +45,7 @@ __all__ = [
     "Hint",
     "Instructions",
     "Method",
+    "NoAccount",
     "NotBelieved",
     "NotYet",
     "PartnerProvider",
@@ -134,12 +135,16 @@ provider = next(iter(configured.values()))
 METHODS = tuple(dict.fromkeys(method.name for account in configured.values() for method in account.methods()))
 
 
+class NoAccount(ProviderDown):
+    """This server does not have the payment account. It cannot ask about its money until the account is back."""
+
+
 def account_of(name: str) -> PaymentProvider:
-    """The account of this name. Raises ProviderDown for one that this server does not have."""
+    """The account of this name. Raises NoAccount for one that this server does not have."""
     try:
         return accounts[name]
     except KeyError as error:
-        raise ProviderDown(f"no payment account {name!r}: is it missing in FLASHSALE_PAYMENT_PROVIDER?") from error
+        raise NoAccount(f"no payment account {name!r}: is it missing in FLASHSALE_PAYMENT_PROVIDER?") from error
 
 
 def offered(account: PaymentProvider) -> list[Method]:

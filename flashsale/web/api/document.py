@@ -17,7 +17,6 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.exceptions import APIException
 
 from flashsale.web import problems
-from flashsale.web.api.document_clients import suit_clients
 from flashsale.web.api.document_common import HEADERS, REFUSALS, TAGS, describe
 from flashsale.web.api.examples import add_examples
 from flashsale.web.api.hot_serializers import PATHS, SCHEMAS
@@ -36,7 +35,6 @@ def complete(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
             describe(operation)
             _close(operation.get("requestBody", {}), components["schemas"])
             add_examples(operation)
-    suit_clients(result)
     result["servers"] = [{"url": "/", "description": "This server."}]
     result["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     return result

@@ -7,13 +7,18 @@ a client. Whole numbers have 64 bits, because times are milliseconds. Enumeratio
 from collections.abc import Iterator
 from typing import Any
 
+from flashsale.life.eligibility import ABOUT_THE_PERSON
 from flashsale.providers.payments import METHODS, PartnerProvider
 from flashsale.rules.events import EventType
+from flashsale.rules.identity import Axis
+from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import (
     AllocationMode,
     AppealState,
     CaseState,
+    DeliveryFailure,
+    DeliveryState,
     PaymentState,
     Phase,
     PlaceState,
@@ -21,6 +26,7 @@ from flashsale.rules.states import (
     RefundState,
     Remedy,
     ReservationState,
+    WebhookOff,
 )
 from flashsale.web import problems
 
@@ -29,10 +35,17 @@ PREFIX = "#/components/schemas/"
 # The enumerations that clients know by a name.
 NAMED: dict[str, list[str]] = {
     "AppealState": [*AppealState],
+    "AxisName": [*Axis],
     "CancellationReason": [*ReasonCode],
     "CaseState": [*CaseState],
+    "CheckedAt": ["enter", "confirm"],
+    "CountedBy": ["channel", "place", "person", "address"],
+    "DeliveryFailure": ["", *DeliveryFailure],
+    "DeliveryState": [*DeliveryState],
+    "EligibilityReason": sorted(ABOUT_THE_PERSON),
     "EventType": [*EventType],
     "InstructionsKind": ["qr", "va", "redirect", "deeplink", "card"],
+    "KeyScope": [*KeyScope],
     "Language": ["id", "en"],
     "LineMode": [*AllocationMode],
     "PaymentMethod": [*METHODS, PartnerProvider.account],
@@ -44,24 +57,27 @@ NAMED: dict[str, list[str]] = {
     "Remedy": ["", *Remedy],
     "ReservationState": [state for state in ReservationState if state is not ReservationState.ABANDONED],
     "SalePhase": [phase for phase in Phase if phase is not Phase.DRAFT],
+    "WebhookOff": ["", *WebhookOff],
 }
 
 
-def suit_clients(document: Document) -> None:
-    """Changes the document in place: names of enumerations, open enumerations in answers, sizes of numbers."""
-    schemas = document["components"]["schemas"]
-    sent = _sent(document)
+def suit_clients(result: Document, **_kwargs: Any) -> Document:
+    """A post-processing hook of drf-spectacular: names of enumerations, open ones in answers, sizes of numbers."""
+    schemas = result["components"]["schemas"]
+    sent = _sent(result)
     names = {frozenset(values): name for name, values in NAMED.items()}
-    for root, part in [*schemas.items(), ("", document["paths"])]:
-        is_open = root != "" and root not in sent
+    received = [part for name, part in schemas.items() if name not in sent] + [result["webhooks"]]
+    requests = [schemas[name] for name in sent] + [result["paths"]]
+    for part, is_open in [(one, True) for one in received] + [(one, False) for one in requests]:
         for schema in list(_objects(part)):
             if "enum" in schema:
                 _refer(schema, names.get(frozenset(schema["enum"]) - {None}), is_open=is_open)
-    used = {schema.get("$ref", "").removeprefix(PREFIX) for schema in _objects(document)}
+    used = {schema.get("$ref", "").removeprefix(PREFIX) for schema in _objects(result)}
     schemas.update({name: {"type": "string", "enum": values} for name, values in NAMED.items() if name in used})
-    for schema in _objects(document):
+    for schema in _objects(result):
         if schema.get("type") in ("integer", ["integer", "null"]) and "const" not in schema:
             schema.setdefault("format", "int32" if "maximum" in schema else "int64")
+    return result
 
 
 def _refer(schema: dict[str, Any], name: str | None, *, is_open: bool) -> None:

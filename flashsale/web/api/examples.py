@@ -16,15 +16,20 @@ def add_examples(operation: dict[str, Any]) -> None:
     """Adds the examples to the body, the parameters and the answers of an operation."""
     example = EXAMPLES.get(operation["operationId"], {})
     if "body" in example:
-        (content,) = operation["requestBody"]["content"].values()
-        content["example"] = example["body"]
+        _add(operation["requestBody"], example["body"])
     for parameter in operation.get("parameters", ()):
         sent = PARAMETERS | example.get("query", {})
         if parameter["name"] in sent:
             parameter["example"] = sent[parameter["name"]]
     for status, answer in example.get("answers", {}).items():
-        (content,) = operation["responses"][status]["content"].values()
-        content["example"] = answer
+        _add(operation["responses"][status], answer)
+
+
+def _add(part: dict[str, Any], value: object) -> None:
+    """Adds the example, if the view has not its own."""
+    content = part["content"]["application/json"]
+    if "examples" not in content:
+        content["example"] = value
 
 
 PARAMETERS = {
