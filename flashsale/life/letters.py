@@ -217,9 +217,7 @@ def appeal_outcome_text(appeal: Appeal) -> str:
     if appeal.state == AppealState.OPEN:
         return ""
     return {
-        "": _(
-            "The cancellation stands. Your money goes back, and you may buy again in the next sale."
-        ),
+        "": _("The cancellation stands. Your money goes back, and you may buy again in the next sale."),
         Remedy.RESTORED.value: _(
             "You were right. Your order is restored as it was and will be sent; your payment stands. We apologise."
         ),

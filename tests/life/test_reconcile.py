@@ -132,12 +132,15 @@ def test_the_command_prints_what_differs_and_exits_with_1(references: list[str],
     assert "[/b][red]x" in printed
     for args, words in (
         (("demo", str(tmp_path / "none.csv")), "No such file"),
-        (("nothing", str(path)), "There is no payment account 'nothing'. Known: demo. FLASHSALE_PAYMENT_PROVIDER names the accounts"),
+        (
+            ("nothing", str(path)),
+            "There is no payment account 'nothing'. Known: demo. FLASHSALE_PAYMENT_PROVIDER names the accounts",
+        ),
     ):
         with pytest.raises(CommandError, match=words):
             call_command("payments", "reconcile", *args, day=NOON.date())
 
 
 def test_a_day_in_another_form_is_refused_with_an_example() -> None:
-    with pytest.raises(CommandError, match="'29.11.2026' is no day. Expected one such as 2026-11-29"):
+    with pytest.raises(CommandError, match=r"'29\.11\.2026' is no day\. Expected one such as 2026-11-29"):
         call_command("payments", "reconcile", "demo", "day.csv", "--day", "29.11.2026")
