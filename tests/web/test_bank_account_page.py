@@ -213,5 +213,5 @@ def test_one_browser_may_not_send_accounts_without_end(owed: list[Refund], monke
 
 
 def test_the_currency_is_the_one_that_came(owed: list[Refund]) -> None:
-    PaymentAttempt.objects.update(paid_currency="USD")
+    Refund.objects.update(sent_currency="USD")
     assert '<dd class="price">$ 1,799,000</dd>' in text(opened(owed[0]).get(PAGE))
