@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone, translation
 
 from flashsale.life import bank_account, cancel, notify, refund, sealed_links
-from flashsale.models import BankAccount, Campaign, PaymentAttempt, Refund, Reservation
+from flashsale.models import BankAccount, Campaign, Refund, Reservation
 from flashsale.rules.bank_accounts import Account
 from flashsale.web import limits
 from flashsale.web.pages import texts
