@@ -84,7 +84,7 @@ def _item(path: str, method: str, operation: dict[str, Any]) -> Item:
         request["auth"] = {"type": "noauth"}
     if "requestBody" in operation:
         content = operation["requestBody"]["content"]["application/json"]
-        first = next(iter(content.get("examples", {}).values()), {"value": {}})
+        first: dict[str, Any] = next(iter(content.get("examples", {}).values()), {"value": {}})
         header.append({"key": "Content-Type", "value": "application/json"})
         text = _with_variables(json.dumps(content.get("example", first["value"]), indent=2, ensure_ascii=False))
         request["body"] = {"mode": "raw", "raw": text, "options": {"raw": {"language": "json"}}}
