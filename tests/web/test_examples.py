@@ -26,6 +26,7 @@ from tests.factories import PHONE, end_now, identity, lobby_sale, open_now, poco
 from tests.house.collection import NEW_KEY, STORED, VARIABLES
 from tests.house.reference import DOCS
 from tests.web.partner import ORDER, Partner, contact_of, key_of
+from tests.web.shapes import shape
 
 DOCUMENT = json.loads(openapi())
 OPERATIONS: dict[str, dict[str, Any]] = {
@@ -43,15 +44,6 @@ LAST = [
     "cancelReservation", "answerRefund", "leave", "releaseReservation", "readFairness", "listSettlements",
     "readSettlement", "readSettlementSignature", "rotateKey",
 ]  # fmt: skip
-
-
-def shape(value: object) -> object:
-    """The members of a document and the kinds of their values. A list has the different shapes of its items."""
-    if isinstance(value, dict):
-        return {name: shape(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return sorted({json.dumps(shape(one), sort_keys=True) for one in value})
-    return type(value).__name__
 
 
 @dataclass

@@ -17,7 +17,7 @@ from simulation import logins, practice
 from tests.browser.site import serving
 from tests.factories import open_now
 from tests.house.reference import DOCS
-from tests.web.test_examples import shape
+from tests.web.shapes import shape
 
 pytestmark = [
     pytest.mark.slow,
