@@ -1,4 +1,7 @@
-"""The commands of docs/partner.md run as they stand there, and their answers have the shape that the document shows."""
+"""The commands of docs/partner.md run as they stand there, and their answers have the shape that the document shows.
+
+Blocks that are marked `sh` run, in the order of the document and in one shell. The block after one is its answer.
+"""
 
 import json
 import os
