@@ -36,6 +36,8 @@ UNREACHED = {
     "POST /v1/reservations/{id}/confirm", "POST /v1/reservations/{id}/refund",
     "POST /v1/sales/{sale}/lines/{line}/wait", "POST /v1/sales/{sale}/lines/{line}/list", "POST /v1/passes/redeem",
 }  # fmt: skip
+# The server has no webhook and no settlement, whose ids are known after a request only. test_examples.py reaches them.
+UNREACHED_UNDER = ("/v1/webhooks/{id}", "/v1/settlements/{sale}/")
 schema = schemathesis.openapi.from_dict(json.loads(openapi()))
 # Metadata may make a body too large, which refuses it, too.
 schema.config.checks.negative_data_rejection.expected_statuses.append("413")
@@ -43,6 +45,7 @@ OPERATIONS: dict[str, Any] = {one.ok().label: one.ok() for one in schema.get_all
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.django_db,  # pytest makes a database for tests that have this mark; so the file can run alone
     pytest.mark.skipif("os.environ.get('FLASHSALE_TEST_DB') == 'sqlite'", reason="SQLite has one writer"),
 ]  # and the server writes beside the test
 
@@ -126,4 +129,5 @@ def test_each_answer_to_an_arbitrary_request_is_described_and_none_is_a_fault_of
             max_examples=cases, deadline=None, database=None, derandomize="FLASHSALE_CASES" not in os.environ,
             phases=[Phase.generate], suppress_health_check=list(HealthCheck),
         )(given(operation.as_strategy(generation_mode=mode))(ask))()  # fmt: skip
-    assert label in UNREACHED or any(status < 300 for status in answers), answers
+    unreached = label in UNREACHED or label.partition(" ")[2].startswith(UNREACHED_UNDER)
+    assert unreached or any(status < 300 for status in answers), answers

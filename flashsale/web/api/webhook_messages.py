@@ -90,10 +90,8 @@ def add_messages(result: Schema, **_kwargs: Any) -> Schema:
 def _operation(type_: str) -> Schema:
     kind = type_.partition(".")[0]
     data = _DATA[type_] if type_ in _DATA else _DATA[kind]
-    # A test message has the members of an event, too, but its type is not in the feed.
-    schema: Schema = {"type": "object", "properties": {"type": {"const": type_}, "data": _data_schema(data)}}
-    if type_ != TEST_TYPE:
-        schema = {"allOf": [{"$ref": "#/components/schemas/Event"}, schema]}
+    members: Schema = {"type": "object", "properties": {"type": {"const": type_}, "data": _data_schema(data)}}
+    schema: Schema = {"allOf": [{"$ref": "#/components/schemas/Event"}, members]}
     return {
         "operationId": "on" + "".join(word.capitalize() for word in type_.replace("_", ".").split(".")),
         "summary": type_,
