@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import CharField, F, Model, Q, QuerySet
+from django.db.models import CharField, F, Model, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
 from flashsale.gate import bridge, sale_cards
 from flashsale.life import fairness_report
 from flashsale.life.close import close
+from flashsale.life.forget_contacts import is_unsettled
 from flashsale.life.sale_card import card_of
 from flashsale.life.start_payment import KEEP_CONTACT
 from flashsale.models import (
@@ -39,13 +40,9 @@ from flashsale.models import (
 )
 from flashsale.models.sale import ms
 from flashsale.rules.states import (
-    OPEN_ATTEMPTS,
-    UNPAID_REFUNDS,
     AppealState,
-    AttemptState,
     CaseState,
     NoticeState,
-    RefundState,
     ReservationState,
     SaleState,
 )
@@ -104,11 +101,8 @@ def _undecided(campaign: Campaign) -> "QuerySet[Case]":
 
 
 def _unsettled(campaign: Campaign) -> "QuerySet[PaymentAttempt]":
-    """Attempts under way, and money that is not sent back yet or about which people must decide."""
-    attempts = PaymentAttempt.objects.filter(reservation__sale__campaign=campaign)
-    owed = Q(refunds__state__in=UNPAID_REFUNDS)
-    undecided = Q(state=AttemptState.MISMATCH) & ~Q(refunds__state=RefundState.CONFIRMED)
-    return attempts.filter(Q(state__in=OPEN_ATTEMPTS) | owed | undecided).distinct()
+    """Attempts that may still be paid, and money that is not sent back yet or about which people must decide."""
+    return PaymentAttempt.objects.filter(is_unsettled(timezone.now()), reservation__sale__campaign=campaign)
 
 
 def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
