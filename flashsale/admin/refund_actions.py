@@ -92,7 +92,7 @@ class TransferForm(forms.Form):
 
 
 class Transferred(RefundAction):
-    """impossible → transferred."""
+    """impossible or failed → transferred."""
 
     name = "transferred"
     title = gettext_lazy("I have transferred the money")
@@ -103,10 +103,19 @@ class Transferred(RefundAction):
         gettext_lazy("Another person has to confirm the transfer by the account statement."),
     )
 
+    def is_available(self, row: Refund) -> bool:
+        """For a refund that waits for a transfer, and for one that failed: a person may have refunded it elsewhere."""
+        return row.state in {RefundState.IMPOSSIBLE, RefundState.FAILED}
+
     def consequences(self, rows: Sequence[Refund]) -> list[str]:
         """What will happen, and a warning if the last list for transfers does not have the buyer's account."""
         account = getattr(rows[0], "bank_account", None)
         texts = super().consequences(rows)
+        if rows[0].state == RefundState.FAILED:
+            back = _(
+                "If the provider's dashboard shows that the money is back already, note the reference of that refund."
+            )
+            return [back, *texts]
         if account is None:
             return [_("The buyer has given no bank account on our page."), *texts]
         if account.listed_at is None:

@@ -6,7 +6,7 @@
      ^           |                                   |          |
      |           +--- the provider refuses it -------+----------+ also after it was confirmed
      |           v
-     +-- again - failed ---- by hand ---+
+     +-- again - failed ---- by hand ---+     failed, but back by the dashboard -> transferred
                                         v
     due, sent -- never possible -> impossible -> transferred -> confirmed by a second person
 
@@ -266,12 +266,13 @@ def send_by_hand(*, refund: int, by: Any) -> bool:
 
 @transaction.atomic
 def transferred(*, refund: int, reference: str, by: Any) -> bool:
-    """Notes that a person has transferred the money by hand, with the bank's reference. A second person confirms it.
+    """Notes that a person has sent the money back, with the bank's reference. A second person confirms it.
 
-    False if the refund does not wait for a transfer.
+    The person transferred it, or made the refund in the provider's dashboard, so that the provider has refused ours.
+    False if the refund has not failed and does not wait for a transfer.
     """
     row = _locked(refund)
-    if row.state != RefundState.IMPOSSIBLE:
+    if row.state not in {RefundState.IMPOSSIBLE, RefundState.FAILED}:
         return False
     row.state, row.provider_id, row.transferred_by = RefundState.TRANSFERRED, reference[:REFERENCE_MAX], by
     now = timezone.now()
