@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import CharField, F, Model, QuerySet
+from django.db.models import CharField, F, Model, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -28,11 +28,13 @@ from flashsale.models import (
     Cancellation,
     Case,
     Contact,
+    Inbox,
     LimitSlot,
     ListEntry,
     Notice,
     PaymentAttempt,
     Record,
+    Refund,
     Reservation,
     Sale,
     Trait,
@@ -78,6 +80,7 @@ def _obstacles(campaign: Campaign, now: datetime) -> Iterator[str]:
         ("cases are not decided", _undecided(campaign)),
         ("appeals are not decided", Appeal.objects.filter(case__reservation__in=orders, state=AppealState.OPEN)),
         ("payments are not settled", _unsettled(campaign)),
+        ("notifications of payment providers are not read", _notifications(campaign).filter(done_at=None)),
         ("notices are not sent", Notice.objects.filter(reservation__in=orders, state=NoticeState.DUE)),
         ("buyers were not told that their order was cancelled", _untold(orders)),
     ]
@@ -105,9 +108,18 @@ def _unsettled(campaign: Campaign) -> "QuerySet[PaymentAttempt]":
     return PaymentAttempt.objects.filter(is_unsettled(timezone.now()), reservation__sale__campaign=campaign)
 
 
+def _notifications(campaign: Campaign) -> "QuerySet[Inbox]":
+    """What providers have told of the campaign's money. They name the account or the card that paid."""
+    attempts = PaymentAttempt.objects.filter(reservation__sale__campaign=campaign)
+    refunds = Refund.objects.filter(attempt__reservation__sale__campaign=campaign)
+    named = Q(reference__in=attempts.values("reference")) | Q(reference__in=refunds.values("reference"))
+    return Inbox.objects.filter(named)
+
+
 def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
     """All rows of a campaign that are personal data and are deleted, by kind."""
     return {
+        "notifications": _notifications(campaign),
         "bank accounts": BankAccount.objects.filter(refund__attempt__reservation__sale__campaign=campaign),
         "contacts": Contact.objects.filter(reservation__sale__campaign=campaign),
         "traits": Trait.objects.filter(reservation__sale__campaign=campaign),
