@@ -1,5 +1,6 @@
 """A buyer whose money no provider can send back gives a bank account, which is kept while the transfer needs it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -30,6 +31,7 @@ from flashsale.models import BankAccount, Channel, Contact, Notice, PaymentAttem
 from flashsale.providers import payments
 from flashsale.providers.payments import Standing, StandingState
 from flashsale.rules.bank_accounts import Account
+from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import UNPAID_REFUNDS
 from tests.factories import PHONE, lobby_sale, poco_campaign
 from tests.faults.steps import Died, called, dies, end, pay, the_payment
@@ -259,6 +261,38 @@ def test_a_refund_waits_for_the_buyer_then_for_the_transfer_and_after_a_week_for
     assert timedelta(hours=23) < owed.next_look_at - timezone.now() <= timedelta(days=1)
     refund.transferred(refund=owed.pk, reference="BCA-1", by=staff[0])
     assert waits_for(owed) == ["confirm-transfer"]
+
+
+def test_a_transfer_that_the_bank_sends_back_asks_its_buyer_again(owed: Refund, staff: list[User]) -> None:
+    letter()
+    bank_account.give(refund=owed.pk, account=ANI)
+    bank_account.list_transfers(by=staff[0])
+    confirmed(owed, staff)
+    with pytest.raises(Refused) as refused:
+        refund.confirm_transfer(refund=owed.pk, by=staff[0], arrived=False)
+    assert (refused.value.outcome, Refund.objects.get().state) == (Outcome.FORBIDDEN, "confirmed")
+    assert not refund.confirm_transfer(refund=owed.pk, by=staff[1], arrived=True)
+    assert refund.confirm_transfer(refund=owed.pk, by=staff[1], arrived=False)
+    assert not refund.confirm_transfer(refund=owed.pk, by=staff[1], arrived=False)
+    row = Refund.objects.get()
+    assert (row.state, row.provider_id, row.transferred_by, row.confirmed_by, row.settled_at) == (
+        "impossible", "", None, None, None,
+    )  # fmt: skip
+    assert waits_for(row) == ["transfer"]
+    assert letter().to == ["ani@example.com"]
+    bank_account.give(refund=owed.pk, account=replace(ANI, number="5471190034"))
+    assert [one.number for one in bank_account.list_transfers(by=staff[0])] == ["5471190034"]
+    confirmed(row, staff)
+    assert Refund.objects.get().state == "confirmed"
+
+
+def test_a_refund_that_the_provider_has_confirmed_is_no_transfer(sale: Sale, staff: list[User]) -> None:
+    by_buyer(sale)
+    assert refund.refund_due() == 1
+    row = Refund.objects.get()
+    assert row.state == "confirmed"
+    assert not refund.confirm_transfer(refund=row.pk, by=staff[1], arrived=False)
+    assert Refund.objects.get() == row
 
 
 class TestMoneyThatComesAfterTheEndOfThePayment:
