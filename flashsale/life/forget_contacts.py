@@ -31,7 +31,7 @@ def waits_for_letter() -> Exists:
 def is_undecided() -> Q:
     """Selects attempts whose money people have to decide about. Too much money that went back decides nothing."""
     sent_back = Refund.objects.filter(attempt=OuterRef("pk")).exclude(why=RefundReason.OVERPAID)
-    return Q(state=AttemptState.MISMATCH) & ~Exists(sent_back.exclude(state=RefundState.WITHDRAWN))
+    return Q(~Exists(sent_back.exclude(state=RefundState.WITHDRAWN)), state=AttemptState.MISMATCH)
 
 
 def is_unsettled(now: datetime) -> Q:

@@ -86,7 +86,8 @@ def test_another_writer_gets_its_turn_between_letters(order: Reservation) -> Non
 
 @ON_SQLITE
 def test_work_pauses_only_after_it_has_worked_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, slept = [100.0], []
+    slept: list[float] = []
+    now = [100.0]
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=slept.append)
     monkeypatch.setattr(other_writers, "time", clock)
     others = OtherWriters()
