@@ -21,6 +21,7 @@ from flashsale.web.pages.sale_page import page_context
 # The methods that some view knows. Other ones are refused before any view or form check.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LENGTH_DIGITS_MAX = 15
+LENGTH_MISSING = "This server reads no body in chunks. Send Content-Length."
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
@@ -98,6 +99,9 @@ def answer_every_error(get_response: Callable[[HttpRequest], HttpResponse]) -> C
             answer["Allow"] = ", ".join(METHODS)
             return answer
         declared = request.META.get("CONTENT_LENGTH") or "0"
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            # Django would take the body for an empty one. The doors (web/doors.py) have read it and know its length.
+            return error_response(request, Outcome.MALFORMED, detail=LENGTH_MISSING)
         if not (declared.isascii() and declared.isdecimal()):
             return error_response(request, Outcome.MALFORMED, detail="Content-Length is not a number.")
         if len(declared) > LENGTH_DIGITS_MAX or int(declared) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:

@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.db import Error, connection
 
+from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import key_use
 from flashsale.life.single_flight import WAIT_S, SingleFlight
 from flashsale.models import PartnerKey
@@ -66,6 +67,16 @@ class Partner:
             raise Refused(Outcome.WRONG_NETWORK, f"This request came from {found}, which is not in the key's list.")
         if scope not in self.scopes:
             raise Refused(Outcome.OUT_OF_SCOPE, f"This call needs the scope {scope}. The shop can give it to the key.")
+
+    def channel_in(self, card: SaleCard, line: LineCard) -> ChannelCard:
+        """The key's channel, if it may act for people of this line. Refuses FORBIDDEN."""
+        channel = card.channel_ids.get(self.channel)
+        if channel is None or channel.code not in line.channels:
+            raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
+        if channel.proves_by_code:
+            # A shop behind our page only pays: the word of its server would be a code that was never sent.
+            raise Refused(Outcome.FORBIDDEN, "People of this channel enter and reserve on our page.")
+        return channel
 
     def own_quota(self, quota_class: QuotaClass) -> int | None:
         """The channel's own quota of this class, in calls a minute; None if it has the default."""
