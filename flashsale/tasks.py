@@ -7,7 +7,19 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import cancel, erase, notify, reallocate, retention, review, sweep_payments, tick
+from flashsale.gate import bridge
+from flashsale.life import (
+    cancel,
+    deliver,
+    erase,
+    notify,
+    reallocate,
+    retention,
+    review,
+    settlement,
+    sweep_payments,
+    tick,
+)  # fmt: skip
 
 
 @shared_task(name="flashsale.tasks.tick_sales")
@@ -20,6 +32,12 @@ def tick_sales(**_: Any) -> None:
 def send_notices(**_: Any) -> int:
     """Sends the notices that are due."""
     return notify.send_due()
+
+
+@shared_task(name="flashsale.tasks.deliver_webhooks")
+def deliver_webhooks(**_: Any) -> int:
+    """Sends the events that are due to the webhooks of partners."""
+    return bridge.run(deliver.deliver_due())
 
 
 @shared_task(name="flashsale.tasks.carry_on_review")
@@ -62,6 +80,12 @@ def sweep_units(**_: Any) -> int:
 def sweep_contacts(**_: Any) -> int:
     """Deletes contact data, answers kept for idempotency keys, and sessions of staff when their time is over."""
     return retention.forget_due()
+
+
+@shared_task(name="flashsale.tasks.make_settlements")
+def make_settlements(**_: Any) -> int:
+    """Makes the settlement files of days that are over. Returns how many days."""
+    return settlement.make_due()
 
 
 @shared_task(name="flashsale.tasks.erase_due")

@@ -17,8 +17,10 @@ from flashsale.admin import (
     review_run,
     rule_set,
     sale,
+    settlement,
     unit,
     user,
+    webhook,
 )
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "review_run",
     "rule_set",
     "sale",
+    "settlement",
     "unit",
     "user",
+    "webhook",
 ]

@@ -14,6 +14,7 @@ from flashsale.admin.action_page import ActionAdmin
 from flashsale.admin.inline import EditedInline
 from flashsale.admin.labels import local_time
 from flashsale.admin.partner_key import KeyInline, MakeKey
+from flashsale.admin.webhook import AddWebhook
 from flashsale.models import Campaign, CampaignAxis, Channel
 from flashsale.models.campaign import zone_name
 from flashsale.models.frozen import Frozen
@@ -138,7 +139,7 @@ class ChannelAdmin(ActionAdmin):
     list_filter = ["campaign", "kind"]
     readonly_fields = ["campaign"]
     inlines = [KeyInline]
-    row_actions = (MakeKey(),)
+    row_actions = (MakeKey(), AddWebhook())
 
     def has_change_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
         """False once a published sale uses the channel."""

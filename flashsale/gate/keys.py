@@ -29,7 +29,8 @@ The keys of one-time codes have the tag `{codes}`.
 |                                 |        | lost, carried, opens, mode, listed, frozen_for;                          |
 |                                 |        | entered:<channel id>: new places of the channel, where it has a maximum; |
 |                                 |        | late: like lapsed, but extra time is over, too; removed: how often units |
-|                                 |        | left the offer without a claim (rolled over, late money)                 |
+|                                 |        | left the offer without a claim (rolled over, late money); buyers,        |
+|                                 |        | bought: people who have reserved and their units, where the limit is > 1 |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → packed place (prelude.lua). The only data that grows |
 |                                 |        | with the crowd. digest and "w" → place by a partner's word, where a code |
 |                                 |        | proved the digest                                                        |

@@ -77,6 +77,8 @@ class Survey:
     runs_until: int
     removed: int
     mark: int
+    # How many units one person is expected to take.
+    expected: float
     free: dict[str, int]
 
 

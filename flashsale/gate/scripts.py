@@ -169,12 +169,13 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
         SURVEY,
         [keys.state, keys.line(n), keys.spent(n), keys.waves(n), keys.extra_time(n),
          *(keys.free(n, sku) for sku in line.skus)],
-        [],
+        [card.weight],
     )  # fmt: skip
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
     figures = {_text(name): value for name, value in zip(reply[2::2], reply[3::2], strict=True)}
     figures |= {"frozen": figures["frozen"] == 1, "state": _text(figures["state"]), "seed": _text(figures["seed"])}
+    figures["expected"] = float(figures["expected"])
     figures["cohort"] = int(figures["cohort"]) if figures["cohort"] else None
     gate().see_mark(keys.state, figures["mark"])
     return Survey(**figures, free=dict(zip(line.skus, reply[1], strict=True)))
@@ -250,7 +251,7 @@ async def reserve(card: SaleCard, line: LineCard, *, seed: str, request: Reserve
 
     Requests for one line go to the gate in one batch.
     """
-    shared = (RESERVE.name, *_line_identity(card, line), card.most_indexes(line), card.overbooking, seed)
+    shared = (RESERVE.name, *_line_identity(card, line), card.most_indexes(line), card.overbooking, card.weight, seed)
     coalescer = _coalescer(shared, lambda requests: _reserve_batch(card, line, seed, requests))
     try:
         reply = await coalescer.submit(request)

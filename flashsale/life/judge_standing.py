@@ -28,7 +28,8 @@ _KEPT = (AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH)
 class Change(NamedTuple):
     """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted.
 
-    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it.
+    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it. `more`: the
+    attempt has got more money, and its state stays.
     `said` is what the provider says about money that buys.
     """
 
@@ -39,6 +40,7 @@ class Change(NamedTuple):
     refunds: tuple[tuple[RefundReason, Decimal], ...] = ()
     was: str = ""
     retaken: bool = False
+    more: bool = False
     said: payments.Standing | None = None
 
 
@@ -87,9 +89,9 @@ def _more_money(row: Reservation, attempt: PaymentAttempt, standing: payments.St
     _count(attempt, standing)
     if undecided:
         attempt.next_look_at = now + PEOPLE
-        return Change(row, attempt)
+        return Change(row, attempt, more=True)
     # Where people have sent wrong money back already, what comes after it goes back, too.
-    return Change(row, attempt, refunds=((RefundReason.OVERPAID, standing.paid - before),))
+    return Change(row, attempt, refunds=((RefundReason.OVERPAID, standing.paid - before),), more=True)
 
 
 def _other_currency(

@@ -203,7 +203,8 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     problems += [_("The line %(line)s has no channel.") % {"line": x.code} for x in lines if not x.channels.all()]
     problems += [_("The line %(line)s sells nothing.") % {"line": x.code} for x in lines if not x.stock.all()]
     # People on a list and holders of an old place know their line. All others must find one line through their channel.
-    open_to_all = [x for x in lines if not (x.listed_only or x.carries_id)]
+    # People do not look for a direct door: the partner names it.
+    open_to_all = [x for x in lines if not (x.listed_only or x.carries_id or x.mode == AllocationMode.DIRECT)]
     channels = [channel.pk for x in open_to_all for channel in x.channels.all()]
     if len(channels) != len(set(channels)):
         problems.append(_("A channel leads to two lines that are open to everybody; it must lead to one."))

@@ -45,6 +45,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from math import ceil
 from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, transaction
@@ -279,7 +280,7 @@ def _write(
 
 
 def _events(change: Change) -> Iterator[NewEvent]:
-    if change.attempt.state != change.was:
+    if change.attempt.state != change.was or change.more:
         yield of_payment(change.attempt)
     if change.buys:
         yield of_order(
@@ -360,7 +361,7 @@ async def _retake(card: SaleCard, line: LineCard, held: HeldRequest) -> Outcome:
     figures = await scripts.survey(card, line)
     if isinstance(figures, Outcome):
         return figures
-    promised = figures.open_claims * card.weight
+    promised = ceil(figures.open_claims * figures.expected)
     return await scripts.retake(card, line, held=held, promised=promised, called=figures.called, kept_ms=RETAKE_KEEP_MS)
 
 

@@ -109,7 +109,8 @@ async def _call_people(card: SaleCard, line: LineCard, figures: Survey) -> None:
     # The first call of a line may call as many people as the rate allows in one second.
     since_ms = figures.now - figures.called_at if figures.called_at else 1000
     people = calling.people_to_call(
-        free=sum(figures.free.values()), open_claims=kept_claims(card, figures), weight=card.weight,
+        free=sum(figures.free.values()), open_claims=kept_claims(card, figures),
+        waiting=max(0, figures.entered - figures.called - figures.left), expected=figures.expected,
         overbooking=card.overbooking, claims_cap=card.claims_max or card.max_entries,
         rate_left=calling.calls_allowed(rate_per_s=card.rate_per_s, since_ms=since_ms),
     )  # fmt: skip

@@ -28,8 +28,10 @@ from flashsale.models.reservation import Reservation, ReservationUnit, Trait
 from flashsale.models.review_run import ReviewRun
 from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
+from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
 from flashsale.models.stock import Stock
 from flashsale.models.unit import Unit
+from flashsale.models.webhook import Delivery, Webhook
 
 __all__ = [
     "Allocation",
@@ -46,6 +48,7 @@ __all__ = [
     "Clock",
     "Contact",
     "CrowdBackup",
+    "Delivery",
     "DemoCharge",
     "Event",
     "FairnessReport",
@@ -66,8 +69,12 @@ __all__ = [
     "ReviewRun",
     "RuleSetChanged",
     "Sale",
+    "Settlement",
+    "SettlementDay",
+    "SettlementLine",
     "Stock",
     "Trait",
     "Unit",
     "UnpaidHold",
+    "Webhook",
 ]

@@ -97,6 +97,7 @@ def world(shared_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     held = [lazada.reserve(place, key=f"k{n}").json["reservation"] for n, place in enumerate(places[:6])]
     real = {
         "sale": [sale.code], "code": [sale.code], "line": ["lazada"], "id": held, "place": places, "sku": [PHONE],
+        "date": ["2026-11-29"],
         "identity": [{axis.value: value for axis, value in identity(f"new-{n}").items()} for n in range(20)],
     }  # fmt: skip
     with serving(tmp_path_factory.mktemp("world")) as site:

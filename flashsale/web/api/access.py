@@ -38,6 +38,9 @@ from flashsale.web.hot.partners import Partner, partner_of
 from flashsale.web.problems import Fault
 from flashsale.web.signatures import check_request, must_check
 
+# The methods whose body is read.
+WITH_FORM = ("POST", "PATCH")
+
 
 class BearerKey(BaseAuthentication):
     """Authenticates a channel by `Authorization: Bearer fs_live_…`."""
@@ -121,7 +124,7 @@ class CursorPages(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = PAGE_MAX
-    ordering = "-made_at"
+    ordering: str | tuple[str, ...] = "-made_at"
 
     def decode_cursor(self, request: Request) -> Any:
         """The decoded cursor, None for the first page. Raises NotFound for a cursor that we did not make."""
@@ -255,7 +258,7 @@ class PartnerView(APIView):
             self._check_signature(request)
         if request.method in self.allowed_methods:
             self.parameters = read_query(self.query, request.query_params)
-            self.values = read(self.form, request.data) if self.form and request.method == "POST" else {}
+            self.values = read(self.form, request.data) if self.form and request.method in WITH_FORM else {}
 
     def check_permissions(self, request: Request) -> None:
         """Refuses OUT_OF_SCOPE and WRONG_NETWORK, before the call is counted."""

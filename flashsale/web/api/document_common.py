@@ -9,7 +9,9 @@ TAGS = {
     "sales": "Published sales, their rules, and what anyone can check about them.",
     "reservations": "The reservations of your channel, from the hold to the end.",
     "payments": "Calls of payment providers.",
+    "settlements": "What was sold, paid and sent back in your channel, in a signed file for each day that is over.",
     "events": "What has happened in your channel, in order.",
+    "webhooks": "The addresses that get your events, and the messages to them.",
     "keys": "Public keys of what we sign, and your own key.",
 }
 

@@ -17,7 +17,9 @@ from flashsale.web.api import (
     passes,
     payments,
     reservations,
+    settlements,
     shoppers,
+    webhooks,
 )
 from flashsale.web.api.access import UnknownPath
 
@@ -45,6 +47,16 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
     path("v1/passes/redeem", passes.RedeemPass.as_view()),
     path("v1/events", events.EventList.as_view()),
+    path("v1/settlements", settlements.SettlementList.as_view()),
+    path("v1/settlements/<str:sale>/<str:date>", settlements.SettlementDetail.as_view()),
+    path("v1/settlements/<str:sale>/<str:date>/signature", settlements.SettlementSignature.as_view()),
+    path("v1/webhooks", webhooks.WebhookList.as_view()),
+    path("v1/webhooks/<uuid:id>", webhooks.WebhookDetail.as_view()),
+    path("v1/webhooks/<uuid:id>/rotate", webhooks.RotateWebhook.as_view()),
+    path("v1/webhooks/<uuid:id>/test", webhooks.TestWebhook.as_view()),
+    path("v1/webhooks/<uuid:id>/resend", webhooks.ResendWebhook.as_view()),
+    path("v1/webhooks/<uuid:id>/deliveries", webhooks.DeliveryList.as_view()),
+    path("v1/webhooks/<uuid:id>/deliveries/<int:delivery>/resend", webhooks.ResendDelivery.as_view()),
     path("v1/payments/demo", payments.DemoPaymentNotification.as_view(), name="demo-notification"),
     path("v1/payments/<str:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
     path("v1/codes/whatsapp", code_reports.WhatsAppReports.as_view()),
