@@ -240,6 +240,21 @@ def _described(type_: str, data: Mapping[str, Any], rows: Rows, order: Reservati
     }
 
 
+@transaction.atomic
+def forget_references(campaign: Campaign) -> int:
+    """Empties the references that partners typed in the files of a campaign; returns in how many lines.
+
+    The files get the hashes of their new bytes. The erasure of the campaign calls it, in its transaction and with the
+    lock (LOCK, campaign), so that no file is made from rows that it has not erased yet.
+    """
+    lines = SettlementLine.objects.filter(settlement__day__campaign=campaign).exclude(partner_reference="")
+    files = list(own_files().filter(pk__in=lines.values("settlement")))
+    emptied = lines.update(partner_reference="")
+    for file in files:
+        _seal(file)
+    return emptied
+
+
 def _seal(file: Settlement) -> None:
     """Stores the sums and the hashes of a file whose lines are written."""
     file.totals, file.lines = _totals(file), file.all_lines.count()

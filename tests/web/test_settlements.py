@@ -21,7 +21,7 @@ from flashsale.life import settlement
 from flashsale.life.receipt import public_keys
 from flashsale.models import Event, Reservation, Sale, Settlement
 from flashsale.rules import receipts
-from flashsale.rules.csv_lines import csv_lines, for_spreadsheets
+from flashsale.rules.csv_lines import csv_lines, for_spreadsheets, safe_cell
 from tests.web.partner import ORDER, Partner, Shop
 
 LATELY = timezone.now() - timedelta(days=2)
@@ -202,8 +202,17 @@ def test_a_file_of_any_length_is_read_and_sent_piece_by_piece(
     assert len((first + b"".join(rest)).splitlines()) == 1 + 101
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "＝1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "＝1", "\ra", '"=1', '" =1'])
 def test_a_text_is_never_a_formula_and_a_number_stays_a_number(text: str) -> None:
     assert next(csv_lines([[text]])).lstrip('"').startswith("'")
     assert "".join(csv_lines([[-5, -5.5, None, "a"]])) == "-5,-5.5,,a\r\n"
     assert "".join(for_spreadsheets([["a"]])) == "\ufeffa\r\n"
+
+
+@pytest.mark.parametrize("end", [";", "\t", "\n", ";;"])
+@pytest.mark.parametrize("formula", ["=1+1", ' "@x', "-1", "＋1"])
+def test_a_text_is_no_formula_where_a_semicolon_ends_a_cell(formula: str, end: str) -> None:
+    """In Indonesia a spreadsheet takes the whole line for one text, and splits it at the semicolons in our texts."""
+    assert safe_cell(f"O-1{end}{formula}") == f"O-1{end}'{formula}"
+    for plain in (f"O-1{end}a", f"O=1{end}2", f"a-b{end}.5", f"O-1{end}"):
+        assert safe_cell(plain) == plain

@@ -43,7 +43,7 @@ class Partner:
     """The channel that a key belongs to, and what the key may do.
 
     `ends_at` is in s since 1970. `sealed` is the signing secret as it is stored, "" for a key without one. `quotas` are
-    those that differ from the default.
+    those that differ from the default. `used` is False for a key that was never used when it was read.
     """
 
     channel: int
@@ -56,6 +56,7 @@ class Partner:
     sealed: str = ""
     signatures_required: bool = False
     quotas: tuple[tuple[QuotaClass, int], ...] = ()
+    used: bool = True
     is_authenticated: ClassVar[bool] = True
 
     def allow(self, scope: KeyScope, address: Callable[[], str]) -> None:
@@ -113,7 +114,9 @@ def partner_of(authorization: str) -> Partner:
         if _may_read():
             _renew()
         _refuse_stale()
-    return _find(authorization)
+    partner = _find(authorization)
+    _write_use()
+    return partner
 
 
 async def partner_of_async(authorization: str) -> Partner:
@@ -124,13 +127,27 @@ async def partner_of_async(authorization: str) -> Partner:
             with suppress(TimeoutError):
                 await renewal.run(_renew_in_thread)
         _refuse_stale()
-    return _find(authorization)
+    partner = _find(authorization)
+    if not partner.used:
+        await key_use.store_first(partner.key)
+    return partner
 
 
 def forget_keys() -> None:
     """Empties the cache, so that the next caller reads the keys again."""
     global _cache, _failed_at  # one of each in a process
     _cache, _failed_at = _KeyCache(-STALE_S, {}), -STALE_S
+
+
+def _write_use() -> None:
+    global _failed_at  # noqa: PLW0603
+    if not _may_read():
+        return
+    try:
+        key_use.store_now()
+    except Error as error:
+        _failed_at = time.monotonic()
+        log.warning("the use of partner keys could not be written", error=repr(error))
 
 
 def _may_read() -> bool:
@@ -206,7 +223,7 @@ def _renew_and_close() -> None:
 def _active_keys() -> dict[str, Partner]:
     """All keys that are not revoked, also those that have ended: their callers hear why they are refused."""
     rows = PartnerKey.objects.filter(revoked_at=None).select_related("channel")
-    columns = ("digest", "scopes", "networks", "expires_at", "sealed", "channel")
+    columns = ("digest", "scopes", "networks", "expires_at", "sealed", "last_used_at", "channel")
     of_channel = ("code", "campaign_id", "signatures_required", "quotas")
     found = {}
     for row in rows.only(*columns, *(f"channel__{name}" for name in of_channel)):
@@ -229,6 +246,7 @@ def _partner(row: PartnerKey) -> Partner:
         sealed=row.sealed,
         signatures_required=row.channel.signatures_required,
         quotas=tuple(quotas_in(row.channel.quotas).items()),
+        used=row.last_used_at is not None,
     )
 
 
