@@ -4,9 +4,11 @@ import csv
 import hashlib
 import io
 import json
+from base64 import b64encode
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -169,6 +171,26 @@ def test_reservations_come_as_one_csv_file(sale: Sale, shop: Shop, held: dict[st
 
 
 @pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("position", ["2026-11-28T00:00:00Z", "x", "2026-13-01", "", "2026-11-28 00:00"])
+def test_a_cursor_that_we_did_not_make_is_not_found(shop: Shop, position: str) -> None:
+    cursor = b64encode(f"p={position}".encode()).decode()
+    reply = shop.client.get("/v1/settlements", {"cursor": cursor})
+    assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("code", ["\0", "a\0", "A", "a b", "é", "x" * 41, "\n"])
+def test_what_can_be_no_code_is_not_found(shop: Shop, code: str) -> None:
+    """PostgreSQL cannot look for the character 0, and its error would say: send the same request again."""
+    people = {"axis": "phone", "people": ["0812-3456-7890"]}
+    for where in (quote(code), "x"):
+        path = f"/v1/sales/{where}/lines/{quote(code)}/list"
+        reply = shop.client.post(path, people, "application/json", headers={"idempotency-key": "k1"})
+        assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+    for path in (f"/v1/settlements/{quote(code)}/2026-11-28", f"/v1/settlements/{quote(code)}/2026-11-28/signature"):
+        reply = shop.client.get(path)
+        assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+
+
 @pytest.mark.parametrize("parameter", ["limit=2", "cursor=x"])
 def test_a_csv_file_of_reservations_has_no_pages(shop: Shop, parameter: str) -> None:
     reply = shop.client.get(f"/v1/reservations?{parameter}", headers={"accept": "text/csv"})
