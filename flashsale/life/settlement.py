@@ -1,9 +1,10 @@
 """Settlement: a file for each sale, channel and day of the campaign's time zone, from the events of that day.
 
-A file is made once, after its day is over, and never changes. Each line follows from one event, and says by how much
-that event changed what was sold (`units`, `amount`), what we got (`paid`, `fee`) or what went back (`refunded`). So a
-later change is a line of its own, in the file of the day on which it happens. The lines of an order, of a payment and
-of a refund, in all files together, add up to what PostgreSQL says of it (`audit` compares).
+A file is made once, after its day is over, and never changes. Only the erasure of its campaign empties the references
+that partners typed. Each line follows from one event, and says by how much that event changed what was sold (`units`,
+`amount`), what we got (`paid`, `fee`) or what went back (`refunded`). So a later change is a line of its own, in the
+file of the day on which it happens. The lines of an order, of a payment and of a refund, in all files together, add up
+to what PostgreSQL says of it (`audit` compares).
 
     event                                    the line says
     ------------------------------------     --------------------------------------

@@ -24,6 +24,8 @@ from flashsale.life.receipt import public_keys
 from flashsale.models import Event, Reservation, Sale, Settlement
 from flashsale.rules import receipts
 from flashsale.rules.csv_lines import csv_lines, for_spreadsheets, safe_cell
+from flashsale.web import limits
+from flashsale.web.hot import partners
 from tests.web.partner import ORDER, Partner, Shop
 
 LATELY = timezone.now() - timedelta(days=2)
@@ -171,6 +173,24 @@ def test_reservations_come_as_one_csv_file(sale: Sale, shop: Shop, held: dict[st
 
 
 @pytest.mark.usefixtures("held")
+@pytest.mark.usefixtures("stopped_clock")
+def test_files_have_a_limit_of_their_own_for_each_channel(
+    sale: Sale, shop: Shop, akulaku: Partner, day: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is read whole, so the quota of reads would let a stolen key keep PostgreSQL busy."""
+    monkeypatch.setattr(limits, "FILES", limits.Limit("files", 2, 60))
+    as_csv = {"accept": "text/csv"}
+    for _ in range(2):
+        assert body(shop.client.get("/v1/reservations", headers=as_csv))
+    for where, headers in (("/v1/reservations", as_csv), (path(sale, day), {}), (path(sale, day), as_csv)):
+        refused = shop.client.get(where, headers=headers)
+        assert (refused.status_code, json.loads(refused.content)["code"]) == (429, "too_many_requests")
+        assert int(refused["Retry-After"]) <= 60
+    assert shop.get().status_code == 200
+    partners.forget_keys()  # as five seconds later
+    assert Shop(akulaku).client.get("/v1/reservations", headers=as_csv).status_code == 200
+
+
 @pytest.mark.parametrize("position", ["2026-11-28T00:00:00Z", "x", "2026-13-01", "", "2026-11-28 00:00"])
 def test_a_cursor_that_we_did_not_make_is_not_found(shop: Shop, position: str) -> None:
     cursor = b64encode(f"p={position}".encode()).decode()

@@ -1,4 +1,4 @@
-"""Answers of the REST API as CSV, to requests whose `Accept` header says text/csv."""
+"""Files of the REST API: settlements, and answers as CSV to requests whose `Accept` header says text/csv."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from flashsale.life.download import download
+from flashsale.web import limits
 
 CSV = "text/csv"
 
@@ -27,5 +28,6 @@ def wants_csv(request: Request) -> bool:
 
 
 def file_answer(request: Request, name: str, text: Iterator[str]) -> StreamingHttpResponse:
-    """The answer that streams a text as the file `name`."""
+    """The answer that streams a text as the file `name`. Refuses TOO_MANY_REQUESTS for too many files of a channel."""
+    limits.enforce(request, limits.FILES, f"channel:{request.auth.channel}")
     return download(request._request, name, text)  # noqa: SLF001 - the framework's way to Django's request
