@@ -15,7 +15,8 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from flashsale.gate import bridge, sale_cards
-from flashsale.life import fairness_report
+from flashsale.life import fairness_report, settlement
+from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.close import close
 from flashsale.life.forget_contacts import is_unsettled
 from flashsale.life.sale_card import card_of
@@ -152,7 +153,7 @@ def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
         fairness_report.report(sale=sale, force=True)
     for sale in published:
         bridge.run(sale_cards.erase_sale(card_of(sale)))
-    with transaction.atomic():
+    with advisory_lock(settlement.LOCK, campaign.pk, wait=True), transaction.atomic():
         # A publication takes this lock too, so no sale is published between this check and the erasure.
         row = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
         if reasons := obstacles(campaign=row):
@@ -170,6 +171,7 @@ def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
     counts["request keys"] = orders.update(
         asked=Cast(F("pk"), CharField()), fingerprint="", partner_reference=None, metadata=None
     )
+    counts["references in settlements"] = settlement.forget_references(campaign)
     counts["traces in evidence"] = _without_traces(campaign)
     campaign.salt, campaign.erased_at = b"", timezone.now()
     campaign.save(update_fields=["salt", "erased_at"])
