@@ -44,6 +44,7 @@ BEAT = {
     "give limits back": ("flashsale.tasks.sweep_limits", 5.0),  # of cancellations that are final
     "reallocate what is planned": ("flashsale.tasks.sweep_units", 5.0),  # at the plan's time
     "delete old contacts": ("flashsale.tasks.sweep_contacts", 60.0),  # and answers kept for idempotency keys
+    "delete old test sales": ("flashsale.tasks.sweep_sandboxes", 60.0),
     "erase old campaigns": ("flashsale.tasks.erase_due", 3600.0),  # the people of campaigns that ended months ago
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import cancel, erase, notify, reallocate, retention, review, sweep_payments, tick
+from flashsale.life import cancel, erase, notify, reallocate, retention, review, sandbox, sweep_payments, tick
 
 
 @shared_task(name="flashsale.tasks.tick_sales")
@@ -62,6 +62,12 @@ def sweep_units(**_: Any) -> int:
 def sweep_contacts(**_: Any) -> int:
     """Deletes contact data, answers kept for idempotency keys, and sessions of staff when their time is over."""
     return retention.forget_due()
+
+
+@shared_task(name="flashsale.tasks.sweep_sandboxes")
+def sweep_sandboxes(**_: Any) -> int:
+    """Closes test sales that are over, and deletes those of yesterday."""
+    return sandbox.forget_test_sales()
 
 
 @shared_task(name="flashsale.tasks.erase_due")

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import Action, ActionAdmin, ReadOnlyAdmin
 from flashsale.admin.inline import EditedInline, ReadOnlyInline
 from flashsale.admin.labels import local_time
+from flashsale.life.sandbox import sandbox_channel
 from flashsale.models import Campaign, CampaignAxis, Channel, PartnerKey
 from flashsale.models.campaign import zone_name
 from flashsale.models.frozen import Frozen
@@ -62,6 +63,32 @@ class MakeKey(Action):
             "channel": row,
         }
         return TemplateResponse(request, "admin/flashsale/key.html", context)
+
+
+class MakeTestKey(MakeKey):
+    """Makes a Bearer key of the partner's sandbox."""
+
+    name = "make-test-key"
+    title = gettext_lazy("Make a test key")
+
+    def is_available(self, row: Channel) -> bool:
+        """For a partner's channel whose sandbox has fewer than KEYS_MAX active keys."""
+        if row.kind != Channel.Kind.PARTNER or row.campaign.is_test:
+            return False
+        keys = PartnerKey.objects.filter(channel__campaign__sandbox_of=row, revoked_at=None)
+        return keys.count() < KEYS_MAX
+
+    def consequences(self, rows: Any) -> list[str]:
+        """The key is shown once, and it is for test sales."""
+        return [
+            _("A test key for %(channel)s is made and shown once, on the next page. It works in test sales only.")
+            % {"channel": rows[0].name},
+            _("Its test sales sell nothing, take no money, write to no person, and are deleted after a day."),
+        ]
+
+    def perform(self, *, row: Channel, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
+        """Returns the page with the key."""
+        return super().perform(row=sandbox_channel(row, by=request.user), request=request, data=data)
 
 
 class RevokeKey(Action):
@@ -206,7 +233,7 @@ class ChannelAdmin(ActionAdmin):
     list_filter = ["campaign", "kind"]
     readonly_fields = ["campaign"]
     inlines = [KeyInline]
-    row_actions = (MakeKey(),)
+    row_actions = (MakeKey(), MakeTestKey())
 
     def has_change_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
         """False once a published sale uses the channel."""

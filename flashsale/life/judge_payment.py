@@ -138,10 +138,12 @@ def _method(
     row: Reservation, choice: PaymentChoice, place: Place, now: datetime
 ) -> tuple[payments.PaymentProvider, payments.Method]:
     """The account and method of the buyer's choice. Refuses MALFORMED for one that this order cannot be paid with."""
-    names, own_page = place.accounts or row.sale.campaign.payment_accounts, place.kind == Channel.Kind.OWN_PAGE
-    found = payments.method_of(choice.method, names=names, own_page=own_page)
+    campaign, own_page = row.sale.campaign, place.kind == Channel.Kind.OWN_PAGE
+    names = place.accounts or campaign.payment_accounts
+    found = payments.method_of(choice.method, names=names, own_page=own_page, test=campaign.is_test)
     if found is None:
-        offered = ", ".join(one.name for one in payments.methods_of(names=names, own_page=own_page))
+        known = payments.methods_of(names=names, own_page=own_page, test=campaign.is_test)
+        offered = ", ".join(one.name for one in known)
         raise Refused(Outcome.MALFORMED, f"method: one of {offered}.")
     account, method = found
     if method.needs_instrument and not choice.instrument:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.life.next_look import LATE_FOR
 from flashsale.models import Inbox, PaymentAttempt, Refund
-from flashsale.providers.payments import PartnerProvider
+from flashsale.providers.payments import PartnerProvider, SandboxProvider
 from flashsale.rules.states import (
     ENDED_UNPAID,
     OPEN_ATTEMPTS,
@@ -70,12 +70,14 @@ class WaitingFor:
 
 
 def _attempts(*conditions: Q, **fields: Any) -> "QuerySet[PaymentAttempt]":
-    return PaymentAttempt.objects.filter(*conditions, **fields).select_related("reservation__sale__campaign")
+    rows = PaymentAttempt.objects.filter(*conditions, **fields).exclude(account=SandboxProvider.account)
+    return rows.select_related("reservation__sale__campaign")
 
 
 def _refunds(*conditions: Q, **fields: Any) -> "QuerySet[Refund]":
     related = "attempt__reservation__sale__campaign"
-    return Refund.objects.filter(*conditions, **fields).select_related(related, "attempt__reservation__channel")
+    rows = Refund.objects.filter(*conditions, **fields).exclude(attempt__account=SandboxProvider.account)
+    return rows.select_related(related, "attempt__reservation__channel")
 
 
 def _undecided(_now: datetime) -> "QuerySet[PaymentAttempt]":

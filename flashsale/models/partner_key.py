@@ -53,7 +53,7 @@ class PartnerKey(models.Model):
             raise ValidationError(_("Only a partner's channel has keys: our own page does not call the API."))
         if channel.keys.filter(revoked_at=None).count() >= KEYS_MAX:
             raise ValidationError(_("Two keys of this channel are active. Revoke one before you make another."))
-        key = f"fs_live_{secrets.token_urlsafe(32)}"
+        key = f"fs_{'test' if channel.campaign.is_test else 'live'}_{secrets.token_urlsafe(32)}"
         row = cls.objects.create(channel=channel, prefix=key[:12], digest=cls.digest_of(key))
         Record.write("make_key", by=by, campaign=channel.campaign, subject=channel, facts={"key": row.pk})
         return row, key

@@ -29,6 +29,7 @@ from flashsale.providers.payments.base import (
 )
 from flashsale.providers.payments.demo import DEMO_DECLINED, DEMO_LATER, DemoProvider
 from flashsale.providers.payments.partner import PartnerProvider
+from flashsale.providers.payments.sandbox import SandboxProvider
 from flashsale.rules.states import Charge, StandingState
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "ProviderRefuses",
     "RefundRequest",
     "RefundStanding",
+    "SandboxProvider",
     "Standing",
     "StandingState",
     "account_of",
@@ -59,6 +61,7 @@ __all__ = [
     "methods_of",
     "offered",
     "provider",
+    "sandbox",
 ]
 
 
@@ -71,7 +74,7 @@ def _load(entries: str) -> dict[str, PaymentProvider]:
     found: dict[str, PaymentProvider] = {}
     for entry in filter(None, (part.strip() for part in entries.split(","))):
         made = _make(entry)
-        if made.account in found or made.account == PartnerProvider.account:
+        if made.account in found or made.account in {PartnerProvider.account, SandboxProvider.account}:
             raise ImproperlyConfigured(f"FLASHSALE_PAYMENT_PROVIDER: two accounts have the name {made.account!r}.")
         found[made.account] = made
     if not found:
@@ -105,9 +108,15 @@ def _make(entry: str) -> PaymentProvider:
     return found
 
 
-# Those of the settings, in their order. A partner that charges its own buyers is an account, too, but no default.
+# Those of the settings, in their order. A partner that charges its own buyers is an account, too, but no default. So is
+# the account of all test sales.
 configured: Mapping[str, PaymentProvider] = _load(settings.FLASHSALE_PAYMENT_PROVIDER)
-accounts: Mapping[str, PaymentProvider] = {**configured, PartnerProvider.account: PartnerProvider()}
+sandbox = SandboxProvider(list(configured.values()))
+accounts: Mapping[str, PaymentProvider] = {
+    **configured,
+    PartnerProvider.account: PartnerProvider(),
+    sandbox.account: sandbox,
+}
 # The first one, for callers that name no account.
 provider = next(iter(configured.values()))
 METHODS = tuple(dict.fromkeys(method.name for account in configured.values() for method in account.methods()))
@@ -121,30 +130,36 @@ def account_of(name: str) -> PaymentProvider:
         raise ProviderDown(f"no payment account {name!r}: is it missing in FLASHSALE_PAYMENT_PROVIDER?") from error
 
 
-def methods_of(*, names: str, own_page: bool = False) -> list[Method]:
+def methods_of(*, names: str, own_page: bool = False, test: bool = False) -> list[Method]:
     """The methods that these accounts offer (see `method_of`), each name once, of the first account that has it."""
     found: dict[str, Method] = {}
-    for account in _named(names, own_page=own_page):
+    for account in _named(names, own_page=own_page, test=test):
         for method in account.methods():
             found.setdefault(method.name, method)
     return list(found.values())
 
 
-def _named(names: str, *, own_page: bool) -> list[PaymentProvider]:
+def _named(names: str, *, own_page: bool, test: bool) -> list[PaymentProvider]:
     wanted = [one for part in names.split(",") if (one := part.strip())] or list(configured)
+    if test:
+        wanted = [SandboxProvider.account, *(name for name in wanted if name == PartnerProvider.account)]
+        return [accounts[name] for name in wanted]
     usable = configured if own_page else accounts
-    return [usable[account] for account in wanted if account in usable]
+    return [usable[name] for name in wanted if name in usable and name != SandboxProvider.account]
 
 
-def method_of(name: str, *, names: str, own_page: bool = False) -> tuple[PaymentProvider, Method] | None:
+def method_of(
+    name: str, *, names: str, own_page: bool = False, test: bool = False
+) -> tuple[PaymentProvider, Method] | None:
     """The first account that offers a method, of the accounts `names` (separated by commas); "": those of the settings.
 
     None if none of them does. On our own page, only a provider says that the buyer has paid: a partner's word would be
-    the buyer's own.
+    the buyer's own. In a test sale (`test`), the account of the sandbox has all methods of the settings and takes no
+    money; a live sale never has it.
     """
     found = (
         (account, method)
-        for account in _named(names, own_page=own_page)
+        for account in _named(names, own_page=own_page, test=test)
         for method in account.methods()
         if method.name == name
     )

@@ -10,6 +10,7 @@ TAGS = {
     "reservations": "The reservations of your channel, from the hold to the end.",
     "payments": "Calls of payment providers.",
     "events": "What has happened in your channel, in order.",
+    "test": "The sandbox, with a test key: test sales, magic values, the test bank, the checklist.",
     "keys": "Public keys of what we sign.",
 }
 

@@ -18,6 +18,7 @@ from flashsale.web.api import serializers
 from flashsale.web.api.access import CursorPages, PartnerView
 from flashsale.web.api.confirm_once import confirm_once, own_reservations
 from flashsale.web.api.idempotency import run_once
+from flashsale.web.api.sandbox_confirm import confirm_in_sandbox
 from flashsale.web.hot.partners import Partner
 from flashsale.web.idempotency import fingerprint, valid_key
 
@@ -47,6 +48,8 @@ class ReservationList(PartnerView):
 class ReservationDetail(PartnerView):
     """One reservation of the channel."""
 
+    sandbox_verb = "read"
+
     @extend_schema(operation_id="readReservation", responses=serializers.ReservationSerializer)
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - the URL names the parameter
         """One reservation."""
@@ -72,12 +75,15 @@ class ConfirmReservation(PartnerView):
 
         key = valid_key(request.headers.get("Idempotency-Key", ""))
         call = CallKey(self.partner.channel, key, fingerprint([request.method, request.path, request.data]))
-        answer = bridge.run(confirm_once(reservation=id, call=call, values=self.values))
+        confirm = confirm_in_sandbox if self.partner.test else confirm_once
+        answer = bridge.run(confirm(reservation=id, call=call, values=self.values))
         return Response(json.loads(answer.text), answer.status, headers=answer.headers)
 
 
 class ReleaseReservation(PartnerView):
     """Held → released."""
+
+    sandbox_verb = "release"
 
     @extend_schema(
         operation_id="releaseReservation", parameters=[KEY], request=None, responses=serializers.ReservationSerializer
@@ -95,6 +101,7 @@ class ReleaseReservation(PartnerView):
 class CancelReservation(PartnerView):
     """Confirmed → cancelled."""
 
+    sandbox_verb = "cancel"
     form = serializers.CancelSerializer
 
     @extend_schema(
@@ -121,6 +128,7 @@ class CancelReservation(PartnerView):
 class RefundReservation(PartnerView):
     """Refund due → refunded, by a partner that charges its own buyers."""
 
+    sandbox_verb = "refund"
     form = serializers.RefundedSerializer
 
     @extend_schema(

@@ -16,6 +16,7 @@ from flashsale.web.api import (
     letter_reports,
     payments,
     reservations,
+    sandbox,
 )
 from flashsale.web.api.access import UnknownPath
 
@@ -39,6 +40,10 @@ urlpatterns = [
     path("v1/reservations/<uuid:id>/refund", reservations.RefundReservation.as_view()),
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
     path("v1/events", events.EventList.as_view()),
+    path("v1/test/sales", sandbox.MakeTestSale.as_view()),
+    path("v1/test/magic", sandbox.MagicList.as_view()),
+    path("v1/test/payments/<str:reference>", sandbox.PlayBank.as_view()),
+    path("v1/test/conformance", sandbox.Conformance.as_view()),
     path("v1/payments/demo", payments.DemoPaymentNotification.as_view(), name="demo-notification"),
     path("v1/payments/<str:account>", payments.PaymentNotification.as_view(), name="payment-notification"),
     path("v1/codes/whatsapp", code_reports.WhatsAppReports.as_view()),

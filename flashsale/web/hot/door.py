@@ -27,7 +27,7 @@ from flashsale.rules.states import AllocationMode
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.api.hot_serializers import FIELDS, PAGE_FIELDS
-from flashsale.web.hot import bundle, partners, proofs
+from flashsale.web.hot import bundle, partners, proofs, sandbox
 from flashsale.web.hot.http import (
     BODY_BYTES_MAX,
     CODE_PATTERN,
@@ -131,12 +131,15 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
     card = await places.sale_card(code=sale)
     found = places.line(card=card, code=line)
     if verb == "status":
+        if card.test:
+            await sandbox.note_status(card, found)
         return await _status(request, card, found)
     channel, is_partner = await _authenticate(request, card, found)
     body = await request.json(most=BODY_BYTES.get(verb, BODY_BYTES_MAX))
     line_request = LineRequest(request, card, found, channel, is_partner, body)
     line_request.refuse_unknown_fields((FIELDS if is_partner else PAGE_FIELDS)[verb])
-    response = await VERBS[verb](line_request)
+    act = VERBS[verb]
+    response = await (sandbox.answer(line_request, verb, act) if card.test else act(line_request))
     if verb in CHANGING:
         # After the change, so that the tick finds it: PostgreSQL keeps a copy of the crowd.
         with suppress(GateDown):
@@ -145,11 +148,14 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
 
 
 async def _authenticate(request: HotRequest, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
-    """The caller's channel, and whether the caller is a partner; refuses UNAUTHENTICATED, FORBIDDEN."""
+    """The caller's channel, and whether the caller is a partner; refuses UNAUTHENTICATED, FORBIDDEN, NOT_FOUND."""
     if authorization := request.header(b"authorization"):
         partner = await partners.partner_of_async(authorization)
         channel = card.channel_ids.get(partner.channel)
         if channel is None or channel.code not in line.channels:
+            if card.test or partner.test:
+                # Test sales exist for the test key of their channel only, and live sales for no test key.
+                raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
             raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
         return channel, True
     pages = (channel for channel in card.channels if channel.kind == "own page" and channel.code in line.channels)

@@ -33,11 +33,12 @@ KEY_REQUIRED = "Send Authorization: Bearer fs_live_… with a key that is not re
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """The channel that a key belongs to."""
+    """The channel that a key belongs to. `test`: a test key, of the channel's sandbox."""
 
     channel: int
     code: str
     campaign: int
+    test: bool = False
     is_authenticated: ClassVar[bool] = True
 
 
@@ -148,6 +149,9 @@ def _renew_and_close() -> None:
 
 def _active_keys() -> dict[str, Partner]:
     rows = PartnerKey.objects.filter(revoked_at=None).values_list(
-        "digest", "channel_id", "channel__code", "channel__campaign_id"
+        "digest", "channel_id", "channel__code", "channel__campaign_id", "channel__campaign__sandbox_of"
     )
-    return {digest: Partner(channel, code, campaign) for digest, channel, code, campaign in rows}
+    return {
+        digest: Partner(channel, code, campaign, test=sandbox_of is not None)
+        for digest, channel, code, campaign, sandbox_of in rows
+    }

@@ -1,0 +1,176 @@
+"""Test keys, test sales on demand, magic identities and instruments, and the checklist."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from flashsale.life import close, inbox, notify, sandbox
+from flashsale.life.audit import audit
+from flashsale.models import (
+    Case,
+    Channel,
+    DemoCharge,
+    Event,
+    LimitSlot,
+    Notice,
+    PartnerKey,
+    PaymentAttempt,
+    Reservation,
+    Sale,
+    SandboxCall,
+    Unit,
+)
+from flashsale.providers import payments
+from flashsale.rules.conformance import CHECKS
+from flashsale.rules.magic import BY_NAME, IDENTITIES, INSTRUMENTS, Magic
+from flashsale.web import problems
+from tests.web.sandbox_partner import SandboxPartner, magic, ordinary, sandbox_key
+from tests.factories import rewrite
+from tests.web.partner import Partner, Shop, hot, key_of
+
+NOT_FOUND = (404, "not_found")
+
+
+@pytest.fixture
+def tester(sale: Sale) -> SandboxPartner:
+    return SandboxPartner(sandbox_key(sale))
+
+
+class TestKeys:
+    """A test key sees test sales only, and a live key none of them."""
+
+    def test_a_test_key_begins_with_fs_test_and_belongs_to_the_sandbox_of_its_channel(self, sale: Sale) -> None:
+        live = Channel.objects.get(campaign=sale.campaign, code="lazada")
+        first, again = sandbox.sandbox_channel(live), sandbox.sandbox_channel(live)
+        assert first == again
+        assert first.campaign.sandbox_of == live
+        assert [(row.axis, row.hard, row.checked_at) for row in first.campaign.axes.order_by("pk")] == [
+            (row.axis, row.hard, row.checked_at) for row in sale.campaign.axes.order_by("pk")
+        ]
+        assert PartnerKey.make(first)[1].startswith("fs_test_")
+        assert key_of(sale.campaign, "lazada").startswith("fs_live_")
+
+    @pytest.mark.parametrize("verb", ["enter", "look", "leave", "wait", "receipt", "reserve", "enter-bundle"])
+    def test_a_test_key_does_not_find_a_live_sale_and_changes_nothing(
+        self, sale: Sale, tester: SandboxPartner, snapshot: Callable[[], Any], verb: str
+    ) -> None:
+        before = snapshot()
+        assert Partner(tester.key, sale, "lazada").post(verb, {"identity": ordinary()}).code == NOT_FOUND
+        assert snapshot() == before
+
+    @pytest.mark.parametrize("verb", ["enter", "look", "leave", "wait", "receipt", "reserve", "enter-bundle"])
+    def test_a_live_key_does_not_find_a_test_sale_and_changes_nothing(
+        self, tester: SandboxPartner, lazada: Partner, akulaku: Partner, snapshot: Callable[[], Any], verb: str
+    ) -> None:
+        tester.make()
+        before = snapshot()
+        for live in (lazada, akulaku):
+            assert Partner(live.key, tester.sale, "test").post(verb, {"identity": ordinary()}).code == NOT_FOUND
+        assert snapshot() == before
+
+    def test_the_test_key_of_another_channel_does_not_find_it_either(self, sale: Sale, tester: SandboxPartner) -> None:
+        tester.make()
+        other = sandbox_key(sale, "akulaku")
+        assert Partner(other, tester.sale, "test").post("enter", {"identity": ordinary()}).code == NOT_FOUND
+
+    def test_reservations_and_events_of_the_two_keys_are_apart(
+        self, held: dict[str, Any], tester: SandboxPartner, lazada: Partner
+    ) -> None:
+        who = ordinary()
+        (place,) = tester.make().called(who)
+        test_id, live_id = tester.reserve(place).json["reservation"], held["reservation"]
+        live = Shop(lazada)
+        assert [row["id"] for row in tester.shop.get().json()["results"]] == [test_id]
+        assert [row["id"] for row in live.get().json()["results"]] == [live_id]
+        for shop, foreign in ((tester.shop, live_id), (live, test_id)):
+            assert shop.get(f"/{foreign}").status_code == 404
+            assert shop.post(foreign, "release").json()["code"] == "not_found"
+        assert hot(lazada, test_id, tester.order(who)).code == NOT_FOUND
+        assert hot(tester.partner, live_id, tester.order(who)).code == NOT_FOUND
+        mine = tester.client.get("/v1/events").json()["results"]
+        theirs = live.client.get("/v1/events").json()["results"]
+        assert {event["sale"] for event in mine} == {tester.sale.code}
+        assert tester.sale.code not in {event["sale"] for event in theirs}
+        assert set(Reservation.objects.values_list("state", flat=True)) == {"held"}
+
+    @pytest.mark.parametrize("path", ["sales", "payments/fs-X-1"])
+    def test_a_live_key_makes_no_test_sale_and_plays_no_bank(self, lazada: Partner, path: str) -> None:
+        live = SandboxPartner(lazada.key)
+        assert live.post(path, **{"idempotency-key": "k"}).json()["code"] == "not_found"
+        assert live.client.get("/v1/test/conformance").json()["code"] == "not_found"
+        assert Sale.objects.filter(campaign__sandbox_of__isnull=False).count() == 0
+
+    def test_shoppers_find_no_page_of_a_test_sale_and_no_list_names_it(self, tester: SandboxPartner) -> None:
+        code = tester.make().sale.code
+        assert {Client().get(f"/s/{code}/{page}").status_code for page in ("", "find", "rules", "fairness")} == {404}
+        assert Client().post(f"/s/{code}/codes", {}, "application/json").status_code == 404
+        assert code not in Client().get("/").content.decode()
+        assert code not in [one["code"] for one in Client().get("/v1/sales").json()["results"]]
+        assert Client().get(f"/v1/sales/{code}").json()["code"] == code
+
+
+class TestSales:
+    """Test sales on demand."""
+
+    def test_a_sale_is_made_opens_and_calls(self, tester: SandboxPartner) -> None:
+        tester.make(units=3, claim_s=20, hold_s=40)
+        assert {name: tester.document[name] for name in ("line", "claim_s", "hold_s", "limit")} == {
+            "line": "test", "claim_s": 20, "hold_s": 40, "limit": 2,
+        }  # fmt: skip
+        assert [item["sku"] for item in tester.document["items"]] == ["TEST-A", "TEST-B"]
+        (place,) = tester.called(ordinary())
+        print(tester.partner.post("look", {"place": place}).json, tester.partner.post("look", {"place": place}).json)
+        assert tester.partner.post("look", {"place": place}).json["state"] == "called"
+        assert tester.reserve(place).status == 201
+        assert Unit.objects.filter(allocation__sale=tester.sale).count() == 6
+
+    def test_the_same_key_gives_the_same_sale(self, tester: SandboxPartner) -> None:
+        first = tester.make(key="ci-1").document
+        assert tester.make(key="ci-1").document == first
+        assert tester.post("sales", {"units": 7}, **{"idempotency-key": "ci-1"}).json()["code"] == "key_reused"
+        assert Sale.objects.filter(code=first["sale"]).count() == 1
+
+    def test_a_draft_that_a_dead_process_left_behind_is_published_by_its_key(
+        self, tester: SandboxPartner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as dying:
+            dying.setattr(sandbox, "publish", lambda **_: 1 / 0)
+            tester.client.raise_request_exception = False
+            assert tester.post("sales", **{"idempotency-key": "ci-1"}).status_code == 500
+        draft = Sale.objects.get(campaign__sandbox_of__isnull=False)
+        assert draft.state == "draft"
+        Sale.objects.filter(pk=draft.pk).update(
+            lobby_at=timezone.now() - sandbox.KEPT, opens_at=timezone.now() - sandbox.OPEN_FOR
+        )
+        reply = tester.post("sales", **{"idempotency-key": "ci-1"})
+        assert reply.status_code == 200, reply.content
+        assert Sale.objects.get(pk=draft.pk).state == "published"
+
+    @pytest.mark.parametrize(
+        "wanted", [{"units": 0}, {"units": 51}, {"claim_s": 301}, {"hold_s": 1}, {"lobby_s": 61}, {"limit": 3}]
+    )
+    def test_a_parameter_out_of_bounds_makes_no_sale(self, tester: SandboxPartner, wanted: dict[str, int]) -> None:
+        reply = tester.post("sales", wanted, **{"idempotency-key": "k"})
+        assert reply.status_code in {400, 422}
+        assert next(iter(wanted)) in reply.content.decode()
+        assert Sale.objects.filter(campaign__sandbox_of__isnull=False).count() == 0
+
+    def test_a_channel_has_so_many_at_once_and_in_a_day(
+        self, tester: SandboxPartner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sandbox, "RUNNING_MAX", 2)
+        monkeypatch.setattr(sandbox, "SALES_MAX", 3)
+        tester.make()
+        tester.make()
+        reply = tester.post("sales", **{"idempotency-key": "third"})
+        assert (reply.status_code, reply.json()["code"], reply["Retry-After"]) == (429, "too_many_requests", "60")
+        Sale.objects.filter(campaign=tester.sale.campaign).update(closes_at=F("opens_at") + timedelta(seconds=1), opens_at=F("opens_at"))
+        tester.make()
+        Sale.objects.filter(campaign=tester.sale.campaign).update(closes_at=F("opens_at") + timedelta(seconds=1), opens_at=F("opens_at"))
+        assert tester.post("sales", **{"idempotency-key": "fourth"})["Retry-After"] == "3600"
+        assert Sale.objects.filter(campaign=tester.sale.campaign).count() == 3
