@@ -35,6 +35,7 @@ def refuse(**_: Any) -> None:
 BEAT = {
     "tick running sales": ("flashsale.tasks.tick_sales", 2.0),  # open, draw, call, expire, roll over, close
     "send due notices": ("flashsale.tasks.send_notices", 5.0),
+    "deliver webhooks": ("flashsale.tasks.deliver_webhooks", 2.0),
     "go on with reviews": (
         "flashsale.tasks.sweep_reviews",
         5.0,
@@ -45,6 +46,10 @@ BEAT = {
     "reallocate what is planned": ("flashsale.tasks.sweep_units", 5.0),  # at the plan's time
     "delete old contacts": ("flashsale.tasks.sweep_contacts", 60.0),  # and answers kept for idempotency keys
     "delete old test sales": ("flashsale.tasks.sweep_sandboxes", 60.0),
+    "make settlements": (
+        "flashsale.tasks.make_settlements",
+        300.0,
+    ),  # of days that are over, a few minutes after midnight
     "erase old campaigns": ("flashsale.tasks.erase_due", 3600.0),  # the people of campaigns that ended months ago
 }
 

@@ -34,7 +34,13 @@ def signs_of_production(
 
 
 def refusals(
-    *, demo: bool, debug: bool, payment_provider: str, mail_backend: str, signs: Sequence[str]
+    *,
+    demo: bool,
+    debug: bool,
+    payment_provider: str,
+    mail_backend: str,
+    signs: Sequence[str],
+    webhook_local: bool = False,
 ) -> Iterator[str]:
     """One text for each setting that prevents the start: what was found, why it is wrong, what to do."""
     because = f" This is production, because {signs[0]}." if signs else ""
@@ -55,6 +61,11 @@ def refusals(
         )
     if signs and not demo and mail_backend.removeprefix("django.core.mail.backends.").split(".")[0] in NOT_SENT:
         yield f"EMAIL_URL sends no mails ({mail_backend}).{because} Set EMAIL_URL to your mail server."
+    if signs and webhook_local and not demo:
+        yield (
+            "FLASHSALE_WEBHOOK_LOCAL is on, so a partner's webhook could call services on this machine."
+            f"{because} Unset FLASHSALE_WEBHOOK_LOCAL."
+        )
 
 
 def refuse_unsafe_start(problems: Sequence[str]) -> None:

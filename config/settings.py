@@ -219,10 +219,14 @@ SPECTACULAR_SETTINGS = {
     "CONTACT": {"name": "The operator of this server"},
     "LICENSE": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
     "SERVE_INCLUDE_SCHEMA": False,
-    "ENUM_NAME_OVERRIDES": {"PaymentStateEnum": "flashsale.web.api.serializers.PAYMENT_STATES"},
+    "ENUM_NAME_OVERRIDES": {
+        "PaymentStateEnum": "flashsale.web.api.serializers.PAYMENT_STATES",
+        "TypeEnum": "flashsale.rules.events.EventType",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "flashsale.web.api.document.complete",
+        "flashsale.web.api.webhook_messages.add_messages",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -306,10 +310,17 @@ FLASHSALE_PAYMENT_KEYS = accounts.values_by_account(
 FLASHSALE_PAYMENT_HOSTS = accounts.value_by_account(
     "FLASHSALE_PAYMENT_HOSTS", env.str("FLASHSALE_PAYMENT_HOSTS", default=""), str
 )
+# The methods that an account offers, "account:method". All of them for an account that is not named.
+FLASHSALE_PAYMENT_METHODS = accounts.values_by_account(
+    "FLASHSALE_PAYMENT_METHODS", env.str("FLASHSALE_PAYMENT_METHODS", default="")
+)
 # How many payments a second an account begins, "account:number".
 FLASHSALE_PAYMENT_PACES = accounts.value_by_account(
     "FLASHSALE_PAYMENT_PACES", env.str("FLASHSALE_PAYMENT_PACES", default=""), accounts.pace
 )
+
+# Webhooks may go to receivers on this machine, also by plain http. Production refuses to start with it.
+FLASHSALE_WEBHOOK_LOCAL = env.bool("FLASHSALE_WEBHOOK_LOCAL", default=FLASHSALE_DEMO)
 
 # --- One-time codes ---------------------------------------------------------------------------------------------------
 
@@ -355,6 +366,7 @@ FLASHSALE_REFUSALS = list(
         mail_backend=FLASHSALE_MAIL_SERVICE
         or env.email_url("EMAIL_URL", default="smtp://localhost:25")["EMAIL_BACKEND"],
         signs=FLASHSALE_SIGNS_OF_PRODUCTION,
+        webhook_local=FLASHSALE_WEBHOOK_LOCAL,
     )
 )
 FLASHSALE_CODE_PROBLEMS = list(codes.problems(globals(), signs=FLASHSALE_SIGNS_OF_PRODUCTION))

@@ -7,7 +7,20 @@ from typing import Any
 
 from celery import shared_task
 
-from flashsale.life import cancel, erase, notify, reallocate, retention, review, sandbox, sweep_payments, tick
+from flashsale.gate import bridge
+from flashsale.life import (
+    cancel,
+    deliver,
+    erase,
+    notify,
+    reallocate,
+    retention,
+    review,
+    sandbox,
+    settlement,
+    sweep_payments,
+    tick,
+)  # fmt: skip
 
 
 @shared_task(name="flashsale.tasks.tick_sales")
@@ -20,6 +33,12 @@ def tick_sales(**_: Any) -> None:
 def send_notices(**_: Any) -> int:
     """Sends the notices that are due."""
     return notify.send_due()
+
+
+@shared_task(name="flashsale.tasks.deliver_webhooks")
+def deliver_webhooks(**_: Any) -> int:
+    """Sends the events that are due to the webhooks of partners."""
+    return bridge.run(deliver.deliver_due())
 
 
 @shared_task(name="flashsale.tasks.carry_on_review")
@@ -68,6 +87,12 @@ def sweep_contacts(**_: Any) -> int:
 def sweep_sandboxes(**_: Any) -> int:
     """Closes test sales that are over, and deletes those of yesterday."""
     return sandbox.forget_test_sales()
+
+
+@shared_task(name="flashsale.tasks.make_settlements")
+def make_settlements(**_: Any) -> int:
+    """Makes the settlement files of days that are over. Returns how many days."""
+    return settlement.make_due()
 
 
 @shared_task(name="flashsale.tasks.erase_due")

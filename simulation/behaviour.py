@@ -138,8 +138,10 @@ async def _pay(participant: Participant, reserved: Answer) -> None:
     await asyncio.sleep(participant.rng.uniform(0.1, participant.delays.pay_s))
     price = int(reserved.body["amount"])
     confirmed = await _confirm(participant, price)
+    deadline_ms = int(reserved.body["deadline"])
     if confirmed.ok:
-        participant.result = Result.BOUGHT
+        paid = await participant.shopper.pay(reservation=participant.reservation, deadline_ms=deadline_ms)
+        participant.result = Result.BOUGHT if paid else Result.EXPIRED
     else:
         _end_with(
             participant, Result.EXPIRED if confirmed.code in {"expired", "not_held"} else Result.FAILED, confirmed

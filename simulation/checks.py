@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from simulation.journal import BEGIN, CONFIRM
 from simulation.observations import (
     FOREVER,
     Check,
@@ -136,7 +137,7 @@ def once(observed: Observations) -> Check:
 
 
 def late_refused(observed: Observations, reservations: list[ObservedReservation]) -> Check:
-    """No hold is confirmed after it expired. A confirmation that came in time may be repeated later.
+    """No hold is confirmed, and no payment begins, after it expired. What came in time may be repeated later.
 
     Holds run on the clock of the line, which stops while the servers are down. The status documents show how far it is
     behind.
@@ -145,11 +146,11 @@ def late_refused(observed: Observations, reservations: list[ObservedReservation]
     behind = _behind(observed)
     in_time: set[str] = set()
     broken, late = [], 0
-    for answer in sorted(observed.journal.answers_to("confirm"), key=lambda one: one.asked_ms):
+    for answer in sorted(observed.journal.answers_to(CONFIRM, BEGIN), key=lambda one: one.asked_ms):
         id_ = reservation_of(answer)
         after = answer.asked_ms - behind(answer.sale, answer.asked_ms) - deadlines.get(id_, FOREVER)
         if after <= CLOCK_SLACK_MS:
-            # A confirmation without an answer may have been accepted; a repetition then gets the same answer.
+            # A request without an answer may have been accepted; a repetition then gets the same answer.
             in_time |= {id_} if answer.ok or answer.status in {0, 503} else set()
             continue
         late += 1

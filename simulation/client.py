@@ -88,6 +88,17 @@ class HttpClient:
             await asyncio.sleep(wait_s)
         return answer
 
+    async def page(self, path: str, *, headers: Mapping[str, str], cookies: dict[str, str]) -> str:
+        """The HTML of a page, which the journal does not get. Empty when no answer came."""
+        if self._session is None:
+            raise RuntimeError("use HttpClient as a context manager")
+        sent = {**headers, "Cookie": _cookie_header(cookies)}
+        try:
+            async with self._session.get(self.url + path, headers=sent) as response:
+                return await response.text() if response.status == 200 else ""
+        except (aiohttp.ClientError, TimeoutError):
+            return ""
+
     async def _send_once(
         self,
         method: str,

@@ -16,6 +16,7 @@ from simulation.line_watcher import LineWatchers
 from simulation.outbox import Outbox
 from simulation.people import Person
 from simulation.shopper import PageShopper, PartnerShopper, Shopper
+from simulation.wallets import Wallets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class CrowdConfig:
     `lines` has the code of the line by channel, or by the code of a person who goes to another line. A person whose
     channel has a key in `keys` goes through that partner, all others through our page. `old_shoppers` are the shoppers
     of an earlier sale who still have their places, by the code of the person. `refills_until` is the time (ms) until
-    which a line may still get units of another line.
+    which a line may still get units of another line. `wallets` pay at gateways; without them, the demo's bank does.
     """
 
     url: str
@@ -37,6 +38,7 @@ class CrowdConfig:
     seed: int = 0
     old_shoppers: Mapping[str, Shopper] = field(default_factory=dict)
     refills_until: Mapping[str, int] = field(default_factory=dict)
+    wallets: Wallets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +130,13 @@ def _participant(config: CrowdConfig, http: HttpClient, watchers: LineWatchers, 
 
 
 def _shopper(config: CrowdConfig, http: HttpClient, person: Person, line: str) -> Shopper:
-    key, old_shopper = config.keys.get(person.channel), config.old_shoppers.get(person.code)
-    if key is None:
-        return PageShopper(
-            http=http, person=person, sale=config.sale, line=line, outbox=config.outbox, old_shopper=old_shopper
-        )
-    return PartnerShopper(http=http, person=person, sale=config.sale, line=line, key=key, old_shopper=old_shopper)
+    key = config.keys.get(person.channel)
+    common: dict[str, Any] = {
+        "http": http,
+        "person": person,
+        "sale": config.sale,
+        "line": line,
+        "old_shopper": config.old_shoppers.get(person.code),
+        "wallets": config.wallets,
+    }
+    return PageShopper(outbox=config.outbox, **common) if key is None else PartnerShopper(key=key, **common)

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+# A partner that charges its buyer confirms the order. Others begin a payment at a gateway, and follow it.
+CONFIRM, BEGIN, PAYMENT = "confirm", "begin payment", "payment"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flashsale.rules.identity import Axis, canonical_value
-from simulation.journal import Answer, Journal
+from simulation.journal import CONFIRM, PAYMENT, Answer, Journal
 
 FOREVER = 1 << 62
 
@@ -63,7 +63,7 @@ def make_check(promise: int, title: str, broken: Iterable[str], counted: str, ex
 
 def observed_reservations(observed: Observations) -> Iterator[ObservedReservation]:
     """The reservations that the site granted, each once. An unpaid one counts until its deadline."""
-    confirmed = {reservation_of(answer) for answer in observed.journal.answers_to("confirm") if answer.ok}
+    confirmed = {reservation_of(answer) for answer in confirmations(observed)}
     cancelled = {row["reservation"]: int(row["cancelled_ms"]) for row in observed.unit_history if row["cancelled_ms"]}
     known = set()
     for answer in observed.journal.answers_to("reserve"):
@@ -75,6 +75,14 @@ def observed_reservations(observed: Observations) -> Iterator[ObservedReservatio
         paid = id_ in confirmed
         upto = cancelled.get(id_, FOREVER) if paid else deadline
         yield ObservedReservation(id_, answer.sale, answer.line, answer.who, answer.at_ms, deadline, upto, paid)
+
+
+def confirmations(observed: Observations, sale: str = "") -> Iterator[Answer]:
+    """The answers that say that an order is confirmed: to a partner that charged its buyer, or after a payment."""
+    for answer in observed.journal.answers_to(CONFIRM, PAYMENT, sale=sale):
+        state = answer.body.get("state") or str(answer.body.get("mark", "")).partition(" ")[0]
+        if answer.ok and (answer.verb == CONFIRM or state == "confirmed"):
+            yield answer
 
 
 def reservation_of(answer: Answer) -> str:

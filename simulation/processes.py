@@ -54,6 +54,12 @@ def free_port() -> int:
     raise ServerNotReady(f"No port between {PORTS.start} and {PORTS.stop - 1} is free.")
 
 
+def keep_ports_over_exec() -> None:
+    """Lets the ports of `free_port` stay claimed when this process replaces itself by another program."""
+    for claim in _claims:
+        os.set_inheritable(claim, True)
+
+
 class Process:
     """One child program, whose output goes to the file `log`. Usable as a context manager.
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from django.conf import settings
+
 from flashsale.models import Sale
 from simulation.acts import (
     february_2,
@@ -10,11 +12,13 @@ from simulation.acts import (
     january_27,
     january_29,
     january_29_tranches,
+    money,
     partner_refunds,
     reports,
 )
 from simulation.servers import Servers
 from simulation.story import Story, prepare
+from simulation.story_gateways import StoryGateways
 
 ACTS = 4
 # 29 January as it was, and as it should have been.
@@ -38,9 +42,13 @@ def play(
 
     Raises ServerNotReady or RedisNotFound when the servers cannot start.
     """
-    show_progress("Starting Redis, the web server and a Celery worker ...")
-    with Servers(port=port, behind_proxy=True) as servers:
-        story = prepare(scale=scale, seed=seed, out=out, servers=servers, show_progress=show_progress)
+    show_progress("Starting Redis, the web server, a Celery worker and two simulated payment gateways ...")
+    log = Path(settings.VAR_DIR) / "log"
+    with StoryGateways(log=log, seed=seed) as gateways, Servers(port=port, behind_proxy=True) as servers:
+        gateways.notify(servers.url)
+        story = prepare(
+            scale=scale, seed=seed, out=out, servers=servers, gateways=gateways, show_progress=show_progress
+        )
         try:
             _play_acts(story, acts, RERUNS[rerun])
         finally:
@@ -62,5 +70,6 @@ def _play_acts(story: Story, acts: int, rerun: Callable[[Story, Sale], Sale]) ->
         february_2.play(story, later)
     if acts >= 2:
         partner_refunds.play(story)
+    money.play(story)
     if later is not None:
         reports.play(story)

@@ -2,7 +2,8 @@
 
 The story fakes no clock and writes no outcome by hand. It schedules sales a few seconds ahead and simulates people
 over HTTP. From PostgreSQL or SQLite (the books) it reads only the history of the units. The promises are recomputed
-from outside (checks.py), and also checked by the system's own audit.
+from outside (checks.py), and also checked by the system's own audit. At the end, the books are compared with the
+ledgers of the gateways (acts/money.py).
 """
 
 import json
@@ -28,6 +29,8 @@ from simulation.observations import Check, Observations
 from simulation.outbox import Outbox
 from simulation.people import PeopleFactory, Person
 from simulation.servers import Servers
+from simulation.story_gateways import ACCOUNTS, METHODS, StoryGateways, names_for
+from simulation.wallets import Wallets
 
 UNITS = 500
 SHOPPERS = 2000
@@ -73,7 +76,7 @@ class Timing:
             lobby_s=4 + 7 * large,
             open_s=20 + 40 * large,
             claim_s=4 + round(2 * large),
-            hold_s=4 + round(5 * large),
+            hold_s=6 + round(4 * large),
             rate_per_s=max(5, round(20 * large)),
             delays=Delays(enter_s=2 + 6 * large, think_s=0.4 + large, pay_s=0.4 + 1.6 * large),
         )
@@ -87,6 +90,8 @@ class Story:
     seed: int
     out: Path
     servers: Servers
+    gateways: StoryGateways
+    wallets: Wallets
     journal: Journal
     campaign: Campaign
     timing: Timing
@@ -146,6 +151,7 @@ class Story:
             outbox=self.outbox,
             delays=self.timing.delays,
             seed=self.seed,
+            wallets=self.wallets,
             **more,
         )
         seconds = max(0.0, (sale.closes_at - datetime.now(UTC)).total_seconds()) + self.timing.hold_s + 5
@@ -177,15 +183,28 @@ class Story:
         self.observed.unit_history = lineage.unit_history(self.campaign.pk)
 
 
-def prepare(*, scale: float, seed: int, out: Path, servers: Servers, show_progress: Callable[[str], None]) -> Story:
+def prepare(
+    *,
+    scale: float,
+    seed: int,
+    out: Path,
+    servers: Servers,
+    gateways: StoryGateways,
+    show_progress: Callable[[str], None],
+) -> Story:
     """Makes the campaign, the partners' keys, the staff and the people. Publishes no sale yet."""
     campaign = poco.plan()
+    for channel in campaign.channels.all():
+        channel.payment_accounts = names_for(channel.code)
+        channel.save()
     partners = campaign.channels.filter(kind="partner")
     story = Story(
         scale=scale,
         seed=seed,
         out=out,
         servers=servers,
+        gateways=gateways,
+        wallets=Wallets(controls=gateways.controls, accounts=ACCOUNTS, methods=METHODS, seed=seed),
         journal=Journal(path=out / "answers.ndjson"),
         campaign=campaign,
         timing=Timing.for_scale(scale),

@@ -16,6 +16,10 @@ from typing import Any
 COMMANDS = {
     "no Chromium": "sudo apt-get install chromium      (or: export CHROMIUM=/path/to/chromium)",
     "no nginx": "sudo apt-get install nginx-light",
+    "no Java": "sudo apt-get install default-jdk-headless",
+    "no Node.js": "sudo apt-get install nodejs      (version 18 or newer)",
+    "no PHP": "sudo apt-get install php-cli",
+    "no openssl": "sudo apt-get install openssl",
     "no Redocly": "npm install --global @redocly/cli",
     "no Spectral": "npm install --global @stoplight/spectral-cli",
     "no network": "connect this machine to a Python package index, then run the tests again",

@@ -9,6 +9,7 @@ from flashsale.admin import (
     case,
     event,
     notice,
+    partner_key,
     payment,
     reallocation,
     record,
@@ -16,8 +17,10 @@ from flashsale.admin import (
     review_run,
     rule_set,
     sale,
+    settlement,
     unit,
     user,
+    webhook,
 )
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "case",
     "event",
     "notice",
+    "partner_key",
     "payment",
     "reallocation",
     "record",
@@ -33,6 +37,8 @@ __all__ = [
     "review_run",
     "rule_set",
     "sale",
+    "settlement",
     "unit",
     "user",
+    "webhook",
 ]

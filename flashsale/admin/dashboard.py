@@ -1,7 +1,7 @@
-"""The first page of the admin: sales that run or come, and the cases, appeals, notices and money that wait."""
+"""The first page of the admin: sales that run or come, what waits for people, and what partners' servers need."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
@@ -10,8 +10,12 @@ from django.utils import timezone
 
 from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.live_figures import live_figures, total
+from flashsale.admin.partner_key import ending_keys
+from flashsale.gate import bridge
+from flashsale.gate.client import GateDown
+from flashsale.gate.quotas import QuotaAlarm, alarms
 from flashsale.life.waiting_money import WHO_LABELS, people_wait
-from flashsale.models import Appeal, Case, Notice, Sale
+from flashsale.models import Appeal, Case, Channel, Notice, PartnerKey, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.states import AppealState, CaseState, NoticeState, SaleState
 
@@ -46,7 +50,27 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
         "appeals": _counts(Appeal.objects.order_by(), AppealState.OPEN) if may("flashsale.view_appeal") else None,
         "notices": _counts(notices, NoticeState.DUE, NoticeState.FAILED) if may("flashsale.view_notice") else None,
         "money": _waiting_money() if may("flashsale.view_refund") else None,
+        "keys": _ending_keys() if may("flashsale.view_partnerkey") else None,
+        "quotas": _quota_alarms() if may("flashsale.view_channel") else None,
     }
+
+
+def _ending_keys() -> list[tuple[PartnerKey, str]]:
+    return [(key, local_time(key.expires_at, key.channel.campaign.zone)) for key in ending_keys()]
+
+
+def _quota_alarms() -> list[tuple[Channel, QuotaAlarm, str]]:
+    """The alarms of the last day; none while Redis does not answer."""
+    try:
+        found = bridge.run(alarms())
+    except GateDown:
+        return []
+    channels = Channel.objects.select_related("campaign").in_bulk([alarm.channel for alarm in found])
+    return [
+        (channel, alarm, local_time(datetime.fromtimestamp(alarm.at_ms / 1000, UTC), channel.campaign.zone))
+        for alarm in found
+        if (channel := channels.get(alarm.channel))
+    ]
 
 
 def _waiting_money() -> list[tuple[str, str, int]]:

@@ -13,11 +13,12 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin import waiting_money
 from flashsale.admin.action_page import ReadOnlyAdmin
-from flashsale.admin.csv_file import csv_response
 from flashsale.admin.labels import local_time, state_label
-from flashsale.admin.refund_actions import REFUND_ACTIONS, RefundAction
+from flashsale.admin.refund_actions import REFUND_ACTIONS, RefundAction, SettleDoubt
 from flashsale.life import bank_account
+from flashsale.life.download import download
 from flashsale.models import PaymentAttempt, Refund
+from flashsale.rules.csv_lines import for_spreadsheets
 from flashsale.rules.states import RefundState
 
 
@@ -33,8 +34,9 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
     ordering = ["-made_at"]
     fields = [
         "reference", "reservation", "number", "account", "method", "amount", "currency", "state_name", "provider_id",
-        "paid", "fee", "next",
+        "paid", "fee", "next", "parts", "doubt", "doubt_at",
     ]  # fmt: skip
+    row_actions = (SettleDoubt(),)
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
     def state_name(self, row: PaymentAttempt) -> str:
@@ -69,7 +71,7 @@ class RefundAdmin(ReadOnlyAdmin):
     ordering = ["next_look_at"]
     fields = [
         "reference", "attempt", "amount", "why_name", "state_name", "waits", "provider_id", "detail", "times", "next",
-        "possible_until", "account", "transferred_by", "transferred_at", "confirmed_by",
+        "possible_until", "account", "transferred_by", "transferred_at", "confirmed_by", "astray_at",
     ]  # fmt: skip
     row_actions = REFUND_ACTIONS
 
@@ -97,7 +99,7 @@ class RefundAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         rows = bank_account.list_transfers(by=request.user)
-        return csv_response(request, "transfers.csv", [bank_account.Transfer._fields, *rows])
+        return download(request, "transfers.csv", for_spreadsheets([bank_account.Transfer._fields, *rows]))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Joins the rows that every page shows."""

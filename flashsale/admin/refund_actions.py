@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import Action
-from flashsale.life import refund
-from flashsale.models import Refund
+from flashsale.life import refund, stray_refunds
+from flashsale.models import PaymentAttempt, Refund
 from flashsale.rules.states import RefundState
 
 
@@ -149,6 +149,38 @@ class RejectTransfer(RefundAction):
     def perform(self, *, row: Refund, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Refused to the person who made the transfer."""
         return self.done(refund.confirm_transfer, row, by=request.user, arrived=False)
+
+
+class SettleDoubt(Action):
+    """A doubt about the money of a payment is settled with the provider."""
+
+    name = "settle-doubt"
+    title = gettext_lazy("I have settled it with the provider")
+    permission = RefundAction.permission
+
+    def is_available(self, row: PaymentAttempt) -> bool:
+        """For a payment that people have to settle."""
+        return bool(row.doubt)
+
+    def consequences(self, rows: Sequence[PaymentAttempt]) -> list[str]:  # noqa: ARG002
+        """What will happen."""
+        return [
+            _(
+                "Compare the payment in the provider's dashboard with its refunds here, and get back what is "
+                "missing first."
+            ),
+            _("The payment leaves the list of money that waits. No money is moved by this."),
+        ]
+
+    def shown_values(self, row: PaymentAttempt) -> Any:
+        """The doubt, and what came: the provider may say something new."""
+        return [row.doubt, row.state, str(row.paid), row.paid_currency]
+
+    def perform(self, *, row: PaymentAttempt, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+        """Notes who has settled it."""
+        if not stray_refunds.settle_doubt(attempt=row.pk, by=request.user):
+            raise ValidationError(_("There is nothing to settle any more: nothing was changed."))
+        return _("Noted. The payment has left the list.")
 
 
 REFUND_ACTIONS = (SendNow(), ByHand(), Transferred(), ConfirmTransfer(), RejectTransfer())

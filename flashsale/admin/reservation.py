@@ -168,6 +168,7 @@ class ReservationAdmin(ReadOnlyAdmin):
             "channel",
             "index",
             "number",
+            "partner_reference",
             "units",
             "total",
             "state_name",

@@ -36,12 +36,13 @@ def add_refunds(due: Sequence[NewRefund], now: datetime) -> None:
             attempt=one.attempt, reference=new_reference(one.attempt.number, kind="fr"), amount=one.amount,
             why=str(one.why), state=str(RefundState.DUE), refund_by=one.refund_by, waits=one.decide_by is not None,
             next_look_at=one.decide_by or now, made_at=now,
+            sent_currency=one.attempt.paid_currency or one.attempt.currency,
         )
         for one in due
     ]  # fmt: skip
     names = (
         "attempt_id", "reference", "amount", "why", "state", "provider_id", "detail", "times", "next_look_at",
-        "refund_by", "waits", "made_at",
+        "refund_by", "waits", "made_at", "sent_currency",
     )  # fmt: skip
     insert(Refund, {name: [getattr(refund, name) for refund in refunds] for name in names})
     record([of_refund(refund) for refund in refunds], now)
@@ -63,9 +64,11 @@ def _not_added(due: Sequence[NewRefund]) -> list[NewRefund]:
     return [one for one in due if one.why is not RefundReason.OVERPAID or one.attempt.pk not in rows]
 
 
-def withdraw_refunds(refunds: QuerySet[Refund], now: datetime) -> bool:
-    """Withdraws those of these refunds that are due or failed; whether there are any. Their reservations are locked."""
-    open_ones = refunds.filter(state__in=[RefundState.DUE, RefundState.FAILED])
+def withdraw_refunds(
+    refunds: QuerySet[Refund], now: datetime, *, states: Sequence[RefundState] = (RefundState.DUE, RefundState.FAILED)
+) -> bool:
+    """Withdraws those of these refunds that are in `states`; whether there are any. Their reservations are locked."""
+    open_ones = refunds.filter(state__in=states)
     found = list(open_ones.select_for_update(of=("self",)).select_related("attempt__reservation"))
     for refund in found:
         refund.state, refund.waits, refund.next_look_at, refund.settled_at = RefundState.WITHDRAWN, False, None, now

@@ -22,6 +22,7 @@ from flashsale.books.terms import terms_now
 from flashsale.models.limit_slot import LimitSlot
 from flashsale.models.reservation import Reservation, ReservationUnit
 from flashsale.models.sale import moment
+from flashsale.rules.attached import NOTHING, Attached
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome
 from flashsale.rules.states import ReservationState, SaleState, UnitState
@@ -66,6 +67,7 @@ class NewReservation:
     limit_slots: tuple[SlotRequest, ...]
     made_ms: int
     deadline_ms: int
+    attached: Attached = NOTHING
 
     @property
     def amount(self) -> int:
@@ -229,6 +231,9 @@ def _write(fresh: Sequence[NewReservation]) -> None:
     same = ["index", "number", "asked", "fingerprint", "amount", "epoch", "deadline_ms", "made_at", "id"]
     columns = {name: [getattr(new, name) for new in fresh] for name in same}
     columns |= {f"{name}_id": [getattr(new, name) for new in fresh] for name in ("sale", "allocation", "channel")}
+    if any(new.attached for new in fresh):
+        columns |= {"partner_reference": [new.attached.reference for new in fresh]}
+        columns |= {"metadata": [new.attached.metadata for new in fresh]}
     columns |= {"quantity": [len(new.units) for new in fresh], "state": [ReservationState.HELD.value] * len(fresh)}
     insert(Reservation, columns)
     take_units(fresh)

@@ -7,7 +7,7 @@ from typing import Any
 
 from flashsale.gate import scripts
 from flashsale.gate.client import gate
-from flashsale.gate.keys import SaleKeys
+from flashsale.gate.keys import SaleKeys, entered_field
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
 
@@ -118,6 +118,13 @@ async def count_offered(offers: Sequence[tuple[tuple[int, int], int, str]]) -> l
 async def count_listed(lines: Sequence[tuple[tuple[int, int], int]]) -> list[int]:
     """How many people are on the list of each line: (sale, line id). Raises GateDown."""
     return [int(count) for count in await _all("SCARD", [(SaleKeys(*sale).listed(line),) for sale, line in lines])]
+
+
+async def entries_of_channel(card: SaleCard, lines: Sequence[LineCard], channel: int) -> list[int]:
+    """How many new places a channel (an id) has taken in each of these lines. Raises GateDown."""
+    keys = keys_of(card)
+    found = await _all("HGET", [(keys.line(line.line_id), entered_field(channel)) for line in lines])
+    return [int(count or 0) for count in found]
 
 
 async def _all(command: str, calls: Sequence[tuple[str, ...]]) -> list[Any]:

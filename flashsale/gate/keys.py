@@ -13,6 +13,9 @@ The keys of one-time codes have the tag `{codes}`.
 | fs:provider_pace:<account>      | STRING | when a payment provider may be called again, µs; expires then            |
 | {fs:provider_pace:<account>}:background | STRING | the same for calls for which no buyer waits                      |
 | fs:notifications                | SET    | payment accounts with notifications that are not read yet: a hint        |
+| fs:nonce:<digest>               | STRING | a signed request was made with this nonce; expires with its timestamp    |
+| fs:quotas:<minute>              | HASH   | "channel class" → calls of a channel at the hot door; expires            |
+| fs:quota_alarms                 | HASH   | "channel class" → time (ms), calls and quota of the last alarm; expires  |
 | fs:{codes}:code:<id>            | HASH   | a one-time code on its way: state, sender, senders, tries, axis, sale,   |
 |                                 |        | language; sealed: its address; expires with the code (code_queue.py)     |
 | fs:{codes}:queue:<sender>       | ZSET   | ids of codes scored by the time (ms) when the sender may send them       |
@@ -26,7 +29,8 @@ The keys of one-time codes have the tag `{codes}`.
 |                                 |        | lost, carried, opens, mode, listed, frozen_for;                          |
 |                                 |        | entered:<channel id>: new places of the channel, where it has a maximum; |
 |                                 |        | late: like lapsed, but extra time is over, too; removed: how often units |
-|                                 |        | left the offer without a claim (rolled over, late money)                 |
+|                                 |        | left the offer without a claim (rolled over, late money); buyers,        |
+|                                 |        | bought: people who have reserved and their units, where the limit is > 1 |
 | fs:{c}:place:<sale>:<bucket>    | HASH   | digest (16 bytes) → packed place (prelude.lua). The only data that grows |
 |                                 |        | with the crowd. digest and "w" → place by a partner's word, where a code |
 |                                 |        | proved the digest                                                        |
@@ -65,6 +69,7 @@ DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
 )  # fmt: skip
 PROVIDER_PACE = "fs:provider_pace:"
 NOTIFICATIONS = "fs:notifications"
+QUOTA_ALARMS = "fs:quota_alarms"
 CODES_WAITING = "fs:{codes}:waiting"
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45
@@ -89,6 +94,16 @@ def provider_pace_key(account: str) -> str:
 def background_pace_key(account: str) -> str:
     """The key of the pace of calls for which no buyer waits. It lies on the same node as the account's own pace."""
     return f"{{{provider_pace_key(account)}}}:background"
+
+
+def nonce_key(digest: str) -> str:
+    """The key of the nonce of a signed request, by its digest."""
+    return f"fs:nonce:{digest}"
+
+
+def quota_window_key(minute: int) -> str:
+    """The key of the calls of all channels in a minute since 1970."""
+    return f"fs:quotas:{minute}"
 
 
 def code_key(id_: str) -> str:

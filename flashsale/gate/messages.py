@@ -77,6 +77,8 @@ class Survey:
     runs_until: int
     removed: int
     mark: int
+    # How many units one person is expected to take.
+    expected: float
     free: dict[str, int]
 
 
@@ -88,11 +90,15 @@ class Caller(NamedTuple):
 
 
 class EntryRequest(NamedTuple):
-    """One person who enters a line. `carried` is the old number that the person shows, 0 for none."""
+    """One person who enters a line. `carried` is the old number that the person shows, 0 for none.
+
+    `asks`: the person does not enter. Somebody asks whether the person could (enter.lua, ARGV 16).
+    """
 
     digests: Sequence[bytes]
     carried: int
     caller: str
+    asks: str = ""
 
 
 UNLIMITED_CALLER = Caller("any", UNBOUNDED_BUCKET)

@@ -4,7 +4,7 @@ Every call raises :class:`~flashsale.gate.client.GateDown` when the gate does no
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from flashsale.gate.client import GateCache, Script, gate
 from flashsale.gate.coalesce import Coalescer, TooManyWaiting
@@ -78,16 +78,18 @@ async def _enter_batch(
     keys, n = keys_of(card), line.line_id
     digests = [digest for request in requests for digest in request.digests]
     raw = b"".join(digests)
-    # A partner that names a person too often does not slow the same person down on our own page.
-    proof = "" if channel.proves_by_code else "w"
+    # A partner that names a person too often does not slow the same person down on our own page, nor does a question.
+    asks = requests[0].asks
+    proof = "q" if asks else "" if channel.proves_by_code else "w"
+    most_of_channel = 0 if asks == "reserve" else card.entries_most(line, channel)
     reply = await gate().run_script(
         ENTER,
         [keys.state, keys.line(n), keys.voided(n), keys.used_campaign, keys.used_sale, keys.listed(n), keys.spent(n),
          keys.unpaid, keys.seen(n), keys.extra_time(n), *_out_bitmaps(card),
          *keys.paces([f"{request.digests[0].hex()}{proof}" for request in requests]),
          *keys.paces([request.caller for request in requests]), *keys.places(digests, card.buckets)],
-        [n, card.max_entries, card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(requests), raw, raw.hex(),
-         int(channel.proves_by_code), entered_field(channel.id), card.entries_most(line, channel),
+        [n, card.most_indexes(line), card.limit, card.sale_limit, *IDENTITY_BUCKET, *bucket, len(requests), raw,
+         raw.hex(), int(channel.proves_by_code), entered_field(channel.id), most_of_channel, asks,
          *(request.carried for request in requests if line.carries)],
     )  # fmt: skip
     return list(reply)
@@ -101,11 +103,12 @@ async def enter(
     *,
     carried: int = 0,
     caller: Caller = UNLIMITED_CALLER,
+    asks: Literal["", "enter", "reserve"] = "",
 ) -> EnterResult | Outcome:
     """The place in a line of a person who comes from this channel, or why the person gets none.
 
     `carried` is the old number that the person shows in a line that carries an order over, 0 for none. Requests for one
-    line go to the gate in one batch.
+    line go to the gate in one batch. With `asks` nothing changes: see enter.lua.
     """
     bucket = caller.bucket
     shared = (
@@ -117,10 +120,11 @@ async def enter(
         bucket,
         channel,
         len(digests),
+        asks,
     )
     coalescer = _coalescer(shared, lambda requests: _enter_batch(card, line, channel, bucket, requests))
     try:
-        reply = await coalescer.submit(EntryRequest(digests, carried, caller.name))
+        reply = await coalescer.submit(EntryRequest(digests, carried, caller.name, asks))
     except TooManyWaiting:
         return Outcome.TOO_MANY_REQUESTS
     word = _word(reply)
@@ -165,12 +169,13 @@ async def survey(card: SaleCard, line: LineCard) -> Survey | Outcome:
         SURVEY,
         [keys.state, keys.line(n), keys.spent(n), keys.waves(n), keys.extra_time(n),
          *(keys.free(n, sku) for sku in line.skus)],
-        [],
+        [card.weight],
     )  # fmt: skip
     if _word(reply) is not Outcome.LOOKED:
         return _word(reply)
     figures = {_text(name): value for name, value in zip(reply[2::2], reply[3::2], strict=True)}
     figures |= {"frozen": figures["frozen"] == 1, "state": _text(figures["state"]), "seed": _text(figures["seed"])}
+    figures["expected"] = float(figures["expected"])
     figures["cohort"] = int(figures["cohort"]) if figures["cohort"] else None
     gate().see_mark(keys.state, figures["mark"])
     return Survey(**figures, free=dict(zip(line.skus, reply[1], strict=True)))
@@ -246,7 +251,7 @@ async def reserve(card: SaleCard, line: LineCard, *, seed: str, request: Reserve
 
     Requests for one line go to the gate in one batch.
     """
-    shared = (RESERVE.name, *_line_identity(card, line), card.most_indexes(line), card.overbooking, seed)
+    shared = (RESERVE.name, *_line_identity(card, line), card.most_indexes(line), card.overbooking, card.weight, seed)
     coalescer = _coalescer(shared, lambda requests: _reserve_batch(card, line, seed, requests))
     try:
         reply = await coalescer.submit(request)

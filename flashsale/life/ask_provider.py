@@ -21,6 +21,8 @@ Answer = TypeVar("Answer")
 ANSWER_S = 10.0
 # The request waits for a turn that comes within this time. For a later turn, it answers that the payment is prepared.
 WAIT_S = 1.0
+# How long after its time a turn may be used. A buyer's browser and a partner's server come a little late.
+TURN_S = timedelta(seconds=3)
 
 
 async def begin(attempt: PaymentAttempt, instrument: str) -> payments.Standing | None:
@@ -51,8 +53,10 @@ async def begin(attempt: PaymentAttempt, instrument: str) -> payments.Standing |
     except payments.ProviderBusy as busy:
         if not fresh:
             raise
-        # Nothing happened, so the attempt is as if no call was made.
-        attempt.turn_at = timezone.now() + timedelta(seconds=busy.after)
+        # Nothing happened, so the attempt is as if no call was made. Calls that were refused together get turns that
+        # are as far apart as the pace wants.
+        wait = busy.after + await _next_turn(provider)
+        attempt.turn_at = timezone.now() + timedelta(seconds=wait)
         await run_in_db_thread(_store_turn, attempt)
         return None
 
@@ -70,7 +74,12 @@ def is_lost(attempt: PaymentAttempt) -> bool:
 
 async def look(attempt: PaymentAttempt) -> payments.Standing:
     """How the provider says that the attempt stands. Raises ProviderDown."""
-    return checked_standing(await _in_time(payments.account_of(attempt.account).look(asked(attempt))))
+    return await look_at(attempt.account, asked(attempt))
+
+
+async def look_at(account: str, asked_for: payments.Attempt) -> payments.Standing:
+    """As `look`, for what no row of ours is about. Raises ProviderDown."""
+    return checked_standing(await _in_time(payments.account_of(account).look(asked_for)))
 
 
 async def close(attempt: PaymentAttempt) -> payments.Standing:
@@ -96,26 +105,33 @@ def asked(attempt: PaymentAttempt, instrument: str = "") -> payments.Attempt:
     """The attempt as providers know it."""
     return payments.Attempt(
         attempt.reference, attempt.amount, attempt.currency, attempt.method, attempt.expires_at, attempt.provider_id,
-        instrument,
+        instrument, parts=tuple(attempt.parts or ()),
     )  # fmt: skip
 
 
 async def _wait_for_turn(attempt: PaymentAttempt, provider: payments.PaymentProvider) -> float:
-    """Seconds until the provider may be called for this attempt. A later turn is stored, so that a repeat keeps it."""
+    """Seconds until the provider may be called for this attempt. A later turn is stored, so that a repeat keeps it.
+
+    A turn is lost TURN_S after its time. Otherwise all turns that passed while no process ran would begin at once.
+    """
     now = timezone.now()
-    if attempt.turn_at is not None:
+    if attempt.turn_at is not None and attempt.turn_at > now - TURN_S:
         return (attempt.turn_at - now).total_seconds()
     if attempt.provider_id:
         return 0.0
-    try:
-        wait = await next_turn(provider.account, pace=provider.pace)
-    except GateDown:
-        # A buyer can pay while Redis is away. The provider itself refuses what is too much.
-        return 0.0
+    wait = await _next_turn(provider)
     if wait > WAIT_S:
         attempt.turn_at = now + timedelta(seconds=wait)
         await run_in_db_thread(_store_turn, attempt)
     return wait
+
+
+async def _next_turn(provider: payments.PaymentProvider) -> float:
+    try:
+        return await next_turn(provider.account, pace=provider.pace)
+    except GateDown:
+        # A buyer can pay while Redis is away. The provider itself refuses what is too much.
+        return 0.0
 
 
 def _store_turn(attempt: PaymentAttempt) -> None:

@@ -14,6 +14,7 @@ from flashsale.gate import bridge, inspect, scripts
 from flashsale.gate.client import GateDown
 from flashsale.life.audit_events import unlike_events
 from flashsale.life.audit_prices import ACTIVE, priced_wrongly
+from flashsale.life.audit_settlement import unlike_settlements
 from flashsale.life.rebuild import live_sales
 from flashsale.life.sale_card import card_of
 from flashsale.models import (
@@ -48,7 +49,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict for one promise (0: the events, or the audit trail). `broken` has one line of text for each fault."""
+    """The verdict for one promise (0: the events, the settlements, or the audit trail).
+
+    `broken` has one line of text for each fault.
+    """
 
     promise: int
     title: str
@@ -62,7 +66,7 @@ TITLES = {
     9: "Nothing outside the window", 10: "Cancelled once, reallocated once", 11: "No cancellation without due process",
     12: "Degrades closed", 13: "No raw personal data", 14: "Hard bounds",
 }  # fmt: skip
-EVENTS, TRAIL = "Events", "Audit trail"
+EVENTS, SETTLEMENTS, TRAIL = "Events", "Settlements", "Audit trail"
 # A message that is on its way to Redis causes a difference that is gone a moment later. A broken promise stays. So only
 # a fault that is there in every one of these reads counts.
 READS = 4
@@ -92,6 +96,7 @@ def audit(*, campaign: str | None = None, head: str = "") -> list[Finding]:
         broken = tuple(_persistent(checks[promise], list(campaigns)))
         findings.append(_finding(promise, title, broken))
     findings.append(_finding(0, EVENTS, tuple(_persistent(unlike_events, list(campaigns)))))
+    findings.append(_finding(0, SETTLEMENTS, tuple(_persistent(unlike_settlements, list(campaigns)))))
     return [*findings, _finding(0, TRAIL, tuple(_trail_broken(list(campaigns), head)))]
 
 

@@ -71,7 +71,7 @@ async def confirm_with_text(
     (`PaymentAttempt.turn_at`), and the same call asks again.
     Refuses NOT_FOUND (also for another channel's reservation), EXPIRED, NOT_HELD, MALFORMED (method), WRONG_PRICE,
     WRONG_IDENTITY, BAD_IDENTITY, LIMIT_REACHED (on an axis that is first known now), PAYMENT_DECLINED, UNKNOWN (the
-    provider does not answer).
+    provider does not answer), PAYMENT_STUCK (the settings have no account of this name any more).
 
     0. If an attempt is under way with another method, or with other values on an axis that is first known now, the
        provider closes it first. If its money has arrived already, the order is confirmed with that money. If the
@@ -104,6 +104,8 @@ async def _confirm(request: StartRequest, reply: Reply | None) -> Confirmed:
     assert attempt is not None, "a payment that begins has an attempt"
     try:
         standing = await ask_provider.begin(attempt, request.payment_choice.instrument)
+    except payments.NoAccount as error:
+        raise _stuck(attempt) from error
     except payments.ProviderDown as error:
         raise Refused(
             Outcome.UNKNOWN, "It is not known yet whether it is paid. Send the same request again."
@@ -120,9 +122,19 @@ async def _end_attempt(started: Started, detail: str) -> Settled:
     assert started.attempt is not None, "only an attempt can be closed"
     try:
         standing = await ask_provider.close(started.attempt)
+    except payments.NoAccount as error:
+        raise _stuck(started.attempt) from error
     except payments.ProviderDown as error:
         raise Refused(Outcome.UNKNOWN, detail) from error
     return await settle(reference=started.attempt.reference, standing=standing)
+
+
+def _stuck(attempt: PaymentAttempt) -> Refused:
+    """The refusal while no provider can be asked. No other payment begins, because this one may have its money."""
+    detail = (
+        f"The payment under way is at the account {attempt.account!r}, which is not in the shop's settings any more."
+    )
+    return Refused(Outcome.PAYMENT_STUCK, detail)
 
 
 async def _result(settled: Settled) -> Confirmed:

@@ -1,4 +1,4 @@
-"""The points between Redis and PostgreSQL at which a process may die: what is done, who continues, and how soon.
+"""The points between two servers at which a process may die: what is done, who continues, and how soon.
 
 `python -m flashsale.life.crash_points > docs/crash-points.md` writes the table. A test kills the process at each point.
 """
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 TICK, MENDING, SWEEP = "a second", "10 s", "5 s"
 # A process that asks a provider has its rows for provider_lanes.LEASE.
 LEASE = "35 s"
+# A one-time code is due again after its sender's lease (send_codes.py).
+CODE_LEASE, NEXT_SENDER = "the sender's lease", "30 s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,14 +250,80 @@ CRASH_POINTS = (
         "Mending sends the units and the list to Redis.",
         MENDING,
     ),
+    CrashPoint(
+        "letter: locked",
+        "A process has locked a due letter. The mail server has not got it.",
+        "flashsale.life.notify:_hand_over",
+        False,
+        "The lock ends with the process. Another process sends the letter.",
+        SWEEP,
+    ),
+    CrashPoint(
+        "letter: accepted",
+        "The mail server has accepted a letter. PostgreSQL does not know it.",
+        "flashsale.life.notify:begin_time_to_appeal",
+        False,
+        "Another process sends it once more with the same Message-ID, because only the mail server knew the answer.",
+        SWEEP,
+    ),
+    CrashPoint(
+        "code: queued",
+        "Redis has a one-time code in the queue of its first sender.",
+        "flashsale.life.send_codes:_send_due",
+        True,
+        "Each web process looks for due codes once a second.",
+        TICK,
+    ),
+    CrashPoint(
+        "code: tried",
+        "A process has taken a code from the queue. It has not called the gateway.",
+        "flashsale.life.send_codes:_open",
+        False,
+        "Another process sends the code.",
+        CODE_LEASE,
+    ),
+    CrashPoint(
+        "code: taken",
+        "A process has called the gateway, and Redis does not know how that ended.",
+        "flashsale.life.send_codes:_apply",
+        False,
+        "The code counts as unanswered: this sender never gets it again. It waits for a report, then the next sender "
+        "sends the same digits. Without a next sender the person asks for another code.",
+        NEXT_SENDER,
+    ),
+    CrashPoint(
+        "code: sent",
+        "Redis knows that the gateway has taken a code. It does not know the gateway's reference.",
+        "flashsale.life.send_codes:_note",
+        False,
+        "No report can be read, so the next sender sends the same digits.",
+        NEXT_SENDER,
+    ),
+    CrashPoint(
+        "bank account: given",
+        "PostgreSQL has a buyer's bank account. The buyer got no answer.",
+        "flashsale.web.pages.letter_pages:redirect",
+        True,
+        "The account stands on the list for transfers.",
+        "at once",
+    ),
+    CrashPoint(
+        "bank account: listed",
+        "PostgreSQL has the record of a list for transfers. The person got no file.",
+        "flashsale.admin.payment:csv_response",
+        True,
+        "Nothing is transferred. The next list has the same transfers.",
+        "the next list",
+    ),
 )
 
 HEAD = """\
 # Where a process may die
 
-A process may be killed between a change in Redis (the gate) and a change in PostgreSQL (the books). Each such point has
-a name. For each point a test in `tests/faults/` ends the process there, then sends the same request again or sends
-nothing, and runs an audit. `python -m flashsale.life.crash_points` writes this table.
+A process may be killed between a change in Redis (the gate), a change in PostgreSQL (the books), and a call to another
+server, such as a payment provider, a mail server or a gateway for codes. Each such point has a name. For each point a
+test in `tests/faults/` ends the process there, then sends the same request again or sends nothing, and runs an audit.
+`python -m flashsale.life.crash_points` writes this table.
 
 "At once" means that the same request (with the same key) continues from there and gets the true answer.
 

@@ -76,11 +76,9 @@ async def enter(
         raise Refused(Outcome.UNPROVEN, f"To prove: {', '.join(axis.value for axis in axes)}.")
     if line.mode == AllocationMode.DIRECT:
         raise Refused(Outcome.FORBIDDEN, "This allocation has no line: reserve from it directly.")
-    old_number = await _old_number(card, line, digests, carried) if carried else 0
+    number = await old_number(card, line, digests, carried) if carried else 0
     caller = _caller_at(card, address) if address else Caller(f"channel:{channel.id}", PARTNER_BUCKET)
-    answer = await scripts.enter(
-        card, line, channel, [digests[axis] for axis in axes], carried=old_number, caller=caller
-    )
+    answer = await scripts.enter(card, line, channel, [digests[axis] for axis in axes], carried=number, caller=caller)
     if isinstance(answer, Outcome):
         raise Refused(answer)
     for later_index in answer.voided:
@@ -90,7 +88,7 @@ async def enter(
     return Entry(places.seal(place), answer.index, created=answer.fresh)
 
 
-async def _old_number(card: SaleCard, line: LineCard, digests: Mapping[Axis, bytes], token: str) -> int:
+async def old_number(card: SaleCard, line: LineCard, digests: Mapping[Axis, bytes], token: str) -> int:
     """The number of the person's place in the earlier line. Refuses FOREIGN_TOKEN for the place of another person.
 
     Answers 0, as without a token, for a place that was given up: a person who left after the draw and entered again has

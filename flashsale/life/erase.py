@@ -160,7 +160,10 @@ def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
     counts = {what: _delete(rows) for what, rows in personal_rows(campaign).items()}
     # The idempotency keys are replaced, because a partner may have made them from its own order numbers.
     orders = Reservation.objects.filter(sale__campaign=campaign)
-    counts["request keys"] = orders.update(asked=Cast(F("pk"), CharField()), fingerprint="")
+    # What it attached to them may name people, whatever it has promised.
+    counts["request keys"] = orders.update(
+        asked=Cast(F("pk"), CharField()), fingerprint="", partner_reference=None, metadata=None
+    )
     counts["traces in evidence"] = _without_traces(campaign)
     campaign.salt, campaign.erased_at = b"", timezone.now()
     campaign.save(update_fields=["salt", "erased_at"])

@@ -2,12 +2,12 @@
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
 from flashsale.books.events import horizon
@@ -20,6 +20,8 @@ from flashsale.rules.outcomes import Outcome, Refused
 KEPT = timedelta(days=30)
 # Events are deleted a day after cursors to them end, so that a page which is read at this moment has no gap.
 DELETED_AFTER = KEPT + timedelta(days=1)
+# Longer than any transaction that writes events.
+COMMITTED_WITHIN = timedelta(minutes=1)
 # A cursor of another process may be this much younger than our clock says.
 CLOCKS_DIFFER = timedelta(minutes=1)
 CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,15})")
@@ -27,7 +29,7 @@ BEGIN_AGAIN = "Read your reservations, and then the events from the beginning, w
 
 
 class ChannelEvent(NamedTuple):
-    """An event as partners read it; `sale` and `line` are codes."""
+    """An event as partners read it; `sale` and `line` are codes. The feed does not show `unit`."""
 
     id: int
     type: str
@@ -37,6 +39,12 @@ class ChannelEvent(NamedTuple):
     reservation: uuid.UUID | None
     sequence: int
     data: dict[str, Any]
+    unit: int | None
+
+    @property
+    def subject(self) -> str:
+        """What the event happened to. The events of a subject are in the order of their ids."""
+        return str(self.reservation or (f"unit:{self.unit}" if self.unit else f"sale:{self.sale}"))
 
 
 class EventPage(NamedTuple):
@@ -68,13 +76,33 @@ def read_events(*, channel: int, after: str, limit: int) -> EventPage:
     is_ours = cursor.id <= known.given and cursor.at_ms <= ms(now + CLOCKS_DIFFER)
     if cursor.at_ms < ms(now - KEPT) or not is_ours:
         raise Refused(Outcome.NOT_FOUND, f"after: this cursor is not valid any more. {BEGIN_AGAIN}")
-    rows = Event.objects.filter(pk__gt=cursor.id, pk__lte=known.settled, at__gte=now - KEPT).order_by("pk")
-    parts = (rows.filter(channel=channel), _common(rows, channel))
-    found = sorted((row for part in parts for row in _read_rows(part, limit + 1)), key=lambda row: row.id)
-    events, more = found[:limit], len(found) > limit
+    events, more = events_between(channel=channel, after=cursor.id, up_to=known.settled, limit=limit)
     # A slow writer may announce an id that this reader has passed already, so the cursor never goes back.
     passed = _Cursor(max(known.settled, cursor.id), ms(now))
     return EventPage(events, str(_Cursor(events[-1].id, ms(events[-1].at)) if more else passed), more)
+
+
+def events_between(*, channel: int, after: int, up_to: int, limit: int) -> tuple[list[ChannelEvent], bool]:
+    """The events of a channel with these ids, the oldest first, and whether there are more than `limit`.
+
+    `up_to` must not be greater than the horizon, because an event with a smaller id may be missing then.
+    """
+    rows = Event.objects.filter(pk__gt=after, pk__lte=up_to, at__gte=timezone.now() - KEPT).order_by("pk")
+    parts = (rows.filter(channel=channel), _common(rows, channel))
+    found = sorted((row for part in parts for row in _read_rows(part, limit + 1)), key=lambda row: row.id)
+    return found[:limit], len(found) > limit
+
+
+def events_by_id(ids: Collection[int]) -> dict[int, ChannelEvent]:
+    """The events with these ids, except those that are deleted."""
+    return {row.id: row for row in _read_rows(Event.objects.filter(pk__in=ids), len(ids))}
+
+
+def first_event_since(*, channel: int, since: datetime) -> int | None:
+    """The id of the channel's first event since a time; None if there is none."""
+    rows = Event.objects.filter(at__gte=since)
+    parts = (rows.filter(channel=channel), _common(rows, channel))
+    return min((id_ for part in parts if (id_ := part.aggregate(first=Min("pk"))["first"])), default=None)
 
 
 def _read(after: str) -> _Cursor:
@@ -96,8 +124,31 @@ def _common(rows: "QuerySet[Event]", channel: int) -> "QuerySet[Event]":
 
 
 def _read_rows(rows: "QuerySet[Event]", most: int) -> Iterator[ChannelEvent]:
-    columns = ("pk", "type", "at", "sale__code", "line__code", "reservation", "sequence", "data")
-    return (ChannelEvent(*row) for row in rows.values_list(*columns)[:most])
+    columns = ("pk", "type", "at", "sale__code", "line__code", "reservation", "sequence", "unit", "data")
+    attached = ("reservation__partner_reference", "reservation__metadata")
+    for *row, unit, data, reference, metadata in rows.values_list(*columns, *attached)[:most]:
+        yield ChannelEvent(*row, data | with_attached(reference, metadata), unit)
+
+
+def with_attached(reference: str | None, metadata: dict[str, str] | None) -> dict[str, Any]:
+    """The members of an event's data that say what the partner attached to the reservation.
+
+    They are read with the event and not stored in it, because the erasure of a campaign deletes them.
+    """
+    found = {"partner_reference": reference, "metadata": metadata}
+    return {name: value for name, value in found.items() if value}
+
+
+def changed_since(*, channel: int, at: datetime) -> "QuerySet[Event, Any]":
+    """The ids of the channel's reservations that have an event since this time, or up to a minute before it.
+
+    The minute is for a transaction that has written its events and was still open at this time. Refuses MALFORMED for a
+    time for which events are deleted already.
+    """
+    if at < timezone.now() - KEPT:
+        raise Refused(Outcome.MALFORMED, f"updated_after: at most {KEPT.days} days ago. Without it, you read all.")
+    rows = Event.objects.filter(channel=channel, reservation__isnull=False, at__gte=at - COMMITTED_WITHIN)
+    return rows.values_list("reservation", flat=True)
 
 
 @transaction.atomic

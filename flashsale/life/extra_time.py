@@ -30,5 +30,5 @@ def kept_claims(card: SaleCard, figures: Survey) -> int:
     """For how many open claims of a line units are kept: all in their first window, and a share in their second."""
     return calling.kept_claims(
         free=sum(figures.free.values()), open_claims=figures.open_claims, second_claims=figures.second_claims,
-        weight=card.weight, overbooking=card.overbooking, share_percent=card.extra_time_share,
+        expected=figures.expected, overbooking=card.overbooking, share_percent=card.extra_time_share,
     )  # fmt: skip

@@ -7,11 +7,12 @@ from flashsale.books.reservations import NewReservation, ReservedUnit, SlotReque
 from flashsale.gate.held_request import HeldRequest, HeldUnit, ReserveRequest
 from flashsale.gate.sale_card import SaleCard
 from flashsale.models import LimitSlot, Reservation
+from flashsale.rules.attached import NOTHING, Attached
 from flashsale.rules.states import UnitState
 
 
-def new_reservation(card: SaleCard, held: HeldRequest) -> NewReservation:
-    """The reservation that the books write for what the gate holds."""
+def new_reservation(card: SaleCard, held: HeldRequest, attached: Attached = NOTHING) -> NewReservation:
+    """The reservation that the books write for what the gate holds, with what the partner attached to the request."""
     request = held.request
     line = card.line_by_id(request.line_id)
     if line is None:
@@ -30,7 +31,7 @@ def new_reservation(card: SaleCard, held: HeldRequest) -> NewReservation:
     return NewReservation(
         id=uuid.UUID(request.id), sale=card.sale, epoch=card.epoch, allocation=line.id, channel=request.channel_id,
         index=request.index, number=request.number, asked=request.key, fingerprint=request.fingerprint, units=units,
-        limit_slots=limit_slots, made_ms=held.made_ms, deadline_ms=held.deadline_ms,
+        limit_slots=limit_slots, made_ms=held.made_ms, deadline_ms=held.deadline_ms, attached=attached,
     )  # fmt: skip
 
 

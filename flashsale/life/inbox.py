@@ -23,12 +23,16 @@ from flashsale.books.batcher import Batcher
 from flashsale.gate import bridge, notifications
 from flashsale.gate.client import GateDown
 from flashsale.life import ask_provider
+from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.provider_lanes import Kind, Result, work_off
 from flashsale.life.refund import ask_about_refund, refunds_to_look_at
 from flashsale.life.settle import settle
+from flashsale.life.stray_refunds import doubt_second
 from flashsale.models import Inbox, PaymentAttempt, Refund
 from flashsale.providers import payments
+from flashsale.providers.payments.checked import PARTS_MAX
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.states import StandingState
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -138,32 +142,50 @@ async def _follow(hinted: _Hinted) -> None:
         log.warning("a notification of %s names the unknown reference %r", row.account, row.reference)
         await _stored.ask((row, "unknown reference"))
         return
-    _learn_id(row, attempt)
+    second = _learn_ids(row, attempt)
     settled = await settle(reference=attempt.reference, standing=await ask_provider.look(attempt))
+    if second:
+        await _look_at_second(attempt, second)
     for refund in refunds:
         await ask_about_refund(refund)
     await _stored.ask((row, str(settled.attempt.state)))
 
 
-def _learn_id(row: Inbox, attempt: PaymentAttempt) -> None:
-    """Lets an attempt whose first answer was lost be looked at by the provider's id in a notification.
+def _learn_ids(row: Inbox, attempt: PaymentAttempt) -> str:
+    """Lets an attempt be looked at by the provider's ids in a notification: of a lost answer, or of one payment of it.
 
-    What is found by this id must have our reference. Only then it is stored, with what the provider says.
+    What is found by an id must have our reference. Only then it is stored, with what the provider says. Returns the id
+    of a second payment of the provider for our reference, "" if there is none.
     """
-    id_ = _id_in(row)
-    if id_ and not attempt.provider_id:
-        attempt.provider_id = id_
-    elif id_ and id_ != attempt.provider_id:
-        log.error("%s has a second payment at its provider: %s", attempt.reference, id_)
-
-
-def _id_in(row: Inbox) -> str:
-    """The provider's id in a notification that was believed when it came; "" if it has none or is not believed now."""
-    try:
-        hints = payments.accounts[row.account].believe(bytes(row.body), row.headers)
-    except (payments.NotBelieved, ValueError):
+    hint = _hint_in(row)
+    if hint is None:
         return ""
-    return next((hint.provider_id for hint in hints if hint.reference == row.reference), "")
+    if hint.provider_id and attempt.provider_id not in {"", hint.provider_id}:
+        return hint.provider_id
+    attempt.provider_id = attempt.provider_id or hint.provider_id
+    if hint.part and hint.part not in (attempt.parts or ()):
+        attempt.parts = [*(attempt.parts or ()), hint.part][-PARTS_MAX:]
+    return ""
+
+
+async def _look_at_second(attempt: PaymentAttempt, id_: str) -> None:
+    """Asks about another payment of the provider for our reference. If it has money, people settle it.
+
+    It was never shown to a buyer by us, so its money buys nothing, and it may be sent back only in the dashboard.
+    """
+    log.error("%s has a second payment at its provider: %s", attempt.reference, id_)
+    asked = ask_provider.asked(attempt)._replace(provider_id=id_, parts=())
+    if (await ask_provider.look_at(attempt.account, asked)).state is StandingState.PAID:
+        await run_in_db_thread(doubt_second, attempt.pk)
+
+
+def _hint_in(row: Inbox) -> payments.Hint | None:
+    """What a notification says that was believed when it came; None if it is not believed now. Raises ProviderDown."""
+    try:
+        hints = payments.account_of(row.account).believe(bytes(row.body), row.headers)
+    except (payments.NotBelieved, ValueError):
+        return None
+    return next((hint for hint in hints if hint.reference == row.reference), None)
 
 
 def _store(done: Sequence[tuple[Inbox, str]]) -> None:

@@ -59,11 +59,11 @@ def judge(request: StartRequest, known: Known, now: datetime) -> Started | Fresh
     _refuse_second_attempt(row, running, known.calls.get(request.call))
     if running and has_ended(row, now):
         return Started(row, running, Next.END)
-    _refuse_ended(row, now)
+    refuse_ended(row, now)
     digested = digest_buyer(request, row.sale.campaign)
     if row.state == ReservationState.HELD and digested.contact_refused:
         raise digested.contact_refused
-    account, method = _method(row, choice, known.places[row.pk], now)
+    account, method = _method(row, request, known.places[row.pk], now)
     _refuse_wrong_price(row, choice.price, known.skus.get(row.pk, []))
     axes = axes_of(row.sale.campaign)
     own_slots = known.slots.get(row.pk, set())
@@ -115,7 +115,8 @@ def _refuse_known_reference(row: Reservation, account: payments.PaymentProvider,
             raise Refused(Outcome.KEY_REUSED, "This reference has paid for another order.")
 
 
-def _refuse_ended(row: Reservation, now: datetime) -> None:
+def refuse_ended(row: Reservation, now: datetime) -> None:
+    """Refuses EXPIRED and NOT_HELD for a reservation that has ended; accepts a confirmed one."""
     if row.state == ReservationState.EXPIRED or (row.state == ReservationState.HELD and has_ended(row, now)):
         raise Refused(Outcome.EXPIRED, "The hold has ended.")
     if row.state not in {ReservationState.HELD, ReservationState.CONFIRMED}:
@@ -135,11 +136,13 @@ def deadline_of(row: Reservation) -> datetime:
 
 
 def _method(
-    row: Reservation, choice: PaymentChoice, place: Place, now: datetime
+    row: Reservation, request: StartRequest, place: Place, now: datetime
 ) -> tuple[payments.PaymentProvider, payments.Method]:
     """The account and method of the buyer's choice. Refuses MALFORMED for one that this order cannot be paid with."""
-    campaign, own_page = row.sale.campaign, place.kind == Channel.Kind.OWN_PAGE
+    campaign, choice = row.sale.campaign, request.payment_choice
     names = place.accounts or campaign.payment_accounts
+    # The shop behind our page says with its key that the buyer has paid. Without a key, the buyer would say it.
+    own_page = place.kind == Channel.Kind.OWN_PAGE and not request.has_key
     found = payments.method_of(choice.method, names=names, own_page=own_page, test=campaign.is_test)
     if found is None:
         known = payments.methods_of(names=names, own_page=own_page, test=campaign.is_test)

@@ -11,6 +11,7 @@ from flashsale.providers import payments
 from flashsale.rules.states import (
     ENDED_UNPAID,
     AttemptState,
+    MoneyDoubt,
     RefundReason,
     RefundState,
     ReservationState,
@@ -27,7 +28,8 @@ _KEPT = (AttemptState.PAID, AttemptState.LATE, AttemptState.MISMATCH)
 class Change(NamedTuple):
     """An attempt that changes. `buys`: its order is confirmed. `drops`: what its buyer told us is deleted.
 
-    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it.
+    `was` is the state of the attempt before. `retaken`: the order had expired, and its late money buys it. `more`: the
+    attempt has got more money, and its state stays.
     `said` is what the provider says about money that buys.
     """
 
@@ -38,6 +40,7 @@ class Change(NamedTuple):
     refunds: tuple[tuple[RefundReason, Decimal], ...] = ()
     was: str = ""
     retaken: bool = False
+    more: bool = False
     said: payments.Standing | None = None
 
 
@@ -77,15 +80,52 @@ def judge_standing(
 def _more_money(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> Change | None:
     """A reference that has got money gets more, because a buyer pays twice. What is too much goes back."""
     before = attempt.paid or Decimal(0)
-    if standing.currency != (attempt.paid_currency or attempt.currency) or standing.paid <= before:
+    undecided = attempt.state == AttemptState.MISMATCH and attempt.refund is None
+    if standing.currency != (attempt.paid_currency or attempt.currency):
+        return _other_currency(row, attempt, standing, now, undecided=undecided)
+    if standing.paid <= before:
         return None
     log.error("%s got %s before and has %s now", attempt.reference, before, standing.paid)
-    attempt.paid = standing.paid
-    if attempt.state == AttemptState.MISMATCH and attempt.refund is None:
+    _count(attempt, standing)
+    if undecided:
         attempt.next_look_at = now + PEOPLE
-        return Change(row, attempt)
+        return Change(row, attempt, more=True)
     # Where people have sent wrong money back already, what comes after it goes back, too.
-    return Change(row, attempt, refunds=((RefundReason.OVERPAID, standing.paid - before),))
+    return Change(row, attempt, refunds=((RefundReason.OVERPAID, standing.paid - before),), more=True)
+
+
+def _other_currency(
+    row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime, *, undecided: bool
+) -> Change | None:
+    """The provider names another currency than before. Amounts of two currencies cannot be compared, so people act.
+
+    They decide about what the provider says now. Where money has bought an order or went back, they ask the provider.
+    """
+    if attempt.doubt == MoneyDoubt.CURRENCY:
+        return None
+    log.error(
+        "%s got %s %s before, and the provider says %s %s now", attempt.reference,
+        attempt.paid_currency or attempt.currency, attempt.paid, standing.currency, standing.paid,
+    )  # fmt: skip
+    if undecided:
+        _count(attempt, standing)
+        attempt.next_look_at = now + PEOPLE
+    else:
+        raise_doubt(attempt, MoneyDoubt.CURRENCY, now)
+    return Change(row, attempt)
+
+
+def raise_doubt(attempt: PaymentAttempt, doubt: MoneyDoubt, now: datetime) -> None:
+    """Puts an attempt on the list of people. One that stands there keeps its date."""
+    log.error("people have to settle %s with its provider: %s", attempt.reference, doubt)
+    attempt.doubt, attempt.doubt_at = doubt, attempt.doubt_at or now
+
+
+def _count(attempt: PaymentAttempt, standing: payments.Standing) -> None:
+    """Notes the money that the provider has."""
+    attempt.paid = standing.paid
+    attempt.paid_currency = standing.currency if standing.currency != attempt.currency else ""
+    attempt.parts = sorted({*(attempt.parts or ()), *standing.parts}) or None
 
 
 def _money_again(row: Reservation, attempt: PaymentAttempt, standing: payments.Standing, now: datetime) -> Change:
@@ -96,6 +136,8 @@ def _money_again(row: Reservation, attempt: PaymentAttempt, standing: payments.S
     log.error("%s was taken back and is paid again", attempt.reference)
     bought = row.state == ReservationState.CONFIRMED and _is_exact(attempt, standing) and _is_last(row, attempt)
     _note(attempt, standing, AttemptState.PAID if bought else AttemptState.MISMATCH, now)
+    if attempt.doubt == MoneyDoubt.REVERSED:
+        attempt.doubt, attempt.doubt_at = "", None
     sent = attempt.refunds.filter(why=RefundReason.OVERPAID).exclude(state=RefundState.WITHDRAWN)
     over = standing.paid - attempt.amount - sum((one.amount for one in sent), Decimal(0))
     return Change(row, attempt, refunds=((RefundReason.OVERPAID, over),) if bought and over > 0 else ())
@@ -134,8 +176,7 @@ def _note(attempt: PaymentAttempt, standing: payments.Standing, state: AttemptSt
     else:
         attempt.instructions, attempt.settled_at = None, now
         if state in _KEPT:
-            attempt.paid = standing.paid
-            attempt.paid_currency = standing.currency if standing.currency != attempt.currency else ""
+            _count(attempt, standing)
     attempt.turn_at = None
     people = state in {AttemptState.MISMATCH, AttemptState.REVERSED}
     attempt.next_look_at = now + PEOPLE if people else next_look(attempt, now)

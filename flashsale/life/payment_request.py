@@ -58,6 +58,11 @@ class StartRequest(NamedTuple):
     payment_choice: PaymentChoice
     call: CallKey | int | None
 
+    @property
+    def has_key(self) -> bool:
+        """Whether a server asks with the key of the channel, and not a browser through our page."""
+        return isinstance(self.call, CallKey)
+
 
 class Next(Enum):
     """What must happen now."""

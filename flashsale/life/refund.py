@@ -10,6 +10,8 @@
                                         v
     due, sent -- never possible -> impossible -> transferred -> confirmed by a second person
 
+    withdrawn, failed, impossible -- the provider has sent it after all -> sent, confirmed (stray_refunds.py)
+
 While an appeal may restore the order, its refund waits. It does not wait beyond `decide_by` (refund_window.py) without
 a decision of people. At that time it appears on their list (waiting_money.py).
 """
@@ -21,6 +23,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from flashsale.books.batcher import Batcher
@@ -33,6 +36,7 @@ from flashsale.life import ask_provider
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.provider_lanes import AGAIN, LEASE, Kind, work_off
 from flashsale.life.refund_window import refund_by
+from flashsale.life.stray_refunds import count_after_all, replaced_by
 from flashsale.models import PaymentAttempt, Record, Refund, Reservation
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
@@ -49,6 +53,10 @@ AGAIN_MIN, AGAIN_MAX = timedelta(seconds=5), timedelta(hours=1)
 MAY_FAIL_FOR = timedelta(days=90)
 REFERENCE_MAX = 100
 ASKED = (RefundState.DUE, RefundState.SENT, RefundState.CONFIRMED)
+# What a provider says of money that is on its way or there.
+GONE = ("sent", "confirmed")
+# The provider is not asked to send these. It may do so all the same, if it was asked before.
+GIVEN_UP = (RefundState.FAILED, RefundState.IMPOSSIBLE, RefundState.TRANSFERRED, RefundState.WITHDRAWN)
 
 
 async def send_refunds(*, attempt: int) -> None:
@@ -71,7 +79,8 @@ def refund_due() -> int:
 
 def _due(now: datetime) -> "QuerySet[Refund]":
     open_ones = Refund.objects.filter(state__in=[RefundState.DUE, RefundState.SENT], waits=False)
-    return open_ones.filter(next_look_at__lte=now).select_related("attempt").order_by("next_look_at")
+    due = open_ones.filter(next_look_at__lte=now).select_related("attempt").order_by("next_look_at")
+    return due.prefetch_related("attempt__refunds")
 
 
 def _claim(attempt: int) -> list[Refund]:
@@ -83,19 +92,36 @@ def _claim(attempt: int) -> list[Refund]:
 
 
 def refunds_to_look_at() -> "QuerySet[Refund]":
-    """Refunds that may have changed at the provider: sent ones, and confirmed ones that may still fail."""
-    asked = Refund.objects.filter(state__in=[RefundState.SENT, RefundState.CONFIRMED], transferred_by=None)
-    return asked.filter(made_at__gt=timezone.now() - MAY_FAIL_FOR).select_related("attempt")
+    """Refunds that may have changed at the provider: sent ones, confirmed ones that may still fail, and given-up ones.
+
+    A refund that failed, was replaced or was made by hand may be sent after all, if the provider was asked for it.
+    """
+    asked = Q(state__in=[RefundState.SENT, RefundState.CONFIRMED], transferred_by=None)
+    given_up = Q(state__in=[*GIVEN_UP, RefundState.CONFIRMED], times__gt=0, astray_at=None)
+    own = Refund.objects.filter(asked | given_up & ~Q(attempt__account=payments.PartnerProvider.account))
+    recent = own.filter(made_at__gt=timezone.now() - MAY_FAIL_FOR)
+    return recent.select_related("attempt").prefetch_related("attempt__refunds").order_by("pk")
 
 
 async def ask_about_refund(row: Refund) -> None:
-    """Asks the provider to send a refund, or how it stands, and stores the answer. Raises ProviderDown."""
+    """Asks the provider to send a refund, or how it stands, and stores the answer. Raises ProviderDown.
+
+    If it replaces others, the provider is asked about these first. One that was sent after all counts in its place.
+    """
+    for older in replaced_by(row):
+        if (await _ask_and_store(older)).state in GONE:
+            return
+    await _ask_and_store(row)
+
+
+async def _ask_and_store(row: Refund) -> payments.RefundStanding:
     try:
         answer = await ask_provider.refund(row)
     except payments.ProviderDown:
         await _stored.ask((row, None))
         raise
     await _stored.ask((row, answer))
+    return answer
 
 
 @transaction.atomic
@@ -105,16 +131,19 @@ def _store(answers: Sequence[tuple[Refund, payments.RefundStanding | None]]) -> 
     orders = _locked_orders({row.attempt.reservation_id for row, _ in answers})
     ids = [row.pk for row, _ in answers]
     still = Refund.objects.select_for_update(of=("self",)).select_related("attempt")
-    rows = still.filter(pk__in=ids, state__in=ASKED, waits=False).order_by("pk").in_bulk()
+    rows = still.filter(pk__in=ids, waits=False).order_by("pk").in_bulk()
     changed, moved = [], []
     for asked, answer in answers:
         row = rows.get(asked.pk)
-        if row is None or row.state != asked.state or not _apply(row, answer, now):
+        if row is None:
             continue
-        row.attempt.reservation = orders[row.attempt.reservation_id]
+        row.attempt.reservation, was = orders[row.attempt.reservation_id], row.state
+        is_new = row.state == asked.state and row.state in ASKED and row.transferred_by_id is None
+        if not (_apply(row, answer, now) if is_new else _apply_after_all(row, answer, now)):
+            continue
         changed.append(row)
-        moved += [row] if row.state != asked.state else []
-    names = ("id", "state", "provider_id", "detail", "times", "next_look_at", "settled_at")
+        moved += [row] if row.state != was else []
+    names = ("id", "state", "provider_id", "detail", "times", "next_look_at", "settled_at", "astray_at")
     if changed:
         update(Refund, "id", {name: [getattr(row, name) for row in changed] for name in names})
     record([of_refund(row) for row in moved], now)
@@ -141,6 +170,10 @@ def _apply(row: Refund, answer: payments.RefundStanding | None, now: datetime) -
     if row.state == RefundState.CONFIRMED and word not in {"failed", "impossible"}:
         return False
     row.times += row.state == RefundState.DUE
+    if row.attempt.state == AttemptState.REVERSED and answer is not None and word not in GONE:
+        # The provider has taken the money back itself, so it is not sent once more.
+        row.state, row.settled_at, row.next_look_at = RefundState.WITHDRAWN, now, None
+        return True
     if answer is None or word == "unknown":
         # A sent refund of which the provider knows nothing is sent again, under the same reference.
         row.state = RefundState.DUE if answer is not None else row.state
@@ -159,23 +192,44 @@ def _apply(row: Refund, answer: payments.RefundStanding | None, now: datetime) -
     return True
 
 
+def _apply_after_all(row: Refund, answer: payments.RefundStanding | None, now: datetime) -> bool:
+    """The provider has sent a refund that it was not expected to send any more. False if it has not."""
+    own = row.state == RefundState.CONFIRMED and row.transferred_by_id is None
+    known = row.state in {RefundState.DUE, RefundState.SENT} or row.astray_at is not None or own
+    if answer is None or answer.state not in GONE or known or row.attempt.account == payments.PartnerProvider.account:
+        return False
+    row.times = max(row.times, 1)
+    becomes = RefundState.CONFIRMED if answer.state == "confirmed" else RefundState.SENT
+    if count_after_all(row, becomes, now):
+        row.provider_id, row.detail = answer.provider_id or row.provider_id, answer.why[:200]
+        is_confirmed = becomes == RefundState.CONFIRMED
+        row.settled_at, row.next_look_at = (now, None) if is_confirmed else (None, now + LOOK)
+    return True
+
+
 @transaction.atomic
 def refund_again(*, reservation: uuid.UUID, by: Any = None) -> bool:
-    """Makes a new refund due in the place of each that failed. Returns False when none had failed.
+    """Makes a new refund due in the place of each that failed. Returns False when none could be made.
 
-    It has a reference of its own, because a provider gives the old answer again for the old one.
+    It has a reference of its own, because a provider gives the old answer again for the old one. Refunds of too much
+    money are made one after the other for an attempt, so that each replaces one of the same amount. The others stay
+    failed, and the same call makes them later.
     """
     now = timezone.now()
     order = Reservation.objects.select_for_update(of=("self",)).select_related("sale").get(pk=reservation)
     failed = Refund.objects.filter(attempt__reservation=reservation, state=RefundState.FAILED)
-    again = []
+    again: dict[tuple[int, str], tuple[int, NewRefund]] = {}
+    unsent = Refund.objects.filter(attempt__reservation=reservation, state=RefundState.DUE, times=0)
+    taken = set(unsent.values_list("attempt", "why"))
     for row in failed.select_related("attempt").order_by("pk"):
         row.attempt.reservation = order
-        again.append(NewRefund(row.attempt, RefundReason(row.why), row.amount, row.refund_by))
+        if (row.attempt_id, row.why) not in taken | again.keys():
+            new = NewRefund(row.attempt, RefundReason(row.why), row.amount, row.refund_by)
+            again[row.attempt_id, row.why] = (row.pk, new)
     if not again:
         return False
-    withdraw_refunds(failed, now)
-    add_refunds(again, now)
+    withdraw_refunds(failed.filter(pk__in=[pk for pk, _ in again.values()]), now)
+    add_refunds([new for _, new in again.values()], now)
     Record.write("refund_again", by=by, sale=order.sale, subject=order)
     return True
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import hmac
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
+from django.conf import settings
 from django.db import Error
 
 from flashsale.books.reservations import ReservedUnit
@@ -19,8 +21,10 @@ from flashsale.life import failed_tries
 from flashsale.life.expire import abandon_refused
 from flashsale.life.held_request import new_reservation
 from flashsale.life.look import look
+from flashsale.life.spent_place import reservation_of
 from flashsale.life.status import status
 from flashsale.rules import lottery
+from flashsale.rules.attached import NOTHING, Attached
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import AllocationMode, Phase, PlaceState
@@ -52,6 +56,7 @@ class Reserved:
     amount: int
     units: tuple[ReservedUnit, ...]
     replayed: bool
+    attached: Attached = NOTHING
 
 
 def direct_place(*, card: SaleCard, line: LineCard, digests: Mapping[Axis, bytes]) -> Place:
@@ -73,12 +78,15 @@ async def reserve(
     items: Sequence[tuple[str, int]],
     key: str,
     key_owner: str,
+    attached: Attached = NOTHING,
 ) -> Reserved:
     """Holds units for a place. The same key gives the same answer, also after a process has died in between.
 
     `items` are (SKU, quantity). In a direct allocation `place` is a person without one (:func:`direct_place`).
-    `key_owner` is the owner of the key: "place", or "channel:<id>" for a partner.
+    `key_owner` is the owner of the key: "place", or "channel:<id>" for a partner. `attached` is what the partner wants
+    to read again with the reservation. It belongs to the request: the same key with another one is refused.
     Refuses in the order of rules/outcomes; UNKNOWN when the books did not answer: the same key gets the result.
+    PLACE_SPENT names the reservation of the place, if the channel made it.
 
     1. The gate takes the units. If the process dies here, the reaper writes `abandoned` at the deadline, or a retry
        goes on at 2. If the gate does not answer, the turn of the place waits for a retry (failed_tries.py).
@@ -87,12 +95,16 @@ async def reserve(
     """
     try:
         held, replayed = await _take(
-            card, line, channel=channel, place=place, items=items, key=key, key_owner=key_owner
+            card, line, channel=channel, place=place, items=items, key=key, key_owner=key_owner, attached=attached
         )
+        return await _commit(card, held, attached, replayed=replayed)
     except GateDown:
         failed_tries.remember(card, line, place)
         raise
-    return await _commit(card, held, replayed=replayed)
+    except Refused as refused:
+        if refused.outcome is Outcome.PLACE_SPENT:
+            refused.reservation = await reservation_of(line=line, channel=channel, index=place.index)
+        raise
 
 
 async def _take(
@@ -104,6 +116,7 @@ async def _take(
     items: Sequence[tuple[str, int]],
     key: str,
     key_owner: str,
+    attached: Attached,
 ) -> tuple[HeldRequest, bool]:
     """What the gate holds for this request, and whether it has held it before."""
     if channel.code not in line.channels:
@@ -115,7 +128,9 @@ async def _take(
         raise Refused(_OUTSIDE.get(document["phase"], Outcome.NOT_OPEN))
     number = lottery.number(place.index, cohort, bytes.fromhex(seed)) if place.index else 0
     owned_key = _key(key, key_owner, line, place)
-    request = _request(card, line, place, channel=channel, number=number, items=positions, key=owned_key)
+    request = _request(
+        card, line, place, channel=channel, number=number, items=positions, key=owned_key, attached=attached
+    )
     held = await scripts.reserve(card, line, seed=seed, request=request)
     unseen = Outcome.PLACE_SPENT if line.carries else Outcome.PLACE_LEFT
     if held is unseen and (await look(card=card, line=line, place=place)).state is PlaceState.CALLED:
@@ -155,20 +170,33 @@ def _request(
     number: int,
     items: list[tuple[int, int]],
     key: str,
+    attached: Attached,
 ) -> ReserveRequest:
     limit_slots = tuple((axis.value, place.digests[axis].hex()) for axis in sorted(place.digests))
     # In a direct line there is no place, so the person's digests stand for it.
-    body = orjson.dumps([line.line_id, place.index or limit_slots, items])
+    content: list[object] = [line.line_id, place.index or limit_slots, items]
     return ReserveRequest(
-        id=str(uuid.uuid4()), key=key, fingerprint=hashlib.sha256(body).hexdigest(), index=place.index,
+        id=str(uuid.uuid4()), key=key, fingerprint=_fingerprint(content, attached), index=place.index,
         number=number, items=tuple(items), quantity=sum(quantity for _, quantity in items),
         digests=tuple(digest for _, digest in limit_slots), limit=card.limit, sale_limit=card.sale_limit,
         channel_id=channel.id, line_id=line.line_id, limit_slots=limit_slots,
     )  # fmt: skip
 
 
-async def _commit(card: SaleCard, held: HeldRequest, *, replayed: bool) -> Reserved:
-    new = new_reservation(card, held)
+def _fingerprint(content: list[object], attached: Attached) -> str:
+    """The hash of what is requested. It has a key where a partner may have typed personal data.
+
+    Without the key, a person who reads Redis could test names. A request that attaches nothing has the hash that the
+    release before gave it.
+    """
+    if not attached:
+        return hashlib.sha256(orjson.dumps(content)).hexdigest()
+    body = orjson.dumps([*content, attached.reference, attached.metadata], option=orjson.OPT_SORT_KEYS)
+    return hmac.digest(settings.FLASHSALE_PEPPER, b"reserve/" + body, "sha256").hex()
+
+
+async def _commit(card: SaleCard, held: HeldRequest, attached: Attached, *, replayed: bool) -> Reserved:
+    new = new_reservation(card, held, attached)
     commit = writer_of(new.sale).submit(new)
     # When this task stops waiting, the commit goes on. Its error is read here, so that asyncio does not log it as lost.
     commit.add_done_callback(lambda commit: commit.cancelled() or commit.exception())
@@ -181,7 +209,7 @@ async def _commit(card: SaleCard, held: HeldRequest, *, replayed: bool) -> Reser
         raise Refused(Outcome.UNKNOWN, "The same key will tell whether the units are held.") from error
     if answer is not Outcome.RESERVED:
         raise Refused(answer)
-    return Reserved(new.id, new.made_ms, new.deadline_ms, new.amount, new.units, replayed=replayed)
+    return Reserved(new.id, new.made_ms, new.deadline_ms, new.amount, new.units, replayed=replayed, attached=attached)
 
 
 async def _write_off(card: SaleCard, held: HeldRequest) -> None:

@@ -4,6 +4,8 @@ Taking changes the gate first: Redis withdraws the units from the offer, Postgre
 the successor. Units that people with an open claim window may still reserve stay, and move when those windows end.
 """
 
+from math import ceil
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -30,7 +32,7 @@ async def roll_over(*, card: SaleCard, line: LineCard, figures: Survey) -> None:
     target = card.line_by_id(line.successor)
     if target is None:
         return
-    keep = kept_claims(card, figures) * card.weight
+    keep = ceil(kept_claims(card, figures) * figures.expected)
     withdrawn = await scripts.withdraw(card, line, keep=keep, called=figures.called)
     if isinstance(withdrawn, Outcome) or not withdrawn:
         return

@@ -82,6 +82,7 @@ def _make_sandbox(channel: Channel, by: Any) -> Campaign:
                 "code": channel.code, "name": channel.name, "kind": Channel.Kind.PARTNER,
                 "entry_url": channel.entry_url,
                 "payment_accounts": channel.payment_accounts or live.payment_accounts, "order_letters": False,
+                "signatures_required": channel.signatures_required,
             }
         ],
         limit=LIMIT_MAX,

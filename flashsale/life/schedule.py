@@ -32,12 +32,15 @@ from flashsale.models import (
     Sale,
     Stock,
 )
-from flashsale.models.sale import MESSAGE_BYTES_MAX, UNITS_MAX, ms
+from flashsale.models.sale import ENTRIES_MAX, MESSAGE_BYTES_MAX, UNITS_MAX, ms
+from flashsale.providers import payments
 from flashsale.rules.events import EventType
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import AllocationMode, Phase, SaleState
 
 SECRET_BYTES = 32
+# Two entries for each of the most people that a line may have.
+LIST_MAX = 2 * ENTRIES_MAX
 
 
 @transaction.atomic
@@ -128,10 +131,13 @@ def _plan_line(sale: Sale, plan: Mapping[str, Any], offers: Mapping[str, Offer])
 def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any = None) -> int:
     """Puts people on the list of an allocation, by one (axis, raw value) each. Returns how many are new.
 
-    The list keeps a digest of each value and not the value.
-    Raises ValidationError for a value that cannot be read, for an account in a line with several channels, and once the
-    sale is published.
+    The list keeps a digest of each value and not the value. Safe to repeat.
+    Raises BadEntry for a value that cannot be read, ValidationError for an account in a line with several channels, for
+    more people than may enter, and once the sale is published.
     """
+    # A publication takes this lock, too. So it finds the whole list, or this finds the sale published.
+    lock_sale(line.sale_id, exclusive=True)
+    line.sale.refresh_from_db(fields=["state"])
     if line.sale.state != SaleState.DRAFT:
         raise ValidationError(_("The sale is published: its lists can no longer change."))
     if line.sale.campaign.erased_at:
@@ -146,15 +152,26 @@ def put_on_list(*, line: Allocation, people: Iterable[tuple[Axis, str]], by: Any
         try:
             digest = digests.digest(axis, raw, channel=channel).hex()
         except BadValue as error:
-            found = {"number": number, "axis": axis.value}
-            raise ValidationError(_("Entry %(number)d: a value of %(axis)s cannot be read.") % found) from error
+            raise BadEntry(number, axis) from error
         owner = channel if axis is Axis.ACCOUNT else None
         rows.append(ListEntry(allocation=line, axis=axis, digest=digest, channel_id=owner))
     ListEntry.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
-    added = line.list_entries.count() - count_before
-    if added:
+    listed = line.list_entries.count()
+    if listed > LIST_MAX:
+        found = {"found": listed, "most": LIST_MAX}
+        raise ValidationError(_("The list would have %(found)d entries, %(most)d at most.") % found)
+    if added := listed - count_before:
         Record.write("list", by=by, sale=line.sale, facts={"line": line.code, "people": added})
     return added
+
+
+class BadEntry(ValidationError):
+    """A value for a list that cannot be read: its position, from 1, and its axis. The value itself is not kept."""
+
+    def __init__(self, number: int, axis: Axis) -> None:
+        found = {"number": number, "axis": axis.value}
+        super().__init__(_("Entry %(number)d: a value of %(axis)s cannot be read.") % found)
+        self.number = number
 
 
 def list_channel(*, line: Allocation, axes: Collection[Axis]) -> int:
@@ -186,7 +203,8 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     problems += [_("The line %(line)s has no channel.") % {"line": x.code} for x in lines if not x.channels.all()]
     problems += [_("The line %(line)s sells nothing.") % {"line": x.code} for x in lines if not x.stock.all()]
     # People on a list and holders of an old place know their line. All others must find one line through their channel.
-    open_to_all = [x for x in lines if not (x.listed_only or x.carries_id)]
+    # People do not look for a direct door: the partner names it.
+    open_to_all = [x for x in lines if not (x.listed_only or x.carries_id or x.mode == AllocationMode.DIRECT)]
     channels = [channel.pk for x in open_to_all for channel in x.channels.all()]
     if len(channels) != len(set(channels)):
         problems.append(_("A channel leads to two lines that are open to everybody; it must lead to one."))
@@ -194,9 +212,20 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
         problems.append(_("More than %(most)d units.") % {"most": UNITS_MAX})
     problems += [text for line in lines for text in (*_tranche_problems(line), *_carry_problems(line, now))]
     problems += _status_problems(sale)
+    problems += _payment_problems(sale, {channel for line in lines for channel in line.channels.all()})
     if not sale.campaign.axes.filter(hard=True, checked_at="enter").exists():
         problems.append(_("The campaign needs a hard axis that is checked when entering."))
     return problems
+
+
+def _payment_problems(sale: Sale, channels: Collection[Channel]) -> list[str]:
+    """Payment accounts and methods that the server does not have, because no buyer could pay by them."""
+    named = {sale.campaign.payment_accounts} | {channel.payment_accounts for channel in channels}
+    return [
+        _("Payment accounts: %(problem)s.") % {"problem": problem}
+        for names in sorted(named)
+        for problem in payments.names_problems(names)
+    ]
 
 
 def warnings_of(*, sale: Sale) -> list[str]:
@@ -206,9 +235,25 @@ def warnings_of(*, sale: Sale) -> list[str]:
         "must be decided a day before the refund ends. Shorten the time to appeal, or decide appeals early."
     )
     hours = sale.campaign.appeal_s // 3600
-    return [
+    short = [
         text % {"method": method.name, "days": (method.refund_within or timedelta()).days, "hours": hours}
         for method in methods_with_short_windows(sale.campaign)
+    ]
+    return [*short, *_unpayable(sale)]
+
+
+def _unpayable(sale: Sale) -> list[str]:
+    """The channels of the sale at which no buyer could pay. On our own page, a partner's word pays nothing."""
+    text = _(
+        "No buyer can pay at the channel %(channel)s: none of its payment accounts (%(accounts)s) takes payments "
+        "there. Name an account of the server there, or leave the field empty."
+    )
+    channels = Channel.objects.filter(allocations__sale=sale).distinct().order_by("code")
+    named = [(channel, channel.payment_accounts or sale.campaign.payment_accounts) for channel in channels]
+    return [
+        text % {"channel": channel.code, "accounts": names}
+        for channel, names in named
+        if not payments.methods_of(names=names, own_page=channel.kind == Channel.Kind.OWN_PAGE)
     ]
 
 

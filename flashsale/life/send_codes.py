@@ -8,8 +8,8 @@ that it was delivered. All senders send the same digits with the same validity. 
 sent the code, so its message is not repeated: the code waits for the report, or for the 30 s.
 
 What if the process dies here: before `code_queue.add`, the shopper has no answer, and the same request runs again.
-After it, the code is due again when its lease ends, and another process sends it. If the gateway had taken it already,
-the person gets the same digits twice.
+After it, the code is due again when its lease ends, and another process sends it. But once a process has begun to call
+the gateway, the gateway may have the message. Then it counts as unanswered and is not sent again by the same sender.
 """
 
 import asyncio
@@ -170,14 +170,22 @@ async def _try_to_send(sender: Sender, id_: str) -> None:
     if code is None or code.sender_name != sender.name or not code.sealed:
         await code_queue.leave(sender.name, id_)
         return
+    now = await code_queue.apply(id_, code, sender=code.sender, event="try", ms=FALLBACK_MS)
+    if (now.state, now.sender) != ("waiting", code.sender):
+        # It was delivered meanwhile, or a process died in the call, so that the gateway may have sent it.
+        log.warning("code_not_sent_again", sender=sender.name, state=now.state)
+    elif now.tries > TRIES_MAX or not await _may_spend(sender):
+        await _apply(id_, code, code.sender, "failed")
+    else:
+        await _call(sender, id_, code, now.tries)
+
+
+async def _call(sender: Sender, id_: str, code: code_queue.QueuedCode, tries: int) -> None:
     at = code.sender
-    tries = (await code_queue.apply(id_, code, sender=at, event="try")).tries
-    if tries > TRIES_MAX or not await _may_spend(sender):
-        await _apply(id_, code, at, "failed")
-        return
     try:
         message = _open(id_, code)
         await _wait_for_turn(sender, id_, code)
+        await code_queue.apply(id_, code, sender=at, event="call")
         reference = await sender.send(message)
     except Later as error:
         await _later(id_, code, error.after_s * tries)

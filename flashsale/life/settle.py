@@ -16,7 +16,9 @@ comes again changes nothing.
     open/ended   paid, but too little or in another currency         mismatch: people decide
     paid, late   paid, and more than before                          the same; a refund of the difference is due
     mismatch     paid, and more than before                          the same: people decide, or its refund is due
-    with money   reversed                                            reversed: the shop waits, people decide
+    with money   reversed                                            reversed: the shop waits, people decide; what is
+                                                                     not sent back yet stays here
+    with money   paid, in another currency than before               the same: people decide, or ask the provider
     reversed     paid again, and its order is still confirmed        paid
     reversed     paid again, in any other case                       mismatch: people decide
     any other    any                                                 no change
@@ -43,6 +45,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from math import ceil
 from typing import NamedTuple
 
 from django.db import DataError, IntegrityError, transaction
@@ -53,7 +56,7 @@ from flashsale.books.batcher import Batcher
 from flashsale.books.events import NewEvent, of_order, of_payment, record
 from flashsale.books.letters import HELD_WAITS, NewLetter, add_letters
 from flashsale.books.orders import OrderedUnit, Place
-from flashsale.books.refunds import NewRefund, add_refunds, withdraw_refunds
+from flashsale.books.refunds import NewRefund, add_refunds
 from flashsale.books.reservations import RefusedByBooks, advance_units, claim_slots, lock_sale
 from flashsale.books.rows import update
 from flashsale.gate import scripts
@@ -66,8 +69,9 @@ from flashsale.life.held_request import request_to_retake
 from flashsale.life.judge_standing import Change, is_late, judge_standing, take_money
 from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
+from flashsale.life.stray_refunds import stop_refunds
 from flashsale.life.tell_gate import tell_gate
-from flashsale.models import Channel, Contact, LimitSlot, Notice, PaymentAttempt, Refund, Reservation, Trait
+from flashsale.models import Channel, Contact, LimitSlot, Notice, PaymentAttempt, Reservation, Trait
 from flashsale.providers import payments
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
@@ -260,20 +264,23 @@ def _write(
         "turn_at",
         "next_look_at",
         "settled_at",
+        "parts",
+        "doubt",
+        "doubt_at",
     )
+    reversed_ones = [change.attempt for change in changes if change.attempt.state == AttemptState.REVERSED]
+    if reversed_ones:
+        stop_refunds(reversed_ones, now)
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
     _forget_buyers([change for change in changes if change.drops], places)
     record([event for change in changes for event in _events(change)], now)
     add_letters([letter for change in changes for letter in _letters(change, places)], now)
     owed = [(change.attempt, why, amount) for change in changes for why, amount in change.refunds]
     add_refunds([NewRefund(attempt, why, amount, refund_by(attempt)) for attempt, why, amount in owed], now)
-    reversed_ones = [change.attempt.pk for change in changes if change.attempt.state == AttemptState.REVERSED]
-    if reversed_ones:
-        withdraw_refunds(Refund.objects.filter(attempt__in=reversed_ones), now)
 
 
 def _events(change: Change) -> Iterator[NewEvent]:
-    if change.attempt.state != change.was:
+    if change.attempt.state != change.was or change.more:
         yield of_payment(change.attempt)
     if change.buys:
         yield of_order(
@@ -354,7 +361,7 @@ async def _retake(card: SaleCard, line: LineCard, held: HeldRequest) -> Outcome:
     figures = await scripts.survey(card, line)
     if isinstance(figures, Outcome):
         return figures
-    promised = figures.open_claims * card.weight
+    promised = ceil(figures.open_claims * figures.expected)
     return await scripts.retake(card, line, held=held, promised=promised, called=figures.called, kept_ms=RETAKE_KEEP_MS)
 
 

@@ -68,6 +68,7 @@ def bytes_at_most(card: SaleCard, line: LineCard) -> int:
         wall=_MOMENT, now=_MOMENT, state=SaleState.CALLED_OFF, frozen=True, entered=_COUNT, block=_COUNT,
         cohort=_COUNT, seed="0" * 64, called=_COUNT, lapsed=_COUNT, open_claims=_COUNT, second_claims=_COUNT,
         held=_COUNT, sold=_COUNT, left=_COUNT, called_at=_MOMENT, gaps=0, runs_until=_MOMENT, removed=_COUNT, mark=0,
+        expected=1.0,
         free=dict.fromkeys(line.skus, _COUNT),
     )  # fmt: skip
     longest = replace(card, commitment="0" * 64, rate_per_s=_RATE, poll_ms=_COUNT)

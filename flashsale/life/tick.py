@@ -15,11 +15,11 @@ from functools import partial
 
 from django.db import Error, InterfaceError, OperationalError
 
-from flashsale.gate import bridge, due_sales, refusal_counts, sale_cards, scripts
+from flashsale.gate import bridge, due_sales, quotas, refusal_counts, sale_cards, scripts
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire, failed_tries, inbox, send_codes
+from flashsale.life import expire, failed_tries, inbox, key_use, send_codes
 from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
 from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
@@ -46,6 +46,7 @@ TICK_S = 0.25
 # Enough for all sales that run at once. The rest waits for the next round, which follows at once.
 SALES_AT_ONCE = 64
 SEND_CODES_S = 1.0
+SHARE_QUOTAS_S = 1.0
 # What a process did not send to Redis before it died is sent within ten seconds. Mending passes over the orders of the
 # last second, because their messages may be on their way. The process that died may have begun the last mending. So the
 # three add up: a second, the period, and the time until a process sees that the period is over.
@@ -108,7 +109,8 @@ async def _call_people(card: SaleCard, line: LineCard, figures: Survey) -> None:
     # The first call of a line may call as many people as the rate allows in one second.
     since_ms = figures.now - figures.called_at if figures.called_at else 1000
     people = calling.people_to_call(
-        free=sum(figures.free.values()), open_claims=kept_claims(card, figures), weight=card.weight,
+        free=sum(figures.free.values()), open_claims=kept_claims(card, figures),
+        waiting=max(0, figures.entered - figures.called - figures.left), expected=figures.expected,
         overbooking=card.overbooking, claims_cap=card.claims_max or card.max_entries,
         rate_left=calling.calls_allowed(rate_per_s=card.rate_per_s, since_ms=since_ms),
     )  # fmt: skip
@@ -213,6 +215,8 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
         for seconds, work in (
             (TICK_S, tick_all),
             (TICK_S, refusal_counts.flush),
+            (SHARE_QUOTAS_S, quotas.flush),
+            (key_use.STORE_S, key_use.store),
             (TICK_S, failed_tries.report),
             (SEND_CODES_S, send_codes.send_all_due),
             (FIND_MISSING_S, rebuild_after_loss),

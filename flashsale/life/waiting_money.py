@@ -3,6 +3,7 @@
 No money rests in a state without a next action and a date. Each row that is not final belongs to exactly one action.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,16 +11,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from flashsale.life.judge_standing import PEOPLE
 from flashsale.life.next_look import LATE_FOR
 from flashsale.models import Inbox, PaymentAttempt, Refund
-from flashsale.providers.payments import PartnerProvider, SandboxProvider
+from flashsale.providers import payments
 from flashsale.rules.states import (
     ENDED_UNPAID,
     OPEN_ATTEMPTS,
     AttemptState,
+    MoneyDoubt,
     RefundReason,
     RefundState,
     ReservationState,
@@ -63,20 +67,22 @@ class WaitingFor:
     who: Who
     rows: Callable[[datetime], "QuerySet[Any]"]
     until: Callable[[Any], datetime] = lambda row: row.next_look_at
+    order: str = "next_look_at"
 
     def waiting(self, now: datetime) -> "QuerySet[Any]":
-        """The rows that wait, those with the nearest next look first."""
-        return self.rows(now).order_by("next_look_at", "pk")
+        """The rows that wait, those with the nearest date first."""
+        return self.rows(now).order_by(self.order, "pk")
 
 
 def _attempts(*conditions: Q, **fields: Any) -> "QuerySet[PaymentAttempt]":
-    rows = PaymentAttempt.objects.filter(*conditions, **fields).exclude(account=SandboxProvider.account)
+    # What people have to settle first stands under its doubt.
+    rows = PaymentAttempt.objects.filter(*conditions, doubt="", **fields).exclude(account=payments.sandbox.account)
     return rows.select_related("reservation__sale__campaign")
 
 
 def _refunds(*conditions: Q, **fields: Any) -> "QuerySet[Refund]":
     related = "attempt__reservation__sale__campaign"
-    rows = Refund.objects.filter(*conditions, **fields).exclude(attempt__account=SandboxProvider.account)
+    rows = Refund.objects.filter(*conditions, **fields).exclude(attempt__account=payments.sandbox.account)
     return rows.select_related(related, "attempt__reservation__channel")
 
 
@@ -97,9 +103,67 @@ def _over_for_long(now: datetime) -> Q:
     return Q(expires_at__lte=now - LATE_FOR)
 
 
-OF_PARTNERS = Q(attempt__account=PartnerProvider.account)
+def _known(prefix: str = "") -> Q:
+    """Rows of the accounts that the settings have. No provider can be asked about those of others."""
+    return Q(**{f"{prefix}account__in": list(payments.accounts)})
+
+
+def _doubt(doubt: MoneyDoubt, title: Promise) -> WaitingFor:
+    """A doubt about money that people settle."""
+    return WaitingFor(
+        f"doubt-{doubt.value}",
+        title,
+        Who.REVIEWER,
+        lambda _now: PaymentAttempt.objects.filter(doubt=doubt).select_related("reservation__sale__campaign"),
+        lambda row: row.doubt_at + PEOPLE,
+        "doubt_at",
+    )
+
+
+OF_PARTNERS = Q(attempt__account=payments.PartnerProvider.account)
 # The actions of people come first.
 ACTIONS = (
+    _doubt(
+        MoneyDoubt.REVERSED,
+        _(
+            "The provider took the money back, and a refund of it may be on the way: stop the refund at the "
+            "provider, or claim the money"
+        ),
+    ),
+    _doubt(
+        MoneyDoubt.REFUND,
+        _("The provider has sent money back twice, or that was not due: claim it from the provider or the buyer"),
+    ),
+    _doubt(
+        MoneyDoubt.CURRENCY,
+        _("The provider names another currency than before: ask it what it has"),
+    ),
+    _doubt(
+        MoneyDoubt.SECOND,
+        _("The provider has a second payment under the same reference: send it back in the provider's dashboard"),
+    ),
+    WaitingFor(
+        "account-gone",
+        _("The settings have no payment account of this name any more: add it again, so that the provider is asked"),
+        Who.REVIEWER,
+        lambda _now: _attempts(
+            ~_known(), Q(state__in=OPEN_ATTEMPTS) | Q(state__in=ENDED_UNPAID, next_look_at__isnull=False)
+        ),
+        lambda row: row.expires_at or row.next_look_at,
+    ),
+    WaitingFor(
+        "refund-account-gone",
+        _("A refund waits, and the settings have no payment account of this name any more: add it again"),
+        Who.REVIEWER,
+        lambda _now: _refunds(~_known("attempt__"), state__in=[RefundState.DUE, RefundState.SENT], waits=False),
+        lambda row: row.refund_by or row.next_look_at,
+    ),
+    WaitingFor(
+        "notice-account-gone",
+        _("A notification waits, and the settings have no payment account of this name any more: add it again"),
+        Who.REVIEWER,
+        lambda _now: Inbox.objects.filter(~_known(), done_at=None),
+    ),
     WaitingFor(
         "decide",
         _("The appeal is not decided, and the provider soon refunds no more: send the refund now, or go on waiting"),
@@ -145,21 +209,21 @@ ACTIONS = (
         "not-taken",
         _("The provider does not take the refund: see why, or transfer the money by hand"),
         Who.REVIEWER,
-        lambda _now: _refunds(state=RefundState.DUE, waits=False, times__gte=TRIES),
+        lambda _now: _refunds(_known("attempt__"), state=RefundState.DUE, waits=False, times__gte=TRIES),
         lambda row: row.refund_by or row.made_at + SENT_FOR,
     ),
     WaitingFor(
         "not-confirmed",
         _("The provider has not confirmed the refund in time: ask it"),
         Who.REVIEWER,
-        lambda now: _refunds(~OF_PARTNERS, state=RefundState.SENT, made_at__lte=now - SENT_FOR),
+        lambda now: _refunds(~OF_PARTNERS, _known("attempt__"), state=RefundState.SENT, made_at__lte=now - SENT_FOR),
         lambda row: row.made_at + SENT_FOR,
     ),
     WaitingFor(
         "still-open",
         _("The provider has kept the payment open for a day after its end: ask it"),
         Who.REVIEWER,
-        lambda now: _attempts(_over_for_long(now), state__in=OPEN_ATTEMPTS),
+        lambda now: _attempts(_over_for_long(now), _known(), state__in=OPEN_ATTEMPTS),
     ),
     WaitingFor(
         "partner",
@@ -185,34 +249,45 @@ ACTIONS = (
         "pay",
         _("The buyer pays; the provider is asked"),
         Who.BUYER,
-        lambda now: _attempts(~_over_for_long(now) | Q(expires_at=None), state__in=OPEN_ATTEMPTS),
+        lambda now: _attempts(~_over_for_long(now) | Q(expires_at=None), _known(), state__in=OPEN_ATTEMPTS),
         lambda row: row.expires_at or row.next_look_at,
     ),
     WaitingFor(
         "send",
         _("The refund is sent"),
         Who.MACHINE,
-        lambda _now: _refunds(state=RefundState.DUE, waits=False, times__lt=TRIES),
+        lambda _now: _refunds(_known("attempt__"), state=RefundState.DUE, waits=False, times__lt=TRIES),
     ),
     WaitingFor(
         "confirm",
         _("The provider confirms the refund; it is asked"),
         Who.MACHINE,
-        lambda now: _refunds(~OF_PARTNERS, state=RefundState.SENT, made_at__gt=now - SENT_FOR),
+        lambda now: _refunds(~OF_PARTNERS, _known("attempt__"), state=RefundState.SENT, made_at__gt=now - SENT_FOR),
     ),
     WaitingFor(
         "late-money",
         _("The payment ended without money; the provider is asked whether it came late"),
         Who.MACHINE,
-        lambda _now: _attempts(state__in=ENDED_UNPAID, next_look_at__isnull=False),
+        lambda _now: _attempts(_known(), state__in=ENDED_UNPAID, next_look_at__isnull=False),
     ),
     WaitingFor(
         "read",
         _("A notification was stored; the provider is asked"),
         Who.MACHINE,
-        lambda _now: Inbox.objects.filter(done_at=None),
+        lambda _now: Inbox.objects.filter(_known(), done_at=None),
     ),
 )
+
+
+def missing_accounts() -> dict[str, int]:
+    """The payment accounts that the settings do not have, each with how many rows wait for it."""
+    now, counts = timezone.now(), Counter[str]()
+    for action in ACTIONS:
+        if action.name.endswith("account-gone"):
+            rows = action.rows(now).order_by()
+            field = "attempt__account" if rows.model is Refund else "account"
+            counts.update(rows.values_list(field, flat=True))
+    return dict(sorted(counts.items()))
 
 
 def people_wait(now: datetime) -> list[tuple[WaitingFor, int]]:

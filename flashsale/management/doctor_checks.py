@@ -20,12 +20,14 @@ from django.db.migrations.executor import MigrationExecutor
 
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
+from flashsale.life import waiting_money
 from flashsale.management.database_roles import dangers
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.providers import messages, payments
 from flashsale.providers.messages import http
 from flashsale.providers.payments import account_settings
+from flashsale.rules.states import SaleState
 
 FREE_MB = 500
 # People do not notice a smaller difference. Clocks that NTP sets differ by less.
@@ -49,7 +51,7 @@ class Check:
 
 def run_checks() -> list[Check]:
     """Runs all checks. They change nothing."""
-    return [*(check() for check in _CHECKS), *_payments()]
+    return [*(check() for check in _CHECKS), *_payments(), *missing_accounts()]
 
 
 def _python() -> Check:
@@ -251,6 +253,21 @@ def _payments() -> list[Check]:
     return [_payment_account(account) for account in payments.configured.values()]
 
 
+def missing_accounts() -> list[Check]:
+    """A failed check if money is on the way at accounts that the settings do not have; no check otherwise."""
+    try:
+        missing = waiting_money.missing_accounts()
+    except DatabaseError:
+        return []  # the check of PostgreSQL says why
+    if not missing:
+        return []
+    found = ", ".join(f"{account} ({count} payments, refunds and notifications)" for account, count in missing.items())
+    fix = "add these accounts to FLASHSALE_PAYMENT_PROVIDER again until no money waits there (docs/payments.md)"
+    return [
+        Check("payments: missing", False, found, "an account in the settings for all money that is on the way", fix)
+    ]
+
+
 def _payment_account(account: payments.PaymentProvider) -> Check:
     name, expected = f"payments: {account.account}", "a key that the provider accepts, live hosts, equal clocks"
     before = datetime.now(UTC)
@@ -280,6 +297,22 @@ def _payment_account(account: payments.PaymentProvider) -> Check:
             fixes.append(f"remove {account.account}:sandbox from FLASHSALE_PAYMENT_HOSTS")
     found = "; ".join(filter(None, [checked.where, *problems]))
     return Check(name, not problems, found, expected, "; ".join(fixes))
+
+
+def _payment_names() -> Check:
+    """Whether the accounts and methods that campaigns name are there, because an account may go after a publication."""
+    expected = "each campaign and channel names accounts and methods of this server"
+    running = Sale.objects.filter(state=SaleState.PUBLISHED, closes_at__gt=datetime.now(UTC))
+    own, inherited = "allocations__channels__payment_accounts", "campaign__payment_accounts"
+    try:
+        rows = sorted(set(running.values_list("code", own, inherited)))
+    except DatabaseError as error:
+        return Check("payment names", False, f"no answer: {type(error).__name__}", expected, "see the database")
+    found = {
+        f"{sale}: {problem}" for sale, *names in rows for one in names for problem in payments.names_problems(one or "")
+    }
+    fix = "add what is missing to FLASHSALE_PAYMENT_PROVIDER or FLASHSALE_PAYMENT_METHODS (docs/payments.md)"
+    return Check("payment names", not found, "; ".join(sorted(found)) or f"{len(rows)} checked", expected, fix)
 
 
 def _sqlite() -> Check:
@@ -342,6 +375,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _sqlite,
     _database,
     _draw_secrets,
+    _payment_names,
     _database_role,
     _redis,
     _clocks,

@@ -10,6 +10,7 @@ from flashsale.models.bank_account import BankAccount
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.cancellation import Cancellation
 from flashsale.models.case import Case, CaseView
+from flashsale.models.checkout_pass import CheckoutPass
 from flashsale.models.contact import Contact
 from flashsale.models.crowd_backup import CrowdBackup
 from flashsale.models.demo_charge import DemoCharge
@@ -28,8 +29,10 @@ from flashsale.models.review_run import ReviewRun
 from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
 from flashsale.models.sandbox_call import SandboxCall
+from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
 from flashsale.models.stock import Stock
 from flashsale.models.unit import Unit
+from flashsale.models.webhook import Delivery, Webhook
 
 __all__ = [
     "Allocation",
@@ -42,9 +45,11 @@ __all__ = [
     "Case",
     "CaseView",
     "Channel",
+    "CheckoutPass",
     "Clock",
     "Contact",
     "CrowdBackup",
+    "Delivery",
     "DemoCharge",
     "Event",
     "FairnessReport",
@@ -66,8 +71,12 @@ __all__ = [
     "RuleSetChanged",
     "Sale",
     "SandboxCall",
+    "Settlement",
+    "SettlementDay",
+    "SettlementLine",
     "Stock",
     "Trait",
     "Unit",
     "UnpaidHold",
+    "Webhook",
 ]

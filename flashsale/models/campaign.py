@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.models.frozen import Frozen
 from flashsale.rules.contrast import CONTRAST_MIN, contrast_with_white
 from flashsale.rules.identity import CANON_VERSION, COUNTRIES, HOME_REGION, Axis, BadValue, message_address
+from flashsale.rules.origins import ORIGINS_MAX, is_origin, origin_of, origins_in
+from flashsale.rules.quotas import quotas_in
 from flashsale.rules.states import SaleState
 
 LIMIT_MAX = 100
@@ -68,6 +70,17 @@ def countries_in(text: str) -> list[str]:
     return [code for part in text.split(",") if (code := part.strip().upper())]
 
 
+def known_quotas(text: str) -> None:
+    """Refuses a list that is not of quotas between commas."""
+    try:
+        quotas_in(text)
+    except ValueError as error:
+        raise ValidationError(
+            _("%(found)s: not a list of quotas. Write classes with their calls a minute, such as look:6000, read:600."),
+            params={"found": text},
+        ) from error
+
+
 def sender_name(text: str) -> None:
     """Refuses a name with control characters, because it stands in the head of every letter."""
     if not text.isprintable():
@@ -97,6 +110,27 @@ def readable_colour(text: str) -> None:
         raise ValidationError(
             _("%(found)s is too bright: white letters on it have a contrast of %(ratio)s, and %(least)s is needed."),
             params={"found": text, "ratio": f"{ratio:.1f}", "least": CONTRAST_MIN},
+        )
+
+
+def origins(text: str) -> None:
+    """Refuses a list with something other than origins in it, or with too many of them."""
+    wrong = [part for part in origins_in(text) if not is_origin(part)]
+    if wrong:
+        raise ValidationError(
+            _("%(found)s: not the origin of a site. Write one such as https://www.shop.example, without a path."),
+            params={"found": ", ".join(wrong)},
+        )
+    if len(origins_in(text)) > ORIGINS_MAX:
+        raise ValidationError(_("At most %(most)d origins."), params={"most": ORIGINS_MAX})
+
+
+def checkout_address(text: str) -> None:
+    """Refuses an address to which no pass may be sent."""
+    if not origin_of(text) or "#" in text:
+        raise ValidationError(
+            _("%(found)s: not the address of a checkout. Write one such as https://www.shop.example/checkout."),
+            params={"found": text},
         )
 
 
@@ -276,6 +310,36 @@ class Channel(Frozen):
             "off for a partner that writes to its own buyers. Letters about cancellations go out in any case."
         ),
     )
+    signatures_required = models.BooleanField(
+        _("signed requests only"),
+        default=False,
+        db_default=False,
+        help_text=_("Writes of this partner must be signed with the signing secret of its key."),
+    )
+    quotas = models.CharField(
+        _("quotas a minute"), max_length=120, blank=True, default="", db_default="", validators=[known_quotas],
+        help_text=_(
+            'Calls a minute by class, such as "look:6000, read:600". The classes are enter, look, reserve, pay, read '
+            "and write. Those that are not named have the default."
+        ),
+    )  # fmt: skip
+
+    # Never frozen: a wrong address must be corrected in a running sale. A pass is worth nothing without a key of the
+    # channel, wherever it is sent.
+    checkout_url = models.URLField(
+        _("address of the shop's checkout"), blank=True, default="", db_default="", validators=[checkout_address],
+        help_text=_(
+            "Our own page only: people who have reserved pay there, not here. The page brings them there with a pass. "
+            'The payment account of the channel must be "partner".'
+        ),
+    )  # fmt: skip
+    frame_origins = models.CharField(
+        _("sites that may show the line"), max_length=500, blank=True, default="", db_default="", validators=[origins],
+        help_text=_(
+            "Origins such as https://www.shop.example with spaces between them. Pages of these sites may show the line "
+            "of this channel in a frame."
+        ),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("channel")
@@ -284,6 +348,29 @@ class Channel(Frozen):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether servers call the API for the channel: those of a partner, or of the shop behind our page."""
+        return self.kind == self.Kind.PARTNER or bool(self.checkout_url)
+
+    def clean(self) -> None:
+        """Raises ValidationError for a checkout where the same order could be paid in two places, or in none."""
+        super().clean()
+        if not self.checkout_url:
+            return
+        if self.kind != self.Kind.OWN_PAGE:
+            raise ValidationError(
+                {"checkout_url": _("A partner's buyers pay at the partner: this is for our own page.")}
+            )
+        if self.payment_accounts.strip() != "partner":
+            raise ValidationError(
+                {
+                    "checkout_url": _(
+                        'The shop charges its buyers: the payment account of this channel must be "partner".'
+                    )
+                }
+            )
 
     @property
     def is_frozen(self) -> bool:

@@ -66,8 +66,12 @@ class Event(models.Model):
             ),
             models.CheckConstraint(condition=Q(reservation=None) | Q(unit=None), name="event_of_one_object"),
         ]
-        # A partner reads the events of its channel, and those without a channel, in the order of their ids.
-        indexes = [models.Index(fields=["channel", "id"], name="events_of_a_channel")]
+        indexes = [
+            # A partner reads the events of its channel, and those without a channel, in the order of their ids.
+            models.Index(fields=["channel", "id"], name="events_of_a_channel"),
+            # A partner asks which of its reservations have changed since a time.
+            models.Index(fields=["channel", "at"], condition=Q(reservation__isnull=False), name="changes_of_a_channel"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk} {self.type}"

@@ -19,6 +19,7 @@ from flashsale.rules.states import (
     OPEN_ATTEMPTS,
     UNPAID_REFUNDS,
     AttemptState,
+    MoneyDoubt,
     PaymentState,
     RefundReason,
     RefundState,
@@ -53,6 +54,9 @@ class PaymentAttempt(models.Model):
     `amount` is what we ask, in whole units of the currency; `paid` is what came, in `paid_currency` ("" for the same).
     `next_look_at` is when to ask the provider again. `instructions` are what the buyer needs to pay (see
     providers/payments/base.py); they are deleted when the attempt ends.
+
+    `parts` are the provider's ids of the payments that `paid` is the sum of, where it has such ids. `doubt` is what
+    people have to settle with the provider, since `doubt_at`; "" if there is nothing.
     """
 
     reservation = models.ForeignKey(Reservation, models.PROTECT, related_name="attempts")
@@ -74,6 +78,11 @@ class PaymentAttempt(models.Model):
     next_look_at = models.DateTimeField(_("next look"), null=True)
     made_at = models.DateTimeField(_("started"))
     settled_at = models.DateTimeField(_("settled"), null=True)
+    parts = models.JSONField(_("provider's ids of its payments"), null=True)
+    doubt = models.CharField(
+        _("what people settle"), max_length=16, default="", db_default="", blank=True, choices=choices(MoneyDoubt)
+    )
+    doubt_at = models.DateTimeField(_("people settle it since"), null=True)
 
     class Meta:
         verbose_name = _("payment attempt")
@@ -106,6 +115,10 @@ class PaymentAttempt(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(state=AttemptState.PAID) | Q(paid__gte=F("amount")), name="paid_in_full"
+            ),
+            models.CheckConstraint(
+                condition=Q(doubt="", doubt_at=None) | ~Q(doubt="") & Q(doubt_at__isnull=False),
+                name="doubt_with_its_date",
             ),
         ]
         indexes = [
@@ -160,7 +173,8 @@ class Refund(models.Model):
     for one that waits for people it is when a person must have seen to it. `refund_by` is until when the provider sends
     the money back, None: without a limit. `waits` is true while an appeal may restore the order: then nothing is sent.
     By hand, one person transfers the money (`transferred_by`, `transferred_at`), and another one confirms that
-    (`confirmed_by`).
+    (`confirmed_by`). `astray_at` is when the provider said that it has sent this money although another refund or a
+    transfer replaces it: then people settle it (see `PaymentAttempt.doubt`).
     """
 
     attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, related_name="refunds", verbose_name=_("attempt"))
@@ -184,6 +198,9 @@ class Refund(models.Model):
     confirmed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed by")
     )
+    # "" for refunds that were made before version 0030: the currency that came.
+    sent_currency = models.CharField(_("currency"), max_length=3, default="", db_default="", blank=True)
+    astray_at = models.DateTimeField(_("sent although replaced"), null=True)
 
     class Meta:
         verbose_name = _("refund")
@@ -226,8 +243,8 @@ class Refund(models.Model):
 
     @property
     def currency(self) -> str:
-        """The currency of the amount: the one that came."""
-        return self.attempt.paid_currency or self.attempt.currency
+        """The currency of the amount: the one that came when the refund was made."""
+        return self.sent_currency or self.attempt.paid_currency or self.attempt.currency
 
 
 class Inbox(models.Model):

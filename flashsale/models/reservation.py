@@ -12,6 +12,7 @@ from flashsale.models.campaign import Channel
 from flashsale.models.sale import Sale
 from flashsale.models.state_choices import choices
 from flashsale.models.unit import Unit
+from flashsale.rules.attached import REFERENCE_CHARS_MAX
 from flashsale.rules.states import BOUGHT, AttemptState, ReservationState
 
 if TYPE_CHECKING:
@@ -24,12 +25,15 @@ class Reservation(models.Model):
     """Units held for an identity until a deadline (ms, on the line's clock), then confirmed or given back.
 
     `asked` is the idempotency key of the request together with its owner; `fingerprint` is the hash of its body.
+    `partner_reference` and `metadata` are what the partner attached to it (rules/attached.py).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # No index of their own: the indexes below begin with them.
     sale = models.ForeignKey(Sale, models.PROTECT, related_name="reservations", verbose_name=_("sale"), db_index=False)
-    allocation = models.ForeignKey(Allocation, models.PROTECT, related_name="reservations", verbose_name=_("line"))
+    allocation = models.ForeignKey(
+        Allocation, models.PROTECT, related_name="reservations", verbose_name=_("line"), db_index=False
+    )
     channel = models.ForeignKey(
         Channel, models.PROTECT, related_name="reservations", verbose_name=_("channel"), db_index=False
     )
@@ -49,6 +53,11 @@ class Reservation(models.Model):
     ended_at = models.DateTimeField(_("ended"), null=True)
     # How many of its events the retention has deleted, so that the next one has a new sequence.
     events_deleted = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    # Not unique: a partner may use the number of one order for a hold that expired and for the next one.
+    partner_reference = models.CharField(  # noqa: DJ001 - the release before writes null
+        _("reference of the partner"), max_length=REFERENCE_CHARS_MAX, null=True, editable=False
+    )
+    metadata = models.JSONField(_("metadata of the partner"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("reservation")
@@ -73,6 +82,12 @@ class Reservation(models.Model):
             models.Index(fields=["sale", "state"], name="reservations_by_state"),
             # A partner reads its reservations in pages, the newest first.
             models.Index(fields=["channel", "-made_at"], name="reservations_by_channel"),
+            models.Index(
+                fields=["channel", "partner_reference"],
+                condition=Q(partner_reference__isnull=False),
+                name="reservations_by_reference",
+            ),
+            models.Index(fields=["allocation", "index"], name="reservations_by_place"),
             # Mending asks every 10 s what has ended lately.
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="reservations_ended"),
             models.Index(fields=["sale", "confirmed_at"], condition=Q(state="confirmed"), name="orders_by_time"),

@@ -101,7 +101,7 @@ def _date(text: str) -> datetime | None:
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """The authorities that the machine trusts. Reading them takes some milliseconds."""
     return ssl.create_default_context()
 
@@ -115,7 +115,7 @@ def _client() -> httpx2.AsyncClient:
     client = _clients.get(loop)
     if client is None:
         client = _clients[loop] = httpx2.AsyncClient(
-            verify=_certificates(),
+            verify=certificates(),
             trust_env=False,  # no proxy and no password of the environment comes between us and a provider
             follow_redirects=False,
             timeout=httpx2.Timeout(READ_S, connect=CONNECT_S),

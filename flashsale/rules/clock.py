@@ -5,6 +5,7 @@ while a lease lasts; flashsale/life/clock_lease.py renews the lease. The gate (R
 flashsale/gate/lua/prelude.lua; tests/rules/estimate-vectors.json holds both to one formula.
 """
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 CLOCK_LEASE_MS = 5000
@@ -41,3 +42,8 @@ def line_clock(*, wall: int, opens: int, lease: ClockLease, stopped: int) -> int
     if not lease.until:
         return min(wall, opens) - stopped
     return max(lease.since, min(wall, lease.until)) - stopped
+
+
+def time_of_day(wall_ms: int) -> str:
+    """Wall time in RFC 3339, from ms since 1970."""
+    return datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,6 +4,7 @@ The order is the precedence: when several words are true at once, the answer is 
 """
 
 from enum import StrEnum
+from uuid import UUID
 
 
 class Outcome(StrEnum):
@@ -13,12 +14,20 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
     UNKNOWN_FIELD = "unknown_field"
     UNAUTHENTICATED = "unauthenticated"
+    KEY_EXPIRED = "key_expired"
     FORBIDDEN = "forbidden"
+    WRONG_NETWORK = "wrong_network"
+    OUT_OF_SCOPE = "out_of_scope"
     NOT_FOUND = "not_found"
     TOO_MANY_REQUESTS = "too_many_requests"
+    SIGNATURE_REQUIRED = "signature_required"
+    BAD_SIGNATURE = "bad_signature"
+    CLOCK_SKEW = "clock_skew"
+    NONCE_REUSED = "nonce_reused"
     KEY_MISSING = "key_missing"
     BAD_TOKEN = "bad_token"  # noqa: S105 - a word, not a secret
     FOREIGN_TOKEN = "foreign_token"  # noqa: S105 - a word, not a secret
+    BAD_PASS = "bad_pass"  # noqa: S105 - a word, not a secret
     BAD_IDENTITY = "bad_identity"
     UNSOLVED = "unsolved"
     UNPROVEN = "unproven"
@@ -31,6 +40,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     # The idempotency key was used before with another body.
     KEY_REUSED = "key_reused"
+    TOO_MANY_KEYS = "too_many_keys"
     # The sale's window.
     CALLED_OFF = "called_off"
     CLOSED = "closed"
@@ -58,11 +68,15 @@ class Outcome(StrEnum):
     # A reservation.
     EXPIRED = "expired"
     NOT_HELD = "not_held"
+    PASS_OVER = "pass_over"  # noqa: S105 - a word, not a secret
+    PASS_SPENT = "pass_spent"  # noqa: S105 - a word, not a secret
     NOT_CANCELLABLE = "not_cancellable"
     APPEAL_OVER = "appeal_over"
     WRONG_PRICE = "wrong_price"
     WRONG_IDENTITY = "wrong_identity"
     PAYMENT_DECLINED = "payment_declined"
+    # The shop has removed the account of the payment under way, so no provider can be asked about it.
+    PAYMENT_STUCK = "payment_stuck"
     # The request was accepted.
     ENTERED = "entered"
     LOOKED = "looked"
@@ -83,8 +97,10 @@ class Refused(Exception):
     """The product refuses a request.
 
     `detail` helps a developer; it never holds personal data. `retry_after_s` is None when the same request would be
-    refused again.
+    refused again. `reservation` is the id of the caller's own reservation with which a place was used.
     """
+
+    reservation: UUID | None = None
 
     def __init__(self, outcome: Outcome, detail: str = "", retry_after_s: int | None = None) -> None:
         super().__init__(outcome, detail)

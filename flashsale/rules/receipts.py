@@ -11,6 +11,11 @@ thumbprint. To check a receipt, anyone needs only this file and the Python packa
 
 RECEIPT is the file that the shopper downloaded, KEYS the answer of /v1/keys. Exit status 0: the receipt was signed by
 one of these keys. 1: it was not. 2: a file is unusable.
+
+The same key signs the files of a settlement. Signed are the bytes of "flashsale/settlement/v1", a line feed, and the
+JSON {"version": 1, "sale", "channel", "date", "lines", "csv", "json"}. The last two are the SHA-256 of the file (hex):
+
+    python flashsale/rules/receipts.py verify-file FILE SIGNATURE KEYS
 """
 
 import argparse
@@ -26,6 +31,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 TAG = b"flashsale/receipt/v1\n"
+SETTLEMENT_TAG = b"flashsale/settlement/v1\n"
+TAGS = {"receipt": TAG, "settlement": SETTLEMENT_TAG}
 MARK_TAG = b"flashsale/holder/v1"
 VERSION = 1
 MARK_BYTES = 8
@@ -54,11 +61,11 @@ def holder_mark(axis: str, digest: bytes) -> str:
     return sha256(b"\0".join((MARK_TAG, axis.encode(), digest))).digest()[:MARK_BYTES].hex()
 
 
-def signed_bytes(receipt: Mapping[str, Any]) -> bytes:
+def signed_bytes(receipt: Mapping[str, Any], tag: bytes = TAG) -> bytes:
     """The bytes that are signed. Raises Unusable when the receipt has more than strings, whole numbers and objects."""
     _refuse_other_types(receipt)
     try:
-        return TAG + json.dumps(receipt, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return tag + json.dumps(receipt, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise Unusable("the receipt is not text") from error
 
@@ -84,60 +91,85 @@ class Signer:
 
     def sign(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
         """The receipt with key id and signature. The same receipt always has the same signature."""
-        signature = self._key.sign(signed_bytes(receipt))
-        return {"receipt": dict(receipt), "key": self.key_id, "signature": _text(signature)}
+        signature = self.signature(signed_bytes(receipt))
+        return {"receipt": dict(receipt), "key": self.key_id, "signature": to_base64url(signature)}
+
+    def signature(self, message: bytes) -> bytes:
+        """The signature of these bytes, which must say what they are for."""
+        return self._key.sign(message)
+
+    def sign_settlement(self, statement: Mapping[str, Any]) -> dict[str, Any]:
+        """The statement of a settlement's file, with key id and signature."""
+        signature = self.signature(signed_bytes(statement, SETTLEMENT_TAG))
+        return {"settlement": dict(statement), "key": self.key_id, "signature": to_base64url(signature)}
 
 
 def key_id(public: bytes) -> str:
     """The RFC 7638 thumbprint of a public key."""
-    members = {"crv": "Ed25519", "kty": "OKP", "x": _text(public)}
-    return _text(sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
+    members = {"crv": "Ed25519", "kty": "OKP", "x": to_base64url(public)}
+    return to_base64url(sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
 
 
 def key_set(publics: Iterable[bytes]) -> dict[str, Any]:
     """Public keys as a JSON Web Key Set (RFC 7517, RFC 8037)."""
     return {
         "keys": [
-            {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": key_id(public), "x": _text(public)}
+            {
+                "kty": "OKP",
+                "crv": "Ed25519",
+                "alg": "EdDSA",
+                "use": "sig",
+                "kid": key_id(public),
+                "x": to_base64url(public),
+            }
             for public in publics
         ]
     }
 
 
-def verify(signed: object, keys: object) -> bool:
-    """Whether a signed receipt was signed by one of the keys of a key set. Raises Unusable."""
-    if not isinstance(signed, dict) or not isinstance(signed.get("receipt"), dict):
-        raise Unusable("no receipt")
+def verify(signed: object, keys: object, kind: str = "receipt") -> bool:
+    """Whether a signed receipt was signed by one of the keys of a key set. Raises Unusable. `kind` is one of TAGS."""
+    if not isinstance(signed, dict) or not isinstance(signed.get(kind), dict):
+        raise Unusable(f"no {kind}")
     key = signed.get("key")
     if not isinstance(key, str):
         raise Unusable("a key or a signature is missing")
-    public = _publics(keys).get(key)
+    public = publics(keys).get(key)
     if public is None:
         return False
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(
-            _bytes(signed.get("signature")), signed_bytes(signed["receipt"])
+            from_base64url(signed.get("signature")), signed_bytes(signed[kind], TAGS[kind])
         )
     except InvalidSignature:
         return False
     return True
 
 
-def _publics(keys: object) -> dict[str, bytes]:
+def verify_file(content: bytes, signed: object, keys: object) -> bool:
+    """Whether one of the keys signed a settlement's file, as CSV or as JSON, with these bytes. Raises Unusable."""
+    true = verify(signed, keys, "settlement")
+    statement = signed["settlement"] if isinstance(signed, dict) else {}
+    return true and sha256(content).hexdigest() in (statement.get("csv"), statement.get("json"))
+
+
+def publics(keys: object) -> dict[str, bytes]:
     """The Ed25519 keys of a key set by their ids. The ids are computed here, not taken from the file."""
     listed = keys.get("keys") if isinstance(keys, dict) else None
     if not isinstance(listed, list):
         raise Unusable("no list of keys")
     ours = [key for key in listed if isinstance(key, dict) and (key.get("kty"), key.get("crv")) == ("OKP", "Ed25519")]
-    found = [_bytes(key.get("x")) for key in ours]
+    found = [from_base64url(key.get("x")) for key in ours]
     return {key_id(public): public for public in found if len(public) == KEY_BYTES}
 
 
-def _text(raw: bytes) -> str:
+def to_base64url(raw: bytes) -> str:
+    """Base64url without padding."""
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _bytes(text: object) -> bytes:
+def from_base64url(text: object) -> bytes:
+    """The bytes of base64url without padding. Raises Unusable for any other spelling."""
     if not isinstance(text, str):
         raise Unusable("a key or a signature is missing")
     try:
@@ -145,7 +177,7 @@ def _bytes(text: object) -> bytes:
     except ValueError as error:
         raise Unusable("a key or a signature is not base64url") from error
     # The decoder ignores foreign characters and unused bits. Each signature must have only one spelling.
-    if _text(raw) != text:
+    if to_base64url(raw) != text:
         raise Unusable("a key or a signature is not base64url")
     return raw
 
@@ -167,19 +199,34 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the verifier and return its exit status: 0 signed by one of the keys, 1 not, 2 unusable."""
-    parser = argparse.ArgumentParser(description="Check a receipt.", allow_abbrev=False)
-    check = parser.add_subparsers(required=True).add_parser("verify", help="check a receipt", allow_abbrev=False)
+    parser = argparse.ArgumentParser(description="Check a receipt or a settlement.", allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, dest="command")
+    check = commands.add_parser("verify", help="check a receipt", allow_abbrev=False)
     check.add_argument("receipt", help="the receipt, as JSON")
-    check.add_argument("keys", help="the public keys, as JSON")
+    file = commands.add_parser("verify-file", help="check the file of a settlement", allow_abbrev=False)
+    file.add_argument("file", help="the file, as CSV or as JSON")
+    file.add_argument("signature", help="its signature, as JSON")
+    for command in (check, file):
+        command.add_argument("keys", help="the public keys, as JSON")
     arguments = parser.parse_args(argv)
     try:
-        signed, keys = _read(arguments.receipt), _read(arguments.keys)
-        true = verify(signed, keys)
+        true = _check(arguments)
     except Unusable as error:
         print(f"unusable: {error}", file=sys.stderr)
         return 2
-    print(f"{'ok   ' if true else 'FALSE'}  the receipt was signed by one of these keys")
+    what = "receipt" if arguments.command == "verify" else "file"
+    print(f"{'ok   ' if true else 'FALSE'}  the {what} was signed by one of these keys")
     return 0 if true else 1
+
+
+def _check(arguments: argparse.Namespace) -> bool:
+    if arguments.command == "verify":
+        return verify(_read(arguments.receipt), _read(arguments.keys))
+    try:
+        content = Path(arguments.file).read_bytes()
+    except OSError as error:
+        raise Unusable(f"cannot read {arguments.file}: {error}") from error
+    return verify_file(content, _read(arguments.signature), _read(arguments.keys))
 
 
 if __name__ == "__main__":

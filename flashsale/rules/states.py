@@ -1,4 +1,4 @@
-"""The states of sales, places, units, reservations, payments, cases, appeals and notices.
+"""The states of sales, places, units, reservations, payments, cases, appeals, notices and deliveries.
 
 The same words stand in PostgreSQL, in Redis and in the API.
 """
@@ -150,6 +150,20 @@ class RefundReason(StrEnum):
     MISMATCH = "mismatch"
 
 
+class MoneyDoubt(StrEnum):
+    """What a provider says about money and our rows cannot follow, so that people settle it with the provider.
+
+    `reversed`: it took the money of a payment back although a refund of it was on the way or done. `refund`: it sent
+    money back that was not due any more, or twice. `currency`: it names another currency than before. `second`: it has
+    a second payment under the same reference.
+    """
+
+    REVERSED = "reversed"
+    REFUND = "refund"
+    CURRENCY = "currency"
+    SECOND = "second"
+
+
 class PaymentState(StrEnum):
     """A payment as partners, buyers and staff read it: one word for an attempt and its refund together.
 
@@ -216,6 +230,35 @@ class NoticeState(StrEnum):
     FAILED = "failed"
     TOLD = "told"
     DROPPED = "dropped"
+
+
+class DeliveryState(StrEnum):
+    """An event on its way to a webhook: due → delivered | given_up. A partner or a person makes it due again."""
+
+    DUE = "due"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+class DeliveryFailure(StrEnum):
+    """Why the last try to deliver an event failed."""
+
+    STATUS = "status"  # the receiver answered, but not 2xx
+    TIMEOUT = "timeout"
+    NO_ADDRESS = "no_address"
+    FORBIDDEN_ADDRESS = "forbidden_address"
+    NO_CONNECTION = "no_connection"
+    BROKEN = "broken"
+    EVENT_DELETED = "event_deleted"
+
+
+class WebhookOff(StrEnum):
+    """Why a webhook gets nothing: it answered 410, it took nothing for a day, or people switched it off."""
+
+    GONE = "gone"
+    FAILING = "failing"
+    BY_PARTNER = "by_partner"
+    BY_STAFF = "by_staff"
 
 
 class SendingFailure(StrEnum):

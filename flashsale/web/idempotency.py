@@ -90,7 +90,12 @@ def _store(call: ApiCall, answer: str) -> int:
 
 
 def store_refusal(call: ApiCall, refused: Refused) -> bool:
-    """Stores a refusal if a charge was tried. False when another request with this key has stored an answer before."""
+    """Stores a refusal if a charge was tried. False when another request with this key has stored an answer before.
+
+    PAYMENT_STUCK is not stored, because it ends when the shop has added the account again.
+    """
+    if refused.outcome is Outcome.PAYMENT_STUCK:
+        return True
     tried = ApiCall.objects.filter(pk=call.pk, answer=None).exclude(attempt="")
     if tried.update(answer=json.dumps(refused.detail), refused=refused.outcome):
         return True

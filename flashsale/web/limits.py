@@ -5,7 +5,7 @@ very many people behind one address.
 """
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.core.cache import caches
@@ -14,6 +14,7 @@ from django_ratelimit.core import get_usage
 from rest_framework.request import Request
 
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.quotas import DEFAULTS, QuotaClass
 from flashsale.web.client_ip import address_of, client_network
 
 MINUTE, HOUR = 60, 3600
@@ -75,10 +76,21 @@ CODES_CEILING = Limit("codes ceiling", 300, HOUR)
 CODES_BROWSER = Limit("codes browser", 6, 10 * MINUTE)
 CODES_ADDRESS = Limit("codes address", 3000, HOUR)  # a mobile carrier can have a whole town behind one address
 CODE_GUESSES = Limit("code guesses", 5, HOUR)  # for each challenge; its 10 minutes mostly fall within one hour
+PASSES = Limit("passes", 20, MINUTE)  # for each reservation
 LETTERS = Limit("letters", 30, MINUTE)
-API_PARTNER = Limit("api partner", 6000, MINUTE)  # reads
-API_PARTNER_WRITES = Limit("api partner writes", 60_000, MINUTE)  # a thousand orders a second
+# Quotas of a partner's channel, unless it has its own.
+API_PARTNER = Limit("api partner", DEFAULTS[QuotaClass.READ], MINUTE)
+API_PARTNER_WRITES = Limit("api partner writes", DEFAULTS[QuotaClass.WRITE], MINUTE)
+API_PARTNER_PAYS = Limit("pay", DEFAULTS[QuotaClass.PAY], MINUTE)
+# Low, because a stolen key could ask about many phone numbers, and no question costs it a place in a line.
+ELIGIBILITY = Limit("eligibility", 600, MINUTE)
 API_ADDRESS = Limit("api address", 1200, MINUTE)  # callers without a key read public data only
+
+
+def of_partner(quota_class: QuotaClass, own: int | None) -> Limit:
+    """The limit of a class of the REST API for a channel, with its own quota if it has one."""
+    by_class = {QuotaClass.READ: API_PARTNER, QuotaClass.WRITE: API_PARTNER_WRITES, QuotaClass.PAY: API_PARTNER_PAYS}
+    return replace(by_class[quota_class], max_calls=own) if own else by_class[quota_class]
 
 
 def codes_a_day() -> Limit:

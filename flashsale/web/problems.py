@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.utils.translation import gettext, gettext_noop, override
@@ -43,11 +44,20 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.UNKNOWN_FIELD: (422, gettext_noop("The request has a field that is not known here.")),
     Outcome.UNAUTHENTICATED: (401, gettext_noop("A valid partner key is required.")),
     Outcome.FORBIDDEN: (403, gettext_noop("This is not open to you.")),
+    Outcome.KEY_EXPIRED: (401, gettext_noop("This partner key has ended.")),
+    Outcome.WRONG_NETWORK: (403, gettext_noop("This partner key may not be used from this address.")),
+    Outcome.OUT_OF_SCOPE: (403, gettext_noop("This partner key may not make this call.")),
+    Outcome.SIGNATURE_REQUIRED: (401, gettext_noop("The request must be signed.")),
+    Outcome.BAD_SIGNATURE: (401, gettext_noop("The signature of the request is not valid.")),
+    Outcome.CLOCK_SKEW: (401, gettext_noop("The time of the signature is too far from the server's time.")),
+    Outcome.NONCE_REUSED: (409, gettext_noop("This signed request was sent before. Sign it again.")),
+    Outcome.TOO_MANY_KEYS: (409, gettext_noop("Two keys of this channel are active.")),
     Outcome.NOT_FOUND: (404, gettext_noop("There is nothing here.")),
     Outcome.TOO_MANY_REQUESTS: (429, gettext_noop("Too many requests. Please wait a moment.")),
     Outcome.KEY_MISSING: (400, gettext_noop("The Idempotency-Key header is required.")),
     Outcome.BAD_TOKEN: (400, gettext_noop("The place token is not valid.")),
     Outcome.FOREIGN_TOKEN: (403, gettext_noop("The place token belongs to another line.")),
+    Outcome.BAD_PASS: (400, gettext_noop("This is no pass of this shop.")),
     Outcome.BAD_IDENTITY: (422, gettext_noop("The phone number, e-mail or address is missing or does not look right.")),
     Outcome.UNSOLVED: (
         422,
@@ -82,6 +92,8 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
     Outcome.NO_ROOM: (503, gettext_noop("The sale cannot answer right now. Please try again.")),
     Outcome.EXPIRED: (409, gettext_noop("The time to pay is over.")),
     Outcome.NOT_HELD: (409, gettext_noop("This reservation is not open any more.")),
+    Outcome.PASS_OVER: (409, gettext_noop("The time of the pass is over. Please go back to the line.")),
+    Outcome.PASS_SPENT: (409, gettext_noop("The pass has been used. Please go back to the line.")),
     Outcome.NOT_CANCELLABLE: (409, gettext_noop("This order cannot be cancelled.")),
     Outcome.APPEAL_OVER: (409, gettext_noop("The time to appeal is over.")),
     Outcome.WRONG_PRICE: (422, gettext_noop("The price is not the official one.")),
@@ -90,6 +102,12 @@ TABLE: dict[ProblemCode, tuple[int, str]] = {
         402,
         gettext_noop(
             "The payment was declined. The unit stays reserved until the time to pay is over; try another way."
+        ),
+    ),
+    Outcome.PAYMENT_STUCK: (
+        409,
+        gettext_noop(
+            "The shop cannot ask about your payment at the moment. Do not pay again; what you have paid is not lost."
         ),
     ),
     Fault.NO_COOKIE: (
@@ -136,9 +154,18 @@ def language_of(accept_language: str) -> str:
 
 
 def problem(
-    code: ProblemCode, *, language: str, request_id: str, detail: str = "", retry_after_s: int | None = None
+    code: ProblemCode,
+    *,
+    language: str,
+    request_id: str,
+    detail: str = "",
+    retry_after_s: int | None = None,
+    reservation: UUID | None = None,
 ) -> dict[str, Any]:
-    """The problem document. `detail` is English, for developers, and holds no personal data."""
+    """The problem document. `detail` is English, for developers, and holds no personal data.
+
+    `reservation` is one of the caller's own.
+    """
     document: dict[str, Any] = {
         "type": f"/problems/{code.value}",
         "title": title(code, language),
@@ -149,6 +176,8 @@ def problem(
     }
     if retry_after_s is not None:
         document["retry_after_s"] = retry_after_s
+    if reservation is not None:
+        document["reservation"] = str(reservation)
     return document
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from flashsale.models import Sale
 from simulation import checks, order_letters
 from simulation.behaviour import Result
+from simulation.journal import BEGIN, CONFIRM
 from simulation.observations import Check
 from simulation.people import Kind
 from simulation.story import CHANNEL_SHARES, Story
@@ -59,7 +60,7 @@ def _resellers_limited(story: Story) -> Check:
 
 def _all_kinds_happened(story: Story, ends: Counter[str]) -> Check:
     """Everything that this day should show happened at least once."""
-    late = sum(1 for answer in story.journal.answers_to("confirm") if answer.code in {"expired", "not_held"})
+    late = sum(1 for answer in story.journal.answers_to(CONFIRM, BEGIN) if answer.code in {"expired", "not_held"})
     early = sum(1 for answer in story.journal.answers_to("reserve") if answer.code == "not_called")
     shows = {"bought": ends[Result.BOUGHT], "no-shows": ends[Result.NO_SHOW], "expired holds": late, "pushed in": early}
     # In a small story, some of it may not happen by chance.

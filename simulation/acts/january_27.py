@@ -93,16 +93,23 @@ def _honest_orders(story: Story, sale: Sale) -> list[Reservation]:
 
 
 def _found(story: Story, sale: Sale) -> Check:
-    """All orders of rings larger than a family are found, and no honest order is suspected."""
+    """All orders of rings larger than a family are found, and no honest order is suspected.
+
+    A code or an account number shows us no card. So on our page, an order of a ring that shares only cards looks like
+    any other.
+    """
     participants = story.attendances[sale.code].participants
     bought = [participant for participant in participants if participant.result is Result.BOUGHT]
-    members = Counter(participant.shopper.person.ring for participant in bought if participant.kind is Kind.RING)
-    must_find = {
-        v.reservation for v in bought if v.kind is Kind.RING and members[v.shopper.person.ring] >= RING_SEEN_FROM
-    }
+    ring_orders = [participant for participant in bought if participant.kind is Kind.RING]
+    devices = Counter(one.shopper.person.device for one in ring_orders)
+    traced = [
+        one for one in ring_orders if one.shopper.person.channel in story.keys or devices[one.shopper.person.device] > 1
+    ]
+    members = Counter(one.shopper.person.ring for one in traced)
+    must_find = {one.reservation for one in traced if members[one.shopper.person.ring] >= RING_SEEN_FROM}
     cases = Case.objects.filter(reservation__sale=sale).exclude(rules_hash="")
     suspected = {str(reservation) for reservation in cases.values_list("reservation_id", flat=True)}
-    rings = {participant.reservation for participant in bought if participant.kind is Kind.RING}
+    rings = {participant.reservation for participant in ring_orders}
     return Check(
         11,
         "the review finds the rings and no honest order",

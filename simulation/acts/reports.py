@@ -13,7 +13,7 @@ from flashsale.models import Sale
 from flashsale.models.sale import ms
 from flashsale.rules.outcomes import Outcome
 from simulation import fetch, order_letters
-from simulation.observations import Check, Observations, make_check, reservation_of
+from simulation.observations import Check, Observations, confirmations, make_check, reservation_of
 from simulation.story import Story
 
 # The doors write their counts of refusals to Redis a few times a second.
@@ -61,9 +61,7 @@ def _valid(report: dict[str, Any]) -> Check:
 
 
 def _sold(observed: Observations, report: dict[str, Any]) -> Check:
-    bought = {
-        reservation_of(answer) for answer in observed.journal.answers_to("confirm", sale=report["sale"]) if answer.ok
-    }
+    bought = {reservation_of(answer) for answer in confirmations(observed, report["sale"])}
     counted = sum(channel["bought"] for channel in report["channels"])
     broken = [f"{report['sale']}: {counted} bought, {len(bought)} acknowledged"] if counted != len(bought) else []
     return _check(report, "bought orders are those acknowledged", broken, f"{counted} bought")

@@ -116,8 +116,8 @@ class GatewayControl:
 
     # --- its buyers
 
-    def codes(self, reference: str) -> list[Code]:
-        """All codes that were given out for a reference, the oldest first."""
+    def codes(self, reference: str = "") -> list[Code]:
+        """All codes that were given out, for a reference if one is named, the oldest first."""
         return [Code(**row) for row in self._call("GET", f"/codes?reference={quote(reference)}")["codes"]]
 
     def pay(
@@ -275,16 +275,23 @@ class GatewayControl:
 class Gateway:
     """A simulated gateway as a child process. `url` is its API; `control` its control port. A context manager."""
 
-    def __init__(self, name: Literal["midtrans", "xendit"], *, log: Path, retry_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        name: Literal["midtrans", "xendit"],
+        *,
+        log: Path,
+        retry_scale: float = 1.0,
+        ports: tuple[int, int] | None = None,
+    ) -> None:
+        """`ports` are those of the API and of the controls; without them, two free ones."""
         self.name = name
         self.key, self.token = MADE_UP_KEYS[name]
-        self._port = free_port()
-        control = free_port()
+        self._port, control = ports or (free_port(), free_port())
         self.url = f"http://127.0.0.1:{self._port}"
         self.control = GatewayControl(control)
         self._ready = f"http://127.0.0.1:{control}/clock"
-        ports = ["--port", str(self._port), "--control-port", str(control), "--retry-scale", str(retry_scale)]
-        command = [sys.executable, "-m", f"simulation.gateways.{name}", *ports]
+        options = ["--port", str(self._port), "--control-port", str(control), "--retry-scale", str(retry_scale)]
+        command = [sys.executable, "-m", f"simulation.gateways.{name}", *options]
         self._process = Process(name=name, command=command, log=log, cwd=ROOT)
 
     @property

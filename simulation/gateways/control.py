@@ -72,9 +72,11 @@ class Control:
         await self._gateway.agenda.move(to, self._gateway.post.delivered)
 
     async def _codes(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        gateway, reference = self._gateway, asked["reference"]
+        payments = gateway.by_reference.get(reference, []) if reference else gateway.payments.values()
         rows = [
             {"kind": code.kind, "value": code.value, "payment": payment.id, "state": payment.state}
-            for payment in self._gateway.by_reference.get(asked["reference"], [])
+            for payment in payments
             for code in payment.codes
         ]
         return {"codes": rows}

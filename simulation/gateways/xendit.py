@@ -163,7 +163,8 @@ class Xendit(Gateway):
         codes = {
             "qr": lambda: qr_string(merchant="Shop", reference=asked.reference, amount=asked.amount),
             "va": lambda: digits(channel.prefix, 16),
-            "redirect": lambda: f"{call.address}/pay/{name}",
+            # Real ones are https, too. Nothing of the simulator answers there: a buyer pays by the control port.
+            "redirect": lambda: f"https://checkout.xendit.example/pay/{name}",
             "push": lambda: f"push:{name}",
         }
         payment = Payment(

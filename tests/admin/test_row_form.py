@@ -187,10 +187,33 @@ def test_the_trail_has_old_and_new_values_of_a_campaign_its_axes_and_channels(al
         "added": {
             f"channel:{new.pk}": {
                 "campaign": campaign.pk, "code": "new", "name": "New", "kind": "partner", "entry_url": "",
-                "entries_max": 0, "payment_accounts": "", "order_letters": False,
+                "entries_max": 0, "payment_accounts": "", "order_letters": False, "checkout_url": "",
+                "frame_origins": "",
             }
         },
     }  # fmt: skip
+
+
+def test_a_wrong_address_of_a_shop_is_corrected_in_a_running_sale(alice: Client) -> None:
+    own = {"code": "mi.com", "name": "mi.com", "kind": "own page", "payment_accounts": "partner"}
+    sale = lobby_sale(poco_campaign(channels=[own]), channels=("mi.com",))
+    url, channel = _url(sale.campaign), Channel.objects.get()
+    wrong = {
+        "channels-0-checkout_url": "http://shop.example/checkout",
+        "channels-0-frame_origins": "https://*.shop.example; script-src *",
+    }
+    page, records = submit(alice, url, **wrong), Record.objects.count()
+    (errors,) = (
+        formset.errors for formset in page.context["inline_admin_formsets"][1:2] for formset in [formset.formset]
+    )
+    assert sorted(errors[0]) == ["checkout_url", "frame_origins"]
+    channel.refresh_from_db()
+    assert (channel.checkout_url, channel.frame_origins, Record.objects.count()) == ("", "", records)
+    right = {"checkout_url": "https://shop.example/checkout", "frame_origins": "https://shop.example"}
+    submit(alice, url, **{f"channels-0-{name}": value for name, value in right.items()})
+    changed = {name: ["", value] for name, value in right.items()}
+    assert _facts() == {"changed": {f"channel:{channel.pk}": changed}}
+    assert b"Make a key" in alice.get(_url(channel)).content
 
 
 def test_the_trail_has_the_values_of_added_and_deleted_rows(alice: Client) -> None:

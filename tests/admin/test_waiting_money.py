@@ -9,10 +9,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from flashsale.admin.csv_file import csv_response
 from flashsale.life import bank_account, cancel, inbox
+from flashsale.life.download import download
 from flashsale.models import BankAccount, Record, Refund
 from flashsale.rules.bank_accounts import Account
+from flashsale.rules.csv_lines import for_spreadsheets
 from tests.admin.forms import form_values, messages_on, submit
 from tests.admin.orders import buy
 from tests.factories import lobby_sale
@@ -146,9 +147,9 @@ def test_staff_who_note_a_transfer_learn_that_the_account_has_changed(bob: Clien
 
 def test_the_file_is_streamed_by_an_asgi_server_as_well() -> None:
     request = ASGIRequest({"type": "http", "method": "POST", "path": "/", "headers": []}, BytesIO())
-    answer = csv_response(request, "x.csv", [["a", "=b"]])
+    answer = download(request, "x.csv", for_spreadsheets([["a", "=b", -5]]))
 
     async def lines() -> list[bytes]:
         return [line async for line in answer]
 
-    assert in_a_loop(lines()) == ["\ufeff".encode(), b"a,'=b\r\n"]
+    assert in_a_loop(lines()) == ["\ufeffa,'=b,-5\r\n".encode()]

@@ -22,7 +22,7 @@ def site(transactional_db: None, gate: object, tmp_path: Path) -> Iterator[Site]
 
 
 @pytest.fixture(scope="module")
-def shop(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def shop(shared_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server for all tests of a file. Each test has its own campaign, because a database in use cannot be emptied."""
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as eraser:
         eraser.flushall()

@@ -38,12 +38,12 @@ def weight(body: bytes) -> int:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Site]:
-    """A server process with all doors, on the PostgreSQL and the Redis of this test run."""
+def serving(folder: Path, **settings: str) -> Iterator[Site]:
+    """A server process with all doors, on the PostgreSQL and the Redis of this run; `settings` are further ones."""
     port = free_port()
     env = {
         "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": str(folder), "DATABASE_URL": servers.books_url(),
-        "EMAIL_URL": f"filemail:///{folder / 'outbox'}",
+        "EMAIL_URL": f"filemail:///{folder / 'outbox'}", **settings,
     }  # fmt: skip
     command = [
         sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--workers",

@@ -106,7 +106,7 @@ def test_production_is_what_other_machines_can_reach(
     assert len(found) == signs, found
 
 
-def test_mails_that_are_not_sent_are_refused_in_production() -> None:
+def test_mails_that_are_not_sent_and_webhooks_to_this_machine_are_refused_in_production() -> None:
     common: Any = {"demo": False, "debug": False, "payment_provider": "shop.Provider"}
     smtp, file = "django.core.mail.backends.smtp.EmailBackend", "django.core.mail.backends.filebased.EmailBackend"
     signs = ["FLASHSALE_HOSTS names sale.example.com"]
@@ -114,3 +114,6 @@ def test_mails_that_are_not_sent_are_refused_in_production() -> None:
     assert list(refusals(**common, mail_backend=file, signs=[])) == []
     (mails,) = refusals(**common, mail_backend=file, signs=signs)
     assert mails.startswith("EMAIL_URL sends no mails")
+    (local,) = refusals(**common, mail_backend=smtp, signs=signs, webhook_local=True)
+    assert local.startswith("FLASHSALE_WEBHOOK_LOCAL is on")
+    assert list(refusals(**common, mail_backend=smtp, signs=[], webhook_local=True)) == []

@@ -1,5 +1,6 @@
 """nginx in front of the hot door: more clients that poll a line mean no more work for it. Nothing else is cached."""
 
+import gzip
 import http.client
 import json
 import os
@@ -174,6 +175,16 @@ def test_every_verb_of_a_line_goes_to_the_door(nginx: str, sale: tuple[Sale, str
         assert edge.ask("GET", "/").status == 502
         found = {verb: edge.ask(METHODS[verb][0], edge.path(verb)).status for verb in METHODS}
     assert found == {verb: 200 if verb == "status" else 401 for verb in METHODS}
+
+
+def test_pages_of_other_sites_get_the_kept_status_and_the_kept_script(edge: Edge) -> None:
+    kept = [edge.ask("GET", edge.path(), origin=f"https://{name}.example") for name in "ab"]
+    assert [reply.headers["access-control-allow-origin"] for reply in kept] == ["*", "*"]
+    scripts = [edge.ask("GET", "/snippet.js", accept_encoding=encoding) for encoding in ("gzip", "gzip", "identity")]
+    assert [reply.headers.get("content-encoding") for reply in scripts] == ["gzip", "gzip", None]
+    assert gzip.decompress(scripts[0].body) == scripts[2].body
+    told = [entry["cache"] for entry in edge.log_entries() if entry["path"] == "/snippet.js"]
+    assert told == ["MISS", "HIT", "MISS"]
 
 
 def test_each_line_is_an_entry_of_its_own(edge: Edge) -> None:

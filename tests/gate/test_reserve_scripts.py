@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.gate import bridge, coalesce, scripts
+from flashsale.gate import bridge, coalesce, load, scripts
 from flashsale.gate.held_request import HeldRequest, HeldUnit, ReserveRequest
 from flashsale.gate.sale_card import DIRECT_MAX
 from flashsale.rules.outcomes import Outcome
@@ -14,6 +14,7 @@ from flashsale.rules.states import AllocationMode
 from tests.gate.floor import (
     BIG,
     CARD,
+    ENTERED,
     FIRST,
     HOUR,
     KEYS,
@@ -73,14 +74,52 @@ def test_the_same_key_gets_the_same_answer_and_changes_nothing(gate: redis.Redis
 
 
 def test_units_of_several_offers_are_taken_all_or_none(gate: redis.Redis) -> None:
-    card = changed(limit=5)
-    stand(card)
+    card = changed(limit=5, overbooking=5.0)
+    stand(card, lines=[load.LineLoad(1, ENTERED, 10, SEED, 5)])
     assert reserve(request(4, items=((0, 2), (1, 2)), limit=5), card).units == (
         HeldUnit(1, 1, 0), HeldUnit(2, 1, 0), HeldUnit(4, 1, 1), HeldUnit(5, 1, 1),
     )  # fmt: skip
     before = everything(gate)
     assert reserve(request(5, items=((0, 1), (1, 1)), limit=5), card) is Outcome.OFFER_GONE
     assert everything(gate) == before
+
+
+def test_a_person_gets_more_than_one_unit_only_where_one_is_left_for_each_other_person_who_is_called(
+    gate: redis.Redis,
+) -> None:
+    card = changed(limit=3)
+    # Numbers 1 to 4 are called for five units.
+    stand(card, lines=[load.LineLoad(1, ENTERED, 10, SEED, 4)])
+    before = everything(gate)
+    assert reserve(request(1, items=((0, 3),), limit=3), card) is Outcome.OFFER_GONE
+    assert everything(gate) == before
+    assert len(reserve(request(1, items=((0, 2),), limit=3), card).units) == 2
+    assert reserve(request(2, items=((0, 1), (1, 1)), limit=3), card) is Outcome.OFFER_GONE
+    for number, offer in ((2, 0), (3, 1)):
+        assert len(reserve(request(number, items=((offer, 1),), limit=3), card).units) == 1
+    # The last unit is promised to no other person, so only the stock counts.
+    assert reserve(request(4, items=((1, 2),), limit=3), card) is Outcome.OFFER_GONE
+    assert len(reserve(request(4, items=((1, 1),), limit=3), card).units) == 1
+
+
+def test_people_in_one_batch_leave_one_unit_for_each_of_those_after_them() -> None:
+    card = changed(limit=3)
+    stand(card, stock={SMALL: 5}, lines=[load.LineLoad(1, ENTERED, 10, SEED, 3)])
+    wishes = [request(n, items=((0, 3),), limit=3) for n in (1, 2, 3)]
+    replies = bridge.run(scripts._reserve_batch(card, FIRST, SEED, wishes))
+    assert [reply[0] for reply in replies] == [b"reserved", b"offer_gone", b"offer_gone"]
+
+
+@pytest.mark.parametrize(("quantities", "expected"), [((), 3.0), ((1,), 2.0), ((1, 1, 1), 1.5), ((3, 3), 3.0)])
+def test_people_are_expected_to_take_as_much_as_those_before_them_and_one_who_takes_the_most(
+    quantities: tuple[int, ...], expected: float
+) -> None:
+    card = changed(limit=3)
+    stand(card, stock={SMALL: 50})
+    for number, quantity in enumerate(quantities, 1):
+        reserve(request(number, items=((0, quantity),), limit=3), card)
+    figures: Any = bridge.run(scripts.survey(card, FIRST))
+    assert figures.expected == expected
 
 
 def test_a_batch_is_decided_in_its_order_until_nothing_is_left() -> None:

@@ -7,7 +7,8 @@ import pytest
 from tests.house.old_browsers import too_new
 
 STATIC = Path(__file__).parents[2] / "flashsale/static/flashsale"
-SCRIPTS = sorted(STATIC.glob("*.js"))
+TEMPLATE = STATIC.parents[1] / "templates/flashsale/snippet.js"
+SCRIPTS = sorted([*STATIC.glob("*.js"), TEMPLATE])
 NEW = [
     "a ||= b", "a &&= b", "a ??= b", "a ?? b", "a?.b", "a?.[0]", "a?.()", "try { a } catch { b }", "({ ...a })",
     "const { a, ...b } = c", "f({ a, ...b })", "1n", "0xffn", "1_000", "class A { #a = 1 }", "class A { a = 1 }",
@@ -34,7 +35,7 @@ def test_a_script_of_a_page_is_no_newer_than_es2017(script: Path) -> None:
 
 
 def test_all_scripts_are_found() -> None:
-    assert {"letter.js", "line.js", "work.js"} <= {script.name for script in SCRIPTS}
+    assert {"letter.js", "line.js", "snippet.js", "work.js"} <= {script.name for script in SCRIPTS}
 
 
 @pytest.mark.parametrize("script", NEW)

@@ -83,7 +83,7 @@ class TestAChannelReads:
             ("١-1", Outcome.MALFORMED),
             ("1-1600000000000", Outcome.NOT_FOUND),
             (f"{10**17}-9999999999999", Outcome.NOT_FOUND),
-            (f"{10**17}-{NOW_MS}", Outcome.NOT_FOUND),
+            pytest.param(f"{10**17}-{NOW_MS}", Outcome.NOT_FOUND, id="an id beyond the newest"),
             ("1-9999999999999", Outcome.NOT_FOUND),
             ("999999999999999999-999999999999999", Outcome.NOT_FOUND),
         ],

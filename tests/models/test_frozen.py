@@ -24,10 +24,10 @@ NOW = timezone.now()
 NOT_ALONE = {("sale", "published_at"), ("allocation", "successor"), ("allocation", "rolls_over_at")}
 ALL = [(name, field) for name in FROZEN for field in (*FROZEN[name], *BY_DECISION.get(name, ()))]
 # Fields that hold when a row was made or what Redis knows, and no form shows them; and how letters look, and who gets
-# them. No promise rests on any of them.
+# them; and how partners call us. No promise rests on any of them.
 BOOKKEEPING = {
     "campaign": {"salt", "erased_at", "letter_name", "letter_address", "letter_colour"},
-    "channel": {"order_letters"},
+    "channel": {"order_letters", "signatures_required", "quotas", "checkout_url", "frame_origins"},
     "sale": {
         "state",
         "epoch",

@@ -45,7 +45,9 @@ NEW_COLUMNS = {
 }  # fmt: skip
 # What is kept in other words: see test_payments_become_attempts_and_refunds_and_back.
 CHANGED = {"Payment": {"state", "refund_reference"}}
-NEW_TABLES = ("bankaccount", "event", "inbox", "refund")
+NEW_TABLES = (
+    "bankaccount", "delivery", "event", "inbox", "refund", "settlement", "settlementday", "settlementline", "webhook",
+)  # fmt: skip
 VERBS = ("add", "change", "delete", "view")
 NOW = timezone.now()
 # What a row of the first version needs because of constraints, besides a value of each field's type.

@@ -21,6 +21,7 @@ from flashsale.life.sale_card import card_of as card_in_books
 from flashsale.models import Allocation, Reservation
 from flashsale.models import Sale as Row
 from flashsale.rules import lottery
+from flashsale.rules.outcomes import Outcome
 from tests.factories import AXES, CHANNELS, OFFERS, Shopper, card_of, lobby_sale, poco_campaign, rewrite, tend
 from tests.oracle.model import CLAIM_S, HOLD_S, LIMIT, SKUS, Hold, Line, Oracle, Place, Sale
 
@@ -120,6 +121,12 @@ class Footing:
         for line in sale.lines.values():
             called = bridge.run(inspect.counters(card_of(row), card_of(row).lines[line.line_id - 1]))["called"]
             self.oracle.called(sale, line, called)
+
+    def claims(self, sale: Sale, place: Place) -> int:
+        """How many people of the place's line are called and have not reserved yet."""
+        card = card_of(self.rows[sale.name])
+        figures = bridge.run(scripts.survey(card, card.lines[place.line.line_id - 1]))
+        return 0 if isinstance(figures, Outcome) else figures.open_claims
 
     def number(self, sale: Sale) -> None:
         if not sale.drawn:

@@ -144,7 +144,7 @@ class Machine(Paying, Footing, RuleBasedStateMachine):
     @rule(pick=some_hold, items=st.sampled_from(WISHES), key=st.sampled_from("ab"))
     def reserves(self, pick: int, items: tuple[tuple[str, int], ...], key: str) -> None:
         shopper, place, sale = self.somebody(pick)
-        foretold = self.oracle.reserve(sale, place, shopper.name, items, key)
+        foretold = self.oracle.reserve(sale, place, shopper.name, items, key, claims=self.claims(sale, place))
         known = self.oracle.seen(place, key)
         said, made = self.word(lambda: shopper.reserve(*items, key=key))
         assert (said or "reserved") == foretold
@@ -159,7 +159,7 @@ class Machine(Paying, Footing, RuleBasedStateMachine):
         self, pick: int, items: tuple[tuple[str, int], ...], key: str
     ) -> None:
         shopper, place, sale = self.somebody(pick)
-        foretold = self.oracle.reserve(sale, place, shopper.name, items, key)
+        foretold = self.oracle.reserve(sale, place, shopper.name, items, key, claims=self.claims(sale, place))
         known = self.oracle.seen(place, key)
         really, writer_threads.Writer.submit = writer_threads.Writer.submit, dies  # type: ignore[method-assign]
         try:
@@ -177,7 +177,7 @@ class Machine(Paying, Footing, RuleBasedStateMachine):
     @rule(pick=some_hold, items=st.sampled_from(WISHES))
     def reserves_while_the_books_stand_still(self, pick: int, items: tuple[tuple[str, int], ...]) -> None:
         shopper, place, sale = self.somebody(pick)
-        foretold = self.oracle.reserve(sale, place, shopper.name, items, "frozen")
+        foretold = self.oracle.reserve(sale, place, shopper.name, items, "frozen", claims=self.claims(sale, place))
         known = self.oracle.seen(place, "frozen")
         if foretold != "reserved" or (known and known.state == "taken"):
             return

@@ -164,8 +164,10 @@ class Oracle:
         mine = (h for h in self.holds if h.place is place and h.key == key and h.state != "forgotten")
         return next(mine, None)
 
-    def reserve(self, sale: Sale, place: Place, who: str, items: tuple[tuple[str, int], ...], key: str) -> str:
-        """The outcome of the answer. :meth:`take` remembers what it changes."""
+    def reserve(
+        self, sale: Sale, place: Place, who: str, items: tuple[tuple[str, int], ...], key: str, *, claims: int
+    ) -> str:
+        """The outcome of the answer. :meth:`take` remembers what it changes. `claims` counts the open claims."""
         quantity = sum(q for _, q in items)
         if quantity > sale.weight:
             return "bad_quantity"
@@ -178,7 +180,8 @@ class Oracle:
             if known.state == "taken" and sale.paused:
                 return "paused"
             return "reserved" if known.state in TAKES_UP else "expired"
-        return self._window(sale) or self._turn(sale, place) or self._limits(sale, who, quantity, place, items)
+        refused = self._window(sale) or self._turn(sale, place)
+        return refused or self._limits(sale, who, quantity, place, items, claims=claims)
 
     def _window(self, sale: Sale) -> str | None:
         return "closed" if sale.closed else "paused" if sale.paused else None
@@ -194,7 +197,9 @@ class Oracle:
             return "not_called"
         return "lapsed" if sale.clock >= lapses else None
 
-    def _limits(self, sale: Sale, who: str, quantity: int, place: Place, items: tuple[tuple[str, int], ...]) -> str:
+    def _limits(
+        self, sale: Sale, who: str, quantity: int, place: Place, items: tuple[tuple[str, int], ...], *, claims: int
+    ) -> str:
         if self.used(who) + quantity > LIMIT or (sale.limit and self.used(who, sale) + quantity > sale.limit):
             return "limit_reached"
         if self.unpaid(who) >= UNPAID_MAX:
@@ -202,6 +207,9 @@ class Oracle:
         free = place.line.free
         if any(free[sku] < wanted for sku, wanted in items):
             return "offer_gone" if any(free.values()) else "sold_out"
+        # Each other person who is called is promised one unit.
+        if quantity > 1 and sum(free.values()) - quantity < claims - 1:
+            return "offer_gone"
         return "reserved"
 
     def take(self, sale: Sale, place: Place, who: str, items: tuple[tuple[str, int], ...], key: str) -> Hold:

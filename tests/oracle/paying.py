@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from django.db.models import F
@@ -108,7 +109,7 @@ class Paying(Footing):
         figures: Any = bridge.run(scripts.survey(card, line))
         units = ReservationUnit.objects.filter(reservation=hold.id).values_list("unit__state", flat=True)
         honours = self.oracle.honours(
-            hold, units_free=set(units) == {UnitState.FREE}, promised=figures.open_claims * card.weight
+            hold, units_free=set(units) == {UnitState.FREE}, promised=ceil(figures.open_claims * figures.expected)
         )
         reference, says = standing(hold, word)
         told, answer = self.word(lambda: bridge.run(settle.settle(reference=reference, standing=says)))

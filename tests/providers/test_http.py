@@ -138,7 +138,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path, monkey
         with pytest.raises(ProviderDown, match="ConnectError"):
             call(server.url)
         assert server.asked == []
-        monkeypatch.setattr(http, "_certificates", lambda: ssl.create_default_context(cafile=authority.ca))
+        monkeypatch.setattr(http, "certificates", lambda: ssl.create_default_context(cafile=authority.ca))
 
         async def with_a_new_client() -> int:
             await http.close()

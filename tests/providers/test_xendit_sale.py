@@ -25,6 +25,7 @@ from simulation.gateways.faults import Fault
 from tests.factories import identity
 from tests.faults.steps import called, come_due, reap, the_payment
 from tests.gateways import request_id
+from tests.life.refunds import waits_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 PRICE = 1_799_000
@@ -255,6 +256,57 @@ def test_a_qr_code_without_an_end_is_closed_with_the_hold_and_late_money_goes_ba
     refund_now()
     assert shop.state() == ("expired", "refunded")
     assert shop.control.ledger() == {reference: Sums(PRICE, PRICE)}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), ("look", 1)])
+def test_two_payments_of_one_reference_are_both_seen_and_the_second_goes_back(
+    shop: Shop, order: tuple[int | str, int]
+) -> None:
+    shop.confirm()
+    reference = the_payment().reference
+    if order[0] == "look":
+        shop.pay(reference)
+        look_now()
+        shop.pay(reference, force=True)
+    else:
+        shop.pay(reference)
+        shop.pay(reference, force=True)
+    hooks = shop.control.webhooks(reference)
+    for which in order:
+        if isinstance(which, int):
+            assert shop.notify(reference, hooks[which]) == 200
+    attempt = the_payment()
+    assert (int(attempt.paid or 0), len(attempt.parts), attempt.state) == (2 * PRICE, 2, "paid")
+    assert Refund.objects.get().amount == PRICE
+    refund_now()
+    shop.control.advance(timedelta(days=2))
+    refund_now()
+    for hook in hooks:
+        shop.notify(reference, hook)
+    assert (Refund.objects.get().state, shop.state()) == ("confirmed", ("confirmed", "paid"))
+    assert shop.control.ledger() == {reference: Sums(2 * PRICE, PRICE)}
+
+
+def test_a_failed_try_after_a_payment_does_not_hide_the_payment(shop: Shop) -> None:
+    shop.confirm()
+    reference = the_payment().reference
+    shop.pay(reference)
+    shop.notify(reference)
+    lie = shop.control.forge(reference, {"data.payment_id": "py-of-another-shop"}, signed="altered")
+    assert shop.notify(reference, lie) == 200
+    assert (int(the_payment().paid or 0), the_payment().state, len(the_payment().parts)) == (PRICE, "paid", 1)
+
+
+def test_a_paid_second_request_of_our_reference_is_for_people(shop: Shop, xendit: Gateway) -> None:
+    shop.confirm()
+    mine = the_payment().reference
+    shop.pay(mine)
+    shop.notify(mine)
+    request_id(xendit, reference=mine)
+    shop.pay(mine)
+    assert shop.notify(mine) == 200
+    attempt = PaymentAttempt.objects.get()
+    assert (attempt.state, int(attempt.paid or 0), waits_for(attempt)) == ("paid", PRICE, ["doubt-second"])
 
 
 @pytest.mark.parametrize(("account", "count"), [("081234567890", 1), ("", 0)])

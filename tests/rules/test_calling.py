@@ -1,5 +1,7 @@
 """Each person who is called and comes in time gets a unit; no more people are called than units are free."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ COUNTS = st.integers(0, 2_000_000)
 
 
 @pytest.mark.parametrize(
-    ("free", "open_claims", "weight", "overbooking", "rate_left", "claims_cap", "called"),
+    ("free", "open_claims", "expected", "overbooking", "rate_left", "claims_cap", "called"),
     [
         (600, 0, 1, 1.0, 10_000, 10_000, 600),
         (600, 500, 1, 1.0, 10_000, 10_000, 100),
@@ -25,7 +27,11 @@ COUNTS = st.integers(0, 2_000_000)
         (600, 50, 1, 1.0, 10_000, 40, 0),
         (1, 0, 2, 1.0, 10_000, 10_000, 1),
         (1, 1, 2, 1.0, 10_000, 10_000, 0),
-        (3, 1, 2, 1.0, 10_000, 10_000, 0),
+        (3, 1, 2, 1.0, 10_000, 10_000, 1),
+        (3, 2, 2, 1.0, 10_000, 10_000, 0),
+        (24, 0, 1.25, 1.0, 10_000, 10_000, 20),
+        (24, 0, 1.25, 2.0, 10_000, 10_000, 39),
+        (5, 0, 3, 1.25, 10_000, 10_000, 3),
         (0, 0, 1, 2.0, 10_000, 10_000, 0),
     ],
     ids=[
@@ -42,17 +48,22 @@ COUNTS = st.integers(0, 2_000_000)
         "none beyond a lowered cap",
         "one for a last unit that is less than a share",
         "none beside an open claim on the last unit",
-        "none beside an open claim on the last share",
+        "one for a rest that is less than a share",
+        "none beside claims on all shares",
+        "more when people take less than the limit",
+        "more when people take less than the limit, and overbooked",
+        "one more for the rest, and overbooked",
         "none when nothing is free",
     ],
 )
 def test_called_are(  # noqa: PLR0917 - the columns of the table
-    free: int, open_claims: int, weight: int, overbooking: float, rate_left: int, claims_cap: int, called: int
+    free: int, open_claims: int, expected: float, overbooking: float, rate_left: int, claims_cap: int, called: int
 ) -> None:
     answer = people_to_call(
         free=free,
         open_claims=open_claims,
-        weight=weight,
+        waiting=10_000,
+        expected=expected,
         overbooking=overbooking,
         rate_left=rate_left,
         claims_cap=claims_cap,
@@ -60,20 +71,21 @@ def test_called_are(  # noqa: PLR0917 - the columns of the table
     assert answer == called
 
 
-@given(free=COUNTS, open_claims=COUNTS, weight=st.integers(1, 20), rate_left=COUNTS, claims_cap=COUNTS)
-def test_more_than_one_is_never_called_for_less_than_a_share(
-    free: int, open_claims: int, weight: int, rate_left: int, claims_cap: int
+@given(
+    free=COUNTS, open_claims=COUNTS, waiting=COUNTS, expected=st.floats(1, 20), rate_left=COUNTS, claims_cap=COUNTS,
+    overbooking=st.floats(1, 5),
+)  # fmt: skip
+def test_no_more_people_are_called_than_units_are_free_and_no_unit_waits_where_there_is_one_for_each(  # noqa: PLR0917
+    free: int, open_claims: int, waiting: int, expected: float, rate_left: int, claims_cap: int, overbooking: float
 ) -> None:
-    called = people_to_call(
-        free=free,
-        open_claims=open_claims,
-        weight=weight,
-        overbooking=1.0,
-        rate_left=rate_left,
-        claims_cap=claims_cap,
-    )
+    values: dict[str, Any] = {"free": free, "open_claims": open_claims, "overbooking": overbooking}
+    called = people_to_call(**values, waiting=waiting, expected=expected, rate_left=rate_left, claims_cap=claims_cap)
     assert 0 <= called <= rate_left
-    assert called == 0 or called + open_claims <= min(claims_cap, max(1, free // weight))
+    assert called == 0 or called + open_claims <= min(claims_cap, int(free * overbooking))
+    unbounded = people_to_call(**values, waiting=waiting, expected=expected, rate_left=10**9, claims_cap=10**9)
+    if open_claims + waiting <= free:
+        assert unbounded >= waiting  # 24 units, a limit of 3 and 21 people: all are called
+    assert (unbounded + open_claims) * expected >= min(free, waiting)
 
 
 @pytest.mark.parametrize(("number", "called", "ahead"), [(1, 0, 0), (1841, 600, 1240), (601, 600, 0), (5, 600, 0)])
@@ -111,7 +123,7 @@ def test_a_rate_accrues_with_time_and_keeps_a_second_at_most(rate_per_s: int, si
 )
 def test_units_are_kept_for(free: int, open_claims: int, second_claims: int, kept: int) -> None:
     answer = kept_claims(
-        free=free, open_claims=open_claims, second_claims=second_claims, weight=1, overbooking=1.0, share_percent=10
+        free=free, open_claims=open_claims, second_claims=second_claims, expected=1, overbooking=1.0, share_percent=10
     )
     assert answer == kept
 
@@ -125,12 +137,12 @@ def called_when_nobody_comes(units: int, *, windows: int, extra_time: bool, shar
             free=units,
             open_claims=first + second,
             second_claims=second,
-            weight=1,
+            expected=1,
             overbooking=1.0,
             share_percent=share_percent,
         )
         first = people_to_call(
-            free=units, open_claims=kept, weight=1, overbooking=1.0, rate_left=10**6, claims_cap=10**6
+            free=units, open_claims=kept, waiting=10**6, expected=1, overbooking=1.0, rate_left=10**6, claims_cap=10**6
         )
         called += first
     return called

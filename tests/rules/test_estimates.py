@@ -52,8 +52,9 @@ class Line:
     def second(self) -> None:
         """Calls as many people as allowed, then lets one second pass."""
         more = people_to_call(
-            free=self.free, open_claims=self.claims, weight=1, overbooking=1.0, rate_left=self.per_s, claims_cap=10**6
-        )
+            free=self.free, open_claims=self.claims, waiting=self.people - self.called, expected=1, overbooking=1.0,
+            rate_left=self.per_s, claims_cap=10**6,
+        )  # fmt: skip
         for _ in range(min(more, self.people - self.called)):
             self._call()
         self.now += 1

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from flashsale.rules import lottery
+from simulation.journal import Answer, Journal
+from simulation.observations import Observations, confirmations, reservation_of
 from tests.story import broken, surroundings
 
 STORY_S_MAX = 180
@@ -77,6 +79,9 @@ def test_all_promises_hold_on_all_four_days(rerun: str, whole: dict[str, tuple[P
     assert [act["act"] for act in report["acts"]] == ["26 January", "27 January", "29 January", "2 February"]
     assert ("tranches" in report["acts"][2]) == (rerun == "tranches")
     assert report == json.loads((out / "report.json").read_text())
+    money = next(check for check in report["checks"] if check["title"] == "money at the gateways is orders and refunds")
+    paid = int(money["found"].partition(" payments")[0])
+    assert (money["held"], paid > 0) == (True, True)
     assert {path.name for path in out.glob("transcript-*.json")} == {
         "transcript-26-january.json",
         "transcript-29-january.json",
@@ -98,7 +103,10 @@ def test_a_stranger_can_verify_the_files_of_a_story(tmp_path: Path) -> None:
     draw = lottery.read(transcript.read_text())
     with (out / "units.csv").open(newline="") as file:
         sold = [row["reservation"] for row in csv.DictReader(file) if row["state"] == "confirmed"]
-    acknowledged = {a["sent"]["reservation"] for a in answers if a["verb"] == "confirm" and a["status"] == 200}
+    journal = Journal()
+    for answer in answers:
+        journal.add(Answer(**answer))
+    acknowledged = {reservation_of(answer) for answer in confirmations(Observations(journal=journal, limit=1))}
 
     assert lottery.main(["verify", str(transcript)]) == 0
     assert [lottery.number_in(draw, line=b["line"], index=b["index"]) for b in looks] == [b["number"] for b in looks]

@@ -9,6 +9,7 @@ import redis
 from django_ratelimit import core
 from pytest_django import Settings
 
+from flashsale.gate import quotas
 from flashsale.models import (
     Allocation,
     LimitSlot,
@@ -30,6 +31,7 @@ _BOOKS = (Sale, Allocation, Unit, Reservation, ReservationUnit, LimitSlot)
 @pytest.fixture(autouse=True)
 def _empty_key_cache() -> Iterator[None]:
     partners.forget_keys()
+    quotas._windows.clear()
     yield
     partners.forget_keys()
 

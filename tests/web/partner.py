@@ -1,5 +1,8 @@
 """A partner's requests to the hot door, and its keys."""
 
+import json
+import secrets
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +14,7 @@ from flashsale.models import (
     PartnerKey,
     Sale,
 )
+from flashsale.rules.signing import SignedRequest, signature_of
 from tests.factories import PHONE, identity, open_now, tend
 from tests.web.asgi import Reply, send_request
 
@@ -41,6 +45,28 @@ class Partner:
     def http(self) -> dict[str, str]:
         """The header for Django's test client."""
         return {"authorization": f"Bearer {self.key}"}
+
+
+class Signer:
+    """Signs requests with the secret of a partner's newest key."""
+
+    def __init__(self, partner: Partner) -> None:
+        self.key = PartnerKey.objects.get(digest=PartnerKey.digest_of(partner.key))
+        self.secret = PartnerKey.secret_in(self.key.sealed)
+
+    def headers(
+        self, method: str, target: str, body: object = None, *, key: str = "", nonce: str = "", at: float | None = None
+    ) -> dict[str, str]:
+        """The headers of a signed request for `send_request`, which writes the body as JSON."""
+        sent = b"" if body is None else json.dumps(body).encode()
+        timestamp, nonce = str(int(time.time() if at is None else at)), nonce or secrets.token_urlsafe(24)
+        request = SignedRequest(method, target, sent, key, "", timestamp, nonce)
+        found = {
+            "flashsale_signature": signature_of(self.secret, request),
+            "flashsale_timestamp": timestamp,
+            "flashsale_nonce": nonce,
+        }
+        return found | ({"idempotency_key": key} if key else {})
 
 
 def key_of(campaign: Campaign, code: str) -> str:

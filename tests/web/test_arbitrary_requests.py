@@ -29,13 +29,16 @@ CASES = int(os.environ.get("FLASHSALE_CASES", "96"))
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 # A request may fit the description and break a rule of the sale, so that its refusal is correct.
 CHOSEN: list[Any] = [check for check in CHECKS.get_all() if check is not positive_data_acceptance]
-# What needs a signature, a finished sale, an order, a place that is not called yet, or the identity of a reservation.
+# What needs a signature, a pass, a finished sale, a draft, an order, a place that is not called yet, or the identity of
+# a reservation.
 UNREACHED = {
     "POST /v1/payments/demo", "GET /v1/sales/{code}/fairness", "POST /v1/reservations/{id}/cancel",
     "POST /v1/reservations/{id}/confirm", "POST /v1/reservations/{id}/refund",
-    "POST /v1/sales/{sale}/lines/{line}/wait",
+    "POST /v1/sales/{sale}/lines/{line}/wait", "POST /v1/sales/{sale}/lines/{line}/list", "POST /v1/passes/redeem",
 }  # fmt: skip
 schema = schemathesis.openapi.from_dict(json.loads(openapi()))
+# Metadata may make a body too large, which refuses it, too.
+schema.config.checks.negative_data_rejection.expected_statuses.append("413")
 OPERATIONS: dict[str, Any] = {one.ok().label: one.ok() for one in schema.get_all_operations()}  # type: ignore[union-attr]
 
 pytestmark = [
@@ -51,6 +54,8 @@ class World:
     url: str
     key: str
     real: dict[str, list[Any]]
+    # Another partner's key, for requests that may end the key that they are made with.
+    spare: str
     answers: Counter[int] = field(default_factory=Counter)
 
     def one(self, name: str, made_up: object) -> Any:
@@ -69,7 +74,7 @@ class World:
             self._lead_body(case.body)
 
     def _lead_body(self, body: dict[str, Any]) -> None:
-        for name in body.keys() & {"place", "identity"}:
+        for name in body.keys() & {"place", "identity", "sale", "line"}:
             body[name] = self.one(name, body[name])
         for item in body.get("items", ()):
             if "sku" in item:  # items of a reservation, which names an offer once
@@ -80,7 +85,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(shared_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as eraser:
         eraser.flushall()
     sale = lobby_sale(
@@ -92,23 +97,25 @@ def world(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]
     held = [lazada.reserve(place, key=f"k{n}").json["reservation"] for n, place in enumerate(places[:6])]
     real = {
         "sale": [sale.code], "code": [sale.code], "line": ["lazada"], "id": held, "place": places, "sku": [PHONE],
+        "date": ["2026-11-29"],
         "identity": [{axis.value: value for axis, value in identity(f"new-{n}").items()} for n in range(20)],
     }  # fmt: skip
     with serving(tmp_path_factory.mktemp("world")) as site:
-        yield World(site.url, lazada.key, real)
+        yield World(site.url, lazada.key, real, key_of(sale.campaign, "akulaku"))
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_each_answer_to_an_arbitrary_request_is_described_and_none_is_a_fault_of_ours(world: World, label: str) -> None:
     operation, answers = OPERATIONS[label], Counter[int]()
     session = requests.Session()
+    key = world.spare if label == "POST /v1/keys/rotate" else world.key
     # Each item of a bundle is judged alone, so a wrong item does not refuse the bundle.
     checks = [check for check in CHOSEN if check is not negative_data_rejection or not label.endswith("-bundle")]
 
     def ask(case: schemathesis.Case) -> None:
         world.lead(case)
         reply = case.call_and_validate(
-            base_url=world.url, session=session, headers={"Authorization": f"Bearer {world.key}"}, checks=checks
+            base_url=world.url, session=session, headers={"Authorization": f"Bearer {key}"}, checks=checks
         )
         answers[reply.status_code] += 1
 

@@ -67,7 +67,8 @@ class TestPartner:
         row = Reservation.objects.get()
         assert reply.json == {
             "reservation": str(row.pk), "deadline": row.deadline_ms, "amount": 1_799_000, "currency": "IDR",
-            "items": [{"sku": PHONE, "price": 1_799_000}],
+            "items": [{"sku": PHONE, "price": 1_799_000}], "made": row.deadline_ms - 900_000,
+            "partner_reference": None, "metadata": {},
         }  # fmt: skip
 
     def test_entering_again_gives_the_same_place(self, lazada: Partner) -> None:

@@ -8,8 +8,10 @@ from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from flashsale.models import Campaign, PartnerKey
+from flashsale.models import Campaign, Channel, PartnerKey
+from flashsale.rules.key_rights import KeyScope, networks_in
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.quotas import DEFAULTS, QuotaClass
 from flashsale.web.hot import partners
 from tests.factories import poco_campaign
 from tests.web.partner import key_of
@@ -67,6 +69,18 @@ def test_a_revoked_key_works_for_five_seconds_at_most(key: str, later: Callable[
     PartnerKey.objects.update(revoked_at=timezone.now())
     later(5.1)
     assert _refusal(f"Bearer {key}") is Outcome.UNAUTHENTICATED
+
+
+def test_rights_that_are_taken_away_work_for_five_seconds_at_most(key: str, later: Callable[[float], None]) -> None:
+    assert KeyScope.PAY in partners.partner_of(f"Bearer {key}").scopes
+    PartnerKey.objects.update(scopes="read", networks="203.0.113.7")
+    Channel.objects.update(signatures_required=True, quotas="read:5")
+    later(5.1)
+    partner = partners.partner_of(f"Bearer {key}")
+    assert (partner.scopes, partner.networks) == (frozenset({KeyScope.READ}), networks_in("203.0.113.7"))
+    assert (partner.signatures_required, partner.quota(QuotaClass.READ), partner.quota(QuotaClass.PAY)) == (
+        True, 5, DEFAULTS[QuotaClass.PAY],
+    )  # fmt: skip
 
 
 def test_a_key_revoked_while_the_books_answer_works_for_five_seconds_at_most(

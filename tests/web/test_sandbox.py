@@ -169,8 +169,12 @@ class TestSales:
         tester.make()
         reply = tester.post("sales", **{"idempotency-key": "third"})
         assert (reply.status_code, reply.json()["code"], reply["Retry-After"]) == (429, "too_many_requests", "60")
-        Sale.objects.filter(campaign=tester.sale.campaign).update(closes_at=F("opens_at") + timedelta(seconds=1), opens_at=F("opens_at"))
+        Sale.objects.filter(campaign=tester.sale.campaign).update(
+            closes_at=F("opens_at") + timedelta(seconds=1), opens_at=F("opens_at")
+        )
         tester.make()
-        Sale.objects.filter(campaign=tester.sale.campaign).update(closes_at=F("opens_at") + timedelta(seconds=1), opens_at=F("opens_at"))
+        Sale.objects.filter(campaign=tester.sale.campaign).update(
+            closes_at=F("opens_at") + timedelta(seconds=1), opens_at=F("opens_at")
+        )
         assert tester.post("sales", **{"idempotency-key": "fourth"})["Retry-After"] == "3600"
         assert Sale.objects.filter(campaign=tester.sale.campaign).count() == 3

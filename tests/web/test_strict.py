@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from flashsale.models import ApiCall, DemoCharge, PaymentAttempt, Sale
+from flashsale.life import webhooks
+from flashsale.models import ApiCall, Channel, Delivery, DemoCharge, PaymentAttempt, Sale, Webhook
 from flashsale.providers.payments import DEMO_LATER, demo
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web.api.document import openapi
@@ -21,6 +23,8 @@ Snapshot = Callable[[], Any]
 DOCUMENT = json.loads(openapi())
 OPERATIONS = sorted((path, method) for path, item in DOCUMENT["paths"].items() for method in item)
 POSTS = [path for path, method in OPERATIONS if method == "post"]
+WITH_BODY = [(path, method) for path, method in OPERATIONS if method in {"post", "patch"}]
+PATCHED = "/v1/webhooks/{id}"
 NOTIFICATION = "/v1/payments/demo"
 
 
@@ -35,7 +39,10 @@ class Caller:
         self.held, self.order = (
             lazada.reserve(place, key=f"k{n}").json["reservation"] for n, place in enumerate(places[:2])
         )
-        self.values = {"sale": sale.code, "line": "lazada", "code": sale.code, "id": self.held}
+        self.values = {"sale": sale.code, "line": "lazada", "code": sale.code, "id": self.held, "date": "2026-11-29"}
+        channel = Channel.objects.get(campaign=sale.campaign, code="lazada").pk
+        hook = webhooks.make(channel=channel, url="https://shop.example/", types=[], by="shell")
+        self.hook = {"id": str(hook.pk), "delivery": str(webhooks.send_test(webhook=hook).pk)}
         who = {"phone": "081298765432", "email": "dian@example.com"}
         self.bodies: dict[str, dict[str, Any]] = {
             "enter": {"identity": who},
@@ -47,13 +54,22 @@ class Caller:
             "cancel": {"reason": "buyer_request"},
             "release": {},
             "refund": {"refund": "fr-1", "reference": "mine"},
+            "rotate": {"grace_s": 60},
+            "eligibility": {"sale": sale.code, "line": "lazada", "identity": who},
+            "list": {"axis": "phone", "people": ["081298765432"]},
+            "webhooks": {"url": "https://shop.example/2", "types": ["sale.opened"]},
+            PATCHED: {"url": "https://shop.example/3", "types": ["sale.opened"], "enabled": False},
+            "/v1/webhooks/{id}/rotate": {"keep_s": 60},
+            "test": {},
+            "resend": {"since": timezone.now().isoformat()},
+            "/v1/webhooks/{id}/deliveries/{delivery}/resend": {},
             "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
         }
 
     def body(self, path: str) -> dict[str, Any]:
         last = PaymentAttempt.objects.last()
         self.bodies["demo"]["reference"] = last.reference if last else "none"
-        return self.bodies[path.rpartition("/")[2]]
+        return self.bodies[path if path in self.bodies else path.rpartition("/")[2]]
 
     def send(self, path: str, method: str, *, query: str = "", body: dict[str, Any] | str | None = None) -> Reply:
         text = body if isinstance(body, str) else json.dumps(body)
@@ -61,7 +77,8 @@ class Caller:
         headers: dict[str, Any] = {"authorization": f"Bearer {self.key}", "idempotency_key": "strict"}
         if path == NOTIFICATION:
             headers = self._signed(raw)
-        url = path.format(**self.values) + query
+        values = self.values | (self.hook if path.startswith("/v1/webhooks") else {})
+        url = path.format(**values) + query
         return send_request(method.upper(), url, raw=[raw], content_length=str(len(raw)), **headers)
 
     def _signed(self, raw: bytes) -> dict[str, Any]:
@@ -86,7 +103,10 @@ def everything(snapshot: Snapshot) -> Snapshot:
         return (
             kept,
             books,
-            [list(model.objects.order_by("pk").values()) for model in (ApiCall, DemoCharge, PaymentAttempt)],
+            [
+                list(model.objects.order_by("pk").values())
+                for model in (ApiCall, DemoCharge, PaymentAttempt, Webhook, Delivery)
+            ],
         )
 
     return look
@@ -113,7 +133,7 @@ def spoiled(body: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
 def test_an_unknown_query_parameter_is_refused_by_every_operation(caller: Caller, everything: Snapshot) -> None:
     before = everything()
     for path, method in OPERATIONS:
-        body = caller.body(path) if method == "post" else None
+        body = caller.body(path) if (path, method) in WITH_BODY else None
         for query, name in (("?colour=red", "colour"), ("?colour", "colour"), ("?limit=5&Limit=5", "Limit")):
             reply = caller.send(path, method, query=query, body=body)
             assert (path, query, reply.code) == (path, query, (422, "unknown_field"))
@@ -123,10 +143,10 @@ def test_an_unknown_query_parameter_is_refused_by_every_operation(caller: Caller
 
 def test_an_unknown_member_is_refused_by_every_operation_at_every_depth(caller: Caller, everything: Snapshot) -> None:
     before = everything()
-    for path in POSTS:
+    for path, method in WITH_BODY:
         body = caller.body(path)
         for place in objects_in(body):
-            reply = caller.send(path, "post", body=spoiled(body, place))
+            reply = caller.send(path, method, body=spoiled(body, place))
             # Each person of a bundle is refused alone.
             problem = reply.json["items"][0]["problem"] if path.endswith("bundle") and place else reply.json
             found = (problem["status"], problem["code"])
@@ -153,12 +173,12 @@ def test_a_member_that_is_there_twice_is_refused_by_every_operation_at_every_dep
     caller: Caller, everything: Snapshot
 ) -> None:
     before, tried = everything(), 0
-    for path in POSTS:
+    for path, method in WITH_BODY:
         for text in repeated(caller.body(path)):
-            reply = caller.send(path, "post", body=text)
+            reply = caller.send(path, method, body=text)
             assert (path, text, reply.status, reply.json["code"]) == (path, text, 400, "malformed")
             tried += 1
-    assert tried == 19
+    assert tried == 27
     assert everything() == before
 
 
@@ -187,15 +207,16 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
     # Otherwise the tests above would show only that a refused request is refused.
     verbs = (
         "enter", "enter-bundle", "look", "look-bundle", "receipt", "reserve", "confirm", "demo", "release", "cancel",
-        "refund", "leave", "wait",
+        "refund", "rotate", "list", "eligibility", "leave", "wait", "webhooks", "test", "resend",
     )  # fmt: skip
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
         reply = caller.send(path, "post", body=caller.body(path))
         codes[path.rpartition("/")[2]] = "" if reply.status < 300 else reply.json["code"]
     assert {verb: code for verb, code in codes.items() if code} == {
-        "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "leave": "place_spent",
-        "wait": "already_called",
+        "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "list": "key_reused",
+        "leave": "place_spent", "wait": "already_called", "rotate": "key_reused",
+        "webhooks": "key_reused", "test": "key_reused", "resend": "key_reused",
     }  # fmt: skip
 
 
@@ -261,6 +282,7 @@ def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
 def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
-    names |= {"EnterBundle", "LookBundle"}
+    names |= {"EnterBundle", "LookBundle", "Rotate"}
+    names |= {"NewWebhook", "PatchedWebhookChange", "WebhookRotate", "WebhookResend"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False

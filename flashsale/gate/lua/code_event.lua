@@ -1,9 +1,10 @@
--- Applies what happened to a one-time code on its way: a process tries to send it, its sender takes it later, has taken, delivered or
--- refused it, or its time in the sender is over.
+-- Applies what happened to a one-time code on its way: a process tries to send it, or calls the sender, its sender takes it later, has
+-- taken, delivered or refused it, or its time in the sender is over. A try that follows a call whose end was never told counts as
+-- unanswered, because the process died in the call and the sender may have the message.
 -- Guarantee: each sender is left once, a code that was delivered stays delivered, and a late report about an earlier sender changes
 -- nothing else. Safe to repeat. The address goes as soon as no sender needs it.
 -- KEYS: 1 message (of the installation, not of a sale)  2 ids that wait for a report  3.. queues of the senders, in their order
--- ARGV: 1 run id  2 id  3 sender, from 1  4 try, later, sent, unanswered, delivered, failed or late
+-- ARGV: 1 run id  2 id  3 sender, from 1  4 try, call, later, sent, unanswered, delivered, failed or late
 --       5 ms: for later until the next try, otherwise the wait for a report (0: none comes)
 -- Answers: {'looked', state, sender now, tries}, or {'not_found'} (the code is not valid any more)
 local id, event, senders = ARGV[2], ARGV[4], #KEYS - 2
@@ -14,6 +15,7 @@ local now_at = tonumber(redis.call('HGET', KEYS[1], 'sender'))
 local function become(word, sender)
   state, now_at = word, sender
   redis.call('HSET', KEYS[1], 'state', word, 'sender', sender, 'tries', 0)
+  redis.call('HDEL', KEYS[1], 'calling')
 end
 
 local function wait_for_report()
@@ -29,9 +31,13 @@ local function leave_queues()
 end
 
 if state == 'delivered' then return {'looked', state, now_at, 0} end
-if event == 'try' then
+if event == 'try' and redis.call('HGET', KEYS[1], 'calling') == ARGV[3] then event = 'unanswered' end
+if event == 'call' then
+  redis.call('HSET', KEYS[1], 'calling', ARGV[3])
+elseif event == 'try' then
   return {'looked', state, now_at, redis.call('HINCRBY', KEYS[1], 'tries', 1)}
 elseif event == 'later' then
+  redis.call('HDEL', KEYS[1], 'calling')
   redis.call('ZADD', KEYS[2 + from], 'XX', string.format('%.0f', wall_clock() + ARGV[5]), id)
 elseif event == 'delivered' then
   become('delivered', from)

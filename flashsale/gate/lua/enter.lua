@@ -3,7 +3,8 @@
 -- even if no process has looked after the sale for an hour.
 -- Guarantee: one place per person and sale and kind of proof, whatever is sent at once or again; a partner's word never finds, joins
 --   or voids a place that a code proved (prelude.lua); once numbers are known, a proof that is new to a place does not lead to it,
---   because a called place could be sold; a refusal changes nothing; when the sale is over, a person only gets back an unchanged place.
+--   because a called place could be sold; a refusal changes nothing; when the sale is over, a person only gets back an unchanged place;
+--   a question (ARGV 16) gives and changes no place, and its answer says nothing that a person who enters and reserves would not learn.
 --
 -- How this works: one call serves many people, so keys and digests stand in blocks. With `count` people, `size` digests each, and
 -- L lines in the sale:
@@ -22,8 +23,9 @@
 --   10 how many people  11 their digests, 16 bytes each, as many for each person  12 the same in hex
 --   13 "1": a code proved the digests, "0": a partner says so  14 field of the line that counts the new places of this channel
 --   15 most new places of this channel (0: as many as the line has)
---   16.. where the line carries an order over, the old number that each person shows (0: none)
--- Answers: for each person {'entered', index, 1 if new, voided index ...} or {word} of too_many_requests, not_ready,
+--   16 '' enters; 'enter' asks whether the person could enter and reserve; 'reserve' asks the same for a line without places (direct)
+--   17.. where the line carries an order over, the old number that each person shows (0: none)
+-- Answers: for each person {'entered', index (0 for a question), 1 if new, voided index ...} or {word} of too_many_requests, not_ready,
 --   called_off, closed, not_open, place_left (came back too often), place_elsewhere, line_full, not_eligible, limit_reached,
 --   unpaid_twice, no_room, wrong_identity
 local RETURNS_MAX = 3
@@ -33,6 +35,7 @@ local most, limit, sale_limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(A
 local person_gap, person_burst, caller_gap, caller_burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local count, raws, hexes = tonumber(ARGV[10]), ARGV[11], ARGV[12]
 local by_code, channel_field, channel_most = ARGV[13] == '1', ARGV[14], tonumber(ARGV[15])
+local asks, places = ARGV[16] ~= '', ARGV[16] ~= 'reserve'
 local size, outs = #raws / 16 / count, 10
 local pacers = #KEYS - (2 + size) * count
 local buckets = pacers + 2 * count
@@ -41,7 +44,7 @@ assert(pacers >= outs + line, 'one out a line, a pace, a caller and one bucket a
 local requests, paces, digests = {}, {}, {}
 for at = 1, count do
   local first = (at - 1) * size
-  requests[at] = {pace = KEYS[pacers + at], caller = KEYS[pacers + count + at], carried = tonumber(ARGV[15 + at]), first = first}
+  requests[at] = {pace = KEYS[pacers + at], caller = KEYS[pacers + count + at], carried = tonumber(ARGV[16 + at]), first = first}
   paces[at], paces[count + at] = requests[at].pace, requests[at].caller
 end
 for at = 1, size * count do digests[at] = hexes:sub(at * 32 - 31, at * 32) end
@@ -87,7 +90,7 @@ local function read_person(request)
     found.used_up = found.used_up or used_in_sale and tonumber(used_in_sale[hex] or 0) >= sale_limit
     found.unpaid = found.unpaid or tonumber(unpaid[hex] or 0) >= UNPAID_MAX
     found.eligible = found.eligible or listed[hex] == 1
-    local packed = packed_place_of(KEYS[buckets + at], raw(at), by_code)
+    local packed = places and packed_place_of(KEYS[buckets + at], raw(at), by_code)
     found.packed[i] = packed
     if packed then
       local place, own = unpack_place(packed), found.own
@@ -137,7 +140,7 @@ local function enter(request)
   -- A person who is present gets the unchanged place back on any device, because an order may belong to it. After the sale, or with
   -- the limit used up, nothing new is given and no two places are joined.
   local unchanged = not is_new and not place.left and #found.lost == 0 and not found.elsewhere
-  if over and not unchanged then return {closed_for} end
+  if over and (asks or not unchanged) then return {closed_for} end
   local index = request.carried or entered + 1
   if is_new and found.returns > RETURNS_MAX then return {'place_left'} end
   if found.elsewhere then return {'place_elsewhere'} end
@@ -149,9 +152,15 @@ local function enter(request)
   if found.used_up and not unchanged then return {'limit_reached'} end
   if found.unpaid and not unchanged then return {'unpaid_twice'} end
   -- Indexes are given only from blocks that the books have committed, so that no index is given twice after a loss of the gate.
-  if is_new and index > block then return {'no_room'} end
+  if is_new and index > block and not asks then return {'no_room'} end
   -- The number of a place is known after the draw, and in a line that carries an order over.
   if found.has_new_proof and (sale.frozen or over or request.carried) then return {'wrong_identity'} end
+  if asks then
+    -- Who has a place enters again with the limit used up. Reserving says so then.
+    if found.used_up then return {'limit_reached'} end
+    if found.unpaid then return {'unpaid_twice'} end
+    return {'entered', 0, 0}
+  end
 
   if is_new then
     place = give_index(request, index, found.returns)

@@ -181,6 +181,12 @@ local function bits_of(key, positions)
   return bits
 end
 
+-- How many units one person is expected to take: the average of those who have reserved in the line, and of one more person who
+-- takes the most. So the first people are called as if each took the most, and the next ones as people really buy.
+local function expected_quantity(most, people, units)
+  return (tonumber(most) + tonumber(units or 0)) / (1 + tonumber(people or 0))
+end
+
 -- A person with so many unpaid holds in a campaign gets no further hold.
 local UNPAID_MAX = 2
 

@@ -10,14 +10,15 @@
 --   of each, how many digests, each digest (hex)
 -- Answers: for each request {'reserved', held request, 1 if new} or {word} of too_many_requests, not_ready, key_reused, called_off,
 --   closed, paused, not_open, place_voided, place_left, place_spent, not_called, lapsed, no_more_time (extra time: the
---   free units are kept for others), line_full (direct: no index is left), not_eligible, limit_reached, unpaid_twice, sold_out, offer_gone, no_room (direct: the books know of no further index yet).
+--   free units are kept for others), line_full (direct: no index is left), not_eligible, limit_reached, unpaid_twice, sold_out, offer_gone
+--   (also: other people were promised the units), no_room (direct: the books know of no further index yet).
 -- The held request is JSON as HeldRequest in held_request.py reads it:
 --   {request: the request, units: [[unit, version, offer's position] ...], made_ms, deadline_ms}
 -- Of a stored one, this script reads request.fingerprint. In a direct line it sets request.index and request.number of a new one.
 local OFFERS = 14
 local offers = tonumber(ARGV[5])
 local sale = read_sale()
-local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'opens', 'mode', 'listed', 'entered', 'block', 'lapsed')
+local line = redis.call('HMGET', KEYS[2], 'seed', 'called', 'opens', 'mode', 'listed', 'entered', 'block', 'lapsed', 'buyers', 'bought')
 local called, entered = tonumber(line[2] or 0), tonumber(line[6] or 0)
 local direct, most = line[4] == 'direct', tonumber(ARGV[6])
 local gap, burst = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -67,12 +68,18 @@ local function count_first_claims()
   return called - lapsed - count_bits(KEYS[5], lapsed + 1, called)
 end
 
+-- How many free units would be left after this quantity, times the overbooking.
+local function left_after(quantity)
+  local units = 0
+  for offer = 1, offers do units = units + free[offer] end
+  return units >= quantity and (units - quantity) * tonumber(ARGV[7])
+end
+
 -- Whether the free units are all needed by people in their first window. When no unit is free, the answer is sold_out.
 local function kept_for_others(quantity)
   first_claims = first_claims or count_first_claims()
-  local units = 0
-  for offer = 1, offers do units = units + free[offer] end
-  return units >= quantity and (units - quantity) * tonumber(ARGV[7]) / tonumber(ARGV[8]) < first_claims
+  local left = left_after(quantity)
+  return left and left < first_claims * expected_quantity(ARGV[8], line[9], line[10])
 end
 
 local function place_refused(request)
@@ -133,6 +140,13 @@ local function stock_refused(request)
   end
 end
 
+-- Each other person in a first window is promised one unit. So a person gets more than one only from the units that are left then.
+local function promise_refused(request)
+  if direct or request.quantity == 1 then return nil end
+  first_claims = first_claims or count_first_claims()
+  if left_after(request.quantity) < first_claims - (request.second and 0 or 1) then return 'offer_gone' end
+end
+
 local new, counted = {}, {}
 
 -- Gives a direct request the next index. The number is the same, and it is called and spent at once.
@@ -177,7 +191,8 @@ local function decide(request)
     return {'reserved', held, 0}
   end
   local refusal = outside_window(sale, line[3]) or (direct and index_refused or place_refused)(request) or unlisted(request)
-    or limit_refused(request) or unpaid_refused(request) or stock_refused(request) or room_refused()
+    or limit_refused(request) or unpaid_refused(request) or stock_refused(request) or promise_refused(request)
+    or room_refused()
   if refusal then return {refusal} end
   take(request)
   full_at[request.pace] = 0  -- the place is spent, so it sends nothing more that would have to be slowed down
@@ -217,6 +232,11 @@ end
 if #to_used > 0 then redis.call('HSET', KEYS[7], unpack(to_used)) end
 if #to_used_in_sale > 0 then redis.call('HSET', KEYS[8], unpack(to_used_in_sale)) end
 redis.call('HINCRBY', KEYS[2], 'held', held)
+-- Where one person may buy one unit only, as many are expected.
+if not direct and ARGV[8] ~= '1' then
+  redis.call('HINCRBY', KEYS[2], 'buyers', #new)
+  redis.call('HINCRBY', KEYS[2], 'bought', held)
+end
 if direct then redis.call('HSET', KEYS[2], 'entered', entered, 'called', entered, 'lapsed', entered) end
 for _, answer in ipairs(answers) do
   if type(answer[2]) == 'table' then answer[2] = answer[2].held end

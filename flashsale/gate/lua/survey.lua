@@ -1,11 +1,11 @@
 -- The figures of a line, for the status document and for the decision how many people to call. Moves the marks of lapsed claims on,
 -- and raises the sale's mark.
 -- KEYS: 1 sale  2 line  3 spent  4 waves  5 extra time  6.. the free units of each offer
--- ARGV: 1 run id
+-- ARGV: 1 run id  2 the largest quantity of one person
 -- Answers: {'looked', free units of each offer, name, value ...} or {'not_ready'}. The names are the fields of Survey in messages.py.
 local sale = read_sale()
 if not sale then return {'not_ready'} end
-local line = redis.call('HMGET', KEYS[2], 'entered', 'block', 'cohort', 'seed', 'called', 'lapsed', 'held', 'sold', 'left', 'gaps', 'removed', 'late')
+local line = redis.call('HMGET', KEYS[2], 'entered', 'block', 'cohort', 'seed', 'called', 'lapsed', 'held', 'sold', 'left', 'gaps', 'removed', 'late', 'buyers', 'bought')
 local called = tonumber(line[5])
 
 local lapsed = over_upto(sale, KEYS[4], tonumber(line[6]), called, sale.claim)
@@ -36,4 +36,5 @@ return {'looked', free,
   'entered', tonumber(line[1]), 'block', tonumber(line[2]), 'cohort', line[3] or '', 'seed', line[4] or '',
   'called', called, 'called_at', last_wave(), 'lapsed', lapsed, 'open_claims', open, 'second_claims', second,
   'held', tonumber(line[7]), 'sold', tonumber(line[8]), 'left', tonumber(line[9]),
+  'expected', string.format('%.6f', expected_quantity(ARGV[2], line[13], line[14])),
   'gaps', tonumber(line[10] or 0), 'removed', tonumber(line[11] or 0), 'mark', mark}

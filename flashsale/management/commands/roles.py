@@ -25,6 +25,9 @@ VIEWED_MODELS = (
     "reviewrun",
     "appeal",
     "publishedruleset",
+    "settlement",
+    "webhook",
+    "delivery",
 )
 PLANNED_MODELS = ("campaign", "campaignaxis", "channel", "sale", "offer", "allocation")
 VIEWER = frozenset(f"view_{model}" for model in VIEWED_MODELS)
@@ -32,7 +35,8 @@ ROLES = {
     "viewer": VIEWER,
     "scheduler": VIEWER
     | {f"{verb}_{model}" for model in PLANNED_MODELS for verb in ("add", "change", "delete")}
-    | {"add_partnerkey", "change_partnerkey", "add_reallocation"},
+    | {"add_partnerkey", "change_partnerkey", "add_reallocation"}
+    | {"add_webhook", "change_webhook", "delete_webhook"},
     # Only reviewers may see and correct contacts, because they decide about these people's orders and write to them.
     "reviewer": VIEWER
     | {"add_reviewrun", "add_publishedruleset", "add_case", "change_case", "change_appeal", "change_notice"}

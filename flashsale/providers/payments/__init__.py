@@ -2,6 +2,9 @@
 
 FLASHSALE_PAYMENT_PROVIDER names their classes, separated by commas. "name:class" gives the account another name, so
 that a shop may have two accounts at one provider. The first one serves the campaigns and channels that name no account.
+
+A campaign or channel names accounts ("midtrans"), or some methods of one ("midtrans:qris, midtrans:va_bca").
+FLASHSALE_PAYMENT_METHODS has the same form, and holds for all of them.
 """
 
 import re
@@ -43,6 +46,7 @@ __all__ = [
     "Hint",
     "Instructions",
     "Method",
+    "NoAccount",
     "NotBelieved",
     "NotYet",
     "PartnerProvider",
@@ -59,6 +63,7 @@ __all__ = [
     "accounts",
     "method_of",
     "methods_of",
+    "names_problems",
     "offered",
     "provider",
     "sandbox",
@@ -79,7 +84,24 @@ def _load(entries: str) -> dict[str, PaymentProvider]:
         found[made.account] = made
     if not found:
         raise ImproperlyConfigured("FLASHSALE_PAYMENT_PROVIDER names no class. Set it to the class of your provider.")
+    _check_chosen_methods(found)
     return found
+
+
+def _check_chosen_methods(found: Mapping[str, PaymentProvider]) -> None:
+    """Raises ImproperlyConfigured unless FLASHSALE_PAYMENT_METHODS names methods of these accounts."""
+    for account, chosen in settings.FLASHSALE_PAYMENT_METHODS.items():
+        if account not in found:
+            raise ImproperlyConfigured(
+                f"FLASHSALE_PAYMENT_METHODS names the account {account!r}, and FLASHSALE_PAYMENT_PROVIDER has "
+                f"{', '.join(found)}. Name one of these, or remove {account}:{chosen[0]}."
+            )
+        known = [method.name for method in found[account].methods()]
+        if unknown := [name for name in chosen if name not in known]:
+            raise ImproperlyConfigured(
+                f"FLASHSALE_PAYMENT_METHODS: {account!r} has no method {', '.join(map(repr, unknown))}. "
+                f"It has {', '.join(known)}."
+            )
 
 
 def _make(entry: str) -> PaymentProvider:
@@ -111,7 +133,7 @@ def _make(entry: str) -> PaymentProvider:
 # Those of the settings, in their order. A partner that charges its own buyers is an account, too, but no default. So is
 # the account of all test sales.
 configured: Mapping[str, PaymentProvider] = _load(settings.FLASHSALE_PAYMENT_PROVIDER)
-sandbox = SandboxProvider(list(configured.values()))
+sandbox = SandboxProvider(lambda: [method for account in configured.values() for method in offered(account)])
 accounts: Mapping[str, PaymentProvider] = {
     **configured,
     PartnerProvider.account: PartnerProvider(),
@@ -122,30 +144,70 @@ provider = next(iter(configured.values()))
 METHODS = tuple(dict.fromkeys(method.name for account in configured.values() for method in account.methods()))
 
 
+class NoAccount(ProviderDown):
+    """This server does not have the payment account. It cannot ask about its money until the account is back."""
+
+
 def account_of(name: str) -> PaymentProvider:
-    """The account of this name. Raises ProviderDown for one that this server does not have."""
+    """The account of this name. Raises NoAccount for one that this server does not have."""
     try:
         return accounts[name]
     except KeyError as error:
-        raise ProviderDown(f"no payment account {name!r}: is it missing in FLASHSALE_PAYMENT_PROVIDER?") from error
+        raise NoAccount(f"no payment account {name!r}: is it missing in FLASHSALE_PAYMENT_PROVIDER?") from error
+
+
+def offered(account: PaymentProvider) -> list[Method]:
+    """The methods of an account that this server offers: all of them, or those in FLASHSALE_PAYMENT_METHODS."""
+    chosen = settings.FLASHSALE_PAYMENT_METHODS.get(account.account)
+    return [method for method in account.methods() if chosen is None or method.name in chosen]
 
 
 def methods_of(*, names: str, own_page: bool = False, test: bool = False) -> list[Method]:
     """The methods that these accounts offer (see `method_of`), each name once, of the first account that has it."""
     found: dict[str, Method] = {}
-    for account in _named(names, own_page=own_page, test=test):
-        for method in account.methods():
+    for _account, methods in _named(names, own_page=own_page, test=test):
+        for method in methods:
             found.setdefault(method.name, method)
     return list(found.values())
 
 
-def _named(names: str, *, own_page: bool, test: bool) -> list[PaymentProvider]:
-    wanted = [one for part in names.split(",") if (one := part.strip())] or list(configured)
+def names_problems(names: str) -> list[str]:
+    """What is wrong in `names` of a campaign or channel: parts that name nothing that this server offers."""
+    problems = []
+    live = [account for account in accounts if account != sandbox.account]
+    for account, chosen in _parts(names).items():
+        if account not in live:
+            problems.append(f"{account!r} is no payment account of this server; there are {', '.join(live)}")
+            continue
+        known = [method.name for method in offered(accounts[account])]
+        problems += [
+            f"{account!r} offers no {one!r}; it offers {', '.join(known)}" for one in chosen if one and one not in known
+        ]
+    return problems
+
+
+def _parts(names: str) -> dict[str, list[str]]:
+    """The accounts in `names`, in their order, each with the methods that are named; "" stands for all of them."""
+    found: dict[str, list[str]] = {}
+    for part in names.split(","):
+        account, _, method = (one.strip() for one in part.partition(":"))
+        if account:
+            found.setdefault(account, []).append(method)
+    return found
+
+
+def _named(names: str, *, own_page: bool, test: bool) -> list[tuple[PaymentProvider, list[Method]]]:
+    """The accounts of `names` that this server has, each with its methods that are named and offered."""
+    parts = _parts(names) or {name: [""] for name in configured}
     if test:
-        wanted = [SandboxProvider.account, *(name for name in wanted if name == PartnerProvider.account)]
-        return [accounts[name] for name in wanted]
+        used = [sandbox, *(accounts[name] for name in parts if name == PartnerProvider.account)]
+        return [(account, list(account.methods())) for account in used]
     usable = configured if own_page else accounts
-    return [usable[name] for name in wanted if name in usable and name != SandboxProvider.account]
+    return [
+        (usable[account], [method for method in offered(usable[account]) if {"", method.name} & {*chosen}])
+        for account, chosen in parts.items()
+        if account in usable and account != sandbox.account
+    ]
 
 
 def method_of(
@@ -153,14 +215,14 @@ def method_of(
 ) -> tuple[PaymentProvider, Method] | None:
     """The first account that offers a method, of the accounts `names` (separated by commas); "": those of the settings.
 
-    None if none of them does. On our own page, only a provider says that the buyer has paid: a partner's word would be
-    the buyer's own. In a test sale (`test`), the account of the sandbox has all methods of the settings and takes no
-    money; a live sale never has it.
+    A part "account:method" lets the account offer this method only. None if none of them does. On our own page, only a
+    provider says that the buyer has paid: a partner's word would be the buyer's own. In a test sale (`test`), the
+    account of the sandbox has all methods of this server and takes no money; a live sale never has it.
     """
     found = (
         (account, method)
-        for account in _named(names, own_page=own_page, test=test)
-        for method in account.methods()
+        for account, methods in _named(names, own_page=own_page, test=test)
+        for method in methods
         if method.name == name
     )
     return next(found, None)

@@ -76,6 +76,8 @@ class Attempt(NamedTuple):
     `instrument` is the provider's token of the buyer's card or wallet, "" where there is none.
 
     `fresh`: no call was ever made for this reference, so a provider need not look for it before it begins.
+
+    `parts` are the provider's ids of single payments that it or a notification has named for this reference.
     """
 
     reference: str
@@ -86,6 +88,7 @@ class Attempt(NamedTuple):
     provider_id: str = ""
     instrument: str = ""
     fresh: bool = False
+    parts: Sequence[str] = ()
 
 
 class Instructions(NamedTuple):
@@ -109,10 +112,12 @@ class Standing(NamedTuple):
     """What the provider says about an attempt now. `paid` is the money that it got, in `currency`, at `paid_at`.
 
     `fee` is what the provider keeps or added, where it says so. Both are in whole units of the currency, with
-    fractions. `fingerprint` names the card or wallet that paid, the same in each payment with it; "" where the provider
-    names none, as for QRIS and virtual accounts. Only a digest of it is stored. `bank_digits` are the first digits of a
-    card of which only these and the last four are known: strangers with cards of one bank may have all of them in
-    common.
+    fractions. `parts` are the provider's ids of the payments that `paid` is the sum of. A provider that shows only the
+    newest payment of a reference names them, and gets them back in `Attempt.parts`.
+
+    `fingerprint` names the card or wallet that paid, the same in each payment with it; "" where the provider names
+    none, as for QRIS and virtual accounts. Only a digest of it is stored. `bank_digits` are the first digits of a card
+    of which only these and the last four are known: strangers with cards of one bank may have all of them in common.
     """
 
     state: StandingState
@@ -122,6 +127,7 @@ class Standing(NamedTuple):
     fee: Decimal | None = None
     instructions: Instructions | None = None
     paid_at: datetime | None = None
+    parts: Sequence[str] = ()
     fingerprint: str = ""
     bank_digits: str = ""
 
@@ -151,11 +157,12 @@ class Hint(NamedTuple):
     """What a notification is about, and nothing more: the provider is asked what is true.
 
     `provider_id` is the provider's id of the payment, "" if the notification does not say it. An attempt whose answer
-    of `begin` was lost is found by it.
+    of `begin` was lost is found by it. `part` is its id of a single payment, where a reference may have several.
     """
 
     reference: str
     provider_id: str = ""
+    part: str = ""
 
 
 class Checked(NamedTuple):

@@ -15,6 +15,8 @@ _LINK = re.compile(r"([a-z][a-z0-9+.\-]*)://\S+", re.IGNORECASE)
 _NO_APPS = {"about", "blob", "data", "file", "filesystem", "javascript", "vbscript", "view-source"}
 _CENT, _PAID_MAX = Decimal("0.01"), Decimal(10) ** 18
 ID_MAX, WHY_MAX, LINK_MAX = 120, 200, 2000
+# More payments than any buyer makes for one reference. Each is one call at a look.
+PARTS_MAX = 20
 # A QR code of the correction level that we draw has room for 2331 bytes. No phone reads such a large one.
 QR_BYTES_MAX = 2000
 # What came cannot be compared with what we asked. No provider sends money back in it, so people do.
@@ -41,6 +43,7 @@ def checked_standing(said: Standing) -> Standing:
         fingerprint=_fingerprint(said.fingerprint),
         bank_digits=_fingerprint(said.bank_digits),
         instructions=_instructions(said.instructions) if said.instructions else None,
+        parts=tuple(_text(part, ID_MAX) for part in said.parts[:PARTS_MAX]),
     )
 
 

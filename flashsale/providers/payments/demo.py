@@ -78,8 +78,8 @@ class DemoProvider:
         return await _asked.ask(lambda: _refund(back))
 
     async def look_refund(self, back: RefundRequest) -> RefundStanding:
-        """Confirmed, because the demo refunds at once."""
-        return await self.refund(back)
+        """Confirmed once it was asked for, because the demo refunds at once."""
+        return await _asked.ask(lambda: _refunded(back))
 
     async def check(self) -> Checked:
         """Nothing to check."""
@@ -189,6 +189,12 @@ def _standing(row: DemoCharge, asked: Attempt) -> Standing:
 def _refund(back: RefundRequest) -> RefundStanding:
     DemoCharge.objects.filter(reference=back.attempt.reference, state=Charge.PAID).update(refunded=True)
     return RefundStanding("confirmed", f"refund-{back.attempt.reference}")
+
+
+def _refunded(back: RefundRequest) -> RefundStanding:
+    if DemoCharge.objects.filter(reference=back.attempt.reference, refunded=True).exists():
+        return RefundStanding("confirmed", f"refund-{back.attempt.reference}")
+    return RefundStanding("unknown")
 
 
 def _instructions(asked: Attempt) -> Instructions:

@@ -1,8 +1,7 @@
 """The payment account of all test sales. It takes no money, and behaves as the magic instrument says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from flashsale.books.batcher import Batcher
 from flashsale.models import DemoCharge
@@ -19,9 +18,6 @@ from flashsale.providers.payments.demo import DEMO_DECLINED, DEMO_LATER, DemoPro
 from flashsale.rules import magic
 from flashsale.rules.states import StandingState
 
-if TYPE_CHECKING:
-    from flashsale.providers.payments.base import PaymentProvider
-
 _DEMO_INSTRUMENTS = {magic.DECLINED: DEMO_DECLINED, magic.LATER: DEMO_LATER, magic.LATE: DEMO_LATER}
 # What the demo's bank shows for a kind of method.
 _DEMO_METHODS = {"qr": "qris", "va": "va"}
@@ -33,15 +29,14 @@ class SandboxProvider(DemoProvider):
 
     account = "test"
 
-    def __init__(self, accounts: "Sequence[PaymentProvider]") -> None:
-        self._accounts = accounts
+    def __init__(self, offered: Callable[[], Sequence[Method]]) -> None:
+        self._offered = offered
 
     def methods(self) -> Sequence[Method]:
         """The methods of all accounts in use, without their bounds, because holds of test sales are short."""
         kinds = {}
-        for account in self._accounts:
-            for method in account.methods():
-                kinds.setdefault(method.name, method.kind)
+        for method in self._offered():
+            kinds.setdefault(method.name, method.kind)
         return [Method(name, kind, life_min=timedelta(0), guard=timedelta(0)) for name, kind in kinds.items()]
 
     async def begin(self, asked: Attempt) -> Standing:

@@ -12,8 +12,9 @@ Answers to the questions of CONTRIBUTING.md, from Xendit's public documents. No 
   fixed times. These are closed when the hold ends.
 - *Late money:* possible after EXPIRED and, while it is on the way, after a cancellation. The request stays EXPIRED;
   only its payment says SUCCEEDED. Confirmations come up to 24 hours late. No word for a reversal is documented.
-- *Paid twice:* a request names its newest payment only, and there is no list of payments. So the amount is that of the
-  newest one. A second one shows in the settlement file (`manage.py payments reconcile`).
+- *Paid twice:* a request names its newest payment only, and no list of payments is documented. But each notification
+  names its payment. So a look asks about the newest one and about all that were counted or named before, and adds them.
+  Only a second payment whose notification never comes is seen by the settlement file alone (`payments reconcile`).
 - *Errors* are in `error_code` of the body. Their meanings are in `xendit_words.py`.
 - *Notifications* are not signed. A secret in the header `x-callback-token` says that they come from Xendit. They repeat
   for a day, in any order.
@@ -32,6 +33,7 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -53,9 +55,12 @@ from flashsale.providers.payments.base import (
     RefundStanding,
     Standing,
 )
+from flashsale.providers.payments.checked import NO_CURRENCY
 from flashsale.providers.payments.xendit_answers import (
     ID,
     Error,
+    Money,
+    RequestState,
     error_of,
     read_id,
     read_instructions,
@@ -154,22 +159,41 @@ class Xendit:
         return standing
 
     async def _standing(self, fields: Mapping[str, Any], asked: Attempt) -> Standing:
-        """How a payment request stands; its newest payment counts more than the state of the request."""
+        """How a payment request stands; its payments count more than the state of the request."""
         request = read_request(fields, asked)
         state = request.state
-        if request.payment:
-            answer = await self._get(f"{_PAYMENTS}/{request.payment}")
-            if error := error_of(answer):
-                _not_now(error)
-            money = read_payment(answer.fields, request, asked)
-            if money.state is StandingState.PAID:
-                paid = Standing(money.state, request.id, money.paid, money.currency, paid_at=money.at)
-                return paid._replace(fingerprint=money.fingerprint)
-            state = money.state or state
+        found = {id_: await self._payment(id_, request, asked) for id_ in _payments_of(request, asked)}
+        paid = {id_: money for id_, money in found.items() if money and money.state is StandingState.PAID}
+        if paid:
+            currencies = {money.currency for money in paid.values()}
+            return Standing(
+                StandingState.PAID,
+                request.id,
+                sum((money.paid for money in paid.values()), Decimal(0)),
+                currencies.pop() if len(currencies) == 1 else NO_CURRENCY,
+                paid_at=max((money.at for money in paid.values() if money.at), default=None),
+                parts=tuple(paid),
+                fingerprint=next(reversed(paid.values())).fingerprint,
+            )
+        if newest := found.get(request.payment):
+            state = newest.state or state
         if state is StandingState.PAID:
             raise ProviderDown(f"Xendit calls {asked.reference} paid, and names no payment that succeeded")
         shown = read_instructions(fields, asked) if state is StandingState.WAITING else None
         return Standing(state, request.id, instructions=shown)
+
+    async def _payment(self, id_: str, request: RequestState, asked: Attempt) -> Money | None:
+        """A payment of the request. None for one that a notification has named and that does not belong to it."""
+        answer = await self._get(f"{_PAYMENTS}/{id_}")
+        error = error_of(answer)
+        if id_ != request.payment and (
+            (error and error.meaning is Meaning.NO_SUCH)
+            or (not error and answer.fields.get("payment_request_id") != request.id)
+        ):
+            return None
+        if error:
+            _not_now(error)
+        return read_payment(answer.fields, request, asked)
 
     # --- refunds
 
@@ -232,8 +256,7 @@ class Xendit:
         reference = data.get("reference_id") if isinstance(data, dict) else None
         if not isinstance(data, dict) or not isinstance(reference, str) or not ID.fullmatch(reference):
             raise ValueError("A notification of Xendit has data.reference_id.")
-        id_ = data.get("payment_request_id")
-        return [Hint(reference, id_ if isinstance(id_, str) and ID.fullmatch(id_) else "")]
+        return [Hint(reference, _id_or_none(data.get("payment_request_id")), _id_or_none(data.get("payment_id")))]
 
     async def check(self) -> Checked:
         """Looks for a payment request that does not exist: only a key that is taken gets DATA_NOT_FOUND."""
@@ -250,6 +273,16 @@ class Xendit:
     async def _post(self, path: str, fields: Mapping[str, Any], *, key: str = "") -> HttpAnswer:
         headers = self._sent | ({"idempotency-key": key} if key else {})
         return await call("POST", self._host + path, headers=headers, body=fields)
+
+
+def _payments_of(request: RequestState, asked: Attempt) -> list[str]:
+    """The ids of the payments of a request: those that were counted or named before, and the newest one."""
+    known = [part for part in asked.parts if ID.fullmatch(part)]
+    return list(dict.fromkeys([*known, *filter(None, [request.payment])]))
+
+
+def _id_or_none(value: Any) -> str:
+    return value if isinstance(value, str) and ID.fullmatch(value) else ""
 
 
 def _request(asked: Attempt) -> Mapping[str, Any]:

@@ -1,21 +1,24 @@
 """Published sales, their rule sets, and the transcripts by which anyone can check a draw."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from flashsale.life.requirements import requirements_of
 from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import SaleState
-from flashsale.web.api import serializers
-from flashsale.web.api.access import CursorPages, PublicView, cacheable
+from flashsale.web.api import sale_serializers
+from flashsale.web.api.access import CursorPages, KeyIfSent, PublicView, cacheable
 from flashsale.web.api.strict import PageSerializer
 from flashsale.web.hot.http import CODE_PATTERN
+from flashsale.web.hot.partners import Partner
 
 CATALOGUE_FRESH_S = 5
+WITH_OR_WITHOUT_KEY: Any = [{}, {"partnerKey": []}]
 TRANSCRIPT_FRESH_S = 3600
 RULES_FRESH_S = 3600
 
@@ -33,30 +36,37 @@ class SaleList(PublicView):
     query = PageSerializer
 
     @extend_schema(
-        operation_id="listSales", parameters=[PageSerializer], responses=serializers.SaleSerializer(many=True)
+        operation_id="listSales", parameters=[PageSerializer], responses=sale_serializers.SaleSerializer(many=True)
     )
     def get(self, request: Request) -> Response:
         """All published sales, latest opening first. Test sales are read by their code only."""
         pages = self.pagination_class()
         rows = pages.paginate_queryset(_published().filter(campaign__sandbox_of=None), request, self)
         return cacheable(
-            pages.get_paginated_response(serializers.SaleSerializer(rows, many=True).data), CATALOGUE_FRESH_S
+            pages.get_paginated_response(sale_serializers.SaleSerializer(rows, many=True).data), CATALOGUE_FRESH_S
         )
 
 
 class SaleDetail(PublicView):
     """One published sale."""
 
-    @extend_schema(operation_id="readSale", responses=serializers.SaleSerializer)
-    def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
-        """One published sale."""
-        return cacheable(Response(serializers.SaleSerializer(published_sale(code)).data), CATALOGUE_FRESH_S)
+    authentication_classes = [KeyIfSent]
+
+    @extend_schema(operation_id="readSale", auth=WITH_OR_WITHOUT_KEY, responses=sale_serializers.SaleSerializer)
+    def get(self, request: Request, code: str) -> Response:
+        """One published sale, with all that a partner must know before it sells. With a key also `channel`."""
+        sale = published_sale(code)
+        partner = cast("Partner | None", request.auth)
+        own = requirements_of(sale=sale, channel=partner.channel) if partner else None
+        response = Response(sale_serializers.SaleSerializer(sale, context={"requirements": own}).data)
+        response.headers["Vary"] = "Authorization"
+        return response if partner else cacheable(response, CATALOGUE_FRESH_S)
 
 
 class SaleTranscript(PublicView):
     """The draw of a sale."""
 
-    @extend_schema(operation_id="readTranscript", responses=serializers.TranscriptSerializer)
+    @extend_schema(operation_id="readTranscript", responses=sale_serializers.TranscriptSerializer)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """The draw, once all lines are frozen; check it with `python flashsale/rules/lottery.py verify FILE`."""
         return cacheable(Response(_transcript(published_sale(code))), TRANSCRIPT_FRESH_S)
@@ -65,7 +75,7 @@ class SaleTranscript(PublicView):
 class SaleRuleSet(PublicView):
     """The rule set of a sale's review."""
 
-    @extend_schema(operation_id="readRules", responses=serializers.RuleSetSerializer)
+    @extend_schema(operation_id="readRules", responses=sale_serializers.RuleSetSerializer)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """The rule set that the sale was published with. It never changes; anyone can check that by its hash."""
         rules = published_sale(code).rules
@@ -75,8 +85,9 @@ class SaleRuleSet(PublicView):
 
 def _published() -> QuerySet[Sale]:
     rows = Sale.objects.exclude(state=SaleState.DRAFT)
-    return rows.select_related("campaign", "rules").prefetch_related(
+    return rows.select_related("campaign", "rules", "clock").prefetch_related(
         "offers",
+        "campaign__axes",
         "allocations__channels",
         "allocations__carries",
         "allocations__successor",

@@ -9,9 +9,11 @@ TAGS = {
     "sales": "Published sales, their rules, and what anyone can check about them.",
     "reservations": "The reservations of your channel, from the hold to the end.",
     "payments": "Calls of payment providers.",
+    "settlements": "What was sold, paid and sent back in your channel, in a signed file for each day that is over.",
     "events": "What has happened in your channel, in order.",
+    "webhooks": "The addresses that get your events, and the messages to them.",
     "test": "The sandbox, with a test key: test sales, magic values, the test bank, the checklist.",
-    "keys": "Public keys of what we sign.",
+    "keys": "Public keys of what we sign, and your own key.",
 }
 
 
@@ -24,10 +26,10 @@ HEADERS: dict[str, Any] = {
     "Retry-After": _header("Seconds until you may send the same request again.", "integer", example=2),
     "RateLimit-Policy": _header(
         "The limit that this call counts against: q calls in w seconds (a draft of the IETF).",
-        example='"api-partner";q=6000;w=60',
+        example='"api partner";q=6000;w=60',
     ),
     "RateLimit": _header(
-        "What is left of the limit: r calls, until t seconds from now.", example='"api-partner";r=5998;t=41'
+        "What is left of the limit: r calls, until t seconds from now.", example='"api partner";r=5998;t=41'
     ),
     "Idempotency-Replayed": _header(
         "Is true when the key was used before with the same request. The answer is the first one, and nothing has "
@@ -77,7 +79,7 @@ def describe(operation: dict[str, Any]) -> None:
     headers = ["X-Request-Id"]
     if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
         headers.append("Idempotency-Replayed")
-    if "line" not in operation["tags"]:
+    if operation["operationId"] != "status":
         headers += ["RateLimit", "RateLimit-Policy"]
     for response in responses.values():
         response["headers"] = header_refs(*headers) | response.get("headers", {})

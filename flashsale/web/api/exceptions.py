@@ -1,6 +1,7 @@
 """Errors of the REST API as problem documents, the same as those of the hot door."""
 
 import secrets
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -48,7 +49,7 @@ def problem_response(
     if errors:
         document["errors"] = errors
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    if code is Outcome.UNAUTHENTICATED:
+    if document["status"] == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(document, document["status"], headers=headers, content_type=problems.CONTENT_TYPE)
 

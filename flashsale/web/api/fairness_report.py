@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from flashsale.life.fairness_report import FRESH, report
 from flashsale.web.api.access import PublicView, cacheable
 from flashsale.web.api.catalogue import published_sale
-from flashsale.web.api.serializers import RuleSetReferenceSerializer
+from flashsale.web.api.sale_serializers import RuleSetReferenceSerializer
 
 
 class DrawSerializer(serializers.Serializer[Any]):

@@ -6,6 +6,7 @@ these schemas.
 
 from typing import Any
 
+from flashsale.rules import attached
 from flashsale.web.api.document_common import PROBLEM_CODE, header_refs
 
 BUNDLE_ITEMS_MAX = 100
@@ -14,6 +15,13 @@ Schema = dict[str, Any]
 WHOLE: Schema = {"type": "integer"}
 TEXT: Schema = {"type": "string"}
 MS: Schema = {"type": "integer", "description": "Milliseconds since 1970, on the line's clock."}
+NOW_AT: Schema = {
+    "type": "string",
+    "format": "date-time",
+    "description": "The time of day at `now`. It makes the other times of this document times of day: "
+    "now_at + (time - now), if there is no pause until then.",
+    "examples": ["2026-11-22T15:32:06.901Z"],
+}
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -54,6 +62,23 @@ PLACE_TOKEN: Schema = {
     "maxLength": 512,
     "description": "The sealed place. Partners keep it for their shopper; our own page keeps it in a cookie.",
 }
+ANY_TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
+PARTNER_REFERENCE: Schema = {
+    "type": "string",
+    "pattern": f"^{attached.REFERENCE_PATTERN}$",
+    "description": "Your reference of the order: visible ASCII characters without spaces. We return it unchanged. "
+    "Several reservations may have the same one.",
+    "examples": ["ORD-2026-000123"],
+}
+METADATA: Schema = {
+    "type": "object",
+    "maxProperties": attached.NAMES_MAX,
+    "propertyNames": {"pattern": f"^{attached.NAME_PATTERN}$"},
+    "additionalProperties": {"type": "string", "maxLength": attached.VALUE_CHARS_MAX},
+    "description": f"Short texts of yours, at most {attached.BYTES_MAX} bytes as JSON. We return them unchanged. "
+    "Do not put personal data into them.",
+    "examples": [{"cart": "c-8812", "app": "android"}],
+}
 PHASES = ["scheduled", "lobby", "open", "paused", "closed", "called_off"]
 PLACE_STATES = ["waiting", "called", "lapsed", "spent", "left", "voided"]
 
@@ -68,8 +93,13 @@ SCHEMAS: dict[str, Schema] = {
             "request_id": TEXT,
             "retry_after_s": WHOLE,
             "errors": {"type": "array", "items": _object({"pointer": TEXT, "detail": TEXT})},
+            "reservation": {
+                "type": "string",
+                "format": "uuid",
+                "description": "With place_spent: the reservation for which your channel has used this place.",
+            },
         },
-        optional=("retry_after_s", "errors"),
+        optional=("retry_after_s", "errors", "reservation"),
     ),
     "Status": _object(
         {
@@ -131,6 +161,7 @@ SCHEMAS: dict[str, Schema] = {
             "number": _or_null(WHOLE),
             "state": {"type": "string", "enum": PLACE_STATES},
             "now": MS,
+            "now_at": NOW_AT,
             "claim_ends": _or_null(MS),
             "called": WHOLE,
             "cohort": _or_null(WHOLE),
@@ -179,16 +210,21 @@ SCHEMAS: dict[str, Schema] = {
                 "maxItems": 50,
                 "items": _request({"sku": TEXT, "quantity": {"type": "integer", "minimum": 1}}),
             },
+            "partner_reference": PARTNER_REFERENCE,
+            "metadata": METADATA,
         },
-        optional=("place", "identity"),
+        optional=("place", "identity", "partner_reference", "metadata"),
     ),
     "Reserved": _object(
         {
             "reservation": {"type": "string", "format": "uuid"},
             "deadline": MS,
-            "amount": WHOLE,
-            "currency": TEXT,
+            "amount": {**WHOLE, "description": "Of all items, in whole units of the currency."},
+            "currency": {**TEXT, "description": "ISO 4217.", "examples": ["IDR"]},
             "items": {"type": "array", "items": _object({"sku": TEXT, "price": WHOLE})},
+            "made": {**MS, "description": "When the units were taken, as `deadline` is counted."},
+            "partner_reference": {"type": ["string", "null"], "description": "As you sent it."},
+            "metadata": {**ANY_TEXTS, "description": "As you sent it; empty if you sent none."},
         }
     ),
 }

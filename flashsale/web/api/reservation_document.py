@@ -94,6 +94,8 @@ def _document(
         "payment": payment,
         "cancellation": None,
         "appeal": None,
+        "partner_reference": row.partner_reference,
+        "metadata": row.metadata or {},
     }
 
 

@@ -4,21 +4,29 @@ import json
 from typing import Any
 from uuid import UUID
 
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from flashsale.gate import bridge
 from flashsale.life.cancel import cancel
+from flashsale.life.events import changed_since
 from flashsale.life.payment_request import CallKey
 from flashsale.life.refund import partner_refunded
 from flashsale.life.release import release
+from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.quotas import QuotaClass
 from flashsale.web.api import serializers
-from flashsale.web.api.access import CursorPages, PartnerView
+from flashsale.web.api.access import PartnerView, StablePages
 from flashsale.web.api.confirm_once import confirm_once, own_reservations
+from flashsale.web.api.csv_answer import CSV, CSV_RENDERERS, file_answer, wants_csv
 from flashsale.web.api.idempotency import run_once
 from flashsale.web.api.sandbox_confirm import confirm_in_sandbox
+from flashsale.web.api.reservation_csv import csv_text
 from flashsale.web.hot.partners import Partner
 from flashsale.web.idempotency import fingerprint, valid_key
 
@@ -28,18 +36,33 @@ KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required
 class ReservationList(PartnerView):
     """All reservations of the channel."""
 
-    pagination_class = CursorPages
+    pagination_class = StablePages
+    renderer_classes = CSV_RENDERERS
     query = serializers.FiltersSerializer
 
     @extend_schema(
         operation_id="listReservations",
         parameters=[serializers.FiltersSerializer],
-        responses=serializers.ReservationSerializer(many=True),
+        responses={
+            (200, "application/json"): serializers.ReservationSerializer(many=True),
+            (200, CSV): OpenApiTypes.STR,
+        },
     )
-    def get(self, request: Request) -> Response:
-        """All reservations of the channel, newest first."""
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        """All reservations of the channel, newest first; with `Accept: text/csv` as one file without pages.
+
+        A page names rows that no other page of this reading names. To find what has changed, read the events, or all
+        pages with `updated_after`: the `now` of your last reading.
+        """
         filters = {name: self.parameters[name] for name in serializers.FILTERS if name in self.parameters}
         rows = own_reservations().filter(channel_id=self.partner.channel).filter(**filters)
+        if "updated_after" in self.parameters:
+            at = self.parameters["updated_after"]
+            rows = rows.filter(pk__in=changed_since(channel=self.partner.channel, at=at))
+        if wants_csv(request):
+            if self.parameters.keys() & {"cursor", "limit"}:
+                raise Refused(Outcome.MALFORMED, "A CSV file has no pages: leave out cursor and limit.")
+            return file_answer(request, "reservations.csv", csv_text(rows))
         pages = self.pagination_class()
         page = pages.paginate_queryset(rows, request, self)
         return pages.get_paginated_response(serializers.ReservationSerializer(page, many=True).data)
@@ -53,12 +76,14 @@ class ReservationDetail(PartnerView):
     @extend_schema(operation_id="readReservation", responses=serializers.ReservationSerializer)
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - the URL names the parameter
         """One reservation."""
-        return Response(_document(self.partner, id))
+        return Response(_document(self.partner, id) | {"now": timezone.localtime()})
 
 
 class ConfirmReservation(PartnerView):
     """Held → confirmed."""
 
+    scope = KeyScope.PAY
+    quota_class = QuotaClass.PAY
     form = serializers.ConfirmSerializer
 
     @extend_schema(
@@ -84,6 +109,7 @@ class ReleaseReservation(PartnerView):
     """Held → released."""
 
     sandbox_verb = "release"
+    scope = KeyScope.RESERVE
 
     @extend_schema(
         operation_id="releaseReservation", parameters=[KEY], request=None, responses=serializers.ReservationSerializer
@@ -102,6 +128,7 @@ class CancelReservation(PartnerView):
     """Confirmed → cancelled."""
 
     sandbox_verb = "cancel"
+    scope = KeyScope.PAY
     form = serializers.CancelSerializer
 
     @extend_schema(
@@ -129,6 +156,7 @@ class RefundReservation(PartnerView):
     """Refund due → refunded, by a partner that charges its own buyers."""
 
     sandbox_verb = "refund"
+    scope = KeyScope.PAY
     form = serializers.RefundedSerializer
 
     @extend_schema(

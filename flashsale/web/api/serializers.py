@@ -8,24 +8,23 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from flashsale.life.confirm import Buyer, PaymentChoice
-from flashsale.models import Allocation, Reservation, Sale
-from flashsale.models.sale import moment, ms
+from flashsale.models import Reservation
+from flashsale.models.sale import moment
 from flashsale.providers.payments import METHODS, PartnerProvider
+from flashsale.rules.attached import REFERENCE_CHARS_MAX
 from flashsale.rules.identity import VALUE_CHARS_MAX, Axis
 from flashsale.rules.reasons import ReasonCode
 from flashsale.rules.states import (
-    AllocationMode,
     AppealState,
     CaseState,
     PaymentState,
-    Phase,
     RefundReason,
     RefundState,
     Remedy,
     ReservationState,
 )
 from flashsale.web.api.reservation_document import reservation_document
-from flashsale.web.api.strict import PageSerializer, StrictSerializer
+from flashsale.web.api.strict import Digits, PageSerializer, StrictSerializer
 
 CHARS_MAX = 200
 ADDRESS_CHARS_MAX = 512
@@ -52,133 +51,6 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
-
-
-class OfferSerializer(serializers.Serializer[Any]):
-    """An offer at its official price, in whole units of the currency."""
-
-    sku = serializers.CharField()
-    name = serializers.CharField()
-    price = serializers.IntegerField()
-
-
-class PlanSerializer(serializers.Serializer[Any]):
-    """A plan that brings returned units of an earlier sale."""
-
-    sale = serializers.CharField(source="source.code", help_text="The sale whose cancelled orders freed the units.")
-    reserve = serializers.IntegerField(
-        allow_null=True,
-        help_text="Units that stay for appeals; null: every unit of an order that may still be appealed.",
-    )
-    units = serializers.IntegerField(allow_null=True, help_text="At most this many; null: all that may move.")
-    due_at = serializers.DateTimeField(allow_null=True, help_text="When the plan runs, if a time is planned.")
-
-
-class LineSerializer(serializers.Serializer[Any]):
-    """A line. `cohort` and `seed` are set after the draw."""
-
-    code = serializers.CharField()
-    name = serializers.CharField()
-    channels = serializers.SerializerMethodField(help_text="Codes of the channels that lead to it.")
-    cohort = serializers.IntegerField(allow_null=True)
-    seed = serializers.CharField(help_text="Hex; empty until the draw.")
-    mode = serializers.ChoiceField([mode.value for mode in AllocationMode])
-    opens_at = serializers.DateTimeField(allow_null=True, help_text="If it opens later than the sale.")
-    listed_only = serializers.BooleanField(help_text="Only people on its list may enter.")
-    carries = serializers.CharField(
-        source="carries.code",
-        default=None,
-        allow_null=True,
-        help_text="The line of an earlier sale whose order it carries over.",
-    )
-    successor = serializers.CharField(
-        source="successor.code", default=None, allow_null=True, help_text="The line that gets the unclaimed units."
-    )
-    rolls_over_at = serializers.DateTimeField(allow_null=True)
-    returned = PlanSerializer(
-        many=True, source="reallocations", help_text="Published plans that bring returned units to this line."
-    )
-
-    def get_channels(self, line: Allocation) -> list[str]:
-        """Codes of the channels, sorted."""
-        return sorted(channel.code for channel in line.channels.all())
-
-
-class CampaignSerializer(serializers.Serializer[Any]):
-    """A product launch; `limit` is per person over all of its sales and channels."""
-
-    code = serializers.CharField()
-    name = serializers.CharField()
-    currency = serializers.CharField(help_text="ISO 4217.")
-    time_zone = serializers.CharField()
-    limit = serializers.IntegerField()
-
-
-@extend_schema_serializer(component_name="Sale")
-class SaleSerializer(serializers.Serializer[Any]):
-    """A published sale."""
-
-    code = serializers.CharField()
-    name = serializers.CharField()
-    campaign = CampaignSerializer()
-    phase = serializers.SerializerMethodField()
-    lobby_at = serializers.DateTimeField()
-    opens_at = serializers.DateTimeField()
-    closes_at = serializers.DateTimeField(help_text="As planned; a pause moves it by its length.")
-    limit = serializers.IntegerField(allow_null=True, help_text="Units per person, if lower than the campaign's limit.")
-    claim_s = serializers.IntegerField(help_text="Seconds that a called shopper has to reserve.")
-    hold_s = serializers.IntegerField(help_text="Seconds until a reservation must be confirmed.")
-    extra_time_share = serializers.IntegerField(
-        help_text="Percent of a line's free units (at least one unit) that wait for shoppers in their extra time."
-    )
-    message = serializers.CharField()
-    commitment = serializers.CharField(help_text="SHA-256 of the draw's secret, hex; public since publication.")
-    drawn = serializers.SerializerMethodField(help_text="Whether the transcript can be read.")
-    rules = serializers.CharField(source="rules.hash", help_text="Hash of the rule set that reviews the orders.")
-    offers = OfferSerializer(many=True)
-    lines = LineSerializer(many=True, source="allocations")
-
-    @extend_schema_field(serializers.ChoiceField([phase.value for phase in Phase if phase is not Phase.DRAFT]))
-    def get_phase(self, sale: Sale) -> str:
-        """The phase of the sale now."""
-        return sale.phase(ms(timezone.now())).value
-
-    def get_drawn(self, sale: Sale) -> bool:
-        """Whether the lines are drawn, so that the secret is public."""
-        return sale.frozen_at is not None
-
-
-@extend_schema_serializer(component_name="RulesFixed")
-class RuleSetReferenceSerializer(serializers.Serializer[Any]):
-    """The rule set of the review, fixed when the sale was published."""
-
-    number = serializers.IntegerField()
-    hash = serializers.CharField(help_text="Hex SHA-256 of the rules as JSON with sorted keys and no spaces.")
-
-
-@extend_schema_serializer(component_name="ReviewRules")
-class RuleSetSerializer(RuleSetReferenceSerializer):
-    """A rule set of the review."""
-
-    rules = serializers.DictField(help_text="Points and bounds by name, exactly as the review applies them.")
-
-
-class DrawnLineSerializer(serializers.Serializer[Any]):
-    """The result of the draw for a line."""
-
-    cohort = serializers.IntegerField()
-    seed = serializers.CharField()
-
-
-class TranscriptSerializer(serializers.Serializer[Any]):
-    """All that anyone needs to check the draw; bytes as lower-case hex."""
-
-    version = serializers.IntegerField()
-    sale = serializers.CharField()
-    commitment = serializers.CharField()
-    secret = serializers.CharField()
-    beacon = serializers.CharField()
-    lines = serializers.DictField(child=DrawnLineSerializer())
 
 
 class ItemSerializer(serializers.Serializer[Any]):
@@ -257,7 +129,7 @@ RESERVATION_COLUMNS = (
     "sale__code", "sale__paused_ms", "sale__campaign__currency", "allocation__code", "channel__code", "state",
     "index", "number", "quantity", "amount", "made_at", "deadline_ms", "confirmed_at", "ended_at",
     "cancellation__reason", "cancellation__at", "cancellation__appeal_until", "case__state", "case__appeal__state",
-    "case__appeal__remedy", "case__appeal__received_at", "case__appeal__decided_at",
+    "case__appeal__remedy", "case__appeal__received_at", "case__appeal__decided_at", "partner_reference", "metadata",
 )  # fmt: skip
 
 
@@ -292,6 +164,14 @@ class ReservationSerializer(serializers.Serializer[Any]):
     payment = PaymentSerializer(allow_null=True, default=None)
     cancellation = CancellationSerializer(allow_null=True, default=None)
     appeal = AppealSerializer(allow_null=True, default=None, source="case.appeal")
+    partner_reference = serializers.CharField(allow_null=True, help_text="Yours, as you sent it with `reserve`.")
+    now = serializers.DateTimeField(required=False, help_text="When it was read. Only in the answer to a GET.")
+    metadata = serializers.SerializerMethodField(help_text="Yours, as you sent it with `reserve`; else empty.")
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_metadata(self, reservation: Reservation) -> dict[str, str]:
+        """What the partner attached to the reservation."""
+        return reservation.metadata or {}
 
     @extend_schema_field(OpenApiTypes.DATETIME)
     def get_deadline_at(self, reservation: Reservation) -> str:
@@ -310,11 +190,26 @@ class FiltersSerializer(PageSerializer):
     """Query parameters that select reservations, and the page."""
 
     sale = serializers.CharField(source="sale__code", required=False, help_text="The code of a sale.")
+    line = serializers.CharField(source="allocation__code", required=False, help_text="The code of a line.")
+    index = Digits(required=False, min_value=1, help_text="The index of a place. Send its `sale` and `line`, too.")
     state = serializers.ChoiceField(STATES, required=False)
+    partner_reference = serializers.CharField(
+        required=False, max_length=REFERENCE_CHARS_MAX, help_text="Yours. Several reservations may have it."
+    )
+    updated_after = serializers.DateTimeField(
+        required=False,
+        help_text="Reservations with an event since this time, at most 30 days ago. Some may be up to a minute older.",
+    )
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The parameters. Raises ValidationError for an index without its sale and line, because it names no place."""
+        if "index" in data and not {"sale__code", "allocation__code"} <= data.keys():
+            raise serializers.ValidationError({"index": "An index counts in one line: send its sale and line, too."})
+        return data
 
 
 # Of these parameters, those that select rows, by their name in PostgreSQL.
-FILTERS = ("sale__code", "state")
+FILTERS = ("sale__code", "allocation__code", "index", "state", "partner_reference")
 
 
 class ContactSerializer(StrictSerializer):
@@ -326,11 +221,24 @@ class ContactSerializer(StrictSerializer):
     email = Text(max_length=VALUE_CHARS_MAX)
 
 
+class IdentityField(serializers.DictField):
+    """The values of a person, by axis."""
+
+    child = Text(max_length=ADDRESS_CHARS_MAX)
+
+    def to_internal_value(self, data: Any) -> dict[Axis, str]:
+        """The values by axis, or a validation error."""
+        values = super().to_internal_value(data)
+        try:
+            return {Axis(axis): value for axis, value in values.items()}
+        except ValueError as error:
+            raise serializers.ValidationError(f"The axes are {', '.join(Axis)}.") from error
+
+
 class ConfirmSerializer(StrictSerializer):
     """The confirmation of an order: who buys, the price, how it is paid."""
 
-    identity = serializers.DictField(
-        child=Text(max_length=ADDRESS_CHARS_MAX),
+    identity = IdentityField(
         help_text=f"The values used to enter the line, and others known now. Axes: {', '.join(Axis)}.",
     )
     contact = ContactSerializer()
@@ -355,13 +263,6 @@ class ConfirmSerializer(StrictSerializer):
         """The arguments of :func:`flashsale.life.confirm.confirm`."""
         buyer = Buyer(data["identity"], data["contact"], data["language"])
         return {"buyer": buyer, "payment_choice": PaymentChoice(data["price"], data["method"], data["instrument"])}
-
-    def validate_identity(self, values: dict[str, str]) -> dict[Axis, str]:
-        """The values by axis."""
-        try:
-            return {Axis(axis): value for axis, value in values.items()}
-        except ValueError as error:
-            raise serializers.ValidationError(f"The axes are {', '.join(Axis)}.") from error
 
 
 class RefundedSerializer(StrictSerializer):

@@ -9,18 +9,22 @@ from uuid import UUID
 
 import structlog
 from django.db import Error
+from django.utils.translation import override
 from rest_framework.exceptions import ValidationError
 
 from flashsale.gate.client import GateDown
 from flashsale.life.payment_request import CallKey
+from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.quotas import QuotaClass
 from flashsale.web import problems
 from flashsale.web.api.confirm_once import confirm_once
 from flashsale.web.api.exceptions import validation_problem
 from flashsale.web.api.sandbox_confirm import confirm_in_sandbox
 from flashsale.web.api.serializers import ConfirmSerializer
-from flashsale.web.hot import partners
+from flashsale.web.hot import partners, usage
 from flashsale.web.hot.http import (
+    SIGNATURE_HEADER,
     ClientDisconnected,
     HotRequest,
     HotResponse,
@@ -33,6 +37,7 @@ from flashsale.web.hot.http import (
     send_response,
 )
 from flashsale.web.idempotency import RefusedBefore, fingerprint, valid_key
+from flashsale.web.signatures import check_request, must_check
 
 log = structlog.get_logger(__name__)
 # Requests at once in a process. With more, each of them would only be late.
@@ -95,6 +100,7 @@ async def _confirm(request: HotRequest, reservation: str, path: str) -> HotRespo
     if not request.accepts_json:
         raise HttpFault(problems.Fault.NOT_ACCEPTABLE)
     partner = await partners.partner_of_async(request.header(b"authorization"))
+    partner.allow(KeyScope.PAY, request.client_ip)
     if _by_channel[partner.channel] >= PARTNER_REQUESTS_MAX:
         raise Refused(Outcome.TOO_MANY_REQUESTS, TOO_MANY, 1)
     _by_channel[partner.channel] += 1
@@ -105,10 +111,14 @@ async def _confirm(request: HotRequest, reservation: str, path: str) -> HotRespo
 
 
 async def _confirm_for(partner: partners.Partner, request: HotRequest, reservation: str, path: str) -> HotResponse:
+    usage.take(request, partner, QuotaClass.PAY)
     request.refuse_query()
     body = await request.json()
+    if must_check(partner, signature=request.header(SIGNATURE_HEADER), writes=True):
+        await check_request(partner, request.signed)
     try:
-        values = dict(_form.run_validation(body))
+        with override("en"):  # as the REST view does: texts for developers have one language
+            values = dict(_form.run_validation(body))
     except ValidationError as error:
         code, detail, errors = validation_problem(error)
         return problem_response(request, code, detail, errors=errors)

@@ -21,16 +21,20 @@ from flashsale.gate import due_sales, refusal_counts
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
+from flashsale.rules.clock import time_of_day
 from flashsale.rules.identity import Axis
+from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.quotas import QuotaClass
 from flashsale.rules.states import AllocationMode
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.api.hot_serializers import FIELDS, PAGE_FIELDS
-from flashsale.web.hot import bundle, partners, proofs, sandbox
+from flashsale.web.hot import bundle, partners, proofs, sandbox, usage
 from flashsale.web.hot.http import (
     BODY_BYTES_MAX,
     CODE_PATTERN,
+    SIGNATURE_HEADER,
     ClientDisconnected,
     HotRequest,
     HotResponse,
@@ -45,6 +49,7 @@ from flashsale.web.hot.http import (
     to_json,
 )
 from flashsale.web.hot.request import LineRequest
+from flashsale.web.signatures import check_request, must_check
 
 T = TypeVar("T")
 
@@ -58,6 +63,11 @@ COOKIE_S = 30 * 24 * 3600
 # Shared caches keep it for a second. A browser asks again, because a page that polls twice a second must not read its
 # own old copy.
 STATUS_CACHE = b"public, max-age=0, s-maxage=1"
+# Pages of any site may read the public status, without cookies. Only the status has these headers.
+CROSS_ORIGIN = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"date, retry-after"),
+)
 STATUS_CACHED_MAX = 10_000
 RESERVE_BY_PLACE = FIELDS["reserve"] - {"identity"}
 RESERVE_BY_IDENTITY = FIELDS["reserve"] - {"place"}
@@ -77,6 +87,8 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
         response = await _respond(request, sale=path[2], line=path[4], verb=path[5])
     except ClientDisconnected:
         return True
+    if path[5] == "status" and request.method in METHODS["status"]:
+        response = response._replace(headers=(*response.headers, *CROSS_ORIGIN))
     await send_response(send, request, response)
     return True
 
@@ -97,7 +109,9 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
             await _ask_for_a_look(sale)
         if refused.outcome is not Outcome.NOT_FOUND:
             refusal_counts.count(sale, verb, refused.outcome.value)
-        return problem_response(request, refused.outcome, refused.detail, refused.retry_after_s)
+        return problem_response(
+            request, refused.outcome, refused.detail, refused.retry_after_s, reservation=refused.reservation
+        )
     except HttpFault as error:
         return fault_response(request, error)
     except (GateDown, Error, TimeoutError) as error:
@@ -134,10 +148,16 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
         if card.test:
             await sandbox.note_status(card, found)
         return await _status(request, card, found)
-    channel, is_partner = await _authenticate(request, card, found)
+    channel, partner = await _authenticate(request, card, found)
+    if partner:
+        partner.allow(SCOPES[verb], request.client_ip)
+        if verb not in BUNDLES:
+            usage.take(request, partner, QUOTAS[verb])
     body = await request.json(most=BODY_BYTES.get(verb, BODY_BYTES_MAX))
-    line_request = LineRequest(request, card, found, channel, is_partner, body)
-    line_request.refuse_unknown_fields((FIELDS if is_partner else PAGE_FIELDS)[verb])
+    if partner and must_check(partner, signature=request.header(SIGNATURE_HEADER), writes=True):
+        await check_request(partner, request.signed)
+    line_request = LineRequest(request, card, found, channel, partner, body)
+    line_request.refuse_unknown_fields((FIELDS if partner else PAGE_FIELDS)[verb])
     act = VERBS[verb]
     response = await (sandbox.answer(line_request, verb, act) if card.test else act(line_request))
     if verb in CHANGING:
@@ -147,8 +167,13 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
     return response
 
 
-async def _authenticate(request: HotRequest, card: SaleCard, line: LineCard) -> tuple[ChannelCard, bool]:
-    """The caller's channel, and whether the caller is a partner; refuses UNAUTHENTICATED, FORBIDDEN, NOT_FOUND."""
+async def _authenticate(
+    request: HotRequest, card: SaleCard, line: LineCard
+) -> tuple[ChannelCard, partners.Partner | None]:
+    """The caller's channel, and the partner, None for our own page.
+
+    Refuses UNAUTHENTICATED, KEY_EXPIRED, FORBIDDEN, NOT_FOUND.
+    """
     if authorization := request.header(b"authorization"):
         partner = await partners.partner_of_async(authorization)
         channel = card.channel_ids.get(partner.channel)
@@ -157,14 +182,17 @@ async def _authenticate(request: HotRequest, card: SaleCard, line: LineCard) -> 
                 # Test sales exist for the test key of their channel only, and live sales for no test key.
                 raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
             raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
-        return channel, True
+        if channel.proves_by_code:
+            # A shop behind our page only pays: the word of its server would be a code that was never sent.
+            raise Refused(Outcome.FORBIDDEN, "People of this channel enter and reserve on our page.")
+        return channel, partner
     pages = (channel for channel in card.channels if channel.kind == "own page" and channel.code in line.channels)
     own_page = next(pages, None)
     if own_page is None or not request.header(b"origin"):
         raise Refused(Outcome.UNAUTHENTICATED, partners.KEY_REQUIRED)
     if not request.is_same_origin:
         raise Refused(Outcome.FORBIDDEN, "Only this site's own page may call without a key.")
-    return own_page, False
+    return own_page, None
 
 
 async def _status(request: HotRequest, card: SaleCard, line: LineCard) -> HotResponse:
@@ -255,6 +283,7 @@ async def _look_at_place(request: LineRequest) -> tuple[int, dict[str, Any]]:
         "number": view.number,
         "state": view.state,
         "now": view.now,
+        "now_at": time_of_day(time.time_ns() // 1_000_000),
         "claim_ends": view.claim_ends,
         "called": view.called,
         "cohort": view.cohort,
@@ -300,6 +329,7 @@ async def _reserve(request: LineRequest) -> HotResponse:
         items=request.items(),
         key=key,
         key_owner=f"channel:{request.channel.id}" if request.is_partner else "place",
+        attached=request.attached(),
     )
     made = await (_with_index_blocks(request, attempt) if request.line.mode == AllocationMode.DIRECT else attempt())
     document = {
@@ -308,6 +338,9 @@ async def _reserve(request: LineRequest) -> HotResponse:
         "amount": made.amount,
         "currency": request.card.currency,
         "items": [{"sku": unit.sku, "price": unit.price} for unit in made.units],
+        "made": made.made_ms,
+        "partner_reference": made.attached.reference,
+        "metadata": made.attached.metadata or {},
     }
     replayed = ((b"idempotency-replayed", b"true"),) if made.replayed else ()
     return json_response(201, document, *replayed)
@@ -316,14 +349,20 @@ async def _reserve(request: LineRequest) -> HotResponse:
 async def _bundle(request: LineRequest, verb: bundle.Verb, name: str) -> HotResponse:
     """Answers each person of a partner's bundle as `verb` does. Each counts as a request of its own."""
     global _running  # noqa: PLW0603 - as in _respond
-    if not request.is_partner:
+    partner = request.partner
+    if not partner:
         raise Refused(Outcome.UNAUTHENTICATED, partners.KEY_REQUIRED)
+
+    async def counted(item: LineRequest) -> tuple[int, dict[str, Any]]:
+        usage.take(request.http, partner, QUOTAS[name])
+        return await verb(item)
+
     items = bundle.items_of(request)
     if _running + len(items) > REQUESTS_MAX:
         raise Refused(Outcome.NOT_READY, "Too many requests at once.", 1)
     _running += len(items)
     try:
-        return await bundle.answer(request, items, verb, name=name)
+        return await bundle.answer(request, items, counted, name=name)
     finally:
         _running -= len(items)
 
@@ -347,6 +386,17 @@ VERBS: dict[str, Callable[[LineRequest], Awaitable[HotResponse]]] = {
     "look-bundle": _look_bundle,
 }
 BODY_BYTES = {"enter-bundle": bundle.BYTES_MAX, "look-bundle": bundle.BYTES_MAX}
+BUNDLES = frozenset(BODY_BYTES)
+# What a partner's key needs for each verb, and what its calls count as.
+SCOPES = {**dict.fromkeys(VERBS, KeyScope.ENTER), "reserve": KeyScope.RESERVE}
+QUOTAS = {
+    "enter": QuotaClass.ENTER,
+    "look": QuotaClass.LOOK,
+    "leave": QuotaClass.ENTER,
+    "wait": QuotaClass.ENTER,
+    "receipt": QuotaClass.LOOK,
+    "reserve": QuotaClass.RESERVE,
+}
 # The verbs that change the crowd of a line.
 CHANGING = {"enter", "look", "leave", "wait", "reserve", "enter-bundle", "look-bundle"}
 METHODS = {"status": ("GET", "HEAD"), **dict.fromkeys(VERBS, ("POST",))}

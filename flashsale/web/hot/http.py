@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 from http.cookies import CookieError
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 import orjson
 from django.conf import settings
@@ -19,6 +21,7 @@ from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.signing import NONCE, SIGNATURE, TIMESTAMP, SignedRequest
 from flashsale.web import problems
 from flashsale.web.client_ip import client_address, client_network
 
@@ -30,6 +33,7 @@ Header = tuple[bytes, bytes]
 
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 CLOSE: Header = (b"connection", b"close")
+SIGNATURE_HEADER, TIMESTAMP_HEADER, NONCE_HEADER = (name.lower().encode() for name in (SIGNATURE, TIMESTAMP, NONCE))
 
 BODY_BYTES_MAX = 8 * 1024
 BODY_READ_S_MAX = 10.0
@@ -76,6 +80,11 @@ class HotRequest:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        # What json() has read.
+        self.sent_body = b""
+        # Headers of the answer, whatever the answer will be.
+        self.answer_headers: tuple[Header, ...] = ()
         self._query: bytes = scope.get("query_string", b"")
         self._receive = receive
         self._peer: tuple[str, int] | None = scope.get("client")
@@ -98,10 +107,14 @@ class HotRequest:
     @property
     def address(self) -> str:
         """The client's IPv4 address, or its IPv6 /64 network, because an IPv6 client can use any address in it."""
+        return client_network(self.client_ip())
+
+    def client_ip(self) -> str:
+        """The client's whole address."""
         peer = self._peer[0] if self._peer else ""
         forwarded = self.header(b"x-forwarded-for")
         trusted = settings.FLASHSALE_TRUSTED_PROXIES
-        return client_network(client_address(peer=peer, forwarded_for=forwarded, trusted=trusted))
+        return client_address(peer=peer, forwarded_for=forwarded, trusted=trusted)
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -127,6 +140,19 @@ class HotRequest:
         origin = self.header(b"origin")
         return origin_host(origin) == self.header(b"host") or origin in settings.CSRF_TRUSTED_ORIGINS
 
+    @property
+    def signed(self) -> SignedRequest:
+        """What a signature covers, after json() has read the body."""
+        return SignedRequest(
+            method=self.method,
+            target=f"{self.path}?{self._query.decode('latin-1')}" if self._query else self.path,
+            body=self.sent_body,
+            idempotency_key=self.header(b"idempotency-key"),
+            signature=self.header(SIGNATURE_HEADER),
+            timestamp=self.header(TIMESTAMP_HEADER),
+            nonce=self.header(NONCE_HEADER),
+        )
+
     def refuse_query(self) -> None:
         """Refuses UNKNOWN_FIELD for every query parameter, because no verb has one."""
         if self._query:
@@ -140,7 +166,8 @@ class HotRequest:
         """
         if self.header(b"content-type").partition(";")[0].strip().lower() != "application/json":
             raise HttpFault(problems.Fault.WRONG_TYPE)
-        return parse_json_object(await self.body(most))
+        self.sent_body = await self.body(most)
+        return parse_json_object(self.sent_body)
 
     async def body(self, bytes_max: int) -> bytes:
         """Reads the body, with limits on its size, its time and the slow bodies of one client.
@@ -337,10 +364,11 @@ def problem_response(
     retry_after_s: int | None = None,
     *headers: Header,
     errors: list[dict[str, str]] | None = None,
+    reservation: UUID | None = None,
 ) -> HotResponse:
     """A problem document in the caller's language, with Retry-After and WWW-Authenticate where they belong.
 
-    `errors` names the invalid fields.
+    `errors` names the invalid fields, `reservation` a reservation of the caller.
     """
     document = problems.problem(
         code,
@@ -348,12 +376,13 @@ def problem_response(
         request_id=request.request_id,
         detail=detail,
         retry_after_s=retry_after_s,
+        reservation=reservation,
     )
     if errors:
         document["errors"] = errors
     if retry_after_s is not None:
         headers = (*headers, (b"retry-after", str(retry_after_s).encode()))
-    if code is Outcome.UNAUTHENTICATED:
+    if document["status"] == HTTPStatus.UNAUTHORIZED:
         headers = (*headers, (b"www-authenticate", b"Bearer"))
     return HotResponse(document["status"], to_json(document), problems.CONTENT_TYPE.encode(), headers=headers)
 
@@ -366,6 +395,7 @@ async def send_response(send: Send, request: HotRequest, response: HotResponse) 
         (b"cache-control", response.cache),
         NOSNIFF,
         (b"x-request-id", request.request_id.encode()),
+        *request.answer_headers,
         *response.headers,
     ]
     if response.status == 304:

@@ -1,4 +1,4 @@
-"""Partner keys: which channel an Authorization header belongs to.
+"""Partner keys: which channel an Authorization header belongs to, and what the key may do.
 
 A process reads all active keys from PostgreSQL (the books) at most every 5 s and keeps them in memory. So a wrong key
 costs no query, however many an attacker tries. A revoked key works for at most 5 s. While PostgreSQL does not answer,
@@ -7,21 +7,27 @@ after a failure it is not queried again for 5 s, and never while an earlier quer
 """
 
 import asyncio
+import math
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import structlog
 from django.db import Error, connection
 
+from flashsale.life import key_use
 from flashsale.life.single_flight import WAIT_S, SingleFlight
 from flashsale.models import PartnerKey
+from flashsale.rules.key_rights import KeyScope, Network, is_within, networks_in, scopes_in
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.quotas import DEFAULTS, QuotaClass, quotas_in
 
 log = structlog.get_logger(__name__)
 
@@ -33,13 +39,42 @@ KEY_REQUIRED = "Send Authorization: Bearer fs_live_… with a key that is not re
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """The channel that a key belongs to. `test`: a test key, of the channel's sandbox."""
+    """The channel that a key belongs to, and what the key may do.
+
+    `ends_at` is in s since 1970. `sealed` is the signing secret as it is stored, "" for a key without one. `quotas` are
+    those that differ from the default. `test`: it is a test key, of the channel's sandbox.
+    """
 
     channel: int
     code: str
     campaign: int
+    key: int = 0
+    scopes: frozenset[KeyScope] = frozenset(KeyScope)
+    networks: tuple[Network, ...] = ()
+    ends_at: float = math.inf
+    sealed: str = ""
+    signatures_required: bool = False
+    quotas: tuple[tuple[QuotaClass, int], ...] = ()
     test: bool = False
     is_authenticated: ClassVar[bool] = True
+
+    def allow(self, scope: KeyScope, address: Callable[[], str]) -> None:
+        """Refuses WRONG_NETWORK for a call from elsewhere, OUT_OF_SCOPE for a call that the key may not make.
+
+        `address` gives the client's address. Most keys work from anywhere, so it is rarely asked.
+        """
+        if self.networks and not is_within(found := address(), self.networks):
+            raise Refused(Outcome.WRONG_NETWORK, f"This request came from {found}, which is not in the key's list.")
+        if scope not in self.scopes:
+            raise Refused(Outcome.OUT_OF_SCOPE, f"This call needs the scope {scope}. The shop can give it to the key.")
+
+    def own_quota(self, quota_class: QuotaClass) -> int | None:
+        """The channel's own quota of this class, in calls a minute; None if it has the default."""
+        return dict(self.quotas).get(quota_class) if self.quotas else None
+
+    def quota(self, quota_class: QuotaClass) -> int:
+        """Calls of this class that the channel may make in a minute."""
+        return self.own_quota(quota_class) or DEFAULTS[quota_class]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +134,17 @@ def _refuse_stale() -> None:
 
 
 def _find(authorization: str) -> Partner:
+    partner = _lookup(authorization)
+    if partner.ends_at <= time.time():
+        ended = datetime.fromtimestamp(partner.ends_at, UTC).isoformat(timespec="seconds")
+        raise Refused(
+            Outcome.KEY_EXPIRED, f"It ended at {ended}. Use the key that replaces it, or ask the shop for one."
+        )
+    key_use.note(partner.key)
+    return partner
+
+
+def _lookup(authorization: str) -> Partner:
     cache = _cache
     if partner := cache.headers.get(authorization):
         return partner
@@ -148,10 +194,35 @@ def _renew_and_close() -> None:
 
 
 def _active_keys() -> dict[str, Partner]:
-    rows = PartnerKey.objects.filter(revoked_at=None).values_list(
-        "digest", "channel_id", "channel__code", "channel__campaign_id", "channel__campaign__sandbox_of"
+    """All keys that are not revoked, also those that have ended: their callers hear why they are refused."""
+    rows = PartnerKey.objects.filter(revoked_at=None).select_related("channel__campaign")
+    columns = ("digest", "scopes", "networks", "expires_at", "sealed", "channel")
+    of_channel = ("code", "campaign_id", "signatures_required", "quotas")
+    found = {}
+    for row in rows.only(*columns, "channel__campaign__sandbox_of", *(f"channel__{name}" for name in of_channel)):
+        try:
+            found[row.digest] = _partner(row)
+        except ValueError:  # written by something else than our forms; other keys must go on
+            log.exception("the rights of a partner key cannot be read, so it is refused", key=row.pk)
+    return found
+
+
+def _partner(row: PartnerKey) -> Partner:
+    return Partner(
+        channel=row.channel_id,
+        code=row.channel.code,
+        campaign=row.channel.campaign_id,
+        key=row.pk,
+        scopes=_scopes(row.scopes),
+        networks=_networks(row.networks),
+        ends_at=row.expires_at.timestamp() if row.expires_at else math.inf,
+        sealed=row.sealed,
+        signatures_required=row.channel.signatures_required,
+        quotas=tuple(quotas_in(row.channel.quotas).items()),
+        test=row.channel.campaign.is_test,
     )
-    return {
-        digest: Partner(channel, code, campaign, test=sandbox_of is not None)
-        for digest, channel, code, campaign, sandbox_of in rows
-    }
+
+
+# The texts of many keys are the same, and they are read every five seconds.
+_scopes = lru_cache(maxsize=64)(scopes_in)
+_networks = lru_cache(maxsize=1024)(networks_in)

@@ -5,26 +5,34 @@ from typing import Any, NamedTuple
 
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places
+from flashsale.rules.attached import NOTHING, Attached, NotAttachable, attached
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.api.hot_serializers import ITEM_FIELDS
 from flashsale.web.hot.http import HotRequest
+from flashsale.web.hot.partners import Partner
 
 ITEMS_MAX = 50
+ATTACHED_FIELDS = ("partner_reference", "metadata")
 AXES = {axis.value: axis for axis in Axis}
 
 
 class LineRequest(NamedTuple):
-    """A request at a line, with the caller's channel; `is_partner` is False for our own page."""
+    """A request at a line, with the caller's channel; `partner` is None for our own page."""
 
     http: HotRequest
     card: SaleCard
     line: LineCard
     channel: ChannelCard
-    is_partner: bool
+    partner: Partner | None
     body: dict[str, Any]
+
+    @property
+    def is_partner(self) -> bool:
+        """Whether a partner's server sent it."""
+        return self.partner is not None
 
     @property
     def cookie_name(self) -> str:
@@ -81,6 +89,19 @@ class LineRequest(NamedTuple):
                 raise Refused(Outcome.BAD_IDENTITY, f"{axis} must be a string.")
             identity[AXES[axis]] = value
         return identity
+
+    def attached(self) -> Attached:
+        """The reference and the metadata that a partner attaches to a reservation; refuses MALFORMED."""
+        try:
+            return attached(*(self._given(name) for name in ATTACHED_FIELDS)) if self.is_partner else NOTHING
+        except NotAttachable as error:
+            raise Refused(Outcome.MALFORMED, str(error)) from error
+
+    def _given(self, name: str) -> object:
+        """A member of the body; None if it is not there. Refuses MALFORMED for null, which is no value."""
+        if self.body.get(name, "") is None:
+            raise Refused(Outcome.MALFORMED, f"{name} is null. Leave it out instead.")
+        return self.body.get(name)
 
     def items(self) -> list[tuple[str, int]]:
         """The requested items as (SKU, quantity); refuses MALFORMED, BAD_QUANTITY."""

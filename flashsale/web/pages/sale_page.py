@@ -34,11 +34,10 @@ from flashsale.rules.states import AllocationMode, Phase, PlaceState, Reservatio
 from flashsale.web import browser_cookie
 from flashsale.web.formatting import format_time, format_time_ms
 from flashsale.web.hot import proofs
-from flashsale.web.pages import codes, own_orders, texts
+from flashsale.web.pages import channel_pages, codes, own_orders, texts
 
 PAST_SHOWN = 3
 SALES_READ = 200
-ENTRY_URLS_FRESH_S = 60
 LIVELY = {Phase.LOBBY, Phase.OPEN, Phase.PAUSED}
 OVER = {Phase.CLOSED, Phase.CALLED_OFF}
 # A place may have been used before it was merged into an earlier one and voided.
@@ -127,6 +126,7 @@ def _waiting_page(request: HttpRequest, card: SaleCard) -> HttpResponse:
         "axes": [axis.value for axis in card.hard_at_enter],
         "line_offers": [_offer(offer, card.currency) for offer in card.offers if offer.sku in line.skus],
         "methods": _methods(card, line),
+        "shop": _shop(card, line),
         "demo": payments.DemoProvider.account in payments.configured,
         "paying": _url_to_pay(reservation, card.code),
         "carried": line.carries is not None,
@@ -143,23 +143,18 @@ def _partners_only(card: SaleCard) -> dict[str, Any]:
     codes_of_lines = {code for line in card.lines for code in line.channels}
     channels = [channel for channel in card.channels if channel.code in codes_of_lines]
     names = ", ".join(channel.name for channel in channels)
-    urls = _entry_urls(card)
+    urls = {code: pages.entry_url for code, pages in channel_pages.of(card).items()}
     return {
         "notice": gettext("This sale is only on %(channels)s.") % {"channels": names},
         "channel_links": [(channel.name, urls[channel.code]) for channel in channels if urls.get(channel.code)],
     }
 
 
-def _entry_urls(card: SaleCard) -> dict[str, str]:
-    """Entry addresses of the campaign's channels by code. Only PostgreSQL has them, so they are cached for a minute."""
-
-    def read() -> dict[str, str]:
-        try:
-            return dict(Channel.objects.filter(campaign_id=card.campaign).values_list("code", "entry_url"))
-        except Error:
-            return {}  # the page works without the links
-
-    return cache.get_or_set(f"entry-urls/{card.campaign}", read, ENTRY_URLS_FRESH_S) or {}
+def _shop(card: SaleCard, line: LineCard) -> str:
+    """The name of the shop at whose checkout people of this line pay, "" if they pay on our page."""
+    pages = channel_pages.of(card)
+    own = (channel for channel in card.channels if channel.proves_by_code and channel.code in line.channels)
+    return next((channel.name for channel in own if channel.code in pages and pages[channel.code].checkout_url), "")
 
 
 def _methods(card: SaleCard, line: LineCard) -> list[tuple[str, str]]:
@@ -171,7 +166,7 @@ def _methods(card: SaleCard, line: LineCard) -> list[tuple[str, str]]:
         return channel or campaign
 
     # Only PostgreSQL has the names of the accounts. They are frozen with the campaign.
-    names = cache.get_or_set(f"payment-accounts/{card.campaign}/{line.line_id}", read, ENTRY_URLS_FRESH_S)
+    names = cache.get_or_set(f"payment-accounts/{card.campaign}/{line.line_id}", read, channel_pages.FRESH_S)
     prices = [offer.price for offer in card.offers if offer.sku in line.skus]
     least, most = min(prices, default=0), max(prices, default=0) * card.weight
     offered = payments.methods_of(names=names or "", own_page=True)

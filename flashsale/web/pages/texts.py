@@ -241,3 +241,26 @@ def endings(*, limit: int) -> dict[str, tuple[str, str]]:
         "place_left": (_("This place was given up"), _("It cannot be used again.")),
         "line_full": (_("The line is full"), _("No more places can be given in this sale.")),
     }
+
+
+def snippet() -> dict[str, str]:
+    """The texts that the element for other sites shows, by name: phases, states of a place, and names of figures."""
+    over = endings(limit=1)
+    return {
+        **phases(),
+        **{f"is_{state}": over[state][0] for state in ("lapsed", "left", "voided", "spent")},
+        "gone": over["gone"][0],
+        "turn": _("It is your turn now!"),
+        "about": _("People ahead of you: about {n}"),
+        "draw": _("You take part in the draw at the opening."),
+        "lost": _("No connection. Your place is safe; we keep trying."),
+        "opens": _("Sale opens in"),
+        "left": _("Time left to reserve"),
+        "ticket": _("Your ticket"),
+        "number": _("Your number"),
+        "ahead": _("People ahead of you"),
+        "wait": _("Estimated wait"),
+        "entered": _("People in the line"),
+        "upto": _("Called up to number"),
+        "free": _("Units free"),
+    }

@@ -7,7 +7,9 @@ from flashsale.life import sealed_links
 from flashsale.life.sandbox import TEST_SALE_CODE
 from flashsale.web.hot.http import CODE_PATTERN
 from flashsale.web.pages import (
+    checkout,
     codes,
+    embed,
     fairness_page,
     find_page,
     letter_pages,
@@ -76,6 +78,9 @@ urlpatterns = [
     path("s/<code:code>/prove", codes.prove, name="prove"),
     path("s/<code:code>/find", find_page.find, name="find"),
     path("s/<code:code>/find/puzzle", find_page.puzzle, name="find-puzzle"),
+    path("s/<code:code>/checkout", checkout.checkout, name="checkout"),
+    path("s/<code:code>/embed", embed.embed, name="embed"),
+    path("snippet.js", embed.snippet, name="snippet"),
     path("s/<code:code>/confirm", orders.confirm, name="confirm"),
     path("s/<code:code>/release", orders.release, name="release"),
     path("s/<code:code>/order/<uuid:reservation>", orders.order, name="order"),

@@ -16,14 +16,21 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from rich.console import Console
 
-from simulation import report, run_story
-from simulation.processes import ServerNotReady, free_port
+from simulation import report, run_story, story_gateways
+from simulation.processes import ServerNotReady, free_port, keep_ports_over_exec
 from simulation.redis_server import RedisNotFound
 
 # Set in the restarted process, whose settings use a new data folder.
 RESTARTED = "FLASHSALE_STORY"
-# The story must not use a Redis, broker or mail server that other programs use.
-DROPPED_SETTINGS = ("REDIS_URL", "BROKER_URL", "LIMITS_URL", "EMAIL_URL")
+# The story must not use a Redis, broker or mail server that other programs use. Its shop offers what the story says.
+DROPPED_SETTINGS = (
+    "REDIS_URL",
+    "BROKER_URL",
+    "LIMITS_URL",
+    "EMAIL_URL",
+    "FLASHSALE_PAYMENT_METHODS",
+    "FLASHSALE_PAYMENT_PACES",
+)
 
 
 class Command(BaseCommand):
@@ -82,6 +89,8 @@ def _restart_with_new_data_folder() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in DROPPED_SETTINGS}
     folder = tempfile.mkdtemp(prefix="flashsale-")
     environment |= {RESTARTED: "1", "FLASHSALE_DEMO": "1", "FLASHSALE_VAR": folder}
+    environment |= story_gateways.environment()
+    keep_ports_over_exec()
     os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606 - the same program again
 
 

@@ -1,0 +1,43 @@
+"""What a partner's key may do: its scopes, and the networks from which it may be used."""
+
+import ipaddress
+from enum import StrEnum
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+ALL = "all"
+NETWORKS_MAX = 20
+
+
+class KeyScope(StrEnum):
+    """A group of calls. docs/partner.md says which call needs which scope."""
+
+    READ = "read"
+    ENTER = "enter"
+    RESERVE = "reserve"
+    PAY = "pay"
+    MANAGE = "manage"
+
+
+def scopes_in(text: str) -> frozenset[KeyScope]:
+    """The scopes of a list such as "read, pay". "all" has every scope, also later ones. Raises ValueError."""
+    if text.strip() == ALL:
+        return frozenset(KeyScope)
+    return frozenset(KeyScope(part.strip()) for part in text.split(","))
+
+
+def networks_in(text: str) -> tuple[Network, ...]:
+    """The networks of a list such as "203.0.113.0/24, 2001:db8::/32"; none for "". Raises ValueError.
+
+    An address is a network with one address.
+    """
+    parts = [part for piece in text.split(",") if (part := piece.strip())]
+    if len(parts) > NETWORKS_MAX:
+        raise ValueError(f"{len(parts)} networks")
+    return tuple(ipaddress.ip_network(part) for part in parts)
+
+
+def is_within(address: str, networks: tuple[Network, ...]) -> bool:
+    """Whether the address lies in one of these networks."""
+    parsed = ipaddress.ip_address(address)
+    return any(parsed in network for network in networks)

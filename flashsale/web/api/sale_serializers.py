@@ -1,0 +1,190 @@
+"""Serializers of the catalogue: sales with their requirements, rule sets, transcripts."""
+
+from typing import Any
+
+from django.utils import timezone
+from django.utils.functional import cached_property
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from flashsale.models import Allocation, Sale
+from flashsale.models.sale import moment, ms
+from flashsale.rules.states import AllocationMode, Phase
+from flashsale.web.api import requirements
+
+
+class OfferSerializer(serializers.Serializer[Any]):
+    """An offer at its official price, in whole units of the currency."""
+
+    sku = serializers.CharField()
+    name = serializers.CharField()
+    price = serializers.IntegerField()
+
+
+class PlanSerializer(serializers.Serializer[Any]):
+    """A plan that brings returned units of an earlier sale."""
+
+    sale = serializers.CharField(source="source.code", help_text="The sale whose cancelled orders freed the units.")
+    reserve = serializers.IntegerField(
+        allow_null=True,
+        help_text="Units that stay for appeals; null: every unit of an order that may still be appealed.",
+    )
+    units = serializers.IntegerField(allow_null=True, help_text="At most this many; null: all that may move.")
+    due_at = serializers.DateTimeField(allow_null=True, help_text="When the plan runs, if a time is planned.")
+
+
+class LineSerializer(serializers.Serializer[Any]):
+    """A line. `cohort` and `seed` are set after the draw."""
+
+    code = serializers.CharField()
+    name = serializers.CharField()
+    channels = serializers.SerializerMethodField(help_text="Codes of the channels that lead to it.")
+    cohort = serializers.IntegerField(allow_null=True)
+    seed = serializers.CharField(help_text="Hex; empty until the draw.")
+    mode = serializers.ChoiceField([mode.value for mode in AllocationMode])
+    opens_at = serializers.DateTimeField(allow_null=True, help_text="If it opens later than the sale.")
+    listed_only = serializers.BooleanField(help_text="Only people on its list may enter.")
+    carries = serializers.CharField(
+        source="carries.code",
+        default=None,
+        allow_null=True,
+        help_text="The line of an earlier sale whose order it carries over.",
+    )
+    successor = serializers.CharField(
+        source="successor.code", default=None, allow_null=True, help_text="The line that gets the unclaimed units."
+    )
+    rolls_over_at = serializers.DateTimeField(allow_null=True)
+    returned = PlanSerializer(
+        many=True, source="reallocations", help_text="Published plans that bring returned units to this line."
+    )
+
+    def get_channels(self, line: Allocation) -> list[str]:
+        """Codes of the channels, sorted."""
+        return sorted(channel.code for channel in line.channels.all())
+
+
+class CampaignSerializer(serializers.Serializer[Any]):
+    """A product launch; `limit` is per person over all of its sales and channels."""
+
+    code = serializers.CharField()
+    name = serializers.CharField()
+    currency = serializers.CharField(help_text="ISO 4217.")
+    time_zone = serializers.CharField()
+    limit = serializers.IntegerField()
+
+
+@extend_schema_serializer(component_name="Sale")
+class SaleSerializer(serializers.Serializer[Any]):
+    """A published sale."""
+
+    code = serializers.CharField()
+    name = serializers.CharField()
+    campaign = CampaignSerializer()
+    phase = serializers.SerializerMethodField()
+    lobby_at = serializers.DateTimeField()
+    opens_at = serializers.DateTimeField()
+    closes_at = serializers.DateTimeField(help_text="As planned; a pause moves it by its length.")
+    limit = serializers.IntegerField(allow_null=True, help_text="Units per person, if lower than the campaign's limit.")
+    claim_s = serializers.IntegerField(help_text="Seconds that a called shopper has to reserve.")
+    hold_s = serializers.IntegerField(help_text="Seconds until a reservation must be confirmed.")
+    extra_time_share = serializers.IntegerField(
+        help_text="Percent of a line's free units (at least one unit) that wait for shoppers in their extra time."
+    )
+    message = serializers.CharField()
+    commitment = serializers.CharField(help_text="SHA-256 of the draw's secret, hex; public since publication.")
+    drawn = serializers.SerializerMethodField(help_text="Whether the transcript can be read.")
+    rules = serializers.CharField(source="rules.hash", help_text="Hash of the rule set that reviews the orders.")
+    offers = OfferSerializer(many=True)
+    lines = LineSerializer(many=True, source="allocations")
+    now = serializers.SerializerMethodField(help_text="When this document was made. All times are on this clock.")
+    line_now = serializers.SerializerMethodField(
+        help_text="The same moment on the line's clock, in ms since 1970. A time of a line is now + (time - line_now)."
+    )
+    money = serializers.SerializerMethodField()
+    axes = requirements.AxisSerializer(many=True, source="campaign.axes")
+    limits = serializers.SerializerMethodField()
+    windows = serializers.SerializerMethodField()
+    entries_max = serializers.IntegerField(source="max_entries", help_text="Places in each line, at most.")
+    quotas = serializers.SerializerMethodField(help_text="How often the API may be called.")
+    channel = serializers.SerializerMethodField(help_text="Only where one sale is read with a key; else null.")
+
+    @extend_schema_field(OpenApiTypes.DATETIME)
+    def get_now(self, _sale: Sale) -> str:
+        """The wall clock, the same for all members."""
+        return timezone.localtime(moment(self._wall_ms)).isoformat()
+
+    def get_line_now(self, sale: Sale) -> int:
+        """The line's clock at the same moment."""
+        return sale.line_ms(self._wall_ms)
+
+    @cached_property
+    def _wall_ms(self) -> int:
+        return ms(timezone.now())
+
+    @extend_schema_field(requirements.MoneySerializer)
+    def get_money(self, sale: Sale) -> dict[str, Any]:
+        """The unit of every amount."""
+        return {"currency": sale.campaign.currency, "decimals": requirements.DECIMALS}
+
+    @extend_schema_field(requirements.LimitsSerializer)
+    def get_limits(self, sale: Sale) -> dict[str, int]:
+        """How much one person may buy."""
+        return requirements.limits_of(sale)
+
+    @extend_schema_field(requirements.WindowsSerializer)
+    def get_windows(self, sale: Sale) -> dict[str, int]:
+        """How long a person has."""
+        return requirements.windows_of(sale)
+
+    @extend_schema_field(requirements.QuotaSerializer(many=True))
+    def get_quotas(self, _sale: Sale) -> Any:
+        """How often the API may be called."""
+        return requirements.QUOTAS
+
+    @extend_schema_field(requirements.ChannelSerializer(allow_null=True))
+    def get_channel(self, _sale: Sale) -> Any:
+        """What the sale means for the caller's channel."""
+        return requirements.channel_document(self.context.get("requirements"))
+
+    @extend_schema_field(serializers.ChoiceField([phase.value for phase in Phase if phase is not Phase.DRAFT]))
+    def get_phase(self, sale: Sale) -> str:
+        """The phase of the sale now."""
+        return sale.phase(ms(timezone.now())).value
+
+    def get_drawn(self, sale: Sale) -> bool:
+        """Whether the lines are drawn, so that the secret is public."""
+        return sale.frozen_at is not None
+
+
+@extend_schema_serializer(component_name="RulesFixed")
+class RuleSetReferenceSerializer(serializers.Serializer[Any]):
+    """The rule set of the review, fixed when the sale was published."""
+
+    number = serializers.IntegerField()
+    hash = serializers.CharField(help_text="Hex SHA-256 of the rules as JSON with sorted keys and no spaces.")
+
+
+@extend_schema_serializer(component_name="ReviewRules")
+class RuleSetSerializer(RuleSetReferenceSerializer):
+    """A rule set of the review."""
+
+    rules = serializers.DictField(help_text="Points and bounds by name, exactly as the review applies them.")
+
+
+class DrawnLineSerializer(serializers.Serializer[Any]):
+    """The result of the draw for a line."""
+
+    cohort = serializers.IntegerField()
+    seed = serializers.CharField()
+
+
+class TranscriptSerializer(serializers.Serializer[Any]):
+    """All that anyone needs to check the draw; bytes as lower-case hex."""
+
+    version = serializers.IntegerField()
+    sale = serializers.CharField()
+    commitment = serializers.CharField()
+    secret = serializers.CharField()
+    beacon = serializers.CharField()
+    lines = serializers.DictField(child=DrawnLineSerializer())

@@ -1,0 +1,84 @@
+"""Staff add, change and switch webhooks, see the log, and send again; viewers only look."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from flashsale.life import webhooks
+from flashsale.models import Channel, Delivery, Record, Webhook
+from tests.admin.forms import action_links, messages_on, submit
+from tests.factories import lobby_sale
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+URL = "https://shop.example/hooks"
+
+
+@pytest.fixture
+def channel() -> Channel:
+    return Channel.objects.get(campaign=lobby_sale().campaign, code="lazada")
+
+
+@pytest.fixture
+def webhook(channel: Channel) -> Webhook:
+    return webhooks.make(channel=channel.pk, url=URL, types=[], by="shell")
+
+
+def page_of(row: Webhook | Delivery, action: str) -> str:
+    return reverse(f"admin:flashsale_{row._meta.model_name}_{action}") + f"?id={row.pk}"
+
+
+def test_a_scheduler_adds_a_webhook_and_sees_its_secret_once(alice: Client, channel: Channel) -> None:
+    add = reverse("admin:flashsale_channel_add-webhook") + f"?id={channel.pk}"
+    refused = submit(alice, add, address="http://shop.example/")
+    assert "must begin with https://" in refused.content.decode()
+    assert not Webhook.objects.exists()
+    shown = submit(alice, add, address=URL, types=["sale.opened"])
+    row = Webhook.objects.get()
+    assert (row.url, row.types, row.channel) == (URL, ["sale.opened"], channel)
+    assert webhooks.secret_of(row) in shown.content.decode()
+    page = alice.get(reverse("admin:flashsale_webhook_change", args=[row.pk])).content.decode()
+    assert webhooks.secret_of(row) not in page
+    assert Record.objects.get(what="webhook_add").who.startswith("staff:")
+
+
+def test_a_scheduler_changes_and_switches_a_webhook(alice: Client, webhook: Webhook) -> None:
+    submit(alice, page_of(webhook, "change-webhook"), address=URL + "2", types=["sale.closed"])
+    submit(alice, page_of(webhook, "switch-off"))
+    webhook.refresh_from_db()
+    assert (webhook.url, webhook.types, webhook.off) == (URL + "2", ["sale.closed"], "by_staff")
+    page = alice.get(reverse("admin:flashsale_webhook_change", args=[webhook.pk]))
+    assert [bool(action_links(page, name)) for name in ("switch-off", "switch-on", "test", "rotate")] == [
+        False, True, False, False,
+    ]  # fmt: skip
+    submit(alice, page_of(webhook, "switch-on"))
+    secret = webhooks.secret_of(webhook)
+    assert secret not in submit(alice, page_of(webhook, "rotate")).content.decode()
+    webhook.refresh_from_db()
+    assert (webhook.off, webhooks.secret_of(webhook) != secret) == ("", True)
+    submit(alice, page_of(webhook, "delete-webhook"))
+    assert not Webhook.objects.exists()
+
+
+def test_a_scheduler_sends_a_test_and_sends_again(alice: Client, webhook: Webhook) -> None:
+    submit(alice, page_of(webhook, "test"))
+    one = Delivery.objects.get()
+    assert (one.type, one.state) == ("webhook.test", "due")
+    Delivery.objects.update(state="delivered", attempts=1, tried_at=timezone.now(), status=200, took_ms=12, answer="ok")
+    page = alice.get(reverse("admin:flashsale_delivery_change", args=[one.pk])).content.decode()
+    assert "webhook.test" in page
+    submit(alice, page_of(one, "send-again"))
+    one.refresh_from_db()
+    assert (one.state, one.attempts) == ("due", 0)
+    before = webhook.cursor
+    page = submit(alice, page_of(webhook, "resend-since"), hours="1")
+    assert messages_on(page) == ["The events are due again."]
+    webhook.refresh_from_db()
+    assert webhook.cursor < before
+
+
+@pytest.mark.parametrize("action", ["change-webhook", "switch-off", "rotate", "test", "resend-since", "delete-webhook"])
+def test_a_viewer_changes_nothing(dave: Client, webhook: Webhook, action: str) -> None:
+    assert dave.post(page_of(webhook, action)).status_code == 403
+    assert dave.get(reverse("admin:flashsale_webhook_change", args=[webhook.pk])).status_code == 200
+    assert (Webhook.objects.get().off, Delivery.objects.count()) == ("", 0)
