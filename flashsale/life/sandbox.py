@@ -1,8 +1,8 @@
 """The sandbox of a partner's channel: a campaign of its own with a test channel, whose keys begin with fs_test_.
 
 Every limit, figure and feed belongs to a campaign or a channel. So test sales share no stock, no limits, no events and
-no settlement with live sales. They take no money (providers/payments/sandbox.py), write to no person (notify.py), and are
-deleted after a day.
+no settlement with live sales. They take no money (providers/payments/sandbox.py), write to no person (notify.py), and
+are deleted after a day.
 """
 
 import hmac
@@ -42,6 +42,7 @@ from flashsale.models.campaign import LIMIT_MAX
 from flashsale.models.partner_key import lock_channel
 from flashsale.rules.identity import Axis
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.quotas import QuotaClass
 from flashsale.rules.states import SaleState
 
 log = structlog.get_logger(__name__)
@@ -53,6 +54,11 @@ OPEN_FOR = timedelta(minutes=15)
 # Of a channel at once, and in KEPT. With the limit of a sale below, one person never reaches LIMIT_MAX in a day.
 RUNNING_MAX, SALES_MAX = 5, 50
 LIMIT_IN_A_SALE = LIMIT_MAX // SALES_MAX
+# Calls in a minute: enough to try everything out, and no load for live sales.
+QUOTAS = {
+    QuotaClass.ENTER: 600, QuotaClass.LOOK: 1200, QuotaClass.RESERVE: 600, QuotaClass.PAY: 300, QuotaClass.READ: 600,
+    QuotaClass.WRITE: 300,
+}  # fmt: skip
 OFFERS = (
     {"sku": "TEST-A", "name": "Test A", "price": 100_000},
     {"sku": "TEST-B", "name": "Test B", "price": 150_000},
@@ -83,6 +89,7 @@ def _make_sandbox(channel: Channel, by: Any) -> Campaign:
                 "entry_url": channel.entry_url,
                 "payment_accounts": channel.payment_accounts or live.payment_accounts, "order_letters": False,
                 "signatures_required": channel.signatures_required,
+                "quotas": ",".join(f"{name}:{most}" for name, most in QUOTAS.items()),
             }
         ],
         limit=LIMIT_MAX,

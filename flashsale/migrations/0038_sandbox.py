@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Adds only, so processes of the release before go on during the change."""
 
-    dependencies: ClassVar = [("flashsale", "0036_passes")]
+    dependencies: ClassVar = [("flashsale", "0032_webhooks")]
     operations: ClassVar = [
         migrations.AddField(
             model_name="campaign",

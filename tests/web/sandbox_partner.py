@@ -39,7 +39,9 @@ class SandboxPartner:
         return self.client.get(f"/v1/test/{path}").json()
 
     def make(self, *, key: str | None = None, **wanted: int) -> "SandboxPartner":
-        reply = self.post("sales", {"lobby_s": 60} | wanted, **{"idempotency-key": key or f"sale-{next(_serial)}"})
+        reply = self.post(
+            "sales", {"lobby_s": 60, "claim_s": 300} | wanted, **{"idempotency-key": key or f"sale-{next(_serial)}"}
+        )
         assert reply.status_code == 200, reply.content
         self.document = reply.json()
         self.sale = Sale.objects.get(code=self.document["sale"])

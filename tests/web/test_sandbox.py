@@ -1,38 +1,44 @@
-"""Test keys, test sales on demand, magic identities and instruments, and the checklist."""
+"""Test keys and live keys see each other's sales in no way, and test sales are made, bounded and deleted."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
-import redis
 from django.core import mail
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from flashsale.life import close, inbox, notify, sandbox
+from flashsale.life import notify, sandbox, settlement
 from flashsale.life.audit import audit
+from flashsale.life.waiting_money import people_wait
 from flashsale.models import (
     Case,
     Channel,
+    Contact,
     DemoCharge,
     Event,
+    FairnessReport,
+    Inbox,
     LimitSlot,
     Notice,
     PartnerKey,
     PaymentAttempt,
+    Record,
+    Refund,
     Reservation,
     Sale,
     SandboxCall,
+    Settlement,
     Unit,
-)
+)  # fmt: skip
 from flashsale.providers import payments
-from flashsale.rules.conformance import CHECKS
-from flashsale.rules.magic import BY_NAME, IDENTITIES, INSTRUMENTS, Magic
-from flashsale.web import problems
-from tests.web.sandbox_partner import SandboxPartner, magic, ordinary, sandbox_key
 from tests.factories import rewrite
 from tests.web.partner import Partner, Shop, hot, key_of
+from tests.web.sandbox_partner import SandboxPartner, magic, ordinary, sandbox_key
 
+HOUR, DAY = timedelta(hours=1), timedelta(hours=25)
 NOT_FOUND = (404, "not_found")
 
 
@@ -90,8 +96,8 @@ class TestKeys:
         for shop, foreign in ((tester.shop, live_id), (live, test_id)):
             assert shop.get(f"/{foreign}").status_code == 404
             assert shop.post(foreign, "release").json()["code"] == "not_found"
-        assert hot(lazada, test_id, tester.order(who)).code == NOT_FOUND
-        assert hot(tester.partner, live_id, tester.order(who)).code == NOT_FOUND
+        assert hot(lazada, test_id, tester.order(who), key="other").code == NOT_FOUND
+        assert hot(tester.partner, live_id, tester.order(who), key="other").code == NOT_FOUND
         mine = tester.client.get("/v1/events").json()["results"]
         theirs = live.client.get("/v1/events").json()["results"]
         assert {event["sale"] for event in mine} == {tester.sale.code}
@@ -118,13 +124,12 @@ class TestSales:
     """Test sales on demand."""
 
     def test_a_sale_is_made_opens_and_calls(self, tester: SandboxPartner) -> None:
-        tester.make(units=3, claim_s=20, hold_s=40)
+        tester.make(units=3, claim_s=60, hold_s=40)
         assert {name: tester.document[name] for name in ("line", "claim_s", "hold_s", "limit")} == {
-            "line": "test", "claim_s": 20, "hold_s": 40, "limit": 2,
+            "line": "test", "claim_s": 60, "hold_s": 40, "limit": 2,
         }  # fmt: skip
         assert [item["sku"] for item in tester.document["items"]] == ["TEST-A", "TEST-B"]
         (place,) = tester.called(ordinary())
-        print(tester.partner.post("look", {"place": place}).json, tester.partner.post("look", {"place": place}).json)
         assert tester.partner.post("look", {"place": place}).json["state"] == "called"
         assert tester.reserve(place).status == 201
         assert Unit.objects.filter(allocation__sale=tester.sale).count() == 6
@@ -178,3 +183,105 @@ class TestSales:
         )
         assert tester.post("sales", **{"idempotency-key": "fourth"})["Retry-After"] == "3600"
         assert Sale.objects.filter(campaign=tester.sale.campaign).count() == 3
+
+
+def _age(sale: Sale, by: timedelta) -> None:
+    """Moves the times of a test sale into the past."""
+    rewrite(
+        Sale.objects.filter(pk=sale.pk),
+        lobby_at=F("lobby_at") - by, opens_at=F("opens_at") - by, closes_at=F("closes_at") - by,
+    )  # fmt: skip
+
+
+OF_SALES = (
+    Case, Contact, DemoCharge, Event, FairnessReport, Inbox, LimitSlot, Notice, PaymentAttempt, Refund, Reservation,
+    Unit, SandboxCall,
+)  # fmt: skip
+
+
+class TestTheEnd:
+    """What a test sale leaves behind: nothing."""
+
+    def test_a_test_sale_is_closed_when_it_is_over_and_deleted_after_a_day(
+        self, sale: Sale, tester: SandboxPartner, gate: Any
+    ) -> None:
+        live = {model: model.objects.count() for model in (*OF_SALES, Sale)}
+        keys = set(gate.scan_iter())
+        who, review = ordinary(), magic("confirm-review")
+        places = tester.make().called(who, review)
+        for number, (place, person) in enumerate(zip(places, (who, review), strict=True)):
+            held = tester.reserve(place, key=f"r{number}").json["reservation"]
+            assert tester.confirm(held, person, key=f"p{number}").status == 200
+        assert tester.shop.post(held, "cancel", {"reason": "buyer_request"}).status_code == 200
+        _age(tester.sale, HOUR)
+        assert sandbox.forget_test_sales() == 0
+        tester.sale.refresh_from_db()
+        assert tester.sale.state == "closed"
+        _age(tester.sale, DAY)
+        SandboxCall.objects.update(at=timezone.now() - DAY)
+        assert sandbox.forget_test_sales() == 1
+        assert {model: model.objects.count() for model in (*OF_SALES, Sale)} == live
+        assert {key for key in gate.scan_iter() if b":tick:" not in key} - keys == set()
+        assert list(audit(campaign=sale.campaign.code)) == []
+        assert [row.what for row in Record.objects.filter(sale=tester.sale.pk).order_by("position")][:2] == [
+            "plan", "publish",
+        ]  # fmt: skip
+        assert sandbox.forget_test_sales() == 0
+
+    def test_a_sale_with_a_hold_is_kept_until_the_hold_has_ended(self, tester: SandboxPartner) -> None:
+        (place,) = tester.make().called(ordinary())
+        assert tester.reserve(place).status == 201
+        _age(tester.sale, DAY)
+        assert sandbox.forget_test_sales() == 0
+        assert Reservation.objects.filter(sale=tester.sale, state="held").count() == 1
+
+    def test_live_sales_are_not_touched(self, sale: Sale) -> None:
+        _age(sale, 10 * DAY)
+        assert sandbox.forget_test_sales() == 0
+        sale.refresh_from_db()
+        assert sale.state == "published"
+
+
+class TestNothingLeaves:
+    """Letters, money, reviews and settlements of test sales."""
+
+    def test_no_letter_goes_out_and_no_person_waits_for_money(self, tester: SandboxPartner) -> None:
+        (place,) = tester.make().called(who := ordinary())
+        held = tester.reserve(place).json["reservation"]
+        channel = tester.sale.campaign.channels.get()
+        assert not channel.order_letters
+        Channel.objects.filter(pk=channel.pk).update(order_letters=True)  # an admin may do this
+        assert tester.confirm(held, who, "test-refund-failed").status == 200
+        assert tester.shop.post(held, "cancel", {"reason": "buyer_request"}).status_code == 200
+        assert Refund.objects.get().state in {"due", "failed"}
+        rewrite(Notice.objects.all(), due_at=timezone.now())
+        mail.outbox.clear()
+        notify.send_due()
+        assert mail.outbox == []
+        assert set(Notice.objects.values_list("state", flat=True)) == {"dropped"}
+        assert [(action.name, count) for action, count in people_wait(timezone.now()) if count] == []
+
+    def test_the_money_of_a_test_sale_is_at_the_test_account_and_a_live_sale_never_is(
+        self, sale: Sale, tester: SandboxPartner, lazada: Partner
+    ) -> None:
+        (place,) = tester.make().called(who := ordinary())
+        assert tester.confirm(tester.reserve(place).json["reservation"], who).status == 200
+        assert PaymentAttempt.objects.get().account == "test"
+        assert payments.method_of("qris", names="test") is None
+        assert payments.names_problems("test") == [
+            "'test' is no payment account of this server; there are demo, partner"
+        ]
+        found = payments.method_of("qris", names="", test=True)
+        assert found is not None
+        assert found[0].account == "test"
+        assert [one.name for one in payments.methods_of(names="demo, partner", test=True)] == [
+            *payments.METHODS, "partner",
+        ]  # fmt: skip
+
+    def test_no_settlement_is_made_of_it(self, tester: SandboxPartner) -> None:
+        (place,) = tester.make().called(who := ordinary())
+        assert tester.confirm(tester.reserve(place).json["reservation"], who).status == 200
+        rewrite(Event.objects.all(), at=F("at") - 2 * DAY)
+        settlement.make_due()
+        assert Settlement.objects.count() == 0
+        assert tester.client.get("/v1/settlements").json()["results"] == []

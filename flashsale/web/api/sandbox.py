@@ -11,6 +11,7 @@ from flashsale.life import inbox, sandbox, sandbox_calls
 from flashsale.models import Sale
 from flashsale.providers import payments
 from flashsale.rules.conformance import CHECKS, judge
+from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.magic import IDENTITIES, INSTRUMENTS, TEXT_PREFIX, Magic
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import Charge
@@ -24,7 +25,9 @@ MAGIC_FRESH_S = 300
 
 
 class SandboxView(PartnerView):
-    """Base of the views that need a test key."""
+    """Base of the views that need a test key, of whatever scope."""
+
+    scope = KeyScope.READ
 
     def check_permissions(self, request: Request) -> None:
         """Refuses NOT_FOUND for a live key, because it has no sandbox."""
@@ -35,13 +38,13 @@ class SandboxView(PartnerView):
 
 @extend_schema_serializer(
     component_name="NewTestSale",
-    examples=[OpenApiExample("short", value={"units": 5, "claim_s": 30, "hold_s": 60, "lobby_s": 2})],
+    examples=[OpenApiExample("short", value={"units": 5, "claim_s": 60, "hold_s": 60, "lobby_s": 2})],
 )
 class NewSaleSerializer(StrictSerializer):
     """The sale that you want. Every member has a default."""
 
     units = WholeNumber(default=5, min_value=1, max_value=50, help_text="Of each of the two products.")
-    claim_s = WholeNumber(default=30, min_value=1, max_value=300, help_text="The claim window, in seconds.")
+    claim_s = WholeNumber(default=60, min_value=1, max_value=300, help_text="The claim window, in seconds.")
     hold_s = WholeNumber(default=60, min_value=2, max_value=600, help_text="How long a hold lasts, in seconds.")
     lobby_s = WholeNumber(default=2, min_value=1, max_value=60, help_text="From now to the opening, in seconds.")
 
