@@ -5,7 +5,7 @@ from typing import Any
 
 from django.test import Client
 
-from flashsale.life import sandbox
+from flashsale.life import expire_without_gate, sandbox, sweep_payments
 from flashsale.models import Channel, PartnerKey, Sale
 from flashsale.rules.conformance import CHECKS
 from flashsale.rules.magic import BY_NAME
@@ -74,6 +74,14 @@ class SandboxPartner:
 
     def confirm(self, id_: str, who: dict[str, str], instrument: str = "any-card", key: str = "pay-1") -> Reply:
         return hot(self.partner, id_, self.order(who, instrument), key=key)
+
+    def expire(self) -> None:
+        """Lets a hold end whose deadline has passed."""
+        expire_without_gate.expire_without_gate()
+
+    def sweep(self) -> None:
+        """Works off what waits for the bank."""
+        sweep_payments.work_off_all()
 
     def checks(self, **query: str) -> dict[str, bool]:
         found = self.client.get("/v1/test/conformance", query).json()
