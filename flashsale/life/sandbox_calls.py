@@ -17,8 +17,8 @@ from flashsale.rules.outcomes import Outcome, Refused
 # In an hour, of a test sale, or of a channel outside of its sales. Later calls are answered, but not stored.
 CALLS_MAX, CALLS_MAX_IN = 2000, timedelta(hours=1)
 OK, REPEATED = "ok", "repeated"
-# The checklist judges so many calls, the newest.
-JUDGED_MAX = 5000
+# The checklist judges so many calls of the last day, the newest.
+JUDGED_MAX, JUDGED_FOR = 5000, timedelta(hours=24)
 # Calls of test keys that wait in a process for the thread of the sandbox.
 WAITING_MAX = 64
 
@@ -80,15 +80,21 @@ def sale_of(*, reservation: UUID, channel: int) -> int | None:
 
 def attempt_of(*, reference: str, channel: int) -> PaymentAttempt | None:
     """A payment attempt of the channel, by our reference."""
-    return PaymentAttempt.objects.filter(reference=reference, reservation__channel=channel).first()
+    rows = PaymentAttempt.objects.filter(reference=reference, reservation__channel=channel)
+    return rows.select_related("reservation").first()
 
 
-def calls_of(*, channel: int, sale: str = "", within: timedelta = timedelta(hours=24)) -> Sequence[Call]:
-    """The calls of a channel in the last day, the oldest first; those of one sale if `sale` is its code."""
-    rows = SandboxCall.objects.filter(channel=channel, at__gt=timezone.now() - within)
-    if sale:
-        # Calls outside of a sale, such as reading events, count from the opening of the lobby on.
-        row = Sale.objects.filter(code=sale, campaign__channels=channel).first()
-        rows = rows.filter(sale=row) | rows.filter(sale=None, at__gte=row.lobby_at) if row else rows.none()
+def calls_of(*, channel: int, since_sale: str = "") -> Sequence[Call]:
+    """The calls of a channel in the last day, the oldest first; those since a test sale, if `since_sale` is its code.
+
+    Refuses NOT_FOUND for a sale that is no test sale of the channel.
+    """
+    since = timezone.now() - JUDGED_FOR
+    if since_sale:
+        sale = Sale.objects.filter(code=since_sale, campaign__channels=channel).first()
+        if sale is None:
+            raise Refused(Outcome.NOT_FOUND, "since_sale: your channel has no test sale with this code.")
+        since = sale.lobby_at
+    rows = SandboxCall.objects.filter(channel=channel, at__gte=since)
     values = rows.order_by("-pk").values_list("at", "sale_id", "verb", "subject", "key", "code", "magic", "facts")
     return [Call(ms(at), *rest) for at, *rest in reversed(values[:JUDGED_MAX])]

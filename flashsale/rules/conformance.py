@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from flashsale.rules.outcomes import RETRYABLE
+
 # A person's place needs a few looks. A crowd reads the status, which is one request for all.
 LOOKS_MAX = 10
 # A request may be under way twice when the final refusal comes.
@@ -86,7 +88,7 @@ def _same_key_again(verb: str, magic: str) -> Callable[[Seen], bool]:
     """Whether each call that got this magic answer was followed by the same call with the same key, which succeeded."""
 
     def passed(seen: Seen) -> bool:
-        failed = [call for call in seen.of(verb, magic=magic) if not call.done]
+        failed = [call for call in seen.of(verb, magic=magic) if call.code in RETRYABLE]
         return bool(failed) and all(
             any(next_.key == call.key and next_.done for next_ in seen.after(call, verb)) for call in failed
         )

@@ -200,7 +200,7 @@ class TestTheEnd:
     """What a test sale leaves behind: nothing."""
 
     def test_a_test_sale_is_closed_when_it_is_over_and_deleted_after_a_day(
-        self, sale: Sale, tester: SandboxPartner, gate: Any
+        self, tester: SandboxPartner, gate: Any
     ) -> None:
         live = {model: model.objects.count() for model in (*OF_SALES, Sale)}
         keys = set(gate.scan_iter())

@@ -25,8 +25,8 @@ from flashsale.web.api.access import PartnerView, StablePages
 from flashsale.web.api.confirm_once import confirm_once, own_reservations
 from flashsale.web.api.csv_answer import CSV, CSV_RENDERERS, file_answer, wants_csv
 from flashsale.web.api.idempotency import run_once
-from flashsale.web.api.sandbox_confirm import confirm_in_sandbox
 from flashsale.web.api.reservation_csv import csv_text
+from flashsale.web.api.sandbox_confirm import confirm_in_sandbox
 from flashsale.web.hot.partners import Partner
 from flashsale.web.idempotency import fingerprint, valid_key
 

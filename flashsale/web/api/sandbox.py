@@ -14,7 +14,7 @@ from flashsale.rules.conformance import CHECKS, judge
 from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.magic import IDENTITIES, INSTRUMENTS, TEXT_PREFIX, Magic
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import Charge
+from flashsale.rules.states import Charge, ReservationState
 from flashsale.web.api.access import PartnerView, PublicView, cacheable
 from flashsale.web.api.idempotency import run_once
 from flashsale.web.api.serializers import WholeNumber
@@ -189,9 +189,10 @@ class PlayBank(SandboxView):
         state = (bank.pay if self.values["paid"] else bank.decline)(reference=reference)
         body, headers = bank.signed_notification(reference=reference)
         inbox.store(account=bank.account, references=[reference], body=body, headers=headers)
+        late = attempt.reservation.state != ReservationState.HELD
         sandbox_calls.note(
             channel=self.partner.channel, sale=None, verb="pay", code=sandbox_calls.OK,
-            subject=str(attempt.reservation_id), facts={"paid": state is Charge.PAID, "late": not attempt.is_open},
+            subject=str(attempt.reservation_id), facts={"paid": state is Charge.PAID, "late": late},
         )  # fmt: skip
         return Response({"reference": reference, "state": state.value})
 
@@ -199,7 +200,11 @@ class PlayBank(SandboxView):
 class ConformanceQuery(StrictSerializer):
     """Query parameters of the checklist."""
 
-    sale = serializers.CharField(required=False, max_length=40, help_text="Judge the calls of this test sale only.")
+    since_sale = serializers.CharField(
+        required=False,
+        max_length=40,
+        help_text="Judge the calls since this test sale was made; send the first one of your run. Else: of a day.",
+    )
 
 
 @extend_schema_serializer(component_name="ConformanceCheck")
@@ -230,7 +235,7 @@ class Conformance(SandboxView):
     @extend_schema(operation_id="readConformance", parameters=[ConformanceQuery], responses=ConformanceSerializer)
     def get(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
         """What your code did in test sales in the last day, as a checklist: what it has shown, and what is missing."""
-        calls = sandbox_calls.calls_of(channel=self.partner.channel, sale=self.parameters.get("sale", ""))
+        calls = sandbox_calls.calls_of(channel=self.partner.channel, since_sale=self.parameters.get("since_sale", ""))
         checks = [
             {"name": check.name, "passed": passed, "why": check.why, "how": check.how} for check, passed in judge(calls)
         ]

@@ -145,8 +145,6 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
     card = await places.sale_card(code=sale)
     found = places.line(card=card, code=line)
     if verb == "status":
-        if card.test:
-            await sandbox.note_status(card, found)
         return await _status(request, card, found)
     channel, partner = await _authenticate(request, card, found)
     if partner:
@@ -196,6 +194,8 @@ async def _authenticate(
 
 
 async def _status(request: HotRequest, card: SaleCard, line: LineCard) -> HotResponse:
+    if card.test:
+        await sandbox.note_status(card, line)
     document = await status.status(card=card, line=line)
     cached = _status_cache.get((card.sale, line.line_id))
     if cached is None or cached[0] is not document:
