@@ -94,7 +94,7 @@ def calls_of(*, channel: int, since_sale: str = "") -> Sequence[Call]:
         sale = Sale.objects.filter(code=since_sale, campaign__channels=channel).first()
         if sale is None:
             raise Refused(Outcome.NOT_FOUND, "since_sale: your channel has no test sale with this code.")
-        since = sale.lobby_at
+        since = sale.published_at or sale.lobby_at
     rows = SandboxCall.objects.filter(channel=channel, at__gte=since)
     values = rows.order_by("-pk").values_list("at", "sale_id", "verb", "subject", "key", "code", "magic", "facts")
     return [Call(ms(at), *rest) for at, *rest in reversed(values[:JUDGED_MAX])]

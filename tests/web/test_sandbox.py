@@ -83,6 +83,18 @@ class TestKeys:
             assert Partner(live.key, tester.sale, "test").post(verb, {"identity": ordinary()}).code == NOT_FOUND, verb
         assert snapshot() == before
 
+    def test_eligibility_and_lists_are_not_found_either(
+        self, sale: Sale, tester: SandboxPartner, lazada: Partner
+    ) -> None:
+        tester.make()
+        for key, code, line in ((tester.key, sale.code, "lazada"), (lazada.key, tester.sale.code, "test")):
+            client = Client(headers={"authorization": f"Bearer {key}", "idempotency-key": "list-1"})
+            asked = {"sale": code, "line": line, "identity": ordinary()}
+            assert client.post("/v1/eligibility", asked, "application/json").json()["code"] == "not_found"
+            people = {"axis": "phone", "people": ["081234567890"]}
+            listed = client.post(f"/v1/sales/{code}/lines/{line}/list", people, "application/json")
+            assert listed.json()["code"] == "not_found"
+
     def test_the_test_key_of_another_channel_does_not_find_it_either(self, sale: Sale, tester: SandboxPartner) -> None:
         tester.make()
         other = sandbox_key(sale, "akulaku")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from flashsale.books.batcher import Batcher
 from flashsale.models import DemoCharge
@@ -34,7 +35,7 @@ class SandboxProvider(DemoProvider):
 
     def methods(self) -> Sequence[Method]:
         """The methods of all accounts in use, without their bounds, because holds of test sales are short."""
-        kinds = {}
+        kinds: dict[str, Any] = {}
         for method in self._offered():
             kinds.setdefault(method.name, method.kind)
         return [Method(name, kind, life_min=timedelta(0), guard=timedelta(0)) for name, kind in kinds.items()]

@@ -108,9 +108,7 @@ async def _reason(partner: Partner, *, sale: str, line: str, identity: dict[Axis
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
     card = await places.sale_card(code=sale)
     found = places.line(card=card, code=line)
-    channel = card.channel_ids.get(partner.channel)
-    if channel is None or channel.code not in found.channels:
-        raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
+    channel = partner.channel_at(card, found)
     digests = digest_identity(card=card, values=identity, channel=channel.id)
     return await eligibility(
         card=card, line=found, channel=channel, digests=digests, carried=carried if found.carries else ""

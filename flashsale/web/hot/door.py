@@ -174,12 +174,7 @@ async def _authenticate(
     """
     if authorization := request.header(b"authorization"):
         partner = await partners.partner_of_async(authorization)
-        channel = card.channel_ids.get(partner.channel)
-        if channel is None or channel.code not in line.channels:
-            if card.test or partner.test:
-                # Test sales exist for the test key of their channel only, and live sales for no test key.
-                raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
-            raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
+        channel = partner.channel_at(card, line)
         if channel.proves_by_code:
             # A shop behind our page only pays: the word of its server would be a code that was never sent.
             raise Refused(Outcome.FORBIDDEN, "People of this channel enter and reserve on our page.")

@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.db import Error, connection
 
+from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import key_use
 from flashsale.life.single_flight import WAIT_S, SingleFlight
 from flashsale.models import PartnerKey
@@ -67,6 +68,19 @@ class Partner:
             raise Refused(Outcome.WRONG_NETWORK, f"This request came from {found}, which is not in the key's list.")
         if scope not in self.scopes:
             raise Refused(Outcome.OUT_OF_SCOPE, f"This call needs the scope {scope}. The shop can give it to the key.")
+
+    def channel_at(self, card: SaleCard, line: LineCard) -> ChannelCard:
+        """The partner's channel at a line. Refuses FORBIDDEN if the channel does not lead to it.
+
+        Refuses NOT_FOUND if either of the two is a test: test sales exist only for the test key of their channel, and
+        live sales for no test key.
+        """
+        found = card.channel_ids.get(self.channel)
+        if found is not None and found.code in line.channels:
+            return found
+        if card.test or self.test:
+            raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
+        raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
 
     def own_quota(self, quota_class: QuotaClass) -> int | None:
         """The channel's own quota of this class, in calls a minute; None if it has the default."""
