@@ -127,7 +127,7 @@ def _read_rows(rows: "QuerySet[Event]", most: int) -> Iterator[ChannelEvent]:
     columns = ("pk", "type", "at", "sale__code", "line__code", "reservation", "sequence", "unit", "data")
     attached = ("reservation__partner_reference", "reservation__metadata")
     for *row, unit, data, reference, metadata in rows.values_list(*columns, *attached)[:most]:
-        yield ChannelEvent(*row, data | with_attached(reference, metadata), unit)
+        yield ChannelEvent._make([*row, data | with_attached(reference, metadata), unit])
 
 
 def with_attached(reference: str | None, metadata: dict[str, str] | None) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Caller:
             "refund": {"refund": "fr-1", "reference": "mine"},
             "rotate": {"grace_s": 60},
             "eligibility": {"sale": sale.code, "line": "lazada", "identity": who},
+            "redeem": {"pass": "x" * 20},
             "list": {"axis": "phone", "people": ["081298765432"]},
             "webhooks": {"url": "https://shop.example/2", "types": ["sale.opened"]},
             PATCHED: {"url": "https://shop.example/3", "types": ["sale.opened"], "enabled": False},
@@ -178,7 +179,7 @@ def test_a_member_that_is_there_twice_is_refused_by_every_operation_at_every_dep
             reply = caller.send(path, method, body=text)
             assert (path, text, reply.status, reply.json["code"]) == (path, text, 400, "malformed")
             tried += 1
-    assert tried == 27
+    assert tried == 28
     assert everything() == before
 
 
@@ -207,7 +208,7 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
     # Otherwise the tests above would show only that a refused request is refused.
     verbs = (
         "enter", "enter-bundle", "look", "look-bundle", "receipt", "reserve", "confirm", "demo", "release", "cancel",
-        "refund", "rotate", "list", "eligibility", "leave", "wait", "webhooks", "test", "resend",
+        "refund", "rotate", "redeem", "list", "eligibility", "leave", "wait", "webhooks", "test", "resend",
     )  # fmt: skip
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
@@ -215,7 +216,7 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
         codes[path.rpartition("/")[2]] = "" if reply.status < 300 else reply.json["code"]
     assert {verb: code for verb, code in codes.items() if code} == {
         "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "list": "key_reused",
-        "leave": "place_spent", "wait": "already_called", "rotate": "key_reused",
+        "leave": "place_spent", "wait": "already_called", "rotate": "key_reused", "redeem": "key_reused",
         "webhooks": "key_reused", "test": "key_reused", "resend": "key_reused",
     }  # fmt: skip
 
@@ -282,7 +283,7 @@ def test_what_the_wrong_kind_of_caller_or_line_would_ignore_is_refused(
 def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
-    names |= {"EnterBundle", "LookBundle", "Rotate"}
+    names |= {"EnterBundle", "LookBundle", "Rotate", "EligibilityRequest", "ListedPeople", "Pass"}
     names |= {"NewWebhook", "PatchedWebhookChange", "WebhookRotate", "WebhookResend"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False
