@@ -1,5 +1,6 @@
 """Magic identities and instruments: each gives its refusal or state in a test sale, and nothing in a live sale."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.test import Client
 
 from flashsale.life import inbox
 from flashsale.models import Case, Reservation, Sale, SandboxCall
+from flashsale.rules.conformance import CHECKS
 from flashsale.rules.magic import BY_NAME, IDENTITIES, INSTRUMENTS, Magic
 from flashsale.rules.outcomes import Outcome
 from flashsale.web import problems
@@ -253,3 +255,13 @@ class TestList:
         repeatable = {Outcome.NOT_READY, Outcome.UNKNOWN, Outcome.PAUSED, Outcome.TOO_MANY_REQUESTS}
         assert {one.outcome for one in IDENTITIES if one.when in {"once", "lost"}} == repeatable
         assert {one.outcome for one in IDENTITIES if one.when == "always"} & repeatable == set()
+
+    def test_the_manual_has_every_value_and_every_check(self) -> None:
+        manual = (Path(__file__).resolve().parents[2] / "docs/sandbox.md").read_text(encoding="utf-8")
+        rows = [
+            f"| {one.number:02d} | `{one.name}` | `{one.outcome.value}` | {one.when} | {one.what} |"
+            for one in IDENTITIES
+        ]
+        rows += [f"| `{one.name}` | {one.what} |" for one in INSTRUMENTS]
+        rows += [f"| `{one.name}` | {one.how} | {one.why} |" for one in CHECKS]
+        assert [row for row in rows if f"{row}\n" not in manual] == []

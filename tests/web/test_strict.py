@@ -17,6 +17,7 @@ from flashsale.web.hot.http import parse_json_object
 from tests.factories import PHONE, open_now
 from tests.web.asgi import Reply, send_request
 from tests.web.partner import ORDER, Partner
+from tests.web.sandbox_partner import sandbox_key
 from tests.web.shop import Visitor
 
 Snapshot = Callable[[], Any]
@@ -39,7 +40,11 @@ class Caller:
         self.held, self.order = (
             lazada.reserve(place, key=f"k{n}").json["reservation"] for n, place in enumerate(places[:2])
         )
-        self.values = {"sale": sale.code, "line": "lazada", "code": sale.code, "id": self.held, "date": "2026-11-29"}
+        self.test_key = sandbox_key(sale)
+        self.values = {
+            "sale": sale.code, "line": "lazada", "code": sale.code, "id": self.held, "date": "2026-11-29",
+            "reference": "fs-X-1",
+        }  # fmt: skip
         channel = Channel.objects.get(campaign=sale.campaign, code="lazada").pk
         hook = webhooks.make(channel=channel, url="https://shop.example/", types=[], by="shell")
         self.hook = {"id": str(hook.pk), "delivery": str(webhooks.send_test(webhook=hook).pk)}
@@ -62,6 +67,8 @@ class Caller:
             PATCHED: {"url": "https://shop.example/3", "types": ["sale.opened"], "enabled": False},
             "/v1/webhooks/{id}/rotate": {"keep_s": 60},
             "test": {},
+            "/v1/test/sales": {"units": 1},
+            "/v1/test/payments/{reference}": {"paid": True},
             "resend": {"since": timezone.now().isoformat()},
             "/v1/webhooks/{id}/deliveries/{delivery}/resend": {},
             "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
@@ -75,7 +82,8 @@ class Caller:
     def send(self, path: str, method: str, *, query: str = "", body: dict[str, Any] | str | None = None) -> Reply:
         text = body if isinstance(body, str) else json.dumps(body)
         raw = b"" if body is None else text.encode()
-        headers: dict[str, Any] = {"authorization": f"Bearer {self.key}", "idempotency_key": "strict"}
+        key = self.test_key if path.startswith("/v1/test/") else self.key
+        headers: dict[str, Any] = {"authorization": f"Bearer {key}", "idempotency_key": "strict"}
         if path == NOTIFICATION:
             headers = self._signed(raw)
         values = self.values | (self.hook if path.startswith("/v1/webhooks") else {})

@@ -38,7 +38,7 @@ class SandboxView(PartnerView):
 
 @extend_schema_serializer(
     component_name="NewTestSale",
-    examples=[OpenApiExample("short", value={"units": 5, "claim_s": 60, "hold_s": 60, "lobby_s": 2})],
+    examples=[OpenApiExample("short", {"units": 5, "claim_s": 60, "hold_s": 60, "lobby_s": 2}, request_only=True)],
 )
 class NewSaleSerializer(StrictSerializer):
     """The sale that you want. Every member has a default."""
@@ -49,7 +49,25 @@ class NewSaleSerializer(StrictSerializer):
     lobby_s = WholeNumber(default=2, min_value=1, max_value=60, help_text="From now to the opening, in seconds.")
 
 
-@extend_schema_serializer(component_name="TestSale")
+@extend_schema_serializer(
+    component_name="TestSale",
+    examples=[
+        OpenApiExample(
+            "short",
+            {
+                "sale": "sandbox.0123456789abcdef0123",
+                "line": "test",
+                "opens_at": "2026-11-22T22:32:08.880000+07:00",
+                "closes_at": "2026-11-22T22:47:08.880000+07:00",
+                "claim_s": 60,
+                "hold_s": 60,
+                "limit": 2,
+                "items": [dict(offer) for offer in sandbox.OFFERS],
+            },
+            response_only=True,
+        )
+    ],
+)
 class SandboxSaleSerializer(serializers.Serializer[Sale]):
     """A test sale. It closes after 15 minutes, and it is deleted after a day."""
 
@@ -156,14 +174,19 @@ class MagicList(PublicView):
         return cacheable(Response(document.data), MAGIC_FRESH_S)
 
 
-@extend_schema_serializer(component_name="TestBank", examples=[OpenApiExample("paid", value={"paid": True})])
+@extend_schema_serializer(
+    component_name="TestBank", examples=[OpenApiExample("paid", {"paid": True}, request_only=True)]
+)
 class BankSerializer(StrictSerializer):
     """What the test bank does."""
 
     paid = serializers.BooleanField(help_text="true: the buyer pays. false: the bank declines.")
 
 
-@extend_schema_serializer(component_name="TestBankAnswer")
+@extend_schema_serializer(
+    component_name="TestBankAnswer",
+    examples=[OpenApiExample("paid", {"reference": "fs-7Q2Z9K1M4R8T3V6W0XYZ-1", "state": "paid"}, response_only=True)],
+)
 class BankAnswerSerializer(serializers.Serializer[Any]):
     """What the test bank has now. The payment follows within seconds, as with a real provider."""
 
@@ -217,7 +240,25 @@ class CheckSerializer(serializers.Serializer[Any]):
     how = serializers.CharField(help_text="How to pass it.")
 
 
-@extend_schema_serializer(component_name="Conformance")
+@extend_schema_serializer(
+    component_name="Conformance",
+    examples=[
+        OpenApiExample(
+            "one point",
+            {
+                "passed": 24,
+                "total": 25,
+                "calls": 61,
+                "checks": [
+                    {"name": one.name, "passed": False, "why": one.why, "how": one.how}
+                    for one in CHECKS
+                    if one.name == "reserve-repeated"
+                ],
+            },
+            response_only=True,
+        )
+    ],
+)
 class ConformanceSerializer(serializers.Serializer[Any]):
     """What your integration has shown."""
 
