@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 FROZEN: Mapping[str, tuple[str, ...]] = {
     "campaign": (
         "code", "name", "time_zone", "currency", "limit", "appeal_s", "undo_s", "code_countries", "codes_need_work",
-        "payment_accounts", "canon_version", "frozen_at", "sandbox_of",
+        "payment_accounts", "canon_version", "frozen_at",
     ),
     "campaignaxis": ("campaign", "axis", "hard", "checked_at"),
     "channel": ("campaign", "code", "name", "kind", "entry_url", "entries_max", "payment_accounts"),

@@ -187,7 +187,7 @@ def test_a_member_that_is_there_twice_is_refused_by_every_operation_at_every_dep
             reply = caller.send(path, method, body=text)
             assert (path, text, reply.status, reply.json["code"]) == (path, text, 400, "malformed")
             tried += 1
-    assert tried == 28
+    assert tried == 30
     assert everything() == before
 
 
@@ -216,7 +216,8 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
     # Otherwise the tests above would show only that a refused request is refused.
     verbs = (
         "enter", "enter-bundle", "look", "look-bundle", "receipt", "reserve", "confirm", "demo", "release", "cancel",
-        "refund", "rotate", "redeem", "list", "eligibility", "leave", "wait", "webhooks", "test", "resend",
+        "refund", "rotate", "redeem", "list", "eligibility", "leave", "wait", "webhooks", "test", "resend", "sales",
+        "{reference}",
     )  # fmt: skip
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
@@ -225,7 +226,7 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
     assert {verb: code for verb, code in codes.items() if code} == {
         "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "list": "key_reused",
         "leave": "place_spent", "wait": "already_called", "rotate": "key_reused", "redeem": "key_reused",
-        "webhooks": "key_reused", "test": "key_reused", "resend": "key_reused",
+        "webhooks": "key_reused", "test": "key_reused", "resend": "key_reused", "{reference}": "not_found",
     }  # fmt: skip
 
 
@@ -292,6 +293,6 @@ def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
     names |= {"EnterBundle", "LookBundle", "Rotate", "EligibilityRequest", "ListedPeople", "Pass"}
-    names |= {"NewWebhook", "PatchedWebhookChange", "WebhookRotate", "WebhookResend"}
+    names |= {"NewWebhook", "PatchedWebhookChange", "WebhookRotate", "WebhookResend", "NewTestSale", "TestBank"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False
