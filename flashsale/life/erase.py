@@ -201,7 +201,7 @@ def _without_traces(campaign: Campaign) -> int:
 
 def erase_due() -> list[str]:
     """Erases campaigns that have been over for ERASE_AFTER; returns their codes. Logs why others cannot be erased."""
-    over = Campaign.objects.filter(erased_at=None, sales__published_at__isnull=False).distinct()
+    over = Campaign.objects.filter(erased_at=None, sandbox_of=None, sales__published_at__isnull=False).distinct()
     done = []
     for campaign in over.exclude(sales__closes_at__gte=timezone.now() - ERASE_AFTER):
         try:

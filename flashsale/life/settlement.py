@@ -96,11 +96,16 @@ class Rows(NamedTuple):
 def make_due(*, now: datetime | None = None) -> int:
     """Makes the files of all days that are over, in all campaigns; how many days. Safe to repeat and in parallel."""
     days, now = 0, now or timezone.now()
-    for campaign in Campaign.objects.exclude(frozen_at=None).order_by("pk"):
+    for campaign in _settled_campaigns().order_by("pk"):
         with advisory_lock(LOCK, campaign.pk, wait=False) as acquired:
             while acquired and _make_next(campaign, now):
                 days += 1
     return days
+
+
+def _settled_campaigns() -> "QuerySet[Campaign]":
+    """The campaigns that have settlements: all that are published, without the sandboxes, which have no money."""
+    return Campaign.objects.filter(sandbox_of=None).exclude(frozen_at=None)
 
 
 def untaken(campaign: Campaign) -> "QuerySet[Event]":
@@ -114,7 +119,7 @@ def untaken(campaign: Campaign) -> "QuerySet[Event]":
 
 def lags_behind(*, before: datetime) -> bool:
     """Whether an event of a reservation that is older than this is in no file yet."""
-    campaigns = Campaign.objects.exclude(frozen_at=None)
+    campaigns = _settled_campaigns()
     late = next((one for one in campaigns if untaken(one).filter(at__lt=before).exists()), None)
     if late is not None:
         log.error("the settlements of %s are late, so old events are kept: manage.py settlement make", late.code)

@@ -76,13 +76,14 @@ class WaitingFor:
 
 def _attempts(*conditions: Q, **fields: Any) -> "QuerySet[PaymentAttempt]":
     # What people have to settle first stands under its doubt.
-    rows = PaymentAttempt.objects.filter(*conditions, doubt="", **fields)
+    rows = PaymentAttempt.objects.filter(*conditions, doubt="", **fields).exclude(account=payments.sandbox.account)
     return rows.select_related("reservation__sale__campaign")
 
 
 def _refunds(*conditions: Q, **fields: Any) -> "QuerySet[Refund]":
     related = "attempt__reservation__sale__campaign"
-    return Refund.objects.filter(*conditions, **fields).select_related(related, "attempt__reservation__channel")
+    rows = Refund.objects.filter(*conditions, **fields).exclude(attempt__account=payments.sandbox.account)
+    return rows.select_related(related, "attempt__reservation__channel")
 
 
 def _taken_back(_now: datetime) -> "QuerySet[PaymentAttempt]":

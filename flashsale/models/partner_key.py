@@ -123,7 +123,7 @@ class PartnerKey(SealedData):
 
     @classmethod
     def _create(cls, channel: Channel, **fields: Any) -> "tuple[PartnerKey, str]":
-        key = f"fs_live_{secrets.token_urlsafe(32)}"
+        key = f"fs_{'test' if channel.campaign.is_test else 'live'}_{secrets.token_urlsafe(32)}"
         known_scopes(fields.get("scopes", ALL))
         known_networks(fields.get("networks", ""))
         sealed = cls.encrypt({"secret": f"fs_sign_{secrets.token_urlsafe(32)}"})

@@ -30,7 +30,7 @@ from flashsale.rules.states import AllocationMode
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.api.hot_serializers import FIELDS, PAGE_FIELDS
-from flashsale.web.hot import bundle, partners, proofs, usage
+from flashsale.web.hot import bundle, partners, proofs, sandbox, usage
 from flashsale.web.hot.http import (
     BODY_BYTES_MAX,
     CODE_PATTERN,
@@ -156,7 +156,8 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
         await check_request(partner, request.signed)
     line_request = LineRequest(request, card, found, channel, partner, body)
     line_request.refuse_unknown_fields((FIELDS if partner else PAGE_FIELDS)[verb])
-    response = await VERBS[verb](line_request)
+    act = VERBS[verb]
+    response = await (sandbox.answer(line_request, verb, act) if card.test else act(line_request))
     if verb in CHANGING:
         # After the change, so that the tick finds it: PostgreSQL keeps a copy of the crowd.
         with suppress(GateDown):
@@ -169,7 +170,7 @@ async def _authenticate(
 ) -> tuple[ChannelCard, partners.Partner | None]:
     """The caller's channel, and the partner, None for our own page.
 
-    Refuses UNAUTHENTICATED, KEY_EXPIRED, FORBIDDEN.
+    Refuses UNAUTHENTICATED, KEY_EXPIRED, FORBIDDEN, NOT_FOUND.
     """
     if authorization := request.header(b"authorization"):
         partner = await partners.partner_of_async(authorization)
@@ -184,6 +185,8 @@ async def _authenticate(
 
 
 async def _status(request: HotRequest, card: SaleCard, line: LineCard) -> HotResponse:
+    if card.test:
+        await sandbox.note_status(card, line)
     document = await status.status(card=card, line=line)
     cached = _status_cache.get((card.sale, line.line_id))
     if cached is None or cached[0] is not document:

@@ -43,7 +43,8 @@ class Partner:
     """The channel that a key belongs to, and what the key may do.
 
     `ends_at` is in s since 1970. `sealed` is the signing secret as it is stored, "" for a key without one. `quotas` are
-    those that differ from the default. `used` is False for a key that was never used when it was read.
+    those that differ from the default. `used` is False for a key that was never used when it was read. `test`: it is a
+    test key, of the channel's sandbox.
     """
 
     channel: int
@@ -57,6 +58,7 @@ class Partner:
     signatures_required: bool = False
     quotas: tuple[tuple[QuotaClass, int], ...] = ()
     used: bool = True
+    test: bool = False
     is_authenticated: ClassVar[bool] = True
 
     def allow(self, scope: KeyScope, address: Callable[[], str]) -> None:
@@ -70,9 +72,15 @@ class Partner:
             raise Refused(Outcome.OUT_OF_SCOPE, f"This call needs the scope {scope}. The shop can give it to the key.")
 
     def channel_in(self, card: SaleCard, line: LineCard) -> ChannelCard:
-        """The key's channel, if it may act for people of this line. Refuses FORBIDDEN."""
+        """The key's channel, if it may act for people of this line. Refuses FORBIDDEN.
+
+        Refuses NOT_FOUND if either of the two is a test: test sales exist only for the test key of their channel, and
+        live sales for no test key.
+        """
         channel = card.channel_ids.get(self.channel)
         if channel is None or channel.code not in line.channels:
+            if card.test or self.test:
+                raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
             raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
         if channel.proves_by_code:
             # A shop behind our page only pays: the word of its server would be a code that was never sent.
@@ -222,11 +230,11 @@ def _renew_and_close() -> None:
 
 def _active_keys() -> dict[str, Partner]:
     """All keys that are not revoked, also those that have ended: their callers hear why they are refused."""
-    rows = PartnerKey.objects.filter(revoked_at=None).select_related("channel")
+    rows = PartnerKey.objects.filter(revoked_at=None).select_related("channel__campaign")
     columns = ("digest", "scopes", "networks", "expires_at", "sealed", "last_used_at", "channel")
     of_channel = ("code", "campaign_id", "signatures_required", "quotas")
     found = {}
-    for row in rows.only(*columns, *(f"channel__{name}" for name in of_channel)):
+    for row in rows.only(*columns, "channel__campaign__sandbox_of", *(f"channel__{name}" for name in of_channel)):
         try:
             found[row.digest] = _partner(row)
         except ValueError:  # written by something else than our forms; other keys must go on
@@ -247,6 +255,7 @@ def _partner(row: PartnerKey) -> Partner:
         signatures_required=row.channel.signatures_required,
         quotas=tuple(quotas_in(row.channel.quotas).items()),
         used=row.last_used_at is not None,
+        test=row.channel.campaign.is_test,
     )
 
 
