@@ -23,6 +23,7 @@ UNPAID_MAX = 2
 DECIMALS = 0
 
 
+@extend_schema_serializer(component_name="RequiredValue")
 class AxisSerializer(serializers.Serializer[Any]):
     """A value by which the sale knows a person."""
 
