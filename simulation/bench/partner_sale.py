@@ -172,9 +172,17 @@ def rehearsal(
 
 
 def run(
-    servers: IsolatedServers, terms: Terms, show_progress: Callable[[str], None], *, signed: bool = False
+    servers: IsolatedServers,
+    terms: Terms,
+    show_progress: Callable[[str], None],
+    *,
+    signed: bool = False,
+    workers: int = doors.WORKERS,
 ) -> Rehearsed:
-    """Runs the sale until the line is over, or the time is. Raises FixtureError, ServerNotReady."""
+    """Runs the sale until the line is over, or the time is. `workers` are processes of the door, and of the REST API.
+
+    Raises FixtureError, ServerNotReady.
+    """
     where = fixtures.campaign([CHANNEL], payment_accounts="partner", signatures_required=signed)
     card = fixtures.sale(
         where, units={CHANNEL: terms.units}, max_entries=terms.people,
@@ -184,7 +192,8 @@ def run(
     settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="partner-", dir=settings.VAR_DIR))
     with ExitStack() as stack:
-        door, web = stack.enter_context(doors.doors(servers)), stack.enter_context(doors.web(servers))
+        door = stack.enter_context(doors.doors(servers, workers=workers))
+        web = stack.enter_context(doors.web(servers, workers=workers))
         pids = {"doors": door.process.pid, "REST API": web.process.pid, "Redis": servers.redis.pid}
         if servers.postgres:
             pids["PostgreSQL"] = servers.postgres.pid
@@ -305,7 +314,11 @@ def _hearing(group: str, done: Rehearsed) -> list[Figure]:
         for number in (KILLED, LIVING)
     )
     note = f"{living.heard:,} calls, half of them within {living.half_ms:,} ms"
-    after = f"shoppers of the killed server; it was away {kill.away_s:.1f} s, from {kill.paid:,} paid units on"
+    taken_over = done.ledger["counts"]["taken over"]
+    after = (
+        f"shoppers of the killed server; it was away {kill.away_s:.1f} s, from {kill.paid:,} paid units on; "
+        f"{taken_over:,} orders were under way"
+    )
     return [
         at_most(group, "latest hearing of a call, of the claim window", living.latest_ms / claim_ms, unit="", limit=0.1,
                 note=note),

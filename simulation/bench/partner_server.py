@@ -226,6 +226,7 @@ class PartnerServer(Crowd):
         tasks = [asyncio.create_task(one) for one in (self._read_statuses(), self._follow())]
         for person in self.mine:
             if self.heard[person] and not self.ends[person]:
+                self.counts["taken over"] += 1
                 self._buy(person)
         line, over, told = self.lines[0], False, 0.0
         while not over and time.monotonic() < deadline:
@@ -294,6 +295,11 @@ class PartnerServer(Crowd):
             self._reserve(person)
         else:
             self._end(person, "did not come")
+
+    def _progress(self) -> str:
+        document, paid = self.lines[0].document, self.by_second["paid"].total()
+        called, sold = document.get("called", 0), document.get("sold", 0)
+        return f"{called:,} called, {sold:,} sold, {paid:,} of them by server {self.partner.number} ..."
 
     def payment(self, person: int) -> dict[str, str]:
         """The partner has charged the shopper, and has a reference of its own for this."""
