@@ -16,6 +16,7 @@ import asyncio
 import os
 import re
 import secrets
+import signal
 import sys
 import time
 from collections import Counter, deque
@@ -49,7 +50,11 @@ KEY_HEADER = re.compile(r"\r\nIdempotency-Key: ([^\r]+)\r\n")
 
 
 class PartnerPlan(NamedTuple):
-    """What a server is told. An empty `secret`: it does not sign. `events_port` 0: it does not follow the feed."""
+    """What a server is told. An empty `secret`: it does not sign. `events_port` 0: it does not follow the feed.
+
+    When `dies_after` of its orders are paid, it dies with the next answer to a reservation, before it has written this
+    down. 0: it lives.
+    """
 
     crowd: Plan
     number: int
@@ -57,6 +62,7 @@ class PartnerPlan(NamedTuple):
     secret: str
     events_port: int
     journal: str
+    dies_after: int
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -299,13 +305,15 @@ class PartnerServer(Crowd):
     def _progress(self) -> str:
         document, paid = self.lines[0].document, self.by_second["paid"].total()
         called, sold = document.get("called", 0), document.get("sold", 0)
-        return f"{called:,} called, {sold:,} sold, {paid:,} of them by server {self.partner.number} ..."
+        return f"{called:,} called, {sold:,} sold; server {self.partner.number} has paid {paid:,} ..."
 
     def payment(self, person: int) -> dict[str, str]:
         """The partner has charged the shopper, and has a reference of its own for this."""
         return {"method": "partner", "instrument": f"P-{person}"}
 
     def _note_held(self, person: int, reservation: str, amount: int, at: int) -> None:
+        if 0 < self.partner.dies_after <= self.by_second["paid"].total():
+            os.kill(os.getpid(), signal.SIGKILL)
         self.journal.write("held", person, reservation, amount, at)
         super()._note_held(person, reservation, amount, at)
 
