@@ -55,7 +55,7 @@ def test_a_server_that_is_killed_leaves_no_difference(done: Rehearsed) -> None:
     assert {finding.verdict for finding in audit(campaign=done.card.campaign_code)} <= {
         Verdict.HELD, Verdict.NOT_CHECKABLE,
     }  # fmt: skip
-    ends = Counter(done.ledger["ends"])
+    ends: Counter[str] = Counter(done.ledger["ends"])
     assert (ends["paid"], done.ledger["over"]) == (UNITS, True)
     assert Counter(Unit.objects.values_list("state")) == {("sold",): UNITS}
     assert Counter(PaymentAttempt.objects.values_list("account", "state")) == {("partner", "paid"): UNITS}
