@@ -110,9 +110,9 @@ class RefundAdmin(ReadOnlyAdmin):
         """Whether the buyer has given an account, and since when it stands on a list; never the account itself."""
         found, zone = getattr(row, "bank_account", None), row.attempt.reservation.sale.campaign.zone
         if found is not None and found.listed_at:
-            return _("given; on a list since %(time)s") % {"time": local_time(found.listed_at, zone)}
+            return _("given; on the list for transfers since %(time)s") % {"time": local_time(found.listed_at, zone)}
         if found is not None:
-            return _("given; on no list yet")
+            return _("given; not on the list for transfers yet")
         return _("waits for the buyer's account") if row.state == RefundState.IMPOSSIBLE else "–"
 
     @admin.display(description=gettext_lazy("reason"), ordering="why")

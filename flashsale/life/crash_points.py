@@ -310,7 +310,7 @@ CRASH_POINTS = (
     CrashPoint(
         "bank account: listed",
         "PostgreSQL has the record of a list for transfers. The person got no file.",
-        "flashsale.admin.payment:csv_response",
+        "flashsale.admin.payment:download",
         True,
         "Nothing is transferred. The next list has the same transfers.",
         "the next list",

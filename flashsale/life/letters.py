@@ -106,13 +106,18 @@ def _number(notice: Notice) -> str:
     return str(notice.reservation_id)[:8]
 
 
+def _order_amount(notice: Notice) -> str:
+    """The amount of the whole order, which goes back when the order is cancelled."""
+    return format_money(notice.reservation.amount, notice.sale.campaign.currency)
+
+
 def _order(notice: Notice) -> dict[str, object]:
     """What each letter about an order shows. Its link leads to the order without a cookie."""
     order, currency = notice.reservation, notice.sale.campaign.currency
     names = dict(notice.sale.offers.values_list("sku", "name"))
     return {
         "items": [(names[item.sku], format_money(item.price, currency)) for item in order.items],
-        "amount": format_money(order.amount, currency),
+        "amount": _order_amount(notice),
         "link": sealed_links.url(sealed_links.Kind.ORDER, notice.pk),
     }
 
@@ -165,6 +170,7 @@ def _cancellation(notice: Notice) -> tuple[str, dict[str, object]]:
         "case": case,
         "appeal_until": until if has_time else None,
         "refund_waits": has_time and order.limit_slots.exists(),
+        "back": _order_amount(notice),
         "link": sealed_links.url(sealed_links.Kind.APPEAL, case.pk) if case else "",
     }
 
@@ -174,6 +180,7 @@ def _decision(notice: Notice) -> tuple[str, dict[str, object]]:
     return _("Your appeal was decided"), {
         "outcome": appeal_outcome_text(case.appeal),
         "refunded": case.appeal.remedy != Remedy.RESTORED,
+        "back": _order_amount(notice),
         "link": sealed_links.url(sealed_links.Kind.APPEAL, case.pk),
     }
 
@@ -210,9 +217,7 @@ def appeal_outcome_text(appeal: Appeal) -> str:
     if appeal.state == AppealState.OPEN:
         return ""
     return {
-        "": _(
-            "The cancellation stands. Your money goes back the way you paid, and you may buy again in the next sale."
-        ),
+        "": _("The cancellation stands. Your money goes back, and you may buy again in the next sale."),
         Remedy.RESTORED.value: _(
             "You were right. Your order is restored as it was and will be sent; your payment stands. We apologise."
         ),

@@ -129,6 +129,8 @@ def _column(heads: Sequence[str], names: dict[str, str], wanted: Sequence[str], 
             raise BadFile(f"The file has {heads.count(name)} columns {name}. Keep the right one.")
         if name in names:
             return names[name]
+    if len(heads) == 1 and any(sign in heads[0] for sign in ";\t"):
+        raise BadFile("The columns stand between semicolons or tabs. Save the file with commas between its columns.")
     raise BadFile(f"The file has the columns {', '.join(names) or 'none'}. Name the right one with {option}.")
 
 

@@ -124,10 +124,10 @@ def test_a_refund_without_an_account_is_not_listed_and_its_page_shows_no_account
     row = reverse("admin:flashsale_refund_change", args=[owed.pk])
     assert "waits for the buyer&#x27;s account" in bob.get(row).content.decode()
     bank_account.give(refund=owed.pk, account=ACCOUNT)
-    assert "given; on no list yet" in bob.get(row).content.decode()
+    assert "given; not on the list for transfers yet" in bob.get(row).content.decode()
     transfers(bob)
     shown = bob.get(row).content.decode()
-    assert "given; on a list since" in shown
+    assert "given; on the list for transfers since" in shown
     assert [word for word in (ACCOUNT.number, ACCOUNT.holder) if word in shown] == []
 
 

@@ -22,6 +22,11 @@ def site(transactional_db: None, gate: object, tmp_path: Path) -> Iterator[Site]
 
 
 @pytest.fixture(scope="module")
+def db(shared_db: None) -> None:
+    """What fixtures of pytest-django ask for: here it is the database that the server shares."""
+
+
+@pytest.fixture(scope="module")
 def shop(shared_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server for all tests of a file. Each test has its own campaign, because a database in use cannot be emptied."""
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as eraser:

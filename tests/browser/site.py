@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ FLAGS = [
     "--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
 ]  # fmt: skip
+CODE_S_MAX = 10.0
 
 
 class Site:
@@ -28,8 +30,14 @@ class Site:
         return newest_mails(folder=self.outbox)
 
     def code_for(self, to: str) -> str:
-        """The newest one-time code sent to this address."""
-        return next(mail.subject[-6:] for mail in self.mails() if mail.to.startswith(to))
+        """The newest one-time code sent to this address. A page asks for it before the server has sent it."""
+        until = time.monotonic() + CODE_S_MAX
+        while True:
+            codes = [mail.subject[-6:] for mail in self.mails() if mail.to.startswith(to)]
+            if codes:
+                return codes[0]
+            assert time.monotonic() < until, f"no code was sent to {to} within {CODE_S_MAX:g} s"
+            time.sleep(0.05)
 
 
 def weight(body: bytes) -> int:

@@ -81,7 +81,7 @@ def test_over_all_providers_loses_no_money_and_leaves_nothing_without_a_next_ste
         storm.people_act()
         storm.partner_answers()
     storm.work()
-    record_property("words", dict(storm.refused + storm.deaths))
+    record_property("words", {str(word): times for word, times in (storm.refused + storm.deaths).items()})
     assert storm.deaths.total() > 0
     assert all(sum(found.values()) > 10 for found in struck.values()), struck
     assert unfinished() == []

@@ -96,7 +96,7 @@ def words_of(letter: Any, row: Reservation) -> str:
         attempt = PaymentAttempt.objects.get(reference=notice.about)
         until = timezone.localtime(attempt.expires_at, row.sale.campaign.zone)
         assert str(until.year) in text
-        text = re.sub(r"(sampai|until) \d+ \w+ \d{4} \d\d:\d\d WIB", r"\1 UNTIL", text)
+        text = re.sub(r"(sebelum|before) \d+ \w+ \d{4} \d\d:\d\d WIB", r"\1 UNTIL", text)
         text = text.replace(attempt.instructions["number"], "ACCOUNT")
     if notice.kind == "refunded":
         text = text.replace(Refund.objects.get(reference=notice.about).provider_id, "REFERENCE")

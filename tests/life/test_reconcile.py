@@ -100,6 +100,8 @@ def test_money_that_went_back_is_compared_with_our_refunds(references: list[str]
         (["reference,amount", "x,٣"], "Line 2: '٣' is no amount"),
         (["reference,amount", "x\0,5"], "is no reference"),
         (["reference,amount", "\x1b]0;x\x07,5"], "is no reference"),
+        (["order_id;gross_amount", "x;5"], "Save the file with commas between its columns"),
+        (["order_id\tgross_amount", "x\t5"], "Save the file with commas between its columns"),
         (["reference,amount,Amount", "x,5,6"], "The file has 2 columns amount. Keep the right one."),
         (["reference,amount," + "x" * 200_000], "is no CSV: field larger"),
         (["reference,amount", "x" * 200_000], "Line 1 is no CSV: field larger"),
@@ -130,7 +132,15 @@ def test_the_command_prints_what_differs_and_exits_with_1(references: list[str],
     assert "[/b][red]x" in printed
     for args, words in (
         (("demo", str(tmp_path / "none.csv")), "No such file"),
-        (("nothing", str(path)), "There is no payment account 'nothing'. Known: demo."),
+        (
+            ("nothing", str(path)),
+            "There is no payment account 'nothing'. Known: demo. FLASHSALE_PAYMENT_PROVIDER names the accounts",
+        ),
     ):
         with pytest.raises(CommandError, match=words):
             call_command("payments", "reconcile", *args, day=NOON.date())
+
+
+def test_a_day_in_another_form_is_refused_with_an_example() -> None:
+    with pytest.raises(CommandError, match=r"'29\.11\.2026' is no day\. Expected one such as 2026-11-29"):
+        call_command("payments", "reconcile", "demo", "day.csv", "--day", "29.11.2026")

@@ -8,12 +8,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.core import mail
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from flashsale.life import bank_account, cancel, notify, refund, sealed_links
-from flashsale.models import BankAccount, Campaign, PaymentAttempt, Refund
+from flashsale.models import BankAccount, Campaign, Refund, Reservation
 from flashsale.rules.bank_accounts import Account
 from flashsale.web import limits
+from flashsale.web.pages import texts
 from tests.admin.orders import buy
 from tests.factories import PHONE, lobby_sale
 from tests.life.refunds import says
@@ -84,6 +85,20 @@ def test_the_letter_leads_to_the_page_which_stores_the_account_without_a_script(
     assert done.redirect_chain == [(PAGE, 302)]
     assert "Your account is saved." in text(done)
     assert (stored(owed[0]), stored(owed[1])) == (STORED, None)
+
+
+def test_the_order_says_how_money_comes_back_that_no_provider_can_send(owed: list[Refund]) -> None:
+    row = owed[0]
+
+    def shown() -> str:
+        with translation.override("en"):
+            return texts.refund(Reservation.objects.get(pk=row.attempt.reservation_id))
+
+    assert shown() == "it cannot go back the way you paid: tell us a bank account by the link in our e-mail"
+    send(opened(row), row)
+    assert shown() == "we transfer it to the bank account that you gave us"
+    transfer(row)
+    assert shown() == "transferred to your bank account; a bank may take some days until it shows the money"
 
 
 def test_the_page_shows_the_amount_the_order_and_the_end_of_the_number_only(owed: list[Refund]) -> None:
@@ -198,5 +213,5 @@ def test_one_browser_may_not_send_accounts_without_end(owed: list[Refund], monke
 
 
 def test_the_currency_is_the_one_that_came(owed: list[Refund]) -> None:
-    PaymentAttempt.objects.update(paid_currency="USD")
+    Refund.objects.update(sent_currency="USD")
     assert '<dd class="price">$ 1,799,000</dd>' in text(opened(owed[0]).get(PAGE))

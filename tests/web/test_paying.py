@@ -55,7 +55,7 @@ def test_a_payment_by_qris_shows_code_product_total_and_time_until_it_is_paid(an
     assert drawn is not None
     assert ET.fromstring(drawn[0]).get("class") == "qr"  # noqa: S314 - our own SVG
     assert drawn[0] == paying.qr_svg(attempt.instructions["qr"])
-    for text in ("POCO M3", "Rp 1.799.000", "Pay within:", "Scan the code"):
+    for text in ("POCO M3", "Rp 1.799.000", "<p>QRIS</p>", "Pay within:", "Scan the code", "take a screenshot"):
         assert text in page.replace("\xa0", " ")
     mark = mark_of(ani, reservation)
     assert f'data-mark="{mark}"' in page
@@ -76,6 +76,33 @@ def test_a_virtual_account_shows_bank_and_number_to_copy(ani: Visitor) -> None:
     assert "<svg" not in page
     assert f'data-copy="{shown["number"]}"' in page
     assert "<dd>Bank Demo</dd>" in page
+    assert "choose Virtual Account (BRIVA at BRI) and type the number." in page
+    assert "Pay exactly Rp 1.799.000." in page.replace("\xa0", " ")
+
+
+def test_a_bill_and_a_wallet_say_where_the_buyer_pays(ani: Visitor) -> None:
+    reservation = ani.reserve()
+    ani.confirm(reservation, method="va", instrument="")
+    link = {"kind": "deeplink", "deeplink": "gojek://pay", "url": "https://pay.example/qr"}
+    for shown, words in (
+        ({"kind": "va", "biller": "70012", "number": "99"}, "choose the payment of bills, and type the company code"),
+        (link, "The app is not on this device? Go on here"),
+        (link | {"qr": "0002"}, "open the picture of the code below, save it"),
+        ({"kind": "redirect", "url": "https://pay.example/"}, "Go on to pay"),
+    ):
+        PaymentAttempt.objects.update(instructions=shown)
+        assert words in page_of(ani, reservation)
+
+
+@pytest.mark.parametrize(("account", "shown"), [("demo", True), ("other", False)])
+def test_the_bank_of_the_demo_is_offered_only_for_its_own_payments(
+    ani: Visitor, settings: Any, account: str, shown: bool
+) -> None:
+    reservation = ani.reserve()
+    ani.confirm(reservation, method="va", instrument="")
+    settings.FLASHSALE_OUTBOX_URL = "/outbox"
+    PaymentAttempt.objects.update(account=account)
+    assert ("pay in the outbox of this demo" in page_of(ani, reservation)) is shown
 
 
 def test_the_waiting_page_leads_back_to_a_payment_under_way(ani: Visitor) -> None:

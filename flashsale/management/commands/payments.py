@@ -2,6 +2,7 @@
 
 import io
 import sys
+from argparse import ArgumentTypeError
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Command(BaseCommand):
         books = commands.add_parser("reconcile", help="compare a day's settlement file; exit 1 if a row differs")
         books.add_argument("account", help="name of the account")
         books.add_argument("file", type=Path, help="the file of the provider: CSV whose first line names the columns")
-        books.add_argument("--day", type=date.fromisoformat, required=True, help="the day of the file, as 2026-11-29")
+        books.add_argument("--day", type=_day, required=True, help="the day of the file, as 2026-11-29")
         books.add_argument("--reference-column", default="", help="the column with our references")
         books.add_argument("--amount-column", default="", help="the column with the amounts; refunds are below 0")
 
@@ -51,7 +52,11 @@ class Command(BaseCommand):
         """Runs the command; exits with 1 if a step of the trial went wrong, or a row differs."""
         name = options["account"]
         if name not in payments.configured:
-            raise CommandError(f"There is no payment account {name!r}. Known: {', '.join(payments.configured)}.")
+            known = ", ".join(payments.configured)
+            raise CommandError(
+                f"There is no payment account {name!r}. Known: {known}. FLASHSALE_PAYMENT_PROVIDER names the accounts "
+                "of this server, see docs/payments.md."
+            )
         done = self._try(name, options) if options["command"] == "try" else self._reconcile(name, options)
         if not done:
             sys.exit(1)
@@ -90,7 +95,8 @@ class Command(BaseCommand):
         return not found.differences
 
     def _print(self, found: Reconciled, day: date) -> None:
-        self.stdout.write(f"{day}: {found.agree} payments agree, {format_money(int(found.total), 'IDR')} in all.")
+        payments_agree = "1 payment agrees" if found.agree == 1 else f"{found.agree} payments agree"
+        self.stdout.write(f"{day}: {payments_agree}, {format_money(int(found.total), 'IDR')} in all.")
         if found.first_hour:
             self.stdout.write(
                 f"{found.first_hour} of the first hour are not in this file: look in the file of the day before."
@@ -106,3 +112,10 @@ class Command(BaseCommand):
         text = io.StringIO()
         Console(file=text, width=100, highlight=False).print(table)
         self.stdout.write(text.getvalue())
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no day. Expected one such as 2026-11-29.") from error

@@ -80,7 +80,7 @@ class HotRequest:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
-        self.path: str = scope["path"]
+        self.path: str = scope.get("path", "")
         # What json() has read.
         self.sent_body = b""
         # Headers of the answer, whatever the answer will be.

@@ -13,10 +13,11 @@ from django.views.decorators.http import require_safe
 
 from flashsale.models import Reservation
 from flashsale.models.sale import ms
+from flashsale.providers import payments
 from flashsale.providers.payments.checked import is_link
 from flashsale.rules.states import ReservationState
 from flashsale.web.formatting import format_time
-from flashsale.web.pages import own_orders
+from flashsale.web.pages import own_orders, texts
 from flashsale.web.pages.json_views import json_problems
 
 # A link with another scheme, like javascript:, is not shown, whatever the provider sends.
@@ -31,6 +32,7 @@ def steps(row: Reservation) -> dict[str, Any] | None:
     shown: Mapping[str, str] = payment.instructions
     until = parse_datetime(shown.get("expires_at") or "") or payment.expires_at
     return {
+        "method": texts.method(payment.method),
         "qr": qr_svg(shown["qr"]) if shown.get("qr") else "",
         "bank": shown.get("bank", ""),
         "biller": shown.get("biller", ""),
@@ -38,6 +40,7 @@ def steps(row: Reservation) -> dict[str, Any] | None:
         "url": shown["url"] if shown.get("url", "").startswith(_WEB) else "",
         "deeplink": shown["deeplink"] if is_link(shown.get("deeplink", "")) else "",
         "until": format_time(until, row.sale.campaign.time_zone) if until else "",
+        "is_demo": payment.account == payments.DemoProvider.account,
         "left_ms": max(0, ms(until) - ms(timezone.now())) if until else 0,
     }
 

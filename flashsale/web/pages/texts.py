@@ -8,12 +8,12 @@ from uuid import UUID
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from flashsale.models import Reservation
+from flashsale.models import Refund, Reservation
 from flashsale.providers.payments import Method
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import PaymentState, Phase, ReservationState
+from flashsale.rules.states import PaymentState, Phase, RefundState, ReservationState
 from flashsale.web import problems
 from flashsale.web.formatting import format_time
 
@@ -131,12 +131,23 @@ def refund(order: Reservation) -> str:
         case PaymentState.REFUND_DUE if order.limit_slots.exists():
             return _("due as soon as the cancellation is final")
         case PaymentState.REFUND_DUE:
-            return _("due now; it goes back the way you paid")
+            return _refund_due(payment.refund)
         case PaymentState.REFUNDED:
             return _("sent, reference %(reference)s") % {"reference": payment.refund_reference}
         case PaymentState.REFUND_FAILED:
             return _("failed; our staff take care of it")
     return _("none: your payment stands")
+
+
+def _refund_due(back: Refund | None) -> str:
+    """Where money is that has to go back: at the provider, or in a transfer by hand."""
+    if back is not None and back.state == RefundState.TRANSFERRED:
+        return _("transferred to your bank account; a bank may take some days until it shows the money")
+    if back is not None and back.state == RefundState.IMPOSSIBLE:
+        if getattr(back, "bank_account", None) is None:
+            return _("it cannot go back the way you paid: tell us a bank account by the link in our e-mail")
+        return _("we transfer it to the bank account that you gave us")
+    return _("due now; it goes back the way you paid")
 
 
 def script(*, limit: int) -> dict[str, object]:
