@@ -45,6 +45,7 @@ BEAT = {
     "give limits back": ("flashsale.tasks.sweep_limits", 5.0),  # of cancellations that are final
     "reallocate what is planned": ("flashsale.tasks.sweep_units", 5.0),  # at the plan's time
     "delete old contacts": ("flashsale.tasks.sweep_contacts", 60.0),  # and answers kept for idempotency keys
+    "delete old test sales": ("flashsale.tasks.sweep_sandboxes", 60.0),
     "make settlements": (
         "flashsale.tasks.make_settlements",
         300.0,

@@ -16,6 +16,7 @@ from flashsale.life import (
     reallocate,
     retention,
     review,
+    sandbox,
     settlement,
     sweep_payments,
     tick,
@@ -80,6 +81,12 @@ def sweep_units(**_: Any) -> int:
 def sweep_contacts(**_: Any) -> int:
     """Deletes contact data, answers kept for idempotency keys, and sessions of staff when their time is over."""
     return retention.forget_due()
+
+
+@shared_task(name="flashsale.tasks.sweep_sandboxes")
+def sweep_sandboxes(**_: Any) -> int:
+    """Closes test sales that are over, and deletes those of yesterday."""
+    return sandbox.forget_test_sales()
 
 
 @shared_task(name="flashsale.tasks.make_settlements")

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import ActionAdmin
 from flashsale.admin.inline import EditedInline
 from flashsale.admin.labels import local_time
-from flashsale.admin.partner_key import KeyInline, MakeKey
+from flashsale.admin.partner_key import KeyInline, MakeKey, MakeTestKey
 from flashsale.admin.webhook import AddWebhook
 from flashsale.models import Campaign, CampaignAxis, Channel
 from flashsale.models.campaign import zone_name
@@ -139,7 +139,7 @@ class ChannelAdmin(ActionAdmin):
     list_filter = ["campaign", "kind"]
     readonly_fields = ["campaign"]
     inlines = [KeyInline]
-    row_actions = (MakeKey(), AddWebhook())
+    row_actions = (MakeKey(), MakeTestKey(), AddWebhook())
 
     def has_change_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
         """False once a published sale uses the channel."""

@@ -47,9 +47,10 @@ class CaseAdmin(ReadOnlyAdmin):
     panel_template = "admin/flashsale/case_panel.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Joins the rows that every page shows."""
+        """Joins the rows that every page shows. Without cases of test sales, which have no reviewers."""
         related = ("reservation__sale__campaign", "proposed_by", "decided_by", "appeal")
-        return super().get_queryset(request).select_related(*related)
+        live = super().get_queryset(request).filter(reservation__sale__campaign__sandbox_of=None)
+        return live.select_related(*related)
 
     def panel(self, row: Case) -> dict[str, Any]:
         """The evidence as it was when the case was opened, and the graph of the case's group."""

@@ -42,7 +42,8 @@ class SaleTile:
 def content(user: User | AnonymousUser) -> dict[str, Any]:
     """The template's context. A part that the user may not see is None."""
     may = user.has_perm
-    cases, notices = Case.objects.order_by(), Notice.objects.order_by()
+    cases = Case.objects.filter(reservation__sale__campaign__sandbox_of=None).order_by()
+    notices = Notice.objects.filter(sale__campaign__sandbox_of=None).order_by()
     return {
         "sales": _sale_tiles() if may("flashsale.view_sale") else None,
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
@@ -84,7 +85,9 @@ def _counts(rows: "QuerySet[Any]", *states: str) -> list[tuple[str, str, int]]:
 
 def _sale_tiles() -> list[SaleTile]:
     shown = Sale.objects.filter(
-        state__in=[SaleState.PUBLISHED, SaleState.PAUSED], closes_at__gt=timezone.now() - SHOWN_AFTER_END
+        state__in=[SaleState.PUBLISHED, SaleState.PAUSED],
+        closes_at__gt=timezone.now() - SHOWN_AFTER_END,
+        campaign__sandbox_of=None,
     )
     sales = shown.select_related("campaign").order_by("opens_at")[:SALES_MAX]
     figures = live_figures([sale.code for sale in sales])

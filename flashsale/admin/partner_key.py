@@ -16,6 +16,7 @@ from flashsale.admin.action_page import Action, ReadOnlyAdmin
 from flashsale.admin.inline import ReadOnlyInline
 from flashsale.admin.labels import local_time
 from flashsale.admin.sale_forms import ZonedDateTimeField
+from flashsale.life.sandbox import sandbox_channel
 from flashsale.models import Channel, PartnerKey
 from flashsale.models.partner_key import KEYS_MAX, PartnerKeys, known_networks
 from flashsale.rules.key_rights import ALL, KeyScope, scopes_in
@@ -119,6 +120,31 @@ class MakeKey(Action):
             "channel": row,
         }
         return TemplateResponse(request, "admin/flashsale/key.html", context)
+
+
+class MakeTestKey(MakeKey):
+    """Makes a Bearer key of the partner's sandbox."""
+
+    name = "make-test-key"
+    title = gettext_lazy("Make a test key")
+
+    def is_available(self, row: Channel) -> bool:
+        """For a partner's channel whose sandbox has fewer than KEYS_MAX active keys."""
+        if row.kind != Channel.Kind.PARTNER or row.campaign.is_test:
+            return False
+        return PartnerKey.objects.active().filter(channel__campaign__sandbox_of=row).count() < KEYS_MAX
+
+    def consequences(self, rows: Any) -> list[str]:
+        """The key is shown once, and it is for test sales."""
+        return [
+            _("A test key for %(channel)s is made and shown once, on the next page. It works in test sales only.")
+            % {"channel": rows[0].name},
+            _("Its test sales sell nothing, take no money, write to no person, and are deleted after a day."),
+        ]
+
+    def perform(self, *, row: Channel, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
+        """Returns the page with the key."""
+        return super().perform(row=sandbox_channel(row, by=request.user), request=request, data=data)
 
 
 class ChangeKey(Action):

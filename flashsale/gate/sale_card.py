@@ -133,6 +133,8 @@ class SaleCard:
     codes_need_work: bool = False
     # Percent of the free units that may wait for claims in their second window.
     extra_time_share: int = 10
+    # Whether it is a test sale: only the test key of its channel touches it, and it sells nothing.
+    test: bool = False
 
     def most_indexes(self, line: LineCard) -> int:
         """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""
@@ -189,7 +191,10 @@ class SaleCard:
         Web processes believe the prices and limits in a card. With the code, a person who can write to Redis cannot
         change them.
         """
-        text = json.dumps(asdict(self), separators=(",", ":")).encode()
+        fields = asdict(self)
+        if not self.test:
+            del fields["test"]  # the release before this field must read the cards of live sales
+        text = json.dumps(fields, separators=(",", ":")).encode()
         return _code(text) + text
 
     @classmethod

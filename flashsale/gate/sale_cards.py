@@ -162,11 +162,14 @@ def _counts(card: SaleCard) -> list[str]:
     return rest
 
 
-async def erase_sale(card: SaleCard) -> None:
-    """Removes everything about a sale and about its campaign's people from the gate, at once. Raises GateDown."""
+async def erase_sale(card: SaleCard, *, people: bool = True) -> None:
+    """Removes everything about a sale from the gate, at once. With `people`, also the counts of its campaign's people.
+
+    Raises GateDown.
+    """
     await remove_sale(card)
     keys = keys_of(card)
-    await gate().redis.unlink(keys.used_campaign, keys.unpaid, *_counts(card))
+    await gate().redis.unlink(*([keys.used_campaign, keys.unpaid] if people else []), *_counts(card))
 
 
 async def draw_of(card: SaleCard, line: LineCard) -> tuple[int, str]:

@@ -12,6 +12,8 @@ Result = TypeVar("Result")
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="books")
 # A rebuild takes seconds. The clocks of running sales must not wait for it.
 _rebuild_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rebuild")
+# Calls of test keys wait for one another, so that they keep no thread from live sales.
+_sandbox_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
 
 
 async def run_in_db_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
@@ -22,6 +24,11 @@ async def run_in_db_thread(work: Callable[Args, Result], *args: Args.args, **kwa
 async def run_in_rebuild_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
     """The same in one of two threads that only rebuilds use."""
     return await _run_in(_rebuild_threads, work, *args, **kwargs)
+
+
+async def run_in_sandbox_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """The same in the one thread of the sandbox."""
+    return await _run_in(_sandbox_thread, work, *args, **kwargs)
 
 
 async def _run_in(

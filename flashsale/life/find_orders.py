@@ -74,7 +74,7 @@ def _order_filters(value: str) -> dict[str, Q]:
 def _people_with(value: str) -> Iterator[tuple[str, Q]]:
     """For each axis on which the value can be read: the reservations of people with its digest."""
     for axis in (Axis.PHONE, Axis.EMAIL):
-        campaigns = Campaign.objects.filter(erased_at=None)
+        campaigns = Campaign.objects.filter(erased_at=None, sandbox_of=None)
         digests = [digest for campaign in campaigns for digest in _digest(campaign, axis, value)]
         if digests:
             yield axis.value, _with_digest(axis, digests)

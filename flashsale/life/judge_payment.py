@@ -139,12 +139,14 @@ def _method(
     row: Reservation, request: StartRequest, place: Place, now: datetime
 ) -> tuple[payments.PaymentProvider, payments.Method]:
     """The account and method of the buyer's choice. Refuses MALFORMED for one that this order cannot be paid with."""
-    choice, names = request.payment_choice, place.accounts or row.sale.campaign.payment_accounts
+    campaign, choice = row.sale.campaign, request.payment_choice
+    names = place.accounts or campaign.payment_accounts
     # The shop behind our page says with its key that the buyer has paid. Without a key, the buyer would say it.
     own_page = place.kind == Channel.Kind.OWN_PAGE and not request.has_key
-    found = payments.method_of(choice.method, names=names, own_page=own_page)
+    found = payments.method_of(choice.method, names=names, own_page=own_page, test=campaign.is_test)
     if found is None:
-        offered = ", ".join(one.name for one in payments.methods_of(names=names, own_page=own_page))
+        known = payments.methods_of(names=names, own_page=own_page, test=campaign.is_test)
+        offered = ", ".join(one.name for one in known)
         raise Refused(Outcome.MALFORMED, f"method: one of {offered}.")
     account, method = found
     if method.needs_instrument and not choice.instrument:

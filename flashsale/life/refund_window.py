@@ -40,7 +40,11 @@ def methods_with_short_windows(campaign: Campaign) -> list[payments.Method]:
     """
     longest = timedelta(seconds=campaign.appeal_s) + BEFORE_THE_END
     names = {channel.payment_accounts or campaign.payment_accounts for channel in campaign.channels.all()}
-    offered = {method.name: method for name in sorted(names) for method in payments.methods_of(names=name)}
+    offered = {
+        method.name: method
+        for name in sorted(names)
+        for method in payments.methods_of(names=name, test=campaign.is_test)
+    }
     return [
         method for method in offered.values() if method.refund_within is not None and method.refund_within < longest
     ]

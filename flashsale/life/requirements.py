@@ -43,7 +43,7 @@ def requirements_of(*, sale: Sale, channel: int) -> ChannelRequirements | None:
     return ChannelRequirements(
         found.code,
         [ChannelLine(line.code, _most(card, line, found), entries.get(line.code)) for line in lines],
-        payments.methods_of(names=names, own_page=found.proves_by_code),
+        payments.methods_of(names=names, own_page=found.proves_by_code, test=sale.campaign.is_test),
     )
 
 

@@ -70,7 +70,7 @@ def _card(
         extra_time_share=sale.extra_time_share, max_entries=sale.max_entries,
         buckets=buckets_for(sale.max_entries, len(axes)), commitment=sale.commitment, message=sale.message, axes=axes,
         offers=offers, lines=lines, channels=channels, slower_rate=sale.slower_rate,
-        slower_until=ms(sale.slower_until) if sale.slower_until else 0,
+        slower_until=ms(sale.slower_until) if sale.slower_until else 0, test=campaign.is_test,
     )  # fmt: skip
 
 

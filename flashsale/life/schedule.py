@@ -49,7 +49,7 @@ def plan_campaign(
     code: str,
     name: str,
     axes: Mapping[Axis, str],
-    channels: Sequence[Mapping[str, str]],
+    channels: Sequence[Mapping[str, Any]],
     by: Any = None,
     **fields: Any,
 ) -> Campaign:

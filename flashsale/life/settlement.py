@@ -1,9 +1,10 @@
 """Settlement: a file for each sale, channel and day of the campaign's time zone, from the events of that day.
 
-A file is made once, after its day is over, and never changes. Each line follows from one event, and says by how much
-that event changed what was sold (`units`, `amount`), what we got (`paid`, `fee`) or what went back (`refunded`). So a
-later change is a line of its own, in the file of the day on which it happens. The lines of an order, of a payment and
-of a refund, in all files together, add up to what PostgreSQL says of it (`audit` compares).
+A file is made once, after its day is over, and never changes. Only the erasure of its campaign empties the references
+that partners typed. Each line follows from one event, and says by how much that event changed what was sold (`units`,
+`amount`), what we got (`paid`, `fee`) or what went back (`refunded`). So a later change is a line of its own, in the
+file of the day on which it happens. The lines of an order, of a payment and of a refund, in all files together, add up
+to what PostgreSQL says of it (`audit` compares).
 
     event                                    the line says
     ------------------------------------     --------------------------------------
@@ -95,11 +96,16 @@ class Rows(NamedTuple):
 def make_due(*, now: datetime | None = None) -> int:
     """Makes the files of all days that are over, in all campaigns; how many days. Safe to repeat and in parallel."""
     days, now = 0, now or timezone.now()
-    for campaign in Campaign.objects.exclude(frozen_at=None).order_by("pk"):
+    for campaign in _settled_campaigns().order_by("pk"):
         with advisory_lock(LOCK, campaign.pk, wait=False) as acquired:
             while acquired and _make_next(campaign, now):
                 days += 1
     return days
+
+
+def _settled_campaigns() -> "QuerySet[Campaign]":
+    """The campaigns that have settlements: all that are published, without the sandboxes, which have no money."""
+    return Campaign.objects.filter(sandbox_of=None).exclude(frozen_at=None)
 
 
 def untaken(campaign: Campaign) -> "QuerySet[Event]":
@@ -113,7 +119,7 @@ def untaken(campaign: Campaign) -> "QuerySet[Event]":
 
 def lags_behind(*, before: datetime) -> bool:
     """Whether an event of a reservation that is older than this is in no file yet."""
-    campaigns = Campaign.objects.exclude(frozen_at=None)
+    campaigns = _settled_campaigns()
     late = next((one for one in campaigns if untaken(one).filter(at__lt=before).exists()), None)
     if late is not None:
         log.error("the settlements of %s are late, so old events are kept: manage.py settlement make", late.code)
@@ -238,6 +244,21 @@ def _described(type_: str, data: Mapping[str, Any], rows: Rows, order: Reservati
         "refund": reference if refund else "",
         "currency": currency,
     }
+
+
+@transaction.atomic
+def forget_references(campaign: Campaign) -> int:
+    """Empties the references that partners typed in the files of a campaign; returns in how many lines.
+
+    The files get the hashes of their new bytes. The erasure of the campaign calls it, in its transaction and with the
+    lock (LOCK, campaign), so that no file is made from rows that it has not erased yet.
+    """
+    lines = SettlementLine.objects.filter(settlement__day__campaign=campaign).exclude(partner_reference="")
+    files = list(own_files().filter(pk__in=lines.values("settlement")))
+    emptied = lines.update(partner_reference="")
+    for file in files:
+        _seal(file)
+    return emptied
 
 
 def _seal(file: Settlement) -> None:

@@ -28,6 +28,7 @@ from flashsale.models.reservation import Reservation, ReservationUnit, Trait
 from flashsale.models.review_run import ReviewRun
 from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
+from flashsale.models.sandbox_call import SandboxCall
 from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
 from flashsale.models.stock import Stock
 from flashsale.models.unit import Unit
@@ -69,6 +70,7 @@ __all__ = [
     "ReviewRun",
     "RuleSetChanged",
     "Sale",
+    "SandboxCall",
     "Settlement",
     "SettlementDay",
     "SettlementLine",

@@ -195,6 +195,10 @@ class Campaign(Frozen):
     salt = models.BinaryField(default=new_salt, editable=False)
     erased_at = models.DateTimeField(_("people erased"), null=True, editable=False)
     frozen_at = models.DateTimeField(_("frozen since"), null=True, editable=False)
+    # Set for a sandbox: the campaign of the test sales of this partner's channel (life/sandbox.py).
+    sandbox_of = models.OneToOneField(
+        "Channel", models.PROTECT, null=True, editable=False, related_name="sandbox", verbose_name=_("sandbox of"),
+    )  # fmt: skip
 
     class Meta:
         verbose_name = _("campaign")
@@ -215,6 +219,11 @@ class Campaign(Frozen):
     def zone(self) -> ZoneInfo:
         """The time zone in which people enter and read the campaign's times."""
         return ZoneInfo(self.time_zone)
+
+    @property
+    def is_test(self) -> bool:
+        """Whether its sales are test sales, which sell nothing."""
+        return self.sandbox_of_id is not None
 
     @property
     def is_published(self) -> bool:

@@ -17,6 +17,8 @@ class DemoCharge(models.Model):
     currency = models.CharField(_("currency"), max_length=3, default="")
     # The bank's name for the card that paid.
     fingerprint = models.CharField(max_length=64, default="", db_default="", blank=True, editable=False)
+    # The magic instrument of a test sale (providers/payments/sandbox.py).
+    magic = models.CharField(max_length=20, default="", db_default="", blank=True, editable=False)
     refunded = models.BooleanField(_("refunded"), default=False)
 
     class Meta:

@@ -26,7 +26,7 @@ ALL = [(name, field) for name in FROZEN for field in (*FROZEN[name], *BY_DECISIO
 # Fields that hold when a row was made or what Redis knows, and no form shows them; and how letters look, and who gets
 # them; and how partners call us. No promise rests on any of them.
 BOOKKEEPING = {
-    "campaign": {"salt", "erased_at", "letter_name", "letter_address", "letter_colour"},
+    "campaign": {"salt", "erased_at", "letter_name", "letter_address", "letter_colour", "sandbox_of"},
     "channel": {"order_letters", "signatures_required", "quotas", "checkout_url", "frame_origins"},
     "sale": {
         "state",

@@ -24,17 +24,19 @@ from flashsale.web.api.document import openapi
 from tests.browser.site import serving
 from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
 from tests.web.partner import Partner, key_of
+from tests.web.sandbox_partner import sandbox_key
 
 CASES = int(os.environ.get("FLASHSALE_CASES", "96"))
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 # A request may fit the description and break a rule of the sale, so that its refusal is correct.
 CHOSEN: list[Any] = [check for check in CHECKS.get_all() if check is not positive_data_acceptance]
-# What needs a signature, a pass, a finished sale, a draft, an order, a place that is not called yet, or the identity of
-# a reservation.
+# What needs a signature, a pass, a payment that is started, a finished sale, a draft, an order, a place that is not
+# called yet, or the identity of a reservation.
 UNREACHED = {
     "POST /v1/payments/demo", "GET /v1/sales/{code}/fairness", "POST /v1/reservations/{id}/cancel",
     "POST /v1/reservations/{id}/confirm", "POST /v1/reservations/{id}/refund",
     "POST /v1/sales/{sale}/lines/{line}/wait", "POST /v1/sales/{sale}/lines/{line}/list", "POST /v1/passes/redeem",
+    "POST /v1/test/payments/{reference}",
 }  # fmt: skip
 # The server has no webhook and no settlement, whose ids are known after a request only. test_examples.py reaches them.
 UNREACHED_UNDER = ("/v1/webhooks/{id}", "/v1/settlements/{sale}/")
@@ -59,6 +61,8 @@ class World:
     real: dict[str, list[Any]]
     # Another partner's key, for requests that may end the key that they are made with.
     spare: str
+    # A key of the first partner's sandbox.
+    test: str
     answers: Counter[int] = field(default_factory=Counter)
 
     def one(self, name: str, made_up: object) -> Any:
@@ -103,15 +107,16 @@ def world(shared_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "date": ["2026-11-29"],
         "identity": [{axis.value: value for axis, value in identity(f"new-{n}").items()} for n in range(20)],
     }  # fmt: skip
+    test_key = sandbox_key(sale)
     with serving(tmp_path_factory.mktemp("world")) as site:
-        yield World(site.url, lazada.key, real, key_of(sale.campaign, "akulaku"))
+        yield World(site.url, lazada.key, real, key_of(sale.campaign, "akulaku"), test_key)
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_each_answer_to_an_arbitrary_request_is_described_and_none_is_a_fault_of_ours(world: World, label: str) -> None:
     operation, answers = OPERATIONS[label], Counter[int]()
     session = requests.Session()
-    key = world.spare if label == "POST /v1/keys/rotate" else world.key
+    key = world.spare if label == "POST /v1/keys/rotate" else world.test if "/v1/test/" in label else world.key
     # Each item of a bundle is judged alone, so a wrong item does not refuse the bundle.
     checks = [check for check in CHOSEN if check is not negative_data_rejection or not label.endswith("-bundle")]
 

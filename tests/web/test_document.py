@@ -52,6 +52,8 @@ def test_it_describes_every_operation_of_both_doors(document: dict[str, Any]) ->
         ("get", "/v1/reservations"), ("get", "/v1/reservations/{id}"), ("post", "/v1/reservations/{id}/confirm"),
         ("post", "/v1/reservations/{id}/cancel"), ("post", "/v1/reservations/{id}/release"),
         ("post", "/v1/reservations/{id}/refund"),
+        ("post", "/v1/test/sales"), ("get", "/v1/test/magic"), ("post", "/v1/test/payments/{reference}"),
+        ("get", "/v1/test/conformance"),
         ("get", "/v1/settlements"), ("get", "/v1/settlements/{sale}/{date}"),
         ("get", "/v1/settlements/{sale}/{date}/signature"),
         ("get", "/v1/webhooks"), ("post", "/v1/webhooks"),

@@ -17,6 +17,7 @@ from flashsale.web.hot.http import parse_json_object
 from tests.factories import PHONE, open_now
 from tests.web.asgi import Reply, send_request
 from tests.web.partner import ORDER, Partner
+from tests.web.sandbox_partner import sandbox_key
 from tests.web.shop import Visitor
 
 Snapshot = Callable[[], Any]
@@ -39,7 +40,11 @@ class Caller:
         self.held, self.order = (
             lazada.reserve(place, key=f"k{n}").json["reservation"] for n, place in enumerate(places[:2])
         )
-        self.values = {"sale": sale.code, "line": "lazada", "code": sale.code, "id": self.held, "date": "2026-11-29"}
+        self.test_key = sandbox_key(sale)
+        self.values = {
+            "sale": sale.code, "line": "lazada", "code": sale.code, "id": self.held, "date": "2026-11-29",
+            "reference": "fs-X-1",
+        }  # fmt: skip
         channel = Channel.objects.get(campaign=sale.campaign, code="lazada").pk
         hook = webhooks.make(channel=channel, url="https://shop.example/", types=[], by="shell")
         self.hook = {"id": str(hook.pk), "delivery": str(webhooks.send_test(webhook=hook).pk)}
@@ -62,6 +67,8 @@ class Caller:
             PATCHED: {"url": "https://shop.example/3", "types": ["sale.opened"], "enabled": False},
             "/v1/webhooks/{id}/rotate": {"keep_s": 60},
             "test": {},
+            "/v1/test/sales": {"units": 1},
+            "/v1/test/payments/{reference}": {"paid": True},
             "resend": {"since": timezone.now().isoformat()},
             "/v1/webhooks/{id}/deliveries/{delivery}/resend": {},
             "demo": {"reference": "none", "amount": 1_799_000, "currency": "IDR", "paid": True},
@@ -75,7 +82,8 @@ class Caller:
     def send(self, path: str, method: str, *, query: str = "", body: dict[str, Any] | str | None = None) -> Reply:
         text = body if isinstance(body, str) else json.dumps(body)
         raw = b"" if body is None else text.encode()
-        headers: dict[str, Any] = {"authorization": f"Bearer {self.key}", "idempotency_key": "strict"}
+        key = self.test_key if path.startswith("/v1/test/") else self.key
+        headers: dict[str, Any] = {"authorization": f"Bearer {key}", "idempotency_key": "strict"}
         if path == NOTIFICATION:
             headers = self._signed(raw)
         values = self.values | (self.hook if path.startswith("/v1/webhooks") else {})
@@ -179,7 +187,7 @@ def test_a_member_that_is_there_twice_is_refused_by_every_operation_at_every_dep
             reply = caller.send(path, method, body=text)
             assert (path, text, reply.status, reply.json["code"]) == (path, text, 400, "malformed")
             tried += 1
-    assert tried == 28
+    assert tried == 30
     assert everything() == before
 
 
@@ -208,7 +216,8 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
     # Otherwise the tests above would show only that a refused request is refused.
     verbs = (
         "enter", "enter-bundle", "look", "look-bundle", "receipt", "reserve", "confirm", "demo", "release", "cancel",
-        "refund", "rotate", "redeem", "list", "eligibility", "leave", "wait", "webhooks", "test", "resend",
+        "refund", "rotate", "redeem", "list", "eligibility", "leave", "wait", "webhooks", "test", "resend", "sales",
+        "{reference}",
     )  # fmt: skip
     codes = {}
     for path in sorted(POSTS, key=lambda path: verbs.index(path.rpartition("/")[2])):
@@ -217,7 +226,7 @@ def test_without_what_spoils_it_every_operation_goes_further(caller: Caller) -> 
     assert {verb: code for verb, code in codes.items() if code} == {
         "release": "key_reused", "cancel": "key_reused", "refund": "key_reused", "list": "key_reused",
         "leave": "place_spent", "wait": "already_called", "rotate": "key_reused", "redeem": "key_reused",
-        "webhooks": "key_reused", "test": "key_reused", "resend": "key_reused",
+        "webhooks": "key_reused", "test": "key_reused", "resend": "key_reused", "{reference}": "not_found",
     }  # fmt: skip
 
 
@@ -284,6 +293,6 @@ def test_the_document_says_that_there_are_no_others() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     names = {"EnterRequest", "PlaceRequest", "ReserveRequest", "Confirm", "Contact", "Cancel", "CallBack", "Refunded"}
     names |= {"EnterBundle", "LookBundle", "Rotate", "EligibilityRequest", "ListedPeople", "Pass"}
-    names |= {"NewWebhook", "PatchedWebhookChange", "WebhookRotate", "WebhookResend"}
+    names |= {"NewWebhook", "PatchedWebhookChange", "WebhookRotate", "WebhookResend", "NewTestSale", "TestBank"}
     assert {name for name, schema in schemas.items() if schema.get("additionalProperties") is False} == names
     assert schemas["ReserveRequest"]["properties"]["items"]["items"]["additionalProperties"] is False

@@ -32,6 +32,7 @@ from flashsale.providers.payments.base import (
 )
 from flashsale.providers.payments.demo import DEMO_DECLINED, DEMO_LATER, DemoProvider
 from flashsale.providers.payments.partner import PartnerProvider
+from flashsale.providers.payments.sandbox import SandboxProvider
 from flashsale.rules.states import Charge, StandingState
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "ProviderRefuses",
     "RefundRequest",
     "RefundStanding",
+    "SandboxProvider",
     "Standing",
     "StandingState",
     "account_of",
@@ -64,6 +66,7 @@ __all__ = [
     "names_problems",
     "offered",
     "provider",
+    "sandbox",
 ]
 
 
@@ -76,7 +79,7 @@ def _load(entries: str) -> dict[str, PaymentProvider]:
     found: dict[str, PaymentProvider] = {}
     for entry in filter(None, (part.strip() for part in entries.split(","))):
         made = _make(entry)
-        if made.account in found or made.account == PartnerProvider.account:
+        if made.account in found or made.account in {PartnerProvider.account, SandboxProvider.account}:
             raise ImproperlyConfigured(f"FLASHSALE_PAYMENT_PROVIDER: two accounts have the name {made.account!r}.")
         found[made.account] = made
     if not found:
@@ -127,9 +130,15 @@ def _make(entry: str) -> PaymentProvider:
     return found
 
 
-# Those of the settings, in their order. A partner that charges its own buyers is an account, too, but no default.
+# Those of the settings, in their order. A partner that charges its own buyers is an account, too, but no default. So is
+# the account of all test sales.
 configured: Mapping[str, PaymentProvider] = _load(settings.FLASHSALE_PAYMENT_PROVIDER)
-accounts: Mapping[str, PaymentProvider] = {**configured, PartnerProvider.account: PartnerProvider()}
+sandbox = SandboxProvider(lambda: [method for account in configured.values() for method in offered(account)])
+accounts: Mapping[str, PaymentProvider] = {
+    **configured,
+    PartnerProvider.account: PartnerProvider(),
+    sandbox.account: sandbox,
+}
 # The first one, for callers that name no account.
 provider = next(iter(configured.values()))
 METHODS = tuple(dict.fromkeys(method.name for account in configured.values() for method in account.methods()))
@@ -153,10 +162,10 @@ def offered(account: PaymentProvider) -> list[Method]:
     return [method for method in account.methods() if chosen is None or method.name in chosen]
 
 
-def methods_of(*, names: str, own_page: bool = False) -> list[Method]:
+def methods_of(*, names: str, own_page: bool = False, test: bool = False) -> list[Method]:
     """The methods that these accounts offer (see `method_of`), each name once, of the first account that has it."""
     found: dict[str, Method] = {}
-    for _account, methods in _named(names, own_page=own_page):
+    for _account, methods in _named(names, own_page=own_page, test=test):
         for method in methods:
             found.setdefault(method.name, method)
     return list(found.values())
@@ -165,9 +174,10 @@ def methods_of(*, names: str, own_page: bool = False) -> list[Method]:
 def names_problems(names: str) -> list[str]:
     """What is wrong in `names` of a campaign or channel: parts that name nothing that this server offers."""
     problems = []
+    live = [account for account in accounts if account != sandbox.account]
     for account, chosen in _parts(names).items():
-        if account not in accounts:
-            problems.append(f"{account!r} is no payment account of this server; there are {', '.join(accounts)}")
+        if account not in live:
+            problems.append(f"{account!r} is no payment account of this server; there are {', '.join(live)}")
             continue
         known = [method.name for method in offered(accounts[account])]
         problems += [
@@ -186,25 +196,32 @@ def _parts(names: str) -> dict[str, list[str]]:
     return found
 
 
-def _named(names: str, *, own_page: bool) -> list[tuple[PaymentProvider, list[Method]]]:
+def _named(names: str, *, own_page: bool, test: bool) -> list[tuple[PaymentProvider, list[Method]]]:
     """The accounts of `names` that this server has, each with its methods that are named and offered."""
+    parts = _parts(names) or {name: [""] for name in configured}
+    if test:
+        used = [sandbox, *(accounts[name] for name in parts if name == PartnerProvider.account)]
+        return [(account, list(account.methods())) for account in used]
     usable = configured if own_page else accounts
     return [
         (usable[account], [method for method in offered(usable[account]) if {"", method.name} & {*chosen}])
-        for account, chosen in (_parts(names) or {name: [""] for name in configured}).items()
-        if account in usable
+        for account, chosen in parts.items()
+        if account in usable and account != sandbox.account
     ]
 
 
-def method_of(name: str, *, names: str, own_page: bool = False) -> tuple[PaymentProvider, Method] | None:
+def method_of(
+    name: str, *, names: str, own_page: bool = False, test: bool = False
+) -> tuple[PaymentProvider, Method] | None:
     """The first account that offers a method, of the accounts `names` (separated by commas); "": those of the settings.
 
     A part "account:method" lets the account offer this method only. None if none of them does. On our own page, only a
-    provider says that the buyer has paid: a partner's word would be the buyer's own.
+    provider says that the buyer has paid: a partner's word would be the buyer's own. In a test sale (`test`), the
+    account of the sandbox has all methods of this server and takes no money; a live sale never has it.
     """
     found = (
         (account, method)
-        for account, methods in _named(names, own_page=own_page)
+        for account, methods in _named(names, own_page=own_page, test=test)
         for method in methods
         if method.name == name
     )

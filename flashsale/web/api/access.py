@@ -6,6 +6,7 @@ from functools import partial
 from typing import IO, Any, cast
 from uuid import UUID
 
+from django.db import Error
 from django.db.models import Q
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -25,6 +26,7 @@ from rest_framework.views import APIView
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.gate.quotas import raise_alarm
+from flashsale.life.sandbox_calls import OK, REPEATED, note
 from flashsale.rules.key_rights import KeyScope
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.quotas import QuotaClass, alarm_at
@@ -131,14 +133,14 @@ class CursorPages(CursorPagination):
         cursor = super().decode_cursor(request)
         try:
             if cursor and cursor.position is not None:
-                datetime.fromisoformat(self.time_in(str(cursor.position))).astimezone(UTC)
+                self.check_position(str(cursor.position))
         except (ValueError, OverflowError) as error:
             raise NotFound(self.invalid_cursor_message) from error
         return cursor
 
-    def time_in(self, position: str) -> str:
-        """The time in the position of a cursor."""
-        return position
+    def check_position(self, position: str) -> None:
+        """Raises ValueError or OverflowError for a position of which PostgreSQL could make no time."""
+        datetime.fromisoformat(position).astimezone(UTC)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The schema of a page for the OpenAPI document."""
@@ -188,9 +190,9 @@ class StablePages(CursorPages):
             return None
         return cursor._replace(position=_place_of(cursor.position))
 
-    def time_in(self, position: str) -> str:
-        """The time in the position of a cursor, which has the id behind it."""
-        return position.partition(" ")[0]
+    def check_position(self, position: str) -> None:
+        """As for other pages. The position has the id behind the time."""
+        super().check_position(position.partition(" ")[0])
 
     def get_next_link(self) -> str | None:
         """The address of the next page, None on the last one."""
@@ -245,6 +247,9 @@ class PartnerView(APIView):
     limit: limits.Limit | None = None
     values: dict[str, Any]
     parameters: dict[str, Any]
+    # The name under which calls of test keys are stored for the checklist of the sandbox; "": they are not.
+    sandbox_verb = ""
+    _test_channel: int | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answers in English, because texts for developers have one language. Titles follow Accept-Language."""
@@ -255,6 +260,7 @@ class PartnerView(APIView):
         """Checks the signature, then reads the query parameters and the body; raises ValidationError."""
         super().initial(request, *args, **kwargs)
         if request.auth:
+            self._test_channel = self.partner.channel if self.partner.test else None
             self._check_signature(request)
         if request.method in self.allowed_methods:
             self.parameters = read_query(self.query, request.query_params)
@@ -291,6 +297,8 @@ class PartnerView(APIView):
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """Adds the headers of every response: Cache-Control, X-Request-Id, RateLimit."""
         response = super().finalize_response(request, response, *args, **kwargs)
+        if self._test_channel is not None and self.sandbox_verb:
+            self._note_test_call(self._test_channel, request, response)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Request-Id"] = request_id(request)
         limit, usage = request.META.get("flashsale.usage", (None, None))
@@ -298,6 +306,27 @@ class PartnerView(APIView):
             response.headers["RateLimit-Policy"] = f'"{limit.group}";q={usage.max_calls};w={limit.period_s}'
             response.headers["RateLimit"] = f'"{limit.group}";r={usage.remaining};t={usage.resets_in_s}'
         return response
+
+    def sandbox_facts(self, data: dict[str, Any]) -> dict[str, Any]:
+        """What the checklist of the sandbox must know about an answer."""
+        payment = data.get("payment") or {}
+        facts = {"state": data.get("state"), "review": data.get("review"), "payment": payment.get("state")}
+        return {name: value for name, value in facts.items() if value is not None}
+
+    def _note_test_call(self, channel: int, request: Request, response: Response) -> None:
+        data = response.data if isinstance(response.data, dict) else {}
+        is_refused = response.status_code >= 400
+        repeated = response.headers.get("Idempotency-Replayed") == "true"
+        with suppress(Error):  # the call itself has been answered
+            note(
+                channel=channel,
+                sale=None,
+                verb=self.sandbox_verb,
+                code=data.get("code", "") if is_refused else REPEATED if repeated else OK,
+                subject=str(self.kwargs.get("id", "")),
+                key=request.headers.get("Idempotency-Key", ""),
+                facts={} if is_refused else self.sandbox_facts(data),
+            )
 
 
 class PublicView(PartnerView):

@@ -39,9 +39,9 @@ class SaleList(PublicView):
         operation_id="listSales", parameters=[PageSerializer], responses=sale_serializers.SaleSerializer(many=True)
     )
     def get(self, request: Request) -> Response:
-        """All published sales, latest opening first."""
+        """All published sales, latest opening first. Test sales are read by their code only."""
         pages = self.pagination_class()
-        rows = pages.paginate_queryset(_published(), request, self)
+        rows = pages.paginate_queryset(_published().filter(campaign__sandbox_of=None), request, self)
         return cacheable(
             pages.get_paginated_response(sale_serializers.SaleSerializer(rows, many=True).data), CATALOGUE_FRESH_S
         )

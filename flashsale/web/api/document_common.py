@@ -14,6 +14,7 @@ TAGS = {
     "settlements": "What was sold, paid and sent back in your channel, in a signed file for each day that is over.",
     "events": "What has happened in your channel, in order.",
     "webhooks": "The addresses that get your events, and the messages to them.",
+    "test": "The sandbox, with a test key: test sales, magic values, the test bank, the checklist.",
     "keys": "Public keys of what we sign, and your own key.",
 }
 

@@ -57,6 +57,7 @@ class EventList(PartnerView):
     """The events of the channel."""
 
     query = FeedSerializer
+    sandbox_verb = "events"
 
     @extend_schema(operation_id="listEvents", parameters=[FeedSerializer], responses=EventPageSerializer)
     def get(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
@@ -67,3 +68,7 @@ class EventList(PartnerView):
             limit=self.parameters.get("limit", LIMIT),
         )
         return Response(EventPageSerializer(page._asdict() | {"results": page.events}).data)
+
+    def sandbox_facts(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Whether it read on, and whether there is more."""
+        return {"after": "after" in self.parameters, "more": data["more"]}

@@ -26,6 +26,7 @@ from flashsale.web.api.confirm_once import confirm_once, own_reservations
 from flashsale.web.api.csv_answer import CSV, CSV_RENDERERS, file_answer, wants_csv
 from flashsale.web.api.idempotency import run_once
 from flashsale.web.api.reservation_csv import csv_text
+from flashsale.web.api.sandbox_confirm import confirm_in_sandbox
 from flashsale.web.hot.partners import Partner
 from flashsale.web.idempotency import fingerprint, valid_key
 
@@ -70,6 +71,8 @@ class ReservationList(PartnerView):
 class ReservationDetail(PartnerView):
     """One reservation of the channel."""
 
+    sandbox_verb = "read"
+
     @extend_schema(operation_id="readReservation", responses=serializers.ReservationSerializer)
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - the URL names the parameter
         """One reservation."""
@@ -97,13 +100,15 @@ class ConfirmReservation(PartnerView):
 
         key = valid_key(request.headers.get("Idempotency-Key", ""))
         call = CallKey(self.partner.channel, key, fingerprint([request.method, request.path, request.data]))
-        answer = bridge.run(confirm_once(reservation=id, call=call, values=self.values))
+        confirm = confirm_in_sandbox if self.partner.test else confirm_once
+        answer = bridge.run(confirm(reservation=id, call=call, values=self.values))
         return Response(json.loads(answer.text), answer.status, headers=answer.headers)
 
 
 class ReleaseReservation(PartnerView):
     """Held → released."""
 
+    sandbox_verb = "release"
     scope = KeyScope.RESERVE
 
     @extend_schema(
@@ -122,6 +127,7 @@ class ReleaseReservation(PartnerView):
 class CancelReservation(PartnerView):
     """Confirmed → cancelled."""
 
+    sandbox_verb = "cancel"
     scope = KeyScope.PAY
     form = serializers.CancelSerializer
 
@@ -149,6 +155,7 @@ class CancelReservation(PartnerView):
 class RefundReservation(PartnerView):
     """Refund due → refunded, by a partner that charges its own buyers."""
 
+    sandbox_verb = "refund"
     scope = KeyScope.PAY
     form = serializers.RefundedSerializer
 

@@ -30,7 +30,7 @@ from flashsale.rules.states import AllocationMode
 from flashsale.rules.tokens import Place
 from flashsale.web import problems
 from flashsale.web.api.hot_serializers import FIELDS, PAGE_FIELDS
-from flashsale.web.hot import bundle, partners, proofs, usage
+from flashsale.web.hot import bundle, partners, proofs, sandbox, usage
 from flashsale.web.hot.http import (
     BODY_BYTES_MAX,
     CODE_PATTERN,
@@ -156,7 +156,8 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
         await check_request(partner, request.signed)
     line_request = LineRequest(request, card, found, channel, partner, body)
     line_request.refuse_unknown_fields((FIELDS if partner else PAGE_FIELDS)[verb])
-    response = await VERBS[verb](line_request)
+    act = VERBS[verb]
+    response = await (sandbox.answer(line_request, verb, act) if card.test else act(line_request))
     if verb in CHANGING:
         # After the change, so that the tick finds it: PostgreSQL keeps a copy of the crowd.
         with suppress(GateDown):
@@ -169,17 +170,11 @@ async def _authenticate(
 ) -> tuple[ChannelCard, partners.Partner | None]:
     """The caller's channel, and the partner, None for our own page.
 
-    Refuses UNAUTHENTICATED, KEY_EXPIRED, FORBIDDEN.
+    Refuses UNAUTHENTICATED, KEY_EXPIRED, FORBIDDEN, NOT_FOUND.
     """
     if authorization := request.header(b"authorization"):
         partner = await partners.partner_of_async(authorization)
-        channel = card.channel_ids.get(partner.channel)
-        if channel is None or channel.code not in line.channels:
-            raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
-        if channel.proves_by_code:
-            # A shop behind our page only pays: the word of its server would be a code that was never sent.
-            raise Refused(Outcome.FORBIDDEN, "People of this channel enter and reserve on our page.")
-        return channel, partner
+        return partner.channel_in(card, line), partner
     pages = (channel for channel in card.channels if channel.kind == "own page" and channel.code in line.channels)
     own_page = next(pages, None)
     if own_page is None or not request.header(b"origin"):
@@ -190,6 +185,8 @@ async def _authenticate(
 
 
 async def _status(request: HotRequest, card: SaleCard, line: LineCard) -> HotResponse:
+    if card.test:
+        await sandbox.note_status(card, line)
     document = await status.status(card=card, line=line)
     cached = _status_cache.get((card.sale, line.line_id))
     if cached is None or cached[0] is not document:

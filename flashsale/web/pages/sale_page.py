@@ -55,7 +55,8 @@ def page_context(_request: HttpRequest) -> dict[str, Any]:
 def home(request: HttpRequest) -> HttpResponse:
     """Lists sales by campaign: all that run or come, and the last few that are over."""
     sales = (
-        Sale.objects.exclude(state=SaleState.DRAFT)
+        Sale.objects.filter(campaign__sandbox_of=None)
+        .exclude(state=SaleState.DRAFT)
         .select_related("campaign", "clock")
         .order_by("-opens_at")[:SALES_READ]
     )

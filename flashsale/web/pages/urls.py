@@ -4,6 +4,7 @@ from django.urls import include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from flashsale.life import sealed_links
+from flashsale.life.sandbox import TEST_SALE_CODE
 from flashsale.web.hot.http import CODE_PATTERN
 from flashsale.web.pages import (
     checkout,
@@ -22,9 +23,18 @@ from flashsale.web.pages import (
 
 
 class SaleCode(StringConverter):
-    """A sale's code. Other strings do not match, so they cost no call of Redis or PostgreSQL."""
+    """A sale's code. Other strings do not match, so they cost no call of Redis or PostgreSQL.
+
+    The code of a test sale does not match either, because a test sale has no pages for shoppers.
+    """
 
     regex = CODE_PATTERN.pattern
+
+    def to_python(self, value: str) -> str:
+        """The code. Raises ValueError for that of a test sale."""
+        if TEST_SALE_CODE.fullmatch(value):
+            raise ValueError("a test sale has no pages")
+        return value
 
 
 class LetterKind(StringConverter):
