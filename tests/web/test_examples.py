@@ -26,6 +26,7 @@ from tests.factories import PHONE, end_now, identity, lobby_sale, open_now, poco
 from tests.house.collection import NEW_KEY, STORED, VARIABLES
 from tests.house.reference import DOCS
 from tests.web.partner import ORDER, Partner, contact_of, key_of
+from tests.web.sandbox_partner import sandbox_key
 from tests.web.shapes import shape
 
 DOCUMENT = json.loads(openapi())
@@ -33,8 +34,9 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     operation["operationId"]: operation for path in DOCUMENT["paths"].values() for operation in path.values()
 }
 ITEMS: list[dict[str, Any]] = json.loads((DOCS / "collection.json").read_text(encoding="utf-8"))["item"]
-# What needs the signature of a payment provider, a pass that our page has given to a browser, or a draft with a list.
-NOT_SENT = {"paymentCallBack", "redeemPass", "putOnList"}
+# What needs the signature of a payment provider, a pass that our page has given to a browser, a draft with a list, or a
+# payment of a test sale.
+NOT_SENT = {"paymentCallBack", "redeemPass", "putOnList", "playBank"}
 # Before the opening, in this order; then what needs a place that is called; then what needs the end of the sale.
 BEFORE = [
     "listSales", "readSale", "readRules", "readKeys", "enter", "enterBundle", "look", "lookBundle", "wait", "status",
@@ -54,6 +56,7 @@ class World:
     partner: Partner
     variables: dict[str, str]
     others: list[str]  # places of other shoppers
+    test_key: str  # of the partner's sandbox
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     def send(self, item: dict[str, Any]) -> None:
@@ -61,7 +64,8 @@ class World:
         name, request = item["name"], item["request"]
         headers = {one["key"]: self.fill(one["value"]) for one in request["header"]} | {"Accept-Language": "en"}
         if "auth" not in request:
-            headers["Authorization"] = f"Bearer {self.partner.key}"
+            key = self.test_key if "/v1/test/" in request["url"]["raw"] else self.partner.key
+            headers["Authorization"] = f"Bearer {key}"
         body = self.fill(request["body"]["raw"]).encode() if "body" in request else None
         send = partial(requests.request, request["method"], self.fill(request["url"]["raw"]), data=body, timeout=30)
         refused = send(headers=headers | {"Accept": "text/html"})
@@ -126,7 +130,7 @@ def world(transactional_db: None, gate: redis.Redis, tmp_path: Any) -> Iterator[
     with serving(tmp_path) as site:
         yield World(
             site.url, lazada, VARIABLES | {"url": site.url, "key": lazada.key, "sale": sale.code},
-            [lazada.enter(f"person-{n}") for n in range(4)],
+            [lazada.enter(f"person-{n}") for n in range(4)], sandbox_key(sale),
         )  # fmt: skip
 
 

@@ -113,6 +113,7 @@ PARAMETERS = {
     "sale": "The code of a sale, from the list of sales.",
     "line": "The code of a line, from `lines` of the sale.",
     "id": "The id of the reservation or the webhook.",
+    "reference": "The reference of the payment, from `payment.reference`.",
     "delivery": "The id of the delivery.",
     "state": "Only those in this state.",
 }
