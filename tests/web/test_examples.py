@@ -33,12 +33,13 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     operation["operationId"]: operation for path in DOCUMENT["paths"].values() for operation in path.values()
 }
 ITEMS: list[dict[str, Any]] = json.loads((DOCS / "collection.json").read_text(encoding="utf-8"))["item"]
-# What needs the signature of a payment provider, a pass that our page has given to a browser, or a draft with a list.
-NOT_SENT = {"paymentCallBack", "redeemPass", "putOnList"}
+# What needs the signature of a payment provider, a pass that our page has given to a browser, a draft with a list, or a
+# test key.
+NOT_SENT = {"paymentCallBack", "redeemPass", "putOnList", "makeTestSale", "playBank", "readConformance"}
 # Before the opening, in this order; then what needs a place that is called; then what needs the end of the sale.
 BEFORE = [
-    "listSales", "readSale", "readRules", "readKeys", "enter", "enterBundle", "look", "lookBundle", "wait", "status",
-    "receipt",
+    "listSales", "readSale", "readRules", "readKeys", "listMagic", "enter", "enterBundle", "look", "lookBundle",
+    "wait", "status", "receipt",
 ]  # fmt: skip
 LAST = [
     "cancelReservation", "answerRefund", "leave", "releaseReservation", "readFairness", "listSettlements",
