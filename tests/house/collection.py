@@ -33,7 +33,8 @@ MEMBERS = {
     "phone": '"{{phone}}"', "email": '"{{email}}"', "since": '"{{$isoTimestamp}}"',
 }  # fmt: skip
 VARIABLES = {
-    "url": "http://127.0.0.1:8000", "key": "", "sale": "", "line": "", "sku": "", "place": "", "reservation": "",
+    "url": "http://127.0.0.1:8000", "key": "", "test_key": "", "reference": "",
+    "sale": "", "line": "", "sku": "", "place": "", "reservation": "",
     "amount": "", "refund": "", "webhook": "", "delivery": "", "date": "", "phone": "081234567890",
     "email": "budi.santoso@gmail.com",
 }  # fmt: skip
@@ -52,11 +53,15 @@ def collection(document: dict[str, Any]) -> str:
             "`look` says when the place is called. `make reference` writes this file.",
             "schema": POSTMAN,
         },
-        "auth": {"type": "bearer", "bearer": [{"key": "token", "value": "{{key}}", "type": "string"}]},
+        "auth": _bearer("key"),
         "variable": [{"key": name, "value": value} for name, value in VARIABLES.items()],
         "item": items,
     }
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _bearer(variable: str) -> Item:
+    return {"type": "bearer", "bearer": [{"key": "token", "value": f"{{{{{variable}}}}}", "type": "string"}]}
 
 
 def _item(path: str, method: str, operation: dict[str, Any]) -> Item:
@@ -82,6 +87,8 @@ def _item(path: str, method: str, operation: dict[str, Any]) -> Item:
     }
     if not any(operation["security"]):
         request["auth"] = {"type": "noauth"}
+    elif "test" in operation["tags"]:
+        request["auth"] = _bearer("test_key")
     if "requestBody" in operation:
         content = operation["requestBody"]["content"]["application/json"]
         first: dict[str, Any] = next(iter(content.get("examples", {}).values()), {"value": {}})

@@ -33,14 +33,16 @@ DOCUMENT = json.loads(openapi())
 OPERATIONS: dict[str, dict[str, Any]] = {
     operation["operationId"]: operation for path in DOCUMENT["paths"].values() for operation in path.values()
 }
-ITEMS: list[dict[str, Any]] = json.loads((DOCS / "collection.json").read_text(encoding="utf-8"))["item"]
+COLLECTION = json.loads((DOCS / "collection.json").read_text(encoding="utf-8"))
+ITEMS: list[dict[str, Any]] = COLLECTION["item"]
+AUTH = COLLECTION["auth"]  # of requests without one of their own
 # What needs the signature of a payment provider, a pass that our page has given to a browser, a draft with a list, or a
 # payment of a test sale.
 NOT_SENT = {"paymentCallBack", "redeemPass", "putOnList", "playBank"}
 # Before the opening, in this order; then what needs a place that is called; then what needs the end of the sale.
 BEFORE = [
-    "listSales", "readSale", "readRules", "readKeys", "enter", "enterBundle", "look", "lookBundle", "wait", "status",
-    "receipt",
+    "listSales", "readSale", "readRules", "readKeys", "listMagic", "enter", "enterBundle", "look", "lookBundle",
+    "wait", "status", "receipt",
 ]  # fmt: skip
 LAST = [
     "cancelReservation", "answerRefund", "leave", "releaseReservation", "readFairness", "listSettlements",
@@ -56,16 +58,15 @@ class World:
     partner: Partner
     variables: dict[str, str]
     others: list[str]  # places of other shoppers
-    test_key: str  # of the partner's sandbox
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     def send(self, item: dict[str, Any]) -> None:
         """Sends a request of the collection, keeps the answer, and sets the variables that it gives."""
         name, request = item["name"], item["request"]
         headers = {one["key"]: self.fill(one["value"]) for one in request["header"]} | {"Accept-Language": "en"}
-        if "auth" not in request:
-            key = self.test_key if "/v1/test/" in request["url"]["raw"] else self.partner.key
-            headers["Authorization"] = f"Bearer {key}"
+        auth = request.get("auth", AUTH)
+        if auth["type"] == "bearer":
+            headers["Authorization"] = f"Bearer {self.fill(auth['bearer'][0]['value'])}"
         body = self.fill(request["body"]["raw"]).encode() if "body" in request else None
         send = partial(requests.request, request["method"], self.fill(request["url"]["raw"]), data=body, timeout=30)
         refused = send(headers=headers | {"Accept": "text/html"})
@@ -129,8 +130,9 @@ def world(transactional_db: None, gate: redis.Redis, tmp_path: Any) -> Iterator[
     lazada = Partner(key_of(sale.campaign, "lazada"), sale, "lazada")
     with serving(tmp_path) as site:
         yield World(
-            site.url, lazada, VARIABLES | {"url": site.url, "key": lazada.key, "sale": sale.code},
-            [lazada.enter(f"person-{n}") for n in range(4)], sandbox_key(sale),
+            site.url, lazada,
+            VARIABLES | {"url": site.url, "key": lazada.key, "sale": sale.code, "test_key": sandbox_key(sale)},
+            [lazada.enter(f"person-{n}") for n in range(4)],
         )  # fmt: skip
 
 
