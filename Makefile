@@ -70,8 +70,11 @@ lock: $(VENV)/.tests  ## compile requirements*.in into pinned, hashed requiremen
 messages: $(VENV)/.tests  ## bring django.po up to date with the texts in code and templates
 	@$(PY) -m tests.house.messages
 
-reference: $(VENV)/.tests $(MO)  ## write docs/openapi.json and docs/refusals.md from the code
-	@FLASHSALE_WRITE_REFERENCE=1 $(PY) -m pytest -q tests/house/test_reference.py -k committed
+reference: $(VENV)/.tests $(MO)  ## write docs/openapi.json, collection.json and refusals.md from the code
+	@export FLASHSALE_WRITE_REFERENCE=1; \
+	$(PY) -m pytest -q tests/house/test_reference.py -k committed && \
+	$(PY) -m pytest -q tests/web/test_examples.py -k shape && \
+	$(PY) -m pytest -q tests/house/test_reference.py -k committed
 
 clean:  ## remove what make made, except the data in var/
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis $(MO)

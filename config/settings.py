@@ -219,14 +219,11 @@ SPECTACULAR_SETTINGS = {
     "CONTACT": {"name": "The operator of this server"},
     "LICENSE": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
     "SERVE_INCLUDE_SCHEMA": False,
-    "ENUM_NAME_OVERRIDES": {
-        "PaymentStateEnum": "flashsale.web.api.serializers.PAYMENT_STATES",
-        "TypeEnum": "flashsale.rules.events.EventType",
-    },
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
         "flashsale.web.api.document.complete",
         "flashsale.web.api.webhook_messages.add_messages",
+        "flashsale.web.api.document_clients.suit_clients",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

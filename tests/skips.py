@@ -22,6 +22,7 @@ COMMANDS = {
     "no openssl": "sudo apt-get install openssl",
     "no Redocly": "npm install --global @redocly/cli",
     "no Spectral": "npm install --global @stoplight/spectral-cli",
+    "no Node tools": "npm install --global openapi-typescript openapi-fetch typescript@5      (needs Node 20 or newer)",
     "no network": "connect this machine to a Python package index, then run the tests again",
     "SQLite": "unset FLASHSALE_TEST_DB      (the tests then use PostgreSQL)",
     "not Linux": "run the tests on Linux",

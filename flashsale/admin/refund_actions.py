@@ -92,7 +92,7 @@ class TransferForm(forms.Form):
 
 
 class Transferred(RefundAction):
-    """impossible → transferred."""
+    """impossible or failed → transferred."""
 
     name = "transferred"
     title = gettext_lazy("I have transferred the money")
@@ -103,10 +103,19 @@ class Transferred(RefundAction):
         gettext_lazy("Another person has to confirm the transfer by the account statement."),
     )
 
+    def is_available(self, row: Refund) -> bool:
+        """For a refund that waits for a transfer, and for one that failed: a person may have refunded it elsewhere."""
+        return row.state in {RefundState.IMPOSSIBLE, RefundState.FAILED}
+
     def consequences(self, rows: Sequence[Refund]) -> list[str]:
         """What will happen, and a warning if the last list for transfers does not have the buyer's account."""
         account = getattr(rows[0], "bank_account", None)
         texts = super().consequences(rows)
+        if rows[0].state == RefundState.FAILED:
+            back = _(
+                "If the provider's dashboard shows that the money is back already, note the reference of that refund."
+            )
+            return [back, *texts]
         if account is None:
             return [_("The buyer has given no bank account on our page."), *texts]
         if account.listed_at is None:
@@ -138,13 +147,28 @@ class ConfirmTransfer(RefundAction):
 
 
 class RejectTransfer(RefundAction):
-    """transferred → impossible, by a second person."""
+    """transferred → impossible, by a second person; also when the bank sends a confirmed transfer back."""
 
     name = "reject-transfer"
     title = gettext_lazy("The transfer is not there")
     state = RefundState.TRANSFERRED
     done_text = gettext_lazy("The money has to be transferred again.")
     texts = (gettext_lazy("The account statement does not show the transfer. It has to be made again."),)
+
+    def is_available(self, row: Refund) -> bool:
+        """For a transfer, confirmed or not."""
+        return row.state == RefundState.TRANSFERRED or (
+            row.state == RefundState.CONFIRMED and row.transferred_by_id is not None
+        )
+
+    def consequences(self, rows: Sequence[Refund]) -> list[str]:
+        """What will happen. The buyer of a confirmed transfer gets the letter again."""
+        if rows[0].state == RefundState.CONFIRMED:
+            return [
+                _("The bank has sent the money back. It has to be transferred again."),
+                _("The buyer gets the letter again that asks for a bank account, and can correct the account."),
+            ]
+        return super().consequences(rows)
 
     def perform(self, *, row: Refund, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
         """Refused to the person who made the transfer."""

@@ -15,8 +15,10 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from flashsale.gate import bridge, sale_cards
-from flashsale.life import fairness_report
+from flashsale.life import fairness_report, settlement
+from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.close import close
+from flashsale.life.forget_contacts import is_unsettled
 from flashsale.life.sale_card import card_of
 from flashsale.life.start_payment import KEEP_CONTACT
 from flashsale.models import (
@@ -27,11 +29,13 @@ from flashsale.models import (
     Cancellation,
     Case,
     Contact,
+    Inbox,
     LimitSlot,
     ListEntry,
     Notice,
     PaymentAttempt,
     Record,
+    Refund,
     Reservation,
     Sale,
     Trait,
@@ -39,13 +43,9 @@ from flashsale.models import (
 )
 from flashsale.models.sale import ms
 from flashsale.rules.states import (
-    OPEN_ATTEMPTS,
-    UNPAID_REFUNDS,
     AppealState,
-    AttemptState,
     CaseState,
     NoticeState,
-    RefundState,
     ReservationState,
     SaleState,
 )
@@ -81,6 +81,7 @@ def _obstacles(campaign: Campaign, now: datetime) -> Iterator[str]:
         ("cases are not decided", _undecided(campaign)),
         ("appeals are not decided", Appeal.objects.filter(case__reservation__in=orders, state=AppealState.OPEN)),
         ("payments are not settled", _unsettled(campaign)),
+        ("notifications of payment providers are not read", _notifications(campaign).filter(done_at=None)),
         ("notices are not sent", Notice.objects.filter(reservation__in=orders, state=NoticeState.DUE)),
         ("buyers were not told that their order was cancelled", _untold(orders)),
     ]
@@ -104,16 +105,22 @@ def _undecided(campaign: Campaign) -> "QuerySet[Case]":
 
 
 def _unsettled(campaign: Campaign) -> "QuerySet[PaymentAttempt]":
-    """Attempts under way, and money that is not sent back yet or about which people must decide."""
+    """Attempts that may still be paid, and money that is not sent back yet or about which people must decide."""
+    return PaymentAttempt.objects.filter(is_unsettled(timezone.now()), reservation__sale__campaign=campaign)
+
+
+def _notifications(campaign: Campaign) -> "QuerySet[Inbox]":
+    """What providers have told of the campaign's money. They name the account or the card that paid."""
     attempts = PaymentAttempt.objects.filter(reservation__sale__campaign=campaign)
-    owed = Q(refunds__state__in=UNPAID_REFUNDS)
-    undecided = Q(state=AttemptState.MISMATCH) & ~Q(refunds__state=RefundState.CONFIRMED)
-    return attempts.filter(Q(state__in=OPEN_ATTEMPTS) | owed | undecided).distinct()
+    refunds = Refund.objects.filter(attempt__reservation__sale__campaign=campaign)
+    named = Q(reference__in=attempts.values("reference")) | Q(reference__in=refunds.values("reference"))
+    return Inbox.objects.filter(named)
 
 
 def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
     """All rows of a campaign that are personal data and are deleted, by kind."""
     return {
+        "notifications": _notifications(campaign),
         "bank accounts": BankAccount.objects.filter(refund__attempt__reservation__sale__campaign=campaign),
         "contacts": Contact.objects.filter(reservation__sale__campaign=campaign),
         "traits": Trait.objects.filter(reservation__sale__campaign=campaign),
@@ -146,7 +153,7 @@ def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
         fairness_report.report(sale=sale, force=True)
     for sale in published:
         bridge.run(sale_cards.erase_sale(card_of(sale)))
-    with transaction.atomic():
+    with advisory_lock(settlement.LOCK, campaign.pk, wait=True), transaction.atomic():
         # A publication takes this lock too, so no sale is published between this check and the erasure.
         row = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
         if reasons := obstacles(campaign=row):
@@ -164,6 +171,7 @@ def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
     counts["request keys"] = orders.update(
         asked=Cast(F("pk"), CharField()), fingerprint="", partner_reference=None, metadata=None
     )
+    counts["references in settlements"] = settlement.forget_references(campaign)
     counts["traces in evidence"] = _without_traces(campaign)
     campaign.salt, campaign.erased_at = b"", timezone.now()
     campaign.save(update_fields=["salt", "erased_at"])

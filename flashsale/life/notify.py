@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from flashsale.books.idle_limit import allow_long_idle
 from flashsale.books.letters import MONEY_ON_ITS_WAY
+from flashsale.books.other_writers import OtherWriters
 from flashsale.life.cancel import appeal_end
 from flashsale.life.forget_contacts import forget_unneeded
 from flashsale.life.letters import compose
@@ -45,7 +46,7 @@ def send_due(*, most: int = 1000) -> int:
     the same Message-ID. That is the only case in which a letter goes out twice, and none is ever lost.
     """
     _drop_paid()
-    sent, until = 0, time.monotonic() + SEND_FOR_S
+    sent, until, others = 0, time.monotonic() + SEND_FOR_S, OtherWriters()
     server = mail.get_connection()
     try:
         for at in range(1, most + 1):
@@ -55,6 +56,7 @@ def send_due(*, most: int = 1000) -> int:
             sent += outcome
             if at % LETTERS_EACH == 0:
                 server.close()
+            others.let_in()
     finally:
         server.close()
     return sent

@@ -6,9 +6,11 @@
      ^           |                                   |          |
      |           +--- the provider refuses it -------+----------+ also after it was confirmed
      |           v
-     +-- again - failed ---- by hand ---+
+     +-- again - failed ---- by hand ---+     failed, but back by the dashboard -> transferred
                                         v
     due, sent -- never possible -> impossible -> transferred -> confirmed by a second person
+                                        ^                              |
+                                        +-- the bank sends it back ----+
 
     withdrawn, failed, impossible -- the provider has sent it after all -> sent, confirmed (stray_refunds.py)
 
@@ -37,10 +39,10 @@ from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.provider_lanes import AGAIN, LEASE, Kind, work_off
 from flashsale.life.refund_window import refund_by
 from flashsale.life.stray_refunds import count_after_all, replaced_by
-from flashsale.models import PaymentAttempt, Record, Refund, Reservation
+from flashsale.models import Notice, PaymentAttempt, Record, Refund, Reservation
 from flashsale.providers import payments
 from flashsale.rules.outcomes import Outcome, Refused
-from flashsale.rules.states import AttemptState, RefundReason, RefundState
+from flashsale.rules.states import AttemptState, NoticeState, RefundReason, RefundState
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -266,12 +268,13 @@ def send_by_hand(*, refund: int, by: Any) -> bool:
 
 @transaction.atomic
 def transferred(*, refund: int, reference: str, by: Any) -> bool:
-    """Notes that a person has transferred the money by hand, with the bank's reference. A second person confirms it.
+    """Notes that a person has sent the money back, with the bank's reference. A second person confirms it.
 
-    False if the refund does not wait for a transfer.
+    The person transferred it, or made the refund in the provider's dashboard, so that the provider has refused ours.
+    False if the refund has not failed and does not wait for a transfer.
     """
     row = _locked(refund)
-    if row.state != RefundState.IMPOSSIBLE:
+    if row.state not in {RefundState.IMPOSSIBLE, RefundState.FAILED}:
         return False
     row.state, row.provider_id, row.transferred_by = RefundState.TRANSFERRED, reference[:REFERENCE_MAX], by
     now = timezone.now()
@@ -286,10 +289,12 @@ def transferred(*, refund: int, reference: str, by: Any) -> bool:
 def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
     """A second person has seen the transfer on the account statement, or it is not there: then it is made again.
 
-    False if no transfer waits. Refuses FORBIDDEN to the person who made the transfer.
+    A bank may send money back weeks after the transfer was confirmed. Then the buyer gets the letter again, and may
+    correct the account. False if no transfer waits. Refuses FORBIDDEN to the person who made the transfer.
     """
     row = _locked(refund)
-    if row.state != RefundState.TRANSFERRED:
+    came_back = row.state == RefundState.CONFIRMED and row.transferred_by_id is not None and not arrived
+    if row.state != RefundState.TRANSFERRED and not came_back:
         return False
     if row.transferred_by_id == by.pk:
         raise Refused(Outcome.FORBIDDEN, "Another person has to confirm the transfer.")
@@ -299,10 +304,14 @@ def confirm_transfer(*, refund: int, by: Any, arrived: bool) -> bool:
     else:
         row.state, row.transferred_by, row.transferred_at = RefundState.IMPOSSIBLE, None, None
         row.provider_id, row.next_look_at = "", now + PEOPLE
+        row.confirmed_by, row.settled_at = None, None
     fields = ["state", "confirmed_by", "settled_at", "next_look_at", "transferred_by", "transferred_at", "provider_id"]
     row.save(update_fields=fields)
     record([of_refund(row)], now)
     add_letters_of_refunds([row], now)
+    if came_back:
+        again = {"state": NoticeState.DUE, "due_at": now, "attempts": 0, "sent_at": None}
+        Notice.objects.filter(kind=Notice.Kind.BANK_ACCOUNT, about=row.reference).update(**again)
     _record("confirm_transfer" if arrived else "reject_transfer", row, by)
     return True
 

@@ -64,7 +64,7 @@ from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.life.buyer_digests import Instrument, axes_of, slot_requests, store_instruments
 from flashsale.life.db_threads import run_in_db_thread
-from flashsale.life.forget_contacts import waits_for_letter
+from flashsale.life.forget_contacts import money_is_unsettled, waits_for_letter
 from flashsale.life.held_request import request_to_retake
 from flashsale.life.judge_standing import Change, is_late, judge_standing, take_money
 from flashsale.life.refund_window import refund_by
@@ -75,7 +75,7 @@ from flashsale.models import Channel, Contact, LimitSlot, Notice, PaymentAttempt
 from flashsale.providers import payments
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import RETRYABLE, Outcome, Refused
-from flashsale.rules.states import MONEY_CAME, AttemptState, ReservationState, SaleState, UnitState
+from flashsale.rules.states import AttemptState, ReservationState, SaleState, UnitState
 
 log = logging.getLogger(__name__)
 # How long Redis keeps retaken units for PostgreSQL to commit them. A commit takes much less.
@@ -272,11 +272,11 @@ def _write(
     if reversed_ones:
         stop_refunds(reversed_ones, now)
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
-    _forget_buyers([change for change in changes if change.drops], places)
     record([event for change in changes for event in _events(change)], now)
     add_letters([letter for change in changes for letter in _letters(change, places)], now)
     owed = [(change.attempt, why, amount) for change in changes for why, amount in change.refunds]
     add_refunds([NewRefund(attempt, why, amount, refund_by(attempt)) for attempt, why, amount in owed], now)
+    _forget_buyers([change for change in changes if change.drops])
 
 
 def _events(change: Change) -> Iterator[NewEvent]:
@@ -318,17 +318,18 @@ def _sell_units(rows: Sequence[Reservation], units: Mapping[uuid.UUID, Sequence[
     advance_units([(unit.unit, unit.version) for unit in held], was=UnitState.HELD, becomes=UnitState.SOLD)
 
 
-def _forget_buyers(changes: Sequence[Change], places: Mapping[uuid.UUID, Place]) -> None:
+def _forget_buyers(changes: Sequence[Change]) -> None:
     """Deletes what buyers told us for attempts that confirm nothing.
 
-    The address stays while a letter needs it, and while we have money of the buyer (see `forget_contacts.py`).
+    The address stays while a letter needs it, and while money of the buyer is with us or may still come (see
+    `forget_contacts.py`).
     """
     if not changes:
         return
     rows = [change.row for change in changes]
     Trait.objects.filter(reservation__in=rows).delete()
-    owed = [one.row for one in changes if one.attempt.state in MONEY_CAME and _gets_letters(one.row, places)]
-    Contact.objects.filter(reservation__in=rows).exclude(reservation__in=owed).exclude(waits_for_letter()).delete()
+    own = Contact.objects.filter(reservation__in=rows)
+    own.exclude(money_is_unsettled()).exclude(waits_for_letter()).delete()
     held: dict[tuple[str, ...], list[uuid.UUID]] = defaultdict(list)
     for row in rows:
         campaign = row.sale.campaign

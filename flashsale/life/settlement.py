@@ -1,9 +1,10 @@
 """Settlement: a file for each sale, channel and day of the campaign's time zone, from the events of that day.
 
-A file is made once, after its day is over, and never changes. Each line follows from one event, and says by how much
-that event changed what was sold (`units`, `amount`), what we got (`paid`, `fee`) or what went back (`refunded`). So a
-later change is a line of its own, in the file of the day on which it happens. The lines of an order, of a payment and
-of a refund, in all files together, add up to what PostgreSQL says of it (`audit` compares).
+A file is made once, after its day is over, and never changes. Only the erasure of its campaign empties the references
+that partners typed. Each line follows from one event, and says by how much that event changed what was sold (`units`,
+`amount`), what we got (`paid`, `fee`) or what went back (`refunded`). So a later change is a line of its own, in the
+file of the day on which it happens. The lines of an order, of a payment and of a refund, in all files together, add up
+to what PostgreSQL says of it (`audit` compares).
 
     event                                    the line says
     ------------------------------------     --------------------------------------
@@ -243,6 +244,21 @@ def _described(type_: str, data: Mapping[str, Any], rows: Rows, order: Reservati
         "refund": reference if refund else "",
         "currency": currency,
     }
+
+
+@transaction.atomic
+def forget_references(campaign: Campaign) -> int:
+    """Empties the references that partners typed in the files of a campaign; returns in how many lines.
+
+    The files get the hashes of their new bytes. The erasure of the campaign calls it, in its transaction and with the
+    lock (LOCK, campaign), so that no file is made from rows that it has not erased yet.
+    """
+    lines = SettlementLine.objects.filter(settlement__day__campaign=campaign).exclude(partner_reference="")
+    files = list(own_files().filter(pk__in=lines.values("settlement")))
+    emptied = lines.update(partner_reference="")
+    for file in files:
+        _seal(file)
+    return emptied
 
 
 def _seal(file: Settlement) -> None:

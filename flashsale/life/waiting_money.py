@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from flashsale.life.forget_contacts import is_undecided
 from flashsale.life.judge_standing import PEOPLE
 from flashsale.life.next_look import LATE_FOR
 from flashsale.models import Inbox, PaymentAttempt, Refund
@@ -24,7 +25,6 @@ from flashsale.rules.states import (
     OPEN_ATTEMPTS,
     AttemptState,
     MoneyDoubt,
-    RefundReason,
     RefundState,
     ReservationState,
 )
@@ -84,12 +84,6 @@ def _refunds(*conditions: Q, **fields: Any) -> "QuerySet[Refund]":
     related = "attempt__reservation__sale__campaign"
     rows = Refund.objects.filter(*conditions, **fields).exclude(attempt__account=payments.sandbox.account)
     return rows.select_related(related, "attempt__reservation__channel")
-
-
-def _undecided(_now: datetime) -> "QuerySet[PaymentAttempt]":
-    own = Refund.objects.filter(attempt=OuterRef("pk")).exclude(why=RefundReason.OVERPAID)
-    sent_back = own.exclude(state=RefundState.WITHDRAWN)
-    return _attempts(state=AttemptState.MISMATCH).filter(~Exists(sent_back))
 
 
 def _taken_back(_now: datetime) -> "QuerySet[PaymentAttempt]":
@@ -196,7 +190,10 @@ ACTIONS = (
         lambda _now: _refunds(state=RefundState.TRANSFERRED),
     ),
     WaitingFor(
-        "mismatch", _("Another amount or currency came: send it back, or ask the buyer"), Who.REVIEWER, _undecided
+        "mismatch",
+        _("Another amount or currency came: send it back, or ask the buyer"),
+        Who.REVIEWER,
+        lambda _now: _attempts(is_undecided()),
     ),
     WaitingFor(
         "reversed",

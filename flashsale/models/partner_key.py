@@ -177,7 +177,9 @@ class PartnerKey(SealedData):
         now, replaced = timezone.now(), [key.pk for key in successors if key.revoked_at is None]
         if channel.keys.active().exclude(pk__in=[old.pk, *replaced]).exists():
             raise Refused(Outcome.TOO_MANY_KEYS, "Ask the shop to revoke one, or wait until one has ended.")
-        cls.objects.filter(pk__in=replaced).update(revoked_at=now)
+        if cls.objects.filter(pk__in=replaced, last_used_at=None).update(revoked_at=now) < len(replaced):
+            # Its first use was written after we had read it.
+            raise Refused(Outcome.FORBIDDEN, "The key that has replaced this one is in use. Rotate with that key.")
         ends = successors[-1].expires_at if successors else old.expires_at
         new, key = cls._create(
             channel, scopes=old.scopes, networks=old.networks, expires_at=ends, replaces=old

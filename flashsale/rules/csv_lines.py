@@ -1,25 +1,29 @@
-"""CSV files that a spreadsheet opens without running anything in them."""
+"""CSV files that a spreadsheet opens without running anything in them.
+
+In many countries, Indonesia among them, a spreadsheet takes semicolons for the ends of cells, and pays no heed to the
+commas and quotation marks of this file. So a text may come to stand in several cells, of which each is made safe.
+"""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 # Spreadsheets take a text that begins with one of these for a formula; some also the wide forms of East Asia.
-_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+_FORMULA = re.escape("=+-@＝＋－＠")
+# Where a cell begins in a text: at its begin, and after what some spreadsheets take for the end of a cell.
+_FORMULA_CELL = re.compile(rf"(?:^|(?<=[;\t\r\n]))(?=[\s\"]*[{_FORMULA}])|^(?=[\t\r\n])")
 # By this mark, spreadsheets know that the file is UTF-8. Programs may take it for a part of the first name.
 BYTE_ORDER_MARK = "\ufeff"
 
 
 def safe_cell(value: object) -> str:
-    """The text of a cell. An apostrophe stands before a text that a spreadsheet would take for a formula.
+    """The text of a cell. An apostrophe stands before what a spreadsheet would take for a formula.
 
     A number stays as it is: below 0 it begins with a minus sign, and it is no formula.
     """
     text = str(value)
-    if isinstance(value, int | float):
-        return text
-    starts = {text[:1], text.lstrip()[:1]}
-    return f"'{text}" if starts & _FORMULA else text
+    return text if isinstance(value, int | float) else _FORMULA_CELL.sub("'", text)
 
 
 class _Line:

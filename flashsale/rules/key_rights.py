@@ -7,6 +7,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ALL = "all"
 NETWORKS_MAX = 20
+# IPv4 inside IPv6 (::ffff:0:0/96).
+MAPPED_BITS = 96
 
 
 class KeyScope(StrEnum):
@@ -34,7 +36,19 @@ def networks_in(text: str) -> tuple[Network, ...]:
     parts = [part for piece in text.split(",") if (part := piece.strip())]
     if len(parts) > NETWORKS_MAX:
         raise ValueError(f"{len(parts)} networks")
-    return tuple(ipaddress.ip_network(part) for part in parts)
+    return tuple(network_in(part) for part in parts)
+
+
+def network_in(text: str, *, strict: bool = True) -> Network:
+    """The network of an address or CIDR. IPv4 inside IPv6 becomes IPv4, as addresses of clients do. Raises ValueError.
+
+    `strict` also refuses an address with bits after the prefix.
+    """
+    network = ipaddress.ip_network(text, strict=strict)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < MAPPED_BITS:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - MAPPED_BITS))
 
 
 def is_within(address: str, networks: tuple[Network, ...]) -> bool:

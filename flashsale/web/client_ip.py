@@ -7,7 +7,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.http import HttpRequest
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from flashsale.rules.key_rights import Network, network_in
 
 
 def client_address(*, peer: str, forwarded_for: str, trusted: Sequence[str]) -> str:
@@ -74,4 +74,4 @@ def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=8)
 def _parse_networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(cidr, strict=False) for cidr in trusted)
+    return tuple(network_in(cidr, strict=False) for cidr in trusted)

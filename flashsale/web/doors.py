@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 LAST_TICK_S = 5.0
+LENGTH_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def with_hot_door(django: Application) -> Application:
@@ -57,7 +58,19 @@ async def _serve_django(django: Application, scope: Scope, receive: Receive, sen
     async def receive_whole() -> Message:
         return messages.pop() if messages else await receive()
 
-    await django(scope, receive_whole, send)
+    await django(_with_length(scope, len(body)), receive_whole, send)
+
+
+def _with_length(scope: Scope, length: int) -> Scope:
+    """The request with the length of its body, which is known now.
+
+    A body in chunks declares none, and Django and the REST framework would take it for an empty one.
+    """
+    declared = [value for name, value in scope["headers"] if name == b"content-length"]
+    if not all(value.isdigit() for value in declared):
+        return scope  # web/errors.py refuses it
+    headers = [pair for pair in scope["headers"] if pair[0] not in LENGTH_HEADERS]
+    return scope | {"headers": [*headers, (b"content-length", b"%d" % length)]}
 
 
 async def _run_lifespan(receive: Receive, send: Send) -> None:

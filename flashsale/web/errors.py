@@ -21,6 +21,7 @@ from flashsale.web.pages.sale_page import page_context
 # The methods that some view knows. Other ones are refused before any view or form check.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LENGTH_DIGITS_MAX = 15
+LENGTH_MISSING = "This server reads no body in chunks. Send Content-Length."
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
@@ -97,11 +98,8 @@ def answer_every_error(get_response: Callable[[HttpRequest], HttpResponse]) -> C
             answer = error_response(request, problems.Fault.WRONG_METHOD)
             answer["Allow"] = ", ".join(METHODS)
             return answer
-        declared = request.META.get("CONTENT_LENGTH") or "0"
-        if not (declared.isascii() and declared.isdecimal()):
-            return error_response(request, Outcome.MALFORMED, detail="Content-Length is not a number.")
-        if len(declared) > LENGTH_DIGITS_MAX or int(declared) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return error_response(request, problems.Fault.TOO_LARGE)
+        if refused := _refuse_length(request):
+            return refused
         response = get_response(request)
         if response.status_code < HTTPStatus.BAD_REQUEST or (not response.streaming and response.content):
             return response
@@ -114,3 +112,17 @@ def answer_every_error(get_response: Callable[[HttpRequest], HttpResponse]) -> C
         return answer
 
     return middleware
+
+
+def _refuse_length(request: HttpRequest) -> HttpResponse | None:
+    """The answer to a body of which Django cannot know the length, or that is too large; None for every other one."""
+    declared = request.META.get("CONTENT_LENGTH")
+    if not declared and "HTTP_TRANSFER_ENCODING" in request.META:
+        # Django would take the body for an empty one. The doors (web/doors.py) have read it and know its length.
+        return error_response(request, Outcome.MALFORMED, detail=LENGTH_MISSING)
+    declared = declared or "0"
+    if not (declared.isascii() and declared.isdecimal()):
+        return error_response(request, Outcome.MALFORMED, detail="Content-Length is not a number.")
+    if len(declared) > LENGTH_DIGITS_MAX or int(declared) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        return error_response(request, problems.Fault.TOO_LARGE)
+    return None

@@ -84,6 +84,8 @@ API_PARTNER_WRITES = Limit("api partner writes", DEFAULTS[QuotaClass.WRITE], MIN
 API_PARTNER_PAYS = Limit("pay", DEFAULTS[QuotaClass.PAY], MINUTE)
 # Low, because a stolen key could ask about many phone numbers, and no question costs it a place in a line.
 ELIGIBILITY = Limit("eligibility", 600, MINUTE)
+# Low, because each file is read from its first row to its last one.
+FILES = Limit("files", 60, MINUTE)
 API_ADDRESS = Limit("api address", 1200, MINUTE)  # callers without a key read public data only
 
 

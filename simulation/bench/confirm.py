@@ -76,7 +76,7 @@ def _confirm(key: str, number: int, reservation: str) -> bytes:
         "email": who["email"],
     }
     body: dict[str, object] = {
-        "identity": who, "contact": contact, "price": 1_799_000, "method": "card", "instrument": f"card-{number}",
+        "identity": who, "contact": contact, "price": fixtures.PRICE, "method": "card", "instrument": f"card-{number}",
     }  # fmt: skip
     return post(f"/v1/reservations/{reservation}/confirm", key, body, Idempotency_Key=f"c-{number}")
 

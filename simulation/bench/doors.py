@@ -115,10 +115,10 @@ def doors(servers: IsolatedServers, env: dict[str, str] | None = None, *, worker
 
 
 @contextmanager
-def web(servers: IsolatedServers, env: dict[str, str] | None = None) -> Iterator[Server]:
+def web(servers: IsolatedServers, env: dict[str, str] | None = None, *, workers: int = WORKERS) -> Iterator[Server]:
     """Runs the pages and the REST API in a server of their own, as in production."""
     options = ["--interface", "wsgi", "--http", "1", "--blocking-threads", "8", "config.wsgi:application"]
-    with _granian("web", options, "/livez", servers, env=env or {}, workers=WORKERS) as server:
+    with _granian("web", options, "/livez", servers, env=env or {}, workers=workers) as server:
         yield server
 
 

@@ -23,7 +23,7 @@ from flashsale.rules.outcomes import Outcome
 from flashsale.rules.tokens import Place
 
 AXES = (Axis.EMAIL, Axis.PAYMENT, Axis.PHONE)
-SKU = "PHONE"
+SKU, PRICE = "PHONE", 1_799_000
 AT_ONCE = 32
 _serial = count(1)
 
@@ -32,14 +32,14 @@ class FixtureError(RuntimeError):
     """A measurement could not be prepared or was not answered as expected. The text has the reason."""
 
 
-def campaign(channels: Sequence[str]) -> Campaign:
-    """Makes a campaign with three hard axes and a limit of one."""
+def campaign(channels: Sequence[str], **fields: Any) -> Campaign:
+    """Makes a campaign with three hard axes and a limit of one. `fields` are those of each channel."""
     return schedule.plan_campaign(
         code=f"bench-{next(_serial)}",
         name="Bench",
         limit=1,
         axes=dict.fromkeys(AXES, "hard enter"),
-        channels=[{"code": code, "name": code} for code in channels],
+        channels=[{"code": code, "name": code, **fields} for code in channels],
     )
 
 
@@ -54,7 +54,7 @@ def sale(where: Campaign, *, units: Mapping[str, int], **fields: Any) -> SaleCar
         lobby_at=now - timedelta(seconds=1),
         opens_at=opens,
         closes_at=opens + timedelta(hours=2),
-        offers=[{"sku": SKU, "name": "Phone", "price": 1_799_000}],
+        offers=[{"sku": SKU, "name": "Phone", "price": PRICE}],
         lines=[{"code": code, "channels": [code], "stock": {SKU: stock}} for code, stock in units.items()],
         **{"claim_s": 3600, "hold_s": 3600, "rate_per_s": 100_000} | fields,
     )
@@ -73,7 +73,13 @@ def line_of(card: SaleCard, code: str) -> LineCard:
 
 def key_of(where: Campaign, channel: str) -> str:
     """Makes a partner key for a channel and returns it."""
-    return PartnerKey.make(Channel.objects.get(campaign=where, code=channel))[1]
+    return signing_key_of(where, channel)[0]
+
+
+def signing_key_of(where: Campaign, channel: str) -> tuple[str, str]:
+    """Makes a partner key for a channel and returns it with its signing secret."""
+    row, key = PartnerKey.make(Channel.objects.get(campaign=where, code=channel))
+    return key, PartnerKey.secret_in(row.sealed)
 
 
 def random_person() -> dict[Axis, bytes]:

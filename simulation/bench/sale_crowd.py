@@ -29,6 +29,7 @@ from flashsale.rules import lottery
 from flashsale.rules.polling import Status, next_poll_ms
 from simulation.bench.links import HOST, Links, retry_after_s
 
+VERBS = ("enter", "enter-bundle", "look", "reserve")
 STATUS_LINKS, BUYER_LINKS = 256, 512
 PERSON_BITS = 21
 POLLS_AT_ONCE, LOOP_S = 400, 0.002
@@ -60,7 +61,7 @@ class Line:
     def __init__(self, sale: str, code: str, key: str) -> None:
         path = f"/v1/sales/{sale}/lines/{code}"
         head = f" HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {key}\r\n"
-        self.heads = {verb: f"POST {path}/{verb}{head}" for verb in ("enter", "look", "reserve")}
+        self.heads = {verb: f"POST {path}/{verb}{head}" for verb in VERBS}
         self.confirm = head
         self.status_request = f"GET {path}/status HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
         self.body = b""
@@ -228,7 +229,7 @@ class Crowd:
 
     def _poll_again(self, person: int, now: int, after_s: float) -> None:
         failures = self.failures[person] = min(FAILURES_MAX, self.failures.get(person, 0) + 1)
-        wait = _pause_ms(min(STATUS_FAILED_MS_MAX, 1000 * 2**failures), after_s, self.random())
+        wait = pause_ms(min(STATUS_FAILED_MS_MAX, 1000 * 2**failures), after_s, self.random())
         heapq.heappush(self.heap, (now + wait) << PERSON_BITS | person)
 
     def _progress(self) -> str:
@@ -254,6 +255,9 @@ class Crowd:
         if not self.shows_up[person]:
             self._end(person, "did not come")
             return
+        self._reserve(person)
+
+    def _reserve(self, person: int) -> None:
         body = orjson.dumps({"place": self.tokens[person].decode(), "items": [{"sku": self.plan.sku, "quantity": 1}]})
         head = f"{self.line_of(person).heads['reserve']}Idempotency-Key: r-{person}\r\n"
         self.post(head, body, person, self._reserved)
@@ -263,26 +267,36 @@ class Crowd:
         if status != 201:
             self._end(person, f"reserve {answer.get('code')}")
             return
-        self.by_second["reserved"][now_ms() // 1000] += 1
-        self.reservations[person] = answer["reservation"]
+        self._note_held(person, answer["reservation"], answer["amount"], now_ms())
+        self._confirm(person, answer["amount"])
+
+    def _note_held(self, person: int, reservation: str, amount: int, at: int) -> None:  # noqa: ARG002 - for a subclass
+        self.by_second["reserved"][at // 1000] += 1
+        self.reservations[person] = reservation
+
+    def _confirm(self, person: int, amount: int) -> None:
         who = identity(person)
         contact = {"name": "B", "address": "Jl. Mawar 1", "phone": who["phone"], "email": who["email"]}
-        pay = {
-            "identity": who, "contact": contact, "price": answer["amount"], "method": "card",
-            "instrument": f"i-{person}",
-        }  # fmt: skip
-        head = f"POST /v1/reservations/{answer['reservation']}/confirm{self.line_of(person).confirm}"
+        pay = {"identity": who, "contact": contact, "price": amount, **self.payment(person)}
+        head = f"POST /v1/reservations/{self.reservations[person]}/confirm{self.line_of(person).confirm}"
         self.post(f"{head}Idempotency-Key: c-{person}\r\n", orjson.dumps(pay), person, self._paid)
+
+    def payment(self, person: int) -> dict[str, str]:
+        """How a person pays."""
+        return {"method": "card", "instrument": f"i-{person}"}
 
     def _paid(self, person: int, status: int, body: bytes) -> None:
         answer = orjson.loads(body)
         if status != 200 or answer["state"] != "confirmed":
             self._end(person, f"confirm {answer.get('code') or answer.get('state')}")
             return
-        self.last_paid_ms = now_ms()
-        self.by_second["paid"][self.last_paid_ms // 1000] += 1
-        self.references[person] = answer["payment"]["reference"]
+        self._note_paid(person, answer["payment"]["reference"], now_ms())
         self._end(person, "paid")
+
+    def _note_paid(self, person: int, reference: str, at: int) -> None:
+        self.last_paid_ms = max(self.last_paid_ms, at)
+        self.by_second["paid"][at // 1000] += 1
+        self.references[person] = reference
 
     def _end(self, person: int, answer: str) -> None:
         self.busy -= 1
@@ -293,24 +307,33 @@ class Crowd:
 
     def post(self, head: str, body: bytes, person: int, then: Callable[[int, int, bytes], None]) -> None:
         """Sends a request until it is answered, as the page does, always with the same key."""
-        request = f"{head}{CONTENT}{len(body)}\r\n\r\n".encode() + body
-        self._send(request, person, then, 0)
+        self._send(head, body, person, then, 0)
 
-    def _send(self, request: bytes, person: int, then: Callable[[int, int, bytes], None], failures: int) -> None:
-        def answered(person: int, status: int, head: bytes, body: bytes) -> None:
+    def message(self, head: str, body: bytes) -> bytes:
+        """The bytes of a request. They are made anew for each try."""
+        return f"{head}{CONTENT}{len(body)}\r\n\r\n".encode() + body
+
+    def _send(
+        self, head: str, body: bytes, person: int, then: Callable[[int, int, bytes], None], failures: int
+    ) -> None:
+        def answered(person: int, status: int, answer_head: bytes, answer: bytes) -> None:
             if status == 202:
                 self.answers["preparing"] += 1
-                wait = 1000 * retry_after_s(head)
-            elif status in {0, 429} or status >= 500:
-                self.answers[f"again after {status}"] += 1
-                wait = _pause_ms(min(AGAIN_MS_MAX, 1000 * 2**failures), retry_after_s(head), self.random())
+                wait = 1000 * retry_after_s(answer_head)
+            elif self.is_worth_another_try(status, answer):
+                self.answers[f"again after {status} {code_of(answer)}".rstrip()] += 1
+                wait = pause_ms(min(AGAIN_MS_MAX, 1000 * 2**failures), retry_after_s(answer_head), self.random())
             else:
-                then(person, status, body)
+                then(person, status, answer)
                 return
             loop = asyncio.get_running_loop()
-            loop.call_later(wait / 1000, self._send, request, person, then, failures + 1)
+            loop.call_later(wait / 1000, self._send, head, body, person, then, failures + 1)
 
-        self.links.ask(request, person, answered)
+        self.links.ask(self.message(head, body), person, answered)
+
+    def is_worth_another_try(self, status: int, answer: bytes) -> bool:  # noqa: ARG002 - for a subclass
+        """Whether the same request is sent again after this answer; status 0 is none."""
+        return status in {0, 429} or status >= 500
 
     def ledger(self, *, over: bool) -> dict[str, Any]:
         """What the crowd knows."""
@@ -322,7 +345,15 @@ class Crowd:
         return {name: getattr(self, name) for name in columns} | {"by_second": seconds, "over": over}
 
 
-def _pause_ms(ms: int, after_s: float, chance: float) -> int:
+def code_of(body: bytes) -> str:
+    """The code of a refusal; empty if the answer is no problem document."""
+    try:
+        return str(orjson.loads(body).get("code", ""))
+    except orjson.JSONDecodeError:
+        return ""
+
+
+def pause_ms(ms: int, after_s: float, chance: float) -> int:
     """As `pause` in line.js."""
     return round(max(ms * (0.8 + 0.4 * chance), 1000 * after_s * (1 + chance / 5)))
 

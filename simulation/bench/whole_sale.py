@@ -78,8 +78,9 @@ class Terms:
 
     def text(self) -> str:
         """The settings, for the reader of the figures."""
+        lines = "one line, which calls" if self.lines == 1 else f"{self.lines} lines, each calls"
         return (
-            f"{self.lines} lines, each calls {self.rate_per_s} people a second; claim window {self.claim_s} s, hold "
+            f"{lines} {self.rate_per_s} people a second; claim window {self.claim_s} s, hold "
             f"{self.hold_s} s, overbooking 1; {self.no_shows:.0%} do not come; gateway {self.gateway_ms} ms"
         )
 
@@ -152,8 +153,8 @@ def _sales(group: str, sold: Sold) -> list[Figure]:
     ]
     for name in ("reserved", "paid"):
         counts = dict(ledger["by_second"][name])
-        total, highest = sum(counts.values()), _highest(counts, seconds=10)
-        figures.append(Figure(group, f"{name}, mean", total / sold_s, "/s", note=f"best ten seconds {highest:,.0f}/s"))
+        total, best = sum(counts.values()), highest(counts, seconds=10)
+        figures.append(Figure(group, f"{name}, mean", total / sold_s, "/s", note=f"best ten seconds {best:,.0f}/s"))
     cpu = sum(sold.selling_cpu.values())
     figures.append(Figure(group, "CPU of all together, a paid unit", cpu / max(1, paid) * 1000, "ms"))
     figures += [
@@ -163,7 +164,7 @@ def _sales(group: str, sold: Sold) -> list[Figure]:
     return figures
 
 
-def _highest(counts: Mapping[int, int], *, seconds: int) -> float:
+def highest(counts: Mapping[int, int], *, seconds: int) -> float:
     """The highest mean of so many seconds in a row."""
     return max((sum(counts.get(at + more, 0) for more in range(seconds)) / seconds for at in counts), default=0.0)
 
@@ -206,28 +207,30 @@ def run(servers: IsolatedServers, terms: Terms, show_progress: Callable[[str], N
             SALE_S_MAX + load_ms / 1000,
         )  # fmt: skip
         pids["the crowd"], hear, write = stack.enter_context(_crowd(plan, folder, show_progress))
-        before = _cpu(pids)
+        before = cpu_of(pids)
         entered_s = hear("entered")["seconds"]
-        between = _cpu(pids)
+        between = cpu_of(pids)
         card = bridge.run(fixtures.open_in(card, ms=KNOWN_MS + load_ms + SPARE_MS))
         time.sleep(KNOWN_MS / 1000)
         write("go\n")
         hear("over")
-        after = _cpu(pids)
-        ends = _wait_until_settled(card)
+        after = cpu_of(pids)
+        ends = wait_until_settled(card)
     ledger = orjson.loads((folder / "ledger.json").read_bytes())
-    return Sold(card, terms, ledger, entered_s, _spent(before, between), _spent(between, after), edge, ends)
+    return Sold(card, terms, ledger, entered_s, spent(before, between), spent(between, after), edge, ends)
 
 
-def _cpu(pids: Mapping[str, int]) -> dict[str, float]:
+def cpu_of(pids: Mapping[str, int]) -> dict[str, float]:
+    """CPU seconds of servers, by name."""
     return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 
-def _spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """What came between two results of :func:`cpu_of`."""
     return {name: seconds - before[name] for name, seconds in after.items()}
 
 
-def _wait_until_settled(card: SaleCard) -> list[Survey]:
+def wait_until_settled(card: SaleCard) -> list[Survey]:
     """The last figures of the lines. Redis may hear of a confirmation some seconds after PostgreSQL."""
     deadline = time.monotonic() + SETTLE_S
     while True:

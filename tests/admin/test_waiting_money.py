@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from flashsale.life import bank_account, cancel, inbox
 from flashsale.life.download import download
-from flashsale.models import BankAccount, Record, Refund
+from flashsale.models import BankAccount, Notice, Record, Refund
 from flashsale.rules.bank_accounts import Account
 from flashsale.rules.csv_lines import for_spreadsheets
 from tests.admin.forms import form_values, messages_on, submit
@@ -67,6 +67,19 @@ def test_a_transfer_takes_two_people(bob: Client, carol: Client, owed: Refund) -
     assert list(Record.objects.filter(what__contains="transfer").values_list("what", flat=True).order_by("pk")) == [
         "transfer", "confirm_transfer",
     ]  # fmt: skip
+
+
+def test_a_refund_that_failed_because_the_money_is_back_already_ends_without_a_letter_to_its_buyer(
+    bob: Client, carol: Client, owed: Refund
+) -> None:
+    Refund.objects.update(state="failed", times=1, detail="Midtrans says of the payment: refund")
+    url = reverse("admin:flashsale_refund_transferred") + f"?id={owed.pk}"
+    assert "the money is back already, note the reference of that refund" in bob.get(url).content.decode()
+    assert post(bob, "transferred", owed, reference="R-7") == ["Noted. Another person has to confirm the transfer."]
+    assert post(carol, "confirm-transfer", owed) == ["The transfer is confirmed."]
+    owed.refresh_from_db()
+    assert (owed.state, owed.provider_id, owed.settled_at is not None) == ("confirmed", "R-7", True)
+    assert not Notice.objects.filter(kind="bank_account").exists()
 
 
 HEAD = "\ufeffreference,bank,number,holder,amount,currency\r\n"

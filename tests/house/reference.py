@@ -1,10 +1,12 @@
-"""The files in docs/ that come from the code: docs/openapi.json and docs/refusals.md, which partners read."""
+"""The files in docs/ that come from the code: openapi.json, collection.json and refusals.md, which partners read."""
 
+import json
 from pathlib import Path
 
 from flashsale.web import problems
 from flashsale.web.advice import advice
 from flashsale.web.api.document import openapi
+from tests.house.collection import collection
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HEAD = """# Refusals
@@ -35,4 +37,9 @@ def refusals() -> str:
 
 def files() -> dict[str, str]:
     """The text of each file, by its name in docs/."""
-    return {"refusals.md": refusals(), "openapi.json": openapi().decode() + "\n"}
+    document = openapi().decode()
+    return {
+        "refusals.md": refusals(),
+        "openapi.json": document + "\n",
+        "collection.json": collection(json.loads(document)),
+    }

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from flashsale.web.advice import ADVICE, Advice
 from tests.house import reference
 
 
-@pytest.mark.parametrize("name", ["openapi.json", "refusals.md"])
+@pytest.mark.parametrize("name", ["openapi.json", "refusals.md", "collection.json"])
 def test_the_committed_files_are_what_make_reference_writes(name: str) -> None:
     file, wanted = reference.DOCS / name, reference.files()[name]
     if "FLASHSALE_WRITE_REFERENCE" in os.environ:
@@ -30,6 +31,24 @@ def test_every_refusal_has_an_advice_and_every_advice_a_refusal() -> None:
 def test_only_refusals_that_may_be_sent_again_at_once_have_a_status_that_says_so() -> None:
     again = {code for code, kind in ADVICE.items() if kind in {Advice.WAIT, Advice.ASK_AGAIN}}
     assert {code for code in problems.REFUSALS if problems.status_of(code) in {408, 429, 500, 503}} == again
+
+
+# Members of answers that are there in some answers only. Of all others, a client may rely on them.
+MAY_BE_MISSING = {
+    "Problem": {"retry_after_s", "errors", "reservation"},
+    "Reservation": {"now"},
+    "EnteredItem": {"answer", "problem"},
+    "LookedItem": {"answer", "problem"},
+}
+
+
+def objects(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for nested in part:
+            yield from objects(nested)
 
 
 def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -59,9 +78,43 @@ class TestTheDocument:
         named = {tag["name"] for tag in document["tags"] if tag["description"]}
         assert {tag for operation in operations(document) for tag in operation["tags"]} == named
 
+    def test_describes_every_parameter(self, document: dict[str, Any]) -> None:
+        without = [
+            (operation["operationId"], parameter["name"])
+            for operation in operations(document)
+            for parameter in operation.get("parameters", ())
+            if not parameter["description"]
+        ]
+        assert without == []
+
+    def test_says_how_large_whole_numbers_may_be(self, document: dict[str, Any]) -> None:
+        for part in objects(document):
+            if part.get("type") == "integer" and "const" not in part:
+                assert part["format"] in {"int32", "int64"}, part
+
+    def test_admits_new_values_in_answers_and_none_in_requests(self, document: dict[str, Any]) -> None:
+        schemas = document["components"]["schemas"]
+        enums = {name for name, schema in schemas.items() if "enum" in schema}
+        for name, schema in schemas.items():
+            for member in schema.get("properties", {}).values():
+                known = member.get("$ref", "").rpartition("/")[2]
+                assert known not in enums or schema.get("additionalProperties") is False, (name, member)
+                assert "enum" not in member or schema.get("additionalProperties") is False, (name, member)
+
+    def test_says_which_members_of_an_answer_may_be_missing(self, document: dict[str, Any]) -> None:
+        missing = {
+            name: set(schema["properties"]) - set(schema["required"])
+            for name, schema in document["components"]["schemas"].items()
+            if "properties" in schema and schema.get("additionalProperties") is not False
+        }
+        assert {name: members for name, members in missing.items() if members} == MAY_BE_MISSING
+
     def test_lists_every_code_of_a_refusal(self, document: dict[str, Any]) -> None:
-        listed = document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
-        assert listed == [code.value for code in problems.REFUSALS]
+        schemas = document["components"]["schemas"]
+        known, other = schemas["Problem"]["properties"]["code"]["anyOf"]
+        assert known == {"$ref": "#/components/schemas/ProblemCode"}
+        assert schemas["ProblemCode"]["enum"] == [code.value for code in problems.REFUSALS]
+        assert other == {"type": "string"}  # new codes may come
 
     def test_describes_the_headers_that_a_caller_acts_on(self, document: dict[str, Any]) -> None:
         reserve = document["paths"]["/v1/sales/{sale}/lines/{line}/reserve"]["post"]["responses"]

@@ -1,7 +1,9 @@
 """A buyer whose money no provider can send back gives a bank account, which is kept while the transfer needs it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,13 +13,28 @@ from django.test import override_settings
 from django.utils import timezone
 
 from flashsale.books import letters as letter_rows
-from flashsale.life import bank_account, erase, notify, refund, retention
+from flashsale.gate import bridge
+from flashsale.life import (
+    bank_account,
+    cancel,
+    erase,
+    notify,
+    refund,
+    retention,
+    sale_control,
+    settle,
+    sweep_payments,
+)
+from flashsale.life.next_look import LATE_FOR
 from flashsale.life.waiting_money import ACTIONS, NO_ANSWER, Who
-from flashsale.models import BankAccount, Contact, Notice, Record, Refund, Sale
+from flashsale.models import BankAccount, Channel, Contact, Notice, PaymentAttempt, Record, Refund, Sale
+from flashsale.providers import payments
+from flashsale.providers.payments import Standing, StandingState
 from flashsale.rules.bank_accounts import Account
+from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.states import UNPAID_REFUNDS
 from tests.factories import PHONE, lobby_sale, poco_campaign
-from tests.faults.steps import Died, dies
+from tests.faults.steps import Died, called, dies, end, pay, the_payment
 from tests.life.refunds import by_buyer, says, waits_for
 from tests.privacy.canary import in_books
 
@@ -224,9 +241,7 @@ class TestTheList:
         assert (record.facts, BankAccount.objects.get().listed_at) == ('{"transfers":0,"unreadable":1}', None)
 
     def test_names_the_currency_that_came(self, owed: Refund, staff: list[User]) -> None:
-        Refund.objects.update(amount=Decimal("90.5"))
-        owed.attempt.paid_currency = "USD"
-        owed.attempt.save(update_fields=["paid_currency"])
+        Refund.objects.update(amount=Decimal("90.5"), sent_currency="USD")
         bank_account.give(refund=owed.pk, account=ANI)
         assert bank_account.list_transfers(by=staff[0])[0][-2:] == ("90.50", "USD")
 
@@ -246,3 +261,100 @@ def test_a_refund_waits_for_the_buyer_then_for_the_transfer_and_after_a_week_for
     assert timedelta(hours=23) < owed.next_look_at - timezone.now() <= timedelta(days=1)
     refund.transferred(refund=owed.pk, reference="BCA-1", by=staff[0])
     assert waits_for(owed) == ["confirm-transfer"]
+
+
+def test_a_transfer_that_the_bank_sends_back_asks_its_buyer_again(owed: Refund, staff: list[User]) -> None:
+    letter()
+    bank_account.give(refund=owed.pk, account=ANI)
+    bank_account.list_transfers(by=staff[0])
+    confirmed(owed, staff)
+    with pytest.raises(Refused) as refused:
+        refund.confirm_transfer(refund=owed.pk, by=staff[0], arrived=False)
+    assert (refused.value.outcome, Refund.objects.get().state) == (Outcome.FORBIDDEN, "confirmed")
+    assert not refund.confirm_transfer(refund=owed.pk, by=staff[1], arrived=True)
+    assert refund.confirm_transfer(refund=owed.pk, by=staff[1], arrived=False)
+    assert not refund.confirm_transfer(refund=owed.pk, by=staff[1], arrived=False)
+    row = Refund.objects.get()
+    assert (row.state, row.provider_id, row.transferred_by, row.confirmed_by, row.settled_at) == (
+        "impossible", "", None, None, None,
+    )  # fmt: skip
+    assert waits_for(row) == ["transfer"]
+    assert letter().to == ["ani@example.com"]
+    bank_account.give(refund=owed.pk, account=replace(ANI, number="5471190034"))
+    assert [one.number for one in bank_account.list_transfers(by=staff[0])] == ["5471190034"]
+    confirmed(row, staff)
+    assert Refund.objects.get().state == "confirmed"
+
+
+def test_a_refund_that_the_provider_has_confirmed_is_no_transfer(sale: Sale, staff: list[User]) -> None:
+    by_buyer(sale)
+    assert refund.refund_due() == 1
+    row = Refund.objects.get()
+    assert row.state == "confirmed"
+    assert not refund.confirm_transfer(refund=row.pk, by=staff[1], arrived=False)
+    assert Refund.objects.get() == row
+
+
+class TestMoneyThatComesAfterTheEndOfThePayment:
+    """and that no provider sends back: we still know the buyer, so the letter arrives."""
+
+    def _unpaid(self, *, letters: bool) -> tuple[Sale, str]:
+        sale, (ani, _) = called("ani", "budi")
+        Channel.objects.update(order_letters=letters)
+        row = pay(ani, ani.reserve().id, instrument=payments.DEMO_LATER)
+        end(sale)
+        sweep_payments.settle_ended_holds()
+        Notice.objects.update(due_at=timezone.now())
+        notify.send_due()
+        retention.forget_due()
+        assert the_payment(row.pk).state == "closed"
+        return sale, the_payment(row.pk).reference
+
+    @pytest.mark.parametrize("letters", [True, False])
+    def test_finds_its_buyer(self, monkeypatch: pytest.MonkeyPatch, letters: bool) -> None:
+        sale, reference = self._unpaid(letters=letters)
+        assert "payments are not settled" in " ".join(erase.obstacles(campaign=sale.campaign))
+        sale_control.call_off(sale=sale, message="No stock.")
+        paid = Standing(StandingState.PAID, "", Decimal(1_799_000), "IDR")
+        for _ in range(2):
+            bridge.run(settle.settle(reference=reference, standing=paid))
+        says(monkeypatch, "impossible")
+        assert [refund.refund_due(), refund.refund_due()] == [1, 0]
+        retention.forget_due()
+        assert letter().to == ["ani@example.com"]
+        retention.forget_due()
+        assert (Contact.objects.count(), asked()) == (1, [(Refund.objects.get().reference, "sent")])
+
+    def test_is_waited_for_a_day_and_no_longer(self) -> None:
+        sale, _ = self._unpaid(letters=False)
+        ended = timezone.now() - LATE_FOR
+        PaymentAttempt.objects.update(settled_at=ended + timedelta(minutes=1))
+        retention.forget_due()
+        assert Contact.objects.count() == 1
+        PaymentAttempt.objects.update(settled_at=ended)
+        retention.forget_due()
+        assert Contact.objects.count() == 0
+        assert "payments are not settled" not in " ".join(erase.obstacles(campaign=sale.campaign))
+
+
+@pytest.mark.parametrize("doubt", ["", "second"])
+def test_undecided_money_keeps_its_buyer_although_too_much_of_it_went_back(doubt: str) -> None:
+    """Three places asked this in three ways: the list of people, the contacts, and the erasure."""
+    _, (ani, _) = called("ani", "budi")
+    row = pay(ani, ani.reserve().id, instrument=payments.DEMO_LATER)
+    reference, standing = the_payment(row.pk).reference, partial(Standing, StandingState.PAID, "", currency="IDR")
+    bridge.run(settle.settle(reference=reference, standing=standing(paid=Decimal(1_900_000))))
+    cancel.cancel(reservation=row.pk, channel=row.channel_id, code="buyer_request")
+    bridge.run(settle.settle(reference=reference, standing=Standing(StandingState.REVERSED)))
+    bridge.run(settle.settle(reference=reference, standing=standing(paid=Decimal(1_900_000))))
+    now = timezone.now()
+    over = {"why": "overpaid", "state": "confirmed", "settled_at": now, "next_look_at": None}
+    Refund.objects.filter(why="overpaid").update(**over)
+    PaymentAttempt.objects.update(doubt=doubt, doubt_at=now if doubt else None)
+    attempt = the_payment(row.pk)
+    assert (attempt.state, waits_for(attempt)) == ("mismatch", ["doubt-second" if doubt else "mismatch"])
+    Contact.objects.update(keep_until=now - AGO)
+    Notice.objects.update(state="dropped")
+    retention.forget_due()
+    assert Contact.objects.count() == 1
+    assert "1 payments are not settled" in erase.obstacles(campaign=attempt.reservation.sale.campaign)

@@ -13,13 +13,25 @@ from django.test import Client
 from django.utils import timezone
 
 from flashsale.gate import sale_cards
-from flashsale.life import audit, erase, fairness_report, notify, retention, review, schedule
+from flashsale.life import audit, erase, fairness_report, inbox, notify, retention, review, schedule
 from flashsale.life.appeal import waive
 from flashsale.life.refund import refund_due
-from flashsale.models import Campaign, Case, Contact, FairnessReport, LimitSlot, Record, Reservation, Sale, Trait
+from flashsale.models import (
+    Campaign,
+    Case,
+    Contact,
+    FairnessReport,
+    Inbox,
+    LimitSlot,
+    Record,
+    Refund,
+    Reservation,
+    Sale,
+    Trait,
+)
 from flashsale.rules.identity import Axis
 from tests.factories import PHONE, Shopper, draft_sale, end_now, lobby_sale, open_now, poco_campaign, tend
-from tests.faults.steps import buy, dying
+from tests.faults.steps import buy, dying, the_payment
 from tests.privacy.canary import in_books
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
@@ -106,8 +118,9 @@ def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate:
     mail.outbox.clear()
     counts = erase.erase(campaign=campaign)
     assert counts == {
-        "bank accounts": 0, "contacts": 5, "traits": 15, "limit slots": 8, "unpaid holds": 0, "listed people": 0,
-        "partner calls": 0, "request keys": 5, "traces in evidence": 4,
+        "notifications": 0, "bank accounts": 0, "contacts": 5, "traits": 15, "limit slots": 8, "unpaid holds": 0,
+        "listed people": 0, "partner calls": 0, "request keys": 5, "references in settlements": 0,
+        "traces in evidence": 4,
     }  # fmt: skip
     left = in_books().decode()
     assert [found for found in {*digests, *keys, salt, "person-"} if found in left] == []
@@ -120,6 +133,18 @@ def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate:
         assert admin_client.get(f"/admin/flashsale/{page}/change/").status_code == 200
     told = Record.objects.get(what="erase")
     assert (told.who, told.campaign, json.loads(told.facts)) == ("shell", campaign, counts)
+
+
+def test_what_providers_told_of_its_payments_and_refunds_goes_with_its_people(cancelled: Case) -> None:
+    """A notification may name the account that paid, or its owner."""
+    campaign = final(cancelled)
+    names = [the_payment(cancelled.reservation_id).reference, Refund.objects.get().reference, "of-another-campaign"]
+    told = b'{"payer_name": "person-0", "payer_account_number": "+62811000777"}'
+    inbox.store(account="demo", references=names, body=told, headers={})
+    assert reasons(campaign) == ["2 notifications of payment providers are not read"]
+    Inbox.objects.update(done_at=timezone.now(), next_look_at=None)
+    assert erase.erase(campaign=campaign)["notifications"] == 2
+    assert list(Inbox.objects.values_list("reference", flat=True)) == ["of-another-campaign"]
 
 
 def test_the_last_fairness_report_stays_as_it_was(cancelled: Case) -> None:

@@ -15,6 +15,7 @@ from django.apps import apps
 from django.core import mail
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 from pytest_django import Settings
@@ -33,6 +34,7 @@ from flashsale.life import (
     sweep_payments,
 )
 from flashsale.life.confirm import confirm
+from flashsale.life.next_look import LATE_FOR
 from flashsale.life.payment_request import Started, StartRequest
 from flashsale.life.start_payment import start_all
 from flashsale.models import Campaign, Channel, Contact, Notice, PaymentAttempt, Refund, Reservation, Sale
@@ -366,7 +368,7 @@ class TestThePartner:
         yield
         assert not Notice.objects.filter(kind__in=Notice.ABOUT_ORDERS).exists()
 
-    def test_that_opts_out_gets_no_letters_and_the_unpaid_are_forgotten_at_once(self) -> None:
+    def test_that_opts_out_gets_no_letters_and_the_unpaid_are_forgotten_after_a_day(self) -> None:
         sale, (ani, budi) = called("ani", "budi")
         row = start(ani)
         pay_elsewhere(row)
@@ -375,7 +377,11 @@ class TestThePartner:
         start(budi)
         end(sale)
         sweep_payments.settle_ended_holds()
+        assert Contact.objects.count() == 2
+        no_late_money()
+        forget_contacts.forget_unneeded()
         assert set(Contact.objects.values_list("reservation", flat=True)) == {row.pk}
+        assert not Notice.objects.exclude(kind="cancelled").exists()
 
     def test_that_charges_its_buyers_has_nothing_to_pay_elsewhere(self) -> None:
         channels = ({"code": "lazada", "name": "Lazada", "payment_accounts": "partner"},)
@@ -406,8 +412,13 @@ def test_a_hold_of_a_person_who_never_began_to_pay_ends_without_a_letter() -> No
     assert (Reservation.objects.get().state, rows(), Contact.objects.count()) == ("expired", [], 0)
 
 
+def no_late_money() -> None:
+    """A day has passed since the attempts ended, so no provider is asked about them any more."""
+    PaymentAttempt.objects.filter(state="closed").update(settled_at=F("settled_at") - LATE_FOR)
+
+
 class TestTheAddressOfAPersonWhoBoughtNothing:
-    """is kept until the last letter is sent, and no longer."""
+    """is kept until the last letter is sent and no money of theirs can come any more, and no longer."""
 
     def _unpaid(self) -> Reservation:
         sale, (ani, _) = sale_with_letters("ani", "budi")
@@ -420,6 +431,7 @@ class TestTheAddressOfAPersonWhoBoughtNothing:
 
     def test_after_the_end_of_the_hold(self) -> None:
         row = self._unpaid()
+        no_late_money()
         assert sent(kind="expired").to == ["ani@example.com"]
         assert (Contact.objects.count(), Reservation.objects.get(pk=row.pk).state) == (0, "expired")
 
@@ -428,6 +440,8 @@ class TestTheAddressOfAPersonWhoBoughtNothing:
         with monkeypatch.context() as patch:
             patch.setattr(notify, "forget_unneeded", lambda **_: 0)
             sent(kind="expired")
+        assert forget_contacts.forget_unneeded() == 0, "money may still come"
+        no_late_money()
         assert Contact.objects.count() == 1
         assert forget_contacts.forget_unneeded() == 1
         assert Contact.objects.count() == 0
@@ -457,6 +471,7 @@ class TestTheAddressOfAPersonWhoBoughtNothing:
         past = timezone.now() - forget_contacts.FAILED_LETTERS_WAIT - timedelta(seconds=1)
         Notice.objects.update(due_at=past)
         Notice.objects.filter(kind="held").update(state="dropped")
+        no_late_money()
         assert forget_contacts.forget_unneeded() == 1
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +14,13 @@ from django.utils import timezone
 
 from flashsale.books.events import Horizon
 from flashsale.gate import bridge
-from flashsale.life import audit, cancel, refund, settlement
+from flashsale.life import audit, cancel, erase, refund, settlement
 from flashsale.life.receipt import public_keys
+from flashsale.life.release import release
 from flashsale.life.settle import settle
 from flashsale.life.status import status
 from flashsale.models import (
+    Campaign,
     Event,
     PaymentAttempt,
     Refund,
@@ -30,8 +33,9 @@ from flashsale.models import (
 from flashsale.providers import payments
 from flashsale.rules import receipts
 from flashsale.rules.states import RefundState, ReservationState, StandingState
-from tests.factories import PHONE, Shopper, card_of, lobby_sale, move_opening, tend
+from tests.factories import PHONE, Shopper, card_of, end_now, lobby_sale, move_opening, tend
 from tests.faults.steps import buy
+from tests.races.crowd import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 PRICE = 1_799_000
@@ -97,6 +101,13 @@ def agrees_with_status_and_books(sale: Sale) -> None:
     assert total("refunded") == (refunds.aggregate(all=Sum("amount"))["all"] or 0)
     broken = [one for one in audit.audit(campaign=sale.campaign.code) if one.verdict is audit.Verdict.BROKEN]
     assert broken == []
+
+
+def over(sale: Sale) -> Campaign:
+    """The campaign when the sale has ended and nothing is held."""
+    held = Reservation.objects.get(state=ReservationState.HELD)
+    release(reservation=held.pk, channel=held.channel_id)
+    return end_now(sale).campaign
 
 
 BOUGHT = [("payment.paid", 0, 0, PRICE, 0), ("reservation.confirmed", 1, PRICE, 0, 0)]
@@ -246,6 +257,45 @@ def test_the_audit_finds_a_file_or_a_row_that_was_changed(sale: Sale, fault: str
     found = {one.title: one.broken for one in audit.audit(campaign=sale.campaign.code)}[audit.SETTLEMENTS]
     assert found
     assert ("has changed" in found[0]) == (fault == "line")
+
+
+def test_the_erasure_of_a_campaign_empties_what_partners_typed_and_the_files_are_signed_again(sale: Sale) -> None:
+    Reservation.objects.update(partner_reference="budi@example.com")
+    settlement.make_due(now=MIDNIGHT + timedelta(hours=1))
+    before, told = contents(), list(Settlement.objects.values("lines", "totals"))
+    assert all("budi@example.com" in text for text in before.values())
+    counts = erase.erase(campaign=over(sale))
+    assert counts["references in settlements"] == 6
+    after = contents()
+    assert {key: text.replace("budi@example.com", "") for key, text in before.items()} == after
+    assert list(Settlement.objects.values("lines", "totals")) == told
+    for file in settlement.own_files():
+        signed = settlement.signature(file)
+        for form in ("csv", "json"):
+            text = "".join(settlement.content(file, form)).encode()
+            assert receipts.verify_file(text, signed, public_keys())
+    assert not {one.title: one.broken for one in audit.audit(campaign=sale.campaign.code)}[audit.SETTLEMENTS]
+    assert settlement.forget_references(sale.campaign) == 0
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_no_file_is_made_while_its_campaign_is_being_erased(
+    sale: Sale, guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Reservation.objects.update(partner_reference="budi@example.com")
+    real = settlement.forget_references
+
+    def another_process_makes_files(campaign: Campaign) -> int:
+        emptied = real(campaign)
+        assert at_once([lambda: settlement.make_due(now=MIDNIGHT + timedelta(hours=1))]) == [0 if guarded else 1]
+        return emptied
+
+    monkeypatch.setattr(settlement, "forget_references", another_process_makes_files)
+    if not guarded:
+        monkeypatch.setattr(erase, "advisory_lock", lambda *_, **__: nullcontext())
+    erase.erase(campaign=over(sale))
+    assert settlement.make_due(now=MIDNIGHT + timedelta(hours=1)) == (1 if guarded else 0)
+    assert {row.partner_reference for row in SettlementLine.objects.all()} == {"" if guarded else "budi@example.com"}
 
 
 @pytest.mark.usefixtures("sale")

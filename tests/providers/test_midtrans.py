@@ -606,10 +606,13 @@ def test_a_refund_of_something_else_than_whole_rupiah_fails_without_a_call(
     assert server.asked == []
 
 
-@pytest.mark.parametrize("word", ["pending", "expire", "cancel"])
-def test_what_was_not_paid_cannot_go_back(midtrans: Midtrans, server: Scripted, word: str) -> None:
-    server.add(said(word))
-    assert bridge.run(midtrans.refund(back())).state == "impossible"
+@pytest.mark.parametrize("word", ["pending", "expire", "cancel", "refund", "chargeback", "deny"])
+def test_what_was_not_paid_or_is_back_already_does_not_go_back_until_people_have_looked(
+    midtrans: Midtrans, server: Scripted, word: str
+) -> None:
+    server.add(said(word, refunds=[listed(refund_key="made-in-the-dashboard")]))
+    found = bridge.run(midtrans.refund(back()))
+    assert found == RefundStanding("failed", why=f"Midtrans says of the payment: {word}")
     assert len(server.asked) == 1
 
 

@@ -87,7 +87,7 @@ def notification(**changed: Any) -> bytes:
 def test_a_notification_with_a_token_is_a_hint_where_to_look_and_nothing_else(xendit: Xendit, token: str) -> None:
     headers = {"X-Callback-Token": token}
     for body in (notification(), notification(status="FAILED", captures=[], currency="USD")):
-        assert list(xendit.believe(body, headers)) == [Hint(REFERENCE, PR)]
+        assert list(xendit.believe(body, headers)) == [Hint(REFERENCE, PR, PY)]
 
 
 @pytest.mark.parametrize("token", [None, "", TOKEN[:-1], TOKEN + "x", "made-up-callback-token-02", "é", KEY])
@@ -128,7 +128,7 @@ def test_a_notification_of_another_form_is_invalid(xendit: Xendit, body: bytes) 
 @pytest.mark.parametrize("id_", [None, 7, "../../balance", "pr-1?x=1", "x" * 101])
 def test_an_id_that_is_none_is_left_out_of_the_hint(xendit: Xendit, id_: Any) -> None:
     hints = xendit.believe(notification(payment_request_id=id_), {"X-Callback-Token": TOKEN})
-    assert list(hints) == [Hint(REFERENCE)]
+    assert list(hints) == [Hint(REFERENCE, part=PY)]
 
 
 # --- What is sent -----------------------------------------------------------------------------------------------------
@@ -262,12 +262,14 @@ def test_the_tables_have_each_word_once_with_its_meaning() -> None:
         "NOT_KNOWN": {"SERVER_ERROR"},
         "NEVER": {
             "INVALID_VALUE_ERROR", "API_VALIDATION_ERROR", "INVALID_PAYMENT_DETAILS", "DUPLICATE_ERROR",
-            "INVALID_API_KEY", "REQUEST_FORBIDDEN_ERROR", "INVALID_MERCHANT_SETTINGS", "REFUND_NOT_SUPPORTED",
-            "PARTIAL_REFUND_NOT_SUPPORTED", "PARTIAL_REFUND_COUNTS_EXCEEDED", "REFUND_AMOUNT_EXCEEDED",
+            "INVALID_API_KEY", "REQUEST_FORBIDDEN_ERROR", "INVALID_MERCHANT_SETTINGS",
+        },
+        "NO_REFUND": {
+            "REFUND_NOT_SUPPORTED", "PARTIAL_REFUND_NOT_SUPPORTED", "PARTIAL_REFUND_COUNTS_EXCEEDED",
         },
         "NO_SUCH": {"DATA_NOT_FOUND"},
         "OVER": {"INACTIVE_PAYMENT_REQUEST", "INELIGIBLE_TRANSACTION_STATUS"},
-        "BY_PEOPLE": {"INSUFFICIENT_BALANCE"},
+        "BY_PEOPLE": {"INSUFFICIENT_BALANCE", "REFUND_AMOUNT_EXCEEDED"},
     }  # fmt: skip
 
 
@@ -525,7 +527,7 @@ def test_each_code_means_for_a_refund_what_the_table_says(
             bridge.run(xendit.refund(back()))
         assert isinstance(caught.value, ProviderBusy) is (meaning is AGAIN)
         return
-    state = "impossible" if meaning is NEVER else "failed"
+    state = "impossible" if meaning is words.Meaning.NO_REFUND else "failed"
     found = bridge.run(xendit.refund(back()))
     assert (found.state, found.why) == (state, f"400 {code}: as said")
 
@@ -561,7 +563,7 @@ def test_two_accounts_have_keys_tokens_and_paces_of_their_own(settings: Any, ser
     settings.FLASHSALE_PAYMENT_PACES = {"bali": 2.5}
     first, second = Xendit(), Xendit("bali")
     assert ((first.account, first.pace), (second.account, second.pace)) == (("xendit", 10.0), ("bali", 2.5))
-    assert list(second.believe(notification(), {"X-Callback-Token": "other"})) == [Hint(REFERENCE, PR)]
+    assert list(second.believe(notification(), {"X-Callback-Token": "other"})) == [Hint(REFERENCE, PR, PY)]
     with pytest.raises(NotBelieved):
         first.believe(notification(), {"X-Callback-Token": "other"})
 

@@ -21,6 +21,9 @@ def test_networks_are_addresses_and_cidr_of_both_versions() -> None:
         "203.0.113.7", "198.51.100.255", "2001:db8::1",
     ]  # fmt: skip
     assert networks_in("") == ()
+    # The address of a client is never IPv4 inside IPv6, so such a network would match nothing and lock the partner out.
+    assert networks_in("::ffff:203.0.113.0/120, ::ffff:198.51.100.7") == networks_in("203.0.113.0/24, 198.51.100.7")
+    assert networks_in("::ffff:0:0/96, ::/0") == networks_in("0.0.0.0/0, ::/0")
     for odd in (
         "203.0.113.7/24",
         "203.0.113",

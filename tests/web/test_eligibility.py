@@ -17,6 +17,7 @@ from flashsale.web.hot import partners
 from tests.factories import PHONE, card_of, draft_sale, identity, lobby_sale, open_now, poco_campaign, tend
 from tests.web.asgi import Reply
 from tests.web.partner import Partner, key_of
+from tests.web.shop_behind import shop_of, shop_sale
 
 pytestmark = pytest.mark.usefixtures("gate", "transactional_db")
 
@@ -154,6 +155,12 @@ class TestWhatAnAttackerLearns:
         assert refusal(ask(lazada, "ani", sale="nothing")) == (404, "not_found")
         assert refusal(ask(lazada, "ani", sale="%00")) == (404, "not_found")
         assert refusal(ask(lazada, "ani", line="nothing")) == (404, "not_found")
+
+    def test_a_shop_behind_our_page_gets_no_answer_because_it_may_not_enter(self) -> None:
+        shop = shop_of(shop_sale())
+        for body in ("ani", {"phone": "0812"}):
+            assert refusal(ask(shop, body)) == (403, "forbidden")
+        assert enters(shop, "ani") == "forbidden"
 
     def test_outside_of_the_hours_to_enter_there_is_no_answer_about_a_person(
         self, gate: redis.Redis, lazada: Partner

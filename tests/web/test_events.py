@@ -1,14 +1,17 @@
 """The feed of events at the door: own events only, strict parameters, an answer that fits its document."""
 
+import gzip
 import json
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
 from jsonschema import Draft202012Validator
 
 from flashsale.life import sale_control
-from flashsale.models import Sale
+from flashsale.models import Event, Sale
 from flashsale.web.api.document import openapi
 from tests.web.asgi import send_request
 from tests.web.partner import Partner
@@ -54,6 +57,26 @@ def test_small_pages_give_every_event_once(lazada: Partner, held: dict[str, Any]
         query, more = f"?limit=1&after={page['after']}", page["more"]
     assert found == [one["id"] for one in read(lazada, "?limit=1000")["results"]]
     assert len(set(found)) == 3
+
+
+def test_a_full_page_is_compressed_to_a_sixth_for_clients_that_accept_it(lazada: Partner, held: dict[str, Any]) -> None:
+    one = Event.objects.get(reservation=held["reservation"])
+    Event.objects.bulk_create(
+        Event(
+            type=one.type, channel=one.channel, sale=one.sale, line=one.line, reservation_id=uuid4(), sequence=1,
+            at=one.at + timedelta(milliseconds=17 * number), data=one.data,
+        )
+        for number in range(997)
+    )  # fmt: skip
+    plain, packed = (
+        Client(headers=lazada.http | {"Accept-Encoding": accepted}).get("/v1/events?limit=1000")
+        for accepted in ("identity", "gzip")
+    )
+    assert len(plain.json()["results"]) == 1000
+    assert (plain.get("Content-Encoding"), packed["Content-Encoding"]) == (None, "gzip")
+    assert "Accept-Encoding" in packed["Vary"]
+    assert json.loads(gzip.decompress(packed.content))["results"] == plain.json()["results"]
+    assert len(packed.content) < len(plain.content) / 6
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -15,10 +15,11 @@ from pytest_django import Settings
 from flashsale.gate import bridge
 from flashsale.life import key_use
 from flashsale.models import ApiCall, Campaign, Channel, PartnerKey, Record, Reservation, Sale
-from flashsale.models.partner_key import GRACE_MAX_S, GRACE_S
+from flashsale.models.partner_key import GRACE_MAX_S, GRACE_S, PartnerKeys
 from flashsale.rules.key_rights import KeyScope
 from flashsale.web.hot import partners
 from tests.factories import identity, poco_campaign
+from tests.races.crowd import at_once
 from tests.web.asgi import send_request
 from tests.web.partner import ORDER, Partner, Signer, path_of
 
@@ -41,6 +42,7 @@ VERBS = dict.fromkeys(("enter", "look", "leave", "wait", "receipt", "enter-bundl
 @pytest.fixture(autouse=True)
 def _nothing_is_noted() -> None:
     key_use._used.clear()
+    key_use._written.clear()
 
 
 @pytest.fixture
@@ -147,29 +149,63 @@ def test_a_key_whose_rights_cannot_be_read_is_refused_alone(
 def test_the_last_use_is_written_at_most_once_a_minute(
     lazada: Partner, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = PartnerKey.objects.get()
-    assert row.last_used_at is None
-    lazada.post("enter", {})
-    assert PartnerKey.objects.get().last_used_at is None  # it is only noted
     used = datetime(2027, 1, 29, 3, tzinfo=UTC)
+    PartnerKey.objects.update(last_used_at=used - timedelta(seconds=61))
+    lazada.post("enter", {})
+    assert PartnerKey.objects.get().last_used_at < used  # it is only noted
     moments = (timedelta(0), timedelta(seconds=59), timedelta(seconds=61))
     for passed, stored in zip(moments, (timedelta(0), timedelta(0), timedelta(seconds=61)), strict=True):
+        monkeypatch.setattr(key_use, "NOTED_EVERY_S", 0.0)
         lazada.post("enter", {})
         monkeypatch.setattr(timezone, "now", lambda passed=passed: used + passed)
         key_use.store_now()
         assert PartnerKey.objects.get().last_used_at == used + stored
-    with django_assert_num_queries(0):
+    monkeypatch.setattr(key_use, "NOTED_EVERY_S", 30.0)
+    lazada.post("enter", {})
+    with django_assert_num_queries(0):  # this process has written it a moment ago
         bridge.run(key_use.store())
+
+
+@pytest.mark.parametrize("way", ["hot door", "REST"])
+def test_the_first_use_of_a_key_is_written_before_its_request_goes_on(lazada: Partner, way: str) -> None:
+    """A rotation asks for it. And a process that serves only the REST API has no ticks that write it later."""
+    assert PartnerKey.objects.get().last_used_at is None
+    before = timezone.now()
+    if way == "REST":
+        assert Client(headers=lazada.http).get("/v1/events").status_code == 200
+    else:
+        assert lazada.post("enter", WHO).status == 201
+    assert before <= PartnerKey.objects.get().last_used_at <= timezone.now()
+
+
+def test_requests_write_later_uses_where_no_ticks_do(lazada: Partner) -> None:
+    for minutes in (2, 1):
+        key_use._written.clear()  # as half a minute later
+        old = timezone.now() - timedelta(minutes=minutes)
+        PartnerKey.objects.update(last_used_at=old)
+        assert Client(headers=lazada.http).get("/v1/events").status_code == 200
+        assert PartnerKey.objects.get().last_used_at > old
+
+
+def test_a_use_that_cannot_be_written_is_kept_and_refuses_nothing(
+    lazada: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_columns: object) -> int:
+        raise OperationalError("no connection")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartnerKey.objects.all().__class__, "update", lambda _self, **columns: fails(**columns))
+        assert Client(headers=lazada.http).get("/v1/events").status_code == 200
+        assert lazada.post("enter", WHO).status == 201
+    assert PartnerKey.objects.get().last_used_at is None
+    bridge.run(key_use.store())
+    assert PartnerKey.objects.get().last_used_at is not None
 
 
 def rotate(partner: Partner, body: object = None, *, key: str = "rotate-1") -> Any:
     client = Client(headers=partner.http)
     partners.forget_keys()
     return client.post("/v1/keys/rotate", body or {}, "application/json", headers={"idempotency-key": key})
-
-
-def used(prefix: str) -> None:
-    PartnerKey.objects.filter(prefix=prefix).update(last_used_at=timezone.now())
 
 
 def test_a_partner_rotates_its_key_by_itself(sale: Sale, lazada: Partner, give: Callable[..., PartnerKey]) -> None:
@@ -207,17 +243,46 @@ def test_a_repeat_of_a_rotation_replaces_the_key_that_was_never_used(lazada: Par
 
 def test_a_key_that_was_replaced_by_one_in_use_rotates_no_more(lazada: Partner) -> None:
     """A leaked old key must not lead to a new one."""
-    used(rotate(lazada).json()["begins_with"])
-    PartnerKey.objects.exclude(replaces=None).update(last_used_at=timezone.now())
+    new = rotate(lazada).json()["key"]
+    partners.forget_keys()  # as five seconds later
+    assert Client(headers={"authorization": f"Bearer {new}"}).get("/v1/events").status_code == 200
     before = list(PartnerKey.objects.order_by("pk").values())
     answer = rotate(lazada, key="rotate-2")
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     assert list(PartnerKey.objects.order_by("pk").values()) == before
 
 
+def test_a_rotation_never_ends_a_key_whose_first_use_comes_at_the_same_moment(
+    lazada: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotate(lazada)
+    real, calls = PartnerKeys.active, []
+
+    def active(rows: PartnerKeys) -> PartnerKeys:
+        calls.append(rows)
+        if len(calls) == 2:  # the successors are read
+            new = PartnerKey.objects.exclude(replaces=None)
+            assert at_once([lambda: new.update(last_used_at=timezone.now())]) == [1]
+        return real(rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartnerKeys, "active", active)
+        answer = rotate(lazada)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert (PartnerKey.objects.count(), PartnerKey.objects.filter(revoked_at=None).count()) == (2, 2)
+
+
+def test_two_rotations_at_once_leave_one_new_key(lazada: Partner) -> None:
+    answers = at_once([lambda: rotate(lazada), lambda: rotate(lazada, key="rotate-2")])
+    assert [answer.status_code for answer in answers] == [200, 200]
+    new = PartnerKey.objects.active().exclude(digest=PartnerKey.digest_of(lazada.key)).get()
+    assert new.digest in {PartnerKey.digest_of(answer.json()["key"]) for answer in answers}
+
+
 def test_a_channel_has_at_most_two_active_keys(lazada: Partner, sale: Sale) -> None:
     channel = Channel.objects.get(campaign=sale.campaign, code="lazada")
     PartnerKey.make(channel)
+    PartnerKey.objects.update(last_used_at=timezone.now())
     before = list(PartnerKey.objects.order_by("pk").values())
     answer = rotate(lazada)
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_keys")

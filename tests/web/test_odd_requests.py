@@ -1,5 +1,6 @@
 """Odd requests to every route get a problem document: never a 500, and no traceback in the log."""
 
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -7,14 +8,18 @@ from itertools import product
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from config.logs import NoTracebackOfCallers
-from flashsale.models import Sale
+from flashsale.models import PartnerKey, Sale
 from flashsale.web import problems
+from flashsale.web.errors import LENGTH_MISSING, answer_every_error
 from flashsale.web.hot.door import METHODS
 from tests.web.asgi import Reply, send_request
+from tests.web.partner import Partner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -27,6 +32,7 @@ SAMPLES = {
     "letter": "appeal",
     "sealed": "fs1.x",
 }
+NOBODY = f"/v1/reservations/{SAMPLES['uuid']}"
 REGEXES: dict[str, tuple[str, ...]] = {"^v[0-9]+(?:/|$)": ("v1/nothing", "v2", "v2/sales", "v99/x")}
 HOSTS = ("evil.example", "a b", "[::1", "testserver:x", "testserver, testserver", "x" * 300, "évil", ".")
 
@@ -192,6 +198,28 @@ COOKIE_TEXTS = {
     "en": "Your browser did not send our cookie. Allow cookies for this site, then reload the page.",
     "id": "Peramban Anda tidak mengirim cookie kami. Izinkan cookie untuk situs ini, lalu muat ulang halaman.",
 }
+
+
+def test_a_body_in_chunks_is_read_like_any_other(lazada: Partner) -> None:
+    """In chunks a body has no Content-Length, and the REST framework would take it for an empty one."""
+    sent: dict[str, Any] = {"authorization": f"Bearer {lazada.key}", "idempotency_key": "k1"}
+    lengths: list[dict[str, Any]] = [{}, {"transfer_encoding": "chunked"}, {"content_length": "0"}]
+    for declared in lengths:
+        odd = send_request("POST", f"{NOBODY}/release", raw=[b'{"quantity"', b": 1}"], **sent, **declared)
+        assert (odd.code, odd.json["errors"][0]["pointer"]) == ((422, "unknown_field"), "#/quantity")
+        refused = send_request("POST", "/v1/keys/rotate", raw=[b'{"grace_s":', b" -1}"], **sent, **declared)
+        assert (refused.code, PartnerKey.objects.count()) == ((400, "malformed"), 1)
+    rotated = send_request("POST", "/v1/keys/rotate", raw=[b'{"grace_s":', b" 0}"], **sent)
+    assert rotated.status == 200
+    assert PartnerKey.objects.get(digest=PartnerKey.digest_of(lazada.key)).expires_at <= timezone.now()
+
+
+def test_a_server_that_cannot_read_chunks_says_so(rf: RequestFactory) -> None:
+    """A WSGI server gives Django no length, so Django would take the body for an empty one."""
+    request = rf.post("/v1/keys/rotate", {"grace_s": 5}, "application/json", headers={"Transfer-Encoding": "chunked"})
+    del request.META["CONTENT_LENGTH"]
+    answer = answer_every_error(lambda _request: HttpResponse("reached"))(request)
+    assert (answer.status_code, json.loads(answer.content)["detail"]) == (400, LENGTH_MISSING)
 
 
 @pytest.mark.parametrize("language", ["en", "id"])

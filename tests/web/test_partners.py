@@ -61,7 +61,10 @@ def test_only_the_hash_of_a_key_is_stored(key: str) -> None:
 def test_a_thousand_wrong_keys_cost_one_query(key: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     with django_assert_num_queries(1):
         assert {_refusal(f"Bearer fs_live_{n:043d}") for n in range(1000)} == {Outcome.UNAUTHENTICATED}
+    with django_assert_num_queries(1):  # its first use is written
         partners.partner_of(f"Bearer {key}")
+    with django_assert_num_queries(0):
+        assert {partners.partner_of(f"Bearer {key}").code for _ in range(1000)} == {"lazada"}
 
 
 def test_a_revoked_key_works_for_five_seconds_at_most(key: str, later: Callable[[float], None]) -> None:

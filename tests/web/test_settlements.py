@@ -4,9 +4,11 @@ import csv
 import hashlib
 import io
 import json
+from base64 import b64encode
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -21,7 +23,9 @@ from flashsale.life import settlement
 from flashsale.life.receipt import public_keys
 from flashsale.models import Event, Reservation, Sale, Settlement
 from flashsale.rules import receipts
-from flashsale.rules.csv_lines import csv_lines, for_spreadsheets
+from flashsale.rules.csv_lines import csv_lines, for_spreadsheets, safe_cell
+from flashsale.web import limits
+from flashsale.web.hot import partners
 from tests.web.partner import ORDER, Partner, Shop
 
 LATELY = timezone.now() - timedelta(days=2)
@@ -169,6 +173,44 @@ def test_reservations_come_as_one_csv_file(sale: Sale, shop: Shop, held: dict[st
 
 
 @pytest.mark.usefixtures("held")
+@pytest.mark.usefixtures("stopped_clock")
+def test_files_have_a_limit_of_their_own_for_each_channel(
+    sale: Sale, shop: Shop, akulaku: Partner, day: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is read whole, so the quota of reads would let a stolen key keep PostgreSQL busy."""
+    monkeypatch.setattr(limits, "FILES", limits.Limit("files", 2, 60))
+    as_csv = {"accept": "text/csv"}
+    for _ in range(2):
+        assert body(shop.client.get("/v1/reservations", headers=as_csv))
+    for where, headers in (("/v1/reservations", as_csv), (path(sale, day), {}), (path(sale, day), as_csv)):
+        refused = shop.client.get(where, headers=headers)
+        assert (refused.status_code, json.loads(refused.content)["code"]) == (429, "too_many_requests")
+        assert int(refused["Retry-After"]) <= 60
+    assert shop.get().status_code == 200
+    partners.forget_keys()  # as five seconds later
+    assert Shop(akulaku).client.get("/v1/reservations", headers=as_csv).status_code == 200
+
+
+@pytest.mark.parametrize("position", ["2026-11-28T00:00:00Z", "x", "2026-13-01", "", "2026-11-28 00:00"])
+def test_a_cursor_that_we_did_not_make_is_not_found(shop: Shop, position: str) -> None:
+    cursor = b64encode(f"p={position}".encode()).decode()
+    reply = shop.client.get("/v1/settlements", {"cursor": cursor})
+    assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("code", ["\0", "a\0", "A", "a b", "é", "x" * 41, "\n"])
+def test_what_can_be_no_code_is_not_found(shop: Shop, code: str) -> None:
+    """PostgreSQL cannot look for the character 0, and its error would say: send the same request again."""
+    people = {"axis": "phone", "people": ["0812-3456-7890"]}
+    for where in (quote(code), "x"):
+        path = f"/v1/sales/{where}/lines/{quote(code)}/list"
+        reply = shop.client.post(path, people, "application/json", headers={"idempotency-key": "k1"})
+        assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+    for path in (f"/v1/settlements/{quote(code)}/2026-11-28", f"/v1/settlements/{quote(code)}/2026-11-28/signature"):
+        reply = shop.client.get(path)
+        assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+
+
 @pytest.mark.parametrize("parameter", ["limit=2", "cursor=x"])
 def test_a_csv_file_of_reservations_has_no_pages(shop: Shop, parameter: str) -> None:
     reply = shop.client.get(f"/v1/reservations?{parameter}", headers={"accept": "text/csv"})
@@ -202,8 +244,17 @@ def test_a_file_of_any_length_is_read_and_sent_piece_by_piece(
     assert len((first + b"".join(rest)).splitlines()) == 1 + 101
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "＝1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "＝1", "\ra", '"=1', '" =1'])
 def test_a_text_is_never_a_formula_and_a_number_stays_a_number(text: str) -> None:
     assert next(csv_lines([[text]])).lstrip('"').startswith("'")
     assert "".join(csv_lines([[-5, -5.5, None, "a"]])) == "-5,-5.5,,a\r\n"
     assert "".join(for_spreadsheets([["a"]])) == "\ufeffa\r\n"
+
+
+@pytest.mark.parametrize("end", [";", "\t", "\n", ";;"])
+@pytest.mark.parametrize("formula", ["=1+1", ' "@x', "-1", "＋1"])
+def test_a_text_is_no_formula_where_a_semicolon_ends_a_cell(formula: str, end: str) -> None:
+    """In Indonesia a spreadsheet takes the whole line for one text, and splits it at the semicolons in our texts."""
+    assert safe_cell(f"O-1{end}{formula}") == f"O-1{end}'{formula}"
+    for plain in (f"O-1{end}a", f"O=1{end}2", f"a-b{end}.5", f"O-1{end}"):
+        assert safe_cell(plain) == plain

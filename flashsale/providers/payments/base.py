@@ -146,7 +146,11 @@ class RefundRequest(NamedTuple):
 
 
 class RefundStanding(NamedTuple):
-    """What the provider says about a refund: `impossible` is final, and a person has to send the money."""
+    """What the provider says about a refund: `impossible` is final, and a person has to send the money.
+
+    Its buyer is asked for a bank account then. So money that may be back already, and a key that has no right to
+    refund, are `failed`: people look first.
+    """
 
     state: Literal["unknown", "sent", "confirmed", "failed", "impossible"]
     provider_id: str = ""

@@ -145,7 +145,8 @@ class Midtrans:
         if said.word == "capture":
             return await self._void(said, back)
         if said.word not in {"settlement", "partial_refund"}:
-            return RefundStanding("impossible", why=f"Midtrans says of the payment: {said.word or said.why}")
+            # Its money may be back already, by the dashboard or the bank. People look before it goes back once more.
+            return RefundStanding("failed", why=f"Midtrans says of the payment: {said.word or said.why}")
         fields = {"refund_key": back.reference, "amount": int(back.amount), "reason": "Refund by the shop"}
         said = await self._call("POST", self._path(back.attempt, "refund"), fields, key=back.reference)
         if said.code == words.USED:

@@ -214,7 +214,9 @@ class Xendit:
         if error := error_of(answer):
             if error.meaning is Meaning.AGAIN:
                 raise ProviderBusy(AGAIN_S)
-            return RefundStanding("impossible" if error.meaning is Meaning.NEVER else "failed", why=error.text)
+            # A key that may not refund, or money that is back already, is for people. The buyer must not be asked for a
+            # bank account, or the money would go back twice.
+            return RefundStanding("impossible" if error.meaning is Meaning.NO_REFUND else "failed", why=error.text)
         return read_refund(answer.fields)
 
     async def look_refund(self, back: RefundRequest) -> RefundStanding:

@@ -109,6 +109,7 @@ class Meaning(Enum):
     NO_SUCH = auto()  # there is no object with this id
     OVER = auto()  # the payment request does not wait for money any more, so look
     BY_PEOPLE = auto()  # a refund that a person must try again
+    NO_REFUND = auto()  # Xendit never sends this money back, so a person transfers it
 
 
 CODES: Mapping[str, Meaning] = {
@@ -126,12 +127,13 @@ CODES: Mapping[str, Meaning] = {
     "INVALID_API_KEY": Meaning.NEVER,
     "REQUEST_FORBIDDEN_ERROR": Meaning.NEVER,
     "INVALID_MERCHANT_SETTINGS": Meaning.NEVER,
-    "REFUND_NOT_SUPPORTED": Meaning.NEVER,
-    "PARTIAL_REFUND_NOT_SUPPORTED": Meaning.NEVER,
-    "PARTIAL_REFUND_COUNTS_EXCEEDED": Meaning.NEVER,
-    "REFUND_AMOUNT_EXCEEDED": Meaning.NEVER,
+    "REFUND_NOT_SUPPORTED": Meaning.NO_REFUND,
+    "PARTIAL_REFUND_NOT_SUPPORTED": Meaning.NO_REFUND,
+    "PARTIAL_REFUND_COUNTS_EXCEEDED": Meaning.NO_REFUND,
     "DATA_NOT_FOUND": Meaning.NO_SUCH,
     "INACTIVE_PAYMENT_REQUEST": Meaning.OVER,
     "INELIGIBLE_TRANSACTION_STATUS": Meaning.OVER,
     "INSUFFICIENT_BALANCE": Meaning.BY_PEOPLE,
+    # The money may be back already, by the dashboard.
+    "REFUND_AMOUNT_EXCEEDED": Meaning.BY_PEOPLE,
 }

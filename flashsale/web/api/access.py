@@ -133,14 +133,14 @@ class CursorPages(CursorPagination):
         cursor = super().decode_cursor(request)
         try:
             if cursor and cursor.position is not None:
-                datetime.fromisoformat(self.time_in(str(cursor.position))).astimezone(UTC)
+                self.check_position(str(cursor.position))
         except (ValueError, OverflowError) as error:
             raise NotFound(self.invalid_cursor_message) from error
         return cursor
 
-    def time_in(self, position: str) -> str:
-        """The time in the position of a cursor."""
-        return position
+    def check_position(self, position: str) -> None:
+        """Raises ValueError or OverflowError for a position of which PostgreSQL could make no time."""
+        datetime.fromisoformat(position).astimezone(UTC)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The schema of a page for the OpenAPI document."""
@@ -190,9 +190,9 @@ class StablePages(CursorPages):
             return None
         return cursor._replace(position=_place_of(cursor.position))
 
-    def time_in(self, position: str) -> str:
-        """The time in the position of a cursor, which has the id behind it."""
-        return position.partition(" ")[0]
+    def check_position(self, position: str) -> None:
+        """As for other pages. The position has the id behind the time."""
+        super().check_position(position.partition(" ")[0])
 
     def get_next_link(self) -> str | None:
         """The address of the next page, None on the last one."""

@@ -1,12 +1,15 @@
-"""Answers of the REST API as CSV, to requests whose `Accept` header says text/csv."""
+"""Files of the REST API: settlements, and answers as CSV to requests whose `Accept` header says text/csv."""
 
 from collections.abc import Iterator
+from typing import cast
 
 from django.http import StreamingHttpResponse
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from flashsale.life.download import download
+from flashsale.web import limits
+from flashsale.web.hot.partners import Partner
 
 CSV = "text/csv"
 
@@ -27,5 +30,7 @@ def wants_csv(request: Request) -> bool:
 
 
 def file_answer(request: Request, name: str, text: Iterator[str]) -> StreamingHttpResponse:
-    """The answer that streams a text as the file `name`."""
+    """The answer that streams a text as the file `name`. Refuses TOO_MANY_REQUESTS for too many files of a channel."""
+    partner = cast("Partner", request.auth)
+    limits.enforce(request, limits.FILES, f"channel:{partner.channel}")
     return download(request._request, name, text)  # noqa: SLF001 - the framework's way to Django's request

@@ -1,6 +1,7 @@
 """The OpenAPI document of the whole API, a page that shows it, and a page for each problem code."""
 
 import json
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -17,21 +18,23 @@ from rest_framework.exceptions import APIException
 
 from flashsale.web import problems
 from flashsale.web.api.document_common import HEADERS, REFUSALS, TAGS, describe
+from flashsale.web.api.examples import add_examples
 from flashsale.web.api.hot_serializers import PATHS, SCHEMAS
 from flashsale.web.errors import problem_response
 
 
 def complete(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     """A post-processing hook of drf-spectacular: adds the hot door, and what all operations have in common."""
-    result["paths"] = dict(sorted((result["paths"] | PATHS).items()))
+    result["paths"] = dict(sorted((result["paths"] | deepcopy(PATHS)).items()))
     components = result["components"]
-    components.setdefault("schemas", {}).update(SCHEMAS)
+    components.setdefault("schemas", {}).update(deepcopy(SCHEMAS))
     components["headers"] = HEADERS
     components["responses"] = dict(REFUSALS.values())
     for path in result["paths"].values():
         for operation in path.values():
             describe(operation)
             _close(operation.get("requestBody", {}), components["schemas"])
+            add_examples(operation)
     result["servers"] = [{"url": "/", "description": "This server."}]
     result["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     return result

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from flashsale.rules.outcomes import Outcome
 from flashsale.web import problems
+from flashsale.web.hot.partners import KEY_REQUIRED
 
 TAGS = {
     "line": "The line of a sale: enter, look, reserve. These calls are made for a crowd.",
@@ -46,27 +48,73 @@ def header_refs(*names: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _refusal(description: str, *headers: str) -> dict[str, Any]:
+def _refusal(
+    code: problems.ProblemCode, description: str, *headers: str, detail: str = "", retry_after_s: int | None = None
+) -> dict[str, Any]:
+    """A response with this refusal as its example."""
+    example = problems.problem(
+        code, language="en", request_id="c9b14cc993951e42", detail=detail, retry_after_s=retry_after_s
+    )
+    schema = {"$ref": "#/components/schemas/Problem"}
     return {
         "description": description,
         "headers": header_refs("X-Request-Id", *headers),
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {"application/problem+json": {"schema": schema, "example": example}},
     }
 
 
 # By the status that an operation names it with.
 REFUSALS: dict[str, tuple[str, dict[str, Any]]] = {
-    "401": ("Unauthenticated", _refusal("No valid key was sent.", "WWW-Authenticate")),
-    "4XX": ("Refused", _refusal("A refusal (RFC 9457): `code` says which one, /problems/ lists them all.")),
-    "429": ("RateLimited", _refusal("Too many calls: wait, then send the same request again.", "Retry-After")),
-    "503": ("Unavailable", _refusal("Not now: wait, then send the same request with the same key.", "Retry-After")),
-    "default": ("Problem", _refusal("A refusal (RFC 9457).")),
+    "401": (
+        "Unauthenticated",
+        _refusal(Outcome.UNAUTHENTICATED, "No valid key was sent.", "WWW-Authenticate", detail=KEY_REQUIRED),
+    ),
+    "4XX": (
+        "Refused",
+        _refusal(Outcome.PLACE_SPENT, "A refusal (RFC 9457): `code` says which one, /problems/ lists them all."),
+    ),
+    "406": (
+        "NotAcceptable",
+        _refusal(problems.Fault.NOT_ACCEPTABLE, "The Accept header admits no JSON. Nothing has happened."),
+    ),
+    "429": (
+        "RateLimited",
+        _refusal(
+            Outcome.TOO_MANY_REQUESTS,
+            "Too many calls: wait, then send the same request again.",
+            "Retry-After",
+            retry_after_s=2,
+        ),
+    ),
+    "503": (
+        "Unavailable",
+        _refusal(
+            Outcome.NOT_READY,
+            "Not now: wait, then send the same request with the same key.",
+            "Retry-After",
+            retry_after_s=2,
+        ),
+    ),
+    "default": ("Problem", _refusal(problems.Fault.INTERNAL, "A refusal (RFC 9457).")),
 }
 
 PROBLEM_CODE = {
     "type": "string",
     "enum": [code.value for code in problems.REFUSALS],
-    "description": "Stable. In the order of precedence: when several are true, the first one is the answer.",
+    "description": "Stable. In the order of precedence: when several are true, the first one is the answer. New codes "
+    "may come: treat an unknown one by its HTTP status.",
+}
+
+# By the name of a parameter, where the operation itself says nothing about it.
+PARAMETERS = {
+    "Idempotency-Key": "You choose it. It names this request for ever: repeat the request with the same key.",
+    "Webhook-Id": "The name of the notification. A repeated one has the same.",
+    "code": "The code of a sale, from the list of sales.",
+    "sale": "The code of a sale, from the list of sales.",
+    "line": "The code of a line, from `lines` of the sale.",
+    "id": "The id of the reservation or the webhook.",
+    "delivery": "The id of the delivery.",
+    "state": "Only those in this state.",
 }
 
 
@@ -75,6 +123,8 @@ def describe(operation: dict[str, Any]) -> None:
     if "summary" not in operation:
         operation["summary"] = operation["description"].partition("\n")[0].rstrip(".")
     security = operation.setdefault("security", [{}])
+    for parameter in operation.get("parameters", ()):
+        parameter.setdefault("description", PARAMETERS.get(parameter["name"], ""))
     responses = operation["responses"]
     headers = ["X-Request-Id"]
     if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
@@ -82,7 +132,10 @@ def describe(operation: dict[str, Any]) -> None:
     if operation["operationId"] != "status":
         headers += ["RateLimit", "RateLimit-Policy"]
     for response in responses.values():
+        response["description"] = response["description"] or operation["summary"]
         response["headers"] = header_refs(*headers) | response.get("headers", {})
+    if "202" in responses:
+        responses["202"]["headers"] |= header_refs("Retry-After")
     for status, (name, _) in REFUSALS.items():
         if status != "401" or any(security):
             responses[status] = {"$ref": f"#/components/responses/{name}"}

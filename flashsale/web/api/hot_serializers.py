@@ -40,21 +40,28 @@ def _object(properties: dict[str, Schema], *, optional: tuple[str, ...] = (), **
 
 def _bundle_of(name: str) -> Schema:
     """A bundle of requests."""
-    items = {"$ref": f"#/components/schemas/{name}"}
-    return _request({"items": {"type": "array", "minItems": 1, "maxItems": BUNDLE_ITEMS_MAX, "items": items}})
+    return _request({"items": {"type": "array", "minItems": 1, "maxItems": BUNDLE_ITEMS_MAX, "items": _ref(name)}})
 
 
-def _answers_of(name: str) -> Schema:
-    """The answers to a bundle. An item has the answer or the problem that the single request would get."""
-    answer = _object(
+def _item_of(name: str) -> Schema:
+    """An item of the answer to a bundle: the answer or the problem that the single request would get."""
+    return _object(
         {
             "status": {"type": "integer", "description": "The HTTP status that the single request would get."},
-            "answer": {"$ref": f"#/components/schemas/{name}"},
-            "problem": {"$ref": "#/components/schemas/Problem"},
+            "answer": _ref(name),
+            "problem": _ref("Problem"),
         },
         optional=("answer", "problem"),
     )
-    return _object({"items": {"type": "array", "description": "In the order of the request.", "items": answer}})
+
+
+def _answers_of(name: str) -> Schema:
+    """The answers to a bundle."""
+    return _object({"items": {"type": "array", "description": "In the order of the request.", "items": _ref(name)}})
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 PLACE_TOKEN: Schema = {
@@ -92,7 +99,7 @@ SCHEMAS: dict[str, Schema] = {
             "detail": {"type": "string", "description": "For developers, in English; may be empty."},
             "request_id": TEXT,
             "retry_after_s": WHOLE,
-            "errors": {"type": "array", "items": _object({"pointer": TEXT, "detail": TEXT})},
+            "errors": {"type": "array", "items": _ref("ProblemError")},
             "reservation": {
                 "type": "string",
                 "format": "uuid",
@@ -100,6 +107,9 @@ SCHEMAS: dict[str, Schema] = {
             },
         },
         optional=("retry_after_s", "errors", "reservation"),
+    ),
+    "ProblemError": _object(
+        {"pointer": {"type": "string", "description": "The member or the parameter that is wrong."}, "detail": TEXT}
     ),
     "Status": _object(
         {
@@ -150,8 +160,16 @@ SCHEMAS: dict[str, Schema] = {
         optional=("identity", "carried"),
     ),
     "Entered": _object(
-        {"place": PLACE_TOKEN, "line": TEXT, "index": WHOLE, "entered": {"type": "boolean"}},
-        optional=("place", "entered"),
+        {
+            "place": PLACE_TOKEN,
+            "line": TEXT,
+            "index": {
+                "type": "integer",
+                "description": "The count of the place in its line, in the order of entering.",
+            },
+            "entered": {"type": "boolean", "description": "Always true."},
+        },
+        description="The answer to a partner. Our own page gets `line` and `index`, and the place in a cookie.",
     ),
     "PlaceRequest": _request({"place": PLACE_TOKEN}, optional=("place",)),
     "Look": _object(
@@ -168,27 +186,30 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "EnterBundle": _bundle_of("EnterRequest"),
-    "EnteredBundle": _answers_of("Entered"),
+    "EnteredItem": _item_of("Entered"),
+    "EnteredBundle": _answers_of("EnteredItem"),
     "LookBundle": _bundle_of("PlaceRequest"),
-    "LookedBundle": _answers_of("Look"),
+    "LookedItem": _item_of("Look"),
+    "LookedBundle": _answers_of("LookedItem"),
     "Granted": _object({"granted": {"type": "boolean"}}),
     "Left": _object({"left": {"type": "boolean"}}),
     "Receipt": _object(
         {
-            "receipt": _object(
-                {
-                    "version": {"type": "integer", "const": 1},
-                    "sale": TEXT,
-                    "line": TEXT,
-                    "index": WHOLE,
-                    "time": {"type": "integer", "description": "When this token was made, in ms since 1970."},
-                    "holder": {
-                        "type": "object",
-                        "additionalProperties": TEXT,
-                        "description": "A short mark of each proven value, by axis.",
-                    },
-                }
-            ),
+            "version": {"type": "integer", "const": 1},
+            "sale": TEXT,
+            "line": TEXT,
+            "index": WHOLE,
+            "time": {"type": "integer", "description": "When this token was made, in ms since 1970."},
+            "holder": {
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "A short mark of each proven value, by axis.",
+            },
+        }
+    ),
+    "SignedReceipt": _object(
+        {
+            "receipt": _ref("Receipt"),
             "key": {"type": "string", "description": "The kid of a key at /v1/keys."},
             "signature": {
                 "type": "string",
@@ -215,13 +236,14 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional=("place", "identity", "partner_reference", "metadata"),
     ),
+    "ReservedItem": _object({"sku": TEXT, "price": WHOLE}),
     "Reserved": _object(
         {
             "reservation": {"type": "string", "format": "uuid"},
             "deadline": MS,
             "amount": {**WHOLE, "description": "Of all items, in whole units of the currency."},
             "currency": {**TEXT, "description": "ISO 4217.", "examples": ["IDR"]},
-            "items": {"type": "array", "items": _object({"sku": TEXT, "price": WHOLE})},
+            "items": {"type": "array", "items": _ref("ReservedItem")},
             "made": {**MS, "description": "When the units were taken, as `deadline` is counted."},
             "partner_reference": {"type": ["string", "null"], "description": "As you sent it."},
             "metadata": {**ANY_TEXTS, "description": "As you sent it; empty if you sent none."},
@@ -256,7 +278,7 @@ KEY: Schema = {
 
 
 def _json(name: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {"application/json": {"schema": _ref(name)}}
 
 
 def _post(verb: str, summary: str, gives: dict[str, str], *headers: Schema) -> dict[str, Any]:
@@ -322,7 +344,7 @@ PATHS: dict[str, Any] = {
     f"{BASE}/receipt": _post(
         "receipt",
         "Get a signed statement of the place; always the same for one token.",
-        {"200": "Receipt"},
+        {"200": "SignedReceipt"},
     ),
     f"{BASE}/reserve": _post(
         "reserve",

@@ -18,7 +18,7 @@ from flashsale.web.api.strict import StrictSerializer
 KEYS_FRESH_S = 300
 
 
-@extend_schema_serializer(component_name="KeyShape")
+@extend_schema_serializer(component_name="PublicKey")
 class KeySerializer(serializers.Serializer[object]):
     """An Ed25519 key as a JSON Web Key (RFC 8037)."""
 
@@ -30,7 +30,7 @@ class KeySerializer(serializers.Serializer[object]):
     x = serializers.CharField()
 
 
-@extend_schema_serializer(component_name="KeysShape")
+@extend_schema_serializer(component_name="PublicKeys")
 class KeySetSerializer(serializers.Serializer[object]):
     """A JSON Web Key Set: first the key that signs now, then the earlier keys."""
 

@@ -23,6 +23,7 @@ UNPAID_MAX = 2
 DECIMALS = 0
 
 
+@extend_schema_serializer(component_name="RequiredValue")
 class AxisSerializer(serializers.Serializer[Any]):
     """A value by which the sale knows a person."""
 
@@ -167,6 +168,7 @@ QUOTAS: tuple[Mapping[str, Any], ...] = (
     _of_limit("write", limits.API_PARTNER_WRITES),
     _of_limit("pay", limits.API_PARTNER_PAYS),
     _of_limit("eligibility", limits.ELIGIBILITY),
+    _of_limit("files", limits.FILES),
     _of_bucket("enter", PARTNER_BUCKET, "channel"),
     _of_bucket("enter", IDENTITY_BUCKET, "person"),
     _of_bucket("look", PLACE_BUCKET, "place"),

@@ -47,12 +47,11 @@ class LineSerializer(serializers.Serializer[Any]):
     listed_only = serializers.BooleanField(help_text="Only people on its list may enter.")
     carries = serializers.CharField(
         source="carries.code",
-        default=None,
         allow_null=True,
         help_text="The line of an earlier sale whose order it carries over.",
     )
     successor = serializers.CharField(
-        source="successor.code", default=None, allow_null=True, help_text="The line that gets the unclaimed units."
+        source="successor.code", allow_null=True, help_text="The line that gets the unclaimed units."
     )
     rolls_over_at = serializers.DateTimeField(allow_null=True)
     returned = PlanSerializer(

@@ -68,12 +68,10 @@ class InstructionsSerializer(serializers.Serializer[Any]):
     expires_at = serializers.CharField(help_text="When the provider stops taking the money; empty: with the hold.")
     bank = serializers.CharField()
     number = serializers.CharField()
-    biller = serializers.CharField(
-        default="", help_text="The code of the company, if `number` is the number of a bill."
-    )
+    biller = serializers.CharField(help_text="The code of the company, if `number` is the number of a bill.")
     qr = serializers.CharField(help_text="The text of the QR code.")
     url = serializers.CharField()
-    deeplink = serializers.CharField(default="", help_text="Opens the buyer's app on their phone.")
+    deeplink = serializers.CharField(help_text="Opens the buyer's app on their phone.")
 
 
 class RefundSerializer(serializers.Serializer[Any]):
@@ -161,9 +159,9 @@ class ReservationSerializer(serializers.Serializer[Any]):
     ended_at = serializers.DateTimeField(allow_null=True)
     do_not_ship = serializers.BooleanField()
     review = serializers.SerializerMethodField()
-    payment = PaymentSerializer(allow_null=True, default=None)
-    cancellation = CancellationSerializer(allow_null=True, default=None)
-    appeal = AppealSerializer(allow_null=True, default=None, source="case.appeal")
+    payment = PaymentSerializer(allow_null=True)
+    cancellation = CancellationSerializer(allow_null=True)
+    appeal = AppealSerializer(allow_null=True, source="case.appeal")
     partner_reference = serializers.CharField(allow_null=True, help_text="Yours, as you sent it with `reserve`.")
     now = serializers.DateTimeField(required=False, help_text="When it was read. Only in the answer to a GET.")
     metadata = serializers.SerializerMethodField(help_text="Yours, as you sent it with `reserve`; else empty.")

@@ -15,7 +15,7 @@ from flashsale.models import Settlement
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.web.api.access import CursorPages, PartnerView
 from flashsale.web.api.csv_answer import CSV, CSV_RENDERERS, file_answer, wants_csv
-from flashsale.web.api.strict import PageSerializer
+from flashsale.web.api.strict import PageSerializer, refuse_no_codes
 
 DATE = OpenApiParameter("date", OpenApiTypes.DATE, OpenApiParameter.PATH, description="A day that is over.")
 
@@ -101,6 +101,10 @@ class SettlementPages(CursorPages):
 
     ordering = ("-date", "-pk")
 
+    def check_position(self, position: str) -> None:
+        """Raises ValueError for what is no day."""
+        date.fromisoformat(position)
+
 
 class SettlementList(PartnerView):
     """The files of the channel."""
@@ -151,6 +155,7 @@ class SettlementSignature(PartnerView):
 
 def own_file(channel: int, sale: str, day: str) -> Settlement:
     """The file of a channel. Refuses MALFORMED for what is no day, and NOT_FOUND."""
+    refuse_no_codes(sale)
     try:
         found = date.fromisoformat(day)
     except ValueError:

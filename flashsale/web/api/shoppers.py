@@ -15,15 +15,14 @@ from flashsale.life.enter import digest_identity
 from flashsale.life.hand_in_list import PEOPLE_MAX, hand_in_list
 from flashsale.rules.identity import VALUE_CHARS_MAX, Axis
 from flashsale.rules.key_rights import KeyScope
-from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.outcomes import Outcome
 from flashsale.web import limits
 from flashsale.web.api.access import PartnerView, StrictJSON
 from flashsale.web.api.idempotency import run_once
 from flashsale.web.api.reservations import KEY
 from flashsale.web.api.serializers import IdentityField, Text
-from flashsale.web.api.strict import StrictSerializer
+from flashsale.web.api.strict import StrictSerializer, refuse_no_codes
 from flashsale.web.hot.bundle import BYTES_MAX
-from flashsale.web.hot.http import CODE_PATTERN
 from flashsale.web.hot.partners import Partner
 
 CODE_CHARS_MAX = 40
@@ -104,11 +103,10 @@ class EligibilityAnswer(PartnerView):
 
 
 async def _reason(partner: Partner, *, sale: str, line: str, identity: dict[Axis, str], carried: str) -> Outcome | None:
-    if not CODE_PATTERN.fullmatch(sale):
-        raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
+    refuse_no_codes(sale)
     card = await places.sale_card(code=sale)
     found = places.line(card=card, code=line)
-    channel = partner.channel_at(card, found)
+    channel = partner.channel_in(card, found)
     digests = digest_identity(card=card, values=identity, channel=channel.id)
     return await eligibility(
         card=card, line=found, channel=channel, digests=digests, carried=carried if found.carries else ""
@@ -160,6 +158,7 @@ class ListedPeople(PartnerView):
     @extend_schema(operation_id="putOnList", parameters=[KEY], request=ListedPeopleSerializer, responses=ListSerializer)
     def post(self, request: Request, sale: str, line: str) -> Response:
         """Puts people on the list of your own line, before the sale is published. All of them are added, or none."""
+        refuse_no_codes(sale, line)
 
         def act(_call: int) -> dict[str, Any]:
             found = hand_in_list(

@@ -10,7 +10,8 @@ from typing import Any
 from django.http import QueryDict
 from rest_framework import serializers
 
-from flashsale.rules.outcomes import Outcome
+from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.web.hot.http import CODE_PATTERN
 from flashsale.web.problems import FIELD_PATTERN, FIELDS_NAMED_MAX, unknown_fields
 
 PAGE_MAX = 100
@@ -48,6 +49,12 @@ class PageSerializer(StrictSerializer):
 
     cursor = serializers.CharField(required=False, help_text="From `next` or `previous` of another page.")
     limit = Digits(required=False, min_value=1, max_value=PAGE_MAX, help_text="Rows in a page.")
+
+
+def refuse_no_codes(*codes: str) -> None:
+    """Refuses NOT_FOUND for texts in a path that can be no codes. PostgreSQL cannot even look for some of them."""
+    if not all(CODE_PATTERN.fullmatch(code) for code in codes):
+        raise Refused(Outcome.NOT_FOUND, "A code has small letters, digits, full stops and hyphens.")
 
 
 def read(form: type[StrictSerializer], data: Any) -> dict[str, Any]:

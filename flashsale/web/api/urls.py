@@ -1,10 +1,12 @@
 """URLs of the REST API. Requests for the verbs of a line do not reach them: the hot door (web/hot) answers first.
 
-Views that only read need no form of ours, so other methods get 405 there and not a word about cookies.
+Views that only read need no form of ours, so other methods get 405 there and not a word about cookies. Long answers
+are compressed here, because nginx compresses nothing; a short one, such as a transcript, would not become much shorter.
 """
 
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.gzip import gzip_page
 
 from flashsale.web.api import (
     catalogue,
@@ -25,7 +27,7 @@ from flashsale.web.api import (
 from flashsale.web.api.access import UnknownPath
 
 urlpatterns = [
-    path("v1/openapi.json", csrf_exempt(document.OpenApi.as_view()), name="openapi"),
+    path("v1/openapi.json", csrf_exempt(gzip_page(document.OpenApi.as_view())), name="openapi"),
     path(
         "v1/docs/",
         document.allow_swagger_styles(document.Docs.as_view(url_name="openapi")),
@@ -40,14 +42,14 @@ urlpatterns = [
     path("v1/sales/<str:code>/rules", catalogue.SaleRuleSet.as_view()),
     path("v1/sales/<str:code>/transcript", catalogue.SaleTranscript.as_view(), name="transcript"),
     path("v1/sales/<str:code>/fairness", fairness_report.SaleFairnessReport.as_view(), name="fairness-json"),
-    path("v1/reservations", reservations.ReservationList.as_view()),
+    path("v1/reservations", gzip_page(reservations.ReservationList.as_view())),
     path("v1/reservations/<uuid:id>", reservations.ReservationDetail.as_view()),
     path("v1/reservations/<uuid:id>/confirm", reservations.ConfirmReservation.as_view()),
     path("v1/reservations/<uuid:id>/cancel", reservations.CancelReservation.as_view()),
     path("v1/reservations/<uuid:id>/refund", reservations.RefundReservation.as_view()),
     path("v1/reservations/<uuid:id>/release", reservations.ReleaseReservation.as_view()),
     path("v1/passes/redeem", passes.RedeemPass.as_view()),
-    path("v1/events", events.EventList.as_view()),
+    path("v1/events", gzip_page(events.EventList.as_view())),
     path("v1/test/sales", sandbox.MakeTestSale.as_view()),
     path("v1/test/magic", sandbox.MagicList.as_view()),
     path("v1/test/payments/<str:reference>", sandbox.PlayBank.as_view()),

@@ -99,6 +99,7 @@ def _operation(type_: str) -> Schema:
         "summary": type_,
         "description": "We send this to your webhook. docs/partner.md says what the event means.",
         "tags": ["webhooks"],
+        "security": [{}],
         "parameters": [{"$ref": f"#/components/parameters/{key}"} for key in _HEADERS],
         "requestBody": {
             "required": True,

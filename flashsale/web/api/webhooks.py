@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,27 +25,7 @@ from flashsale.web.api.strict import PageSerializer, StrictSerializer
 TYPES = [type_.value for type_ in EventType]
 
 
-@extend_schema_serializer(
-    component_name="Webhook",
-    examples=[
-        OpenApiExample(
-            "webhook",
-            value={
-                "id": "5b0c5f6e-6f0c-4f7a-9a43-0e5b5b1d7d11",
-                "url": "https://shop.example/hooks/flashsale",
-                "types": ["reservation.confirmed", "reservation.cancelled"],
-                "enabled": True,
-                "off": "",
-                "off_at": None,
-                "made_at": "2026-11-22T20:00:00+07:00",
-                "failing_since": None,
-                "paused_until": None,
-                "previous_until": None,
-                "waiting": 0,
-            },
-        )
-    ],
-)
+@extend_schema_serializer(component_name="Webhook")
 class WebhookSerializer(serializers.Serializer[Any]):
     """An address of yours that gets events."""
 

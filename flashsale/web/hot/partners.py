@@ -43,7 +43,8 @@ class Partner:
     """The channel that a key belongs to, and what the key may do.
 
     `ends_at` is in s since 1970. `sealed` is the signing secret as it is stored, "" for a key without one. `quotas` are
-    those that differ from the default. `test`: it is a test key, of the channel's sandbox.
+    those that differ from the default. `used` is False for a key that was never used when it was read. `test`: it is a
+    test key, of the channel's sandbox.
     """
 
     channel: int
@@ -56,6 +57,7 @@ class Partner:
     sealed: str = ""
     signatures_required: bool = False
     quotas: tuple[tuple[QuotaClass, int], ...] = ()
+    used: bool = True
     test: bool = False
     is_authenticated: ClassVar[bool] = True
 
@@ -69,18 +71,21 @@ class Partner:
         if scope not in self.scopes:
             raise Refused(Outcome.OUT_OF_SCOPE, f"This call needs the scope {scope}. The shop can give it to the key.")
 
-    def channel_at(self, card: SaleCard, line: LineCard) -> ChannelCard:
-        """The partner's channel at a line. Refuses FORBIDDEN if the channel does not lead to it.
+    def channel_in(self, card: SaleCard, line: LineCard) -> ChannelCard:
+        """The key's channel, if it may act for people of this line. Refuses FORBIDDEN.
 
         Refuses NOT_FOUND if either of the two is a test: test sales exist only for the test key of their channel, and
         live sales for no test key.
         """
-        found = card.channel_ids.get(self.channel)
-        if found is not None and found.code in line.channels:
-            return found
-        if card.test or self.test:
-            raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
-        raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
+        channel = card.channel_ids.get(self.channel)
+        if channel is None or channel.code not in line.channels:
+            if card.test or self.test:
+                raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
+            raise Refused(Outcome.FORBIDDEN, "This key's channel does not lead to this line.")
+        if channel.proves_by_code:
+            # A shop behind our page only pays: the word of its server would be a code that was never sent.
+            raise Refused(Outcome.FORBIDDEN, "People of this channel enter and reserve on our page.")
+        return channel
 
     def own_quota(self, quota_class: QuotaClass) -> int | None:
         """The channel's own quota of this class, in calls a minute; None if it has the default."""
@@ -117,7 +122,9 @@ def partner_of(authorization: str) -> Partner:
         if _may_read():
             _renew()
         _refuse_stale()
-    return _find(authorization)
+    partner = _find(authorization)
+    _write_use()
+    return partner
 
 
 async def partner_of_async(authorization: str) -> Partner:
@@ -128,13 +135,27 @@ async def partner_of_async(authorization: str) -> Partner:
             with suppress(TimeoutError):
                 await renewal.run(_renew_in_thread)
         _refuse_stale()
-    return _find(authorization)
+    partner = _find(authorization)
+    if not partner.used:
+        await key_use.store_first(partner.key)
+    return partner
 
 
 def forget_keys() -> None:
     """Empties the cache, so that the next caller reads the keys again."""
     global _cache, _failed_at  # one of each in a process
     _cache, _failed_at = _KeyCache(-STALE_S, {}), -STALE_S
+
+
+def _write_use() -> None:
+    global _failed_at  # noqa: PLW0603
+    if not _may_read():
+        return
+    try:
+        key_use.store_now()
+    except Error as error:
+        _failed_at = time.monotonic()
+        log.warning("the use of partner keys could not be written", error=repr(error))
 
 
 def _may_read() -> bool:
@@ -210,7 +231,7 @@ def _renew_and_close() -> None:
 def _active_keys() -> dict[str, Partner]:
     """All keys that are not revoked, also those that have ended: their callers hear why they are refused."""
     rows = PartnerKey.objects.filter(revoked_at=None).select_related("channel__campaign")
-    columns = ("digest", "scopes", "networks", "expires_at", "sealed", "channel")
+    columns = ("digest", "scopes", "networks", "expires_at", "sealed", "last_used_at", "channel")
     of_channel = ("code", "campaign_id", "signatures_required", "quotas")
     found = {}
     for row in rows.only(*columns, "channel__campaign__sandbox_of", *(f"channel__{name}" for name in of_channel)):
@@ -233,6 +254,7 @@ def _partner(row: PartnerKey) -> Partner:
         sealed=row.sealed,
         signatures_required=row.channel.signatures_required,
         quotas=tuple(quotas_in(row.channel.quotas).items()),
+        used=row.last_used_at is not None,
         test=row.channel.campaign.is_test,
     )
 

@@ -5,6 +5,7 @@ import os
 import platform
 from argparse import ArgumentParser
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -19,6 +20,7 @@ from simulation.bench import (
     gate,
     idle,
     loss,
+    partner_sale,
     polls,
     reserve_rates,
     review,
@@ -34,7 +36,7 @@ from simulation.redis_server import RedisNotFound
 
 NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
 # Takes minutes, so it runs only when --only names it.
-LONG = ("sale", "entering", "reserve", "idle", "polls", "confirm")
+LONG = ("sale", "partner", "entering", "reserve", "idle", "polls", "confirm")
 PEOPLE_PER_UNIT = 5
 # A provider that takes longer counts as away (life/ask_provider.py).
 GATEWAY_MS_MAX = 9_000
@@ -63,7 +65,7 @@ class Command(BaseCommand):
             "--entries",
             type=int,
             default=100_000,
-            help="number of people in `line`, `loss`, `polls`, `entering` and `sale` (default: %(default)s)",
+            help="number of people in `line`, `loss`, `polls`, `entering`, `sale` and `partner` (default: %(default)s)",
         )
         parser.add_argument(
             "--sales",
@@ -80,7 +82,9 @@ class Command(BaseCommand):
             help="latency of the payment gateway in the measurements `confirm` and `sale` (default: %(default)s)",
         )
         parser.add_argument(
-            "--units", type=int, help="units in the measurement `sale` (default: one for every five people)"
+            "--units",
+            type=int,
+            help="units in the measurements `sale` and `partner` (default: one for every five people)",
         )
         parser.add_argument(
             "--lines", type=int, default=4, help="lines in the measurement `sale` (default: %(default)s)"
@@ -93,6 +97,9 @@ class Command(BaseCommand):
             type=int,
             default=confirm.CLIENTS,
             help="connections at once in the measurement `confirm` (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--signed", action="store_true", help="the partner signs its requests in the measurement `partner`"
         )
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
@@ -180,6 +187,13 @@ def _long_parts(servers: IsolatedServers, options: dict[str, Any], show_progress
             {"sale"},
             f"a whole sale with {entries:,} people (some minutes)",
             lambda: whole_sale.sale(servers, _terms(options), show_progress),
+        ),
+        (
+            {"partner"},
+            f"a sale of a partner with {entries:,} shoppers (some minutes)",
+            lambda: partner_sale.rehearsal(
+                servers, replace(_terms(options), lines=1), show_progress, signed=options["signed"]
+            ),
         ),
         (
             {"entering"},
