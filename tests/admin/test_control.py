@@ -114,6 +114,21 @@ def test_a_partner_key_is_shown_once_and_kept_as_a_hash(alice: Client) -> None:
     assert PartnerKey.objects.get().revoked_at is not None
 
 
+def test_a_test_key_is_made_for_the_sandbox_of_the_channel(alice: Client) -> None:
+    channel = poco_campaign().channels.get(code="lazada")
+    page = alice.get(reverse("admin:flashsale_channel_change", args=[channel.pk]))
+    shown = submit(alice, action_links(page, "make-test-key")[0]).content.decode()
+    (key,) = PartnerKey.objects.all()
+    assert 'class="key">fs_test_' in shown
+    assert key.channel.campaign.sandbox_of == channel
+    assert key.channel.code == "lazada"
+    inside = alice.get(reverse("admin:flashsale_channel_change", args=[key.channel_id]))
+    assert action_links(inside, "make-test-key") == []
+    # Two keys may be active; a third is not offered.
+    submit(alice, action_links(page, "make-test-key")[0])
+    assert action_links(alice.get(page.request["PATH_INFO"]), "make-test-key") == []
+
+
 def test_the_times_of_a_key_are_in_the_campaigns_zone(alice: Client) -> None:
     channel = poco_campaign(time_zone="Asia/Jayapura").channels.get(code="lazada")
     key, _ = PartnerKey.make(channel)

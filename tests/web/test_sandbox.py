@@ -35,7 +35,7 @@ from flashsale.models import (
     Unit,
 )  # fmt: skip
 from flashsale.providers import payments
-from tests.factories import rewrite
+from tests.factories import card_of, rewrite
 from tests.web.partner import Partner, Shop, hot, key_of
 from tests.web.sandbox_partner import SandboxPartner, magic, ordinary, sandbox_key
 
@@ -134,6 +134,15 @@ class TestKeys:
         assert code not in Client().get("/").content.decode()
         assert code not in [one["code"] for one in Client().get("/v1/sales").json()["results"]]
         assert Client().get(f"/v1/sales/{code}").json()["code"] == code
+
+    def test_the_card_of_a_live_sale_is_the_one_that_the_release_before_reads(
+        self, sale: Sale, tester: SandboxPartner
+    ) -> None:
+        live, test = card_of(sale), card_of(tester.make().sale)
+        assert (live.test, test.test) == (False, True)
+        assert b'"test":' not in live.seal()
+        for card in (live, test):
+            assert type(card).unseal(card.seal(), code=card.code) == card
 
 
 class TestSales:

@@ -21,6 +21,9 @@ from flashsale.web.api.serializers import WholeNumber
 from flashsale.web.api.strict import StrictSerializer
 
 KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)
+REFERENCE = OpenApiParameter(
+    "reference", str, OpenApiParameter.PATH, description="`reference` of `payment` in the reservation."
+)
 MAGIC_FRESH_S = 300
 
 
@@ -199,7 +202,9 @@ class PlayBank(SandboxView):
 
     form = BankSerializer
 
-    @extend_schema(operation_id="playBank", request=BankSerializer, responses=BankAnswerSerializer)
+    @extend_schema(
+        operation_id="playBank", parameters=[REFERENCE], request=BankSerializer, responses=BankAnswerSerializer
+    )
     def post(self, request: Request, reference: str) -> Response:  # noqa: ARG002 - the framework's signature
         """Pays or declines a payment that is started, as the buyer does in the app of their bank. Safe to repeat.
 
