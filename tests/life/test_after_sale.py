@@ -140,7 +140,7 @@ def test_the_notice_says_why_in_the_buyers_language_and_goes_out_once(reviewed, 
     assert len(mail.outbox) == 4
     letter = mail.outbox[0]
     assert letter.to[0].startswith("ring-")
-    assert "Rp 1.799.000" in letter.body
+    assert "Rp\xa01.799.000" in letter.body
     assert f"(versi {Case.objects.first().rules_version})" in letter.body
     assert set(Notice.objects.values_list("state", flat=True)) == {"sent"}
 
