@@ -25,7 +25,6 @@ class SettlementAdmin(ReadOnlyAdmin):
     list_display = ["date", "sale", "channel", "lines", "units", "paid", "refunded", "files"]
     list_filter = ["channel", "sale"]
     list_select_related = ["sale__campaign", "channel"]
-    date_hierarchy = "date"
     show_full_result_count = False
     ordering = ["-date", "-pk"]
     fields = ["date", "sale", "channel", "lines", "units", "amount", "paid", "refunded", "fee", "files"]

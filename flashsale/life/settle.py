@@ -69,7 +69,7 @@ from flashsale.life.held_request import request_to_retake
 from flashsale.life.judge_standing import Change, is_late, judge_standing, take_money
 from flashsale.life.refund_window import refund_by
 from flashsale.life.sale_card import card_of
-from flashsale.life.stray_refunds import stop_refunds
+from flashsale.life.stray_refunds import doubt_refunds, stop_refunds
 from flashsale.life.tell_gate import tell_gate
 from flashsale.models import Channel, Contact, LimitSlot, Notice, PaymentAttempt, Reservation, Trait
 from flashsale.providers import payments
@@ -270,9 +270,11 @@ def _write(
     )
     reversed_ones = [change.attempt for change in changes if change.attempt.state == AttemptState.REVERSED]
     if reversed_ones:
-        stop_refunds(reversed_ones, now)
+        doubt_refunds(reversed_ones, now)
     update(PaymentAttempt, "reference", {name: [getattr(change.attempt, name) for change in changes] for name in names})
     record([event for change in changes for event in _events(change)], now)
+    if reversed_ones:
+        stop_refunds(reversed_ones, now)
     add_letters([letter for change in changes for letter in _letters(change, places)], now)
     owed = [(change.attempt, why, amount) for change in changes for why, amount in change.refunds]
     add_refunds([NewRefund(attempt, why, amount, refund_by(attempt)) for attempt, why, amount in owed], now)

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from flashsale.books.refunds import withdraw_refunds
@@ -40,17 +41,27 @@ def _is_at_rest(refund: Refund) -> bool:
             return refund.state == RefundState.FAILED
 
 
-def stop_refunds(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
-    """Withdraws the refunds of attempts whose money the provider took back. What may be on its way is for people.
+def doubt_refunds(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
+    """Notes the attempts whose money the provider took back while a refund of it may be on its way: that is for people.
 
-    Must run in the transaction that notes the reversal; it changes the attempts, and the caller writes them.
+    It changes the attempts, and the caller writes them.
     """
-    own = Refund.objects.filter(attempt__in=[attempt.pk for attempt in attempts]).exclude(state=RefundState.WITHDRAWN)
-    on_the_way = {row.attempt_id for row in own.select_related("bank_account") if not _is_at_rest(row)}
+    on_the_way = {row.attempt_id for row in _refunds(attempts).select_related("bank_account") if not _is_at_rest(row)}
     for attempt in attempts:
         if attempt.pk in on_the_way:
             raise_doubt(attempt, MoneyDoubt.REVERSED, now)
-    withdraw_refunds(own, now, states=_AT_REST)
+
+
+def stop_refunds(attempts: Sequence[PaymentAttempt], now: datetime) -> None:
+    """Withdraws the refunds of attempts whose money the provider took back, except what may be on its way.
+
+    Must run in the transaction that notes the reversal, after its event.
+    """
+    withdraw_refunds(_refunds(attempts), now, states=_AT_REST)
+
+
+def _refunds(attempts: Sequence[PaymentAttempt]) -> "QuerySet[Refund]":
+    return Refund.objects.filter(attempt__in=[attempt.pk for attempt in attempts]).exclude(state=RefundState.WITHDRAWN)
 
 
 def replaced_by(refund: Refund) -> list[Refund]:

@@ -53,6 +53,9 @@ SHOWN: dict[str, set[str]] = {
         "is_active__isnull", "groups__id__exact", "groups__isnull",
     },
     "group": set(),
+    "webhook": {"off__exact", "off__isnull", "channel__campaign__id__exact", "channel__campaign__isnull"},
+    "delivery": {*STATE, "failure__exact", "failure__isnull", "webhook__id__exact", "webhook__isnull"},
+    "settlement": {"channel__id__exact", "channel__isnull", "sale__id__exact", "sale__isnull"},
 }  # fmt: skip
 
 

@@ -187,8 +187,8 @@ def test_the_trail_has_old_and_new_values_of_a_campaign_its_axes_and_channels(al
         "added": {
             f"channel:{new.pk}": {
                 "campaign": campaign.pk, "code": "new", "name": "New", "kind": "partner", "entry_url": "",
-                "entries_max": 0, "payment_accounts": "", "order_letters": False, "checkout_url": "",
-                "frame_origins": "",
+                "entries_max": 0, "payment_accounts": "", "order_letters": False, "signatures_required": False,
+                "quotas": "", "checkout_url": "", "frame_origins": "",
             }
         },
     }  # fmt: skip

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from flashsale.admin import action_page
 from flashsale.admin.action_page import ActionAdmin
-from flashsale.life import appeal, cancel, refund, review, sale_control
+from flashsale.life import appeal, cancel, refund, review, sale_control, webhooks
 from flashsale.models import Case, PartnerKey, Record, Refund, Sale, Stock, partner_key
 from flashsale.rules.outcomes import Refused
 from tests.admin.forms import form_values, messages_on, submit
@@ -80,7 +80,9 @@ def object_of(model: Any) -> Any:
     """A row of this table; a campaign with a sale and everything after it is made first."""
     campaign = poco_campaign()
     sale = lobby_sale(campaign, stock={PHONE: 3})
-    PartnerKey.make(campaign.channels.get(code="lazada"))
+    lazada = campaign.channels.get(code="lazada")
+    PartnerKey.make(lazada)
+    webhooks.send_test(webhook=webhooks.make(channel=lazada.pk, url="https://shop.example/", types=[], by="shell"))
     (order,) = buy(sale, ["ani"])
     one, two = (User.objects.create_user(name) for name in ("sari", "tono"))
     case = review.approve(case=review.propose(case=review.open_case(reservation=order), code=REASON, by=one), by=two)
