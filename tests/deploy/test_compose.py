@@ -56,6 +56,7 @@ NOT_PASSED = {
     **dict.fromkeys(("FLASHSALE_DEMO", "FLASHSALE_DEBUG", "FLASHSALE_TEST_SQLITE"), "not for production"),
     **dict.fromkeys(("FLASHSALE_VAR", "FLASHSALE_STATIC", "FLASHSALE_HASHED_STATIC"), "decided by the image"),
     "FLASHSALE_DB_STATEMENT_S": "doors and web have another default than worker and migrate",
+    "FLASHSALE_WEBHOOK_LOCAL": "production refuses it, because a webhook could call the inner network",
 }
 
 
