@@ -60,7 +60,7 @@ def sees(ani: Visitor, axis: str = "phone") -> str:
     return str(ani.post("sent", challenges).json()["sent"][axis])
 
 
-UNANSWERED = "SMS does not answer. If no code arrives, ask for a new one."
+UNANSWERED = "SMS did not answer, so we do not know whether it sent the code. If none arrives, ask for a new one."
 FAILED = "SMS could not deliver the code. Check what you typed, and ask for a new code."
 
 
