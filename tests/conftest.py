@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import hypothesis
 import pytest
 import redis
 from django.core.management import call_command
@@ -22,6 +23,10 @@ from simulation.processes import free_port
 from simulation.redis_server import RedisServer
 from tests import guard, servers
 from tests.sent_codes import all_sent
+
+# A busy machine may stop an example for longer than the 200 ms that it may take by default.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 GATE_LIMITS_S = (client.SOCKET_TIMEOUT_S, client.CONNECT_TIMEOUT_S)
 

@@ -51,7 +51,8 @@ class Check:
 
 def run_checks() -> list[Check]:
     """Runs all checks. They change nothing."""
-    return [*(check() for check in _CHECKS), *_payments(), *missing_accounts()]
+    found = [check() for check in _CHECKS]
+    return [row for rows in found for row in (rows if isinstance(rows, list) else [rows])] + _payments()
 
 
 def _python() -> Check:
@@ -364,7 +365,7 @@ def _loopback() -> Check:
     return Check("loopback", True, "127.0.0.1", "127.0.0.1 can be bound")
 
 
-_CHECKS: tuple[Callable[[], Check], ...] = (
+_CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
     _python,
     _packages,
     _loopback,
@@ -379,4 +380,5 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _database_role,
     _redis,
     _clocks,
+    missing_accounts,
 )
