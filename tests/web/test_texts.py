@@ -21,7 +21,7 @@ from flashsale.web.pages import texts
         (
             Refused(Outcome.WRONG_CODE, "phone"), False,
             "The phone code is wrong or expired. Use the newest message.",
-            "Kode ponsel salah atau kedaluwarsa. Pakai SMS terakhir.",
+            "Kode ponsel salah atau kedaluwarsa. Pakai pesan terakhir.",
         ),
         (
             Refused(Outcome.WRONG_CODE, "email"), False,
