@@ -90,7 +90,7 @@ local function read_person(request)
     found.used_up = found.used_up or used_in_sale and tonumber(used_in_sale[hex] or 0) >= sale_limit
     found.unpaid = found.unpaid or tonumber(unpaid[hex] or 0) >= UNPAID_MAX
     found.eligible = found.eligible or listed[hex] == 1
-    local packed = places and packed_place_of(KEYS[buckets + at], raw(at), by_code)
+    local packed = packed_place_of(places and KEYS[buckets + at], raw(at), by_code)
     found.packed[i] = packed
     if packed then
       local place, own = unpack_place(packed), found.own

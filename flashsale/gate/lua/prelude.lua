@@ -207,9 +207,9 @@ end
 
 local function is_by_code(packed) return string.byte(packed) ~= 45 end  -- 45 is the minus sign
 
--- The packed place that a digest leads to for this kind of proof, or false.
+-- The packed place that a digest leads to for this kind of proof, or false; also for a line without places (no bucket).
 local function packed_place_of(bucket, digest, by_code)
-  local packed = redis.call('HGET', bucket, digest)
+  local packed = bucket and redis.call('HGET', bucket, digest)
   if not packed or is_by_code(packed) == by_code then return packed end
   return not by_code and redis.call('HGET', bucket, digest .. WORD)
 end
