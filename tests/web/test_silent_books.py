@@ -80,7 +80,7 @@ class TestPartnerKeys:
     def test_keys_of_more_than_a_minute_ago_count_no_longer(self, lazada: Partner, place: str) -> None:
         self._let_pass(66)
         with locked(PartnerKey):
-            for most in (single_flight.WAIT_S + 1, single_flight.WAIT_S / 2):
+            for most in (single_flight.WAIT_S + 3, single_flight.WAIT_S / 2):
                 reply, seconds = timed(lambda: lazada.post("look", {"place": place}))
                 assert reply.code == (503, "not_ready")
                 assert seconds < most
@@ -93,7 +93,7 @@ class TestPartnerKeys:
             assert lazada.post("look", {"place": place}).status == 200
             began = time.monotonic()
             assert partners.partner_of(f"Bearer {lazada.key}").code == "lazada"
-            assert time.monotonic() - began < single_flight.WAIT_S + 1
+            assert time.monotonic() - began < single_flight.WAIT_S + 3
         until(lambda: partners._cache.age_s < partners.FRESH_S)
 
 
@@ -101,7 +101,7 @@ def test_entering_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazada:
     for n in range(BLOCK_MIN):
         lazada.enter(f"person-{n}")
     with locked(Allocation):
-        for least, most in ((single_flight.WAIT_S, single_flight.WAIT_S + 1), (0, single_flight.WAIT_S / 2)):
+        for least, most in ((single_flight.WAIT_S / 2, single_flight.WAIT_S + 3), (0, single_flight.WAIT_S / 2)):
             reply, seconds = timed(entering(lazada, "ani"))
             assert reply.code == (503, "not_ready")
             assert least <= seconds < most
@@ -122,7 +122,7 @@ def test_a_refusal_that_cannot_be_written_off_answers_unknown_in_time_and_is_wri
     with locked(Sale):
         reply, seconds = timed(lambda: lazada.reserve(place))
         assert reply.code == (503, "unknown")
-        assert seconds < COMMIT_TIMEOUT_S + 1
+        assert seconds < COMMIT_TIMEOUT_S + 3
         assert _free(lazada) == 9
     until(lambda: _free(lazada) == 10)
     assert Reservation.objects.get().state == "abandoned"
