@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
@@ -262,13 +263,13 @@ def test_the_audit_finds_a_file_or_a_row_that_was_changed(sale: Sale, fault: str
 def test_the_erasure_of_a_campaign_empties_what_partners_typed_and_the_files_are_signed_again(sale: Sale) -> None:
     Reservation.objects.update(partner_reference="budi@example.com")
     settlement.make_due(now=MIDNIGHT + timedelta(hours=1))
-    before, told = contents(), list(Settlement.objects.values("lines", "totals"))
+    before, told = contents(), list(Settlement.objects.order_by("pk").values("lines", "totals"))
     assert all("budi@example.com" in text for text in before.values())
     counts = erase.erase(campaign=over(sale))
     assert counts["references in settlements"] == 6
     after = contents()
     assert {key: text.replace("budi@example.com", "") for key, text in before.items()} == after
-    assert list(Settlement.objects.values("lines", "totals")) == told
+    assert list(Settlement.objects.order_by("pk").values("lines", "totals")) == told
     for file in settlement.own_files():
         signed = settlement.signature(file)
         for form in ("csv", "json"):
@@ -278,6 +279,7 @@ def test_the_erasure_of_a_campaign_empties_what_partners_typed_and_the_files_are
     assert settlement.forget_references(sale.campaign) == 0
 
 
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
 @pytest.mark.parametrize("guarded", [False, True])
 def test_no_file_is_made_while_its_campaign_is_being_erased(
     sale: Sale, guarded: bool, monkeypatch: pytest.MonkeyPatch

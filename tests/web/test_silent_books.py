@@ -101,14 +101,18 @@ def test_entering_a_line_that_cannot_get_more_indexes_is_refused_in_time(lazada:
     for n in range(BLOCK_MIN):
         lazada.enter(f"person-{n}")
     with locked(Allocation):
+        # On a busy machine, a tick may have committed the next block before the table was locked.
+        block = Allocation.objects.get(code="lazada").block
+        for n in range(BLOCK_MIN, block):
+            lazada.enter(f"person-{n}")
         for least, most in ((single_flight.WAIT_S / 2, single_flight.WAIT_S + 3), (0, single_flight.WAIT_S / 2)):
             reply, seconds = timed(entering(lazada, "ani"))
             assert reply.code == (503, "not_ready")
             assert least <= seconds < most
         status = send_request("GET", f"/v1/sales/{lazada.sale.code}/lines/lazada/status")
-        assert status.json["entered"] == BLOCK_MIN
+        assert status.json["entered"] == block
     assert door._running == 0
-    until(lambda: Allocation.objects.get(code="lazada").block > BLOCK_MIN)
+    until(lambda: Allocation.objects.get(code="lazada").block > block)
     until(lambda: entering(lazada, "ani")().status == 201)
 
 
