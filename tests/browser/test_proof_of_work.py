@@ -34,10 +34,15 @@ def test_a_person_waits_for_the_puzzle_and_gets_codes(shop: Site, page: Page, la
     page.route("**/puzzle", lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks the function
     page.fill("#phone", person.phone)
     page.fill("#email", person.email)
-    page.click("#contacts button")
+    with page.expect_request("**/puzzle"):
+        page.click("#contacts button")
     expect(page.locator("#alert")).to_have_text(told(person, "wait"), timeout=SOON_MS)
     expect(page.locator("#contacts button")).to_be_disabled()
     assert person.barriers() == []
+    for _ in range(200):  # the page says that it waits before Playwright has called us
+        if waiting:
+            break
+        page.wait_for_timeout(20)
     (held,) = waiting
     held.continue_()
     person.sees("Type the codes")

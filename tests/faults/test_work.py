@@ -87,7 +87,9 @@ class TestNotices:
         try:
             assert [notify.send_due(), notify.send_due()] == [1, 0]
         finally:
-            connection.close()
+            # `close` gives the connection back to the pool, from which a later test gets it with this limit.
+            with connection.cursor() as cursor:
+                cursor.execute("RESET idle_in_transaction_session_timeout")
         assert len(mail.outbox) == 1
 
     def test_that_cannot_be_written_delay_no_others(self) -> None:
