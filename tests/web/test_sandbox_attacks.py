@@ -1,0 +1,328 @@
+"""What a partner does with a test key to fill the memory, to keep test sales from their end, and to reach staff."""
+
+import asyncio
+import threading
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+from django.apps import apps
+from django.db import DatabaseError
+from django.db.models import ProtectedError
+from django.utils import timezone
+
+from flashsale.admin import dashboard
+from flashsale.gate import bridge, quotas
+from flashsale.life import deliver, sandbox, sandbox_calls
+from flashsale.life.audit import audit
+from flashsale.life.close import close
+from flashsale.life.waiting_money import ACTIONS
+from flashsale.models import ApiCall, Campaign, Channel, Delivery, Record, Refund, Sale, SandboxCall
+from flashsale.rules.outcomes import Refused
+from flashsale.rules.quotas import QuotaClass
+from flashsale.web import limits
+from flashsale.web.api import keys, webhooks
+from flashsale.web.hot import partners
+from tests.factories import PHONE, rewrite
+from tests.faults.steps import come_due, reap
+from tests.web.partner import Partner, Shop, Signer, hot
+from tests.web.sandbox_partner import SandboxPartner, age, magic, ordinary, sandbox_key
+
+HOUR, DAY = timedelta(hours=1), timedelta(hours=25)
+
+
+@pytest.fixture
+def tester(sale: Sale) -> SandboxPartner:
+    return SandboxPartner(sandbox_key(sale))
+
+
+def nonces_in(gate: redis.Redis) -> int:
+    return sum(1 for _ in gate.scan_iter("fs:nonce:*"))
+
+
+def counted_in(gate: Any, campaign: Campaign) -> dict[str, list[bytes]]:
+    """The counts of people in the gate, by key."""
+    keys = {name: f"fs:{{{campaign.pk}}}:{name}" for name in ("used:campaign", "unpaid")}
+    return {name: sorted(gate.hvals(key)) for name, key in keys.items()}
+
+
+def test_a_signed_bundle_costs_redis_a_nonce_only_within_the_quota(
+    tester: SandboxPartner, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quotas, "time", SimpleNamespace(time=lambda: 1_900_000_000.0))
+    tester.make()
+    Channel.objects.filter(campaign=tester.sale.campaign).update(quotas="enter:3,look:3")
+    partners.forget_keys()
+    signer = Signer(tester.partner)
+    # Malformed, empty, and of persons who are refused before they are counted.
+    bodies: list[Any] = [
+        {},
+        {"items": []},
+        {"items": [1]},
+        {"items": [{"x": 1}]},
+        {"items": [{"identity": ordinary()}]},
+    ]
+    for verb in ("enter-bundle", "look-bundle"):
+        for body in bodies * 4:
+            path = f"/v1/sales/{tester.sale.code}/lines/test/{verb}"
+            tester.partner.post(verb, body, **signer.headers("POST", path, body))
+    assert nonces_in(gate) == 6
+    # Above the quota each person still gets an answer, and the signature is still checked.
+    body = {"items": [{"identity": ordinary()}] * 2}
+    headers = signer.headers("POST", f"/v1/sales/{tester.sale.code}/lines/test/enter-bundle", body)
+    reply = tester.partner.post("enter-bundle", body, **headers)
+    assert [item["status"] for item in reply.json["items"]] == [429, 429]
+    forged = tester.partner.post("enter-bundle", body, **headers | {"flashsale_signature": "v1=" + "0" * 64})
+    assert forged.code == (401, "bad_signature")
+    assert nonces_in(gate) == 6
+
+
+def test_people_of_a_deleted_test_sale_are_not_counted_while_others_run(
+    tester: SandboxPartner, gate: redis.Redis
+) -> None:
+    stays = ordinary()
+    (place,) = tester.make().called(stays)
+    held = tester.reserve(place, key="r-stays").json["reservation"]
+    assert tester.confirm(held, stays, key="p-stays").status == 200
+    campaign = tester.sale.campaign
+    before = counted_in(gate, campaign)
+    # The first one buys, the second one lets the hold end, the third one releases it.
+    people = [ordinary() for _ in range(3)]
+    places = tester.make().called(stays, *people)
+    ids = [tester.reserve(place, key=f"r{n}").json["reservation"] for n, place in enumerate(places)]
+    assert tester.confirm(ids[0], stays, key="p0").status == 200
+    assert tester.confirm(ids[1], people[0], key="p1").status == 200
+    assert tester.shop.post(ids[3], "release").status_code == 200
+    come_due(tester.sale)
+    assert reap(tester.sale) == 1
+    assert counted_in(gate, campaign)["unpaid"] == [b"1", b"1"]
+    assert len(counted_in(gate, campaign)["used:campaign"]) > len(before["used:campaign"])
+    age(tester.sale, DAY)
+    sandbox.forget_test_sales()
+    assert not Sale.objects.filter(pk=tester.sale.pk).exists()
+    assert counted_in(gate, campaign) == before
+    assert [finding.promise for finding in audit(campaign=campaign.code) if finding.broken] == []
+
+
+def test_calls_in_many_test_sales_are_stored_up_to_a_bound_of_the_channel(
+    tester: SandboxPartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox_calls, "CALLS_MAX", 3)
+    monkeypatch.setattr(sandbox_calls, "CALLS_MAX_OF_CHANNEL", 7)
+    for _ in range(4):
+        tester.make()
+        for _ in range(4):
+            tester.enter(ordinary())
+    assert SandboxCall.objects.count() == 7
+
+
+def test_one_test_sale_that_cannot_end_keeps_no_other_from_its_end(
+    tester: SandboxPartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sales = []
+    for _ in range(3):
+        tester.make().open()
+        sales.append(tester.sale)
+    delete = sandbox._delete
+    for sale in sales:
+        age(sale, HOUR)
+
+    def closes(*, sale: int) -> bool:
+        if sale == sales[0].pk:
+            raise DatabaseError("this one fails")
+        return close(sale=sale)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(sandbox, "close", closes)
+        sandbox.forget_test_sales()
+    assert [Sale.objects.get(pk=sale.pk).state for sale in sales] == ["published", "closed", "closed"]
+    sandbox.forget_test_sales()
+    for sale in sales:
+        age(sale, DAY)
+    monkeypatch.setattr(sandbox, "DELETED_AT_ONCE", 2)
+    poison = {sales[0].pk: ProtectedError("named", set()), sales[1].pk: DatabaseError("fails")}
+
+    def deletes(sale: Sale) -> bool:
+        if sale.pk in poison:
+            raise poison[sale.pk]
+        return delete(sale)
+
+    monkeypatch.setattr(sandbox, "_delete", deletes)
+    assert sandbox.forget_test_sales() == 1
+    assert {sale.pk for sale in Sale.objects.filter(campaign=tester.sale.campaign)} == set(poison)
+
+
+def test_a_draft_that_is_published_at_the_moment_of_its_end_is_kept(
+    tester: SandboxPartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr(sandbox, "publish", lambda **_: 1 / 0)
+        tester.client.raise_request_exception = False
+        assert tester.post("sales", **{"idempotency-key": "ci-1"}).status_code == 500
+    draft = Sale.objects.get(campaign__sandbox_of__isnull=False)
+    age(draft, DAY)
+    stale = Sale.objects.get(pk=draft.pk)
+    assert tester.post("sales", **{"idempotency-key": "ci-1"}).status_code == 200
+    sandbox._delete(stale)
+    assert Sale.objects.get(pk=draft.pk).state == "published"
+    assert tester.client.get(f"/v1/sales/{draft.code}").status_code == 200
+
+
+def test_the_quota_of_a_test_channel_is_no_alarm_on_the_first_page_of_the_admin(
+    tester: SandboxPartner, lazada: Partner
+) -> None:
+    live = Channel.objects.get(campaign=lazada.sale.campaign, code="lazada")
+    for channel in (live.pk, Channel.objects.get(campaign__sandbox_of=live).pk):
+        bridge.run(quotas.raise_alarm(channel=channel, quota_class=QuotaClass.ENTER, used=500, quota=600))
+    assert [channel for channel, _, _ in dashboard._quota_alarms()] == [live]
+
+
+def test_money_that_a_partner_says_it_took_in_a_test_sale_waits_for_no_person(sale: Sale) -> None:
+    rewrite(Channel.objects.filter(campaign=sale.campaign, code="lazada"), payment_accounts="partner")
+    tester = SandboxPartner(sandbox_key(sale))
+    (place,) = tester.make().called(who := ordinary())
+    id_ = tester.reserve(place).json["reservation"]
+    order = tester.order(who, "LZD-1") | {"method": "partner"}
+    assert hot(tester.partner, id_, order, key="pay-1").status == 200
+    assert tester.shop.post(id_, "cancel", {"reason": "buyer_request"}).status_code == 200
+    tester.sweep()
+    assert Refund.objects.get().state == "sent"
+    for later in (timedelta(0), timedelta(days=40)):
+        now = timezone.now() + later
+        assert [action.name for action in ACTIONS if action.waiting(now).exists()] == []
+
+
+def test_one_channel_leaves_turns_in_the_sandbox_to_the_others() -> None:
+    gate = threading.Event()
+
+    async def flood() -> list[Any]:
+        busy = [asyncio.ensure_future(sandbox_calls.in_turn(1, gate.wait, 10)) for _ in range(100)]
+        await asyncio.sleep(0)
+        other = asyncio.ensure_future(sandbox_calls.in_turn(2, lambda: "answered"))
+        await asyncio.sleep(0)
+        gate.set()
+        return await asyncio.gather(*busy, other, return_exceptions=True)
+
+    found = asyncio.run(flood())
+    assert found[-1] == "answered"
+    assert sum(isinstance(one, Refused) for one in found) == 100 - sandbox_calls.WAITING_MAX_OF_CHANNEL
+    assert not sandbox_calls._waiting
+
+
+def test_nothing_of_one_side_opens_anything_of_the_other(
+    sale: Sale, tester: SandboxPartner, lazada: Partner, held: dict[str, Any]
+) -> None:
+    who = ordinary()
+    (place,) = tester.make().called(who)
+    first, sales = tester.sale, [tester.sale.code]
+    id_ = tester.reserve(place).json["reservation"]
+    assert tester.confirm(id_, who, "test-later").json["state"] == "held"
+    reference = tester.shop.get(f"/{id_}").json()["payment"]["reference"]
+    stranger = SandboxPartner(sandbox_key(sale, "akulaku")).make()
+    sales.append(stranger.sale.code)
+    # Tokens of one sale at another one.
+    for partner, sku in ((stranger.partner, "TEST-A"), (lazada, PHONE)):
+        for verb in ("look", "leave", "wait", "receipt"):
+            assert partner.post(verb, {"place": place}).json["code"] in {"foreign_token", "bad_token"}, verb
+        assert partner.reserve(place, sku=sku, key="k9").json["code"] in {"foreign_token", "bad_token"}
+    # References and codes of others.
+    assert stranger.post(f"payments/{reference}", {"paid": True}).json()["code"] == "not_found"
+    for code in (sale.code, first.code):
+        found = stranger.client.get("/v1/test/conformance", {"since_sale": code})
+        assert found.json()["code"] == "not_found"
+    live = Shop(lazada)
+    assert live.client.post(f"/v1/test/payments/{reference}", {"paid": True}, "application/json").status_code == 404
+    # Filters, bundles and cursors.
+    for code in (sale.code, first.code):
+        assert stranger.client.get("/v1/reservations", {"sale": code}).json()["results"] == []
+    items = stranger.partner.post("look-bundle", {"items": [{"place": place}]}).json["items"]
+    assert [item["problem"]["code"] for item in items] == ["foreign_token"]
+    cursor = live.client.get("/v1/events").json()["after"]
+    seen = [*stranger.client.get("/v1/events").json()["results"]]
+    seen += stranger.client.get("/v1/events", {"after": cursor}).json()["results"]
+    assert {event["sale"] for event in seen} <= {stranger.sale.code}
+    # The same keys belong to each channel alone.
+    assert tester.shop.post(id_, "release", key="shared").json()["state"] == "released"
+    assert live.post(held["reservation"], "release", key="shared").json()["state"] == "released"
+    assert tester.shop.post(held["reservation"], "release", key="shared").json()["code"] in {"key_reused", "not_found"}
+    hook = tester.client.post(
+        "/v1/webhooks", {"url": "https://shop.example/hooks"}, "application/json", headers={"idempotency-key": "w1"}
+    ).json()["id"]
+    for other in (stranger.client, live.client):
+        assert other.get(f"/v1/webhooks/{hook}").status_code == 404
+        tried = other.post(f"/v1/webhooks/{hook}/test", {}, "application/json", headers={"idempotency-key": "w2"})
+        assert tried.status_code == 404
+
+
+def test_no_row_of_a_test_sale_is_left_after_a_day(sale: Sale, tester: SandboxPartner) -> None:
+    hook = {"url": "https://shop.example/hooks"}
+    assert tester.client.post("/v1/webhooks", hook, "application/json", headers={"idempotency-key": "w1"}).status_code
+    before = rows()
+    instruments = ["any", "any", "test-late", "test-refund-failed"]
+    people = [ordinary(), magic("confirm-review"), ordinary(), ordinary()]
+    places = tester.make().called(*people)
+    ids = [tester.reserve(place, key=f"r{n}").json["reservation"] for n, place in enumerate(places)]
+    for id_, who, instrument in zip(ids, people, instruments, strict=True):
+        assert tester.confirm(id_, who, instrument, key=f"p-{id_}").status == 200
+    assert tester.shop.post(ids[3], "cancel", {"reason": "buyer_request"}).status_code == 200
+    come_due(tester.sale)
+    assert reap(tester.sale) == 1
+    reference = tester.shop.get(f"/{ids[2]}").json()["payment"]["reference"]
+    assert tester.post(f"payments/{reference}", {"paid": True}).json()["state"] == "paid"
+    tester.sweep()
+    bridge.run(deliver.deliver_due(wait_s=0))
+    assert Delivery.objects.count() > 10
+    age(tester.sale, HOUR)
+    sandbox.forget_test_sales()
+    age(tester.sale, DAY)
+    SandboxCall.objects.update(at=timezone.now() - DAY)
+    assert sandbox.forget_test_sales() == 1
+    # A partner relies on its keys for two days, and the audit trail is only added to.
+    assert {model for model, count in rows().items() if count != before[model]} == {ApiCall, Record}
+
+
+def rows() -> dict[Any, int]:
+    """How many rows each table has."""
+    return {model: model._base_manager.count() for model in apps.get_models()}
+
+
+def test_changes_that_add_records_for_ever_have_a_limit(
+    tester: SandboxPartner, lazada: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for view in (keys.RotateKey, *webhooks_that_record()):
+        assert view.limit_of_writes == limits.CHANGES, view
+    few = limits.Limit("changes", 3, limits.HOUR)
+    for view in (keys.RotateKey, *webhooks_that_record()):
+        monkeypatch.setattr(view, "limit_of_writes", few)
+    client = tester.client
+
+    def post(path: str, body: Any, number: int) -> Any:
+        return client.post(path, body, "application/json", headers={"idempotency-key": f"c{number}"})
+
+    row = post("/v1/webhooks", {"url": "https://shop.example/hooks"}, 1).json()
+    assert client.patch(f"/v1/webhooks/{row['id']}", {"enabled": False}, "application/json").status_code == 200
+    assert post("/v1/keys/rotate", {}, 2).status_code == 200
+    before = Record.objects.count()
+    codes = [
+        post("/v1/keys/rotate", {}, 3).json()["code"],
+        post("/v1/webhooks", {"url": "https://shop.example/other"}, 4).json()["code"],
+        client.patch(f"/v1/webhooks/{row['id']}", {"enabled": True}, "application/json").json()["code"],
+        client.delete(f"/v1/webhooks/{row['id']}").json()["code"],
+        post(f"/v1/webhooks/{row['id']}/rotate", {}, 5).json()["code"],
+    ]
+    assert set(codes) == {"too_many_requests"}
+    assert Record.objects.count() == before
+    # Reading, and the live channel of the same partner, go on.
+    assert client.get(f"/v1/webhooks/{row['id']}").status_code == 200
+    assert (
+        Shop(lazada)
+        .client.post("/v1/keys/rotate", {}, "application/json", headers={"idempotency-key": "live"})
+        .status_code
+        == 200
+    )
+
+
+def webhooks_that_record() -> tuple[Any, ...]:
+    return webhooks.WebhookList, webhooks.WebhookDetail, webhooks.RotateWebhook
