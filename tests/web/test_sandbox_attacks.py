@@ -14,12 +14,23 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 
 from flashsale.admin import dashboard
-from flashsale.gate import bridge, quotas
+from flashsale.gate import bridge, quotas, refusal_counts
 from flashsale.life import deliver, sandbox, sandbox_calls
 from flashsale.life.audit import audit
 from flashsale.life.close import close
 from flashsale.life.waiting_money import ACTIONS
-from flashsale.models import ApiCall, Campaign, Channel, Delivery, Record, Refund, Sale, SandboxCall
+from flashsale.models import (
+    ApiCall,
+    Campaign,
+    Channel,
+    Delivery,
+    PartnerKey,
+    Record,
+    Refund,
+    Sale,
+    SandboxCall,
+    partner_key,
+)
 from flashsale.rules.outcomes import Refused
 from flashsale.rules.quotas import QuotaClass
 from flashsale.web import limits
@@ -27,6 +38,7 @@ from flashsale.web.api import keys, webhooks
 from flashsale.web.hot import partners
 from tests.factories import PHONE, rewrite
 from tests.faults.steps import come_due, reap
+from tests.web.asgi import send_request
 from tests.web.partner import Partner, Shop, Signer, hot
 from tests.web.sandbox_partner import SandboxPartner, age, magic, ordinary, sandbox_key
 
@@ -322,6 +334,34 @@ def test_changes_that_add_records_for_ever_have_a_limit(
         .status_code
         == 200
     )
+
+
+def test_refusals_at_codes_that_no_sale_has_are_not_counted(sale: Sale, lazada: Partner) -> None:
+    refusal_counts._counts.clear()
+    for code in ("invented", "x" * 5000):
+        path = f"/v1/sales/{code}/lines/lazada/enter"
+        assert send_request("POST", path, {}, host="evil.example").json["code"] == "malformed"
+    reply = send_request("POST", "/v1/sales/invented/lines/lazada/enter?x=1", {})
+    assert reply.code == (422, "unknown_field")
+    assert not refusal_counts._counts
+    assert lazada.post("enter", {"identity": {}}).code == (422, "bad_identity")
+    assert refusal_counts._counts[sale.code] == {"enter bad_identity": 1}
+
+
+def test_keys_that_a_partner_has_rotated_away_are_not_read_for_ever(
+    lazada: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partner_key, "ENDED_MAX", 2)
+    rows, texts = [PartnerKey.objects.get(digest=PartnerKey.digest_of(lazada.key))], [lazada.key]
+    for _ in range(5):
+        row, text, _old = PartnerKey.rotate(rows[-1].pk, grace_s=0)
+        PartnerKey.objects.filter(pk=row.pk).update(last_used_at=timezone.now())
+        rows, texts = [*rows, row], [*texts, text]
+    read = {partner.key for partner in partners._active_keys().values() if partner.channel == row.channel_id}
+    assert read == {one.pk for one in rows[-4:]}
+    # The callers of the last ones still hear why they are refused.
+    codes = [Partner(text, lazada.sale, "lazada").post("enter", {}).json["code"] for text in texts]
+    assert codes == ["unauthenticated"] * 2 + ["key_expired"] * 3 + ["bad_identity"]
 
 
 def webhooks_that_record() -> tuple[Any, ...]:

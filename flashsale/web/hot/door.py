@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.db import Error
 
-from flashsale.gate import due_sales, refusal_counts
+from flashsale.gate import due_sales, refusal_counts, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
@@ -104,10 +104,10 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
     except ClientDisconnected:
         raise
     except Refused as refused:
-        # Not counted for an unknown sale, because a caller can invent any number of sale codes.
         if refused.outcome is Outcome.NOT_READY:
             await _ask_for_a_look(sale)
-        if refused.outcome is not Outcome.NOT_FOUND:
+        # Not counted for an unknown sale, because a caller can invent any number of sale codes.
+        if refused.outcome is not Outcome.NOT_FOUND and sale_cards.is_known(sale):
             refusal_counts.count(sale, verb, refused.outcome.value)
         return problem_response(
             request, refused.outcome, refused.detail, refused.retry_after_s, reservation=refused.reservation
