@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from django.utils import timezone
 from flashsale.admin import dashboard
 from flashsale.gate import bridge, quotas, refusal_counts
 from flashsale.life import deliver, sandbox, sandbox_calls
+from flashsale.life import webhooks as hooks
 from flashsale.life.audit import audit
 from flashsale.life.close import close
 from flashsale.life.waiting_money import ACTIONS
@@ -362,6 +364,60 @@ def test_keys_that_a_partner_has_rotated_away_are_not_read_for_ever(
     # The callers of the last ones still hear why they are refused.
     codes = [Partner(text, lazada.sale, "lazada").post("enter", {}).json["code"] for text in texts]
     assert codes == ["unauthenticated"] * 2 + ["key_expired"] * 3 + ["bad_identity"]
+
+
+def test_messages_of_a_test_channel_go_out_ten_a_second(sale: Sale, tester: SandboxPartner) -> None:
+    live = Channel.objects.get(campaign=sale.campaign, code="lazada")
+    paces = []
+    for channel in (live, live.sandbox.channels.get()):
+        row = hooks.make(channel=channel.pk, url="https://shop.example/hooks", types=[], by=f"channel:{channel.pk}")
+        hooks.send_test(webhook=row)
+        claimed = dict(deliver._claim_due())
+        found = deliver._next_round(row.pk, claimed[row.pk])
+        assert found
+        paces.append(found.pace)
+    assert paces == [deliver.PACE, 10.0]
+    turns = SimpleNamespace(next_at=0.0, pace=10.0)
+    began = time.monotonic()
+    bridge.run(turns_of(turns, 4))
+    assert turns.next_at >= began + 0.3
+
+
+async def turns_of(lane: Any, count: int) -> None:
+    for _ in range(count):
+        await deliver._wait_for_turn(lane)
+
+
+def test_writes_in_the_sandbox_of_a_channel_that_signs_are_signed(tester: SandboxPartner, sale: Sale) -> None:
+    channel = Channel.objects.get(campaign__sandbox_of__code="lazada", campaign__sandbox_of__campaign=sale.campaign)
+    Channel.objects.filter(pk=channel.pk).update(signatures_required=True)
+    partners.forget_keys()
+    signer, path = Signer(Partner(tester.key, sale, "test")), "/v1/test/sales"
+
+    def post(where: str, body: str, headers: dict[str, str]) -> tuple[int, str]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        found = tester.client.generic("POST", where, body, "application/json", headers=named)
+        return found.status_code, found.json().get("code", "")
+
+    signed = signer.headers("POST", path, {}, key="ci-1")
+    bad = (401, "bad_signature")
+    assert post(path, "{}", {"idempotency_key": "ci-1"}) == (401, "signature_required")
+    assert post(path, "", signed) == bad
+    assert post(path, "{} ", signed) == bad
+    assert post(path + "?x=1", "{}", signed) == bad
+    assert post("/v1/test/payments/sales", "{}", signed) == bad
+    assert post(path, "{}", signed | {"idempotency_key": "ci-2"}) == bad
+    assert post(path, "{}", signed | {"idempotency_key": "ci-1, ci-1"}) == bad
+    assert post(path, "{}", signed | {"flashsale_signature": f"{signed['flashsale_signature']}, v1=0"}) == bad
+    assert post(path, "{}", signer.headers("PUT", path, {}, key="ci-1")) == bad
+    for ahead in (-302, 302):
+        assert post(path, "{}", signer.headers("POST", path, {}, key="ci-1", at=time.time() + ahead))[1] == "clock_skew"
+    assert Sale.objects.filter(campaign=channel.campaign).count() == 0
+    assert post(path, "{}", signed) == (200, "")
+    # The path is read as it was before its encoding, in the signature and in the choice of the call.
+    for spelling in (path, "/v1/test/%73ales", "/v1/%74est/sales"):
+        assert post(spelling, "{}", signed) == (409, "nonce_reused")
+    assert Sale.objects.filter(campaign=channel.campaign).count() == 1
 
 
 def webhooks_that_record() -> tuple[Any, ...]:
