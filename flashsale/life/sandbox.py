@@ -52,7 +52,8 @@ log = structlog.get_logger(__name__)
 
 LINE = "test"
 TEST_SALE_CODE = re.compile(r"sandbox\.[0-9a-f]{20}")
-KEPT = timedelta(hours=24)
+# After its end. Processes that know a sale look for it as long.
+KEPT = sale_cards.KEPT_AFTER_END
 OPEN_FOR = timedelta(minutes=15)
 # Of a channel at once, and in KEPT. With the limit of a sale below, one person never reaches LIMIT_MAX in a day.
 RUNNING_MAX, SALES_MAX = 5, 50
@@ -152,7 +153,7 @@ def _refuse_too_many(campaign: Campaign, now: datetime) -> None:
 
 
 def forget_test_sales() -> int:
-    """Closes the test sales that are over, and deletes those that opened KEPT ago; returns how many are deleted.
+    """Closes the test sales that are over, and deletes those that ended KEPT ago; returns how many are deleted.
 
     Safe to repeat: a sale that cannot be deleted yet is tried again.
     """
@@ -160,7 +161,7 @@ def forget_test_sales() -> int:
     tests = Sale.objects.filter(campaign__sandbox_of__isnull=False)
     over = tests.filter(state__in=[SaleState.PUBLISHED, SaleState.PAUSED], closes_at__lt=now)
     _each(over.order_by("closes_at"), lambda sale: close(sale=sale.pk))
-    old = tests.filter(ENDED, opens_at__lt=now - KEPT).select_related("campaign").order_by("opens_at")
+    old = tests.filter(ENDED, closes_at__lt=now - KEPT).select_related("campaign").order_by("closes_at")
     done = _each(old, _delete)
     SandboxCall.objects.filter(at__lt=now - KEPT).delete()
     return done

@@ -15,11 +15,12 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 
 from flashsale.admin import dashboard
-from flashsale.gate import bridge, quotas, refusal_counts
+from flashsale.gate import bridge, quotas, refusal_counts, sale_cards
 from flashsale.life import deliver, sandbox, sandbox_calls
 from flashsale.life import webhooks as hooks
 from flashsale.life.audit import audit
 from flashsale.life.close import close
+from flashsale.life.sale_card import card_of
 from flashsale.life.waiting_money import ACTIONS
 from flashsale.models import (
     ApiCall,
@@ -219,7 +220,7 @@ def test_one_channel_leaves_turns_in_the_sandbox_to_the_others() -> None:
         gate.set()
         return await asyncio.gather(*busy, other, return_exceptions=True)
 
-    found = asyncio.run(flood())
+    found = bridge.run(flood())
     assert found[-1] == "answered"
     assert sum(isinstance(one, Refused) for one in found) == 100 - sandbox_calls.WAITING_MAX_OF_CHANNEL
     assert not sandbox_calls._waiting
@@ -418,6 +419,56 @@ def test_writes_in_the_sandbox_of_a_channel_that_signs_are_signed(tester: Sandbo
     for spelling in (path, "/v1/test/%73ales", "/v1/%74est/sales"):
         assert post(spelling, "{}", signed) == (409, "nonce_reused")
     assert Sale.objects.filter(campaign=channel.campaign).count() == 1
+
+
+def test_a_deleted_test_sale_is_not_found_by_processes_that_knew_it(
+    tester: SandboxPartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sale_cards, "FRESH_S", 0.0)
+    (place,) = tester.make().called(ordinary())
+
+    def passes(by: timedelta) -> int:
+        age(tester.sale, by)
+        tester.sale.refresh_from_db()
+        bridge.run(sale_cards.store_card(card_of(tester.sale)))
+        codes = {tester.partner.post(verb, {"place": place}).json.get("code") for verb in ("look", "receipt")}
+        assert "not_found" not in codes
+        return sandbox.forget_test_sales()
+
+    # A process keeps the card of a sale that Redis does not list any more for a day after its end.
+    assert passes(timedelta(hours=24, minutes=5)) == 0
+    assert passes(timedelta(minutes=20)) == 1
+    for verb in ("enter", "look", "leave", "wait", "receipt", "reserve", "enter-bundle", "look-bundle"):
+        body = {"place": place, "identity": ordinary(), "items": []}
+        assert tester.partner.post(verb, body, idempotency_key="late").code == (404, "not_found"), verb
+    path = f"/v1/sales/{tester.sale.code}/lines/test/status"
+    assert send_request("GET", path).code == (404, "not_found")
+
+
+def test_a_deletion_that_dies_between_redis_and_postgresql_is_done_by_the_next_one(
+    tester: SandboxPartner, gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = tester.make().sale
+    campaign = keeper.campaign
+    tester.open()
+    # In the middle of PostgreSQL, then after it.
+    for module, name in ((sandbox.snapshot, "counts_of_sale"), (sandbox.load, "count_less")):
+        (place,) = tester.make().called(who := ordinary())
+        held = tester.reserve(place, key=f"r-{name}").json["reservation"]
+        assert tester.confirm(held, who, key=f"p-{name}").status == 200
+        age(tester.sale, DAY)
+        with monkeypatch.context() as dying:
+            dying.setattr(module, name, lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                sandbox.forget_test_sales()
+        assert [finding.promise for finding in audit(campaign=campaign.code) if finding.broken] == []
+        sandbox.forget_test_sales()
+        assert not Sale.objects.filter(pk=tester.sale.pk).exists()
+    # The person of the second one stays counted until the last test sale is deleted.
+    assert counted_in(gate, campaign) == {"used:campaign": [b"1", b"1"], "unpaid": []}
+    age(keeper, DAY)
+    assert sandbox.forget_test_sales() == 1
+    assert counted_in(gate, campaign) == {"used:campaign": [], "unpaid": []}
 
 
 def webhooks_that_record() -> tuple[Any, ...]:
