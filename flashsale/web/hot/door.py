@@ -340,10 +340,7 @@ async def _reserve(request: LineRequest) -> HotResponse:
 
 
 async def _bundle(request: LineRequest, verb: bundle.Verb, name: str) -> HotResponse:
-    """Answers each person of a partner's bundle as `verb` does. Each counts as a request of its own.
-
-    The first one is counted already. If that is above the quota, the bundle has taken no nonce, so all are refused.
-    """
+    """Answers each person of a partner's bundle as `verb` does. Each counts as a request, the first one already."""
     global _running  # noqa: PLW0603 - as in _respond
     partner, used = request.partner, request.used
     if not partner or not used:
@@ -351,7 +348,7 @@ async def _bundle(request: LineRequest, verb: bundle.Verb, name: str) -> HotResp
     first = [used]
 
     async def counted(item: LineRequest) -> tuple[int, dict[str, Any]]:
-        used.refuse_if_exceeded()
+        used.refuse_if_exceeded()  # then the bundle has taken no nonce, so all are refused
         (first.pop() if first else usage.count(request.http, partner, QUOTAS[name])).refuse_if_exceeded()
         return await verb(item)
 
