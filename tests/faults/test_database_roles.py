@@ -89,6 +89,9 @@ FORBIDDEN = [
     "TRUNCATE flashsale_record",
     "TRUNCATE flashsale_reservation CASCADE",
     "TRUNCATE flashsale_campaign CASCADE",
+    "UPDATE flashsale_settlementline SET paid = 1 WHERE false",
+    "DELETE FROM flashsale_settlementline WHERE false",
+    "DROP TRIGGER settlement_lines_append_only ON flashsale_settlementline",
     "DROP TRIGGER audit_trail_append_only ON flashsale_record",
     "ALTER TABLE flashsale_record DISABLE TRIGGER audit_trail_append_only",
     "ALTER TABLE flashsale_record DISABLE TRIGGER ALL",
@@ -161,7 +164,7 @@ def test_the_grants_are_safe_to_repeat_and_take_back_what_was_too_much(app: str)
     [
         ("ALTER ROLE {app} SUPERUSER", "is SUPERUSER"),
         ("ALTER ROLE {app} CREATEROLE", "is CREATEROLE"),
-        ("GRANT {owner} TO {app}", "owns flashsale_record, auth_group and"),
+        ("GRANT {owner} TO {app}", "owns flashsale_record, flashsale_settlementline and"),
         ("ALTER TABLE flashsale_record OWNER TO {app}", "owns flashsale_record, so it can drop their triggers"),
         ("ALTER DATABASE {database} OWNER TO {app}", "owns the database"),
         ("GRANT pg_write_all_data TO {app}", "is a member of pg_write_all_data"),
