@@ -7,6 +7,7 @@ taken effect: its answer was lost.
 
 import asyncio
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from typing import Any
 import aiohttp
 
 PATIENCE_S = 20.0
+SERVED_S = 180.0
 AGAIN_S, PAUSE_S = 0.1, 0.1
+STEPS = ("enter", "reserve", "confirm")
 # The words of refusals after which the same request is right a moment later.
 WAITS = {"not_called", "not_open", "preparing", "not_ready", "unknown", "too_many"}
 
@@ -84,13 +87,29 @@ class Crowd:
         if paid.get("state") == "confirmed":
             buyer.order = buyer.reservation
 
+    async def ask_again(self, buyers: Sequence[Buyer]) -> None:
+        """Sends the reservation of each buyer again to every door, with the same key: it must get the same answer."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as http:
+            for buyer, door in itertools.product(buyers, self.doors):
+                headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": f"reserve-{buyer.name}"}
+                body = {"place": buyer.place, "items": [{"sku": self.sku, "quantity": 1}]}
+                async with http.post(f"{door}{self.line}/reserve", json=body, headers=headers) as answer:
+                    shown = await answer.json(content_type=None)
+                    if (shown.get("reservation"), "Idempotency-Replayed" in answer.headers) != (
+                        buyer.reservation,
+                        True,
+                    ):
+                        self.strange.append(f"{buyer.name} at {door}: {answer.status} {shown}")
+
     async def send(
         self, http: aiohttp.ClientSession, buyer: Buyer, verb: str, path: str, body: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Sends a request until it has an answer. Goes to the next server when one does not answer."""
         headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": f"{verb}-{buyer.name}"}
-        lost = False
-        for turn in itertools.count(len(self.buyers)):
+        lost, deadline = False, time.monotonic() + SERVED_S
+        # Neighbours take their steps at different servers, in all combinations.
+        for turn in itertools.count(int(buyer.name.rpartition("-")[2]) >> STEPS.index(verb)):
+            assert time.monotonic() < deadline, f"{verb} {buyer.name}: {self.answers}"
             servers = self.webs if verb == "confirm" else self.doors
             server = servers[turn % len(servers)]
             try:

@@ -18,7 +18,7 @@ from pytest_django import Settings
 from flashsale.models import Notice, Reservation
 from simulation.processes import Process, free_port, wait_http
 from tests import servers
-from tests.factories import PHONE, card_of, identity, lobby_sale, open_now, poco_campaign, tend
+from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.selling_crowd import Crowd
 from tests.faults.steps import broken
 from tests.mail_server import MailServer, mail_server
@@ -75,7 +75,7 @@ class Site:
 
     def stop(self, name: str) -> tuple[float, int | None]:
         """Sends SIGTERM. Returns how long the process took, and its exit code."""
-        began, grace = time.monotonic(), GRACE_S[name.split()[-1]]
+        began, grace = time.monotonic(), GRACE_S[name.removeprefix("second ")]
         code = self.processes[name].stop(seconds=grace)
         return time.monotonic() - began, code
 
