@@ -15,7 +15,7 @@ from functools import partial
 
 from django.db import Error, InterfaceError, OperationalError
 
-from flashsale.gate import bridge, due_sales, quotas, refusal_counts, sale_cards, scripts
+from flashsale.gate import bridge, due_sales, quotas, refusal_counts, sale_cards, scripts, untrusted_peers
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
@@ -47,6 +47,7 @@ TICK_S = 0.25
 SALES_AT_ONCE = 64
 SEND_CODES_S = 1.0
 SHARE_QUOTAS_S = 1.0
+NOTE_PEERS_S = 5.0
 # What a process did not send to Redis before it died is sent within ten seconds. Mending passes over the orders of the
 # last second, because their messages may be on their way. The process that died may have begun the last mending. So the
 # three add up: a second, the period, and the time until a process sees that the period is over.
@@ -215,6 +216,7 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
         for seconds, work in (
             (TICK_S, tick_all),
             (TICK_S, refusal_counts.flush),
+            (NOTE_PEERS_S, untrusted_peers.flush),
             (SHARE_QUOTAS_S, quotas.flush),
             (key_use.STORE_S, key_use.store),
             (TICK_S, failed_tries.report),

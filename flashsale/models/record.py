@@ -56,8 +56,8 @@ EMPTIED = {
         """CREATE TRIGGER %(name)s_UPDATE BEFORE UPDATE ON %(table)s
         WHEN NOT (NEW.%(emptied)s = '' AND %(same)s)
         BEGIN SELECT RAISE(ABORT, '%(name)s: rows are only added'); END""",
-        "CREATE TRIGGER %(name)s_DELETE BEFORE DELETE ON %(table)s "
-        "BEGIN SELECT RAISE(ABORT, '%(name)s: rows are only added'); END",
+        """CREATE TRIGGER %(name)s_DELETE BEFORE DELETE ON %(table)s
+        BEGIN SELECT RAISE(ABORT, '%(name)s: rows are only added'); END""",
     ),
 }
 

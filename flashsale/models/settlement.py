@@ -68,7 +68,8 @@ class Settlement(models.Model):
 class SettlementLine(models.Model):
     """One line of a file, which follows from one event. It is never changed, because the file never changes.
 
-    The database itself refuses to change or delete it. Only the erasure of its campaign empties the partner's reference.
+    The database itself refuses to change or delete it. Only the erasure of its campaign empties the partner's
+    reference.
 
     What it says of the reservation and its payment is as it was when the file was made. `paid_at` is when we learned of
     the money.

@@ -273,7 +273,7 @@ def test_the_database_itself_refuses_to_change_a_line_except_to_empty_its_refere
         lambda: rows.update(paid_at=None, partner_reference=""),
         lambda: rows.update(partner_reference="another"),
         lambda: rows.update(event=F("event") + 1000, partner_reference=""),
-        lambda: rows.delete(),
+        rows.delete,
         lambda: rows.filter(pk=other).delete(),
     ]
     if connection.vendor == "postgresql":
