@@ -115,7 +115,7 @@ def test_a_sale_in_progress_is_backed_up_lost_and_restored_and_balances(
     assert "The audit of the restored database holds." in told
     assert len([name for name in names() if "_before_" in name]) == 1
     restored(sale, ani, held, paid, lost)
-    # Redis knew the line, so indexes go on right behind it: nobody's index is given to another person.
+    # Redis knew the line, so indexes go on right behind it: no index is given to two people.
     late_indexes = [person.place.index for person in late]
     tend(sale)
     dodi = Shopper(sale, "dodi")
@@ -142,7 +142,7 @@ def test_a_sale_in_progress_is_backed_up_lost_and_restored_and_balances(
 
 
 def restored(sale: Sale, ani: Shopper, held: Any, paid: Reservation, lost: Reservation) -> None:
-    """The books are those of the backup, the sale is paused under a new epoch, and nobody gets a unit."""
+    """The books are those of the backup, the sale is paused under a new epoch, and no person gets a unit."""
     row = Sale.objects.get(pk=sale.pk)
     assert (row.state, row.epoch > 1000, row.message) == ("paused", True, row.message)
     states = dict(Reservation.objects.values_list("pk", "state"))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -124,6 +125,20 @@ FORBIDDEN = [
     "BEGIN; LOCK TABLE flashsale_record IN ACCESS EXCLUSIVE MODE",
     UPSERT,
 ]
+
+
+def test_the_role_can_make_a_backup(app: str, tmp_path: Path) -> None:
+    lobby_sale()
+    environment = os.environ | {
+        "DATABASE_URL": app,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PGPASSWORD": PASSWORD,
+    }
+    command = [sys.executable, "manage.py", "backup", "--to", str(tmp_path), "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert (answer["secrets"], Path(answer["folder"], "books.dump").stat().st_size > 10_000) == (False, True)
 
 
 def test_every_statement_against_the_trail_and_the_tables_is_refused(app: str) -> None:

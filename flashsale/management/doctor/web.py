@@ -25,7 +25,7 @@ NAMED_MAX = 5
 
 def proxies() -> Check:
     """Whether a peer that is not a trusted proxy sent X-Forwarded-For in the last day."""
-    expected = "every proxy in FLASHSALE_TRUSTED_PROXIES, and nobody else reaches the ports of doors and web"
+    expected = "every proxy in FLASHSALE_TRUSTED_PROXIES, and no other way to the ports of doors and web"
     trusted = ", ".join(settings.FLASHSALE_TRUSTED_PROXIES) or "none"
     try:
         peers = bridge.run(untrusted_peers.recent())
