@@ -72,7 +72,7 @@ class AppendOnly(models.BaseConstraint):
         super().__init__(name=name)
         self.emptied = emptied
 
-    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    def deconstruct(self) -> Any:
         """How a migration writes this constraint."""
         path, args, fields = super().deconstruct()
         return path, args, fields | ({"emptied": self.emptied} if self.emptied else {})

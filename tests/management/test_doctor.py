@@ -13,6 +13,7 @@ import pytest
 import redis
 from celery import current_app
 from django.contrib.staticfiles import storage
+from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -80,7 +81,7 @@ def test_redis_that_is_away_or_a_replica_is_a_problem(settings: Settings, monkey
     real = bridge.run
 
     def facts(**changed: Any) -> None:
-        monkeypatch.setattr(redis_checks.bridge, "run", lambda call: real(call) | changed)
+        monkeypatch.setattr(bridge, "run", lambda call: real(call) | changed)
 
     for changed, words in (
         ({"role": "slave"}, "it is a slave"),
@@ -154,7 +155,7 @@ def test_static_files_that_are_not_collected_are_a_problem(
     manifest = storage.ManifestStaticFilesStorage(location=str(tmp_path), base_url="/static/")
     monkeypatch.setattr(web, "staticfiles_storage", manifest)
     fails(web.static_files(), "missing", "collectstatic")
-    names = {name for finder in web.get_finders() for name, _ in finder.list([])}
+    names = {name for finder in get_finders() for name, _ in finder.list([])}
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -203,9 +203,9 @@ def put_in_place(restored: str, present: str, *, keep: bool) -> str:
     aside = f"{present}_before_{datetime.now(UTC):%Y%m%d%H%M%S}"
     lead_to(present)
     if connection.vendor == "sqlite":
-        with closing(sqlite3.connect(present)) as link:
+        with closing(sqlite3.connect(present)) as file:
             # Writes all commits into the file itself, because it is kept without its log.
-            if link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise BackupError(f"A program uses {present}. Stop all of them, and restore again.")
         if keep:
             Path(aside).unlink(missing_ok=True)

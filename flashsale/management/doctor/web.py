@@ -4,6 +4,7 @@ import resource
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -58,9 +59,10 @@ def tls() -> Check:
 def static_files() -> Check:
     """Whether `collectstatic` has run for these static files."""
     expected, fix = "every static file, collected", "python manage.py collectstatic --noinput"
-    if not settings.HASHED_STATIC or not isinstance(staticfiles_storage, ManifestFilesMixin):
+    storage: Any = staticfiles_storage
+    if not settings.HASHED_STATIC or not isinstance(storage, ManifestFilesMixin):
         return Check("static files", True, "served from the source", expected)
-    hashed = staticfiles_storage.load_manifest()[0]
+    hashed = storage.load_manifest()[0]
     names = {name for finder in get_finders() for name, _ in finder.list([])}
     missing = sorted(
         name for name in names if name not in hashed or not (Path(settings.STATIC_ROOT) / hashed[name]).is_file()
