@@ -301,3 +301,43 @@ def test_doctor_prints_all_of_it_as_json_and_exits_with_1(
     settings.FLASHSALE_SIGNS_OF_PRODUCTION = []
     call_command("doctor", "--json")
     assert json.loads(capsys.readouterr().out)["ok"] is True
+
+
+def test_a_machine_that_cannot_run_it_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    usual = [check() for check in (doctor_checks._python, doctor_checks._disk, doctor_checks._loopback)]
+    assert all(check.ok for check in usual), usual
+    with monkeypatch.context() as patch:
+        patch.setattr(doctor_checks, "PYTHON", (3, 99))
+        patch.setattr(doctor_checks, "FREE_MB", 1 << 40)
+        patch.setattr(doctor_checks, "SQLITE", (99, 0))
+        patch.setattr(doctor_checks.connection, "vendor", "sqlite")
+        patch.setattr(doctor_checks.metadata, "version", lambda _: "0.0")
+        fails(doctor_checks._python(), "make run PYTHON=")
+        fails(doctor_checks._disk(), "MB free", "free some space")
+        fails(doctor_checks._sqlite(), "set DATABASE_URL")
+        fails(doctor_checks._packages(), "django 0.0", "make run")
+
+        def taken(*_: Any) -> None:
+            raise OSError("Cannot assign requested address")
+
+        patch.setattr(doctor_checks.socket.socket, "bind", taken)
+        fails(doctor_checks._loopback(), "Cannot assign", "ip link set lo up")
+    settings.VAR_DIR = tmp_path
+    secrets = tmp_path / "secrets.env"
+    secrets.touch(mode=0o600)
+    assert doctor_checks._secrets().ok
+    secrets.chmod(0o644)
+    fails(doctor_checks._secrets(), "mode 0644", f"chmod 600 {secrets}")
+
+
+def test_codes_and_settings_that_cannot_work_are_a_problem(settings: Settings) -> None:
+    settings.FLASHSALE_CODE_PROBLEMS = ["FLASHSALE_SMS_URL is missing."]
+    fails(doctor_checks._codes(), "FLASHSALE_SMS_URL is missing.")
+    settings.FLASHSALE_CODE_PROBLEMS = []
+    settings.FLASHSALE_CODE_SENDER = ["sms"]
+    settings.FLASHSALE_SMS_URL = f"http://127.0.0.1:{free_port()}/send"
+    fails(doctor_checks._codes(), "sms: no connection to 127.0.0.1")
+    settings.FLASHSALE_REFUSALS = ["FLASHSALE_DEMO is on."]
+    fails(doctor_checks._mode(), "FLASHSALE_DEMO is on.")

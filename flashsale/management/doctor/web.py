@@ -62,7 +62,8 @@ def static_files() -> Check:
     storage: Any = staticfiles_storage
     if not settings.HASHED_STATIC or not isinstance(storage, ManifestFilesMixin):
         return Check("static files", True, "served from the source", expected)
-    hashed = storage.load_manifest()[0]
+    manifest: Any = storage.load_manifest()  # the files, and a hash of all
+    hashed = manifest[0]
     names = {name for finder in get_finders() for name, _ in finder.list([])}
     missing = sorted(
         name for name in names if name not in hashed or not (Path(settings.STATIC_ROOT) / hashed[name]).is_file()
