@@ -15,6 +15,7 @@ import pytest
 from django.db import connection, transaction
 from pytest_django import Settings
 
+from flashsale.management.doctor import work
 from flashsale.models import Notice, Reservation
 from simulation.processes import Process, free_port, wait_http
 from tests import servers
@@ -92,6 +93,11 @@ class Site:
 def mails(settings: Settings) -> Iterator[MailServer]:
     with mail_server(settings) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def production(settings: Settings) -> None:
+    settings.FLASHSALE_SIGNS_OF_PRODUCTION = ["FLASHSALE_HOSTS names sale.example.co.id"]
 
 
 @pytest.fixture
@@ -187,9 +193,11 @@ def stop_each(site: Site, crowd: Crowd) -> dict[str, float]:
     crowd.repeated.clear()
 
     took = {}
+    until(lambda: [check.ok for check in work.celery()] == [True, True])
     for name in ("worker", "beat"):
         took[name], code = site.stop(name)
         assert code == 0, site.processes[name].last_log_lines()
+    assert [check.ok for check in work.celery()] == [False, False]
     site.start("worker")  # no beat: the doors go on by themselves, and the letters wait for it
     took["web"] = stopped("web", "flashsale_contact")
     crowd.webs = [site.url("door")]

@@ -16,7 +16,7 @@ from django.utils import timezone
 from flashsale.management.doctor.check import Check, in_production
 from flashsale.models import Record
 
-PING_S = 1.0
+PING_S = 2.0
 # A beat starts this task every two seconds.
 BEAT_TASK, BEAT_SEEN_S = "flashsale.tasks.tick_sales", 5.0
 BACKUP_EVERY, TRIED_EVERY = timedelta(hours=26), timedelta(days=31)
@@ -26,6 +26,8 @@ def celery() -> list[Check]:
     """Whether a worker answers, and whether a beat starts tasks."""
     expected = "at least one worker and one beat"
     try:
+        with current_app.connection_for_write() as link:
+            link.ensure_connection(max_retries=1, interval_start=PING_S / 5, timeout=PING_S)
         control = current_app.control.inspect(timeout=PING_S)
         nodes = sorted(control.ping() or {})
     except Exception as error:  # noqa: BLE001 - the broker's client raises errors of several libraries
