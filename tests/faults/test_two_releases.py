@@ -1,6 +1,5 @@
 """A door of the release before and a door of this one sell in one sale, on the same Redis and PostgreSQL."""
 
-import asyncio
 import io
 import json
 import os
@@ -24,6 +23,7 @@ from simulation.processes import Process, free_port, wait_http
 from tests import servers, soak
 from tests.factories import PHONE, identity, lobby_sale, open_now, poco_campaign
 from tests.faults.selling_crowd import STEPS, Crowd
+from tests.loop import in_a_loop
 from tests.web.partner import key_of
 
 pytestmark = [
@@ -166,7 +166,7 @@ def test_sell_each_unit_once_and_each_goes_on_with_what_the_other_began(
             line=f"/v1/sales/{sale.code}/lines/lazada", key=key, doors=list(doors.values()), webs=list(doors.values()),
             identity=lambda name: {axis.value: value for axis, value in identity(name).items()}, sku=PHONE,
         )  # fmt: skip
-        asyncio.run(crowd.buy(together=8, most=units))
+        in_a_loop(crowd.buy(together=8, most=units))
         assert (crowd.strange, crowd.failures) == ([], {})
         routes = {tuple(buyer.by[step] for step in STEPS) for buyer in crowd.buyers}
         assert (
@@ -175,7 +175,7 @@ def test_sell_each_unit_once_and_each_goes_on_with_what_the_other_began(
         rows = dict(Reservation.objects.filter(sale=sale).values_list("id", "state"))
         assert {str(id_): state for id_, state in rows.items()} == {one.order: "confirmed" for one in crowd.buyers}
         assert len(rows) == units
-        asyncio.run(crowd.ask_again(crowd.buyers[:4]))
+        in_a_loop(crowd.ask_again(crowd.buyers[:4]))
         assert crowd.strange == []
     states = Unit.objects.values_list("allocation__sale__code", "state")
     assert Counter(states) == {(ours.code, "sold"): units, ("older", "sold"): units}
