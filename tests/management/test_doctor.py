@@ -2,9 +2,11 @@
 
 import json
 import resource
+import socket
 import stat
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -312,8 +314,8 @@ def test_a_machine_that_cannot_run_it_is_a_problem(
         patch.setattr(doctor_checks, "PYTHON", (3, 99))
         patch.setattr(doctor_checks, "FREE_MB", 1 << 40)
         patch.setattr(doctor_checks, "SQLITE", (99, 0))
-        patch.setattr(doctor_checks.connection, "vendor", "sqlite")
-        patch.setattr(doctor_checks.metadata, "version", lambda _: "0.0")
+        patch.setattr(connection, "vendor", "sqlite")
+        patch.setattr(metadata, "version", lambda _: "0.0")
         fails(doctor_checks._python(), "make run PYTHON=")
         fails(doctor_checks._disk(), "MB free", "free some space")
         fails(doctor_checks._sqlite(), "set DATABASE_URL")
@@ -322,7 +324,7 @@ def test_a_machine_that_cannot_run_it_is_a_problem(
         def taken(*_: Any) -> None:
             raise OSError("Cannot assign requested address")
 
-        patch.setattr(doctor_checks.socket.socket, "bind", taken)
+        patch.setattr(socket.socket, "bind", taken)
         fails(doctor_checks._loopback(), "Cannot assign", "ip link set lo up")
     settings.VAR_DIR = tmp_path
     secrets = tmp_path / "secrets.env"
