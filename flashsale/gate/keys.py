@@ -10,6 +10,8 @@ The keys of one-time codes have the tag `{codes}`.
 | fs:loaded_by                    | STRING | run id of the server that was found to have all sales                    |
 | fs:mending                      | STRING | a process has begun to mend all sales (expires then)                     |
 | fs:compared                     | STRING | a process has begun to compare all stock (expires then)                  |
+| fs:untrusted_peers              | ZSET   | network of a proxy that is not trusted, scored by when it was seen (s);  |
+|                                 |        | expires (untrusted_peers.py)                                             |
 | fs:provider_pace:<account>      | STRING | when a payment provider may be called again, µs; expires then            |
 | {fs:provider_pace:<account>}:background | STRING | the same for calls for which no buyer waits                      |
 | fs:notifications                | SET    | payment accounts with notifications that are not read yet: a hint        |
@@ -68,6 +70,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 # Of the installation. All other keys belong to a campaign.
+UNTRUSTED_PEERS = "fs:untrusted_peers"
 DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
     "fs:sales", "fs:look_at", "fs:loaded_by", "fs:mending", "fs:compared",
 )  # fmt: skip

@@ -16,7 +16,7 @@ from functools import partial
 from django.db import Error, InterfaceError, OperationalError
 
 from flashsale import metrics
-from flashsale.gate import bridge, due_sales, quotas, refusal_counts, sale_cards, scripts
+from flashsale.gate import bridge, due_sales, quotas, refusal_counts, sale_cards, scripts, untrusted_peers
 from flashsale.gate import metrics as gate_metrics
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
@@ -49,6 +49,7 @@ TICK_S = 0.25
 SALES_AT_ONCE = 64
 SEND_CODES_S = 1.0
 SHARE_QUOTAS_S = 1.0
+NOTE_PEERS_S = 5.0
 # What a process did not send to Redis before it died is sent within ten seconds. Mending passes over the orders of the
 # last second, because their messages may be on their way. The process that died may have begun the last mending. So the
 # three add up: a second, the period, and the time until a process sees that the period is over.
@@ -221,6 +222,7 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
             (gate_metrics.SEND_S, gate_metrics.send),
             (gate_metrics.SEND_DOOR_S, gate_metrics.send_door),
             (samples.LOOK_S, samples.take),
+            (NOTE_PEERS_S, untrusted_peers.flush),
             (SHARE_QUOTAS_S, quotas.flush),
             (key_use.STORE_S, key_use.store),
             (TICK_S, failed_tries.report),
