@@ -22,6 +22,7 @@ from flashsale.admin.published_sale_actions import (
     Pause,
     Postpone,
     Resume,
+    Tell,
     current_phase,
 )
 from flashsale.admin.sale_actions import (
@@ -97,6 +98,7 @@ class SaleAdmin(ActionAdmin):
         Publish(),
         Pause(),
         Resume(),
+        Tell(),
         Postpone(),
         AddUnits(),
         Brake(),
