@@ -21,11 +21,6 @@ async def may_look(*, ms: int) -> bool:
     return bool(await gate().run_command("SET", ALARMS, 1, "NX", "PX", ms))
 
 
-async def look_again() -> None:
-    """Ends the period of a look that failed. Raises GateDown."""
-    await gate().run_command("DEL", ALARMS)
-
-
 async def note_books_down(since: int) -> BooksDown:
     """Notes since when PostgreSQL does not answer, unless another process has. Raises GateDown."""
     await gate().run_command("HSETNX", ALARM_BOOKS, SINCE, since)

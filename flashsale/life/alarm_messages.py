@@ -125,7 +125,7 @@ def _mail(kind: AlarmKind, what: str, id_: str, alarm: Alarm) -> None:
             blocks.append(f"{state}: {texts[language]['title']}\n{texts[language]['text']}\n{times}{look}")
     blocks.append(f"{kind.paragraph}\n{_board()}")
     letter = mail.EmailMessage(
-        f"[flashsale] {'OK' if ended else 'ALARM'}: {texts['id']['title']} / {texts['en']['title']}",
+        f"[flashsale] {_mark(what)}: {texts['id']['title']} / {texts['en']['title']}",
         "\n\n".join(blocks),
         settings.DEFAULT_FROM_EMAIL,
         settings.FLASHSALE_ALARM_MAILS,
@@ -151,7 +151,7 @@ def _post(kind: AlarmKind, what: str, id_: str, alarm: Alarm) -> None:
         "since": _time(alarm.noticed_at),
         "until": _time(alarm.ended_at),
         "texts": texts,
-        "text": f"{'OK' if what == AlarmMessage.What.ENDED else 'ALARM'}: {texts['en']['title']}. {texts['en']['text']}",
+        "text": f"{_mark(what)}: {texts['en']['title']}. {texts['en']['text']}",
         "paragraph": kind.paragraph,
         "board": _board(),
     }
@@ -172,6 +172,10 @@ def _post(kind: AlarmKind, what: str, id_: str, alarm: Alarm) -> None:
 async def _send(headers: Mapping[str, str], body: bytes) -> Any:
     async with Receiver(settings.FLASHSALE_ALARM_WEBHOOK, local=settings.FLASHSALE_WEBHOOK_LOCAL) as receiver:
         return await receiver.post(headers, body)
+
+
+def _mark(what: str) -> str:
+    return "OK" if what == AlarmMessage.What.ENDED else "ALARM"
 
 
 def _time(at: datetime | None) -> str:
