@@ -59,6 +59,15 @@ async def unclaimed(card: SaleCard, line: LineCard, *, called: int) -> int:
     return called - (bits & ((1 << called) - 1)).bit_count()
 
 
+async def turns_used(card: SaleCard, line: LineCard, *, called: int) -> int:
+    """How many of the numbers up to `called` reserved, left the line or belong to no person. Raises GateDown."""
+    spent, whole = keys_of(card).spent(line.line_id), (called + 1) // 8
+    # Bit n stands for number n, the highest bit of a byte first. The last byte may have bits beyond `called`.
+    last = await gate().run_command("GETRANGE", spent, whole, whole)
+    rest = (last or b"\0")[0] >> (8 - (called + 1) % 8)
+    return rest.bit_count() + (int(await gate().run_command("BITCOUNT", spent, 0, whole - 1)) if whole else 0)
+
+
 async def waves(card: SaleCard, line: LineCard) -> list[tuple[int, int]]:
     """When people were called: (last number, ms on the line's clock), in order. Raises GateDown."""
     found = await gate().redis.zrange(keys_of(card).waves(line.line_id), 0, -1)

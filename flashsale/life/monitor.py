@@ -41,9 +41,9 @@ class SalePromises:
 class Monitored:
     """What the monitor knows now.
 
-    `sales`: the last check of each sale that runs, or whose last check is younger than an hour, by its code. `unchecked`:
-    codes of running sales that were never checked. `gate_answers`: whether Redis answered just now. `ages_s`: seconds
-    since the last sign of life, by the names in SIGNS; None if there was none, or Redis does not answer.
+    `sales`: the last check of each sale that runs, or whose last check is younger than an hour, by its code.
+    `unchecked`: codes of running sales that were never checked. `gate_answers`: whether Redis answered just now. `ages_s`:
+    seconds since the last sign of life, by the names in SIGNS; None if there was none, or Redis does not answer.
     """
 
     sales: Mapping[str, SalePromises]

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
             name="SaleSample",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("at", models.DateTimeField()),
+                ("second", models.BigIntegerField()),
                 ("phase", models.CharField(max_length=12)),
                 ("lines", models.JSONField()),
                 ("refused", models.JSONField(default=dict)),
@@ -59,8 +59,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=["sale", "at"], name="one_sample_a_second")],
-                "indexes": [models.Index(fields=["at"], name="samples_by_time")],
+                "constraints": [models.UniqueConstraint(fields=["sale", "second"], name="one_sample_a_second")],
+                "indexes": [models.Index(fields=["second"], name="samples_by_time")],
             },
         ),
     ]

@@ -6,14 +6,14 @@ from flashsale.models.sale import Sale
 
 
 class SaleSample(models.Model):
-    """The figures of a running sale in one second. Kept for 24 hours (life/samples.py).
+    """The figures of a running sale in one second (since 1970). Kept for 24 hours (life/samples.py).
 
     `lines`: [line code, entered, called, claimed, lapsed, free, held, sold] of each line. `refused`: how often a reason
     refused a request since the publication. A time in ms is None when there was nothing to measure.
     """
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="samples", db_index=False)
-    at = models.DateTimeField()
+    second = models.BigIntegerField()
     phase = models.CharField(max_length=12)
     lines = models.JSONField()
     refused = models.JSONField(default=dict)
@@ -25,11 +25,11 @@ class SaleSample(models.Model):
     review_backlog = models.PositiveIntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["sale", "at"], name="one_sample_a_second")]
-        indexes = [models.Index(fields=["at"], name="samples_by_time")]
+        constraints = [models.UniqueConstraint(fields=["sale", "second"], name="one_sample_a_second")]
+        indexes = [models.Index(fields=["second"], name="samples_by_time")]
 
     def __str__(self) -> str:
-        return f"{self.sale_id} {self.at:%H:%M:%S}"
+        return f"{self.sale_id} {self.second}"
 
 
 class SaleCheck(models.Model):
