@@ -121,7 +121,10 @@ def _rank(sale: Sale, now: datetime) -> int | None:
         return 0
     if phase not in {Phase.CLOSED, Phase.CALLED_OFF}:
         return 1
-    return 2 if now - ENDED_SHOWN < sale.closes_at <= now else None
+    # A pause has moved the end by its length.
+    ended_at = sale.closes_at + timedelta(milliseconds=sale.paused_ms)
+    begun = sale.lobby_at <= now if phase is Phase.CALLED_OFF else ended_at <= now
+    return 2 if begun and now < ended_at + ENDED_SHOWN else None
 
 
 def content(*, sale: Sale | None, span: int = SPAN) -> dict[str, Any]:
@@ -170,7 +173,7 @@ def _board(sale: Sale, now: datetime, known: monitor.Monitored, live: Mapping[st
         round((now - checked.at).total_seconds()) if checked else None,
         [f"{one.promise or ''} {one.title}: {one.text}".strip() for one in checked.broken] if checked else [],
     )
-    return SaleBoard(sale, sale.phase(ms(now)), _clock(sale, ms(now)), _figures(sale, now, live), promises)
+    return SaleBoard(sale, sale.phase(ms(now)), _clock(sale, ms(now)), _figures(sale, live), promises)
 
 
 def _clock(sale: Sale, wall: int) -> Clock:
@@ -185,11 +188,12 @@ def _clock(sale: Sale, wall: int) -> Clock:
     return Clock(state_label(phase), None, runs=False)
 
 
-def _figures(sale: Sale, now: datetime, live: Mapping[str, Any] | None) -> Figures | None:
+def _figures(sale: Sale, live: Mapping[str, Any] | None) -> Figures | None:
     sample = samples.latest(sale)
     if sample is None:
         return _live(live)
-    minute = samples.recent(sale, now - timedelta(seconds=75), now - timedelta(seconds=45), 1)
+    # The second that is a minute older, or the last one before it.
+    minute = samples.recent(sale, sample.at - timedelta(seconds=75), sample.at - timedelta(seconds=59))
     names = ("entered", "called", "claimed", "lapsed", "free", "held", "sold")
     per_minute = {}
     if minute and (passed := (sample.at - minute[-1].at).total_seconds()) > 0:
