@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from flashsale.gate import bridge, inspect
 from flashsale.gate.client import GateDown
-from flashsale.life import monitor
+from flashsale.life import monitor, samples
 from flashsale.life.waiting_money import TRIES
 from flashsale.models import Case, Inbox, Notice, PaymentAttempt, Refund, Webhook
 from flashsale.providers import payments
@@ -32,6 +32,7 @@ from flashsale.rules.states import (
 WORKER_S, BEAT_S, MONITOR_S = 120, 60, 60
 # Mending sends within ten seconds what Redis did not get.
 BEHIND_S = 20
+DOOR_MS, FRESH = 1000, timedelta(seconds=30)
 OVERDUE = timedelta(minutes=10)
 LETTER_LATE, LETTER_TRIES = timedelta(minutes=15), 3
 REVIEW_NEAR = timedelta(days=2)
@@ -63,7 +64,7 @@ def conditions() -> Conditions:
     """All troubles now. Raises django.db.Error."""
     now, result = timezone.now(), Conditions()
     _of_the_monitor(result)
-    for part in (_payments, _refunds, _letters, _webhooks, _reviews):
+    for part in (_doors, _payments, _refunds, _letters, _webhooks, _reviews):
         result.found.update(part(now))
     try:
         words = bridge.run(inspect.server_trouble())
@@ -101,6 +102,13 @@ def _of_the_monitor(result: Conditions) -> None:
         oldest = max((float("inf") if (age := signs.get(name)) is None else age) for name in names)
         if oldest > limit:
             result.found[code, ""] = {"seconds": limit if oldest == float("inf") else round(oldest)}
+
+
+def _doors(now: datetime) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    for sale in samples.running_sales(now):
+        sample = samples.latest(sale)
+        if sample and now - sample.at < FRESH and (sample.door_p95_ms or 0) > DOOR_MS:
+            yield ("door_slow", f"sale:{sale.pk}"), {"sale": sale.code, "ms": sample.door_p95_ms}
 
 
 def _per_account(code: str, counts: Mapping[str, int]) -> Iterator[tuple[Key, Mapping[str, Any]]]:

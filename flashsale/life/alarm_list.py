@@ -90,6 +90,14 @@ _KINDS = (
         after=10 * S,
     ),
     AlarmKind(
+        "door_slow",
+        _("The door is slow"),
+        _("%(sale)s: one request in twenty takes longer than %(ms)d ms."),
+        _("The load of the machines of the doors. Add doors, or set the brake."),
+        after=60 * S,
+        calm=120 * S,
+    ),
+    AlarmKind(
         "payments_stuck",
         _("Payments are stuck"),
         _("Account %(account)s: %(count)d payments or notifications are overdue by more than 10 minutes."),
