@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from flashsale.admin.board_charts import charts
 from flashsale.life import sale_control
@@ -204,6 +204,7 @@ def test_a_second_without_a_measurement_is_a_gap_and_not_a_line() -> None:
         line = LineSample("first", second, 0, 0, 0, 0, 0, 0)
         return Sample(at + timedelta(seconds=second), "open", (line,), {}, 0, p95, None, None, 0, 0)
 
+    translation.activate("en")
     found = charts([sample(0, 10), sample(1, 20), sample(2, None), sample(3, 40), sample(30, 90)], ZoneInfo("UTC"))
     door = next(chart for chart in found if chart.title.startswith("The door"))
     (curve,) = door.curves
