@@ -145,7 +145,7 @@ _KINDS = (
         "monitor_silent",
         _("The monitor is silent"),
         _("The promises were not checked, or no samples were stored, for %(seconds)d s."),
-        _("The log of the doors: lines about the monitor or the sampler."),
+        _("The log of the worker for the monitor, the log of the doors for the samples."),
         after=30 * S,
     ),
 )  # fmt: skip
