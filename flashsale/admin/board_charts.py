@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from statistics import median
 from zoneinfo import ZoneInfo
 
 from django.utils.functional import Promise
@@ -16,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import Table
 from flashsale.life.samples import Sample
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 200, 62, 96, 12, 24
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 200, 62, 132, 12, 24
 TABLE_ROWS = 12
 LABEL_GAP = 14
 
@@ -65,7 +66,7 @@ LAG: tuple[Series, ...] = (
 )
 WAITING: tuple[Series, ...] = (
     ("held", gettext_lazy("payments"), lambda one: one.payments_waiting),
-    ("called", gettext_lazy("cases"), lambda one: one.review_backlog),
+    ("sold", gettext_lazy("cases"), lambda one: one.review_backlog),
 )
 
 
@@ -90,7 +91,8 @@ def chart(title: str, series: Sequence[Series], samples: Sequence[Sample], zone:
     rows = [[values(one) for _css, _name, values in series] for one in samples]
     top = _round_up(max((value for row in rows for value in row if value is not None), default=0))
     begin, end = samples[0].at.timestamp(), samples[-1].at.timestamp()
-    step = min((b.at - a.at).total_seconds() for a, b in pairwise(samples)) or 1
+    # The last step is often not full yet, and some may be missing.
+    step = median((b.at - a.at).total_seconds() for a, b in pairwise(samples))
 
     def x(at: datetime) -> int:
         return LEFT + round((WIDTH - LEFT - RIGHT) * (at.timestamp() - begin) / max(1, end - begin))
