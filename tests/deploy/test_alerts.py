@@ -13,7 +13,7 @@ from flashsale import metrics
 from flashsale.life.alarm_list import ALARMS
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = ROOT / "config/alerts.yml"
+RULES = ROOT / "config/monitoring/alerts.yml"
 # What a counter and a histogram are called in the answer of /metrics.
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
 
