@@ -70,6 +70,10 @@ class Counter(Metric):
             cell = self._cells.setdefault(labels, [0])
         cell[0] += by
 
+    def counts(self) -> dict[Labels, int]:
+        """What this process has counted since its start, by the values of the labels."""
+        return {labels: cell[0] for labels, cell in list(self._cells.items())}
+
 
 class Histogram(Metric):
     """Counts values by size. A cell has a count for each bound, one for greater values, and the sum in millionths."""
@@ -89,6 +93,12 @@ class Histogram(Metric):
         cell[-1] += int(value * MICRO)
         if listener is not None:
             listener(self, value, labels)
+
+    def add(self, counted: Sequence[int], *labels: str) -> None:
+        """Adds a cell that was counted under other labels."""
+        cell = self._cells.setdefault(labels, [0] * len(counted))
+        for at, count in enumerate(counted):
+            cell[at] += count
 
 
 class Gauge(Metric):
@@ -143,6 +153,8 @@ TASKS = Counter("flashsale_tasks", "Tasks of Celery that ended. state: success, 
 SALE_DOOR_SECONDS = Histogram(
     "sale_door_seconds", "All verbs but status, by the code of the sale", "sale", bounds=SLOW_S
 )
+# What the door counts: one addition for each request. `fold` makes the three metrics of it.
+_requests = Histogram("requests", "Requests at the hot door", "sale", "verb", "outcome", bounds=SLOW_S)
 
 COUNTED: tuple[Counter | Histogram, ...] = (
     DOOR_REQUESTS, DOOR_SECONDS, GATE_SECONDS, GATE_ERRORS, WRITER_SECONDS, WRITER_BATCH, WRITER_WAIT, WRITER_FAILURES,
@@ -191,10 +203,20 @@ _signs: dict[str, int] = {}
 
 def count_request(*, sale: str, verb: str, outcome: str, seconds: float) -> None:
     """Counts a request at the hot door. `sale` is the code of a sale that exists, or "" to count it for no sale."""
-    DOOR_REQUESTS.add(verb, outcome)
-    DOOR_SECONDS.observe(seconds, verb)
-    if sale and verb != "status":
-        SALE_DOOR_SECONDS.observe(seconds, sale)
+    _requests.observe(seconds, sale, verb, outcome)
+    if listener is not None:
+        listener(DOOR_SECONDS, seconds, (verb,))
+
+
+def fold() -> None:
+    """Adds the requests at the door since the last call to the metrics that are made of them."""
+    growth = _requests.growth()
+    for (sale, verb, outcome), cell in growth.items():
+        DOOR_REQUESTS.add(verb, outcome, by=sum(cell[:-1]))
+        DOOR_SECONDS.add(cell, verb)
+        if sale and verb != "status":
+            SALE_DOOR_SECONDS.add(cell, sale)
+    _requests.taken(growth)
 
 
 def sign(name: str, value: int | None = None) -> None:
@@ -211,7 +233,7 @@ def take_signs() -> dict[str, int]:
 
 def forget() -> None:
     """Begins at nothing, as a new process does."""
-    for metric in (*COUNTED, SALE_DOOR_SECONDS):
+    for metric in (*COUNTED, SALE_DOOR_SECONDS, _requests):
         metric.forget()
     _signs.clear()
 

@@ -28,6 +28,7 @@ async def send() -> None:
 
     Raises GateDown. What got no answer is sent again, so it may count twice.
     """
+    metrics.fold()
     growth = {metric: grown for metric in metrics.COUNTED if (grown := metric.growth())}
     signs = metrics.take_signs()
     if not growth and not signs:
@@ -70,6 +71,7 @@ async def signs() -> dict[str, int]:
 
 async def send_door() -> None:
     """Adds the requests at the door of each sale to those in Redis. Raises GateDown."""
+    metrics.fold()
     growth = metrics.SALE_DOOR_SECONDS.growth()
     if not growth:
         return

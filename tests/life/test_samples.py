@@ -12,13 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flashsale import metrics
-from flashsale.gate import bridge, refusal_counts, sampling
+from flashsale.gate import bridge, refusal_counts
 from flashsale.gate import metrics as gate_metrics
 from flashsale.life import samples
 from flashsale.life.leave import leave
 from flashsale.models import Clock, Sale, SaleSample
 from tests.factories import Shopper, draft_sale, end_now, let_pass, lobby_sale, open_now, poco_campaign, tend
 from tests.faults.steps import called
+from tests.life.sampling import forget_samplers, take
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "_fresh")]
 
@@ -27,23 +28,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def _fresh():
     """No sampler of an earlier test, and no counts of an earlier request."""
     metrics.forget()
-    bridge.run(_forget())
-
-
-async def _forget() -> None:
-    samples.SAMPLERS.entries().clear()
-    sampling.NAME.entries().clear()
-
-
-def take(seconds_later: int = 0) -> None:
-    """Takes the samples of a second that has not been sampled yet."""
-    bridge.run(_take(seconds_later))
-
-
-async def _take(seconds_later: int) -> None:
-    sampler = samples.SAMPLERS.entries().setdefault(None, samples._Sampler())
-    assert await sampling.is_mine()
-    await samples._take(sampler, int(time.time()) + seconds_later)
+    forget_samplers()
 
 
 async def look_again() -> None:
@@ -141,7 +126,7 @@ def test_a_thousand_idle_sales_cost_one_query_a_second_and_store_nothing():
 def test_only_the_process_with_the_lease_takes_samples_and_another_goes_on_when_it_dies(gate: redis.Redis):
     sale, _ = called("ani")
     gate.set("fs:sampling", "another process", px=60_000)
-    bridge.run(samples.take())
+    bridge.run(look_again())
     assert all_of(sale) == []
     gate.delete("fs:sampling")
     bridge.run(look_again())
