@@ -121,8 +121,7 @@ def _overflow(page: Page) -> int:
 
 def _picture(page: Page, name: str, height: int) -> None:
     if PICTURES:
-        page.evaluate("document.querySelector('#toggle-nav-sidebar') && document.body.scrollIntoView()")
-        size: Any = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": height}  # type: ignore[index]
+        size: Any = {"x": 0, "y": 0, "width": page.evaluate("innerWidth"), "height": height}
         page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True, clip=size)
 
 

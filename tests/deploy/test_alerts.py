@@ -70,10 +70,36 @@ def test_each_alarm_and_each_alert_names_a_paragraph_of_the_manual() -> None:
             assert words in flat, flat[:60]
 
 
-def test_promtool_accepts_the_rules() -> None:
+def test_promtool_accepts_the_rules(tmp_path: Path) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("no promtool: the structure of the rules is checked, and not their expressions")
     run = subprocess.run([promtool, "check", "rules", str(RULES)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert f"SUCCESS: {len(_rules())} rules found" in run.stdout
+    # A worker that falls silent, and one that comes back.
+    age = 'flashsale_sign_of_life_age_seconds{sign="worker"}'
+    fires = {"exp_labels": {"severity": "page"}, "exp_annotations": _annotations("FlashsaleWorkerSilent", "4m 0s")}
+    story = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "10s",
+        "tests": [{
+            "interval": "10s",
+            "input_series": [{"series": age, "values": "0+10x24 0x12"}, {"series": "flashsale_up", "values": "1x40"}],
+            "alert_rule_test": [
+                {"eval_time": "2m", "alertname": "FlashsaleWorkerSilent", "exp_alerts": []},
+                {"eval_time": "4m", "alertname": "FlashsaleWorkerSilent", "exp_alerts": [fires]},
+                {"eval_time": "5m", "alertname": "FlashsaleWorkerSilent", "exp_alerts": []},
+            ],
+        }],
+    }  # fmt: skip
+    (tmp_path / "story.yml").write_text(yaml.safe_dump(story), encoding="utf-8")
+    told = subprocess.run(
+        [promtool, "test", "rules", str(tmp_path / "story.yml")], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def _annotations(alert: str, value: str) -> dict[str, str]:
+    found = next(rule["annotations"] for rule in _rules() if rule["alert"] == alert)
+    return {name: re.sub(r"\{\{ \$value.*?\}\}", value, text) for name, text in found.items()}

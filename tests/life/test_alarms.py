@@ -1,6 +1,7 @@
 """Alarms: raised once after a while, ended once after a while, and told once each by mail and by a signed webhook."""
 
 import dataclasses
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -246,6 +247,30 @@ def test_people_are_told_that_postgresql_is_away_and_the_alarm_becomes_a_row_whe
     assert alarm_messages.send_due() == 1
     assert _subjects(mails) == [f"[flashsale] ALARM: {title}", f"[flashsale] OK: {title}"]
     assert _rows() == [("books_down", True, True)]
+
+
+def test_a_look_that_hangs_counts_as_no_answer_and_is_not_begun_twice(
+    seen: dict[str, Any], mails: MailServer, monkeypatch: pytest.MonkeyPatch, gate: Redis
+) -> None:
+    begun, go_on = [], threading.Event()
+
+    def hangs() -> None:
+        begun.append(1)
+        go_on.wait(60)
+
+    monkeypatch.setattr(alarms, "ANSWER_S", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(alarms, "look", hangs)
+        bridge.run(alarms.watch())
+        assert alarms._watcher.books_down_at is not None
+        alarms._watcher.books_down_at -= timedelta(seconds=15)
+        bridge.run(alarms.watch())
+        assert (len(begun), len(mails.letters)) == (1, 1)
+        go_on.set()
+    monkeypatch.setattr(alarms, "ANSWER_S", 60.0)
+    bridge.run(alarms.watch())
+    assert _rows() == [("books_down", True, False)]
+    assert alarms._watcher.books_down_at is None
 
 
 def test_a_redis_with_trouble_is_an_alarm_and_one_that_does_not_answer_ends_none(
