@@ -103,15 +103,18 @@ class SaleBoard:
         return local_time(self.sale.closes_at, self.sale.campaign.zone)
 
 
-def board_sales() -> list[Sale]:
-    """The sales of the board: first those that run, then those that come, then those that ended within an hour."""
-    shown: QuerySet[Sale] = Sale.objects.filter(
+def board_sales(sales: "QuerySet[Sale]") -> list[Sale]:
+    """Those of these sales that are on the board: first those that run, then those that come.
+
+    After them stand those that ended within an hour.
+    """
+    shown = sales.filter(
         state__in=[SaleState.PUBLISHED, SaleState.PAUSED, SaleState.CALLED_OFF], campaign__sandbox_of=None
     )
     now = timezone.now()
     # The closing is on the line's clock, which may have stood; so each sale says itself whether it is over.
-    sales = list(shown.select_related("campaign", "clock").order_by("opens_at", "pk"))
-    ranked = [(rank, sale) for sale in sales if (rank := _rank(sale, now)) is not None]
+    found = shown.select_related("campaign", "clock").order_by("opens_at", "pk")
+    ranked = [(rank, sale) for sale in found if (rank := _rank(sale, now)) is not None]
     return [sale for _rank_, sale in sorted(ranked, key=lambda one: one[0])][:SALES_MAX]
 
 
@@ -127,17 +130,16 @@ def _rank(sale: Sale, now: datetime) -> int | None:
     return 2 if begun and now < ended_at + ENDED_SHOWN else None
 
 
-def content(*, sale: Sale | None, span: int = SPAN) -> dict[str, Any]:
-    """The context of the board of one sale, or of all. Raises django.db.Error."""
+def content(sales: Sequence[Sale], *, span: int | None = None) -> dict[str, Any]:
+    """The context of the board of these sales; with `span` (minutes) it has the charts. Raises django.db.Error."""
     now = timezone.now()
-    sales = [sale] if sale else board_sales()
     known = monitor.latest()
     live = live_figures([one.code for one in sales])
     boards = [_board(one, now, known, live.get(one.code)) for one in sales]
-    if sale:
-        step, until = SPANS[span], now + timedelta(seconds=1)
-        found = samples.recent(sale, until - timedelta(minutes=span), until, step)
-        boards[0].charts = charts(found, sale.campaign.zone)
+    for one in boards if span else ():
+        step, until = SPANS[span or SPAN], now + timedelta(seconds=1)
+        found = samples.recent(one.sale, until - timedelta(minutes=span or SPAN), until, step)
+        one.charts = charts(found, one.sale.campaign.zone)
     return {
         "boards": boards,
         "alarms": [_shown(alarm, now) for alarm in open_alarms()],

@@ -49,7 +49,8 @@ class BoardPages(ActionAdmin):
         asked = request.GET.get("span", "")
         span = next((minutes for minutes in board.SPANS if str(minutes) == asked), board.SPAN)
         big = "big" in request.GET
-        found = board.content(sale=sale, span=span)
+        sales = [sale] if sale else board.board_sales(self.get_queryset(request))
+        found = board.content(sales, span=span if sale else None)
         for one in found["boards"]:
             one.controls = self._controls(request, one.sale)
         kept = "".join([f"&span={span}" if span != board.SPAN else "", "&big=1" if big else ""])

@@ -84,7 +84,7 @@ def _counts(rows: "QuerySet[Any]", *states: str) -> list[tuple[str, str, int]]:
 
 
 def _sale_tiles() -> list[SaleTile]:
-    sales = board_sales()[:SALES_MAX]
+    sales = board_sales(Sale.objects.all())[:SALES_MAX]
     figures = live_figures([sale.code for sale in sales])
     return [_tile(sale, total(figures[sale.code]) if sale.code in figures else None) for sale in sales]
 
