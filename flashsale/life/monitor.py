@@ -1,10 +1,11 @@
 """Monitor: checks the promises of running sales every 10 s, on what has changed. A sale does not depend on it.
 
 How this works. A check looks at the rows that were written since the last one (audit_scope.py), at sums of the whole
-sale, and at what Redis says about both. Every WHOLE_EVERY, and after the first start, it looks at everything. It uses
-the checks of `manage.py audit`, without those of promise 7 (it reads all places), of settlements and of the trail. A
-fault counts if it is there in each of several reads, because a message to Redis may be on its way. While a sale has a
-fault, its checks look as far back as the one that found it, so a fault stays until it is gone.
+sale, and at what Redis says about both. The first check of a sale looks at everything, and every WHOLE_EVERY a check
+compares everything that Redis has. It uses the checks of `manage.py audit`, without those of promise 7 (it reads all
+places), of settlements and of the trail. A fault counts if it is there in each of several reads, because a message to
+Redis may be on its way. While a sale has a fault, its checks look as far back as the one that found it, so a fault
+stays until it is gone.
 
 Celery runs it, or `manage.py monitor` where no Celery runs. One process at a time checks. If it dies, the next one goes
 on from the last check that is stored.
@@ -13,7 +14,7 @@ on from the last check that is stored.
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,6 +49,8 @@ BEHIND_MAX, LATELY = 5000, timedelta(minutes=1)
 MONITOR_LOCK = 18
 SHOWN_FOR = timedelta(hours=1)
 
+# Those that compare rows with what Redis has of them. Redis may change without a row.
+WITH_REDIS = frozenset({1, 3})
 CHECKS: Mapping[int, audit.Check] = {
     **{promise: check for promise, check in audit.CHECKS.items() if promise != 7},
     0: unlike_events,
@@ -68,7 +71,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class SalePromises:
-    """The last check of a sale: at `at`, as a whole at `whole_at` (None: not yet).
+    """The last check of a sale: at `at`, with everything that Redis has at `whole_at` (None: not yet).
 
     `broken_since` is the first check in a row that found a fault; None if there is none. `gate_behind_s`: for how long
     Redis has not got what PostgreSQL decided. `books_behind_s`: for how long PostgreSQL has not got what Redis took.
@@ -151,8 +154,9 @@ def _check(sale: Sale) -> SaleCheck:
     row = SaleCheck.objects.filter(sale=sale).first() or SaleCheck(sale=sale, at=now)
     known = _marks(row.state)
     marks = Marks.now(sale, known)
-    touched = _touched(sale, row, known, now)
-    faults = _faults(sale, touched)
+    touched = _touched(sale, known)
+    is_whole = touched is None or row.whole_at is None or now - row.whole_at > WHOLE_EVERY
+    faults = _faults(sale, touched, is_whole=is_whole)
     row.gate_behind_s, row.books_behind_s = _gate_behind_s(sale, now), _books_behind_s(sale, now)
     row.broken = [
         [promise, audit.TITLES.get(promise, audit.EVENTS), text]
@@ -160,7 +164,7 @@ def _check(sale: Sale) -> SaleCheck:
     ]  # fmt: skip
     if not row.broken:
         row.broken_since, row.state = None, {"xid": marks.xid, "first": dict(marks.first)}
-        row.whole_at = now if touched is None else row.whole_at
+        row.whole_at = now if is_whole else row.whole_at
     elif row.broken_since is None:
         row.broken_since = now
         log.error("%s: a promise is broken: %s", sale.code, "; ".join(text for _, _, text in row.broken))
@@ -174,24 +178,23 @@ def _marks(state: Mapping[str, Any]) -> Marks | None:
     return Marks(state["xid"], state["first"]) if state.get("xid") is not None else None
 
 
-def _touched(sale: Sale, row: SaleCheck, known: Marks | None, now: datetime) -> Touched | None:
+def _touched(sale: Sale, known: Marks | None) -> Touched | None:
     """What the check looks at; None for everything."""
-    if known is None or row.whole_at is None or now - row.whole_at > WHOLE_EVERY:
-        return None
-    touched = touched_since(sale, known)
+    touched = touched_since(sale, known) if known else None
     if touched is None or len(touched.reservations) + len(touched.units) > TOUCHED_MAX:
         return None
     return touched
 
 
-def _faults(sale: Sale, touched: Touched | None) -> dict[int, list[str]]:
+def _faults(sale: Sale, touched: Touched | None, *, is_whole: bool) -> dict[int, list[str]]:
     """The faults that are there in each of several reads, by promise. Raises GateDown."""
-    found = _read(sale, touched, CHECKS)
+    scopes = {promise: None if is_whole and promise in WITH_REDIS else touched for promise in CHECKS}
+    found = _read(sale, scopes)
     for _again in range(audit.READS - 1):
         if not found:
             break
         time.sleep(audit.READ_AGAIN_S)
-        again = _read(sale, touched, {promise: CHECKS[promise] for promise in found})
+        again = _read(sale, {promise: scopes[promise] for promise in found})
         still = {
             promise: [text for text in texts if text in again.get(promise, ())] for promise, texts in found.items()
         }
@@ -199,11 +202,11 @@ def _faults(sale: Sale, touched: Touched | None) -> dict[int, list[str]]:
     return found
 
 
-def _read(sale: Sale, touched: Touched | None, checks: Mapping[int, audit.Check]) -> dict[int, list[str]]:
+def _read(sale: Sale, scopes: Mapping[int, Touched | None]) -> dict[int, list[str]]:
     fresh = Sale.objects.select_related("campaign").get(pk=sale.pk)
-    scope = Scope(fresh.campaign, (fresh,), touched)
+    scope = Scope(fresh.campaign, (fresh,))
     audit.refuse_half_loaded(scope)
-    found = {promise: list(check(scope)) for promise, check in checks.items()}
+    found = {promise: list(CHECKS[promise](replace(scope, touched=touched))) for promise, touched in scopes.items()}
     return {promise: texts for promise, texts in found.items() if texts}
 
 
