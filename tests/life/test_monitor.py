@@ -24,7 +24,7 @@ from tests.faults.steps import buy, called, dropped
 from tests.life import damages
 from tests.life.damages import DAMAGES, REFUSED_BY, Damaged
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 POSTGRES = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite notes no writer of a row")
 
 # One or two for each promise and each way to change a row. The tests of the audit have all of them.
