@@ -21,7 +21,7 @@ from flashsale.gate import metrics as gate_metrics
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire, failed_tries, inbox, key_use, samples, send_codes
+from flashsale.life import alarms, expire, failed_tries, inbox, key_use, samples, send_codes
 from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
 from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
@@ -231,6 +231,8 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
             (MEND_LOOK_S, mend_if_due),
             (LOOK_S, expire_in_books),
             (TICK_S, inbox.read_hinted),
+            (alarms.LOOK_S, alarms.watch),
+            (alarms.LOOK_S, alarms.tell),
         ):
             tasks.create_task(_every(seconds, work, stop))
 
