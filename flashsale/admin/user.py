@@ -6,9 +6,7 @@ Only superusers change users and groups, because a user who could change them co
 from collections.abc import Sequence
 from typing import Any
 
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
@@ -27,10 +25,6 @@ from flashsale.models import StaffCampaign
 # No user has this permission, and superusers have all.
 SUPERUSERS = "auth.superuser"
 
-# Pages of django-allauth, which would show and change secrets and links without our guards.
-for _model in (EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
-    if admin.site.is_registered(_model):
-        admin.site.unregister(_model)
 admin.site.unregister(User)
 admin.site.unregister(Group)
 

@@ -31,8 +31,9 @@ OUR_REFERENCE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9]
 def find_orders(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
     """The ids of the newest reservations, at most FOUND_MAX, that belong to what a member of staff has typed.
 
-    Only reservations of the user's campaigns are found. Only users who may see contacts may search by phone or e-mail, because the answer says who takes part. The audit
-    trail gets who searched, by what kind of value, and what was found; never the value.
+    Only reservations of the user's campaigns are found. Only users who may see contacts may search by phone or e-mail,
+    because the answer says who takes part. The audit trail gets who searched, by what kind of value, and what was
+    found; never the value.
     Raises ValidationError for a value that is no id, reference, phone or e-mail.
     """
     value = " ".join(visible(typed).split())  # a no-break space or a tab becomes a space

@@ -37,6 +37,12 @@ class StaffLoginView(LoginView):
 class StaffSite(AdminSite):
     """Django's admin, closed to sessions that lack the second factor, or that were ended."""
 
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """As Django's, without the pages of django-allauth: they show and change secrets and links without guards."""
+        models = [model_or_iterable] if isinstance(model_or_iterable, type) else list(model_or_iterable)
+        ours = [model for model in models if not model.__module__.startswith("allauth.")]
+        super().register(ours, admin_class, **options)
+
     def has_permission(self, request: HttpRequest) -> bool:
         """Asked before each page of the admin."""
         return staff_session.may_enter(request)
