@@ -18,6 +18,7 @@ from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 
 from flashsale.life import staff_session
@@ -109,7 +110,9 @@ def ask(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
         if Authenticator.Type.WEBAUTHN in devices
         else None,
     }
-    return TemplateResponse(request, "flashsale/fresh_proof.html", context, status=403)
+    response = TemplateResponse(request, "flashsale/fresh_proof.html", context, status=403)
+    add_never_cache_headers(response)
+    return response
 
 
 def _is_kept(name: str) -> bool:
