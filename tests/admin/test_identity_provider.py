@@ -26,7 +26,7 @@ def provider(settings: Any) -> Iterator[IdentityProvider]:
     with identity_provider() as server:
         oidc = {"url": server.url, "name": "Kantor", "client_id": "flashsale", "secret": "s3cret-of-the-shop"}
         settings.FLASHSALE_OIDC = oidc
-        for name, value in staff.allauth_settings(demo=True, oidc=oidc).items():
+        for name, value in staff.allauth_settings(local=True, oidc=oidc).items():
             setattr(settings, name, value)
         yield server
 
