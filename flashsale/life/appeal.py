@@ -236,7 +236,7 @@ class LedgerEntry:
 
 
 def ledger(*, sale: Sale | None = None, by: Any = None) -> list[LedgerEntry]:
-    """One entry for each reason and for each rule (with the version of its rule set), over one sale or the user's sales."""
+    """One entry for each reason and each rule (with the version of its rule set), over one sale or the user's sales."""
     cases = rows_of(Case.objects.filter(state=CaseState.CANCELLED), by).select_related("appeal")
     counts: dict[str, Counter[str]] = {}
     for case in cases.filter(reservation__sale=sale) if sale else cases:

@@ -1,8 +1,8 @@
 """Fresh proofs: before some pages and actions, staff give the password or a second factor again.
 
 A view raises ReauthenticationRequired (`life/staff_session.py`). The answer is a page that asks, and that carries all
-values of the request as hidden fields. It is sent to the same address with the proof. If the proof is right, the request
-goes on as it was typed. So nothing is lost, nothing is stored in between, and the proof cannot lead elsewhere.
+values of the request as hidden fields. It is sent to the same address with the proof. If the proof is right, the
+request goes on as it was typed. So nothing is lost, nothing is stored in between, and the proof cannot lead elsewhere.
 """
 
 from collections.abc import Callable

@@ -27,7 +27,7 @@ class IdentityProvider(ThreadingHTTPServer):
 class _Answers(BaseHTTPRequestHandler):
     server: IdentityProvider
 
-    def do_GET(self) -> None:  # noqa: N802 - the name of the standard library
+    def do_GET(self) -> None:
         if self.path == "/.well-known/openid-configuration":
             url = self.server.url
             self._send({
@@ -38,7 +38,7 @@ class _Answers(BaseHTTPRequestHandler):
         else:
             self._send(self.server.person)
 
-    def do_POST(self) -> None:  # noqa: N802 - the name of the standard library
+    def do_POST(self) -> None:
         self.server.token_calls.append(self.rfile.read(int(self.headers["content-length"])).decode())
         claims = {"iss": self.server.url, "aud": "flashsale", "exp": int(time.time()) + 60, "iat": int(time.time())}
         token = jwt.encode({**claims, **self.server.person}, base64.b64encode(b"k" * 32).decode(), algorithm="HS256")

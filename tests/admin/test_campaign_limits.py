@@ -34,8 +34,7 @@ def limited(make_user: Callable[..., Client]) -> Client:
 
 
 def _models() -> Iterator[Any]:
-    for model, page in admin.site._registry.items():
-        yield model, page
+    yield from admin.site._registry.items()
 
 
 def _foreign(model: Any) -> list[Any]:

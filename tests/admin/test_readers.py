@@ -1,7 +1,6 @@
 """No page of the admin shows data about a buyer without a record of the reader: the kind is closed over all pages."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.contrib import admin
