@@ -20,7 +20,7 @@ from flashsale.web.api.access import CursorPages, PartnerView
 from flashsale.web.api.idempotency import run_once
 from flashsale.web.api.reservations import KEY
 from flashsale.web.api.serializers import Text, WholeNumber
-from flashsale.web.api.strict import PageSerializer, StrictSerializer
+from flashsale.web.api.strict import Instant, PageSerializer, StrictSerializer
 
 TYPES = [type_.value for type_ in EventType]
 
@@ -152,7 +152,7 @@ class RotateSerializer(StrictSerializer):
 class ResendSerializer(StrictSerializer):
     """From when events are sent again."""
 
-    since = serializers.DateTimeField(help_text="A time in the last 30 days, with an offset.")
+    since = Instant(help_text="A time in the last 30 days, with an offset.")
 
 
 class DeliveryFiltersSerializer(PageSerializer):
