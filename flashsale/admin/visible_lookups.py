@@ -25,10 +25,10 @@ from flashsale.life.staff_campaigns import PATHS, is_limited, rows_of
 class CampaignsOfUser(admin.RelatedFieldListFilter):
     """Django's filter by another row. It names only the rows of the user's campaigns."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
         """The choices."""
         if not is_limited(request.user):
-            return list(super().field_choices(field, request, model_admin))
+            return super().field_choices(field, request, model_admin)
         ordering = self.field_admin_ordering(field, request, model_admin)
         rows = rows_of(field.related_model._default_manager.all(), request.user)  # noqa: SLF001
         return [(row.pk, str(row)) for row in rows.order_by(*ordering)]

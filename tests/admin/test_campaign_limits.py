@@ -129,7 +129,8 @@ def test_filters_searches_actions_and_forms_reach_no_other_campaign(
     # Exports have only rows of the own campaign.
     file = reverse("admin:flashsale_settlement_file", args=[Settlement.objects.get().pk, "csv"])
     assert limited.get(file).status_code == 404
-    transfers = b"".join(limited.post(reverse("admin:flashsale_refund_transfers")).streaming_content)
+    file_answer: Any = limited.post(reverse("admin:flashsale_refund_transfers"))
+    transfers = b"".join(file_answer.streaming_content)
     assert transfers.count(b"\n") == 1
     # A form cannot put a sale into another campaign.
     values = {**form_values(limited.get("/admin/flashsale/sale/add/")), "campaign": campaign.pk, "code": "smuggled"}

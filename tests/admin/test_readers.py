@@ -1,6 +1,7 @@
 """No page of the admin shows data about a buyer without a record of the reader: the kind is closed over all pages."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.contrib import admin
@@ -51,7 +52,7 @@ def test_each_page_that_shows_a_buyers_data_leaves_a_record_of_its_reader(
     reader, shown = f"staff:{User.objects.get(username='root').pk}", set()
     for url in (*_urls(), "POST"):
         before = Record.objects.order_by("-position").values_list("position", flat=True).first()
-        answer = root.get(url) if url != "POST" else root.post(reverse("admin:flashsale_refund_transfers"))
+        answer: Any = root.get(url) if url != "POST" else root.post(reverse("admin:flashsale_refund_transfers"))
         text = b"".join(answer.streaming_content).decode() if answer.streaming else answer.content.decode()
         new = set(Record.objects.filter(position__gt=before, who=reader).values_list("what", flat=True))
         for canary, words in CANARIES.items():
