@@ -115,7 +115,7 @@ def test_a_proof_is_worth_nothing_for_another_person_address_or_right(alice: Cli
     # Dave proves himself, but may not publish.
     assert dave.post(url, {"_proof_method": "POST", "_proof_password": PASSWORD}).status_code == 403
     assert Sale.objects.get().state == SaleState.DRAFT
-    # Nobody proves anything without a session.
+    # Without a session there is nothing to prove.
     stranger = Client()
     answer: Any = stranger.post(url, {"_proof_method": "POST", "_proof_password": PASSWORD})
     assert (answer.status_code, answer.url.startswith("/admin/login/")) == (302, True)

@@ -13,8 +13,7 @@ from django.utils import timezone
 from flashsale.life import cancel
 from flashsale.models import BankAccount, Case, Record, Refund, Reservation
 from flashsale.rules.states import RefundState, ReservationState
-from tests.admin.filled import fill_every_table
-from tests.admin.test_campaign_limits import _row_urls
+from tests.admin.filled import fill_every_table, row_urls
 from tests.factories import rewrite
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -33,7 +32,7 @@ def _urls() -> Iterator[str]:
     for model, page in admin.site._registry.items():
         yield reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
         for row in model._default_manager.all()[:4]:
-            yield from _row_urls(page, row.pk)
+            yield from row_urls(page, row.pk)
 
 
 def test_each_page_that_shows_a_buyers_data_leaves_a_record_of_its_reader(
