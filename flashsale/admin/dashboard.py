@@ -67,7 +67,8 @@ def _quota_alarms(user: Any) -> list[tuple[Channel, QuotaAlarm, str]]:
         found = bridge.run(alarms())
     except GateDown:
         return []
-    channels = rows_of(Channel.objects.select_related("campaign"), user).in_bulk([alarm.channel for alarm in found])
+    live = Channel.objects.filter(campaign__sandbox_of=None).select_related("campaign")
+    channels = rows_of(live, user).in_bulk([alarm.channel for alarm in found])
     return [
         (channel, alarm, local_time(datetime.fromtimestamp(alarm.at_ms / 1000, UTC), channel.campaign.zone))
         for alarm in found

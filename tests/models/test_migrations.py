@@ -46,8 +46,8 @@ NEW_COLUMNS = {
 # What is kept in other words: see test_payments_become_attempts_and_refunds_and_back.
 CHANGED = {"Payment": {"state", "refund_reference"}}
 NEW_TABLES = (
-    "bankaccount", "checkoutpass", "delivery", "event", "inbox", "proposal", "refund", "sandboxcall", "settlement",
-    "settlementday", "settlementline", "staffaccount", "staffcampaign", "webhook",
+    "bankaccount", "checkoutpass", "delivery", "event", "inbox", "proposal", "refund", "salecheck", "salesample",
+    "sandboxcall", "settlement", "settlementday", "settlementline", "staffaccount", "staffcampaign", "webhook",
 )  # fmt: skip
 VERBS = ("add", "change", "delete", "view")
 # What changing a sale or a case allowed before 0043_roles. A group of any name keeps it.
