@@ -22,6 +22,7 @@ from flashsale.models.notice import Notice
 from flashsale.models.offer import Offer
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.payment import Inbox, PaymentAttempt, Refund
+from flashsale.models.person_request import PersonRequest, Restriction, TrailKey
 from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
 from flashsale.models.reservation import Reservation, ReservationUnit, Trait
@@ -61,12 +62,14 @@ __all__ = [
     "Offer",
     "PartnerKey",
     "PaymentAttempt",
+    "PersonRequest",
     "PublishedRuleSet",
     "Reallocation",
     "Record",
     "Refund",
     "Reservation",
     "ReservationUnit",
+    "Restriction",
     "ReviewRun",
     "RuleSetChanged",
     "Sale",
@@ -75,6 +78,7 @@ __all__ = [
     "SettlementDay",
     "SettlementLine",
     "Stock",
+    "TrailKey",
     "Trait",
     "Unit",
     "UnpaidHold",
