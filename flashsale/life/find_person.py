@@ -240,10 +240,10 @@ async def _entry(sale: Sale, card: SaleCard, now: int, line: LineCard, place: Fo
     state = PlaceState.WAITING
     if facts.voided:
         state = PlaceState.VOIDED
-    elif facts.spent:
-        state = PlaceState.SPENT
     elif facts.left:
         state = PlaceState.LEFT
+    elif facts.spent:
+        state = PlaceState.SPENT
     elif until is not None:
         state = PlaceState.LAPSED if now >= until else PlaceState.CALLED
     called, ends = (None if at is None else moment(at) for at in (called_at, until))

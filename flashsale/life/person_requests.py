@@ -10,9 +10,10 @@ A request keeps the values by which the person is known (phone, e-mail, national
 Only values that the person has proven to be theirs belong there, because an order with one of them is theirs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from cryptography.fernet import InvalidToken
 from django.core.exceptions import ValidationError
@@ -103,33 +104,31 @@ def close(
     return True
 
 
-def correct(*, request: PersonRequest, order: Reservation, contact: Mapping[str, str], by: Any) -> list[str]:
-    """Corrects the contact of an order of the person; returns the names of the fields that have changed.
+@transaction.atomic
+def correct(*, request: PersonRequest, order: UUID, changes: Mapping[str, str], by: Any) -> list[str]:
+    """Corrects fields of the contact of an order of the person; returns the names of those that have changed.
 
     The trail keeps the old and the new value of each as keyed digests. The request stays open, because a person may
-    have several orders. Raises ValidationError, and Refused (BAD_IDENTITY) for a contact that cannot be right.
+    have several orders. The digests by which the line knows the person do not change. Raises ValidationError, and
+    Refused (BAD_IDENTITY) for a contact that cannot be right.
     """
-    checked = checked_contact(contact)
-    with transaction.atomic():
-        row = PersonRequest.objects.select_for_update().get(pk=request.pk)
-        own = orders_of(values_of(row)).filter(pk=order.pk).first()
-        stored = Contact.objects.select_for_update().filter(reservation=order.pk).first()
-        if row.state != State.OPEN or row.kind != Kind.CORRECT or own is None or stored is None:
-            raise ValidationError(_("Nothing was changed: the request is closed, or no contact of the order is kept."))
-        try:
-            old = stored.read()
-        except InvalidToken as error:
-            raise ValidationError(_("It cannot be read with this server's key.")) from error
-        changed = [name for name in CONTACT_FIELDS if old.get(name) != checked[name]]
-        if changed:
-            stored.add(**{name: checked[name] for name in changed})
-            digests = {
-                f"{name}_{when}": value[name]
-                for name in changed
-                for when, value in (("before", old), ("after", checked))
-            }
-            facts = {"request": row.pk, "fields": changed}
-            write_with_digests("correct_contact", values=digests, by=by, sale=own.sale, subject=own, facts=facts)
+    row = PersonRequest.objects.select_for_update().get(pk=request.pk)
+    own = orders_of(values_of(row)).filter(pk=order).first()
+    stored = Contact.objects.select_for_update().filter(reservation=order).first()
+    if row.state != State.OPEN or row.kind != Kind.CORRECT or own is None or stored is None:
+        raise ValidationError(_("Nothing was changed: the request is closed, or no contact of the order is kept."))
+    try:
+        old = stored.read()
+    except InvalidToken as error:
+        raise ValidationError(_("It cannot be read with this server's key.")) from error
+    checked = checked_contact(old | {name: text for name, text in changes.items() if text.strip()})
+    changed = [name for name in CONTACT_FIELDS if old.get(name) != checked[name]]
+    if changed:
+        stored.add(**{name: checked[name] for name in changed})
+        digests = {f"{name}_before": old.get(name, "") for name in changed}
+        digests |= {f"{name}_after": checked[name] for name in changed}
+        facts = {"request": row.pk, "fields": changed}
+        write_with_digests("correct_contact", values=digests, by=by, sale=own.sale, subject=own, facts=facts)
     return changed
 
 
@@ -160,12 +159,6 @@ def lift(*, request: PersonRequest, by: Any) -> bool:
     row.save(update_fields=["state"])
     Record.write("person_lifted", by=by, subject=row)
     return True
-
-
-def without_restricted(orders: Iterable[Any]) -> set[Any]:
-    """The ids among these whose orders are not restricted."""
-    ids = set(orders)
-    return ids - set(Restriction.objects.filter(reservation__in=ids).values_list("reservation_id", flat=True))
 
 
 def due_requests() -> "QuerySet[PersonRequest]":
