@@ -129,7 +129,7 @@ class HandOut(RequestAction):
     def consequences(self, rows: Any) -> list[str]:  # noqa: ARG002
         """The file has personal data."""
         return [
-            _("You get a file with all that is held about the person. Send it to nobody else, and delete it then."),
+            _("You get a file with all that is held about the person. Give it only to the person, and delete it then."),
             _("The request stays open until you note that it is answered."),
         ]
 

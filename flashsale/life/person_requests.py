@@ -42,7 +42,7 @@ class Known(NamedTuple):
 
 
 def take(*, kind: str, values: Mapping[str, str], proof: str, received_at: datetime, by: Any) -> PersonRequest:
-    """A new request; it is due 72 hours after it was received. Raises ValidationError for a value nobody can have."""
+    """A new request; it is due 72 hours after it was received. Raises ValidationError for an impossible value."""
     known = {Axis(name).value: text.strip() for name, text in values.items() if text.strip()}
     if not known:
         raise ValidationError(_("Give at least one value that the person has proven: phone, e-mail or national id."))
