@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
@@ -22,6 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from flashsale.admin.action_page import Action, ReadOnlyAdmin, Table
 from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.sale_forms import ZonedDateTimeField
+from flashsale.admin.support import DeskForm
 from flashsale.life import erase_person, person_data, person_requests
 from flashsale.life.contact import CONTACT_FIELDS, NAME_CHARS_MAX
 from flashsale.life.person_requests import Kind, State, orders_of, values_of
@@ -32,7 +32,7 @@ ZONE = ZoneInfo(settings.TIME_ZONE)
 CHANGE = "flashsale.change_personrequest"
 
 
-class TakeForm(forms.Form):
+class TakeForm(DeskForm):
     """A new request: who asks, for what, how the identity was proven, and when it came."""
 
     kind = forms.ChoiceField(label=gettext_lazy("kind"), choices=Kind.choices)
@@ -348,8 +348,6 @@ class PersonRequestAdmin(ReadOnlyAdmin):
             else:
                 messages.success(request, _("The request is taken. It is due %(time)s.") % {"time": self.due(row)})
                 return HttpResponseRedirect(reverse("admin:flashsale_personrequest_change", args=[row.pk]))
-        for field in form.fields.values():
-            field.label = capfirst(field.label)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

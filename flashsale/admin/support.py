@@ -54,7 +54,16 @@ class WhyField(forms.ChoiceField):
         super().__init__(label=gettext_lazy("why"), choices=[("", "–"), *WHY])
 
 
-class FindForm(forms.Form):
+class DeskForm(forms.Form):
+    """A form whose labels begin with a capital, as elsewhere in the admin."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.label = capfirst(field.label)
+
+
+class FindForm(DeskForm):
     """What a caller can read out, where, and why it is asked."""
 
     typed = forms.CharField(
@@ -72,13 +81,13 @@ class FindForm(forms.Form):
     why = WhyField()
 
 
-class RevealForm(forms.Form):
+class RevealForm(DeskForm):
     """Why the contact is shown."""
 
     why = WhyField()
 
 
-class ExportForm(forms.Form):
+class ExportForm(DeskForm):
     """What is exported, as which file, and why."""
 
     name = forms.ChoiceField(label=gettext_lazy("what"), choices=list(EXPORT_NAMES.items()))
@@ -138,9 +147,6 @@ class SupportPages:
         return path(route, self.admin.admin_site.admin_view(view), name=f"flashsale_{name}")
 
     def _page(self, request: HttpRequest, template: str, title: str, **more: Any) -> TemplateResponse:
-        for form in (value for value in more.values() if isinstance(value, forms.Form)):
-            for field in form.fields.values():
-                field.label = capfirst(field.label)
         context = {**self.admin.admin_site.each_context(request), "opts": self.admin.opts, "title": title, **more}
         return TemplateResponse(request, f"admin/flashsale/{template}.html", context)
 
@@ -234,26 +240,22 @@ class SupportPages:
 
 
 def _found_tables(found: Found) -> list[Table]:
-    """The places and the orders, each with a link to its story."""
-    tables = [
-        Table(
-            _("Orders: %(count)d") % {"count": len(found.orders)},
-            [
-                _("order"),
-                _("sale"),
-                _("line"),
-                _("number"),
-                _("units"),
-                _("amount"),
-                _("state"),
-                _("payment"),
-                _("reserved"),
-            ],
-            [_order_cells(order) for order in found.orders],
-        )
+    """The places and the orders, each with a link to its story. What matters most comes first, for a phone."""
+    head = [
+        _("order"),
+        _("state"),
+        _("payment"),
+        _("amount"),
+        _("number"),
+        _("sale"),
+        _("line"),
+        _("units"),
+        _("reserved"),
     ]
+    title = _("Orders: %(count)d") % {"count": len(found.orders)}
+    tables = [Table(title, head, [_order_cells(order) for order in found.orders])]
     if found.entries:
-        head = [_("sale"), _("line"), _("place"), _("number"), _("state"), _("called"), _("until"), _("proven by")]
+        head = [_("state"), _("number"), _("sale"), _("line"), _("called"), _("until"), _("place"), _("proven by")]
         tables.insert(0, Table(_("Places in a line"), head, [_entry_cells(entry) for entry in found.entries]))
     return tables
 
@@ -261,10 +263,9 @@ def _found_tables(found: Found) -> list[Table]:
 def _order_cells(order: Reservation) -> list[Any]:
     return [
         format_html('<a href="{}">{}</a>', reverse("admin:flashsale_story", args=[order.pk]), str(order.pk)[:8]),
-        order.sale.name, order.allocation.code, order.number, order.quantity,
-        format_money(order.amount, order.sale.campaign.currency), state_label(order.state),
-        state_label(order.payment.payment_state) if order.payment else "–",
-        local_time(order.made_at, order.sale.campaign.zone),
+        state_label(order.state), state_label(order.payment.payment_state) if order.payment else "–",
+        format_money(order.amount, order.sale.campaign.currency), order.number, order.sale.name, order.allocation.code,
+        order.quantity, local_time(order.made_at, order.sale.campaign.zone),
     ]  # fmt: skip
 
 
@@ -281,8 +282,8 @@ PLACE_LABELS = {
 def _entry_cells(entry: Entry) -> list[Any]:
     zone = entry.sale.campaign.zone
     return [
-        entry.sale.name, entry.line, entry.index, entry.number or _("not drawn yet"), PLACE_LABELS[entry.state.value],
-        local_time(entry.called_at, zone), local_time(entry.until, zone),
+        PLACE_LABELS[entry.state.value], entry.number or _("not drawn yet"), entry.sale.name, entry.line,
+        local_time(entry.called_at, zone), local_time(entry.until, zone), entry.index,
         _("one-time code") if entry.by_code else _("the partner's word"),
     ]  # fmt: skip
 

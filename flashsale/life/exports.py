@@ -20,13 +20,14 @@ from django.db.models import Case as When_
 from django.db.models import CharField, F, IntegerField, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, NullIf
 
+from flashsale.books.idle_limit import allow_long_idle
 from flashsale.life.contact import CONTACT_FIELDS
 from flashsale.life.export_files import Sums, write_csv, write_xlsx
 from flashsale.life.read_contacts import Reading, note_reading
 from flashsale.models import Campaign, Case, Contact, PaymentAttempt, Record, Refund, Reservation, Sale, Unit
 from flashsale.rules.states import BOUGHT
 
-CHUNK = 2000
+CHUNK = 500
 WRITERS: Mapping[str, Callable[..., None]] = {"csv": write_csv, "xlsx": write_xlsx}
 
 
@@ -200,6 +201,8 @@ def _one_snapshot() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    # A slow disk may take its time between two reads.
+    allow_long_idle()
 
 
 def chosen(export: Export, which: Filter) -> "QuerySet[Any]":

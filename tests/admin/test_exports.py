@@ -27,7 +27,7 @@ def test_contacts_are_only_in_an_export_that_says_so_for_people_with_that_right(
     assert bob.get(url).status_code == dave.post(url).status_code == 403
 
     def allow(client: Client, name: str) -> None:
-        user = client.get("/admin/").wsgi_request.user
+        user: Any = client.get("/admin/").wsgi_request.user
         user.user_permissions.add(Permission.objects.get(codename=name))
 
     def export(**typed: str) -> bytes:
