@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from flashsale.gate import scripts
 from flashsale.gate.client import GateDown, Script, gate
 from flashsale.gate.held_request import HeldRequest
 from flashsale.gate.inspect import CHUNK, LINES, RETURNS
@@ -152,8 +151,3 @@ def lines_of(card: SaleCard, places: Collection[FoundPlace]) -> Iterator[tuple[L
         line = card.line_by_id(place.line_id)
         if line is not None:
             yield line, place
-
-
-async def is_ready(card: SaleCard) -> bool:
-    """Whether the gate's scripts answer for the sale."""
-    return await scripts.answers(card.campaign, card.sale)

@@ -12,6 +12,7 @@ from typing import IO, Any
 from xlsxwriter import Workbook  # type: ignore[import-untyped]
 
 from flashsale.rules.csv_lines import BYTE_ORDER_MARK, csv_lines, kept_text
+from flashsale.rules.settlements import number
 
 # A spreadsheet has room for 1,048,576 rows; then the next sheet begins.
 SHEET_ROWS = 1_000_000
@@ -23,11 +24,6 @@ NO_GUESSES = {
     "strings_to_numbers": False,
     "strings_to_urls": False,
 }
-
-
-def number(value: Decimal) -> int | float:
-    """An amount without needless zeros after the point. It has two digits there at most, so a float is exact."""
-    return int(value) if value == int(value) else float(value)
 
 
 def _plain(value: Any) -> Any:

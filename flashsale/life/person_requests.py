@@ -10,6 +10,7 @@ A request keeps the values by which the person is known (phone, e-mail, national
 Only values that the person has proven to be theirs belong there, because an order with one of them is theirs.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -81,10 +82,14 @@ def known_in_campaigns(values: Mapping[Axis, str]) -> Iterator[Known]:
 
 def orders_of(values: Mapping[Axis, str]) -> "QuerySet[Reservation]":
     """All reservations of a person, in all campaigns, the newest first."""
-    wanted = Q(pk__in=[])
+    by_axis: dict[Axis, list[str]] = defaultdict(list)
     for known in known_in_campaigns(values):
         for axis, digests in known.digests.items():
-            wanted |= with_digest(axis, digests) & Q(sale__campaign=known.campaign)
+            by_axis[axis] += digests
+    wanted = Q(pk__in=[])
+    for axis, digests in by_axis.items():
+        # A digest belongs to one campaign, because each has a salt of its own.
+        wanted |= with_digest(axis, digests)
     rows = Reservation.objects.filter(wanted).select_related("sale__campaign", "allocation", "channel")
     return rows.order_by("-made_at", "pk")
 
