@@ -269,8 +269,8 @@ class Erase(RequestAction):
         """What goes for ever, and what stays."""
         return [
             _(
-                "Contact, digests, bank account, what partners attached, pieces of digests in evidence and the place "
-                "in a line are deleted for ever."
+                "The contact, digests, bank account, what partners attached, pieces of digests in evidence and the "
+                "place in a line are deleted for ever."
             ),
             _(
                 "Orders, payments, refunds and settlements stay as facts without a person: the law obliges a shop to "

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from cryptography.fernet import InvalidToken
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -29,10 +28,10 @@ from flashsale.gate.client import GateDown
 from flashsale.life import exports
 from flashsale.life.download import download_file
 from flashsale.life.find_person import WHY_LABELS, Entry, Found, Why, find_person
-from flashsale.life.letters import compose
+from flashsale.life.letters import letters_of
 from flashsale.life.look_now import look_now
 from flashsale.life.read_contacts import read_contacts
-from flashsale.models import Campaign, Contact, Notice, Reservation, Sale
+from flashsale.models import Campaign, Notice, Reservation, Sale
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Refused
 
@@ -314,16 +313,7 @@ def _letters_again(order: Reservation) -> list[tuple[str, str]]:
 
 def _letters_in_words(order: Reservation) -> list[tuple[str, str]]:
     """The subject and the text of each letter, as it would be written now. It names the buyer."""
-    found = []
-    for letter in Notice.objects.filter(reservation=order).select_related("sale__campaign", "line").order_by("pk"):
-        try:
-            message = compose(letter)
-            found.append((str(message.subject), str(message.body)))
-        except (Contact.DoesNotExist, InvalidToken, ValueError, KeyError, AttributeError) as error:
-            found.append(
-                (
-                    letter.get_kind_display(),
-                    _("It cannot be written any more (%(error)s).") % {"error": type(error).__name__},
-                )
-            )
-    return found
+    return [
+        (subject or letter.get_kind_display(), text or _("It cannot be written any more."))
+        for letter, subject, text in letters_of(order)
+    ]

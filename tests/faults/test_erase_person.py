@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from flashsale.gate import bridge, people
 from flashsale.gate.client import GateDown
@@ -154,6 +154,7 @@ def test_it_waits_for_redis_and_settlements_and_sums_stay_as_they_are(
 def test_it_is_refused_until_everything_is_settled_and_needs_two_people(sold: Sale) -> None:
     held = called("dodi")[1][0]
     held.reserve()
+    translation.activate("en")
     request, _tono = request_of("dodi", "erase"), staff("tono")
     before = in_books()
     with pytest.raises(CannotErasePerson, match="1 reservations are still held"):
