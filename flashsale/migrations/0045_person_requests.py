@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     """Adds only, so processes of the release before go on during the change."""
 
     dependencies: ClassVar = [
-        ("flashsale", "0038_sandbox"),
+        ("flashsale", "0039_samples_and_checks"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
