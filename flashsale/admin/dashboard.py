@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Count, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from flashsale.admin.board import alarm_lines, bar, board_sales
 from flashsale.admin.labels import local_time, state_label
@@ -15,13 +17,15 @@ from flashsale.admin.partner_key import ending_keys
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.gate.quotas import QuotaAlarm, alarms
+from flashsale.life.person_requests import due_requests
 from flashsale.life.staff_campaigns import rows_of
 from flashsale.life.waiting_money import WHO_LABELS, people_wait
-from flashsale.models import Appeal, Case, Channel, Notice, PartnerKey, Sale
+from flashsale.models import Appeal, Case, Channel, Notice, PartnerKey, PersonRequest, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.states import AppealState, CaseState, NoticeState
 
 SALES_MAX = 8
+REQUESTS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,29 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
         "notices": _counts(notices, NoticeState.DUE, NoticeState.FAILED) if may("flashsale.view_notice") else None,
         "money": _waiting_money(user) if may("flashsale.view_refund") else None,
         "keys": _ending_keys(user) if may("flashsale.view_partnerkey") else None,
+        "support": _support(user),
+        "requests": _due_requests(user) if may("flashsale.view_personrequest") else None,
         "quotas": _quota_alarms(user) if may("flashsale.view_channel") else None,
     }
 
 
 def _ending_keys(user: Any) -> list[tuple[PartnerKey, str]]:
     return [(key, local_time(key.expires_at, key.channel.campaign.zone)) for key in rows_of(ending_keys(), user)]
+
+
+def _support(user: User | AnonymousUser) -> list[tuple[str, str]]:
+    """The pages of the desk of support and finance that the user may open: name of the address, and title."""
+    pages = [("admin:flashsale_support", _("Find a person"))] if user.has_perm("flashsale.view_reservation") else []
+    if pages and user.has_perm("flashsale.export_reservation"):
+        pages.append(("admin:flashsale_exports", _("Exports")))
+    return pages
+
+
+def _due_requests(user: Any) -> list[tuple[PersonRequest, str, bool]]:
+    """The requests of people that are not answered, the most urgent first: request, date, whether it is late."""
+    now, zone = timezone.now(), timezone.get_default_timezone()
+    shown = rows_of(due_requests(), user)[:REQUESTS_MAX]
+    return [(row, local_time(row.due_at, ZoneInfo(str(zone))), row.is_late(now)) for row in shown]
 
 
 def _quota_alarms(user: Any) -> list[tuple[Channel, QuotaAlarm, str]]:

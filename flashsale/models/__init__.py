@@ -23,6 +23,7 @@ from flashsale.models.notice import Notice
 from flashsale.models.offer import Offer
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.payment import Inbox, PaymentAttempt, Refund
+from flashsale.models.person_request import PersonRequest, Restriction, TrailKey
 from flashsale.models.proposal import Proposal
 from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
@@ -67,6 +68,7 @@ __all__ = [
     "Offer",
     "PartnerKey",
     "PaymentAttempt",
+    "PersonRequest",
     "Proposal",
     "PublishedRuleSet",
     "Reallocation",
@@ -74,6 +76,7 @@ __all__ = [
     "Refund",
     "Reservation",
     "ReservationUnit",
+    "Restriction",
     "ReviewRun",
     "RuleSetChanged",
     "Sale",
@@ -86,6 +89,7 @@ __all__ = [
     "StaffAccount",
     "StaffCampaign",
     "Stock",
+    "TrailKey",
     "Trait",
     "Unit",
     "UnpaidHold",

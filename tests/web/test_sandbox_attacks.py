@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 import redis
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from flashsale.admin import dashboard
