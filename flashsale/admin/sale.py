@@ -34,7 +34,15 @@ from flashsale.admin.sale_actions import (
     times_table,
     units_table,
 )
-from flashsale.admin.sale_forms import LINE_FIELDS, TRANCHE_FIELDS, UNITS_PREFIX, SaleForm, line_form
+from flashsale.admin.sale_forms import (
+    LINE_FIELDS,
+    TRANCHE_FIELDS,
+    UNITS_PREFIX,
+    OfferForm,
+    OfferFormSet,
+    SaleForm,
+    line_form,
+)
 from flashsale.models import Allocation, Offer, Sale
 from flashsale.rules.states import SaleState
 
@@ -59,6 +67,8 @@ class OfferInline(EditedInline):
     """The offers of a sale: SKU, name and price."""
 
     model = Offer
+    form = OfferForm
+    formset = OfferFormSet
     extra = 1
 
 
