@@ -13,14 +13,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from flashsale.admin.action_page import ActionAdmin
+from flashsale.admin.copy_actions import CopyCampaign
 from flashsale.admin.inline import EditedInline, LabelledFormSet
 from flashsale.admin.labels import local_time
 from flashsale.admin.partner_key import KeyInline, MakeKey, MakeTestKey
 from flashsale.admin.typed_fields import DurationField
 from flashsale.admin.webhook import AddWebhook
-from flashsale.life.move_drafts import keep_clock_times
+from flashsale.life.move_drafts import keep_clock_times, keep_order
 from flashsale.models import Campaign, CampaignAxis, Channel, Record
-from flashsale.models.campaign import zone_name
+from flashsale.models.campaign import zone_name, zone_names
 from flashsale.models.frozen import Frozen
 from flashsale.rules.identity import Axis
 
@@ -172,6 +173,13 @@ class CampaignForm(forms.ModelForm):
                 drafts,
             )
             self.add_error("keep_times", text % {"count": drafts, "zone": self.initial["time_zone"]})
+        elif drafts and data["keep_times"] == KeepTimes.CLOCK and data["time_zone"] in zone_names():
+            old, new = ZoneInfo(self.initial["time_zone"]), ZoneInfo(data["time_zone"])
+            if not keep_order(campaign=self.instance, old=old, new=new):
+                self.add_error(
+                    "keep_times",
+                    _("The clocks there skip an opening or a closing. Change the times of the draft first."),
+                )
         return data
 
 
@@ -191,6 +199,7 @@ class CampaignAdmin(ActionAdmin):
     list_display = ["name", "code", "time_zone", "currency", "limit", "code_countries", "frozen"]
     search_fields = ["name", "code"]
     inlines = [AxisInline, ChannelInline]
+    row_actions = (CopyCampaign(),)
 
     @admin.display(description=gettext_lazy("frozen since"), ordering="frozen_at")
     def frozen(self, campaign: Campaign) -> str:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import ActionAdmin, Table
+from flashsale.admin.copy_actions import CopySale
 from flashsale.admin.inline import BoundedRows, EditedInline
 from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.live_figures import COLUMNS, live_figures, total
@@ -105,6 +106,7 @@ class SaleAdmin(ActionAdmin):
     row_actions = (
         PutOnList(),
         Publish(),
+        CopySale(),
         Pause(),
         Resume(),
         Postpone(),

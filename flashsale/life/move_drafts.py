@@ -31,11 +31,18 @@ def moved(at: datetime, zone: ZoneInfo, by: timedelta) -> datetime:
     return at_clock(clock_of(at, zone) + by, zone)
 
 
+def keep_order(*, campaign: Campaign, old: ZoneInfo, new: ZoneInfo) -> bool:
+    """Whether all sales still open before they close if their clock times stay. Clocks that go forward may change it."""
+    times = campaign.sales.values_list(*SALE_TIMES)
+    there = [[at_clock(clock_of(at, old), new) for at in row] for row in times]
+    return all(lobby <= opens < closes for lobby, opens, closes in there)
+
+
 @transaction.atomic
 def keep_clock_times(*, campaign: Campaign, old: ZoneInfo, by: object) -> int:
     """Gives the drafts of a campaign the same clock times in its new zone. Returns how many there are.
 
-    The campaign has its new zone already, and its row is locked. Raises ValidationError if times are not possible.
+    The campaign has its new zone already, and its row is locked. `keep_order` has said that the order stays.
     """
     drafts = list(campaign.sales.filter(state=SaleState.DRAFT).select_for_update().order_by("pk"))
     new, facts = campaign.zone, {}
