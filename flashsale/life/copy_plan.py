@@ -24,8 +24,8 @@ from flashsale.rules.trail import canonical_json, text_digest
 
 CODE_MAX = 40
 WEEK = timedelta(days=7)
-# What a copy does not take over: it has an identity and times of its own, and the words and the brake of the day are not
-# planned. Its rule set is the newest when it is published.
+# What a copy does not take over: it has an identity and times of its own, and the words and the brake of the day are
+# not planned. Its rule set is the newest when it is published.
 NOT_COPIED = {"campaign", "code", "name", "lobby_at", "opens_at", "closes_at", "rules", "message", "poll_ms"}
 
 

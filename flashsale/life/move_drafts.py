@@ -32,7 +32,7 @@ def moved(at: datetime, zone: ZoneInfo, by: timedelta) -> datetime:
 
 
 def keep_order(*, campaign: Campaign, old: ZoneInfo, new: ZoneInfo) -> bool:
-    """Whether all sales still open before they close if their clock times stay. Clocks that go forward may change it."""
+    """Whether all sales still open before they close if their clock times stay. Clocks that skip an hour change it."""
     times = campaign.sales.values_list(*SALE_TIMES)
     there = [[at_clock(clock_of(at, old), new) for at in row] for row in times]
     return all(lobby <= opens < closes for lobby, opens, closes in there)

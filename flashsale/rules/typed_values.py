@@ -173,7 +173,7 @@ def _moment(found: dict[str, str | int | None], zone: ZoneInfo, text: str) -> da
     if found["half"]:
         hour = hour % 12 + (12 if found["half"] == "pm" else 0) if 1 <= hour <= 12 else 99
     try:
-        clock = datetime(
+        clock = datetime(  # noqa: DTZ001 - what a clock shows; its zone comes below
             int(found["year"] or 0), int(month or 0), int(day or 0),
             hour, int(found["minute"] or 0), int(found["second"] or 0),
         )  # fmt: skip
