@@ -8,12 +8,14 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest
+from django.urls import URLPattern, path
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from flashsale.admin.action_page import ActionAdmin
 from flashsale.admin.copy_actions import CopyCampaign
+from flashsale.admin.import_actions import ImportTable, template_view
 from flashsale.admin.inline import EditedInline, LabelledFormSet
 from flashsale.admin.labels import local_time
 from flashsale.admin.partner_key import KeyInline, MakeKey, MakeTestKey
@@ -199,7 +201,14 @@ class CampaignAdmin(ActionAdmin):
     list_display = ["name", "code", "time_zone", "currency", "limit", "code_countries", "frozen"]
     search_fields = ["name", "code"]
     inlines = [AxisInline, ChannelInline]
-    row_actions = (CopyCampaign(),)
+    row_actions = (ImportTable(), CopyCampaign())
+
+    def get_urls(self) -> list[URLPattern]:
+        """Adds the templates for imports."""
+        template = path(
+            "template/<str:kind>.csv", self.admin_site.admin_view(template_view), name="flashsale_campaign_template"
+        )
+        return [template, *super().get_urls()]
 
     @admin.display(description=gettext_lazy("frozen since"), ordering="frozen_at")
     def frozen(self, campaign: Campaign) -> str:

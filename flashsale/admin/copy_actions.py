@@ -17,6 +17,7 @@ from flashsale.admin.labels import local_time
 from flashsale.admin.sale_forms import ZonedDateTimeField
 from flashsale.life import copy_plan
 from flashsale.life.copy_plan import PlannedCopy
+from flashsale.life.move_drafts import clock_of
 from flashsale.models import Campaign, ListEntry, Sale
 from flashsale.models.campaign import CODE
 from flashsale.rules.states import AllocationMode
@@ -86,9 +87,7 @@ class CopySale(Action):
     def preview(self, rows: Sequence[Sale], data: dict[str, Any], user: Any) -> Preview:  # noqa: ARG002
         """The times and lines of the new draft."""
         sale = rows[0]
-        by = copy_plan.clock_of(data["opens_at"], sale.campaign.zone) - copy_plan.clock_of(
-            sale.opens_at, sale.campaign.zone
-        )
+        by = clock_of(data["opens_at"], sale.campaign.zone) - clock_of(sale.opens_at, sale.campaign.zone)
         planned = copy_plan.planned_sale(sale=sale, by=by, code=data["code"], name=data["name"])
         listed = ListEntry.objects.filter(allocation__sale=sale).count()
         texts = [_("One draft is made, with new times on the same clock. Publish it when it is ready.")]

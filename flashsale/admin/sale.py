@@ -1,20 +1,24 @@
 """Sales: planned with forms, published after a summary, then changed only through actions."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db import models
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import ActionAdmin, Table
+from flashsale.admin.calendar_link import calendar_view
 from flashsale.admin.copy_actions import CopySale
+from flashsale.admin.import_actions import ImportTable
 from flashsale.admin.inline import BoundedRows, EditedInline
 from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.live_figures import COLUMNS, live_figures, total
+from flashsale.admin.month import month_view
 from flashsale.admin.published_sale_actions import (
     AddUnits,
     Brake,
@@ -105,6 +109,7 @@ class SaleAdmin(ActionAdmin):
     ordering = ["-opens_at"]
     row_actions = (
         PutOnList(),
+        ImportTable(),
         Publish(),
         CopySale(),
         Pause(),
@@ -119,6 +124,20 @@ class SaleAdmin(ActionAdmin):
         Reallocate(),
     )
     panel_template = "admin/flashsale/sale_panel.html"
+    change_list_template = "admin/flashsale/sales.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Adds the month view and the page of the own calendar."""
+        views = [("month", month_view), ("calendar", calendar_view)]
+        pages = [
+            path(
+                f"{name}/",
+                self.admin_site.admin_view(partial(view, site=self.admin_site)),
+                name=f"flashsale_sale_{name}",
+            )
+            for name, view in views
+        ]
+        return [*pages, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Adds the sum of the planned units."""

@@ -163,8 +163,8 @@ class _Table:
                     values[column] = plan_values.read(reader, row.cells[name], context)
                 except ValidationError as error:
                     self.applied.wrong(row.number, name, " ".join(error.messages))
-                if column == "opens_at" and fields is plan_values.SALE:
-                    context = context.opening(values.get("opens_at"))
+            if column == "opens_at" and fields is plan_values.SALE:
+                context = context.with_opening_of(values)
         return values if len(self.applied.problems) == before else None
 
     def _is_new(self, row: Row, *key: str) -> bool:

@@ -4,6 +4,7 @@ The file is the whole of what it has: a sale's offers and lines, a line's units 
 What it does not have stays: other channels and sales, and other fields.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -26,6 +27,7 @@ from flashsale.rules.identity import Axis
 from flashsale.rules.toml_lines import key_lines, line_of
 
 BYTES_MAX = 1_000_000
+_NUL = re.compile(r"\\u0{4}|\\U0{8}")
 TABLES = {"campaign", "channel", "sale"}
 AXIS_KINDS = ("hard enter", "hard confirm", "soft")
 
@@ -39,6 +41,8 @@ def apply_plan_file(*, data: bytes, folder: Path, dry_run: bool, by: Any = None)
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
         plan = tomllib.loads(text)
+        if _NUL.search(text):
+            raise ValueError(_("The file has the character NUL, which no field may have."))  # noqa: TRY301
     except ValueError as error:  # of TOML and of UTF-8, too
         applied.wrong(0, "", str(error))
         return applied
@@ -130,8 +134,8 @@ class _PlanFile:
                     values[column] = plan_values.read(reader, table[name], context)
                 except ValidationError as error:
                     self.applied.wrong(self._line((*path, name)), name, " ".join(error.messages))
-                if column == "opens_at" and fields is plan_values.SALE:
-                    context = context.opening(values.get("opens_at"))
+            if column == "opens_at" and fields is plan_values.SALE:
+                context = context.with_opening_of(values)
         return values
 
     def _axes(self, head: Mapping[str, Any]) -> dict[str, str] | None:
@@ -143,14 +147,14 @@ class _PlanFile:
                 text = _("%(found)s: write an axis (%(axes)s) and how it counts: %(kinds)s.")
                 known = {"axes": ", ".join(Axis), "kinds": ", ".join(AXIS_KINDS), "found": f"{name} = {kind}"[:60]}
                 self.applied.wrong(self._line(("campaign", "axes", name)), name, text % known)
-        return axes
+        return dict(axes) if isinstance(axes, dict) else None
 
     def _sale(self, table: Mapping[str, Any], path: tuple[Any, ...], context: Context) -> dict[str, Any]:
         """All values of a sale: `fields`, and if the file has them `offers` and `lines`."""
         known = Sale.objects.filter(code=str(table.get("code"))).first()
         context = context.opening(known.opens_at if known else None)
         fields = self._values(table, plan_values.SALE, path, context, {"offer", "line"})
-        context = context.opening(fields.get("opens_at") or context.opens_at)
+        context = context.with_opening_of(fields)
         offers = [
             self._values(one, plan_values.OFFER, at, context, set()) for at, one in self._list((*path, "offer"), table)
         ]

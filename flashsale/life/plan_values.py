@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.life.not_read_text import not_read_text
 from flashsale.models.campaign import zone_name, zone_names
+from flashsale.models.sale import TIME_FIRST
 from flashsale.rules.typed_values import SECOND, NotRead, Why, read_duration, read_money, read_time
 
 
@@ -24,8 +25,15 @@ class Context:
     opens_at: datetime | None = None
 
     def opening(self, opens_at: datetime | None) -> "Context":
-        """The same with the opening of a sale."""
+        """The same with the opening of a sale, if it is known."""
         return replace(self, opens_at=opens_at)
+
+    def with_opening_of(self, values: Mapping[str, Any]) -> "Context":
+        """The same with the opening in these values. Without one, the other times are read by a day that is not used.
+
+        So that a wrong opening is one problem, and not one for each time that depends on it.
+        """
+        return replace(self, opens_at=values.get("opens_at") or self.opens_at or TIME_FIRST)
 
 
 Reader = Callable[[Any, Context], Any]

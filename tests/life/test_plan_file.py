@@ -215,6 +215,11 @@ def test_all_that_cannot_be_read_is_named_with_line_and_field_and_nothing_change
         "the file: Expected ']' at the end of a table declaration (at line 1, column 10)",
         "1: Nothing was changed: 1 problem(s).",
     ]
+    nul = '[campaign]\ncode = "\\u0000"\n'
+    assert (
+        _plan(_write(tmp_path, "plan.toml", nul))[0]
+        == "the file: The file has the character NUL, which no field may have."
+    )
     late = TRANCHES.replace('list = "wronged.csv"\n', "").replace('"12:00 WIB"', '"09:00 WIB"')
     late = late.replace('channels = ["own"]', 'channels = ["elsewhere"]').replace('"first/shop"', '"first/none"')
     at = late.splitlines().index('closes = "09:00 WIB"') + 1
