@@ -36,6 +36,7 @@ class Entry:
     state: str
     is_draft: bool
     elsewhere: str
+    when: str
     clashes: list[str]
 
 
@@ -69,6 +70,7 @@ def month_view(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "title": _("Plan of %(month)s") % {"month": date_format(first, "F Y")},
         "weeks": days,
         "days": [day for week in days for day in week if day.in_month and (day.entries or day.is_today)],
+        "clashing": [entry for week in days for day in week for entry in day.entries if entry.clashes],
         "names": [date_format(day, "D") for day in weeks[0]],
         "campaigns": campaigns,
         "chosen": chosen,
@@ -121,6 +123,7 @@ def _entry(sale: Sale, zone: ZoneInfo, day: date, texts: list[str]) -> Entry:
         state=state_label(sale.state),
         is_draft=sale.state == SaleState.DRAFT,
         elsewhere=local_time(sale.opens_at, own) if opens.tzname() != sale.opens_at.astimezone(own).tzname() else "",
+        when=local_time(sale.opens_at, zone),
         clashes=texts,
     )
 

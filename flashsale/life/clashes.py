@@ -57,14 +57,14 @@ def clashes(sales: Sequence[Sale]) -> dict[int, list[str]]:
 
 
 def _shared(other: Sale, channels: set[str], accounts: set[str]) -> list[str]:
-    texts = []
-    if channels:
-        text = _("Open at the same time as %(sale)s, on the same channels: %(names)s.")
-        texts.append(text % {"sale": other.name, "names": ", ".join(sorted(channels))})
-    if accounts:
-        text = _("Open at the same time as %(sale)s, with the same payment accounts: %(names)s.")
-        texts.append(text % {"sale": other.name, "names": ", ".join(sorted(accounts))})
-    return texts
+    found = {"sale": other.name, "channels": ", ".join(sorted(channels)), "accounts": ", ".join(sorted(accounts))}
+    if channels and accounts:
+        text = _("At the same time as %(sale)s: the same channels (%(channels)s) and payment accounts (%(accounts)s).")
+    elif channels:
+        text = _("At the same time as %(sale)s: the same channels (%(channels)s).")
+    else:
+        text = _("At the same time as %(sale)s: the same payment accounts (%(accounts)s).")
+    return [text % found] if channels or accounts else []
 
 
 def _channels(sale: Sale) -> set[str]:
