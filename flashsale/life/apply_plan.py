@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models.deletion import ProtectedError
 from django.utils.translation import gettext as _
 
@@ -63,12 +63,15 @@ class Applied:
     @contextmanager
     def transaction(self, *, dry_run: bool, by: Any, campaign: Callable[[], Campaign | None]) -> Iterator[None]:
         """Undoes everything after a dry run or a problem; otherwise the audit trail gets what changed."""
-        with transaction.atomic():
-            yield
-            if self.problems or dry_run:
-                transaction.set_rollback(True)
-            elif self.changes:
-                Record.write("apply_plan", by=by, campaign=campaign(), facts=self.facts)
+        try:
+            with transaction.atomic():
+                yield
+                if self.problems or dry_run:
+                    transaction.set_rollback(True)
+                elif self.changes:
+                    Record.write("apply_plan", by=by, campaign=campaign(), facts=self.facts)
+        except IntegrityError:
+            self.wrong(0, "", _("Another change came at the same time, so nothing was changed. Apply the file again."))
         self.problems.sort(key=lambda problem: problem.line)
 
     def save(
@@ -81,7 +84,7 @@ class Applied:
         new = row.pk is None
         old = {name: getattr(row, name) for name in values if not (new and isinstance(values[name], models.Model))}
         changed = {name: value for name, value in values.items() if new or old[name] != value}
-        if not changed:
+        if not changed and not new:
             return True
         for name, value in changed.items():
             setattr(row, name, value)

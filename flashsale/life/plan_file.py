@@ -66,7 +66,7 @@ class _PlanFile:
         if head is None:
             self.applied.wrong(1, "campaign", _("The file needs a table [campaign] with a code."))
             return
-        known = Campaign.objects.filter(code=str(head.get("code"))).first()
+        known = Campaign.objects.filter(code=str(head.get("code")), sandbox_of=None).first()
         values = self._values(head, plan_values.CAMPAIGN, ("campaign",), Context(ZoneInfo("UTC"), ""), {"axes"})
         zone = ZoneInfo(values.get("time_zone") or (known or Campaign()).time_zone)
         context = Context(zone, values.get("currency") or (known or Campaign()).currency)

@@ -2,13 +2,16 @@
 
 import io
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.utils import timezone, translation
+from django.db import connection, transaction
+from django.utils import timezone
 
 from flashsale.life import schedule
 from flashsale.models import Allocation, Campaign, Channel, ListEntry, Offer, Record, Sale, Stock, Unit
@@ -22,11 +25,10 @@ TABLES = (Campaign, Channel, Sale, Offer, Allocation, Stock, ListEntry, Record)
 def _plan(file: Path, **options: Any) -> list[str]:
     """The lines that the command prints; those of its problems if it fails."""
     out, err = io.StringIO(), io.StringIO()
-    with translation.override("en"):
-        try:
-            call_command("plan", str(file), stdout=out, stderr=err, **options)
-        except CommandError as error:
-            return [*err.getvalue().splitlines(), f"{error.returncode}: {error}"]
+    try:
+        call_command("plan", str(file), stdout=out, stderr=err, **options)
+    except CommandError as error:
+        return [*err.getvalue().splitlines(), f"{error.returncode}: {error}"]
     return out.getvalue().splitlines()
 
 
@@ -290,3 +292,30 @@ def test_a_table_needs_its_campaign_and_changes_no_published_sale(tmp_path: Path
     slot = _write(tmp_path, "slots.csv", "code,opens\n29-jan,2027-01-29 10:00\n")
     assert _plan(slot, campaign=campaign.code)[-1].startswith("1: Nothing was changed")
     assert _stored() == stored
+
+
+def test_of_two_people_who_apply_a_file_at_once_the_second_is_told(tmp_path: Path) -> None:
+    file = _write(tmp_path, "plan.toml", TRANCHES.replace('list = "wronged.csv"\n', ""))
+    found: list[list[str]] = []
+
+    def second() -> None:
+        found.append(_plan(file))
+        connection.close()
+
+    thread = Thread(target=second)
+    with transaction.atomic():
+        Campaign.objects.create(code="tranches", name="Tranches")
+        thread.start()
+        until = time.monotonic() + 60
+        with connection.cursor() as cursor:
+            while time.monotonic() < until:
+                # The second has looked, found no campaign, and waits for the first because of the unique code.
+                cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+                if cursor.fetchone()[0]:
+                    break
+                time.sleep(0.02)
+    thread.join(60)
+    text = "the file: Another change came at the same time, so nothing was changed. Apply the file again."
+    assert found == [[text, "1: Nothing was changed: 1 problem(s)."]]
+    assert (Campaign.objects.get().axes.count(), Sale.objects.count()) == (0, 0)
+    assert _plan(file)[-1].endswith("change(s) made.")

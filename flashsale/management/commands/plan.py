@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import translation
 
 from flashsale.life.apply_plan import Applied
 from flashsale.life.import_rows import BYTES_MAX, apply_table, bad_file_text
@@ -34,15 +35,17 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}.", returncode=2) from error
         dry_run = options["dry_run"]
+        with translation.override("en"):  # as all commands
+            self._print(self._apply(file, data, options["campaign"], dry_run=dry_run), dry_run=dry_run)
+
+    def _apply(self, file: Path, data: bytes, campaign: str | None, *, dry_run: bool) -> Applied:
         if file.suffix.lower() == ".toml":
-            applied = apply_plan_file(data=data, folder=file.parent, dry_run=dry_run)
-        else:
-            applied = self._table(data, options["campaign"], dry_run=dry_run)
-        self._print(applied, dry_run=dry_run)
+            return apply_plan_file(data=data, folder=file.parent, dry_run=dry_run)
+        return self._table(data, campaign, dry_run=dry_run)
 
     @staticmethod
     def _table(data: bytes, code: str | None, *, dry_run: bool) -> Applied:
-        campaign = Campaign.objects.filter(code=code or "").first()
+        campaign = Campaign.objects.filter(code=code or "", sandbox_of=None).first()
         if campaign is None:
             known = ", ".join(Campaign.objects.filter(sandbox_of=None).values_list("code", flat=True)) or "none"
             raise CommandError(f"A table needs --campaign. Known: {known}.", returncode=2)
