@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 import redis
 from django.core.management import call_command
+from django.core.management.commands import flush
 from django.db import connection
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
@@ -171,10 +172,11 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _tables_can_be_emptied() -> Iterator[None]:
-    """Lets Django empty the audit trail, too, when it empties the tables between tests."""
+    """Lets Django empty the audit trail, too, between tests, and keep the tables that only migrations fill."""
     operations = type(connection.ops)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operations, "sql_flush", guard.emptying(operations.sql_flush))
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_: None)
         yield
 
 

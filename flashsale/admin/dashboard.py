@@ -65,7 +65,8 @@ def _quota_alarms() -> list[tuple[Channel, QuotaAlarm, str]]:
         found = bridge.run(alarms())
     except GateDown:
         return []
-    channels = Channel.objects.select_related("campaign").in_bulk([alarm.channel for alarm in found])
+    live = Channel.objects.filter(campaign__sandbox_of=None).select_related("campaign")
+    channels = live.in_bulk([alarm.channel for alarm in found])
     return [
         (channel, alarm, local_time(datetime.fromtimestamp(alarm.at_ms / 1000, UTC), channel.campaign.zone))
         for alarm in found

@@ -19,7 +19,7 @@ from redis import asyncio as aioredis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError, WatchError
 
 from flashsale.gate.link import Link, LinkBroken
 
@@ -60,8 +60,17 @@ class _Pipeline(Pipeline):
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         try:
             return list(await super().execute(raise_on_error))
+        except WatchError:  # an answer: a key that was watched has changed
+            raise
         except _UNANSWERED as error:
             raise GateDown(f"pipeline: {error}") from error
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """WATCH, and what is read after it."""
+        try:
+            return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except _UNANSWERED as error:
+            raise GateDown(f"{args[0]}: {error}") from error
 
 
 class Script:

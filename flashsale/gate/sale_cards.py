@@ -98,6 +98,12 @@ def lost_cards() -> set[str]:
     return {code for code, cached in CARDS.entries().items() if cached.lost}
 
 
+def is_known(code: str) -> bool:
+    """Whether this event loop has found a sale with this code when it looked last."""
+    cached = CARDS.entries().get(code)
+    return cached is not None and cached.card is not None
+
+
 def _over(card: SaleCard) -> bool:
     return card.closes_at < (time.time() - KEPT_AFTER_END.total_seconds()) * 1000
 

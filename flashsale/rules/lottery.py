@@ -2,25 +2,48 @@
 
 This file needs no list of entries and no other file of the package. Anyone can run it as a script to check a sale:
 
-    python flashsale/rules/lottery.py verify FILE [--line LINE --index INDEX]
+    python flashsale/rules/lottery.py verify FILE [--line LINE --index INDEX [--proof PROOF]]
 
-Exit status 0: every statement is true. 1: a statement in the file is false. 2: the file or the options are unusable.
+Exit status 0: every statement is true. 1: a statement in a file is false. 2: a file or the options are unusable.
+
+Transcripts of version 2 also commit to the entries and may name a round of drand, a public source of randomness:
+
+    entries → root of a hash tree per line → published → the round exists → seed → numbers
+
+So a person who knows the secret cannot choose entries by their numbers, because the round is unknown while entries
+can still be made. The tree is that of RFC 9162, section 2.1. PROOF is a JSON file with the members `leaf` and `proof`
+of a receipt. The signature of drand is checked only where the package py_ecc is installed.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum
 from functools import lru_cache
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 COMMIT_TAG = b"flashsale/commit/v1"
 SEED_TAG = b"flashsale/seed/v1"
+SEED_TAG_2 = b"flashsale/seed/v2"
 SECRET_BYTES = 32
 DIGEST_BYTES = 32
-VERSION = 1
+SIGNATURE_BYTES = 48
+VERSION, VERSION_2 = 1, 2
+
+# The chain "quicknet" of drand: a round every three seconds. Its parameters never change.
+QUICKNET = "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971"
+QUICKNET_GENESIS_S, QUICKNET_PERIOD_S = 1_692_803_367, 3
+QUICKNET_KEY = bytes.fromhex(
+    "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d106451"
+    "0d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a"
+)
+QUICKNET_DST = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_"
+# The root of the entries is public for this long before the round exists.
+BEACON_DELAY_S = 30
 
 # In theory four rounds give a sound permutation. Ten rounds cost only microseconds and end the discussion.
 ROUNDS = 10
@@ -28,6 +51,7 @@ _ROUND_BYTES = tuple(bytes([number]) for number in range(ROUNDS))
 _COUNT_MAX = 2**64 - 1
 # A transcript of a thousand lines is about 200 kB. A much larger file is not a transcript of ours.
 _FILE_BYTES_MAX = 16 * 1024 * 1024
+_WORDS = {True: "ok   ", False: "FALSE", None: "?    "}
 
 
 def commitment(secret: bytes) -> bytes:
@@ -43,6 +67,79 @@ def seed(secret: bytes, line: str, cohort: int, beacon: bytes = b"") -> bytes:
     code = line.encode()
     parts = (SEED_TAG, secret, len(code).to_bytes(2, "big"), code, cohort.to_bytes(8, "big"), beacon)
     return sha256(b"".join(parts)).digest()
+
+
+def seed_2(secret: bytes, line: str, cohort: int, root: bytes, randomness: bytes = b"") -> bytes:
+    """As :func:`seed`, of version 2: it also depends on the entries (`root`) and on the beacon, where there is one."""
+    code = line.encode()
+    parts = (SEED_TAG_2, secret, len(code).to_bytes(2, "big"), code, cohort.to_bytes(8, "big"), root, randomness)
+    return sha256(b"".join(parts)).digest()
+
+
+class LeafState(IntEnum):
+    """What an index was at the freeze."""
+
+    ENTERED = 0
+    GONE = 1  # left, or voided
+    NEVER_GIVEN = 2
+
+
+def leaf(index: int, state: int, digests: Sequence[bytes] = ()) -> bytes:
+    """The leaf of an index. `digests` are the 16-byte digests of its person, in the order of the axis numbers."""
+    return sha256(b"".join((b"\0", index.to_bytes(8, "big"), bytes([state]), *digests))).digest()
+
+
+def tree_root(leaves: Iterable[bytes]) -> bytes:
+    """The head of the tree over the leaves of indexes 1, 2, 3 …: RFC 9162, section 2.1.1. Reads them once."""
+    # Heads of complete subtrees, the largest first, with the number of their leaves.
+    heads: list[tuple[int, bytes]] = []
+    for head in leaves:
+        size = 1
+        while heads and heads[-1][0] == size:
+            head, size = _node(heads.pop()[1], head), size * 2  # noqa: PLW2901 - the leaf grows to a subtree
+        heads.append((size, head))
+    if not heads:
+        return sha256().digest()
+    _, root = heads.pop()
+    while heads:
+        root = _node(heads.pop()[1], root)
+    return root
+
+
+def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """The nodes from the leaf of an index, from 1, to the root: RFC 9162, section 2.1.3.1."""
+    at, level, proof = index - 1, list(leaves), []
+    while len(level) > 1:
+        if at ^ 1 < len(level):
+            proof.append(level[at ^ 1])
+        # A node without a neighbour moves up as it is.
+        level = [_node(*level[n : n + 2]) if n + 1 < len(level) else level[n] for n in range(0, len(level), 2)]
+        at //= 2
+    return proof
+
+
+def root_of_proof(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
+    """The root of a tree with `size` leaves that a proof leads to: RFC 9162, section 2.1.3.2. None: it is no proof."""
+    if not 1 <= index <= size:
+        return None
+    at, last, root, rest = index - 1, size - 1, leaf, list(proof)
+    while last:
+        if at % 2 or at < last:
+            if not rest:
+                return None
+            root = _node(rest.pop(0), root) if at % 2 else _node(root, rest.pop(0))
+        at, last = at // 2, last // 2
+    return None if rest else root
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\1" + left + right).digest()
+
+
+def round_after(freeze_s: int) -> int:
+    """The round of drand's quicknet for a freeze (seconds since 1970): the first one that comes 30 s later or more."""
+    periods = -(-(freeze_s + BEACON_DELAY_S - QUICKNET_GENESIS_S) // QUICKNET_PERIOD_S)
+    return max(1, periods + 1)
 
 
 def number(index: int, cohort: int, seed: bytes) -> int:
@@ -121,26 +218,53 @@ class Unusable(ValueError):
 
 
 class Line(NamedTuple):
-    """A line of a transcript: how many entries were drawn, and the seed that orders them."""
+    """A line of a transcript: how many entries were drawn, and the seed that orders them.
+
+    Version 2 also has the root of the entries, and how many indexes had each state (:class:`LeafState`) at the freeze.
+    """
 
     cohort: int
     seed: bytes
+    root: bytes = b""
+    states: tuple[int, int, int] = (0, 0, 0)
+
+
+class Beacon(NamedTuple):
+    """A round of drand, in a transcript of version 2."""
+
+    chain: str
+    round: int
+    signature: bytes
+    randomness: bytes
 
 
 class Transcript(NamedTuple):
-    """What a sale publishes when all its lines are frozen."""
+    """What a sale publishes when all its lines are frozen.
+
+    `beacon` is of version 1, `drand` and `frozen_at` (seconds since 1970) of version 2.
+    """
 
     sale: str | int
     commitment: bytes
     secret: bytes
     beacon: bytes
     lines: dict[str, Line]
+    version: int = VERSION
+    drand: Beacon | None = None
+    frozen_at: int | None = None
+
+    def seed_of(self, code: str) -> bytes:
+        """The seed that follows for a line from the secret and from what the transcript says of the line."""
+        line = self.lines[code]
+        if self.version == VERSION:
+            return seed(self.secret, code, line.cohort, self.beacon)
+        return seed_2(self.secret, code, line.cohort, line.root, self.drand.randomness if self.drand else b"")
 
 
 class Check(NamedTuple):
-    """One statement of a transcript and whether it is true."""
+    """One statement of a transcript and whether it is true. None: this machine cannot check it."""
 
-    holds: bool
+    holds: bool | None
     statement: str
 
 
@@ -157,6 +281,45 @@ def transcript(*, sale: str | int, secret: bytes, cohorts: Mapping[str, int], be
     }
 
 
+def transcript_2(
+    *,
+    sale: str | int,
+    secret: bytes,
+    frozen_at: int,
+    lines: Mapping[str, tuple[int, bytes, tuple[int, int, int]]],
+    drand: Beacon | None,
+) -> dict[str, Any]:
+    """The public transcript of version 2, ready for JSON.
+
+    `lines` maps the code of each line to its cohort, the root of its entries, and how many indexes had each state.
+    `frozen_at` is in seconds since 1970.
+    """
+    randomness = drand.randomness if drand else b""
+    return {
+        "version": VERSION_2,
+        "sale": sale,
+        "commitment": commitment(secret).hex(),
+        "secret": secret.hex(),
+        "frozen_at": frozen_at,
+        "beacon": drand
+        and {
+            "chain": drand.chain,
+            "round": drand.round,
+            "signature": drand.signature.hex(),
+            "randomness": randomness.hex(),
+        },
+        "lines": {
+            code: {
+                "cohort": cohort,
+                "root": root.hex(),
+                "states": {str(state): count for state, count in enumerate(states)},
+                "seed": seed_2(secret, code, cohort, root, randomness).hex(),
+            }
+            for code, (cohort, root, states) in lines.items()
+        },
+    }
+
+
 def read(text: str) -> Transcript:
     """The transcript in a JSON text. Raises Unusable when the text is not one."""
     try:
@@ -165,14 +328,18 @@ def read(text: str) -> Transcript:
         raise Unusable(f"not usable JSON: {error}") from error
     if not isinstance(data, dict):
         raise Unusable("not a JSON object")
-    if type(data.get("version")) is not int or data["version"] != VERSION:
-        raise Unusable(f"version is not {VERSION}")
+    if type(data.get("version")) is not int or data["version"] not in {VERSION, VERSION_2}:
+        raise Unusable(f"version is neither {VERSION} nor {VERSION_2}")
+    version = data["version"]
     return Transcript(
         sale=_sale(data),
         commitment=_bytes(data, "commitment", DIGEST_BYTES),
         secret=_bytes(data, "secret", SECRET_BYTES),
-        beacon=_bytes(data, "beacon"),
-        lines=_lines(data),
+        beacon=_bytes(data, "beacon") if version == VERSION else b"",
+        lines=_lines(data, version),
+        version=version,
+        drand=_drand(data) if version == VERSION_2 else None,
+        frozen_at=_count(data, "frozen_at") if version == VERSION_2 and data.get("frozen_at") is not None else None,
     )
 
 
@@ -200,14 +367,36 @@ def _bytes(data: dict[str, Any], name: str, size: int | None = None) -> bytes:
     return bytes.fromhex(text)
 
 
-def _lines(data: dict[str, Any]) -> dict[str, Line]:
+def _count(data: Mapping[str, Any], name: str) -> int:
+    value = data.get(name)
+    if type(value) is not int or not 0 <= value <= _COUNT_MAX:
+        raise Unusable(f"{name} is not a count")
+    return value
+
+
+def _drand(data: dict[str, Any]) -> Beacon | None:
+    # A transcript without the member does not say which kind of sale it was.
+    if "beacon" not in data or not isinstance(data["beacon"], dict | None):
+        raise Unusable("beacon is neither an object nor null")
+    found = data["beacon"]
+    if found is None:
+        return None
+    return Beacon(
+        chain=_bytes(found, "chain", DIGEST_BYTES).hex(),
+        round=_count(found, "round"),
+        signature=_bytes(found, "signature", SIGNATURE_BYTES),
+        randomness=_bytes(found, "randomness", DIGEST_BYTES),
+    )
+
+
+def _lines(data: dict[str, Any], version: int) -> dict[str, Line]:
     lines = data.get("lines")
     if not isinstance(lines, dict):
         raise Unusable("lines is not an object")
-    return {code: _line(code, line) for code, line in lines.items()}
+    return {code: _line(code, line, version) for code, line in lines.items()}
 
 
-def _line(code: str, line: object) -> Line:
+def _line(code: str, line: object, version: int) -> Line:
     if not isinstance(line, dict):
         raise Unusable(f"line {code!r} is not an object")
     cohort = line.get("cohort")
@@ -218,43 +407,120 @@ def _line(code: str, line: object) -> Line:
             raise Unusable("a line code is too long")
     except UnicodeEncodeError as error:
         raise Unusable(f"line {code!r}: the code is not text") from error
-    return Line(cohort, _bytes(line, "seed", DIGEST_BYTES))
+    if version == VERSION:
+        return Line(cohort, _bytes(line, "seed", DIGEST_BYTES))
+    states = line.get("states")
+    if not isinstance(states, dict) or set(states) != {"0", "1", "2"}:
+        raise Unusable(f"line {code!r}: states does not count 0, 1 and 2")
+    counts = (_count(states, "0"), _count(states, "1"), _count(states, "2"))
+    return Line(cohort, _bytes(line, "seed", DIGEST_BYTES), _bytes(line, "root", DIGEST_BYTES), counts)
 
 
 def checks(sale: Transcript) -> Iterator[Check]:
-    """Checks every statement of the transcript: first the commitment, then the seed of each line."""
+    """Checks every statement of the transcript: first the commitment, then the beacon, then each line."""
     yield Check(commitment(sale.secret) == sale.commitment, "the secret is the one committed to")
+    if sale.version == VERSION_2:
+        yield from _checks_of_beacon(sale)
     # A person who chooses the beacon after the entries chooses the order. The file does not show when it was chosen, so
     # the reader is asked to compare it with the announcement.
     beacon = f", the beacon {sale.beacon.hex()} (announced?)" if sale.beacon else ""
     for code, line in sale.lines.items():
+        if sale.version == VERSION_2:
+            entered, gone, never = line.states
+            counted = f"{entered:,} entered, {gone:,} left or were voided, {never:,} were never given"
+            yield Check(sum(line.states) == line.cohort, f"line {code!r}: of {line.cohort:,} indexes {counted}")
+            beacon = f", the entries {line.root.hex()}" + (", the beacon" if sale.drand else "")
         statement = f"line {code!r}: the seed follows from the secret{beacon} and a cohort of {line.cohort:,}"
-        yield Check(seed(sale.secret, code, line.cohort, sale.beacon) == line.seed, statement)
+        yield Check(sale.seed_of(code) == line.seed, statement)
+
+
+def _checks_of_beacon(sale: Transcript) -> Iterator[Check]:
+    if sale.drand is None:
+        return
+    chain, round_, signature, randomness = sale.drand
+    yield Check(chain == QUICKNET, "the beacon is of drand's chain quicknet")
+    if sale.frozen_at is None:
+        yield Check(None, f"the round {round_:,} follows from the freeze (the file does not say when that was)")
+    else:
+        yield Check(round_ == round_after(sale.frozen_at), f"the round {round_:,} follows from the freeze")
+    yield Check(sha256(signature).digest() == randomness, "the randomness is the hash of the signature")
+    signed = is_signed_by_quicknet(round_, signature)
+    unless = " (install py_ecc to check it)" if signed is None else ""
+    yield Check(signed, f"drand has signed the round{unless}")
+
+
+def is_signed_by_quicknet(round_: int, signature: bytes) -> bool | None:
+    """Whether drand's quicknet has signed this round. None if the package py_ecc is not installed. Takes seconds."""
+    try:
+        bls, curve = import_module("py_ecc.bls.hash_to_curve"), import_module("py_ecc.optimized_bls12_381")
+        points = import_module("py_ecc.bls.point_compression")
+    except ImportError:
+        return None
+    message = sha256(round_.to_bytes(8, "big")).digest()
+    try:
+        point = points.decompress_G1(int.from_bytes(signature, "big"))
+    except ValueError:
+        return False
+    halves = (int.from_bytes(QUICKNET_KEY[:48], "big"), int.from_bytes(QUICKNET_KEY[48:], "big"))
+    # A point outside of the group of prime order, or the point at infinity, signs nothing.
+    if curve.is_inf(point) or not curve.is_inf(curve.multiply(point, curve.curve_order)):
+        return False
+    hashed = bls.hash_to_G1(message, QUICKNET_DST, sha256)
+    # e(signature, G2) = e(hash, key), written as one product, because the last step is the slow one.
+    product = curve.pairing(curve.G2, point, final_exponentiate=False)
+    product *= curve.pairing(points.decompress_G2(halves), curve.neg(hashed), final_exponentiate=False)
+    return bool(curve.final_exponentiate(product) == curve.FQ12.one())
 
 
 def number_in(sale: Transcript, *, line: str, index: int) -> int:
     """The number that follows from the secret for an index of a line. Raises Unusable for an unknown line."""
+    return number(index, _known(sale, line).cohort, sale.seed_of(line))
+
+
+def check_of_proof(sale: Transcript, *, line: str, index: int, proof: str) -> Check:
+    """Checks that the entries of a line have the leaf of a receipt (JSON with `leaf` and `proof`) at this index.
+
+    Raises Unusable for an unknown line, another text, or a transcript of version 1, which has no root.
+    """
+    found = _known(sale, line)
+    if sale.version == VERSION:
+        raise Unusable("a transcript of version 1 has no root of its entries")
+    try:
+        data = json.loads(proof, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise Unusable(f"the proof is not usable JSON: {error}") from error
+    if not isinstance(data, dict) or not isinstance(data.get("proof"), list):
+        raise Unusable("the proof is not an object with the members leaf and proof")
+    nodes = [_bytes({"node": node}, "node", DIGEST_BYTES) for node in data["proof"]]
+    root = root_of_proof(_bytes(data, "leaf", DIGEST_BYTES), index, found.cohort, nodes)
+    return Check(root == found.root, f"line {line!r}: the entries have the leaf of the receipt at index {index:,}")
+
+
+def _known(sale: Transcript, line: str) -> Line:
     if line not in sale.lines:
         raise Unusable(f"no line {line!r} in this file; it has: {', '.join(map(repr, sale.lines)) or 'none'}")
-    cohort = sale.lines[line].cohort
-    return number(index, cohort, seed(sale.secret, line, cohort, sale.beacon))
+    return sale.lines[line]
 
 
-def _verify(path: str, line: str | None, index: int | None) -> int:
-    sale = _read_file(path)
+def _verify(path: str, line: str | None, index: int | None, proof: str | None) -> int:
+    sale = read(_read_file(path))
     requested = number_in(sale, line=line, index=index) if line is not None and index is not None else None
+    found = list(checks(sale))
+    if line is not None and index is not None and proof is not None:
+        found.append(check_of_proof(sale, line=line, index=index, proof=_read_file(proof)))
     print(f"sale {sale.sale!r}, {len(sale.lines)} lines")
-    true = True
-    for check in checks(sale):
-        true = true and check.holds
-        print(f"{'ok   ' if check.holds else 'FALSE'}  {check.statement}")
+    if sale.version == VERSION_2:
+        print("kind: with a beacon of drand" if sale.drand else "kind: without a beacon")
+    for check in found:
+        print(f"{_WORDS[check.holds]}  {check.statement}")
+    true = all(check.holds is not False for check in found)
     print("the transcript is true" if true else "the transcript is FALSE: its order was not fixed by its commitment")
     if requested is not None:
         print(f"number: {requested}")
     return 0 if true else 1
 
 
-def _read_file(path: str) -> Transcript:
+def _read_file(path: str) -> str:
     try:
         with Path(path).open("rb") as file:
             content = file.read(_FILE_BYTES_MAX + 1)
@@ -263,7 +529,7 @@ def _read_file(path: str) -> Transcript:
         raise Unusable(f"cannot read {path}: {error}") from error
     if len(content) > _FILE_BYTES_MAX:
         raise Unusable(f"{path} is larger than {_FILE_BYTES_MAX:,} bytes")
-    return read(text)
+    return text
 
 
 def _positive(text: str) -> int:
@@ -279,9 +545,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     verify.add_argument("file", help="the transcript, as JSON")
     verify.add_argument("--line", help="code of a line in the transcript")
     verify.add_argument("--index", type=_positive, help="an index in that line; the last line printed is its number")
+    verify.add_argument("--proof", help="a JSON file with the leaf and the proof of a receipt for that index")
     arguments = parser.parse_args(argv)
     if (arguments.line is None) != (arguments.index is None):
         verify.error("--line and --index go together")
+    if arguments.proof is not None and arguments.index is None:
+        verify.error("--proof needs --line and --index")
     return arguments
 
 
@@ -292,7 +561,7 @@ def main(argv: list[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments = _arguments(argv)
     try:
-        return _verify(arguments.file, arguments.line, arguments.index)
+        return _verify(arguments.file, arguments.line, arguments.index, arguments.proof)
     except Unusable as error:
         print(f"unusable: {error}", file=sys.stderr)
         return 2

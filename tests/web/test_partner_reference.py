@@ -205,7 +205,16 @@ class TestList:
 
     @pytest.mark.parametrize(
         "query",
-        ["index=1", "index=1&line=lazada", "index=0", "index=x", "updated_after=yesterday", "partner_reference="],
+        [
+            "index=1",
+            "index=1&line=lazada",
+            "index=0",
+            "index=x",
+            "updated_after=yesterday",
+            "partner_reference=",
+            "updated_after=2026-11-29",
+            "updated_after=2026-11-29T10:00:00",
+        ],
     )
     def test_a_filter_that_names_nothing_is_refused(self, shop: Shop, query: str) -> None:
         reply = shop.get(f"?{query}")

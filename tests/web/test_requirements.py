@@ -41,7 +41,10 @@ def test_axes_limits_windows_quotas_and_money_are_readable(client: Client) -> No
     assert by_name["read", "channel"] == {
         "name": "read", "counted_by": "channel", "calls": 6000, "period_s": 60, "at_once": 6000,
     }  # fmt: skip
-    assert by_name["enter", "channel"]["calls"] == 20_000
+    enter = [
+        quota["calls"] for quota in document["quotas"] if (quota["name"], quota["counted_by"]) == ("enter", "channel")
+    ]
+    assert enter == [1_200_000, 20_000]
     assert by_name["enter", "person"] == {
         "name": "enter", "counted_by": "person", "calls": 1, "period_s": 1, "at_once": 30,
     }  # fmt: skip
@@ -115,6 +118,16 @@ class TestOwnChannel:
         assert '"entries_max":7' not in text
         alone = self.read(shared, "mi-store").get(f"/v1/sales/{shared.code}").json()["channel"]
         assert alone["lines"] == [{"code": "own", "entries_max": 1000, "entries": None}]
+
+    def test_a_channel_reads_the_quotas_that_its_calls_have(self, shared: Sale) -> None:
+        Channel.objects.filter(code="lazada").update(quotas="read:20, look:30, pay:40")
+        reply = self.read(shared, "lazada").get(f"/v1/sales/{shared.code}")
+        assert '"api partner";q=20;w=60' in reply["RateLimit-Policy"]
+        found = {(one["name"], one["counted_by"], one["period_s"]): one["calls"] for one in reply.json()["quotas"]}
+        default = {(one["name"], one["counted_by"], one["period_s"]): one["calls"] for one in QUOTAS}
+        own = {("read", "channel", 60): 20, ("look", "channel", 60): 30, ("pay", "channel", 60): 40}
+        assert found == default | own
+        assert self.read(shared, "mi-store").get(f"/v1/sales/{shared.code}").json()["quotas"] == list(QUOTAS)
 
     def test_a_channel_of_another_campaign_reads_what_everybody_reads(self, shared: Sale) -> None:
         other = lobby_sale()

@@ -206,7 +206,14 @@ class TestTheLog:
         path = f"/{made['id']}"
         for id_ in ("1", "9" * 30):
             assert api.call("post", f"{path}/deliveries/{id_}/resend", key=id_).status_code == 404
-        for since in ("2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "now", 1, None):
+        for since in (
+            "2020-01-01T00:00:00Z",
+            "2999-01-01T00:00:00Z",
+            "now",
+            1,
+            None,
+            f"{timezone.now():%Y-%m-%dT%H:%M:%S}",
+        ):
             reply = api.call("post", f"{path}/resend", {"since": since}, key=f"k{since}")
             assert (reply.status_code, reply.json()["code"]) == (400, "malformed")
         assert not Delivery.objects.exists()

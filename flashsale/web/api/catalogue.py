@@ -58,7 +58,9 @@ class SaleDetail(PublicView):
         sale = published_sale(code)
         partner = cast("Partner | None", request.auth)
         own = requirements_of(sale=sale, channel=partner.channel) if partner else None
-        response = Response(sale_serializers.SaleSerializer(sale, context={"requirements": own}).data)
+        response = Response(
+            sale_serializers.SaleSerializer(sale, context={"requirements": own, "partner": partner}).data
+        )
         response.headers["Vary"] = "Authorization"
         return response if partner else cacheable(response, CATALOGUE_FRESH_S)
 

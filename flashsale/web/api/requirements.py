@@ -14,9 +14,11 @@ from flashsale.life.requirements import ChannelRequirements
 from flashsale.models import CampaignAxis, Sale
 from flashsale.providers.payments import Method
 from flashsale.rules.identity import Axis
+from flashsale.rules.quotas import DEFAULTS, WINDOW_S, QuotaClass
 from flashsale.rules.token_buckets import IDENTITY_BUCKET, PARTNER_BUCKET, PLACE_BUCKET, TokenBucket
 from flashsale.web import limits
 from flashsale.web.hot.confirm_door import PARTNER_REQUESTS_MAX
+from flashsale.web.hot.partners import Partner
 
 # As prelude.lua has it; a test compares the two.
 UNPAID_MAX = 2
@@ -163,12 +165,17 @@ def _quota(name: str, counted_by: str, calls: int, period_s: int, at_once: int) 
     return {"name": name, "counted_by": counted_by, "calls": calls, "period_s": period_s, "at_once": at_once}
 
 
+def _a_minute(quota_class: QuotaClass, calls: int) -> dict[str, Any]:
+    return _quota(quota_class.value, "channel", calls, WINDOW_S, calls)
+
+
 QUOTAS: tuple[Mapping[str, Any], ...] = (
     _of_limit("read", limits.API_PARTNER),
     _of_limit("write", limits.API_PARTNER_WRITES),
     _of_limit("pay", limits.API_PARTNER_PAYS),
     _of_limit("eligibility", limits.ELIGIBILITY),
     _of_limit("files", limits.FILES),
+    *(_a_minute(one, DEFAULTS[one]) for one in (QuotaClass.ENTER, QuotaClass.LOOK, QuotaClass.RESERVE)),
     _of_bucket("enter", PARTNER_BUCKET, "channel"),
     _of_bucket("enter", IDENTITY_BUCKET, "person"),
     _of_bucket("look", PLACE_BUCKET, "place"),
@@ -176,3 +183,13 @@ QUOTAS: tuple[Mapping[str, Any], ...] = (
     _quota("confirm", "channel", PARTNER_REQUESTS_MAX, 0, PARTNER_REQUESTS_MAX),
     _of_limit("without a key", limits.API_ADDRESS, "address"),
 )
+
+
+def quotas_of(partner: Partner | None) -> list[Mapping[str, Any]]:
+    """How often the API may be called, with the quotas that the caller's channel has for itself."""
+    own = dict(partner.quotas) if partner else {}
+    found: list[Mapping[str, Any]] = []
+    for quota in QUOTAS:
+        is_class = quota["counted_by"] == "channel" and quota["period_s"] == WINDOW_S and quota["name"] in own
+        found.append(_a_minute(QuotaClass(quota["name"]), own[quota["name"]]) if is_class else quota)
+    return found

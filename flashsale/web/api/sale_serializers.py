@@ -139,7 +139,7 @@ class SaleSerializer(serializers.Serializer[Any]):
     @extend_schema_field(requirements.QuotaSerializer(many=True))
     def get_quotas(self, _sale: Sale) -> Any:
         """How often the API may be called."""
-        return requirements.QUOTAS
+        return requirements.quotas_of(self.context.get("partner"))
 
     @extend_schema_field(requirements.ChannelSerializer(allow_null=True))
     def get_channel(self, _sale: Sale) -> Any:

@@ -24,7 +24,7 @@ from flashsale.rules.states import (
     ReservationState,
 )
 from flashsale.web.api.reservation_document import reservation_document
-from flashsale.web.api.strict import Digits, PageSerializer, StrictSerializer
+from flashsale.web.api.strict import Digits, Instant, PageSerializer, StrictSerializer
 
 CHARS_MAX = 200
 ADDRESS_CHARS_MAX = 512
@@ -194,7 +194,7 @@ class FiltersSerializer(PageSerializer):
     partner_reference = serializers.CharField(
         required=False, max_length=REFERENCE_CHARS_MAX, help_text="Yours. Several reservations may have it."
     )
-    updated_after = serializers.DateTimeField(
+    updated_after = Instant(
         required=False,
         help_text="Reservations with an event since this time, at most 30 days ago. Some may be up to a minute older.",
     )

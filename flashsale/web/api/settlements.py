@@ -20,14 +20,23 @@ from flashsale.web.api.strict import PageSerializer, refuse_no_codes
 DATE = OpenApiParameter("date", OpenApiTypes.DATE, OpenApiParameter.PATH, description="A day that is over.")
 
 
+class Amount(serializers.FloatField):
+    """An amount in whole units, written as in the file: without a point, unless it has digits behind it."""
+
+    def to_representation(self, value: Any) -> float:
+        """The amount as a number of JSON."""
+        number = super().to_representation(value)
+        return int(number) if number.is_integer() else number
+
+
 class SumsSerializer(serializers.Serializer[Any]):
     """The sums of a file in one currency. Amounts are in whole units, and may have two digits after the point."""
 
     units = serializers.IntegerField(help_text="Sold, less those of cancelled orders.")
     amount = serializers.IntegerField(help_text="Of the orders.")
-    paid = serializers.FloatField(help_text="Money that came.")
-    refunded = serializers.FloatField(help_text="Money that went back.")
-    fee = serializers.FloatField(help_text="What the payment provider keeps or added, where it says so.")
+    paid = Amount(help_text="Money that came.")
+    refunded = Amount(help_text="Money that went back.")
+    fee = Amount(help_text="What the payment provider keeps or added, where it says so.")
 
 
 @extend_schema_serializer(component_name="Settlement")

@@ -5,9 +5,11 @@ request is refused, names what is unknown, and changes nothing.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.http import QueryDict
+from django.utils import timezone
 from rest_framework import serializers
 
 from flashsale.rules.outcomes import Outcome, Refused
@@ -42,6 +44,18 @@ class Digits(serializers.IntegerField):
         if not (isinstance(data, str) and data.isascii() and data.isdigit() and len(data) < 10):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class Instant(serializers.DateTimeField):
+    """A time with an offset. Without one it would be read in the server's time zone, which a partner does not know."""
+
+    default_error_messages = {"no_offset": "Send a time with an offset, such as 2026-11-29T10:00:00+07:00."}
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        """The time, or a validation error if it has no offset."""
+        if timezone.is_naive(value):
+            self.fail("no_offset")
+        return super().enforce_timezone(value)
 
 
 class PageSerializer(StrictSerializer):
