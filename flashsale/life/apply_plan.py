@@ -55,6 +55,8 @@ class Applied:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Who applies, for the audit trail.
+    by: Any = None
 
     def wrong(self, line: int, name: str, text: str) -> None:
         """Notes a problem."""
@@ -63,6 +65,7 @@ class Applied:
     @contextmanager
     def transaction(self, *, dry_run: bool, by: Any, campaign: Callable[[], Campaign | None]) -> Iterator[None]:
         """Undoes everything after a dry run or a problem; otherwise the audit trail gets what changed."""
+        self.by = by
         try:
             with transaction.atomic():
                 yield
@@ -179,7 +182,7 @@ class Applied:
                 return
             if not line.listed_only and not self.save(line, {"listed_only": True}, title, lambda _name: at):
                 return
-            added = schedule.put_on_list(line=line, people=values)
+            added = schedule.put_on_list(line=line, people=values, by=self.by)
         except ValidationError as error:
             self.wrong(at, title, " ".join(error.messages))
             return

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
 from flashsale.life import schedule
 from flashsale.models import Allocation, Campaign, ListEntry, Offer, Record, Sale, Stock
+from flashsale.rules.identity import Axis
 from tests.admin.forms import action_links, form_values, messages_on, submit
 from tests.factories import OFFERS, PHONE, draft_sale, poco_campaign
 
@@ -40,6 +42,10 @@ def test_a_new_campaign_proposes_two_hard_axes_and_needs_one(alice: Client) -> N
     only = {"axes-0-DELETE": "on", "axes-1-DELETE": "on"}
     assert not submit(alice, _url(Campaign.objects.get()), **only).redirect_chain
     assert Campaign.objects.get().axes.count() == 2
+    sale = draft_sale(poco_campaign(axes={Axis.PHONE: "hard confirm"}))
+    assert alice.get(_url(sale, "publish")).context["obstacles"] == [
+        "The campaign needs a hard axis that is checked when entering.",
+    ]  # fmt: skip
 
 
 def test_a_sale_is_typed_in_minutes_and_rupiah_and_old_posts_in_seconds_still_work(alice: Client) -> None:
@@ -143,6 +149,8 @@ def test_a_table_is_imported_after_a_page_that_says_what_changes(alice: Client, 
     people = "line,axis,value\nvip,phone,0812 1111 1111\nvip,email,ani@example.com\n"
     assert alice.post(url, form_values(submit(alice, url, content=people))).status_code == 302
     assert (Offer.objects.get().price, Stock.objects.get().quantity, ListEntry.objects.count()) == (1_799_000, 500, 2)
+    alice_name = f"staff:{User.objects.get(username='alice').pk}"
+    assert set(Record.objects.filter(what__in=["apply_plan", "list"]).values_list("who", flat=True)) == {alice_name}
     for file, text in (
         (b"PK\x03\x04", "This is a workbook of a spreadsheet. Save it as CSV (UTF-8), then send that file."),
         (b"x" * 150_001, "The file has 150001 bytes, which is too much. Divide it, or use manage.py plan."),

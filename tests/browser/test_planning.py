@@ -77,7 +77,8 @@ def _january(year: int) -> Campaign:
 def test_a_scheduler_plans_the_same_sale_next_week_and_reads_the_month_on_a_phone(browser: Browser, site: Site) -> None:
     User.objects.create_superuser("root", password="correct horse battery")
     year = timezone.now().astimezone(WIB).year + 1
-    campaign, complaints = _january(year), []
+    campaign = _january(year)
+    complaints: list[str] = []
     desk = _page(browser, site, complaints, viewport={"width": 1280, "height": 900}, locale="en-GB")
     month = f"{site.url}/admin/flashsale/sale/month/?month={year}-01&campaign={campaign.pk}"
     desk.goto(month)

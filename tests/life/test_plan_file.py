@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from flashsale.life import schedule
+from flashsale.life import plan_values, schedule
 from flashsale.models import Allocation, Campaign, Channel, ListEntry, Offer, Record, Sale, Stock, Unit
 from tests.factories import OFFERS, draft_sale, poco_campaign
 
@@ -319,3 +319,16 @@ def test_of_two_people_who_apply_a_file_at_once_the_second_is_told(tmp_path: Pat
     assert found == [[text, "1: Nothing was changed: 1 problem(s)."]]
     assert (Campaign.objects.get().axes.count(), Sale.objects.count()) == (0, 0)
     assert _plan(file)[-1].endswith("change(s) made.")
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "left_out"),
+    [
+        (Campaign, plan_values.CAMPAIGN, set()), (Channel, plan_values.CHANNEL, {"campaign"}),
+        (Sale, plan_values.SALE, {"campaign", "message", "rules"}), (Offer, plan_values.OFFER, {"sale"}),
+        (Allocation, plan_values.LINE, {"sale", "successor", "carries"}),
+    ],
+)  # fmt: skip
+def test_a_plan_file_has_a_word_for_each_field_that_a_form_has(model: Any, words: Any, left_out: set[str]) -> None:
+    editable = {field.name for field in model._meta.concrete_fields if field.editable and not field.primary_key}
+    assert editable - {column for column, _reader in words.values()} == left_out
