@@ -228,7 +228,8 @@ class ActionAdmin(RowForm):
         unopened = action.rows_to_open_first([row for row in rows if action.is_available(row)], request.user)
         preview = None
         if request.method == "POST" and not unopened and form.is_valid():
-            if action.has_preview:
+            # Of a row that does not allow the action there is nothing to show: `_perform` says so.
+            if action.has_preview and all(action.is_available(row) for row in rows):
                 preview = action.preview(rows, form.cleaned_data, request.user)
             if preview is None or _was_seen(preview, request):
                 return self._perform(request, action, rows, form.cleaned_data)
