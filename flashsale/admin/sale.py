@@ -11,7 +11,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.admin.action_page import ActionAdmin, Table
+from flashsale.admin.action_page import Table
+from flashsale.admin.board_pages import BoardPages
 from flashsale.admin.calendar_link import calendar_view
 from flashsale.admin.copy_actions import CopySale
 from flashsale.admin.import_actions import ImportTable
@@ -27,6 +28,7 @@ from flashsale.admin.published_sale_actions import (
     Pause,
     Postpone,
     Resume,
+    Tell,
     current_phase,
 )
 from flashsale.admin.sale_actions import (
@@ -98,7 +100,7 @@ class LineInline(BoundedRows, admin.StackedInline):
 
 
 @admin.register(Sale)
-class SaleAdmin(ActionAdmin):
+class SaleAdmin(BoardPages):
     """Sales. The form of a published sale changes nothing: its actions do."""
 
     form = SaleForm
@@ -114,6 +116,7 @@ class SaleAdmin(ActionAdmin):
         CopySale(),
         Pause(),
         Resume(),
+        Tell(),
         Postpone(),
         AddUnits(),
         Brake(),

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies: ClassVar = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("flashsale", "0038_sandbox"),
+        ("flashsale", "0047_settlement_lines_append_only"),
     ]
     operations: ClassVar = [
         migrations.CreateModel(

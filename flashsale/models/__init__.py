@@ -3,6 +3,7 @@
 One noun a file. Constraints refuse rows that contradict each other, whatever the code above does.
 """
 
+from flashsale.models.alarm import Alarm, AlarmMessage
 from flashsale.models.allocation import Allocation
 from flashsale.models.api_call import ApiCall
 from flashsale.models.appeal import Appeal
@@ -29,6 +30,7 @@ from flashsale.models.reservation import Reservation, ReservationUnit, Trait
 from flashsale.models.review_run import ReviewRun
 from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
+from flashsale.models.sale_sample import SaleCheck, SaleSample
 from flashsale.models.sandbox_call import SandboxCall
 from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
 from flashsale.models.stock import Stock
@@ -36,6 +38,8 @@ from flashsale.models.unit import Unit
 from flashsale.models.webhook import Delivery, Webhook
 
 __all__ = [
+    "Alarm",
+    "AlarmMessage",
     "Allocation",
     "ApiCall",
     "Appeal",
@@ -72,6 +76,8 @@ __all__ = [
     "ReviewRun",
     "RuleSetChanged",
     "Sale",
+    "SaleCheck",
+    "SaleSample",
     "SandboxCall",
     "Settlement",
     "SettlementDay",
