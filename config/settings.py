@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import accounts, alarms, codes, database, mail, production, secrets, staff, telemetry
+from config import accounts, alarms, codes, database, mail, planning, production, secrets, staff, telemetry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -306,6 +306,10 @@ vars().update(mail.service_settings(FLASHSALE_MAIL_SERVICE, env.str("FLASHSALE_M
 
 # The address of the page with a demo's mails. Only the simulation's settings set it.
 FLASHSALE_OUTBOX_URL = ""
+
+# What the month view of the admin marks: more people at once than this (0: no bound), and openings at other hours.
+FLASHSALE_PLAN_PEOPLE = env.int("FLASHSALE_PLAN_PEOPLE", default=0)
+FLASHSALE_PLAN_HOURS = planning.hours(env.str("FLASHSALE_PLAN_HOURS", default=""))
 
 # Text messages with codes in a day, over all sales. The log has an alarm at four fifths of it.
 FLASHSALE_CODES_PER_DAY = env.int("FLASHSALE_CODES_PER_DAY", default=200_000)

@@ -68,6 +68,26 @@ class Table:
     foot: Sequence[Any] = field(default=())
 
 
+# The field of a form that says which preview its page showed.
+PREVIEWED = "_previewed"
+# The button that asks for a preview.
+PREVIEW = "_preview"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a filled-in form would do. With obstacles, it does nothing."""
+
+    sentences: Sequence[str]
+    tables: Sequence[Table] = ()
+    obstacles: Sequence[str] = ()
+
+    def digest(self) -> str:
+        """A digest of all that the page shows."""
+        tables = [[table.title, *([str(cell) for cell in row] for row in table.rows)] for table in self.tables]
+        return digest_of([[str(text) for text in self.sentences], tables])
+
+
 class Action(ABC):
     """One verb of `flashsale/life` with its confirmation page.
 
@@ -80,6 +100,8 @@ class Action(ABC):
     permission: str
     bulk = False
     needs_proof = False
+    # Whether `preview` shows what follows from the filled-in form before the action is performed.
+    has_preview = False
 
     @abstractmethod
     def is_available(self, row: Any) -> bool:
@@ -107,6 +129,14 @@ class Action(ABC):
     def build_form(self, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - some forms depend on the rows
         """The form of the confirmation page; bound if `data` is not None."""
         return forms.Form(data)
+
+    def posted(self, request: HttpRequest) -> Any:
+        """What the form reads: the posted values. An action with a file adds its content."""
+        return request.POST
+
+    def preview(self, rows: Sequence[Any], data: dict[str, Any], user: Any) -> Preview:  # noqa: ARG002
+        """What the filled-in form would do; only for an action with `has_preview`."""
+        return Preview([])
 
     def shown_values(self, row: Any) -> Any:  # noqa: ARG002 - most decide by the state alone
         """The values of the row that the page shows, as JSON. If they have changed since, the action does nothing."""
@@ -202,11 +232,19 @@ class ActionAdmin(RowForm):
             text = _("%(action)s is possible for one row at a time.")
             self.message_user(request, text % {"action": action.title}, messages.ERROR)
             return HttpResponseRedirect(self._back_url(request, rows))
-        form = action.build_form(rows, request.POST if request.method == "POST" else None)
+        form = action.build_form(rows, action.posted(request) if request.method == "POST" else None)
         unopened = action.rows_to_open_first([row for row in rows if action.is_available(row)], request.user)
+        preview = None
         if request.method == "POST" and not unopened and form.is_valid():
-            return self._perform(request, action, rows, form.cleaned_data)
-        context = self._page_context(request, action, rows, form, unopened)
+            # Of a row that does not allow the action there is nothing to show: `_perform` says so.
+            if action.has_preview and all(action.is_available(row) for row in rows):
+                preview = action.preview(rows, form.cleaned_data, request.user)
+            if preview is None or _was_seen(preview, request):
+                return self._perform(request, action, rows, form.cleaned_data)
+        context = {
+            **self._page_context(request, action, rows, form, unopened), "preview": preview, "previewed": PREVIEWED,
+            "has_preview": action.has_preview,
+        }  # fmt: skip
         return TemplateResponse(request, "admin/flashsale/action.html", context)
 
     def _page_context(
@@ -306,6 +344,12 @@ class ActionAdmin(RowForm):
                 _("not done, because it is not as your page showed it. Open the page again, look, and decide again.")
             )
         return fresh
+
+
+def _was_seen(preview: Preview, request: HttpRequest) -> bool:
+    """Whether the page showed exactly this preview, and the user did not ask for another one."""
+    asked = PREVIEW in request.POST or preview.obstacles
+    return not asked and request.POST.get(PREVIEWED) == preview.digest()
 
 
 def _seen_name(row: Model) -> str:

@@ -8,6 +8,7 @@ from flashsale.models.allocation import Allocation
 from flashsale.models.api_call import ApiCall
 from flashsale.models.appeal import Appeal
 from flashsale.models.bank_account import BankAccount
+from flashsale.models.calendar_link import CalendarLink
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.cancellation import Cancellation
 from flashsale.models.case import Case, CaseView
@@ -46,6 +47,7 @@ __all__ = [
     "ApiCall",
     "Appeal",
     "BankAccount",
+    "CalendarLink",
     "Campaign",
     "CampaignAxis",
     "Cancellation",

@@ -46,9 +46,9 @@ NEW_COLUMNS = {
 # What is kept in other words: see test_payments_become_attempts_and_refunds_and_back.
 CHANGED = {"Payment": {"state", "refund_reference"}}
 NEW_TABLES = (
-    "alarm", "alarmmessage", "bankaccount", "checkoutpass", "delivery", "event", "inbox", "personrequest", "proposal",
-    "refund", "restriction", "salecheck", "salesample", "sandboxcall", "settlement", "settlementday", "settlementline",
-    "staffaccount", "staffcampaign", "trailkey", "webhook",
+    "alarm", "alarmmessage", "bankaccount", "calendarlink", "checkoutpass", "delivery", "event", "inbox",
+    "personrequest", "proposal", "refund", "restriction", "salecheck", "salesample", "sandboxcall", "settlement",
+    "settlementday", "settlementline", "staffaccount", "staffcampaign", "trailkey", "webhook",
 )  # fmt: skip
 VERBS = ("add", "change", "delete", "view")
 # What changing a sale or a case allowed before 0043_roles. A group of any name keeps it.
