@@ -1,8 +1,10 @@
 """The month view: planned sales on the days of a campaign's zone, with their clashes."""
 
 import calendar
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.admin.labels import local_time, state_label
 from flashsale.life.clashes import clashes, sales_between
+from flashsale.life.staff_campaigns import limited_to, rows_of
 from flashsale.models import Campaign, Sale
 from flashsale.rules.states import SaleState
 
@@ -56,13 +59,14 @@ def month_view(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """The page. `month` is 2027-01, `campaign` an id; without one, all campaigns in the zone of the next sale."""
     if not request.user.has_perm("flashsale.view_sale"):
         raise PermissionDenied
-    campaigns = list(Campaign.objects.filter(sandbox_of=None).order_by("name", "pk"))
+    campaigns = list(rows_of(Campaign.objects.filter(sandbox_of=None), request.user).order_by("name", "pk"))
     chosen = next((one for one in campaigns if str(one.pk) == request.GET.get("campaign")), None)
     zone = (chosen or _usual(campaigns)).zone
     today = timezone.now().astimezone(zone).date()
     first = _month(request.GET.get("month", ""), today)
     weeks = calendar.Calendar().monthdatescalendar(first.year, first.month)
-    entries = _entries(weeks[0][0], weeks[-1][-1], zone, chosen)
+    shown = {chosen.pk} if chosen else {campaign.pk for campaign in campaigns}
+    entries = _entries(weeks[0][0], weeks[-1][-1], zone, shown, request.user)
     may_add = request.user.has_perm("flashsale.add_sale")
     days = [[_day(day, first, today, chosen, entries, may_add=may_add) for day in week] for week in weeks]
     context = {
@@ -100,13 +104,14 @@ def _month(text: str, today: date) -> date:
     return found if YEAR_FIRST <= year <= YEAR_LAST else today.replace(day=1)
 
 
-def _entries(first: date, last: date, zone: ZoneInfo, chosen: Campaign | None) -> dict[date, list[Entry]]:
-    """The entries by the day of their opening. Clashes with other campaigns count, too."""
-    sales = sales_between(first, last, zone)
+def _entries(first: date, last: date, zone: ZoneInfo, shown: Collection[int], user: Any) -> dict[date, list[Entry]]:
+    """The entries of these campaigns by the day of their opening. Clashes with all campaigns of the user count."""
+    limit = limited_to(user)
+    sales = [sale for sale in sales_between(first, last, zone) if limit is None or sale.campaign_id in limit]
     found = clashes(sales)
     entries: dict[date, list[Entry]] = {}
     for sale in sales:
-        if chosen is None or sale.campaign_id == chosen.pk:
+        if sale.campaign_id in shown:
             day = max(sale.opens_at.astimezone(zone).date(), first)
             entries.setdefault(day, []).append(_entry(sale, zone, day, found.get(sale.pk, [])))
     return entries

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import CalendarLink, Record, Sale
 from flashsale.rules.icalendar import CalendarEvent, calendar
 from flashsale.rules.states import SaleState
@@ -42,7 +43,8 @@ def feed(*, secret: str, now: datetime) -> bytes | None:
     if link is None or not (link.user.is_active and link.user.is_staff and link.user.has_perm("flashsale.view_sale")):
         return None
     drafts = link.drafts and link.user.has_perm("flashsale.change_sale")
-    sales = Sale.objects.filter(campaign__sandbox_of=None, closes_at__gt=now - KEPT).select_related("campaign")
+    planned = Sale.objects.filter(campaign__sandbox_of=None, closes_at__gt=now - KEPT)
+    sales = rows_of(planned, link.user).select_related("campaign")
     if not drafts:
         sales = sales.exclude(state=SaleState.DRAFT)
     events = (event for sale in sales.order_by("opens_at", "pk")[: EVENTS_MAX // 3] for event in _events(sale))

@@ -48,7 +48,7 @@ def row_urls(page: Any, pk: Any) -> Iterator[str]:
         if not isinstance(pattern, URLPattern) or not pattern.name:
             continue
         converters = pattern.pattern.converters
-        values = [{}, {"object_id": str(pk)}, {"pk": pk, "form": "csv"}, {"id": pk}]
+        values = [{}, {"object_id": str(pk)}, {"pk": pk}, {"pk": pk, "form": "csv"}, {"id": pk}]
         for value in values:
             if value.keys() == converters.keys():
                 try:

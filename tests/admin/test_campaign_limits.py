@@ -61,15 +61,31 @@ def test_no_page_shows_a_row_of_another_campaign(limited: Client, bob: Client, c
         for row in rows:
             for url in row_urls(page, row.pk):
                 for answer in (limited.get(url), limited.post(url, {"post": "yes", "reason": "unit_unavailable"})):
-                    assert answer.status_code in {302, 400, 404, 405}, (url, answer.status_code)
+                    assert answer.status_code in {302, 400, 403, 404, 405}, (url, answer.status_code)
                     _assert_hidden(answer, secrets, url)
     for url in (
         "/admin/",
         "/admin/flashsale/refund/waiting/",
         "/admin/flashsale/sale/add/",
         "/admin/flashsale/record/",
+        "/admin/flashsale/sale/board/",
+        "/admin/flashsale/sale/month/",
+        "/admin/flashsale/reservation/support/",
+        "/admin/flashsale/reservation/exports/",
     ):
-        _assert_hidden(limited.get(url), secrets, url)
+        page = limited.get(url)
+        assert page.status_code == 200, url
+        _assert_hidden(page, secrets, url)
+    order = Reservation.objects.select_related("sale").first()
+    assert order is not None
+    for typed in (str(order.pk), order.attempts.first().reference, f"{order.sale.code} {order.number}", "081200000001"):
+        found = limited.post("/admin/flashsale/reservation/support/", {"typed": typed, "why": "order"})
+        assert 'href="/admin/flashsale/reservation/' not in found.content.decode().split("</form>")[-1]
+    for name in ("orders", "units", "payments", "refunds", "cases", "trail"):
+        file = limited.post("/admin/flashsale/reservation/exports/", {"name": name, "form": "csv", "why": "money"})
+        assert file["Content-Type"].startswith("text/csv"), name
+        _assert_hidden(file, secrets, name)
+    assert limited.get("/admin/flashsale/personrequest/add/").status_code == 403
     # Neither the walk nor its forms have changed anything of the other campaign.
     assert Record.objects.filter(position__gt=count, campaign=campaign).exists() is False
     assert Campaign.objects.filter(pk=campaign.pk, name=HIDDEN).exists()
@@ -151,6 +167,6 @@ def test_a_limited_user_sees_no_row_of_a_model_without_a_rule(limited: Client) -
     assert User.objects.exists()
     assert not rows_of(User.objects.all(), erin).exists()
     shown = {model._meta.label_lower for model, _page in _models()}
-    assert shown - PATHS.keys() == {"auth.user", "auth.group"}
+    assert shown - PATHS.keys() == {"auth.user", "auth.group", "flashsale.personrequest"}
     for label, path in PATHS.items():
         assert rows_of(apps.get_model(label)._default_manager.all(), erin).count() >= 0, path
