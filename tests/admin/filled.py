@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, reverse
 from django.utils import timezone
 
 from flashsale.life import appeal as appeals
-from flashsale.life import review, settlement, webhooks
+from flashsale.life import person_requests, review, settlement, webhooks
 from flashsale.models import Campaign, Case, Delivery, PartnerKey
 from tests.admin.forms import submit
 from tests.admin.orders import buy, follow_up
@@ -38,6 +39,8 @@ def fill_every_table(bob: Client, carol: Client, *, text: str, **campaign_fields
         submit(client, reverse(f"admin:flashsale_case_{action}") + f"?id={case.pk}", **typed)
     appeals.appeal(case=Case.objects.get(pk=case.pk), words=text)
     follow_up(sale, campaign)
+    asked = {"kind": "find", "values": {"phone": "081200000001"}, "proof": "code"}
+    person_requests.take(**asked, received_at=timezone.now(), by=User.objects.get(username="bob"))
     assert settlement.make_due(now=timezone.now() + timedelta(days=2)) >= 1
     return campaign
 

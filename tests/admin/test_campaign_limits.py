@@ -1,5 +1,6 @@
 """A user who is limited to some campaigns sees and changes nothing of the others, on no page of the admin."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -61,7 +62,9 @@ def test_no_page_shows_a_row_of_another_campaign(limited: Client, bob: Client, c
         for row in rows:
             for url in row_urls(page, row.pk):
                 for answer in (limited.get(url), limited.post(url, {"post": "yes", "reason": "unit_unavailable"})):
-                    assert answer.status_code in {302, 400, 403, 404, 405}, (url, answer.status_code)
+                    # A page without a row in its path takes no notice of ?id=.
+                    shown = {200} if "?id=" in url else set()
+                    assert answer.status_code in {302, 400, 403, 404, 405} | shown, (url, answer.status_code)
                     _assert_hidden(answer, secrets, url)
     for url in (
         "/admin/",
@@ -93,6 +96,8 @@ def test_no_page_shows_a_row_of_another_campaign(limited: Client, bob: Client, c
 
 def _assert_hidden(answer: Any, secrets: list[str], url: str) -> None:
     text = b"".join(answer.streaming_content).decode() if answer.streaming else answer.content.decode()
+    # Django repeats the id that the walk has asked for before.
+    text = re.sub(r"ID “[^”]*” doesn’t exist", "", text)
     assert [secret for secret in secrets if secret in text] == [], url
 
 
