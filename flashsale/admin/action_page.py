@@ -28,6 +28,7 @@ from django.utils.translation import gettext as _
 from flashsale.admin.row_form import SEEN, RowForm, digest_of
 from flashsale.gate.client import GateDown
 from flashsale.life.advisory_lock import advisory_lock
+from flashsale.life.staff_session import demand_fresh_proof
 from flashsale.rules.outcomes import Refused
 
 ROWS_MAX = 100
@@ -71,12 +72,14 @@ class Action(ABC):
     """One verb of `flashsale/life` with its confirmation page.
 
     `name` is part of the URL. `title` is the text of the button. `bulk` adds the action to the list of rows.
+    `needs_proof` asks the person for a fresh proof before the page and before the action.
     """
 
     name: str
     title: str | Promise
     permission: str
     bulk = False
+    needs_proof = False
 
     @abstractmethod
     def is_available(self, row: Any) -> bool:
@@ -97,6 +100,9 @@ class Action(ABC):
     def tables(self, rows: Sequence[Any]) -> list[Table]:  # noqa: ARG002 - most actions have none
         """Tables with the facts that the user needs for the decision."""
         return []
+
+    def note_readings(self, rows: Sequence[Any], user: Any) -> None:
+        """Writes a record of what the page is about to show about buyers. Most pages show nothing about them."""
 
     def build_form(self, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - some forms depend on the rows
         """The form of the confirmation page; bound if `data` is not None."""
@@ -188,6 +194,8 @@ class ActionAdmin(RowForm):
         """The action's page. GET shows the consequences and the form; POST performs the action."""
         if not request.user.has_perm(action.permission):
             raise PermissionDenied
+        if action.needs_proof:
+            demand_fresh_proof(request)
         rows = self._selected_rows(request)
         if len(rows) > 1 and not action.bulk:
             # Its page tells what happens to one row, so another one would change unseen.
@@ -207,6 +215,7 @@ class ActionAdmin(RowForm):
         for form_field in form.fields.values():
             form_field.label = capfirst(form_field.label)
         available = [row for row in rows if action.is_available(row)]
+        action.note_readings(available, request.user)
         # Before the rest, so that a change in between is noticed rather than missed.
         seen = [(_seen_name(row), digest_of(action.shown_values(row))) for row in available]
         return {
@@ -225,7 +234,10 @@ class ActionAdmin(RowForm):
             "obstacles": action.obstacles(available)
             if available
             else [_("None of these rows is in a state that allows this.")],
-            "unopened": [(reverse(f"admin:flashsale_{self.opts.model_name}_change", args=[r.pk]), r) for r in unopened],
+            "unopened": [
+                (reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[r.pk]), r)
+                for r in unopened
+            ],
         }
 
     def _selected_rows(self, request: HttpRequest) -> list[Any]:
@@ -251,7 +263,7 @@ class ActionAdmin(RowForm):
         return HttpResponseRedirect(self._back_url(rows))
 
     def _back_url(self, rows: Sequence[Any]) -> str:
-        name = f"admin:flashsale_{self.opts.model_name}"
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}"
         return reverse(f"{name}_change", args=[rows[0].pk]) if len(rows) == 1 else reverse(f"{name}_changelist")
 
     def _perform_on_row(

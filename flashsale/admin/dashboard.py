@@ -14,6 +14,7 @@ from flashsale.admin.partner_key import ending_keys
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.gate.quotas import QuotaAlarm, alarms
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.life.waiting_money import WHO_LABELS, people_wait
 from flashsale.models import Appeal, Case, Channel, Notice, PartnerKey, Sale
 from flashsale.models.sale import ms
@@ -42,30 +43,31 @@ class SaleTile:
 def content(user: User | AnonymousUser) -> dict[str, Any]:
     """The template's context. A part that the user may not see is None."""
     may = user.has_perm
-    cases = Case.objects.filter(reservation__sale__campaign__sandbox_of=None).order_by()
-    notices = Notice.objects.filter(sale__campaign__sandbox_of=None).order_by()
+    cases = rows_of(Case.objects.filter(reservation__sale__campaign__sandbox_of=None), user).order_by()
+    notices = rows_of(Notice.objects.filter(sale__campaign__sandbox_of=None), user).order_by()
+    appeals = rows_of(Appeal.objects.order_by(), user)
     return {
-        "sales": _sale_tiles() if may("flashsale.view_sale") else None,
+        "sales": _sale_tiles(user) if may("flashsale.view_sale") else None,
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
-        "appeals": _counts(Appeal.objects.order_by(), AppealState.OPEN) if may("flashsale.view_appeal") else None,
+        "appeals": _counts(appeals, AppealState.OPEN) if may("flashsale.view_appeal") else None,
         "notices": _counts(notices, NoticeState.DUE, NoticeState.FAILED) if may("flashsale.view_notice") else None,
-        "money": _waiting_money() if may("flashsale.view_refund") else None,
-        "keys": _ending_keys() if may("flashsale.view_partnerkey") else None,
-        "quotas": _quota_alarms() if may("flashsale.view_channel") else None,
+        "money": _waiting_money(user) if may("flashsale.view_refund") else None,
+        "keys": _ending_keys(user) if may("flashsale.view_partnerkey") else None,
+        "quotas": _quota_alarms(user) if may("flashsale.view_channel") else None,
     }
 
 
-def _ending_keys() -> list[tuple[PartnerKey, str]]:
-    return [(key, local_time(key.expires_at, key.channel.campaign.zone)) for key in ending_keys()]
+def _ending_keys(user: Any) -> list[tuple[PartnerKey, str]]:
+    return [(key, local_time(key.expires_at, key.channel.campaign.zone)) for key in rows_of(ending_keys(), user)]
 
 
-def _quota_alarms() -> list[tuple[Channel, QuotaAlarm, str]]:
+def _quota_alarms(user: Any) -> list[tuple[Channel, QuotaAlarm, str]]:
     """The alarms of the last day; none while Redis does not answer."""
     try:
         found = bridge.run(alarms())
     except GateDown:
         return []
-    channels = Channel.objects.select_related("campaign").in_bulk([alarm.channel for alarm in found])
+    channels = rows_of(Channel.objects.select_related("campaign"), user).in_bulk([alarm.channel for alarm in found])
     return [
         (channel, alarm, local_time(datetime.fromtimestamp(alarm.at_ms / 1000, UTC), channel.campaign.zone))
         for alarm in found
@@ -73,8 +75,8 @@ def _quota_alarms() -> list[tuple[Channel, QuotaAlarm, str]]:
     ]
 
 
-def _waiting_money() -> list[tuple[str, str, int]]:
-    waiting = people_wait(timezone.now())
+def _waiting_money(user: Any) -> list[tuple[str, str, int]]:
+    waiting = people_wait(timezone.now(), by=user)
     return [(action.name, f"{action.title} ({WHO_LABELS[action.who]})", count) for action, count in waiting if count]
 
 
@@ -83,13 +85,13 @@ def _counts(rows: "QuerySet[Any]", *states: str) -> list[tuple[str, str, int]]:
     return [(state, state_label(state), found.get(state, 0)) for state in states]
 
 
-def _sale_tiles() -> list[SaleTile]:
+def _sale_tiles(user: Any) -> list[SaleTile]:
     shown = Sale.objects.filter(
         state__in=[SaleState.PUBLISHED, SaleState.PAUSED],
         closes_at__gt=timezone.now() - SHOWN_AFTER_END,
         campaign__sandbox_of=None,
     )
-    sales = shown.select_related("campaign").order_by("opens_at")[:SALES_MAX]
+    sales = rows_of(shown, user).select_related("campaign").order_by("opens_at")[:SALES_MAX]
     figures = live_figures([sale.code for sale in sales])
     return [_tile(sale, total(figures[sale.code]) if sale.code in figures else None) for sale in sales]
 

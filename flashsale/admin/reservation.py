@@ -54,7 +54,7 @@ class RefundAgain(Action):
 
     name = "refund-again"
     title = gettext_lazy("Try the refund again")
-    permission = "flashsale.change_case"
+    permission = "flashsale.settle_refund"
 
     def is_available(self, row: Reservation) -> bool:
         """For an order whose refund failed."""
@@ -76,7 +76,7 @@ class SendBack(Action):
 
     name = "send-back"
     title = gettext_lazy("Send the money back")
-    permission = "flashsale.change_case"
+    permission = "flashsale.settle_refund"
 
     def is_available(self, row: Reservation) -> bool:
         """For an attempt to which another amount or currency came."""

@@ -30,11 +30,11 @@ from flashsale.admin.sale_actions import (
     Reallocate,
     Review,
     TryOut,
-    draft_rows,
     times_table,
     units_table,
 )
 from flashsale.admin.sale_forms import LINE_FIELDS, TRANCHE_FIELDS, UNITS_PREFIX, SaleForm, line_form
+from flashsale.life.two_people import draft_rows
 from flashsale.models import Allocation, Offer, Sale
 from flashsale.rules.states import SaleState
 

@@ -81,7 +81,10 @@ class SaleForm(forms.ModelForm):
         if self.instance.campaign_id:
             return self.instance.campaign
         chosen = str(self.data.get(self.add_prefix("campaign")) or self.initial.get("campaign"))
-        return Campaign.objects.filter(pk=chosen).first() if chosen.isdecimal() else None
+        if not chosen.isdecimal() or "campaign" not in self.fields:
+            return None
+        found: Campaign | None = self.fields["campaign"].queryset.filter(pk=chosen).first()  # type: ignore[attr-defined]
+        return found
 
     @staticmethod
     def _help_text(campaign: Campaign | None, name: str) -> str:

@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from flashsale.life.enter import digester
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import Campaign, LimitSlot, Record, Reservation, Trait, UnpaidHold
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import ReservationState
@@ -30,14 +31,15 @@ OUR_REFERENCE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[0-9]
 def find_orders(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
     """The ids of the newest reservations, at most FOUND_MAX, that belong to what a member of staff has typed.
 
-    Only users who may see contacts may search by phone or e-mail, because the answer says who takes part. The audit
-    trail gets who searched, by what kind of value, and what was found; never the value.
+    Only reservations of the user's campaigns are found. Only users who may see contacts may search by phone or e-mail,
+    because the answer says who takes part. The audit trail gets who searched, by what kind of value, and what was
+    found; never the value.
     Raises ValidationError for a value that is no id, reference, phone or e-mail.
     """
     value = " ".join(visible(typed).split())  # a no-break space or a tab becomes a space
     filters, people = {}, {}
     if len(value) <= TYPED_MAX and value.isprintable():
-        filters, people = _order_filters(value), dict(_people_with(value))
+        filters, people = _order_filters(value, by), dict(_people_with(value))
     if people and not sees_contacts and not filters:
         raise ValidationError(_("Only users who may see contacts can search by phone or e-mail."))
     if sees_contacts:
@@ -50,14 +52,15 @@ def find_orders(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
     for query in filters.values():
         wanted |= query
     # Each filter asks by ids, so that a reservation with several digests comes once.
-    found = list(Reservation.objects.filter(wanted).order_by("-made_at", "pk").values_list("pk", flat=True)[:FOUND_MAX])
+    rows = rows_of(Reservation.objects.filter(wanted), by).order_by("-made_at", "pk")
+    found = list(rows.values_list("pk", flat=True)[:FOUND_MAX])
     with transaction.atomic():
         facts = {"by": sorted(filters), "found": [str(id_) for id_ in found]}
         Record.write("search", by=by, subject="reservations", facts=facts)
     return found
 
 
-def _order_filters(value: str) -> dict[str, Q]:
+def _order_filters(value: str, by: Any) -> dict[str, Q]:
     """The filters by which a value is an id or a reference of a payment."""
     filters = {}
     if ours := OUR_REFERENCE.fullmatch(value):
@@ -65,7 +68,8 @@ def _order_filters(value: str) -> dict[str, Q]:
     elif ID_PREFIX.fullmatch(value) and len(value) <= len(str(UUID(int=0))):
         filters["id"] = Q(pk__startswith=value.lower())
     refunds = Q(attempts__refunds__reference=value) | Q(attempts__refunds__provider_id=value)
-    known = Reservation.objects.filter(Q(attempts__reference=value) | Q(attempts__provider_id=value) | refunds)
+    own = rows_of(Reservation.objects.all(), by)
+    known = own.filter(Q(attempts__reference=value) | Q(attempts__provider_id=value) | refunds)
     if value and known.exists():
         filters["reference"] = filters.get("reference", Q()) | Q(pk__in=known.values("pk"))
     return filters

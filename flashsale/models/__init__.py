@@ -22,6 +22,7 @@ from flashsale.models.notice import Notice
 from flashsale.models.offer import Offer
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.payment import Inbox, PaymentAttempt, Refund
+from flashsale.models.proposal import Proposal
 from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
 from flashsale.models.reservation import Reservation, ReservationUnit, Trait
@@ -30,6 +31,7 @@ from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
 from flashsale.models.sandbox_call import SandboxCall
 from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
+from flashsale.models.staff import StaffAccount, StaffCampaign
 from flashsale.models.stock import Stock
 from flashsale.models.unit import Unit
 from flashsale.models.webhook import Delivery, Webhook
@@ -61,6 +63,7 @@ __all__ = [
     "Offer",
     "PartnerKey",
     "PaymentAttempt",
+    "Proposal",
     "PublishedRuleSet",
     "Reallocation",
     "Record",
@@ -74,6 +77,8 @@ __all__ = [
     "Settlement",
     "SettlementDay",
     "SettlementLine",
+    "StaffAccount",
+    "StaffCampaign",
     "Stock",
     "Trait",
     "Unit",
