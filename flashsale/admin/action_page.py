@@ -101,6 +101,10 @@ class Action(ABC):
         """Tables with the facts that the user needs for the decision."""
         return []
 
+    def next_steps(self, rows: Sequence[Any], user: Any) -> list[tuple[str, str]]:  # noqa: ARG002 - most have none
+        """Links to the actions that usually follow what the page shows: title and address."""
+        return []
+
     def note_readings(self, rows: Sequence[Any], user: Any) -> None:
         """Writes a record of what the page is about to show about buyers. Most pages show nothing about them."""
 
@@ -231,6 +235,7 @@ class ActionAdmin(RowForm):
             "unavailable": len(rows) - len(available),
             "consequences": action.consequences(available) if available else [],
             "tables": action.tables(available) if available else [],
+            "next_steps": action.next_steps(available, request.user) if available else [],
             "obstacles": action.obstacles(available)
             if available
             else [_("None of these rows is in a state that allows this.")],

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import ActionAdmin, Table
 from flashsale.admin.inline import BoundedRows, EditedInline
 from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.list_filters import OpeningFilter, StageFilter
 from flashsale.admin.live_figures import COLUMNS, live_figures, total
 from flashsale.admin.published_sale_actions import (
     AddUnits,
@@ -88,7 +89,8 @@ class SaleAdmin(ActionAdmin):
 
     form = SaleForm
     list_display = ["name", "code", "campaign", "opens", "closes", "planned_units", "phase"]
-    list_filter = ["campaign"]
+    list_filter = [StageFilter, OpeningFilter, "campaign"]
+    list_per_page = 50
     list_select_related = ["campaign"]
     search_fields = ["name", "code"]
     ordering = ["-opens_at"]
