@@ -400,7 +400,7 @@ FLASHSALE_OIDC = {
 }
 # Whether the identity provider asks for a second factor, so that the admin does not ask again.
 FLASHSALE_OIDC_SECOND_FACTOR = env.bool("FLASHSALE_OIDC_SECOND_FACTOR", default=False)
-vars().update(staff.allauth_settings(demo=FLASHSALE_DEMO, oidc=FLASHSALE_OIDC))
+vars().update(staff.allauth_settings(local=not _IN_PRODUCTION, oidc=FLASHSALE_OIDC))
 FLASHSALE_REFUSALS += staff.oidc_problems(FLASHSALE_OIDC, demo=FLASHSALE_DEMO)
 
 # --- Logs: one JSON object per line, on standard error ----------------------------------------------------------------

@@ -8,8 +8,11 @@ FRESH_S = 600
 UNITS = 1000
 
 
-def allauth_settings(*, demo: bool, oidc: dict[str, str]) -> dict[str, Any]:
-    """The settings of django-allauth: no sign-up, no password by e-mail, no linking by e-mail, our own rate limits."""
+def allauth_settings(*, local: bool, oidc: dict[str, str]) -> dict[str, Any]:
+    """The settings of django-allauth: no sign-up, no password by e-mail, no linking by e-mail, our own rate limits.
+
+    `local`: only this machine reaches the site, so that passkeys work without TLS.
+    """
     return {
         "ACCOUNT_ADAPTER": "flashsale.web.staff_adapters.AccountAdapter",
         "ACCOUNT_LOGIN_METHODS": {"username"},
@@ -24,7 +27,7 @@ def allauth_settings(*, demo: bool, oidc: dict[str, str]) -> dict[str, Any]:
         "MFA_RECOVERY_CODES_SHOW_ONCE": True,
         "MFA_ALLOW_UNVERIFIED_EMAIL": True,
         "MFA_RATE_LIMITS": False,
-        "MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN": demo,
+        "MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN": local,
         "SOCIALACCOUNT_ADAPTER": "flashsale.web.staff_adapters.IdentityAdapter",
         "SOCIALACCOUNT_AUTO_SIGNUP": False,
         "SOCIALACCOUNT_EMAIL_AUTHENTICATION": False,

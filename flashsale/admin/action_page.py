@@ -105,8 +105,8 @@ class Action(ABC):
         """Links to the actions that usually follow what the page shows: title and address."""
         return []
 
-    def note_readings(self, rows: Sequence[Any], user: Any) -> None:
-        """Writes a record of what the page is about to show about buyers. Most pages show nothing about them."""
+    def note_readings(self, rows: Sequence[Any], user: Any) -> None:  # noqa: B027 - most pages show nothing about buyers
+        """Writes a record of what the page is about to show about buyers."""
 
     def build_form(self, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - some forms depend on the rows
         """The form of the confirmation page; bound if `data` is not None."""

@@ -145,6 +145,8 @@ class ListedValueAdmin(ReadOnlyAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """The form with the channels of the user's campaigns."""
+        if obj is not None:
+            return super().get_form(request, obj, change, **{**kwargs, "form": forms.ModelForm})
         form = super().get_form(request, obj, change, **kwargs)
         if "channel" in form.base_fields:
             own = form.base_fields["campaign"].queryset

@@ -338,8 +338,8 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
 
     `by` is the person who decides, for the audit trail. Above FLASHSALE_TWO_PEOPLE_UNITS units, the first person only
     proposes: the sale that is returned is still a draft. Raises ValidationError when the draft is not ready, with all
-    reasons, and as `two_people.second_to_publish` does. Raises GateDown when Redis does not answer: the sale is published then, and the web processes load it
-    within 10 s after Redis answers again.
+    reasons, and as `two_people.second_to_publish` does. Raises GateDown when Redis does not answer: the sale is
+    published then, and the web processes load it within 10 s after Redis answers again.
     """
     with transaction.atomic():
         lock_sale(sale.pk, exclusive=True)

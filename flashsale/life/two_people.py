@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Max, Model, Sum
 from django.utils.translation import gettext as _
@@ -94,7 +95,9 @@ def second_to_publish(*, sale: Sale, by: Any, now: datetime) -> bool:
     without the right to publish, and for the person who has proposed these values.
     """
     units = planned_units(sale)
-    return not needs_two(sale, units) or _agreed(Proposal.Verb.PUBLISH, sale, units, published_values(sale), by, now)
+    return not needs_two(sale, units) or _agreed(
+        Proposal(sale=sale, verb=Proposal.Verb.PUBLISH, units=units, terms=published_values(sale), at=now), by=by
+    )
 
 
 def second_to_add(*, stock: Stock, quantity: int, by: Any, now: datetime) -> bool:
@@ -102,36 +105,34 @@ def second_to_add(*, stock: Stock, quantity: int, by: Any, now: datetime) -> boo
     sale = stock.allocation.sale
     units = planned_units(sale) - stock.quantity + quantity
     values = {f"stock:{stock.pk}": {"was": stock.quantity, "quantity": quantity, "units": units}}
-    return not needs_two(sale, units) or _agreed(Proposal.Verb.ADD_UNITS, sale, units, values, by, now)
+    return not needs_two(sale, units) or _agreed(
+        Proposal(sale=sale, verb=Proposal.Verb.ADD_UNITS, units=units, terms=values, at=now), by=by
+    )
 
 
-def _agreed(verb: Proposal.Verb, sale: Sale, units: int, values: State, by: Any, now: datetime) -> bool:
-    if not isinstance(by, Model):
+def _agreed(wanted: Proposal, *, by: Any) -> bool:
+    """Whether another person has proposed what this person wants. If not, it is stored as a proposal."""
+    if not isinstance(by, User):
         text = _("%(units)d units: two people have to decide this in the admin, above %(most)d units.")
-        raise ValidationError(text % {"units": units, "most": settings.FLASHSALE_TWO_PEOPLE_UNITS})
-    right = PUBLISH_RIGHT if verb == Proposal.Verb.PUBLISH else RUN_RIGHT
-    if not by.has_perm(right):  # type: ignore[attr-defined]
+        raise ValidationError(text % {"units": wanted.units, "most": settings.FLASHSALE_TWO_PEOPLE_UNITS})
+    if not by.has_perm(PUBLISH_RIGHT if wanted.verb == Proposal.Verb.PUBLISH else RUN_RIGHT):
         raise ValidationError(_("You do not have the right to do this."))
-    digest = _digest(values)
-    proposal = _open(sale, verb).select_for_update().first()
-    if proposal is None or proposal.digest != digest:
-        _propose(verb, sale, units, values, by, now)
+    wanted.by, wanted.digest = by, _digest(wanted.terms)
+    known = _open(wanted.sale, wanted.verb).select_for_update().first()
+    if known is None or known.digest != wanted.digest:
+        _open(wanted.sale, wanted.verb).update(withdrawn_at=wanted.at)
+        wanted.save()
+        facts = {"units": wanted.units, "digest": wanted.digest}
+        Record.write(f"propose_{wanted.verb}", by=by, sale=wanted.sale, facts=facts)
         return False
-    if proposal.by_id == by.pk:
+    if known.by_id == by.pk:
         raise ValidationError(_("You have proposed this. Another person has to carry it out."))
-    proposal.done_by_id, proposal.done_at = by.pk, now
-    proposal.save(update_fields=["done_by", "done_at"])
+    known.done_by, known.done_at = by, wanted.at
+    known.save(update_fields=["done_by", "done_at"])
     return True
 
 
-def _propose(verb: Proposal.Verb, sale: Sale, units: int, values: State, by: Any, now: datetime) -> None:
-    _open(sale, verb).update(withdrawn_at=now)
-    digest = _digest(values)
-    Proposal.objects.create(sale=sale, verb=verb, units=units, terms=values, digest=digest, by=by, at=now)
-    Record.write(f"propose_{verb}", by=by, sale=sale, facts={"units": units, "digest": digest})
-
-
-def _open(sale: Sale, verb: Proposal.Verb) -> Any:
+def _open(sale: Sale, verb: str) -> Any:
     return Proposal.objects.filter(sale=sale, verb=verb, done_at=None, withdrawn_at=None)
 
 

@@ -22,6 +22,7 @@ from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.life import waiting_money
 from flashsale.management.database_roles import dangers
+from flashsale.management.staff_checks import staff_rows
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.providers import messages, payments
@@ -381,4 +382,5 @@ _CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
     _redis,
     _clocks,
     missing_accounts,
+    lambda: [Check(*row) for row in staff_rows()],
 )

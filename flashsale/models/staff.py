@@ -1,4 +1,4 @@
-"""What the product knows about a member of staff beyond Django's user: their campaigns, and since when sessions count."""
+"""What the product knows about staff beyond Django's user: their campaigns, and since when sessions count."""
 
 from django.conf import settings
 from django.db import models
@@ -10,7 +10,7 @@ from flashsale.models.campaign import Campaign
 class StaffCampaign(models.Model):
     """A user is limited to this campaign, and to the others that the user has such a row for. No row: all campaigns.
 
-    A campaign that somebody is limited to cannot be deleted, because a user without any row left could see all.
+    A campaign that a user is limited to cannot be deleted, because a user without any row left could see all.
     """
 
     user = models.ForeignKey(

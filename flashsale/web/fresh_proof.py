@@ -1,8 +1,8 @@
 """Fresh proofs: before some pages and actions, staff give the password or a second factor again.
 
 A view raises ReauthenticationRequired (`life/staff_session.py`). The answer is a page that asks, and that carries all
-values of the request as hidden fields. It is sent to the same address with the proof. If the proof is right, the request
-goes on as it was typed. So nothing is lost, nothing is stored in between, and the proof cannot lead elsewhere.
+values of the request as hidden fields. It is sent to the same address with the proof. If the proof is right, the
+request goes on as it was typed. So nothing is lost, nothing is stored in between, and the proof cannot lead elsewhere.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 
 from flashsale.life import staff_session
@@ -109,7 +110,9 @@ def ask(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
         if Authenticator.Type.WEBAUTHN in devices
         else None,
     }
-    return TemplateResponse(request, "flashsale/fresh_proof.html", context, status=403)
+    response = TemplateResponse(request, "flashsale/fresh_proof.html", context, status=403)
+    add_never_cache_headers(response)
+    return response
 
 
 def _is_kept(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""How django-allauth behaves for staff: no sign-up, sealed secrets, fresh proofs as ours, and a record of each change."""
+"""How django-allauth behaves for staff: no sign-up, sealed secrets, our fresh proofs, a record of each change."""
 
 import io
 from typing import Any
@@ -20,7 +20,7 @@ from flashsale.life import staff_session
 from flashsale.models import Contact, Record
 
 # Messages of django-allauth that say what the page shows anyway.
-QUIET = ("account/messages/logged_in.txt", "account/messages/logged_out.txt")
+QUIET = {"account/messages/logged_in.txt", "account/messages/logged_out.txt"}
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -38,12 +38,10 @@ class AccountAdapter(DefaultAccountAdapter):
         """None of django-allauth's pages: `fresh_proof.py` asks."""
         return []
 
-    def add_message(
-        self, request: HttpRequest, level: int, message_template: str | None = None, *args: Any, **kwargs: Any
-    ) -> None:
+    def add_message(self, request: HttpRequest, level: int, *args: Any, **kwargs: Any) -> None:
         """As django-allauth's, without those that only say "you have signed in"."""
-        if message_template not in QUIET:
-            super().add_message(request, level, message_template, *args, **kwargs)
+        if not {*args[:1], kwargs.get("message_template")} & QUIET:
+            super().add_message(request, level, *args, **kwargs)
 
 
 class IdentityAdapter(DefaultSocialAccountAdapter):

@@ -29,7 +29,7 @@ from flashsale.web.login import enforce_limits, try_later
 View = Callable[..., HttpResponse]
 
 
-def _page(view: View, *, title: str = "") -> View:
+def _page(view: View) -> View:
     """The view with what the admin's templates need, never stored by a browser."""
 
     @wraps(view)

@@ -34,8 +34,7 @@ def limited(make_user: Callable[..., Client]) -> Client:
 
 
 def _models() -> Iterator[Any]:
-    for model, page in admin.site._registry.items():
-        yield model, page
+    yield from admin.site._registry.items()
 
 
 def _foreign(model: Any) -> list[Any]:
@@ -80,7 +79,12 @@ def test_no_page_shows_a_row_of_another_campaign(limited: Client, bob: Client, c
                 for answer in (limited.get(url), limited.post(url, {"post": "yes", "reason": "unit_unavailable"})):
                     assert answer.status_code in {302, 400, 404, 405}, (url, answer.status_code)
                     _assert_hidden(answer, secrets, url)
-    for url in ("/admin/", "/admin/flashsale/refund/waiting/", "/admin/flashsale/sale/add/", "/admin/flashsale/record/"):
+    for url in (
+        "/admin/",
+        "/admin/flashsale/refund/waiting/",
+        "/admin/flashsale/sale/add/",
+        "/admin/flashsale/record/",
+    ):
         _assert_hidden(limited.get(url), secrets, url)
     # Neither the walk nor its forms have changed anything of the other campaign.
     assert Record.objects.filter(position__gt=count, campaign=campaign).exists() is False
