@@ -22,8 +22,8 @@ from flashsale.life import score
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.cancel import AT_ONCE, WORK_FOR_S, cancel_locked
 from flashsale.life.give_back import give_back
-from flashsale.life.sale_card import card_of
 from flashsale.life.refund_window import decide_cases_by
+from flashsale.life.sale_card import card_of
 from flashsale.models import Case, CaseNote, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, RingOrder, Sale
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome, Refused
