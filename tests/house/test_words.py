@@ -12,7 +12,7 @@ CANCELLED_EN, CANCELLED_ID = re.compile(r"\bcancel", re.IGNORECASE), re.compile(
 OVERTURNED_EN = re.compile(r"\boverturn", re.IGNORECASE)
 OVERTURNED_ID = re.compile(r"(ubah keputusan|keputusan (yang )?diubah)", re.IGNORECASE)
 # Other words for the same two things.
-STRAY_EN = re.compile(r"\b(annul|rescind|nullif|void(ed)?\b|repeal|revers(e|ed) (the|your|this) (decision|cancellation))")
+STRAY_EN = re.compile(r"\b(annul|rescind|nullif|repeal|revers(e|ed) (the|your|this) (decision|cancellation))")
 STRAY_ID = re.compile(r"anulir|gugur|dianulkan|membalik(kan)? keputusan|keputusan dibalik", re.IGNORECASE)
 
 
