@@ -149,8 +149,8 @@ class ListedValueAdmin(ReadOnlyAdmin):
             return super().get_form(request, obj, change, **{**kwargs, "form": forms.ModelForm})
         form = super().get_form(request, obj, change, **kwargs)
         if "channel" in form.base_fields:
-            own = form.base_fields["campaign"].queryset
-            form.base_fields["channel"].queryset = Channel.objects.filter(campaign__in=own).select_related("campaign")
+            own = form.base_fields["campaign"].queryset  # type: ignore[attr-defined]
+            form.base_fields["channel"].queryset = Channel.objects.filter(campaign__in=own).select_related("campaign")  # type: ignore[attr-defined]
         return form
 
     def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.functional import Promise, lazy
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -78,13 +78,12 @@ NUMBERS: dict[str, tuple[Any, Any, int]] = {
 }
 
 
-def _help(meaning: Any, most: int, default: Any, told: Any) -> Promise:
+def _help(meaning: Any, most: int, default: Any, told: Any) -> Any:
     def text() -> str:
         bounds = _("0 to %(most)d; default: %(default)s.") % {"most": most, "default": default}
         return f"{meaning} {bounds} {told}".strip()
 
-    made: Promise = lazy(text, str)()
-    return made
+    return lazy(text, str)()
 
 
 def _number(label: Any, meaning: Any, most: int, *, value: Any, default: Any, told: Any, required: bool = True) -> Any:
@@ -98,16 +97,15 @@ def _number(label: Any, meaning: Any, most: int, *, value: Any, default: Any, to
     )
 
 
-def _lazy(function: Callable[[], str]) -> Promise:
-    made: Promise = lazy(function, str)()
-    return made
+def _lazy(function: Callable[[], str]) -> Any:
+    return lazy(function, str)()
 
 
-def _told(words: Any) -> Promise:
+def _told(words: Any) -> Any:
     return _lazy(lambda: _("Buyers read: “%(words)s”.") % {"words": words})
 
 
-def _only_in_the_set() -> Promise:
+def _only_in_the_set() -> Any:
     return gettext_lazy("Buyers read it in the published set only.")
 
 

@@ -85,6 +85,8 @@ def ring_of(case: Case) -> list[RingRow]:
         if found is None:
             return []
         run, group = found.run_id, found.group
+    if group is None:
+        return []
     rules = PublishedRuleSet.objects.filter(runs=run).first()
     threshold = rules.read().threshold if rules else 0
     related = ("reservation__sale__campaign", "reservation__case", "run__rules")

@@ -23,6 +23,7 @@ from flashsale.models import (
     RingOrder,
     Sale,
 )
+from flashsale.rules.identity import Axis
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from flashsale.rules.trail import text_digest
 from tests.admin.forms import action_links, form_values, messages_on, submit
@@ -173,7 +174,7 @@ def test_a_case_is_assigned_noted_and_ordered_by_its_deadline(
     assert set(refund_window.decide_cases_by([paid[0].pk], ring.campaign, now).values()) == {now + timedelta(hours=6)}
 
 
-def _list(client: Client, sale: Sale, kind: str, axis: str, value: str, days: int = 30) -> Any:
+def _list(client: Client, sale: Sale, kind: str, axis: str, *, value: str, days: int = 30) -> Any:
     until = timezone.now() + timedelta(days=days)
     typed = {"expires_at_0": f"{until:%Y-%m-%d}", "expires_at_1": f"{until:%H:%M:%S}"}
     return submit(
@@ -184,8 +185,8 @@ def _list(client: Client, sale: Sale, kind: str, axis: str, value: str, days: in
 def test_the_lists_count_in_later_reviews_until_they_expire_and_old_evidence_stays(ring: Sale, bob: Client) -> None:
     before = _reviewed(ring)
     frozen = {case.pk: case.evidence for case in cases()}
-    phone = identity("eka")["phone"]
-    page = _list(bob, ring, "block", "phone", f"+62 {phone[1:5]}-{phone[5:]}")
+    phone = identity("eka")[Axis.PHONE]
+    page = _list(bob, ring, "block", "phone", value=f"+62 {phone[1:5]}-{phone[5:]}")
     assert page.redirect_chain, page.context["errors"]
     entry = ListedValue.objects.get()
     stranger = Reservation.objects.get(case=None, ring_orders=None)
@@ -193,10 +194,12 @@ def test_the_lists_count_in_later_reviews_until_they_expire_and_old_evidence_sta
     facts = Record.objects.get(what="list_value")
     assert phone[1:] not in facts.facts + facts.why
     assert phone[1:] not in bob.get(LISTS).content.decode()
-    assert "on a list already" in str(_list(bob, ring, "allow", "phone", phone).context["errors"])
-    assert "must be in the future" in str(_list(bob, ring, "block", "email", "x@y.id", days=-1).context["errors"])
-    assert "cannot be read" in str(_list(bob, ring, "block", "phone", "12").context["errors"])
-    assert "does not know people" in str(_list(bob, ring, "block", "national_id", "3174012345670001").context["errors"])
+    assert "on a list already" in str(_list(bob, ring, "allow", "phone", value=phone).context["errors"])
+    assert "must be in the future" in str(_list(bob, ring, "block", "email", value="x@y.id", days=-1).context["errors"])
+    assert "cannot be read" in str(_list(bob, ring, "block", "phone", value="12").context["errors"])
+    assert "does not know people" in str(
+        _list(bob, ring, "block", "national_id", value="3174012345670001").context["errors"]
+    )
     assert ListedValue.objects.count() == 1
 
     again = _reviewed(ring)
@@ -215,13 +218,13 @@ def test_the_lists_count_in_later_reviews_until_they_expire_and_old_evidence_sta
     Case.objects.filter(pk=case.pk).delete()
     _reviewed(ring)
     assert not Case.objects.filter(reservation=stranger).exists()
-    _list(bob, ring, "block", "phone", phone)
+    _list(bob, ring, "block", "phone", value=phone)
     ListedValue.objects.filter(ended_at=None).update(
         made_at=timezone.now() - timedelta(days=2), expires_at=timezone.now() - timedelta(days=1)
     )
     _reviewed(ring)
     assert not Case.objects.filter(reservation=stranger).exists(), "an expired entry has no effect"
-    assert _list(bob, ring, "allow", "phone", phone).redirect_chain, "an expired entry does not hold its value"
+    assert _list(bob, ring, "allow", "phone", value=phone).redirect_chain, "an expired entry does not hold its value"
 
 
 def test_a_rule_set_is_edited_in_a_form_tried_and_used(ring: Sale, bob: Client) -> None:

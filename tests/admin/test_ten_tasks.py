@@ -24,12 +24,13 @@ class Walk:
     """A person on a page. Each link, each choice and each button is one click; typing is none."""
 
     def __init__(self, client: Client, start: str) -> None:
-        self.client, self.clicks, self._typed = client, 0, {}
+        self.client, self.clicks = client, 0
+        self._typed: dict[str, Any] = {}
         self.at, self.page = start, client.get(start, follow=True)
 
     def follow(self, words: str) -> "Walk":
         """Clicks the link with these words, or with these words in its address."""
-        html = self.page.content.decode().partition('<div id="main"')[2]
+        html = self.page.content.decode().partition('id="main"')[2]
         for address, shown in LINK.findall(html):
             if words == re.sub(r"<[^>]+>", "", shown).strip() or words in address:
                 target = address.replace("&amp;", "&")
