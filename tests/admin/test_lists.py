@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -138,6 +138,9 @@ def _fill(orders: list[Reservation]) -> None:
     _copies(Webhook, _set(url=lambda n: f"https://shop.example/{n}"))
     _copies(Delivery, _set(event=lambda n: 10_000 + n))
     _copies(ListedValue, _set(digest=lambda n: f"{n:032x}"))
+    with transaction.atomic():
+        for _number in range(ROWS):
+            Record.write("copy", by=user, sale=Sale.objects.first())
     User.objects.bulk_create(User(username=_text(n), is_staff=True) for n in range(ROWS))
     Group.objects.bulk_create(Group(name=_text(n)) for n in range(ROWS))
 
