@@ -235,6 +235,7 @@ class ActionAdmin(RowForm):
             "unavailable": len(rows) - len(available),
             "consequences": action.consequences(available) if available else [],
             "tables": action.tables(available) if available else [],
+            "button": getattr(action, "button", action.title),
             "next_steps": action.next_steps(available, request.user) if available else [],
             "obstacles": action.obstacles(available)
             if available

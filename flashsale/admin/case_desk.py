@@ -73,6 +73,7 @@ class Ring(CaseAction):
 
     name = "ring"
     title = gettext_lazy("The rest of this ring")
+    button = gettext_lazy("Open cases for the rest")
 
     def is_available(self, row: Case) -> bool:
         """For a case with a ring of more than one order."""

@@ -91,7 +91,7 @@ class SaleAdmin(ActionAdmin):
     list_display = ["name", "code", "campaign", "opens", "closes", "planned_units", "phase"]
     list_filter = [StageFilter, OpeningFilter, "campaign"]
     list_per_page = 50
-    list_select_related = ["campaign"]
+    list_select_related = ["campaign", "clock"]
     search_fields = ["name", "code"]
     ordering = ["-opens_at"]
     row_actions = (

@@ -29,18 +29,25 @@ SHOWN: dict[str, set[str]] = {
         *STATE, "campaign__id__exact", "campaign__isnull", "sku", "sku__isnull", "allocation__sale__id__exact",
         "allocation__sale__isnull",
     },
-    "reservation": {"days", *STATE, "sale__id__exact", "sale__isnull", "channel__id__exact", "channel__isnull", "id__in"},
-    "case": {"deadline", "whose", *STATE, "reservation__sale__id__exact", "reservation__sale__isnull", "run__id__exact", "run__isnull", "group",
+    "reservation": {
+        "days", *STATE, "sale__id__exact",
+        "sale__isnull", "channel__id__exact", "channel__isnull", "id__in",
+    },
+    "case": {"deadline", "whose", *STATE, "reservation__sale__id__exact",
+    "reservation__sale__isnull", "run__id__exact", "run__isnull", "group",
     },
     "appeal": {"days", *STATE, "case__reservation__sale__id__exact", "case__reservation__sale__isnull"},
-    "notice": {"days", *STATE, "failure__exact", "failure__isnull", "kind__exact", "kind__isnull", "sale__id__exact", "sale__isnull",
+    "notice": {"days", *STATE, "failure__exact", "failure__isnull",
+    "kind__exact", "kind__isnull", "sale__id__exact", "sale__isnull",
     },
-    "event": {"days", "type", "sale__id__exact", "sale__isnull", "channel__id__exact", "channel__isnull", "reservation",
+    "event": {"days", "type", "sale__id__exact",
+    "sale__isnull", "channel__id__exact", "channel__isnull", "reservation",
     },
     "paymentattempt": {"days", *STATE, "account", "account__isnull", "method", "method__isnull"},
     "refund": {"days", "provider", *STATE, "waits__exact", "waits__isnull", "why__exact", "why__isnull"},
     "reallocation": {"source__id__exact", "source__isnull", "target__sale__id__exact", "target__sale__isnull"},
-    "record": {"days", "what", "what__isnull", "campaign__id__exact", "campaign__isnull", "sale__id__exact", "sale__isnull", "subject",
+    "record": {"days", "what", "what__isnull", "campaign__id__exact",
+    "campaign__isnull", "sale__id__exact", "sale__isnull", "subject",
     },
     "reviewrun": {"days", "sale__id__exact", "sale__isnull", "dry__exact", "dry__isnull"},
     "publishedruleset": {"trial__exact", "trial__isnull"},
@@ -117,7 +124,7 @@ def test_a_viewer_learns_nothing_of_the_draws_secret(dave: Client, lookup: str) 
 def test_a_refusal_names_what_the_list_can_be_filtered_by(dave: Client) -> None:
     page = dave.get("/admin/flashsale/notice/", {"reservation__asked__startswith": "a"})
     text = page.content.decode()
-    assert "It can be filtered by: state, why it failed, kind, sale." in text
+    assert "It can be filtered by: state, why it failed, kind, period, sale." in text
     assert page["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
 
 
