@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import accounts, codes, database, mail, production, secrets, staff
+from config import accounts, alarms, codes, database, mail, production, secrets, staff, telemetry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -50,6 +50,12 @@ FLASHSALE_TRUSTED_PROXIES = [str(ip_network(cidr, strict=False)) for cidr in _li
 # How many bodies one client (an IPv4 address, or an IPv6 network of 64 bits) may send slowly at a time, for each
 # process of the doors.
 FLASHSALE_SLOW_BODIES = env.int("FLASHSALE_SLOW_BODIES", default=100)
+
+# Who may read /metrics: a bearer token, and networks as CIDR. Without both the page does not exist.
+FLASHSALE_METRICS_TOKEN = telemetry.metrics_token(env.str("FLASHSALE_METRICS_TOKEN", default=""))
+FLASHSALE_METRICS_NETWORKS = [str(ip_network(cidr, strict=False)) for cidr in _list("FLASHSALE_METRICS_NETWORKS")]
+# Sends metrics and traces by OpenTelemetry. Its packages are not installed (docs/operate.md, OpenTelemetry).
+FLASHSALE_OTEL = env.bool("FLASHSALE_OTEL", default=False)
 
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 
@@ -325,6 +331,11 @@ FLASHSALE_PAYMENT_PACES = accounts.value_by_account(
 
 # Webhooks may go to receivers on this machine, also by plain http. Production refuses to start with it.
 FLASHSALE_WEBHOOK_LOCAL = env.bool("FLASHSALE_WEBHOOK_LOCAL", default=FLASHSALE_DEMO)
+
+# People who are told of alarms by mail, and the address of a program that gets them, signed (docs/operate.md, Alarms).
+FLASHSALE_ALARM_MAILS = alarms.addresses(_list("FLASHSALE_ALARM_MAILS"))
+FLASHSALE_ALARM_WEBHOOK = env.str("FLASHSALE_ALARM_WEBHOOK", default="")
+FLASHSALE_ALARM_SECRET = alarms.secret_for(FLASHSALE_ALARM_WEBHOOK, env.str("FLASHSALE_ALARM_SECRET", default=""))
 
 # --- One-time codes ---------------------------------------------------------------------------------------------------
 

@@ -157,9 +157,9 @@ class StaffUserAdmin(_BySuperusers, ActionAdmin, UserAdmin):
         users = super().get_queryset(request).prefetch_related("groups", "staff_campaigns__campaign")
         return users.annotate(has_device=Exists(device))
 
-    def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:  # noqa: ARG002
         """None for a new user, who has no page yet."""
-        return super().get_inlines(request, obj) if obj else []
+        return [CampaignInline] if obj else []
 
     def edited_rows(self, row: Any) -> list[Model]:
         """The user, and the campaigns of the user."""

@@ -29,7 +29,7 @@ NAMED_BY = {"flashsale.reviewrun": ("sale", "rules")}
 class CampaignsOfUser(admin.RelatedFieldListFilter):
     """Django's filter by another row. It names only the rows of the user's campaigns."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
         """The choices, by one query."""
         ordering = self.field_admin_ordering(field, request, model_admin)
         model = field.related_model

@@ -27,9 +27,12 @@ All bitmaps have the order of Redis' SETBIT: bit n is in byte n // 8, and the hi
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
+
+from redis.exceptions import WatchError
 
 from flashsale.gate.client import Script, gate, wall_ms
 from flashsale.gate.held_request import HeldRequest
@@ -42,6 +45,7 @@ from flashsale.rules.clock import ClockLease, line_clock
 Item = TypeVar("Item")
 COUNT_AT_LEAST = Script("count_at_least")
 CHUNK = 1000
+TRIES_MAX = 100
 # More surveys than a sale has in one epoch. 9,000 epochs fit into the numbers of Lua.
 MARKS_OF_EPOCH = 10**12
 _KEPT = ("entered", "called", "lapsed", "left", "gaps")
@@ -167,6 +171,33 @@ async def _count(keys: SaleKeys, counts: Counts) -> None:
             continue
         for chunk in _chunks(by_digest.items()):
             await gate().run_script(COUNT_AT_LEAST, [key], [value for pair in chunk for value in pair])
+
+
+async def count_less(card: SaleCard, counts: Counts) -> None:
+    """Takes these numbers off the counts of the campaign, and drops the people whose count is 0. Raises GateDown."""
+    keys = SaleKeys(card.campaign, card.sale)
+    for key, by_digest in ((keys.used_campaign, counts.used), (keys.unpaid, counts.unpaid)):
+        less = {digest.decode(): 0 async for digest, count in gate().redis.hscan_iter(key) if int(count) <= 0}
+        for chunk in _chunks((less | by_digest).items()):
+            await _count_less(key, dict(chunk))
+
+
+async def _count_less(key: str, less: dict[str, int]) -> None:
+    # The hash of a running campaign may change at any time. Then Redis does nothing, and the counts are read again.
+    for _ in range(TRIES_MAX):
+        async with gate().redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(key)
+            counts = dict(zip(less, await pipe.hmget(key, list(less)), strict=True))
+            pipe.multi()
+            for digest, count in counts.items():
+                rest = int(count or 0) - less[digest]
+                if rest > 0:
+                    pipe.hset(key, digest, rest)
+                else:
+                    pipe.hdel(key, digest)
+            with suppress(WatchError):
+                await pipe.execute()
+                return
 
 
 async def _line_clock(sale: SaleLoad) -> int:

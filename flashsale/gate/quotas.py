@@ -34,9 +34,14 @@ class QuotaUsage(NamedTuple):
         """Calls that are left."""
         return max(0, self.quota - self.used)
 
+    @property
+    def exceeded(self) -> bool:
+        """Whether this call is above the quota."""
+        return self.used > self.quota
+
     def refuse_if_exceeded(self) -> None:
         """Refuses TOO_MANY_REQUESTS if this call is above the quota."""
-        if self.used > self.quota:
+        if self.exceeded:
             detail = f"{self.quota} calls of the class {self.quota_class} are allowed in a minute."
             raise Refused(Outcome.TOO_MANY_REQUESTS, detail, self.resets_in_s)
 

@@ -98,6 +98,12 @@ def lost_cards() -> set[str]:
     return {code for code, cached in CARDS.entries().items() if cached.lost}
 
 
+def is_known(code: str) -> bool:
+    """Whether this event loop has found a sale with this code when it looked last."""
+    cached = CARDS.entries().get(code)
+    return cached is not None and cached.card is not None
+
+
 def _over(card: SaleCard) -> bool:
     return card.closes_at < (time.time() - KEPT_AFTER_END.total_seconds()) * 1000
 
@@ -155,7 +161,17 @@ async def remove_sale(card: SaleCard) -> None:
 
 def _counts(card: SaleCard) -> list[str]:
     keys = keys_of(card)
-    rest = [keys.card, keys.state, keys.held_requests, keys.holds, keys.due, keys.units, keys.used_sale, keys.refused]
+    rest = [
+        keys.card,
+        keys.state,
+        keys.held_requests,
+        keys.holds,
+        keys.due,
+        keys.units,
+        keys.used_sale,
+        keys.refused,
+        keys.door,
+    ]
     for line in card.lines:
         n = line.line_id
         rest += [keys.line(n), keys.out(n), keys.seen(n), keys.voided(n), *(keys.free(n, sku) for sku in line.skus)]

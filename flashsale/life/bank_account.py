@@ -97,8 +97,8 @@ def to_transfer() -> "QuerySet[Refund]":
 def list_transfers(*, by: Any) -> list[Transfer]:
     """All transfers that people have to make in the user's campaigns, the oldest first.
 
-    The trail says who has made the list, and how many transfers it has. If the record cannot be written, nothing is returned. An account that this server's key cannot decrypt is left out
-    and counted in the record.
+    The trail says who has made the list, and how many transfers it has. If the record cannot be written, nothing is
+    returned. An account that this server's key cannot decrypt is left out and counted in the record.
     """
     own = rows_of(BankAccount.objects.filter(refund__in=to_transfer()), by)
     accounts = own.select_related("refund__attempt__reservation")

@@ -5,7 +5,7 @@ it has in each campaign, and is not kept. An erased campaign has no salt: its re
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +39,7 @@ def find_orders(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
     value = " ".join(visible(typed).split())  # a no-break space or a tab becomes a space
     filters, people = {}, {}
     if len(value) <= TYPED_MAX and value.isprintable():
-        filters, people = _order_filters(value, by), dict(_people_with(value))
+        filters, people = order_filters(value, by), dict(people_with(value))
     if people and not sees_contacts and not filters:
         raise ValidationError(_("Only users who may see contacts can search by phone or e-mail."))
     if sees_contacts:
@@ -60,7 +60,7 @@ def find_orders(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
     return found
 
 
-def _order_filters(value: str, by: Any) -> dict[str, Q]:
+def order_filters(value: str, by: Any) -> dict[str, Q]:
     """The filters by which a value is an id or a reference of a payment."""
     filters = {}
     if ours := OUR_REFERENCE.fullmatch(value):
@@ -75,16 +75,24 @@ def _order_filters(value: str, by: Any) -> dict[str, Q]:
     return filters
 
 
-def _people_with(value: str) -> Iterator[tuple[str, Q]]:
+def searched_campaigns() -> "QuerySet[Campaign]":
+    """The campaigns whose people can be found."""
+    return Campaign.objects.filter(erased_at=None, sandbox_of=None)
+
+
+def people_with(
+    value: str, axes: Sequence[Axis] = (Axis.PHONE, Axis.EMAIL), campaigns: "Collection[Campaign] | None" = None
+) -> Iterator[tuple[str, Q]]:
     """For each axis on which the value can be read: the reservations of people with its digest."""
-    for axis in (Axis.PHONE, Axis.EMAIL):
-        campaigns = Campaign.objects.filter(erased_at=None, sandbox_of=None)
-        digests = [digest for campaign in campaigns for digest in _digest(campaign, axis, value)]
+    campaigns = searched_campaigns() if campaigns is None else campaigns
+    for axis in axes:
+        digests = [digest for campaign in campaigns for digest in digest_of(campaign, axis, value)]
         if digests:
-            yield axis.value, _with_digest(axis, digests)
+            yield axis.value, with_digest(axis, digests)
 
 
-def _with_digest(axis: Axis, digests: list[str]) -> Q:
+def with_digest(axis: Axis, digests: list[str]) -> Q:
+    """The reservations whose buyer, limit slot or unpaid hold has one of these digests (hex)."""
     people = Q()
     for table in (Trait, LimitSlot, UnpaidHold):
         people |= Q(pk__in=table.objects.filter(axis=axis, digest__in=digests).values("reservation"))
@@ -96,11 +104,12 @@ def orders_of_person(*, campaign: Campaign, axis: Axis, digest: bytes) -> "Query
 
     Without those that never came about.
     """
-    own = Reservation.objects.filter(_with_digest(axis, [digest.hex()]), sale__campaign=campaign)
+    own = Reservation.objects.filter(with_digest(axis, [digest.hex()]), sale__campaign=campaign)
     return own.exclude(state=ReservationState.ABANDONED).order_by("-made_at", "pk")
 
 
-def _digest(campaign: Campaign, axis: Axis, value: str) -> list[str]:
+def digest_of(campaign: Campaign, axis: Axis, value: str) -> list[str]:
+    """The digest (hex) of a value in a campaign; none if the axis cannot have the value."""
     try:
         return [digester(bytes(campaign.salt).hex(), campaign.canon_version).digest(axis, value).hex()]
     except BadValue:

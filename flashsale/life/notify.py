@@ -13,16 +13,17 @@ from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import Error, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from flashsale import metrics
 from flashsale.books.idle_limit import allow_long_idle
 from flashsale.books.letters import MONEY_ON_ITS_WAY
 from flashsale.books.other_writers import OtherWriters
 from flashsale.life.cancel import appeal_end
 from flashsale.life.forget_contacts import forget_unneeded
 from flashsale.life.letters import compose
-from flashsale.models import Cancellation, Contact, Notice, PaymentAttempt, Refund
+from flashsale.models import Cancellation, Contact, Notice, PaymentAttempt, Refund, Restriction
 from flashsale.providers.messages.failures import Failure, failure_of
 from flashsale.rules.states import OPEN_ATTEMPTS, NoticeState, RefundState, ReservationState, SendingFailure
 
@@ -72,6 +73,8 @@ def _drop_paid() -> None:
 def _due() -> "QuerySet[Notice]":
     """Due notices that no other worker has locked. They become locked."""
     due = Notice.objects.filter(state=NoticeState.DUE, due_at__lte=timezone.now()).order_by("due_at", "pk")
+    # Nothing is sent to a person who has asked for that. The letters wait, and go out if the restriction is lifted.
+    due = due.exclude(Exists(Restriction.objects.filter(reservation=OuterRef("reservation"))))
     if connection.features.has_select_for_update_skip_locked:
         due = due.select_for_update(skip_locked=True, of=("self",))
     return due
@@ -89,6 +92,7 @@ def _send_next(server: BaseEmailBackend) -> bool | None:
     if not _is_true(notice):
         notice.state = NoticeState.DROPPED
         notice.save(update_fields=["state"])
+        metrics.LETTERS.add(notice.kind, "dropped")
         _forget_contact(notice)
         return False
     notice.service_id = ""
@@ -100,6 +104,7 @@ def _send_next(server: BaseEmailBackend) -> bool | None:
     else:
         _note_failure(notice, failure, now)
     notice.save(update_fields=["attempts", "state", "due_at", "sent_at", "failure", "smtp_code", "service_id"])
+    metrics.LETTERS.add(notice.kind, "later" if notice.state == NoticeState.DUE else str(notice.state))
     if failure is None:
         begin_time_to_appeal(notice, now)
     _forget_contact(notice)

@@ -52,7 +52,9 @@ def note_reading(
 
 
 @transaction.atomic
-def read_contacts(*, reservations: Iterable[Reservation], by: Any) -> dict[UUID, dict[str, str] | None]:
+def read_contacts(
+    *, reservations: Iterable[Reservation], by: Any, facts: Mapping[str, Any] = NOTHING
+) -> dict[UUID, dict[str, str] | None]:
     """The contacts by the id of the reservation. None for a contact that this server's key cannot decrypt.
 
     A contact that is erased is not in the answer. For each other one, the trail says who has read it and when. If the
@@ -63,7 +65,7 @@ def read_contacts(*, reservations: Iterable[Reservation], by: Any) -> dict[UUID,
     found = {pk: _decrypted(contact) for pk, contact in contacts.items()}
     for pk in sorted(found):
         if found[pk] is not None:
-            note_reading(Reading.CONTACT, by=by, sale=sales[pk], orders=[pk])
+            note_reading(Reading.CONTACT, by=by, sale=sales[pk], orders=[pk], facts=facts)
     return found
 
 

@@ -7,16 +7,18 @@ are deleted after a day.
 
 import hmac
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import models, transaction
+from django.db import Error, models, transaction
 from django.db.models import ProtectedError, Q
 from django.utils import timezone
 
-from flashsale.gate import bridge, sale_cards
+from flashsale.gate import bridge, load, sale_cards
+from flashsale.life import snapshot
 from flashsale.life.close import close
 from flashsale.life.sale_card import card_of
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
@@ -26,6 +28,7 @@ from flashsale.models import (
     Cancellation,
     Case,
     Channel,
+    Delivery,
     DemoCharge,
     Event,
     FairnessReport,
@@ -49,7 +52,8 @@ log = structlog.get_logger(__name__)
 
 LINE = "test"
 TEST_SALE_CODE = re.compile(r"sandbox\.[0-9a-f]{20}")
-KEPT = timedelta(hours=24)
+# After its end. Processes that know a sale look for it as long.
+KEPT = sale_cards.KEPT_AFTER_END
 OPEN_FOR = timedelta(minutes=15)
 # Of a channel at once, and in KEPT. With the limit of a sale below, one person never reaches LIMIT_MAX in a day.
 RUNNING_MAX, SALES_MAX = 5, 50
@@ -64,6 +68,7 @@ OFFERS = (
     {"sku": "TEST-B", "name": "Test B", "price": 150_000},
 )
 DELETED_AT_ONCE = 20
+ENDED = Q(state__in=[SaleState.DRAFT, SaleState.CLOSED, SaleState.CALLED_OFF])
 
 
 def sandbox_channel(channel: Channel, *, by: Any = None) -> Channel:
@@ -148,35 +153,51 @@ def _refuse_too_many(campaign: Campaign, now: datetime) -> None:
 
 
 def forget_test_sales() -> int:
-    """Closes the test sales that are over, and deletes those that opened KEPT ago; returns how many are deleted.
+    """Closes the test sales that are over, and deletes those that ended KEPT ago; returns how many are deleted.
 
     Safe to repeat: a sale that cannot be deleted yet is tried again.
     """
     now = timezone.now()
     tests = Sale.objects.filter(campaign__sandbox_of__isnull=False)
     over = tests.filter(state__in=[SaleState.PUBLISHED, SaleState.PAUSED], closes_at__lt=now)
-    for sale in over.order_by("closes_at")[:DELETED_AT_ONCE]:
-        close(sale=sale.pk)
-    ended = Q(state__in=[SaleState.DRAFT, SaleState.CLOSED, SaleState.CALLED_OFF])
-    old = tests.filter(ended, opens_at__lt=now - KEPT).select_related("campaign").order_by("opens_at")
-    done = 0
-    for sale in old[:DELETED_AT_ONCE]:
-        try:
-            _delete(sale)
-            done += 1
-        except ProtectedError as error:
-            log.warning("a test sale is kept, because other rows name it", sale=sale.code, error=str(error))
+    _each(over.order_by("closes_at"), lambda sale: close(sale=sale.pk))
+    old = tests.filter(ENDED, closes_at__lt=now - KEPT).select_related("campaign").order_by("closes_at")
+    done = _each(old, _delete)
     SandboxCall.objects.filter(at__lt=now - KEPT).delete()
     return done
 
 
-def _delete(sale: Sale) -> None:
-    """Deletes a test sale from Redis, then from PostgreSQL. If the process dies between the two, a repeat goes on."""
-    if sale.state != SaleState.DRAFT:
-        # The counts of people must stay while another test sale counts on them. The limit is far away meanwhile.
-        others = Sale.objects.filter(campaign=sale.campaign).exclude(pk=sale.pk)
-        bridge.run(sale_cards.erase_sale(card_of(sale), people=not others.exists()))
+def _each(sales: "models.QuerySet[Sale]", act: Callable[[Sale], bool]) -> int:
+    """Acts on the sales until DELETED_AT_ONCE are done; returns how many. One that fails keeps no other waiting."""
+    done = 0
+    for sale in sales:
+        if done == DELETED_AT_ONCE:
+            break
+        try:
+            done += act(sale)
+        except (ProtectedError, Error, Refused) as error:
+            log.warning("a test sale cannot end yet, and is tried again", sale=sale.code, error=repr(error))
+    return done
+
+
+def _delete(sale: Sale) -> bool:
+    """Deletes a test sale from Redis, then from PostgreSQL; whether it is deleted.
+
+    1. Redis forgets the sale. If the process dies here, a repeat goes on.
+    2. PostgreSQL deletes it.
+    3. Redis takes its people off the counts of the campaign, which other test sales need. If the process dies before,
+       these people stay counted until the channel has no test sale any more.
+    """
+    card = None if sale.state == SaleState.DRAFT else card_of(sale)
+    others = Sale.objects.filter(campaign=sale.campaign).exclude(pk=sale.pk).exists()
+    if card:
+        bridge.run(sale_cards.erase_sale(card, people=not others))
     with transaction.atomic():
+        # As make_sale does, because it may publish a draft at this moment.
+        lock_channel(sale.campaign.channels.get())
+        if not Sale.objects.filter(ENDED, pk=sale.pk, opens_at=sale.opens_at).exists():
+            return False
+        people = snapshot.counts_of_sale(sale, card) if card and others else None
         attempts = PaymentAttempt.objects.filter(reservation__sale=sale)
         references = list(attempts.values_list("reference", flat=True))
         of_refunds = list(Refund.objects.filter(attempt__in=attempts).values_list("reference", flat=True))
@@ -187,10 +208,23 @@ def _delete(sale: Sale) -> None:
         Appeal.objects.filter(case__reservation__sale=sale).delete()
         Cancellation.objects.filter(reservation__sale=sale).delete()
         Case.objects.filter(reservation__sale=sale).delete()
-        Notice.objects.filter(Q(sale=sale) | Q(reservation__sale=sale)).delete()
+        Notice.objects.filter(sale=sale).delete()
+        Notice.objects.filter(reservation__sale=sale).delete()
+        # Live sales have very many events, so each condition is one that an index has.
+        units = Unit.objects.filter(allocation__sale=sale)
+        for events in (
+            Event.objects.filter(channel__campaign=sale.campaign_id, sale=sale),
+            Event.objects.filter(sale=sale, reservation=None, unit=None),
+            Event.objects.filter(unit__in=units.values("pk")),
+        ):
+            ids = events.values("pk")
+            Delivery.objects.filter(webhook__channel__campaign=sale.campaign_id, event__in=ids).delete()
+            events.delete()
         Reservation.objects.filter(sale=sale).delete()
-        Event.objects.filter(sale=sale).delete()
         FairnessReport.objects.filter(sale=sale).delete()
-        Unit.objects.filter(allocation__sale=sale).delete()
+        units.delete()
         # The base manager, because this is no change of what was promised: a test sale promises nothing.
         models.QuerySet(Sale).filter(pk=sale.pk).delete()
+    if card and people:
+        bridge.run(load.count_less(card, people))
+    return True

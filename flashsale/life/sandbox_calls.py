@@ -1,5 +1,6 @@
 """Calls with test keys: what they did is stored, and read by the magic identities and the checklist of the sandbox."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
@@ -14,29 +15,36 @@ from flashsale.rules.conformance import Call
 from flashsale.rules.magic import BY_NAME, Magic
 from flashsale.rules.outcomes import Outcome, Refused
 
-# In an hour, of a test sale, or of a channel outside of its sales. Later calls are answered, but not stored.
-CALLS_MAX, CALLS_MAX_IN = 2000, timedelta(hours=1)
+# In an hour, of a test sale, or of a channel outside of its sales; and of a channel in all. Later calls are answered,
+# but not stored.
+CALLS_MAX, CALLS_MAX_OF_CHANNEL, CALLS_MAX_IN = 2000, 10_000, timedelta(hours=1)
 OK, REPEATED = "ok", "repeated"
 # The checklist judges so many calls of the last day, the newest.
 JUDGED_MAX, JUDGED_FOR = 5000, timedelta(hours=24)
-# Calls of test keys that wait in a process for the thread of the sandbox.
+# Calls of test keys that wait in a process for the thread of the sandbox. One channel may have half of them, so that it
+# leaves turns to the others.
 WAITING_MAX = 64
+WAITING_MAX_OF_CHANNEL = WAITING_MAX // 2
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
-_waiting = 0
+_waiting: Counter[int] = Counter()
 
 
-async def in_turn(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
-    """Calls a function of this module in the thread of the sandbox. Refuses TOO_MANY_REQUESTS when many calls wait."""
-    global _waiting  # noqa: PLW0603 - the limit is for the whole process
-    if _waiting >= WAITING_MAX:
+async def in_turn(of: int, work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """Calls a function of this module in the thread of the sandbox, for the channel `of`.
+
+    Refuses TOO_MANY_REQUESTS when many calls wait.
+    """
+    if _waiting[of] >= WAITING_MAX_OF_CHANNEL or _waiting.total() >= WAITING_MAX:
         raise Refused(Outcome.TOO_MANY_REQUESTS, "Too many calls of test keys at once.", 1)
-    _waiting += 1
+    _waiting[of] += 1
     try:
         return await run_in_sandbox_thread(work, *args, **kwargs)
     finally:
-        _waiting -= 1
+        _waiting[of] -= 1
+        if not _waiting[of]:
+            del _waiting[of]
 
 
 def note(
@@ -50,9 +58,9 @@ def note(
     magic: str = "",
     facts: dict[str, Any] | None = None,
 ) -> None:
-    """Stores a call. A call that comes after CALLS_MAX others is not stored."""
+    """Stores a call. A call that comes after CALLS_MAX others, or CALLS_MAX_OF_CHANNEL, is not stored."""
     lately = SandboxCall.objects.filter(channel=channel, at__gt=timezone.now() - CALLS_MAX_IN)
-    if lately.filter(sale=sale).count() < CALLS_MAX:
+    if lately.count() < CALLS_MAX_OF_CHANNEL and lately.filter(sale=sale).count() < CALLS_MAX:
         SandboxCall.objects.create(
             channel_id=channel, sale_id=sale, verb=verb, code=code, subject=subject[:64], key=key[:128], magic=magic,
             facts=facts or {}, at=timezone.now(),

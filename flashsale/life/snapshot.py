@@ -49,6 +49,15 @@ def counts_of(campaign: int, card: SaleCard, *, others_go_on: bool) -> load.Coun
     )
 
 
+def counts_of_sale(sale: Sale, card: SaleCard) -> load.Counts:
+    """The part of the counts of a campaign's limits that comes from this sale."""
+    scope = LimitSlot.campaign_scope(card.campaign)
+    return load.Counts(
+        used=_counted(LimitSlot.objects.filter(scope=scope, reservation__sale=sale), card),
+        unpaid=_counted(UnpaidHold.objects.filter(reservation__sale=sale), card),
+    )
+
+
 def _counted(rows: QuerySet[Any], card: SaleCard) -> dict[str, int]:
     """Rows by digest, on the axes that the gate counts: the hard axes that are proven at entry."""
     axes = [axis.value for axis in card.hard_at_enter]

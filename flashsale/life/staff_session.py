@@ -4,7 +4,6 @@ django-allauth verifies each proof and writes it into the session with its time.
 """
 
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from allauth.account.authentication import get_authentication_records
@@ -36,7 +35,7 @@ def second_factor_proven(request: HttpRequest) -> bool:
 
 def has_device(user: Any) -> bool:
     """Whether the user has an authenticator app or a passkey."""
-    return Authenticator.objects.filter(user_id=user.pk, type__in=DEVICES).exists()
+    return bool(Authenticator.objects.filter(user_id=user.pk, type__in=DEVICES).exists())
 
 
 def may_manage_devices(request: HttpRequest) -> bool:
@@ -70,17 +69,20 @@ def proof_s() -> int:
     return settings.FLASHSALE_FRESH_PROOF_S or DEVICES_PROOF_S
 
 
-def _second_factors() -> Iterable[str]:
+def _second_factors() -> tuple[str | None, ...]:
     return ("mfa", "socialaccount") if settings.FLASHSALE_OIDC_SECOND_FACTOR else ("mfa",)
 
 
 def _records(request: HttpRequest) -> list[dict[str, Any]]:
-    return get_authentication_records(request, request.user) if request.user.is_authenticated else []
+    if not request.user.is_authenticated:
+        return []
+    found: list[dict[str, Any]] = get_authentication_records(request, request.user)
+    return found
 
 
 def _is_over(request: HttpRequest) -> bool:
     """Whether the user was switched off, or has lost a device, after this session began."""
-    account = StaffAccount.objects.filter(user_id=request.user.pk).first()
+    account = StaffAccount.objects.filter(user_id=request.user.pk or 0).first()
     if account is None or account.sessions_from is None:
         return False
     began = getattr(request.session, "began", None)

@@ -75,15 +75,23 @@ class WaitingFor:
         return rows_of(self.rows(now), by).order_by(self.order, "pk")
 
 
+def _of_live_sales(rows: "QuerySet[Any]", prefix: str = "") -> "QuerySet[Any]":
+    """Without those of test sales. Their money is at an account of their own, or a partner says that it has it."""
+    of_a_test = {f"{prefix}reservation__sale__campaign__sandbox_of__isnull": False}
+    account = f"{prefix}account"
+    rows = rows.exclude(**{account: payments.sandbox.account})
+    return rows.exclude(**{account: payments.PartnerProvider.account}, **of_a_test)
+
+
 def _attempts(*conditions: Q, **fields: Any) -> "QuerySet[PaymentAttempt]":
     # What people have to settle first stands under its doubt.
-    rows = PaymentAttempt.objects.filter(*conditions, doubt="", **fields).exclude(account=payments.sandbox.account)
+    rows = _of_live_sales(PaymentAttempt.objects.filter(*conditions, doubt="", **fields))
     return rows.select_related("reservation__sale__campaign")
 
 
 def _refunds(*conditions: Q, **fields: Any) -> "QuerySet[Refund]":
     related = "attempt__reservation__sale__campaign"
-    rows = Refund.objects.filter(*conditions, **fields).exclude(attempt__account=payments.sandbox.account)
+    rows = _of_live_sales(Refund.objects.filter(*conditions, **fields), "attempt__")
     return rows.select_related(related, "attempt__reservation__channel")
 
 
@@ -109,7 +117,9 @@ def _doubt(doubt: MoneyDoubt, title: Promise) -> WaitingFor:
         f"doubt-{doubt.value}",
         title,
         Who.REVIEWER,
-        lambda _now: PaymentAttempt.objects.filter(doubt=doubt).select_related("reservation__sale__campaign"),
+        lambda _now: _of_live_sales(PaymentAttempt.objects.filter(doubt=doubt)).select_related(
+            "reservation__sale__campaign"
+        ),
         lambda row: row.doubt_at + PEOPLE,
         "doubt_at",
     )

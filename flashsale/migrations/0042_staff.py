@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies: ClassVar = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('flashsale', '0038_sandbox'),
+        ('flashsale', '0041_alarms'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -3,6 +3,7 @@
 One noun a file. Constraints refuse rows that contradict each other, whatever the code above does.
 """
 
+from flashsale.models.alarm import Alarm, AlarmMessage
 from flashsale.models.allocation import Allocation
 from flashsale.models.api_call import ApiCall
 from flashsale.models.appeal import Appeal
@@ -23,6 +24,7 @@ from flashsale.models.notice import Notice
 from flashsale.models.offer import Offer
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.payment import Inbox, PaymentAttempt, Refund
+from flashsale.models.person_request import PersonRequest, Restriction, TrailKey
 from flashsale.models.proposal import Proposal
 from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
@@ -31,6 +33,7 @@ from flashsale.models.review_run import ReviewRun
 from flashsale.models.ring_order import RingOrder
 from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
+from flashsale.models.sale_sample import SaleCheck, SaleSample
 from flashsale.models.sandbox_call import SandboxCall
 from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
 from flashsale.models.staff import StaffAccount, StaffCampaign
@@ -39,6 +42,8 @@ from flashsale.models.unit import Unit
 from flashsale.models.webhook import Delivery, Webhook
 
 __all__ = [
+    "Alarm",
+    "AlarmMessage",
     "Allocation",
     "ApiCall",
     "Appeal",
@@ -67,6 +72,7 @@ __all__ = [
     "Offer",
     "PartnerKey",
     "PaymentAttempt",
+    "PersonRequest",
     "Proposal",
     "PublishedRuleSet",
     "Reallocation",
@@ -74,10 +80,13 @@ __all__ = [
     "Refund",
     "Reservation",
     "ReservationUnit",
+    "Restriction",
     "ReviewRun",
     "RingOrder",
     "RuleSetChanged",
     "Sale",
+    "SaleCheck",
+    "SaleSample",
     "SandboxCall",
     "Settlement",
     "SettlementDay",
@@ -85,6 +94,7 @@ __all__ = [
     "StaffAccount",
     "StaffCampaign",
     "Stock",
+    "TrailKey",
     "Trait",
     "Unit",
     "UnpaidHold",

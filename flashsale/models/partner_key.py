@@ -17,6 +17,8 @@ from flashsale.rules.key_rights import ALL, NETWORKS_MAX, KeyScope, networks_in,
 from flashsale.rules.outcomes import Outcome, Refused
 
 KEYS_MAX = 2
+# Of the keys of a channel that have ended, so many are told that they have. All processes read them again and again.
+ENDED_MAX = 20
 # How long the old key works after a rotation, unless the partner asks for another time.
 GRACE_S, GRACE_MAX_S = 24 * 3600, 7 * 24 * 3600
 
@@ -184,6 +186,8 @@ class PartnerKey(SealedData):
         new, key = cls._create(
             channel, scopes=old.scopes, networks=old.networks, expires_at=ends, replaces=old
         )  # fmt: skip
+        ended = channel.keys.filter(revoked_at=None, expires_at__lte=now).order_by("-expires_at", "-pk")
+        cls.objects.filter(pk__in=list(ended.values_list("pk", flat=True)[ENDED_MAX:])).update(revoked_at=now)
         # A repeat must not extend the life of the old key.
         old.expires_at = min(
             now + timedelta(seconds=grace_s), old.expires_at or datetime.max.replace(tzinfo=now.tzinfo)

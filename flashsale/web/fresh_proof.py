@@ -57,10 +57,11 @@ class FreshProofMiddleware:
             return ask(request, wrong=True)
         if request.POST[METHOD] != "POST":
             return HttpResponseRedirect(request.get_full_path())
+        # Django's own way to replace what was sent.
         kept = request.POST.copy()
         for name in [name for name in kept if name.startswith(PREFIX)]:
             del kept[name]
-        request.POST = kept  # type: ignore[assignment] - Django's own way to replace what was sent
+        request.POST = kept  # type: ignore[assignment]
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -89,7 +90,7 @@ def _is_right(request: HttpRequest) -> bool:
     return True
 
 
-def ask(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
+def ask(request: Any, *, wrong: bool = False) -> HttpResponse:
     """The page that asks for a proof. It has the values of the request, so that they are sent again with the proof."""
     devices = set(Authenticator.objects.filter(user_id=request.user.pk).values_list("type", flat=True))
     by_code = bool(devices & {Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES})

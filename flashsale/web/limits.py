@@ -88,6 +88,8 @@ API_PARTNER_PAYS = Limit("pay", DEFAULTS[QuotaClass.PAY], MINUTE)
 ELIGIBILITY = Limit("eligibility", 600, MINUTE)
 # Low, because each file is read from its first row to its last one.
 FILES = Limit("files", 60, MINUTE)
+# Each of these calls adds a record to the audit trail, which is kept for ever.
+CHANGES = Limit("changes", 300, HOUR)
 API_ADDRESS = Limit("api address", 1200, MINUTE)  # callers without a key read public data only
 
 

@@ -17,11 +17,12 @@ log = structlog.get_logger(__name__)
 NO_SECRET = "This key has no signing secret. Ask the shop for a new key: its secret is shown with it."  # noqa: S105
 
 
-async def check_request(partner: Partner, request: SignedRequest) -> None:
+async def check_request(partner: Partner, request: SignedRequest, *, takes_nonce: bool = True) -> None:
     """Checks the signature of a request that has one, or that must have one, and uses its nonce up.
 
-    The caller has read the body and changed nothing yet. Refuses SIGNATURE_REQUIRED, BAD_SIGNATURE, CLOCK_SKEW,
-    NONCE_REUSED. Raises GateDown if Redis cannot remember the nonce.
+    The caller has read the body and changed nothing yet. It has counted the request, because a nonce costs memory of
+    Redis. A request whose parts will all be refused takes no nonce (`takes_nonce`). Refuses SIGNATURE_REQUIRED,
+    BAD_SIGNATURE, CLOCK_SKEW, NONCE_REUSED. Raises GateDown if Redis cannot remember the nonce.
     """
     if not request.signature:
         detail = f"This channel's writes need the headers {SIGNATURE}, {TIMESTAMP} and {NONCE}."
@@ -34,7 +35,7 @@ async def check_request(partner: Partner, request: SignedRequest) -> None:
         log.error("the signing secret of a partner key cannot be decrypted", key=partner.key)  # noqa: TRY400
         raise Refused(Outcome.BAD_SIGNATURE, "Our server cannot read this key's signing secret.") from None
     valid_s = check_signature(secret, request, now=time.time())
-    if not await nonces.is_first_use(key=partner.key, nonce=request.nonce, valid_s=valid_s):
+    if takes_nonce and not await nonces.is_first_use(key=partner.key, nonce=request.nonce, valid_s=valid_s):
         raise Refused(
             Outcome.NONCE_REUSED,
             f"A request with this {NONCE} was accepted before. To repeat a call, sign it again with a new nonce and "

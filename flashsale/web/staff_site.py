@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -27,7 +28,7 @@ class StaffLoginView(LoginView):
     template_name = "admin/login.html"
     authentication_form = AdminAuthenticationForm
 
-    def form_valid(self, form: AdminAuthenticationForm) -> HttpResponse:
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Logs in, or leads to the second step. Until then the session knows no user."""
         login = Login(user=form.get_user(), redirect_url=self.get_success_url())
         response: HttpResponse = perform_password_login(self.request, {}, login)
@@ -53,7 +54,7 @@ class StaffSite(AdminSite):
         return {**super().each_context(request), "identity_provider": name}
 
     @method_decorator(never_cache)
-    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """The log-in page; the first page of the admin for people who have logged in."""
         index = reverse("admin:index", current_app=self.name)
         if request.method == "GET" and self.has_permission(request):
@@ -68,5 +69,6 @@ class StaffSite(AdminSite):
         }
         if REDIRECT_FIELD_NAME not in request.GET and REDIRECT_FIELD_NAME not in request.POST:
             context[REDIRECT_FIELD_NAME] = index
-        request.current_app = self.name  # type: ignore[attr-defined]
-        return StaffLoginView.as_view(extra_context=context)(request)
+        request.current_app = self.name
+        response: Any = StaffLoginView.as_view(extra_context=context)(request)
+        return response

@@ -103,5 +103,5 @@ urlpatterns: list[URLPattern] = [
     path("identity/cancelled/", _page(login_cancelled), name="socialaccount_login_cancelled"),
     path("identity/error/", _page(login_error), name="socialaccount_login_error"),
     path("identity/<str:provider_id>/login/", _page(_identity_provider), name="openid_connect_login"),
-    path("identity/<str:provider_id>/login/callback/", _page(oidc.callback), name="openid_connect_callback"),
+    path("identity/<str:provider_id>/login/return/", _page(oidc.callback), name="openid_connect_callback"),
 ]

@@ -1,10 +1,11 @@
-"""A campaign with at least one row in each table that the admin shows."""
+"""A campaign with at least one row in each table that the admin shows, and the addresses of these rows."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from django.test import Client
-from django.urls import reverse
+from django.urls import NoReverseMatch, URLPattern, reverse
 from django.utils import timezone
 
 from flashsale.life import appeal as appeals
@@ -44,3 +45,19 @@ def fill_every_table(bob: Client, carol: Client, *, text: str, **campaign_fields
     follow_up(sale, campaign)
     assert settlement.make_due(now=timezone.now() + timedelta(days=2)) >= 1
     return campaign
+
+
+def row_urls(page: Any, pk: Any) -> Iterator[str]:
+    """Each address of a model's pages that names a row, in its path or as ?id=."""
+    for pattern in page.get_urls():
+        if not isinstance(pattern, URLPattern) or not pattern.name:
+            continue
+        converters = pattern.pattern.converters
+        values = [{}, {"object_id": str(pk)}, {"pk": pk, "form": "csv"}, {"id": pk}]
+        for value in values:
+            if value.keys() == converters.keys():
+                try:
+                    url = reverse(f"admin:{pattern.name}", kwargs=value)
+                except NoReverseMatch:
+                    continue
+                yield url if value else f"{url}?id={pk}"

@@ -13,7 +13,7 @@ import jwt
 
 
 class IdentityProvider(ThreadingHTTPServer):
-    """`person` holds the claims of whoever logs in next."""
+    """`person` holds the claims of the person who logs in next."""
 
     daemon_threads = True
 

@@ -10,12 +10,12 @@ from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.db.models import ProtectedError
 from django.test import Client
-from django.urls import NoReverseMatch, URLPattern, reverse
+from django.urls import reverse
 
 from flashsale.life.find_orders import find_orders
 from flashsale.life.staff_campaigns import PATHS, rows_of
 from flashsale.models import Campaign, Record, Refund, Reservation, Sale, Settlement, StaffCampaign
-from tests.admin.filled import fill_every_table
+from tests.admin.filled import fill_every_table, row_urls
 from tests.admin.forms import form_values
 from tests.factories import draft_sale, poco_campaign
 
@@ -44,22 +44,6 @@ def _foreign(model: Any) -> list[Any]:
     return list(model._default_manager.exclude(pk__in=list(own))[:3])
 
 
-def _row_urls(page: Any, pk: Any) -> Iterator[str]:
-    """Each address of a model's pages that names a row, in its path or as ?id=."""
-    for pattern in page.get_urls():
-        if not isinstance(pattern, URLPattern) or not pattern.name:
-            continue
-        converters = pattern.pattern.converters
-        values = [{}, {"object_id": str(pk)}, {"pk": pk, "form": "csv"}, {"id": pk}]
-        for value in values:
-            if value.keys() == converters.keys():
-                try:
-                    url = reverse(f"admin:{pattern.name}", kwargs=value)
-                except NoReverseMatch:
-                    continue
-                yield url if value else f"{url}?id={pk}"
-
-
 def test_no_page_shows_a_row_of_another_campaign(limited: Client, bob: Client, carol: Client, root: Client) -> None:
     campaign = fill_every_table(bob, carol, text=HIDDEN)
     secrets = [HIDDEN, *Sale.objects.filter(campaign=campaign).values_list("code", flat=True), campaign.code]
@@ -75,7 +59,7 @@ def test_no_page_shows_a_row_of_another_campaign(limited: Client, bob: Client, c
         for query in ("", "?q=Rahasia", "?q=sale", "?all=", "?o=1"):
             _assert_hidden(limited.get(listed + query), secrets, listed + query)
         for row in rows:
-            for url in _row_urls(page, row.pk):
+            for url in row_urls(page, row.pk):
                 for answer in (limited.get(url), limited.post(url, {"post": "yes", "reason": "unit_unavailable"})):
                     assert answer.status_code in {302, 400, 404, 405}, (url, answer.status_code)
                     _assert_hidden(answer, secrets, url)
@@ -129,7 +113,8 @@ def test_filters_searches_actions_and_forms_reach_no_other_campaign(
     # Exports have only rows of the own campaign.
     file = reverse("admin:flashsale_settlement_file", args=[Settlement.objects.get().pk, "csv"])
     assert limited.get(file).status_code == 404
-    transfers = b"".join(limited.post(reverse("admin:flashsale_refund_transfers")).streaming_content)
+    file_answer: Any = limited.post(reverse("admin:flashsale_refund_transfers"))
+    transfers = b"".join(file_answer.streaming_content)
     assert transfers.count(b"\n") == 1
     # A form cannot put a sale into another campaign.
     values = {**form_values(limited.get("/admin/flashsale/sale/add/")), "campaign": campaign.pk, "code": "smuggled"}

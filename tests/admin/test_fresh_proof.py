@@ -45,14 +45,14 @@ def test_publishing_asks_for_a_proof_and_comes_back_to_the_same_page(alice: Clie
     with_password(alice, "alice")
     sale = draft_sale()
     url = reverse("admin:flashsale_sale_publish") + f"?id={sale.pk}"
-    asked = alice.get(url)
+    asked: Any = alice.get(url)
     assert (asked.status_code, asked["Cache-Control"][:9]) == (403, "max-age=0")
     assert b"Is it still you?" in asked.content
     assert alice.post(url).status_code == 403
     assert Sale.objects.get().state == SaleState.DRAFT
     wrong = alice.post(url, {**form_values(asked), "_proof_password": "wrong"})
     assert (wrong.status_code, b"This proof is not right" in wrong.content) == (403, True)
-    back = alice.post(url, {**form_values(asked), "_proof_password": PASSWORD})
+    back: Any = alice.post(url, {**form_values(asked), "_proof_password": PASSWORD})
     assert back.url == url
     page = alice.get(url)
     assert page.status_code == 200
@@ -100,7 +100,7 @@ def test_every_action_that_the_manual_names_needs_a_proof_by_each_of_its_address
         assert (client.get(url).status_code, client.post(url, {"yes": 1}).status_code) == (403, 403), url
     assert bob.post(reverse("admin:flashsale_refund_transfers")).status_code == 403
     # The list leads to the page of the action, so it is no way around.
-    sent = carol.post("/admin/flashsale/case/", {"action": "approve", "_selected_action": [case.pk]})
+    sent: Any = carol.post("/admin/flashsale/case/", {"action": "approve", "_selected_action": [case.pk]})
     assert sent.url.startswith(reverse("admin:flashsale_case_approve"))
     assert Case.objects.get().state == CaseState.PROPOSED
     assert not BankAccount.objects.exists()
@@ -115,9 +115,9 @@ def test_a_proof_is_worth_nothing_for_another_person_address_or_right(alice: Cli
     # Dave proves himself, but may not publish.
     assert dave.post(url, {"_proof_method": "POST", "_proof_password": PASSWORD}).status_code == 403
     assert Sale.objects.get().state == SaleState.DRAFT
-    # Nobody proves anything without a session.
+    # Without a session there is nothing to prove.
     stranger = Client()
-    answer = stranger.post(url, {"_proof_method": "POST", "_proof_password": PASSWORD})
+    answer: Any = stranger.post(url, {"_proof_method": "POST", "_proof_password": PASSWORD})
     assert (answer.status_code, answer.url.startswith("/admin/login/")) == (302, True)
     # A proof does not open the way of a form without a CSRF token.
     careful = Client(enforce_csrf_checks=True)

@@ -48,7 +48,7 @@ def walk(client: Client, query: str = "") -> Any:
     target = urlsplit(going["Refresh"].removeprefix("0; url="))
     sent = parse_qs(target.query)
     assert sent["code_challenge_method"] == ["S256"]
-    return client.get(f"{BEGIN}callback/", {"code": "c", "state": sent["state"][0]}, follow=True)
+    return client.get(f"{BEGIN}return/", {"code": "c", "state": sent["state"][0]}, follow=True)
 
 
 def browser() -> Client:
@@ -85,7 +85,7 @@ def test_an_account_is_linked_after_a_proof_and_then_logs_in(
     walk(other)
     assert other.get("/admin/").status_code == 200
     # The answer of the provider belongs to the browser that has asked.
-    assert browser().get(f"{BEGIN}callback/", {"code": "c", "state": "guessed"}).status_code in {200, 302, 401}
+    assert browser().get(f"{BEGIN}return/", {"code": "c", "state": "guessed"}).status_code in {200, 302, 401}
     sri.is_active = False
     sri.save()
     out = browser()

@@ -1,6 +1,7 @@
 """No page of the admin shows data about a buyer without a record of the reader: the kind is closed over all pages."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.contrib import admin
@@ -12,8 +13,7 @@ from django.utils import timezone
 from flashsale.life import cancel
 from flashsale.models import BankAccount, Case, Record, Refund, Reservation
 from flashsale.rules.states import RefundState, ReservationState
-from tests.admin.filled import fill_every_table
-from tests.admin.test_campaign_limits import _row_urls
+from tests.admin.filled import fill_every_table, row_urls
 from tests.factories import rewrite
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
@@ -32,7 +32,7 @@ def _urls() -> Iterator[str]:
     for model, page in admin.site._registry.items():
         yield reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
         for row in model._default_manager.all()[:4]:
-            yield from _row_urls(page, row.pk)
+            yield from row_urls(page, row.pk)
 
 
 def test_each_page_that_shows_a_buyers_data_leaves_a_record_of_its_reader(
@@ -51,7 +51,7 @@ def test_each_page_that_shows_a_buyers_data_leaves_a_record_of_its_reader(
     reader, shown = f"staff:{User.objects.get(username='root').pk}", set()
     for url in (*_urls(), "POST"):
         before = Record.objects.order_by("-position").values_list("position", flat=True).first()
-        answer = root.get(url) if url != "POST" else root.post(reverse("admin:flashsale_refund_transfers"))
+        answer: Any = root.get(url) if url != "POST" else root.post(reverse("admin:flashsale_refund_transfers"))
         text = b"".join(answer.streaming_content).decode() if answer.streaming else answer.content.decode()
         new = set(Record.objects.filter(position__gt=before, who=reader).values_list("what", flat=True))
         for canary, words in CANARIES.items():

@@ -106,7 +106,7 @@ def test_a_password_alone_opens_nothing_for_a_person_with_a_device(sri: User) ->
     page = client.get(reverse("mfa_authenticate"))
     assert b"Type the code of your authenticator app" in page.content
     assert client.post(reverse("mfa_authenticate"), {"code": "123456"}).status_code == 200
-    done = client.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
+    done: Any = client.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
     assert done.url == "/admin/flashsale/sale/"
     # A new cookie after the log-in: one that somebody has planted before knows nothing.
     assert client.cookies["sessionid"].value != before

@@ -1,8 +1,10 @@
 """A partner with a test key of its sandbox."""
 
 import itertools
+from datetime import timedelta
 from typing import Any
 
+from django.db.models import F
 from django.test import Client
 
 from flashsale.life import expire_without_gate, sandbox, sweep_payments
@@ -10,7 +12,7 @@ from flashsale.models import Channel, PartnerKey, Sale
 from flashsale.rules.conformance import CHECKS
 from flashsale.rules.magic import BY_NAME
 from flashsale.web.hot import partners
-from tests.factories import identity, open_now, tend
+from tests.factories import identity, open_now, rewrite, tend
 from tests.web.asgi import Reply
 from tests.web.partner import Partner, Shop, hot
 
@@ -98,3 +100,11 @@ def magic(name: str) -> dict[str, str]:
     """A person with this magic in the e-mail, and an ordinary phone."""
     number = next(_serial)
     return {"phone": f"0812{number:08d}", "email": BY_NAME[name].email(str(number))}
+
+
+def age(sale: Sale, by: timedelta) -> None:
+    """Moves the times of a test sale into the past."""
+    rewrite(
+        Sale.objects.filter(pk=sale.pk),
+        lobby_at=F("lobby_at") - by, opens_at=F("opens_at") - by, closes_at=F("closes_at") - by,
+    )  # fmt: skip

@@ -37,7 +37,7 @@ from flashsale.models import (
 from flashsale.providers import payments
 from tests.factories import card_of, rewrite
 from tests.web.partner import Partner, Shop, hot, key_of
-from tests.web.sandbox_partner import SandboxPartner, magic, ordinary, sandbox_key
+from tests.web.sandbox_partner import SandboxPartner, age, magic, ordinary, sandbox_key
 
 HOUR, DAY = timedelta(hours=1), timedelta(hours=25)
 VERBS = ("enter", "look", "leave", "wait", "receipt", "reserve", "enter-bundle", "look-bundle")
@@ -197,18 +197,10 @@ class TestSales:
         tester.make()
         reply = tester.post("sales", **{"idempotency-key": "third"})
         assert (reply.status_code, reply.json()["code"], reply["Retry-After"]) == (429, "too_many_requests", "60")
-        _age(first, HOUR)
-        _age(tester.make().sale, HOUR)
+        age(first, HOUR)
+        age(tester.make().sale, HOUR)
         assert tester.post("sales", **{"idempotency-key": "fourth"})["Retry-After"] == "3600"
         assert Sale.objects.filter(campaign=tester.sale.campaign).count() == 3
-
-
-def _age(sale: Sale, by: timedelta) -> None:
-    """Moves the times of a test sale into the past."""
-    rewrite(
-        Sale.objects.filter(pk=sale.pk),
-        lobby_at=F("lobby_at") - by, opens_at=F("opens_at") - by, closes_at=F("closes_at") - by,
-    )  # fmt: skip
 
 
 OF_SALES = (
@@ -231,11 +223,11 @@ class TestTheEnd:
             held = tester.reserve(place, key=f"r{number}").json["reservation"]
             assert tester.confirm(held, person, key=f"p{number}").status == 200
         assert tester.shop.post(held, "cancel", {"reason": "buyer_request"}).status_code == 200
-        _age(tester.sale, HOUR)
+        age(tester.sale, HOUR)
         assert sandbox.forget_test_sales() == 0
         tester.sale.refresh_from_db()
         assert tester.sale.state == "closed"
-        _age(tester.sale, DAY)
+        age(tester.sale, DAY)
         SandboxCall.objects.update(at=timezone.now() - DAY)
         assert sandbox.forget_test_sales() == 1
         assert {model: model.objects.count() for model in (*OF_SALES, Sale)} == live
@@ -251,12 +243,12 @@ class TestTheEnd:
     def test_a_sale_with_a_hold_is_kept_until_the_hold_has_ended(self, tester: SandboxPartner) -> None:
         (place,) = tester.make().called(ordinary())
         assert tester.reserve(place).status == 201
-        _age(tester.sale, DAY)
+        age(tester.sale, DAY)
         assert sandbox.forget_test_sales() == 0
         assert Reservation.objects.filter(sale=tester.sale, state="held").count() == 1
 
     def test_live_sales_are_not_touched(self, sale: Sale) -> None:
-        _age(sale, 10 * DAY)
+        age(sale, 10 * DAY)
         assert sandbox.forget_test_sales() == 0
         sale.refresh_from_db()
         assert sale.state == "published"

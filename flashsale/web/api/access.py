@@ -104,6 +104,8 @@ class Throttle(BaseThrottle):
                 )
         if usage.counted or not reads:
             usage.raise_if_exceeded()
+        if partner and not reads and asked.limit_of_writes:
+            limits.enforce(request, asked.limit_of_writes, f"channel:{partner.channel}")
         return True
 
 
@@ -245,6 +247,8 @@ class PartnerView(APIView):
     query: type[StrictSerializer] = NoFields
     # A limit of its own, instead of that of all reads or all writes.
     limit: limits.Limit | None = None
+    # A limit of a partner's writes, besides that of all writes.
+    limit_of_writes: limits.Limit | None = None
     values: dict[str, Any]
     parameters: dict[str, Any]
     # The name under which calls of test keys are stored for the checklist of the sandbox; "": they are not.

@@ -11,6 +11,7 @@ from flashsale.life.receipt import public_keys
 from flashsale.models import PartnerKey
 from flashsale.models.partner_key import GRACE_MAX_S, GRACE_S
 from flashsale.rules.key_rights import KeyScope, scopes_in
+from flashsale.web import limits
 from flashsale.web.api.access import PartnerView, PublicView, cacheable
 from flashsale.web.api.idempotency import run_once
 from flashsale.web.api.strict import StrictSerializer
@@ -86,6 +87,7 @@ class RotateKey(PartnerView):
 
     scope = KeyScope.MANAGE
     form = RotateSerializer
+    limit_of_writes = limits.CHANGES
 
     @extend_schema(
         operation_id="rotateKey",

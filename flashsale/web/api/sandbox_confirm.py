@@ -17,7 +17,9 @@ from flashsale.web.api.confirm_once import Answer, confirm_once
 
 async def confirm_in_sandbox(*, reservation: UUID, call: CallKey, values: Mapping[str, Any]) -> Answer:
     """As `confirm_once`, for a reservation of a test channel. Stores the call. Refuses as `confirm_once` does."""
-    sale = await sandbox_calls.in_turn(sandbox_calls.sale_of, reservation=reservation, channel=call.channel)
+    sale = await sandbox_calls.in_turn(
+        call.channel, sandbox_calls.sale_of, reservation=reservation, channel=call.channel
+    )
     if sale is None:
         return await confirm_once(reservation=reservation, call=call, values=values)
     magic = Magic.find(values["buyer"].identity)
@@ -32,7 +34,7 @@ async def confirm_in_sandbox(*, reservation: UUID, call: CallKey, values: Mappin
     finally:
         if code:
             await sandbox_calls.in_turn(
-                sandbox_calls.note, channel=call.channel, sale=sale, verb="confirm", code=code,
+                call.channel, sandbox_calls.note, channel=call.channel, sale=sale, verb="confirm", code=code,
                 subject=str(reservation), key=call.key, magic=magic.name if magic else "", facts=facts,
             )  # fmt: skip
     return answer
@@ -44,12 +46,12 @@ async def _confirm(
     if magic is None or magic.verb != "confirm":
         return await confirm_once(reservation=reservation, call=call, values=values)
     is_first = not await sandbox_calls.in_turn(
-        sandbox_calls.had_magic_answer, sale=sale, subject=str(reservation), magic=magic
+        call.channel, sandbox_calls.had_magic_answer, sale=sale, subject=str(reservation), magic=magic
     )
     magic.refuse_before(is_first=is_first)
     answer = await confirm_once(reservation=reservation, call=call, values=values)
     if magic.when == "after":
-        await sandbox_calls.in_turn(_review, reservation, call.channel)
+        await sandbox_calls.in_turn(call.channel, _review, reservation, call.channel)
     magic.refuse_after(is_first=is_first)
     return answer
 

@@ -16,6 +16,7 @@ from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Refused
 from flashsale.rules.states import DeliveryFailure, DeliveryState, WebhookOff
 from flashsale.rules.webhooks import TEST_TYPE, URL_CHARS_MAX
+from flashsale.web import limits
 from flashsale.web.api.access import CursorPages, PartnerView
 from flashsale.web.api.idempotency import run_once
 from flashsale.web.api.reservations import KEY
@@ -182,6 +183,7 @@ class WebhookList(_WebhookView):
     """All webhooks of the channel."""
 
     form = NewWebhookSerializer
+    limit_of_writes = limits.CHANGES
 
     @extend_schema(operation_id="listWebhooks", responses=WebhookListSerializer)
     def get(self, request: Request) -> Response:  # noqa: ARG002 - the framework's signature
@@ -214,6 +216,7 @@ class WebhookDetail(_WebhookView):
     """One webhook."""
 
     form = WebhookChangeSerializer
+    limit_of_writes = limits.CHANGES
 
     @extend_schema(operation_id="readWebhook", responses=WebhookSerializer)
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002, ARG002 - the URL names the parameter
@@ -236,6 +239,7 @@ class RotateWebhook(_WebhookView):
     """Another secret."""
 
     form = RotateSerializer
+    limit_of_writes = limits.CHANGES
 
     @extend_schema(
         operation_id="rotateWebhookSecret",

@@ -17,7 +17,8 @@ import structlog
 from django.conf import settings
 from django.db import Error
 
-from flashsale.gate import due_sales, refusal_counts
+from flashsale import metrics
+from flashsale.gate import due_sales, refusal_counts, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import enter, extra_time, index_blocks, leave, look, places, receipt, reserve, status
@@ -82,11 +83,14 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
     _, *path = scope["path"].split("/")
     if len(path) != 6 or path[:2] != ["v1", "sales"] or path[3] != "lines" or path[5] not in METHODS:
         return False
+    began = time.perf_counter()
     request = HotRequest(scope, receive)
     try:
         response = await _respond(request, sale=path[2], line=path[4], verb=path[5])
     except ClientDisconnected:
         return True
+    seconds = time.perf_counter() - began
+    metrics.count_request(sale=request.sale, verb=path[5], outcome=request.outcome, seconds=seconds)
     if path[5] == "status" and request.method in METHODS["status"]:
         response = response._replace(headers=(*response.headers, *CROSS_ORIGIN))
     await send_response(send, request, response)
@@ -104,10 +108,10 @@ async def _respond(request: HotRequest, *, sale: str, line: str, verb: str) -> H
     except ClientDisconnected:
         raise
     except Refused as refused:
-        # Not counted for an unknown sale, because a caller can invent any number of sale codes.
         if refused.outcome is Outcome.NOT_READY:
             await _ask_for_a_look(sale)
-        if refused.outcome is not Outcome.NOT_FOUND:
+        # Not counted for an unknown sale, because a caller can invent any number of sale codes.
+        if refused.outcome is not Outcome.NOT_FOUND and sale_cards.is_known(sale):
             refusal_counts.count(sale, verb, refused.outcome.value)
         return problem_response(
             request, refused.outcome, refused.detail, refused.retry_after_s, reservation=refused.reservation
@@ -143,18 +147,21 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
     request.refuse_query()
     card = await places.sale_card(code=sale)
+    request.sale = "" if card.test else card.code
     found = places.line(card=card, code=line)
     if verb == "status":
         return await _status(request, card, found)
     channel, partner = await _authenticate(request, card, found)
+    used = None
     if partner:
         partner.allow(SCOPES[verb], request.client_ip)
-        if verb not in BUNDLES:
-            usage.take(request, partner, QUOTAS[verb])
+        used = usage.count(request, partner, QUOTAS[verb])
+        if verb not in BUNDLES:  # a bundle above the quota gets an answer for each person
+            used.refuse_if_exceeded()
     body = await request.json(most=BODY_BYTES.get(verb, BODY_BYTES_MAX))
     if partner and must_check(partner, signature=request.header(SIGNATURE_HEADER), writes=True):
-        await check_request(partner, request.signed)
-    line_request = LineRequest(request, card, found, channel, partner, body)
+        await check_request(partner, request.signed, takes_nonce=used is None or not used.exceeded)
+    line_request = LineRequest(request, card, found, channel, partner, body, used)
     line_request.refuse_unknown_fields((FIELDS if partner else PAGE_FIELDS)[verb])
     act = VERBS[verb]
     response = await (sandbox.answer(line_request, verb, act) if card.test else act(line_request))
@@ -338,14 +345,16 @@ async def _reserve(request: LineRequest) -> HotResponse:
 
 
 async def _bundle(request: LineRequest, verb: bundle.Verb, name: str) -> HotResponse:
-    """Answers each person of a partner's bundle as `verb` does. Each counts as a request of its own."""
+    """Answers each person of a partner's bundle as `verb` does. Each counts as a request, the first one already."""
     global _running  # noqa: PLW0603 - as in _respond
-    partner = request.partner
-    if not partner:
+    partner, used = request.partner, request.used
+    if not partner or not used:
         raise Refused(Outcome.UNAUTHENTICATED, partners.KEY_REQUIRED)
+    first = [used]
 
     async def counted(item: LineRequest) -> tuple[int, dict[str, Any]]:
-        usage.take(request.http, partner, QUOTAS[name])
+        used.refuse_if_exceeded()  # then the bundle has taken no nonce, so all are refused
+        (first.pop() if first else usage.count(request.http, partner, QUOTAS[name])).refuse_if_exceeded()
         return await verb(item)
 
     items = bundle.items_of(request)
@@ -387,6 +396,8 @@ QUOTAS = {
     "wait": QuotaClass.ENTER,
     "receipt": QuotaClass.LOOK,
     "reserve": QuotaClass.RESERVE,
+    "enter-bundle": QuotaClass.ENTER,
+    "look-bundle": QuotaClass.LOOK,
 }
 # The verbs that change the crowd of a line.
 CHANGING = {"enter", "look", "leave", "wait", "reserve", "enter-bundle", "look-bundle"}

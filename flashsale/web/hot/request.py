@@ -3,6 +3,7 @@
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
+from flashsale.gate.quotas import QuotaUsage
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
 from flashsale.life import places
 from flashsale.rules.attached import NOTHING, Attached, NotAttachable, attached
@@ -20,7 +21,10 @@ AXES = {axis.value: axis for axis in Axis}
 
 
 class LineRequest(NamedTuple):
-    """A request at a line, with the caller's channel; `partner` is None for our own page."""
+    """A request at a line, with the caller's channel; `partner` is None for our own page.
+
+    `used` is what a partner has used of its quota, this request included; in a bundle, that is its first person.
+    """
 
     http: HotRequest
     card: SaleCard
@@ -28,6 +32,7 @@ class LineRequest(NamedTuple):
     channel: ChannelCard
     partner: Partner | None
     body: dict[str, Any]
+    used: QuotaUsage | None = None
 
     @property
     def is_partner(self) -> bool:

@@ -52,7 +52,7 @@ async def note_status(card: SaleCard, line: LineCard) -> None:
     """Stores that the status of a test sale was read. Anyone may read it, but only its partner knows its code."""
     channel = next(one for one in card.channels if one.code in line.channels)
     await sandbox_calls.in_turn(
-        sandbox_calls.note, channel=channel.id, sale=card.sale, verb="status", code=sandbox_calls.OK
+        channel.id, sandbox_calls.note, channel=channel.id, sale=card.sale, verb="status", code=sandbox_calls.OK
     )
 
 
@@ -65,7 +65,9 @@ async def _find_subject(request: LineRequest, verb: str, subject: _Subject) -> N
     elif verb in AT_A_PLACE:
         index = request.place().index
         subject.name = f"{sale}/{index}"
-        subject.magic = await sandbox_calls.in_turn(sandbox_calls.magic_of_place, sale=sale, index=index)
+        subject.magic = await sandbox_calls.in_turn(
+            request.channel.id, sandbox_calls.magic_of_place, sale=sale, index=index
+        )
 
 
 async def _answer(request: LineRequest, verb: str, act: Act, subject: _Subject) -> HotResponse:
@@ -76,7 +78,7 @@ async def _answer(request: LineRequest, verb: str, act: Act, subject: _Subject) 
     if magic is None or magic.verb != verb or (verb == "reserve" and not request.http.header(b"idempotency-key")):
         return await act(request)
     is_first = not await sandbox_calls.in_turn(
-        sandbox_calls.had_magic_answer, sale=request.card.sale, subject=subject.name, magic=magic
+        request.channel.id, sandbox_calls.had_magic_answer, sale=request.card.sale, subject=subject.name, magic=magic
     )
     magic.refuse_before(is_first=is_first)
     response = await act(request)
@@ -100,6 +102,7 @@ def _facts(request: LineRequest, verb: str, response: HotResponse) -> dict[str, 
 
 async def _note(request: LineRequest, verb: str, subject: _Subject, code: str, facts: dict[str, Any]) -> None:
     await sandbox_calls.in_turn(
+        request.channel.id,
         sandbox_calls.note,
         channel=request.channel.id,
         sale=request.card.sale,
