@@ -21,7 +21,6 @@ from django.utils.translation import gettext as _
 
 from flashsale.life.staff_campaigns import PATHS, is_limited, rows_of
 
-
 # Rows whose names need other rows.
 NAMED_BY = {"flashsale.reviewrun": ("sale", "rules")}
 
