@@ -29,10 +29,10 @@ class Walk:
         self.at, self.page = start, client.get(start, follow=True)
 
     def follow(self, words: str) -> "Walk":
-        """Clicks the link with these words, or with these words in its address."""
+        """Clicks the link with these words, or with this address."""
         html = self.page.content.decode().partition('id="main"')[2]
         for address, shown in LINK.findall(html):
-            if words == re.sub(r"<[^>]+>", "", shown).strip() or words in address:
+            if words == re.sub(r"<[^>]+>", "", shown).strip() or words == address:
                 target = address.replace("&amp;", "&")
                 self.at = self.at.partition("?")[0] + target if target.startswith("?") else target
                 self.page = self.client.get(self.at, follow=True)
