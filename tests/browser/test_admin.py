@@ -91,7 +91,8 @@ def _addresses() -> list[str]:
         if model in {Sale, Campaign, PublishedRuleSet, ListedValue, User, Group}:
             found.append(f"{base}add/")
         found += [
-            f"{base}{action.name}/?id={_row_for(action, model).pk}" for action in getattr(page, "row_actions", ())
+            f"{base}{action.name}/?id={_row_for(action, model).pk}"
+            for action in (getattr(page, "row_actions", ()) if row else ())
         ]
     return found
 
