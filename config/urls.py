@@ -3,12 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from flashsale.admin.manual import manual_page
 from flashsale.web import errors
 from flashsale.web.login import login
 
 urlpatterns = [
     path("admin/login/", login, name="account_login"),
     path("admin/account/", include("flashsale.web.staff_urls")),
+    path("admin/manual/", admin.site.admin_view(manual_page), name="admin_manual"),
     path("admin/", admin.site.urls),
     path("", include("flashsale.web.urls")),
 ]

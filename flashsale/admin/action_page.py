@@ -123,6 +123,10 @@ class Action(ABC):
         """Tables with the facts that the user needs for the decision."""
         return []
 
+    def next_steps(self, rows: Sequence[Any], user: Any) -> list[tuple[str, str]]:  # noqa: ARG002 - most have none
+        """Links to the actions that usually follow what the page shows: title and address."""
+        return []
+
     def note_readings(self, rows: Sequence[Any], user: Any) -> None:  # noqa: B027 - most pages show nothing about buyers
         """Writes a record of what the page is about to show about buyers."""
 
@@ -269,6 +273,8 @@ class ActionAdmin(RowForm):
             "unavailable": len(rows) - len(available),
             "consequences": action.consequences(available) if available else [],
             "tables": action.tables(available) if available else [],
+            "button": getattr(action, "button", action.title),
+            "next_steps": action.next_steps(available, request.user) if available else [],
             "obstacles": action.obstacles(available)
             if available
             else [_("None of these rows is in a state that allows this.")],

@@ -5,9 +5,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import F
+from django.db.models import F, OuterRef, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -16,9 +17,10 @@ from flashsale.admin import evidence
 from flashsale.admin.action_page import Action, ReadOnlyAdmin, Table
 from flashsale.admin.case_actions import reason_title
 from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.list_filters import PeriodFilter
 from flashsale.life import appeal
 from flashsale.life.read_contacts import read_contacts
-from flashsale.models import Appeal
+from flashsale.models import Appeal, Refund
 from flashsale.rules.states import AppealState, Remedy
 
 
@@ -31,7 +33,7 @@ def ledger_table(entries: Sequence[appeal.LedgerEntry]) -> Table:
             entry.appealed,
             entry.upheld,
             entry.overturned,
-            f"{entry.precision:.1%}",
+            f"{entry.precision:.1%}" if entry.decided else _("nothing decided yet"),
         ]
         for entry in entries
     ]
@@ -121,9 +123,21 @@ class Uphold(AppealDecision):
 class AppealAdmin(ReadOnlyAdmin):
     """Appeals. Those that wait for a decision come first."""
 
-    list_display = ["order", "state_name", "received", "reason", "sale", "remedy_name", "decided_by"]
+    list_display = [
+        "order",
+        "state_name",
+        "received",
+        "decide_until",
+        "amount",
+        "reason",
+        "sale",
+        "remedy_name",
+        "decided_by",
+    ]
     list_display_links = ["order"]
-    list_filter = ["state", "case__reservation__sale"]
+    list_filter = ["state", PeriodFilter.of("received_at"), "case__reservation__sale"]
+    list_per_page = 50
+    show_full_result_count = False
     search_fields = ["case__reservation__id__startswith"]
     ordering = [F("decided_at").desc(nulls_first=True), "received_at"]
     row_actions = (Overturn(), Uphold())
@@ -139,7 +153,9 @@ class AppealAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         """Joins the rows that every page shows."""
         related = ("case__reservation__sale__campaign", "proposed_by", "approved_by", "decided_by")
-        return super().get_queryset(request).select_related(*related)
+        waiting = Refund.objects.filter(attempt__reservation=OuterRef("case__reservation"), waits=True)
+        rows = super().get_queryset(request).select_related(*related)
+        return rows.annotate(decide_by=Subquery(waiting.order_by("next_look_at").values("next_look_at")[:1]))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The appeal, which notes its reader, because the audit trail records who reads what a buyer wrote."""
@@ -181,6 +197,22 @@ class AppealAdmin(ReadOnlyAdmin):
     def state_name(self, row: Appeal) -> str:
         """The state in the reader's language."""
         return state_label(row.state)
+
+    @admin.display(description=gettext_lazy("deadline"), ordering="decide_by")
+    def decide_until(self, row: Appeal) -> str:
+        """Until when the refund waits for the decision, with a mark when that is over; a dash for a decided appeal."""
+        until = getattr(row, "decide_by", None)
+        if until is None or row.state != AppealState.OPEN:
+            return "–"
+        text = local_time(until, row.case.reservation.sale.campaign.zone)
+        if until > timezone.now():
+            return text
+        return format_html('{} <strong class="overdue">{}</strong>', text, _("overdue"))
+
+    @admin.display(description=gettext_lazy("amount"), ordering="case__reservation__amount")
+    def amount(self, row: Appeal) -> str:
+        """The amount of the order, in whole units of the currency."""
+        return f"{row.case.reservation.amount} {row.case.reservation.sale.campaign.currency}"
 
     @admin.display(description=gettext_lazy("remedy"))
     def remedy_name(self, row: Appeal) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin import case_graph, evidence
 from flashsale.admin.action_page import ReadOnlyAdmin
 from flashsale.admin.case_actions import Approve, Dismiss, NoteAppeal, Propose, Reopen, Undo, reason_title
+from flashsale.admin.case_desk import DESK_ACTIONS, DeadlineFilter, WhoseFilter, deadline_text, notes_table
 from flashsale.admin.labels import local_time, state_label
 from flashsale.life.review import record_view
 from flashsale.models import Case
@@ -18,19 +20,35 @@ from flashsale.models import Case
 
 @admin.register(Case)
 class CaseAdmin(ReadOnlyAdmin):
-    """Cases, the highest score first."""
+    """Cases, the nearest deadline first, then the highest score."""
 
-    list_display = ["order", "points", "group", "clues", "state_name", "sale", "reason_name", "proposed_by"]
+    list_display = [
+        "order",
+        "deadline",
+        "points",
+        "ring",
+        "amount",
+        "clues",
+        "state_name",
+        "assigned_to",
+        "sale",
+        "reason_name",
+        "proposed_by",
+    ]
     list_display_links = ["order"]
-    list_filter = ["state", "reservation__sale", "run"]
+    list_filter = [DeadlineFilter, WhoseFilter, "state", "reservation__sale", "run"]
+    list_per_page = 50
+    show_full_result_count = False
     # A case links to the list of its group's cases.
     link_lookups = ("group",)
     search_fields = ["reservation__id__startswith"]
-    ordering = ["-score", "pk"]
+    ordering = [F("deadline_at").asc(nulls_last=True), "-score", "pk"]
     fields = [
         "order_link",
         "sale",
         "state_name",
+        "deadline",
+        "assigned_to",
         "points",
         "rules_version",
         "rules_hash",
@@ -43,22 +61,22 @@ class CaseAdmin(ReadOnlyAdmin):
         "due",
         "appeal_link",
     ]
-    row_actions = (Propose(), Approve(), Undo(), Dismiss(), Reopen(), NoteAppeal())
+    row_actions = (Propose(), Approve(), Undo(), Dismiss(), Reopen(), NoteAppeal(), *DESK_ACTIONS)
     panel_template = "admin/flashsale/case_panel.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Joins the rows that every page shows. Without cases of test sales, which have no reviewers."""
-        related = ("reservation__sale__campaign", "proposed_by", "decided_by", "appeal")
+        related = ("reservation__sale__campaign", "proposed_by", "decided_by", "assigned_to", "appeal")
         live = super().get_queryset(request).filter(reservation__sale__campaign__sandbox_of=None)
         return live.select_related(*related)
 
     def panel(self, row: Case) -> dict[str, Any]:
         """The evidence as it was when the case was opened, and the graph of the case's group."""
-        panel = {"evidence": evidence.evidence_table(row.evidence)}
+        panel: dict[str, Any] = {"evidence": evidence.evidence_table(row.evidence), "notes": notes_table(row)}
         group = case_graph.group_of(row)
         if len(group) == 1:
             return panel
-        return panel | {"graph": case_graph.draw(group), "group": row.group, "run": row.run_id}
+        return panel | {"graph": case_graph.draw(group), "ring": f"{reverse('admin:flashsale_case_ring')}?id={row.pk}"}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Records that the user read the evidence of the cases on this page of the list."""
@@ -91,6 +109,23 @@ class CaseAdmin(ReadOnlyAdmin):
     def points(self, case: Case) -> str:
         """The score, rounded to whole points."""
         return f"{case.score:.0f}"
+
+    @admin.display(description=gettext_lazy("group"), ordering="group")
+    def ring(self, case: Case) -> str:
+        """The number of the group in its review; a link to all orders of the ring."""
+        if case.group is None:
+            return "–"
+        return format_html('<a href="{}?id={}">{}</a>', reverse("admin:flashsale_case_ring"), case.pk, case.group)
+
+    @admin.display(description=gettext_lazy("amount"), ordering="reservation__amount")
+    def amount(self, case: Case) -> str:
+        """The amount of the order, in whole units of the currency."""
+        return f"{case.reservation.amount} {case.reservation.sale.campaign.currency}"
+
+    @admin.display(description=gettext_lazy("deadline"), ordering="deadline_at")
+    def deadline(self, case: Case) -> str:
+        """Until when people decide, with a mark when it is over."""
+        return deadline_text(case)
 
     @admin.display(description=gettext_lazy("evidence"))
     def clues(self, case: Case) -> str:

@@ -14,6 +14,7 @@ from flashsale.admin.action_page import SAMPLE_SIZE, Action, Table
 from flashsale.admin.evidence import evidence_summary, evidence_table, note_evidence
 from flashsale.admin.labels import local_time
 from flashsale.life import appeal, review
+from flashsale.life.case_desk import NOTE_CHARS_MAX
 from flashsale.models import Case
 from flashsale.rules.reasons import REASONS, cancel_reason
 from flashsale.rules.states import CaseState
@@ -48,6 +49,20 @@ class ReasonForm(forms.Form):
             for code, reason in REASONS.items()
             if reason.needs_case
         ]
+
+
+class NoteForm(forms.Form):
+    """A text about a case, for colleagues."""
+
+    text = forms.CharField(
+        label=gettext_lazy("note"),
+        required=False,
+        max_length=NOTE_CHARS_MAX,
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
+        help_text=gettext_lazy(
+            "Everyone who sees the case reads it. It cannot be changed. Write no names or addresses."
+        ),
+    )
 
 
 class CaseAction(Action):
@@ -169,22 +184,30 @@ class Dismiss(CaseAction):
 
     name = "dismiss"
     title = gettext_lazy("Dismiss the case")
+    bulk = True
 
     def is_available(self, row: Case) -> bool:
-        """For an undecided case."""
-        return row.is_open
+        """For a case that is open or proposed."""
+        return row.state in {CaseState.OPEN, CaseState.PROPOSED}
 
     def consequences(self, rows: Sequence[Case]) -> list[str]:  # noqa: ARG002
         """The order stays as it is."""
         return [_("The order stays valid and may be shipped. The buyer gets no message.")]
 
-    def perform(self, *, row: Case, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
+    def build_form(self, rows: Sequence[Case], data: Any) -> forms.Form:
+        """The reason. It may be empty for one case, but not for several."""
+        form = NoteForm(data)
+        form.fields["text"].label = _("reason")
+        form.fields["text"].required = len(rows) > 1
+        return form
+
+    def perform(self, *, row: Case, request: HttpRequest, data: dict[str, Any]) -> str:
         """Raises ValidationError for the user who proposed the cancellation."""
         if row.proposed_by_id == request.user.pk:
             raise ValidationError(
                 _("You proposed the cancellation yourself: send it back, or let another person dismiss it.")
             )
-        review.dismiss(case=row, by=request.user)
+        review.dismiss(case=row, by=request.user, why=data["text"])
         return _("Dismissed: the order stays valid.")
 
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import ReadOnlyAdmin
 from flashsale.admin.labels import local_time
+from flashsale.admin.list_filters import PeriodFilter
 from flashsale.models import Event
 from flashsale.rules.events import EventType
 
@@ -35,7 +36,8 @@ class EventAdmin(ReadOnlyAdmin):
 
     list_display = ["id", "when", "type", "sale", "line", "channel", "order", "sequence", "data"]
     list_display_links = ["id"]
-    list_filter = [TypeFilter, "sale", "channel"]
+    list_filter = [TypeFilter, PeriodFilter.of("at"), "sale", "channel"]
+    list_per_page = 50
     list_select_related = ["sale__campaign", "line", "channel"]
     # The page of a reservation leads to its events.
     link_lookups = ("reservation",)

@@ -23,12 +23,13 @@ def note_evidence(cases: Iterable[Case], *, by: Any) -> None:
 def evidence_summary(evidence: dict[str, Any]) -> str:
     """All clues in one line: device ×5, disposable e-mail address."""
     shared = [f"{kind_label(clue['axis'])} ×{clue['people']}" for clue in evidence.get("shared", ())]
-    return ", ".join([*shared, *mark_labels(evidence)]) or "–"
+    lists = [label for label, _entry in list_labels(evidence)]
+    return ", ".join([*shared, *mark_labels(evidence), *lists]) or "–"
 
 
 def evidence_table(evidence: dict[str, Any]) -> Table:
     """One row for each clue, with its points."""
-    rows = [*_shared_rows(evidence), *_linked_rows(evidence), *_mark_rows(evidence)]
+    rows = [*_shared_rows(evidence), *_linked_rows(evidence), *_mark_rows(evidence), *_list_rows(evidence)]
     head = [_("clue"), _("how often"), _("trace"), _("points")]
     return Table(_("Evidence"), head, rows, [_("total"), "", "", evidence.get("score", 0)])
 
@@ -41,6 +42,18 @@ def kind_label(kind: str) -> str:
 def mark_labels(evidence: dict[str, Any]) -> list[str]:
     """The names of the marks of the order itself, such as a disposable e-mail address."""
     return [str(MARK_LABELS.get(clue["mark"], clue["mark"])) for clue in evidence.get("marks", ())]
+
+
+def list_labels(evidence: dict[str, Any]) -> list[tuple[str, int]]:
+    """The entries of lists that the order met when it was scored: in words, and the id."""
+    texts = {"allow": _("on the allow list: %(axis)s"), "block": _("on the block list: %(axis)s")}
+    return [
+        (texts[clue["list"]] % {"axis": kind_label(clue["axis"])}, clue["entry"]) for clue in evidence.get("lists", ())
+    ]
+
+
+def _list_rows(evidence: dict[str, Any]) -> list[list[Any]]:
+    return [[label, "", _("entry %(entry)d") % {"entry": entry}, ""] for label, entry in list_labels(evidence)]
 
 
 def _shared_rows(evidence: dict[str, Any]) -> list[list[Any]]:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from flashsale.admin.action_page import Action, ReadOnlyAdmin
 from flashsale.admin.labels import failure_text, local_time, state_label
+from flashsale.admin.list_filters import PeriodFilter
 from flashsale.life import notify_again
 from flashsale.models import Notice
 from flashsale.rules.identity import EMAIL_CHARS_MAX, Axis, BadValue, message_address
@@ -118,7 +119,8 @@ class NoticeAdmin(ReadOnlyAdmin):
     """Messages to buyers: due, sent, failed, told in another way or dropped. The newest first."""
 
     list_display = ["order", "kind", "sale", "state_name", "reason", "due", "attempts", "sent"]
-    list_filter = ["state", "failure", "kind", "sale"]
+    list_filter = ["state", "failure", "kind", PeriodFilter.of("due_at"), "sale"]
+    list_per_page = 50
     list_select_related = ["sale__campaign"]
     search_fields = ["reservation__id__startswith"]
     show_full_result_count = False

@@ -8,12 +8,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin import waiting_money
 from flashsale.admin.action_page import ReadOnlyAdmin
 from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.list_filters import PeriodFilter, ProviderFilter
 from flashsale.admin.refund_actions import REFUND_ACTIONS, RefundAction, SettleDoubt
 from flashsale.life import bank_account
 from flashsale.life.download import download
@@ -27,8 +29,20 @@ from flashsale.rules.states import RefundState
 class PaymentAttemptAdmin(ReadOnlyAdmin):
     """Attempts to pay, the newest first."""
 
-    list_display = ["reference", "reservation", "account", "method", "amount", "currency", "paid", "state_name", "next"]
-    list_filter = ["state", "account", "method"]
+    list_display = [
+        "reference",
+        "reservation",
+        "account",
+        "method",
+        "amount",
+        "currency",
+        "paid",
+        "state_name",
+        "age",
+        "next",
+    ]
+    list_filter = ["state", PeriodFilter.of("made_at"), "account", "method"]
+    list_per_page = 50
     list_select_related = ["reservation__sale__campaign"]
     search_fields = ["reference__startswith", "provider_id__startswith"]
     show_full_result_count = False
@@ -44,6 +58,11 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
         """The state in the reader's language."""
         return state_label(row.state)
 
+    @admin.display(description=gettext_lazy("age"), ordering="-made_at")
+    def age(self, row: PaymentAttempt) -> str:
+        """How long ago it began."""
+        return timesince(row.made_at, depth=1)
+
     @admin.display(description=gettext_lazy("next look"), ordering="next_look_at")
     def next(self, row: PaymentAttempt) -> str:
         """When the provider is asked again, or by when people decide; a dash for never."""
@@ -57,15 +76,18 @@ class RefundAdmin(ReadOnlyAdmin):
     list_display = [
         "reference",
         "attempt",
+        "provider",
         "amount",
         "why_name",
         "state_name",
+        "age",
         "times",
         "detail",
         "next",
         "possible_until",
     ]
-    list_filter = ["state", "waits", "why"]
+    list_filter = ["state", "waits", "why", ProviderFilter.of("attempt__account"), PeriodFilter.of("made_at")]
+    list_per_page = 50
     list_select_related = ["attempt__reservation__sale__campaign"]
     search_fields = ["reference__startswith", "provider_id__startswith"]
     show_full_result_count = False
@@ -128,6 +150,16 @@ class RefundAdmin(ReadOnlyAdmin):
     def state_name(self, row: Refund) -> str:
         """The state in the reader's language."""
         return state_label(row.state)
+
+    @admin.display(description=gettext_lazy("provider"), ordering="attempt__account")
+    def provider(self, row: Refund) -> str:
+        """The payment account and the method."""
+        return f"{row.attempt.account} {row.attempt.method}"
+
+    @admin.display(description=gettext_lazy("age"), ordering="-made_at")
+    def age(self, row: Refund) -> str:
+        """How long ago it was made."""
+        return timesince(row.made_at, depth=1)
 
     @admin.display(description=gettext_lazy("next look"), ordering="next_look_at")
     def next(self, row: Refund) -> str:

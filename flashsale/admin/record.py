@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import ReadOnlyAdmin
 from flashsale.admin.case_actions import reason_title
 from flashsale.admin.labels import local_time
+from flashsale.admin.list_filters import PeriodFilter
 from flashsale.models import Record
 from flashsale.rules.reasons import REASONS
 
@@ -22,7 +23,8 @@ class RecordAdmin(ReadOnlyAdmin):
 
     list_display = ["position", "when", "actor", "what", "subject", "sale", "reason", "facts"]
     list_display_links = ["position"]
-    list_filter = ["what", "campaign", "sale"]
+    list_per_page = 50
+    list_filter = ["what", PeriodFilter.of("at"), "campaign", "sale"]
     list_select_related = ["campaign", "sale__campaign"]
     # The history of a row is the list of its records.
     link_lookups = ("subject",)

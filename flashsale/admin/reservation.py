@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from flashsale.admin.action_page import Action, ReadOnlyAdmin
 from flashsale.admin.labels import failure_text, local_time, state_label
+from flashsale.admin.list_filters import PeriodFilter
 from flashsale.admin.support import SupportPages
 from flashsale.life import refund, review
 from flashsale.life.find_orders import FOUND_MAX, find_orders
@@ -98,8 +99,22 @@ class SendBack(Action):
 class ReservationAdmin(ReadOnlyAdmin):
     """Reservations with their units, payment, case and buyer. The newest first."""
 
-    list_display = ["id", "sale", "allocation", "channel", "number", "quantity", "state_name", "paid", "ships"]
-    list_filter = ["state", "sale", "channel"]
+    list_display = [
+        "id",
+        "sale",
+        "allocation",
+        "channel",
+        "number",
+        "quantity",
+        "amount",
+        "state_name",
+        "paid",
+        "ships",
+        "last_letter",
+        "made",
+    ]
+    list_filter = ["state", PeriodFilter.of("made_at"), "sale", "channel"]
+    list_per_page = 50
     # A search by phone, e-mail or payment leads to the list of the reservations that it found.
     link_lookups = ("id__in",)
     list_select_related = ["sale", "allocation", "channel", "case"]
@@ -115,7 +130,7 @@ class ReservationAdmin(ReadOnlyAdmin):
             super()
             .get_queryset(request)
             .select_related("sale__campaign", "allocation", "channel", "case")
-            .prefetch_related("attempts__refunds")
+            .prefetch_related("attempts__refunds", "notices")
         )
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -197,6 +212,12 @@ class ReservationAdmin(ReadOnlyAdmin):
     def paid(self, order: Reservation) -> str:
         """The state of the payment in the reader's language."""
         return state_label(order.payment.payment_state) if order.payment else "–"
+
+    @admin.display(description=gettext_lazy("last letter"))
+    def last_letter(self, order: Reservation) -> str:
+        """The newest letter about the order, and its state."""
+        newest = max(order.notices.all(), key=lambda letter: (letter.due_at, letter.pk), default=None)
+        return f"{newest.get_kind_display()}: {state_label(newest.state)}" if newest else "–"
 
     @admin.display(description=gettext_lazy("may be shipped"), boolean=True)
     def ships(self, order: Reservation) -> bool:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import ReadOnlyAdmin, Table
 from flashsale.admin.labels import local_time
+from flashsale.admin.list_filters import PeriodFilter
 from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
 from flashsale.models import ReviewRun
 
@@ -63,7 +64,8 @@ class ReviewRunAdmin(ReadOnlyAdmin):
     """Review runs, newest first. The page of a run that is not finished reloads itself."""
 
     list_display = ["sale", "rules", "dry", "progress", "flagged", "asked", "finished"]
-    list_filter = ["sale", "dry"]
+    list_per_page = 50
+    list_filter = ["dry", PeriodFilter.of("asked_at"), "sale"]
     list_select_related = ["sale__campaign", "rules"]
     ordering = ["-asked_at"]
     fields = ["sale", "rules", "dry", "progress", "asked_by", "asked", "finished"]

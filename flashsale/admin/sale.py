@@ -18,6 +18,7 @@ from flashsale.admin.copy_actions import CopySale
 from flashsale.admin.import_actions import ImportTable
 from flashsale.admin.inline import BoundedRows, EditedInline
 from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.list_filters import OpeningFilter, StageFilter
 from flashsale.admin.live_figures import COLUMNS, live_figures, total
 from flashsale.admin.month import month_view
 from flashsale.admin.published_sale_actions import (
@@ -105,8 +106,9 @@ class SaleAdmin(BoardPages):
 
     form = SaleForm
     list_display = ["name", "code", "campaign", "opens", "closes", "planned_units", "phase"]
-    list_filter = ["campaign"]
-    list_select_related = ["campaign"]
+    list_filter = [StageFilter, OpeningFilter, "campaign"]
+    list_per_page = 50
+    list_select_related = ["campaign", "clock"]
     search_fields = ["name", "code"]
     ordering = ["-opens_at"]
     row_actions = (

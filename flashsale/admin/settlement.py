@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import ReadOnlyAdmin
+from flashsale.admin.list_filters import PeriodFilter
 from flashsale.life import settlement
 from flashsale.life.download import download
 from flashsale.life.staff_campaigns import rows_of
@@ -24,7 +25,8 @@ class SettlementAdmin(ReadOnlyAdmin):
     """The files, the newest day first. Each has exactly the bytes that the partner gets."""
 
     list_display = ["date", "sale", "channel", "lines", "units", "paid", "refunded", "files"]
-    list_filter = ["channel", "sale"]
+    list_filter = [PeriodFilter.of("date"), "channel", "sale"]
+    list_per_page = 50
     list_select_related = ["sale__campaign", "channel"]
     show_full_result_count = False
     ordering = ["-date", "-pk"]

@@ -18,6 +18,7 @@ class UnitAdmin(ReadOnlyAdmin):
 
     list_display = ["serial", "sku", "state_name", "sale", "line"]
     list_filter = ["state", "campaign", "sku", "allocation__sale"]
+    list_per_page = 50
     list_select_related = ["allocation__sale"]
     search_fields = ["serial"]
     show_full_result_count = False

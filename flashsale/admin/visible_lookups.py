@@ -21,16 +21,19 @@ from django.utils.translation import gettext as _
 
 from flashsale.life.staff_campaigns import PATHS, is_limited, rows_of
 
+# Rows whose names need other rows.
+NAMED_BY = {"flashsale.reviewrun": ("sale", "rules")}
+
 
 class CampaignsOfUser(admin.RelatedFieldListFilter):
     """Django's filter by another row. It names only the rows of the user's campaigns."""
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
-        """The choices."""
-        if not is_limited(request.user):
-            return super().field_choices(field, request, model_admin)
+        """The choices, by one query."""
         ordering = self.field_admin_ordering(field, request, model_admin)
-        rows = rows_of(field.related_model._default_manager.all(), request.user)  # noqa: SLF001
+        model = field.related_model
+        rows = rows_of(model._default_manager.all(), request.user)  # noqa: SLF001
+        rows = rows.select_related(*NAMED_BY.get(model._meta.label_lower, ()))  # noqa: SLF001
         return [(row.pk, str(row)) for row in rows.order_by(*ordering)]
 
 

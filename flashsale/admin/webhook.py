@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import Action, ReadOnlyAdmin
 from flashsale.admin.labels import local_time, state_label
+from flashsale.admin.list_filters import PeriodFilter
 from flashsale.life import webhooks
 from flashsale.models import Channel, Delivery, Webhook
 from flashsale.rules.events import EventType
@@ -245,6 +247,11 @@ class WebhookAdmin(ReadOnlyAdmin):
         ChangeWebhook(), SwitchOff(), SwitchOn(), Rotate(), SendTest(), ResendSince(), DeleteWebhook(),
     )  # fmt: skip
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Adds how many deliveries of each webhook are not done."""
+        due = Count("deliveries", filter=Q(deliveries__state=DeliveryState.DUE))
+        return super().get_queryset(request).annotate(waiting_count=due)
+
     @admin.display(description=gettext_lazy("types of events"))
     def type_names(self, row: Webhook) -> str:
         """The types, or that it gets all."""
@@ -280,7 +287,7 @@ class WebhookAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("deliveries that wait"))
     def waiting(self, row: Webhook) -> int:
         """How many deliveries are not done."""
-        return row.deliveries.filter(state=DeliveryState.DUE).count()
+        return int(getattr(row, "waiting_count", 0))
 
 
 class SendDeliveryAgain(Action):
@@ -321,7 +328,8 @@ class DeliveryAdmin(ReadOnlyAdmin):
         "took_ms",
         "due",
     ]
-    list_filter = ["state", "failure", "webhook"]
+    list_per_page = 50
+    list_filter = ["state", "failure", PeriodFilter.of("made_at"), "webhook"]
     list_select_related = ["webhook__channel__campaign"]
     search_fields = ["subject__startswith"]
     show_full_result_count = False

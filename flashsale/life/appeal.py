@@ -228,6 +228,8 @@ class LedgerEntry:
     appealed: int
     upheld: int
     overturned: int
+    decided: int
+    """The cancellations that are final: an appeal about them is decided, or no appeal is possible any more."""
 
     @property
     def precision(self) -> float:
@@ -236,23 +238,30 @@ class LedgerEntry:
 
 
 def ledger(*, sale: Sale | None = None, by: Any = None) -> list[LedgerEntry]:
-    """One entry for each reason and each rule (with the version of its rule set), over one sale or the user's sales."""
-    cases = rows_of(Case.objects.filter(state=CaseState.CANCELLED), by).select_related("appeal")
+    """One entry for each reason and each rule (with the version of its set), over one sale or the user's sales."""
+    cases = rows_of(Case.objects.filter(state=CaseState.CANCELLED), by).select_related("appeal", "cancellation")
     counts: dict[str, Counter[str]] = {}
+    now = timezone.now()
     for case in cases.filter(reservation__sale=sale) if sale else cases:
-        state = case.appeal.state if hasattr(case, "appeal") else "not appealed"
+        state = case.appeal.state if hasattr(case, "appeal") else _without_appeal(case, now)
         for rule in _rules_of(case):
             counts.setdefault(rule, Counter())[state] += 1
     return [
         LedgerEntry(
             rule,
             found.total(),
-            found.total() - found["not appealed"],
+            found.total() - found["final"] - found["not final"],
             found[AppealState.UPHELD],
             found[AppealState.OVERTURNED],
+            found.total() - found["not final"] - found[AppealState.OPEN],
         )
         for rule, found in sorted(counts.items())
     ]
+
+
+def _without_appeal(case: Case, now: datetime) -> str:
+    cancelled = getattr(case, "cancellation", None)
+    return "not final" if cancelled is not None and cancelled.has_time_to_appeal(now) else "final"
 
 
 def _rules_of(case: Case) -> Iterator[str]:

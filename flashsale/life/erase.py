@@ -28,15 +28,18 @@ from flashsale.models import (
     Campaign,
     Cancellation,
     Case,
+    CaseNote,
     Contact,
     Inbox,
     LimitSlot,
+    ListedValue,
     ListEntry,
     Notice,
     PaymentAttempt,
     Record,
     Refund,
     Reservation,
+    RingOrder,
     Sale,
     Trait,
     UnpaidHold,
@@ -127,6 +130,8 @@ def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
         "limit slots": LimitSlot.objects.filter(reservation__sale__campaign=campaign),
         "unpaid holds": UnpaidHold.objects.filter(campaign=campaign),
         "listed people": ListEntry.objects.filter(allocation__sale__campaign=campaign),
+        "values on review lists": ListedValue.objects.filter(campaign=campaign),
+        "notes on cases": CaseNote.objects.filter(case__reservation__sale__campaign=campaign),
         "partner calls": ApiCall.objects.filter(channel__campaign=campaign),
     }
 
@@ -185,18 +190,22 @@ def _delete(rows: "QuerySet[Model]") -> int:
 
 
 def _without_traces(campaign: Campaign) -> int:
-    """Removes the pieces of digests from the evidence of cases; returns how many cases changed.
+    """Removes the pieces of digests from the evidence of cases and of rings; returns how many cases changed.
 
     The evidence keeps which axes were shared, and with how many orders.
     """
-    changed = []
-    for case in Case.objects.filter(reservation__sale__campaign=campaign).iterator(chunk_size=CHUNK):
-        shared = [one for one in case.evidence.get("shared", ()) if one.get("trace")]
-        for one in shared:
-            one["trace"] = ""
-        changed += [case] if shared else []
-    Case.objects.bulk_update(changed, ["evidence"], batch_size=CHUNK)
-    return len(changed)
+    count = 0
+    for table in (RingOrder, Case):
+        changed: list[Any] = []
+        rows = table._default_manager.filter(reservation__sale__campaign=campaign)  # noqa: SLF001
+        for row in rows.iterator(chunk_size=CHUNK):
+            shared = [one for one in row.evidence.get("shared", ()) if one.get("trace")]
+            for one in shared:
+                one["trace"] = ""
+            changed += [row] if shared else []
+        table._default_manager.bulk_update(changed, ["evidence"], batch_size=CHUNK)  # noqa: SLF001
+        count = len(changed)
+    return count
 
 
 def erase_due() -> list[str]:

@@ -3,7 +3,8 @@
 import hmac
 import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -21,17 +22,21 @@ from flashsale.life import score
 from flashsale.life.advisory_lock import advisory_lock
 from flashsale.life.cancel import AT_ONCE, WORK_FOR_S, cancel_locked
 from flashsale.life.give_back import give_back
+from flashsale.life.refund_window import decide_cases_by
 from flashsale.life.sale_card import card_of
-from flashsale.models import Case, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, Sale
+from flashsale.models import Case, CaseNote, CaseView, PublishedRuleSet, Record, Reservation, ReviewRun, RingOrder, Sale
 from flashsale.rules.events import EventType
 from flashsale.rules.outcomes import Outcome, Refused
 from flashsale.rules.reasons import cancel_reason
 from flashsale.rules.review.suspicion import Finding, suspicious
 from flashsale.rules.states import CaseState, ReservationState
+from flashsale.rules.trail import text_digest
 
 log = logging.getLogger(__name__)
 # Transactions are short, so that a review does not delay a sale that runs at the same time.
 CHUNK = 50
+# Orders of rings are stored by statements of this many rows. No other process waits for them.
+RINGS_AT_ONCE = 1_000
 # A person who decides several cases at once must have viewed one in ten of them, and at least three.
 SAMPLE_ONE_IN, SAMPLE_MIN = 10, 3
 # The class of the PostgreSQL advisory locks of review runs ("runs" in ASCII).
@@ -78,9 +83,13 @@ def _execute(row: ReviewRun) -> int:
     this_run = ReviewRun.objects.filter(pk=row.pk)
     rules = row.rules.read()
     findings = score.findings(
-        sale=row.sale, rules=rules, on_progress=lambda read, orders: this_run.update(read=read, orders=orders)
+        sale=row.sale,
+        rules=rules,
+        lists_at=row.asked_at,
+        on_progress=lambda read, orders: this_run.update(read=read, orders=orders),
     )
     opened, flagged = 0, [] if row.dry else suspicious(findings, rules)
+    _store_rings([*findings, *findings.elsewhere], {finding.group for finding in flagged}, row)
     by_order = {finding.order_id: finding for finding in flagged}
     for at in range(0, len(findings), CHUNK):
         chunk = findings[at : at + CHUNK]
@@ -94,6 +103,26 @@ def _execute(row: ReviewRun) -> int:
     return opened
 
 
+def _store_rings(findings: Sequence[Finding], flagged: Collection[int], run: ReviewRun) -> None:
+    """Stores all orders of the groups in which an order is flagged. A repeat of the run stores the missing ones."""
+    sizes = Counter(finding.group for finding in findings)
+    rings = [finding for finding in findings if finding.group in flagged and sizes[finding.group] > 1]
+    rules = run.rules.read() if rings else None
+    for at in range(0, len(rings), RINGS_AT_ONCE):
+        rows = [
+            RingOrder(
+                run=run,
+                reservation_id=one.order_id,
+                group=one.group,
+                score=one.score,
+                evidence=one.evidence(rules, str(run.rules.version)),
+            )
+            for one in rings[at : at + RINGS_AT_ONCE]
+            if rules
+        ]
+        RingOrder.objects.bulk_create(rows, ignore_conflicts=True)
+
+
 def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
     rules = run.rules.read() if findings else None
     # Locked, because a person may open a case of the same order now.
@@ -103,6 +132,8 @@ def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
         str(id_) for id_ in Case.objects.filter(reservation__in=list(orders)).values_list("reservation_id", flat=True)
     }
     fresh = [finding for finding in findings if finding.order_id not in known]
+    now = timezone.now()
+    deadlines = decide_cases_by([orders[one.order_id].pk for one in fresh], run.sale.campaign, now) if fresh else {}
     Case.objects.bulk_create(
         [
             Case(
@@ -113,30 +144,47 @@ def _open_cases(findings: Sequence[Finding], run: ReviewRun) -> int:
                 rules_version=str(run.rules.version),
                 rules_hash=run.rules.hash,
                 evidence=finding.evidence(rules, str(run.rules.version)),
+                deadline_at=deadlines[orders[finding.order_id].pk],
             )
             for finding in fresh
             if rules
         ],
     )
-    record([of_reservation(orders[one.order_id], EventType.CASE_OPENED) for one in fresh], timezone.now())
+    record([of_reservation(orders[one.order_id], EventType.CASE_OPENED) for one in fresh], now)
     return len(fresh)
 
 
 @transaction.atomic
-def open_case(*, reservation: Reservation, by: Any = None) -> Case:
-    """Opens a case that a person asks for, without a score. Returns the existing case if there is one.
+def open_case(*, reservation: Reservation, by: Any = None, ring: RingOrder | None = None) -> Case:
+    """Opens a case that a person asks for. Returns the existing case if there is one.
+
+    With `ring`, the case has the score and the evidence that the review has stored for this order of a ring.
 
     Refuses NOT_CANCELLABLE unless the reservation is confirmed.
     """
-    reservation = Reservation.objects.select_for_update(of=("self",)).select_related("sale").get(pk=reservation.pk)
+    locked = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
+    reservation = locked.get(pk=reservation.pk)
     if reservation.state != ReservationState.CONFIRMED:
         raise Refused(Outcome.NOT_CANCELLABLE, f"The reservation is {reservation.state}.")
-    fields = {"rules_version": "by hand", "rules_hash": ""}
+    by_ring = _fields_of(ring) if ring else {"rules_version": "by hand", "rules_hash": ""}
+    deadlines = decide_cases_by([reservation.pk], reservation.sale.campaign, timezone.now())
+    fields = {**by_ring, "deadline_at": deadlines[reservation.pk]}
     case, fresh = Case.objects.get_or_create(reservation=reservation, defaults=fields)
     if fresh:
         record([of_reservation(reservation, EventType.CASE_OPENED)], timezone.now())
         Record.write("open_case", by=by, sale=reservation.sale, subject=reservation, facts={"case": case.pk})
     return case
+
+
+def _fields_of(ring: RingOrder) -> dict[str, Any]:
+    return {
+        "run": ring.run,
+        "group": ring.group,
+        "score": ring.score,
+        "rules_version": str(ring.run.rules.version),
+        "rules_hash": ring.run.rules.hash,
+        "evidence": ring.evidence,
+    }
 
 
 def record_view(*, case: Case, by: Any) -> None:
@@ -249,7 +297,7 @@ def _carry_out(case: Case) -> bool:
             ended = _cancel(row, timezone.now())
         else:
             # The order has ended already, because its buyer cancelled it first.
-            row.state = CaseState.DISMISSED
+            row.state, row.deadline_at = CaseState.DISMISSED, None
             row.save()
             _record_decision(row, timezone.now())
     if ended:
@@ -264,7 +312,7 @@ def _carry_out(case: Case) -> bool:
 
 def _cancel(row: Case, now: datetime) -> EndedReservation:
     """Cancels the order, its refund and the notice together with the case, in the caller's transaction."""
-    row.state = CaseState.CANCELLED
+    row.state, row.deadline_at = CaseState.CANCELLED, None
     row.save()
     orders = Reservation.objects.select_for_update(of=("self",)).select_related("sale__campaign")
     reservation = orders.get(pk=row.reservation_id)
@@ -279,15 +327,21 @@ def _tell_gate(row: Case, ended: EndedReservation) -> None:
 
 
 @transaction.atomic
-def dismiss(*, case: Case, by: Any) -> Case:
-    """Dismisses a case: the order stands. Refuses FORBIDDEN to the proposer, who may take the proposal back instead."""
+def dismiss(*, case: Case, by: Any, why: str = "") -> Case:
+    """Dismisses a case: the order stands. `why` is kept as a note on the case.
+
+    Refuses FORBIDDEN to the proposer, who may take the proposal back instead.
+    """
     row = _locked(case, CaseState.OPEN, CaseState.PROPOSED)
     if row.proposed_by_id == by.pk:
         raise Refused(Outcome.FORBIDDEN, "Take your proposal back, or let another person dismiss it.")
     row.state, row.decided_by, row.decided_at = CaseState.DISMISSED, by, timezone.now()
+    row.deadline_at = None
     row.save()
     _record_decision(row, row.decided_at)
-    _note("dismiss", row, by)
+    if why:
+        CaseNote.objects.create(case=row, by=by, at=row.decided_at, sealed=CaseNote.encrypt({"text": why}))
+    _note("dismiss", row, by, why=text_digest(why) if why else "")
     return row
 
 

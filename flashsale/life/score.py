@@ -2,14 +2,16 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from cryptography.fernet import InvalidToken
+from django.utils import timezone
 
-from flashsale.models import Allocation, Contact, Reservation, Sale, Trait
+from flashsale.models import Allocation, Campaign, Contact, ListedValue, Reservation, Sale, Trait
 from flashsale.models.sale import ms
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
@@ -21,30 +23,58 @@ from flashsale.rules.review.suspicion import Finding, Order
 from flashsale.rules.states import AllocationMode, ReservationState
 
 READ_AT_ONCE = 1_000
+# The ids of entries of the allow and block lists, by kind, axis and digest.
+Lists = Mapping[tuple[str, Axis, bytes], int]
 # The kind of household at an address, by the smallest number of people there.
 HOMES = {"one": 1, "household": 2, "house": 5, "crowd": 20}
 
 
-def findings(*, sale: Sale, rules: RuleSet, on_progress: Callable[[int, int], Any]) -> list[Finding]:
-    """A finding for each confirmed order of the sale, the highest score first.
+class Findings(list[Finding]):
+    """The findings about the orders of a sale. `elsewhere`: those about orders of other sales of its campaign."""
 
-    `on_progress` is called with the number of orders read so far, and of all orders. Orders of the campaign's other
-    sales may link orders of this sale, but get no finding.
+    def __init__(self, own: Iterable[Finding], elsewhere: Iterable[Finding]) -> None:
+        super().__init__(own)
+        self.elsewhere = list(elsewhere)
+
+
+def findings(
+    *, sale: Sale, rules: RuleSet, lists_at: datetime | None = None, on_progress: Callable[[int, int], Any]
+) -> Findings:
+    """A finding for each confirmed order of the campaign, the highest score first.
+
+    `lists_at` is the time at which the entries of the allow and block lists must have effect, by default now. A review
+    always names the time at which it was requested, so that a repeat has the same result. `on_progress` is called with
+    the number of orders read so far, and of all orders.
     """
-    orders = _orders(sale, on_progress)
+    orders = _orders(sale, _listed(sale.campaign, lists_at or timezone.now()), on_progress)
     own = {order.id for order, sale_id in orders if sale_id == sale.pk}
     found = suspicion.score_orders((order for order, _ in orders), rules, limit=sale.campaign.limit)
-    return [finding for finding in found if finding.order_id in own]
+    return Findings(
+        [finding for finding in found if finding.order_id in own],
+        [finding for finding in found if finding.order_id not in own],
+    )
 
 
-def _orders(sale: Sale, on_progress: Callable[[int, int], Any]) -> list[tuple[Order, int]]:
+def _listed(campaign: Campaign, at: datetime) -> Lists:
+    """The entries of the lists that have effect at this time: by kind, axis and digest."""
+    rows = ListedValue.objects.filter(ListedValue.in_effect(at), campaign=campaign)
+    return {(row.kind, Axis(row.axis), bytes.fromhex(row.digest)): row.pk for row in rows}
+
+
+def _met(lists: Lists, kind: str, traits: Mapping[Axis, bytes]) -> dict[Axis, int]:
+    if not lists:
+        return {}
+    return {axis: lists[kind, axis, digest] for axis, digest in traits.items() if (kind, axis, digest) in lists}
+
+
+def _orders(sale: Sale, lists: Lists, on_progress: Callable[[int, int], Any]) -> list[tuple[Order, int]]:
     confirmed = Reservation.objects.filter(sale__campaign=sale.campaign_id, state=ReservationState.CONFIRMED)
     confirmed = confirmed.filter(restriction=None)  # their buyers have asked that they are not scored
     ids = list(confirmed.order_by("pk").values_list("pk", flat=True))
     read: list[tuple[Order, int]] = []
     on_progress(0, len(ids))
     for at in range(0, len(ids), READ_AT_ONCE):
-        read += _read(ids[at : at + READ_AT_ONCE])
+        read += _read(ids[at : at + READ_AT_ONCE], lists)
         on_progress(len(read), len(ids))
     chance = by_chance([order.traits[Axis.PAYMENT] for order, _ in read if Axis.PAYMENT in order.traits])
     return [(_without_cards(order, chance), sale_id) for order, sale_id in read]
@@ -57,7 +87,7 @@ def _without_cards(order: Order, cards: Collection[bytes]) -> Order:
     return replace(order, traits={axis: digest for axis, digest in order.traits.items() if axis is not Axis.PAYMENT})
 
 
-def _read(ids: Sequence[uuid.UUID]) -> list[tuple[Order, int]]:
+def _read(ids: Sequence[uuid.UUID], lists: Lists) -> list[tuple[Order, int]]:
     traits: dict[uuid.UUID, dict[Axis, bytes]] = {id_: {} for id_ in ids}
     for id_, axis, digest in Trait.objects.filter(reservation__in=ids).values_list("reservation_id", "axis", "digest"):
         traits[id_][Axis(axis)] = bytes.fromhex(digest)
@@ -73,6 +103,8 @@ def _read(ids: Sequence[uuid.UUID]) -> list[tuple[Order, int]]:
                 paid_ms=ms(row.confirmed_at) if row.confirmed_at else 0,
                 quantity=row.quantity,
                 bypassed_line=_bypassed(row, row.allocation),
+                allowed=_met(lists, ListedValue.Kind.ALLOW, traits[row.pk]),
+                blocked=_met(lists, ListedValue.Kind.BLOCK, traits[row.pk]),
             ),
             row.sale_id,
         )

@@ -25,6 +25,7 @@ PATHS: dict[str, str | None] = {
     "flashsale.channel": "campaign",
     "flashsale.delivery": "webhook__channel__campaign",
     "flashsale.event": "sale__campaign",
+    "flashsale.listedvalue": "campaign",
     "flashsale.notice": "sale__campaign",
     "flashsale.offer": "sale__campaign",
     "flashsale.partnerkey": "channel__campaign",

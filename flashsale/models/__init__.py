@@ -11,7 +11,7 @@ from flashsale.models.bank_account import BankAccount
 from flashsale.models.calendar_link import CalendarLink
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.cancellation import Cancellation
-from flashsale.models.case import Case, CaseView
+from flashsale.models.case import Case, CaseNote, CaseView
 from flashsale.models.checkout_pass import CheckoutPass
 from flashsale.models.contact import Contact
 from flashsale.models.crowd_backup import CrowdBackup
@@ -20,6 +20,7 @@ from flashsale.models.event import Event
 from flashsale.models.fairness_report import FairnessReport
 from flashsale.models.limit_slot import LimitSlot, UnpaidHold
 from flashsale.models.list_entry import ListEntry
+from flashsale.models.listed_value import ListedValue
 from flashsale.models.notice import Notice
 from flashsale.models.offer import Offer
 from flashsale.models.partner_key import PartnerKey
@@ -30,6 +31,7 @@ from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
 from flashsale.models.reservation import Reservation, ReservationUnit, Trait
 from flashsale.models.review_run import ReviewRun
+from flashsale.models.ring_order import RingOrder
 from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
 from flashsale.models.sale_sample import SaleCheck, SaleSample
@@ -52,6 +54,7 @@ __all__ = [
     "CampaignAxis",
     "Cancellation",
     "Case",
+    "CaseNote",
     "CaseView",
     "Channel",
     "CheckoutPass",
@@ -65,6 +68,7 @@ __all__ = [
     "Inbox",
     "LimitSlot",
     "ListEntry",
+    "ListedValue",
     "Move",
     "Notice",
     "Offer",
@@ -80,6 +84,7 @@ __all__ = [
     "ReservationUnit",
     "Restriction",
     "ReviewRun",
+    "RingOrder",
     "RuleSetChanged",
     "Sale",
     "SaleCheck",

@@ -1,5 +1,7 @@
 """Cases: reviews of confirmed orders by people."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -7,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.reservation import Reservation
 from flashsale.models.review_run import ReviewRun
+from flashsale.models.sealed_data import SealedData
 from flashsale.models.state_choices import choices
 from flashsale.rules.states import CaseState
 
@@ -33,6 +36,11 @@ class Case(models.Model):
     )
     decided_at = models.DateTimeField(_("decided"), null=True)
     due_at = models.DateTimeField(_("carried out"), null=True)
+    assigned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("assigned to")
+    )
+    # Until when people must have decided. Empty once nothing is left to decide.
+    deadline_at = models.DateTimeField(_("deadline"), null=True)
 
     class Meta:
         verbose_name = _("case")
@@ -62,6 +70,7 @@ class Case(models.Model):
         indexes = [
             models.Index(fields=["due_at"], condition=Q(state="approved"), name="cases_to_carry_out"),
             models.Index(fields=["run", "group"], name="cases_by_group"),
+            models.Index(fields=["deadline_at"], condition=Q(deadline_at__isnull=False), name="cases_by_deadline"),
         ]
 
     def __str__(self) -> str:
@@ -71,6 +80,28 @@ class Case(models.Model):
     def is_open(self) -> bool:
         """Whether the order may still be cancelled or stand; the shop must not ship it meanwhile."""
         return self.state in {CaseState.OPEN, CaseState.PROPOSED, CaseState.APPROVED}
+
+
+class CaseNote(SealedData):
+    """What a person has written about a case. Notes are only added; the erasure of a campaign deletes them."""
+
+    case = models.ForeignKey(Case, models.CASCADE, related_name="notes", verbose_name=_("case"))
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("by"))
+    at = models.DateTimeField(_("at"))
+
+    class Meta:
+        verbose_name = _("note on a case")
+        verbose_name_plural = _("notes on cases")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.case_id} by {self.by_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Inserts the row. Raises ValueError for a note that is stored already."""
+        if self.pk:
+            raise ValueError("a note is never written again; add another one")
+        super().save(*args, **kwargs)
 
 
 class CaseView(models.Model):

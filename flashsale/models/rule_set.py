@@ -24,6 +24,13 @@ class PublishedRuleSet(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("made by")
     )
     made_at = models.DateTimeField(_("made"), auto_now_add=True)
+    # The only field that changes: a set is tried on sales that are over, before sales that are published take it.
+    trial = models.BooleanField(
+        _("only to try out"),
+        default=False,
+        db_default=False,
+        help_text=_("Sales that are published do not take this set, until somebody chooses to use it."),
+    )
 
     class Meta:
         verbose_name = _("rule set")
@@ -47,7 +54,7 @@ class PublishedRuleSet(models.Model):
         return rules
 
     @classmethod
-    def make(cls, rules: RuleSet, *, by: Any = None, note: str = "") -> "PublishedRuleSet":
+    def make(cls, rules: RuleSet, *, by: Any = None, note: str = "", trial: bool = False) -> "PublishedRuleSet":
         """The row of these rules: the stored one, or a new one under the next version."""
         known = cls.objects.filter(hash=rules.content_hash()).first()
         if known is not None:
@@ -56,10 +63,18 @@ class PublishedRuleSet(models.Model):
             # Two processes at once take the same version. The table refuses the second one, which may try again.
             version = (cls.objects.aggregate(last=models.Max("version"))["last"] or 0) + 1
             return cls.objects.create(
-                version=version, content=rules.published(), hash=rules.content_hash(), note=note, made_by=by
+                version=version,
+                content=rules.published(),
+                hash=rules.content_hash(),
+                note=note,
+                made_by=by,
+                trial=trial,
             )
 
     @classmethod
     def newest(cls) -> "PublishedRuleSet":
-        """The default for a sale that is published: the newest rule set. A new installation makes one here."""
-        return cls.objects.first() or cls.make(DEFAULT_RULE_SET)
+        """The default for a sale that is published: the newest rule set that is not only to try out.
+
+        A new installation makes one here.
+        """
+        return cls.objects.filter(trial=False).first() or cls.make(DEFAULT_RULE_SET)

@@ -147,12 +147,12 @@ _REASONS = (
         ReasonCode.SALE_CALLED_OFF,
         needs_case=True,
         invite=True,
-        title=TranslatedText(id="Penjualan dibatalkan", en="Sale called off"),
+        title=TranslatedText(id="Penjualan ditiadakan", en="Sale called off"),
         explanation=TranslatedText(
-            id="Seluruh penjualan dibatalkan, sehingga semua pesanan ikut dibatalkan. Ini bukan kesalahan Anda, dan "
+            id="Seluruh penjualan ditiadakan, sehingga semua pesanan ikut dibatalkan. Ini bukan kesalahan Anda, dan "
             "kami mengundang Anda ke penjualan lanjutan.",
-            en="The whole sale was called off and every order with it. This is not your fault, and we invite you to "
-            "the follow-up sale.",
+            en="The whole sale was called off, so every order was cancelled. This is not your fault, and we invite you "
+            "to the follow-up sale.",
         ),
     ),
 )

@@ -24,38 +24,44 @@ SHOWN: dict[str, set[str]] = {
     "partnerkey": {
         "channel__campaign__id__exact", "channel__campaign__isnull", "channel__id__exact", "channel__isnull",
     },
-    "sale": {"campaign__id__exact", "campaign__isnull"},
+    "sale": {"stage", "opening", "campaign__id__exact", "campaign__isnull"},
     "unit": {
         *STATE, "campaign__id__exact", "campaign__isnull", "sku", "sku__isnull", "allocation__sale__id__exact",
         "allocation__sale__isnull",
     },
-    "reservation": {*STATE, "sale__id__exact", "sale__isnull", "channel__id__exact", "channel__isnull", "id__in"},
-    "case": {
-        *STATE, "reservation__sale__id__exact", "reservation__sale__isnull", "run__id__exact", "run__isnull", "group",
+    "reservation": {
+        "days", *STATE, "sale__id__exact",
+        "sale__isnull", "channel__id__exact", "channel__isnull", "id__in",
     },
-    "appeal": {*STATE, "case__reservation__sale__id__exact", "case__reservation__sale__isnull"},
-    "notice": {
-        *STATE, "failure__exact", "failure__isnull", "kind__exact", "kind__isnull", "sale__id__exact", "sale__isnull",
+    "case": {"deadline", "whose", *STATE, "reservation__sale__id__exact",
+    "reservation__sale__isnull", "run__id__exact", "run__isnull", "group",
     },
-    "event": {
-        "type", "sale__id__exact", "sale__isnull", "channel__id__exact", "channel__isnull", "reservation",
+    "appeal": {"days", *STATE, "case__reservation__sale__id__exact", "case__reservation__sale__isnull"},
+    "notice": {"days", *STATE, "failure__exact", "failure__isnull",
+    "kind__exact", "kind__isnull", "sale__id__exact", "sale__isnull",
     },
-    "paymentattempt": {*STATE, "account", "account__isnull", "method", "method__isnull"},
-    "refund": {*STATE, "waits__exact", "waits__isnull", "why__exact", "why__isnull"},
+    "event": {"days", "type", "sale__id__exact",
+    "sale__isnull", "channel__id__exact", "channel__isnull", "reservation",
+    },
+    "paymentattempt": {"days", *STATE, "account", "account__isnull", "method", "method__isnull"},
+    "refund": {"days", "provider", *STATE, "waits__exact", "waits__isnull", "why__exact", "why__isnull"},
     "reallocation": {"source__id__exact", "source__isnull", "target__sale__id__exact", "target__sale__isnull"},
-    "record": {
-        "what", "what__isnull", "campaign__id__exact", "campaign__isnull", "sale__id__exact", "sale__isnull", "subject",
+    "record": {"days", "what", "what__isnull", "campaign__id__exact",
+    "campaign__isnull", "sale__id__exact", "sale__isnull", "subject",
     },
-    "reviewrun": {"sale__id__exact", "sale__isnull", "dry__exact", "dry__isnull"},
-    "publishedruleset": set(),
+    "reviewrun": {"days", "sale__id__exact", "sale__isnull", "dry__exact", "dry__isnull"},
+    "publishedruleset": {"trial__exact", "trial__isnull"},
     "user": {
         "is_staff__exact", "is_staff__isnull", "is_superuser__exact", "is_superuser__isnull", "is_active__exact",
         "is_active__isnull", "groups__id__exact", "groups__isnull",
     },
     "group": set(),
+    "listedvalue": {
+        "effect", "kind__exact", "kind__isnull", "axis", "axis__isnull", "campaign__id__exact", "campaign__isnull",
+    },
     "webhook": {"off__exact", "off__isnull", "channel__campaign__id__exact", "channel__campaign__isnull"},
-    "delivery": {*STATE, "failure__exact", "failure__isnull", "webhook__id__exact", "webhook__isnull"},
-    "settlement": {"channel__id__exact", "channel__isnull", "sale__id__exact", "sale__isnull"},
+    "delivery": {"days", *STATE, "failure__exact", "failure__isnull", "webhook__id__exact", "webhook__isnull"},
+    "settlement": {"days", "channel__id__exact", "channel__isnull", "sale__id__exact", "sale__isnull"},
 }  # fmt: skip
 
 
@@ -118,7 +124,7 @@ def test_a_viewer_learns_nothing_of_the_draws_secret(dave: Client, lookup: str) 
 def test_a_refusal_names_what_the_list_can_be_filtered_by(dave: Client) -> None:
     page = dave.get("/admin/flashsale/notice/", {"reservation__asked__startswith": "a"})
     text = page.content.decode()
-    assert "It can be filtered by: state, why it failed, kind, sale." in text
+    assert "It can be filtered by: state, why it failed, kind, period, sale." in text
     assert page["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
 
 

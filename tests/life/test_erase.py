@@ -119,7 +119,8 @@ def test_nothing_of_anybody_is_left_and_the_books_balance(cancelled: Case, gate:
     counts = erase.erase(campaign=campaign)
     assert counts == {
         "notifications": 0, "bank accounts": 0, "contacts": 5, "traits": 15, "limit slots": 8, "unpaid holds": 0,
-        "listed people": 0, "partner calls": 0, "request keys": 5, "references in settlements": 0,
+        "listed people": 0, "values on review lists": 0,
+        "notes on cases": 0, "partner calls": 0, "request keys": 5, "references in settlements": 0,
         "traces in evidence": 4,
     }  # fmt: skip
     left = in_books().decode()

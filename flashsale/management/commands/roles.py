@@ -32,6 +32,7 @@ VIEWED_MODELS = (
     "settlement",
     "webhook",
     "delivery",
+    "listedvalue",
 )
 PLANNED_MODELS = ("campaign", "campaignaxis", "channel", "sale", "offer", "allocation")
 VIEWER = frozenset(f"view_{model}" for model in VIEWED_MODELS)
@@ -52,7 +53,7 @@ ROLES: dict[str, frozenset[str]] = {
     # Only roles that decide about orders or write to buyers may see and correct contacts.
     "reviewer": VIEWER
     | {"add_reviewrun", "add_publishedruleset", "add_case", "change_case", "change_appeal", "change_notice"}
-    | {"approve_case", "settle_refund", "view_contact", "change_contact"},
+    | {"add_listedvalue", "change_listedvalue", "approve_case", "settle_refund", "view_contact", "change_contact"},
     "approver": VIEWER | {"approve_case", "change_appeal", "view_contact"},
     "finance": VIEWER | {"settle_refund"},
     "support": VIEWER | {"change_notice", "view_contact", "change_contact"},

@@ -11,7 +11,9 @@ A score decides nothing: people look at every order that reaches the threshold. 
 3. Where most orders at an address or mail domain are linked, their groups become one group, with a few more orders of
    that address or domain.
 4. A group has points by the number of its people and of its addresses.
-5. The score of an order is the points of its group, plus points for what else it shares with the group, plus points for
+5. A value that people have allowed for a time links its orders only by strong values. An order with a value that people
+   have blocked for a time always reaches the threshold.
+6. The score of an order is the points of its group, plus points for what else it shares with the group, plus points for
    its own marks; at most 100.
 """
 
@@ -55,6 +57,10 @@ class Order:
     paid_ms: int = 0
     quantity: int = 1
     bypassed_line: bool = False
+    allowed: Mapping[Axis, int] = field(default_factory=dict)
+    """The axes of which this order has a value on the allow list, with the ids of the entries."""
+    blocked: Mapping[Axis, int] = field(default_factory=dict)
+    """The same for the block list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +88,13 @@ class Finding:
     group: int
     people: int
     people_at_address: int
+    listed: tuple[tuple[str, Axis, int], ...] = ()
+    """The entries of lists that the order met: "allow" or "block", axis, id."""
 
     def evidence(self, rule_set: RuleSet, version: str) -> dict[str, Any]:
         """The facts that a case keeps: categories and counts, no data of other people. Ready for JSON."""
-        return {
+        lists = [{"list": name, "axis": axis.value, "entry": entry} for name, axis, entry in self.listed]
+        return ({"lists": lists} if lists else {}) | {
             "rules": {"version": version, "hash": rule_set.content_hash(), "threshold": rule_set.threshold},
             "score": self.score,
             "shared": [
@@ -125,6 +134,7 @@ class _Crowd:
         self.marks: dict[str, set[Mark]] = {}
         self.units = {order.id: order.quantity for order in orders}
         self.paid_ms = {order.id: order.paid_ms for order in orders}
+        self.allowed = {order.id for order in orders if order.allowed}
         buyers = {order.id: order.buyer for order in orders if order.buyer}
         alike = clues.clusters(buyers, rule_set)
         self._odd = clues.odd_addresses(buyers)
@@ -160,7 +170,9 @@ class _Crowd:
         return min(most, self.rule_set.crowd_share * len(self.orders) // 100) if kind in _OF_CROWDS else most
 
     def weak(self, id_: str) -> dict[Kind | Mark, Hashable]:
-        """The weak values of an order and its habits."""
+        """The weak values of an order and its habits; none for an order with an allowed value."""
+        if id_ in self.allowed:
+            return {}
         found: dict[Kind | Mark, Hashable] = {kind: value for kind, value in self.shared(id_) if kind not in STRONG}
         return found | {mark: mark for mark in self.marks[id_] & HABITS}
 
@@ -214,7 +226,7 @@ def _grow(crowd: _Crowd, forest: _Forest) -> None:
     """Where most orders at an address or mail domain are linked, joins their groups and a few more orders there."""
     places = [value for value in crowd.having if value[0] in _GROWING and crowd.people[value] <= crowd.most(value[0])]
     for value in sorted(places, key=str):
-        ids = crowd.having[value]
+        ids = [id_ for id_ in crowd.having[value] if id_ not in crowd.allowed]
         sizes = Counter(forest.root(id_) for id_ in ids)
         linked = [id_ for id_ in ids if sizes[forest.root(id_)] >= _MORE_THAN_A_COUPLE]
         if len(linked) < _CROWD_FROM or len(linked) * 100 < crowd.rule_set.majority * len(ids):
@@ -255,14 +267,19 @@ def _finding(order: Order, crowd: _Crowd, group: _Group, limit: int) -> Finding:
     besides = sum(
         points
         for kind, points in crowd.rule_set.besides.items()
-        if group.values.get((kind, crowd.values[order.id].get(kind)), 0) > 1
+        if group.values.get((kind, crowd.values[order.id].get(kind)), 0) > 1 and order.id not in crowd.allowed
     )
+    listed = [("allow", axis, entry) for axis, entry in order.allowed.items()]
+    listed += [("block", axis, entry) for axis, entry in order.blocked.items()]
     total = group.points + besides + sum(crowd.rule_set.marks[mark] for mark in marks)
+    if order.blocked:
+        total = max(total, crowd.rule_set.threshold)
     address = (Kind.ADDRESS, crowd.values[order.id].get(Kind.ADDRESS))
     return Finding(
         order_id=order.id, score=min(total, SCORE_MAX), points=group.points,
         shared=tuple(_shared_values(order.id, crowd)), marks=tuple(sorted(marks)), group=group.id,
         people=len(group.people), people_at_address=crowd.people.get(address, 1),
+        listed=tuple(sorted(listed)),
     )  # fmt: skip
 
 
