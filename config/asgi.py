@@ -6,6 +6,7 @@ from contextlib import suppress
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from config import telemetry
 from config.production import refuse_unsafe_start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -24,4 +25,5 @@ django = get_asgi_application()
 
 from flashsale.web.doors import with_hot_door  # noqa: E402 - it imports models, which exist only after Django's set-up
 
-application = with_hot_door(django)
+telemetry.start(enabled=settings.FLASHSALE_OTEL)
+application = telemetry.traced(with_hot_door(django), enabled=settings.FLASHSALE_OTEL)

@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import accounts, codes, database, mail, production, secrets
+from config import accounts, codes, database, mail, production, secrets, telemetry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -50,6 +50,12 @@ FLASHSALE_TRUSTED_PROXIES = [str(ip_network(cidr, strict=False)) for cidr in _li
 # How many bodies one client (an IPv4 address, or an IPv6 network of 64 bits) may send slowly at a time, for each
 # process of the doors.
 FLASHSALE_SLOW_BODIES = env.int("FLASHSALE_SLOW_BODIES", default=100)
+
+# Who may read /metrics: a bearer token, and networks as CIDR. Without both the page does not exist.
+FLASHSALE_METRICS_TOKEN = telemetry.metrics_token(env.str("FLASHSALE_METRICS_TOKEN", default=""))
+FLASHSALE_METRICS_NETWORKS = [str(ip_network(cidr, strict=False)) for cidr in _list("FLASHSALE_METRICS_NETWORKS")]
+# Sends metrics and traces by OpenTelemetry. Its packages are not installed (docs/operate.md, OpenTelemetry).
+FLASHSALE_OTEL = env.bool("FLASHSALE_OTEL", default=False)
 
 # --- Secrets ----------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,9 @@ import os
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from config import telemetry
 from config.production import refuse_unsafe_start
+from flashsale.gate import metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # Web processes end statements after 30 s. Migrations, audits and Celery's tasks may take longer, so they have no limit.
@@ -13,3 +15,5 @@ os.environ.setdefault("FLASHSALE_DB_STATEMENT_S", "30")
 
 refuse_unsafe_start(settings.FLASHSALE_REFUSALS)
 application = get_wsgi_application()
+metrics.keep_sending()
+telemetry.start(enabled=settings.FLASHSALE_OTEL)

@@ -5,17 +5,20 @@ So a task may be lost, repeated, or run twice at once without harm: it reads the
 
 from typing import Any
 
-from celery import shared_task
+from celery import current_app, shared_task
 
+from flashsale import metrics
 from flashsale.gate import bridge
 from flashsale.life import (
     cancel,
     deliver,
     erase,
+    monitor,
     notify,
     reallocate,
     retention,
     review,
+    samples,
     sandbox,
     settlement,
     sweep_payments,
@@ -87,6 +90,20 @@ def sweep_contacts(**_: Any) -> int:
 def sweep_sandboxes(**_: Any) -> int:
     """Closes test sales that are over, and deletes those of yesterday."""
     return sandbox.forget_test_sales()
+
+
+@shared_task(name="flashsale.tasks.check_promises")
+def check_promises(**_: Any) -> int:
+    """Checks the promises of the running sales, and how many tasks wait. Returns how many sales were checked."""
+    with current_app.connection_for_read() as link:
+        metrics.sign("queue", int(link.default_channel.client.llen(current_app.conf.task_default_queue)))
+    return len(monitor.check_all())
+
+
+@shared_task(name="flashsale.tasks.sweep_samples")
+def sweep_samples(**_: Any) -> int:
+    """Deletes samples of running sales that are older than a day."""
+    return samples.forget_old()
 
 
 @shared_task(name="flashsale.tasks.make_settlements")

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db import Error, InternalError, connections
+
+from flashsale import metrics
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -87,6 +90,8 @@ class Batcher(Generic[Item, Answer]):
 
     def _deliver(self, batch: list[_Waiting]) -> None:
         answers: Sequence[Answer | Exception]
+        began = time.perf_counter()
+        metrics.BATCH_SIZE.observe(len(batch), self._name)
         try:
             answers = self._work([one.item for one in batch])
         except BaseException as error:  # every waiting caller gets it, and the thread goes on
@@ -95,6 +100,7 @@ class Batcher(Generic[Item, Answer]):
             failed = error if isinstance(error, Exception) else InternalError(repr(error))
             answers = [failed] * len(batch)
             connections.close_all()
+        metrics.BATCH_SECONDS.observe(time.perf_counter() - began, self._name)
         # One wake-up for each event loop and batch, because a wake-up costs as much as an answer.
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Exception]]]
         by_loop = defaultdict(list)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from django.db import Error, InternalError, close_old_connections
 
+from flashsale import metrics
 from flashsale.books.reservations import NewReservation, commit
 from flashsale.rules.outcomes import Outcome
 
@@ -20,11 +22,12 @@ IDLE_S = 60.0
 
 
 class _Waiting(NamedTuple):
-    """A reservation that waits for its commit, the future of its answer, and the event loop of that future."""
+    """A reservation that waits for its commit since a time, the future of its answer, and the future's event loop."""
 
     reservation: NewReservation
     answer: "asyncio.Future[Outcome]"
     loop: asyncio.AbstractEventLoop
+    since: float
 
 
 class Writer:
@@ -45,7 +48,7 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
-        self._waiting.put(_Waiting(winner, answer, loop))
+        self._waiting.put(_Waiting(winner, answer, loop, time.perf_counter()))
         with self._start_lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="books-writer", daemon=True)
@@ -68,9 +71,14 @@ class Writer:
     def _deliver(self, batch: list[_Waiting]) -> None:
         # The same reservation may wait twice, because a retry may arrive before the first attempt is committed.
         winners = {one.reservation.id: one.reservation for one in batch}
+        began = time.perf_counter()
+        metrics.WRITER_WAIT.observe(began - batch[0].since)
+        metrics.WRITER_BATCH.observe(len(batch))
         try:
             answers = commit(list(winners.values()))
+            metrics.WRITER_SECONDS.observe(time.perf_counter() - began)
         except Exception as error:  # every waiting caller gets it, and the thread goes on
+            metrics.WRITER_FAILURES.add()
             if not isinstance(error, Error):
                 log.exception("a batch of %s could not be committed", len(batch))
             _wake(batch, [error if isinstance(error, Error) else InternalError(repr(error))] * len(batch))

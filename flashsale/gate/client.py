@@ -7,6 +7,7 @@ only grows. So a gate that has lost its memory, or whose memory went back in tim
 
 import asyncio
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib.resources import files
@@ -21,6 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError, WatchError
 
+from flashsale import metrics
 from flashsale.gate.link import Link, LinkBroken
 
 # The gate decides in microseconds. A call that takes longer than a second is an outage, and its outcome is unknown.
@@ -110,6 +112,7 @@ class Gate:
 
     async def run_script(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
         """The script's reply. The server's run id and the sale's mark are put before `args`, as ARGV[1]."""
+        began = time.perf_counter()
         try:
             link = await self._linked()
             rest = (len(keys), *keys, f"{link.run_id} {self._marks.get(keys[0], 0)}", *args)
@@ -118,8 +121,11 @@ class Gate:
                 # The script did not run, so it is safe to send it once more.
                 reply = await link.send(_packed("EVAL", script.body, *rest))
         except _UNANSWERED as error:
+            metrics.GATE_ERRORS.add(script.name)
             raise GateDown(f"{script.name}: {error}") from error
+        metrics.GATE_SECONDS.observe(time.perf_counter() - began, script.name)
         if isinstance(reply, Exception):
+            metrics.GATE_ERRORS.add(script.name)
             raise GateDown(f"{script.name}: {reply}") from reply
         return reply
 
@@ -128,8 +134,10 @@ class Gate:
         try:
             reply = await (await self._linked()).send(_packed(*command))
         except _UNANSWERED as error:
+            metrics.GATE_ERRORS.add("command")
             raise GateDown(f"{command[0]}: {error}") from error
         if isinstance(reply, Exception):
+            metrics.GATE_ERRORS.add("command")
             raise GateDown(f"{command[0]}: {reply}") from reply
         return reply
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from flashsale.gate import scripts
@@ -30,8 +30,27 @@ async def count_moving_units(card: SaleCard, line: LineCard) -> int:
     return int(await gate().redis.zcard(keys_of(card).moving(line.line_id)))
 
 
-async def used_limits(card: SaleCard) -> dict[str, int]:
-    """Digest (hex) → units that the gate counts against the campaign's limit. Raises GateDown."""
+async def offered_among(card: SaleCard, line: LineCard, units: Iterable[int]) -> dict[int, int]:
+    """As :func:`offered_units`, for those of these units that the gate offers. Raises GateDown."""
+    found: dict[int, int] = {}
+    wanted = list(units)
+    for sku in line.skus:
+        for start in range(0, len(wanted), CHUNK):
+            some = wanted[start : start + CHUNK]
+            versions = await gate().redis.zmscore(keys_of(card).free(line.line_id, sku), some)
+            found |= {unit: int(version) for unit, version in zip(some, versions, strict=True) if version is not None}
+    return found
+
+
+async def used_limits(card: SaleCard, digests: Sequence[str] | None = None) -> dict[str, int]:
+    """Digest (hex) → units that the gate counts against the campaign's limit; of all or of these. Raises GateDown."""
+    if digests is not None:
+        found: dict[str, int] = {}
+        for start in range(0, len(digests), CHUNK):
+            some = digests[start : start + CHUNK]
+            values = await gate().redis.hmget(keys_of(card).used_campaign, some)
+            found |= {digest: int(count) for digest, count in zip(some, values, strict=True) if count is not None}
+        return found
     counts = await gate().redis.hgetall(keys_of(card).used_campaign)
     return {digest.decode(): int(count) for digest, count in counts.items()}
 
@@ -55,6 +74,15 @@ async def unclaimed(card: SaleCard, line: LineCard, *, called: int) -> int:
     spent = await gate().redis.getrange(keys_of(card).spent(line.line_id), 0, called // 8)
     bits = int.from_bytes(spent.ljust(called // 8 + 1, b"\0")) >> (7 - called % 8)
     return called - (bits & ((1 << called) - 1)).bit_count()
+
+
+async def turns_used(card: SaleCard, line: LineCard, *, called: int) -> int:
+    """How many of the numbers up to `called` reserved, left the line or belong to no person. Raises GateDown."""
+    spent, whole = keys_of(card).spent(line.line_id), (called + 1) // 8
+    # Bit n stands for number n, the highest bit of a byte first. The last byte may have bits beyond `called`.
+    last = await gate().run_command("GETRANGE", spent, whole, whole)
+    rest = (last or b"\0")[0] >> (8 - (called + 1) % 8)
+    return rest.bit_count() + (int(await gate().run_command("BITCOUNT", spent, 0, whole - 1)) if whole else 0)
 
 
 async def waves(card: SaleCard, line: LineCard) -> list[tuple[int, int]]:
@@ -82,6 +110,12 @@ async def still_due(card: SaleCard, reservations: Sequence[str]) -> list[str]:
         scores = await gate().redis.zmscore(keys_of(card).due, some)
         found += [id_ for id_, score in zip(some, scores, strict=True) if score is not None]
     return found
+
+
+async def holds_by_deadline(card: SaleCard, *, most: int) -> dict[str, int]:
+    """Reservation id → deadline (ms on the line's clock) of what is held, the earliest first. Raises GateDown."""
+    found = await gate().redis.zrange(keys_of(card).due, 0, most - 1, withscores=True)
+    return {id_.decode(): int(deadline) for id_, deadline in found}
 
 
 async def list_size(card: SaleCard, line: int) -> int:

@@ -16,6 +16,9 @@ The keys of one-time codes have the tag `{codes}`.
 | fs:nonce:<digest>               | STRING | a signed request was made with this nonce; expires with its timestamp    |
 | fs:quotas:<minute>              | HASH   | "channel class" → calls of a channel at the hot door; expires            |
 | fs:quota_alarms                 | HASH   | "channel class" → time (ms), calls and quota of the last alarm; expires  |
+| fs:metrics:<run id>             | HASH   | metric, labels and place in its cell → sum of all processes (metrics.py) |
+| fs:signs                        | HASH   | part of the system → when it lived last (ms), or a value about it        |
+| fs:sampling                     | STRING | the process that takes the samples (expires then)                        |
 | fs:{codes}:code:<id>            | HASH   | a one-time code on its way: state, sender, senders, tries, axis, sale,   |
 |                                 |        | language; sealed: its address; expires with the code (code_queue.py)     |
 | fs:{codes}:queue:<sender>       | ZSET   | ids of codes scored by the time (ms) when the sender may send them       |
@@ -51,6 +54,7 @@ The keys of one-time codes have the tag `{codes}`.
 | fs:{c}:holds:<sale>             | HASH   | reservation id → request key, while its units are taken                  |
 | fs:{c}:due:<sale>               | ZSET   | reservation id scored by deadline, while unpaid                          |
 | fs:{c}:refused:<sale>           | HASH   | verb and word → how often it was refused (refusal_counts.py)             |
+| fs:{c}:door:<sale>              | HASH   | place in a cell of SALE_DOOR_SECONDS → requests (gate/metrics.py)        |
 | fs:{c}:used:campaign            | HASH   | digest (hex) → units held and bought in the campaign                     |
 | fs:{c}:used:<sale>              | HASH   | the same in one sale, where the sale has a limit of its own              |
 | fs:{c}:unpaid                   | HASH   | digest (hex) → unpaid holds in the campaign (models/limit_slot.py)       |
@@ -69,6 +73,7 @@ DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
 )  # fmt: skip
 PROVIDER_PACE = "fs:provider_pace:"
 NOTIFICATIONS = "fs:notifications"
+SIGNS, SAMPLING = "fs:signs", "fs:sampling"
 QUOTA_ALARMS = "fs:quota_alarms"
 CODES_WAITING = "fs:{codes}:waiting"
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
@@ -104,6 +109,11 @@ def nonce_key(digest: str) -> str:
 def quota_window_key(minute: int) -> str:
     """The key of the calls of all channels in a minute since 1970."""
     return f"fs:quotas:{minute}"
+
+
+def metrics_key(run_id: str) -> str:
+    """The key of the metrics of all processes, in this run of the Redis server."""
+    return f"fs:metrics:{run_id}"
 
 
 def code_key(id_: str) -> str:
@@ -175,6 +185,10 @@ class SaleKeys:
     @property
     def refused(self) -> str:
         return self._key(f"refused:{self.sale}")
+
+    @property
+    def door(self) -> str:
+        return self._key(f"door:{self.sale}")
 
     def line(self, line: int) -> str:
         return self._key(f"line:{self.sale}:{line}")

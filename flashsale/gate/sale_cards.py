@@ -161,7 +161,17 @@ async def remove_sale(card: SaleCard) -> None:
 
 def _counts(card: SaleCard) -> list[str]:
     keys = keys_of(card)
-    rest = [keys.card, keys.state, keys.held_requests, keys.holds, keys.due, keys.units, keys.used_sale, keys.refused]
+    rest = [
+        keys.card,
+        keys.state,
+        keys.held_requests,
+        keys.holds,
+        keys.due,
+        keys.units,
+        keys.used_sale,
+        keys.refused,
+        keys.door,
+    ]
     for line in card.lines:
         n = line.line_id
         rest += [keys.line(n), keys.out(n), keys.seen(n), keys.voided(n), *(keys.free(n, sku) for sku in line.skus)]

@@ -1,12 +1,14 @@
 """Ask: calls of the payment providers about our rows, each within its pace and its time. Answers are checked."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from datetime import timedelta
 from typing import TypeVar
 
 from django.utils import timezone
 
+from flashsale import metrics
 from flashsale.gate.client import GateDown
 from flashsale.gate.provider_pace import next_turn
 from flashsale.life.db_threads import run_in_db_thread
@@ -47,7 +49,7 @@ async def begin(attempt: PaymentAttempt, instrument: str) -> payments.Standing |
             raise payments.ProviderDown("another process calls the provider for this attempt")
     try:
         begun = provider.begin(asked(attempt, instrument)._replace(fresh=fresh))
-        return checked_standing(await _in_time(begun))
+        return checked_standing(await _in_time(begun, attempt.account, "begin"))
     except payments.ProviderRefuses:
         return payments.Standing(StandingState.FAILED)
     except payments.ProviderBusy as busy:
@@ -79,12 +81,13 @@ async def look(attempt: PaymentAttempt) -> payments.Standing:
 
 async def look_at(account: str, asked_for: payments.Attempt) -> payments.Standing:
     """As `look`, for what no row of ours is about. Raises ProviderDown."""
-    return checked_standing(await _in_time(payments.account_of(account).look(asked_for)))
+    return checked_standing(await _in_time(payments.account_of(account).look(asked_for), account, "look"))
 
 
 async def close(attempt: PaymentAttempt) -> payments.Standing:
     """Ends the attempt at the provider, unless its money has come. Raises ProviderDown."""
-    return checked_standing(await _in_time(payments.account_of(attempt.account).close(asked(attempt))))
+    closed = payments.account_of(attempt.account).close(asked(attempt))
+    return checked_standing(await _in_time(closed, attempt.account, "close"))
 
 
 async def refund(row: Refund) -> payments.RefundStanding:
@@ -95,10 +98,12 @@ async def refund(row: Refund) -> payments.RefundStanding:
     provider = payments.account_of(row.attempt.account)
     back = payments.RefundRequest(row.reference, row.amount, row.currency, asked(row.attempt), row.provider_id)
     if row.state != RefundState.DUE:
-        return checked_refund(await _in_time(provider.look_refund(back)))
-    if row.times and (known := await _in_time(provider.look_refund(back))).state != "unknown":
-        return checked_refund(known)
-    return checked_refund(await _in_time(provider.refund(back)))
+        return checked_refund(await _in_time(provider.look_refund(back), provider.account, "look_refund"))
+    if row.times:
+        known = await _in_time(provider.look_refund(back), provider.account, "look_refund")
+        if known.state != "unknown":
+            return checked_refund(known)
+    return checked_refund(await _in_time(provider.refund(back), provider.account, "refund"))
 
 
 def asked(attempt: PaymentAttempt, instrument: str = "") -> payments.Attempt:
@@ -147,9 +152,23 @@ def _take_turn(attempt: PaymentAttempt) -> bool:
     return mine.update(turn_at=None, next_look_at=timezone.now() + FIRST) == 1
 
 
-async def _in_time(call: Awaitable[Answer]) -> Answer:
+async def _in_time(call: Awaitable[Answer], account: str, name: str) -> Answer:
+    """The answer to a call of this name. Raises ProviderDown after ANSWER_S, and what the call raises."""
+    began, result = time.perf_counter(), "down"
     try:
         async with asyncio.timeout(ANSWER_S):
-            return await call
+            answer = await call
+        result = "ok"
     except TimeoutError as error:
         raise payments.ProviderDown(f"no answer in {ANSWER_S:.0f} s") from error
+    except payments.ProviderBusy:
+        result = "busy"
+        raise
+    except (payments.ProviderRefuses, payments.NotYet):
+        result = "refused"
+        raise
+    else:
+        return answer
+    finally:
+        metrics.PAYMENT_SECONDS.observe(time.perf_counter() - began, account, name)
+        metrics.PAYMENT_CALLS.add(account, name, result)

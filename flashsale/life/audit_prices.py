@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from flashsale.models import Offer, PaymentAttempt, ReservationUnit, Sale
 from flashsale.rules.states import ReservationState
@@ -12,10 +12,10 @@ from flashsale.rules.states import ReservationState
 ACTIVE = [ReservationState.HELD, ReservationState.CONFIRMED]
 
 
-def priced_wrongly(sale: Sale) -> Iterator[str]:
-    """The reservations and payments of a sale with another price."""
+def priced_wrongly(sale: Sale, among: Q) -> Iterator[str]:
+    """The reservations and payments of a sale with another price. `among` bounds rows by their `reservation`."""
     prices = dict(Offer.objects.filter(sale=sale).values_list("sku", "price"))
-    rows = ReservationUnit.objects.filter(reservation__sale=sale)
+    rows = ReservationUnit.objects.filter(among, reservation__sale=sale)
     columns = (
         "reservation_id",
         "reservation__state",
@@ -36,7 +36,7 @@ def priced_wrongly(sale: Sale) -> Iterator[str]:
         for (id_, amount), price in official.items()
         if amount != price
     )
-    charged = PaymentAttempt.objects.filter(reservation__sale=sale).exclude(amount=F("reservation__amount"))
+    charged = PaymentAttempt.objects.filter(among, reservation__sale=sale).exclude(amount=F("reservation__amount"))
     yield from (
         f"the payment of reservation {row.reservation_id} is {row.amount}, its amount is {row.reservation.amount}"
         for row in charged.select_related("reservation")

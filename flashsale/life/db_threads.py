@@ -15,6 +15,9 @@ _rebuild_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rebuild
 # Calls of test keys wait for one another, so that they keep no thread from live sales.
 _sandbox_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
 
+# Samples are for people to look at. A table of them that is locked keeps no thread from the sales.
+_sampling_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="samples")
+
 
 async def run_in_db_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
     """Calls `work` in a thread that has its own database connection. Returns its result or raises its exception."""
@@ -29,6 +32,11 @@ async def run_in_rebuild_thread(work: Callable[Args, Result], *args: Args.args, 
 async def run_in_sandbox_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
     """The same in the one thread of the sandbox."""
     return await _run_in(_sandbox_thread, work, *args, **kwargs)
+
+
+async def run_in_sampling_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """The same in the one thread of the samples."""
+    return await _run_in(_sampling_thread, work, *args, **kwargs)
 
 
 async def _run_in(

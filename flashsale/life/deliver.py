@@ -31,6 +31,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from flashsale import metrics
 from flashsale.books.events import horizon
 from flashsale.books.rows import update
 from flashsale.life.db_threads import run_in_db_thread
@@ -275,6 +276,8 @@ async def _send_one(lane: _Lane, found: _Round, message: _Message) -> None:
     }
     answer = await lane.receiver.post(headers, message.body)
     lane.sent.append(_Sent(message.delivery, now, answer))
+    metrics.WEBHOOK_SECONDS.observe(answer.took_ms / 1000)
+    metrics.WEBHOOK_CALLS.add(str(answer.failure or "delivered"))
     if answer.failure is None:
         lane.answered, lane.down_in_a_row = True, 0
         return

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import Error
 from django.utils import timezone
 
+from flashsale import metrics
 from flashsale.books.batcher import Batcher
 from flashsale.gate import bridge, notifications
 from flashsale.gate.client import GateDown
@@ -70,6 +71,7 @@ def store(*, account: str, references: Sequence[str], body: bytes, headers: Mapp
     ]  # fmt: skip
     changed = ["seen_at", "done_at", "next_look_at"]
     Inbox.objects.bulk_create(rows, update_conflicts=True, unique_fields=["hash"], update_fields=changed)
+    metrics.NOTIFICATIONS.add(account, by=len(rows))
     # Redis may be away. The sweep finds the row.
     with suppress(GateDown):
         bridge.run(notifications.hint(account))

@@ -16,6 +16,7 @@ from django.db import Error, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from flashsale import metrics
 from flashsale.books.idle_limit import allow_long_idle
 from flashsale.books.letters import MONEY_ON_ITS_WAY
 from flashsale.books.other_writers import OtherWriters
@@ -89,6 +90,7 @@ def _send_next(server: BaseEmailBackend) -> bool | None:
     if not _is_true(notice):
         notice.state = NoticeState.DROPPED
         notice.save(update_fields=["state"])
+        metrics.LETTERS.add(notice.kind, "dropped")
         _forget_contact(notice)
         return False
     notice.service_id = ""
@@ -100,6 +102,7 @@ def _send_next(server: BaseEmailBackend) -> bool | None:
     else:
         _note_failure(notice, failure, now)
     notice.save(update_fields=["attempts", "state", "due_at", "sent_at", "failure", "smtp_code", "service_id"])
+    metrics.LETTERS.add(notice.kind, "later" if notice.state == NoticeState.DUE else str(notice.state))
     if failure is None:
         begin_time_to_appeal(notice, now)
     _forget_contact(notice)

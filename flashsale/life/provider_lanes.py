@@ -23,6 +23,7 @@ from django.db import Error, connection, transaction
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from flashsale import metrics
 from flashsale.gate.client import GateDown
 from flashsale.gate.provider_pace import background_wait
 from flashsale.life.db_threads import run_in_db_thread
@@ -194,6 +195,7 @@ def _begin(lane: _Lane, job: _Job) -> None:
             lane.down_in_a_row += 1
             return
         lane.counts[result] += 1
+        metrics.LANE_ROWS.add(lane.account, result.name.lower())
         lane.asked.append((job, result))
 
     task = asyncio.create_task(ask())

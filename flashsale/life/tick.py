@@ -15,11 +15,13 @@ from functools import partial
 
 from django.db import Error, InterfaceError, OperationalError
 
+from flashsale import metrics
 from flashsale.gate import bridge, due_sales, quotas, refusal_counts, sale_cards, scripts
+from flashsale.gate import metrics as gate_metrics
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire, failed_tries, inbox, key_use, send_codes
+from flashsale.life import expire, failed_tries, inbox, key_use, samples, send_codes
 from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
 from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
@@ -148,7 +150,8 @@ async def tick_all() -> None:
             if error is not None:
                 raise error
         if len(due) < SALES_AT_ONCE:
-            return
+            break
+    metrics.sign("tick")
 
 
 async def _tick_one(code: str, score: int) -> None:
@@ -215,6 +218,9 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
         for seconds, work in (
             (TICK_S, tick_all),
             (TICK_S, refusal_counts.flush),
+            (gate_metrics.SEND_S, gate_metrics.send),
+            (gate_metrics.SEND_DOOR_S, gate_metrics.send_door),
+            (samples.LOOK_S, samples.take),
             (SHARE_QUOTAS_S, quotas.flush),
             (key_use.STORE_S, key_use.store),
             (TICK_S, failed_tries.report),

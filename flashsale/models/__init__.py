@@ -28,6 +28,7 @@ from flashsale.models.reservation import Reservation, ReservationUnit, Trait
 from flashsale.models.review_run import ReviewRun
 from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
 from flashsale.models.sale import Clock, Sale
+from flashsale.models.sale_sample import SaleCheck, SaleSample
 from flashsale.models.sandbox_call import SandboxCall
 from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
 from flashsale.models.stock import Stock
@@ -70,6 +71,8 @@ __all__ = [
     "ReviewRun",
     "RuleSetChanged",
     "Sale",
+    "SaleCheck",
+    "SaleSample",
     "SandboxCall",
     "Settlement",
     "SettlementDay",

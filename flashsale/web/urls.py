@@ -2,11 +2,12 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from flashsale.web import health
+from flashsale.web import health, metrics_page
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("metrics", metrics_page.page),
     path("", include("flashsale.web.api.urls")),
     path("", include("flashsale.web.pages.urls")),
 ]

@@ -136,10 +136,10 @@ def _start(host: Host) -> None:
         host.start(name)
 
 
-def _get(host: Host, name: str, path: str) -> tuple[int, dict[str, str], Any]:
+def _get(host: Host, name: str, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
     link = HTTPConnection("127.0.0.1", host.ports[name], timeout=10)
     try:
-        link.request("GET", path, headers={"Host": host.env["FLASHSALE_HOSTS"], "Accept-Language": "en"})
+        link.request("GET", path, headers={"Host": host.env["FLASHSALE_HOSTS"], "Accept-Language": "en"} | headers)
         answer = link.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()
     finally:
@@ -199,6 +199,25 @@ def test_beats_send_and_the_worker_does(host: Host) -> None:
     assert _logs(host, "beat-b", "Scheduler: Sending due task tick running sales")
     assert _logs(host, "worker", "flashsale.tasks.tick_sales")
     assert _logs(host, "worker", "succeeded in")
+
+
+@pytest.mark.slow
+def test_each_web_process_has_the_metrics_of_all_services_for_those_who_have_the_token(host: Host) -> None:
+    token = {"Authorization": f"Bearer {host.env['FLASHSALE_METRICS_TOKEN']}"}
+    wanted = {
+        'flashsale_tasks_total{state="success",task="flashsale.tasks.tick_sales"}',
+        *(f'flashsale_sign_of_life_age_seconds{{sign="{sign}"}}' for sign in ("tick", "beat", "worker", "monitor")),
+        "flashsale_celery_queue_length", 'flashsale_gate_call_seconds_count{call="take_due"}',
+        'flashsale_up{part="gate"}', 'flashsale_up{part="books"}',
+    }  # fmt: skip
+    for name in SERVING:
+        assert _get(host, name, "/metrics")[0] == 401
+        missing, until = wanted, time.monotonic() + 60
+        while missing and time.monotonic() < until:
+            text = _get(host, name, "/metrics", **token)[2].decode()
+            missing = wanted - {line.rpartition(" ")[0] for line in text.splitlines()}
+            time.sleep(0.5)
+        assert missing == set()
 
 
 @pytest.mark.slow

@@ -177,6 +177,13 @@ def test_every_verb_of_a_line_goes_to_the_door(nginx: str, sale: tuple[Sale, str
     assert found == {verb: 200 if verb == "status" else 401 for verb in METHODS}
 
 
+def test_metrics_cannot_be_read_from_outside_however_the_path_is_spelled(edge: Edge) -> None:
+    for path in ("/metrics", "//metrics", "/%6detrics", "/x/../metrics", "/metrics?x=1"):
+        refused = edge.ask("GET", path, authorization="Bearer of-nobody-in-particular")
+        # nginx itself answers, and not the application.
+        assert (refused.status, refused.headers["content-type"], b"nginx" in refused.body) == (404, "text/html", True)
+
+
 def test_pages_of_other_sites_get_the_kept_status_and_the_kept_script(edge: Edge) -> None:
     kept = [edge.ask("GET", edge.path(), origin=f"https://{name}.example") for name in "ab"]
     assert [reply.headers["access-control-allow-origin"] for reply in kept] == ["*", "*"]

@@ -15,6 +15,8 @@ from django.utils import timezone
 from flashsale.gate import bridge, client, inspect, scripts
 from flashsale.gate.client import GateDown, gate
 from flashsale.life import audit, audit_events, expire, inbox, tick
+from flashsale.life.audit_after_sale import moved_wrongly
+from flashsale.life.audit_scope import Scope
 from flashsale.life.confirm import Buyer, PaymentChoice, confirm
 from flashsale.life.crash_points import CRASH_POINTS
 from flashsale.models import DemoCharge, Inbox, LimitSlot, PaymentAttempt, Refund, Reservation, Sale, Unit
@@ -190,13 +192,13 @@ NOTHING_TAKEN = {"offered": 2, "held": 0, "sold": 0, "used": []}
 ONE_HELD = {"offered": 1, "held": 1, "sold": 0, "used": [1, 1]}
 CHECKS = (
     audit._oversold, audit._unbalanced, audit._over_limit, audit._out_of_order, audit._two_places,
-    audit._moved_wrongly, audit_events.unlike_events,
+    moved_wrongly, audit_events.unlike_events,
 )  # fmt: skip
 
 
 def broken(sale: Sale) -> list[str]:
     """What an audit finds broken. It looks only once, because no request is running in a test."""
-    return [line for check in CHECKS for line in check(sale.campaign)]
+    return [line for check in CHECKS for line in check(Scope.whole(sale.campaign))]
 
 
 @contextmanager

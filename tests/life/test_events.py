@@ -14,6 +14,7 @@ from flashsale.books import events as books
 from flashsale.books import reservations
 from flashsale.gate import bridge
 from flashsale.life import appeal, audit_events, cancel, close, events, refund, review, sale_control
+from flashsale.life.audit_scope import Scope
 from flashsale.life.reallocate import forecast, reallocate
 from flashsale.life.release import release
 from flashsale.life.settle import Answer, settle, settle_all
@@ -328,7 +329,7 @@ def settle_all_of(rows: list[Reservation], standing: payments.Standing) -> list[
 
 
 def audit_of(sale: Sale) -> list[str]:
-    return list(audit_events.unlike_events(sale.campaign))
+    return list(audit_events.unlike_events(Scope.whole(sale.campaign)))
 
 
 def test_a_transaction_that_is_undone_leaves_no_event_and_none_is_written_outside_of_one() -> None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from flashsale.life import appeal as appealing
-from flashsale.life import audit, erase, notify, notify_again, reallocate, review
+from flashsale.life import audit, audit_after_sale, erase, notify, notify_again, reallocate, review
 from flashsale.life import cancel as cancelling
 from flashsale.life.refund import refund_due
 from flashsale.models import Cancellation, Contact, Move, Notice, Record, Reservation, Sale
@@ -257,7 +257,7 @@ def test_an_upgrade_lets_a_running_time_to_appeal_wait_for_its_letter(order: Res
 
 def test_a_letter_that_waits_is_a_finding_of_the_audit_after_an_hour(order: Reservation) -> None:
     assert untold(order.sale) == ()
-    Cancellation.objects.update(at=F("at") - audit.TOLD_WITHIN)
+    Cancellation.objects.update(at=F("at") - audit_after_sale.TOLD_WITHIN)
     (found,) = untold(order.sale)
     assert str(order.pk) in found
     assert notify.send_due() == 1

@@ -3,6 +3,7 @@
 The REST view of the same path has the same answers, for servers without this door.
 """
 
+import time
 from collections import Counter
 from contextlib import suppress
 from uuid import UUID
@@ -12,6 +13,7 @@ from django.db import Error
 from django.utils.translation import override
 from rest_framework.exceptions import ValidationError
 
+from flashsale import metrics
 from flashsale.gate.client import GateDown
 from flashsale.life.payment_request import CallKey
 from flashsale.rules.key_rights import KeyScope
@@ -57,11 +59,13 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
     _, *path = scope["path"].split("/")
     if len(path) != 4 or path[:2] != ["v1", "reservations"] or path[3] != "confirm" or scope["method"] != "POST":
         return False
+    began = time.perf_counter()
     request = HotRequest(scope, receive)
     try:
         response = await _respond(request, path[2], scope["path"])
     except ClientDisconnected:
         return True
+    metrics.count_request(sale="", verb="confirm", outcome=request.outcome, seconds=time.perf_counter() - began)
     await send_response(send, request, response)
     return True
 
@@ -126,6 +130,7 @@ async def _confirm_for(partner: partners.Partner, request: HotRequest, reservati
     call = CallKey(partner.channel, key, fingerprint(["POST", path, body]))
     confirm = confirm_in_sandbox if partner.test else confirm_once
     answer = await confirm(reservation=_uuid(reservation), call=call, values=values)
+    request.outcome = "ok" if answer.status < 400 else "refused"
     headers = tuple((name.lower().encode(), value.encode()) for name, value in answer.headers.items())
     return HotResponse(answer.status, answer.text.encode(), headers=headers)
 

@@ -17,6 +17,7 @@ import structlog
 from django.conf import settings
 from django.db import Error
 
+from flashsale import metrics
 from flashsale.gate import due_sales, refusal_counts, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.gate.sale_card import ChannelCard, LineCard, SaleCard
@@ -82,11 +83,14 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> bool:
     _, *path = scope["path"].split("/")
     if len(path) != 6 or path[:2] != ["v1", "sales"] or path[3] != "lines" or path[5] not in METHODS:
         return False
+    began = time.perf_counter()
     request = HotRequest(scope, receive)
     try:
         response = await _respond(request, sale=path[2], line=path[4], verb=path[5])
     except ClientDisconnected:
         return True
+    seconds = time.perf_counter() - began
+    metrics.count_request(sale=request.sale, verb=path[5], outcome=request.outcome, seconds=seconds)
     if path[5] == "status" and request.method in METHODS["status"]:
         response = response._replace(headers=(*response.headers, *CROSS_ORIGIN))
     await send_response(send, request, response)
@@ -143,6 +147,7 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
         raise Refused(Outcome.NOT_FOUND, "There is no sale with this code.")
     request.refuse_query()
     card = await places.sale_card(code=sale)
+    request.sale = "" if card.test else card.code
     found = places.line(card=card, code=line)
     if verb == "status":
         return await _status(request, card, found)

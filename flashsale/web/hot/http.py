@@ -85,6 +85,8 @@ class HotRequest:
         self.sent_body = b""
         # Headers of the answer, whatever the answer will be.
         self.answer_headers: tuple[Header, ...] = ()
+        # For the metrics: the sale's code once its card is known, and the code of a refusal.
+        self.sale, self.outcome = "", "ok"
         self._query: bytes = scope.get("query_string", b"")
         self._receive = receive
         self._peer: tuple[str, int] | None = scope.get("client")
@@ -370,6 +372,7 @@ def problem_response(
 
     `errors` names the invalid fields, `reservation` a reservation of the caller.
     """
+    request.outcome = str(code)
     document = problems.problem(
         code,
         language=problems.language_of(request.header(b"accept-language")),
