@@ -24,6 +24,7 @@ from flashsale.admin.published_sale_actions import (
     Resume,
     current_phase,
 )
+from flashsale.admin.rehearsal import Rehearse
 from flashsale.admin.sale_actions import (
     Publish,
     PutOnList,
@@ -94,6 +95,7 @@ class SaleAdmin(ActionAdmin):
     ordering = ["-opens_at"]
     row_actions = (
         PutOnList(),
+        Rehearse(),
         Publish(),
         Pause(),
         Resume(),

@@ -24,6 +24,7 @@ from flashsale.models.partner_key import PartnerKey
 from flashsale.models.payment import Inbox, PaymentAttempt, Refund
 from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
+from flashsale.models.rehearsal import Rehearsal
 from flashsale.models.reservation import Reservation, ReservationUnit, Trait
 from flashsale.models.review_run import ReviewRun
 from flashsale.models.rule_set import PublishedRuleSet, RuleSetChanged
@@ -66,6 +67,7 @@ __all__ = [
     "Reallocation",
     "Record",
     "Refund",
+    "Rehearsal",
     "Reservation",
     "ReservationUnit",
     "ReviewRun",
