@@ -71,11 +71,11 @@ class Desk:
             with urlopen(request, timeout=seconds) as answer:  # noqa: S310
                 return dict(orjson.loads(answer.read()))
         except HTTPError as error:
-            body = error.read()[:2000]
+            text_of_error = error.read()[:2000]
             try:
-                text = str(orjson.loads(body)["detail"])
+                text = str(orjson.loads(text_of_error)["detail"])
             except (orjson.JSONDecodeError, KeyError, TypeError):
-                text = body.decode(errors="replace")[:200]
+                text = text_of_error.decode(errors="replace")[:200]
             raise NotRehearsed(f"{self.url} refused ({error.code}): {text}") from error
         except (URLError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
             raise NotRehearsed(f"{self.url} did not answer: {error}") from error

@@ -23,6 +23,7 @@ from flashsale.life.close import close
 from flashsale.life.sale_card import card_of
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
 from flashsale.models import (
+    Allocation,
     Appeal,
     Campaign,
     Cancellation,
@@ -225,6 +226,7 @@ def delete_test_sale(sale: Sale) -> bool:
         FairnessReport.objects.filter(sale=sale).delete()
         units.delete()
         # The base manager, because this is no change of what was promised: a test sale promises nothing.
+        models.QuerySet(Allocation).filter(sale=sale).update(successor=None, rolls_over_at=None)
         models.QuerySet(Sale).filter(pk=sale.pk).delete()
     if card and people:
         bridge.run(load.count_less(card, people))

@@ -48,7 +48,8 @@ class Command(BaseCommand):
         url = (options["url"] or settings.FLASHSALE_REHEARSAL_URL).rstrip("/")
         show = _nothing if options["json"] else self._show
         try:
-            report = self._here(url, options, show) if options["sale"] else _elsewhere(url, show)
+            with override("en"):
+                report = self._here(url, options, show) if options["sale"] else _elsewhere(url, show)
         except rehearsal.NotRehearsed as error:
             raise CommandError(str(error)) from error
         except ValidationError as error:
