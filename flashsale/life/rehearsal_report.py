@@ -23,7 +23,7 @@ UNITS = {
     "door": gettext_lazy("ms (p95)"), "calling": gettext_lazy("people/s"),
     "claim": gettext_lazy("s of the selling time"),
     "gateway": gettext_lazy("payments/s"), "quota": gettext_lazy("calls/min"), "entries": gettext_lazy("people"),
-    "cpu": gettext_lazy("% load"),
+    "cpu": gettext_lazy("percent"),
 }  # fmt: skip
 ADVICE = {
     "door": gettext_lazy("Add web processes, or set the brake of the sale: pages ask less often then."),
@@ -33,6 +33,12 @@ ADVICE = {
     "quota": gettext_lazy("Raise the quota of this channel, or ask the partner to send bundles of people."),
     "entries": gettext_lazy("Raise the most entries of a line, or people are refused when it is full."),
     "cpu": gettext_lazy("Give the server more cores, or run more machines with web processes."),
+}
+
+VERDICTS = {
+    "held": gettext_lazy("kept"),
+    "broken": gettext_lazy("BROKEN"),
+    "not checkable here": gettext_lazy("not checkable here"),
 }
 
 
@@ -93,7 +99,10 @@ def parts(report: Mapping[str, Any]) -> list[Part]:
     """The tables. Without figures there are only the promises."""
     figures = report["figures"]
     found = [] if figures is None else [*_people(report, figures)]
-    rows = [[promise["promise"] or "", promise["title"], promise["verdict"]] for promise in report["promises"]]
+    rows = [
+        [promise["promise"] or "", promise["title"], VERDICTS.get(promise["verdict"], "")]
+        for promise in report["promises"]
+    ]
     return [*found, Part(_("Promises"), ["#", _("promise"), _("verdict")], rows)]
 
 

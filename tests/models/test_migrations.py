@@ -46,8 +46,8 @@ NEW_COLUMNS = {
 # What is kept in other words: see test_payments_become_attempts_and_refunds_and_back.
 CHANGED = {"Payment": {"state", "refund_reference"}}
 NEW_TABLES = (
-    "bankaccount", "checkoutpass", "delivery", "event", "inbox", "refund", "rehearsal", "sandboxcall", "settlement", "settlementday",
-    "settlementline", "webhook",
+    "bankaccount", "checkoutpass", "delivery", "event", "inbox", "refund", "rehearsal", "sandboxcall", "settlement",
+    "settlementday", "settlementline", "webhook",
 )  # fmt: skip
 VERBS = ("add", "change", "delete", "view")
 NOW = timezone.now()
