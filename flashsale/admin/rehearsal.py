@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -21,7 +22,7 @@ from flashsale.admin.action_page import Action, ReadOnlyAdmin, Table
 from flashsale.admin.labels import local_time
 from flashsale.admin.sale_actions import SaleAction, units_table
 from flashsale.life import rehearse
-from flashsale.life.rehearsal_report import headline, parts
+from flashsale.life.rehearsal_report import headline, limits, parts
 from flashsale.models import Rehearsal, Sale
 from flashsale.rules.rehearsals import Terms
 from flashsale.rules.states import SaleState
@@ -144,7 +145,7 @@ def send_crowd(key: str) -> None:
     If the process dies, the crowd gives no sign of life, and the sweep ends the rehearsal.
     """
     command = [sys.executable, "-m", "simulation.rehearsal", "--url", settings.FLASHSALE_REHEARSAL_URL]
-    subprocess.Popen(  # noqa: S603 - the command is ours
+    crowd = subprocess.Popen(  # noqa: S603 - the command is ours
         command,
         cwd=settings.BASE_DIR,
         env=os.environ | {"FLASHSALE_REHEARSAL_KEY": key},
@@ -153,6 +154,8 @@ def send_crowd(key: str) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    # Without a process that waits, it would stay in the list of processes after its end.
+    threading.Thread(target=crowd.wait, name="crowd of a rehearsal", daemon=True).start()
 
 
 class Stop(Action):
@@ -195,7 +198,7 @@ class RehearsalAdmin(ReadOnlyAdmin):
         """The progress as a bar (width in units of its viewBox), or the report."""
         if row.report is not None:
             tables = [Table(part.title, part.head, part.rows) for part in parts(row.report)]
-            return {"lines": headline(row.report), "tables": tables}
+            return {"lines": headline(row.report), "limits": limits(row.report), "tables": tables}
         people = max(1, row.terms["people"])
         done = row.progress.get("entered", 0) / people
         return {
@@ -217,8 +220,8 @@ class RehearsalAdmin(ReadOnlyAdmin):
     def people(self, row: Rehearsal) -> str:
         """The terms in words."""
         text = ngettext(
-            "%(people)d person, %(speed)d enter in a second, %(no_shows)d %% do not come, %(minutes)d minutes at most",
-            "%(people)d people, %(speed)d enter in a second, %(no_shows)d %% do not come, %(minutes)d minutes at most",
+            "%(people)d person, %(speed)d enter in a second, %(no_shows)d %% do not come, %(minutes)d min at most",
+            "%(people)d people, %(speed)d enter in a second, %(no_shows)d %% do not come, %(minutes)d min at most",
             row.terms["people"],
         )
         return text % (row.terms | {"no_shows": round(100 * row.terms["no_shows"])})

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from flashsale.rules.rehearsals import VERBS
+
 # A share from which something is named as what limits the sale.
 NEAR_ITS_END = 0.7
 # The crowd's own machine was busy: an action came so much later than it was due.
@@ -95,10 +97,20 @@ def _promises(report: Mapping[str, Any]) -> str:
     return _("All promises held.")
 
 
+def limits(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What limits the sale, the nearest to its end first: its name, and how much was used, with the advice."""
+    used = "{share:.0%} ({found:g} / {most:g} {unit}). {advice}"
+    return [
+        (str(TITLES[what]), used.format_map(limit | {"unit": UNITS[what], "advice": ADVICE[what]}))
+        for limit in report["limits"]
+        if (what := limit["what"]) in TITLES
+    ]
+
+
 def parts(report: Mapping[str, Any]) -> list[Part]:
     """The tables. Without figures there are only the promises."""
     figures = report["figures"]
-    found = [] if figures is None else [*_people(report, figures)]
+    found = [] if figures is None else [*_people(figures)]
     rows = [
         [promise["promise"] or "", promise["title"], VERDICTS.get(promise["verdict"], "")]
         for promise in report["promises"]
@@ -106,19 +118,8 @@ def parts(report: Mapping[str, Any]) -> list[Part]:
     return [*found, Part(_("Promises"), ["#", _("promise"), _("verdict")], rows)]
 
 
-def _people(report: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterator[Part]:
+def _people(figures: Mapping[str, Any]) -> Iterator[Part]:
     share = f"{100 * figures['paid'] / figures['called']:.1f} %" if figures["called"] else "–"
-    yield Part(
-        _("What limits the sale"),
-        [_("what"), _("used"), _("limit"), _("share"), _("advice")],
-        [
-            [
-                TITLES[limit["what"]], f"{limit['found']:g}", f"{limit['most']:g} {UNITS[limit['what']]}",
-                f"{100 * limit['share']:.0f} %", ADVICE[limit["what"]],
-            ]
-            for limit in report["limits"]
-        ],
-    )  # fmt: skip
     yield Part(
         _("People"),
         [_("entered"), _("called"), _("did not come"), _("paid"), _("paid of called"), _("disappointed")],
@@ -128,17 +129,15 @@ def _people(report: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterator[P
     yield Part(
         _("Wait until called"),
         [_("entered"), _("people"), _("called"), _("half of them within"), _("95 % within"), _("longest")],
-        [
-            [name, wait["people"], wait["called"], *(seconds(wait[one]) for one in ("half", "p95", "most"))]
-            for name, wait in waits
-        ],
+        [_waited(name, wait) for name, wait in waits],
     )
     yield Part(
         _("The door, as the crowd saw it"),
         [_("call"), _("count"), "p50", "p95", "p99", _("longest")],
         [
             [verb, times["calls"], *(f"{times[one]:.0f} ms" for one in ("p50_ms", "p95_ms", "p99_ms", "most_ms"))]
-            for verb, times in figures["verbs"].items()
+            for verb in VERBS
+            if (times := figures["verbs"].get(verb))
         ],
     )
     yield Part(
@@ -151,6 +150,11 @@ def _people(report: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterator[P
         yield Part(_("Refused, and sent again"), [_("answer"), _("count")], refused)
 
 
+def _waited(name: str, wait: Mapping[str, Any]) -> list[Any]:
+    times = [seconds(wait[one]) if wait["called"] else "–" for one in ("half", "p95", "most")]
+    return [name, wait["people"], wait["called"], *times]
+
+
 def seconds(found: float | None) -> str:
     """A duration, as people read it."""
     if found is None:
@@ -160,7 +164,8 @@ def seconds(found: float | None) -> str:
 
 def report_lines(report: Mapping[str, Any]) -> list[str]:
     """The report as lines for a terminal."""
-    lines = headline(report)
+    lines = [*headline(report), "", _("What limits the sale")]
+    lines += [f"  {what}: {used}" for what, used in limits(report)]
     for part in parts(report):
         lines += ["", part.title, "  " + " | ".join(map(str, part.head))]
         lines += ["  " + " | ".join(map(str, row)) for row in part.rows]

@@ -91,7 +91,7 @@ def plan(site: Site) -> Sale:
 
 def _rows() -> dict[str, list[Any]]:
     """All rows but the clock's of live sales, which doors renew."""
-    return {model.__name__: list(model.objects.order_by("pk").values()) for model in TABLES}  # type: ignore[attr-defined]
+    return {model.__name__: list(model.objects.order_by("pk").values()) for model in TABLES}
 
 
 def _keys() -> set[bytes]:
@@ -197,7 +197,7 @@ def test_a_stopped_crowd_leaves_and_reports_what_it_has_measured(site: Site, pla
     assert not crowd.is_alive()
     assert rehearse.sweep() == 1
     row.refresh_from_db()
-    assert (row.state, row.why, row.figures["over"]) == ("ended", "asked", False)  # type: ignore[index]
+    assert (row.state, row.why, row.figures["over"]) == ("ended", "asked", False)
     assert Campaign.objects.filter(code__startswith=PREFIX).count() == 0
 
 
