@@ -3,12 +3,16 @@
 # Both stages name a full version, so that a build does not change without an edit of this file. A registry may still
 # replace the image behind a tag: to exclude that, add the digest that your registry shows (python:...@sha256:...).
 
-FROM python:3.13.14-slim-bookworm AS installed
+FROM python:3.13.14-slim-trixie AS installed
 COPY requirements.txt .
 RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
 
-FROM python:3.13.14-slim-bookworm
+FROM python:3.13.14-slim-trixie
+# `manage.py backup` and `restore` need pg_dump of the version of the server, and openssl.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends postgresql-client-17 openssl \
+ && rm -rf /var/lib/apt/lists/*
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     FLASHSALE_VAR=/var/lib/flashsale \

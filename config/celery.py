@@ -71,6 +71,7 @@ def end_task(task: Any = None, state: str | None = None, **_: Any) -> None:
 BEAT = {
     "tick running sales": ("flashsale.tasks.tick_sales", 2.0),  # open, draw, call, expire, roll over, close
     "send due notices": ("flashsale.tasks.send_notices", 5.0),
+    "watch for alarms": ("flashsale.tasks.watch_for_alarms", 10.0),
     "deliver webhooks": ("flashsale.tasks.deliver_webhooks", 2.0),
     "go on with reviews": (
         "flashsale.tasks.sweep_reviews",

@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import accounts, codes, database, mail, production, secrets, telemetry
+from config import accounts, alarms, codes, database, mail, production, secrets, telemetry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -332,6 +332,11 @@ FLASHSALE_PAYMENT_PACES = accounts.value_by_account(
 
 # Webhooks may go to receivers on this machine, also by plain http. Production refuses to start with it.
 FLASHSALE_WEBHOOK_LOCAL = env.bool("FLASHSALE_WEBHOOK_LOCAL", default=FLASHSALE_DEMO)
+
+# People who are told of alarms by mail, and the address of a program that gets them, signed (docs/operate.md, Alarms).
+FLASHSALE_ALARM_MAILS = alarms.addresses(_list("FLASHSALE_ALARM_MAILS"))
+FLASHSALE_ALARM_WEBHOOK = env.str("FLASHSALE_ALARM_WEBHOOK", default="")
+FLASHSALE_ALARM_SECRET = alarms.secret_for(FLASHSALE_ALARM_WEBHOOK, env.str("FLASHSALE_ALARM_SECRET", default=""))
 
 # --- One-time codes ---------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from celery import current_app, shared_task
 from flashsale import metrics
 from flashsale.gate import bridge
 from flashsale.life import (
+    alarms,
     cancel,
     deliver,
     erase,
@@ -37,6 +38,13 @@ def tick_sales(**_: Any) -> None:
 def send_notices(**_: Any) -> int:
     """Sends the notices that are due."""
     return notify.send_due()
+
+
+@shared_task(name="flashsale.tasks.watch_for_alarms")
+def watch_for_alarms(**_: Any) -> None:
+    """Looks for alarms and tells people about them, as each web process does."""
+    bridge.run(alarms.watch())
+    bridge.run(alarms.tell())
 
 
 @shared_task(name="flashsale.tasks.deliver_webhooks")

@@ -1,31 +1,42 @@
-"""Switches the trigger of the audit trail off and on: to empty tables between tests, and to change records."""
+"""Switches the triggers of append-only tables off and on: to empty tables between tests, and to change their rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
+from django.apps import apps
+from django.db import connection, models
 
-from flashsale.models.record import FORBID
+from flashsale.management.database_roles import append_only_tables
+from flashsale.models.record import AppendOnly
 
-NAME, TABLE = "audit_trail_append_only", "flashsale_record"
 # Migrations fill these tables, and no test writes to them. Filling them again takes as long as a short test.
 KEPT = {"django_content_type", "auth_permission"}
 
 
+def _guards() -> list[tuple[type[models.Model], AppendOnly]]:
+    found = [(model, one) for model in apps.get_models() for one in model._meta.constraints]
+    return [(model, one) for model, one in found if isinstance(one, AppendOnly)]
+
+
 def off() -> list[str]:
     if connection.vendor == "postgresql":
-        return [f"ALTER TABLE {TABLE} DISABLE TRIGGER {NAME}"]
-    return [f"DROP TRIGGER {NAME}_{verb}" for verb in ("UPDATE", "DELETE")]
+        return [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in append_only_tables()]
+    return [f"DROP TRIGGER {guard.name}_{verb}" for _, guard in _guards() for verb in ("UPDATE", "DELETE")]
 
 
 def on() -> list[str]:
-    made = [template % {"name": NAME, "table": TABLE} for template in FORBID[connection.vendor]]
-    return made[-1:] if connection.vendor == "postgresql" else made
+    postgresql = connection.vendor == "postgresql"
+    return [
+        template % {"table": model._meta.db_table}
+        for model, guard in _guards()
+        for template in guard.templates(model, connection.vendor)
+        if not postgresql or template.startswith("ALTER")
+    ]
 
 
 def emptying(sql_flush: Any) -> Any:
-    """Returns a `sql_flush` for Django's database operations that may empty the audit trail, too.
+    """Returns a `sql_flush` for Django's database operations that may empty append-only tables, too.
 
     On PostgreSQL it deletes rows instead of truncating. TRUNCATE makes new files for 40 tables and their indexes, which
     takes 0.1 s after each test. Like TRUNCATE, the lock waits for transactions that still write.
@@ -46,7 +57,7 @@ def emptying(sql_flush: Any) -> Any:
 
 @contextmanager
 def taken_off() -> Iterator[Any]:
-    """A cursor that may change and delete records, as the owner of the database can."""
+    """A cursor that may change and delete rows of append-only tables, as the owner of the database can."""
     with connection.cursor() as cursor:
         for statement in off():
             cursor.execute(statement)

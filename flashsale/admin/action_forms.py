@@ -16,6 +16,7 @@ from flashsale.life.rule_set_text import KIND_LABELS
 from flashsale.models import Allocation, CampaignAxis, PublishedRuleSet, Sale, Stock
 from flashsale.models.sale import MESSAGE_BYTES_MAX, POLL_MS_MAX, UNITS_MAX, possible_time, short_enough
 from flashsale.rules.identity import Axis, BadValue, canonical_value
+from flashsale.rules.shopper_message import both_languages
 from flashsale.rules.visible import visible
 
 # A later date is a typing error. Near the last date of the calendar, the closing could not move by the same amount.
@@ -37,15 +38,40 @@ class SaleActionForm(forms.Form):
 
 
 class PauseForm(SaleActionForm):
-    """The message that shoppers read during the pause."""
+    """The message that shoppers read during the pause, in one language or in both."""
 
     message = forms.CharField(
         label=gettext_lazy("message to shoppers"),
         max_length=MESSAGE_BYTES_MAX,
         required=False,
-        validators=[short_enough],
-        help_text=gettext_lazy("They read it on the waiting page."),
+        help_text=gettext_lazy("They read it on the waiting page. Write Indonesian here if you write English below."),
     )
+    message_en = forms.CharField(
+        label=gettext_lazy("the same in English"),
+        max_length=MESSAGE_BYTES_MAX,
+        required=False,
+        help_text=gettext_lazy("Empty: all shoppers read the message above. Both together have 200 bytes at most."),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Makes one message of the two texts. Raises ValidationError if it is too long."""
+        data: dict[str, Any] = super().clean() or {}
+        if {"message", "message_en"} <= set(data):
+            data["message"] = both_languages(data["message"], data["message_en"])
+            try:
+                short_enough(data["message"])
+            except ValidationError as error:
+                self.add_error("message", error)
+        return data
+
+
+class TellForm(PauseForm):
+    """The message that shoppers read while the sale goes on."""
+
+    def adjust_to(self, sale: Sale) -> None:
+        """Starts with the present message. Empty texts take it away."""
+        lines = sale.message.split("\n", 1)
+        self.fields["message"].initial, self.fields["message_en"].initial = [*lines, ""][:2]
 
 
 class CallOffForm(PauseForm):
@@ -73,7 +99,7 @@ class PostponeForm(PauseForm):
     """The new opening in the campaign's zone, and a message to shoppers."""
 
     opens_at = ZonedDateTimeField(label=gettext_lazy("opens"))
-    field_order = ("opens_at", "message")
+    field_order = ("opens_at", "message", "message_en")
 
     def adjust_to(self, sale: Sale) -> None:
         """Starts with the present opening."""

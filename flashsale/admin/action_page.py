@@ -193,7 +193,7 @@ class ActionAdmin(RowForm):
             # Its page tells what happens to one row, so another one would change unseen.
             text = _("%(action)s is possible for one row at a time.")
             self.message_user(request, text % {"action": action.title}, messages.ERROR)
-            return HttpResponseRedirect(self._back_url(rows))
+            return HttpResponseRedirect(self._back_url(request, rows))
         form = action.build_form(rows, request.POST if request.method == "POST" else None)
         unopened = action.rows_to_open_first([row for row in rows if action.is_available(row)], request.user)
         if request.method == "POST" and not unopened and form.is_valid():
@@ -217,7 +217,7 @@ class ActionAdmin(RowForm):
             "form": form,
             "rows": rows[:SAMPLE_SIZE],
             "not_shown": max(0, len(rows) - SAMPLE_SIZE),
-            "back": self._back_url(rows),
+            "back": self._back_url(request, rows),
             "available": available,
             "unavailable": len(rows) - len(available),
             "consequences": action.consequences(available) if available else [],
@@ -242,15 +242,16 @@ class ActionAdmin(RowForm):
             done = sum(result is not None for result in results)
             text = _("%(action)s: %(done)d of %(count)d done.")
             messages.info(request, text % {"action": action.title, "done": done, "count": len(rows)})
-            return HttpResponseRedirect(self._back_url(rows))
+            return HttpResponseRedirect(self._back_url(request, rows))
         result = results[0]
         if isinstance(result, HttpResponse):
             return result
         if result is not None:
             messages.success(request, result)
-        return HttpResponseRedirect(self._back_url(rows))
+        return HttpResponseRedirect(self._back_url(request, rows))
 
-    def _back_url(self, rows: Sequence[Any]) -> str:
+    def _back_url(self, request: HttpRequest, rows: Sequence[Any]) -> str:  # noqa: ARG002 - a page may name another one
+        """Where the user goes after the action."""
         name = f"admin:flashsale_{self.opts.model_name}"
         return reverse(f"{name}_change", args=[rows[0].pk]) if len(rows) == 1 else reverse(f"{name}_changelist")
 

@@ -1,13 +1,14 @@
 """The first page of the admin: sales that run or come, what waits for people, and what partners' servers need."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
+from flashsale.admin.board import alarm_lines, bar, board_sales
 from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.live_figures import live_figures, total
 from flashsale.admin.partner_key import ending_keys
@@ -17,11 +18,9 @@ from flashsale.gate.quotas import QuotaAlarm, alarms
 from flashsale.life.waiting_money import WHO_LABELS, people_wait
 from flashsale.models import Appeal, Case, Channel, Notice, PartnerKey, Sale
 from flashsale.models.sale import ms
-from flashsale.rules.states import AppealState, CaseState, NoticeState, SaleState
+from flashsale.rules.states import AppealState, CaseState, NoticeState
 
 SALES_MAX = 8
-SHOWN_AFTER_END = timedelta(hours=24)
-BAR_WIDTH = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,7 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
     cases = Case.objects.filter(reservation__sale__campaign__sandbox_of=None).order_by()
     notices = Notice.objects.filter(sale__campaign__sandbox_of=None).order_by()
     return {
+        "alarms": alarm_lines() if may("flashsale.view_sale") else None,
         "sales": _sale_tiles() if may("flashsale.view_sale") else None,
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
         "appeals": _counts(Appeal.objects.order_by(), AppealState.OPEN) if may("flashsale.view_appeal") else None,
@@ -85,12 +85,7 @@ def _counts(rows: "QuerySet[Any]", *states: str) -> list[tuple[str, str, int]]:
 
 
 def _sale_tiles() -> list[SaleTile]:
-    shown = Sale.objects.filter(
-        state__in=[SaleState.PUBLISHED, SaleState.PAUSED],
-        closes_at__gt=timezone.now() - SHOWN_AFTER_END,
-        campaign__sandbox_of=None,
-    )
-    sales = shown.select_related("campaign").order_by("opens_at")[:SALES_MAX]
+    sales = board_sales(Sale.objects.all())[:SALES_MAX]
     figures = live_figures([sale.code for sale in sales])
     return [_tile(sale, total(figures[sale.code]) if sale.code in figures else None) for sale in sales]
 
@@ -103,15 +98,5 @@ def _tile(sale: Sale, sums: dict[str, int] | None) -> SaleTile:
         opens=local_time(sale.opens_at, zone),
         closes=local_time(sale.closes_at, zone),
         figures=sums,
-        bar=_bar(sums) if sums else [],
+        bar=bar({name: sums[name] for name in ("sold", "held", "free")}) if sums else [],
     )
-
-
-def _bar(sums: dict[str, int]) -> list[tuple[str, int, int]]:
-    units = sum(sums[name] for name in ("sold", "held", "free")) or 1
-    parts, x = [], 0
-    for name in ("sold", "held", "free"):
-        width = round(BAR_WIDTH * sums[name] / units)
-        parts.append((name, x, width))
-        x += width
-    return parts

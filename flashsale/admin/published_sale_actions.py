@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.admin.action_forms import AddUnitsForm, BrakeForm, CallOffForm, PauseForm, PostponeForm
+from flashsale.admin.action_forms import AddUnitsForm, BrakeForm, CallOffForm, PauseForm, PostponeForm, TellForm
 from flashsale.admin.action_page import Table
 from flashsale.admin.labels import local_time
 from flashsale.admin.sale_actions import SaleAction, times_table, units_table
@@ -79,6 +79,36 @@ class Resume(SaleAction):
         """Starts the line's clock again."""
         sale_control.resume(sale=row, by=request.user)
         return _("%(sale)s continues.") % {"sale": row.name}
+
+
+class Tell(SaleAction):
+    """Shows a message to the shoppers. The sale goes on."""
+
+    name = "tell"
+    title = gettext_lazy("Tell shoppers")
+    form = TellForm
+
+    def is_available(self, row: Sale) -> bool:
+        """For a published or paused sale that is not over."""
+        return _is_running(row)
+
+    def shown_values(self, row: Sale) -> Any:
+        """The present message."""
+        return row.message
+
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
+        """Where it is read, and that nothing else changes."""
+        return [
+            _("Everyone in the line reads it, at the latest when their page asks next. The sale goes on."),
+            _("The message stays until you change it, or until a pause ends. Empty texts take it away."),
+        ]
+
+    def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:
+        """Shows the message, or takes it away."""
+        sale_control.tell(sale=row, message=data["message"], by=request.user)
+        if not data["message"]:
+            return _("%(sale)s: shoppers read no message any more.") % {"sale": row.name}
+        return _("%(sale)s: shoppers read the message.") % {"sale": row.name}
 
 
 class BeforeOpening(SaleAction):

@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.admin.action_page import ActionAdmin, Table
+from flashsale.admin.action_page import Table
+from flashsale.admin.board_pages import BoardPages
 from flashsale.admin.inline import BoundedRows, EditedInline
 from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.live_figures import COLUMNS, live_figures, total
@@ -22,6 +23,7 @@ from flashsale.admin.published_sale_actions import (
     Pause,
     Postpone,
     Resume,
+    Tell,
     current_phase,
 )
 from flashsale.admin.rehearsal import Rehearse
@@ -84,7 +86,7 @@ class LineInline(BoundedRows, admin.StackedInline):
 
 
 @admin.register(Sale)
-class SaleAdmin(ActionAdmin):
+class SaleAdmin(BoardPages):
     """Sales. The form of a published sale changes nothing: its actions do."""
 
     form = SaleForm
@@ -99,6 +101,7 @@ class SaleAdmin(ActionAdmin):
         Publish(),
         Pause(),
         Resume(),
+        Tell(),
         Postpone(),
         AddUnits(),
         Brake(),

@@ -12,6 +12,8 @@ from flashsale.gate.sale_card import LineCard, SaleCard
 from flashsale.gate.scripts import keys_of
 
 CHUNK = 500
+# Of the memory that Redis may use. Beyond all of it, it refuses writes.
+MEMORY_SHARE = 0.9
 # A packed place is (index * RETURNS + times returned) * LINES + line id, as prelude.lua explains.
 LINES = 256
 RETURNS = 4
@@ -193,3 +195,17 @@ async def _packed_places(card: SaleCard) -> AsyncIterator[int]:
             for value in values:
                 # Negative where only a partner says that the digest is the person's.
                 yield abs(int(value))
+
+
+async def server_trouble() -> list[str]:
+    """What the server of Redis says about trouble with its disk or memory, in its own words. Raises GateDown."""
+    found = await gate().redis.info("persistence", "memory")
+    faults = [
+        f"{name} {found[name]}"
+        for name in ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
+        if found.get(name, "ok") != "ok"
+    ]
+    most, used = int(found.get("maxmemory", 0)), int(found.get("used_memory", 0))
+    if most and used > MEMORY_SHARE * most:
+        faults.append(f"used_memory {100 * used // most} % of maxmemory")
+    return faults

@@ -10,6 +10,11 @@ The keys of one-time codes have the tag `{codes}`.
 | fs:loaded_by                    | STRING | run id of the server that was found to have all sales                    |
 | fs:mending                      | STRING | a process has begun to mend all sales (expires then)                     |
 | fs:compared                     | STRING | a process has begun to compare all stock (expires then)                  |
+| fs:untrusted_peers              | ZSET   | network of a proxy that is not trusted, scored by when it was seen (s);  |
+|                                 |        | expires (untrusted_peers.py)                                             |
+| fs:alarms                       | STRING | a process looks for alarms in this period (expires then)                 |
+| fs:alarm_books                  | HASH   | since (ms) PostgreSQL does not answer; the ways by which people were told |
+| fs:alarm_books:<way>            | STRING | a process is telling people by this way (expires then)                   |
 | fs:provider_pace:<account>      | STRING | when a payment provider may be called again, µs; expires then            |
 | {fs:provider_pace:<account>}:background | STRING | the same for calls for which no buyer waits                      |
 | fs:notifications                | SET    | payment accounts with notifications that are not read yet: a hint        |
@@ -68,6 +73,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 # Of the installation. All other keys belong to a campaign.
+UNTRUSTED_PEERS = "fs:untrusted_peers"
 DIRECTORY, LOOK_AT, LOADED_BY, MENDING, COMPARED = (
     "fs:sales", "fs:look_at", "fs:loaded_by", "fs:mending", "fs:compared",
 )  # fmt: skip
@@ -75,6 +81,7 @@ PROVIDER_PACE = "fs:provider_pace:"
 NOTIFICATIONS = "fs:notifications"
 SIGNS, SAMPLING = "fs:signs", "fs:sampling"
 QUOTA_ALARMS = "fs:quota_alarms"
+ALARMS, ALARM_BOOKS = "fs:alarms", "fs:alarm_books"
 CODES_WAITING = "fs:{codes}:waiting"
 # 64 buckets are enough for a demo. A million entries with three axes need 2^16, so that each bucket stays a listpack.
 ENTRIES_PER_BUCKET = 45

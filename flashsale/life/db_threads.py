@@ -15,6 +15,9 @@ _rebuild_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rebuild
 # Calls of test keys wait for one another, so that they keep no thread from live sales.
 _sandbox_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
 
+# A look for alarms, and a slow mail server that takes their messages, must not keep a thread from the sales.
+_alarm_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alarms")
+_message_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alarm messages")
 # Samples are for people to look at. A table of them that is locked keeps no thread from the sales.
 _sampling_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="samples")
 
@@ -32,6 +35,16 @@ async def run_in_rebuild_thread(work: Callable[Args, Result], *args: Args.args, 
 async def run_in_sandbox_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
     """The same in the one thread of the sandbox."""
     return await _run_in(_sandbox_thread, work, *args, **kwargs)
+
+
+async def run_in_alarm_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """The same in the one thread that looks for alarms."""
+    return await _run_in(_alarm_thread, work, *args, **kwargs)
+
+
+async def run_in_message_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """The same in the one thread that sends the messages about alarms."""
+    return await _run_in(_message_thread, work, *args, **kwargs)
 
 
 async def run_in_sampling_thread(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:

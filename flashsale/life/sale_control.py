@@ -103,6 +103,20 @@ def postpone(*, sale: Sale, opens_at: datetime, message: str = "", by: Any = Non
     return _decide(sale, change, "postpone", by)
 
 
+def tell(*, sale: Sale, message: str, by: Any = None) -> Sale:
+    """Shows a message to the shoppers, without a pause. Waiting pages show it when they poll next; "" takes it away.
+
+    Raises ValidationError when the sale is called off, closed or a draft.
+    """
+
+    def change(now: datetime) -> None:
+        if sale.message != message:
+            _require(sale.state in RUNNING and _phase(sale, now) is not Phase.CLOSED, _("No shopper waits any more."))
+            sale.message = message
+
+    return _decide(sale, change, "tell", by)
+
+
 def call_off(*, sale: Sale, message: str, by: Any = None) -> Sale:
     """Ends a sale for ever, with a message to the shoppers.
 
@@ -233,10 +247,10 @@ def _decide(sale: Sale, change: Callable[[datetime], None], what: str, by: Any) 
         sale.save(decided=True)
         # A decision that is repeated changes nothing, so the audit trail gets no record.
         facts = {name: _json_value(after) for name in DECISION_FIELDS if (after := getattr(sale, name)) != before[name]}
-        if facts:
+        told = sale.message not in {"", message}
+        if facts or sale.message != message:
             record([NewEvent(type_, sale.pk, data=data) for type_, data in _events(sale, facts)], now)
-            why = text_digest(sale.message) if sale.message not in {"", message} else ""
-            Record.write(what, by=by, sale=sale, why=why, facts=facts)
+            Record.write(what, by=by, sale=sale, why=text_digest(sale.message) if told else "", facts=facts)
         # Read under the lock of the row: the lease and `paused_ms` must belong together, and a renewal could change
         # both.
         lease = sale.lease

@@ -16,12 +16,12 @@ from functools import partial
 from django.db import Error, InterfaceError, OperationalError
 
 from flashsale import metrics
-from flashsale.gate import bridge, due_sales, quotas, refusal_counts, sale_cards, scripts
+from flashsale.gate import bridge, due_sales, quotas, refusal_counts, sale_cards, scripts, untrusted_peers
 from flashsale.gate import metrics as gate_metrics
 from flashsale.gate.client import GateCache, GateDown
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import LineCard, SaleCard
-from flashsale.life import expire, failed_tries, inbox, key_use, samples, send_codes
+from flashsale.life import alarms, expire, failed_tries, inbox, key_use, samples, send_codes
 from flashsale.life.clock_lease import ended_without_holds, renew_clock_lease
 from flashsale.life.close import close
 from flashsale.life.crowd_backup import BACKUP_S, back_up_crowd
@@ -49,6 +49,7 @@ TICK_S = 0.25
 SALES_AT_ONCE = 64
 SEND_CODES_S = 1.0
 SHARE_QUOTAS_S = 1.0
+NOTE_PEERS_S = 5.0
 # What a process did not send to Redis before it died is sent within ten seconds. Mending passes over the orders of the
 # last second, because their messages may be on their way. The process that died may have begun the last mending. So the
 # three add up: a second, the period, and the time until a process sees that the period is over.
@@ -221,6 +222,7 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
             (gate_metrics.SEND_S, gate_metrics.send),
             (gate_metrics.SEND_DOOR_S, gate_metrics.send_door),
             (samples.LOOK_S, samples.take),
+            (NOTE_PEERS_S, untrusted_peers.flush),
             (SHARE_QUOTAS_S, quotas.flush),
             (key_use.STORE_S, key_use.store),
             (TICK_S, failed_tries.report),
@@ -229,6 +231,8 @@ async def run_ticks(*, stop: asyncio.Event) -> None:
             (MEND_LOOK_S, mend_if_due),
             (LOOK_S, expire_in_books),
             (TICK_S, inbox.read_hinted),
+            (alarms.LOOK_S, alarms.watch),
+            (alarms.LOOK_S, alarms.tell),
         ):
             tasks.create_task(_every(seconds, work, stop))
 

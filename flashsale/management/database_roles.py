@@ -1,7 +1,7 @@
 """The rights of PostgreSQL roles: what the role of doors, web and workers needs, and what it must not be able to do.
 
 The owner's role runs migrations and this module's statements. The app's role reads and writes rows. It cannot change
-tables, triggers and functions, and it can only add to the audit trail.
+tables, triggers and functions, and it can only add to the audit trail and to the lines of settlements.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,11 @@ ATTRIBUTES = {
 TABLES = """
     SELECT relname, pg_has_role(%(role)s, relowner, 'MEMBER') AS owns,
         has_table_privilege(%(role)s, c.oid, 'TRUNCATE, TRIGGER') AS shapes,
-        has_any_column_privilege(%(role)s, c.oid, 'UPDATE') OR has_table_privilege(%(role)s, c.oid, 'DELETE') AS changes
+        has_table_privilege(%(role)s, c.oid, 'DELETE') OR EXISTS (
+            SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+                AND NOT (relname || '.' || attname) = ANY(%(emptied)s)
+                AND has_column_privilege(%(role)s, c.oid, attnum, 'UPDATE')
+        ) AS changes
     FROM pg_class c
     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') ORDER BY relname"""
 OURS = """
@@ -40,12 +44,16 @@ OURS = """
     ORDER BY relname"""
 
 
-def append_only_tables() -> set[str]:
-    """The tables to which rows are only added: the audit trail, and every other model with this constraint."""
+def append_only_tables() -> dict[str, str]:
+    """The tables to which rows are only added, each with the column that may become empty ("": none).
+
+    These are the audit trail, and every other model with this constraint.
+    """
     return {
-        model._meta.db_table  # noqa: SLF001 - Django's way to a table's name
+        model._meta.db_table: constraint.emptied  # noqa: SLF001 - Django's way to a table's name
         for model in apps.get_models()
-        if any(isinstance(constraint, AppendOnly) for constraint in model._meta.constraints)  # noqa: SLF001
+        for constraint in model._meta.constraints  # noqa: SLF001
+        if isinstance(constraint, AppendOnly)
     }
 
 
@@ -73,7 +81,10 @@ def _rights(table: str, kind: str) -> str:
         return "USAGE, SELECT"
     if table == "django_migrations":
         return "SELECT"
-    return "SELECT, INSERT" if table in append_only_tables() else "SELECT, INSERT, UPDATE, DELETE"
+    emptied = append_only_tables().get(table)
+    if emptied is None:
+        return "SELECT, INSERT, UPDATE, DELETE"
+    return f"SELECT, INSERT, UPDATE ({emptied})" if emptied else "SELECT, INSERT"
 
 
 def dangers(role: str) -> list[str]:
@@ -106,9 +117,9 @@ def _of_owners(cursor: Any, role: str) -> list[str]:
 
 
 def _of_tables(cursor: Any, role: str) -> list[str]:
-    cursor.execute(TABLES, {"role": role})
+    only_added = append_only_tables() | {"django_migrations": ""}
+    cursor.execute(TABLES, {"role": role, "emptied": [f"{table}.{column}" for table, column in only_added.items()]})
     rows = cursor.fetchall()
-    only_added = {*append_only_tables(), "django_migrations"}
     owned = [table for table, owns, _, _ in rows if owns]
     shaped = [table for table, _, shapes, _ in rows if shapes]
     changed = [table for table, _, _, changes in rows if changes and table in only_added]

@@ -6,8 +6,8 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -22,6 +22,8 @@ from flashsale.gate import bridge
 from flashsale.gate.client import GateDown, gate, wall_ms
 from flashsale.life import waiting_money
 from flashsale.management.database_roles import dangers
+from flashsale.management.doctor import postgresql, redis, web, work
+from flashsale.management.doctor.check import Check
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.providers import messages, payments
@@ -38,20 +40,13 @@ PYTHON = (3, 11)
 SQLITE = (3, 35)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check. `fix` is the command, or the advice, that solves a problem."""
+def run_checks(*, processes: int = 0, send_mail: str = "") -> list[Check]:
+    """Runs all checks. They change nothing, and send no mail unless `send_mail` is an address.
 
-    name: str
-    ok: bool
-    found: str
-    expected: str
-    fix: str = ""
-
-
-def run_checks() -> list[Check]:
-    """Runs all checks. They change nothing."""
-    found = [check() for check in _CHECKS]
+    `processes` is how many processes of doors and web run in all; 0: not known.
+    """
+    also = (partial(postgresql.postgresql, processes), partial(work.mail, send_mail)) if _CHECKS else ()
+    found = [check() for check in (*_CHECKS, *also)]
     return [row for rows in found for row in (rows if isinstance(rows, list) else [rows])] + _payments()
 
 
@@ -380,5 +375,14 @@ _CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
     _database_role,
     _redis,
     _clocks,
+    redis.redis_servers,
+    web.proxies,
+    web.tls,
+    web.static_files,
+    web.open_files,
+    web.time_zones,
+    web.private_files,
+    work.celery,
+    work.backups,
     missing_accounts,
 )

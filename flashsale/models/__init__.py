@@ -3,6 +3,7 @@
 One noun a file. Constraints refuse rows that contradict each other, whatever the code above does.
 """
 
+from flashsale.models.alarm import Alarm, AlarmMessage
 from flashsale.models.allocation import Allocation
 from flashsale.models.api_call import ApiCall
 from flashsale.models.appeal import Appeal
@@ -37,6 +38,8 @@ from flashsale.models.unit import Unit
 from flashsale.models.webhook import Delivery, Webhook
 
 __all__ = [
+    "Alarm",
+    "AlarmMessage",
     "Allocation",
     "ApiCall",
     "Appeal",

@@ -36,10 +36,46 @@ FORBID = {
         for verb in ("UPDATE", "DELETE")
     ),
 }
+# The same for a table of which one column may become empty.
+EMPTIED = {
+    "postgresql": (
+        """CREATE OR REPLACE FUNCTION %(name)s() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF TG_OP = 'UPDATE' AND NEW.%(emptied)s = '' THEN
+            OLD.%(emptied)s := '';
+            IF OLD IS NOT DISTINCT FROM NEW THEN RETURN NEW; END IF;
+        END IF;
+        RAISE EXCEPTION '%(name)s: rows are only added' USING ERRCODE = 'integrity_constraint_violation'; END $$""",
+        """CREATE TRIGGER %(name)s BEFORE UPDATE OR DELETE ON %(table)s
+        FOR EACH ROW EXECUTE FUNCTION %(name)s()""",
+        """CREATE TRIGGER %(name)s_truncate BEFORE TRUNCATE ON %(table)s
+        FOR EACH STATEMENT EXECUTE FUNCTION %(name)s()""",
+        "ALTER TABLE %(table)s ENABLE ALWAYS TRIGGER %(name)s",
+        "ALTER TABLE %(table)s ENABLE ALWAYS TRIGGER %(name)s_truncate",
+    ),
+    "sqlite": (
+        """CREATE TRIGGER %(name)s_UPDATE BEFORE UPDATE ON %(table)s
+        WHEN NOT (NEW.%(emptied)s = '' AND %(same)s)
+        BEGIN SELECT RAISE(ABORT, '%(name)s: rows are only added'); END""",
+        """CREATE TRIGGER %(name)s_DELETE BEFORE DELETE ON %(table)s
+        BEGIN SELECT RAISE(ABORT, '%(name)s: rows are only added'); END""",
+    ),
+}
 
 
 class AppendOnly(models.BaseConstraint):
-    """Makes the database itself refuse to change, delete or truncate the rows of a table."""
+    """Makes the database itself refuse to change, delete or truncate the rows of a table.
+
+    With `emptied`, the name of a column with text, one change is allowed: that this column becomes empty.
+    """
+
+    def __init__(self, *, name: str, emptied: str = "") -> None:
+        super().__init__(name=name)
+        self.emptied = emptied
+
+    def deconstruct(self) -> Any:
+        """How a migration writes this constraint."""
+        path, args, fields = super().deconstruct()
+        return path, args, fields | ({"emptied": self.emptied} if self.emptied else {})
 
     def constraint_sql(self, model: Any, schema_editor: BaseDatabaseSchemaEditor | None) -> str:
         """Nothing inside CREATE TABLE; the triggers are created after it."""
@@ -53,20 +89,29 @@ class AppendOnly(models.BaseConstraint):
         return "; ".join(str(trigger) for trigger in self._triggers(model, schema_editor))
 
     def remove_sql(self, model: Any, schema_editor: BaseDatabaseSchemaEditor | None) -> str:
-        """Drops the trigger; only a migration calls this."""
+        """Drops the triggers; only a migration calls this."""
         assert schema_editor is not None
-        return f"DROP TRIGGER {self.name} ON {schema_editor.quote_name(model._meta.db_table)}"  # noqa: SLF001
+        table = schema_editor.quote_name(model._meta.db_table)  # noqa: SLF001
+        names = [self.name, *([f"{self.name}_truncate"] if self.emptied else [])]
+        return "; ".join(f"DROP TRIGGER {name} ON {table}" for name in names)
+
+    def templates(self, model: Any, vendor: str) -> Iterator[str]:
+        """The statements, with `table`, that make the triggers."""
+        columns = [field.column for field in model._meta.local_concrete_fields if field.column != self.emptied]  # noqa: SLF001
+        same = " AND ".join(f'NEW."{column}" IS OLD."{column}"' for column in columns)
+        for template in (EMPTIED if self.emptied else FORBID)[vendor]:
+            yield template % {"name": self.name, "table": "%(table)s", "emptied": self.emptied, "same": same}
 
     def _triggers(self, model: Any, schema_editor: BaseDatabaseSchemaEditor) -> Iterator[Statement]:
         table = Table(model._meta.db_table, schema_editor.quote_name)  # noqa: SLF001 - Django's way to a table's name
-        for template in FORBID[schema_editor.connection.vendor]:
-            yield Statement(template, table=table, name=self.name)
+        for template in self.templates(model, schema_editor.connection.vendor):
+            yield Statement(template, table=table)
 
     def validate(self, *_: Any, **__: Any) -> None:
         """Accepts every new row."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AppendOnly) and self.name == other.name
+        return isinstance(other, AppendOnly) and (self.name, self.emptied) == (other.name, other.emptied)
 
     __hash__ = models.BaseConstraint.__hash__
 

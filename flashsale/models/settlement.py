@@ -6,6 +6,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from flashsale.models.campaign import Campaign, Channel
+from flashsale.models.record import AppendOnly
 from flashsale.models.sale import Sale
 
 
@@ -67,6 +68,9 @@ class Settlement(models.Model):
 class SettlementLine(models.Model):
     """One line of a file, which follows from one event. It is never changed, because the file never changes.
 
+    The database itself refuses to change or delete it. Only the erasure of its campaign empties the partner's
+    reference.
+
     What it says of the reservation and its payment is as it was when the file was made. `paid_at` is when we learned of
     the money.
     """
@@ -95,6 +99,7 @@ class SettlementLine(models.Model):
         verbose_name = _("line of a settlement")
         verbose_name_plural = _("lines of settlements")
         indexes = [models.Index(fields=["settlement", "event"], name="lines_of_a_settlement")]
+        constraints = [AppendOnly(name="settlement_lines_append_only", emptied="partner_reference")]
 
     def __str__(self) -> str:
         return f"{self.event} {self.type}"

@@ -7,6 +7,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.http import HttpRequest
 
+from flashsale.gate import untrusted_peers
 from flashsale.rules.key_rights import Network, network_in
 
 
@@ -18,6 +19,8 @@ def client_address(*, peer: str, forwarded_for: str, trusted: Sequence[str]) -> 
     server has seen. It is "0.0.0.0" when the server does not know the peer.
     """
     nearest = _normalize(peer) or "0.0.0.0"  # noqa: S104 - a placeholder, no socket binds to it
+    if forwarded_for and not _is_trusted(nearest, tuple(trusted)):
+        untrusted_peers.note(nearest)
     for hop in reversed(forwarded_for.split(",")):
         if not _is_trusted(nearest, tuple(trusted)):
             return nearest

@@ -1,14 +1,20 @@
 """Actions on a published sale, and the keys of partners."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from flashsale.models import PartnerKey, Sale, Stock, Unit
+from flashsale.gate import bridge
+from flashsale.life import sale_control
+from flashsale.life.status import BYTES_MAX, status
+from flashsale.models import PartnerKey, Record, Sale, Stock, Unit
 from tests.admin.forms import action_links, form_values, messages_on, submit
-from tests.factories import PHONE, lobby_sale, open_now, poco_campaign
+from tests.factories import PHONE, card_of, lobby_sale, open_now, poco_campaign
+from tests.life.deliveries import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -33,6 +39,41 @@ def test_a_sale_is_paused_with_a_message_and_resumed(alice: Client) -> None:
     submit(alice, action_links(paused, "resume")[0])
     sale.refresh_from_db()
     assert (sale.state, sale.message) == ("published", "")
+
+
+def test_shoppers_are_told_in_both_languages_without_a_pause(alice: Client) -> None:
+    sale = open_now(lobby_sale(channels=("mi.com",)))
+    url = action_links(alice.get(_change_url(sale)), "tell")[0]
+    texts = {
+        "message": "Pembayaran sedang lambat. Tempat Anda aman.",
+        "message_en": "Payments are slow. Your place is safe.",
+    }
+    told = submit(alice, url, **texts)
+    assert messages_on(told) == ["26 January: shoppers read the message."]
+    sale.refresh_from_db()
+    assert (sale.state, sale.message) == ("published", "\n".join(texts.values()))
+    card = card_of(sale)
+    # A process keeps a status for a quarter of a second.
+    wait_until(lambda: bridge.run(status(card=card, line=card.lines[0]))["message"] == sale.message)
+    document = bridge.run(status(card=card, line=card.lines[0]))
+    assert len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()) <= BYTES_MAX
+    for language, shown, other in (("id", "message", "message_en"), ("en", "message_en", "message")):
+        page = Client().get(f"/s/{sale.code}/", headers={"accept-language": language}).content.decode()
+        note = page.partition('id="message"')[2].partition("</p>")[0]
+        assert (texts[shown] in note, texts[other] in note) == (True, False)
+    refused = submit(alice, url, message="a" * 100, message_en="b" * 100)
+    assert refused.context["form"].errors == {
+        "message": ["202 bytes; at most 200. Letters beyond A to Z take two to four."]
+    }
+    assert Sale.objects.get().message == sale.message
+    assert submit(alice, url, message="x", message_en="").status_code == 200
+    submit(alice, url, message="", message_en="")
+    assert Sale.objects.get().message == ""
+    records = list(Record.objects.filter(what="tell").order_by("pk").values_list("who", "why"))
+    assert [bool(why) for _, why in records] == [True, True, False]
+    assert {who for who, _ in records} == {f"staff:{User.objects.get(username='alice').pk}"}
+    sale_control.call_off(sale=Sale.objects.get(), message="Over")
+    assert action_links(alice.get(_change_url(sale)), "tell") == []
 
 
 def test_an_opening_is_postponed_in_the_campaigns_zone(alice: Client) -> None:

@@ -32,7 +32,7 @@ print("config.exporting" in sys.modules, metrics.listener)
 """
 
 ON = """
-import asyncio
+from uvloop import Loop
 from config.asgi import application
 from config import exporting
 from flashsale import metrics
@@ -47,7 +47,7 @@ headers = [(b"host", b"localhost"), (b"x-forwarded-for", b"203.0.113.9"), (b"coo
            (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
 scope = {"type": "http", "method": "POST", "path": "/v1/sales/Not-A-Code/lines/l/enter", "query_string": b"token=1",
          "headers": headers, "client": ("203.0.113.9", 1), "scheme": "http", "http_version": "1.1"}
-asyncio.run(application(scope, receive, send))
+Loop().run_until_complete(application(scope, receive, send))
 metrics.fold()
 exporting.flush()
 """

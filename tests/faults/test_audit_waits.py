@@ -103,7 +103,7 @@ def test_without_the_wait_a_half_loaded_sale_looks_broken(
     server: RedisServer, sale: Sale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half_loaded(server, sale)
-    monkeypatch.setattr(audit, "_refuse_half_loaded", lambda _: None)
+    monkeypatch.setattr(audit, "refuse_half_loaded", lambda _: None)
     monkeypatch.setattr(audit, "READS", 1)
     assert {finding.promise for finding in broken(sale)} == {2, 3}
 

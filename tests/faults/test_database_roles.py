@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -89,6 +90,9 @@ FORBIDDEN = [
     "TRUNCATE flashsale_record",
     "TRUNCATE flashsale_reservation CASCADE",
     "TRUNCATE flashsale_campaign CASCADE",
+    "UPDATE flashsale_settlementline SET paid = 1 WHERE false",
+    "DELETE FROM flashsale_settlementline WHERE false",
+    "DROP TRIGGER settlement_lines_append_only ON flashsale_settlementline",
     "DROP TRIGGER audit_trail_append_only ON flashsale_record",
     "ALTER TABLE flashsale_record DISABLE TRIGGER audit_trail_append_only",
     "ALTER TABLE flashsale_record DISABLE TRIGGER ALL",
@@ -121,6 +125,20 @@ FORBIDDEN = [
     "BEGIN; LOCK TABLE flashsale_record IN ACCESS EXCLUSIVE MODE",
     UPSERT,
 ]
+
+
+def test_the_role_can_make_a_backup(app: str, tmp_path: Path) -> None:
+    lobby_sale()
+    environment = os.environ | {
+        "DATABASE_URL": app,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PGPASSWORD": PASSWORD,
+    }
+    command = [sys.executable, "manage.py", "backup", "--to", str(tmp_path), "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert (answer["secrets"], Path(answer["folder"], "books.dump").stat().st_size > 10_000) == (False, True)
 
 
 def test_every_statement_against_the_trail_and_the_tables_is_refused(app: str) -> None:
@@ -161,7 +179,7 @@ def test_the_grants_are_safe_to_repeat_and_take_back_what_was_too_much(app: str)
     [
         ("ALTER ROLE {app} SUPERUSER", "is SUPERUSER"),
         ("ALTER ROLE {app} CREATEROLE", "is CREATEROLE"),
-        ("GRANT {owner} TO {app}", "owns flashsale_record, auth_group and"),
+        ("GRANT {owner} TO {app}", "owns flashsale_record, flashsale_settlementline and"),
         ("ALTER TABLE flashsale_record OWNER TO {app}", "owns flashsale_record, so it can drop their triggers"),
         ("ALTER DATABASE {database} OWNER TO {app}", "owns the database"),
         ("GRANT pg_write_all_data TO {app}", "is a member of pg_write_all_data"),

@@ -24,7 +24,7 @@ from tests.faults.steps import buy, called, dropped
 from tests.life import damages
 from tests.life.damages import DAMAGES, REFUSED_BY, Damaged
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
 POSTGRES = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite notes no writer of a row")
 
 # One or two for each promise and each way to change a row. The tests of the audit have all of them.
@@ -34,7 +34,7 @@ TRIED = (
     damages.gate_counts_fewer_held, damages.slot_under_another_limit, damages.slot_lost, damages.gate_forgot_a_person,
     damages.another_number, damages.reserved_before_called, damages.returned_without_a_cancellation,
 )  # fmt: skip
-# What only Redis has wrong about rows that nobody touched is found when everything is looked at.
+# What only Redis has wrong, about rows that were not touched, is found when everything is looked at.
 BY_THE_WHOLE = {damages.gate_offers_another_version, damages.gate_forgot_a_person}
 
 

@@ -21,7 +21,7 @@ from tests.factories import Shopper, draft_sale, end_now, let_pass, lobby_sale, 
 from tests.faults.steps import called
 from tests.life.sampling import forget_samplers, take
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "_fresh")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "_fresh"), pytest.mark.books]
 
 
 @pytest.fixture

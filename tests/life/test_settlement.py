@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.db.models import Sum
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F, Sum
 from django.utils import timezone
 
 from flashsale.books.events import Horizon
@@ -34,6 +34,7 @@ from flashsale.models import (
 from flashsale.providers import payments
 from flashsale.rules import receipts
 from flashsale.rules.states import RefundState, ReservationState, StandingState
+from tests import guard
 from tests.factories import PHONE, Shopper, card_of, end_now, lobby_sale, move_opening, tend
 from tests.faults.steps import buy
 from tests.races.crowd import at_once
@@ -250,7 +251,8 @@ def test_a_file_is_signed_with_the_key_that_signs_receipts(tmp_path: Path, capsy
 def test_the_audit_finds_a_file_or_a_row_that_was_changed(sale: Sale, fault: str) -> None:
     settlement.make_due(now=MIDNIGHT + timedelta(hours=1))
     if fault == "line":
-        SettlementLine.objects.filter(type="payment.paid").update(paid=1)
+        with guard.taken_off() as sql:
+            sql.execute("UPDATE flashsale_settlementline SET paid = 1 WHERE type = 'payment.paid'")
     elif fault == "order":
         Reservation.objects.filter(state="held").update(state="confirmed", confirmed_at=timezone.now())
     else:
@@ -258,6 +260,31 @@ def test_the_audit_finds_a_file_or_a_row_that_was_changed(sale: Sale, fault: str
     found = {one.title: one.broken for one in audit.audit(campaign=sale.campaign.code)}[audit.SETTLEMENTS]
     assert found
     assert ("has changed" in found[0]) == (fault == "line")
+
+
+def test_the_database_itself_refuses_to_change_a_line_except_to_empty_its_reference(sale: Sale) -> None:
+    Reservation.objects.update(partner_reference="budi@example.com")
+    settlement.make_due(now=MIDNIGHT + timedelta(hours=1))
+    rows = SettlementLine.objects.order_by("event")
+    before = list(rows.values())
+    other = rows.values_list("event", flat=True)[0]
+    changes: list[Any] = [
+        lambda: rows.update(paid=1),
+        lambda: rows.update(paid_at=None, partner_reference=""),
+        lambda: rows.update(partner_reference="another"),
+        lambda: rows.update(event=F("event") + 1000, partner_reference=""),
+        rows.delete,
+        lambda: rows.filter(pk=other).delete(),
+    ]
+    if connection.vendor == "postgresql":
+        changes.append(lambda: connection.cursor().execute("TRUNCATE flashsale_settlementline"))
+    for change in changes:
+        with pytest.raises(DatabaseError, match="settlement_lines_append_only"), transaction.atomic():
+            change()
+        assert list(rows.values()) == before
+    assert rows.filter(pk=other).update(partner_reference="") == 1
+    assert list(rows.values())[1:] == before[1:]
+    assert rows.get(pk=other).partner_reference == ""
 
 
 def test_the_erasure_of_a_campaign_empties_what_partners_typed_and_the_files_are_signed_again(sale: Sale) -> None:

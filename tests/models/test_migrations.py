@@ -28,7 +28,7 @@ pytestmark = pytest.mark.books
 HASHES = Path(__file__).with_name("migrations.sha256")
 DATABASE = "upgrade"
 FIRST = "0001_books"
-TRIGGER = "audit_trail_append_only"
+TRIGGER, LINES_TRIGGER = "audit_trail_append_only", "settlement_lines_append_only"
 NEW_NAMES = {
     "Claim": "LimitSlot",
     "Unpaid": "UnpaidHold",
@@ -46,8 +46,8 @@ NEW_COLUMNS = {
 # What is kept in other words: see test_payments_become_attempts_and_refunds_and_back.
 CHANGED = {"Payment": {"state", "refund_reference"}}
 NEW_TABLES = (
-    "bankaccount", "checkoutpass", "delivery", "event", "inbox", "refund", "rehearsal", "sandboxcall", "settlement",
-    "settlementday", "settlementline", "webhook",
+    "alarm", "alarmmessage", "bankaccount", "checkoutpass", "delivery", "event", "inbox", "refund", "rehearsal",
+    "salecheck", "salesample", "sandboxcall", "settlement", "settlementday", "settlementline", "webhook",
 )  # fmt: skip
 VERBS = ("add", "change", "delete", "view")
 NOW = timezone.now()
@@ -311,7 +311,7 @@ def _assert_constraints_are_those_of_the_models() -> None:
         table = model._meta.db_table
         with upgraded.cursor() as cursor:
             found = upgraded.introspection.get_constraints(cursor, table)
-        wanted = {c.name for c in (*model._meta.constraints, *model._meta.indexes)} - {TRIGGER}
+        wanted = {c.name for c in (*model._meta.constraints, *model._meta.indexes)} - {TRIGGER, LINES_TRIGGER}
         ours = {name for name, facts in found.items() if _has_our_name(name, facts)}
         assert ours == wanted, table
 
@@ -344,3 +344,23 @@ def _assert_the_trail_is_append_only() -> None:
     row.position, row.previous, row.hash = row.position + 1, row.hash, "another"
     row.save(using=DATABASE, force_insert=True)
     assert trail.count() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_database")
+def test_the_triggers_of_settlement_lines_come_and_go_with_their_migration() -> None:
+    for app in ("auth", "admin", "sessions"):
+        _migrate(app)
+
+    def triggers() -> int:
+        table = "pg_trigger" if connection.vendor == "postgresql" else "sqlite_master"
+        column = "tgname" if connection.vendor == "postgresql" else "name"
+        with connections[DATABASE].cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table} WHERE {column} LIKE '{LINES_TRIGGER}%%'")  # noqa: S608
+            return int(cursor.fetchone()[0])
+
+    found = []
+    for target in (None, "0038_sandbox", None):
+        _migrate("flashsale", *([target] if target else []))
+        found.append(triggers())
+    assert found == [2, 0, 2]

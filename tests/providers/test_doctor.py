@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from flashsale.management import doctor_checks
+from flashsale.management.doctor.check import Check
 from flashsale.providers import payments
 from flashsale.providers.payments import ProviderDown
 from flashsale.providers.payments.midtrans import Midtrans
@@ -25,7 +26,7 @@ def server(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]
         yield script
 
 
-def row(script: Scripted, code: str = "404", *, seconds_off: float = 0) -> doctor_checks.Check:
+def row(script: Scripted, code: str = "404", *, seconds_off: float = 0) -> Check:
     date = format_datetime(timezone.now() + timedelta(seconds=seconds_off), usegmt=False)
     script.add({"status_code": code, "status_message": "said so"}, Date=date)
     (found,) = doctor_checks._payments()

@@ -186,7 +186,7 @@ def test_counts_begin_at_nothing_in_each_run_of_redis_and_wait_while_it_is_away(
         assert value(found, "flashsale_up", part="books") == 1
     assert value(read(reader), "flashsale_tasks_total", task="one", state="success") == 5
     (key,) = gate.keys("fs:metrics:*")
-    assert bytes(key).decode() == f"fs:metrics:{gate.info('server')['run_id']}"
+    assert key == f"fs:metrics:{gate.info('server')['run_id']}".encode()
     assert 0 < gate.ttl(key) <= gate_metrics.KEPT_S
     # What a process of another release counts otherwise is passed over.
     for field in ("flashsale_tasks one 0", "flashsale_tasks one success 7", "unknown_metric 0"):

@@ -1,4 +1,4 @@
-/* The waiting page. docs/architecture.md explains its requests. */
+/* The waiting page: see docs/architecture.md. */
 "use strict";
 
 /* The draw, as flashsale/rules/lottery.py. */
@@ -271,7 +271,7 @@ const page = ({ language, currency }) => {
     byId("enter").hidden = !proven;
     byId("check").hidden = !doc.seed || !crypto.subtle;
     byId("phase").textContent = soldOut() ? texts.over.gone[0] : texts.phase[doc.phase];
-    byId("message").textContent = doc.message || (doc.phase === "paused" ? texts.over.paused[1] : "");
+    byId("message").textContent = doc.message.split("\n")[+(data.language < "id")] || doc.message || (doc.phase === "paused" ? texts.over.paused[1] : "");
     for (const input of queryAll("[name=sku]")) {
       input.disabled = doc.offers[input.value] === 0;
       if (input.disabled) input.checked = false;

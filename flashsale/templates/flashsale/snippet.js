@@ -122,7 +122,8 @@ function start(host) {
   }
 
   function render() {
-    say(note, failures > 1 ? texts.lost : doc && doc.message);
+    // Two lines are Indonesian and English.
+    say(note, failures > 1 ? texts.lost : doc && (doc.message.split("\n")[lang === "en" ? 1 : 0] || doc.message));
     if (!doc) return;
     const { index, number, state, claim_ends } = place || {};
     const open = doc.phase === "open";

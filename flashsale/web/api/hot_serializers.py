@@ -140,7 +140,10 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "How many numbers the line calls in a second, at most. 0: any number of them. "
                 "null: ask every poll_ms, not more often.",
             },
-            "message": TEXT,
+            "message": {
+                "type": "string",
+                "description": "A text to shoppers. Two lines: the same text in Indonesian and in English.",
+            },
         }
     ),
     "EnterRequest": _request(

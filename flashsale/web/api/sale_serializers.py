@@ -90,7 +90,9 @@ class SaleSerializer(serializers.Serializer[Any]):
     extra_time_share = serializers.IntegerField(
         help_text="Percent of a line's free units (at least one unit) that wait for shoppers in their extra time."
     )
-    message = serializers.CharField()
+    message = serializers.CharField(
+        help_text="A text to shoppers. Two lines: the same text in Indonesian and in English."
+    )
     commitment = serializers.CharField(help_text="SHA-256 of the draw's secret, hex; public since publication.")
     drawn = serializers.SerializerMethodField(help_text="Whether the transcript can be read.")
     rules = serializers.CharField(source="rules.hash", help_text="Hash of the rule set that reviews the orders.")

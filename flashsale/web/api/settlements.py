@@ -23,9 +23,9 @@ DATE = OpenApiParameter("date", OpenApiTypes.DATE, OpenApiParameter.PATH, descri
 class Amount(serializers.FloatField):
     """An amount in whole units, written as in the file: without a point, unless it has digits behind it."""
 
-    def to_representation(self, value: Any) -> float:
+    def to_representation(self, value: Any) -> Any:
         """The amount as a number of JSON."""
-        number = super().to_representation(value)
+        number = float(value)
         return int(number) if number.is_integer() else number
 
 

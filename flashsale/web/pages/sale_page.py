@@ -30,6 +30,7 @@ from flashsale.providers import payments
 from flashsale.rules.calling import people_ahead
 from flashsale.rules.money import format_money
 from flashsale.rules.outcomes import Outcome, Refused
+from flashsale.rules.shopper_message import in_language
 from flashsale.rules.states import AllocationMode, Phase, PlaceState, ReservationState, SaleState
 from flashsale.web import browser_cookie
 from flashsale.web.formatting import format_time, format_time_ms
@@ -291,7 +292,7 @@ def _sale_context(card: SaleCard) -> dict[str, Any]:
     return {
         "sale": {
             "name": card.name,
-            "message": card.message,
+            "message": in_language(card.message, get_language()),
             "commitment": card.commitment,
             "weight": card.weight,
             "limit": card.weight,

@@ -1,0 +1,74 @@
+"""Restore: makes a database that comes from a backup fit to be used, before a server uses it.
+
+What happened after the backup is lost: orders, payments, entries. The books (PostgreSQL) cannot know it, so nothing may
+be sold and no number given twice until people have compared the orders with the payment providers:
+
+    * every sale that runs is paused, with a message to shoppers
+    * Redis forgets all sales, and loads them from PostgreSQL under an epoch that no lost decision can have
+    * each line goes on behind the last index that may have been given, so no index is given twice. People bring their
+      places back with their tokens
+    * new events get ids that no partner has seen
+"""
+
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from flashsale.gate import bridge, restored
+from flashsale.gate.client import wall_ms
+from flashsale.gate.sale_card import DIRECT_MAX
+from flashsale.life import sale_control
+from flashsale.life.rebuild import live_sales
+from flashsale.models import Allocation, Record, Sale
+from flashsale.rules.states import AllocationMode, Phase, SaleState
+
+# More rebuilds than any sale had since its backup.
+EPOCH_SKIP = 1000
+EVENTS_SKIP = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The sales that are paused now, and the lines that give no index before their new block."""
+
+    paused: list[str]
+    raised: dict[str, int]
+
+
+def prepare(*, entries: int, message: str, facts: dict[str, int | str]) -> Prepared:
+    """Prepares the restored database. Safe to repeat. `facts` describe the backup, for the audit trail.
+
+    `entries` is how many people may have entered each line after the backup; it counts where Redis does not know the
+    line any more. Raises GateDown.
+    """
+    live = [sale for _, sale in live_sales().values()]
+    lines = list(Allocation.objects.filter(sale__in=live, carries=None).select_related("sale").order_by("pk"))
+    known = bridge.run(restored.known_blocks([((line.sale.campaign_id, line.sale_id), line.line_id) for line in lines]))
+    bridge.run(restored.forget_sales())
+    raised = {}
+    with transaction.atomic():
+        Sale.objects.exclude(state=SaleState.DRAFT).update(epoch=F("epoch") + EPOCH_SKIP)
+        for line, in_redis in zip(lines, known, strict=True):
+            most = DIRECT_MAX if line.mode == AllocationMode.DIRECT else line.sale.max_entries
+            block = min(most, max(line.block, in_redis or line.block + entries))
+            Allocation.objects.filter(pk=line.pk).update(block=block)
+            raised[f"{line.sale.code}/{line.code}"] = block
+        _skip_event_ids()
+        Record.write("restore", by=None, facts=facts)
+    paused = []
+    for sale in Sale.objects.filter(pk__in=live, state=SaleState.PUBLISHED).order_by("pk"):
+        if sale.phase(bridge.run(wall_ms())) is not Phase.CLOSED:
+            sale_control.pause(sale=sale, message=message)
+            paused.append(sale.code)
+    return Prepared(paused, raised)
+
+
+def _skip_event_ids() -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT setval('flashsale_event_id_seq', last_value + %s) FROM flashsale_event_id_seq", [EVENTS_SKIP]
+            )
+        else:
+            cursor.execute("UPDATE sqlite_sequence SET seq = seq + %s WHERE name = 'flashsale_event'", [EVENTS_SKIP])

@@ -1,0 +1,74 @@
+"""Redis: does it keep what it is told, and is there room."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from flashsale.gate import bridge
+from flashsale.gate.client import GateDown
+from flashsale.gate.server_facts import server_facts
+from flashsale.management.doctor.check import Check, in_production
+
+# A sale that opens fills Redis within seconds, so there must be room before it.
+USED_MAX = 0.6
+CONNECTIONS_USED_MAX = 0.8
+EXPECTED = (
+    f"noeviction; an append-only file that is written; a master; at most {USED_MAX:.0%} of maxmemory used; connections"
+)
+
+
+def redis_servers() -> list[Check]:
+    """One check for each Redis server that the settings name."""
+    urls: dict[str, list[str]] = {}
+    for name, url in (
+        ("REDIS_URL", settings.REDIS_URL), ("LIMITS_URL", settings.LIMITS_URL), ("BROKER_URL", settings.BROKER_URL),
+    ):  # fmt: skip
+        # Databases of one server count once. Celery's name for a socket is not one of the Redis client.
+        if url.startswith(("redis://", "rediss://", "unix://")):
+            urls.setdefault(_server_of(url), [url]).append(name)
+    return [_server(url, names) for url, *names in urls.values()]
+
+
+def _server_of(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
+
+
+def _server(url: str, names: list[str]) -> Check:
+    name = f"Redis: {', '.join(names)}"
+    try:
+        facts = bridge.run(server_facts(url))
+    except GateDown as error:
+        return Check(name, False, f"no answer: {error}", EXPECTED, f"start Redis, or set {names[0]}")
+    problems = dict(_problems(facts, names))
+    found = "\n".join([_memory(facts), *problems])
+    return in_production(Check(name, not problems, found, EXPECTED, "\n".join(dict.fromkeys(problems.values()))))
+
+
+def _memory(facts: Mapping[str, Any]) -> str:
+    most = facts["maxmemory"] or facts.get("total_system_memory", 0)
+    return f"{facts['redis_version']}, {facts['used_memory'] >> 20:,} of {most >> 20:,} MiB"
+
+
+def _problems(facts: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, str]]:
+    """What is wrong, and the command that fixes it."""
+    if (policy := facts["maxmemory_policy"]) != "noeviction":
+        fix = "redis-cli CONFIG SET maxmemory-policy noeviction"
+        yield f"maxmemory-policy is {policy}: a full Redis deletes keys", fix
+    if not facts["maxmemory"]:
+        yield "maxmemory is not set: a full machine kills Redis", "redis-cli CONFIG SET maxmemory 512mb"
+    most = facts["maxmemory"] or facts.get("total_system_memory", 0)
+    if most and facts["used_memory"] > USED_MAX * most:
+        used = facts["used_memory"] / most
+        yield f"{used:.0%} of the memory is used", "redis-cli CONFIG SET maxmemory, with more (REDIS_SALES_MEMORY)"
+    if "REDIS_URL" in names and not facts["aof_enabled"]:
+        yield "appendonly is no: a restart loses places and costs a rebuild", "redis-cli CONFIG SET appendonly yes"
+    if facts["aof_enabled"] and facts.get("aof_last_write_status", "ok") != "ok":
+        yield "the append-only file cannot be written", "free space on the disk of Redis, and look at its log"
+    if facts["role"] != "master":
+        yield f"it is a {facts['role']}", f"set {names[0]} to the master"
+    used, most = facts["connected_clients"], int(facts.get("maxclients", 0))
+    if most and used > CONNECTIONS_USED_MAX * most:
+        yield f"{used} of {most} connections are open", "redis-cli CONFIG SET maxclients 10000"
