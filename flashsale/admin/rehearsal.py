@@ -94,16 +94,21 @@ class Rehearse(SaleAction):
         """What cannot be forced."""
         return rehearse.obstacles(sale=rows[0], forced=True)
 
-    def consequences(self, rows: Sequence[Sale]) -> list[str]:
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
         """What happens, what it costs, and for how long."""
-        near = [text for text in rehearse.obstacles(sale=rows[0]) if text not in self.obstacles(rows)]
         texts = [
-            *near,
+            *rehearse.live_sales_in_the_way(),
             _("The sale is copied with its lines, limits, windows and rates into a test campaign that opens at once."),
             _("Simulated people enter the copy over real HTTP, at the doors of this installation: %(url)s.")
             % {"url": settings.FLASHSALE_REHEARSAL_URL},
             _("It costs real work of Redis, PostgreSQL and the doors, until the crowd leaves. A button stops it."),
             _("No real unit is sold, no limit is used, no money moves, no letter goes out, and no list has the copy."),
+            _("It lasts %(minutes)d minutes at most, with %(people)d people at most, %(speed)d entering in a second.")
+            % {
+                "minutes": settings.FLASHSALE_REHEARSAL_MINUTES,
+                "people": settings.FLASHSALE_REHEARSAL_PEOPLE,
+                "speed": settings.FLASHSALE_REHEARSAL_SPEED,
+            },
             _("At the end, all of it is deleted. Only the report stays."),
         ]
         if not has_simulation():

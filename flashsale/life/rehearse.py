@@ -105,16 +105,21 @@ def live_sale_near(now: datetime, ahead: timedelta) -> Sale | None:
 
 def obstacles(*, sale: Sale, forced: bool = False) -> list[str]:
     """Why this sale cannot be rehearsed now, as texts. Empty when it can."""
-    now, found = timezone.now(), []
-    ahead = timedelta(minutes=settings.FLASHSALE_REHEARSAL_AHEAD)
     if sale.campaign.is_test:
         return [_("This is a test sale already.")]
+    found = [] if forced else live_sales_in_the_way()
     if Rehearsal.objects.filter(state=Rehearsal.State.OPEN).exists():
         found.append(_("Another rehearsal is not over. Wait for it, or stop it."))
-    if not forced and (near := live_sale_near(now, ahead)):
-        text = _("The live sale %(sale)s runs, or opens within %(minutes)d minutes.")
-        found.append(text % {"sale": near.code, "minutes": settings.FLASHSALE_REHEARSAL_AHEAD})
     return found + plan_problems(sale)
+
+
+def live_sales_in_the_way() -> list[str]:
+    """The live sale that a rehearsal may disturb, as a text. Empty if there is none."""
+    near = live_sale_near(timezone.now(), timedelta(minutes=settings.FLASHSALE_REHEARSAL_AHEAD))
+    if near is None:
+        return []
+    text = _("The live sale %(sale)s runs, or opens within %(minutes)d minutes.")
+    return [text % {"sale": near.code, "minutes": settings.FLASHSALE_REHEARSAL_AHEAD}]
 
 
 def start(*, sale: Sale, terms: Terms, by: Any = None, forced: bool = False) -> tuple[Rehearsal, str]:

@@ -44,6 +44,7 @@ def test_a_server_without_the_simulation_shows_the_command_with_a_one_time_key(
     sale = lobby_sale(opens_in_s=86_400)
     text = ani.get(_page(sale)).content.decode()
     assert "pip install -r requirements-demo.txt" in text
+    assert "It lasts 30 minutes at most, with 20000 people at most, 200 entering in a second." in text
     shown = ani.post(_page(sale), TERMS).content.decode()
     row = Rehearsal.objects.get()
     assert "FLASHSALE_REHEARSAL_KEY=fs_rehearsal_" in shown
