@@ -80,7 +80,7 @@ class Rehearse(SaleAction):
 
     name = "rehearse"
     title = gettext_lazy("Rehearse")
-    permission = "flashsale.rehearse_sale"
+    permission = "flashsale.add_rehearsal"
 
     def is_available(self, row: Sale) -> bool:
         """For a draft or a published sale that is no test sale itself."""
@@ -168,7 +168,7 @@ class Stop(Action):
 
     name = "stop"
     title = gettext_lazy("Stop the rehearsal")
-    permission = "flashsale.rehearse_sale"
+    permission = "flashsale.add_rehearsal"
 
     def is_available(self, row: Rehearsal) -> bool:
         """For one that is not over, and not stopped yet."""

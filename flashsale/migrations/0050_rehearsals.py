@@ -43,7 +43,6 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'rehearsal',
                 'verbose_name_plural': 'rehearsals',
-                'permissions': [('rehearse_sale', 'Can rehearse a sale')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'open')), fields=('state',), name='one_rehearsal_at_a_time')],
             },
         ),

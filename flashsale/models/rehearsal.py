@@ -49,7 +49,6 @@ class Rehearsal(models.Model):
     class Meta:
         verbose_name = _("rehearsal")
         verbose_name_plural = _("rehearsals")
-        permissions = [("rehearse_sale", "Can rehearse a sale")]
         constraints = [
             models.UniqueConstraint(fields=["state"], condition=Q(state="open"), name="one_rehearsal_at_a_time")
         ]

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from flashsale.admin import rehearsal
@@ -17,11 +16,8 @@ TERMS = {"people": 50, "no_shows": 20, "speed": 25, "minutes": 2}
 
 @pytest.fixture
 def ani(make_user: Callable[..., Client]) -> Client:
-    """A scheduler who may rehearse."""
-    client = make_user("ani", "scheduler")
-    names = ["rehearse_sale", "view_rehearsal"]
-    User.objects.get(username="ani").user_permissions.set(Permission.objects.filter(codename__in=names))
-    return client
+    """A scheduler, who may rehearse."""
+    return make_user("ani", "scheduler")
 
 
 def _page(sale: Sale) -> str:

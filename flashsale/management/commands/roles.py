@@ -21,6 +21,7 @@ VIEWED_MODELS = (
     "paymentattempt",
     "refund",
     "reallocation",
+    "rehearsal",
     "record",
     "reviewrun",
     "appeal",
@@ -35,7 +36,7 @@ ROLES = {
     "viewer": VIEWER,
     "scheduler": VIEWER
     | {f"{verb}_{model}" for model in PLANNED_MODELS for verb in ("add", "change", "delete")}
-    | {"add_partnerkey", "change_partnerkey", "add_reallocation"}
+    | {"add_partnerkey", "change_partnerkey", "add_reallocation", "add_rehearsal"}
     | {"add_webhook", "change_webhook", "delete_webhook"},
     # Only reviewers may see and correct contacts, because they decide about these people's orders and write to them.
     "reviewer": VIEWER
