@@ -17,7 +17,7 @@ import structlog
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from config import accounts, alarms, codes, database, mail, production, secrets, telemetry
+from config import accounts, alarms, codes, database, mail, planning, production, secrets, staff, telemetry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -71,7 +71,7 @@ FLASHSALE_RECEIPT_OLD_KEYS = secrets.parse_public_keys(env.str("FLASHSALE_RECEIP
 
 INSTALLED_APPS = [
     "flashsale",
-    "django.contrib.admin",
+    "flashsale.web.staff_apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -81,6 +81,11 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
 ]
 
 MIDDLEWARE = [
@@ -95,6 +100,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "flashsale.web.fresh_proof.FreshProofMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -308,6 +315,10 @@ FLASHSALE_REHEARSAL_AHEAD = env.int("FLASHSALE_REHEARSAL_AHEAD", default=60)
 # The address of the page with a demo's mails. Only the simulation's settings set it.
 FLASHSALE_OUTBOX_URL = ""
 
+# What the month view of the admin marks: more people at once than this (0: no bound), and openings at other hours.
+FLASHSALE_PLAN_PEOPLE = env.int("FLASHSALE_PLAN_PEOPLE", default=0)
+FLASHSALE_PLAN_HOURS = planning.hours(env.str("FLASHSALE_PLAN_HOURS", default=""))
+
 # Text messages with codes in a day, over all sales. The log has an alarm at four fifths of it.
 FLASHSALE_CODES_PER_DAY = env.int("FLASHSALE_CODES_PER_DAY", default=200_000)
 
@@ -390,6 +401,30 @@ FLASHSALE_REFUSALS += FLASHSALE_CODE_PROBLEMS
 # Debug pages and error reports hide secrets by their names and by their values.
 DEFAULT_EXCEPTION_REPORTER = "flashsale.web.debug_pages.Reporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "flashsale.web.debug_pages.SecretsFilter"
+
+# --- Staff ------------------------------------------------------------------------------------------------------------
+
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
+# Whether staff need an authenticator app or a passkey: wherever other machines can reach the site.
+_IN_PRODUCTION = bool(FLASHSALE_SIGNS_OF_PRODUCTION) and not FLASHSALE_DEMO
+FLASHSALE_STAFF_SECOND_FACTOR = env.bool("FLASHSALE_STAFF_SECOND_FACTOR", default=_IN_PRODUCTION)
+# Seconds for which a proof counts before actions that cannot be undone, and exports; 0: they need no fresh proof.
+FLASHSALE_FRESH_PROOF_S = env.int(
+    "FLASHSALE_FRESH_PROOF_S", default=staff.FRESH_S if FLASHSALE_STAFF_SECOND_FACTOR else 0
+)
+# Above so many units, two people publish a sale; 0: one person publishes all sales.
+FLASHSALE_TWO_PEOPLE_UNITS = env.int("FLASHSALE_TWO_PEOPLE_UNITS", default=staff.UNITS if _IN_PRODUCTION else 0)
+# Log-in by an identity provider (OpenID Connect). Empty: only by password.
+FLASHSALE_OIDC = {
+    "url": env.str("FLASHSALE_OIDC_URL", default=""),
+    "name": env.str("FLASHSALE_OIDC_NAME", default="OpenID"),
+    "client_id": env.str("FLASHSALE_OIDC_CLIENT_ID", default=""),
+    "secret": env.str("FLASHSALE_OIDC_CLIENT_SECRET", default=""),
+}
+# Whether the identity provider asks for a second factor, so that the admin does not ask again.
+FLASHSALE_OIDC_SECOND_FACTOR = env.bool("FLASHSALE_OIDC_SECOND_FACTOR", default=False)
+vars().update(staff.allauth_settings(local=not _IN_PRODUCTION, oidc=FLASHSALE_OIDC))
+FLASHSALE_REFUSALS += staff.oidc_problems(FLASHSALE_OIDC, demo=FLASHSALE_DEMO)
 
 # --- Logs: one JSON object per line, on standard error ----------------------------------------------------------------
 

@@ -7,7 +7,8 @@ from flashsale.web import errors
 from flashsale.web.login import login
 
 urlpatterns = [
-    path("admin/login/", login),
+    path("admin/login/", login, name="account_login"),
+    path("admin/account/", include("flashsale.web.staff_urls")),
     path("admin/", admin.site.urls),
     path("", include("flashsale.web.urls")),
 ]

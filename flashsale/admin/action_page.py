@@ -28,6 +28,7 @@ from django.utils.translation import gettext as _
 from flashsale.admin.row_form import SEEN, RowForm, digest_of
 from flashsale.gate.client import GateDown
 from flashsale.life.advisory_lock import advisory_lock
+from flashsale.life.staff_session import demand_fresh_proof
 from flashsale.rules.outcomes import Refused
 
 ROWS_MAX = 100
@@ -67,16 +68,40 @@ class Table:
     foot: Sequence[Any] = field(default=())
 
 
+# The field of a form that says which preview its page showed.
+PREVIEWED = "_previewed"
+# The button that asks for a preview.
+PREVIEW = "_preview"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a filled-in form would do. With obstacles, it does nothing."""
+
+    sentences: Sequence[str]
+    tables: Sequence[Table] = ()
+    obstacles: Sequence[str] = ()
+
+    def digest(self) -> str:
+        """A digest of all that the page shows."""
+        tables = [[table.title, *([str(cell) for cell in row] for row in table.rows)] for table in self.tables]
+        return digest_of([[str(text) for text in self.sentences], tables])
+
+
 class Action(ABC):
     """One verb of `flashsale/life` with its confirmation page.
 
     `name` is part of the URL. `title` is the text of the button. `bulk` adds the action to the list of rows.
+    `needs_proof` asks the person for a fresh proof before the page and before the action.
     """
 
     name: str
     title: str | Promise
     permission: str
     bulk = False
+    needs_proof = False
+    # Whether `preview` shows what follows from the filled-in form before the action is performed.
+    has_preview = False
 
     @abstractmethod
     def is_available(self, row: Any) -> bool:
@@ -98,9 +123,20 @@ class Action(ABC):
         """Tables with the facts that the user needs for the decision."""
         return []
 
+    def note_readings(self, rows: Sequence[Any], user: Any) -> None:  # noqa: B027 - most pages show nothing about buyers
+        """Writes a record of what the page is about to show about buyers."""
+
     def build_form(self, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - some forms depend on the rows
         """The form of the confirmation page; bound if `data` is not None."""
         return forms.Form(data)
+
+    def posted(self, request: HttpRequest) -> Any:
+        """What the form reads: the posted values. An action with a file adds its content."""
+        return request.POST
+
+    def preview(self, rows: Sequence[Any], data: dict[str, Any], user: Any) -> Preview:  # noqa: ARG002
+        """What the filled-in form would do; only for an action with `has_preview`."""
+        return Preview([])
 
     def shown_values(self, row: Any) -> Any:  # noqa: ARG002 - most decide by the state alone
         """The values of the row that the page shows, as JSON. If they have changed since, the action does nothing."""
@@ -188,17 +224,27 @@ class ActionAdmin(RowForm):
         """The action's page. GET shows the consequences and the form; POST performs the action."""
         if not request.user.has_perm(action.permission):
             raise PermissionDenied
+        if action.needs_proof:
+            demand_fresh_proof(request)
         rows = self._selected_rows(request)
         if len(rows) > 1 and not action.bulk:
             # Its page tells what happens to one row, so another one would change unseen.
             text = _("%(action)s is possible for one row at a time.")
             self.message_user(request, text % {"action": action.title}, messages.ERROR)
             return HttpResponseRedirect(self._back_url(request, rows))
-        form = action.build_form(rows, request.POST if request.method == "POST" else None)
+        form = action.build_form(rows, action.posted(request) if request.method == "POST" else None)
         unopened = action.rows_to_open_first([row for row in rows if action.is_available(row)], request.user)
+        preview = None
         if request.method == "POST" and not unopened and form.is_valid():
-            return self._perform(request, action, rows, form.cleaned_data)
-        context = self._page_context(request, action, rows, form, unopened)
+            # Of a row that does not allow the action there is nothing to show: `_perform` says so.
+            if action.has_preview and all(action.is_available(row) for row in rows):
+                preview = action.preview(rows, form.cleaned_data, request.user)
+            if preview is None or _was_seen(preview, request):
+                return self._perform(request, action, rows, form.cleaned_data)
+        context = {
+            **self._page_context(request, action, rows, form, unopened), "preview": preview, "previewed": PREVIEWED,
+            "has_preview": action.has_preview,
+        }  # fmt: skip
         return TemplateResponse(request, "admin/flashsale/action.html", context)
 
     def _page_context(
@@ -207,6 +253,7 @@ class ActionAdmin(RowForm):
         for form_field in form.fields.values():
             form_field.label = capfirst(form_field.label)
         available = [row for row in rows if action.is_available(row)]
+        action.note_readings(available, request.user)
         # Before the rest, so that a change in between is noticed rather than missed.
         seen = [(_seen_name(row), digest_of(action.shown_values(row))) for row in available]
         return {
@@ -225,7 +272,10 @@ class ActionAdmin(RowForm):
             "obstacles": action.obstacles(available)
             if available
             else [_("None of these rows is in a state that allows this.")],
-            "unopened": [(reverse(f"admin:flashsale_{self.opts.model_name}_change", args=[r.pk]), r) for r in unopened],
+            "unopened": [
+                (reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[r.pk]), r)
+                for r in unopened
+            ],
         }
 
     def _selected_rows(self, request: HttpRequest) -> list[Any]:
@@ -252,7 +302,7 @@ class ActionAdmin(RowForm):
 
     def _back_url(self, request: HttpRequest, rows: Sequence[Any]) -> str:  # noqa: ARG002 - a page may name another one
         """Where the user goes after the action."""
-        name = f"admin:flashsale_{self.opts.model_name}"
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}"
         return reverse(f"{name}_change", args=[rows[0].pk]) if len(rows) == 1 else reverse(f"{name}_changelist")
 
     def _perform_on_row(
@@ -294,6 +344,12 @@ class ActionAdmin(RowForm):
                 _("not done, because it is not as your page showed it. Open the page again, look, and decide again.")
             )
         return fresh
+
+
+def _was_seen(preview: Preview, request: HttpRequest) -> bool:
+    """Whether the page showed exactly this preview, and the user did not ask for another one."""
+    asked = PREVIEW in request.POST or preview.obstacles
+    return not asked and request.POST.get(PREVIEWED) == preview.digest()
 
 
 def _seen_name(row: Model) -> str:

@@ -65,6 +65,10 @@ class AppealDecision(Action):
         """For an open appeal."""
         return row.state == AppealState.OPEN
 
+    def note_readings(self, rows: Sequence[Appeal], user: Any) -> None:
+        """The evidence that the page shows."""
+        evidence.note_evidence([row.case for row in rows[:1]], by=user)
+
     def tables(self, rows: Sequence[Appeal]) -> list[Table]:
         """The buyer's statement, and the evidence for the cancellation."""
         statements = [Table(_("What the buyer says"), [""], [[buyer_statement(row)]]) for row in rows[:1]]
@@ -146,7 +150,17 @@ class AppealAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Adds the ledger below the list."""
-        return super().changelist_view(request, {**(extra_context or {}), "table": ledger_table(appeal.ledger())})
+        return super().changelist_view(
+            request, {**(extra_context or {}), "table": ledger_table(appeal.ledger(by=request.user))}
+        )
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Records that the user read the evidence."""
+        response = super().change_view(request, *args, **kwargs)
+        row = (getattr(response, "context_data", None) or {}).get("original")
+        if row is not None and request.method == "GET":
+            evidence.note_evidence([row.case], by=request.user)
+        return response
 
     def panel(self, row: Appeal) -> dict[str, Any]:
         """The evidence of the case, unchanged since the case was opened."""

@@ -60,6 +60,14 @@ class CaseAdmin(ReadOnlyAdmin):
             return panel
         return panel | {"graph": case_graph.draw(group), "group": row.group, "run": row.run_id}
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Records that the user read the evidence of the cases on this page of the list."""
+        response = super().changelist_view(request, extra_context)
+        shown = (getattr(response, "context_data", None) or {}).get("cl")
+        if shown is not None:
+            evidence.note_evidence(shown.result_list, by=request.user)
+        return response
+
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         """Records that the user opened the case: a decision about many cases requires that a sample was opened."""
         response = super().change_view(request, object_id, *args, **kwargs)
@@ -67,6 +75,8 @@ class CaseAdmin(ReadOnlyAdmin):
         if context.get("panel") and request.method == "GET":
             case = context["original"]
             record_view(case=case, by=request.user)
+            group = case_graph.group_of(case)[: case_graph.ORDERS_MAX]
+            evidence.note_evidence(group, by=request.user)
             if "graph" in context["panel"]:
                 group = case_graph.group_of(case)
                 context["panel"]["side_by_side"] = case_graph.side_by_side(group, reader=request.user)

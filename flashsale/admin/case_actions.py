@@ -11,7 +11,7 @@ from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from flashsale.admin.action_page import SAMPLE_SIZE, Action, Table
-from flashsale.admin.evidence import evidence_summary, evidence_table
+from flashsale.admin.evidence import evidence_summary, evidence_table, note_evidence
 from flashsale.admin.labels import local_time
 from flashsale.life import appeal, review
 from flashsale.models import Case
@@ -59,6 +59,10 @@ class CaseAction(Action):
         """For many cases, the part of a random sample that the user has not opened yet."""
         return review.unviewed_sample(cases=rows, by=user)
 
+    def note_readings(self, rows: Sequence[Case], user: Any) -> None:
+        """The evidence that the page shows: of a sample, if there are many rows."""
+        note_evidence(rows[:SAMPLE_SIZE], by=user)
+
     def tables(self, rows: Sequence[Case]) -> list[Table]:
         """The evidence."""
         return evidence_tables(rows)
@@ -96,6 +100,8 @@ class Propose(CaseAction):
 class Approve(CaseAction):
     """proposed → approved, or cancelled at once if the campaign gives no time to undo."""
 
+    permission = "flashsale.approve_case"
+    needs_proof = True
     name = "approve"
     title = gettext_lazy("Approve: cancel the order")
     bulk = True
@@ -135,6 +141,7 @@ class Approve(CaseAction):
 class Undo(CaseAction):
     """approved → open."""
 
+    permission = "flashsale.approve_case"
     name = "undo"
     title = gettext_lazy("Undo the approval")
     bulk = True

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Count, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from flashsale.admin.board import alarm_lines, bar, board_sales
 from flashsale.admin.labels import local_time, state_label
@@ -15,12 +17,15 @@ from flashsale.admin.partner_key import ending_keys
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
 from flashsale.gate.quotas import QuotaAlarm, alarms
+from flashsale.life.person_requests import due_requests
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.life.waiting_money import WHO_LABELS, people_wait
-from flashsale.models import Appeal, Case, Channel, Notice, PartnerKey, Sale
+from flashsale.models import Appeal, Case, Channel, Notice, PartnerKey, PersonRequest, Sale
 from flashsale.models.sale import ms
 from flashsale.rules.states import AppealState, CaseState, NoticeState
 
 SALES_MAX = 8
+REQUESTS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +46,50 @@ class SaleTile:
 def content(user: User | AnonymousUser) -> dict[str, Any]:
     """The template's context. A part that the user may not see is None."""
     may = user.has_perm
-    cases = Case.objects.filter(reservation__sale__campaign__sandbox_of=None).order_by()
-    notices = Notice.objects.filter(sale__campaign__sandbox_of=None).order_by()
+    cases = rows_of(Case.objects.filter(reservation__sale__campaign__sandbox_of=None), user).order_by()
+    notices = rows_of(Notice.objects.filter(sale__campaign__sandbox_of=None), user).order_by()
+    appeals = rows_of(Appeal.objects.order_by(), user)
     return {
         "alarms": alarm_lines() if may("flashsale.view_sale") else None,
-        "sales": _sale_tiles() if may("flashsale.view_sale") else None,
+        "sales": _sale_tiles(user) if may("flashsale.view_sale") else None,
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
-        "appeals": _counts(Appeal.objects.order_by(), AppealState.OPEN) if may("flashsale.view_appeal") else None,
+        "appeals": _counts(appeals, AppealState.OPEN) if may("flashsale.view_appeal") else None,
         "notices": _counts(notices, NoticeState.DUE, NoticeState.FAILED) if may("flashsale.view_notice") else None,
-        "money": _waiting_money() if may("flashsale.view_refund") else None,
-        "keys": _ending_keys() if may("flashsale.view_partnerkey") else None,
-        "quotas": _quota_alarms() if may("flashsale.view_channel") else None,
+        "money": _waiting_money(user) if may("flashsale.view_refund") else None,
+        "keys": _ending_keys(user) if may("flashsale.view_partnerkey") else None,
+        "support": _support(user),
+        "requests": _due_requests(user) if may("flashsale.view_personrequest") else None,
+        "quotas": _quota_alarms(user) if may("flashsale.view_channel") else None,
     }
 
 
-def _ending_keys() -> list[tuple[PartnerKey, str]]:
-    return [(key, local_time(key.expires_at, key.channel.campaign.zone)) for key in ending_keys()]
+def _ending_keys(user: Any) -> list[tuple[PartnerKey, str]]:
+    return [(key, local_time(key.expires_at, key.channel.campaign.zone)) for key in rows_of(ending_keys(), user)]
 
 
-def _quota_alarms() -> list[tuple[Channel, QuotaAlarm, str]]:
+def _support(user: User | AnonymousUser) -> list[tuple[str, str]]:
+    """The pages of the desk of support and finance that the user may open: name of the address, and title."""
+    pages = [("admin:flashsale_support", _("Find a person"))] if user.has_perm("flashsale.view_reservation") else []
+    if pages and user.has_perm("flashsale.export_reservation"):
+        pages.append(("admin:flashsale_exports", _("Exports")))
+    return pages
+
+
+def _due_requests(user: Any) -> list[tuple[PersonRequest, str, bool]]:
+    """The requests of people that are not answered, the most urgent first: request, date, whether it is late."""
+    now, zone = timezone.now(), timezone.get_default_timezone()
+    shown = rows_of(due_requests(), user)[:REQUESTS_MAX]
+    return [(row, local_time(row.due_at, ZoneInfo(str(zone))), row.is_late(now)) for row in shown]
+
+
+def _quota_alarms(user: Any) -> list[tuple[Channel, QuotaAlarm, str]]:
     """The alarms of the last day; none while Redis does not answer."""
     try:
         found = bridge.run(alarms())
     except GateDown:
         return []
     live = Channel.objects.filter(campaign__sandbox_of=None).select_related("campaign")
-    channels = live.in_bulk([alarm.channel for alarm in found])
+    channels = rows_of(live, user).in_bulk([alarm.channel for alarm in found])
     return [
         (channel, alarm, local_time(datetime.fromtimestamp(alarm.at_ms / 1000, UTC), channel.campaign.zone))
         for alarm in found
@@ -74,8 +97,8 @@ def _quota_alarms() -> list[tuple[Channel, QuotaAlarm, str]]:
     ]
 
 
-def _waiting_money() -> list[tuple[str, str, int]]:
-    waiting = people_wait(timezone.now())
+def _waiting_money(user: Any) -> list[tuple[str, str, int]]:
+    waiting = people_wait(timezone.now(), by=user)
     return [(action.name, f"{action.title} ({WHO_LABELS[action.who]})", count) for action, count in waiting if count]
 
 
@@ -84,8 +107,8 @@ def _counts(rows: "QuerySet[Any]", *states: str) -> list[tuple[str, str, int]]:
     return [(state, state_label(state), found.get(state, 0)) for state in states]
 
 
-def _sale_tiles() -> list[SaleTile]:
-    sales = board_sales(Sale.objects.all())[:SALES_MAX]
+def _sale_tiles(user: Any) -> list[SaleTile]:
+    sales = board_sales(rows_of(Sale.objects.all(), user))[:SALES_MAX]
     figures = live_figures([sale.code for sale in sales])
     return [_tile(sale, total(figures[sale.code]) if sale.code in figures else None) for sale in sales]
 

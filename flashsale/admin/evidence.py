@@ -1,12 +1,23 @@
 """The evidence of a case as text: kinds of clues and counts, with no data of other buyers."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from flashsale.admin.action_page import Table
+from flashsale.life.read_contacts import Reading, note_reading
 from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
+from flashsale.models import Case
+
+
+def note_evidence(cases: Iterable[Case], *, by: Any) -> None:
+    """Writes one record about the evidence of these cases, before a page shows it."""
+    shown = list(cases)
+    sales = {case.reservation.sale for case in shown}
+    sale = sales.pop() if len(sales) == 1 else None
+    note_reading(Reading.EVIDENCE, by=by, sale=sale, orders=[case.reservation_id for case in shown])
 
 
 def evidence_summary(evidence: dict[str, Any]) -> str:

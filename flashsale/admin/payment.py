@@ -17,6 +17,7 @@ from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.refund_actions import REFUND_ACTIONS, RefundAction, SettleDoubt
 from flashsale.life import bank_account
 from flashsale.life.download import download
+from flashsale.life.staff_session import demand_fresh_proof
 from flashsale.models import PaymentAttempt, Refund
 from flashsale.rules.csv_lines import for_spreadsheets
 from flashsale.rules.states import RefundState
@@ -87,7 +88,9 @@ class RefundAdmin(ReadOnlyAdmin):
         """Attempts, refunds and notifications that are not final, by their next action."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = waiting_money.content(action=request.GET.get("action", ""), page=request.GET.get("p", "1"))
+        found = waiting_money.content(
+            by=request.user, action=request.GET.get("action", ""), page=request.GET.get("p", "1")
+        )
         context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Money that waits"), **found}
         context["may_list"] = request.user.has_perm(RefundAction.permission)
         return TemplateResponse(request, "admin/flashsale/waiting_money.html", context)
@@ -98,6 +101,7 @@ class RefundAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
+        demand_fresh_proof(request)
         rows = bank_account.list_transfers(by=request.user)
         return download(request, "transfers.csv", for_spreadsheets([bank_account.Transfer._fields, *rows]))
 

@@ -12,7 +12,7 @@ from flashsale.admin.action_forms import AddUnitsForm, BrakeForm, CallOffForm, P
 from flashsale.admin.action_page import Table
 from flashsale.admin.labels import local_time
 from flashsale.admin.sale_actions import SaleAction, times_table, units_table
-from flashsale.life import sale_control
+from flashsale.life import sale_control, two_people
 from flashsale.models import Sale, Stock
 from flashsale.models.sale import ms
 from flashsale.rules.states import Phase, SaleState
@@ -28,7 +28,13 @@ def _is_running(sale: Sale) -> bool:
     return sale.state in {SaleState.PUBLISHED, SaleState.PAUSED} and current_phase(sale) is not Phase.CLOSED
 
 
-class Pause(SaleAction):
+class PublishedSaleAction(SaleAction):
+    """An action on a sale that shoppers can see."""
+
+    permission = two_people.RUN_RIGHT
+
+
+class Pause(PublishedSaleAction):
     """published → paused."""
 
     name = "pause"
@@ -61,7 +67,7 @@ class Pause(SaleAction):
         return _("%(sale)s is paused.") % {"sale": row.name}
 
 
-class Resume(SaleAction):
+class Resume(PublishedSaleAction):
     """paused → published."""
 
     name = "resume"
@@ -81,7 +87,7 @@ class Resume(SaleAction):
         return _("%(sale)s continues.") % {"sale": row.name}
 
 
-class Tell(SaleAction):
+class Tell(PublishedSaleAction):
     """Shows a message to the shoppers. The sale goes on."""
 
     name = "tell"
@@ -111,7 +117,7 @@ class Tell(SaleAction):
         return _("%(sale)s: shoppers read the message.") % {"sale": row.name}
 
 
-class BeforeOpening(SaleAction):
+class BeforeOpening(PublishedSaleAction):
     """An action that is possible until the sale opens."""
 
     def is_available(self, row: Sale) -> bool:
@@ -161,9 +167,10 @@ class AddUnits(BeforeOpening):
         """The present units."""
         return list(Stock.objects.filter(allocation__sale=row).order_by("pk").values_list("pk", "quantity"))
 
-    def consequences(self, rows: Sequence[Sale]) -> list[str]:  # noqa: ARG002
-        """The number of units only grows."""
-        return [_("The new units get serial numbers and are sold in the line you choose. Units are never taken away.")]
+    def consequences(self, rows: Sequence[Sale]) -> list[str]:
+        """The number of units only grows. For many units, what another person has proposed."""
+        text = _("The new units get serial numbers and are sold in the line you choose. Units are never taken away.")
+        return [text, *two_people.added_units_texts(rows[0])]
 
     def tables(self, rows: Sequence[Sale]) -> list[Table]:
         """The present units."""
@@ -173,12 +180,14 @@ class AddUnits(BeforeOpening):
         """Raises the units to a new total, so that repeating the action adds nothing."""
         before = data["stock"].quantity
         stock = sale_control.add_units(stock=data["stock"], quantity=data["quantity"], by=request.user)
+        if stock.quantity == before != data["quantity"]:
+            return _("You have proposed this total. Another person has to add the same total.")
         if stock.quantity == before:
             return _("%(stock)s: nothing was changed, because there are so many units already.") % {"stock": stock}
         return _("%(line)s: %(stock)s units.") % {"line": stock.allocation.code, "stock": stock}
 
 
-class Brake(SaleAction):
+class Brake(PublishedSaleAction):
     """Sets how fast people are called and how often pages poll."""
 
     name = "brake"
@@ -206,7 +215,7 @@ class Brake(SaleAction):
         return _("%(sale)s: the brake is set.") % {"sale": row.name}
 
 
-class CloseEarly(SaleAction):
+class CloseEarly(PublishedSaleAction):
     """open → closed."""
 
     name = "close-early"
@@ -226,10 +235,11 @@ class CloseEarly(SaleAction):
         return _("%(sale)s is closed.") % {"sale": row.name}
 
 
-class CallOff(SaleAction):
+class CallOff(PublishedSaleAction):
     """published | paused → called off."""
 
     name = "call-off"
+    needs_proof = True
     title = gettext_lazy("Call off")
     form = CallOffForm
 

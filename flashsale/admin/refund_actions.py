@@ -18,7 +18,7 @@ from flashsale.rules.states import RefundState
 class RefundAction(Action):
     """An action that changes one refund, if its state still allows it."""
 
-    permission = "flashsale.change_case"
+    permission = "flashsale.settle_refund"
     state: RefundState
     done_text: Any
     texts: Sequence[Any]

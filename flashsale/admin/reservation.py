@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from flashsale.admin.action_page import Action, ReadOnlyAdmin
 from flashsale.admin.labels import failure_text, local_time, state_label
+from flashsale.admin.support import SupportPages
 from flashsale.life import refund, review
 from flashsale.life.find_orders import FOUND_MAX, find_orders
 from flashsale.life.read_contacts import read_contacts
@@ -54,7 +55,7 @@ class RefundAgain(Action):
 
     name = "refund-again"
     title = gettext_lazy("Try the refund again")
-    permission = "flashsale.change_case"
+    permission = "flashsale.settle_refund"
 
     def is_available(self, row: Reservation) -> bool:
         """For an order whose refund failed."""
@@ -76,7 +77,7 @@ class SendBack(Action):
 
     name = "send-back"
     title = gettext_lazy("Send the money back")
-    permission = "flashsale.change_case"
+    permission = "flashsale.settle_refund"
 
     def is_available(self, row: Reservation) -> bool:
         """For an attempt to which another amount or currency came."""
@@ -125,9 +126,9 @@ class ReservationAdmin(ReadOnlyAdmin):
         return order
 
     def get_urls(self) -> list[URLPattern]:
-        """Adds the address to which the search is sent."""
+        """Adds the address to which the search is sent, and the pages of support and finance."""
         find = path("find/", self.admin_site.admin_view(self.find_view), name="flashsale_reservation_find")
-        return [find, *super().get_urls()]
+        return [find, *SupportPages(self).urls(), *super().get_urls()]
 
     @method_decorator(sensitive_post_parameters("typed"))
     def find_view(self, request: HttpRequest) -> HttpResponse:
@@ -175,6 +176,7 @@ class ReservationAdmin(ReadOnlyAdmin):
             "ships",
             "case_link",
             "events_link",
+            "story_link",
         ]
         fieldsets: list[tuple[Any, Any]] = [
             (None, {"fields": order}),
@@ -228,6 +230,11 @@ class ReservationAdmin(ReadOnlyAdmin):
         """A link to the list of the order's events."""
         url = f"{reverse('admin:flashsale_event_changelist')}?reservation={order.pk}"
         return format_html('<a href="{}">{}</a>', url, _("what happened"))
+
+    @admin.display(description=gettext_lazy("story"))
+    def story_link(self, order: Reservation) -> SafeString:
+        """A link to the page with all that happened."""
+        return format_html('<a href="{}">{}</a>', reverse("admin:flashsale_story", args=[order.pk]), _("on one page"))
 
     @admin.display(description=gettext_lazy("reserved"))
     def made(self, order: Reservation) -> str:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import ReadOnlyAdmin, Table
 from flashsale.life.rule_set_text import describe_rules
+from flashsale.life.staff_campaigns import is_limited
 from flashsale.models import PublishedRuleSet, Record
 from flashsale.rules.review.rule_set import InvalidRuleSet, parse_rule_set
 
@@ -57,8 +58,8 @@ class RuleSetAdmin(ReadOnlyAdmin):
     panel_template = "admin/flashsale/tables_panel.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Unlike other read-only rows, a user with the permission may add a set."""
-        return request.user.has_perm("flashsale.add_publishedruleset")
+        """Unlike other read-only rows, a user with the permission may add a set. It counts for all campaigns."""
+        return request.user.has_perm("flashsale.add_publishedruleset") and not is_limited(request.user)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         """The fields of the form for a new set; version and hash for a published one."""

@@ -1,20 +1,25 @@
 """Sales: planned with forms, published after a summary, then changed only through actions."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db import models
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from flashsale.admin.action_page import Table
 from flashsale.admin.board_pages import BoardPages
+from flashsale.admin.calendar_link import calendar_view
+from flashsale.admin.copy_actions import CopySale
+from flashsale.admin.import_actions import ImportTable
 from flashsale.admin.inline import BoundedRows, EditedInline
 from flashsale.admin.labels import local_time, state_label
 from flashsale.admin.live_figures import COLUMNS, live_figures, total
+from flashsale.admin.month import month_view
 from flashsale.admin.published_sale_actions import (
     AddUnits,
     Brake,
@@ -33,11 +38,19 @@ from flashsale.admin.sale_actions import (
     Reallocate,
     Review,
     TryOut,
-    draft_rows,
     times_table,
     units_table,
 )
-from flashsale.admin.sale_forms import LINE_FIELDS, TRANCHE_FIELDS, UNITS_PREFIX, SaleForm, line_form
+from flashsale.admin.sale_forms import (
+    LINE_FIELDS,
+    TRANCHE_FIELDS,
+    UNITS_PREFIX,
+    OfferForm,
+    OfferFormSet,
+    SaleForm,
+    line_form,
+)
+from flashsale.life.two_people import draft_rows
 from flashsale.models import Allocation, Offer, Sale
 from flashsale.rules.states import SaleState
 
@@ -62,6 +75,8 @@ class OfferInline(EditedInline):
     """The offers of a sale: SKU, name and price."""
 
     model = Offer
+    form = OfferForm
+    formset = OfferFormSet
     extra = 1
 
 
@@ -98,7 +113,9 @@ class SaleAdmin(BoardPages):
     row_actions = (
         PutOnList(),
         Rehearse(),
+        ImportTable(),
         Publish(),
+        CopySale(),
         Pause(),
         Resume(),
         Tell(),
@@ -112,6 +129,20 @@ class SaleAdmin(BoardPages):
         Reallocate(),
     )
     panel_template = "admin/flashsale/sale_panel.html"
+    change_list_template = "admin/flashsale/sales.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Adds the month view and the page of the own calendar."""
+        views = [("month", month_view), ("calendar", calendar_view)]
+        pages = [
+            path(
+                f"{name}/",
+                self.admin_site.admin_view(partial(view, site=self.admin_site)),
+                name=f"flashsale_sale_{name}",
+            )
+            for name, view in views
+        ]
+        return [*pages, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Adds the sum of the planned units."""

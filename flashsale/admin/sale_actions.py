@@ -5,8 +5,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
-from django.db.models import Count, Model, Sum
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -16,8 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from flashsale.admin.action_forms import ListForm, ReallocateForm, SaleActionForm, TryOutForm
 from flashsale.admin.action_page import Action, Table
 from flashsale.admin.labels import local_time
-from flashsale.admin.row_form import state_of
-from flashsale.life import reallocate, review, schedule
+from flashsale.life import reallocate, review, schedule, two_people
 from flashsale.models import Allocation, Sale, Stock, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
@@ -63,10 +63,38 @@ def _line_title(line: Allocation, zone: ZoneInfo) -> str:
     return _("%(line)s, from %(time)s") % {"line": name, "time": local_time(line.opens_at, zone)}
 
 
-def draft_rows(sale: Sale) -> list[Model]:
-    """The sale, its offers, its lines, and the units of each offer, as they are stored now."""
-    stock = Stock.objects.filter(allocation__sale=sale).order_by("pk")
-    return [Sale.objects.get(pk=sale.pk), *sale.offers.all(), *Allocation.objects.filter(sale=sale), *stock]
+def two_people_texts(sale: Sale, units: int) -> list[str]:
+    """Who has proposed the draft, and what the click of this person does. Empty if one person may publish it."""
+    if not two_people.needs_two(sale, units):
+        return []
+    standing = two_people.standing(sale)
+    if standing is None:
+        text = _("One person may publish %(most)d units. So this is a proposal, and another person has to publish it.")
+        return [text % {"most": settings.FLASHSALE_TWO_PEOPLE_UNITS}]
+    facts = {"who": standing.proposal.by, "time": local_time(standing.proposal.at, sale.campaign.zone)}
+    if standing.changes:
+        text = _(
+            "%(who)s has proposed this on %(time)s. The draft has changed since, so that proposal is void. "
+            "This is a new proposal, and another person has to publish it."
+        )
+        return [text % facts]
+    text = _("%(who)s has proposed this on %(time)s. Nothing has changed since. Another person publishes it.")
+    return [text % facts]
+
+
+def changes_tables(sale: Sale) -> list[Table]:
+    """What has changed since the proposal to publish; no table if nothing has."""
+    standing = two_people.standing(sale)
+    if standing is None or not standing.changes:
+        return []
+    rows: list[list[Any]] = [
+        [name, field, old, new]
+        for name, fields in standing.changes.get("changed", {}).items()
+        for field, (old, new) in fields.items()
+    ]
+    rows += [[name, _("added"), "–", ""] for name in standing.changes.get("added", ())]
+    rows += [[name, _("deleted"), "", "–"] for name in standing.changes.get("deleted", ())]
+    return [Table(_("Changed since the proposal"), [_("row"), _("field"), _("proposed"), _("now")], rows)]
 
 
 def _confirmed_orders(sale: Sale) -> int:
@@ -93,17 +121,20 @@ class Publish(SaleAction):
 
     name = "publish"
     title = gettext_lazy("Publish")
+    permission = two_people.PUBLISH_RIGHT
+    needs_proof = True
 
     def is_available(self, row: Sale) -> bool:
         """For a draft."""
         return row.state == SaleState.DRAFT
 
     def consequences(self, rows: Sequence[Sale]) -> list[str]:
-        """What cannot be undone."""
+        """What cannot be undone; for many units, first who else has to agree."""
         sale = rows[0]
-        new = Stock.objects.filter(allocation__sale=sale).aggregate(sum=Sum("quantity"))["sum"] or 0
+        new = two_people.planned_units(sale)
         opens = local_time(sale.opens_at, sale.campaign.zone)
         return [
+            *two_people_texts(sale, new),
             ngettext("%(count)d unit gets its serial number.", "%(count)d units get their serial numbers.", new)
             % {"count": new},
             _("A secret is made and its commitment is published. After that, the order of the line cannot be changed."),
@@ -113,20 +144,23 @@ class Publish(SaleAction):
         ]
 
     def shown_values(self, row: Sale) -> Any:
-        """The whole draft, because the publication fixes it."""
-        return state_of(draft_rows(row))
+        """The whole draft, because the publication fixes it, and the proposal that the page showed."""
+        standing = two_people.standing(row)
+        return [two_people.published_values(row), standing.proposal.pk if standing else None]
 
     def obstacles(self, rows: Sequence[Sale]) -> list[str]:
         """What the draft still needs."""
         return schedule.problems_of(sale=rows[0], now=timezone.now())
 
     def tables(self, rows: Sequence[Sale]) -> list[Table]:
-        """Times and units."""
-        return [times_table(rows[0]), units_table(rows[0])]
+        """Times and units, and what has changed since a proposal."""
+        return [*changes_tables(rows[0]), times_table(rows[0]), units_table(rows[0])]
 
     def perform(self, *, row: Sale, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """Checks the draft again and publishes it."""
+        """Checks the draft again and publishes it, or proposes it to another person."""
         sale = schedule.publish(sale=row, by=request.user)
+        if sale.state == SaleState.DRAFT:
+            return _("You have proposed to publish %(sale)s. Another person has to publish it.") % {"sale": sale.name}
         opens = local_time(sale.opens_at, sale.campaign.zone)
         return _("%(sale)s is published and opens on %(time)s.") % {"sale": sale.name, "time": opens}
 

@@ -12,8 +12,10 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from flashsale.models import Allocation, Campaign, Sale, Stock
-from flashsale.models.sale import UNITS_MAX, possible_time
+from flashsale.admin.inline import LabelledFormSet
+from flashsale.admin.typed_fields import DurationField, MoneyField
+from flashsale.models import Allocation, Campaign, Offer, Sale, Stock
+from flashsale.models.sale import CLAIM_S, HOLD_S, POLL_MS_MAX, UNITS_MAX, possible_time
 
 UNITS_PREFIX = "units_"
 LINE_FIELDS = ["code", "name", "channels"]
@@ -44,6 +46,20 @@ class SaleForm(forms.ModelForm):
     lobby_at = ZonedDateTimeField(label=gettext_lazy("lobby opens"), required=False)
     opens_at = ZonedDateTimeField(label=gettext_lazy("opens"))
     closes_at = ZonedDateTimeField(label=gettext_lazy("closes"))
+    claim_s = DurationField(
+        label=gettext_lazy("claim window"), least=1, most=86_400, initial=CLAIM_S,
+        help_text=gettext_lazy("How long a person who is called may reserve, such as 5 min."),
+    )  # fmt: skip
+    hold_s = DurationField(
+        label=gettext_lazy("hold"), least=1, most=86_400, initial=HOLD_S,
+        help_text=gettext_lazy("How long a reserved unit waits for its payment, such as 15 min."),
+    )  # fmt: skip
+    poll_ms = DurationField(
+        label=gettext_lazy("pages ask every"), unit_ms=1, most=POLL_MS_MAX, initial=0,
+        help_text=gettext_lazy(
+            "0: as the phase of the sale wants. A time such as 5 s is the brake when the servers are too busy."
+        ),
+    )  # fmt: skip
 
     class Meta:
         model = Sale
@@ -70,8 +86,9 @@ class SaleForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         campaign = self._campaign()
         for name, field in self.fields.items():
-            if isinstance(field, ZonedDateTimeField):
+            if isinstance(field, ZonedDateTimeField | DurationField):
                 field.label = capfirst(field.label)
+            if isinstance(field, ZonedDateTimeField):
                 field.zone = campaign.zone if campaign else None
                 field.help_text = self._help_text(campaign, name)
         if "campaign" in self.fields:
@@ -81,7 +98,10 @@ class SaleForm(forms.ModelForm):
         if self.instance.campaign_id:
             return self.instance.campaign
         chosen = str(self.data.get(self.add_prefix("campaign")) or self.initial.get("campaign"))
-        return Campaign.objects.filter(pk=chosen).first() if chosen.isdecimal() else None
+        if not chosen.isdecimal() or "campaign" not in self.fields:
+            return None
+        found: Campaign | None = self.fields["campaign"].queryset.filter(pk=chosen).first()  # type: ignore[attr-defined]
+        return found
 
     @staticmethod
     def _help_text(campaign: Campaign | None, name: str) -> str:
@@ -90,6 +110,28 @@ class SaleForm(forms.ModelForm):
             now = timezone.now().astimezone(campaign.zone)
             zone = _("Time in %(zone)s (%(short)s).") % {"zone": campaign.time_zone, "short": now.tzname()}
         return f"{zone} {_('Empty: 24 hours before the opening.')}" if name == "lobby_at" else zone
+
+
+class OfferForm(forms.ModelForm):
+    """An offer. Its price is typed and shown as people write it."""
+
+    price = MoneyField(label=gettext_lazy("price"), help_text=gettext_lazy("Such as 1.799.000 or 1799000."))
+
+    class Meta:
+        model = Offer
+        fields = ("sku", "name", "price")
+
+
+class OfferFormSet(LabelledFormSet):
+    """The offers of a sale, with prices in the currency of its campaign."""
+
+    def add_fields(self, form: forms.ModelForm, index: int | None) -> None:
+        """Says the currency to the price. A new sale without a campaign has none yet."""
+        form.fields["price"].label = capfirst(form.fields["price"].label)
+        super().add_fields(form, index)
+        sale = self.instance
+        if isinstance(sale, Sale) and sale.campaign_id:
+            form.fields["price"].currency = sale.campaign.currency  # type: ignore[attr-defined]
 
 
 def _campaign_with_zone(campaign: Campaign) -> str:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import ReadOnlyAdmin
 from flashsale.life import settlement
 from flashsale.life.download import download
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import Settlement
 from flashsale.rules.money import format_money
 
@@ -40,7 +41,7 @@ class SettlementAdmin(ReadOnlyAdmin):
         """A file as CSV or as JSON, or its signature."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        row = settlement.own_files().filter(pk=pk).first()
+        row = rows_of(settlement.own_files(), request.user).filter(pk=pk).first()
         if row is None or form not in FORMS:
             raise Http404
         name = f"{row.sale.code}-{row.channel.code}-{row.date}"

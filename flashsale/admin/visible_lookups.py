@@ -19,6 +19,23 @@ from django.template.response import TemplateResponse
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 
+from flashsale.life.staff_campaigns import PATHS, is_limited, rows_of
+
+
+class CampaignsOfUser(admin.RelatedFieldListFilter):
+    """Django's filter by another row. It names only the rows of the user's campaigns."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        """The choices."""
+        if not is_limited(request.user):
+            return super().field_choices(field, request, model_admin)
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        rows = rows_of(field.related_model._default_manager.all(), request.user)  # noqa: SLF001
+        return [(row.pk, str(row)) for row in rows.order_by(*ordering)]
+
+
+admin.FieldListFilter.register(lambda field: bool(field.remote_field), CampaignsOfUser, take_priority=True)
+
 # Parameters of a list's address that are no lookups.
 NO_LOOKUPS = {*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG}
 
@@ -33,6 +50,25 @@ class VisibleLookups(admin.ModelAdmin):
 
     # Lookups in links of our own pages, besides those of `list_filter`.
     link_lookups: tuple[str, ...] = ()
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """The rows of the user's campaigns. Lists, pages, searches and actions all begin here."""
+        return rows_of(super().get_queryset(request), request.user)
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:
+        """The rows that a form can choose: those of the user's campaigns."""
+        found = super().get_field_queryset(db, db_field, request)
+        limited = is_limited(request.user) and db_field.remote_field.model._meta.app_label == "flashsale"  # noqa: SLF001
+        if not limited:
+            return found
+        return rows_of(db_field.remote_field.model._default_manager.all() if found is None else found, request.user)  # noqa: SLF001
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """False for a limited user where a new row belongs to all campaigns, or is a campaign."""
+        return super().has_add_permission(request, *args) and not (self._is_global() and is_limited(request.user))
+
+    def _is_global(self) -> bool:
+        return not PATHS.get(self.opts.label_lower)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Whether the list itself makes links with this lookup. PostgreSQL has no text with a NUL in it."""

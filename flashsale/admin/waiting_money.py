@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.admin.action_page import Table
 from flashsale.admin.labels import local_time, state_label
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.life.waiting_money import ACTIONS, WHO_LABELS, WaitingFor
 from flashsale.models import Inbox, Refund
 from flashsale.rules.money import format_money
@@ -19,15 +20,15 @@ from flashsale.rules.money import format_money
 SHOWN, PAGE = 20, 100
 
 
-def content(*, action: str = "", page: str = "1") -> dict[str, Any]:
+def content(*, by: Any, action: str = "", page: str = "1") -> dict[str, Any]:
     """The template's context: all actions with their first rows, or the page of one action."""
     now = timezone.now()
     chosen = next((one for one in ACTIONS if one.name == action), None)
     if chosen is not None:
-        rows = Paginator(chosen.waiting(now), PAGE).get_page(page)
+        rows = Paginator(chosen.waiting(now, by=by), PAGE).get_page(page)
         return {"parts": [_part(chosen, rows.paginator.count, rows)], "page": rows}
-    counts = [(one, one.rows(now).count()) for one in ACTIONS]
-    return {"parts": [_part(one, count, one.waiting(now)[:SHOWN]) for one, count in counts if count]}
+    counts = [(one, rows_of(one.rows(now), by).count()) for one in ACTIONS]
+    return {"parts": [_part(one, count, one.waiting(now, by=by)[:SHOWN]) for one, count in counts if count]}
 
 
 def _part(action: WaitingFor, count: int, rows: Iterable[Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from flashsale.life.cancel import make_final
 from flashsale.life.give_back import give_back
 from flashsale.life.reallocate import invite_priority_buyers
 from flashsale.life.sale_card import card_of
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import (
     Appeal,
     Cancellation,
@@ -234,9 +235,9 @@ class LedgerEntry:
         return 1 - self.overturned / self.cancelled
 
 
-def ledger(*, sale: Sale | None = None) -> list[LedgerEntry]:
-    """One entry for each reason and for each rule (with the version of its rule set), over one sale or all sales."""
-    cases = Case.objects.filter(state=CaseState.CANCELLED).select_related("appeal")
+def ledger(*, sale: Sale | None = None, by: Any = None) -> list[LedgerEntry]:
+    """One entry for each reason and each rule (with the version of its rule set), over one sale or the user's sales."""
+    cases = rows_of(Case.objects.filter(state=CaseState.CANCELLED), by).select_related("appeal")
     counts: dict[str, Counter[str]] = {}
     for case in cases.filter(reservation__sale=sale) if sale else cases:
         state = case.appeal.state if hasattr(case, "appeal") else "not appealed"

@@ -43,6 +43,7 @@ def _untold(scope: Scope) -> Iterator[str]:
     letters = letters.filter(
         reservation__cancellation__case__isnull=False, reservation__cancellation__case__appeal=None
     )
+    letters = letters.filter(reservation__restriction=None)  # a buyer who wants no letters; the time to appeal waits
     late = Q(state=NoticeState.DUE, reservation__cancellation__at__lte=timezone.now() - TOLD_WITHIN)
     for letter in letters.filter(late | Q(state=NoticeState.FAILED)):
         order = f"reservation:{letter.reservation_id}"

@@ -15,7 +15,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from flashsale.life import sealed_links
+from flashsale.life.read_contacts import Reading, note_reading
 from flashsale.life.refund import PEOPLE
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import BankAccount, Record, Refund
 from flashsale.rules.bank_accounts import Account
 from flashsale.rules.outcomes import Outcome, Refused
@@ -93,12 +95,13 @@ def to_transfer() -> "QuerySet[Refund]":
 
 @transaction.atomic
 def list_transfers(*, by: Any) -> list[Transfer]:
-    """All transfers that people have to make, the oldest first. The trail says who has made the list, and how many.
+    """All transfers that people have to make in the user's campaigns, the oldest first.
 
-    If the record cannot be written, nothing is returned. An account that this server's key cannot decrypt is left out
-    and counted in the record.
+    The trail says who has made the list, and how many transfers it has. If the record cannot be written, nothing is
+    returned. An account that this server's key cannot decrypt is left out and counted in the record.
     """
-    accounts = BankAccount.objects.filter(refund__in=to_transfer()).select_related("refund__attempt")
+    own = rows_of(BankAccount.objects.filter(refund__in=to_transfer()), by)
+    accounts = own.select_related("refund__attempt__reservation")
     found = list(accounts.select_for_update(of=("self",)).order_by("refund"))
     read_rows = [(row, account) for row in found if (account := read(row)) is not None]
     if len(read_rows) < len(found):
@@ -106,6 +109,8 @@ def list_transfers(*, by: Any) -> list[Transfer]:
     BankAccount.objects.filter(pk__in=[row.pk for row, _ in read_rows]).update(listed_at=timezone.now())
     facts = {"transfers": len(read_rows), "unreadable": len(found) - len(read_rows)}
     Record.write("list_transfers", by=by, subject="transfers", facts=facts)
+    orders = [row.refund.attempt.reservation_id for row, _ in read_rows]
+    note_reading(Reading.ACCOUNT, by=by, subject="transfers", orders=orders)
     return [_transfer(row.refund, account) for row, account in read_rows]
 
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 # The periods in which others find the work: tick.TICK_S, tick.MEND_S, and the beat table of Celery.
-TICK, MENDING, SWEEP = "a second", "10 s", "5 s"
+TICK, MENDING, SWEEP, MINUTE = "a second", "10 s", "5 s", "a minute"
 # A process that asks a provider has its rows for provider_lanes.LEASE.
 LEASE = "35 s"
 # A one-time code is due again after its sender's lease (send_codes.py).
@@ -249,6 +249,30 @@ CRASH_POINTS = (
         True,
         "Mending sends the units and the list to Redis.",
         MENDING,
+    ),
+    CrashPoint(
+        "erase person: place forgotten",
+        "Redis has forgotten the places of a person whose erasure is approved.",
+        "flashsale.life.erase_person:_delete_rows",
+        False,
+        "The sweep finds the same person again, and goes on.",
+        MINUTE,
+    ),
+    CrashPoint(
+        "erase person: rows deleted",
+        "PostgreSQL has deleted the data of the person. The digests that Redis counts are the old ones.",
+        "flashsale.life.erase_person:_tell_gate",
+        False,
+        "The sweep goes on with the ids of the orders.",
+        MINUTE,
+    ),
+    CrashPoint(
+        "erase person: gate told",
+        "Redis counts the limits by the new digests. The request is not noted as done.",
+        "flashsale.life.erase_person:_finish",
+        False,
+        "The sweep does the last steps again, which changes no count, and notes it.",
+        MINUTE,
     ),
     CrashPoint(
         "letter: locked",

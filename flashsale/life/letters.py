@@ -5,9 +5,12 @@ before it, up to its colon, becomes the label. The HTML part loads nothing from 
 """
 
 import re
+from collections.abc import Iterator
 from email.utils import formataddr, parseaddr
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
@@ -18,8 +21,8 @@ from django.utils.translation import ngettext
 from flashsale.life import sealed_links
 from flashsale.life.cancel import appeal_end
 from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
-from flashsale.models import Appeal, Campaign, Case, Contact, Notice, PaymentAttempt, Refund
-from flashsale.rules.identity import Axis, message_address
+from flashsale.models import Appeal, Campaign, Case, Contact, Notice, PaymentAttempt, Refund, Reservation
+from flashsale.rules.identity import Axis, BadValue, message_address
 from flashsale.rules.money import format_money
 from flashsale.rules.reasons import cancel_reason
 from flashsale.rules.states import AppealState, RefundReason, RefundState, Remedy
@@ -48,6 +51,17 @@ def compose(notice: Notice) -> EmailMultiAlternatives:
     )
     letter.attach_alternative(html, "text/html")
     return letter
+
+
+def letters_of(order: Reservation) -> Iterator[tuple[Notice, str, str]]:
+    """Each letter of an order with the subject and the text that it would have now; "" where it cannot be written."""
+    for letter in Notice.objects.filter(reservation=order).select_related("sale__campaign", "line").order_by("pk"):
+        try:
+            message = compose(letter)
+            yield letter, str(message.subject), str(message.body)
+        except (ObjectDoesNotExist, InvalidToken, BadValue, LookupError, AttributeError):
+            # Its contact, payment or case is not there any more.
+            yield letter, "", ""
 
 
 def _sender(campaign: Campaign) -> str:

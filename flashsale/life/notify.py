@@ -13,7 +13,7 @@ from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import Error, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from flashsale import metrics
@@ -23,7 +23,7 @@ from flashsale.books.other_writers import OtherWriters
 from flashsale.life.cancel import appeal_end
 from flashsale.life.forget_contacts import forget_unneeded
 from flashsale.life.letters import compose
-from flashsale.models import Cancellation, Contact, Notice, PaymentAttempt, Refund
+from flashsale.models import Cancellation, Contact, Notice, PaymentAttempt, Refund, Restriction
 from flashsale.providers.messages.failures import Failure, failure_of
 from flashsale.rules.states import OPEN_ATTEMPTS, NoticeState, RefundState, ReservationState, SendingFailure
 
@@ -73,6 +73,8 @@ def _drop_paid() -> None:
 def _due() -> "QuerySet[Notice]":
     """Due notices that no other worker has locked. They become locked."""
     due = Notice.objects.filter(state=NoticeState.DUE, due_at__lte=timezone.now()).order_by("due_at", "pk")
+    # Nothing is sent to a person who has asked for that. The letters wait, and go out if the restriction is lifted.
+    due = due.exclude(Exists(Restriction.objects.filter(reservation=OuterRef("reservation"))))
     if connection.features.has_select_for_update_skip_locked:
         due = due.select_for_update(skip_locked=True, of=("self",))
     return due

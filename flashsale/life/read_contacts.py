@@ -1,17 +1,60 @@
-"""Members of staff read buyers' contacts, and each reading leaves a record in the audit trail."""
+"""Members of staff read data about buyers, and each reading leaves a record in the audit trail.
 
-from collections.abc import Iterable
+Contacts are decrypted only here. A page or an export that shows other data about buyers calls :func:`note_reading`.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from cryptography.fernet import InvalidToken
 from django.db import transaction
 
-from flashsale.models import Contact, Record, Reservation
+from flashsale.models import Campaign, Contact, Record, Reservation, Sale
+from flashsale.models.record import NOTHING
+
+
+class Reading(StrEnum):
+    """What was read. The value is the word in the trail (`Record.what`)."""
+
+    CONTACT = "read_contact"
+    ACCOUNT = "read_account"
+    EVIDENCE = "read_evidence"
+    EXPORT = "export"
 
 
 @transaction.atomic
-def read_contacts(*, reservations: Iterable[Reservation], by: Any) -> dict[UUID, dict[str, str] | None]:
+def note_reading(
+    what: Reading,
+    *,
+    by: Any,
+    orders: Iterable[UUID] = (),
+    subject: Any = None,
+    sale: Sale | None = None,
+    campaign: Campaign | None = None,
+    facts: Mapping[str, Any] = NOTHING,
+) -> None:
+    """Writes one record that says who has read what about which orders. Call it before the page shows the data.
+
+    `orders` are the ids of the reservations whose data is shown. Without any order and any subject, nothing is
+    written. `subject` is a row or a word such as "transfers"; by default it is the only order, or "reservations".
+    `facts` are counts and words, never personal data. If the record cannot be written, the error goes to the caller,
+    so that nothing is shown.
+    """
+    ids = sorted({str(pk) for pk in orders})
+    if not ids and subject is None:
+        return
+    if subject is None:
+        subject = f"reservation:{ids[0]}" if len(ids) == 1 else "reservations"
+    listed = {"orders": ids} if len(ids) > 1 else {}
+    Record.write(what, by=by, sale=sale, campaign=campaign, subject=subject, facts={**listed, **facts})
+
+
+@transaction.atomic
+def read_contacts(
+    *, reservations: Iterable[Reservation], by: Any, facts: Mapping[str, Any] = NOTHING
+) -> dict[UUID, dict[str, str] | None]:
     """The contacts by the id of the reservation. None for a contact that this server's key cannot decrypt.
 
     A contact that is erased is not in the answer. For each other one, the trail says who has read it and when. If the
@@ -22,7 +65,7 @@ def read_contacts(*, reservations: Iterable[Reservation], by: Any) -> dict[UUID,
     found = {pk: _decrypted(contact) for pk, contact in contacts.items()}
     for pk in sorted(found):
         if found[pk] is not None:
-            Record.write("read_contact", by=by, sale=sales[pk], subject=f"reservation:{pk}")
+            note_reading(Reading.CONTACT, by=by, sale=sales[pk], orders=[pk], facts=facts)
     return found
 
 

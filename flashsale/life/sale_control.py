@@ -28,6 +28,7 @@ from flashsale.books.reservations import lock_sale
 from flashsale.gate import bridge, due_sales, inspect, sale_cards, scripts
 from flashsale.gate.client import GateDown, wall_ms
 from flashsale.gate.sale_card import SaleCard
+from flashsale.life import two_people
 from flashsale.life.db_threads import run_in_db_thread
 from flashsale.life.mend import mend
 from flashsale.life.sale_card import card_of
@@ -175,7 +176,9 @@ def brake(*, sale: Sale, rate_per_s: int, poll_ms: int, by: Any = None) -> Sale:
 def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
     """Raises the number of an allocation's own units of an offer to `quantity`. The same number does nothing.
 
-    Raises ValidationError once the sale has opened, and for fewer units than there are.
+    Above FLASHSALE_TWO_PEOPLE_UNITS units in the sale, the first person only proposes: the number that is returned is
+    the old one. Raises ValidationError once the sale has opened, for fewer units than there are, and as
+    `two_people.second_to_publish` does.
     """
     with _locked(stock.allocation.sale_id) as now:
         stock.refresh_from_db()
@@ -186,6 +189,8 @@ def add_units(*, stock: Stock, quantity: int, by: Any = None) -> Stock:
                 stock.quantity < quantity <= UNITS_MAX,
                 _("There are %(count)d units already.") % {"count": stock.quantity},
             )
+            if not two_people.second_to_add(stock=stock, quantity=quantity, by=by, now=now):
+                return stock
             create_units(stock, first=stock.quantity + 1, last=quantity)
             line, sku = stock.allocation.code, stock.offer.sku
             facts = {"line": line, "sku": sku, "was": stock.quantity, "units": quantity}

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.books.events import NewEvent, record
 from flashsale.books.reservations import lock_sale
+from flashsale.life import two_people
 from flashsale.life.enter import digester
 from flashsale.life.index_blocks import BLOCK_MIN
 from flashsale.life.rebuild import rebuild
@@ -335,15 +336,19 @@ def _carry_problems(line: Allocation, now: datetime) -> list[str]:
 def publish(*, sale: Sale, by: Any = None) -> Sale:
     """Publishes a draft: creates its units, commits it to its draw, and loads it into Redis. Safe to repeat.
 
-    `by` is the person who decides, for the audit trail. Raises ValidationError when the draft is not ready, with all
-    reasons. Raises GateDown when Redis does not answer: the sale is published then, and the web processes load it
-    within 10 s after Redis answers again.
+    `by` is the person who decides, for the audit trail. Above FLASHSALE_TWO_PEOPLE_UNITS units, the first person only
+    proposes: the sale that is returned is still a draft. Raises ValidationError when the draft is not ready, with all
+    reasons, and as `two_people.second_to_publish` does. Raises GateDown when Redis does not answer: the sale is
+    published then, and the web processes load it within 10 s after Redis answers again.
     """
     with transaction.atomic():
         lock_sale(sale.pk, exclusive=True)
         sale.refresh_from_db()
         if sale.state == SaleState.DRAFT:
             now = timezone.now()
+            _check(sale, now)
+            if not two_people.second_to_publish(sale=sale, by=by, now=now):
+                return sale
             _publish(sale, now)
             record([NewEvent(EventType.SALE_PUBLISHED, sale.pk, data=times_of(sale))], now)
             Record.write("publish", by=by, sale=sale, facts=_published_terms(sale))
@@ -353,13 +358,16 @@ def publish(*, sale: Sale, by: Any = None) -> Sale:
     return sale
 
 
-def _publish(sale: Sale, now: datetime) -> None:
+def _check(sale: Sale, now: datetime) -> None:
     # An erasure takes this lock too. So either the erasure finds this sale, or this finds the campaign erased.
     sale.campaign = Campaign.objects.select_for_update(no_key=True).get(pk=sale.campaign_id)
     problems = problems_of(sale=sale, now=now)
     if problems:
         raise ValidationError(problems)
     sale.full_clean()
+
+
+def _publish(sale: Sale, now: datetime) -> None:
     sale.commit_to(os.urandom(SECRET_BYTES))
     sale.state, sale.published_at = SaleState.PUBLISHED, now
     sale.rules = sale.rules or PublishedRuleSet.newest()

@@ -39,6 +39,7 @@ def findings(*, sale: Sale, rules: RuleSet, on_progress: Callable[[int, int], An
 
 def _orders(sale: Sale, on_progress: Callable[[int, int], Any]) -> list[tuple[Order, int]]:
     confirmed = Reservation.objects.filter(sale__campaign=sale.campaign_id, state=ReservationState.CONFIRMED)
+    confirmed = confirmed.filter(restriction=None)  # their buyers have asked that they are not scored
     ids = list(confirmed.order_by("pk").values_list("pk", flat=True))
     read: list[tuple[Order, int]] = []
     on_progress(0, len(ids))

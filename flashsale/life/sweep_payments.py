@@ -68,7 +68,8 @@ async def _close(attempt: PaymentAttempt) -> None:
     await settle(reference=attempt.reference, standing=standing)
 
 
-async def _look(attempt: PaymentAttempt) -> None:
+async def look_and_settle(attempt: PaymentAttempt) -> None:
+    """Asks how an attempt stands, and settles it. Raises ProviderDown, GateDown and Refused."""
     standing = await ask_provider.look(attempt)
     if standing.state is StandingState.UNKNOWN and ask_provider.is_lost(attempt):
         # No buyer has its code, and it cannot be begun again. Money that comes for it is late money.
@@ -79,6 +80,6 @@ async def _look(attempt: PaymentAttempt) -> None:
 
 
 ENDED_HOLDS = Kind(_ended, "account", _close, next_look)
-DEADLINES = Kind(_over, "account", _look, next_look)
-LOOKS = Kind(_rest, "account", _look, next_look)
+DEADLINES = Kind(_over, "account", look_and_settle, next_look)
+LOOKS = Kind(_rest, "account", look_and_settle, next_look)
 KINDS = (NOTICES, ENDED_HOLDS, DEADLINES, REFUNDS, LOOKS)

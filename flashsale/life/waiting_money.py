@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from flashsale.life.forget_contacts import is_undecided
 from flashsale.life.judge_standing import PEOPLE
 from flashsale.life.next_look import LATE_FOR
+from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import Inbox, PaymentAttempt, Refund
 from flashsale.providers import payments
 from flashsale.rules.states import (
@@ -69,9 +70,9 @@ class WaitingFor:
     until: Callable[[Any], datetime] = lambda row: row.next_look_at
     order: str = "next_look_at"
 
-    def waiting(self, now: datetime) -> "QuerySet[Any]":
-        """The rows that wait, those with the nearest date first."""
-        return self.rows(now).order_by(self.order, "pk")
+    def waiting(self, now: datetime, *, by: Any = None) -> "QuerySet[Any]":
+        """The rows of the user's campaigns that wait, those with the nearest date first."""
+        return rows_of(self.rows(now), by).order_by(self.order, "pk")
 
 
 def _of_live_sales(rows: "QuerySet[Any]", prefix: str = "") -> "QuerySet[Any]":
@@ -297,7 +298,7 @@ def missing_accounts() -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def people_wait(now: datetime) -> list[tuple[WaitingFor, int]]:
-    """The actions of people and of partners, each with how many rows wait for it."""
+def people_wait(now: datetime, *, by: Any = None) -> list[tuple[WaitingFor, int]]:
+    """The actions of people and of partners, each with how many rows of the user's campaigns wait for it."""
     own = (action for action in ACTIONS if action.who in {Who.REVIEWER, Who.SECOND, Who.PARTNER})
-    return [(action, action.rows(now).count()) for action in own]
+    return [(action, rows_of(action.rows(now), by).count()) for action in own]

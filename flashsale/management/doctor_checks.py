@@ -24,6 +24,7 @@ from flashsale.life import waiting_money
 from flashsale.management.database_roles import dangers
 from flashsale.management.doctor import postgresql, redis, web, work
 from flashsale.management.doctor.check import Check
+from flashsale.management.staff_checks import staff_rows
 from flashsale.models import Sale
 from flashsale.models.draw_secret import SecretUnreadable
 from flashsale.providers import messages, payments
@@ -385,4 +386,5 @@ _CHECKS: tuple[Callable[[], Check | list[Check]], ...] = (
     work.celery,
     work.backups,
     missing_accounts,
+    lambda: [Check(*row) for row in staff_rows()],
 )

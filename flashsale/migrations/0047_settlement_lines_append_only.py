@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     """Adds triggers only. Processes of the release before change lines only as the triggers allow."""
 
     dependencies: ClassVar = [
-        ('flashsale', '0041_alarms'),
+        ('flashsale', '0045_person_requests'),
     ]
 
     operations: ClassVar = [

@@ -11,7 +11,8 @@ class Migration(migrations.Migration):
     """Adds only, so processes of the release before go on during the change."""
 
     dependencies: ClassVar = [
-        ('flashsale', '0047_settlement_lines_append_only'),
+        ('flashsale', '0044_calendar_links'),
+        ('flashsale', '0045_person_requests'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -8,6 +8,7 @@ from flashsale.models.allocation import Allocation
 from flashsale.models.api_call import ApiCall
 from flashsale.models.appeal import Appeal
 from flashsale.models.bank_account import BankAccount
+from flashsale.models.calendar_link import CalendarLink
 from flashsale.models.campaign import Campaign, CampaignAxis, Channel
 from flashsale.models.cancellation import Cancellation
 from flashsale.models.case import Case, CaseView
@@ -23,6 +24,8 @@ from flashsale.models.notice import Notice
 from flashsale.models.offer import Offer
 from flashsale.models.partner_key import PartnerKey
 from flashsale.models.payment import Inbox, PaymentAttempt, Refund
+from flashsale.models.person_request import PersonRequest, Restriction, TrailKey
+from flashsale.models.proposal import Proposal
 from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
 from flashsale.models.rehearsal import Rehearsal
@@ -33,6 +36,7 @@ from flashsale.models.sale import Clock, Sale
 from flashsale.models.sale_sample import SaleCheck, SaleSample
 from flashsale.models.sandbox_call import SandboxCall
 from flashsale.models.settlement import Settlement, SettlementDay, SettlementLine
+from flashsale.models.staff import StaffAccount, StaffCampaign
 from flashsale.models.stock import Stock
 from flashsale.models.unit import Unit
 from flashsale.models.webhook import Delivery, Webhook
@@ -44,6 +48,7 @@ __all__ = [
     "ApiCall",
     "Appeal",
     "BankAccount",
+    "CalendarLink",
     "Campaign",
     "CampaignAxis",
     "Cancellation",
@@ -66,6 +71,8 @@ __all__ = [
     "Offer",
     "PartnerKey",
     "PaymentAttempt",
+    "PersonRequest",
+    "Proposal",
     "PublishedRuleSet",
     "Reallocation",
     "Record",
@@ -73,6 +80,7 @@ __all__ = [
     "Rehearsal",
     "Reservation",
     "ReservationUnit",
+    "Restriction",
     "ReviewRun",
     "RuleSetChanged",
     "Sale",
@@ -82,7 +90,10 @@ __all__ = [
     "Settlement",
     "SettlementDay",
     "SettlementLine",
+    "StaffAccount",
+    "StaffCampaign",
     "Stock",
+    "TrailKey",
     "Trait",
     "Unit",
     "UnpaidHold",

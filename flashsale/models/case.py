@@ -37,6 +37,7 @@ class Case(models.Model):
     class Meta:
         verbose_name = _("case")
         verbose_name_plural = _("cases")
+        permissions = [("approve_case", "Can approve the cancellation of an order, and undo it")]
         ordering = ["-score", "pk"]
         constraints = [
             models.CheckConstraint(

@@ -22,6 +22,7 @@ class Contact(SealedData):
     class Meta:
         verbose_name = _("contact")
         verbose_name_plural = _("contacts")
+        permissions = [("export_contact", "Can export contacts")]
 
     def __str__(self) -> str:
         return str(self.reservation_id)

@@ -205,6 +205,7 @@ class Refund(models.Model):
     class Meta:
         verbose_name = _("refund")
         verbose_name_plural = _("refunds")
+        permissions = [("settle_refund", "Can settle refunds, transfers by hand and doubts about money")]
         constraints = [
             models.UniqueConstraint(
                 fields=["attempt", "why"],

@@ -62,6 +62,7 @@ class Reservation(models.Model):
     class Meta:
         verbose_name = _("reservation")
         verbose_name_plural = _("reservations")
+        permissions = [("export_reservation", "Can export orders and money")]
         constraints = [
             models.UniqueConstraint(
                 fields=["sale", "asked"], condition=~Q(state="abandoned"), name="one_effect_per_request"

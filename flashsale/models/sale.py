@@ -162,6 +162,10 @@ class Sale(Frozen):
     class Meta:
         verbose_name = _("sale")
         verbose_name_plural = _("sales")
+        permissions = [
+            ("publish_sale", "Can publish a draft"),
+            ("run_sale", "Can pause, slow down, postpone, enlarge, close and call off a sale"),
+        ]
         ordering = ["opens_at"]
         constraints = [
             models.CheckConstraint(

@@ -6,13 +6,14 @@ commas and quotation marks of this file. So a text may come to stand in several 
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 # Spreadsheets take a text that begins with one of these for a formula; some also the wide forms of East Asia.
 _FORMULA = re.escape("=+-@＝＋－＠")
 # Where a cell begins in a text: at its begin, and after what some spreadsheets take for the end of a cell.
 _FORMULA_CELL = re.compile(rf"(?:^|(?<=[;\t\r\n]))(?=[\s\"]*[{_FORMULA}])|^(?=[\t\r\n])")
+_LOOKS_LIKE_NUMBER = re.compile(r"0[0-9 .\-]*[0-9]|[0-9]{16,}")
 # By this mark, spreadsheets know that the file is UTF-8. Programs may take it for a part of the first name.
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -26,6 +27,16 @@ def safe_cell(value: object) -> str:
     return text if isinstance(value, int | float) else _FORMULA_CELL.sub("'", text)
 
 
+def kept_text(value: object) -> str:
+    """As safe_cell, for cells of exports: a text of digits stays a text.
+
+    A spreadsheet would read a phone or a reference as a number, and lose its leading zeros and all digits after the
+    fifteenth. The apostrophe in front keeps them.
+    """
+    text = safe_cell(value)
+    return f"'{text}" if isinstance(value, str) and _LOOKS_LIKE_NUMBER.fullmatch(text) else text
+
+
 class _Line:
     """A file for csv.writer that gives each line back."""
 
@@ -33,11 +44,11 @@ class _Line:
         return line
 
 
-def csv_lines(rows: Iterable[Iterable[object]]) -> Iterator[str]:
+def csv_lines(rows: Iterable[Iterable[object]], cell: Callable[[object], str] = safe_cell) -> Iterator[str]:
     """The file, line by line. None is an empty cell."""
     writer: Any = csv.writer(_Line())
     for row in rows:
-        yield writer.writerow(["" if value is None else safe_cell(value) for value in row])
+        yield writer.writerow(["" if value is None else cell(value) for value in row])
 
 
 def for_spreadsheets(rows: Iterable[Iterable[object]]) -> Iterator[str]:

@@ -9,6 +9,7 @@ chain with them. A chain alone does not show that its last records were deleted.
 """
 
 import hashlib
+import hmac
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,6 +25,11 @@ def canonical_json(value: Any) -> str:
 def text_digest(text: str) -> str:
     """The digest that a record holds in place of a text that people wrote, because such a text may name a person."""
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def keyed_digest(key: bytes, kind: str, value: str) -> str:
+    """The digest of a value that names a person, such as a phone. It says nothing once the random key is deleted."""
+    return "hmac:" + hmac.digest(key, f"{kind}/{value}".encode(), hashlib.sha256).hex()
 
 
 def chain_hash(previous: str, content: Mapping[str, Any]) -> str:

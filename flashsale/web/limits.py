@@ -64,6 +64,8 @@ class Usage:
 LOGIN_ACCOUNT = Limit("login account", 5, MINUTE)
 LOGIN_ADDRESS = Limit("login address", 30, MINUTE)
 LOGIN_CUSTOMER = Limit("login customer", 60, MINUTE)  # an IPv6 customer has 65,536 networks, each with its own limits
+# Codes of a second factor for one account from all networks. To be counted, one must know the password already.
+SECOND_FACTOR = Limit("second factor", 30, HOUR)
 # A contact is counted together with the network for the same reason. CODES_CEILING ends a flood from many networks. An
 # attacker who reaches the ceiling locks the owner of the contact out, so that must take many networks: a customer
 # network (an IPv4 address or an IPv6 /48) can send 10 of the 300 codes an hour, or 20 if its own hour ends within the

@@ -25,6 +25,12 @@ STORED_KEY_LENGTH = 40  # of hex digits; the column has no more
 class SessionStore(db.SessionStore):
     """Django's sessions in the database. `session_key` is the cookie; the table has only `stored_key` of it."""
 
+    @property
+    def began(self) -> datetime | None:
+        """When the session was stored for the first time; None before."""
+        began = self.get(BEGAN)
+        return datetime.fromisoformat(began) if began else None
+
     @staticmethod
     def stored_key(session_key: str) -> str:
         """The keyed hash of a cookie. With another secret key, all sessions end."""

@@ -12,7 +12,7 @@ class _FormParser(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.values: dict[str, list[str]] = {}
-        self._form = self._select = ""
+        self._form = self._select = self._area = ""
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -27,6 +27,9 @@ class _FormParser(HTMLParser):
                 self.values.setdefault(name, []).append(value)
         elif tag == "select":
             self._select = name
+        elif tag == "textarea":
+            self._area = name
+            self.values[name] = [""]
         elif tag == "option" and "selected" in field and self._select:
             self.values.setdefault(self._select, []).append(value)
 
@@ -35,6 +38,15 @@ class _FormParser(HTMLParser):
             self._form = ""
         elif tag == "select":
             self._select = ""
+        elif tag == "textarea":
+            # A browser leaves out the line end after the tag.
+            if self._area:
+                self.values[self._area] = [self.values[self._area][0].removeprefix("\n").removeprefix("\r\n")]
+            self._area = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._area:
+            self.values[self._area][0] += data
 
 
 def form_values(page: Any) -> dict[str, list[str]]:

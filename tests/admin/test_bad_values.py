@@ -87,6 +87,8 @@ def _impossible(field: forms.Field) -> tuple[str, ...]:
 def _errors(page: Any) -> bool:
     if not page.context:
         return False
+    if page.context.get("preview") is not None:
+        return True  # the page shows what would happen and has changed nothing
     form = page.context["adminform"].form if "adminform" in page.context else page.context["form"]
     sets = [inline.formset for inline in page.context.get("inline_admin_formsets", ())]
     return bool(form.errors) or any(any(one.errors) or one.non_form_errors() for one in sets)

@@ -1,7 +1,6 @@
 """Every page works in both languages, shows personal data only to reviewers, and runs no injected script."""
 
 import re
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,14 +8,10 @@ from django.contrib import admin
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
-from flashsale.life import appeal as appeals
-from flashsale.life import review, settlement, webhooks
-from flashsale.models import Case, Delivery, Notice, PartnerKey, Reallocation, Reservation
-from tests.admin.forms import submit
-from tests.admin.orders import EVIL, buy, cases, follow_up
-from tests.factories import PHONE, lobby_sale, poco_campaign
+from flashsale.models import Case, Notice, Reallocation, Reservation
+from tests.admin.filled import fill_every_table
+from tests.admin.orders import EVIL, cases
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -28,24 +23,7 @@ INLINE = re.compile(
 @pytest.fixture
 def hostile_rows(bob: Client, carol: Client) -> None:
     """A row in every table, with texts that contain a script."""
-    campaign = poco_campaign(name=EVIL)
-    sale = lobby_sale(campaign, stock={PHONE: 3}, name=EVIL)
-    lazada = campaign.channels.get(code="lazada")
-    PartnerKey.make(lazada)
-    hook = webhooks.make(channel=lazada.pk, url="https://shop.example/", types=[], by="shell")
-    webhooks.send_test(webhook=hook)
-    Delivery.objects.update(answer=EVIL, status=500, failure="status")
-    (order, _) = buy(sale, ["ani", "budi"], buyer=EVIL)
-    review.execute(run=review.start(sale=sale).pk)
-    case = review.open_case(reservation=order)
-    Case.objects.filter(pk=case.pk).update(
-        evidence={"shared": [{"axis": EVIL, "people": 1, "points": 5, "trace": EVIL}]}
-    )
-    for client, action, typed in ((bob, "propose", {"reason": "unit_unavailable"}), (carol, "approve", {})):
-        submit(client, reverse(f"admin:flashsale_case_{action}") + f"?id={case.pk}", **typed)
-    appeals.appeal(case=Case.objects.get(pk=case.pk))
-    follow_up(sale, campaign)
-    assert settlement.make_due(now=timezone.now() + timedelta(days=2)) == 1
+    fill_every_table(bob, carol, text=EVIL)
 
 
 def _pages() -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from flashsale.admin import rehearsal
@@ -16,8 +17,11 @@ TERMS = {"people": 50, "no_shows": 20, "speed": 25, "minutes": 2}
 
 @pytest.fixture
 def ani(make_user: Callable[..., Client]) -> Client:
-    """A scheduler, who may rehearse."""
-    return make_user("ani", "scheduler")
+    """A scheduler who may rehearse."""
+    client = make_user("ani", "scheduler")
+    names = ["add_rehearsal", "view_rehearsal"]
+    User.objects.get(username="ani").user_permissions.set(Permission.objects.filter(codename__in=names))
+    return client
 
 
 def _page(sale: Sale) -> str:

@@ -69,6 +69,7 @@ def test_no_step_of_any_admin_is_performed_unless_it_is_offered(
     monkeypatch.setattr(type(action), "tables", lambda *_: [])
     monkeypatch.setattr(type(action), "obstacles", lambda *_: [])
     monkeypatch.setattr(type(action), "shown_values", lambda *_: None)
+    monkeypatch.setattr(type(action), "has_preview", False)
     for offered in (False, True):
         monkeypatch.setattr(type(action), "is_available", lambda *_, offered=offered: offered)
         answer = _post(root, page.opts.model_name, action.name, row.pk)

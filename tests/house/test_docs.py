@@ -51,7 +51,8 @@ def test_commands_that_are_named_exist(document: Path) -> None:
 # Names of others that have the word: settings, headers and fields of providers, and calls of libraries.
 CALLBACK_OF_OTHERS = re.compile(
     r"\.callback|x-callback-token|made-up-callback-token|StatusCallback|enable_callback|callback_url|callback_type|"
-    r"add_done_callback|CallbackOptions|callbacks\b|CallBack\"|webhook or callback|A callback gets the person",
+    r"add_done_callback|openid_connect_callback|CallbackOptions|callbacks\b|CallBack\"|webhook or callback|"
+    r"A callback gets the person",
     re.IGNORECASE,
 )
 

@@ -1,9 +1,13 @@
-"""Make the groups of the admin: scheduler, reviewer, viewer. Safe to repeat."""
+"""Make the groups of the admin, or repair them: scheduler, publisher, reviewer and so on. Safe to repeat.
+
+The migration 0043_roles makes the same groups. This command repairs them after somebody has changed them.
+"""
 
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand
+from django.db.models import Q
 
 VIEWED_MODELS = (
     "campaign",
@@ -21,7 +25,6 @@ VIEWED_MODELS = (
     "paymentattempt",
     "refund",
     "reallocation",
-    "rehearsal",
     "record",
     "reviewrun",
     "appeal",
@@ -32,17 +35,49 @@ VIEWED_MODELS = (
 )
 PLANNED_MODELS = ("campaign", "campaignaxis", "channel", "sale", "offer", "allocation")
 VIEWER = frozenset(f"view_{model}" for model in VIEWED_MODELS)
-ROLES = {
-    "viewer": VIEWER,
-    "scheduler": VIEWER
+PLANNER = (
+    VIEWER
     | {f"{verb}_{model}" for model in PLANNED_MODELS for verb in ("add", "change", "delete")}
-    | {"add_partnerkey", "change_partnerkey", "add_reallocation", "add_rehearsal"}
-    | {"add_webhook", "change_webhook", "delete_webhook"},
-    # Only reviewers may see and correct contacts, because they decide about these people's orders and write to them.
+    | {"add_partnerkey", "change_partnerkey", "add_reallocation"}
+    | {"add_webhook", "change_webhook", "delete_webhook"}
+)
+PUBLISHER = {"publish_sale", "run_sale"}
+# A name with a dot is a permission of another app.
+ROLES: dict[str, frozenset[str]] = {
+    "viewer": VIEWER,
+    "planner": PLANNER,
+    # As ever, one role for people who plan and publish. Give people "planner" who must not publish.
+    "scheduler": PLANNER | PUBLISHER,
+    "publisher": VIEWER | PUBLISHER,
+    # Only roles that decide about orders or write to buyers may see and correct contacts.
     "reviewer": VIEWER
     | {"add_reviewrun", "add_publishedruleset", "add_case", "change_case", "change_appeal", "change_notice"}
-    | {"view_contact", "change_contact"},
+    | {"approve_case", "settle_refund", "view_contact", "change_contact"},
+    "approver": VIEWER | {"approve_case", "change_appeal", "view_contact"},
+    "finance": VIEWER | {"settle_refund"},
+    "support": VIEWER | {"change_notice", "view_contact", "change_contact"},
+    "auditor": VIEWER | {"auth.view_user", "auth.view_group"},
 }
+
+
+def missing_permissions() -> dict[str, list[str]]:
+    """By role: the permissions that its group lacks. A role without a group lacks all."""
+    found: dict[str, set[str]] = {name: set() for name in ROLES}
+    rows = Group.objects.filter(name__in=ROLES).values_list(
+        "name", "permissions__content_type__app_label", "permissions__codename"
+    )
+    for name, app, codename in rows:
+        found[name] |= {codename} if app == "flashsale" else {f"{app}.{codename}"}
+    missing = {name: sorted(names - found[name]) for name, names in ROLES.items()}
+    return {name: names for name, names in missing.items() if names}
+
+
+def _permissions(names: frozenset[str]) -> Any:
+    wanted = Q()
+    for name in names:
+        app, _dot, codename = name.rpartition(".")
+        wanted |= Q(content_type__app_label=app or "flashsale", codename=codename)
+    return Permission.objects.filter(wanted)
 
 
 class Command(BaseCommand):
@@ -52,9 +87,9 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Creates missing groups and corrects the permissions of existing ones."""
-        for role, codenames in ROLES.items():
+        for role, names in ROLES.items():
             group, _ = Group.objects.get_or_create(name=role)
-            known = Permission.objects.filter(content_type__app_label="flashsale", codename__in=codenames)
+            known = _permissions(names)
             group.permissions.set(known)
             if options["verbosity"] > 1:
                 self.stdout.write(f"{role}: {len(known)} permissions")

@@ -196,6 +196,11 @@ def names_problems(names: str) -> list[str]:
     return problems
 
 
+def accounts_in(names: str) -> list[str]:
+    """The accounts that `names` of a campaign or channel means: those of the settings if it names none."""
+    return list(_parts(names)) or list(configured)
+
+
 def _parts(names: str) -> dict[str, list[str]]:
     """The accounts in `names`, in their order, each with the methods that are named; "" stands for all of them."""
     found: dict[str, list[str]] = {}

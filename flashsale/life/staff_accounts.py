@@ -1,0 +1,59 @@
+"""Accounts of staff: switch a person off at once, and reset the second factor of a person who has lost a device."""
+
+from datetime import datetime
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from flashsale.models import Record, StaffAccount
+
+
+@transaction.atomic
+def switch_off(*, user: User, by: Any) -> None:
+    """The person cannot log in any more, and all sessions of the person are over. Safe to repeat.
+
+    Raises ValidationError for the own account.
+    """
+    _require_other(user, by, _("You cannot switch yourself off. Another superuser does it."))
+    if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
+        end_sessions(user)
+        Record.write("switch_off", by=by, subject=user)
+
+
+@transaction.atomic
+def switch_on(*, user: User, by: Any) -> None:
+    """The person can log in again. Sessions of before stay over. Safe to repeat."""
+    if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
+        Record.write("switch_on", by=by, subject=user)
+
+
+@transaction.atomic
+def reset_second_factor(*, user: User, by: Any) -> int:
+    """Removes all devices and recovery codes of the person and ends all sessions; how many were removed.
+
+    The person logs in by password and adds a new device. Raises ValidationError for the own account.
+    """
+    _require_other(user, by, _("You cannot reset your own second factor. Another superuser does it."))
+    kinds = sorted(Authenticator.objects.filter(user=user).values_list("type", flat=True))
+    if kinds:
+        Authenticator.objects.filter(user=user).delete()
+        end_sessions(user)
+        Record.write("reset_factor", by=by, subject=user, facts={"kinds": kinds})
+    return len(kinds)
+
+
+def end_sessions(user: User) -> datetime:
+    """All sessions that the user has now are over, from their next request on. Returns the time of it."""
+    now = timezone.now()
+    StaffAccount.objects.update_or_create(user=user, defaults={"sessions_from": now})
+    return now
+
+
+def _require_other(user: User, by: Any, text: str) -> None:
+    if by is not None and by.pk == user.pk:
+        raise ValidationError(text)

@@ -1,0 +1,140 @@
+"""Two people publish many units: the first proposes, the second sees the proposal and carries it out.
+
+The rule is here, under the verbs, so that no page, command or API goes around it. It holds above
+FLASHSALE_TWO_PEOPLE_UNITS units; 0 switches it off.
+
+one person publishes -> a proposal with all values of the draft -> another person publishes the same values
+any change of the draft in between makes the proposal void, and the next person proposes again
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Max, Model, Sum
+from django.utils.translation import gettext as _
+
+from flashsale.models import Allocation, Campaign, Proposal, Record, Sale, Stock
+from flashsale.models.row_values import State, changes_between, state_of
+from flashsale.rules.trail import canonical_json
+
+PUBLISH_RIGHT, RUN_RIGHT = "flashsale.publish_sale", "flashsale.run_sale"
+
+
+def draft_rows(sale: Sale) -> list[Model]:
+    """The sale, its offers, its lines, and the units of each offer, as they are stored now."""
+    stock = Stock.objects.filter(allocation__sale=sale).order_by("pk")
+    return [Sale.objects.get(pk=sale.pk), *sale.offers.all(), *Allocation.objects.filter(sale=sale), *stock]
+
+
+def published_values(sale: Sale) -> State:
+    """All that a publication of the draft fixes: its rows, its campaign with axes and channels, and its lists."""
+    campaign = Campaign.objects.get(pk=sale.campaign_id)
+    around = [campaign, *campaign.axes.order_by("pk"), *campaign.channels.order_by("pk")]
+    lists = sale.allocations.annotate(people=Count("list_entries"), newest=Max("list_entries__pk"))
+    people = {f"list:{line.pk}": {"people": line.people, "newest": line.newest} for line in lists if line.people}
+    values = {**state_of([*draft_rows(sale), *around]), **people}
+    # The first publication of a campaign freezes it. That is no change of what people read.
+    values[f"campaign:{campaign.pk}"] = {k: v for k, v in values[f"campaign:{campaign.pk}"].items() if k != "frozen_at"}
+    return values
+
+
+def planned_units(sale: Sale) -> int:
+    """The units of all lines."""
+    return int(Stock.objects.filter(allocation__sale=sale).aggregate(sum=Sum("quantity"))["sum"] or 0)
+
+
+def needs_two(sale: Sale, units: int) -> bool:
+    """Whether one person alone may not publish so many units. A partner's test campaign sells nothing."""
+    return 0 < settings.FLASHSALE_TWO_PEOPLE_UNITS < units and sale.campaign.sandbox_of_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The open proposal about a sale, and what has changed since. `changes` is empty for a proposal that holds."""
+
+    proposal: Proposal
+    changes: dict[str, Any]
+
+
+def standing(sale: Sale) -> Standing | None:
+    """The open proposal to publish the draft; None if there is none."""
+    proposal = _open(sale, Proposal.Verb.PUBLISH).select_related("by").first()
+    if proposal is None:
+        return None
+    values = published_values(sale)
+    changes = {} if proposal.digest == _digest(values) else changes_between(proposal.terms, values)
+    return Standing(proposal, changes)
+
+
+def added_units_texts(sale: Sale) -> list[str]:
+    """What staff should know before they add units: the number for one person, and the open proposal."""
+    most = settings.FLASHSALE_TWO_PEOPLE_UNITS
+    if not most or sale.campaign.sandbox_of_id is not None:
+        return []
+    texts = [_("Above %(most)d units in the sale, two people have to name the same total.") % {"most": most}]
+    for proposal in _open(sale, Proposal.Verb.ADD_UNITS).select_related("by"):
+        for name, values in proposal.terms.items():
+            stock = Stock.objects.filter(pk=name.removeprefix("stock:")).select_related("allocation", "offer").first()
+            text = _("%(who)s has proposed %(quantity)d units in all of %(sku)s in %(line)s.")
+            facts = {"who": proposal.by, "quantity": values["quantity"]}
+            if stock is not None and stock.quantity == values["was"]:
+                texts.append(text % {**facts, "sku": stock.offer.sku, "line": stock.allocation.code})
+    return texts
+
+
+def second_to_publish(*, sale: Sale, by: Any, now: datetime) -> bool:
+    """Whether this person may publish the draft now. The caller has locked the sale and its campaign.
+
+    False, and a new proposal, if no proposal of another person has exactly these values. True, and the proposal is
+    carried out, if one has. True without any proposal for few units. Raises ValidationError for the shell, for a person
+    without the right to publish, and for the person who has proposed these values.
+    """
+    units = planned_units(sale)
+    return not needs_two(sale, units) or _agreed(
+        Proposal(sale=sale, verb=Proposal.Verb.PUBLISH, units=units, terms=published_values(sale), at=now), by=by
+    )
+
+
+def second_to_add(*, stock: Stock, quantity: int, by: Any, now: datetime) -> bool:
+    """As `second_to_publish`, for the units that are added to a published sale: both people name the same total."""
+    sale = stock.allocation.sale
+    units = planned_units(sale) - stock.quantity + quantity
+    values = {f"stock:{stock.pk}": {"was": stock.quantity, "quantity": quantity, "units": units}}
+    return not needs_two(sale, units) or _agreed(
+        Proposal(sale=sale, verb=Proposal.Verb.ADD_UNITS, units=units, terms=values, at=now), by=by
+    )
+
+
+def _agreed(wanted: Proposal, *, by: Any) -> bool:
+    """Whether another person has proposed what this person wants. If not, it is stored as a proposal."""
+    if not isinstance(by, User):
+        text = _("%(units)d units: two people have to decide this in the admin, above %(most)d units.")
+        raise ValidationError(text % {"units": wanted.units, "most": settings.FLASHSALE_TWO_PEOPLE_UNITS})
+    if not by.has_perm(PUBLISH_RIGHT if wanted.verb == Proposal.Verb.PUBLISH else RUN_RIGHT):
+        raise ValidationError(_("You do not have the right to do this."))
+    wanted.by, wanted.digest = by, _digest(wanted.terms)
+    known = _open(wanted.sale, wanted.verb).select_for_update().first()
+    if known is None or known.digest != wanted.digest:
+        _open(wanted.sale, wanted.verb).update(withdrawn_at=wanted.at)
+        wanted.save()
+        facts = {"units": wanted.units, "digest": wanted.digest}
+        Record.write(f"propose_{wanted.verb}", by=by, sale=wanted.sale, facts=facts)
+        return False
+    if known.by_id == by.pk:
+        raise ValidationError(_("You have proposed this. Another person has to carry it out."))
+    known.done_by, known.done_at = by, wanted.at
+    known.save(update_fields=["done_by", "done_at"])
+    return True
+
+
+def _open(sale: Sale, verb: str) -> Any:
+    return Proposal.objects.filter(sale=sale, verb=verb, done_at=None, withdrawn_at=None)
+
+
+def _digest(values: State) -> str:
+    return hashlib.sha256(canonical_json(values).encode()).hexdigest()

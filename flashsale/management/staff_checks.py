@@ -1,0 +1,59 @@
+"""What `manage.py doctor` says about staff: second factor, fresh proofs, two people, roles."""
+
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import DatabaseError
+
+from flashsale.life.staff_session import DEVICES
+from flashsale.management.commands.roles import missing_permissions
+
+# Name, whether it is right, what was found, what is expected, how to change it.
+Row = tuple[str, bool, str, str, str]
+
+
+def staff_rows() -> list[Row]:
+    """One row for each of the four. Outside of production the first three may be off."""
+    production = bool(settings.FLASHSALE_SIGNS_OF_PRODUCTION) and not settings.FLASHSALE_DEMO
+    factor, fresh_s = settings.FLASHSALE_STAFF_SECOND_FACTOR, settings.FLASHSALE_FRESH_PROOF_S
+    units = settings.FLASHSALE_TWO_PEOPLE_UNITS
+    return [
+        _second_factor(factor or not production),
+        (
+            "fresh proof",
+            bool(fresh_s) or not production,
+            f"after {fresh_s} s" if fresh_s else "off",
+            "on in production",
+            "set FLASHSALE_FRESH_PROOF_S=600",
+        ),
+        (
+            "two people publish",
+            bool(units) or not production,
+            f"above {units} units" if units else "off",
+            "on in production",
+            "set FLASHSALE_TWO_PEOPLE_UNITS",
+        ),
+        _roles(),
+    ]
+
+
+def _second_factor(ok: bool) -> Row:
+    found = "on" if settings.FLASHSALE_STAFF_SECOND_FACTOR else "off"
+    try:
+        with_device = Authenticator.objects.filter(type__in=DEVICES).values("user")
+        without = User.objects.filter(is_staff=True, is_active=True).exclude(pk__in=with_device).count()
+    except DatabaseError:
+        without = 0
+    if without:
+        found += f"; {without} of staff have no device yet"
+    return ("second factor", ok, found, "on in production", "set FLASHSALE_STAFF_SECOND_FACTOR=on")
+
+
+def _roles() -> Row:
+    expected, fix = "each role has its permissions", "python manage.py roles"
+    try:
+        missing = missing_permissions()
+    except DatabaseError:
+        return ("roles", False, "no answer", expected, "set DATABASE_URL, then: python manage.py migrate")
+    found = "; ".join(f"{role} lacks {len(names)}" for role, names in missing.items())
+    return ("roles", not missing, found or "all", expected, fix)

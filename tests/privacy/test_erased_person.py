@@ -1,0 +1,99 @@
+"""After a person is erased, no store has any of their values or digests, and no other person has lost anything."""
+
+import io
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.core.management import call_command
+from django.test import Client
+
+from flashsale.life import inbox, notify, person_requests, retention, review
+from flashsale.life.find_person import noted_values
+from flashsale.life.trail_keys import records_about
+from flashsale.models import Case, Contact, LimitSlot, ListEntry, Reservation, Trait
+from flashsale.rules.identity import Axis
+from tests.admin.orders import buy
+from tests.factories import PHONE, end_now, identity, lobby_sale
+from tests.faults.steps import broken
+from tests.life.people import erased, request_of, staff
+from tests.privacy import canary
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def logs() -> Iterator[io.StringIO]:
+    """What all loggers write."""
+    written = io.StringIO()
+    handler, root = logging.StreamHandler(written), logging.getLogger()
+    root.addHandler(handler)
+    yield written
+    root.removeHandler(handler)
+
+
+def _digests(name: str, *, campaign: Any) -> set[str]:
+    ids = [one.reservation_id for one in Contact.objects.all() if one.read()["email"] == identity(name)[Axis.EMAIL]]
+    own = {"reservation__in": ids, "reservation__sale__campaign": campaign}
+    found = {
+        digest
+        for table in (Trait, LimitSlot)
+        for digest in table.objects.filter(**own).values_list("digest", flat=True)
+    }
+    assert len(found) == 3
+    return found
+
+
+def _anywhere(gate: redis.Redis, logs: io.StringIO) -> bytes:
+    return b"\n".join([canary.in_books(), canary.in_redis(gate), logs.getvalue().encode()])
+
+
+def _in(content: bytes, texts: set[str]) -> set[str]:
+    """The texts that stand in the content: as they are, and digests also as raw bytes."""
+    raws = {text: bytes.fromhex(text) for text in texts if len(text) == 32 and set(text) <= set("0123456789abcdef")}
+    raw_found = {text for text, raw in raws.items() if raw in content or raw.decode("latin-1").encode() in content}
+    return raw_found | {text for text in texts if text.encode() in content}
+
+
+def test_no_store_holds_a_value_or_a_digest_of_an_erased_person(
+    gate: redis.Redis, admin_client: Client, logs: io.StringIO
+) -> None:
+    sale = lobby_sale(stock={PHONE: 4})
+    buy(sale, ["ani", "budi"], device="one")
+    line = sale.allocations.get()
+    campaign = sale.campaign
+    ani = identity("ani")
+    values = {ani[Axis.PHONE].lstrip("0"), ani[Axis.EMAIL], "LZD-ANI-4711"}
+    order = next(one.reservation for one in Contact.objects.all() if one.read()["email"] == ani[Axis.EMAIL])
+    Reservation.objects.filter(pk=order.pk).update(partner_reference="LZD-ANI-4711", metadata={"who": ani[Axis.EMAIL]})
+    for axis in (Axis.PHONE, Axis.EMAIL):
+        digest = Trait.objects.get(reservation=order, axis=axis).digest
+        ListEntry.objects.create(allocation=line, axis=axis, digest=digest)
+    run = review.start(sale=sale)
+    review.execute(run=run.pk)
+    for case in Case.objects.all():
+        review.dismiss(case=case, by=staff("wati"))
+    # Staff look, correct and search on the way.
+    admin_client.post("/admin/flashsale/reservation/support/", {"typed": ani[Axis.PHONE], "why": "order"})
+    correction = request_of("ani", "correct")
+    person_requests.correct(request=correction, order=order.pk, changes={"name": "Ani Baru"}, by=staff("sari"))
+    person_requests.close(request=correction, state="done", by=staff("sari"))
+    notify.send_due()
+    inbox.read_inbox()
+    end_now(sale)
+    digests = _digests("ani", campaign=campaign)
+    others = _digests("budi", campaign=campaign) - digests
+    own = digests - _digests("budi", campaign=campaign)
+    before = _anywhere(gate, logs)
+    assert _in(before, own) == own, "the search finds what is there"
+    assert b"LZD-ANI-4711" in before
+    assert erased("ani").state == "done"
+    retention.forget_due()
+    call_command("audit", stdout=logs)
+    after = _anywhere(gate, logs)
+    assert _in(after, values | own) == set()
+    assert _in(after, others) == others, "another person stays as they are"
+    assert list(records_about(noted_values({Axis.PHONE: ani[Axis.PHONE]}))) == []
+    assert broken(sale) == []
