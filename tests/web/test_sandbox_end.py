@@ -104,7 +104,7 @@ def test_one_test_sale_that_cannot_end_keeps_no_other_from_its_end(
             raise poison[sale.pk]
         return delete(sale)
 
-    monkeypatch.setattr(sandbox, "_delete", deletes)
+    monkeypatch.setattr(sandbox, "delete_test_sale", deletes)
     assert sandbox.forget_test_sales() == 1
     assert {sale.pk for sale in Sale.objects.filter(campaign=tester.sale.campaign)} == set(poison)
 
