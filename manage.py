@@ -10,7 +10,7 @@ from django.core.management import execute_from_command_line
 
 # The commands of `simulation/`, which need its settings. Those in DEMO start their own servers with secrets that a demo
 # makes. All other commands, doctor too, run under the product's settings.
-SIMULATION = ("run", "story", "bench", "simulate", "crowd", "judge_review", "pay")
+SIMULATION = ("run", "story", "bench", "simulate", "crowd", "judge_review", "pay", "rehearse")
 DEMO = SIMULATION[:4]
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ BEAT = {
     "reallocate what is planned": ("flashsale.tasks.sweep_units", 5.0),  # at the plan's time
     "delete old contacts": ("flashsale.tasks.sweep_contacts", 60.0),  # and answers kept for idempotency keys
     "delete old test sales": ("flashsale.tasks.sweep_sandboxes", 60.0),
+    "finish rehearsals": ("flashsale.tasks.sweep_rehearsals", 5.0),
     "check promises": ("flashsale.tasks.check_promises", 10.0),
     "delete old samples": ("flashsale.tasks.sweep_samples", 60.0),
     "make settlements": (

@@ -304,6 +304,14 @@ DEFAULT_FROM_EMAIL = env.str("FLASHSALE_MAIL_FROM", default="flashsale@localhost
 FLASHSALE_MAIL_SERVICE = env.str("FLASHSALE_MAIL_SERVICE", default="")
 vars().update(mail.service_settings(FLASHSALE_MAIL_SERVICE, env.str("FLASHSALE_MAIL_SERVICE_SETTINGS", default="")))
 
+# Rehearsals: where their crowd finds the doors, how large they may be, and how many minutes must be left before a live
+# sale opens.
+FLASHSALE_REHEARSAL_URL = env.str("FLASHSALE_REHEARSAL_URL", default="") or FLASHSALE_URL
+FLASHSALE_REHEARSAL_PEOPLE = env.int("FLASHSALE_REHEARSAL_PEOPLE", default=20_000)
+FLASHSALE_REHEARSAL_SPEED = env.int("FLASHSALE_REHEARSAL_SPEED", default=200)
+FLASHSALE_REHEARSAL_MINUTES = env.int("FLASHSALE_REHEARSAL_MINUTES", default=30)
+FLASHSALE_REHEARSAL_AHEAD = env.int("FLASHSALE_REHEARSAL_AHEAD", default=60)
+
 # The address of the page with a demo's mails. Only the simulation's settings set it.
 FLASHSALE_OUTBOX_URL = ""
 

@@ -17,6 +17,7 @@ from flashsale.life import (
     monitor,
     notify,
     reallocate,
+    rehearse,
     retention,
     review,
     samples,
@@ -98,6 +99,12 @@ def sweep_contacts(**_: Any) -> int:
 def sweep_sandboxes(**_: Any) -> int:
     """Closes test sales that are over, and deletes those of yesterday."""
     return sandbox.forget_test_sales()
+
+
+@shared_task(name="flashsale.tasks.sweep_rehearsals")
+def sweep_rehearsals(**_: Any) -> int:
+    """Finishes rehearsals whose crowd has left or is gone, and deletes their copies."""
+    return rehearse.sweep()
 
 
 @shared_task(name="flashsale.tasks.check_promises")

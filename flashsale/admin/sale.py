@@ -32,6 +32,7 @@ from flashsale.admin.published_sale_actions import (
     Tell,
     current_phase,
 )
+from flashsale.admin.rehearsal import Rehearse
 from flashsale.admin.sale_actions import (
     Publish,
     PutOnList,
@@ -113,6 +114,7 @@ class SaleAdmin(BoardPages):
     ordering = ["-opens_at"]
     row_actions = (
         PutOnList(),
+        Rehearse(),
         ImportTable(),
         Publish(),
         CopySale(),

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from flashsale.rules.identity import Axis
+from flashsale.rules.rehearsals import PREFIX
 from flashsale.rules.states import AllocationMode
 
 # A direct line has no crowd, but each reservation uses an index: as many as a sale may have units, and a million more.
@@ -135,6 +136,11 @@ class SaleCard:
     extra_time_share: int = 10
     # Whether it is a test sale: only the test key of its channel touches it, and it sells nothing.
     test: bool = False
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether it is a partner's test sale, with magic identities and a checklist. A rehearsal has none of both."""
+        return self.test and not self.campaign_code.startswith(PREFIX)
 
     def most_indexes(self, line: LineCard) -> int:
         """The last index that a line may give: one for each entry, or one for each reservation in a direct line."""

@@ -23,6 +23,7 @@ from flashsale.life.close import close
 from flashsale.life.sale_card import card_of
 from flashsale.life.schedule import plan_campaign, plan_sale, publish
 from flashsale.models import (
+    Allocation,
     Appeal,
     Campaign,
     Cancellation,
@@ -51,7 +52,7 @@ from flashsale.rules.states import SaleState
 log = structlog.get_logger(__name__)
 
 LINE = "test"
-TEST_SALE_CODE = re.compile(r"sandbox\.[0-9a-f]{20}")
+TEST_SALE_CODE = re.compile(r"(sandbox|rehearsal)\.[0-9a-f]{20}")
 # After its end. Processes that know a sale look for it as long.
 KEPT = sale_cards.KEPT_AFTER_END
 OPEN_FOR = timedelta(minutes=15)
@@ -162,7 +163,7 @@ def forget_test_sales() -> int:
     over = tests.filter(state__in=[SaleState.PUBLISHED, SaleState.PAUSED], closes_at__lt=now)
     _each(over.order_by("closes_at"), lambda sale: close(sale=sale.pk))
     old = tests.filter(ENDED, closes_at__lt=now - KEPT).select_related("campaign").order_by("closes_at")
-    done = _each(old, _delete)
+    done = _each(old, delete_test_sale)
     SandboxCall.objects.filter(at__lt=now - KEPT).delete()
     return done
 
@@ -180,7 +181,7 @@ def _each(sales: "models.QuerySet[Sale]", act: Callable[[Sale], bool]) -> int:
     return done
 
 
-def _delete(sale: Sale) -> bool:
+def delete_test_sale(sale: Sale) -> bool:
     """Deletes a test sale from Redis, then from PostgreSQL; whether it is deleted.
 
     1. Redis forgets the sale. If the process dies here, a repeat goes on.
@@ -194,7 +195,8 @@ def _delete(sale: Sale) -> bool:
         bridge.run(sale_cards.erase_sale(card, people=not others))
     with transaction.atomic():
         # As make_sale does, because it may publish a draft at this moment.
-        lock_channel(sale.campaign.channels.get())
+        for channel in sale.campaign.channels.order_by("pk"):
+            lock_channel(channel)
         if not Sale.objects.filter(ENDED, pk=sale.pk, opens_at=sale.opens_at).exists():
             return False
         people = snapshot.counts_of_sale(sale, card) if card and others else None
@@ -224,6 +226,7 @@ def _delete(sale: Sale) -> bool:
         FairnessReport.objects.filter(sale=sale).delete()
         units.delete()
         # The base manager, because this is no change of what was promised: a test sale promises nothing.
+        models.QuerySet(Allocation).filter(sale=sale).update(successor=None, rolls_over_at=None)
         models.QuerySet(Sale).filter(pk=sale.pk).delete()
     if card and people:
         bridge.run(load.count_less(card, people))

@@ -34,6 +34,7 @@ PATHS: dict[str, str | None] = {
     "flashsale.reallocation": "source__campaign",
     "flashsale.record": "campaign",
     "flashsale.refund": "attempt__reservation__sale__campaign",
+    "flashsale.rehearsal": "sale__campaign",
     "flashsale.reservation": "sale__campaign",
     "flashsale.reviewrun": "sale__campaign",
     "flashsale.sale": "campaign",

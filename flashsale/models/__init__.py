@@ -29,6 +29,7 @@ from flashsale.models.person_request import PersonRequest, Restriction, TrailKey
 from flashsale.models.proposal import Proposal
 from flashsale.models.reallocation import Move, Reallocation
 from flashsale.models.record import Record
+from flashsale.models.rehearsal import Rehearsal
 from flashsale.models.reservation import Reservation, ReservationUnit, Trait
 from flashsale.models.review_run import ReviewRun
 from flashsale.models.ring_order import RingOrder
@@ -80,6 +81,7 @@ __all__ = [
     "Reallocation",
     "Record",
     "Refund",
+    "Rehearsal",
     "Reservation",
     "ReservationUnit",
     "Restriction",

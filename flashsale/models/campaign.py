@@ -14,6 +14,7 @@ from flashsale.rules.contrast import CONTRAST_MIN, contrast_with_white
 from flashsale.rules.identity import CANON_VERSION, COUNTRIES, HOME_REGION, Axis, BadValue, message_address
 from flashsale.rules.origins import ORIGINS_MAX, is_origin, origin_of, origins_in
 from flashsale.rules.quotas import quotas_in
+from flashsale.rules.rehearsals import PREFIX
 from flashsale.rules.states import SaleState
 
 LIMIT_MAX = 100
@@ -195,7 +196,8 @@ class Campaign(Frozen):
     salt = models.BinaryField(default=new_salt, editable=False)
     erased_at = models.DateTimeField(_("people erased"), null=True, editable=False)
     frozen_at = models.DateTimeField(_("frozen since"), null=True, editable=False)
-    # Set for a sandbox: the campaign of the test sales of this partner's channel (life/sandbox.py).
+    # Set for a sandbox: the campaign of the test sales of this partner's channel (life/sandbox.py). The copy of a sale
+    # for a rehearsal is the sandbox of its own first channel, so each guard of test sales is also one of rehearsals.
     sandbox_of = models.OneToOneField(
         "Channel", models.PROTECT, null=True, editable=False, related_name="sandbox", verbose_name=_("sandbox of"),
     )  # fmt: skip
@@ -224,6 +226,11 @@ class Campaign(Frozen):
     def is_test(self) -> bool:
         """Whether its sales are test sales, which sell nothing."""
         return self.sandbox_of_id is not None
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether it is the copy of a sale for a rehearsal: a sandbox of one of its own channels."""
+        return self.is_test and self.code.startswith(PREFIX)
 
     @property
     def is_published(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, cast
@@ -33,8 +34,9 @@ def retry_after_s(head: bytes) -> float:
 class Links:
     """At most `most` connections to a port, each with one request at a time. More requests wait for their turn."""
 
-    def __init__(self, port: int, most: int) -> None:
+    def __init__(self, port: int, most: int, *, host: str = HOST, tls: ssl.SSLContext | None = None) -> None:
         self._port, self._most = port, most
+        self._host, self._tls = host, tls
         self._open = 0
         self._free: list[Link] = []
         self._waiting: deque[Asked] = deque()
@@ -62,7 +64,9 @@ class Links:
     async def _connect(self) -> None:
         while not self._closed:
             try:
-                await asyncio.get_running_loop().create_connection(lambda: Link(self), HOST, self._port)
+                await asyncio.get_running_loop().create_connection(
+                    lambda: Link(self), self._host, self._port, ssl=self._tls
+                )
             except OSError:
                 await asyncio.sleep(CONNECT_AGAIN_S)
                 continue

@@ -58,12 +58,12 @@ class Plan(NamedTuple):
 class Line:
     """A line, as its people know it: the requests, and the last status document that came."""
 
-    def __init__(self, sale: str, code: str, key: str) -> None:
+    def __init__(self, sale: str, code: str, key: str, *, host: str = HOST) -> None:
         path = f"/v1/sales/{sale}/lines/{code}"
-        head = f" HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {key}\r\n"
+        head = f" HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
         self.heads = {verb: f"POST {path}/{verb}{head}" for verb in VERBS}
         self.confirm = head
-        self.status_request = f"GET {path}/status HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+        self.status_request = f"GET {path}/status HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         self.body = b""
         self.document: dict[str, Any] = {}
         self.status = Status(0, 0, 0, 0, 0, None)

@@ -8,6 +8,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 CHAPTERS = {
     "For admins": "Untuk admin",
     "A sale, step by step": "Satu penjualan, langkah demi langkah",
+    "The board": "Papan langsung",
+    "Planning": "Perencanaan",
     "While it is published": "Selama diterbitkan",
     "After the sale": "Setelah penjualan",
     "The review desk": "Meja peninjauan",
@@ -15,6 +17,9 @@ CHAPTERS = {
     "Settlements": "Penyelesaian",
     "Money that waits": "Dana yang menunggu tindakan",
     "Finding an order": "Mencari pesanan",
+    "Support": "Layanan pelanggan",
+    "Exports": "Ekspor",
+    "Requests of people about their data": "Permintaan orang tentang datanya",
     "Staff": "Staf",
     "When two people work on the same row": "Bila dua orang mengerjakan baris yang sama",
 }

@@ -47,8 +47,8 @@ NEW_COLUMNS = {
 CHANGED = {"Payment": {"state", "refund_reference"}}
 NEW_TABLES = (
     "alarm", "alarmmessage", "bankaccount", "calendarlink", "checkoutpass", "delivery", "event", "inbox",
-    "personrequest", "proposal", "refund", "restriction", "salecheck", "salesample", "sandboxcall", "settlement",
-    "settlementday", "settlementline", "staffaccount", "staffcampaign", "trailkey", "webhook",
+    "personrequest", "proposal", "refund", "rehearsal", "restriction", "salecheck", "salesample", "sandboxcall",
+    "settlement", "settlementday", "settlementline", "staffaccount", "staffcampaign", "trailkey", "webhook",
 )  # fmt: skip
 VERBS = ("add", "change", "delete", "view")
 # What changing a sale or a case allowed before 0043_roles. A group of any name keeps it.

@@ -80,7 +80,7 @@ def test_one_test_sale_that_cannot_end_keeps_no_other_from_its_end(
     for _ in range(3):
         tester.make().open()
         sales.append(tester.sale)
-    delete = sandbox._delete
+    delete = sandbox.delete_test_sale
     for sale in sales:
         age(sale, HOUR)
 
@@ -104,7 +104,7 @@ def test_one_test_sale_that_cannot_end_keeps_no_other_from_its_end(
             raise poison[sale.pk]
         return delete(sale)
 
-    monkeypatch.setattr(sandbox, "_delete", deletes)
+    monkeypatch.setattr(sandbox, "delete_test_sale", deletes)
     assert sandbox.forget_test_sales() == 1
     assert {sale.pk for sale in Sale.objects.filter(campaign=tester.sale.campaign)} == set(poison)
 
@@ -120,7 +120,7 @@ def test_a_draft_that_is_published_at_the_moment_of_its_end_is_kept(
     age(draft, DAY)
     stale = Sale.objects.get(pk=draft.pk)
     assert tester.post("sales", **{"idempotency-key": "ci-1"}).status_code == 200
-    sandbox._delete(stale)
+    sandbox.delete_test_sale(stale)
     assert Sale.objects.get(pk=draft.pk).state == "published"
     assert tester.client.get(f"/v1/sales/{draft.code}").status_code == 200
 

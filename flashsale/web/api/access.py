@@ -264,7 +264,7 @@ class PartnerView(APIView):
         """Checks the signature, then reads the query parameters and the body; raises ValidationError."""
         super().initial(request, *args, **kwargs)
         if request.auth:
-            self._test_channel = self.partner.channel if self.partner.test else None
+            self._test_channel = self.partner.channel if self.partner.sandbox else None
             self._check_signature(request)
         if request.method in self.allowed_methods:
             self.parameters = read_query(self.query, request.query_params)

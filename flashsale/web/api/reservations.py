@@ -100,7 +100,7 @@ class ConfirmReservation(PartnerView):
 
         key = valid_key(request.headers.get("Idempotency-Key", ""))
         call = CallKey(self.partner.channel, key, fingerprint([request.method, request.path, request.data]))
-        confirm = confirm_in_sandbox if self.partner.test else confirm_once
+        confirm = confirm_in_sandbox if self.partner.sandbox else confirm_once
         answer = bridge.run(confirm(reservation=id, call=call, values=self.values))
         return Response(json.loads(answer.text), answer.status, headers=answer.headers)
 

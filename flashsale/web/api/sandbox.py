@@ -35,7 +35,7 @@ class SandboxView(PartnerView):
     def check_permissions(self, request: Request) -> None:
         """Refuses NOT_FOUND for a live key, because it has no sandbox."""
         super().check_permissions(request)
-        if not self.partner.test:
+        if not self.partner.sandbox:
             raise Refused(Outcome.NOT_FOUND, "This needs a test key: fs_test_…")
 
 

@@ -128,7 +128,7 @@ async def _confirm_for(partner: partners.Partner, request: HotRequest, reservati
         return problem_response(request, code, detail, errors=errors)
     key = valid_key(request.header(b"idempotency-key"))
     call = CallKey(partner.channel, key, fingerprint(["POST", path, body]))
-    confirm = confirm_in_sandbox if partner.test else confirm_once
+    confirm = confirm_in_sandbox if partner.sandbox else confirm_once
     answer = await confirm(reservation=_uuid(reservation), call=call, values=values)
     request.outcome = "ok" if answer.status < 400 else "refused"
     headers = tuple((name.lower().encode(), value.encode()) for name, value in answer.headers.items())

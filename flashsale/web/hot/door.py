@@ -164,7 +164,7 @@ async def _dispatch(request: HotRequest, *, sale: str, line: str, verb: str) -> 
     line_request = LineRequest(request, card, found, channel, partner, body, used)
     line_request.refuse_unknown_fields((FIELDS if partner else PAGE_FIELDS)[verb])
     act = VERBS[verb]
-    response = await (sandbox.answer(line_request, verb, act) if card.test else act(line_request))
+    response = await (sandbox.answer(line_request, verb, act) if card.is_sandbox else act(line_request))
     if verb in CHANGING:
         # After the change, so that the tick finds it: PostgreSQL keeps a copy of the crowd.
         with suppress(GateDown):
@@ -192,7 +192,7 @@ async def _authenticate(
 
 
 async def _status(request: HotRequest, card: SaleCard, line: LineCard) -> HotResponse:
-    if card.test:
+    if card.is_sandbox:
         await sandbox.note_status(card, line)
     document = await status.status(card=card, line=line)
     cached = _status_cache.get((card.sale, line.line_id))

@@ -44,7 +44,7 @@ class Partner:
 
     `ends_at` is in s since 1970. `sealed` is the signing secret as it is stored, "" for a key without one. `quotas` are
     those that differ from the default. `used` is False for a key that was never used when it was read. `test`: it is a
-    test key, of the channel's sandbox.
+    test key, of the channel's sandbox or of a rehearsal. `sandbox`: of the channel's sandbox.
     """
 
     channel: int
@@ -59,6 +59,7 @@ class Partner:
     quotas: tuple[tuple[QuotaClass, int], ...] = ()
     used: bool = True
     test: bool = False
+    sandbox: bool = False
     is_authenticated: ClassVar[bool] = True
 
     def allow(self, scope: KeyScope, address: Callable[[], str]) -> None:
@@ -234,7 +235,8 @@ def _active_keys() -> dict[str, Partner]:
     columns = ("digest", "scopes", "networks", "expires_at", "sealed", "last_used_at", "channel")
     of_channel = ("code", "campaign_id", "signatures_required", "quotas")
     found = {}
-    for row in rows.only(*columns, "channel__campaign__sandbox_of", *(f"channel__{name}" for name in of_channel)):
+    of_campaign = ("channel__campaign__sandbox_of", "channel__campaign__code")
+    for row in rows.only(*columns, *of_campaign, *(f"channel__{name}" for name in of_channel)):
         try:
             found[row.digest] = _partner(row)
         except ValueError:  # written by something else than our forms; other keys must go on
@@ -256,6 +258,7 @@ def _partner(row: PartnerKey) -> Partner:
         quotas=tuple(quotas_in(row.channel.quotas).items()),
         used=row.last_used_at is not None,
         test=row.channel.campaign.is_test,
+        sandbox=row.channel.campaign.is_test and not row.channel.campaign.is_rehearsal,
     )
 
 
