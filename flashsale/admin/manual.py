@@ -28,9 +28,15 @@ def manual(language: str) -> str:
     html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     # The page has a heading of its own. A table can be wider than a phone.
     html = re.sub(r"<h1>.*?</h1>\n?", "", html, count=1)
+    html = re.sub(r"<h2>(.*?)</h2>", lambda found: f'<h2 id="{_anchor(found[1])}">{found[1]}</h2>', html)
     html = html.replace(' style="text-align:right"', ' class="number"')  # the policy allows no inline style
     html = html.replace("<table>", '<div class="wide" tabindex="0"><table class="facts">')
     return html.replace("</table>", "</table></div>")
+
+
+def _anchor(heading: str) -> str:
+    """The id to which links inside of the manual lead, as code hosts make it of a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def manual_page(request: HttpRequest) -> HttpResponse:

@@ -10,6 +10,7 @@ CHAPTERS = {
     "A sale, step by step": "Satu penjualan, langkah demi langkah",
     "The board": "Papan langsung",
     "Planning": "Perencanaan",
+    "Rehearsal": "Gladi",
     "While it is published": "Selama diterbitkan",
     "After the sale": "Setelah penjualan",
     "The review desk": "Meja peninjauan",

@@ -33,13 +33,14 @@ VIEWED_MODELS = (
     "webhook",
     "delivery",
     "listedvalue",
+    "rehearsal",
 )
 PLANNED_MODELS = ("campaign", "campaignaxis", "channel", "sale", "offer", "allocation")
 VIEWER = frozenset(f"view_{model}" for model in VIEWED_MODELS)
 PLANNER = (
     VIEWER
     | {f"{verb}_{model}" for model in PLANNED_MODELS for verb in ("add", "change", "delete")}
-    | {"add_partnerkey", "change_partnerkey", "add_reallocation"}
+    | {"add_partnerkey", "change_partnerkey", "add_reallocation", "add_rehearsal"}
     | {"add_webhook", "change_webhook", "delete_webhook"}
 )
 PUBLISHER = {"publish_sale", "run_sale"}
@@ -55,9 +56,11 @@ ROLES: dict[str, frozenset[str]] = {
     | {"add_reviewrun", "add_publishedruleset", "add_case", "change_case", "change_appeal", "change_notice"}
     | {"add_listedvalue", "change_listedvalue", "approve_case", "settle_refund", "view_contact", "change_contact"},
     "approver": VIEWER | {"approve_case", "change_appeal", "view_contact"},
-    "finance": VIEWER | {"settle_refund"},
-    "support": VIEWER | {"change_notice", "view_contact", "change_contact"},
-    "auditor": VIEWER | {"auth.view_user", "auth.view_group"},
+    "finance": VIEWER | {"settle_refund", "export_reservation"},
+    "support": VIEWER
+    | {"change_notice", "view_contact", "change_contact"}
+    | {"view_personrequest", "add_personrequest", "change_personrequest"},
+    "auditor": VIEWER | {"auth.view_user", "auth.view_group", "export_reservation", "view_personrequest"},
 }
 
 
