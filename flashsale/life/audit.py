@@ -333,7 +333,9 @@ def out_of_order(sale: Sale, line: Allocation, *, called: int, among: Q = ANY) -
     seed = lottery.seed(sale.draw_secret(), line.code, line.cohort or 0)
     if seed.hex() != line.seed:
         yield f"{line}: the seed does not follow from secret and cohort"
-    rows = Reservation.objects.filter(among | Q(number__gt=called), allocation=line)
+    # An empty condition is true for all rows, but Django drops it from an "or".
+    looked_at = among | Q(number__gt=called) if among else among
+    rows = Reservation.objects.filter(looked_at, allocation=line)
     rows = rows.exclude(state=ReservationState.ABANDONED)
     for index, number in rows.values_list("index", "number").iterator():
         if lottery.number(index, line.cohort or 0, seed) != number:

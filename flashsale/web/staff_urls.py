@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
 
 from allauth.account.internal.stagekit import unstash_login
@@ -38,6 +39,9 @@ def _page(view: View) -> View:
         if isinstance(response, TemplateResponse):
             response.context_data = {**admin.site.each_context(request), **(response.context_data or {})}
         add_never_cache_headers(response)
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            # HTTP asks 401 to name a way to log in by a header. The page itself says what has happened.
+            response.status_code = HTTPStatus.OK
         return response
 
     return shown

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from flashsale.life import appeal as appeals
 from flashsale.life import person_requests, review, settlement, webhooks
-from flashsale.models import Campaign, Case, Delivery, ListedValue, PartnerKey
+from flashsale.models import Campaign, Case, Delivery, ListedValue, PartnerKey, Rehearsal
+from flashsale.rules.rehearsals import Terms
 from tests.admin.forms import submit
 from tests.admin.orders import buy, follow_up
 from tests.factories import PHONE, lobby_sale, poco_campaign
@@ -38,7 +39,7 @@ def fill_every_table(bob: Client, carol: Client, *, text: str, **campaign_fields
     for client, action, typed in ((bob, "propose", {"reason": "unit_unavailable"}), (carol, "approve", {})):
         submit(client, reverse(f"admin:flashsale_case_{action}") + f"?id={case.pk}", **typed)
     appeals.appeal(case=Case.objects.get(pk=case.pk), words=text)
-    now = timezone.now()
+    now, rehearsed = timezone.now(), Terms(people=60, no_shows=0.1, speed=20, minutes=5, seed=1)
     ListedValue.objects.create(
         campaign=campaign, kind="allow", axis="phone", digest="ab" * 16, why=text, made_at=now,
         expires_at=now + timedelta(days=30),
@@ -48,6 +49,9 @@ def fill_every_table(bob: Client, carol: Client, *, text: str, **campaign_fields
         kind="find", values={"phone": "081200000001"}, proof="code", received_at=timezone.now(),
         by=User.objects.get(username="bob"),
     )  # fmt: skip
+    Rehearsal.objects.create(
+        sale=sale, name=text, digest="ab" * 32, state="ended", ended_at=now, terms=rehearsed._asdict()
+    )
     assert settlement.make_due(now=timezone.now() + timedelta(days=2)) >= 1
     return campaign
 

@@ -33,6 +33,7 @@ from flashsale.models import (
     Reallocation,
     Record,
     Refund,
+    Rehearsal,
     Reservation,
     ReviewRun,
     Sale,
@@ -138,6 +139,7 @@ def _fill(orders: list[Reservation]) -> None:
     _copies(Webhook, _set(url=lambda n: f"https://shop.example/{n}"))
     _copies(Delivery, _set(event=lambda n: 10_000 + n))
     _copies(ListedValue, _set(digest=lambda n: f"{n:032x}"))
+    _copies(Rehearsal, _set(digest=lambda n: f"{n:064x}"))
     with transaction.atomic():
         for _number in range(ROWS):
             Record.write("copy", by=user, sale=Sale.objects.first())

@@ -61,6 +61,10 @@ SHOWN: dict[str, set[str]] = {
     },
     "webhook": {"off__exact", "off__isnull", "channel__campaign__id__exact", "channel__campaign__isnull"},
     "delivery": {"days", *STATE, "failure__exact", "failure__isnull", "webhook__id__exact", "webhook__isnull"},
+    "personrequest": {
+        *STATE, "kind__exact", "kind__isnull", "reason__exact", "reason__isnull",
+    },
+    "rehearsal": STATE,
     "settlement": {"days", "channel__id__exact", "channel__isnull", "sale__id__exact", "sale__isnull"},
 }  # fmt: skip
 

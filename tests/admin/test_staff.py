@@ -8,7 +8,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -84,6 +84,12 @@ def test_a_lost_device_is_reset_by_another_superuser_and_logged(root: Client, ma
         with pytest.raises(ValidationError, match="Another superuser"):
             verb(user=me, by=me)
     assert (User.objects.get(pk=me.pk).is_active, Authenticator.objects.count()) == (True, 1)
+    with pytest.raises(CommandError, match=r"no member of staff with the name 'srii'\. There are: .*root"):
+        call_command("reset_second_factor", "srii")
+    assert Authenticator.objects.count() == 1
+    call_command("reset_second_factor", "root")
+    assert Authenticator.objects.count() == 0
+    assert Record.objects.filter(what="reset_factor", subject=f"user:{me.pk}").exists()
 
 
 def test_only_superusers_change_users_and_groups(root: Client, alice: Client) -> None:

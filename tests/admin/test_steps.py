@@ -18,9 +18,10 @@ from django.utils import timezone
 
 from flashsale.admin import action_page
 from flashsale.admin.action_page import ActionAdmin
-from flashsale.life import appeal, cancel, refund, review, sale_control, webhooks
-from flashsale.models import Case, PartnerKey, Record, Refund, Sale, Stock, partner_key
+from flashsale.life import appeal, cancel, person_requests, refund, review, sale_control, webhooks
+from flashsale.models import Case, PartnerKey, Record, Refund, Rehearsal, Sale, Stock, partner_key
 from flashsale.rules.outcomes import Refused
+from flashsale.rules.rehearsals import Terms
 from tests.admin.forms import form_values, messages_on, submit
 from tests.admin.orders import buy
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
@@ -88,6 +89,9 @@ def object_of(model: Any) -> Any:
     one, two = (User.objects.create_user(name) for name in ("sari", "tono"))
     case = review.approve(case=review.propose(case=review.open_case(reservation=order), code=REASON, by=one), by=two)
     appeal.appeal(case=case)
+    now = timezone.now()
+    person_requests.take(kind="find", values={"phone": "081200000001"}, proof="code", received_at=now, by=one)
+    Rehearsal.objects.create(sale=sale, name=sale.name, terms=Terms(60, 0.1, 20, 5, 1)._asdict())
     return model.objects.first()
 
 

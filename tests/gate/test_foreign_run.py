@@ -6,11 +6,22 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.gate import bridge, sale_cards, scripts
+from flashsale.gate import bridge, people, sale_cards, scripts
+from flashsale.gate.client import GateDown
 from flashsale.gate.held_request import HeldRequest
 from flashsale.rules.clock import ClockLease
 from flashsale.rules.outcomes import Outcome
 from tests.gate.floor import CARD, FIRST, KEYS, PAGE, SCRIPTS, SEED, everything, person, request, reserve, stand
+
+
+async def _refused(call: Coroutine[Any, Any, Any]) -> Outcome | None:
+    """The outcome of a call that raises where the others return it."""
+    try:
+        await call
+    except GateDown as error:
+        return Outcome.NOT_READY if "is not ready" in str(error) else None
+    return None
+
 
 HELD = HeldRequest(request(2), (), 1, 2)
 ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
@@ -35,6 +46,8 @@ ACTS: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "void": lambda: scripts.void(CARD, FIRST, seed=SEED, numbers=[2]),
     "extra_time": lambda: scripts.extra_time(CARD, FIRST, index=20, number=20, seed=SEED, most=9),
     "tried_in_time": lambda: scripts.tried_in_time(CARD, FIRST, index=2, number=2, seed=SEED, ago_ms=0),
+    "forget_place": lambda: _refused(people.forget_place(CARD, FIRST, index=2, number=2, seed=SEED, fields=[])),
+    "forget_request": lambda: _refused(people.forget_requests(CARD, {request(1).id: [("phone", "ab" * 16)]})),
     "withdraw": lambda: scripts.withdraw(CARD, FIRST, keep=0, called=0),
 }
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
 # What may follow a command on its line.
 END = re.compile(r"\s(?:#|&&|\|\||\||>|<)\s|`|\s{3,}|$|;\s")
-VERBS = {"up", "run", "exec", "stop", "build", "ps", "logs"}
+VERBS = {"up", "run", "exec", "stop", "restart", "build", "ps", "logs"}
 OPTIONS = {
     "--build", "--detach", "--scale", "--rm", "--no-deps", "--volume", "--follow", "--since", "-T",
 }  # fmt: skip
