@@ -172,6 +172,7 @@ class RehearsalCrowd(Crowd):
                 await asyncio.sleep(0)
         self.links.close()
         self.status_links.close()
+        await asyncio.sleep(0)  # the loop closes the connections before it ends
         return over
 
     def _due(self, since_s: float) -> int:

@@ -39,6 +39,7 @@ class Links:
         self._host, self._tls = host, tls
         self._open = 0
         self._free: list[Link] = []
+        self._made: set[Link] = set()
         self._waiting: deque[Asked] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -72,6 +73,14 @@ class Links:
                 continue
             return
 
+    def made(self, link: "Link") -> None:
+        """Notes a new connection. One that comes after `close` is closed at once."""
+        self._made.add(link)
+        if self._closed:
+            link.close()
+        else:
+            self.free(link)
+
     def free(self, link: "Link") -> None:
         """Gives a free connection the next request that waits."""
         if self._waiting:
@@ -82,6 +91,7 @@ class Links:
     def gone(self, link: "Link", unanswered: Asked | None, *, sent_again: bool) -> None:
         """Notes that a connection has ended. A request that it did not answer is sent again, as browsers do."""
         self._open -= 1
+        self._made.discard(link)
         if link in self._free:
             self._free.remove(link)
         if self._closed:
@@ -95,9 +105,9 @@ class Links:
             self.ask(*self._waiting.popleft())
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, also those that wait for an answer."""
         self._closed = True
-        for link in self._free:
+        for link in self._made:
             link.close()
         for task in self._tasks:
             task.cancel()
@@ -118,7 +128,7 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection may be used."""
         self._transport = cast("asyncio.Transport", transport)
-        self._links.free(self)
+        self._links.made(self)
 
     def send(self, asked: Asked) -> None:
         """Sends a request. The answer to the last one must have come."""

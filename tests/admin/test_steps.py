@@ -19,7 +19,7 @@ from django.utils import timezone
 from flashsale.admin import action_page
 from flashsale.admin.action_page import ActionAdmin
 from flashsale.life import appeal, cancel, person_requests, refund, review, sale_control, webhooks
-from flashsale.models import Case, PartnerKey, Record, Refund, Rehearsal, Sale, Stock, partner_key
+from flashsale.models import Case, ListedValue, PartnerKey, Record, Refund, Rehearsal, Sale, Stock, partner_key
 from flashsale.rules.outcomes import Refused
 from flashsale.rules.rehearsals import Terms
 from tests.admin.forms import form_values, messages_on, submit
@@ -91,6 +91,9 @@ def object_of(model: Any) -> Any:
     appeal.appeal(case=case)
     now = timezone.now()
     person_requests.take(kind="find", values={"phone": "081200000001"}, proof="code", received_at=now, by=one)
+    ListedValue.objects.create(
+        campaign=campaign, kind="allow", axis="phone", digest="ab" * 16, made_at=now, expires_at=now + timedelta(days=1)
+    )
     Rehearsal.objects.create(sale=sale, name=sale.name, terms=Terms(60, 0.1, 20, 5, 1)._asdict())
     return model.objects.first()
 

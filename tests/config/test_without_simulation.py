@@ -46,6 +46,7 @@ def _packages(name: str) -> set[str]:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the image contains, with the programs of these tests."""
     folder = tmp_path_factory.mktemp("image")
+    (folder / "docs").mkdir()
     for name in IMAGE:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

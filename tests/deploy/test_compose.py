@@ -28,7 +28,12 @@ SECRET = ("SECRET", "PEPPER", "KEY", "PASSWORD", "EMAIL_URL")
 
 
 # Only sites with such a gateway need them. A server does not start without those of its senders (config/codes.py).
-OF_SOME_SITES = {"FLASHSALE_ALARM_SECRET", "FLASHSALE_WHATSAPP_SECRET", "FLASHSALE_SMS_PASSWORD"}
+OF_SOME_SITES = {
+    "FLASHSALE_ALARM_SECRET",
+    "FLASHSALE_OIDC_CLIENT_SECRET",
+    "FLASHSALE_WHATSAPP_SECRET",
+    "FLASHSALE_SMS_PASSWORD",
+}
 
 
 def _is_secret(name: str) -> bool:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from urllib.request import urlopen
@@ -113,6 +114,19 @@ def _until(condition: Any) -> None:
         time.sleep(0.1)
 
 
+def _apart(act: Callable[..., Any], *args: Any, **fields: Any) -> Any:
+    """Runs it in a thread of its own, because the browser's loop may run in the thread of the test."""
+
+    def run() -> Any:
+        try:
+            return act(*args, **fields)
+        finally:
+            connection.close()  # of that thread
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
 TERMS = Terms(people=40, no_shows=0.1, speed=20, minutes=1, seed=3)
 
 
@@ -128,7 +142,7 @@ def test_a_rehearsal_sells_the_copy_touches_nothing_real_and_leaves_a_report(sit
         connection.close()  # of this thread
 
     row, key = rehearse.start(sale=plan, terms=TERMS)
-    rehearsal.run(site.url, key, look)
+    _apart(rehearsal.run, site.url, key, look)
     copy = Campaign.objects.get(code__startswith=PREFIX)
     orders = Reservation.objects.filter(sale__campaign=copy)
     assert orders.filter(state="confirmed").count() == 12
@@ -178,7 +192,7 @@ def test_a_crowd_that_is_killed_leaves_nothing_behind(site: Site, plan: Sale) ->
         crowd.kill()
     assert rehearse.sweep() == 0, "the crowd gave a sign of life some seconds ago"
     Rehearsal.objects.filter(pk=row.pk).update(seen_at=timezone.now() - timedelta(seconds=31))
-    assert rehearse.sweep() == 1
+    _until(lambda: rehearse.sweep() == 1)  # PostgreSQL may be too busy to delete at once
     row.refresh_from_db()
     assert (row.state, row.why, row.figures) == ("ended", "silent", None)
     assert row.report is not None
@@ -196,7 +210,7 @@ def test_a_stopped_crowd_leaves_and_reports_what_it_has_measured(site: Site, pla
     rehearse.stop(rehearsal=row)
     crowd.join(PATIENCE_S)
     assert not crowd.is_alive()
-    assert rehearse.sweep() == 1
+    _until(lambda: rehearse.sweep() == 1)  # PostgreSQL may be too busy to delete at once
     row.refresh_from_db()
     assert (row.state, row.why, row.figures["over"]) == ("ended", "asked", False)
     assert Campaign.objects.filter(code__startswith=PREFIX).count() == 0
@@ -205,8 +219,17 @@ def test_a_stopped_crowd_leaves_and_reports_what_it_has_measured(site: Site, pla
 def test_the_command_prints_the_report_and_writes_it_into_a_folder(
     site: Site, plan: Sale, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
-    call_command(
-        "rehearse", plan.code, url=site.url, people=10, no_shows=0.0, speed=50, minutes=1, seed=1, out=tmp_path
+    _apart(
+        call_command,
+        "rehearse",
+        plan.code,
+        url=site.url,
+        people=10,
+        no_shows=0.0,
+        speed=50,
+        minutes=1,
+        seed=1,
+        out=tmp_path,
     )
     printed = capsys.readouterr().out
     assert "10 of 10 entered" in printed

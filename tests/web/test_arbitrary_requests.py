@@ -99,7 +99,7 @@ def world(shared_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         poco_campaign(), channels=("lazada", "akulaku"), stock={PHONE: 50}, rate_per_s=100, claim_s=3600, hold_s=3600
     )
     lazada = Partner(key_of(sale.campaign, "lazada"), sale, "lazada")
-    places = [lazada.enter(f"person-{n}") for n in range(12)]
+    places = [lazada.enter(f"person-{n}") for n in range(36)]
     open_now(sale), open_now(sale)  # the second time calls people
     held = [lazada.reserve(place, key=f"k{n}").json["reservation"] for n, place in enumerate(places[:6])]
     real = {

@@ -47,7 +47,7 @@ class Command(BaseCommand):
 
 
 def _print_table(checks: list[Check]) -> None:
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table()
     for heading in ("", "check", "found", "expected", "fix"):
         table.add_column(heading)
