@@ -90,6 +90,7 @@ class RequestAction(Action):
     """An action on an open request. `kinds` are the kinds of request that it answers."""
 
     permission = CHANGE
+    needs_proof = True
     kinds: tuple[str, ...] = tuple(Kind.values)
 
     def is_available(self, row: PersonRequest) -> bool:

@@ -19,6 +19,7 @@ class RefundAction(Action):
     """An action that changes one refund, if its state still allows it."""
 
     permission = "flashsale.settle_refund"
+    needs_proof = True
     state: RefundState
     done_text: Any
     texts: Sequence[Any]

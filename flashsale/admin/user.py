@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
@@ -117,13 +118,14 @@ class ResetSecondFactor(_StaffAction):
     needs_proof = True
 
     def is_available(self, row: User) -> bool:
-        """For a user with a device."""
-        return Authenticator.objects.filter(user=row).exists()
+        """For a user with a device or a linked identity."""
+        found = (table.objects.filter(user=row).exists() for table in (Authenticator, SocialAccount))
+        return any(found)
 
     def consequences(self, rows: Sequence[User]) -> list[str]:  # noqa: ARG002
         """What the person does next."""
         return [
-            _("All devices and recovery codes of the person are removed, and all sessions of the person end."),
+            _("All devices, recovery codes and linked identities of the person are removed, and all sessions end."),
             _("Until a new device is added, the password alone logs in. Be sure that it is the person who asks you."),
         ]
 

@@ -54,11 +54,16 @@ def compose(notice: Notice) -> EmailMultiAlternatives:
 
 
 def letters_of(order: Reservation) -> Iterator[tuple[Notice, str, str]]:
-    """Each letter of an order with the subject and the text that it would have now; "" where it cannot be written."""
+    """Each letter of an order with the subject and the text that it would have now; "" where it cannot be written.
+
+    Staff read them, so their links have no tokens.
+    """
     for letter in Notice.objects.filter(reservation=order).select_related("sale__campaign", "line").order_by("pk"):
         try:
-            message = compose(letter)
-            yield letter, str(message.subject), str(message.body)
+            with sealed_links.without_tokens():
+                message = compose(letter)
+                subject, text = str(message.subject), str(message.body)
+            yield letter, subject, text
         except (ObjectDoesNotExist, InvalidToken, BadValue, LookupError, AttributeError):
             # Its contact, payment or case is not there any more.
             yield letter, "", ""

@@ -4,13 +4,14 @@ What it answers takes effect as it does in the sweep (settle.py, refund.py), so 
 """
 
 import asyncio
+import time
 from typing import Any
 
 from django.db import Error, transaction
 
 from flashsale.gate import bridge
 from flashsale.gate.client import GateDown
-from flashsale.gate.provider_pace import next_turn
+from flashsale.gate.provider_pace import background_wait
 from flashsale.life.refund import ask_about_refund, refunds_to_look_at
 from flashsale.life.sweep_payments import look_and_settle
 from flashsale.models import PaymentAttempt, Record, Refund, Reservation
@@ -43,13 +44,21 @@ async def _ask_all(attempts: list[PaymentAttempt], refunds: list[Refund]) -> lis
     return [await _answered(row) for row in rows]
 
 
+async def _may_ask(account: str) -> bool:
+    """Waits until no buyer's call needs the pace of the account; False if that takes too long."""
+    until = time.monotonic() + WAIT_S
+    while wait := await background_wait(account, pace=payments.account_of(account).pace):
+        if time.monotonic() + wait > until:
+            return False
+        await asyncio.sleep(wait)
+    return True
+
+
 async def _answered(row: PaymentAttempt | Refund) -> bool:
     account = row.account if isinstance(row, PaymentAttempt) else row.attempt.account
     try:
-        wait = await next_turn(account, pace=payments.account_of(account).pace)
-        if wait > WAIT_S:
+        if not await _may_ask(account):
             return False
-        await asyncio.sleep(wait)
         if isinstance(row, PaymentAttempt):
             await look_and_settle(row)
         else:

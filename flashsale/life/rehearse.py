@@ -128,6 +128,8 @@ def start(*, sale: Sale, terms: Terms, by: Any = None, forced: bool = False) -> 
     `forced`: also near a live sale. Raises ValidationError when it is not possible, with all reasons.
     """
     possible(terms)
+    if forced and isinstance(by, User) and not by.has_perm("flashsale.run_sale"):
+        raise ValidationError(_("Only people who may run sales can rehearse near a live sale."))
     if found := obstacles(sale=sale, forced=forced):
         raise ValidationError(found)
     key = f"fs_rehearsal_{secrets.token_urlsafe(24)}"

@@ -4,6 +4,9 @@ The token is the fragment of the URL. A browser keeps the fragment to itself, so
 proxy or server and in no Referer.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from enum import StrEnum
 
@@ -21,6 +24,9 @@ LIFE = timedelta(days=180)
 ORDER_LIFE = timedelta(days=10 * 365)
 
 
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
+
+
 class Kind(StrEnum):
     """The page that a link leads to. The value is also its path."""
 
@@ -30,8 +36,20 @@ class Kind(StrEnum):
     BANK_ACCOUNT = "bank-account"
 
 
+@contextmanager
+def without_tokens() -> Iterator[None]:
+    """Links that are made meanwhile lead nowhere: for letters that staff read, who must not act as the buyer."""
+    before = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(before)
+
+
 def path(kind: Kind, row: int) -> str:
     """The path of a link to this row, with the token as its fragment. It works for LIFE or ORDER_LIFE from now."""
+    if _hidden.get():
+        return f"/{kind}#…"
     until = ms(timezone.now() + (ORDER_LIFE if kind is Kind.ORDER else LIFE))
     return f"/{kind}#{places.keyring().seal(kind, LetterLink(row, until).pack())}"
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -34,14 +35,18 @@ def switch_on(*, user: User, by: Any) -> None:
 
 @transaction.atomic
 def reset_second_factor(*, user: User, by: Any) -> int:
-    """Removes all devices and recovery codes of the person and ends all sessions; how many were removed.
+    """Removes all devices, recovery codes and linked identities and ends all sessions; how many were removed.
 
     The person logs in by password and adds a new device. Raises ValidationError for the own account.
     """
     _require_other(user, by, _("You cannot reset your own second factor. Another superuser does it."))
     kinds = sorted(Authenticator.objects.filter(user=user).values_list("type", flat=True))
+    # A linked identity logs in, too. A stranger may have linked it.
+    identities = SocialAccount.objects.filter(user=user)
+    kinds += ["identity"] * identities.count()
     if kinds:
         Authenticator.objects.filter(user=user).delete()
+        identities.delete()
         end_sessions(user)
         Record.write("reset_factor", by=by, subject=user, facts={"kinds": kinds})
     return len(kinds)

@@ -118,7 +118,9 @@ def _agreed(wanted: Proposal, *, by: Any) -> bool:
     if not by.has_perm(PUBLISH_RIGHT if wanted.verb == Proposal.Verb.PUBLISH else RUN_RIGHT):
         raise ValidationError(_("You do not have the right to do this."))
     wanted.by, wanted.digest = by, _digest(wanted.terms)
-    known = _open(wanted.sale, wanted.verb).select_for_update().first()
+    # The word of a person who is switched off does not count.
+    standing = _open(wanted.sale, wanted.verb).filter(by__is_active=True)
+    known = standing.select_for_update(of=("self",)).first()
     if known is None or known.digest != wanted.digest:
         _open(wanted.sale, wanted.verb).update(withdrawn_at=wanted.at)
         wanted.save()

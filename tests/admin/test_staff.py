@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
@@ -75,11 +76,17 @@ def test_a_lost_device_is_reset_by_another_superuser_and_logged(root: Client, ma
     user, me = User.objects.get(username="sri"), User.objects.get(username="root")
     for person in (user, me):
         TOTP.activate(person, generate_totp_secret())
+    SocialAccount.objects.create(user=user, provider="oidc", uid="stranger")
     page = submit(root, action("reset-second-factor", user))
-    assert messages_on(page) == ["1 entry was removed."]
+    assert messages_on(page) == ["2 entries were removed."]
+    assert not SocialAccount.objects.exists()
     assert list(Authenticator.objects.values_list("user__username", flat=True)) == ["root"]
     record = Record.objects.get(what="reset_factor")
-    assert (record.who, record.subject, record.facts) == (f"staff:{me.pk}", f"user:{user.pk}", '{"kinds":["totp"]}')
+    assert (record.who, record.subject, record.facts) == (
+        f"staff:{me.pk}",
+        f"user:{user.pk}",
+        '{"kinds":["totp","identity"]}',
+    )
     for verb in (staff_accounts.reset_second_factor, staff_accounts.switch_off):
         with pytest.raises(ValidationError, match="Another superuser"):
             verb(user=me, by=me)

@@ -7,15 +7,19 @@ from typing import Any
 import pytest
 import redis
 from django.contrib.auth.models import User
+from django.core import mail
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from flashsale.gate import bridge
-from flashsale.life import find_person, notify, review
+from flashsale.gate.keys import provider_pace_key
+from flashsale.gate.provider_pace import next_turn
+from flashsale.life import find_person, look_now, notify, review
 from flashsale.life.leave import leave
 from flashsale.life.trail_keys import records_about
 from flashsale.models import Channel, Notice, PaymentAttempt, Record, Refund, Reservation, Sale, TrailKey
+from flashsale.providers import payments
 from flashsale.rules.identity import Axis
 from tests.admin.forms import messages_on, submit
 from tests.admin.orders import buy
@@ -146,6 +150,9 @@ def test_the_story_of_an_order_is_on_one_page_and_its_contact_is_shown_for_a_rea
     assert "Jl. Mawar" in shown
     assert "Pesanan Anda" in shown or "pesanan" in shown.lower()
     assert facts_of("read_contact") == [{"why": "letter"}]
+    # Staff read that there is a link, and cannot act as the buyer with it. The letter itself has it.
+    assert ("/appeal#…" in shown, "#fs" in shown) == (True, False)
+    assert "/appeal#fs" in str(mail.outbox[-1].body)
     # The letter goes out again by the page that says what happens.
     letter = Notice.objects.get(kind="cancelled")
     again = f"{reverse('admin:flashsale_notice_send-again')}?id={letter.pk}"
@@ -173,3 +180,20 @@ def test_the_provider_is_asked_now_and_what_it_says_takes_effect_once(bob: Clien
         assert Reservation.objects.get().state == "confirmed"
     assert PaymentAttempt.objects.get().payment_state == "paid"
     assert facts_of("look_now") == [{"asked": 1, "no_answer": 0}] * 2
+
+
+def test_asking_now_again_and_again_does_not_move_the_turns_of_buyers_away(
+    bob: Client, gate: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = buy(lobby_sale(stock={PHONE: 3}), ["ani"])[0]
+    account = PaymentAttempt.objects.get().account
+    monkeypatch.setattr(type(payments.account_of(account)), "pace", 1.0)
+    monkeypatch.setattr(look_now, "WAIT_S", 0.0)
+    for _ in range(60):  # buyers' calls use the pace of the next minute
+        bridge.run(next_turn(account, pace=1.0))
+    key = provider_pace_key(account)
+    booked = int(gate.get(key) or 0)
+    for _ in range(10):
+        bob.post(reverse("admin:flashsale_story_look", args=[order.pk]))
+    # The background has half of the pace: one call in two seconds. These ten took less than twenty.
+    assert int(gate.get(key) or 0) - booked < 10_000_000

@@ -114,6 +114,17 @@ def test_no_other_way_publishes_alone(alice: Client, bob: Client) -> None:
     assert (Sale.objects.get().state, Unit.objects.count(), Proposal.objects.count()) == (SaleState.DRAFT, 0, 1)
 
 
+def test_the_word_of_a_person_who_is_switched_off_does_not_count(alice: Client, eve: Client) -> None:
+    sale = draft_sale(stock={PHONE: 11})
+    submit(alice, publish_url(sale))
+    User.objects.filter(username="alice").update(is_active=False)
+    page = submit(eve, publish_url(sale))
+    assert messages_on(page) == ["You have proposed to publish 26 January. Another person has to publish it."]
+    sale.refresh_from_db()
+    assert (sale.state, Unit.objects.count()) == (SaleState.DRAFT, 0)
+    assert Proposal.objects.get(withdrawn_at=None).by == user("eve")
+
+
 def test_the_table_refuses_one_person_twice(alice: Client) -> None:
     sale = draft_sale(stock={PHONE: 11})
     schedule.publish(sale=sale, by=user("alice"))

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.test import Client
@@ -73,6 +74,10 @@ def test_a_live_sale_that_runs_or_opens_soon_is_in_the_way_unless_it_is_forced()
     assert _reasons(sale=draft, terms=TERMS) == reason
     open_now(live)
     assert _reasons(sale=draft, terms=TERMS) == reason
+    planner = User.objects.create_user("planner")
+    reason = ["Only people who may run sales can rehearse near a live sale."]
+    assert _reasons(sale=draft, terms=TERMS, forced=True, by=planner) == reason
+    assert not Rehearsal.objects.exists()
     row, key = rehearse.start(sale=draft, terms=TERMS, forced=True)
     assert rehearse.note(key=key, progress={}) == {"stop": False, "report": None}, "forced, so it goes on"
     Rehearsal.objects.filter(pk=row.pk).update(forced=False)
