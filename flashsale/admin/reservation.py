@@ -18,7 +18,8 @@ from flashsale.admin.labels import failure_text, local_time, state_label
 from flashsale.admin.list_filters import PeriodFilter
 from flashsale.admin.support import SupportPages
 from flashsale.life import refund, review
-from flashsale.life.find_orders import FOUND_MAX, find_orders
+from flashsale.life.find_orders import FOUND_MAX
+from flashsale.life.find_person import find_in_list
 from flashsale.life.read_contacts import read_contacts
 from flashsale.models import Reservation
 from flashsale.models.sale import moment
@@ -157,7 +158,7 @@ class ReservationAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             return HttpResponseRedirect(listed)
         try:
-            found = find_orders(
+            found = find_in_list(
                 typed=request.POST.get("typed", ""),
                 by=request.user,
                 sees_contacts=request.user.has_perm("flashsale.view_contact"),

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from flashsale.life.enter import digester
 from flashsale.life.staff_campaigns import rows_of
+from flashsale.life.trail_keys import count_search
 from flashsale.models import Campaign, LimitSlot, Record, Reservation, Trait, UnpaidHold
 from flashsale.rules.identity import Axis, BadValue
 from flashsale.rules.states import ReservationState
@@ -56,7 +57,7 @@ def find_orders(*, typed: str, by: Any, sees_contacts: bool) -> list[UUID]:
     found = list(rows.values_list("pk", flat=True)[:FOUND_MAX])
     with transaction.atomic():
         facts = {"by": sorted(filters), "found": [str(id_) for id_ in found]}
-        Record.write("search", by=by, subject="reservations", facts=facts)
+        count_search(Record.write("search", by=by, subject="reservations", facts=facts))
     return found
 
 

@@ -31,6 +31,11 @@ def write_with_digests(
     return record
 
 
+def count_search(record: Record) -> None:
+    """Counts a record without digests among the searches of its author (life/find_person.py)."""
+    TrailKey.objects.create(position=record.position, key=os.urandom(KEY_BYTES), who=record.who)
+
+
 def records_about(values: Collection[tuple[str, str]]) -> Iterator[int]:
     """The positions of the records with a digest of one of these (kind, value), while their keys are kept."""
     keys = {row.position: bytes(row.key) for row in TrailKey.objects.all()}

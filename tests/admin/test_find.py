@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from flashsale.life import erase
+from flashsale.life import erase, find_person
 from flashsale.models import PaymentAttempt, Record, Refund, Reservation
 from flashsale.rules.identity import Axis
 from tests.admin.forms import messages_on
@@ -86,6 +86,17 @@ def test_only_users_who_may_see_contacts_search_by_a_person(dave: Client, alice:
         assert "phone or e-mail" not in client.get(LIST).content.decode()
     assert Record.objects.count() == records
     assert "phone or e-mail" in bob.get(LIST).content.decode()
+
+
+def test_many_searches_are_refused_here_as_on_the_page_of_support(bob: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_person, "ALARM_AT", 2)
+    monkeypatch.setattr(find_person, "SEARCHES_MAX", 3)
+    buy(lobby_sale(), ["ani"])
+    for _ in range(3):
+        assert _refusal(bob, "nobody@example.com") == ["No reservation was found."]
+    assert Record.objects.filter(what="many_searches").count() == 1
+    assert _refusal(bob, _phone("ani")) == ["You have made 3 searches in the last hour. Wait, or ask another person."]
+    assert Record.objects.filter(what="search").count() == 3
 
 
 def test_the_trail_has_who_searched_and_what_was_found_but_not_what_was_typed(bob: Client) -> None:
