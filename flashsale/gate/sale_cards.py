@@ -1,6 +1,7 @@
 """Sale cards and draws in the gate (Redis). Processes read them with every request, so they keep them in memory.
 
-A card is kept for a second. A draw never changes, so it is kept as long as the process runs.
+A card is kept for a second. That there is no card is not kept, because a sale may be published at any moment. A draw
+never changes, so it is kept as long as the process runs.
 """
 
 import logging
@@ -52,7 +53,7 @@ async def card_of(code: str) -> SaleCard | None:
     """The card of a published sale, at most a second old; None when there is no such sale. Raises GateDown."""
     cached = CARDS.entries()
     known = cached.get(code)
-    if known and time.monotonic() - known.at < FRESH_S:
+    if known and known.card and time.monotonic() - known.at < FRESH_S:
         return known.card
     return await READS.get(code, lambda: _read_card(code))
 

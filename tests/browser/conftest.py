@@ -7,11 +7,24 @@ from pathlib import Path
 import pytest
 import redis
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from pluggy import Result
 
 from tests.browser.site import FLAGS, Site, serving
 
+LOG_LINES = 60
 # Playwright runs an event loop in the test's thread. Tests query PostgreSQL between its calls, never inside one.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Iterator[None]:
+    """Adds the end of the server's log to the report of a test that fails."""
+    outcome: Result[pytest.TestReport] = yield  # type: ignore[assignment,misc]
+    report = outcome.get_result()
+    server = item.funcargs.get("shop") or item.funcargs.get("site")
+    if report.failed and isinstance(server, Site):
+        lines = server.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        report.sections.append(("log of the server", "\n".join(lines)))
 
 
 @pytest.fixture

@@ -95,3 +95,17 @@ def test_a_thousand_requests_for_a_card_that_is_old_read_redis_once(monkeypatch:
 
     assert bridge.run(crowd()) == {CARD.code}
     assert read == [CARD.code]
+
+
+@pytest.mark.usefixtures("gate")
+def test_a_sale_that_was_asked_for_too_early_is_found_as_soon_as_it_is_stored() -> None:
+    async def asked_too_early() -> list[str | None]:
+        early = await sale_cards.card_of(CARD.code)
+        # Another process stores the card, so this one does not drop what it has kept.
+        kept = dict(sale_cards.CARDS.entries())
+        await sale_cards.store_card(CARD)
+        sale_cards.CARDS.entries().update(kept)
+        found = await sale_cards.card_of(CARD.code)
+        return [card and card.code for card in (early, found)]
+
+    assert bridge.run(asked_too_early()) == [None, CARD.code]
