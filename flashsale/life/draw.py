@@ -57,7 +57,9 @@ async def draw(*, card: SaleCard) -> bool:
         if isinstance(crowd, Outcome):
             return False
         crowds[line.line_id] = crowd
-    drawn = await run_in_db_thread(write_cohorts, card.sale, cohorts, crowds, moment(await wall_ms()))
+    drawn = await run_in_db_thread(
+        write_cohorts, card.sale, cohorts, crowds, moment(await wall_ms(scripts.keys_of(card).state))
+    )
     if not drawn:
         return False
     for line in card.lines:
