@@ -63,9 +63,8 @@ class Gate:
         self._server = None if self._cluster else Server(address, timeouts)
         # The highest mark seen, by the key of the sale's hash.
         self._marks: dict[str, int] = {}
-        # When the books last told this process the marks (monotonic clock); None while it serves no sale
-        # (life/compare_marks.py).
-        self.compared_at: float | None = None
+        # Since when the books do not answer this process (monotonic clock), None if they do (life/compare_marks.py).
+        self.unanswered_since: float | None = None
         # Written by GateCache only, which gives the entries their types.
         self.caches: defaultdict[GateCache[Any, Any], dict[Any, Any]] = defaultdict(dict)
         # Any: the library types every reply as bytes or text, although this client always gets bytes.
@@ -166,7 +165,7 @@ class Gate:
 
     def in_doubt(self) -> bool:
         """Whether the books have not answered for so long that another master may have replaced this one."""
-        return self.compared_at is not None and time.monotonic() - self.compared_at > DOUBT_S
+        return self.unanswered_since is not None and time.monotonic() - self.unanswered_since > DOUBT_S
 
     async def close(self) -> None:
         """Closes the connections."""

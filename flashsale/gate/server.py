@@ -57,6 +57,7 @@ class Server:
     """
 
     def __init__(self, address: RedisAddress, timeouts: Timeouts) -> None:
+        self.name = address.url.rpartition("@")[2].rpartition("//")[2].partition("/")[0]
         self._timeouts = timeouts
         self._sentinels = _Sentinels(address, timeouts) if address.kind == "sentinel" else None
         options: dict[str, Any] = dict(parse_url(address.url))
@@ -92,7 +93,7 @@ class Server:
 
     async def _make_link(self) -> Link:
         try:
-            connection = await self._connect()
+            connection = await self.connect()
             run_id = self._greeted.pop(connection, "")
             if run_id != self._run_id:
                 await connection.disconnect(nowait=True)
@@ -102,7 +103,8 @@ class Server:
         finally:
             self._linking = None
 
-    async def _connect(self) -> AbstractConnection:
+    async def connect(self) -> AbstractConnection:
+        """A connection that belongs to the caller. Raises one of UNANSWERED."""
         connection: AbstractConnection = self.pool.connection_class(**self.pool.connection_kwargs)
         try:
             async with asyncio.timeout(self._timeouts.answer_s):
@@ -151,7 +153,7 @@ class Server:
         before a process trusts that a memory is to be rebuilt.
         """
         try:
-            connection = await self._connect()
+            connection = await self.connect()
         except UNANSWERED as error:
             raise GateDown(f"confirm: {error}") from error
         self._greeted.pop(connection, None)

@@ -20,6 +20,8 @@ import logging
 import time
 from collections.abc import Sequence
 
+from django.db import Error
+
 from flashsale.gate import sale_cards
 from flashsale.gate.client import every_gate
 from flashsale.gate.load import first_mark
@@ -35,24 +37,24 @@ COMPARING = SingleFlight()
 
 async def compare_marks() -> None:
     """Learns the marks of all sales that this process serves. Raises django.db.Error."""
+    began = time.monotonic()
     try:
         await COMPARING.run(_compare)
-    except TimeoutError as error:
+    except (Error, TimeoutError) as error:
+        for gate in every_gate():
+            gate.unanswered_since = gate.unanswered_since or began
+        if isinstance(error, Error):
+            raise
         log.warning("marks are not compared: %s", error)
 
 
 async def _compare() -> None:
-    began, gates = time.monotonic(), every_gate()
     states = {card.sale: keys_of(card).state for card in sale_cards.cards_in_use()}
-    for gate in gates:
-        gate.compared_at = (gate.compared_at or began) if states else None
-    if not states:
-        return
     marks = await run_in_db_thread(read_marks, list(states))
-    for gate in gates:
+    for gate in every_gate():
         for sale, mark in marks.items():
             gate.see_mark(states[sale], mark)
-        gate.compared_at = began
+        gate.unanswered_since = None
 
 
 def read_marks(sales: Sequence[int]) -> dict[int, int]:

@@ -8,6 +8,7 @@ from pytest_django import Settings
 from flashsale.gate import bridge, client, due_sales, inspect, keys, metrics, refusal_counts, restored, sale_cards
 from flashsale.gate.client import GateDown
 from flashsale.life import rebuild, sale_control, tick
+from flashsale.management.doctor.redis import redis_rights, redis_servers
 from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome
 from simulation.redis_topology import Cluster, ask, fact, wait_for
@@ -55,7 +56,7 @@ def back(cluster: Cluster, dead: int) -> None:
     wait_for("all know it", lambda: all(map(cluster.is_whole, cluster.ports)))
 
 
-def test_a_whole_sale_runs_and_every_reading_works(cluster: Cluster) -> None:
+def test_a_whole_sale_runs_and_every_reading_works(cluster: Cluster, settings: Settings) -> None:
     sale, people = called(*NAMES, stock=6)
     order = buy(people[0])
     assert order.state == "confirmed"
@@ -72,6 +73,12 @@ def test_a_whole_sale_runs_and_every_reading_works(cluster: Cluster) -> None:
     bridge.run(metrics.send())
     assert bridge.run(metrics.read())
     bridge.run(tick.mend_all())
+    settings.BROKER_URL = settings.LIMITS_URL = "redis://127.0.0.1:1/0"
+    check, unreached = redis_servers()
+    assert check.found.count("MiB") == 3
+    assert "no replica" not in check.found
+    assert "no answer" in unreached.found
+    assert redis_rights().found == "all"
     assert broken(sale) == []
     assert bridge.run(restored.forget_sales()) > 10
     assert bridge.run(sale_cards.sale_codes()) == []

@@ -6,13 +6,17 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from celery import Celery
+from django.core.cache import caches
 from django.db import OperationalError
 from pytest_django import Settings
 
+from config.redis_address import broker_of, celery_url
 from flashsale.gate import bridge, client
 from flashsale.gate.client import Gate, GateDown
 from flashsale.life import compare_marks, index_blocks, places
 from flashsale.life.enter import digest_identity, enter
+from flashsale.management.doctor.redis import redis_rights, redis_servers
 from flashsale.models import Allocation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from simulation.redis_topology import MASTER, Replicated, ask, fact, wait_for
@@ -115,6 +119,26 @@ def test_a_master_is_believed_only_when_most_sentinels_name_it(servers: Replicat
     bridge.run(close_gate())
     budi.reserve()
     assert broken(sale) == []
+
+
+def test_limits_and_celery_follow_the_sentinels_and_doctor_says_what_is_missing(
+    servers: Replicated, settings: Settings
+) -> None:
+    settings.CACHES = {name: {**cache, "LOCATION": [servers.url]} for name, cache in settings.CACHES.items()}
+    assert caches["limits"].add("before", 1, 60)
+    broker, options = celery_url(broker_of(servers.url))
+    servers.fail_over()
+    assert caches["limits"].get("before") == 1
+    assert caches["limits"].incr("before") == 2
+    with Celery(broker=broker).connection_for_write(connect_timeout=5, transport_options=options) as link:
+        assert link.default_channel.client.ping()
+        assert link.default_channel.client.role()[0] == b"master"
+    settings.LIMITS_URL = settings.BROKER_URL = servers.url
+    (check,) = redis_servers()
+    assert check.name == "Redis: REDIS_URL, LIMITS_URL, BROKER_URL"
+    assert f"127.0.0.1:{servers.master()}: min-replicas-to-write is 0" in check.found
+    assert "no replica follows it" not in check.found
+    assert redis_rights().found == "all"
 
 
 def test_a_replica_is_refused_and_a_process_leaves_a_master_that_was_demoted(
