@@ -108,6 +108,48 @@ def household(town: Town) -> Iterator[Draft]:
         yield draft
 
 
+def large_family(town: Town) -> Iterator[Draft]:
+    """Five to eight relatives of one compound, who each pay for themselves and talk about the sale at dinner."""
+    rng = town.rng
+    size, door = rng.randint(5, 8), town.places.door()
+    truth = town.honest("large family", town.next_id("household"))
+    home, habit = town.contacts.home_network(door.city, door.quarter), town.places.spelling()
+    message, liked = town.arrivals.one(), town.sku()
+    for name in town.names.family(size):
+        draft = town.order(
+            truth,
+            door,
+            name=name,
+            network=home if town.chance(0.6) else "",
+            spelling=habit if town.chance(0.5) else None,
+            entered_ms=town.arrivals.after(message, 300) if town.chance(0.5) else None,
+        )
+        _follow(town, draft, sku=liked, channel=draft.channel, share=0.35)
+        yield draft
+
+
+def helper(town: Town) -> Iterator[Draft]:
+    """A person who is good with phones, and who orders on one device for two or three friends and parents.
+
+    Each has a number, a mailbox and a door of their own. Half of them pay from the helper's wallet and give the money
+    back in cash.
+    """
+    rng, city = town.rng, town.places.city()
+    device, wallet = town.contacts.token(), town.contacts.payment(known=True)
+    own = town.places.door(city)
+    network, begin, channel = town.network(own), town.arrivals.one(), town.channel()
+    for at in range(rng.choice((2, 2, 3, 3, 4))):
+        yield town.order(
+            town.honest("helper"),
+            town.places.door(city) if at else own,
+            device=device if town.chance(0.85) else "",
+            payment=wallet if at == 0 or town.chance(0.5) else None,
+            network=network,
+            entered_ms=town.arrivals.inside(begin + at * rng.randint(40_000, 200_000)),
+            channel=channel,
+        )
+
+
 def village(town: Town) -> Iterator[Draft]:
     """Neighbours in a village for whom one agent orders: on the agent's phone, and paid at the agent's counter.
 

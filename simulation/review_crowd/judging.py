@@ -209,7 +209,8 @@ def _judge_sale(sale: SimulatedSale, flagged: frozenset[str]) -> Judgement:
         result.honest_flagged[truth.kind] += hit
         before = households.get(truth.household, (truth.kind, False))[1]
         households[truth.household] = (truth.kind, before or hit)
-    result.rings = [RingResult(kind_of[ring], *counts, sale.terms.limit) for ring, counts in sums.items()]
+    for ring, (orders, found, units, units_found) in sums.items():
+        result.rings.append(RingResult(kind_of[ring], orders, found, units, units_found, sale.terms.limit))
     result.households.update(kind for kind, _ in households.values())
     result.households_touched.update(kind for kind, touched in households.values() if touched)
     return result

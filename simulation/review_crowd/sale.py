@@ -8,7 +8,7 @@ from dataclasses import replace
 from flashsale.rules.identity import Axis, canonical_value
 from simulation.review_crowd import honest_homes, honest_places
 from simulation.review_crowd.orders import Draft, SimulatedOrder, SimulatedSale, Terms, Truth
-from simulation.review_crowd.rings import rings
+from simulation.review_crowd.ring_kinds import rings
 from simulation.review_crowd.terms import terms_of
 from simulation.review_crowd.town import Town
 
@@ -16,9 +16,10 @@ ORDERS_MIN, ORDERS_MAX = 500, 100_000
 Honest = Callable[[Town], Iterator[Draft]]
 # Who buys, share of the honest orders, mean number of orders of a group.
 HONEST: tuple[tuple[Honest, float, float], ...] = (
-    (honest_homes.single, 0.33, 1.0), (honest_homes.mobile, 0.10, 1.0), (honest_homes.household, 0.13, 2.6),
+    (honest_homes.single, 0.31, 1.0), (honest_homes.mobile, 0.10, 1.0), (honest_homes.household, 0.13, 2.6),
     (honest_homes.fast, 0.04, 1.0), (honest_homes.collector, 0.03, 1.0), (honest_homes.odd_spelling, 0.05, 1.0),
     (honest_homes.village, 0.03, 2.6), (honest_homes.migrant, 0.025, 1.5), (honest_homes.neighbours, 0.02, 5.5),
+    (honest_homes.large_family, 0.006, 6.5), (honest_homes.helper, 0.012, 2.8),
     (honest_homes.friends, 0.02, 3.5), (honest_places.kost, 0.045, 6.0), (honest_places.bare_kost, 0.02, 5.3),
     (honest_places.pickup, 0.045, 14.0), (honest_places.bare_pickup, 0.015, 5.5), (honest_places.tower, 0.025, 9.5),
     (honest_places.office, 0.035, 8.0), (honest_places.bare_office, 0.015, 8.0), (honest_places.campus, 0.025, 14.0),
@@ -26,11 +27,13 @@ HONEST: tuple[tuple[Honest, float, float], ...] = (
 
 
 def simulate_sale(seed: int, *, orders: int = 10_000) -> SimulatedSale:
-    """One sale with exactly `orders` paid orders. The same seed and number give the same sale."""
+    """One sale with exactly `orders` paid orders. The same seed and number give the same sale; the terms follow from
+    the seed alone. Raises ValueError for a number out of bounds.
+    """
     if not ORDERS_MIN <= orders <= ORDERS_MAX:
         raise ValueError(f"a simulated sale has {ORDERS_MIN} to {ORDERS_MAX:,} orders, not {orders}")
     rng = random.Random(f"review crowd {seed} {orders}")
-    town = Town(rng, terms_of(rng, orders=orders))
+    town = Town(rng, terms_of(seed, orders=orders))
     drafts = _within_limit(rings(town, orders=round(orders * town.terms.ring_share)), set())
     taken = {value for draft in drafts for value in _limited(draft)}
     weights = [share / size * rng.uniform(0.6, 1.5) for _, share, size in HONEST]

@@ -12,8 +12,9 @@ CLAIM_WINDOW_MS = 180_000
 CHANNELS = ("lazada", "akulaku", "mi.com", "mi-store")
 
 
-def terms_of(rng: random.Random, *, orders: int) -> Terms:
+def terms_of(seed: int, *, orders: int) -> Terms:
     """The terms of one sale. Sales differ in everything that a rule could be fitted to."""
+    rng = random.Random(f"terms {seed}")
     hot = rng.random() < 0.65
     models = _models(rng)
     shares = [weight * rng.uniform(0.4, 1.8) for weight in (0.45, 0.15, 0.25, 0.15)]
