@@ -155,13 +155,18 @@ class PlaceFactory:
 
     def typed(self, door: Door, how: Spelling) -> str:
         """The address of a door as a person with this habit types it."""
-        first = door.street if door.village else f"{how.street}{door.street}{how.number}{door.number}"
+        if door.village:
+            first = door.street
+        elif door.number.startswith("Blok "):  # Blok A4 No. 12, or Blok A4/12
+            first = f"{how.street}{door.street} {door.number.replace('/', how.number if how.number.strip() else '/')}"
+        else:
+            first = f"{how.street}{door.street}{how.number}{door.number}"
         parts = [door.label, first, door.room]
         if "rt" in how.parts or door.village:
             parts.append(how.quarter.format(door.rt, door.rw))
         parts.append(how.landmark)
         if "quarter" in how.parts or door.village:
-            parts.append(door.quarter if door.village else f"Kel. {door.quarter}")
+            parts.append(door.quarter if door.quarter.startswith("Desa ") else f"Kel. {door.quarter}")
         if "district" in how.parts:
             parts.append(f"Kec. {door.district}")
         city = CITIES[door.city][0]
