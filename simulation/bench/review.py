@@ -9,6 +9,7 @@ from flashsale.books.rows import insert
 from flashsale.life import review
 from flashsale.models import Allocation, Case, Channel, Contact, Reservation, ReviewRun, Sale, Trait
 from flashsale.models.sale import ms
+from flashsale.rules import lottery
 from flashsale.rules.review.clues import BuyerContact
 from simulation import review_judging
 from simulation.bench import fixtures
@@ -49,10 +50,11 @@ def _time_review(sale: Sale) -> tuple[float, int]:
 def _write(sale: Sale, made: Sequence[SimulatedOrder]) -> None:
     """Writes confirmed orders to the database, without units and payments, because the review does not read them."""
     line = Allocation.objects.get(sale=sale)
+    # All places are drawn together, because a number that the draw does not give would be a reason of its own.
     line.cohort = line.block = max(order.index for order in made)
     line.seed = "5e" * 32
     line.save(update_fields=["cohort", "seed", "block"])
-    channel = Channel.objects.get(campaign=sale.campaign_id)
+    seed, channel = bytes.fromhex(line.seed), Channel.objects.get(campaign=sale.campaign_id)
     opened_at = datetime.now(UTC) - timedelta(hours=3)
     for start in range(0, len(made), WRITTEN_AT_ONCE):
         part = made[start : start + WRITTEN_AT_ONCE]
@@ -69,7 +71,7 @@ def _write(sale: Sale, made: Sequence[SimulatedOrder]) -> None:
                     channel=channel,
                     index=bought.index,
                     asked=f"bench:{bought.id}",
-                    number=bought.number,
+                    number=lottery.number(bought.index, line.cohort, seed),
                     fingerprint="0" * 64,
                     quantity=bought.quantity,
                     amount=1_799_000 * bought.quantity,
