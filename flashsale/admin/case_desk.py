@@ -73,7 +73,10 @@ class Ring(CaseAction):
 
     name = "ring"
     title = gettext_lazy("The rest of this ring")
-    button = gettext_lazy("Open cases for the rest")
+
+    def button_text(self, rows: Sequence[Case]) -> str:  # noqa: ARG002
+        """The title is that of the page, which shows the ring."""
+        return _("Open cases for the rest")
 
     def is_available(self, row: Case) -> bool:
         """For a case with a ring of more than one order."""

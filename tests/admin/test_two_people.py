@@ -40,7 +40,16 @@ def user(name: str) -> User:
 
 def test_the_first_proposes_and_the_second_publishes(alice: Client, eve: Client) -> None:
     sale = draft_sale(stock={PHONE: 11})
+    change, home = reverse("admin:flashsale_sale_change", args=[sale.pk]), reverse("admin:index")
+    for url in (change, home):
+        assert "proposed by" not in eve.get(url).content.decode()
+    assert alice.get(publish_url(sale)).context["button"] == "Propose to publish"
     page = submit(alice, publish_url(sale))
+    assert "Publish, proposed by alice on" in eve.get(change).content.decode()
+    ((url, what, who),) = eve.get(home).context["proposals"]
+    assert (url, what) == (publish_url(sale), f"26 January ({sale.code}): publish")
+    assert who.startswith("alice, ")
+    assert eve.get(url).context["button"] == "Publish"
     assert messages_on(page) == ["You have proposed to publish 26 January. Another person has to publish it."]
     sale.refresh_from_db()
     assert (sale.state, Unit.objects.count()) == (SaleState.DRAFT, 0)
@@ -150,6 +159,7 @@ def test_units_that_are_added_later_count_too(alice: Client, eve: Client) -> Non
     assert messages_on(page) == ["You have proposed this total. Another person has to add the same total."]
     assert (Unit.objects.count(), Proposal.objects.get().units) == (10, 50)
     assert "alice has proposed 50 units in all" in eve.get(url).content.decode()
+    assert eve.get(reverse("admin:index")).context["proposals"][0][:2] == (url, f"26 January ({sale.code}): add units")
     # Another total is another proposal, and the same person adds nothing.
     with pytest.raises(ValidationError, match="Another person"):
         sale_control.add_units(stock=stock, quantity=50, by=user("alice"))
