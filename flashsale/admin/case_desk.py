@@ -27,6 +27,7 @@ from flashsale.life.case_desk import RingRow
 from flashsale.life.read_contacts import Reading, note_reading
 from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import Case
+from flashsale.rules.money import format_money
 from flashsale.rules.states import CaseState, ReservationState
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -53,7 +54,7 @@ def ring_table(case: Case, rows: Sequence[RingRow]) -> Table:
         [
             _link(row),
             f"{row.score:.0f}",
-            f"{row.order.amount} {row.order.sale.campaign.currency}",
+            format_money(row.order.amount, row.order.sale.campaign.currency),
             evidence_summary(row.evidence),
             _why(row, case),
         ]

@@ -110,7 +110,7 @@ class Rehearse(SaleAction):
             _("Simulated people enter the copy over real HTTP, at the doors of this installation: %(url)s.")
             % {"url": settings.FLASHSALE_REHEARSAL_URL},
             _("It costs real work of Redis, PostgreSQL and the doors, until the crowd leaves. A button stops it."),
-            _("No real unit is sold, no limit is used, no money moves, no letter goes out. Shoppers do not see it."),
+            _("No real unit is sold, no limit is used, no money moves and no letter goes out. Shoppers do not see it."),
             _(
                 "It lasts %(minutes)d minutes at most. At most %(people)d people come, and at most %(speed)d of them"
                 " enter in a second."

@@ -1,5 +1,6 @@
 """Above a number of units, one person proposes to publish and another one publishes exactly what was proposed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from flashsale.life import sale_control, schedule
 from flashsale.models import Proposal, Record, Sale, Stock, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.states import SaleState
+from simulation import logins, practice
 from tests.admin.forms import form_values, messages_on, submit
 from tests.factories import PHONE, draft_sale
 
@@ -142,6 +144,13 @@ def test_the_table_refuses_one_person_twice(alice: Client) -> None:
             Proposal.objects.update(**values)
     with pytest.raises(IntegrityError), transaction.atomic():
         Proposal.objects.create(sale=sale, verb="publish", units=1, digest="", by=user("alice"), at=timezone.now())
+
+
+def test_the_practice_sale_of_a_demo_is_published_by_two_of_its_users(tmp_path: Path) -> None:
+    logins.create_users(tmp_path / "logins.txt")
+    sale = practice.next_sale(practice.plan())
+    proposal = Proposal.objects.get()
+    assert (sale.state, {str(proposal.by), str(proposal.done_by)}) == (SaleState.PUBLISHED, {"admin", "sari"})
 
 
 def test_few_units_and_test_campaigns_need_one_person(alice: Client) -> None:
