@@ -72,7 +72,7 @@ class PostgresServer:
         self.durable = durable
         self._copy_of = copy_of
         self._name = name
-        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._user = unprivileged_user() if os.geteuid() == 0 else None
         self._process: Process | None = None
 
     @property
@@ -198,7 +198,7 @@ def _ready(pid_file: Path, pid: int) -> bool:
     return bool(lines) and lines[0] == str(pid) and lines[-1] in {"ready", "standby"}
 
 
-def _unprivileged_user() -> int:
+def unprivileged_user() -> int:
     """The id of the user that runs the server when we are root."""
     for name in ("postgres", "nobody"):
         try:

@@ -15,10 +15,12 @@ from typing import Any
 from weakref import WeakSet, ref
 
 import psycopg
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base as djangos
 from psycopg.errors import Diagnostic, ReadOnlySqlTransaction
 from psycopg_pool import ConnectionPool
 
+# The stubs of Django know little of this module.
+base: Any = djangos
 # A pool that cannot connect tries again for this long, and then with the next request. The default of five minutes has
 # pauses that double: after an outage of a minute, the next attempt might come a minute later.
 RECONNECT_S = 1.0
@@ -31,7 +33,7 @@ ONLY_LOCAL = "PostgreSQL committed without its synchronous standby: the change i
 _only_local: "WeakSet[psycopg.Connection[Any]]" = WeakSet()
 
 
-class Cursor(base.Cursor):
+class Cursor(base.Cursor):  # type: ignore[misc]
     """Closes the connection when the server is no primary any more, or has acknowledged too early."""
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
@@ -75,7 +77,7 @@ def _hear(connection: "psycopg.Connection[Any]") -> None:
     connection.add_notice_handler(note)
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
     """A connection of a thread to the primary."""
 
     @property

@@ -1,8 +1,9 @@
-"""Faults of a PostgreSQL with a synchronous standby."""
+"""Faults of a PostgreSQL with a synchronous standby, and of a PgBouncer before it."""
 
 import time
 from collections.abc import Sequence
 
+from simulation.pgbouncer_server import PgBouncer
 from simulation.scale.postgres_pair import PostgresPair
 from simulation.scale.rounds import Fault
 
@@ -49,3 +50,14 @@ def faults(pair: PostgresPair) -> Sequence[Fault]:
         Fault(ENGINE, "standby killed: commits wait for it", standby_away),
         Fault(ENGINE, "primary made read-only for a while", read_only),
     ]
+
+
+def pgbouncer_faults(bouncer: PgBouncer) -> Sequence[Fault]:
+    """The faults of a PgBouncer. It runs again after each one."""
+
+    def killed() -> None:
+        bouncer.kill()
+        time.sleep(AWAY_S)
+        bouncer.start()
+
+    return [Fault("PgBouncer", "killed, and started again", killed)]

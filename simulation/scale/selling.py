@@ -19,6 +19,7 @@ from flashsale.life import schedule
 from flashsale.life.audit import Verdict, audit
 from flashsale.models import Channel, PartnerKey, Reservation, Sale
 from flashsale.models.reservation import ReservationUnit
+from flashsale.rules.identity import Axis
 from simulation.processes import Process, free_port, wait_http
 from simulation.scale.rounds import Fault, Promise, Round
 from simulation.scale.selling_crowd import Crowd
@@ -53,7 +54,7 @@ def publish(code: str, units: int) -> tuple[Sale, str]:
     """A sale that opens in a second, and the key of the partner that sells in it."""
     soon = datetime.now(UTC) + timedelta(seconds=1)
     campaign = schedule.plan_campaign(
-        code=code, name=code, limit=1, axes={"phone": "hard enter", "email": "hard enter"},
+        code=code, name=code, limit=1, axes={Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter"},
         channels=[{"code": CHANNEL, "name": "Lazada", "payment_accounts": "partner"}],
     )  # fmt: skip
     sale = schedule.plan_sale(

@@ -9,11 +9,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import ConnectionHandler, connection
-from django.db.utils import OperationalError
+from django.db import connection
+from django.db.utils import ConnectionHandler, OperationalError
 
 from config.database import database_settings
 from config.postgresql.base import ONLY_LOCAL, READ_ONLY
+from flashsale.management.doctor import postgresql
 from simulation.scale import postgres_faults, selling
 from simulation.scale.postgres_pair import PostgresPair
 from tests import soak
@@ -204,3 +205,8 @@ def test_a_sale_goes_on_at_the_promoted_standby_and_nothing_acknowledged_is_lost
             record_property(f"{fault.name}: stood", f"{found.stood_s:.1f} s")
             assert found.faults_found == []
             assert found.orders == 40
+    assert "1 standby (synchronous)" in postgresql.postgresql().found
+    books_of_pair.lose_standby()
+    doctor = postgresql.postgresql()
+    assert "no standby is connected: no commit ends" in doctor.found
+    assert "ALTER SYSTEM RESET synchronous_standby_names" in doctor.fix
