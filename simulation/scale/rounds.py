@@ -24,7 +24,7 @@ class Promise(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to break an engine while a crowd buys. `strike` also repairs what it broke, as an operator would."""
+    """One way to break an engine while a crowd buys. `strike` also repairs the engine, as an operator would."""
 
     engine: str
     name: str
@@ -33,7 +33,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What came of one fault. `stood_s`: for how long nobody was served. `broken`: by promise, what contradicts it."""
+    """The result of one fault.
+
+    `stood_s` is the longest time after it in which no buyer was served. `broken` has what contradicts each promise.
+    """
 
     fault: Fault
     orders: int

@@ -5,12 +5,15 @@ import random
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
+from urllib.error import HTTPError
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -77,6 +80,8 @@ def play_round(fault: Fault, seed: int, *, code: str, addresses: Sequence[str], 
     sale, key = publish(code, buyers)
     line = f"/v1/sales/{sale.code}/lines/{CHANNEL}"
     crowd = Crowd(line=line, key=key, doors=addresses, webs=addresses, identity=identity, sku=SKU)
+    for address in addresses:
+        _wait_until_known(f"{address}{line}/enter", key)
     buying = threading.Thread(target=lambda: asyncio.run(crowd.buy(together=together, most=buyers)), daemon=True)
     buying.start()
     served = int(random.Random(seed).uniform(*BEFORE) * buyers)
@@ -93,6 +98,19 @@ def play_round(fault: Fault, seed: int, *, code: str, addresses: Sequence[str], 
         Promise.ANSWERED: [*crowd.strange, *(f"{one.name} has no order" for one in crowd.buyers if not one.order)],
         Promise.AUDIT: [str(finding) for finding in audit(campaign=code) if finding.verdict is Verdict.BROKEN],
     })  # fmt: skip
+
+
+def _wait_until_known(url: str, key: str) -> None:
+    """Waits until this door knows a new key; it reads the keys anew every few seconds."""
+    request = urllib.request.Request(url, b"{}", {"Authorization": f"Bearer {key}"}, method="POST")  # noqa: S310 - ours
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(request).close()  # noqa: S310 - an address of ours
+        except HTTPError as error:
+            if error.code != HTTPStatus.UNAUTHORIZED:
+                return
+        time.sleep(0.1)
 
 
 def stood_s(done_at: Sequence[float], struck: float) -> float:

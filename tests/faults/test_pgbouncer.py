@@ -1,5 +1,6 @@
 """PgBouncer in transaction mode: each transaction has another session, and the whole life of a sale works."""
 
+import configparser
 import json
 import os
 import subprocess
@@ -21,6 +22,7 @@ from config import database
 from flashsale.life import advisory_lock
 from flashsale.management.doctor import pooler
 from flashsale.management.doctor.check import Check
+from simulation import pgbouncer_server
 from simulation.pgbouncer_server import PgBouncer, find_program
 from simulation.processes import free_port
 from simulation.scale import postgres_faults, selling
@@ -142,6 +144,16 @@ def test_an_advisory_lock_of_a_session_stays_behind_and_ours_ends_with_the_work(
                 other.execute("SELECT 1")
                 assert direct.execute(f"{LOCKS} AND objid = 2").fetchone() == (1,)
         assert direct.execute(f"{LOCKS} AND objid = 2").fetchone() == (0,)
+
+
+def test_the_manual_has_the_settings_of_this_test() -> None:
+    text = (Path(__file__).parents[2] / "docs/operate.md").read_text(encoding="utf-8")
+    told = configparser.ConfigParser(interpolation=None)
+    told.read_string(text.partition("```pgbouncer.ini\n")[2].partition("```")[0])
+    numbers = {"max_client_conn", "default_pool_size"}
+    of_manual = {name: value for name, value in told["pgbouncer"].items() if name not in numbers}
+    assert of_manual == {name: value for name, value in pgbouncer_server.SETTINGS.items() if name not in numbers}
+    assert "connect_query='SET statement_timeout = 0'" in told["databases"]["flashsale_work"]
 
 
 def fails(check: Check, *words: str) -> None:
