@@ -35,7 +35,7 @@ class Fault:
 class Round:
     """The result of one fault.
 
-    `stood_s` is the longest time after it in which no buyer was served. `broken` has what contradicts each promise.
+    `stood_s` is the longest time after it in which nothing was sold. `broken` has what contradicts each promise.
     """
 
     fault: Fault
