@@ -104,6 +104,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """As Django's, with our cursor."""
         return {**super().get_connection_params(), "cursor_factory": Cursor}
 
+    def chunked_cursor(self) -> Any:
+        """As Django's. Behind a pooler, a cursor of the server lives only as long as its transaction."""
+        if self.settings_dict.get("POOLED") and not self.in_atomic_block:
+            return self.cursor()
+        return super().chunked_cursor()
+
     def _configure_connection(self, connection: "psycopg.Connection[Any]") -> bool:
         _hear(connection)
         return bool(super()._configure_connection(connection))

@@ -219,6 +219,7 @@ def test_the_commands_of_the_manual_make_a_standby_synchronous_and_promote_it(ma
     until(lambda: "| sync" in run_manual("standby-on", marks))
     with connected(marks) as link:
         write(link, "before")
+        link.close()  # as at the end of a request; the dead connection is in the pool
         marks.primary.kill()
         run_manual("standby-promote", marks)
         write(link, "at the new primary")
