@@ -1,6 +1,8 @@
 """A real Redis Cluster of three masters and three replicas: each campaign is on one node, and the nodes fail alone."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -12,7 +14,9 @@ from flashsale.management.doctor.redis import redis_rights, redis_servers
 from flashsale.models import Sale
 from flashsale.rules.outcomes import Outcome
 from simulation.redis_topology import Cluster, ask, fact, wait_for
+from simulation.scale import redis_faults
 from tests.factories import PHONE, Shopper, card_of, lobby_sale, tend
+from tests.faults import redis_rounds
 from tests.faults.steps import NAMES, broken, buy, called, check, close_gate, halfway, recover, refused_by_the_gate
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -167,3 +171,10 @@ def test_no_cluster_is_down_and_says_so(settings: Settings, own_gate: None, clus
     recover(sale)
     tend(sale)
     assert Shopper(sale, "ani").enter().index == 1
+
+
+def test_doors_sell_on_after_a_node_died_and_nothing_acknowledged_is_lost(
+    cluster: Cluster, tmp_path: Path, record_property: Any
+) -> None:
+    faults = redis_faults.cluster_faults(cluster)
+    redis_rounds.play(faults, cluster.url, folder=tmp_path, code="cluster", record=record_property)

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ from flashsale.management.doctor.redis import redis_rights, redis_servers
 from flashsale.models import Allocation, Sale
 from flashsale.rules.outcomes import Outcome, Refused
 from simulation.redis_topology import MASTER, Replicated, ask, fact, wait_for
+from simulation.scale import redis_faults
 from tests.factories import PHONE, Shopper, card_of, channel_of, identity, lobby_sale, refusal, tend
+from tests.faults import redis_rounds
 from tests.faults.steps import (
     NAMES,
     broken,
@@ -243,3 +246,10 @@ def test_a_process_that_does_not_reach_the_books_for_long_lets_no_person_enter(
     bridge.run(compare_marks.compare_marks())
     assert Shopper(sale, "cici").enter().index == 3
     assert card_of(sale).epoch == 1
+
+
+def test_doors_sell_on_after_a_failover_and_nothing_acknowledged_is_lost(
+    servers: Replicated, tmp_path: Path, record_property: Any
+) -> None:
+    faults = redis_faults.sentinel_faults(servers)
+    redis_rounds.play(faults, servers.url, folder=tmp_path, code="sentinel", record=record_property)
