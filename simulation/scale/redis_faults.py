@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from simulation.redis_server import RedisServer
@@ -82,9 +82,7 @@ def cluster_faults(cluster: Cluster) -> Sequence[Fault]:
         campaign = max(int(where.partition(b":")[0]) for where in found)
         return cluster.servers[cluster.master_of(f"fs:{{{campaign}}}:unpaid")]
 
-    def replaced(old: RedisServer, away: Callable[[], None]) -> None:
-        replica = cluster.replica_of(old.port)
-        away()
+    def promoted(replica: int) -> None:
         wait_for("the replica is master", lambda: fact(replica, "role") == "master")
 
     def whole() -> None:
@@ -92,14 +90,17 @@ def cluster_faults(cluster: Cluster) -> Sequence[Fault]:
 
     def killed() -> None:
         old = busy()
-        replaced(old, old.kill)
+        replica = cluster.replica_of(old.port)
+        old.kill()
+        promoted(replica)
         old.start()
         whole()
 
     def woke_up() -> None:
         old = busy()
+        replica = cluster.replica_of(old.port)
         with _frozen(old):
-            replaced(old, lambda: None)
+            promoted(replica)
         whole()
 
     def restarted() -> None:
