@@ -1,7 +1,7 @@
 """One Redis server, or the master that Sentinel names: its connections, which all lead to the same run of it.
 
 Every new connection asks the server who it is. A replica is refused. When another run answers at the address (after a
-restart or a failover), all connections to the old run are closed. So the writes of a rebuild never go to two servers,
+restart or a failover), no connection to the old run is used again. So the writes of a rebuild never go to two servers,
 and a process leaves a master that was demoted while its connections stayed open.
 """
 
@@ -63,7 +63,7 @@ class Server:
         options: dict[str, Any] = dict(parse_url(address.url))
         if self._sentinels:
             options = self._sentinels.instead_of_host(options)
-        self.pool = aioredis.BlockingConnectionPool(
+        self.pool = _Pool(
             max_connections=CONNECTIONS_MAX,
             timeout=timeouts.answer_s,
             socket_timeout=timeouts.answer_s,
@@ -81,7 +81,6 @@ class Server:
         self._switches = 0
         # The run id of each connection that was greeted.
         self._greeted: WeakKeyDictionary[AbstractConnection, str] = WeakKeyDictionary()
-        self._leaving: set[asyncio.Task[None]] = set()
 
     async def link(self) -> Link:
         """The shared link. Callers that come while it is being made wait for the same one. Raises one of UNANSWERED."""
@@ -127,7 +126,7 @@ class Server:
         self._greeted[connection] = run_id
 
     def leave(self, reason: str) -> None:
-        """Closes all connections, because the server is not the right one any more. The next call connects anew."""
+        """Uses no connection again, because the server is not the right one any more. The next call connects anew."""
         self._leave_others("", reason)
         self._run_id = ""
 
@@ -137,9 +136,8 @@ class Server:
             self._link.leave(reason)
         for connection in [old for old, known in self._greeted.items() if known != run_id]:
             del self._greeted[connection]
-            task = asyncio.get_running_loop().create_task(connection.disconnect(nowait=True))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            # Closed before its next use. One that is in use ends its command first: a load notices by `switches`.
+            connection.mark_for_reconnect()
 
     def note(self, answer: object) -> None:
         """Leaves the server when an answer of it says that it follows another one by now."""
@@ -185,6 +183,14 @@ async def _fact(connection: AbstractConnection, section: str, name: str) -> str:
     await connection.send_command("INFO", section)
     lines = cast("bytes", await connection.read_response()).decode().splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:")), "")
+
+
+class _Pool(aioredis.BlockingConnectionPool):
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Connects anew where the connection leads to a server that was left."""
+        if connection.should_reconnect():
+            await connection.disconnect(nowait=True)
+        await super().ensure_connection(connection)
 
 
 class _Commands(aioredis.Redis):
