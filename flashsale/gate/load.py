@@ -15,7 +15,7 @@ come from the books, whole. The books know less of the crowd than Redis knew, so
     bit `out`  as Redis or    |  1, until the token   |  new people get
                the books know |  is shown once        |  these indexes
 
-* `entered` is the last index that Redis or the books know as given.
+* `entered` is the last index that the memory of Redis knows as given; where Redis has lost it, that the books know.
 * `block` is the last index that the books committed. The gate never gives an index before the books have committed it.
 * The indexes of the gap may have been given in the last second. They count as out (and as spent in a drawn line), so
   that calling passes over them. When a person shows the token of such an index, look.lua takes the place back in.
@@ -234,7 +234,9 @@ async def _load_line(keys: SaleKeys, line: LineLoad, *, sale: SaleLoad, now: int
         await _load_crowd(keys, line)
     await _mark(keys.spent(n), line.spent)
     if not sale.fresh and not line.carried and not line.direct:
-        gap = range(max(line.entered, kept.get("entered", 0)) + 1, line.block + 1)
+        # A memory that is older than the books knows nothing of the indexes behind its own last one: neither who left,
+        # nor which of them were a gap before. Each counts as perhaps given.
+        gap = range(kept.get("entered", line.entered) + 1, line.block + 1)
         fields |= {"lost": line.block, "gaps": kept.get("gaps", len(line.crowd.absent())) + len(gap)}
         await _mark_gap(keys, line, gap)
     # People called before the loss get their whole claim window again, except those whose window was over.
