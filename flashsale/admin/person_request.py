@@ -271,8 +271,8 @@ class Erase(RequestAction):
         """What goes for ever, and what stays."""
         return [
             _(
-                "The contact, digests, bank account, what partners attached, pieces of digests in evidence and the "
-                "place in a line are deleted for ever."
+                "The contact, digests, bank account, what partners attached, notes on cases, entries on lists, pieces "
+                "of digests in evidence and the place in a line are deleted for ever."
             ),
             _(
                 "Orders, payments, refunds and settlements stay as facts without a person: the law obliges a shop to "
