@@ -11,7 +11,7 @@ from allauth.socialaccount.models import SocialAccount
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Exists, Model, OuterRef
+from django.db.models import Model, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -20,7 +20,7 @@ from flashsale.admin.action_page import Action, ActionAdmin
 from flashsale.admin.inline import EditedInline
 from flashsale.admin.row_form import RowForm
 from flashsale.life import staff_accounts
-from flashsale.life.staff_session import DEVICES, demand_fresh_proof
+from flashsale.life.staff_session import demand_fresh_proof, factor_of
 from flashsale.models import StaffCampaign
 
 # No user has this permission, and superusers have all.
@@ -154,10 +154,9 @@ class StaffUserAdmin(_BySuperusers, ActionAdmin, UserAdmin):
     row_actions = (SwitchOff(), SwitchOn(), ResetSecondFactor())
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Adds whether each user has a device."""
-        device = Authenticator.objects.filter(user=OuterRef("pk"), type__in=DEVICES)
+        """Adds whether each user has a second factor."""
         users = super().get_queryset(request).prefetch_related("groups", "staff_campaigns__campaign")
-        return users.annotate(has_device=Exists(device))
+        return users.annotate(has_device=factor_of(OuterRef("pk")))
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:  # noqa: ARG002
         """None for a new user, who has no page yet."""
@@ -191,7 +190,7 @@ class StaffUserAdmin(_BySuperusers, ActionAdmin, UserAdmin):
 
     @admin.display(description=gettext_lazy("second factor"), boolean=True)
     def second_factor(self, user: User) -> bool:
-        """Whether the user has an authenticator app or a passkey."""
+        """Whether the user has an authenticator app, a passkey, or an identity that counts as both."""
         return bool(getattr(user, "has_device", False))
 
 

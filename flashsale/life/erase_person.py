@@ -162,15 +162,20 @@ def _all_wait(row: PersonRequest) -> bool:
 
 
 def _forget_places(row: PersonRequest) -> None:
-    """Step 1, in Redis: the person's places and entries on lists, with all digests that lead to them."""
-    for known in known_in_campaigns(values_of(row)):
-        digests = {digest for found in known.digests.values() for digest in found}
-        if not digests:
-            continue
-        own = Reservation.objects.filter(pk__in=orders_of(values_of(row)).values("pk"), sale__campaign=known.campaign)
-        # A person may have told one value only, and their orders know more.
-        digests |= digests_of(own.values_list("pk", flat=True)).get(known.campaign.pk, set())
-        for sale in _published(known.campaign.pk):
+    """Step 1, in Redis: the person's places and entries on lists, with all digests that lead to them.
+
+    Not on the second pass, for which only digests of the limit are left: the person may have entered again.
+    """
+    if not row.sealed:
+        return
+    values = values_of(row)
+    # A person may have told one value only, and their orders know more.
+    by_campaign = digests_of({UUID(id_) for id_ in row.orders} | set(orders_of(values).values_list("pk", flat=True)))
+    for known in known_in_campaigns(values):
+        told = {digest for found in known.digests.values() for digest in found}
+        by_campaign[known.campaign.pk] = by_campaign.get(known.campaign.pk, set()) | told
+    for campaign, digests in by_campaign.items():
+        for sale in _published(campaign) if digests else ():
             bridge.run(_forget_in_sale(card_of(sale), digests))
 
 
