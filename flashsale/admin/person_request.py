@@ -279,9 +279,11 @@ class Erase(RequestAction):
                 "keep its accounts."
             ),
             _(
-                "While a sale of the campaign is not over, the limit still counts the units of the person. Its digests "
-                "go when the last sale is over."
-            ),
+                "While a sale of the campaign is not over, or another one is planned, the limit still counts the units "
+                "of the person. Its digests go when the last sale is over, or %(days)d days after it if the plan comes "
+                "to nothing. Tell the person."
+            )
+            % {"days": erase_person.PLANNED_MOST.days},
             _("The person who took the request cannot approve it."),
         ]
 

@@ -7,10 +7,11 @@ What stays: orders, payments, refunds, cases and settlements as facts without a 
 to keep its accounts. So the units and the money balance as before. An entry of the review's lists for a value that an
 order of another person has too, such as the address of a household, stays.
 
-The limit of a campaign is a promise to everybody. While a published sale of the campaign is not over, the digests that
-count against the limit stay, with the request keys: the limit still holds for the person. Nothing else stays. When the
-last sale is over, each digest in a limit slot becomes a random one, in PostgreSQL and in Redis. Both still count the
-same units. The request is done after that.
+The limit of a campaign is a promise to everybody. While a published sale of the campaign is not over, or another one
+is planned (a draft), the digests that count against the limit stay, with the request keys: the limit still holds for
+the person. Nothing else stays. A plan that comes to nothing keeps them for PLANNED_MOST after the last sale. Then each
+digest in a limit slot becomes a random one, in PostgreSQL and in Redis. Both still count the same units. The request is
+done after that.
 
     approved -- places forgotten (Redis) -- rows deleted (PostgreSQL) -- digests replaced (Redis) --> done
                                                   |                                            ^
@@ -52,6 +53,7 @@ from flashsale.life.personal_tables import (
     without_traces,
 )
 from flashsale.life.sale_card import card_of
+from flashsale.life.start_payment import KEEP_CONTACT
 from flashsale.life.trail_keys import forget_keys_of
 from flashsale.models import (
     Appeal,
@@ -75,6 +77,10 @@ log = logging.getLogger(__name__)
 State, Kind = PersonRequest.State, PersonRequest.Kind
 # The kind of work of the advisory lock ("gone" in ASCII).
 LOCK = int.from_bytes(b"gone")
+
+
+# How long the digests of the limit stay after the last sale for a sale that is only planned: as long as contact data.
+PLANNED_MOST = KEEP_CONTACT
 
 
 class CannotErasePerson(ValidationError):
@@ -224,14 +230,17 @@ def _delete_rows(row: PersonRequest) -> tuple[list[UUID], list[UUID]]:
 
 
 def _over(ids: Collection[UUID]) -> set[UUID]:
-    """The orders in campaigns of which no published sale is still to come or running."""
+    """The orders in campaigns of which no sale is running, to come, or planned."""
     now = timezone.now()
     over: set[UUID] = set()
     by_campaign: dict[int, set[UUID]] = defaultdict(set)
     for id_, campaign in Reservation.objects.filter(pk__in=ids).values_list("pk", "sale__campaign"):
         by_campaign[campaign].add(id_)
     for campaign, own in by_campaign.items():
-        if all(sale.is_over(now) for sale in _published(campaign)):
+        published = _published(campaign)
+        planned = Sale.objects.filter(campaign=campaign, state=SaleState.DRAFT).exists()
+        waits = planned and max(sale.closes_at for sale in published) > now - PLANNED_MOST
+        if all(sale.is_over(now) for sale in published) and not waits:
             over |= own
     return over
 
