@@ -50,7 +50,7 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
     notices = rows_of(Notice.objects.filter(sale__campaign__sandbox_of=None), user).order_by()
     appeals = rows_of(Appeal.objects.order_by(), user)
     return {
-        "alarms": alarm_lines() if may("flashsale.view_sale") else None,
+        "alarms": alarm_lines(user) if may("flashsale.view_sale") else None,
         "sales": _sale_tiles(user) if may("flashsale.view_sale") else None,
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
         "appeals": _counts(appeals, AppealState.OPEN) if may("flashsale.view_appeal") else None,

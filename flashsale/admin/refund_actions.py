@@ -180,6 +180,7 @@ class SettleDoubt(Action):
     """A doubt about the money of a payment is settled with the provider."""
 
     name = "settle-doubt"
+    needs_proof = True
     title = gettext_lazy("I have settled it with the provider")
     permission = RefundAction.permission
 

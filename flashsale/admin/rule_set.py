@@ -44,17 +44,15 @@ class TryOnSale(Action):
         """No case is opened."""
         return [_("The orders are scored, and you see how many the rules flag. No case is opened.")]
 
-    def build_form(self, rows: Sequence[PublishedRuleSet], data: Any) -> forms.Form:  # noqa: ARG002
-        """The sales that are over, the newest first."""
+    def form_for(self, user: Any, rows: Sequence[PublishedRuleSet], data: Any) -> forms.Form:  # noqa: ARG002
+        """The sales of the user's campaigns that are over, the newest first."""
         form = TrySaleForm(data)
-        over = Sale.objects.filter(closes_at__lt=timezone.now(), campaign__sandbox_of=None)
+        over = rows_of(Sale.objects.filter(closes_at__lt=timezone.now(), campaign__sandbox_of=None), user)
         form.fields["sale"].queryset = over.exclude(state=SaleState.DRAFT).order_by("-opens_at")  # type: ignore[attr-defined]
         return form
 
     def perform(self, *, row: PublishedRuleSet, request: HttpRequest, data: dict[str, Any]) -> str | HttpResponse:
-        """Starts the dry run and leads to it. Raises Http404 for a sale that the user may not see."""
-        if not rows_of(Sale.objects.filter(pk=data["sale"].pk), request.user).exists():
-            raise Http404
+        """Starts the dry run and leads to it."""
         run = review.start_dry_run(sale=data["sale"], rules=row, by=request.user)
         return HttpResponseRedirect(reverse("admin:flashsale_reviewrun_change", args=[run.pk]))
 
@@ -64,6 +62,8 @@ class UseFromNow(Action):
 
     permission = "flashsale.add_publishedruleset"
     name = "use"
+    needs_proof = True
+    is_global = True
     title = gettext_lazy("Use it from now on")
 
     def is_available(self, row: PublishedRuleSet) -> bool:
@@ -83,9 +83,7 @@ class UseFromNow(Action):
         return [_("Sales that are published from now on take this set. Sales that are published keep theirs.")]
 
     def perform(self, *, row: PublishedRuleSet, request: HttpRequest, data: dict[str, Any]) -> str:  # noqa: ARG002
-        """Uses the set. Raises PermissionDenied for a user who is limited to campaigns."""
-        if is_limited(request.user):
-            raise PermissionDenied
+        """Uses the set."""
         rule_set_use.use_from_now(rules=row, by=request.user)
         return _("Sales that are published from now on take this set.")
 
