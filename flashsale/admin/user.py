@@ -8,11 +8,11 @@ from typing import Any
 
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import Model, OuterRef
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -125,7 +125,10 @@ class ResetSecondFactor(_StaffAction):
     def consequences(self, rows: Sequence[User]) -> list[str]:  # noqa: ARG002
         """What the person does next."""
         return [
-            _("All devices, recovery codes and linked identities of the person are removed, and all sessions end."),
+            _(
+                "All devices, recovery codes, linked identities and the calendar link of the person are removed, and "
+                "all sessions end."
+            ),
             _("Until a new device is added, the password alone logs in. Be sure that it is the person who asks you."),
         ]
 
@@ -173,9 +176,18 @@ class StaffUserAdmin(_BySuperusers, ActionAdmin, UserAdmin):
             staff_accounts.end_sessions(obj)
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Django's page. It needs a fresh proof before anything is typed."""
+        """Django's page. It needs a fresh proof before anything is typed, and says what a new password leaves."""
         demand_fresh_proof(request)
-        return super().user_change_password(request, *args, **kwargs)
+        response = super().user_change_password(request, *args, **kwargs)
+        user = self.get_object(request, str(args[0] if args else kwargs["id"]))
+        if (
+            isinstance(response, HttpResponseRedirect)
+            and user
+            and (left := staff_accounts.left_after_new_password(user))
+        ):
+            text = _("These still work: %(left)s. If a stranger may have them, reset the second factor, too.")
+            self.message_user(request, text % {"left": ", ".join(left)}, messages.WARNING)
+        return response
 
     @admin.display(description=gettext_lazy("roles"))
     def roles(self, user: User) -> str:

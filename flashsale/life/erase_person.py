@@ -113,7 +113,7 @@ def _obstacles(ids: Collection[UUID]) -> Iterator[str]:
 
 def approve(*, request: PersonRequest, by: Any) -> PersonRequest:
     """A second person approves the erasure, and it is carried out. Raises CannotErasePerson, and ValidationError for
-    the person who took the request.
+    the person who took the request, and if that person is switched off.
 
     If Redis does not answer, the request stays approved, and `carry_on` carries it out.
     """
@@ -123,6 +123,8 @@ def approve(*, request: PersonRequest, by: Any) -> PersonRequest:
             raise ValidationError(_("Nothing was changed: the request is closed."))
         if row.made_by_id == by.pk:
             raise ValidationError(_("Another person has to approve the erasure."))
+        if not row.made_by.is_active:
+            raise ValidationError(_("The person who took the request is switched off. Refuse it, and take it anew."))
         if reasons := obstacles(row):
             raise CannotErasePerson(reasons)
         row.state, row.approved_by = State.APPROVED, by

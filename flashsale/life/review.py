@@ -274,7 +274,8 @@ def _reopened(row: Case, what: str, by: Any) -> Case:
 def approve(*, case: Case, by: Any) -> Case:
     """Approves a proposal. The order is cancelled when the campaign's time to undo is over, or now if it has none.
 
-    Refuses FORBIDDEN to the proposer. Raises GateDown when Redis does not answer; the order is cancelled then.
+    Refuses FORBIDDEN to the proposer, and while the proposer is switched off. Raises GateDown when Redis does not
+    answer; the order is cancelled then.
     """
     now = timezone.now()
     ended = None
@@ -282,6 +283,10 @@ def approve(*, case: Case, by: Any) -> Case:
         row = _locked(case, CaseState.PROPOSED)
         if row.proposed_by_id == by.pk:
             raise Refused(Outcome.FORBIDDEN, "Another person than the proposer must approve.")
+        if not row.proposed_by.is_active:
+            raise Refused(
+                Outcome.FORBIDDEN, "The proposer is switched off. Take the proposal back, and propose it anew."
+            )
         wait = timedelta(seconds=row.reservation.sale.campaign.undo_s)
         row.state, row.decided_by, row.decided_at, row.due_at = CaseState.APPROVED, by, now, now + wait
         row.save()
