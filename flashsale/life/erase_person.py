@@ -262,7 +262,7 @@ def _forget_trail_keys(values: Mapping[Axis, str], ids: Collection[UUID]) -> Non
 
 
 def _person(values: Mapping[Axis, str], ids: Collection[UUID], over: Collection[UUID]) -> Person:
-    """Who the rows of the tables belong to. Values that the person has told are the person's, whoever else has them."""
+    """Who the rows of the tables belong to. Values that the person has told are the person's alone."""
     of_orders = digests_of(ids)
     shared = shared_with_others(of_orders, ids)
     own = {campaign: digests - shared[campaign] for campaign, digests in of_orders.items()}

@@ -283,7 +283,7 @@ def approve(*, case: Case, by: Any) -> Case:
         row = _locked(case, CaseState.PROPOSED)
         if row.proposed_by_id == by.pk:
             raise Refused(Outcome.FORBIDDEN, "Another person than the proposer must approve.")
-        if not row.proposed_by.is_active:
+        if row.proposed_by and not row.proposed_by.is_active:
             raise Refused(
                 Outcome.FORBIDDEN, "The proposer is switched off. Take the proposal back, and propose it anew."
             )

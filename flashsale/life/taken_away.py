@@ -117,7 +117,7 @@ def _read(head: Record) -> Before:
         keys={digest: tuple(values) for digest, *values in keys},
         links=frozenset(CalendarLink.objects.values_list("digest", flat=True)),
         webhooks=frozenset(Webhook.objects.filter(off="").values_list("pk", flat=True)),
-        requests={row["id"]: row for row in PersonRequest.objects.filter(pk__in=named).values()},
+        requests={row["id"]: dict(row) for row in PersonRequest.objects.filter(pk__in=named).values()},
         restricted=dict(restricted),
         erased_orders=dict(erased),
         erased_campaigns=frozenset(Campaign.objects.exclude(erased_at=None).values_list("pk", flat=True)),

@@ -158,7 +158,19 @@ def test_filters_searches_actions_and_forms_reach_no_other_campaign(
     page = limited.post("/admin/flashsale/sale/add/", values)
     assert "campaign" in page.context["adminform"].form.errors
     assert not Sale.objects.filter(code="smuggled").exists()
-    # Neither do the lists of sales and channels in a form, the alarms, and the count of cases.
+    # What counts for all campaigns, and new campaigns, are not for limited users.
+    for model in ("campaign", "publishedruleset"):
+        assert limited.get(f"/admin/flashsale/{model}/add/").status_code == 403
+    assert Refund.objects.filter(state="transferred").count() == 0
+
+
+def test_no_list_of_choices_alarm_count_or_action_reaches_another_campaign(
+    limited: Client, bob: Client, carol: Client
+) -> None:
+    campaign = fill_every_table(bob, carol, text=HIDDEN)
+    sale, order = Sale.objects.filter(campaign=campaign).first(), Reservation.objects.first()
+    assert sale is not None
+    erin = User.objects.get(username="erin")
     Sale.objects.filter(pk=sale.pk).update(closes_at=F("opens_at") + timedelta(milliseconds=1))
     rules = PublishedRuleSet.newest()
     try_it = f"{reverse('admin:flashsale_publishedruleset_try')}?id={rules.pk}"
@@ -190,7 +202,7 @@ def test_filters_searches_actions_and_forms_reach_no_other_campaign(
             True,
         ), url
     assert page.context["backlog"] == 0
-    # What counts for all campaigns, and new campaigns, are not for limited users.
+    # What counts for all campaigns, and new campaigns, are not made by an action either.
     own = Campaign.objects.get(name="Erin's own")
     copy = f"{reverse('admin:flashsale_campaign_copy')}?id={own.pk}"
     assert (limited.get(copy).status_code, limited.post(copy, {"code": "mine", "name": "Mine"}).status_code) == (
@@ -200,9 +212,6 @@ def test_filters_searches_actions_and_forms_reach_no_other_campaign(
     assert action_links(limited.get(reverse("admin:flashsale_campaign_change", args=[own.pk])), "copy") == []
     assert limited.post(f"{reverse('admin:flashsale_publishedruleset_use')}?id={rules.pk}").status_code == 403
     assert not Campaign.objects.filter(code="mine").exists()
-    for model in ("campaign", "publishedruleset"):
-        assert limited.get(f"/admin/flashsale/{model}/add/").status_code == 403
-    assert Refund.objects.filter(state="transferred").count() == 0
 
 
 def test_a_limited_user_works_in_the_own_campaign(limited: Client) -> None:
@@ -220,7 +229,7 @@ def test_the_form_of_a_list_entry_offers_own_channels_to_each_of_two_users_at_on
     url = "/admin/flashsale/listedvalue/add/"
     assert HIDDEN in root.get(url).content.decode()
     assert HIDDEN not in limited.get(url).content.decode()
-    # All requests share the declared field: whoever sets its rows sets them for the requests of others, too.
+    # All requests share the declared field. If one request sets its rows, it sets them for the others, too.
     declared: Any = ListedValueForm.base_fields["channel"]
     assert list(declared.queryset) == []
     own = Channel.objects.exclude(campaign=other)

@@ -149,7 +149,7 @@ def test_where_the_provider_asks_for_the_second_factor_the_password_alone_neithe
     own = browser()
     walk(own)
     assert own.get(reverse("mfa_index")).status_code == 200
-    # With a setting that names no provider, nobody could log in by it.
+    # A setting that names no provider leaves no way in but the password.
     settings.FLASHSALE_OIDC = settings.FLASHSALE_OIDC | {"url": ""}
     client = browser()
     assert client.post("/admin/login/", stranger, follow=True).redirect_chain[-1][0] == reverse("mfa_index")

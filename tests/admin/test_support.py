@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,6 +11,7 @@ import redis
 from django.contrib.auth.models import User
 from django.core import mail
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -29,7 +31,6 @@ from tests.factories import PHONE, Shopper, identity, lobby_sale, open_now
 from tests.faults.steps import paid_elsewhere
 from tests.life.people import facts_of
 from tests.privacy import canary
-from tests.races.test_events import apart_in_thread
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 FIND = "/admin/flashsale/reservation/support/"
@@ -160,8 +161,11 @@ def test_requests_contacts_and_failed_searches_count_as_searches_and_none_is_don
                     find_person.find_person(typed=str(order.pk), why=find_person.Why.ORDER, by=user, sees_contacts=True)
             except ValidationError as error:
                 errors.append([str(error.message)])
+            finally:
+                connection.close()
 
-        apart_in_thread(second)
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(second).result()
         return kept(*args, **named)
 
     monkeypatch.setattr(find_person, "_find", search_beside)

@@ -113,10 +113,14 @@ def test_no_store_holds_a_value_or_a_digest_of_an_erased_person(
     assert _in(after, others) == others, "another person stays as they are"
     assert list(records_about(noted_values({Axis.PHONE: ani[Axis.PHONE]}))) == []
     assert list(ListedValue.objects.all()) == [household], "the value of another person's order stays on its list"
+    _only_others_have_notes_and_traces(order)
+    assert broken(sale) == []
+
+
+def _only_others_have_notes_and_traces(order: Reservation) -> None:
     assert [note.case.reservation_id for note in CaseNote.objects.all()] == [
         case.reservation_id for case in Case.objects.exclude(reservation=order)
     ]
     for table in (Case, RingOrder):
         (row,) = table.objects.filter(reservation=order)
         assert [one["trace"] for one in row.evidence["shared"]] == [""], "as in the erasure of a campaign"
-    assert broken(sale) == []
