@@ -124,7 +124,7 @@ def test_requests_contacts_and_failed_searches_count_as_searches_and_none_is_don
     order, user = Reservation.objects.get(), User.objects.get(username="bob")
     monkeypatch.setattr(find_person, "ALARM_AT", 3)
     monkeypatch.setattr(find_person, "SEARCHES_MAX", 4)
-    looks = [
+    looks: list[Callable[[], Any]] = [
         lambda: person_requests.take(
             kind="find",
             values={"phone": identity("ani")[Axis.PHONE]},
