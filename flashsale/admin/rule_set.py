@@ -44,11 +44,19 @@ class TryOnSale(Action):
         """No case is opened."""
         return [_("The orders are scored, and you see how many the rules flag. No case is opened.")]
 
-    def form_for(self, user: Any, rows: Sequence[PublishedRuleSet], data: Any) -> forms.Form:  # noqa: ARG002
-        """The sales of the user's campaigns that are over, the newest first."""
+    def build_form(self, rows: Sequence[PublishedRuleSet], data: Any) -> forms.Form:  # noqa: ARG002
+        """The sales that are over, the newest first."""
         form = TrySaleForm(data)
-        over = rows_of(Sale.objects.filter(closes_at__lt=timezone.now(), campaign__sandbox_of=None), user)
+        over = Sale.objects.filter(closes_at__lt=timezone.now(), campaign__sandbox_of=None)
         form.fields["sale"].queryset = over.exclude(state=SaleState.DRAFT).order_by("-opens_at")  # type: ignore[attr-defined]
+        return form
+
+    def form_for(self, user: Any, rows: Sequence[PublishedRuleSet], data: Any) -> forms.Form:
+        """As `build_form`, with the sales of the user's campaigns only."""
+        form = super().form_for(user, rows, data)
+        if "sale" in form.fields:
+            field: Any = form.fields["sale"]
+            field.queryset = rows_of(field.queryset, user)
         return form
 
     def perform(self, *, row: PublishedRuleSet, request: HttpRequest, data: dict[str, Any]) -> str | HttpResponse:
