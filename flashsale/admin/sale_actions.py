@@ -274,6 +274,7 @@ class Reallocate(SaleAction):
     form = ReallocateForm
 
     name = "reallocate"
+    needs_proof = True
     title = gettext_lazy("Reallocate returned units")
     permission = "flashsale.add_reallocation"
 
