@@ -15,7 +15,7 @@ from django.core.management.commands import flush
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 from django.utils import translation
-from pytest_django import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker, Settings
 
 from flashsale.gate import bridge, client
 from flashsale.life import send_codes
@@ -93,6 +93,12 @@ def _codes_go_out_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 @pytest.fixture
 def in_background() -> None:
     """Codes go out in the background, as they do in production."""
+
+
+@pytest.fixture
+def fast_passwords(settings: Settings) -> None:
+    """Passwords are hashed in no time. For tests that log in in this process, not at a server of their own."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)
