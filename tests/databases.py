@@ -19,12 +19,17 @@ TEMPLATE, UNFINISHED = "flashsale_template", "flashsale_template_unfinished"
 def make() -> None:
     """Makes the database of this process and leads the connections of Django to it."""
     name = connection.creation._get_test_db_name()
+    copy_template(name)
+    _lead_to(name)
+
+
+def copy_template(name: str) -> None:
+    """Makes a database of this name, or a file with SQLite, with all tables of the newest version."""
     with _alone() as folder:
         if connection.vendor == "postgresql":
             _copy_on_server(name)
         else:
             _copy_file(folder, name)
-    _lead_to(name)
 
 
 @contextmanager
