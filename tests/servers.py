@@ -68,6 +68,8 @@ def start() -> None:
         REDIS_URL=os.environ.get("TEST_REDIS_URL") or _redis(),
         DATABASE_URL=_books(),
     )
+    # A busy machine may stop a test within a transaction for ten seconds, after which PostgreSQL would end its session.
+    os.environ.setdefault("FLASHSALE_DB_IDLE_S", "120")
     for name in ("BROKER_URL", "LIMITS_URL", "FLASHSALE_DEMO"):
         os.environ.pop(name, None)
 

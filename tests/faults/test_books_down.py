@@ -113,7 +113,8 @@ def test_a_sale_whose_row_somebody_holds_for_long_stops_neither_the_clocks_nor_t
     ani.reserve()
     come_due(stuck)
     began = time.monotonic()
-    with transaction.atomic():
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # until the end of this transaction
         Sale.objects.select_for_update().get(pk=stuck.pk)
         assert _answer(budi) is Outcome.UNKNOWN
         bridge.run(_tended(seconds=10))
