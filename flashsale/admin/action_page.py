@@ -111,6 +111,10 @@ class Action(ABC):
     def consequences(self, rows: Sequence[Any]) -> list[str]:
         """Sentences that say what will happen."""
 
+    def button_text(self, rows: Sequence[Any]) -> str | Promise:  # noqa: ARG002 - most buttons say the title
+        """The text of the button that performs the action."""
+        return self.title
+
     def obstacles(self, rows: Sequence[Any]) -> list[str]:  # noqa: ARG002 - most actions have none
         """Sentences that say why the action is not possible yet. With one or more, the page shows no form."""
         return []
@@ -237,6 +241,9 @@ class ActionAdmin(RowForm):
             self.message_user(request, text % {"action": action.title}, messages.ERROR)
             return HttpResponseRedirect(self._back_url(request, rows))
         form = action.build_form(rows, action.posted(request) if request.method == "POST" else None)
+        for form_field in form.fields.values():
+            # Before the form is checked, because a field that was checked keeps the label that it had then.
+            form_field.label = capfirst(form_field.label)
         unopened = action.rows_to_open_first([row for row in rows if action.is_available(row)], request.user)
         preview = None
         if request.method == "POST" and not unopened and form.is_valid():
@@ -254,8 +261,6 @@ class ActionAdmin(RowForm):
     def _page_context(
         self, request: HttpRequest, action: Action, rows: Sequence[Any], form: forms.Form, unopened: Sequence[Any]
     ) -> dict[str, Any]:
-        for form_field in form.fields.values():
-            form_field.label = capfirst(form_field.label)
         available = [row for row in rows if action.is_available(row)]
         action.note_readings(available, request.user)
         # Before the rest, so that a change in between is noticed rather than missed.
@@ -273,7 +278,7 @@ class ActionAdmin(RowForm):
             "unavailable": len(rows) - len(available),
             "consequences": action.consequences(available) if available else [],
             "tables": action.tables(available) if available else [],
-            "button": getattr(action, "button", action.title),
+            "button": action.button_text(available),
             "next_steps": action.next_steps(available, request.user) if available else [],
             "obstacles": action.obstacles(available)
             if available

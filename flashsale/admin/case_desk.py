@@ -27,6 +27,7 @@ from flashsale.life.case_desk import RingRow
 from flashsale.life.read_contacts import Reading, note_reading
 from flashsale.life.staff_campaigns import rows_of
 from flashsale.models import Case
+from flashsale.rules.money import format_money
 from flashsale.rules.states import CaseState, ReservationState
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -53,7 +54,7 @@ def ring_table(case: Case, rows: Sequence[RingRow]) -> Table:
         [
             _link(row),
             f"{row.score:.0f}",
-            f"{row.order.amount} {row.order.sale.campaign.currency}",
+            format_money(row.order.amount, row.order.sale.campaign.currency),
             evidence_summary(row.evidence),
             _why(row, case),
         ]
@@ -73,7 +74,10 @@ class Ring(CaseAction):
 
     name = "ring"
     title = gettext_lazy("The rest of this ring")
-    button = gettext_lazy("Open cases for the rest")
+
+    def button_text(self, rows: Sequence[Case]) -> str:  # noqa: ARG002
+        """The title is that of the page, which shows the ring."""
+        return _("Open cases for the rest")
 
     def is_available(self, row: Case) -> bool:
         """For a case with a ring of more than one order."""

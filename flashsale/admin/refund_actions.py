@@ -49,7 +49,7 @@ class SendNow(RefundAction):
     name = "send-now"
     title = gettext_lazy("Send the refund now")
     state = RefundState.DUE
-    done_text = gettext_lazy("The refund is sent. The appeal goes on.")
+    done_text = gettext_lazy("The refund is sent. The buyer may still appeal.")
     texts = (
         gettext_lazy("The buyer gets the money back, although an appeal may still come or is not decided."),
         gettext_lazy("If the buyer wins the appeal, they get the first unit of the next sale in place of the order."),

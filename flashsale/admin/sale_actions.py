@@ -11,6 +11,8 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -82,6 +84,16 @@ def two_people_texts(sale: Sale, units: int) -> list[str]:
     return [text % facts]
 
 
+def proposal_texts(sale: Sale) -> list[str]:
+    """For the page of the sale: what has been proposed and waits for a second person."""
+    text = _("%(action)s, proposed by %(who)s on %(time)s. Another person has to do it.")
+    found = two_people.open_proposals().filter(sale=sale)
+    zone = sale.campaign.zone
+    return [
+        text % {"who": p.by, "time": local_time(p.at, zone), "action": capfirst(p.get_verb_display())} for p in found
+    ]
+
+
 def changes_tables(sale: Sale) -> list[Table]:
     """What has changed since the proposal to publish; no table if nothing has."""
     standing = two_people.standing(sale)
@@ -142,6 +154,13 @@ class Publish(SaleAction):
             _("Times, limits, offers, lines and units can no longer change, nor can the campaign's axes and limit."),
             *schedule.warnings_of(sale=sale),
         ]
+
+    def button_text(self, rows: Sequence[Sale]) -> str | Promise:
+        """It says when the click is only a proposal."""
+        if not rows or not two_people.needs_two(rows[0], two_people.planned_units(rows[0])):
+            return self.title
+        standing = two_people.standing(rows[0])
+        return self.title if standing is not None and not standing.changes else _("Propose to publish")
 
     def shown_values(self, row: Sale) -> Any:
         """The whole draft, because the publication fixes it, and the proposal that the page showed."""

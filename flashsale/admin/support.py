@@ -88,6 +88,14 @@ class RevealForm(DeskForm):
     why = WhyField()
 
 
+class SaleField(forms.ModelChoiceField):
+    """Sales with their codes, because a copy of a sale may have the same name."""
+
+    def label_from_instance(self, obj: Sale) -> str:
+        """Name and code."""
+        return f"{obj.name} ({obj.code})"
+
+
 class ExportForm(DeskForm):
     """What is exported, as which file, and why."""
 
@@ -96,7 +104,7 @@ class ExportForm(DeskForm):
     campaign = forms.ModelChoiceField(
         label=gettext_lazy("campaign"), queryset=Campaign.objects.filter(sandbox_of=None), required=False
     )
-    sale = forms.ModelChoiceField(
+    sale = SaleField(
         label=gettext_lazy("sale"), queryset=Sale.objects.filter(campaign__sandbox_of=None), required=False
     )
     first = forms.DateField(

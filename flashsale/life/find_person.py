@@ -66,6 +66,7 @@ class Why(StrEnum):
     COMPLAINT = "complaint"
     REQUEST = "request"
     REVIEW = "review"
+    ACCOUNTS = "accounts"
 
 
 WHY_LABELS: dict[Why, Promise] = {
@@ -76,6 +77,7 @@ WHY_LABELS: dict[Why, Promise] = {
     Why.COMPLAINT: gettext_lazy("a complaint or an appeal"),
     Why.REQUEST: gettext_lazy("a request about personal data"),
     Why.REVIEW: gettext_lazy("a review or an audit"),
+    Why.ACCOUNTS: gettext_lazy("the accounts of the shop"),
 }
 
 

@@ -15,11 +15,12 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Max, Model, Sum
+from django.db.models import Count, Max, Model, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from flashsale.models import Allocation, Campaign, Proposal, Record, Sale, Stock
 from flashsale.models.row_values import State, changes_between, state_of
+from flashsale.rules.states import SaleState
 from flashsale.rules.trail import canonical_json
 
 PUBLISH_RIGHT, RUN_RIGHT = "flashsale.publish_sale", "flashsale.run_sale"
@@ -69,6 +70,16 @@ def standing(sale: Sale) -> Standing | None:
     values = published_values(sale)
     changes = {} if proposal.digest == _digest(values) else changes_between(proposal.terms, values)
     return Standing(proposal, changes)
+
+
+def open_proposals() -> "QuerySet[Proposal]":
+    """What waits for a second person: drafts that are to be published, and units for sales that have not opened."""
+    drafts = Q(verb=Proposal.Verb.PUBLISH, sale__state=SaleState.DRAFT)
+    published = Q(verb=Proposal.Verb.ADD_UNITS, sale__frozen_at=None) & Q(
+        sale__state__in=[SaleState.PUBLISHED, SaleState.PAUSED]
+    )
+    found = Proposal.objects.filter(drafts | published, done_at=None, withdrawn_at=None, by__is_active=True)
+    return found.select_related("sale__campaign", "by").order_by("sale__opens_at", "pk")
 
 
 def added_units_texts(sale: Sale) -> list[str]:

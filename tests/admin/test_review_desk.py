@@ -1,7 +1,7 @@
 """The desk around cases: rings, assignment, notes, deadlines, the allow and block lists, rule sets in a form."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -180,6 +180,14 @@ def _list(client: Client, sale: Sale, kind: str, axis: str, *, value: str, days:
     return submit(
         client, f"{LISTS}add/", campaign=sale.campaign_id, kind=kind, axis=axis, value=value, why="known", **typed
     )
+
+
+def test_the_end_of_an_entry_is_typed_and_shown_in_the_zone_of_its_campaign(bob: Client) -> None:
+    campaign = poco_campaign(time_zone="Asia/Jayapura")
+    values = {"campaign": campaign.pk, "kind": "block", "axis": "phone", "value": "081234567890", "why": "known"}
+    submit(bob, f"{LISTS}add/", **values, expires_at_0="2031-01-29", expires_at_1="10:00")
+    assert ListedValue.objects.get().expires_at == datetime.fromisoformat("2031-01-29T10:00:00+09:00")
+    assert "29 January 2031 10:00 WIT" in bob.get(LISTS).content.decode()
 
 
 def test_the_lists_count_in_later_reviews_until_they_expire_and_old_evidence_stays(ring: Sale, bob: Client) -> None:

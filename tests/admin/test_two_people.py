@@ -1,5 +1,6 @@
 """Above a number of units, one person proposes to publish and another one publishes exactly what was proposed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from flashsale.life import sale_control, schedule
 from flashsale.models import Proposal, Record, Sale, Stock, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.states import SaleState
+from simulation import logins, practice
 from tests.admin.forms import form_values, messages_on, submit
 from tests.factories import PHONE, draft_sale
 
@@ -40,7 +42,16 @@ def user(name: str) -> User:
 
 def test_the_first_proposes_and_the_second_publishes(alice: Client, eve: Client) -> None:
     sale = draft_sale(stock={PHONE: 11})
+    change, home = reverse("admin:flashsale_sale_change", args=[sale.pk]), reverse("admin:index")
+    for url in (change, home):
+        assert "proposed by" not in eve.get(url).content.decode()
+    assert alice.get(publish_url(sale)).context["button"] == "Propose to publish"
     page = submit(alice, publish_url(sale))
+    assert "Publish, proposed by alice on" in eve.get(change).content.decode()
+    ((url, what, who),) = eve.get(home).context["proposals"]
+    assert (url, what) == (publish_url(sale), f"26 January ({sale.code}): publish")
+    assert who.startswith("alice, ")
+    assert eve.get(url).context["button"] == "Publish"
     assert messages_on(page) == ["You have proposed to publish 26 January. Another person has to publish it."]
     sale.refresh_from_db()
     assert (sale.state, Unit.objects.count()) == (SaleState.DRAFT, 0)
@@ -135,6 +146,13 @@ def test_the_table_refuses_one_person_twice(alice: Client) -> None:
         Proposal.objects.create(sale=sale, verb="publish", units=1, digest="", by=user("alice"), at=timezone.now())
 
 
+def test_the_practice_sale_of_a_demo_is_published_by_two_of_its_users(tmp_path: Path) -> None:
+    logins.create_users(tmp_path / "logins.txt")
+    sale = practice.next_sale(practice.plan())
+    proposal = Proposal.objects.get()
+    assert (sale.state, {str(proposal.by), str(proposal.done_by)}) == (SaleState.PUBLISHED, {"admin", "sari"})
+
+
 def test_few_units_and_test_campaigns_need_one_person(alice: Client) -> None:
     sale = draft_sale(stock={PHONE: 10})
     assert schedule.publish(sale=sale).state == SaleState.PUBLISHED
@@ -150,6 +168,7 @@ def test_units_that_are_added_later_count_too(alice: Client, eve: Client) -> Non
     assert messages_on(page) == ["You have proposed this total. Another person has to add the same total."]
     assert (Unit.objects.count(), Proposal.objects.get().units) == (10, 50)
     assert "alice has proposed 50 units in all" in eve.get(url).content.decode()
+    assert eve.get(reverse("admin:index")).context["proposals"][0][:2] == (url, f"26 January ({sale.code}): add units")
     # Another total is another proposal, and the same person adds nothing.
     with pytest.raises(ValidationError, match="Another person"):
         sale_control.add_units(stock=stock, quantity=50, by=user("alice"))
