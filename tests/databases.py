@@ -18,7 +18,8 @@ TEMPLATE, UNFINISHED = "flashsale_template", "flashsale_template_unfinished"
 
 def make() -> None:
     """Makes the database of this process and leads the connections of Django to it."""
-    name = connection.creation._get_test_db_name()
+    creation: Any = connection.creation
+    name = creation._get_test_db_name()
     copy_template(name)
     _lead_to(name)
 
