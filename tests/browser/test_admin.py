@@ -86,8 +86,8 @@ def _filled() -> Case:
 
 def _addresses() -> list[str]:
     """Every list, every form, and every page of an action, once. In the short form some of each kind."""
-    found, own = ["", "manual/", "flashsale/refund/waiting/"], []
-    lists, forms, actions = [], [], []
+    found = ["", "manual/", "flashsale/refund/waiting/"]
+    own, lists, forms, actions = (list[str]() for _ in range(4))
     for model, page in admin.site._registry.items():
         base = f"{model._meta.app_label}/{model._meta.model_name}/"
         row = model._default_manager.order_by("-pk").first()
