@@ -28,6 +28,7 @@ from django.utils.translation import gettext as _
 from flashsale.admin.row_form import SEEN, RowForm, digest_of
 from flashsale.gate.client import GateDown
 from flashsale.life.advisory_lock import advisory_lock
+from flashsale.life.staff_campaigns import is_limited
 from flashsale.life.staff_session import demand_fresh_proof
 from flashsale.rules.outcomes import Refused
 
@@ -92,7 +93,8 @@ class Action(ABC):
     """One verb of `flashsale/life` with its confirmation page.
 
     `name` is part of the URL. `title` is the text of the button. `bulk` adds the action to the list of rows.
-    `needs_proof` asks the person for a fresh proof before the page and before the action.
+    `needs_proof` asks the person for a fresh proof before the page and before the action. `is_global`: what it makes or
+    changes counts for all campaigns, so a user who is limited to some may not do it.
     """
 
     name: str
@@ -100,8 +102,13 @@ class Action(ABC):
     permission: str
     bulk = False
     needs_proof = False
+    is_global = False
     # Whether `preview` shows what follows from the filled-in form before the action is performed.
     has_preview = False
+
+    def may(self, user: Any) -> bool:
+        """Whether the user has the right to do it."""
+        return user.has_perm(self.permission) and not (self.is_global and is_limited(user))
 
     @abstractmethod
     def is_available(self, row: Any) -> bool:
@@ -137,6 +144,10 @@ class Action(ABC):
     def build_form(self, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - some forms depend on the rows
         """The form of the confirmation page; bound if `data` is not None."""
         return forms.Form(data)
+
+    def form_for(self, user: Any, rows: Sequence[Any], data: Any) -> forms.Form:  # noqa: ARG002 - most need no user
+        """As `build_form`, where the choices depend on the user's campaigns."""
+        return self.build_form(rows, data)
 
     def posted(self, request: HttpRequest) -> Any:
         """What the form reads: the posted values. An action with a file adds its content."""
@@ -187,7 +198,7 @@ class ActionAdmin(RowForm):
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         for action in self.row_actions:
-            if action.bulk and request.user.has_perm(action.permission):
+            if action.bulk and action.may(request.user):
                 actions[action.name] = (self._list_action(action), action.name, action.title)
         return actions
 
@@ -208,7 +219,7 @@ class ActionAdmin(RowForm):
             context["row_actions"] = [
                 (action.title, self.action_url(action, [row.pk]))
                 for action in self.row_actions
-                if request.user.has_perm(action.permission) and action.is_available(row)
+                if action.may(request.user) and action.is_available(row)
             ]
             context["panel_template"] = self.panel_template
             context["panel"] = self.panel(row)
@@ -230,7 +241,7 @@ class ActionAdmin(RowForm):
 
     def action_view(self, request: HttpRequest, action: Action) -> HttpResponse:
         """The action's page. GET shows the consequences and the form; POST performs the action."""
-        if not request.user.has_perm(action.permission):
+        if not action.may(request.user):
             raise PermissionDenied
         if action.needs_proof:
             demand_fresh_proof(request)
@@ -240,7 +251,7 @@ class ActionAdmin(RowForm):
             text = _("%(action)s is possible for one row at a time.")
             self.message_user(request, text % {"action": action.title}, messages.ERROR)
             return HttpResponseRedirect(self._back_url(request, rows))
-        form = action.build_form(rows, action.posted(request) if request.method == "POST" else None)
+        form = action.form_for(request.user, rows, action.posted(request) if request.method == "POST" else None)
         for form_field in form.fields.values():
             # Before the form is checked, because a field that was checked keeps the label that it had then.
             form_field.label = capfirst(form_field.label)

@@ -43,6 +43,8 @@ def _why(row: RingRow, case: Case) -> str:
         return _("no case: the order is not valid any more")
     if row.order.sale_id != case.reservation.sale_id:
         return _("no case: it belongs to another sale, %(sale)s") % {"sale": row.order.sale.name}
+    if not row.scored:
+        return _("no case: the buyer has restricted the order, or is erased")
     if row.score < row.threshold:
         return _("no case: below the threshold of %(threshold)d") % {"threshold": row.threshold}
     return _("no case yet")

@@ -116,6 +116,7 @@ class CopyCampaign(Action):
     name = "copy"
     title = gettext_lazy("Copy")
     permission = "flashsale.add_campaign"
+    is_global = True
     has_preview = True
 
     def is_available(self, row: Campaign) -> bool:

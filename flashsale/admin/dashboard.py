@@ -53,7 +53,7 @@ def content(user: User | AnonymousUser) -> dict[str, Any]:
     notices = rows_of(Notice.objects.filter(sale__campaign__sandbox_of=None), user).order_by()
     appeals = rows_of(Appeal.objects.order_by(), user)
     return {
-        "alarms": alarm_lines() if may("flashsale.view_sale") else None,
+        "alarms": alarm_lines(user) if may("flashsale.view_sale") else None,
         "proposals": _proposals(user) if may("flashsale.view_sale") else [],
         "sales": _sale_tiles(user) if may("flashsale.view_sale") else None,
         "cases": _counts(cases, CaseState.OPEN, CaseState.PROPOSED) if may("flashsale.view_case") else None,
@@ -78,6 +78,7 @@ def _proposals(user: Any) -> list[tuple[str, str, str]]:
             f"{one.by}, {local_time(one.at, one.sale.campaign.zone)}",
         )
         for one in two_people.open_proposals().filter(sale__in=sales)[:PROPOSALS_MAX]
+        if two_people.counts(one)
     ]
 
 

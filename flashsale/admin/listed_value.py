@@ -57,6 +57,14 @@ class ListedValueForm(forms.ModelForm):
             "why": gettext_lazy("Why the value is on the list, for colleagues. Write no names."),
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The channels of the user's campaigns. All requests share the fields of the class, so only the form's own
+        # field may get them.
+        if "channel" in self.fields:
+            own = self.fields["campaign"].queryset  # type: ignore[attr-defined]
+            self.fields["channel"].queryset = Channel.objects.filter(campaign__in=own).select_related("campaign")  # type: ignore[attr-defined]
+
     def clean_value(self) -> str:
         """The value without invisible characters."""
         return visible(self.cleaned_data["value"])
@@ -148,14 +156,10 @@ class ListedValueAdmin(ReadOnlyAdmin):
         return request.user.has_perm("flashsale.add_listedvalue")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """The form with the channels of the user's campaigns."""
-        if obj is not None:
-            return super().get_form(request, obj, change, **{**kwargs, "form": forms.ModelForm})
-        form = super().get_form(request, obj, change, **kwargs)
-        if "channel" in form.base_fields:
-            own = form.base_fields["campaign"].queryset  # type: ignore[attr-defined]
-            form.base_fields["channel"].queryset = Channel.objects.filter(campaign__in=own).select_related("campaign")  # type: ignore[attr-defined]
-        return form
+        """The form for a new entry; none of its fields for a stored one."""
+        return super().get_form(
+            request, obj, change, **(kwargs if obj is None else {**kwargs, "form": forms.ModelForm})
+        )
 
     def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:
         """Without campaigns that are erased, and without those of test sales."""

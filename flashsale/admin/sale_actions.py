@@ -20,6 +20,7 @@ from flashsale.admin.action_forms import ListForm, ReallocateForm, SaleActionFor
 from flashsale.admin.action_page import Action, Table
 from flashsale.admin.labels import local_time
 from flashsale.life import reallocate, review, schedule, two_people
+from flashsale.life.clashes import clashes_of
 from flashsale.models import Allocation, Sale, Stock, Unit
 from flashsale.rules.identity import Axis
 from flashsale.rules.money import format_money
@@ -153,6 +154,7 @@ class Publish(SaleAction):
             _("The sale opens automatically on %(time)s.") % {"time": opens},
             _("Times, limits, offers, lines and units can no longer change, nor can the campaign's axes and limit."),
             *schedule.warnings_of(sale=sale),
+            *clashes_of(sale),
         ]
 
     def button_text(self, rows: Sequence[Sale]) -> str | Promise:
@@ -272,6 +274,7 @@ class Reallocate(SaleAction):
     form = ReallocateForm
 
     name = "reallocate"
+    needs_proof = True
     title = gettext_lazy("Reallocate returned units")
     permission = "flashsale.add_reallocation"
 

@@ -11,13 +11,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from flashsale.life import sale_control, schedule
-from flashsale.models import Proposal, Record, Sale, Stock, Unit
+from flashsale.life import erase_person, person_requests, review, sale_control, schedule
+from flashsale.models import Contact, Proposal, Record, Sale, StaffCampaign, Stock, Unit
 from flashsale.rules.identity import Axis
+from flashsale.rules.outcomes import Refused
 from flashsale.rules.states import SaleState
 from simulation import logins, practice
 from tests.admin.forms import form_values, messages_on, submit
-from tests.factories import PHONE, draft_sale
+from tests.admin.orders import buy
+from tests.factories import PHONE, draft_sale, identity, lobby_sale
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
 
@@ -134,6 +136,45 @@ def test_the_word_of_a_person_who_is_switched_off_does_not_count(alice: Client, 
     sale.refresh_from_db()
     assert (sale.state, Unit.objects.count()) == (SaleState.DRAFT, 0)
     assert Proposal.objects.get(withdrawn_at=None).by == user("eve")
+
+
+@pytest.mark.parametrize("lost", ["right", "campaign"])
+def test_a_proposal_ends_with_the_right_and_the_campaign_of_its_person(alice: Client, eve: Client, lost: str) -> None:
+    sale = draft_sale(stock={PHONE: 11})
+    submit(alice, publish_url(sale))
+    assert "alice" in eve.get(publish_url(sale)).content.decode()
+    if lost == "right":
+        user("alice").groups.clear()
+    else:
+        StaffCampaign.objects.create(user=user("alice"), campaign=draft_sale().campaign)
+    assert "alice has proposed" not in eve.get(publish_url(sale)).content.decode()
+    submit(eve, publish_url(sale))
+    sale.refresh_from_db()
+    assert (sale.state, Unit.objects.count()) == (SaleState.DRAFT, 0)
+    assert Proposal.objects.get(withdrawn_at=None).by == user("eve")
+
+
+def test_a_cancellation_and_an_erasure_wait_for_another_first_person_if_the_first_is_switched_off(
+    bob: Client, carol: Client
+) -> None:
+    (order,) = buy(lobby_sale(), ["ani"])
+    case = review.open_case(reservation=order)
+    review.propose(case=case, code="bypassed_line", by=user("bob"))
+    values = {"phone": identity("ani")[Axis.PHONE]}
+    request = person_requests.take(
+        kind="erase", values=values, proof="code", received_at=timezone.now(), by=user("bob")
+    )
+    User.objects.filter(username="bob").update(is_active=False)
+    with pytest.raises(Refused, match="proposer is switched off"):
+        review.approve(case=case, by=user("carol"))
+    case.refresh_from_db()
+    order.refresh_from_db()
+    assert (case.state, order.state) == ("proposed", "confirmed")
+    review.dismiss(case=case, by=user("carol"))
+    with translation.override("en"), pytest.raises(ValidationError, match="who took the request is switched off"):
+        erase_person.approve(request=request, by=user("carol"))
+    request.refresh_from_db()
+    assert (request.state, Contact.objects.count()) == ("open", 1)
 
 
 def test_the_table_refuses_one_person_twice(alice: Client) -> None:

@@ -41,8 +41,9 @@ LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid =
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def app(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[str]:
     """The name of the app's role, which `manage.py grants` has made."""
+    settings.FLASHSALE_DB_IDLE_S = 10
     monkeypatch.setenv("FLASHSALE_APP_PASSWORD", "p")
     call_command("grants", APP, verbosity=0)
     yield APP
