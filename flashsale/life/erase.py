@@ -30,6 +30,7 @@ from flashsale.models import (
     Case,
     CaseNote,
     Contact,
+    EntriesTile,
     Inbox,
     LimitSlot,
     ListedValue,
@@ -132,6 +133,7 @@ def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
         "listed people": ListEntry.objects.filter(allocation__sale__campaign=campaign),
         "values on review lists": ListedValue.objects.filter(campaign=campaign),
         "notes on cases": CaseNote.objects.filter(case__reservation__sale__campaign=campaign),
+        "leaves of entries": EntriesTile.objects.filter(entries__allocation__sale__campaign=campaign),
         "partner calls": ApiCall.objects.filter(channel__campaign=campaign),
     }
 
