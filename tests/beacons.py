@@ -8,7 +8,7 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import pyblst
+import pyblst  # type: ignore[import-untyped]
 
 from flashsale.rules.lottery import QUICKNET_DST, Chain
 
@@ -43,7 +43,7 @@ class Relay:
         relay = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+            def do_GET(self) -> None:
                 relay.asked.append(self.path)
                 status, fields = relay.answer(self.path)
                 body = json.dumps(fields).encode()

@@ -25,7 +25,7 @@ Version 2 of the draw has three more steps after step 1. Its freeze may lie befo
     1a. entries             the lines commit to their entries (entries.py); the root is public from here on
     1b. the beacon          if the sale has declared one: wait for its round, which comes 30 s or more after 1a, and
                             take its signature from a relay (providers/beacon.py). Meanwhile people may leave
-    1c. Redis is told       that the numbers come now: nobody leaves during steps 2 to 4
+    1c. Redis is told       that the numbers come now: leaving waits until step 4
 
 * The round is late: the line waits, and its clock does not start. No other randomness replaces the declared round.
   BEACON_WAIT after the opening, or after the round if that comes later, the sale is called off: that rule is published.
@@ -103,7 +103,7 @@ async def _commit_and_wait(card: SaleCard, cohorts: Mapping[int, int]) -> bytes 
     if committed is None:
         return None
     signature = await _signature(card, committed) if card.beacon_chain else b""
-    # Once the numbers come, nobody leaves: a place that is given up without its number would be called.
+    # Once the numbers come, leaving waits: a place that is given up without its number would be called.
     await _publish_roots(card, committed, waits=signature is None)
     return signature
 

@@ -5,7 +5,7 @@ How this works
 The entries of a line are the leaves of a hash tree (rules/entries.py). Its root goes into the seed, and everybody can
 read it before the round of the beacon exists. So no entry can be added or taken out when the numbers are known.
 
-    1. Redis freezes the cohorts          draw.py; from here on nobody joins the cohort
+    1. Redis freezes the cohorts          draw.py; no place joins a cohort from here on
     2. one process takes a lock           advisory lock of PostgreSQL; the others wait for the next tick
     3. read all place buckets             in pieces: digest → place; then who is out of the lines
     4. hash the tree                      a second or two for a million entries
@@ -160,7 +160,7 @@ def _drawn(line: LineCard, cohorts: Mapping[int, int]) -> int:
 
 @transaction.atomic
 def _write(card: SaleCard, found: Mapping[int, _Read]) -> bool:
-    """Writes the commitment of all lines. Returns False, and writes nothing, if the epoch or the opening has changed."""
+    """Writes the commitment of all lines. False: the epoch or the opening has changed, and nothing is written."""
     allow_long_idle()
     epoch, _ = lock_sale(card.sale, exclusive=True)
     row = Sale.objects.get(pk=card.sale)

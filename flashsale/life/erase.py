@@ -133,7 +133,6 @@ def personal_rows(campaign: Campaign) -> "dict[str, QuerySet[Any]]":
         "listed people": ListEntry.objects.filter(allocation__sale__campaign=campaign),
         "values on review lists": ListedValue.objects.filter(campaign=campaign),
         "notes on cases": CaseNote.objects.filter(case__reservation__sale__campaign=campaign),
-        "leaves of entries": EntriesTile.objects.filter(entries__allocation__sale__campaign=campaign),
         "partner calls": ApiCall.objects.filter(channel__campaign=campaign),
     }
 
@@ -172,6 +171,8 @@ def erase(*, campaign: Campaign, by: Any = None) -> dict[str, int]:
 
 def _erase(campaign: Campaign, by: Any) -> dict[str, int]:
     counts = {what: _delete(rows) for what, rows in personal_rows(campaign).items()}
+    # Leaves are hashes of digests. The roots of the entries stay, with their counts.
+    EntriesTile.objects.filter(entries__allocation__sale__campaign=campaign).delete()
     # The idempotency keys are replaced, because a partner may have made them from its own order numbers.
     orders = Reservation.objects.filter(sale__campaign=campaign)
     # What it attached to them may name people, whatever it has promised.

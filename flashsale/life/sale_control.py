@@ -150,7 +150,7 @@ def call_off_without_beacon(*, sale: int) -> Sale:
 
     Its page has said so since its publication. Nothing else replaces the randomness that was declared.
     """
-    row = Sale.objects.select_related("campaign", "clock").get(pk=sale)
+    row: Sale = Sale.objects.select_related("campaign", "clock").get(pk=sale)
     if row.frozen_at is not None or row.state not in RUNNING:
         return row
     return call_off(sale=row, message=NO_BEACON, by="clock")

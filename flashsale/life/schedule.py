@@ -196,7 +196,7 @@ def problems_of(*, sale: Sale, now: datetime) -> list[str]:
     if sale.opens_at <= now:
         problems.append(_("The opening lies in the past."))
     elif sale.freezes_at <= now:
-        text = _("The lines freeze %(seconds)d s before the opening, and that time has passed: nobody could take part.")
+        text = _("The lines freeze %(seconds)d s before the opening. That time has passed: no person could take part.")
         problems.append(text % {"seconds": sale.freeze_lead_s})
     if sale.campaign.erased_at:
         problems.append(_("The people of this campaign are erased: begin a new campaign."))

@@ -82,7 +82,7 @@ async def tick_sale(*, card: SaleCard) -> int:
             return 0
         figures = answer
         if figures.seed or not card.commits_entries:
-            # Nobody can reserve before the draw, so the clock of a sale that waits for its beacon does not start.
+            # Reserving is impossible before the draw, so the clock of a sale that waits for its beacon does not start.
             await renew_clock_lease(card=card, figures=figures, asked_at=asked_at)
         await extend_block(card=card, line=line, figures=figures)
         changing |= await back_up_crowd(card=card, line=line, figures=figures)

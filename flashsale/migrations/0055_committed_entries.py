@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='sale',
             name='freeze_s',
-            field=models.PositiveIntegerField(blank=True, help_text='Needs version 2 of the draw. Empty: 60 with public randomness, else 0. People who come later stand behind.', null=True, validators=[django.core.validators.MaxValueValidator(86400)], verbose_name='lines freeze before the opening (s)'),
+            field=models.PositiveIntegerField(blank=True, help_text='Needs version 2 of the draw. Empty: 60 s with public randomness, else 0. Who comes later stands behind.', null=True, validators=[django.core.validators.MaxValueValidator(86400)], verbose_name='lines freeze before the opening (s)'),
         ),
         migrations.AddConstraint(
             model_name='sale',

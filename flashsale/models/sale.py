@@ -171,7 +171,7 @@ class Sale(Frozen):
         blank=True,
         validators=[MaxValueValidator(FREEZE_S_MAX)],
         help_text=_(
-            "Needs version 2 of the draw. Empty: 60 with public randomness, else 0. People who come later stand behind."
+            "Needs version 2 of the draw. Empty: 60 s with public randomness, else 0. Who comes later stands behind."
         ),
     )
     message = models.CharField(

@@ -110,7 +110,7 @@ class EntriesTile(PublicView):
     def get(self, request: Request, sale: str, line: str, tile: int) -> HttpResponse:  # noqa: ARG002 - the framework's
         """Up to 1,024 leaves of the entries, 32 bytes each, from index 1,024 * tile + 1 on.
 
-        All tiles together give the root. A leaf is a hash, so it names nobody.
+        All tiles together give the root. A leaf is a hash, so it names no person.
         """
         found = Tile.objects.filter(entries__allocation__in=published_sale(sale).allocations.filter(code=line))
         row = found.filter(number=tile).values_list("leaves", flat=True).first()

@@ -197,12 +197,14 @@ class DrawnLineSerializer(serializers.Serializer[Any]):
 
     cohort = serializers.IntegerField()
     seed = serializers.CharField()
-    root = serializers.CharField(required=False, help_text="Version 2: the root of the entries, hex.")
+    root = serializers.CharField(  # type: ignore[assignment]
+        required=False, help_text="Version 2: the root of the entries, hex."
+    )
     states = serializers.DictField(child=serializers.IntegerField(), required=False, help_text=STATES_HELP)
 
 
 class RoundSerializer(serializers.Serializer[Any]):
-    """A round of drand: public randomness that nobody knew at the freeze."""
+    """A round of drand: public randomness that was unknown at the freeze."""
 
     chain = serializers.CharField(help_text="The hash of the chain.")
     round = serializers.IntegerField()
@@ -280,7 +282,9 @@ class DrawEntriesSerializer(serializers.Serializer[Any]):
     """What a line has committed to at its freeze."""
 
     cohort = serializers.IntegerField()
-    root = serializers.CharField(help_text="The head of the tree of RFC 9162 over the entries, hex.")
+    root = serializers.CharField(  # type: ignore[assignment]
+        help_text="The head of the tree of RFC 9162 over the entries, hex."
+    )
     states = serializers.SerializerMethodField(help_text=STATES_HELP)
     tiles = serializers.SerializerMethodField(
         help_text="How many tiles of 1,024 leaves there are at /v1/sales/{sale}/lines/{line}/entries/{tile}, from 0."
