@@ -259,6 +259,7 @@ def test_a_redis_that_loses_the_sale_while_it_is_read_commits_to_nothing(
 ) -> None:
     sale = committing_sale()
     people = crowd(sale, "ani budi")
+    tend(sale)
     move_opening(sale)
     card, read = card_of(sale), entries._read
 
