@@ -4,7 +4,6 @@ from typing import Any, cast
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -103,10 +102,8 @@ class SaleDraw(PublicView):
 class EntriesTile(PublicView):
     """A part of the entries of a line."""
 
-    @extend_schema(
-        operation_id="readEntries",
-        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
-    )
+    # Not in the description of the API, because its answer is bytes. docs/fairness.md has it.
+    @extend_schema(exclude=True)
     def get(self, request: Request, sale: str, line: str, tile: int) -> HttpResponse:  # noqa: ARG002 - the framework's
         """Up to 1,024 leaves of the entries, 32 bytes each, from index 1,024 * tile + 1 on.
 
