@@ -25,7 +25,8 @@ read it before the round of the beacon exists. So no entry can be added or taken
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from django.db import transaction
@@ -140,9 +141,8 @@ def _read(card: SaleCard, cohorts: Mapping[int, int]) -> dict[int, _Read] | None
     order = sorted(range(len(axes)), key=lambda at: AXIS_ID[axes[at]])
     table_of = {at: table for table, at in enumerate(order)}
     if any(line.cohort for line in lines.values()):
-        for first in range(0, card.buckets, gate_entries.BUCKETS_PER_READ):
-            for number, bucket in enumerate(bridge.run(gate_entries.read_buckets(card, first)), start=first):
-                add_places(lines, table_of[number % len(axes)], bucket)
+        add = partial(_add_bucket, lines, [table_of[at] for at in range(len(axes))])
+        bridge.run(gate_entries.read_places(card, add))
     found = {}
     for line in card.lines:
         digests, crowd = lines[line.line_id], bridge.run(sale_cards.crowd(card, line))
@@ -151,6 +151,12 @@ def _read(card: SaleCard, cohorts: Mapping[int, int]) -> dict[int, _Read] | None
         states = states_of(digests, out=crowd.out, seen=crowd.seen, voided=bridge.run(gate_entries.voided(card, line)))
         found[line.line_id] = _Read(states, tree_of(leaves_of(digests, states)), crowd)
     return found
+
+
+def _add_bucket(
+    lines: Mapping[int, LineDigests], tables: Sequence[int], number: int, bucket: Mapping[bytes, bytes]
+) -> None:
+    add_places(lines, tables[number % len(tables)], bucket)
 
 
 def _drawn(line: LineCard, cohorts: Mapping[int, int]) -> int:
