@@ -135,10 +135,9 @@ async def _signature(card: SaleCard, committed: entries.Committed) -> bytes | No
 
 def waited_too_long(card: SaleCard, figures: Survey) -> bool:
     """Whether the beacon is so late that the published rule ends the sale."""
-    if not figures.waits or not figures.round or beacon.chain().hash != card.beacon_chain:
-        return False
-    due_ms = max(card.opens_at, 1000 * beacon.chain().time_of(figures.round))
-    return figures.wall > due_ms + BEACON_WAIT_MS
+    known = beacon.chain()
+    round_ms = 1000 * known.time_of(figures.round) if known.hash == card.beacon_chain else 0
+    return figures.waits and figures.wall > max(card.opens_at, round_ms) + BEACON_WAIT_MS
 
 
 def write_cohorts(
