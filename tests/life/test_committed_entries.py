@@ -153,6 +153,11 @@ def test_the_root_is_public_before_the_round_exists_and_the_numbers_follow_from_
     tend(sale)
     assert (relay.asked, Sale.objects.get(pk=sale.pk).frozen_at) == ([], None)
 
+    _draws_and_opens(client, relay, sale, people)
+
+
+def _draws_and_opens(client: Client, relay: Relay, sale: Sale, people: list[Shopper]) -> None:
+    address = f"/v1/sales/{sale.code}"
     late = crowd(sale, "fifi")[0]
     round_comes(sale)
     assert len(relay.asked) == 1

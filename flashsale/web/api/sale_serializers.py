@@ -203,15 +203,6 @@ class DrawnLineSerializer(serializers.Serializer[Any]):
     states = serializers.DictField(child=serializers.IntegerField(), required=False, help_text=STATES_HELP)
 
 
-class RoundSerializer(serializers.Serializer[Any]):
-    """A round of drand: public randomness that was unknown at the freeze."""
-
-    chain = serializers.CharField(help_text="The hash of the chain.")
-    round = serializers.IntegerField()
-    signature = serializers.CharField()
-    randomness = serializers.CharField(help_text="SHA-256 of the signature.")
-
-
 class TranscriptSerializer(serializers.Serializer[Any]):
     """All that anyone needs to check the draw; bytes as lower-case hex. Version 1 or 2."""
 
@@ -231,7 +222,16 @@ class TranscriptSerializer(serializers.Serializer[Any]):
         {
             "oneOf": [
                 {"type": "string"},
-                {"$ref": "#/components/schemas/Round"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "chain": {"type": "string", "description": "The hash of the chain of drand."},
+                        "round": {"type": "integer"},
+                        "signature": {"type": "string"},
+                        "randomness": {"type": "string", "description": "SHA-256 of the signature."},
+                    },
+                    "required": ["chain", "round", "signature", "randomness"],
+                },
                 {"type": "null"},
             ]
         }
