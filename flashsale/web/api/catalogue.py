@@ -91,11 +91,11 @@ class SaleRuleSet(PublicView):
 class SaleDraw(PublicView):
     """What is public of a sale's draw now."""
 
-    @extend_schema(operation_id="readDraw", responses=sale_serializers.DrawSerializer)
+    @extend_schema(operation_id="readDraw", responses=sale_serializers.SaleDrawSerializer)
     def get(self, request: Request, code: str) -> Response:  # noqa: ARG002 - the framework's signature
         """The state of the draw, at any time: its kind, and the root of the entries before any number is known."""
         sale = published_sale(code)
-        data = sale_serializers.DrawSerializer(sale, context={"entries": entries_of(sale)}).data
+        data = sale_serializers.SaleDrawSerializer(sale, context={"entries": entries_of(sale)}).data
         return cacheable(Response(data), CATALOGUE_FRESH_S if sale.frozen_at is None else TRANSCRIPT_FRESH_S)
 
 

@@ -301,7 +301,7 @@ class DrawEntriesSerializer(serializers.Serializer[Any]):
         return -(-row.cohort // TILE)
 
 
-class DrawSerializer(serializers.Serializer[Any]):
+class SaleDrawSerializer(serializers.Serializer[Any]):
     """What is public of a draw now. Version 2 publishes the root of the entries before any number is known."""
 
     version = serializers.IntegerField(source="draw_version")
