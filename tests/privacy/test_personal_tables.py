@@ -18,7 +18,7 @@ KEPT: dict[str, dict[str, str]] = {
         "letter_colour salt",
         "Channel": "code name entry_url payment_accounts quotas checkout_url frame_origins",
         "PublishedRuleSet": "content hash note",
-        "Sale": "code name message sealed_secret secret commitment beacon beacon_chain beacon_signature",
+        "Sale": "code name message sealed_secret secret commitment beacon_chain beacon_signature",
         "Allocation": "code name seed",
         "Offer": "sku name",
         "Unit": "serial sku",
