@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from config import (
     accounts,
     alarms,
+    beacon,
     codes,
     database,
     mail,
@@ -78,6 +79,10 @@ FLASHSALE_CONTACT_KEY = secrets.parse_key("FLASHSALE_CONTACT_KEY", env.str("FLAS
 FLASHSALE_RECEIPT_KEY = secrets.parse_key("FLASHSALE_RECEIPT_KEY", env.str("FLASHSALE_RECEIPT_KEY"))
 # Earlier public keys, so that the receipts that they signed can still be verified.
 FLASHSALE_RECEIPT_OLD_KEYS = secrets.parse_public_keys(env.str("FLASHSALE_RECEIPT_OLD_KEYS", default=""))
+
+# Public randomness of the draw. The chain is drand's quicknet, except in tests.
+FLASHSALE_BEACON_RELAYS = beacon.relays(_list("FLASHSALE_BEACON_RELAYS", default=beacon.RELAYS))
+FLASHSALE_BEACON_CHAIN = beacon.chain(env.str("FLASHSALE_BEACON_CHAIN", default=""))
 
 # --- Apps and middleware ----------------------------------------------------------------------------------------------
 
