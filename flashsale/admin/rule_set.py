@@ -19,7 +19,7 @@ from flashsale.life import review, rule_set_use
 from flashsale.life.rule_set_text import describe_rules
 from flashsale.life.staff_campaigns import is_limited, rows_of
 from flashsale.models import PublishedRuleSet, Record, Sale
-from flashsale.rules.review.rule_set import parse_rule_set
+from flashsale.rules.review.fact_rules import parse_any_rule_set
 from flashsale.rules.states import SaleState
 
 
@@ -153,7 +153,7 @@ class RuleSetAdmin(ReadOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: ARG002
         """Publishes the set under the next version."""
-        rules = parse_rule_set(form.cleaned_data["content"])
+        rules = parse_any_rule_set(form.cleaned_data["content"])
         made = PublishedRuleSet.make(rules, by=request.user, note=obj.note, trial=obj.trial)
         obj.__dict__.update(made.__dict__)
 

@@ -310,7 +310,7 @@ NORMALISERS: dict[str, Callable[[str], object]] = {
     "mail pattern": clues.mail_pattern,
     "own domain": clues.own_domain,
     "name": clues.name_words,
-    "phone block": clues._phone,
+    "phone block": clues.phone_number,
 }
 PIECES = [
     "a", "1", " ", "+", "-", ".", "(", "[", "/", ",", "@", "_", "0", "62", "8", "08", "rt", "rw ", "rt 1/2 ", "ii ",

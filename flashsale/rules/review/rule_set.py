@@ -1,7 +1,9 @@
 """A rule set of the review: numbers that are published before a sale and by which its orders are scored afterwards.
 
+This is the first generation, by which links.py scores; fact_rules.py has the second one.
+
 A rule set is named by a version and by the hash of its content. A changed rule set is a new one. A sale keeps the rule
-set with which it was published. suspicion.py uses the numbers; docs/review.md explains the scoring.
+set with which it was published. docs/review.md explains the scoring.
 """
 
 import json
@@ -206,4 +208,4 @@ DEFAULT_RULE_SET = RuleSet(
     inhuman_ms=2_000, burst_s=60, burst_people=3, near_address=80, near_name=90, phone_block=20,
     crowded={Kind.NETWORK: 10, Kind.MAIL_PATTERN: 100, Kind.MAIL_DOMAIN: 100}, crowd_share=10, majority=50, growth=25,
 )  # fmt: skip
-"""The rule set of a fresh installation."""
+"""What the first generation has without a change. New sales take the one of fact_rules.py."""
