@@ -18,7 +18,9 @@ from pytest_django import DjangoDbBlocker
 
 from flashsale.gate import bridge, client
 from flashsale.life import send_codes
+from flashsale.models import PublishedRuleSet
 from flashsale.providers import http
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from simulation.gateways.client import Gateway
 from simulation.processes import free_port
 from simulation.redis_server import RedisServer
@@ -111,6 +113,14 @@ def gate(_eraser: redis.Redis) -> redis.Redis:
     """A plain client of the gate (Redis), which is empty."""
     _eraser.flushall()
     return _eraser
+
+
+@pytest.fixture
+def first_rules() -> PublishedRuleSet:
+    """Sales take the first generation of rules, which finds rings in sales of a few orders. The second one has nothing
+    to compare them with there.
+    """
+    return PublishedRuleSet.make(DEFAULT_RULE_SET)
 
 
 @pytest.fixture(scope="session")

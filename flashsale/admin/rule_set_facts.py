@@ -69,6 +69,10 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
         gettext_lazy("points of its own"),
         gettext_lazy("An order belongs to a group only if its own facts agree with it by so many points."),
     ),
+    "own_share": (
+        gettext_lazy("share of its own, in percent"),
+        gettext_lazy("And by so much at least of what the members of the group agree by on average."),
+    ),
     "household_share": (
         gettext_lazy("households in the line, in percent"),
         gettext_lazy("So many of those who stand beside each other in the line came together from one home."),

@@ -24,7 +24,7 @@ from tests.admin.forms import action_links, form_values, submit
 from tests.admin.orders import buy, follow_up
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "first_rules")]
 
 TEXTS = ("\x00", "WIB?")
 NUMBERS = ("9" * 40,)

@@ -17,7 +17,7 @@ from flashsale.models import Case, Contact, Record, Reservation, Sale
 from tests.admin.orders import buy, cases
 from tests.factories import PHONE, lobby_sale
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "first_rules")]
 
 
 @pytest.fixture

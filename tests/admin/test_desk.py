@@ -25,7 +25,7 @@ from tests.admin.forms import action_links, messages_on, submit
 from tests.admin.orders import buy, cases
 from tests.factories import PHONE, draft_sale, lobby_sale, poco_campaign
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "first_rules")]
 REASON = "one_person_many_identities"
 
 

@@ -21,7 +21,7 @@ from tests.factories import PHONE, identity, lobby_sale
 from tests.life.people import facts_of
 from tests.privacy.canary import in_books
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "first_rules")]
 LIST = "/admin/flashsale/personrequest/"
 
 

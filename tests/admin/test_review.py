@@ -16,7 +16,7 @@ from tests.admin.forms import action_links, form_values, messages_on, submit
 from tests.admin.orders import buy, cases, follow_up
 from tests.factories import PHONE, card_of, draft_sale, lobby_sale
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "first_rules")]
 
 REASON = "one_person_many_identities"
 CASES = "/admin/flashsale/case/"

@@ -15,7 +15,7 @@ from tests.admin.forms import form_values
 from tests.admin.orders import buy, cases
 from tests.factories import PHONE, lobby_sale
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate", "first_rules")]
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r'<a\b[^>]*\bhref="([^"]+)"[^>]*>(.*?)</a>', re.DOTALL)
 

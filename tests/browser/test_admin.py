@@ -24,7 +24,7 @@ from tests.admin.orders import buy
 from tests.factories import PHONE, draft_sale, lobby_sale
 
 SERIOUS = {"serious", "critical"}
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("first_rules")]
 
 
 @pytest.fixture

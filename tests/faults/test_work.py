@@ -21,7 +21,11 @@ from tests.factories import PHONE, Shopper, end_now, lobby_sale
 from tests.faults.steps import broken, buy, called, come_due, due_again, dying, in_gate, reap, the_payment
 from tests.races.crowd import at_once
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("gate", "first_rules"),
+    pytest.mark.books,
+]
 
 
 def cancelled(sale: Sale, people: list[Shopper]) -> list[Reservation]:

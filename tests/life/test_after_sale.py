@@ -32,7 +32,11 @@ from tests.factories import (
 )
 from tests.life.buyers import confirm_now
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("gate", "first_rules"),
+    pytest.mark.books,
+]
 
 RING = {Axis.DEVICE: "the reseller's tablet", Axis.ADDRESS: "Gudang Jl. Anggrek No. 9, Bekasi"}
 

@@ -34,7 +34,11 @@ from tests.factories import PHONE, Shopper, draft_sale, end_now, lobby_sale, ope
 from tests.faults.steps import buy, dying, the_payment
 from tests.privacy.canary import in_books
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("gate", "first_rules"),
+    pytest.mark.books,
+]
 
 
 @pytest.fixture

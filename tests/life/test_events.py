@@ -40,7 +40,11 @@ from tests.life.buyers import PRICE
 from tests.life.tranches import line, rolling_sale, sale_of
 from tests.races.lying_gate import LyingGate
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("gate", "first_rules"),
+    pytest.mark.books,
+]
 ORDER = {"quantity": 1, "amount": PRICE}
 
 

@@ -16,7 +16,11 @@ from flashsale.rules.outcomes import Outcome
 from tests.factories import PHONE, Shopper, draft_sale, end_now, lobby_sale, open_now, poco_campaign, refusal, tend
 from tests.faults.steps import buy
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gate"), pytest.mark.books]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("gate", "first_rules"),
+    pytest.mark.books,
+]
 
 
 def stale(sale: Sale) -> None:

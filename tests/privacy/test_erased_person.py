@@ -21,7 +21,7 @@ from tests.faults.steps import broken
 from tests.life.people import erased, request_of, staff
 from tests.privacy import canary
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("first_rules")]
 
 
 @pytest.fixture

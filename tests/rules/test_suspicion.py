@@ -1,8 +1,9 @@
-"""People look at rings. They do not look at families, boarding houses and offices."""
+"""The first generation of rules: people look at rings. They do not look at families, boarding houses and offices."""
 
 import json
 import random
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -13,9 +14,13 @@ from hypothesis import strategies as st
 from flashsale.rules.identity import Axis
 from flashsale.rules.review.clues import BuyerContact
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, Kind, Mark
-from flashsale.rules.review.suspicion import Finding, Order, SharedValue, score_orders, suspicious
+from flashsale.rules.review.suspicion import Finding, Order, SharedValue
+from flashsale.rules.review.suspicion import score_orders as score_by
+from flashsale.rules.review.suspicion import suspicious as suspicious_by
 
 FAST = 900
+score_orders = partial(score_by, rule_set=DEFAULT_RULE_SET)
+suspicious = partial(suspicious_by, rule_set=DEFAULT_RULE_SET)
 
 
 def order(

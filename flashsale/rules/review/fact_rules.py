@@ -88,6 +88,8 @@ class FactRuleSet:
     """At most so many people share a network that is one household's; more are a carrier's or an office's."""
     own_points: int
     """An order at a shared place belongs to a group only if its own facts agree with it by this many points."""
+    own_share: int
+    """And by this percentage at least of what the members of the group agree by on average."""
     household_share: int
     """Of a hundred people who stand beside each other in the line and share a home, so many entered together."""
     run_share: int
@@ -131,6 +133,7 @@ BOUNDS = {
     "private_people": COUNT_MAX,
     "few_people": COUNT_MAX,
     "own_points": SCORE_MAX,
+    "own_share": SCORE_MAX,
     "household_share": SCORE_MAX,
     "run_share": SCORE_MAX,
     "association_points": SCORE_MAX,
@@ -198,7 +201,8 @@ DEFAULT_FACT_RULES = FactRuleSet(
         Fact.GROUP_SIZE: 30, Fact.KNOWN_RING: 30,
     },
     home_most=20, friends_most=30, relatives_most=40, office_most=10, orders_worth=8,
-    free_people=2, shared_points=8, free_size=4, size_points=5, private_people=8, few_people=10, own_points=5,
+    free_people=2, shared_points=8, free_size=4, size_points=5, private_people=8, few_people=10,
+    own_points=5, own_share=50,
     household_share=30, run_share=30, association_points=15,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,
     marks={Mark.BYPASSED_LINE: 100, Mark.OVER_LIMIT: 100},

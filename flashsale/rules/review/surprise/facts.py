@@ -26,10 +26,14 @@ _NORMAL = 1 / (_SCATTER * 2.5066)
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What a group has in common: units (tenths of points) by fact, and the own surprise of each member."""
+    """What a group has in common: units (tenths of points) by fact, and the own surprise of each member.
+
+    `tied` says which members share a device, a card or a mailbox with another one.
+    """
 
     units: dict[Fact, float]
     own: list[float]
+    tied: list[bool]
 
     @property
     def total(self) -> float:
@@ -55,17 +59,18 @@ def in_common(crowd: Crowd, group: Group) -> Common:
         terms[Fact.ONE_NETWORK] = []  # the door or the anchor explains it
     if not one_door:
         terms[Fact.ODD_SPELLING] = terms[Fact.SAME_NAME] = []
-    if Anchor.DOMAIN in group.anchors or _is_of_the_house(crowd, people, one_door=one_door):
+    if Anchor.DOMAIN in group.anchors:
         terms[Fact.OWN_DOMAIN] = []
     units = {fact: _sum(some, crowd) for fact, some in terms.items()}
     own = [0.0] * len(people)
     for fact, some in terms.items():
         if units[fact] > 0:
             own = [before + term for before, term in zip(own, some, strict=True)]
+    tied = [False] * len(people)
     for fact, kinds in _PERSONAL.items():
-        units[fact] = _shared(crowd, people, kinds, own)
-    units[Fact.GROUP_SIZE] = 0.0 if one_door else _size(crowd, people)
-    return Common(_capped(crowd, units, one_door=one_door, at_home=at_home, size=len(people)), own)
+        units[fact] = _shared(crowd, people, kinds, tied)
+    units[Fact.GROUP_SIZE] = 0.0 if at_home else _size(crowd, people)
+    return Common(_capped(crowd, units, one_door=one_door, at_home=at_home, size=len(people)), own, tied)
 
 
 def _capped(crowd: Crowd, units: dict[Fact, float], *, one_door: bool, at_home: bool, size: int) -> dict[Fact, float]:
@@ -80,7 +85,7 @@ def _capped(crowd: Crowd, units: dict[Fact, float], *, one_door: bool, at_home: 
     if at_home:
         _bound(found, OF_A_HOME, rules.home_most)
     _bound(found, OF_FRIENDS, rules.friends_most)
-    if size <= rules.free_size:
+    if at_home or size <= rules.free_size:
         _bound(found, OF_RELATIVES, rules.relatives_most)
     return found
 
@@ -253,7 +258,7 @@ def _network(crowd: Crowd, people: Sequence[Person]) -> Terms:
     return found
 
 
-def _shared(crowd: Crowd, people: Sequence[Person], kinds: Sequence[Kind], own: list[float]) -> float:
+def _shared(crowd: Crowd, people: Sequence[Person], kinds: Sequence[Kind], tied: list[bool]) -> float:
     """Units for those who share a device, a card or a mailbox, beyond the number that relatives share."""
     rules, found = crowd.rules, 0.0
     for kind in kinds:
@@ -262,7 +267,7 @@ def _shared(crowd: Crowd, people: Sequence[Person], kinds: Sequence[Kind], own: 
         found += sum(max(0, count - rules.free_people) for count in counts.values()) * rules.shared_points / 10
         for at, value in enumerate(values):
             if value is not None and counts[value] > 1:
-                own[at] = max(own[at], 0) + rules.own_points / 10  # enough to belong to the group
+                tied[at] = True
     return found
 
 
@@ -281,18 +286,6 @@ def _size(crowd: Crowd, people: Sequence[Person]) -> float:
     return (max(0, len(linked) - free) + max(0, len(doors) - free)) * crowd.rules.size_points / 10
 
 
-def _is_of_the_house(crowd: Crowd, people: Sequence[Person], *, one_door: bool) -> bool:
-    """Whether the mail domains of the group are those of a firm or a school: registered, or at home at this door."""
-    domains = {str(person.traits["domain"]) for person in people if "domain" in person.traits}
-    if any(crowd.is_registered(domain) for domain in domains):
-        return True
-    if not one_door or not domains:
-        return False
-    users = [at for domain in domains for at in crowd.having[Kind.MAIL_DOMAIN, domain]]
-    here = sum(crowd.people[at].door == people[0].door for at in users)
-    return here * 2 > len(users)
-
-
 _MEASURES: dict[Fact, Callable[[Crowd, Sequence[Person]], Terms]] = {
     Fact.SAME_MODEL: _agreement("sku"),
     Fact.SAME_CHANNEL: _agreement("channel"),
@@ -303,7 +296,7 @@ _MEASURES: dict[Fact, Callable[[Crowd, Sequence[Person]], Terms]] = {
     Fact.ODD_MAILBOX: _flag("odd_mailbox"),
     Fact.MAIL_PATTERN: _larger(_agreement("shape"), _with_neighbour(Kind.MAIL_PATTERN)),
     Fact.DISPOSABLE_MAILS: _flag("disposable"),
-    Fact.OWN_DOMAIN: _with_neighbour(Kind.MAIL_DOMAIN),
+    Fact.OWN_DOMAIN: _agreement("own_domain"),
     Fact.PHONES_IN_A_ROW: _with_neighbour(Kind.PHONE_BLOCK),
     Fact.ONE_NETWORK: _network,
     Fact.SAME_NAME: _with_neighbour(Kind.NAME),

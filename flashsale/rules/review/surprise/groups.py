@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from flashsale.rules.review.rule_set import STRONG, Kind
-from flashsale.rules.review.surprise.people import Crowd, Person
+from flashsale.rules.review.surprise.people import Crowd, Person, is_registered
 
 MEMBERS_MIN = 3
 # A mail domain of more people belongs to a provider that is not known here.
@@ -111,7 +111,7 @@ def _personal(crowd: Crowd) -> Iterator[tuple[Sequence[int], Anchor]]:
         if len(free) < 2:
             continue
         if (kind is Kind.ADDRESS and len(free) <= crowd.rules.private_people) or (
-            kind is Kind.MAIL_DOMAIN and len(free) <= _OF_ONE_DOMAIN and not crowd.is_registered(str(value))
+            kind is Kind.MAIL_DOMAIN and len(free) <= _OF_ONE_DOMAIN and not is_registered(str(value))
         ):
             yield free, Anchor.DOOR if kind is Kind.ADDRESS else Anchor.DOMAIN
         elif kind is Kind.PHONE_BLOCK:

@@ -55,6 +55,7 @@ class Crowd:
         self.having: dict[Value, list[int]] = defaultdict(list)
         self.counts: dict[str, Counter[Hashable]] = defaultdict(Counter)
         self.lengths: Counter[Hashable] = Counter()
+        self._of_a_house: dict[str, bool] = {}
         self._read_values()
         # How many people share a value of each kind with somebody.
         self.sharing = Counter[Kind]()
@@ -88,15 +89,18 @@ class Crowd:
             if order.made_ms and order.paid_ms >= order.made_ms:
                 traits["fast"] = order.paid_ms - order.made_ms < self.rules.inhuman_ms
             if order.buyer:
-                domain = order.buyer.email.rpartition("@")[2].lower()
+                own_domain = str(person.values.get(Kind.MAIL_DOMAIN, ""))
+                of_the_house = bool(own_domain) and self._is_of_a_house(own_domain)
                 traits |= {
-                    "odd_mailbox": mailboxes.is_odd(order.buyer, alphabet),
-                    "shape": mailboxes.shape(order.buyer.email),
-                    "pattern": person.values.get(Kind.MAIL_PATTERN),
-                    "disposable": clues.is_disposable(domain),
-                    "domain": person.values.get(Kind.MAIL_DOMAIN),
+                    "disposable": clues.is_disposable(order.buyer.email.rpartition("@")[2]),
                     "odd_spelling": order.id in self.odd,
+                    # Strangers share a provider, and colleagues share the domain of their house.
+                    "own_domain": "" if of_the_house else own_domain,
                 }
+                if not is_registered(own_domain):
+                    traits["odd_mailbox"] = mailboxes.is_odd(order.buyer, alphabet)
+                if not of_the_house:
+                    traits["shape"] = mailboxes.shape(order.buyer.email)
             person.traits = {name: value for name, value in traits.items() if value not in {None, ""}}
             for name, value in person.traits.items():
                 self.counts[name][value] += 1
@@ -123,9 +127,23 @@ class Crowd:
             "pay": Paces([own.pay for own in self.people if own.pay is not None]),
         }
 
-    def is_registered(self, domain: str) -> bool:
-        """Whether a mail domain belongs to a school, an authority or a registered firm."""
-        return domain.endswith(_REGISTERED)
+    def _is_of_a_house(self, domain: str) -> bool:
+        """Whether a mail domain is that of a firm or a school: registered, or most of its people are at one door.
+
+        Such a house gives out the mailboxes, so that they say nothing about the people.
+        """
+        known = self._of_a_house.get(domain)
+        if known is None:
+            doors = Counter(self.people[at].door for at in self.having[Kind.MAIL_DOMAIN, domain])
+            ((door, most),) = doors.most_common(1)
+            known = is_registered(domain) or (door is not None and most > 1 and most * 2 > doors.total())
+            self._of_a_house[domain] = known
+        return known
+
+
+def is_registered(domain: str) -> bool:
+    """Whether a mail domain belongs to a school, an authority or a registered firm."""
+    return domain.endswith(_REGISTERED)
 
 
 class Paces:

@@ -75,31 +75,26 @@ def _points(scored: Scored) -> int:
 
 def _scored(crowd: Crowd, group: Group) -> Scored | None:
     """The group without those who have nothing in common with it; None if too few are left."""
-    whole = in_common(crowd, group)
-    found = _without_strangers(group.members, whole, crowd, 0.0)
-    best = found
-    members, common, size = group.members, whole, len(group.members)
-    for _step in range(_STEPS):
-        bound = crowd.rules.own_points / 10
-        members = tuple(at for at, own in zip(members, common.own, strict=True) if own >= bound - 1e-9)
-        if len(members) < MEMBERS_MIN or len(members) == len(common.own):
-            break
+    best: Scored | None = None
+    members, size = group.members, len(group.members)
+    for _step in range(_STEPS + 1):
         common = in_common(crowd, replace(group, members=members))
         worth = min(len(members) - 1, crowd.rules.orders_worth) / len(members)
-        paid = log10(comb(size, len(members))) * worth
-        found = _without_strangers(members, common, crowd, paid)
-        if found and (best is None or found.units > best.units):
-            others = tuple(at for at in group.members if at not in set(found.members))
-            best = replace(found, others=others)
+        units = common.total - log10(comb(size, len(members))) * worth
+        kept = _belonging(members, common, crowd.rules)
+        if len(kept) >= 2 and units > (best.units if best else 0):
+            best = Scored(kept, tuple(sorted(set(group.members) - set(kept))), common, units)
+        if len(kept) < MEMBERS_MIN or len(kept) == len(members):
+            break
+        members = kept
     return best
 
 
-def _without_strangers(members: Sequence[int], common: Common, crowd: Crowd, paid: float) -> Scored | None:
-    bound = crowd.rules.own_points / 10
-    kept = tuple(at for at, own in zip(members, common.own, strict=True) if own >= bound - 1e-9)
-    others = tuple(at for at, own in zip(members, common.own, strict=True) if own < bound - 1e-9)
-    units = common.total - paid
-    return Scored(kept, others, common, units) if len(kept) >= 2 and units > 0 else None
+def _belonging(members: Sequence[int], common: Common, rules: FactRuleSet) -> tuple[int, ...]:
+    """The members whose own facts agree with the group, or who share something with one that strangers do not share."""
+    agree = max(rules.own_points / 10, sum(common.own) / len(common.own) * rules.own_share / 100)
+    each = zip(members, common.own, common.tied, strict=True)
+    return tuple(at for at, own, tied in each if tied or own >= agree)
 
 
 def _known_rings(crowd: Crowd, best: dict[int, Scored]) -> dict[int, int]:
