@@ -18,8 +18,8 @@ CONTENT = json.loads(
     '"one_network": 20, "one_payment": 40, "own_domain": 20, "paid_alike": 30, "paid_together": 20, '
     '"paid_too_fast": 45, "phones_in_a_row": 30, "reserved_alike": 20, "same_channel": 15, "same_model": 15, '
     '"same_name": 15, "units_at_limit": 20}, "near_address": 80, "near_name": 90, "office_most": 10, '
-    '"orders_worth": 8, "own_points": 5, "phone_block": 20, "private_people": 8, "relatives_most": 40, "run_share": '
-    '30, "shared_points": 8, "size_points": 5, "threshold": 60} '
+    '"orders_worth": 8, "own_points": 5, "own_share": 50, "phone_block": 20, "private_people": 8, "relatives_most": '
+    '40, "run_share": 30, "shared_points": 8, "size_points": 5, "threshold": 60} '
 )
 
 

@@ -325,3 +325,5 @@ OF_RELATIVES = (
     }
 )
 """What one person causes who orders for a few relatives."""
+MEASURED = {*_MEASURES, *_PERSONAL, Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER, Fact.GROUP_SIZE, Fact.KNOWN_RING}
+"""The facts that a score may have. scoring.py finds the last one."""
