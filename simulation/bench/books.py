@@ -45,6 +45,7 @@ def commits(servers: IsolatedServers) -> list[Figure]:
             unit="/s",
             limit=10_000,
             note=f"1 writer {one:,.0f}, 2 writers {two:,.0f}",
+            cost="books_per_s",
         ),
         at_least(group, "relative to one transaction each", best / alone, unit="×", limit=8, note=f"{alone:,.0f}/s"),
         Figure(group, "the writer's CPU", cpu_us, "µs each", note="batches of 50, one writer"),

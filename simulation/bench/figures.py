@@ -11,7 +11,10 @@ COLOURS = {"held": "green", "missed": "bold red", "": "dim"}
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value. `budget` is a text such as "≤ 4"; without one, `held` is None. `note` explains the value."""
+    """One measured value. `budget` is a text such as "≤ 4"; without one, `held` is None. `note` explains the value.
+
+    `cost` is the name of the unit cost (flashsale/rules/capacity.py) that this value is, in the unit of that cost.
+    """
 
     group: str
     what: str
@@ -20,6 +23,7 @@ class Figure:
     budget: str = ""
     held: bool | None = None
     note: str = ""
+    cost: str = ""
 
     @property
     def verdict(self) -> str:
@@ -27,14 +31,19 @@ class Figure:
         return "" if self.held is None else "held" if self.held else "missed"
 
 
-def at_most(group: str, what: str, value: float, *, unit: str, limit: float, note: str = "") -> Figure:
+def at_most(group: str, what: str, value: float, *, unit: str, limit: float, note: str = "", cost: str = "") -> Figure:
     """A figure that is held if it is at most `limit`."""
-    return Figure(group, what, value, unit, f"≤ {limit:,g}", value <= limit, note)
+    return Figure(group, what, value, unit, f"≤ {limit:,g}", value <= limit, note, cost)
 
 
-def at_least(group: str, what: str, value: float, *, unit: str, limit: float, note: str = "") -> Figure:
+def at_least(group: str, what: str, value: float, *, unit: str, limit: float, note: str = "", cost: str = "") -> Figure:
     """A figure that is held if it is at least `limit`."""
-    return Figure(group, what, value, unit, f"≥ {limit:,g}", value >= limit, note)
+    return Figure(group, what, value, unit, f"≥ {limit:,g}", value >= limit, note, cost)
+
+
+def unit_costs(figures: Sequence[Figure]) -> dict[str, float]:
+    """The unit costs among the figures, by name, with three significant digits."""
+    return {figure.cost: float(f"{figure.value:.3g}") for figure in figures if figure.cost}
 
 
 def as_document(figures: Sequence[Figure]) -> list[dict[str, Any]]:

@@ -120,7 +120,15 @@ async def _line(card: SaleCard, entries: int) -> list[Figure]:
     freeze_ms = median([await _wall_s(lambda: _wait_for(scripts.freeze(card))) * 1e3 for _ in range(TIMES)])
     group, people = "line", f"{entries:,} waiting"
     return [
-        at_most(group, "Redis memory a shopper, 3 axes", bytes_each, unit="bytes", limit=100, note=people),
+        at_most(
+            group,
+            "Redis memory a shopper, 3 axes",
+            bytes_each,
+            unit="bytes",
+            limit=100,
+            note=people,
+            cost="shopper_bytes",
+        ),
         Figure(group, "enter, Redis alone", entries / cpu, "/s and core", note="one script call each"),
         at_most(group, "fixing the cohorts (freeze.lua)", freeze_ms, unit="ms", limit=1, note=f"round trip, {people}"),
         Figure(group, "the whole draw, committed in the books", drawn_ms, "ms", note=people),

@@ -14,7 +14,7 @@ from flashsale.rules.review.clues import BuyerContact
 from simulation import review_judging
 from simulation.bench import fixtures
 from simulation.bench.figures import Figure, at_most
-from simulation.honest_crowd import Purchase
+from simulation.review_crowd import SimulatedOrder, simulate_sale
 
 ORDERS = 50_000
 SEED = 4
@@ -26,7 +26,7 @@ def scoring() -> list[Figure]:
     """The time of a review by one worker, from the first order to the last case; then the time of a second review."""
     where = fixtures.campaign(["review"])
     sale = Sale.objects.get(pk=fixtures.sale(where, units={"review": 1}).sale)
-    _write(sale, review_judging.purchases(seed=SEED, orders=ORDERS)[:ORDERS])
+    _write(sale, simulate_sale(SEED, orders=ORDERS).orders)
     first_s, opened = _time_review(sale)
     again_s, more = _time_review(sale)
     if more or opened != Case.objects.count():
@@ -47,18 +47,21 @@ def _time_review(sale: Sale) -> tuple[float, int]:
     return time.perf_counter() - began, opened
 
 
-def _write(sale: Sale, made: Sequence[Purchase]) -> None:
+def _write(sale: Sale, made: Sequence[SimulatedOrder]) -> None:
     """Writes confirmed orders to the database, without units and payments, because the review does not read them."""
     line = Allocation.objects.get(sale=sale)
-    line.cohort, line.seed, line.block = len(made), "5e" * 32, len(made)
+    # All places are drawn together, because a number that the draw does not give would be a reason of its own.
+    line.cohort = line.block = max(order.index for order in made)
+    line.seed = "5e" * 32
     line.save(update_fields=["cohort", "seed", "block"])
     seed, channel = bytes.fromhex(line.seed), Channel.objects.get(campaign=sale.campaign_id)
-    opened_at = datetime.now(UTC) - timedelta(minutes=30)
+    opened_at = datetime.now(UTC) - timedelta(hours=3)
     for start in range(0, len(made), WRITTEN_AT_ONCE):
-        orders = list(review_judging.as_orders(made[start : start + WRITTEN_AT_ONCE]))
+        part = made[start : start + WRITTEN_AT_ONCE]
+        orders = list(review_judging.as_orders(part))
         ids = [uuid.uuid4() for _ in orders]
         rows = []
-        for at, (id_, order) in enumerate(zip(ids, orders, strict=True), start + 1):
+        for id_, order, bought in zip(ids, orders, part, strict=True):
             reserved, paid = (opened_at + timedelta(milliseconds=moment) for moment in (order.made_ms, order.paid_ms))
             rows.append(
                 Reservation(
@@ -66,12 +69,12 @@ def _write(sale: Sale, made: Sequence[Purchase]) -> None:
                     sale=sale,
                     allocation=line,
                     channel=channel,
-                    index=at,
-                    asked=f"bench:{at}",
-                    number=lottery.number(at, len(made), seed),
+                    index=bought.index,
+                    asked=f"bench:{bought.id}",
+                    number=lottery.number(bought.index, line.cohort, seed),
                     fingerprint="0" * 64,
-                    quantity=1,
-                    amount=1_799_000,
+                    quantity=bought.quantity,
+                    amount=1_799_000 * bought.quantity,
                     epoch=1,
                     state="confirmed",
                     deadline_ms=ms(paid),

@@ -20,8 +20,10 @@ import orjson
 from django.conf import settings
 
 from flashsale.gate import bridge
+from flashsale.gate.client import gate
 from flashsale.gate.messages import Survey
 from flashsale.gate.sale_card import SaleCard
+from flashsale.life import status
 from flashsale.life.audit import Verdict, audit
 from flashsale.rules import polling
 from simulation import nginx_server
@@ -87,7 +89,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Sold:
-    """A sale that is over, with CPU seconds by server while people entered, and from then on."""
+    """A sale that is over, with CPU seconds by server while people entered, and from then on.
+
+    `memory`: bytes of Redis when all people had entered, and when the sale was over.
+    """
 
     card: SaleCard
     terms: Terms
@@ -97,6 +102,7 @@ class Sold:
     selling_cpu: Mapping[str, float]
     edge: str
     ends: Sequence[Survey]
+    memory: tuple[int, int] = (0, 0)
 
 
 def sale(servers: IsolatedServers, terms: Terms, show_progress: Callable[[str], None]) -> list[Figure]:
@@ -112,6 +118,7 @@ def sale(servers: IsolatedServers, terms: Terms, show_progress: Callable[[str], 
         Figure(group, "entered", len(sold.ledger["indexes"]) / sold.entered_s, "/s", note=_share(sold.entering_cpu)),
         *_polls(group, sold),
         *_sales(group, sold),
+        *costs(group, sold),
         at_most(group, "promises broken", len(broken), unit="", limit=0, note=broken_text),
         at_most(group, "differences of the ledgers", len(found), unit="", limit=0, note=sale_ledger.in_short(found)),
     ]
@@ -164,6 +171,29 @@ def _sales(group: str, sold: Sold) -> list[Figure]:
     return figures
 
 
+def costs(group: str, sold: Sold) -> list[Figure]:
+    """What one unit of work has cost, for `manage.py capacity`."""
+    people = len(sold.ledger["indexes"])
+    paid = max(1, sum(map(bool, sold.ledger["references"])))
+    asked = sum(count for _, count in sold.ledger["by_second"]["polls"])
+    line = sold.card.lines[0]
+    document = bridge.run(status.status(card=sold.card, line=line))
+    found = [
+        ("enter_door_us", "doors, a person who enters", sold.entering_cpu["doors"] / people * 1e6, "µs CPU"),
+        ("enter_redis_us", "Redis, a person who enters", sold.entering_cpu["Redis"] / people * 1e6, "µs CPU"),
+        ("order_door_us", "doors, a unit that is paid", sold.selling_cpu["doors"] / paid * 1e6, "µs CPU"),
+        ("order_redis_us", "Redis, a unit that is paid", sold.selling_cpu["Redis"] / paid * 1e6, "µs CPU"),
+        ("order_bytes", "Redis, a unit that is paid", max(1, sold.memory[1] - sold.memory[0]) / paid, "bytes"),
+        ("status_bytes", "status document", len(orjson.dumps(document)), "bytes"),
+    ]
+    if "PostgreSQL" in sold.selling_cpu:
+        spent_us = sold.selling_cpu["PostgreSQL"] / paid * 1e6
+        found.append(("order_books_us", "PostgreSQL, a unit that is paid", spent_us, "µs CPU"))
+    if "nginx" in sold.selling_cpu and asked:
+        found.append(("status_edge_us", "nginx, a status", sold.selling_cpu["nginx"] / asked * 1e6, "µs CPU"))
+    return [Figure(group, f"cost of {what}", value, unit, cost=cost) for cost, what, value, unit in found]
+
+
 def highest(counts: Mapping[int, int], *, seconds: int) -> float:
     """The highest mean of so many seconds in a row."""
     return max((sum(counts.get(at + more, 0) for more in range(seconds)) / seconds for at in counts), default=0.0)
@@ -209,15 +239,23 @@ def run(servers: IsolatedServers, terms: Terms, show_progress: Callable[[str], N
         pids["the crowd"], hear, write = stack.enter_context(_crowd(plan, folder, show_progress))
         before = cpu_of(pids)
         entered_s = hear("entered")["seconds"]
-        between = cpu_of(pids)
+        between, memory = cpu_of(pids), bridge.run(_memory())
         card = bridge.run(fixtures.open_in(card, ms=KNOWN_MS + load_ms + SPARE_MS))
         time.sleep(KNOWN_MS / 1000)
         write("go\n")
         hear("over")
         after = cpu_of(pids)
         ends = wait_until_settled(card)
+        at_end = bridge.run(_memory())
     ledger = orjson.loads((folder / "ledger.json").read_bytes())
-    return Sold(card, terms, ledger, entered_s, spent(before, between), spent(between, after), edge, ends)
+    return Sold(
+        card, terms, ledger, entered_s, spent(before, between), spent(between, after), edge, ends, (memory, at_end)
+    )
+
+
+async def _memory() -> int:
+    """The bytes that Redis uses."""
+    return int((await gate().redis.info("memory"))["used_memory"])
 
 
 def cpu_of(pids: Mapping[str, int]) -> dict[str, float]:

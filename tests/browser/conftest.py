@@ -19,7 +19,7 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Function) -> Iterator[None]:
     """Adds the end of the server's log to the report of a test that fails."""
-    outcome: Result[pytest.TestReport] = yield  # type: ignore[assignment,misc]
+    outcome: Result[pytest.TestReport] = yield
     report = outcome.get_result()
     server = item.funcargs.get("shop") or item.funcargs.get("site")
     if report.failed and isinstance(server, Site):

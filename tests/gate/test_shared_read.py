@@ -106,6 +106,6 @@ def test_a_sale_that_was_asked_for_too_early_is_found_as_soon_as_it_is_stored() 
         await sale_cards.store_card(CARD)
         sale_cards.CARDS.entries().update(kept)
         found = await sale_cards.card_of(CARD.code)
-        return [card and card.code for card in (early, found)]
+        return [card.code if card else None for card in (early, found)]
 
     assert bridge.run(asked_too_early()) == [None, CARD.code]

@@ -4,6 +4,7 @@ import asyncio
 import copy
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from pytest_django import DjangoDbBlocker
 
 from flashsale.life.audit import Verdict, audit
 from flashsale.models import Reservation, Unit
+from flashsale.rules.capacity import UnitCosts
 from simulation.bench import sale_ledger, whole_sale
+from simulation.bench.figures import unit_costs
 from simulation.bench.links import Links
 from simulation.bench.whole_sale import Sold, Terms
 from simulation.isolated_servers import IsolatedServers
@@ -167,3 +170,12 @@ def test_a_request_into_a_connection_that_the_server_closed_is_answered_by_anoth
             return await _ask(server.sockets[0].getsockname()[1], 3)
 
     assert in_a_loop(main()) == [(200, b"{}")] * 3
+
+
+@pytest.mark.slow
+def test_a_sale_gives_the_costs_of_a_unit_of_work(sold: Sold) -> None:
+    found = unit_costs(whole_sale.costs("sale", sold))
+    measured = {field.name for field in fields(UnitCosts)} - {"shopper_bytes", "books_per_s"}
+    assert found.keys() | {"status_edge_us"} == measured
+    assert min(found.values()) > 0
+    assert 300 < found["status_bytes"] <= 1024

@@ -3,15 +3,19 @@
 import json
 import os
 import platform
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from flashsale.models.sale import ENTRIES_MAX
+from flashsale.rules.capacity import UnitCosts
 from simulation.bench import (
     books,
     confirm,
@@ -27,7 +31,7 @@ from simulation.bench import (
     whole_sale,
 )
 from simulation.bench.cpu import CpuTimeUnavailable
-from simulation.bench.figures import Figure, as_document, as_table
+from simulation.bench.figures import Figure, as_document, as_table, unit_costs
 from simulation.bench.fixtures import FixtureError
 from simulation.isolated_servers import IsolatedServers, restart_isolated, start_isolated_servers
 from simulation.postgres_server import PostgresNotFound
@@ -37,6 +41,8 @@ from simulation.redis_server import RedisNotFound
 NAMES = (*door_budgets.NAMES, "gate", "line", "books", "loss", "review")
 # Takes minutes, so it runs only when --only names it.
 LONG = ("sale", "partner", "entering", "reserve", "idle", "polls", "confirm")
+# What gives all unit costs of `manage.py capacity`.
+COSTING = ("sale", "line", "books")
 PEOPLE_PER_UNIT = 5
 # A provider that takes longer counts as away (life/ask_provider.py).
 GATEWAY_MS_MAX = 9_000
@@ -101,6 +107,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--signed", action="store_true", help="the partner signs its requests in the measurement `partner`"
         )
+        parser.add_argument(
+            "--save-costs",
+            type=Path,
+            metavar="FILE",
+            help=f"write the unit costs for `manage.py capacity` to this file; needs --only {' '.join(COSTING)}",
+        )
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     def handle(self, **options: Any) -> None:
@@ -108,6 +120,10 @@ class Command(BaseCommand):
         if not 100 <= options["entries"] <= ENTRIES_MAX:
             raise CommandError(f"--entries must be between 100 and {ENTRIES_MAX:,}.")
         _refuse_nonsense(options)
+        if options["save_costs"] and not set(COSTING) <= set(options["only"]):
+            raise CommandError(
+                f"--save-costs needs the measurements {', '.join(COSTING)}: add --only {' '.join(COSTING)}."
+            )
         restart_isolated(postgres=True)
         console = Console(stderr=options["json"], highlight=False)
         load_before = os.getloadavg()[0]
@@ -120,11 +136,30 @@ class Command(BaseCommand):
             f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
             f"load {load_before:.1f} before and {os.getloadavg()[1]:.1f} in the last five minutes"
         )
+        if options["save_costs"]:
+            _save_costs(options["save_costs"], figures, machine)
         if options["json"]:
             print(json.dumps({"machine": machine, "figures": as_document(figures)}, indent=1, ensure_ascii=False))
         else:
             console.print(as_table(figures))
             console.print(machine)
+
+
+def _save_costs(path: Path, figures: list[Figure], machine: str) -> None:
+    """Writes the unit costs. Raises CommandError if one was not measured, and writes nothing then."""
+    document = {
+        "measured": datetime.now(UTC).date().isoformat(),
+        "machine": machine,
+        "command": "manage.py " + " ".join(sys.argv[1:]),
+        "costs": unit_costs(figures),
+    }
+    try:
+        UnitCosts.of(document)
+    except ValueError as error:
+        raise CommandError(
+            f"{path} is not written: {error}. The status of a line is measured only with nginx."
+        ) from error
+    path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _refuse_nonsense(options: dict[str, Any]) -> None:
