@@ -187,15 +187,15 @@ DEFAULT_FACT_RULES = FactRuleSet(
     generation=GENERATION,
     threshold=60,  # a million times as likely under one buyer, before anybody says that rings are rare
     most={
-        # What friends agree on in a chat, or what one advertisement suggests, proves little however rare it is.
-        Fact.SAME_MODEL: 15, Fact.SAME_CHANNEL: 15, Fact.LINE_NEIGHBOURS: 20, Fact.ONE_NETWORK: 20,
-        # Habits of one operator. Friends do not have them together.
-        Fact.UNITS_AT_LIMIT: 20, Fact.RESERVED_ALIKE: 20, Fact.PAID_ALIKE: 30, Fact.PAID_TOGETHER: 20,
+        # What friends agree on in a chat, or what one advertisement suggests.
+        Fact.SAME_MODEL: 25, Fact.SAME_CHANNEL: 20, Fact.LINE_NEIGHBOURS: 20, Fact.ONE_NETWORK: 20,
+        # Habits of one operator. Friends do not have them together, and few people need as many units as they may have.
+        Fact.UNITS_AT_LIMIT: 40, Fact.RESERVED_ALIKE: 30, Fact.PAID_ALIKE: 30, Fact.PAID_TOGETHER: 20,
         # No person pays so fast by hand. A few do with a saved card.
-        Fact.PAID_TOO_FAST: 45,
+        Fact.PAID_TOO_FAST: 40,
         # Identities that were made in a row.
-        Fact.ODD_MAILBOX: 25, Fact.MAIL_PATTERN: 25, Fact.DISPOSABLE_MAILS: 20, Fact.PHONES_IN_A_ROW: 30,
-        Fact.OWN_DOMAIN: 20, Fact.ODD_SPELLING: 20, Fact.SAME_NAME: 15,
+        Fact.ODD_MAILBOX: 35, Fact.MAIL_PATTERN: 35, Fact.DISPOSABLE_MAILS: 30, Fact.PHONES_IN_A_ROW: 40,
+        Fact.OWN_DOMAIN: 30, Fact.ODD_SPELLING: 30, Fact.SAME_NAME: 20,
         # What a person does not share with strangers.
         Fact.ONE_DEVICE: 40, Fact.ONE_PAYMENT: 40, Fact.ONE_MAILBOX: 40,
         Fact.GROUP_SIZE: 30, Fact.KNOWN_RING: 30,

@@ -70,10 +70,18 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     for fact, kinds in _PERSONAL.items():
         units[fact] = _shared(crowd, people, kinds, tied)
     units[Fact.GROUP_SIZE] = 0.0 if at_home else _size(crowd, people)
-    return Common(_capped(crowd, units, one_door=one_door, at_home=at_home, size=len(people)), own, tied)
+    return Common(
+        _capped(
+            crowd, units, one_door=one_door, at_home=at_home, acquainted=_know_each_other(people), size=len(people)
+        ),
+        own,
+        tied,
+    )
 
 
-def _capped(crowd: Crowd, units: dict[Fact, float], *, one_door: bool, at_home: bool, size: int) -> dict[Fact, float]:
+def _capped(
+    crowd: Crowd, units: dict[Fact, float], *, one_door: bool, at_home: bool, acquainted: bool, size: int
+) -> dict[Fact, float]:
     """Units within the bounds: of each fact, then of facts with one honest explanation together."""
     rules = crowd.rules
     found = {fact: min(value, rules.most[fact] / 10) for fact, value in units.items() if value > 0}
@@ -84,10 +92,20 @@ def _capped(crowd: Crowd, units: dict[Fact, float], *, one_door: bool, at_home: 
         found[Fact.PHONES_IN_A_ROW] = min(found[Fact.PHONES_IN_A_ROW], rules.office_most / 10)
     if at_home:
         _bound(found, OF_A_HOME, rules.home_most)
-    _bound(found, OF_FRIENDS, rules.friends_most)
-    if at_home or size <= rules.free_size:
+    if acquainted:
+        _bound(found, OF_FRIENDS, rules.friends_most)
+    if (at_home and acquainted) or size <= rules.free_size:
         _bound(found, OF_RELATIVES, rules.relatives_most)
     return found
+
+
+def _know_each_other(people: Sequence[Person]) -> bool:
+    """Whether a third of a group shows why they would agree: a network, a device, a card, a name or a house's domain."""
+    tied: set[int] = set()
+    for kind in _TIES:
+        counts = Counter(person.values.get(kind) for person in people)
+        tied |= {at for at, person in enumerate(people) if kind in person.values and counts[person.values[kind]] > 1}
+    return len(tied) * 3 >= len(people)
 
 
 def _bound(found: dict[Fact, float], facts: Collection[Fact], most: int) -> None:
@@ -325,5 +343,6 @@ OF_RELATIVES = (
     }
 )
 """What one person causes who orders for a few relatives."""
+_TIES = (Kind.NETWORK, Kind.DEVICE, Kind.PAYMENT, Kind.NAME, Kind.MAIL_DOMAIN)
 MEASURED = {*_MEASURES, *_PERSONAL, Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER, Fact.GROUP_SIZE, Fact.KNOWN_RING}
 """The facts that a score may have. scoring.py finds the last one."""
