@@ -188,7 +188,7 @@ DEFAULT_FACT_RULES = FactRuleSet(
     threshold=60,  # a million times as likely under one buyer, before anybody says that rings are rare
     most={
         # What friends agree on in a chat, or what one advertisement suggests.
-        Fact.SAME_MODEL: 25, Fact.SAME_CHANNEL: 20, Fact.LINE_NEIGHBOURS: 20, Fact.ONE_NETWORK: 20,
+        Fact.SAME_MODEL: 30, Fact.SAME_CHANNEL: 25, Fact.LINE_NEIGHBOURS: 20, Fact.ONE_NETWORK: 20,
         # Habits of one operator. Friends do not have them together, and few people need as many units as they may have.
         Fact.UNITS_AT_LIMIT: 40, Fact.RESERVED_ALIKE: 30, Fact.PAID_ALIKE: 30, Fact.PAID_TOGETHER: 20,
         # No person pays so fast by hand. A few do with a saved card.
@@ -200,8 +200,8 @@ DEFAULT_FACT_RULES = FactRuleSet(
         Fact.ONE_DEVICE: 40, Fact.ONE_PAYMENT: 40, Fact.ONE_MAILBOX: 40,
         Fact.GROUP_SIZE: 30, Fact.KNOWN_RING: 30,
     },
-    home_most=20, friends_most=30, relatives_most=40, office_most=10, orders_worth=8,
-    free_people=2, shared_points=8, free_size=4, size_points=5, private_people=8, few_people=10,
+    home_most=20, friends_most=30, relatives_most=40, office_most=20, orders_worth=8,
+    free_people=2, shared_points=8, free_size=6, size_points=5, private_people=8, few_people=10,
     own_points=5, own_share=50,
     household_share=30, run_share=30, association_points=15,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,

@@ -19,8 +19,8 @@ from flashsale.rules.review.surprise.people import Crowd, Person
 Terms = list[float]
 # One person counts at most tenfold, in both directions.
 _TERM_MAX = 1.0
-# How far the paces of one operator scatter, in powers of ten: a factor of 1.3. And how often an operator keeps a pace.
-_SCATTER, _KEEPS = 0.12, 0.75
+# How far the paces of one operator scatter, in powers of ten: a factor of 1.4. And how often an operator keeps a pace.
+_SCATTER, _KEEPS = 0.15, 0.75
 _NORMAL = 1 / (_SCATTER * 2.5066)
 
 
@@ -60,7 +60,7 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     if not one_door:
         terms[Fact.ODD_SPELLING] = terms[Fact.SAME_NAME] = []
     if Anchor.DOMAIN in group.anchors:
-        terms[Fact.OWN_DOMAIN] = []
+        terms[Fact.OWN_DOMAIN] = terms[Fact.ODD_MAILBOX] = []  # a provider of mailboxes that is not known here
     units = {fact: _sum(some, crowd) for fact, some in terms.items()}
     own = [0.0] * len(people)
     for fact, some in terms.items():
@@ -68,14 +68,15 @@ def in_common(crowd: Crowd, group: Group) -> Common:
             own = [before + term for before, term in zip(own, some, strict=True)]
     tied = [False] * len(people)
     for fact, kinds in _PERSONAL.items():
-        units[fact] = _shared(crowd, people, kinds, tied)
+        units[fact] = _shared(crowd, people, kinds, own, tied)
     units[Fact.GROUP_SIZE] = 0.0 if at_home else _size(crowd, people)
     return Common(
         _capped(
             crowd, units, one_door=one_door, at_home=at_home, acquainted=_know_each_other(people), size=len(people)
         ),
         own,
-        tied,
+        # Where a place or a run brought people together, a couple's card ties them to each other, not to the group.
+        tied if Anchor.PERSONAL in group.anchors else [False] * len(people),
     )
 
 
@@ -88,7 +89,7 @@ def _capped(
     for one, other in ONE_OF:
         if one in found and other in found:
             del found[min((one, other), key=lambda fact: found[fact])]
-    if one_door and not at_home and Fact.PHONES_IN_A_ROW in found:
+    if one_door and acquainted and Fact.PHONES_IN_A_ROW in found:
         found[Fact.PHONES_IN_A_ROW] = min(found[Fact.PHONES_IN_A_ROW], rules.office_most / 10)
     if at_home:
         _bound(found, OF_A_HOME, rules.home_most)
@@ -100,7 +101,7 @@ def _capped(
 
 
 def _know_each_other(people: Sequence[Person]) -> bool:
-    """Whether a third of a group shows why they would agree: a network, a device, a card, a name or a house's domain."""
+    """Whether a third of a group shows why they would agree: a network, a device, a card, a name, a domain."""
     tied: set[int] = set()
     for kind in _TIES:
         counts = Counter(person.values.get(kind) for person in people)
@@ -276,7 +277,7 @@ def _network(crowd: Crowd, people: Sequence[Person]) -> Terms:
     return found
 
 
-def _shared(crowd: Crowd, people: Sequence[Person], kinds: Sequence[Kind], tied: list[bool]) -> float:
+def _shared(crowd: Crowd, people: Sequence[Person], kinds: Sequence[Kind], own: list[float], tied: list[bool]) -> float:
     """Units for those who share a device, a card or a mailbox, beyond the number that relatives share."""
     rules, found = crowd.rules, 0.0
     for kind in kinds:
@@ -284,8 +285,9 @@ def _shared(crowd: Crowd, people: Sequence[Person], kinds: Sequence[Kind], tied:
         counts = Counter(value for value in values if value is not None)
         found += sum(max(0, count - rules.free_people) for count in counts.values()) * rules.shared_points / 10
         for at, value in enumerate(values):
-            if value is not None and counts[value] > 1:
-                tied[at] = True
+            if value is not None and counts[value] > rules.free_people:
+                own[at] += rules.own_points / 10
+            tied[at] |= value is not None and counts[value] > 1
     return found
 
 

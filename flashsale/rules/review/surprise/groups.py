@@ -32,6 +32,7 @@ class Anchor(StrEnum):
     DOMAIN = "domain"
     NETWORK = "network"
     RUN = "run"
+    AREA = "area"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,10 @@ def _all(crowd: Crowd) -> Iterator[tuple[Sequence[int], frozenset[Anchor]]]:
     for tree in forest.trees():
         yield tree, frozenset({Anchor.PERSONAL})
     yield from _shared_places(crowd)
+    for doors in crowd.areas().values():
+        if len(doors) > 1:
+            near = [at for door in doors for at in crowd.having[Kind.ADDRESS, door] if not crowd.people[at].allowed]
+            yield near, frozenset({Anchor.AREA})
     for (kind, _value), members in crowd.having.items():
         if kind is Kind.NETWORK and len(members) >= MEMBERS_MIN:
             if len(members) <= crowd.rules.few_people:

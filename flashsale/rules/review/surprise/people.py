@@ -1,5 +1,6 @@
 """What is known about each buyer of a sale, and how often the sale has each value."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,12 @@ from flashsale.rules.review.surprise import mailboxes
 
 # Domains under these are given to schools, authorities and registered firms only. All others are sold to anybody.
 _REGISTERED = (".ac.id", ".sch.id", ".go.id", ".mil.id", ".co.id", ".or.id", ".edu", ".gov")
+
+# A door of more people is a desk where parcels are fetched.
+_PEOPLE_AT_A_DOOR = 30
+# The quickest of those who are called together reserve about so much later.
+_QUICKEST_MS = 2000
+_POSTCODE = re.compile(r"\b\d{5}\b")
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +122,7 @@ class Crowd:
             self.lengths[order.line] = max(self.lengths[order.line], order.index)
             if order.made_ms:
                 at = called[order.line] = min(called.get(order.line, order.made_ms), order.made_ms)
-                person.reserve = log10((order.made_ms - at + 500) / 1000)
+                person.reserve = log10((order.made_ms - at + _QUICKEST_MS) / 1000)
         ranked = sorted(self.people, key=lambda own: (own.orders[0].paid_ms, own.orders[0].id))
         for rank, person in enumerate(ranked, 1):
             order = person.orders[0]
@@ -126,6 +133,18 @@ class Crowd:
             "reserve": Paces([own.reserve for own in self.people if own.reserve is not None]),
             "pay": Paces([own.pay for own in self.people if own.pay is not None]),
         }
+
+    def areas(self) -> dict[str, list[Hashable]]:
+        """The doors at which several people order, by postcode. A door has the postcode that most of them wrote."""
+        found: dict[str, list[Hashable]] = defaultdict(list)
+        for (kind, door), members in self.having.items():
+            if kind is Kind.ADDRESS and 1 < len(members) <= _PEOPLE_AT_A_DOOR:
+                buyers = (self.people[at].orders[0].buyer for at in members)
+                written = (_POSTCODE.search(buyer.address) for buyer in buyers if buyer)
+                codes = Counter(code[0] for code in written if code)
+                if codes:
+                    found[min(codes, key=lambda code: (-codes[code], code))].append(door)
+        return found
 
     def _is_of_a_house(self, domain: str) -> bool:
         """Whether a mail domain is that of a firm or a school: registered, or most of its people are at one door.
