@@ -57,6 +57,12 @@ NUMBERS: dict[str, tuple[Any, Any]] = {
         gettext_lazy("points for the size"),
         gettext_lazy("Points for each further person, and for each further address, of a linked group."),
     ),
+    "place_most": (
+        gettext_lazy("a place without a name"),
+        gettext_lazy(
+            "The most points for more people than a home has, where no office, shop or boarding house is named."
+        ),
+    ),
     "private_people": (
         gettext_lazy("people at a private address"),
         gettext_lazy("More people at one address are a shared place, where the address alone links no people."),

@@ -82,6 +82,8 @@ class FactRuleSet:
     """A group of so many people at so many addresses gives no points by its size: relatives and friends."""
     size_points: int
     """Points for each further person, and for each further address, of people linked by what strangers do not share."""
+    place_most: int
+    """The most points for more people than a home has at a place that names no reason, such as an office."""
     private_people: int
     """More people at one address than this are a shared place. There the address alone makes no group."""
     few_people: int
@@ -130,6 +132,7 @@ BOUNDS = {
     "shared_points": SCORE_MAX,
     "free_size": COUNT_MAX,
     "size_points": SCORE_MAX,
+    "place_most": SCORE_MAX,
     "private_people": COUNT_MAX,
     "few_people": COUNT_MAX,
     "own_points": SCORE_MAX,
@@ -200,8 +203,8 @@ DEFAULT_FACT_RULES = FactRuleSet(
         Fact.ONE_DEVICE: 40, Fact.ONE_PAYMENT: 40, Fact.ONE_MAILBOX: 40,
         Fact.GROUP_SIZE: 30, Fact.KNOWN_RING: 30,
     },
-    home_most=20, friends_most=30, relatives_most=40, office_most=20, orders_worth=8,
-    free_people=2, shared_points=8, free_size=6, size_points=5, private_people=8, few_people=10,
+    home_most=20, friends_most=30, relatives_most=40, office_most=20, orders_worth=12,
+    free_people=2, shared_points=8, free_size=6, size_points=5, place_most=20, private_people=8, few_people=10,
     own_points=5, own_share=50,
     household_share=30, run_share=30, association_points=15,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,

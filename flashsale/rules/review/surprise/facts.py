@@ -70,10 +70,11 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     for fact, kinds in _PERSONAL.items():
         units[fact] = _shared(crowd, people, kinds, own, tied)
     units[Fact.GROUP_SIZE] = 0.0 if at_home else _size(crowd, people)
+    acquainted = _know_each_other(people)
+    if (one_door or Anchor.AREA in group.anchors) and not acquainted:
+        units[Fact.GROUP_SIZE] = max(units[Fact.GROUP_SIZE], _unexplained_place(crowd, people))
     return Common(
-        _capped(
-            crowd, units, one_door=one_door, at_home=at_home, acquainted=_know_each_other(people), size=len(people)
-        ),
+        _capped(crowd, units, one_door=one_door, at_home=at_home, acquainted=acquainted, size=len(people)),
         own,
         # Where a place or a run brought people together, a couple's card ties them to each other, not to the group.
         tied if Anchor.PERSONAL in group.anchors else [False] * len(people),
@@ -98,6 +99,15 @@ def _capped(
     if (at_home and acquainted) or size <= rules.free_size:
         _bound(found, OF_RELATIVES, rules.relatives_most)
     return found
+
+
+def _unexplained_place(crowd: Crowd, people: Sequence[Person]) -> float:
+    """Units for more people than a home has, at a place that names no boarding house, office, shop or flats."""
+    named = sum(person.door in crowd.named for person in people)
+    if named * 4 >= len(people):
+        return 0.0
+    more = max(0, len(people) - crowd.rules.free_size)
+    return min(more * crowd.rules.size_points, crowd.rules.place_most) / 10
 
 
 def _know_each_other(people: Sequence[Person]) -> bool:

@@ -19,6 +19,14 @@ _REGISTERED = (".ac.id", ".sch.id", ".go.id", ".mil.id", ".co.id", ".or.id", ".e
 _PEOPLE_AT_A_DOOR = 30
 # The quickest of those who are called together reserve about so much later.
 _QUICKEST_MS = 2000
+# Words of addresses that many people share: boarding houses, offices, schools, shops, parcel desks, blocks of flats.
+_PLACES = (
+    "kost kos kosan kontrakan asrama wisma mess pondok pesantren kampus universitas sekolah kantor pt cv gedung menara "
+    "tower graha plaza mall mal toko ruko konter agen warung counter indomaret alfamart alfamidi jne jnt sicepat ninja "
+    "anteraja pos paket loker pickup hotel rs apartemen apartment apt rusun kondominium lt lantai kamar kmr unit"
+)
+_SHARED_PLACE = frozenset(_PLACES.split())
+_WORDS = re.compile(r"[^\W\d_]+")
 _POSTCODE = re.compile(r"\b\d{5}\b")
 
 
@@ -68,6 +76,7 @@ class Crowd:
         self.sharing = Counter[Kind]()
         for (kind, _value), people in self.having.items():
             self.sharing[kind] += len(people) if len(people) > 1 else 0
+        self._read_doors()
         self._read_traits()
         self._read_times()
 
@@ -133,6 +142,17 @@ class Crowd:
             "reserve": Paces([own.reserve for own in self.people if own.reserve is not None]),
             "pay": Paces([own.pay for own in self.people if own.pay is not None]),
         }
+
+    def _read_doors(self) -> None:
+        """Which doors say that people share them."""
+        self.named: set[Hashable] = set()
+        for (kind, door), members in self.having.items():
+            if kind is not Kind.ADDRESS:
+                continue
+            buyers = [buyer for at in members if (buyer := self.people[at].orders[0].buyer)]
+            names = sum(not _SHARED_PLACE.isdisjoint(_WORDS.findall(buyer.address.casefold())) for buyer in buyers)
+            if names * 4 >= len(members):
+                self.named.add(door)
 
     def areas(self) -> dict[str, list[Hashable]]:
         """The doors at which several people order, by postcode. A door has the postcode that most of them wrote."""
