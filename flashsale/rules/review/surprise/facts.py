@@ -70,7 +70,7 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     for fact, kinds in _PERSONAL.items():
         units[fact] = _shared(crowd, people, kinds, own, tied)
     units[Fact.GROUP_SIZE] = 0.0 if at_home else _size(crowd, people)
-    acquainted = _know_each_other(people)
+    acquainted = _know_each_other(crowd, people)
     if (one_door or Anchor.AREA in group.anchors) and not acquainted:
         units[Fact.GROUP_SIZE] = max(units[Fact.GROUP_SIZE], _unexplained_place(crowd, people))
     return Common(
@@ -110,12 +110,14 @@ def _unexplained_place(crowd: Crowd, people: Sequence[Person]) -> float:
     return min(more * crowd.rules.size_points, crowd.rules.place_most) / 10
 
 
-def _know_each_other(people: Sequence[Person]) -> bool:
+def _know_each_other(crowd: Crowd, people: Sequence[Person]) -> bool:
     """Whether a third of a group shows why they would agree: a network, a device, a card, a name, a domain."""
     tied: set[int] = set()
     for kind in _TIES:
-        counts = Counter(person.values.get(kind) for person in people)
-        tied |= {at for at, person in enumerate(people) if kind in person.values and counts[person.values[kind]] > 1}
+        counts = Counter(person.values[kind] for person in people if kind in person.values)
+        # Strangers share a carrier's network or a provider. It ties people only if most of its people are here.
+        ties = {value for value, count in counts.items() if count > 1 and 2 * count >= len(crowd.having[kind, value])}
+        tied |= {at for at, person in enumerate(people) if person.values.get(kind) in ties}
     return len(tied) * 3 >= len(people)
 
 

@@ -22,8 +22,8 @@ _QUICKEST_MS = 2000
 # Words of addresses that many people share: boarding houses, offices, schools, shops, parcel desks, blocks of flats.
 _PLACES = (
     "kost kos kosan kontrakan asrama wisma mess pondok pesantren kampus universitas sekolah kantor pt cv gedung menara "
-    "tower graha plaza mall mal toko ruko konter agen warung counter indomaret alfamart alfamidi jne jnt sicepat ninja "
-    "anteraja pos paket loker pickup hotel rs apartemen apartment apt rusun kondominium lt lantai kamar kmr unit"
+    "tower graha plaza mall mal agen indomaret alfamart alfamidi jne jnt sicepat ninja "
+    "anteraja loker pickup hotel apartemen apartment apt rusun kondominium lt lantai kamar kmr unit"
 )
 _SHARED_PLACE = frozenset(_PLACES.split())
 _WORDS = re.compile(r"[^\W\d_]+")
