@@ -58,7 +58,9 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     if one_door or Anchor.NETWORK in group.anchors:
         terms[Fact.ONE_NETWORK] = []  # the door or the anchor explains it
     if not one_door:
-        terms[Fact.ODD_SPELLING] = terms[Fact.SAME_NAME] = []
+        terms[Fact.ODD_SPELLING] = []
+    if not at_home:
+        terms[Fact.SAME_NAME] = []  # behind a door of many people, some have similar names by chance
     if Anchor.DOMAIN in group.anchors:
         terms[Fact.OWN_DOMAIN] = terms[Fact.ODD_MAILBOX] = []  # a provider of mailboxes that is not known here
     units = {fact: _sum(some, crowd) for fact, some in terms.items()}

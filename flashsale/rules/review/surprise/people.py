@@ -115,7 +115,9 @@ class Crowd:
                 }
                 if not is_registered(own_domain):
                     traits["odd_mailbox"] = mailboxes.is_odd(order.buyer, alphabet)
-                if not of_the_house:
+                if of_the_house:
+                    person.values.pop(Kind.MAIL_PATTERN, None)
+                else:
                     traits["shape"] = mailboxes.shape(order.buyer.email)
             person.traits = {name: value for name, value in traits.items() if value not in {None, ""}}
             for name, value in person.traits.items():
