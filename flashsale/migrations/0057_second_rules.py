@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 from django.db import migrations
 
 CONTENT = json.loads(
-    '{"association_points": 15, "few_people": 10, "free_people": 2, "free_size": 4, "friends_most": 30, '
+    '{"association_points": 15, "few_people": 10, "free_people": 2, "free_size": 6, "friends_most": 30, '
     '"generation": 2, "home_most": 20, "household_share": 30, "inhuman_ms": 2000, "marks": {"bypassed_line": 100, '
-    '"over_limit": 100}, "most": {"disposable_mails": 20, "group_size": 30, "known_ring": 30, "line_neighbours": '
-    '20, "mail_pattern": 25, "odd_mailbox": 25, "odd_spelling": 20, "one_device": 40, "one_mailbox": 40, '
-    '"one_network": 20, "one_payment": 40, "own_domain": 20, "paid_alike": 30, "paid_together": 20, '
-    '"paid_too_fast": 45, "phones_in_a_row": 30, "reserved_alike": 20, "same_channel": 15, "same_model": 15, '
-    '"same_name": 15, "units_at_limit": 20}, "near_address": 80, "near_name": 90, "office_most": 10, '
-    '"orders_worth": 8, "own_points": 5, "own_share": 50, "phone_block": 20, "private_people": 8, "relatives_most": '
-    '40, "run_share": 30, "shared_points": 8, "size_points": 5, "threshold": 60} '
+    '"over_limit": 100}, "most": {"disposable_mails": 30, "group_size": 30, "known_ring": 30, "line_neighbours": '
+    '20, "mail_pattern": 35, "odd_mailbox": 35, "odd_spelling": 30, "one_device": 40, "one_mailbox": 40, '
+    '"one_network": 20, "one_payment": 40, "own_domain": 30, "paid_alike": 30, "paid_together": 20, '
+    '"paid_too_fast": 40, "phones_in_a_row": 40, "reserved_alike": 30, "same_channel": 25, "same_model": 30, '
+    '"same_name": 20, "units_at_limit": 40}, "near_address": 80, "near_name": 90, "office_most": 20, '
+    '"orders_worth": 12, "own_points": 5, "own_share": 35, "phone_block": 20, "place_most": 30, "private_people": '
+    '8, "relatives_most": 40, "run_share": 30, "shared_points": 8, "size_points": 5, "threshold": 60} '
 )
 
 

@@ -18,9 +18,9 @@ from flashsale.life.letters import evidence_texts
 from flashsale.models import Case, PublishedRuleSet, ReviewRun, RingOrder, Sale
 from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, Fact, FactRuleSet
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, RuleSet
-from simulation import review_judging
 from simulation.bench import fixtures
 from simulation.bench import review as bench
+from simulation.review_crowd import simulate_sale
 from tests.admin.forms import submit
 from tests.admin.orders import cases
 
@@ -30,10 +30,10 @@ ADD = "/admin/flashsale/publishedruleset/add/"
 
 @pytest.fixture
 def over() -> Sale:
-    """A sale of 400 orders, some of them of rings."""
+    """A sale of 500 orders, some of them of rings."""
     where = fixtures.campaign(["review"])
     sale = Sale.objects.get(pk=fixtures.sale(where, units={"review": 1}).sale)
-    bench._write(sale, review_judging.purchases(seed=3, orders=400)[:400])
+    bench._write(sale, simulate_sale(4, orders=500).orders)
     return sale
 
 
@@ -80,7 +80,7 @@ def test_a_set_is_edited_compared_tried_and_used_and_the_first_generation_can_be
 ) -> None:
     first = PublishedRuleSet.newest()
     html = bob.get(ADD).content.decode()
-    for text in ("The most points that phone numbers in a row give at one shared place. 0 to 100; default: 10.",):
+    for text in ("The most points that phone numbers in a row give at one shared place. 0 to 100; default: 20.",):
         assert text in html
     assert "already has these rules" in str(submit(bob, ADD).context["errors"]), "a form without a change is no new set"
     assert "hard fact" in str(submit(bob, ADD, marks_over_limit="10").context["errors"])
