@@ -18,7 +18,7 @@ CONTENT = json.loads(
     '"one_network": 20, "one_payment": 40, "own_domain": 30, "paid_alike": 30, "paid_together": 20, '
     '"paid_too_fast": 40, "phones_in_a_row": 40, "reserved_alike": 30, "same_channel": 25, "same_model": 30, '
     '"same_name": 20, "units_at_limit": 40}, "near_address": 80, "near_name": 90, "office_most": 20, '
-    '"orders_worth": 12, "own_points": 5, "own_share": 35, "phone_block": 20, "place_most": 30, "private_people": '
+    '"orders_worth": 12, "own_points": 5, "own_share": 35, "phone_block": 20, "place_most": 20, "private_people": '
     '8, "relatives_most": 40, "run_share": 30, "shared_points": 8, "size_points": 5, "threshold": 60} '
 )
 

@@ -204,7 +204,7 @@ DEFAULT_FACT_RULES = FactRuleSet(
         Fact.GROUP_SIZE: 30, Fact.KNOWN_RING: 30,
     },
     home_most=20, friends_most=30, relatives_most=40, office_most=20, orders_worth=12,
-    free_people=2, shared_points=8, free_size=6, size_points=5, place_most=30, private_people=8, few_people=10,
+    free_people=2, shared_points=8, free_size=6, size_points=5, place_most=20, private_people=8, few_people=10,
     own_points=5, own_share=35,
     household_share=30, run_share=30, association_points=15,
     inhuman_ms=2_000, near_address=80, near_name=90, phone_block=20,

@@ -341,9 +341,13 @@ _PERSONAL: dict[Fact, tuple[Kind, ...]] = {
     Fact.ONE_PAYMENT: (Kind.PAYMENT,),
     Fact.ONE_MAILBOX: (Kind.MAILBOX, Kind.NATIONAL_ID, Kind.PHONE, Kind.EMAIL, Kind.ACCOUNT),
 }
-ONE_OF = ((Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER), (Fact.PAID_ALIKE, Fact.PAID_TOO_FAST))
+ONE_OF = (
+    (Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER),
+    (Fact.PAID_ALIKE, Fact.PAID_TOO_FAST),
+    (Fact.OWN_DOMAIN, Fact.MAIL_PATTERN),
+)
 """Two views of one thing, of which the larger counts: who comes to the line together is also called and pays
-together, and who pays faster than a person does so at one pace."""
+together, who pays faster than a person does so at one pace, and who owns a domain forms its mailboxes by one scheme."""
 OF_A_HOME = frozenset({Fact.ONE_DEVICE, Fact.ONE_PAYMENT, Fact.ONE_NETWORK, Fact.SAME_NAME})
 """What people of one home share."""
 OF_FRIENDS = frozenset({Fact.SAME_MODEL, Fact.SAME_CHANNEL, Fact.ONE_NETWORK, Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER})
