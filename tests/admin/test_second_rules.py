@@ -95,7 +95,7 @@ def test_a_set_is_edited_compared_tried_and_used_and_the_first_generation_can_be
     page = bob.get(reverse("admin:flashsale_publishedruleset_change", args=[made.pk]))
     assert page.context["panel"]["tables"][0].rows == [
         ["threshold", "60", "70"],
-        ["linked orders are for one model, more often than the orders of this sale", "15", "5"],
+        ["linked orders are for one model, more often than the orders of this sale", "30", "5"],
     ]
     now, hour = timezone.now(), timedelta(hours=1)
     Sale.objects.filter(pk=over.pk).update(opens_at=now - 2 * hour, closes_at=now - hour)

@@ -48,21 +48,7 @@ def in_common(crowd: Crowd, group: Group) -> Common:
     doors = {person.door for person in people}
     one_door = len(doors) == 1 and None not in doors
     at_home = one_door and len(crowd.having[Kind.ADDRESS, people[0].door]) <= rules.private_people
-    terms = {fact: measure(crowd, people) for fact, measure in _MEASURES.items()}
-    terms[Fact.LINE_NEIGHBOURS] = _beside(crowd, people)
-    terms[Fact.PAID_TOGETHER] = _paid_together(crowd, people)
-    if Anchor.RUN in group.anchors:
-        share = rules.run_share / 100
-        for fact in (Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER):
-            terms[fact] = [share * term for term in terms[fact]]
-    if one_door or Anchor.NETWORK in group.anchors:
-        terms[Fact.ONE_NETWORK] = []  # the door or the anchor explains it
-    if not one_door:
-        terms[Fact.ODD_SPELLING] = []
-    if not at_home:
-        terms[Fact.SAME_NAME] = []  # behind a door of many people, some have similar names by chance
-    if Anchor.DOMAIN in group.anchors:
-        terms[Fact.OWN_DOMAIN] = terms[Fact.ODD_MAILBOX] = []  # a provider of mailboxes that is not known here
+    terms = _terms(crowd, group, people, one_door=one_door, at_home=at_home)
     units = {fact: _sum(some, crowd) for fact, some in terms.items()}
     own = [0.0] * len(people)
     for fact, some in terms.items():
@@ -81,6 +67,27 @@ def in_common(crowd: Crowd, group: Group) -> Common:
         # Where a place or a run brought people together, a couple's card ties them to each other, not to the group.
         tied if Anchor.PERSONAL in group.anchors else [False] * len(people),
     )
+
+
+def _terms(crowd: Crowd, group: Group, people: Sequence[Person], *, one_door: bool, at_home: bool) -> dict[Fact, Terms]:
+    """The surprise of each member by fact, without what the anchor of the group explains."""
+    rules = crowd.rules
+    terms = {fact: measure(crowd, people) for fact, measure in _MEASURES.items()}
+    terms[Fact.LINE_NEIGHBOURS] = _beside(crowd, people)
+    terms[Fact.PAID_TOGETHER] = _paid_together(crowd, people)
+    if Anchor.RUN in group.anchors:
+        share = rules.run_share / 100
+        for fact in (Fact.LINE_NEIGHBOURS, Fact.PAID_TOGETHER):
+            terms[fact] = [share * term for term in terms[fact]]
+    if one_door or Anchor.NETWORK in group.anchors:
+        terms[Fact.ONE_NETWORK] = []  # the door or the anchor explains it
+    if not one_door:
+        terms[Fact.ODD_SPELLING] = []
+    if not at_home:
+        terms[Fact.SAME_NAME] = []  # behind a door of many people, some have similar names by chance
+    if Anchor.DOMAIN in group.anchors:
+        terms[Fact.OWN_DOMAIN] = terms[Fact.ODD_MAILBOX] = []  # a provider of mailboxes that is not known here
+    return terms
 
 
 def _capped(
