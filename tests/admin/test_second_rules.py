@@ -51,7 +51,8 @@ def test_its_cases_have_facts_in_words_for_reviewers_and_for_the_buyer(over: Sal
     assert {row.stored.group for row in case_desk.ring_of(case) if row.stored} == {case.group}
     assert RingOrder.objects.filter(run=run, group=case.group).count() == len(case_desk.ring_of(case)) > 2
 
-    english, indonesian = set(), set()
+    english: set[str] = set()
+    indonesian: set[str] = set()
     for language, texts in (("en", english), ("id", indonesian)):
         with translation.override(language):
             texts |= set(evidence_texts(case))
