@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from flashsale.rules.identity import Axis, canonical_value
 from flashsale.rules.review.clues import BuyerContact
-from flashsale.rules.review.rule_set import RuleSet
+from flashsale.rules.review.fact_rules import AnyRuleSet
 from flashsale.rules.review.suspicion import Order, score_orders, suspicious
 from simulation.review_crowd import SimulatedOrder, simulate_sale
 from simulation.review_crowd.judging import Judgement
@@ -28,7 +28,19 @@ def as_orders(made: Sequence[SimulatedOrder]) -> Iterator[Order]:
             axis: sha256(canonical_value(axis, value).encode()).digest()[:16] for axis, value in values.items() if value
         }
         buyer = BuyerContact(one.name, one.address, one.phone, one.email)
-        yield Order(one.id, traits, buyer, made_ms=one.reserved_ms, paid_ms=one.paid_ms, quantity=one.quantity)
+        yield Order(
+            one.id,
+            traits,
+            buyer,
+            made_ms=one.reserved_ms,
+            paid_ms=one.paid_ms,
+            quantity=one.quantity,
+            sku=one.sku,
+            channel=one.channel,
+            line="line",
+            index=one.index,
+            number=one.number,
+        )
 
 
 @dataclass(slots=True)
@@ -40,14 +52,14 @@ class JudgingResult:
     slowest_s: float = 0.0
 
 
-def judge(*, seeds: Sequence[int], orders: int, rules: RuleSet) -> JudgingResult:
+def judge(*, seeds: Sequence[int], orders: int, rules: AnyRuleSet) -> JudgingResult:
     """Simulates and scores one sale for each seed."""
     result = JudgingResult()
     for seed in seeds:
         sale = simulate_sale(seed, orders=orders)
         scored = list(as_orders(sale.orders))
         began = time.perf_counter()
-        found = suspicious(score_orders(scored, rules), rules)
+        found = suspicious(score_orders(scored, rules, limit=sale.terms.limit), rules)
         took = time.perf_counter() - began
         result.score_s += took
         result.slowest_s = max(result.slowest_s, took)

@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 
 from flashsale.admin.action_page import Table
 from flashsale.life.read_contacts import Reading, note_reading
-from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
+from flashsale.life.rule_set_text import FACT_LABELS, KIND_LABELS, MARK_LABELS
 from flashsale.models import Case
 
 
@@ -24,12 +24,19 @@ def evidence_summary(evidence: dict[str, Any]) -> str:
     """All clues in one line: device ×5, disposable e-mail address."""
     shared = [f"{kind_label(clue['axis'])} ×{clue['people']}" for clue in evidence.get("shared", ())]
     lists = [label for label, _entry in list_labels(evidence)]
-    return ", ".join([*shared, *mark_labels(evidence), *lists]) or "–"
+    facts = [f"{label} ({points})" for label, points in _facts(evidence)]
+    return ", ".join([*shared, *facts, *mark_labels(evidence), *lists]) or "–"
 
 
 def evidence_table(evidence: dict[str, Any]) -> Table:
     """One row for each clue, with its points."""
-    rows = [*_shared_rows(evidence), *_linked_rows(evidence), *_mark_rows(evidence), *_list_rows(evidence)]
+    rows = [
+        *_shared_rows(evidence),
+        *_linked_rows(evidence),
+        *([label, "", "", points] for label, points in _facts(evidence)),
+        *_mark_rows(evidence),
+        *_list_rows(evidence),
+    ]
     head = [_("clue"), _("how often"), _("trace"), _("points")]
     return Table(_("Evidence"), head, rows, [_("total"), "", "", evidence.get("score", 0)])
 
@@ -66,7 +73,14 @@ def _shared_rows(evidence: dict[str, Any]) -> list[list[Any]]:
 
 def _linked_rows(evidence: dict[str, Any]) -> list[list[Any]]:
     linked = evidence.get("linked") or {}
-    return [[_("linked group"), _people(linked["people"]), "", linked["points"]]] if linked.get("people") else []
+    # With facts, the points of the group are those of its facts.
+    points = "" if evidence.get("facts") else linked.get("points", "")
+    return [[_("linked group"), _people(linked["people"]), "", points]] if linked.get("people") else []
+
+
+def _facts(evidence: dict[str, Any]) -> list[tuple[str, int]]:
+    """What the group has in common, in words, with the points."""
+    return [(str(FACT_LABELS.get(one["fact"], one["fact"])), one["points"]) for one in evidence.get("facts", ())]
 
 
 def _mark_rows(evidence: dict[str, Any]) -> list[list[Any]]:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from flashsale.admin.action_page import ReadOnlyAdmin, Table
 from flashsale.admin.labels import local_time
 from flashsale.admin.list_filters import PeriodFilter
-from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
+from flashsale.life.rule_set_text import FACT_LABELS, KIND_LABELS, MARK_LABELS
 from flashsale.models import ReviewRun
 
 REFRESH_S = 3
@@ -37,8 +37,10 @@ def result_tables(run: ReviewRun) -> list[Table]:
         summary["flagged"],
         _("groups: %(count)d") % {"count": summary["groups"]},
     ]
-    counts = sorted({**summary["reasons"], **summary["marks"]}.items(), key=lambda item: -item[1])
-    labels = {**KIND_LABELS, **MARK_LABELS}
+    counts = sorted(
+        {**summary["reasons"], **summary.get("facts", {}), **summary["marks"]}.items(), key=lambda item: -item[1]
+    )
+    labels = {**KIND_LABELS, **FACT_LABELS, **MARK_LABELS}
     return [
         Table(
             _("Flagged orders by household"),

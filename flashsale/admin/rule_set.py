@@ -19,7 +19,7 @@ from flashsale.life import review, rule_set_use
 from flashsale.life.rule_set_text import describe_rules
 from flashsale.life.staff_campaigns import is_limited, rows_of
 from flashsale.models import PublishedRuleSet, Record, Sale
-from flashsale.rules.review.rule_set import parse_rule_set
+from flashsale.rules.review.fact_rules import parse_any_rule_set
 from flashsale.rules.states import SaleState
 
 
@@ -131,19 +131,21 @@ class RuleSetAdmin(ReadOnlyAdmin):
         return request.user.has_perm("flashsale.add_publishedruleset") and not is_limited(request.user)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """The form of a new set begins with the newest one, also if that one is only to try out."""
+        """The form of a new set begins with the newest one, also if that is only to try out, or as the address says."""
         if obj is None:
-            kwargs["form"] = rule_set_form.form_class(self._base())
+            kwargs["form"] = rule_set_form.form_class(self._base(request))
         return super().get_form(request, obj, change, **kwargs)
 
     @staticmethod
-    def _base() -> Any:
+    def _base(request: HttpRequest) -> Any:
+        if default := rule_set_form.DEFAULTS.get(request.GET.get("generation", "")):
+            return default
         return (PublishedRuleSet.objects.first() or PublishedRuleSet.newest()).read()
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The parts of the form for a new set; version and hash for a published one."""
         if obj is None:
-            return rule_set_form.fieldsets(self._base())
+            return rule_set_form.fieldsets(self._base(request))
         return [(None, {"fields": ["version", "hash", "note", "trial", "made_by", "made_at"]})]
 
     def panel(self, row: PublishedRuleSet) -> dict[str, Any]:
@@ -159,7 +161,7 @@ class RuleSetAdmin(ReadOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: ARG002
         """Publishes the set under the next version."""
-        rules = parse_rule_set(form.cleaned_data["content"])
+        rules = parse_any_rule_set(form.cleaned_data["content"])
         made = PublishedRuleSet.make(rules, by=request.user, note=obj.note, trial=obj.trial)
         obj.__dict__.update(made.__dict__)
 

@@ -270,6 +270,7 @@ def _rules_of(case: Case) -> Iterator[str]:
 
 
 def _named(evidence: dict[str, Any]) -> Iterator[str]:
-    """The rules in a case's evidence: "same <axis>" for a shared axis, or the name of a mark."""
+    """The rules in a case's evidence: "same <axis>" for a shared axis, or the name of a fact or a mark."""
     yield from (f"same {entry['axis']}" for entry in evidence.get("shared", ()))
+    yield from (str(entry["fact"]) for entry in evidence.get("facts", ()))
     yield from (str(entry["mark"]) for entry in evidence.get("marks", ()))

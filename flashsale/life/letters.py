@@ -20,7 +20,7 @@ from django.utils.translation import ngettext
 
 from flashsale.life import sealed_links
 from flashsale.life.cancel import appeal_end
-from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
+from flashsale.life.rule_set_text import FACT_LABELS, KIND_LABELS, MARK_LABELS
 from flashsale.models import Appeal, Campaign, Case, Contact, Notice, PaymentAttempt, Refund, Reservation
 from flashsale.rules.identity import Axis, BadValue, message_address
 from flashsale.rules.money import format_money
@@ -215,7 +215,7 @@ def _invitation(notice: Notice) -> tuple[str, dict[str, object]]:
 
 
 def evidence_texts(case: Case | None) -> list[str]:
-    """The evidence of a case in words: shared axes with the number of orders, and marks. It names no other buyer."""
+    """The evidence of a case in words: shared axes with the number of orders, facts, marks. It names no other buyer."""
     if case is None:
         return []
     shared = [
@@ -223,7 +223,9 @@ def evidence_texts(case: Case | None) -> list[str]:
         % {"axis": KIND_LABELS.get(entry["axis"], entry["axis"]), "count": entry["people"]}
         for entry in case.evidence.get("shared", ())
     ]
-    return [*shared, *(str(MARK_LABELS.get(entry["mark"], entry["mark"])) for entry in case.evidence.get("marks", ()))]
+    facts = [str(FACT_LABELS.get(entry["fact"], entry["fact"])) for entry in case.evidence.get("facts", ())]
+    marks = [str(MARK_LABELS.get(entry["mark"], entry["mark"])) for entry in case.evidence.get("marks", ())]
+    return [*shared, *facts, *marks]
 
 
 def is_by_machine(case: Case | None) -> bool:

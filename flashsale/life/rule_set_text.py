@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from flashsale.rules.review.fact_rules import AnyRuleSet, Fact, FactRuleSet
 from flashsale.rules.review.rule_set import STRONG, Kind, Mark, RuleSet
 
 Words = str | Promise
@@ -35,6 +36,29 @@ MARK_LABELS: dict[str, Words] = {
     Mark.DISPOSABLE_MAIL: gettext_lazy("disposable e-mail address"),
     Mark.ODD_ADDRESS: gettext_lazy("address with a word that no other has"),
 }
+FACT_LABELS: dict[str, Words] = {
+    Fact.SAME_MODEL: gettext_lazy("linked orders are for one model, more often than the orders of this sale"),
+    Fact.SAME_CHANNEL: gettext_lazy("linked orders came by one channel, more often than the orders of this sale"),
+    Fact.UNITS_AT_LIMIT: gettext_lazy("linked orders are for as many units as the limit allows"),
+    Fact.LINE_NEIGHBOURS: gettext_lazy("linked people entered the line directly after each other"),
+    Fact.RESERVED_ALIKE: gettext_lazy("linked people reserved equally soon after their call"),
+    Fact.PAID_ALIKE: gettext_lazy("linked people took equally long to pay"),
+    Fact.PAID_TOGETHER: gettext_lazy("linked orders were paid directly after each other"),
+    Fact.PAID_TOO_FAST: gettext_lazy("linked orders were paid faster than a person can pay"),
+    Fact.ODD_MAILBOX: gettext_lazy("linked e-mail addresses do not fit the names of their owners"),
+    Fact.MAIL_PATTERN: gettext_lazy("linked e-mail addresses are made by one pattern"),
+    Fact.DISPOSABLE_MAILS: gettext_lazy("linked orders have disposable e-mail addresses"),
+    Fact.OWN_DOMAIN: gettext_lazy("linked e-mail addresses are on one private mail domain"),
+    Fact.PHONES_IN_A_ROW: gettext_lazy("linked people have phone numbers in a row"),
+    Fact.ONE_DEVICE: gettext_lazy("several people ordered from one device"),
+    Fact.ONE_PAYMENT: gettext_lazy("several people paid with one card or wallet"),
+    Fact.ONE_MAILBOX: gettext_lazy("several people share a mailbox, a phone, an account or a national id"),
+    Fact.ONE_NETWORK: gettext_lazy("linked people at different addresses share a network"),
+    Fact.SAME_NAME: gettext_lazy("linked people at one address have similar names"),
+    Fact.ODD_SPELLING: gettext_lazy("linked orders write one address with words that no other address has"),
+    Fact.GROUP_SIZE: gettext_lazy("the linked people, or their addresses, are more than those of relatives"),
+    Fact.KNOWN_RING: gettext_lazy("shares a device, a payment, a mailbox or a network with orders that people examine"),
+}
 _ALL = {**KIND_LABELS, **MARK_LABELS}
 
 
@@ -47,8 +71,72 @@ class Part:
     rows: Sequence[Sequence[Any]]
 
 
-def describe_rules(rules: RuleSet) -> list[Part]:
+def describe_rules(rules: AnyRuleSet) -> list[Part]:
     """A rule set as tables, in the reader's language."""
+    return _describe_facts(rules) if isinstance(rules, FactRuleSet) else _describe_links(rules)
+
+
+def _describe_facts(rules: FactRuleSet) -> list[Part]:
+    facts = sorted(rules.most.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        Part(
+            _("Which orders are looked at together"),
+            [_("what")],
+            [
+                [_("People who share a device, a payment, a mailbox, or an address of few people.")],
+                [_("People with phone numbers in a row, or with a private mail domain.")],
+                [
+                    _(
+                        "At a shared place (more than %(count)d people): people who also share a network or a mail "
+                        "domain, or who entered the line together."
+                    )
+                    % {"count": rules.private_people}
+                ],
+            ],
+        ),
+        Part(
+            _("Points for what these orders have in common"),
+            [_("what"), _("points at most")],
+            [
+                *([FACT_LABELS[fact], most] for fact, most in facts),
+                *([MARK_LABELS[mark], points] for mark, points in rules.marks.items()),
+            ],
+        ),
+        Part(
+            _("How the points are counted"),
+            [_("what")],
+            [
+                [
+                    _(
+                        "Ten points: what the orders have in common is ten times as likely if one buyer made them as "
+                        "if strangers did. It is compared with the orders of the same sale."
+                    )
+                ],
+                [
+                    _("What one home shares (device, payment, network, name) gives %(points)d points at most together.")
+                    % {"points": rules.home_most}
+                ],
+                [
+                    _(
+                        "What friends agree on (model, channel, network, time of entering) gives %(points)d points at "
+                        "most together."
+                    )
+                    % {"points": rules.friends_most}
+                ],
+                [
+                    _(
+                        "What a person causes who orders for relatives, %(count)d people together, gives %(points)d "
+                        "points at most."
+                    )
+                    % {"count": rules.free_size, "points": rules.relatives_most}
+                ],
+                [_("Orders that have only the place in common with the others get none of their points.")],
+            ],
+        ),
+    ]
+
+
+def _describe_links(rules: RuleSet) -> list[Part]:
     pairs = [[_ALL[one], _ALL[other]] for one, other in rules.together]
     return [
         Part(

@@ -11,14 +11,15 @@ from typing import Any
 from cryptography.fernet import InvalidToken
 from django.utils import timezone
 
-from flashsale.models import Allocation, Campaign, Contact, ListedValue, Reservation, Sale, Trait
+from flashsale.models import Allocation, Campaign, Contact, ListedValue, Reservation, ReservationUnit, Sale, Trait
 from flashsale.models.sale import ms
 from flashsale.rules import lottery
 from flashsale.rules.identity import Axis
 from flashsale.rules.review import suspicion
 from flashsale.rules.review.chance import by_chance
 from flashsale.rules.review.clues import BuyerContact
-from flashsale.rules.review.rule_set import SCORE_MAX, RuleSet
+from flashsale.rules.review.fact_rules import AnyRuleSet
+from flashsale.rules.review.rule_set import SCORE_MAX
 from flashsale.rules.review.suspicion import Finding, Order
 from flashsale.rules.states import AllocationMode, ReservationState
 
@@ -38,7 +39,7 @@ class Findings(list[Finding]):
 
 
 def findings(
-    *, sale: Sale, rules: RuleSet, lists_at: datetime | None = None, on_progress: Callable[[int, int], Any]
+    *, sale: Sale, rules: AnyRuleSet, lists_at: datetime | None = None, on_progress: Callable[[int, int], Any]
 ) -> Findings:
     """A finding for each confirmed order of the campaign, the highest score first.
 
@@ -93,6 +94,8 @@ def _read(ids: Sequence[uuid.UUID], lists: Lists) -> list[tuple[Order, int]]:
         traits[id_][Axis(axis)] = bytes.fromhex(digest)
     buyers = {contact.reservation_id: _buyer(contact) for contact in Contact.objects.filter(reservation__in=ids)}
     rows = Reservation.objects.filter(pk__in=ids, confirmed_at__isnull=False).select_related("allocation")
+    units = ReservationUnit.objects.filter(reservation__in=ids).order_by("-pk")
+    models = dict(units.values_list("reservation_id", "sku"))
     return [
         (
             Order(
@@ -103,6 +106,11 @@ def _read(ids: Sequence[uuid.UUID], lists: Lists) -> list[tuple[Order, int]]:
                 paid_ms=ms(row.confirmed_at) if row.confirmed_at else 0,
                 quantity=row.quantity,
                 bypassed_line=_bypassed(row, row.allocation),
+                sku=models.get(row.pk, ""),
+                channel=str(row.channel_id),
+                line=str(row.allocation_id),
+                index=row.index,
+                number=row.number,
                 allowed=_met(lists, ListedValue.Kind.ALLOW, traits[row.pk]),
                 blocked=_met(lists, ListedValue.Kind.BLOCK, traits[row.pk]),
             ),
@@ -142,7 +150,7 @@ def _number(index: int, cohort: int, seed: str) -> int:
     return lottery.number(index, cohort, _seed(seed))
 
 
-def summary(found: Sequence[Finding], rules: RuleSet) -> dict[str, Any]:
+def summary(found: Sequence[Finding], rules: AnyRuleSet) -> dict[str, Any]:
     """Counts for a report, ready for JSON: all orders and flagged orders by kind of household, reasons, marks, scores.
 
     `homes` has [orders, flagged orders] by kind; `scores` has the number of orders in steps of ten points.
@@ -157,6 +165,7 @@ def summary(found: Sequence[Finding], rules: RuleSet) -> dict[str, Any]:
         "homes": {home: [orders[home], flagged_homes[home]] for home in HOMES},
         "reasons": dict(Counter(value.kind.value for finding in flagged for value in finding.shared)),
         "marks": dict(Counter(mark.value for finding in flagged for mark in finding.marks)),
+        "facts": dict(Counter(one.fact.value for finding in flagged for one in finding.facts)),
         "scores": [spread[low] for low in range(0, SCORE_MAX, 10)],
     }
 

@@ -6,7 +6,8 @@ from django.conf import settings
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, RuleSet, parse_rule_set
+from flashsale.rules.review.fact_rules import AnyRuleSet, parse_any_rule_set
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 
 
 class RuleSetChanged(RuntimeError):
@@ -46,15 +47,15 @@ class PublishedRuleSet(models.Model):
             raise RuleSetChanged(f"rule set {self.version} is never written again; make another one")
         super().save(*args, **kwargs)
 
-    def read(self) -> RuleSet:
+    def read(self) -> AnyRuleSet:
         """The rules. Raises RuleSetChanged when the content does not match the hash."""
-        rules = parse_rule_set(self.content)
+        rules = parse_any_rule_set(self.content)
         if rules.content_hash() != self.hash:
             raise RuleSetChanged(f"rule set {self.version} does not have the hash it was published with")
         return rules
 
     @classmethod
-    def make(cls, rules: RuleSet, *, by: Any = None, note: str = "", trial: bool = False) -> "PublishedRuleSet":
+    def make(cls, rules: AnyRuleSet, *, by: Any = None, note: str = "", trial: bool = False) -> "PublishedRuleSet":
         """The row of these rules: the stored one, or a new one under the next version."""
         known = cls.objects.filter(hash=rules.content_hash()).first()
         if known is not None:

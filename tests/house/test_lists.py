@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from config import codes
-from flashsale.life.rule_set_text import KIND_LABELS, MARK_LABELS
+from flashsale.admin import rule_set_facts
+from flashsale.life.rule_set_text import FACT_LABELS, KIND_LABELS, MARK_LABELS
 from flashsale.models.state_choices import STATE_LABELS
 from flashsale.providers import messages, payments
 from flashsale.rules.events import EventType
 from flashsale.rules.identity import AXIS_ID, Axis, BadValue, canonical_value
 from flashsale.rules.outcomes import EFFECTS, RETRYABLE, Outcome
+from flashsale.rules.review.fact_rules import BOUNDS, DEFAULT_FACT_RULES, FIELDS, Fact
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, Kind, Mark
+from flashsale.rules.review.surprise.facts import MEASURED
 from flashsale.rules.states import (
     AllocationMode,
     AppealState,
@@ -69,6 +72,13 @@ def test_a_kind_and_a_mark_of_the_review_have_a_label_and_a_mark_has_points() ->
     assert set(KIND_LABELS) == _values(Kind)
     assert set(MARK_LABELS) == _values(Mark)
     assert set(DEFAULT_RULE_SET.marks) == set(Mark)
+
+
+def test_a_fact_of_the_review_has_a_label_points_and_something_that_measures_it() -> None:
+    assert set(FACT_LABELS) == _values(Fact)
+    assert set(DEFAULT_FACT_RULES.most) == set(Fact)
+    assert set(Fact) == MEASURED
+    assert set(BOUNDS) == set(rule_set_facts.NUMBERS) == set(FIELDS) - {"generation", "most", "marks"}
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome not in EFFECTS])

@@ -11,13 +11,14 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice, pairwise
+from typing import Protocol
 
 from disposable_email_domains import blocklist
 from rapidfuzz import fuzz
 
 from flashsale.rules.address import House, canonical_address, parse_house
 from flashsale.rules.identity import Axis, BadValue, canonical_value
-from flashsale.rules.review.rule_set import Kind, RuleSet
+from flashsale.rules.review.rule_set import Kind
 
 # At most so many different addresses with one house number are compared with a new one. Otherwise a crowd that writes
 # nonsense costs the square of its size.
@@ -32,6 +33,22 @@ _SAME_NAMES = {"m": "muhammad", "moh": "muhammad", "muh": "muhammad", "mohammad"
 
 Clusters = dict[str, Hashable]
 """Order id → the cluster of the order. Orders without a cluster are missing."""
+
+
+class Likeness(Protocol):
+    """The numbers of a rule set that say what is similar."""
+
+    @property
+    def near_address(self) -> int:
+        """How similar (0 to 100) the words of two addresses must be."""
+
+    @property
+    def near_name(self) -> int:
+        """How similar two names must be."""
+
+    @property
+    def phone_block(self) -> int:
+        """Phone numbers are in a row when each is at most this far from the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,28 +100,34 @@ def name_words(name: str) -> str:
     return " ".join(sorted(word for word in words if word not in _TITLES))
 
 
-def address_clusters(buyers: Mapping[str, BuyerContact], rule_set: RuleSet) -> Clusters:
+def address_clusters(buyers: Mapping[str, BuyerContact], rule_set: Likeness, *, joined: bool = False) -> Clusters:
     """Orders to the same house: the numbers are equal and the words similar.
 
-    Addresses without a house number are in one cluster only when their canonical texts are equal.
+    Addresses without a house number are in one cluster only when their canonical texts are equal. With `joined`, two
+    houses are one if an address is similar to both and their numbers agree: one person leaves the district out, another
+    one the city.
     """
     houses = _Houses(rule_set)
     texts = {id_: canonical_address(buyer.address) for id_, buyer in buyers.items()}
     known = {text: houses.id_of(text) for text in dict.fromkeys(texts.values())}
+    if joined:
+        same = houses.joined(known)
+        known = {text: None if id_ is None else same.get(id_, id_) for text, id_ in known.items()}
     return {id_: text if known[text] is None else known[text] for id_, text in texts.items()}
 
 
 class _Houses:
     """The different houses so far. The id of a house is its position in the sequence."""
 
-    def __init__(self, rule_set: RuleSet) -> None:
+    def __init__(self, rule_set: Likeness) -> None:
         self._similar = rule_set.near_address
         self._houses: list[House] = []
+        self._parsed: dict[str, House | None] = {}
         self._blocks: dict[str, dict[tuple[str, str], list[int]]] = defaultdict(lambda: defaultdict(list))
 
     def id_of(self, text: str) -> int | None:
         """The id of the house that a text names; None when it names no house."""
-        house = parse_house(text)
+        house = self._parsed[text] = parse_house(text)
         if house is None:
             return None
         block, quarter = self._blocks[house.number], _quarter(house)
@@ -124,8 +147,38 @@ class _Houses:
                 block[_quarter(self._houses[found])].append(found)
         return found
 
+    def joined(self, known: Mapping[str, int | None]) -> dict[int, int]:
+        """Houses that are another one under a second spelling: the id of the other one by theirs."""
+        same: dict[int, int] = {}
+        streets: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for id_, house in enumerate(self._houses):
+            streets[house.number][house.street].append(id_)
+
+        def root(id_: int) -> int:
+            while id_ in same:
+                id_ = same[id_]
+            return id_
+
+        for text, first in known.items():
+            named = self._parsed[text]
+            if named is None or first is None:
+                continue
+            near = (
+                id_
+                for street, ids in islice(streets[named.number].items(), COMPARED_MAX)
+                if fuzz.ratio(named.street, street, score_cutoff=self._similar)
+                for id_ in islice(ids, COMPARED_MAX)
+                if id_ != first and self._same(named, self._houses[id_])
+            )
+            for id_ in near:
+                kept, other = root(first), root(id_)
+                if other != kept and self._houses[kept].numbers_agree_with(self._houses[other]):
+                    same[max(kept, other)] = min(kept, other)
+        return {id_: root(id_) for id_ in same}
+
     def _same(self, one: House, other: House) -> bool:
-        if not one.numbers_agree_with(other) or not fuzz.ratio(one.street, other.street, score_cutoff=self._similar):
+        # Streets first: most houses with one number stand in another street, and this comparison is the cheapest.
+        if not fuzz.ratio(one.street, other.street, score_cutoff=self._similar) or not one.numbers_agree_with(other):
             return False
         if not one.others or not other.others or not set(one.others).isdisjoint(other.others):
             return True
@@ -143,7 +196,7 @@ def odd_addresses(buyers: Mapping[str, BuyerContact]) -> set[str]:
     return {id_ for id_, own in words.items() if any(counts[word] == 1 for word in own)}
 
 
-def name_clusters(buyers: Mapping[str, BuyerContact], addresses: Clusters, rule_set: RuleSet) -> Clusters:
+def name_clusters(buyers: Mapping[str, BuyerContact], addresses: Clusters, rule_set: Likeness) -> Clusters:
     """Orders with similar names at one address. The same name at another address is another person."""
     firsts: dict[Hashable, list[str]] = defaultdict(list)
     found: Clusters = {}
@@ -160,7 +213,7 @@ def name_clusters(buyers: Mapping[str, BuyerContact], addresses: Clusters, rule_
     return found
 
 
-def phone_block_clusters(buyers: Mapping[str, BuyerContact], rule_set: RuleSet) -> Clusters:
+def phone_block_clusters(buyers: Mapping[str, BuyerContact], rule_set: Likeness) -> Clusters:
     """Orders whose phone numbers follow each other closely. The cluster is the first number of the block."""
     numbers = {id_: number for id_, buyer in buyers.items() if (number := _phone(buyer.phone))}
     ordered = sorted(set(numbers.values()))
@@ -169,6 +222,7 @@ def phone_block_clusters(buyers: Mapping[str, BuyerContact], rule_set: RuleSet) 
 
 
 def _phone(text: str) -> int:
+    """A phone number as one number; 0 when it is not valid."""
     try:
         return int(canonical_value(Axis.PHONE, text).removeprefix("+"))
     except BadValue:
@@ -180,9 +234,9 @@ def email_clusters(buyers: Mapping[str, BuyerContact], value: Callable[[str], st
     return {id_: key for id_, buyer in buyers.items() if (key := value(buyer.email))}
 
 
-def clusters(buyers: Mapping[str, BuyerContact], rule_set: RuleSet) -> dict[Kind, Clusters]:
+def clusters(buyers: Mapping[str, BuyerContact], rule_set: Likeness, *, joined: bool = False) -> dict[Kind, Clusters]:
     """All clusters of contact data by kind. Their names depend on the sequence of `buyers`."""
-    addresses = address_clusters(buyers, rule_set)
+    addresses = address_clusters(buyers, rule_set, joined=joined)
     return {
         Kind.ADDRESS: addresses,
         Kind.NAME: name_clusters(buyers, addresses, rule_set),
@@ -193,13 +247,13 @@ def clusters(buyers: Mapping[str, BuyerContact], rule_set: RuleSet) -> dict[Kind
     }
 
 
-def bursts(moments: Sequence[int], rule_set: RuleSet) -> set[int]:
-    """The moments (ms, sorted) that lie in a window of `burst_s` seconds with at least `burst_people` payments."""
+def bursts(moments: Sequence[int], *, seconds: int, people: int) -> set[int]:
+    """The moments (ms, sorted) that lie in a window of so many seconds with at least `people` payments."""
     found: set[int] = set()
-    window_ms, start = rule_set.burst_s * 1000, 0
+    window_ms, start = seconds * 1000, 0
     for end, moment in enumerate(moments):
         while moment - moments[start] > window_ms:
             start += 1
-        if end - start + 1 >= rule_set.burst_people:
+        if end - start + 1 >= people:
             found.update(moments[start : end + 1])
     return found

@@ -1,7 +1,9 @@
 """A rule set of the review: numbers that are published before a sale and by which its orders are scored afterwards.
 
+This is the first generation, by which links.py scores; fact_rules.py has the second one.
+
 A rule set is named by a version and by the hash of its content. A changed rule set is a new one. A sale keeps the rule
-set with which it was published. suspicion.py uses the numbers; docs/review.md explains the scoring.
+set with which it was published. docs/review.md explains the scoring.
 """
 
 import json

@@ -11,12 +11,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, AnyRuleSet
 from flashsale.rules.review.rule_set import DEFAULT_RULE_SET
 from simulation import review_judging
 from simulation.review_crowd import DEVELOPMENT_SEEDS, JUDGING_SEEDS, ORDERS_MAX, ORDERS_MIN
 from simulation.review_crowd.judging import KIND_AIM, Judgement, KindResult
 from simulation.review_judging import JudgingResult
 
+GENERATIONS: dict[int, AnyRuleSet] = {1: DEFAULT_RULE_SET, 2: DEFAULT_FACT_RULES}
 SEEDS = f"{JUDGING_SEEDS[0]}-{JUDGING_SEEDS[-1]}"
 VERDICTS = {True: "held", False: "missed", None: ""}
 MEASURES = ("measure", "all sales", "worst sale", "aim", "")
@@ -45,6 +47,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--orders", type=int, default=10_000, help="confirmed orders in each sale (default: %(default)s)"
         )
+        parser.add_argument(
+            "--generation",
+            type=int,
+            choices=GENERATIONS,
+            default=2,
+            help="the rules of this generation, with their default numbers (default: %(default)s)",
+        )
         form = parser.add_mutually_exclusive_group()
         form.add_argument("--json", action="store_true", help="print JSON instead of tables")
         form.add_argument("--markdown", action="store_true", help="print the tables as docs/review.md has them")
@@ -53,7 +62,8 @@ class Command(BaseCommand):
         """Simulates, prints the tables, and exits 1 if an aim is missed."""
         if not ORDERS_MIN <= options["orders"] <= ORDERS_MAX:
             raise CommandError(f"--orders must be between {ORDERS_MIN} and {ORDERS_MAX:,}, not {options['orders']}.")
-        result = review_judging.judge(seeds=_seeds(options["seeds"]), orders=options["orders"], rules=DEFAULT_RULE_SET)
+        rules = GENERATIONS[options["generation"]]
+        result = review_judging.judge(seeds=_seeds(options["seeds"]), orders=options["orders"], rules=rules)
         if options["json"]:
             print(json.dumps(result.judgement.as_document() | {"score_s": round(result.score_s, 2)}, indent=1))
         elif options["markdown"]:

@@ -1,0 +1,160 @@
+"""The fields of a rule set of the second generation, and what is typed into them."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from flashsale.admin.rule_set_fields import number_field, only_in_the_set, told_as
+from flashsale.life.rule_set_text import FACT_LABELS, MARK_LABELS
+from flashsale.rules.review.fact_rules import BOUNDS, DEFAULT_FACT_RULES, GENERATION, Fact, FactRuleSet
+from flashsale.rules.review.rule_set import HARD_FACTS, SCORE_MAX
+
+TITLES: dict[str, Any] = {
+    "numbers": gettext_lazy("Bounds"),
+    "most": gettext_lazy("The most points for what linked orders have in common"),
+    "marks": gettext_lazy("Points for one order"),
+}
+# Label and meaning of each field with one number. Its largest value is in BOUNDS.
+NUMBERS: dict[str, tuple[Any, Any]] = {
+    "threshold": (
+        gettext_lazy("threshold"),
+        gettext_lazy("People look at an order with this score or a higher one."),
+    ),
+    "home_most": (
+        gettext_lazy("what a home shares"),
+        gettext_lazy("The most points that device, payment, network and name of one home give together."),
+    ),
+    "friends_most": (
+        gettext_lazy("what friends agree on"),
+        gettext_lazy("The most points that model, channel, network and the time of entering give together."),
+    ),
+    "relatives_most": (
+        gettext_lazy("who orders for relatives"),
+        gettext_lazy("The most points for a small group, without the facts about made-up identities."),
+    ),
+    "office_most": (
+        gettext_lazy("phone numbers of a firm"),
+        gettext_lazy("The most points that phone numbers in a row give at one shared place."),
+    ),
+    "orders_worth": (
+        gettext_lazy("orders that count"),
+        gettext_lazy("A fact of many orders gives the points of this many."),
+    ),
+    "free_people": (
+        gettext_lazy("people who may share"),
+        gettext_lazy("So many people may share a device, a payment or a mailbox without points."),
+    ),
+    "shared_points": (
+        gettext_lazy("points for sharing"),
+        gettext_lazy("Points for each further person who shares the device, the payment or the mailbox."),
+    ),
+    "free_size": (
+        gettext_lazy("size of a small group"),
+        gettext_lazy("A group of so many people at so many addresses gives no points by its size."),
+    ),
+    "size_points": (
+        gettext_lazy("points for the size"),
+        gettext_lazy("Points for each further person, and for each further address, of a linked group."),
+    ),
+    "place_most": (
+        gettext_lazy("a place without a name"),
+        gettext_lazy(
+            "The most points for more people than a home has, where no office, shop or boarding house is named."
+        ),
+    ),
+    "private_people": (
+        gettext_lazy("people at a private address"),
+        gettext_lazy("More people at one address are a shared place, where the address alone links no people."),
+    ),
+    "few_people": (
+        gettext_lazy("people of a small network"),
+        gettext_lazy("More people on one network are a carrier's or an office's."),
+    ),
+    "own_points": (
+        gettext_lazy("points of its own"),
+        gettext_lazy("An order belongs to a group only if its own facts agree with it by so many points."),
+    ),
+    "own_share": (
+        gettext_lazy("share of its own, in percent"),
+        gettext_lazy("And by so much at least of what the members of the group agree by on average."),
+    ),
+    "household_share": (
+        gettext_lazy("households in the line, in percent"),
+        gettext_lazy("So many of those who stand beside each other in the line came together from one home."),
+    ),
+    "run_share": (
+        gettext_lazy("closeness that was chosen, in percent"),
+        gettext_lazy("So much counts closeness in the line if the group was chosen by it."),
+    ),
+    "association_points": (
+        gettext_lazy("points for a known ring"),
+        gettext_lazy("Points for each thing that an order shares with orders that people examine."),
+    ),
+    "inhuman_ms": (
+        gettext_lazy("too fast, in ms"),
+        gettext_lazy("A payment sooner after the reservation is faster than a person can pay."),
+    ),
+    "near_address": (
+        gettext_lazy("similar addresses"),
+        gettext_lazy("How similar the words of two addresses must be. Their numbers must be equal."),
+    ),
+    "near_name": (gettext_lazy("similar names"), gettext_lazy("How similar two names must be.")),
+    "phone_block": (
+        gettext_lazy("phone numbers in a row"),
+        gettext_lazy("The largest distance from one number to the next."),
+    ),
+}
+
+
+def fields(base: FactRuleSet) -> dict[str, list[tuple[str, Any]]]:
+    """The fields by the part of the page, beginning with the numbers of `base`."""
+    default = DEFAULT_FACT_RULES
+    numbers = [
+        (
+            name,
+            number_field(
+                label, meaning, BOUNDS[name],
+                value=getattr(base, name), default=getattr(default, name), told=only_in_the_set(),
+            ),
+        )
+        for name, (label, meaning) in NUMBERS.items()
+    ]  # fmt: skip
+    most = [
+        (
+            f"most_{fact.value}",
+            number_field(
+                fact.value.replace("_", " "), "", SCORE_MAX,
+                value=base.most[fact], default=default.most[fact], told=told_as(FACT_LABELS[fact]),
+            ),
+        )
+        for fact in Fact
+    ]  # fmt: skip
+    marks = [
+        (
+            f"marks_{mark.value}",
+            number_field(
+                MARK_LABELS[mark], "", SCORE_MAX,
+                value=base.marks[mark], default=default.marks[mark], told=told_as(MARK_LABELS[mark]),
+            ),
+        )
+        for mark in sorted(HARD_FACTS)
+    ]  # fmt: skip
+    return {"numbers": numbers, "most": most, "marks": marks}
+
+
+def typed(data: dict[str, Any], base: FactRuleSet) -> dict[str, Any]:  # noqa: ARG001 - the same for each generation
+    """What the fields say, as JSON data."""
+    return {
+        "generation": GENERATION,
+        **{name: data[name] for name in NUMBERS},
+        "most": {fact.value: data[f"most_{fact.value}"] for fact in Fact},
+        "marks": {mark.value: data[f"marks_{mark.value}"] for mark in HARD_FACTS},
+    }
+
+
+def flat(rules: FactRuleSet) -> dict[str, str]:
+    """Every number of a set by its name in words, for the comparison of two sets."""
+    found = {str(label): str(getattr(rules, name)) for name, (label, _meaning) in NUMBERS.items()}
+    found |= {str(FACT_LABELS[fact]): str(points) for fact, points in rules.most.items()}
+    return {_("generation"): str(GENERATION)} | found | {str(MARK_LABELS[m]): str(p) for m, p in rules.marks.items()}

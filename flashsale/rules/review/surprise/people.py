@@ -1,0 +1,207 @@
+"""What is known about each buyer of a sale, and how often the sale has each value."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from math import log10
+
+from flashsale.rules.review import clues
+from flashsale.rules.review.fact_rules import FactRuleSet
+from flashsale.rules.review.findings import Order, PersonKey, Value, person_key
+from flashsale.rules.review.rule_set import Kind
+from flashsale.rules.review.surprise import mailboxes
+
+# Domains under these are given to schools, authorities and registered firms only. All others are sold to anybody.
+_REGISTERED = (".ac.id", ".sch.id", ".go.id", ".mil.id", ".co.id", ".or.id", ".edu", ".gov")
+
+# A door of more people is a desk where parcels are fetched.
+_PEOPLE_AT_A_DOOR = 30
+# The quickest of those who are called together reserve about so much later.
+_QUICKEST_MS = 2000
+# Words of addresses that many people share: boarding houses, offices, schools, shops, parcel desks, blocks of flats.
+_PLACES = (
+    "kost kos kosan kontrakan asrama wisma mess pondok pesantren kampus universitas sekolah kantor pt cv gedung menara "
+    "tower graha plaza mall mal agen indomaret alfamart alfamidi jne jnt sicepat ninja "
+    "anteraja loker pickup hotel apartemen apartment apt rusun kondominium lt lantai kamar kmr unit"
+)
+_SHARED_PLACE = frozenset(_PLACES.split())
+_WORDS = re.compile(r"[^\W\d_]+")
+_POSTCODE = re.compile(r"\b\d{5}\b")
+
+
+@dataclass(slots=True, eq=False)
+class Person:
+    """One buyer, with the orders of all their identities that are equal. The first order speaks for them.
+
+    Numbers that are not known are None; texts that are not known are empty.
+    """
+
+    at: int
+    orders: list[Order]
+    values: dict[Kind, Hashable] = field(default_factory=dict)
+    traits: dict[str, Hashable] = field(default_factory=dict)
+    """What the facts compare: the model, the channel, marks of the mailbox …"""
+    line: Hashable = None
+    index: int | None = None
+    reserve: float | None = None
+    """Log10 of the seconds from the call to the reservation. The call is not stored, so it is estimated."""
+    pay: float | None = None
+    """Log10 of the seconds from the reservation to the payment."""
+    paid_rank: int = 0
+    allowed: bool = False
+
+    @property
+    def door(self) -> Hashable:
+        """The house to which the parcel goes; None if it is not known."""
+        return self.values.get(Kind.ADDRESS)
+
+
+class Crowd:
+    """All buyers of a sale. `having` has the buyers with each value, `counts` how many have each trait."""
+
+    def __init__(self, orders: Sequence[Order], rules: FactRuleSet, limit: int) -> None:
+        self.rules, self.limit = rules, limit
+        self.orders = orders
+        by_person: dict[PersonKey, list[Order]] = {}
+        for order in orders:
+            by_person.setdefault(person_key(order), []).append(order)
+        self.people = [Person(at, own) for at, own in enumerate(by_person.values())]
+        self.having: dict[Value, list[int]] = defaultdict(list)
+        self.counts: dict[str, Counter[Hashable]] = defaultdict(Counter)
+        self.lengths: Counter[Hashable] = Counter()
+        self._of_a_house: dict[str, bool] = {}
+        self._read_values()
+        # How many people share a value of each kind with somebody.
+        self.sharing = Counter[Kind]()
+        for (kind, _value), people in self.having.items():
+            self.sharing[kind] += len(people) if len(people) > 1 else 0
+        self._read_doors()
+        self._read_traits()
+        self._read_times()
+
+    def _read_values(self) -> None:
+        buyers = {own.orders[0].id: own.orders[0].buyer for own in self.people}
+        known = {id_: buyer for id_, buyer in buyers.items() if buyer}
+        alike = clues.clusters(known, self.rules, joined=True)
+        self.odd = clues.odd_addresses(known)
+        for person in self.people:
+            first = person.orders[0]
+            person.values = {Kind(axis.value): digest for axis, digest in first.traits.items()}
+            person.values |= {kind: found[first.id] for kind, found in alike.items() if first.id in found}
+            if first.buyer and clues.is_disposable(first.buyer.email.rpartition("@")[2]):
+                person.values.pop(Kind.MAIL_DOMAIN, None)  # strangers share it
+            person.allowed = any(order.allowed for order in person.orders)
+            for value in person.values.items():
+                self.having[value].append(person.at)
+
+    def _read_traits(self) -> None:
+        alphabet = mailboxes.Alphabet(own.orders[0].buyer.name for own in self.people if own.orders[0].buyer)
+        for person in self.people:
+            order = person.orders[0]
+            units = sum(one.quantity for one in person.orders)
+            traits: dict[str, Hashable] = {"sku": order.sku, "channel": order.channel}
+            traits |= {"at_limit": units >= self.limit, "network": person.values.get(Kind.NETWORK)}
+            if order.made_ms and order.paid_ms >= order.made_ms:
+                traits["fast"] = order.paid_ms - order.made_ms < self.rules.inhuman_ms
+            if order.buyer:
+                own_domain = str(person.values.get(Kind.MAIL_DOMAIN, ""))
+                of_the_house = bool(own_domain) and self._is_of_a_house(own_domain)
+                traits |= {
+                    "disposable": clues.is_disposable(order.buyer.email.rpartition("@")[2]),
+                    "odd_spelling": order.id in self.odd,
+                    # Strangers share a provider, and colleagues share the domain of their house.
+                    "own_domain": "" if of_the_house else own_domain,
+                }
+                if not is_registered(own_domain):
+                    traits["odd_mailbox"] = mailboxes.is_odd(order.buyer, alphabet)
+                if of_the_house:
+                    person.values.pop(Kind.MAIL_PATTERN, None)
+                else:
+                    traits["shape"] = mailboxes.shape(order.buyer.email)
+            person.traits = {name: value for name, value in traits.items() if value not in {None, ""}}
+            for name, value in person.traits.items():
+                self.counts[name][value] += 1
+
+    def _read_times(self) -> None:
+        called: dict[Hashable, int] = {}
+        in_line = [own for own in self.people if own.orders[0].number]
+        # People are called by number. So a person with a higher number who has reserved was not called before them.
+        for person in sorted(in_line, key=lambda own: -own.orders[0].number):
+            order = person.orders[0]
+            person.line, person.index = order.line, order.index or None
+            self.lengths[order.line] = max(self.lengths[order.line], order.index)
+            if order.made_ms:
+                at = called[order.line] = min(called.get(order.line, order.made_ms), order.made_ms)
+                person.reserve = log10((order.made_ms - at + _QUICKEST_MS) / 1000)
+        ranked = sorted(self.people, key=lambda own: (own.orders[0].paid_ms, own.orders[0].id))
+        for rank, person in enumerate(ranked, 1):
+            order = person.orders[0]
+            person.paid_rank = rank
+            if order.made_ms and order.paid_ms >= order.made_ms:
+                person.pay = log10((order.paid_ms - order.made_ms + 100) / 1000)
+        self.paces = {
+            "reserve": Paces([own.reserve for own in self.people if own.reserve is not None]),
+            "pay": Paces([own.pay for own in self.people if own.pay is not None]),
+        }
+
+    def _read_doors(self) -> None:
+        """Which doors say that people share them."""
+        self.named: set[Hashable] = set()
+        for (kind, door), members in self.having.items():
+            if kind is not Kind.ADDRESS:
+                continue
+            buyers = [buyer for at in members if (buyer := self.people[at].orders[0].buyer)]
+            names = sum(not _SHARED_PLACE.isdisjoint(_WORDS.findall(buyer.address.casefold())) for buyer in buyers)
+            if names * 4 >= len(members):
+                self.named.add(door)
+
+    def areas(self) -> dict[str, list[Hashable]]:
+        """The doors at which several people order, by postcode. A door has the postcode that most of them wrote."""
+        found: dict[str, list[Hashable]] = defaultdict(list)
+        for (kind, door), members in self.having.items():
+            if kind is Kind.ADDRESS and 1 < len(members) <= _PEOPLE_AT_A_DOOR:
+                buyers = (self.people[at].orders[0].buyer for at in members)
+                written = (_POSTCODE.search(buyer.address) for buyer in buyers if buyer)
+                codes = Counter(code[0] for code in written if code)
+                if codes:
+                    found[min(codes, key=lambda code: (-codes[code], code))].append(door)
+        return found
+
+    def _is_of_a_house(self, domain: str) -> bool:
+        """Whether a mail domain is that of a firm or a school: registered, or most of its people are at one door.
+
+        Such a house gives out the mailboxes, so that they say nothing about the people.
+        """
+        known = self._of_a_house.get(domain)
+        if known is None:
+            doors = Counter(self.people[at].door for at in self.having[Kind.MAIL_DOMAIN, domain])
+            ((door, most),) = doors.most_common(1)
+            known = is_registered(domain) or (door is not None and most > 1 and most * 2 > doors.total())
+            self._of_a_house[domain] = known
+        return known
+
+
+def is_registered(domain: str) -> bool:
+    """Whether a mail domain belongs to a school, an authority or a registered firm."""
+    return domain.endswith(_REGISTERED)
+
+
+class Paces:
+    """How often each pace occurs in the sale: a histogram in tenths of a power of ten, smoothed."""
+
+    STEP = 0.1
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self._counts = Counter(round(value / self.STEP) for value in values)
+        self._total = len(values)
+
+    def densities(self, values: Sequence[float]) -> list[float]:
+        """The probability of each of these paces, for each power of ten, among the people who are not in the group."""
+        places = [round(value / self.STEP) for value in values]
+        own, others = Counter(places), self._total - len(places)
+        return [self._near(at, own) / (others + 20) / self.STEP for at in places]
+
+    def _near(self, at: int, own: Counter[int]) -> float:
+        steps = (-2, -1, 0, 1, 2)
+        return 0.5 + sum((self._counts[at + step] - own[at + step]) * (3 - abs(step)) for step in steps) / 9

@@ -1,0 +1,231 @@
+"""The second generation of rules: what orders have in common is measured against their own sale."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flashsale.rules.identity import Axis
+from flashsale.rules.review.clues import BuyerContact
+from flashsale.rules.review.fact_rules import DEFAULT_FACT_RULES, Fact, parse_any_rule_set
+from flashsale.rules.review.rule_set import DEFAULT_RULE_SET, InvalidRuleSet, Mark
+from flashsale.rules.review.suspicion import Finding, Order, score_orders, suspicious
+
+FIRST = ("Budi Siti Agus Dewi Andi Rina Joko Putri Hendra Wulan Yusuf Ayu Bambang Eko Fitri Dedi Lestari Rudi").split()  # noqa: SIM905 - a list of words
+LAST = ("Santoso Wijaya Saputra Hidayat Pratama Kusuma Nugroho Siregar Nasution Lubis Gunawan Permana").split()  # noqa: SIM905 - a list of words
+STREETS = ("Melati Mawar Kenanga Anggrek Cempaka Dahlia Teratai Kamboja Sudirman Kartini Veteran Pemuda").split()  # noqa: SIM905 - a list of words
+LIMIT, LINE = 2, 20_000
+
+
+def order(name: str, **known: Any) -> Order:
+    """The order of a person who has nothing in common with others, but for what is given.
+
+    `at` is the address, `who` the name, `took_s` how long they took to pay; others are fields of the order and axes.
+    """
+    draw = random.Random(sha256(name.encode()).digest())
+    who = known.pop("who", f"{draw.choice(FIRST)} {draw.choice(LAST)}")
+    first, last = who.lower().split()
+    digits, rt, rw = draw.randrange(10 ** draw.randint(1, 5)), draw.randint(1, 9), draw.randint(1, 9)
+    mail = known.pop("mail", f"{first}{draw.choice(('', '.', '_'))}{last}{digits}@gmail.com")
+    home = f"Jl. {draw.choice(STREETS)} No. {draw.randint(1, 999)}, RT {rt}/RW {rw}, Bandung"
+    address = known.pop("at", home)
+    phone = known.pop("phone", f"0812{draw.randrange(10**8):08d}")
+    index, number = known.pop("index", draw.randint(1, LINE)), known.pop("number", draw.randint(1, LINE))
+    took_s = known.pop("took_s", draw.lognormvariate(3.8, 0.8))
+    made = 10**6 + number * 10 + known.pop("waited_ms", round(1000 * draw.lognormvariate(2.5, 0.9)))
+    own = {
+        "quantity": 1 + (draw.random() < 0.3),
+        "sku": draw.choice(("blue", "blue", "black", "gold")),
+        "channel": draw.choice(("mi.com", "lazada", "akulaku")),
+    } | {field: known.pop(field) for field in ("quantity", "sku", "channel", "allowed", "blocked") if field in known}
+    values = {"phone": phone, "email": mail, "device": f"device {name}", "payment": f"card {name}"}
+    values |= {"network": f"net {name}"} | known
+    digests = {Axis(axis): value.encode() for axis, value in values.items()}
+    buyer = BuyerContact(who, address, phone, mail)
+    return Order(
+        name, digests, buyer, made_ms=made, paid_ms=made + round(1000 * took_s), index=index, number=number, line="a",
+        **own,
+    )  # fmt: skip
+
+
+def some(size: int, prefix: str = "r", **common: Any) -> list[Order]:
+    """Orders with these values in common; a function of the position gives a value of each."""
+    return [
+        order(f"{prefix}{at}", **{name: value(at) if callable(value) else value for name, value in common.items()})
+        for at in range(size)
+    ]
+
+
+STRANGERS = some(400, "stranger")
+HOME = "Jl. Flamboyan No. 12, RT 3/RW 4, Tebet, Jakarta Selatan"
+SCRIPT: dict[str, Any] = {"sku": "gold", "quantity": LIMIT, "took_s": 30, "waited_ms": 4000}
+PATTERN: dict[str, Any] = {"mail": lambda at: f"xqzv{at:02d}@gmail.com"}
+CHAT: dict[str, Any] = {"index": lambda at: 500 + at, "channel": "lazada", "sku": "blue"}
+
+LEFT_IN_PEACE: dict[str, list[Order]] = {
+    "strangers": [],
+    "a family of five who order together with one card and one tablet": some(
+        5, at=HOME, device="t", payment="p", network="n", who=lambda at: f"{FIRST[at]} Wijaya", took_s=60, **CHAT
+    ),
+    "a person who gives phones to three relatives": some(
+        4, payment="p", device="d", network="n", took_s=20, waited_ms=3000, **CHAT
+    ),
+    "a boarding house of forty on one network": some(40, at=HOME, network="wifi"),
+    "a campus that orders by one message": some(
+        40, at=HOME, network="wifi", mail=lambda at: f"m05{at:04d}@student.kampus.ac.id", **CHAT
+    ),
+    "an office with phone numbers in a row and a domain": some(
+        15, at=HOME, network="lan", phone=lambda at: f"08118000{at:03d}", who=lambda at: f"{FIRST[at]} {LAST[at % 12]}",
+        mail=lambda at: f"{FIRST[at]}.{LAST[at % 12]}@pt-maju.com",
+    ),
+    "a firm that orders from home": some(
+        15, who=lambda at: f"{FIRST[at]} {LAST[at % 12]}", mail=lambda at: f"{FIRST[at]}.{LAST[at % 12]}@pt-maju.co.id"
+    ),
+    "a pick-up point of forty": some(40, at=HOME),
+    "sixty behind one mobile network": some(60, network="nat"),
+    "one buyer with two orders within the limit": some(
+        2, at=HOME, phone="0812", mail="a@b.id", device="d", payment="p", quantity=1
+    ),
+}  # fmt: skip
+PUT_BEFORE_PEOPLE: dict[str, list[Order]] = {
+    "one device at nine addresses": some(9, device="one"),
+    "one card behind ten people of one house": some(10, payment="one", at=HOME),
+    "thirty behind one door with one model, one pace and made-up mailboxes": some(30, at=HOME, **SCRIPT, **PATTERN),
+    "phone numbers in a row and mailboxes of one pattern": some(
+        10, phone=lambda at: f"0857120000{at:02d}", **PATTERN, **SCRIPT
+    ),
+    "a catch-all domain at ten addresses": some(10, mail=lambda at: f"w{at}x@ring.my.id", **SCRIPT),
+    "a network of eight that buys the limit at one pace": some(8, network="office", **SCRIPT, **PATTERN),
+}
+
+
+def found(members: Sequence[Order], **kwargs: Any) -> list[Finding]:
+    """The findings about these orders, among the strangers."""
+    own = {member.id for member in members}
+    findings = score_orders([*STRANGERS, *members], limit=LIMIT, **kwargs)
+    return [finding for finding in findings if finding.order_id in own]
+
+
+@pytest.mark.parametrize("people", LEFT_IN_PEACE)
+def test_people_do_not_look_at(people: str) -> None:
+    findings = score_orders([*STRANGERS, *LEFT_IN_PEACE[people]], limit=LIMIT)
+    assert [(one.order_id, one.facts) for one in suspicious(findings)] == []
+
+
+@pytest.mark.parametrize("name", PUT_BEFORE_PEOPLE)
+def test_people_look_at(name: str) -> None:
+    members = PUT_BEFORE_PEOPLE[name]
+    flagged = suspicious(score_orders([*STRANGERS, *members], limit=LIMIT))
+    assert {finding.order_id for finding in flagged} == {member.id for member in members}
+    assert len({finding.group for finding in flagged}) == 1, "they are one ring"
+
+
+def test_customers_of_a_place_that_a_ring_uses_stay_below() -> None:
+    ring = some(15, at=HOME, **SCRIPT, **PATTERN)
+    customers = some(25, "customer", at=HOME)
+    findings = score_orders([*STRANGERS, *ring, *customers], limit=LIMIT)
+    flagged = {finding.order_id for finding in suspicious(findings)}
+    assert flagged >= {member.id for member in ring}
+    assert len(flagged) <= len(ring) + 1, "one customer may buy as the ring does by chance"
+
+
+def test_points_are_those_of_the_facts_and_no_fact_has_more_than_its_most() -> None:
+    for members in PUT_BEFORE_PEOPLE.values():
+        for finding in found(members):
+            assert finding.points == sum(one.points for one in finding.facts)
+            assert finding.score == min(100, finding.points)
+            assert all(0 < one.points <= DEFAULT_FACT_RULES.most[one.fact] for one in finding.facts)
+
+
+def test_what_the_whole_sale_has_is_no_surprise() -> None:
+    everybody = [replace(one, sku="gold", quantity=LIMIT) for one in STRANGERS]
+    ring = some(8, network="office", sku="gold", quantity=LIMIT)
+    facts = {one.fact for finding in score_orders([*everybody, *ring], limit=LIMIT) for one in finding.facts}
+    assert not facts & {Fact.SAME_MODEL, Fact.UNITS_AT_LIMIT}
+    facts = {one.fact for finding in found(ring) for one in finding.facts}
+    assert facts >= {Fact.SAME_MODEL, Fact.UNITS_AT_LIMIT}
+
+
+def test_a_hard_fact_is_enough_by_itself() -> None:
+    (bypassed,) = found([replace(order("r"), bypassed_line=True)])
+    assert (bypassed.score, bypassed.marks, bypassed.people) == (100, (Mark.BYPASSED_LINE,), 1)
+    over = some(2, mail=lambda at: f"order+{at}@ring.my.id", quantity=2)
+    assert {one.marks for one in found(over)} == {(Mark.OVER_LIMIT,)}
+    within = some(2, mail=lambda at: f"order+{at}@ring.my.id", quantity=1)
+    assert {one.marks for one in found(within)} == {()}
+
+
+def test_a_blocked_value_is_enough_and_an_allowed_place_groups_nobody() -> None:
+    (blocked,) = found([order("r", blocked={Axis.PHONE: 7})])
+    assert (blocked.score, blocked.listed) == (60, (("block", Axis.PHONE, 7),))
+    members = PUT_BEFORE_PEOPLE["thirty behind one door with one model, one pace and made-up mailboxes"]
+    allowed = [replace(member, allowed={Axis.ADDRESS: 3}) for member in members]
+    assert {one.points for one in found(allowed)} == {0}
+
+
+def test_a_few_points_come_from_orders_that_people_examine() -> None:
+    ring = some(10, network="office", **SCRIPT, **PATTERN)
+    friend = order("friend", network="office")
+    rules = replace(DEFAULT_FACT_RULES, few_people=11)
+    findings = {one.order_id: one for one in score_orders([*STRANGERS, *ring, friend], rules, limit=LIMIT)}
+    assert findings["r0"].score >= 60
+    assert [(one.fact, one.points) for one in findings["friend"].facts] == [(Fact.KNOWN_RING, 15)]
+
+
+def test_without_contact_data_the_digests_still_group() -> None:
+    erased = [replace(one, buyer=None) for one in PUT_BEFORE_PEOPLE["one device at nine addresses"]]
+    assert {Fact.ONE_DEVICE} <= {one.fact for finding in found(erased) for one in finding.facts}
+    assert score_orders([]) == []
+    bare = [Order(str(at), {}) for at in range(30)]
+    assert {finding.score for finding in score_orders(bare)} == {0}
+
+
+@settings(max_examples=5)
+@given(st.randoms(use_true_random=False))
+def test_findings_do_not_depend_on_the_sequence_of_orders(chance: random.Random) -> None:
+    orders = [*STRANGERS[:100], *PUT_BEFORE_PEOPLE["one device at nine addresses"], *some(12, "m", at=HOME, **SCRIPT)]
+    assert score_orders(chance.sample(orders, len(orders)), limit=LIMIT) == score_orders(orders, limit=LIMIT)
+
+
+def test_evidence_has_categories_and_counts_and_no_data_of_others() -> None:
+    finding = found(some(9, device="one-device", at=HOME))[0]
+    evidence = finding.evidence(DEFAULT_FACT_RULES, "2")
+    assert evidence["rules"] == {"version": "2", "hash": DEFAULT_FACT_RULES.content_hash(), "threshold": 60}
+    assert [(value["axis"], value["people"]) for value in evidence["shared"]] == [("address", 8), ("device", 8)]
+    assert evidence["facts"][0] == {"fact": "one_device", "points": 40}
+    assert evidence["linked"] == {"people": 8, "points": finding.points}
+    text = json.dumps(evidence)
+    assert not any(value in text for value in ("one-device", "Flamboyan", "r1", "gmail"))
+    assert json.loads(text) == evidence
+
+
+def test_a_rule_set_reads_back_as_itself_and_each_generation_as_its_own() -> None:
+    for rules in (DEFAULT_FACT_RULES, DEFAULT_RULE_SET):
+        again = parse_any_rule_set(json.loads(json.dumps(rules.published())))
+        assert again == rules
+        assert again.content_hash() == rules.content_hash()
+
+
+CONTENT = DEFAULT_FACT_RULES.published()
+BROKEN: dict[str, Any] = {
+    "a missing field": {name: value for name, value in CONTENT.items() if name != "threshold"},
+    "an unknown field": CONTENT | {"cancel_at": 90},
+    "another generation": CONTENT | {"generation": 3},
+    "a threshold that every order reaches": CONTENT | {"threshold": 0},
+    "a share above all": CONTENT | {"run_share": 101},
+    "a bool for a number": CONTENT | {"free_size": True},
+    "a fact without points": CONTENT | {"most": {"same_model": 5}},
+    "a hard fact that does not suffice": CONTENT | {"marks": CONTENT["marks"] | {"over_limit": 10}},
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_it_is_no_rule_set(what: str) -> None:
+    with pytest.raises(InvalidRuleSet):
+        parse_any_rule_set(BROKEN[what])
