@@ -124,13 +124,19 @@ TEMPLATES = [
 
 # --- PostgreSQL (the books) -------------------------------------------------------------------------------------------
 
+# Whether a pooler (PgBouncer) gives each transaction another session of PostgreSQL (docs/operate.md, PgBouncer).
+FLASHSALE_DB_POOLER = database.pooler(env.str("FLASHSALE_DB_POOLER", default=""))
+# Seconds after which PostgreSQL ends a statement, and a session that is idle in a transaction; 0: never.
+FLASHSALE_DB_STATEMENT_S = env.int("FLASHSALE_DB_STATEMENT_S", default=0)
+FLASHSALE_DB_IDLE_S = env.int("FLASHSALE_DB_IDLE_S", default=10)
 DATABASES = {
     "default": database.database_settings(
         env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'books.sqlite3'}"),
         pool=env.int("FLASHSALE_DB_POOL", default=8),
-        statement_s=env.int("FLASHSALE_DB_STATEMENT_S", default=0),
-        idle_s=env.int("FLASHSALE_DB_IDLE_S", default=10),
+        statement_s=FLASHSALE_DB_STATEMENT_S,
+        idle_s=FLASHSALE_DB_IDLE_S,
         test_sqlite=env.str("FLASHSALE_TEST_SQLITE", default=None),
+        pooled=FLASHSALE_DB_POOLER,
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
