@@ -29,6 +29,8 @@ DOOR = ("--interface", "asgi", "--loop", "uvloop", "--no-ws", "--http", "1", "--
 # Up to so many parts of the buyers are served before the fault strikes.
 BEFORE = (0.15, 0.5)
 PATIENCE_S = 240.0
+# A busy machine needs a while until the sale is published, and it must not have opened before.
+OPENS_IN_S = 3
 
 
 @contextmanager
@@ -50,15 +52,15 @@ def doors(count: int, *, folder: Path, env: Mapping[str, str]) -> Iterator[list[
         yield [address for address, _ in started]
 
 
-def publish(code: str, units: int) -> tuple[Sale, str]:
-    """A sale that opens in a second, and the key of the partner that sells in it."""
-    soon = datetime.now(UTC) + timedelta(seconds=1)
+def publish(code: str, units: int, *, claim_s: int = 600) -> tuple[Sale, str]:
+    """A sale that opens in some seconds, and the key of the partner that sells in it."""
+    soon = datetime.now(UTC) + timedelta(seconds=OPENS_IN_S)
     campaign = schedule.plan_campaign(
         code=code, name=code, limit=1, axes={Axis.PHONE: "hard enter", Axis.EMAIL: "hard enter"},
         channels=[{"code": CHANNEL, "name": "Lazada", "payment_accounts": "partner"}],
     )  # fmt: skip
     sale = schedule.plan_sale(
-        campaign=campaign, code=code, name=code, opens_at=soon, closes_at=soon + timedelta(hours=1), claim_s=600,
+        campaign=campaign, code=code, name=code, opens_at=soon, closes_at=soon + timedelta(hours=1), claim_s=claim_s,
         offers=[{"sku": SKU, "name": "Phone", "price": 1799000}], rate_per_s=100_000, max_entries=20_000,
         lines=[{"code": CHANNEL, "channels": [CHANNEL], "stock": {SKU: units}}],
     )  # fmt: skip
@@ -75,13 +77,24 @@ def identity(name: str) -> Mapping[str, str]:
 def play_round(fault: Fault, seed: int, *, code: str, addresses: Sequence[str], buyers: int, together: int) -> Round:
     """A crowd of `buyers` buys at these doors, and the fault strikes in the middle. Each buyer finds a unit."""
     sale, key = publish(code, buyers)
-    line = f"/v1/sales/{sale.code}/lines/{CHANNEL}"
-    crowd = Crowd(line=line, key=key, doors=addresses, webs=addresses, identity=identity, sku=SKU)
+    crowd = Crowd(line=line_of(sale), key=key, doors=addresses, webs=addresses, identity=identity, sku=SKU)
+    return play_crowd(fault, seed, sale=sale, crowd=crowd, buyers=buyers, together=together)
+
+
+def line_of(sale: Sale) -> str:
+    """The path of the sale's only line."""
+    return f"/v1/sales/{sale.code}/lines/{CHANNEL}"
+
+
+def play_crowd(fault: Fault, seed: int, *, sale: Sale, crowd: Crowd, buyers: int, together: int) -> Round:
+    """This crowd buys in this sale, which has a unit for each buyer, and the fault strikes in the middle."""
     buying = threading.Thread(target=lambda: asyncio.run(crowd.buy(together=together, most=buyers)), daemon=True)
     buying.start()
     served = int(random.Random(seed).uniform(*BEFORE) * buyers)
     deadline = time.monotonic() + PATIENCE_S
-    while sum(bool(buyer.order) for buyer in crowd.buyers) < served and time.monotonic() < deadline:
+    while (
+        buying.is_alive() and sum(bool(buyer.order) for buyer in crowd.buyers) < served and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     struck = time.monotonic()
     fault.strike()
@@ -91,7 +104,7 @@ def play_round(fault: Fault, seed: int, *, code: str, addresses: Sequence[str], 
         Promise.KEPT: list(lost(crowd)),
         Promise.ONCE: list(sold_twice(sale)),
         Promise.ANSWERED: [*crowd.strange, *(f"{one.name} has no order" for one in crowd.buyers if not one.order)],
-        Promise.AUDIT: [str(finding) for finding in audit(campaign=code) if finding.verdict is Verdict.BROKEN],
+        Promise.AUDIT: [str(one) for one in audit(campaign=sale.campaign.code) if one.verdict is Verdict.BROKEN],
     })  # fmt: skip
 
 
